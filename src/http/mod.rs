@@ -1,0 +1,1 @@
+//! The listener, its connections, and the threads that answer.

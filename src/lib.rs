@@ -1,0 +1,10 @@
+//! A scheduler for Cloud Foundry: jobs (commands run as tasks) and calls (HTTP requests), on cron schedules.
+//!
+//! Start reading at [`service`], which builds everything and knows all modules; `ARCHITECTURE.md` has the map.
+
+pub mod clock;
+pub mod cron;
+pub mod http;
+pub mod model;
+pub mod platform;
+pub mod stop;

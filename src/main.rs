@@ -1,0 +1,2 @@
+//! Runs the `ocf-scheduler` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Cloud Foundry v3 and UAA.

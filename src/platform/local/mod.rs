@@ -1,0 +1,1 @@
+//! Standalone: apps and tokens from a file, tasks as local processes.

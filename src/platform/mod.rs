@@ -1,0 +1,134 @@
+//! What the engine and the authorization need of the platform: who holds a token, which spaces somebody works in,
+//! the space of an app, and tasks.
+//!
+//! Two implementations: [`cf`] (Cloud Foundry v3 and UAA) and [`local`] (standalone: a file and processes).
+//! Every method may block, for a bounded time only, and is called from many threads.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::model::{Guid, Timestamp};
+
+pub mod cf;
+pub mod local;
+
+/// The seam between the service and where it runs.
+pub trait Platform: Send + Sync + 'static {
+    /// Who holds `token` (without its scheme). `None`: the platform does not accept it.
+    fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
+
+    /// The spaces in which `user` is a developer or a manager, in no order.
+    fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
+
+    /// The space of an app; `None`: no such app.
+    fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError>;
+
+    /// Starts a task. When the error's [`Delivery`] is `Unknown`, the task may exist: look with [`Platform::find_tasks`].
+    fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError>;
+
+    /// All tasks of these names (at most [`TASK_BATCH`]), over all apps, in no order.
+    fn find_tasks(&self, names: &[String]) -> Result<Vec<Task>, PlatformError>;
+
+    /// The tasks of these guids (at most [`TASK_BATCH`]), in no order; unknown ones are missing from the answer.
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError>;
+
+    /// Asks for the end of a task. That it has ended already, or is unknown, is no error.
+    fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError>;
+
+    /// Whether the platform answers at all, for `/readyz`. `Err` says what is wrong.
+    fn check(&self) -> Result<(), PlatformError>;
+}
+
+/// The most guids or names in one request: proxies stop at 8 KB of URL.
+pub const TASK_BATCH: usize = 150;
+
+/// Who holds a token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user's id; for a token of a client without a user, the client's id.
+    pub user: String,
+    /// Holds `cloud_controller.admin`, by a token that the platform vouched for.
+    pub admin: bool,
+    /// When the token ends, as far as it says so. No remembered verdict outlives it.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A task to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// The app in whose context it runs.
+    pub app: Guid,
+    /// Its name: the guid of its execution, so that it can be found again.
+    pub name: String,
+    /// The command line.
+    pub command: String,
+    /// Memory limit in MiB.
+    pub memory_in_mb: u32,
+    /// Disk limit in MiB.
+    pub disk_in_mb: u32,
+}
+
+/// A task as the platform knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// The platform's identifier of it.
+    pub guid: Guid,
+    /// The name it was created with.
+    pub name: String,
+    /// Where it stands.
+    pub state: TaskState,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When the platform last changed it: for an ended task, its end.
+    pub updated_at: Timestamp,
+}
+
+/// Where a task stands. Only `Succeeded` is success.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskState {
+    /// Not ended: PENDING, RUNNING or CANCELING.
+    Active,
+    /// Ended well.
+    Succeeded,
+    /// Ended otherwise, with the platform's reason (never empty).
+    Failed(String),
+}
+
+/// Why the platform did not do what it was asked, by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PlatformError {
+    /// Not reachable, too slow, or answering 429 or 5xx or no sense: try again later.
+    Unavailable {
+        /// What happened, for logs and messages. Holds no secret.
+        cause: String,
+        /// What the platform asked to wait (`Retry-After`).
+        retry_after: Option<Duration>,
+        /// Whether the request may have had its effect.
+        delivery: Delivery,
+    },
+    /// A definite no (other 4xx), in the platform's own words. Trying again is of no use.
+    Refused {
+        /// The platform's words. Holds no secret.
+        detail: String,
+    },
+}
+
+/// Whether a failed request may have had its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivery {
+    /// It had none: it never got there (refused, no connection, no token), or was answered 429.
+    Failed,
+    /// Nobody knows: the answer was lost, made no sense, or was a 5xx.
+    Unknown,
+}
+
+impl fmt::Display for PlatformError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable { cause, .. } => f.write_str(cause),
+            Self::Refused { detail } => f.write_str(detail),
+        }
+    }
+}
+
+impl std::error::Error for PlatformError {}
