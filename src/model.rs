@@ -43,6 +43,261 @@ impl fmt::Display for Guid {
     }
 }
 
+/// A text that is not shown: `Debug` prints its length alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "(secret, {} bytes)", self.0.len())
+    }
+}
+
+/// What kind of thing is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A command, run as a task in an app's context.
+    Job,
+    /// A URL, to POST to.
+    Call,
+}
+
+impl Kind {
+    /// Its name in the database and in logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Job => "job",
+            Self::Call => "call",
+        }
+    }
+}
+
+/// A row's place in the order of creation. Never used again for another row.
+pub type Id = i64;
+
+/// A job or a call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Executable {
+    /// Its place in the order of creation.
+    pub id: Id,
+    /// Its public identifier.
+    pub guid: Guid,
+    /// Its name, unique among its kind in its app.
+    pub name: String,
+    /// The app in whose context it runs.
+    pub app: Guid,
+    /// That app's space.
+    pub space: Guid,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a client last changed it.
+    pub updated_at: Timestamp,
+    /// What it does.
+    pub work: Work,
+}
+
+impl Executable {
+    /// Whether it is a job or a call.
+    pub const fn kind(&self) -> Kind {
+        self.work.kind()
+    }
+}
+
+/// What a job or a call does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Work {
+    /// Runs a command.
+    Job {
+        /// The command line.
+        command: String,
+        /// Disk limit in MiB, from 1 to 2,147,483,647.
+        disk_in_mb: u32,
+        /// Memory limit in MiB, from 1 to 2,147,483,647.
+        memory_in_mb: u32,
+        /// The outcome of the execution created last among those that have ended.
+        state: JobState,
+    },
+    /// Requests a URL.
+    Call {
+        /// As the client gave it; checked when the call is made.
+        url: String,
+        /// Sent as `Authorization`.
+        auth_header: Secret,
+    },
+}
+
+impl Work {
+    /// Whether it is a job's or a call's.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Job { .. } => Kind::Job,
+            Self::Call { .. } => Kind::Call,
+        }
+    }
+}
+
+/// The state of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobState {
+    /// No execution has ended yet.
+    Pending,
+    /// The most recent execution went well.
+    Succeeded,
+    /// The most recent execution did not.
+    Failed,
+}
+
+impl JobState {
+    /// Its name for clients and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// When an executable runs by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Schedule {
+    /// Its place in the order of creation.
+    pub id: Id,
+    /// Its public identifier.
+    pub guid: Guid,
+    /// The job or call that it runs.
+    pub executable: Id,
+    /// Whether it fires.
+    pub enabled: bool,
+    /// The cron expression, as the client gave it.
+    pub expression: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a client last changed it.
+    pub updated_at: Timestamp,
+}
+
+/// One run of an executable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    /// Its place in the order of creation.
+    pub id: Id,
+    /// Its public identifier; also the name of its task, and the `Idempotency-Key` of its call.
+    pub guid: Guid,
+    /// The schedule that fired; `None`: started by hand.
+    pub schedule: Option<Guid>,
+    /// The instant planned; `None`: started by hand.
+    pub scheduled_time: Option<Timestamp>,
+    /// Where it stands.
+    pub state: ExecutionState,
+    /// What there is to say of it, for people; may be empty.
+    pub message: String,
+    /// The platform's task, once there is one.
+    pub task: Option<Guid>,
+    /// The first attempt.
+    pub start_time: Option<Timestamp>,
+    /// The end, once it has come.
+    pub end_time: Option<Timestamp>,
+}
+
+/// Where an execution stands: `Pending` → `Running` → `Succeeded` or `Failed`; also `Pending` → `Failed`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecutionState {
+    /// Recorded; the platform has not accepted its task yet, or its call is not under way yet.
+    Pending,
+    /// Under way.
+    Running,
+    /// Ended well.
+    Succeeded,
+    /// Ended otherwise.
+    Failed,
+}
+
+impl ExecutionState {
+    /// Its name for clients and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::Running => "RUNNING",
+            Self::Succeeded => "SUCCEEDED",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+/// How an execution ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// What it came to.
+    pub state: EndState,
+    /// Why, or what there is to say.
+    pub message: String,
+    /// When.
+    pub end_time: Timestamp,
+}
+
+/// The two ways to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EndState {
+    /// Well.
+    Succeeded,
+    /// Otherwise.
+    Failed,
+}
+
+impl EndState {
+    /// Its name for clients and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => ExecutionState::Succeeded.as_str(),
+            Self::Failed => ExecutionState::Failed.as_str(),
+        }
+    }
+}
+
+/// An execution on its way to a worker, with all that the worker needs.
+#[derive(Debug, Clone)]
+pub struct Dispatch {
+    /// The execution.
+    pub id: Id,
+    /// Its guid.
+    pub guid: Guid,
+    /// The job or call that it runs.
+    pub executable: Guid,
+    /// The instant planned.
+    pub scheduled_time: Option<Timestamp>,
+    /// The attempts so far, and what came of them.
+    pub attempts: Attempts,
+    /// The app in whose context it runs.
+    pub app: Guid,
+    /// What is to be done.
+    pub work: Work,
+}
+
+/// The attempts at starting an execution's task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempts {
+    /// How many were begun.
+    pub count: u32,
+    /// When the first began.
+    pub first: Option<Timestamp>,
+    /// When the latest that may have created a task began; `None`: none can have.
+    pub unknown_since: Option<Timestamp>,
+}
+
 /// An instant in UTC: nanoseconds since 1970, from 1677 to 2262. An integer in the database, RFC 3339 in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);

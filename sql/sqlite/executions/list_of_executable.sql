@@ -1,0 +1,6 @@
+-- A page of the history of one executable, newest first, by executions_by_executable.
+SELECT e.id, e.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.start_time, e.end_time
+  FROM executions AS e LEFT JOIN schedules AS s ON s.id = e.schedule_id
+ WHERE e.executable_id = :owner_id AND e.id < :before_id
+ ORDER BY e.id DESC
+ LIMIT :limit OFFSET :offset;

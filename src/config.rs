@@ -1,0 +1,478 @@
+//! Settings: the environment and the flags, read once, checked as a whole.
+//!
+//! Invariant: the only module that reads the environment. A secret given here is never shown again.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::cron::Weekdays;
+use crate::model::Secret;
+
+/// Where tasks run and tokens are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In front of a Cloud Foundry.
+    Serve,
+    /// With no Cloud Foundry: local processes, tokens from a file.
+    Standalone,
+}
+
+/// A setting: its variable, its flag, what holds without it, and what it means.
+#[derive(Debug)]
+pub struct Setting {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The flag, without its dashes.
+    pub flag: &'static str,
+    /// The default, as text for people; empty when there is none.
+    pub default: &'static str,
+    /// What it means, in a line.
+    pub help: &'static str,
+}
+
+const fn setting(
+    variable: &'static str,
+    flag: &'static str,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { variable, flag, default, help }
+}
+
+/// All settings, in the order in which people meet them.
+pub const SETTINGS: &[Setting] = &[
+    setting("CF_ENDPOINT", "cf-endpoint", "", "base URL of the Cloud Foundry API (serve needs it)"),
+    setting("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
+    setting("CLIENT_ID", "client-id", "", "UAA client that the service itself uses (serve needs it)"),
+    setting("CLIENT_SECRET", "client-secret", "", "its secret (serve needs it)"),
+    setting("DATABASE_URL", "database-url", "sqlite://scheduler.db", "sqlite://PATH, or a bare path"),
+    setting("SCHEDULER_PORT", "port", "8000", "port to listen on; 0 takes a free one. PORT counts when unset"),
+    setting(
+        "SCHEDULER_HOST",
+        "host",
+        "0.0.0.0; standalone: 127.0.0.1",
+        "address to listen on: an IP address or localhost",
+    ),
+    setting("WORKER_NUM", "worker-num", "20", "worker threads: calls in flight at most (1 to 1000)"),
+    setting("HTTP_THREADS", "http-threads", "16", "threads that answer requests (1 to 1000)"),
+    setting("LOG_LEVEL", "log-level", "info", "error, warn, info, debug, trace"),
+    setting("LOG_FORMAT", "log-format", "text", "text, or json: one object a line"),
+    setting(
+        "AUTH_CACHE_SECONDS",
+        "auth-cache-seconds",
+        "60",
+        "how long a verdict of UAA and CF is believed; 0 asks each time",
+    ),
+    setting("CALL_TIMEOUT_SECONDS", "call-timeout-seconds", "60", "time for a call, redirects included"),
+    setting("TASK_POLL_SECONDS", "task-poll-seconds", "2", "pace of looking at running tasks"),
+    setting("HISTORY_DAYS", "history-days", "150", "days that ended executions are kept"),
+    setting(
+        "HISTORY_MAX_PER_EXECUTABLE",
+        "history-max-per-executable",
+        "no limit",
+        "ended executions kept of each job or call",
+    ),
+    setting("CRON_WEEKDAYS", "cron-weekdays", "unix", "unix: 0 or 7 is Sunday; quartz: 1 is Sunday"),
+    setting(
+        "CLIENT_TIMEOUT_SECONDS",
+        "client-timeout-seconds",
+        "30",
+        "a request must have arrived by then; an idle connection ends after twice that",
+    ),
+    setting("MAX_CONNECTIONS", "max-connections", "1024", "client connections at one time (1 to 65536)"),
+    setting("MISFIRE_POLICY", "misfire-policy", "once", "missed fire times: skip, once or all"),
+    setting(
+        "MISFIRE_GRACE_SECONDS",
+        "misfire-grace-seconds",
+        "60",
+        "a fire time that is later than this is a missed one",
+    ),
+    setting("STOP_SECONDS", "stop-seconds", "8", "time for calls in flight when the service stops"),
+    setting("HTTPS_PROXY", "https-proxy", "", "proxy towards CF, UAA and call targets"),
+    setting("NO_PROXY", "no-proxy", "", "hosts to reach without the proxy, separated by commas"),
+    setting(
+        "SKIP_SSL_VALIDATION",
+        "skip-ssl-validation",
+        "false",
+        "true: do not verify TLS certificates of CF, UAA and call targets",
+    ),
+    setting("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of certificates to trust as well"),
+    setting("STANDALONE_CONFIG", "config", "made on first start", "standalone: TOML file of apps and tokens"),
+];
+
+/// How lines are written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What becomes of fire times that nobody served in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MisfirePolicy {
+    /// None of them runs.
+    Skip,
+    /// The latest runs and stands for all.
+    Once,
+    /// Each runs, oldest first, up to a bound.
+    All,
+}
+
+/// Everything that can be set. Values are within the ranges that [`SETTINGS`] names.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
+pub struct Config {
+    pub mode: Mode,
+    pub cloud_foundry: Option<CloudFoundryConfig>,
+    pub standalone_config: Option<PathBuf>,
+    pub database: PathBuf,
+    pub port: u16,
+    pub host: IpAddr,
+    pub worker_num: usize,
+    pub http_threads: usize,
+    pub log_level: LevelFilter,
+    pub log_format: LogFormat,
+    pub auth_cache: Duration,
+    pub call_timeout: Duration,
+    pub task_poll: Duration,
+    pub history: Duration,
+    pub history_max_per_executable: Option<u32>,
+    pub weekdays: Weekdays,
+    pub client_timeout: Duration,
+    pub max_connections: usize,
+    pub misfire_policy: MisfirePolicy,
+    pub misfire_grace: Duration,
+    pub stop: Duration,
+    pub https_proxy: Option<Secret>,
+    pub no_proxy: Option<String>,
+    pub skip_ssl_validation: bool,
+    pub ca_cert_file: Option<PathBuf>,
+}
+
+/// What `serve` needs to talk to a Cloud Foundry.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
+pub struct CloudFoundryConfig {
+    pub cf_endpoint: String,
+    pub uaa_endpoint: Option<String>,
+    pub client_id: String,
+    pub client_secret: Secret,
+}
+
+/// All that is wrong with the settings, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings are wrong:")?;
+        for fault in &self.0 {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The flags of a command line: (name without dashes, value).
+pub type Flags = Vec<(String, String)>;
+
+impl Config {
+    /// Reads the settings of the process's environment, over which `flags` win.
+    pub fn from_environment(mode: Mode, flags: &Flags) -> Result<Self, ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+        Self::read(mode, flags, |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+
+    /// Reads the settings from `flags` and `environment`, and checks them all before it answers.
+    /// A blank variable counts as unset.
+    pub fn read(
+        mode: Mode,
+        flags: &Flags,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader { flags, environment: &environment, faults: Vec::new() };
+        let config = reader.config(mode);
+        match (config, reader.faults.is_empty()) {
+            (Some(config), true) => Ok(config),
+            _ => Err(ConfigError(reader.faults)),
+        }
+    }
+}
+
+/// Collects values and, in passing, everything that is wrong with them.
+struct Reader<'a> {
+    flags: &'a Flags,
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    faults: Vec<String>,
+}
+
+impl Reader<'_> {
+    fn config(&mut self, mode: Mode) -> Option<Config> {
+        let standalone = mode == Mode::Standalone;
+        let cloud_foundry = if standalone { None } else { self.cloud_foundry() };
+        let database = self.database();
+        let port = match self.text("SCHEDULER_PORT").or_else(|| (self.environment)("PORT").filter(is_not_blank)) {
+            Some(text) => self.parse("SCHEDULER_PORT", &text, "a whole number from 0 to 65535"),
+            None => Some(8000),
+        };
+        let host = self.host(standalone);
+        let log_level = self.choice(
+            "LOG_LEVEL",
+            LevelFilter::Info,
+            &[
+                ("error", LevelFilter::Error),
+                ("warn", LevelFilter::Warn),
+                ("info", LevelFilter::Info),
+                ("debug", LevelFilter::Debug),
+                ("trace", LevelFilter::Trace),
+            ],
+        );
+        let log_format =
+            self.choice("LOG_FORMAT", LogFormat::Text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let weekdays = self.choice(
+            "CRON_WEEKDAYS",
+            Weekdays::Unix,
+            &[("unix", Weekdays::Unix), ("quartz", Weekdays::Quartz)],
+        );
+        let misfire_policy = self.choice(
+            "MISFIRE_POLICY",
+            MisfirePolicy::Once,
+            &[("skip", MisfirePolicy::Skip), ("once", MisfirePolicy::Once), ("all", MisfirePolicy::All)],
+        );
+        let skip_ssl_validation = self.choice(
+            "SKIP_SSL_VALIDATION",
+            false,
+            &[("true", true), ("false", false), ("1", true), ("0", false)],
+        );
+        let https_proxy = match self.text("HTTPS_PROXY") {
+            Some(text) => Some(text),
+            // Its lower-case name is the older custom, and curl's.
+            None => (self.environment)("https_proxy").filter(is_not_blank),
+        };
+        let no_proxy = match self.text("NO_PROXY") {
+            Some(text) => Some(text),
+            None => (self.environment)("no_proxy").filter(is_not_blank),
+        };
+        Some(Config {
+            mode,
+            standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
+            worker_num: self.number("WORKER_NUM", 20, 1, 1000) as usize,
+            http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,
+            auth_cache: self.seconds("AUTH_CACHE_SECONDS", 60, 0, 86_400),
+            call_timeout: self.seconds("CALL_TIMEOUT_SECONDS", 60, 1, 86_400),
+            task_poll: self.seconds("TASK_POLL_SECONDS", 2, 1, 3600),
+            history: Duration::from_secs(86_400 * u64::from(self.number("HISTORY_DAYS", 150, 1, 36_500))),
+            history_max_per_executable: self
+                .text("HISTORY_MAX_PER_EXECUTABLE")
+                .map(|_| self.number("HISTORY_MAX_PER_EXECUTABLE", 1, 1, u32::MAX)),
+            client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS", 30, 1, 3600),
+            max_connections: self.number("MAX_CONNECTIONS", 1024, 1, 65_536) as usize,
+            misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
+            stop: self.seconds("STOP_SECONDS", 8, 0, 3600),
+            ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
+            https_proxy: https_proxy.map(Secret::from),
+            no_proxy,
+            log_level: log_level?,
+            log_format: log_format?,
+            weekdays: weekdays?,
+            misfire_policy: misfire_policy?,
+            skip_ssl_validation: skip_ssl_validation?,
+            database: database?,
+            port: port?,
+            host: host?,
+            cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
+        })
+    }
+
+    fn cloud_foundry(&mut self) -> Option<CloudFoundryConfig> {
+        let cf_endpoint = self.required("CF_ENDPOINT");
+        let client_id = self.required("CLIENT_ID");
+        let client_secret = self.required("CLIENT_SECRET");
+        let uaa_endpoint = self.text("UAA_ENDPOINT");
+        for (variable, url) in [("CF_ENDPOINT", &cf_endpoint), ("UAA_ENDPOINT", &uaa_endpoint)] {
+            if let Some(url) = url
+                && !(url.starts_with("https://") || url.starts_with("http://"))
+            {
+                self.faults.push(format!("{variable} is {url:?}; it must begin with https:// or http://"));
+            }
+        }
+        Some(CloudFoundryConfig {
+            cf_endpoint: cf_endpoint?,
+            uaa_endpoint,
+            client_id: client_id?,
+            client_secret: Secret::from(client_secret?),
+        })
+    }
+
+    fn database(&mut self) -> Option<PathBuf> {
+        let url = self.text("DATABASE_URL").unwrap_or_else(|| "sqlite://scheduler.db".to_owned());
+        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(&url);
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+        // The value is not shown: a database URL may hold a password.
+        let fault = match scheme.as_deref() {
+            Some("postgres" | "postgresql") => {
+                "DATABASE_URL names PostgreSQL, which is not supported yet; use sqlite://PATH, for example sqlite://scheduler.db"
+            }
+            Some(scheme) if scheme != "sqlite" => {
+                "DATABASE_URL has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db"
+            }
+            _ if path.is_empty() || path.ends_with('/') => {
+                "DATABASE_URL names no file; use sqlite://PATH, for example sqlite://scheduler.db"
+            }
+            _ if path.contains(":memory:") => {
+                "DATABASE_URL names a database in memory, which would not last; use sqlite://PATH"
+            }
+            _ if path.contains('?') || path.contains('\0') => {
+                "DATABASE_URL has a character that a path cannot have here (? or NUL); use sqlite://PATH"
+            }
+            _ => return Some(PathBuf::from(path)),
+        };
+        self.faults.push(fault.to_owned());
+        None
+    }
+
+    fn host(&mut self, standalone: bool) -> Option<IpAddr> {
+        match self.text("SCHEDULER_HOST").as_deref() {
+            None if standalone => Some(Ipv4Addr::LOCALHOST.into()),
+            None => Some(Ipv4Addr::UNSPECIFIED.into()),
+            Some("localhost") => Some(Ipv4Addr::LOCALHOST.into()),
+            Some(text) => self.parse("SCHEDULER_HOST", text, "an IP address or localhost"),
+        }
+    }
+
+    /// The setting's text: its flag, else its variable, else nothing.
+    fn text(&self, variable: &str) -> Option<String> {
+        let flag = SETTINGS.iter().find(|setting| setting.variable == variable).map(|setting| setting.flag);
+        let given = self.flags.iter().rev().find(|(name, _)| Some(name.as_str()) == flag);
+        match given {
+            Some((_, value)) => Some(value.clone()),
+            None => (self.environment)(variable),
+        }
+        .map(|text| text.trim().to_owned())
+        .filter(is_not_blank)
+    }
+
+    fn required(&mut self, variable: &str) -> Option<String> {
+        let text = self.text(variable);
+        if text.is_none() {
+            let help = SETTINGS.iter().find(|setting| setting.variable == variable).map_or("", |setting| setting.help);
+            self.faults.push(format!("{variable} is missing: {help}"));
+        }
+        text
+    }
+
+    fn parse<T: FromStr>(&mut self, variable: &str, text: &str, allowed: &str) -> Option<T> {
+        let value = text.trim().parse().ok();
+        if value.is_none() {
+            self.faults.push(format!("{variable} is {text:?}; it must be {allowed}"));
+        }
+        value
+    }
+
+    fn number(&mut self, variable: &str, default: u32, least: u32, most: u32) -> u32 {
+        let Some(text) = self.text(variable) else { return default };
+        match text.parse() {
+            Ok(number) if (least..=most).contains(&number) => number,
+            _ => {
+                self.faults.push(format!(
+                    "{variable} is {text:?}; it must be a whole number from {least} to {most}"
+                ));
+                default
+            }
+        }
+    }
+
+    fn seconds(&mut self, variable: &str, default: u32, least: u32, most: u32) -> Duration {
+        Duration::from_secs(self.number(variable, default, least, most).into())
+    }
+
+    fn choice<T: Copy>(&mut self, variable: &str, default: T, choices: &[(&str, T)]) -> Option<T> {
+        let Some(text) = self.text(variable) else { return Some(default) };
+        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+        if found.is_none() {
+            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+            self.faults.push(format!("{variable} is {text:?}; it must be one of {}", names.join(", ")));
+        }
+        found.map(|(_, value)| *value)
+    }
+}
+
+#[expect(clippy::ptr_arg, reason = "Option<String>::filter hands a &String")]
+fn is_not_blank(text: &String) -> bool {
+    !text.trim().is_empty()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mode: Mode, flags: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::read(mode, &flags, |name| {
+            variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
+        })
+    }
+
+    const NEEDED: &[(&str, &str)] =
+        &[("CF_ENDPOINT", "https://api.example.com"), ("CLIENT_ID", "scheduler"), ("CLIENT_SECRET", "s3cret")];
+
+    #[test]
+    fn serve_needs_a_cloud_foundry_and_says_all_that_is_missing_at_once() {
+        let faults = read(Mode::Serve, &[], &[("WORKER_NUM", "many"), ("LOG_LEVEL", "loud")]).unwrap_err().0;
+        let text = faults.join("\n");
+        for part in ["CF_ENDPOINT is missing", "CLIENT_ID is missing", "CLIENT_SECRET is missing"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(text.contains(r#"WORKER_NUM is "many"; it must be a whole number from 1 to 1000"#), "{text}");
+        assert!(text.contains(r#"LOG_LEVEL is "loud"; it must be one of error, warn, info"#), "{text}");
+        assert_eq!(faults.len(), 5);
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_variable_and_scheduler_port_over_port() {
+        let port = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+            read(Mode::Standalone, flags, variables).unwrap().port
+        };
+        assert_eq!(port(&[], &[]), 8000);
+        assert_eq!(port(&[], &[("PORT", "1")]), 1);
+        assert_eq!(port(&[], &[("PORT", "1"), ("SCHEDULER_PORT", "2")]), 2);
+        assert_eq!(port(&[("port", "3")], &[("PORT", "1"), ("SCHEDULER_PORT", "2")]), 3);
+        assert_eq!(port(&[], &[("SCHEDULER_PORT", " ")]), 8000);
+    }
+
+    #[test]
+    fn standalone_listens_on_this_machine_only_unless_told_otherwise() {
+        assert!(read(Mode::Standalone, &[], &[]).unwrap().host.is_loopback());
+        assert!(read(Mode::Serve, &[], NEEDED).unwrap().host.is_unspecified());
+        assert!(read(Mode::Standalone, &[("host", "0.0.0.0")], &[]).unwrap().host.is_unspecified());
+    }
+
+    #[test]
+    fn database_urls_are_paths_and_refusals_never_show_the_value() {
+        let database = |url: &str| read(Mode::Standalone, &[], &[("DATABASE_URL", url)]).map(|config| config.database);
+        assert_eq!(database("sqlite:///var/lib/s.db").unwrap(), PathBuf::from("/var/lib/s.db"));
+        assert_eq!(database("sqlite://s.db").unwrap(), PathBuf::from("s.db"));
+        assert_eq!(database("data/s.db").unwrap(), PathBuf::from("data/s.db"));
+        for url in ["postgres://u:hunter2@h/d", "mysql://u:hunter2@h/d", "sqlite://", "sqlite::memory:", "x.db?hunter2"]
+        {
+            let fault = database(url).unwrap_err().to_string();
+            assert!(fault.contains("sqlite://"), "{fault}");
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown_by_debug() {
+        let config = read(Mode::Serve, &[], NEEDED).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

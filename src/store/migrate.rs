@@ -1,0 +1,157 @@
+//! Brings a database up to date. The files under `sql/sqlite/migrations` are append-only and applied in order, each in a
+//! transaction of its own; `user_version` counts them.
+
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
+
+use super::sql;
+
+const MIGRATIONS: &[&str] = &[sql!("migrations/0001_initial")];
+
+/// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
+const APPLICATION_ID: i64 = 0x4f43_4673;
+
+/// Applies what is missing and says how many migrations that were.
+///
+/// # Errors
+/// A text that goes on after "the file …". A file that is not ours, or from a newer version, has not been changed.
+pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
+    let number = |connection: &Connection, query: &str| {
+        connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(|err| describe(&err))
+    };
+    let version = number(connection, "PRAGMA user_version")?;
+    let application = number(connection, "PRAGMA application_id")?;
+    let tables = number(connection, "SELECT COUNT(*) FROM sqlite_schema")?;
+    if application != APPLICATION_ID && (application != 0 || tables > 0) {
+        return Err("is a database of another program; it was left as it is".to_owned());
+    }
+    let applied = usize::try_from(version).unwrap_or(usize::MAX);
+    if applied > MIGRATIONS.len() {
+        return Err(format!(
+            "is from a newer version of this program (it has {version} migrations, this version knows {}); \
+             it was left as it is",
+            MIGRATIONS.len()
+        ));
+    }
+    for (index, migration) in MIGRATIONS.iter().enumerate().skip(applied) {
+        apply(connection, migration, index + 1)
+            .map_err(|err| format!("could not be brought up to date (migration {}): {err}", index + 1))?;
+    }
+    Ok(MIGRATIONS.len() - applied)
+}
+
+fn apply(connection: &mut Connection, migration: &str, version: usize) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
+    transaction.execute_batch(migration)?;
+    transaction.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID};"))?;
+    write_version(&transaction, version)?;
+    transaction.commit()
+}
+
+fn write_version(connection: &Connection, version: usize) -> rusqlite::Result<()> {
+    connection.execute_batch(&format!("PRAGMA user_version = {version};"))
+}
+
+/// Writes the version again, which changes nothing and shows that writing works.
+pub(super) fn rewrite_version(connection: &Connection) -> rusqlite::Result<()> {
+    write_version(connection, MIGRATIONS.len())
+}
+
+fn describe(error: &rusqlite::Error) -> String {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => "is not an SQLite database; it was left as it is".to_owned(),
+        Some(ErrorCode::DatabaseCorrupt) => format!("is damaged: {error}; restore a backup of it"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            "is locked by another process; stop that process, or wait for it".to_owned()
+        }
+        _ => format!("cannot be read: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_statement_prepares_against_a_migrated_database() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite");
+        let mut statements = 0;
+        for table in std::fs::read_dir(root).unwrap() {
+            let table = table.unwrap().path();
+            if table.ends_with("migrations") {
+                continue;
+            }
+            for file in std::fs::read_dir(table).unwrap() {
+                let file = file.unwrap().path();
+                let text = std::fs::read_to_string(&file).unwrap();
+                assert!(text.starts_with("-- "), "{} opens with its reason", file.display());
+                connection.prepare(&text).unwrap_or_else(|err| panic!("{}: {err}", file.display()));
+                statements += 1;
+            }
+        }
+        assert!(statements > 30);
+    }
+
+    #[test]
+    fn hot_statements_search_an_index_and_sort_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        for (statement, index) in [
+            (sql!("executables/get"), "sqlite_autoindex_executables_1"),
+            (sql!("executables/list_in_space"), "executables_by_space"),
+            (sql!("executables/count_in_space"), "executables_by_space"),
+            (sql!("executables/list_all"), "executables_by_kind"),
+            (sql!("schedules/get"), "sqlite_autoindex_schedules_1"),
+            (sql!("schedules/list"), "schedules_by_executable"),
+            (sql!("schedules/due"), "schedules_due"),
+            (sql!("schedules/next_fire_time"), "schedules_due"),
+            (sql!("executions/list_of_executable"), "executions_by_executable"),
+            (sql!("executions/list_of_schedule"), "executions_by_schedule"),
+            (sql!("executions/pending"), "executions_to_dispatch"),
+            (sql!("executions/next_dispatch_time"), "executions_to_dispatch"),
+            (sql!("executions/running_tasks"), "executions_running"),
+            (sql!("executions/calls_in_flight"), "executions_running"),
+            (sql!("executions/pending_of_schedule"), "executions_pending"),
+            (sql!("executions/pending_of_executable"), "executions_pending"),
+            (sql!("executions/purge_ended"), "executions_ended"),
+            (sql!("executables/first_deleted"), "executables_deleted"),
+        ] {
+            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
+            let plan: Vec<String> = explain.raw_query_plan();
+            assert!(plan.iter().any(|step| step.contains(index)), "{statement}\n{plan:?}");
+            assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{statement}\n{plan:?}");
+        }
+    }
+
+    trait QueryPlan {
+        fn raw_query_plan(&mut self) -> Vec<String>;
+    }
+
+    impl QueryPlan for rusqlite::Statement<'_> {
+        fn raw_query_plan(&mut self) -> Vec<String> {
+            // Unbound parameters are NULL, which EXPLAIN does not mind.
+            let mut rows = self.raw_query();
+            let mut plan = Vec::new();
+            while let Some(row) = rows.next().unwrap() {
+                plan.push(row.get(3).unwrap());
+            }
+            plan
+        }
+    }
+
+    #[test]
+    fn a_database_of_a_newer_version_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        connection.execute_batch("PRAGMA user_version = 999").unwrap();
+        assert!(migrate(&mut connection).unwrap_err().contains("newer version"));
+    }
+
+    #[test]
+    fn a_database_of_another_program_is_refused() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE customers (id INTEGER)").unwrap();
+        assert!(migrate(&mut connection).unwrap_err().contains("another program"));
+    }
+}

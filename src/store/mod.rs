@@ -1,0 +1,406 @@
+//! The SQLite database. All SQL is here, under `sql/`, one statement a file.
+//!
+//! Invariant: what a method has answered is on the disk (`synchronous=FULL`), and nothing is ever half-written. Writes of
+//! many threads share transactions; reads run beside them on connections of their own. No network in a transaction.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use log::info;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use crate::model::{Guid, Id, Secret, Timestamp};
+
+mod executables;
+mod executions;
+mod migrate;
+mod schedules;
+
+pub use executables::{NewExecutable, Scope, Written};
+pub use executions::{Dated, Retry, RunningTask};
+pub use schedules::{DueSchedule, Fire};
+
+/// The text of a statement: `sql!("schedules/advance")`.
+macro_rules! sql {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql"))
+    };
+}
+pub(crate) use sql;
+
+/// How long a statement waits for a lock that another process holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Reading connections kept open; more are opened for a moment when more threads read at once.
+const IDLE_READERS_MAX: usize = 8;
+/// The most writes in one transaction.
+const GROUP_MAX: usize = 256;
+/// Prepared statements kept by a connection; more than there are files under `sql/`.
+const STATEMENTS_MAX: usize = 64;
+
+/// Why the database did not do what it was asked, by what the caller does next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreError {
+    /// Full, locked, read-only, damaged or out of reach: nothing was changed, and later it may work.
+    Unavailable(String),
+    /// A fault of this program.
+    Bug(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(cause) => write!(f, "the database is not available: {cause}"),
+            Self::Bug(cause) => write!(f, "the database refused a statement: {cause}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let unavailable = matches!(
+            error.sqlite_error_code(),
+            Some(
+                ErrorCode::DiskFull
+                    | ErrorCode::DatabaseBusy
+                    | ErrorCode::DatabaseLocked
+                    | ErrorCode::ReadOnly
+                    | ErrorCode::SystemIoFailure
+                    | ErrorCode::CannotOpen
+                    | ErrorCode::DatabaseCorrupt
+                    | ErrorCode::NotADatabase
+                    | ErrorCode::OutOfMemory
+                    | ErrorCode::PermissionDenied
+                    | ErrorCode::FileLockingProtocolFailed
+            )
+        );
+        if unavailable { Self::Unavailable(error.to_string()) } else { Self::Bug(error.to_string()) }
+    }
+}
+
+/// A part of a list that is in the order of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Window {
+    /// Only what lies beyond this id, in the list's direction. Oldest first: greater; newest first: less.
+    pub beyond: Id,
+    /// For lists that are oldest first: nothing greater than this, so that what comes meanwhile does not lengthen them.
+    pub last: Id,
+    /// So many of those are passed over.
+    pub offset: u64,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// How long a list is, and its greatest id (0 when it is empty).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// How many there are.
+    pub total: u64,
+    /// The greatest id among them.
+    pub last: Id,
+}
+
+/// The database, opened. Closing is dropping it.
+pub struct Store {
+    path: PathBuf,
+    writer: Writer,
+    readers: Mutex<Vec<Connection>>,
+    /// Held as long as the database is open, so that a second process is refused.
+    _lock: File,
+}
+
+impl Store {
+    /// Opens the database file, makes it (and its directory) when there is none, and brings it up to date.
+    ///
+    /// # Errors
+    /// A text for people, when the file cannot be had, is no database of this program, is from a newer version (then it is
+    /// left as it was), or is open in another process.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        let shown = path.display();
+        let lock = prepare_files(path)?;
+        let mut connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|err| format!("cannot open the database {shown}: {err}"))?;
+        let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
+        if applied > 0 {
+            info!("database brought up to date path={shown} migrations={applied}");
+        }
+        prepare_connection(&connection).map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
+        let writer = Writer {
+            waiting: AtomicUsize::new(0),
+            open: Mutex::new(OpenGroup { connection, group: None, members: 0 }),
+        };
+        Ok(Self { path: path.to_owned(), writer, readers: Mutex::default(), _lock: lock })
+    }
+
+    /// Whether writes go through now, by writing: the number of the version, again.
+    pub fn check_writable(&self) -> Result<(), StoreError> {
+        self.write(migrate::rewrite_version)
+    }
+
+    /// Runs `work` in a transaction and answers when that is on the disk. When `work` fails, or panics, nothing of it stays.
+    ///
+    /// Writes that come while another is under way share the next transaction, so that all wait for the same flush.
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.writer.write(work)
+    }
+
+    /// Runs `work` on a reading connection.
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        let idle = lock(&self.readers).pop();
+        let connection = match idle {
+            Some(connection) => connection,
+            None => self.open_reader()?,
+        };
+        let result = work(&connection);
+        let mut readers = lock(&self.readers);
+        if readers.len() < IDLE_READERS_MAX && result.is_ok() {
+            readers.push(connection);
+        }
+        drop(readers);
+        Ok(result?)
+    }
+
+    fn open_reader(&self) -> Result<Connection, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;")?;
+        Ok(connection)
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Makes the directory and the file when there are none, and takes the lock beside the file.
+fn prepare_files(path: &Path) -> Result<File, String> {
+    let shown = path.display();
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    std::fs::create_dir_all(directory)
+        .map_err(|err| format!("cannot make the directory {} for the database: {err}", directory.display()))?;
+    // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of another process.
+    let mut lock_name = path.as_os_str().to_owned();
+    lock_name.push(".lock");
+    let lock_path = PathBuf::from(lock_name);
+    let private = |options: &mut OpenOptions, path: &Path| options.write(true).mode(0o600).open(path);
+    let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
+        .map_err(|err| format!("cannot open {}, the lock of the database: {err}", lock_path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(format!("the database {shown} is in use by another process; only one may have it open"));
+        }
+        Err(TryLockError::Error(err)) => return Err(format!("cannot lock {}: {err}", lock_path.display())),
+    }
+    // It holds secrets (auth_header), so nobody else may read it.
+    match private(OpenOptions::new().create_new(true), path) {
+        Ok(_) => sync_directory(directory)
+            .map_err(|err| format!("cannot write the directory {} to the disk: {err}", directory.display()))?,
+        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(err) => return Err(format!("cannot make the database {shown}: {err}")),
+    }
+    Ok(lock)
+}
+
+/// A new file survives a power cut only when its directory has been flushed too.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA foreign_keys = ON;
+         PRAGMA cache_size = -2000;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA journal_size_limit = 16777216;",
+    )
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole at every point where a panic can come.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The one writing connection, and the transaction that writers share.
+struct Writer {
+    /// Threads that are about to take the lock. Whoever sees none behind it commits for all.
+    waiting: AtomicUsize,
+    open: Mutex<OpenGroup>,
+}
+
+struct OpenGroup {
+    connection: Connection,
+    group: Option<Arc<Group>>,
+    members: usize,
+}
+
+/// A transaction shared by several writes.
+#[derive(Default)]
+struct Group {
+    result: Mutex<Option<Result<(), StoreError>>>,
+    ended: Condvar,
+}
+
+impl Group {
+    fn end(&self, result: Result<(), StoreError>) {
+        *lock(&self.result) = Some(result);
+        self.ended.notify_all();
+    }
+
+    fn wait(&self) -> Result<(), StoreError> {
+        let mut result = lock(&self.result);
+        loop {
+            match &*result {
+                Some(result) => return result.clone(),
+                None => result = self.ended.wait(result).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+impl Writer {
+    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        self.waiting.fetch_add(1, Ordering::SeqCst);
+        let mut open = lock(&self.open);
+        self.waiting.fetch_sub(1, Ordering::SeqCst);
+        let group = open.join()?;
+        let outcome = catch_unwind(AssertUnwindSafe(|| in_savepoint(&open.connection, work)));
+        open.members += 1;
+        if open.connection.is_autocommit() {
+            // SQLite has rolled back the whole transaction, as it does when the disk is full.
+            open.close(|_| Err(StoreError::Unavailable("the transaction was rolled back".to_owned())));
+        } else if open.members >= GROUP_MAX || self.waiting.load(Ordering::SeqCst) == 0 {
+            open.close(commit);
+        }
+        drop(open);
+        let committed = group.wait();
+        match outcome {
+            Ok(Ok(value)) => committed.map(|()| value),
+            Ok(Err(error)) => Err(error.into()),
+            Err(panic) => resume_unwind(panic),
+        }
+    }
+}
+
+impl OpenGroup {
+    /// The group whose transaction is open; opens one when there is none.
+    fn join(&mut self) -> Result<Arc<Group>, StoreError> {
+        if let Some(group) = &self.group {
+            return Ok(Arc::clone(group));
+        }
+        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let group = Arc::new(Group::default());
+        self.group = Some(Arc::clone(&group));
+        self.members = 0;
+        Ok(group)
+    }
+
+    fn close(&mut self, end: impl FnOnce(&Connection) -> Result<(), StoreError>) {
+        if let Some(group) = self.group.take() {
+            group.end(end(&self.connection));
+        }
+    }
+}
+
+fn commit(connection: &Connection) -> Result<(), StoreError> {
+    let committed = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    if committed.is_err() && !connection.is_autocommit() {
+        connection.execute_batch("ROLLBACK")?;
+    }
+    Ok(committed.map(|_| ())?)
+}
+
+fn in_savepoint<T>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    if !matches!(outcome, Ok(Ok(_))) && !connection.is_autocommit() {
+        connection.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
+    }
+    if !connection.is_autocommit() {
+        connection.prepare_cached("RELEASE one_write")?.execute([])?;
+    }
+    outcome.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Lists of guids and ids go to a statement as a JSON array.
+fn json_array<T: serde::Serialize>(items: impl Iterator<Item = T>) -> rusqlite::Result<String> {
+    let items: Vec<T> = items.collect();
+    serde_json::to_string(&items).map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
+}
+
+/// Groups items by a key, keeping their order.
+fn group_by<K: std::hash::Hash + Eq, T>(items: Vec<T>, key: impl Fn(&T) -> K) -> HashMap<K, Vec<T>> {
+    let mut groups: HashMap<K, Vec<T>> = HashMap::new();
+    for item in items {
+        groups.entry(key(&item)).or_default().push(item);
+    }
+    groups
+}
+
+impl ToSql for Guid {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.as_str().to_sql()
+    }
+}
+
+impl FromSql for Guid {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_str().map(Self::from)
+    }
+}
+
+impl ToSql for Secret {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.reveal().to_sql()
+    }
+}
+
+impl FromSql for Secret {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        String::column_result(value).map(Self::from)
+    }
+}
+
+impl ToSql for Timestamp {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(self.nanos().into())
+    }
+}
+
+impl FromSql for Timestamp {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        value.as_i64().map(Self::from_nanos)
+    }
+}
+
+/// A text of the database that is none of the values that its CHECK allows.
+fn unknown_value(value: &str) -> FromSqlError {
+    FromSqlError::Other(format!("unknown value {value:?}").into())
+}
