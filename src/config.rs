@@ -2,6 +2,7 @@
 //!
 //! Invariant: the only module that reads the environment. A secret given here is never shown again.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -51,7 +52,12 @@ pub const SETTINGS: &[Setting] = &[
     setting("CLIENT_ID", "client-id", "", "UAA client that the service itself uses (serve needs it)"),
     setting("CLIENT_SECRET", "client-secret", "", "its secret (serve needs it)"),
     setting("DATABASE_URL", "database-url", "sqlite://scheduler.db", "sqlite://PATH, or a bare path"),
-    setting("SCHEDULER_PORT", "port", "8000", "port to listen on; 0 takes a free one. PORT counts when unset"),
+    setting(
+        "SCHEDULER_PORT",
+        "port",
+        "8000",
+        "port to listen on; 0 takes a free one. PORT counts when unset",
+    ),
     setting(
         "SCHEDULER_HOST",
         "host",
@@ -187,7 +193,9 @@ impl Config {
     /// Reads the settings of the process's environment, over which `flags` win.
     pub fn from_environment(mode: Mode, flags: &Flags) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-        Self::read(mode, flags, |name| std::env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+        Self::read(mode, flags, |name| {
+            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+        })
     }
 
     /// Reads the settings from `flags` and `environment`, and checks them all before it answers.
@@ -206,6 +214,11 @@ impl Config {
     }
 }
 
+/// All variables, for those who hand some of them on.
+pub fn whole_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
 /// Collects values and, in passing, everything that is wrong with them.
 struct Reader<'a> {
     flags: &'a Flags,
@@ -218,10 +231,11 @@ impl Reader<'_> {
         let standalone = mode == Mode::Standalone;
         let cloud_foundry = if standalone { None } else { self.cloud_foundry() };
         let database = self.database();
-        let port = match self.text("SCHEDULER_PORT").or_else(|| (self.environment)("PORT").filter(is_not_blank)) {
-            Some(text) => self.parse("SCHEDULER_PORT", &text, "a whole number from 0 to 65535"),
-            None => Some(8000),
-        };
+        let port =
+            match self.text("SCHEDULER_PORT").or_else(|| (self.environment)("PORT").filter(is_not_blank)) {
+                Some(text) => self.parse("SCHEDULER_PORT", &text, "a whole number from 0 to 65535"),
+                None => Some(8000),
+            };
         let host = self.host(standalone);
         let log_level = self.choice(
             "LOG_LEVEL",
@@ -234,8 +248,11 @@ impl Reader<'_> {
                 ("trace", LevelFilter::Trace),
             ],
         );
-        let log_format =
-            self.choice("LOG_FORMAT", LogFormat::Text, &[("text", LogFormat::Text), ("json", LogFormat::Json)]);
+        let log_format = self.choice(
+            "LOG_FORMAT",
+            LogFormat::Text,
+            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
         let weekdays = self.choice(
             "CRON_WEEKDAYS",
             Weekdays::Unix,
@@ -362,7 +379,10 @@ impl Reader<'_> {
     fn required(&mut self, variable: &str) -> Option<String> {
         let text = self.text(variable);
         if text.is_none() {
-            let help = SETTINGS.iter().find(|setting| setting.variable == variable).map_or("", |setting| setting.help);
+            let help = SETTINGS
+                .iter()
+                .find(|setting| setting.variable == variable)
+                .map_or("", |setting| setting.help);
             self.faults.push(format!("{variable} is missing: {help}"));
         }
         text
@@ -422,8 +442,11 @@ mod tests {
         })
     }
 
-    const NEEDED: &[(&str, &str)] =
-        &[("CF_ENDPOINT", "https://api.example.com"), ("CLIENT_ID", "scheduler"), ("CLIENT_SECRET", "s3cret")];
+    const NEEDED: &[(&str, &str)] = &[
+        ("CF_ENDPOINT", "https://api.example.com"),
+        ("CLIENT_ID", "scheduler"),
+        ("CLIENT_SECRET", "s3cret"),
+    ];
 
     #[test]
     fn serve_needs_a_cloud_foundry_and_says_all_that_is_missing_at_once() {
@@ -458,12 +481,18 @@ mod tests {
 
     #[test]
     fn database_urls_are_paths_and_refusals_never_show_the_value() {
-        let database = |url: &str| read(Mode::Standalone, &[], &[("DATABASE_URL", url)]).map(|config| config.database);
+        let database =
+            |url: &str| read(Mode::Standalone, &[], &[("DATABASE_URL", url)]).map(|config| config.database);
         assert_eq!(database("sqlite:///var/lib/s.db").unwrap(), PathBuf::from("/var/lib/s.db"));
         assert_eq!(database("sqlite://s.db").unwrap(), PathBuf::from("s.db"));
         assert_eq!(database("data/s.db").unwrap(), PathBuf::from("data/s.db"));
-        for url in ["postgres://u:hunter2@h/d", "mysql://u:hunter2@h/d", "sqlite://", "sqlite::memory:", "x.db?hunter2"]
-        {
+        for url in [
+            "postgres://u:hunter2@h/d",
+            "mysql://u:hunter2@h/d",
+            "sqlite://",
+            "sqlite::memory:",
+            "x.db?hunter2",
+        ] {
             let fault = database(url).unwrap_err().to_string();
             assert!(fault.contains("sqlite://"), "{fault}");
             assert!(!fault.contains("hunter2"), "{fault}");

@@ -2,11 +2,21 @@
 //!
 //! Start reading at [`service`], which builds everything and knows all modules; `ARCHITECTURE.md` has the map.
 
+pub mod api;
+pub mod auth;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod cron;
 pub mod http;
+pub mod logging;
 pub mod model;
+pub mod outbound;
 pub mod platform;
+pub mod retention;
+pub mod scheduler;
+pub mod service;
 pub mod stop;
 pub mod store;
+pub mod watcher;
+pub mod worker;

@@ -1,2 +1,7 @@
 //! Runs the `ocf-scheduler` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ocf_scheduler::cli::main(std::env::args_os().skip(1).collect())
+}

@@ -353,7 +353,8 @@ impl Timestamp {
 /// RFC 3339 with `Z`, as many digits as the instant has (none for a whole second).
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let instant = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0)).map_err(|_| fmt::Error)?;
+        let instant =
+            OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0)).map_err(|_| fmt::Error)?;
         f.write_str(&instant.format(&Rfc3339).map_err(|_| fmt::Error)?)
     }
 }

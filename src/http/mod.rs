@@ -1,1 +1,236 @@
-//! The listener, its connections, and the threads that answer.
+//! The listener, its connections, and the threads that answer: HTTP/1.1 on `std::net`, one thread a connection.
+//!
+//! Invariant: no client can end or hold it. Every wait has an end, every buffer, queue and count a bound, and what is
+//! not understood to the last byte is refused and its connection closed, so no byte is read as part of two requests.
+//!
+//! A request travels: [`accept`] takes the connection in and starts its thread; there [`receive`] brings the bytes,
+//! [`message`] says what they mean, and [`connection`] hands the whole request to the [`pool`], waits for the answer,
+//! and writes it with [`answer`]. So whoever sends or reads slowly holds a thread with a small stack, and none of the
+//! pool. [`connections`] counts them all and knows which are idle. Routes, tokens and JSON are for `api`.
+
+mod accept;
+mod answer;
+mod connection;
+mod connections;
+mod message;
+mod pool;
+mod receive;
+
+use std::io::{self, Cursor, Read};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use log::{info, warn};
+use tiny_http::{Header, Method, StatusCode};
+
+use accept::Acceptor;
+use connection::Shared;
+use connections::Connections;
+use pool::Pool;
+
+/// A whole request.
+#[derive(Debug)]
+pub struct Request {
+    /// Names the request in logs and in the answer's `X-Request-Id`: the client's own when that is sane.
+    pub id: String,
+    /// The method. An unknown one, or one in another case, is `NonStandard`.
+    pub method: Method,
+    /// The path as it was sent, not decoded. Begins with `/`, or is `*` (`OPTIONS` only).
+    pub path: String,
+    /// What follows the `?`, not decoded.
+    pub query: Option<String>,
+    /// The headers, in the order of the request.
+    pub headers: Vec<Header>,
+    /// The body, of chunks or not: at most 1 MiB, empty when there is none.
+    pub body: Vec<u8>,
+    /// Who sent it: often a proxy.
+    pub remote: SocketAddr,
+}
+
+impl Request {
+    /// The value of the first header of that name, in any case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let named =
+            self.headers.iter().find(|header| header.field.as_str().as_str().eq_ignore_ascii_case(name))?;
+        Some(named.value.as_str())
+    }
+}
+
+/// The body of an answer.
+pub enum Body {
+    /// Nothing.
+    Empty,
+    /// Known to the last byte.
+    Bytes(Cursor<Vec<u8>>),
+    /// Made while it is read, by the connection's own thread: nothing that a slow client must not hold belongs in it.
+    /// An error in it cuts the connection, so that the client sees that the answer is not whole.
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Read for Body {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Empty => Ok(0),
+            Self::Bytes(bytes) => bytes.read(buffer),
+            Self::Stream(stream) => stream.read(buffer),
+        }
+    }
+}
+
+/// An answer.
+pub type Response = tiny_http::Response<Body>;
+
+/// An answer with an empty body.
+pub fn respond(status: u16) -> Response {
+    Response::new(StatusCode(status), Vec::new(), Body::Empty, Some(0), None)
+}
+
+/// An answer with a body of a content type, for example `application/json`.
+pub fn respond_with(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
+    let body = body.into();
+    let length = body.len();
+    let headers = Header::from_bytes("Content-Type", content_type).into_iter().collect();
+    Response::new(StatusCode(status), headers, Body::Bytes(Cursor::new(body)), Some(length), None)
+}
+
+/// Why this module did not hand a request on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The status of the answer.
+    pub status: u16,
+    /// The reason, for the log and for those who ask for details. Holds nothing of a header's value.
+    pub reason: String,
+    /// When to try again. The answer gets this as its `Retry-After`.
+    pub retry_after_seconds: Option<u32>,
+}
+
+impl Refusal {
+    fn new(status: u16, reason: impl Into<String>) -> Self {
+        Self { status, reason: reason.into(), retry_after_seconds: None }
+    }
+
+    fn malformed(reason: impl Into<String>) -> Self {
+        Self::new(400, reason)
+    }
+
+    fn overloaded(reason: impl Into<String>) -> Self {
+        Self { retry_after_seconds: Some(RETRY_AFTER_SECONDS), ..Self::new(503, reason) }
+    }
+}
+
+/// What an overloaded server asks a client to wait.
+const RETRY_AFTER_SECONDS: u32 = 1;
+
+/// What the rest of the service does with requests. A panic in one of these is a 500, and nothing else ends.
+#[expect(
+    clippy::type_complexity,
+    reason = "three signatures, each used here only, are clearer than names for them"
+)]
+pub struct Handlers {
+    /// Answers a request, on a thread of the pool. It returns in a bounded time.
+    pub handle: Box<dyn Fn(Request) -> Response + Send + Sync>,
+    /// Answers what must be answered though the pool is busy, on the connection's own thread, at once.
+    pub quick: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
+    /// Words a refusal of this module, knowing the headers that have been read (perhaps none).
+    pub refuse: Box<dyn Fn(&Refusal, &[Header]) -> Response + Send + Sync>,
+}
+
+/// The bounds of a server.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Threads that answer requests.
+    pub threads: usize,
+    /// The most connections at a time.
+    pub max_connections: usize,
+    /// A request must have arrived whole this long after its first byte, and a piece of an answer must have been
+    /// taken this long after it was offered. An idle connection is closed after twice that.
+    pub client_timeout: Duration,
+}
+
+/// A server that listens. Dropping it stops it without waiting.
+pub struct Server {
+    local_addr: SocketAddr,
+    connections: Arc<Connections>,
+    /// Its end wakes the acceptor, which then ends too.
+    accepting: Option<UnixStream>,
+    /// Held by every thread of the server, so it closes when the last of them ends.
+    running: Receiver<()>,
+}
+
+impl Server {
+    /// Starts to serve on `listener`. Fails only when the first threads cannot be started.
+    pub fn start(listener: TcpListener, settings: Settings, handlers: Handlers) -> io::Result<Self> {
+        let local_addr = listener.local_addr()?;
+        let connections = Arc::new(Connections::new(affordable_connections(settings.max_connections)));
+        let handlers = Arc::new(handlers);
+        let (alive, running) = bounded(0);
+        let pool = Pool::start(settings.threads, &handlers, &alive)?;
+        let shared = Arc::new(Shared {
+            handlers,
+            client_timeout: settings.client_timeout,
+            connections: Arc::clone(&connections),
+            pool,
+            held_bytes: AtomicUsize::new(0),
+        });
+        let (accepting, stop_accepting) = UnixStream::pair()?;
+        let acceptor = Acceptor::new(listener, stop_accepting, shared)?;
+        thread::Builder::new().name("http-accept".to_owned()).spawn(move || {
+            acceptor.run();
+            drop(alive);
+        })?;
+        Ok(Self { local_addr, connections, accepting: Some(accepting), running })
+    }
+
+    /// Where it listens: with the port that the system chose, when it was asked to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Takes no more connections, closes the idle ones, answers the requests in hand, and ends its threads. What is
+    /// not done at the deadline is cut.
+    pub fn stop(mut self, deadline: Duration) {
+        let deadline = Instant::now() + deadline;
+        self.begin_stop();
+        let everything_ended = self.connections.wait_until_none(deadline)
+            && self.running.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
+        if everything_ended {
+            info!("HTTP server stopped");
+        } else {
+            let cut = self.connections.close_all();
+            warn!("HTTP server stopped before its requests were answered connections_cut={cut}");
+        }
+    }
+
+    fn begin_stop(&mut self) {
+        self.connections.stop();
+        self.accepting.take();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.begin_stop();
+    }
+}
+
+/// Descriptors that are kept for everything else: the database, upstream requests, task processes.
+const RESERVED_DESCRIPTORS: usize = 64;
+
+/// As many connections as asked for, or fewer when the process may not open that many descriptors.
+fn affordable_connections(max_connections: usize) -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let descriptors = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+    let affordable = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+    if affordable < max_connections {
+        warn!(
+            "fewer connections than MAX_CONNECTIONS, for the process may not open as many descriptors \
+             connections={affordable} descriptors={descriptors}"
+        );
+    }
+    max_connections.clamp(1, affordable)
+}

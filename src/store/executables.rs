@@ -51,15 +51,16 @@ impl Store {
         let guid = Guid::random();
         let columns = Columns::of(&new.work);
         let inserted = self.write(|tx| {
-            tx.prepare_cached(sql!("executables/insert"))?.execute(named_params! {
-                ":guid": guid, ":kind": new.work.kind().as_str(), ":name": new.name,
-                ":app_guid": new.app, ":space_guid": new.space,
-                ":command": columns.command, ":disk_in_mb": columns.disk_in_mb,
-                ":memory_in_mb": columns.memory_in_mb, ":state": columns.state,
-                ":url": columns.url, ":auth_header": columns.auth_header, ":now": now,
-            })
-            .map(|_| Some(tx.last_insert_rowid()))
-            .or_else(none_if_taken)
+            tx.prepare_cached(sql!("executables/insert"))?
+                .execute(named_params! {
+                    ":guid": guid, ":kind": new.work.kind().as_str(), ":name": new.name,
+                    ":app_guid": new.app, ":space_guid": new.space,
+                    ":command": columns.command, ":disk_in_mb": columns.disk_in_mb,
+                    ":memory_in_mb": columns.memory_in_mb, ":state": columns.state,
+                    ":url": columns.url, ":auth_header": columns.auth_header, ":now": now,
+                })
+                .map(|_| Some(tx.last_insert_rowid()))
+                .or_else(none_if_taken)
         })?;
         Ok(match inserted {
             None => Written::NameTaken,
@@ -148,11 +149,7 @@ impl Store {
     }
 
     /// Writes what a client changed of a job or call: its name, its app, and what it does (not the state).
-    pub fn update_executable(
-        &self,
-        changed: &Executable,
-        now: Timestamp,
-    ) -> Result<Written<()>, StoreError> {
+    pub fn update_executable(&self, changed: &Executable, now: Timestamp) -> Result<Written<()>, StoreError> {
         let columns = Columns::of(&changed.work);
         let rows = self.write(|tx| {
             tx.prepare_cached(sql!("executables/update"))?

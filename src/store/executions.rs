@@ -67,15 +67,13 @@ impl Store {
 
     /// How long a history is.
     pub fn count_executions(&self, of: Dated) -> Result<Extent, StoreError> {
-        self.read(|connection| {
-            match of {
-                Dated::Executable(id) => connection
-                    .prepare_cached(sql!("executions/count_of_executable"))?
-                    .query_row(named_params! { ":owner_id": id }, extent_of),
-                Dated::Schedule(id) => connection
-                    .prepare_cached(sql!("executions/count_of_schedule"))?
-                    .query_row(named_params! { ":owner_id": id }, extent_of),
-            }
+        self.read(|connection| match of {
+            Dated::Executable(id) => connection
+                .prepare_cached(sql!("executions/count_of_executable"))?
+                .query_row(named_params! { ":owner_id": id }, extent_of),
+            Dated::Schedule(id) => connection
+                .prepare_cached(sql!("executions/count_of_schedule"))?
+                .query_row(named_params! { ":owner_id": id }, extent_of),
         })
     }
 
@@ -83,7 +81,9 @@ impl Store {
     pub fn list_executions(&self, of: Dated, window: Window) -> Result<Vec<Execution>, StoreError> {
         self.read(|connection| {
             let (mut statement, id) = match of {
-                Dated::Executable(id) => (connection.prepare_cached(sql!("executions/list_of_executable"))?, id),
+                Dated::Executable(id) => {
+                    (connection.prepare_cached(sql!("executions/list_of_executable"))?, id)
+                }
                 Dated::Schedule(id) => (connection.prepare_cached(sql!("executions/list_of_schedule"))?, id),
             };
             statement
@@ -210,10 +210,14 @@ impl Store {
     /// Deletes a batch of what belongs to deleted executables and schedules, and answers how many rows those were.
     pub fn purge_deleted(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let executable: Option<Id> =
-                tx.prepare_cached(sql!("executables/first_deleted"))?.query_row([], |row| row.get(0)).optional()?;
+            let executable: Option<Id> = tx
+                .prepare_cached(sql!("executables/first_deleted"))?
+                .query_row([], |row| row.get(0))
+                .optional()?;
             let Some(executable) = executable else {
-                return tx.prepare_cached(sql!("schedules/purge"))?.execute(named_params! { ":limit": limit });
+                return tx
+                    .prepare_cached(sql!("schedules/purge"))?
+                    .execute(named_params! { ":limit": limit });
             };
             // In the order of references; the next batch goes on where this one was full.
             for statement in [sql!("executions/purge_of_executable"), sql!("schedules/purge_of_executable")] {
@@ -239,7 +243,11 @@ pub(super) fn cancel_pending_of_schedule(
     cancel(tx, sql!("executions/pending_of_schedule"), values, message, now)
 }
 
-pub(super) fn cancel_pending_of_executable(tx: &Connection, executable: Id, now: Timestamp) -> rusqlite::Result<usize> {
+pub(super) fn cancel_pending_of_executable(
+    tx: &Connection,
+    executable: Id,
+    now: Timestamp,
+) -> rusqlite::Result<usize> {
     let values = named_params! { ":executable_id": executable };
     cancel(tx, sql!("executions/pending_of_executable"), values, "cancelled: deleted", now)
 }
@@ -252,7 +260,8 @@ fn cancel(
     message: &str,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
-    let ids: Vec<Id> = tx.prepare_cached(query)?.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let ids: Vec<Id> =
+        tx.prepare_cached(query)?.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?;
     let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
     for id in &ids {
         finish(tx, *id, &outcome)?;

@@ -133,12 +133,15 @@ impl Store {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(|err| format!("cannot open the database {shown}: {err}"))?;
+        connection
+            .busy_timeout(BUSY_TIMEOUT)
+            .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
         let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
         if applied > 0 {
             info!("database brought up to date path={shown} migrations={applied}");
         }
-        prepare_connection(&connection).map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
+        prepare_connection(&connection)
+            .map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
         let writer = Writer {
             waiting: AtomicUsize::new(0),
             open: Mutex::new(OpenGroup { connection, group: None, members: 0 }),
@@ -197,8 +200,9 @@ fn prepare_files(path: &Path) -> Result<File, String> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    std::fs::create_dir_all(directory)
-        .map_err(|err| format!("cannot make the directory {} for the database: {err}", directory.display()))?;
+    std::fs::create_dir_all(directory).map_err(|err| {
+        format!("cannot make the directory {} for the database: {err}", directory.display())
+    })?;
     // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of another process.
     let mut lock_name = path.as_os_str().to_owned();
     lock_name.push(".lock");
@@ -209,14 +213,17 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     match lock.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
-            return Err(format!("the database {shown} is in use by another process; only one may have it open"));
+            return Err(format!(
+                "the database {shown} is in use by another process; only one may have it open"
+            ));
         }
         Err(TryLockError::Error(err)) => return Err(format!("cannot lock {}: {err}", lock_path.display())),
     }
     // It holds secrets (auth_header), so nobody else may read it.
     match private(OpenOptions::new().create_new(true), path) {
-        Ok(_) => sync_directory(directory)
-            .map_err(|err| format!("cannot write the directory {} to the disk: {err}", directory.display()))?,
+        Ok(_) => sync_directory(directory).map_err(|err| {
+            format!("cannot write the directory {} to the disk: {err}", directory.display())
+        })?,
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
         Err(err) => return Err(format!("cannot make the database {shown}: {err}")),
     }

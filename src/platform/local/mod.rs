@@ -1,1 +1,121 @@
-//! Standalone: apps and tokens from a file, tasks as local processes.
+//! Standalone: apps, spaces, users and tokens from a TOML file, tasks as supervised local processes.
+//!
+//! Invariant: no task is orphaned unseen. A task's directory is claimed before its command runs, its runner outlives
+//! the service, and whoever asks later finds an outcome, if only "outcome unknown".
+//!
+//! In the order of a task's life: [`config`] knows its app, [`tasks`] claims a directory for it and starts a runner,
+//! [`runner`] (another process of the same binary) runs the command under a limit of [`memory`], and both sides speak
+//! through the files of [`records`].
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::clock::Clock;
+use crate::model::Guid;
+use crate::platform::{Identity, NewTask, Platform, PlatformError, Task};
+
+mod config;
+mod memory;
+mod records;
+mod runner;
+mod tasks;
+
+pub use config::{App, World};
+pub use memory::MemoryLimit;
+pub use runner::run_task;
+
+use tasks::{Follower, Tasks};
+
+/// What [`Local`] is made of.
+#[derive(Debug)]
+pub struct Settings {
+    /// Apps, spaces and tokens.
+    pub world: World,
+    /// Where the directories of tasks are; made when it is missing.
+    pub state_dir: PathBuf,
+    /// Our own binary: a task's runner is `RUNNER run-task DIR`.
+    pub runner: PathBuf,
+    /// The environment of the service, of which a task gets only what every program needs
+    /// ([`INHERITED_VARIABLES`]).
+    pub environment: Vec<(OsString, OsString)>,
+}
+
+/// What a task has of the service's environment. All else (`CLIENT_SECRET`, `DATABASE_URL` …) is not its business.
+pub const INHERITED_VARIABLES: [&str; 11] =
+    ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
+
+/// The platform of `standalone`.
+pub struct Local {
+    world: World,
+    tasks: Arc<Tasks>,
+    /// Dropped with us: its thread ends, the tasks run on.
+    _follower: Follower,
+}
+
+impl Local {
+    /// Opens the directory of tasks and follows what is done in it. `task_changed` is called soon after a task of
+    /// ours ended; the end of a task from before a restart is seen by whoever asks for it.
+    ///
+    /// Only one service can be at a directory: the second is refused.
+    pub fn new(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        task_changed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let Settings { world, state_dir, runner, environment } = settings;
+        let (tasks, wakes) = Tasks::open(state_dir, runner, environment, clock)?;
+        let tasks = Arc::new(tasks);
+        let follower = Follower::start(Arc::clone(&tasks), wakes, task_changed)?;
+        Ok(Self { world, tasks, _follower: follower })
+    }
+}
+
+impl Platform for Local {
+    fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
+        Ok(self.world.holder_of(token).map(|(user, admin)| Identity {
+            user: user.to_owned(),
+            admin,
+            expires_at: None,
+        }))
+    }
+
+    fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError> {
+        Ok(self.world.spaces_of(user).to_vec())
+    }
+
+    fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError> {
+        Ok(self.world.app(app).map(|app| app.space.clone()))
+    }
+
+    fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError> {
+        let app = self
+            .world
+            .app(&task.app)
+            .ok_or_else(|| PlatformError::Refused { detail: format!("there is no app {}", task.app) })?;
+        self.tasks.create(task, app)
+    }
+
+    fn find_tasks(&self, names: &[String]) -> Result<Vec<Task>, PlatformError> {
+        self.tasks.find(names)
+    }
+
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
+        self.tasks.list(guids)
+    }
+
+    fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError> {
+        self.tasks.cancel(guid)
+    }
+
+    fn check(&self) -> Result<(), PlatformError> {
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Local {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Local").field("world", &self.world).finish_non_exhaustive()
+    }
+}

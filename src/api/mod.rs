@@ -1,0 +1,209 @@
+//! The HTTP API: a request, who makes it, what it is for, its answer.
+//!
+//! Invariant: a handler sees only objects of spaces in which its caller has a role; "not yours" and "not there" take one
+//! path. A refusal has a status and an empty body; its reason is for the log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use log::{debug, error, info};
+use serde::Serialize;
+use tiny_http::Header;
+
+use crate::auth::{Authenticator, Caller};
+use crate::clock::Clock;
+use crate::cron::Weekdays;
+use crate::http::{Refusal, Request, Response, respond_with};
+use crate::model::{Executable, Kind};
+use crate::platform::Platform;
+use crate::store::{Dated, Store};
+
+mod error;
+mod executables;
+mod executions;
+mod fields;
+mod page;
+mod query;
+mod routes;
+mod schedules;
+
+use error::ApiError;
+use page::to_json;
+use query::Query;
+use routes::{NoRoute, Route};
+
+pub(crate) use schedules::upcoming;
+
+/// Everything that handlers need.
+pub struct Api {
+    /// Where things are kept.
+    pub store: Arc<Store>,
+    /// Who may do what.
+    pub auth: Authenticator,
+    /// For `/readyz`.
+    pub platform: Arc<dyn Platform>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// How numbers in day-of-week are read.
+    pub weekdays: Weekdays,
+    /// Wakes the scheduler: there is something new to look at.
+    pub wake_scheduler: Sender<()>,
+    /// Wakes the retention: something was deleted.
+    pub wake_retention: Sender<()>,
+}
+
+impl Api {
+    /// Answers a request, and logs a line about it.
+    pub fn handle(&self, request: &Request) -> Response {
+        let began_at = self.clock.monotonic();
+        let mut user = None;
+        let answer = self.answer(request, &mut user);
+        let (response, reason) = match answer {
+            Ok(response) => (response, None),
+            Err(error) => (error.response(request.header("Accept")), Some(error)),
+        };
+        let status = response.status_code().0;
+        let took = self.clock.monotonic().saturating_sub(began_at);
+        let line = RequestLine { request, status, took, user: user.as_deref() };
+        match reason {
+            Some(reason) if status == 500 => error!("{line} reason={:?}", reason.to_string()),
+            Some(reason) => info!("{line} reason={:?}", reason.to_string()),
+            None => info!("{line}"),
+        }
+        response
+    }
+
+    /// Answers `/healthz` without a thread of the pool; `None` for all else.
+    pub fn quick(&self, request: &Request) -> Option<Response> {
+        match Route::of(&request.method, &request.path) {
+            Ok(Route::Live) => {
+                debug!("request id={} path=/healthz", request.id);
+                Some(respond_with(200, "application/json", r#"{"status":"ok"}"#))
+            }
+            _ => None,
+        }
+    }
+
+    /// Words a refusal of the HTTP side in the same way as all others.
+    pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
+        let accept =
+            headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
+        error::refusal(refusal.status, &refusal.reason, &[], accept)
+    }
+
+    fn answer(&self, request: &Request, user: &mut Option<String>) -> Result<Response, ApiError> {
+        // In this order: the path, the method, the token, and only then what the request says.
+        let route = Route::of(&request.method, &request.path).map_err(|none| match none {
+            NoRoute::UnknownPath => ApiError::NotFound,
+            NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
+        })?;
+        match route {
+            Route::Root | Route::Live => {
+                return Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#));
+            }
+            Route::Ready => return self.ready(),
+            _ => {}
+        }
+        let caller = self.auth.caller(request.header("Authorization"))?;
+        *user = Some(caller.user.clone());
+        let query = Query::of(request.query.as_deref());
+        match route {
+            Route::Root | Route::Live | Route::Ready => Err(ApiError::NotFound),
+            Route::NextFireTimes => self.next_fire_times(&query?),
+            Route::List(kind) => self.list_executables(&caller, kind, request, &query?),
+            Route::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
+            Route::Get(kind, guid) => self.get_executable(self.executable(&caller, kind, &guid)?),
+            Route::Change(kind, guid) => {
+                let executable = self.executable(&caller, kind, &guid)?;
+                self.change_executable(&caller, executable, &request.body)
+            }
+            Route::Delete(kind, guid) => self.delete_executable(&self.executable(&caller, kind, &guid)?),
+            Route::Execute(kind, guid) => self.execute(&self.executable(&caller, kind, &guid)?),
+            Route::History(kind, guid) => {
+                let executable = self.executable(&caller, kind, &guid)?;
+                let of = Dated::Executable(executable.id);
+                self.history(executable, of, request, &query?)
+            }
+            Route::ListSchedules(kind, guid) => {
+                let executable = self.executable(&caller, kind, &guid)?;
+                self.list_schedules(executable, request, &query?)
+            }
+            Route::CreateSchedule(kind, guid) => {
+                self.create_schedule(&self.executable(&caller, kind, &guid)?, &request.body)
+            }
+            Route::ChangeSchedule(kind, guid, schedule) => {
+                self.change_schedule(&self.executable(&caller, kind, &guid)?, &schedule, &request.body)
+            }
+            Route::DeleteSchedule(kind, guid, schedule) => {
+                self.delete_schedule(&self.executable(&caller, kind, &guid)?, &schedule)
+            }
+            Route::ScheduleHistory(kind, guid, schedule) => {
+                let executable = self.executable(&caller, kind, &guid)?;
+                let of = Dated::Schedule(self.schedule(&executable, &schedule)?.id);
+                self.history(executable, of, request, &query?)
+            }
+        }
+    }
+
+    /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
+    /// which guids exist.
+    fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
+        let executable = self.store.executable(kind, guid)?.ok_or(ApiError::NotFound)?;
+        if self.auth.may_work_in(caller, &executable.space)? {
+            Ok(executable)
+        } else {
+            Err(ApiError::NotFound)
+        }
+    }
+
+    fn ready(&self) -> Result<Response, ApiError> {
+        #[derive(Serialize)]
+        struct Ready {
+            status: &'static str,
+            database: &'static str,
+            platform: &'static str,
+        }
+        self.store.check_writable()?;
+        // Reported, yet no reason to be unready: schedules go on, and what waits is done later.
+        let platform = if self.platform.check().is_ok() { "ok" } else { "unavailable" };
+        let ready = Ready { status: "ok", database: "ok", platform };
+        Ok(respond_with(200, "application/json", to_json(&ready)?))
+    }
+
+    fn wake_scheduler(&self) {
+        // Full means that it is about to look anyway.
+        let _ = self.wake_scheduler.try_send(());
+    }
+
+    fn wake_retention(&self) {
+        let _ = self.wake_retention.try_send(());
+    }
+}
+
+fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {
+    Ok(respond_with(201, "application/json", to_json(resource)?))
+}
+
+/// A request as a line of the log. The query is left out: nobody knows what clients put there.
+struct RequestLine<'a> {
+    request: &'a Request,
+    status: u16,
+    took: Duration,
+    user: Option<&'a str>,
+}
+
+impl std::fmt::Display for RequestLine<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "request id={} method={} path={} status={} ms={:.1} user={}",
+            self.request.id,
+            self.request.method,
+            self.request.path,
+            self.status,
+            self.took.as_secs_f64() * 1000.0,
+            self.user.unwrap_or("-")
+        )
+    }
+}

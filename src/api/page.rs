@@ -1,0 +1,220 @@
+//! Collections: which part is asked for, and the envelope around it.
+//!
+//! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is `null`.
+
+use std::io::{self, Read};
+
+use log::warn;
+use serde::Serialize;
+
+use super::error::{ApiError, Violation};
+use super::query::Query;
+use crate::http::{Body, Request, Response, respond_with};
+use crate::model::Id;
+use crate::store::{Extent, StoreError, Window};
+
+/// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is asked for.
+const PER_PAGE: u64 = 50;
+const PER_PAGE_MAX: u64 = 500;
+/// How many are read from the database at a time when everything is asked for.
+const BATCH: u32 = 200;
+
+/// Which part of a collection is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Paging {
+    /// From 1; `None`: everything.
+    page: Option<u64>,
+    per_page: u64,
+}
+
+/// Which way the ids of a list go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
+impl Paging {
+    pub(super) fn of(query: &Query) -> Result<Self, ApiError> {
+        let page = query.get("page").map(|text| whole_number(text, "page", u64::MAX)).transpose()?;
+        let per_page =
+            query.get("per_page").map(|text| whole_number(text, "per_page", PER_PAGE_MAX)).transpose()?;
+        Ok(Self { page, per_page: per_page.unwrap_or(PER_PAGE) })
+    }
+}
+
+/// A whole number from 1 on. However many digits it has, it is one.
+fn whole_number(text: &str, field: &'static str, most: u64) -> Result<u64, Violation> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let number =
+        digits.then(|| text.parse().unwrap_or(u64::MAX)).filter(|number| (1..=most).contains(number));
+    let bound = if most == u64::MAX { String::new() } else { format!(" to {most}") };
+    number.ok_or_else(|| Violation::new(field, format!("is not a whole number from 1{bound}")))
+}
+
+#[derive(Serialize)]
+struct Pagination {
+    total_pages: u64,
+    total_results: u64,
+    first: Option<Link>,
+    last: Option<Link>,
+    next: Option<Link>,
+    previous: Option<Link>,
+}
+
+#[derive(Serialize)]
+struct Link {
+    href: String,
+}
+
+/// Answers with a collection. `fetch` reads a part of it: the resources, and the id of the last of them.
+///
+/// Everything at once, when it is much, is read in batches by the thread that writes it, so that it is never in memory
+/// as a whole, and no read of the database stays open for a slow client.
+pub(super) fn collection<T: Serialize + 'static>(
+    request: &Request,
+    query: &Query,
+    paging: Paging,
+    extent: Extent,
+    order: Order,
+    mut fetch: impl FnMut(Window) -> Result<(Vec<T>, Option<Id>), StoreError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let pagination = pagination(request, query, paging, extent.total);
+    let head = format!("{{\"pagination\":{},\"resources\":[", to_json(&pagination)?);
+    let start = match order {
+        Order::OldestFirst => 0,
+        Order::NewestFirst => extent.last.saturating_add(1),
+    };
+    let limit = |wanted: u64| u32::try_from(wanted).unwrap_or(u32::MAX);
+    let mut window = Window { beyond: start, last: extent.last, offset: 0, limit: BATCH };
+    if let Some(page) = paging.page {
+        window.offset = (page - 1).saturating_mul(paging.per_page);
+        window.limit = limit(paging.per_page);
+    }
+    let beyond_the_end = extent.total <= window.offset;
+    let (first, last_id) = if beyond_the_end { (Vec::new(), None) } else { fetch(window)? };
+    let mut body = head.into_bytes();
+    append(&mut body, &first, true)?;
+    let more = paging.page.is_none() && first.len() == BATCH as usize;
+    let Some(beyond) = last_id.filter(|_| more) else {
+        body.extend_from_slice(b"]}");
+        return Ok(respond_with(200, "application/json", body));
+    };
+    window.beyond = beyond;
+    let stream = Batches {
+        buffer: body,
+        position: 0,
+        next: Some(Box::new(move |buffer: &mut Vec<u8>| {
+            let (batch, last_id) = fetch(window).map_err(|err| err.to_string())?;
+            append(buffer, &batch, false).map_err(|err| err.to_string())?;
+            match last_id.filter(|_| batch.len() == BATCH as usize) {
+                Some(last_id) => {
+                    window.beyond = last_id;
+                    Ok(true)
+                }
+                None => {
+                    buffer.extend_from_slice(b"]}");
+                    Ok(false)
+                }
+            }
+        })),
+    };
+    let mut response = respond_with(200, "application/json", Vec::new());
+    response = tiny_http::Response::new(
+        response.status_code(),
+        response.headers().to_vec(),
+        Body::Stream(Box::new(stream)),
+        None,
+        None,
+    );
+    Ok(response)
+}
+
+/// Writes what comes next into the buffer, and says whether there is more.
+type Next = Box<dyn FnMut(&mut Vec<u8>) -> Result<bool, String> + Send>;
+
+/// A body made of batches, each read when the one before has been written.
+struct Batches {
+    buffer: Vec<u8>,
+    position: usize,
+    next: Option<Next>,
+}
+
+impl Read for Batches {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        while self.position == self.buffer.len() {
+            let Some(next) = &mut self.next else { return Ok(0) };
+            self.buffer.clear();
+            self.position = 0;
+            match next(&mut self.buffer) {
+                Ok(true) => {}
+                Ok(false) => self.next = None,
+                Err(cause) => {
+                    warn!("a collection broke off cause={cause}");
+                    self.next = None;
+                    return Err(io::Error::other(cause));
+                }
+            }
+        }
+        let count = target.len().min(self.buffer.len() - self.position);
+        target[..count].copy_from_slice(&self.buffer[self.position..self.position + count]);
+        self.position += count;
+        Ok(count)
+    }
+}
+
+fn append<T: Serialize>(body: &mut Vec<u8>, resources: &[T], first: bool) -> Result<(), ApiError> {
+    for (index, resource) in resources.iter().enumerate() {
+        if !(first && index == 0) {
+            body.push(b',');
+        }
+        serde_json::to_writer(&mut *body, resource).map_err(bug)?;
+    }
+    Ok(())
+}
+
+/// JSON of a shape of ours.
+pub(super) fn to_json<T: Serialize>(value: &T) -> Result<String, ApiError> {
+    serde_json::to_string(value).map_err(bug)
+}
+
+fn bug(error: serde_json::Error) -> ApiError {
+    ApiError::Store(StoreError::Bug(format!("a shape has no JSON: {error}")))
+}
+
+fn pagination(request: &Request, query: &Query, paging: Paging, total: u64) -> Pagination {
+    let total_pages = total.div_ceil(paging.per_page).max(1);
+    let link = |page: u64| Some(Link { href: href(request, query, page) });
+    Pagination {
+        total_pages,
+        total_results: total,
+        first: link(1),
+        last: link(total_pages),
+        next: paging.page.filter(|page| *page < total_pages).and_then(|page| link(page + 1)),
+        // From beyond the end, the page before is the last one that there is.
+        previous: paging.page.filter(|page| 1 < *page).and_then(|page| link((page - 1).min(total_pages))),
+    }
+}
+
+/// The absolute URL of a page of this collection, as the client (or the proxy in front) knows the service.
+fn href(request: &Request, query: &Query, page: u64) -> String {
+    let first_of = |name: &str| {
+        let value = request.header(name)?.split(',').next()?.trim();
+        let sane = !value.is_empty()
+            && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#<>\"".contains(&byte));
+        sane.then_some(value)
+    };
+    let scheme = first_of("X-Forwarded-Proto").unwrap_or("http");
+    let host = first_of("X-Forwarded-Host").or_else(|| first_of("Host")).unwrap_or("localhost");
+    let mut href = format!("{scheme}://{host}{}?", request.path);
+    for (name, value) in query.raw() {
+        if *name != "page" {
+            href.push_str(name);
+            href.push('=');
+            href.push_str(value);
+            href.push('&');
+        }
+    }
+    href.push_str(&format!("page={page}"));
+    href
+}

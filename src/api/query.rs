@@ -1,0 +1,36 @@
+//! The query of a request.
+
+use super::error::{ApiError, Violation};
+use super::routes::decode;
+
+/// Names and values, decoded; of several with one name the first counts.
+pub(super) struct Query<'a> {
+    raw: Vec<(&'a str, &'a str)>,
+    decoded: Vec<(String, String)>,
+}
+
+impl<'a> Query<'a> {
+    pub(super) fn of(text: Option<&'a str>) -> Result<Self, ApiError> {
+        let raw: Vec<(&str, &str)> = text
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .collect();
+        let decoded = raw
+            .iter()
+            .map(|(name, value)| Some((decode(name, true)?, decode(value, true)?)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| Violation::new("query", "is not well-formed"))?;
+        Ok(Self { raw, decoded })
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.decoded.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// As they were sent, for links.
+    pub(super) fn raw(&self) -> &[(&'a str, &'a str)] {
+        &self.raw
+    }
+}

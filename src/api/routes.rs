@@ -1,0 +1,139 @@
+//! Which request is for what. Pure.
+//!
+//! Invariant: every path outside [`Route`] is a 404, every other method of a known path a 405.
+
+use tiny_http::Method;
+
+use crate::model::Kind;
+
+/// What a request is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Route {
+    Root,
+    Live,
+    Ready,
+    NextFireTimes,
+    List(Kind),
+    Create(Kind),
+    Get(Kind, String),
+    Change(Kind, String),
+    Delete(Kind, String),
+    Execute(Kind, String),
+    History(Kind, String),
+    ListSchedules(Kind, String),
+    CreateSchedule(Kind, String),
+    ChangeSchedule(Kind, String, String),
+    DeleteSchedule(Kind, String, String),
+    ScheduleHistory(Kind, String, String),
+}
+
+/// Why a request is for nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum NoRoute {
+    UnknownPath,
+    /// The path is known, with these methods (the text of `Allow`).
+    OtherMethod(&'static str),
+}
+
+impl Route {
+    /// The route of a method and a path, which is not decoded yet. `HEAD` works where `GET` does.
+    pub(super) fn of(method: &Method, path: &str) -> Result<Self, NoRoute> {
+        let path = path.strip_prefix('/').ok_or(NoRoute::UnknownPath)?;
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let segments: Vec<String> =
+            path.split('/').map(decode_segment).collect::<Option<_>>().ok_or(NoRoute::UnknownPath)?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let kind = match segments.first() {
+            Some(&"jobs") => Kind::Job,
+            Some(&"calls") => Kind::Call,
+            _ => Kind::Job,
+        };
+        let get = matches!(method, Method::Get | Method::Head);
+        let owned = |text: &str| text.to_owned();
+        match segments.as_slice() {
+            [""] if get => Ok(Self::Root),
+            ["healthz"] if get => Ok(Self::Live),
+            ["readyz"] if get => Ok(Self::Ready),
+            ["cron", "next"] if get => Ok(Self::NextFireTimes),
+            [""] | ["healthz"] | ["readyz"] | ["cron", "next"] => Err(NoRoute::OtherMethod("GET, HEAD")),
+            ["jobs" | "calls"] => match method {
+                Method::Post => Ok(Self::Create(kind)),
+                _ if get => Ok(Self::List(kind)),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+            },
+            ["jobs" | "calls", guid] if !guid.is_empty() => match method {
+                Method::Patch => Ok(Self::Change(kind, owned(guid))),
+                Method::Delete => Ok(Self::Delete(kind, owned(guid))),
+                _ if get => Ok(Self::Get(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, PATCH, DELETE")),
+            },
+            ["jobs" | "calls", guid, "execute"] => match method {
+                Method::Post => Ok(Self::Execute(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("POST")),
+            },
+            ["jobs" | "calls", guid, "history"] => match method {
+                _ if get => Ok(Self::History(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
+            },
+            ["jobs" | "calls", guid, "schedules"] => match method {
+                Method::Post => Ok(Self::CreateSchedule(kind, owned(guid))),
+                _ if get => Ok(Self::ListSchedules(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+            },
+            ["jobs" | "calls", guid, "schedules", schedule] if !schedule.is_empty() => match method {
+                Method::Patch => Ok(Self::ChangeSchedule(kind, owned(guid), owned(schedule))),
+                Method::Delete => Ok(Self::DeleteSchedule(kind, owned(guid), owned(schedule))),
+                _ => Err(NoRoute::OtherMethod("PATCH, DELETE")),
+            },
+            ["jobs" | "calls", guid, "schedules", schedule, "history"] => match method {
+                _ if get => Ok(Self::ScheduleHistory(kind, owned(guid), owned(schedule))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
+            },
+            _ => Err(NoRoute::UnknownPath),
+        }
+    }
+}
+
+fn decode_segment(segment: &str) -> Option<String> {
+    decode(segment, false)
+}
+
+/// Percent-decodes; in a query `+` is a blank. `None`: not well-formed, or not UTF-8.
+pub(super) fn decode(text: &str, plus_is_blank: bool) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let digit = |byte: u8| char::from(byte).to_digit(16);
+                let (high, low) = (digit(rest.next()?)?, digit(rest.next()?)?);
+                u8::try_from(high * 16 + low).ok()?
+            }
+            b'+' if plus_is_blank => b' ',
+            byte => byte,
+        });
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_methods_are_told_apart() {
+        let of = |method: &str, path: &str| Route::of(&method.parse().unwrap(), path);
+        assert_eq!(of("GET", "/"), Ok(Route::Root));
+        assert_eq!(of("GET", "/jobs"), Ok(Route::List(Kind::Job)));
+        assert_eq!(of("HEAD", "/calls/"), Ok(Route::List(Kind::Call)));
+        assert_eq!(of("GET", "/jobs/%61b"), Ok(Route::Get(Kind::Job, "ab".to_owned())));
+        assert_eq!(of("POST", "/calls/g/execute/"), Ok(Route::Execute(Kind::Call, "g".to_owned())));
+        assert_eq!(of("PUT", "/jobs"), Err(NoRoute::OtherMethod("GET, HEAD, POST")));
+        assert_eq!(of("GET", "/jobs/g/execute"), Err(NoRoute::OtherMethod("POST")));
+        for path in
+            ["/job", "/jobs//", "/jobs/g/x", "/jobs/g/schedules/s/x", "//jobs", "*", "/jobs/%zz", "/jobs/%ff"]
+        {
+            assert_eq!(of("GET", path), Err(NoRoute::UnknownPath), "{path}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Writes answers: tiny_http's head, our framing, and the body in whichever way its end can be told.
+//!
+//! Invariant: an answer that is not whole never looks whole, and a client that does not read is given up in time.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use log::error;
+use tiny_http::{HTTPVersion, Header};
+
+use super::message::Version;
+use super::{Body, Response};
+
+/// The most bytes that are given to the socket at once: the client must take them within its time-out.
+const PIECE_BYTES: usize = 64 * 1024;
+/// Bytes of a stream that are read and written at once.
+const STREAM_BYTES: usize = 16 * 1024;
+/// A whole answer must be taken within this many client time-outs.
+const WHOLE_ANSWER_TIMEOUTS: u32 = 20;
+/// The usual size of a head, so that it is written without growing.
+const HEAD_BYTES: usize = 512;
+
+/// How an answer is to be written.
+pub(super) struct Manner<'request> {
+    pub version: Version,
+    /// Without the body: the request was a `HEAD`.
+    pub head_only: bool,
+    /// The connection ends after this answer, which is said in it.
+    pub close: bool,
+    pub request_id: &'request str,
+}
+
+/// Why an answer is not whole. The connection must be cut, so that the client sees it.
+pub(super) enum Cut {
+    /// The client does not take it.
+    Client(io::Error),
+    /// The body failed while it was read.
+    Body(io::Error),
+}
+
+/// Writes an answer.
+pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_>) -> Result<(), Cut> {
+    let status = response.status_code().0;
+    let announced = response.data_length();
+    let mut bytes = head_without_framing(&response).map_err(Cut::Body)?;
+    let body = response.into_reader();
+    let framing = Framing::of(&body, announced, manner);
+    let without_body = matches!(status, 204 | 304);
+    if !without_body {
+        framing.describe(&mut bytes);
+    }
+    put(&mut bytes, &["X-Request-Id: ", manner.request_id, "\r\n"]);
+    // tiny_http drops a header of this name.
+    put(&mut bytes, &[if manner.close { "Connection: close\r\n\r\n" } else { "\r\n" }]);
+    if manner.head_only || without_body {
+        return out.write_all(&bytes).map_err(Cut::Client);
+    }
+    match body {
+        Body::Empty => out.write_all(&bytes).map_err(Cut::Client),
+        Body::Bytes(body) => {
+            let body = unread(&body);
+            // Head and body in one packet, if they fit.
+            let (first, rest) = body.split_at(body.len().min(PIECE_BYTES.saturating_sub(bytes.len())));
+            bytes.extend_from_slice(first);
+            out.write_all(&bytes).and_then(|()| out.write_all(rest)).map_err(Cut::Client)
+        }
+        Body::Stream(stream) => write_stream(out, bytes, stream, framing),
+    }
+}
+
+/// How the client learns where the body ends.
+#[derive(Clone, Copy)]
+enum Framing {
+    Length(u64),
+    Chunked,
+    UntilClose,
+}
+
+impl Framing {
+    fn of(body: &Body, announced: Option<usize>, manner: &Manner<'_>) -> Self {
+        match (body, announced) {
+            // To a HEAD, the length that the body of a GET would have.
+            (Body::Empty, Some(length)) if manner.head_only => Self::Length(length as u64),
+            (Body::Empty, _) => Self::Length(0),
+            (Body::Bytes(bytes), _) => Self::Length(unread(bytes).len() as u64),
+            (Body::Stream(_), Some(length)) => Self::Length(length as u64),
+            (Body::Stream(_), None) if manner.version == Version::Http10 => Self::UntilClose,
+            (Body::Stream(_), None) => Self::Chunked,
+        }
+    }
+
+    fn describe(self, head: &mut Vec<u8>) {
+        match self {
+            Self::Length(length) => put(head, &["Content-Length: ", &length.to_string(), "\r\n"]),
+            Self::Chunked => put(head, &["Transfer-Encoding: chunked\r\n"]),
+            Self::UntilClose => (),
+        }
+    }
+}
+
+/// What tiny_http prints of an answer, but for the framing: its choice would put chunks around what has a length, read
+/// a stream of unknown length whole for HTTP/1.0, and give a length to a 204.
+fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
+    const ITS_FRAMING: &[u8] = b"Content-Length: 0\r\n\r\n";
+    let headers = response.headers().iter().filter(|header| may_be_sent(header)).cloned().collect();
+    let mut bytes = Vec::with_capacity(HEAD_BYTES);
+    tiny_http::Response::new(response.status_code(), headers, io::empty(), Some(0), None).raw_print(
+        &mut bytes,
+        HTTPVersion(1, 1),
+        &[],
+        true,
+        None,
+    )?;
+    match bytes.strip_suffix(ITS_FRAMING).map(<[u8]>::len) {
+        Some(length) => bytes.truncate(length),
+        None => return Err(io::Error::other("tiny_http has printed another framing than no body")),
+    }
+    Ok(bytes)
+}
+
+fn may_be_sent(header: &Header) -> bool {
+    let is_one_line = |text: &str| !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+    // Else whoever gets a line end into a value could write an answer of his own.
+    if !is_one_line(header.field.as_str().as_str()) || !is_one_line(header.value.as_str()) {
+        error!("HTTP answer sent without a header that has a line end in it");
+        return false;
+    }
+    !header.field.equiv("X-Request-Id")
+}
+
+fn put(bytes: &mut Vec<u8>, texts: &[&str]) {
+    for text in texts {
+        bytes.extend_from_slice(text.as_bytes());
+    }
+}
+
+fn unread(bytes: &io::Cursor<Vec<u8>>) -> &[u8] {
+    let position = usize::try_from(bytes.position()).unwrap_or(usize::MAX);
+    bytes.get_ref().get(position..).unwrap_or_default()
+}
+
+/// Writes what is in `bytes` and then the stream. The buffer is used over and over.
+fn write_stream(
+    out: &mut impl Write,
+    mut bytes: Vec<u8>,
+    mut stream: Box<dyn Read + Send>,
+    framing: Framing,
+) -> Result<(), Cut> {
+    let mut left = match framing {
+        Framing::Length(length) => length,
+        Framing::Chunked | Framing::UntilClose => u64::MAX,
+    };
+    loop {
+        let wanted = left.min(STREAM_BYTES as u64);
+        let count = match framing {
+            Framing::Chunked => append_chunk(&mut bytes, &mut stream, wanted),
+            Framing::Length(_) | Framing::UntilClose => append(&mut bytes, &mut stream, wanted),
+        };
+        let count = count.map_err(Cut::Body)?;
+        out.write_all(&bytes).map_err(Cut::Client)?;
+        bytes.clear();
+        left -= count;
+        match framing {
+            Framing::Length(_) if left == 0 => return Ok(()),
+            Framing::Length(_) if count < wanted => {
+                return Err(Cut::Body(io::Error::new(ErrorKind::UnexpectedEof, "shorter than its length")));
+            }
+            Framing::Chunked | Framing::UntilClose if count < wanted => return Ok(()),
+            _ => (),
+        }
+    }
+}
+
+/// Appends the next `wanted` bytes of the stream, fewer only at its end.
+fn append(bytes: &mut Vec<u8>, stream: &mut Box<dyn Read + Send>, wanted: u64) -> io::Result<u64> {
+    stream.take(wanted).read_to_end(bytes).map(|count| count as u64)
+}
+
+/// Appends them as a chunk, and at the end of the stream the last chunk, which is empty.
+fn append_chunk(bytes: &mut Vec<u8>, stream: &mut Box<dyn Read + Send>, wanted: u64) -> io::Result<u64> {
+    let size_at = bytes.len();
+    bytes.extend_from_slice(b"0000\r\n");
+    let count = append(bytes, stream, wanted)?;
+    // Never more than STREAM_BYTES, so four digits do.
+    bytes[size_at..size_at + 4].copy_from_slice(format!("{count:04x}").as_bytes());
+    if count == 0 {
+        bytes.truncate(size_at);
+    } else {
+        bytes.extend_from_slice(b"\r\n");
+    }
+    if count < wanted {
+        bytes.extend_from_slice(b"0\r\n\r\n");
+    }
+    Ok(count)
+}
+
+/// The outgoing side of a connection, for one answer. Its socket has a time-out for writing.
+pub(super) struct Outbox<'connection> {
+    socket: &'connection TcpStream,
+    client_timeout: Duration,
+    started: Instant,
+}
+
+impl<'connection> Outbox<'connection> {
+    pub(super) fn new(socket: &'connection TcpStream, client_timeout: Duration) -> Self {
+        Self { socket, client_timeout, started: Instant::now() }
+    }
+}
+
+impl Write for Outbox<'_> {
+    /// Writes a whole piece, or fails: a client that takes a few bytes now and then is as slow as one that takes none.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
+        let piece_started = Instant::now();
+        if WHOLE_ANSWER_TIMEOUTS * self.client_timeout <= piece_started - self.started {
+            return Err(ErrorKind::TimedOut.into());
+        }
+        let mut rest = piece;
+        while !rest.is_empty() {
+            match (&mut &*self.socket).write(rest) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(count) => rest = &rest[count..],
+                Err(err) if err.kind() == ErrorKind::Interrupted => (),
+                Err(err) => return Err(err),
+            }
+            if !rest.is_empty() && self.client_timeout <= piece_started.elapsed() {
+                return Err(ErrorKind::TimedOut.into());
+            }
+        }
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,229 @@
+//! One connection, from its first byte to its end, on a thread of its own.
+//!
+//! Invariant: answers go out in the order of the requests, one for each, and nothing is read after a request that was
+//! refused. Every answer carries its request's id, and says so when it is the connection's last.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use log::{Level, debug, error, log};
+use socket2::SockRef;
+use tiny_http::{Header, Method};
+use uuid::Uuid;
+
+use super::answer::{self, Cut, Manner, Outbox};
+use super::connections::{Connection, Connections};
+use super::message::{BODY_MAX, BodyLength, Head, Version, sane_request_id};
+use super::pool::{NoAnswer, Pool};
+use super::receive::{Held, Inbox, NoRequest};
+use super::{Handlers, Refusal, Request, Response, respond};
+
+/// How long, and for how many bytes, a client may go on sending after its connection's last answer.
+const UNREAD_TIME: Duration = Duration::from_secs(1);
+const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What every connection needs of the server.
+pub(super) struct Shared {
+    pub handlers: Arc<Handlers>,
+    pub client_timeout: Duration,
+    pub connections: Arc<Connections>,
+    pub pool: Pool,
+    /// What all requests together hold of memory; see [`Held`].
+    pub held_bytes: AtomicUsize,
+}
+
+impl Shared {
+    /// The answer that says `refusal`.
+    pub(super) fn worded(&self, refusal: &Refusal, headers: &[Header]) -> Response {
+        let worded = catch_unwind(AssertUnwindSafe(|| (self.handlers.refuse)(refusal, headers)));
+        let mut response = worded.unwrap_or_else(|_panic| respond(refusal.status));
+        if let Some(seconds) = refusal.retry_after_seconds
+            && !response.headers().iter().any(|header| header.field.equiv("Retry-After"))
+            && let Ok(header) = Header::from_bytes("Retry-After", seconds.to_string())
+        {
+            response.add_header(header);
+        }
+        response
+    }
+}
+
+/// A new id for a request that brought none.
+pub(super) fn new_request_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+/// Serves a connection to its end.
+pub(super) fn serve(shared: &Shared, connection: &Connection) {
+    let mut conversation = Conversation {
+        shared,
+        connection,
+        socket: &connection.socket,
+        inbox: Inbox::new(&connection.socket, shared.client_timeout),
+    };
+    match conversation.hold() {
+        Ok(()) => (),
+        Err(err) => debug!("HTTP connection ended: {err} remote={}", connection.remote),
+    }
+}
+
+/// What comes after an answer.
+enum Next {
+    Request,
+    /// The end, with nothing left unread.
+    Close,
+    /// The end, though the client may still be sending.
+    CloseUnread,
+}
+
+struct Conversation<'connection> {
+    shared: &'connection Shared,
+    connection: &'connection Connection,
+    socket: &'connection TcpStream,
+    inbox: Inbox<'connection>,
+}
+
+impl Conversation<'_> {
+    fn hold(&mut self) -> io::Result<()> {
+        // Some systems pass on that the listener does not block.
+        self.socket.set_nonblocking(false)?;
+        self.socket.set_nodelay(true)?;
+        self.socket.set_write_timeout(Some(self.shared.client_timeout))?;
+        loop {
+            if !self.inbox.has_bytes() && !self.shared.connections.mark_idle(self.connection) {
+                return Ok(());
+            }
+            if !self.inbox.wait_for_request()? || !self.connection.mark_busy() {
+                return Ok(());
+            }
+            match self.exchange()? {
+                Next::Request => (),
+                Next::Close => return Ok(()),
+                Next::CloseUnread => return self.close_unread(),
+            }
+        }
+    }
+
+    /// Receives one request and answers it.
+    fn exchange(&mut self) -> io::Result<Next> {
+        let head = match self.inbox.head() {
+            Ok(head) => head,
+            Err(NoRequest::Gone(err)) => return Err(err),
+            Err(NoRequest::Rejected(rejected)) => return self.refuse(&rejected.refusal, &rejected.headers),
+        };
+        let mut held = Held::nothing(&self.shared.held_bytes);
+        if head.expects_continue && self.wants_body(&head) {
+            (&mut &*self.socket).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+        }
+        let body = match self.inbox.body(&head, &mut held) {
+            Ok(body) => body,
+            Err(NoRequest::Gone(err)) => return Err(err),
+            Err(NoRequest::Rejected(rejected)) => return self.refuse(&rejected.refusal, &head.headers),
+        };
+        let id = sane_request_id(&head.headers).map_or_else(new_request_id, str::to_owned);
+        let (version, keep_alive, head_only) = (head.version, head.keep_alive, head.method == Method::Head);
+        let response = self.answer(Request {
+            id: id.clone(),
+            method: head.method,
+            path: head.path,
+            query: head.query,
+            headers: head.headers,
+            body,
+            remote: self.connection.remote,
+        });
+        drop(held);
+        let close = !keep_alive || self.shared.connections.is_stopping();
+        self.write(response, &Manner { version, head_only, close, request_id: &id })?;
+        Ok(match close {
+            false => Next::Request,
+            true if self.inbox.has_bytes() => Next::CloseUnread,
+            true => Next::Close,
+        })
+    }
+
+    /// Whether there is a body to come that is not refused anyhow, and the client has not begun to send.
+    fn wants_body(&self, head: &Head) -> bool {
+        let is_acceptable = match head.body {
+            BodyLength::Bytes(length) => 0 < length && length <= BODY_MAX as u64,
+            BodyLength::Chunked => true,
+        };
+        is_acceptable && !self.inbox.has_bytes()
+    }
+
+    fn answer(&self, request: Request) -> Response {
+        // The handler takes the request with it, and a refusal is worded by what the client accepts.
+        let accepts: Vec<Header> =
+            request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
+        let id = request.id.clone();
+        let answered = match catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.quick)(&request))) {
+            Ok(Some(response)) => Ok(response),
+            Ok(None) => self.shared.pool.answer(request),
+            Err(_panic) => Err(NoAnswer::Panicked),
+        };
+        answered.unwrap_or_else(|no_answer| {
+            let refusal = match no_answer {
+                NoAnswer::Busy => Refusal::overloaded("more requests than threads can answer"),
+                NoAnswer::Panicked => Refusal::new(500, "the handler panicked"),
+            };
+            self.log_refusal(&refusal, &id);
+            self.shared.worded(&refusal, &accepts)
+        })
+    }
+
+    /// Refuses what cannot be read on from.
+    fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> io::Result<Next> {
+        let id = sane_request_id(headers).map_or_else(new_request_id, str::to_owned);
+        self.log_refusal(refusal, &id);
+        let response = self.shared.worded(refusal, headers);
+        let manner = Manner { version: Version::Http11, head_only: false, close: true, request_id: &id };
+        self.write(response, &manner)?;
+        Ok(Next::CloseUnread)
+    }
+
+    fn log_refusal(&self, refusal: &Refusal, request_id: &str) {
+        let Refusal { status, reason, .. } = refusal;
+        let level = if *status == 500 { Level::Error } else { Level::Info };
+        let remote = self.connection.remote;
+        log!(level, "HTTP request refused: {reason} status={status} remote={remote} request_id={request_id}");
+    }
+
+    fn write(&self, response: Response, manner: &Manner<'_>) -> io::Result<()> {
+        let mut outbox = Outbox::new(self.socket, self.shared.client_timeout);
+        let Err(cut) = answer::write(&mut outbox, response, manner) else { return Ok(()) };
+        // The close becomes a reset: a client that waits for the end of the body learns that this is none, and what
+        // the system still holds for a client that does not read is freed.
+        SockRef::from(self.socket).set_linger(Some(Duration::ZERO))?;
+        Err(match cut {
+            Cut::Client(err) => err,
+            Cut::Body(err) => {
+                let (remote, request_id) = (self.connection.remote, manner.request_id);
+                error!("HTTP answer cut, its body failed: {err} remote={remote} request_id={request_id}");
+                err
+            }
+        })
+    }
+
+    /// Ends a connection whose client may be sending still. A close with bytes unread is a reset, which can outrun the
+    /// answer; so the client gets a moment to read it, and what it sends is thrown away.
+    fn close_unread(&self) -> io::Result<()> {
+        self.socket.shutdown(Shutdown::Write)?;
+        let until = Instant::now() + UNREAD_TIME;
+        let mut unread = 0;
+        let mut thrown_away = [0; 8 * 1024];
+        while unread < UNREAD_BYTES_MAX {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            self.socket.set_read_timeout(Some(left))?;
+            match (&mut &*self.socket).read(&mut thrown_away) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => unread += count,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! How the service reaches other servers: which certificates it trusts, and through which proxy it goes.
+//!
+//! Invariant: every agent made here has a deadline for the whole of a request, follows no redirect, treats no status as an
+//! error, never sends a request twice, and takes nothing from the environment. Cloud Foundry, UAA and calls share it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::{Agent, Proxy, http::Uri};
+
+/// The settings that all outgoing requests share.
+#[derive(Clone, Default)]
+pub struct Outbound {
+    /// `SKIP_SSL_VALIDATION`: believe any certificate.
+    pub skip_ssl_validation: bool,
+    /// `CA_CERT_FILE`: PEM certificates to trust in addition to those of the system.
+    pub ca_cert_file: Option<PathBuf>,
+    /// `HTTPS_PROXY`: the proxy for https URLs. May hold a password.
+    pub https_proxy: Option<String>,
+    /// `NO_PROXY`: hosts and domains reached without the proxy, separated by commas; `*` is all of them.
+    pub no_proxy: Option<String>,
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("skip_ssl_validation", &self.skip_ssl_validation)
+            .field("ca_cert_file", &self.ca_cert_file)
+            .field("https_proxy", &self.https_proxy.as_ref().map(|_| "(set)"))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+/// The bounds of one request.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// To have a connection, with its TLS handshake.
+    pub connect_timeout: Duration,
+    /// From the start to the last byte of the answer.
+    pub total_timeout: Duration,
+    /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can tell.
+    pub max_idle_age: Duration,
+}
+
+/// Agents that know which requests go through the proxy.
+#[derive(Debug, Clone)]
+pub struct Client {
+    direct: Agent,
+    proxied: Option<Agent>,
+    unproxied_hosts: Vec<String>,
+}
+
+/// Idle connections kept in all; each agent talks to a few hosts from a few dozen threads.
+const MAX_IDLE_CONNECTIONS: usize = 32;
+/// Answers are read in pieces of this size. ureq's own 128 KiB would be held for each idle connection.
+const INPUT_BUFFER_BYTES: usize = 32 * 1024;
+/// Each line of a request's head must fit, and a token may be long.
+const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
+
+impl Client {
+    /// Builds the agents. The error says which setting is wrong.
+    pub fn new(settings: &Outbound, limits: &Limits) -> Result<Self, String> {
+        let tls = tls_config(settings)?;
+        let proxy = match settings.https_proxy.as_deref().map(str::trim) {
+            None | Some("") => None,
+            // The URL may hold a password, so the message does not repeat it.
+            Some(url) => {
+                Some(Proxy::new(url).map_err(|_| "HTTPS_PROXY is not the URL of a proxy".to_owned())?)
+            }
+        };
+        let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();
+        Ok(Self {
+            direct: agent(tls.clone(), None, limits),
+            proxied: proxy.map(|proxy| agent(tls, Some(proxy), limits)),
+            unproxied_hosts: unproxied_hosts
+                .split(',')
+                .map(|entry| entry.trim().to_ascii_lowercase())
+                .filter(|entry| !entry.is_empty())
+                .collect(),
+        })
+    }
+
+    /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of `NO_PROXY` fits.
+    pub fn agent_for(&self, uri: &Uri) -> &Agent {
+        match &self.proxied {
+            Some(proxied) if uri.scheme_str() == Some("https") && !self.is_unproxied(uri) => proxied,
+            _ => &self.direct,
+        }
+    }
+
+    fn is_unproxied(&self, uri: &Uri) -> bool {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
+        self.unproxied_hosts.iter().any(|entry| {
+            let domain = entry.trim_start_matches('*').trim_start_matches('.');
+            entry == "*"
+                || host == domain
+                || host.strip_suffix(domain).is_some_and(|rest| rest.ends_with('.'))
+        })
+    }
+}
+
+/// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise `None`.
+pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
+    let reason = match error {
+        ureq::Error::Rustls(reason) => reason,
+        ureq::Error::Io(wrapper) => wrapper.get_ref()?.downcast_ref::<rustls::Error>()?,
+        _ => return None,
+    };
+    matches!(reason, rustls::Error::InvalidCertificate(_)).then(|| {
+        format!(
+            "its TLS certificate cannot be verified ({reason}); name its authority's certificate in CA_CERT_FILE, \
+             or set SKIP_SSL_VALIDATION=true to believe any"
+        )
+    })
+}
+
+fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
+    Agent::config_builder()
+        .tls_config(tls)
+        .proxy(proxy) // Also when there is none: ureq would look into the environment.
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_resolve(Some(limits.connect_timeout))
+        .timeout_connect(Some(limits.connect_timeout))
+        .timeout_global(Some(limits.total_timeout))
+        .max_idle_age(limits.max_idle_age)
+        .max_idle_connections(MAX_IDLE_CONNECTIONS)
+        .max_idle_connections_per_host(MAX_IDLE_CONNECTIONS)
+        .input_buffer_size(INPUT_BUFFER_BYTES)
+        .output_buffer_size(OUTPUT_BUFFER_BYTES)
+        .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .new_agent()
+}
+
+fn tls_config(settings: &Outbound) -> Result<TlsConfig, String> {
+    let own = match &settings.ca_cert_file {
+        Some(path) => certificates_of(path)?,
+        None => Vec::new(),
+    };
+    let roots = if settings.skip_ssl_validation { own } else { [system_roots(), own].concat() };
+    Ok(TlsConfig::builder()
+        .root_certs(RootCerts::from(roots))
+        .disable_verification(settings.skip_ssl_validation)
+        .build())
+}
+
+fn certificates_of(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let path_shown = path.display();
+    let pem =
+        std::fs::read(path).map_err(|err| format!("CA_CERT_FILE {path_shown} cannot be read: {err}"))?;
+    let mut certificates = Vec::new();
+    for item in parse_pem(&pem) {
+        match item {
+            Ok(PemItem::Certificate(certificate)) => {
+                RootCertStore::empty().add(CertificateDer::from(certificate.der())).map_err(|err| {
+                    format!("CA_CERT_FILE {path_shown} holds a certificate that cannot be used: {err}")
+                })?;
+                certificates.push(certificate);
+            }
+            Ok(_) => (), // A key beside its certificate does no harm.
+            Err(err) => return Err(format!("CA_CERT_FILE {path_shown} is not in PEM form: {err}")),
+        }
+    }
+    if certificates.is_empty() {
+        return Err(format!("CA_CERT_FILE {path_shown} holds no certificate in PEM form"));
+    }
+    Ok(certificates)
+}
+
+/// The roots of the machine; on one that has none (a bare container), those of Mozilla that are compiled in.
+fn system_roots() -> Vec<Certificate<'static>> {
+    let found = rustls_native_certs::load_native_certs().certs;
+    let roots = if found.is_empty() { webpki_root_certs::TLS_SERVER_ROOT_CERTS } else { &found };
+    roots.iter().map(|root| Certificate::from_der(root).to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(https_proxy: &str, no_proxy: &str) -> Client {
+        let second = Duration::from_secs(1);
+        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
+        let settings = Outbound {
+            https_proxy: Some(https_proxy.to_owned()),
+            no_proxy: Some(no_proxy.to_owned()),
+            ..Outbound::default()
+        };
+        Client::new(&settings, &limits).unwrap()
+    }
+
+    #[test]
+    fn only_https_goes_through_the_proxy_and_no_proxy_lists_hosts_and_domains() {
+        #[track_caller]
+        fn check(no_proxy: &str, url: &str, proxied: bool) {
+            let client = client("http://user:secret@proxy.test:3128", no_proxy);
+            assert_eq!(client.agent_for(&url.parse().unwrap()).config().proxy().is_some(), proxied, "{url}");
+        }
+        check("", "https://api.example.com/", true);
+        check("", "http://api.example.com/", false);
+        check("example.com", "https://api.example.com/", false);
+        check(" .example.com ", "https://API.example.com:8443/", false);
+        check("*.example.com", "https://api.example.com/", false);
+        check("example.com", "https://badexample.com/", true);
+        check("10.0.0.1, ::1", "https://[::1]:8443/", false);
+        check("*", "https://api.example.com/", false);
+    }
+
+    #[test]
+    fn no_password_of_a_proxy_is_shown() {
+        let settings =
+            Outbound { https_proxy: Some("http://user:secret@proxy.test".to_owned()), ..Outbound::default() };
+        assert!(!format!("{settings:?}").contains("secret"));
+        let wrong = Outbound { https_proxy: Some("ht!tp://user:secret@".to_owned()), ..Outbound::default() };
+        let second = Duration::from_secs(1);
+        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
+        let message = Client::new(&wrong, &limits).unwrap_err();
+        assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
+    }
+}

@@ -1,0 +1,211 @@
+//! Version 3 of the Cloud Foundry API: requests with the service's own token, lists over all their pages, and the shapes
+//! of what is answered.
+//!
+//! Invariant: the own token goes to the configured origin only, and every list ends.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use ureq::http::Method;
+
+use super::endpoint::Endpoint;
+use super::transport::{Answer, Body, Request, Transport, Upstream, cleaned};
+use super::uaa::Uaa;
+use crate::model::{Guid, Timestamp};
+use crate::platform::{Delivery, PlatformError, Task, TaskState};
+
+/// A list of 5000 a page that goes on after this many pages is no list that this service needs.
+const MAX_PAGES: usize = 100;
+
+pub(super) struct Api {
+    pub(super) transport: Arc<Transport>,
+    pub(super) uaa: Uaa,
+    pub(super) endpoint: Endpoint,
+}
+
+impl Api {
+    /// A request with the service's own token, which is replaced once when it is not accepted.
+    pub(super) fn call(
+        &self,
+        method: &Method,
+        url: &str,
+        json: Option<&[u8]>,
+    ) -> Result<Answer, PlatformError> {
+        let token = self.uaa.own_token(None)?;
+        let answer = self.call_with(&token, method, url, json)?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        let token = self.uaa.own_token(Some(&token))?;
+        let answer = self.call_with(&token, method, url, json)?;
+        if answer.status != 401 {
+            return Ok(answer);
+        }
+        Err(PlatformError::Unavailable {
+            cause: "Cloud Foundry does not accept the service's own token, though UAA has just issued it"
+                .to_owned(),
+            retry_after: None,
+            delivery: Delivery::Failed,
+        })
+    }
+
+    /// The resources of a list, over all pages.
+    pub(super) fn list<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<Vec<T>, PlatformError> {
+        let endless = |why: &str| PlatformError::Unavailable {
+            cause: format!("Cloud Foundry's list does not end well: {why}"),
+            retry_after: None,
+            delivery: Delivery::Failed,
+        };
+        let mut resources = Vec::new();
+        let mut url = self.endpoint.url(path_and_query);
+        for _ in 0..MAX_PAGES {
+            let page: Page<T> = self.call(&Method::GET, &url, None)?.into_json()?;
+            resources.extend(page.resources);
+            match page.pagination.next {
+                None => return Ok(resources),
+                Some(next) if self.endpoint.has_origin_of(&next.href) => url = next.href,
+                Some(_) => return Err(endless("its next page is on another server than CF_ENDPOINT")),
+            }
+        }
+        Err(endless(&format!("it has more than {MAX_PAGES} pages")))
+    }
+
+    /// Cloud Foundry's root, which needs no token.
+    pub(super) fn root(&self) -> Result<Answer, PlatformError> {
+        let url = self.endpoint.url("/");
+        self.transport.exchange(&Request {
+            upstream: Upstream::CloudFoundry,
+            method: Method::GET,
+            url: &url,
+            authorization: None,
+            body: Body::None,
+        })
+    }
+
+    fn call_with(
+        &self,
+        token: &str,
+        method: &Method,
+        url: &str,
+        json: Option<&[u8]>,
+    ) -> Result<Answer, PlatformError> {
+        self.transport.exchange(&Request {
+            upstream: Upstream::CloudFoundry,
+            method: method.clone(),
+            url,
+            authorization: Some(&format!("Bearer {token}")),
+            body: json.map_or(Body::None, |json| Body::Json(json.to_owned())),
+        })
+    }
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    pagination: Pagination,
+    resources: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    next: Option<Link>,
+}
+
+#[derive(Deserialize)]
+struct Link {
+    href: String,
+}
+
+/// An app, as far as it matters here.
+#[derive(Deserialize)]
+pub(super) struct AppResource {
+    relationships: AppRelationships,
+}
+
+#[derive(Deserialize)]
+struct AppRelationships {
+    space: Relationship,
+}
+
+impl AppResource {
+    pub(super) fn space(self) -> Option<Guid> {
+        self.relationships.space.data.map(|data| Guid::from(data.guid))
+    }
+}
+
+/// A role: somebody in a space.
+#[derive(Deserialize)]
+pub(super) struct RoleResource {
+    r#type: String,
+    relationships: RoleRelationships,
+}
+
+#[derive(Deserialize)]
+struct RoleRelationships {
+    user: Relationship,
+    space: Relationship,
+}
+
+#[derive(Deserialize)]
+struct Relationship {
+    data: Option<RelatedGuid>,
+}
+
+#[derive(Deserialize)]
+struct RelatedGuid {
+    guid: String,
+}
+
+impl RoleResource {
+    /// The space in which this makes `user` a developer or a manager. The filters of the request say the same; who may
+    /// do what is too important to rest on them alone.
+    pub(super) fn space_where_active(self, user: &str) -> Option<Guid> {
+        let is_active = matches!(self.r#type.as_str(), "space_developer" | "space_manager");
+        let is_theirs = self.relationships.user.data.is_some_and(|data| data.guid == user);
+        let space = self.relationships.space.data.filter(|_| is_active && is_theirs)?;
+        Some(Guid::from(space.guid))
+    }
+}
+
+/// A task.
+#[derive(Deserialize)]
+pub(super) struct TaskResource {
+    guid: String,
+    name: String,
+    state: String,
+    result: Option<TaskResult>,
+    created_at: String,
+    updated_at: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct TaskResult {
+    failure_reason: Option<String>,
+}
+
+impl TaskResource {
+    /// The error says what is not understood.
+    pub(super) fn into_task(self) -> Result<Task, String> {
+        let instant = |text: &str| Timestamp::parse(text).ok_or(format!("{text:?} is no time"));
+        let created_at = instant(&self.created_at)?;
+        let state = match self.state.as_str() {
+            "PENDING" | "RUNNING" | "CANCELING" => TaskState::Active,
+            "SUCCEEDED" => TaskState::Succeeded,
+            "FAILED" => {
+                let reason = self.result.and_then(|result| result.failure_reason).unwrap_or_default();
+                let said_nothing = reason.trim().is_empty();
+                TaskState::Failed(if said_nothing { NO_REASON.to_owned() } else { cleaned(&reason) })
+            }
+            other => return Err(format!("{other:?} is no state of a task")),
+        };
+        Ok(Task {
+            guid: Guid::from(self.guid),
+            name: self.name,
+            state,
+            created_at,
+            updated_at: self.updated_at.map_or(Ok(created_at), |text| instant(&text))?,
+        })
+    }
+}
+
+const NO_REASON: &str = "the task failed without a reason";

@@ -1,0 +1,304 @@
+//! One request to Cloud Foundry or UAA and its answer.
+//!
+//! Invariant: a request is sent at most once, ends by its deadline also when the answer never does, and an error tells
+//! whether it may have had its effect. What an answer means to the one who asked is for `api` and `uaa`.
+
+use std::fmt;
+use std::io::Read;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use log::debug;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use ureq::http::{self, Method, Uri, header};
+use ureq::{SendBody, Timeout};
+
+use super::Deadlines;
+use crate::clock::Clock;
+use crate::model::Timestamp;
+use crate::outbound::{self, Limits, Outbound};
+use crate::platform::{Delivery, PlatformError};
+
+/// An idle connection is used again only within this time, for a task's creation lost on a stale one would cost a search.
+const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
+/// The largest answer: a page of 5000 roles or tasks fits well.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
+/// The most of somebody else's words that goes into an error.
+const MAX_WORDS_CHARS: usize = 1000;
+/// The longest wait that is believed of a `Retry-After`.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Upstream {
+    CloudFoundry,
+    Uaa,
+}
+
+impl fmt::Display for Upstream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CloudFoundry => "Cloud Foundry",
+            Self::Uaa => "UAA",
+        })
+    }
+}
+
+/// A request. It holds credentials, so there is no `Debug`.
+pub(super) struct Request<'a> {
+    pub(super) upstream: Upstream,
+    pub(super) method: Method,
+    pub(super) url: &'a str,
+    pub(super) authorization: Option<&'a str>,
+    pub(super) body: Body,
+}
+
+/// What is sent.
+pub(super) enum Body {
+    None,
+    Json(Vec<u8>),
+    Form(String),
+}
+
+impl Request<'_> {
+    /// What is to be assumed when the answer says nothing about the effect: reading never has one.
+    fn unclear(&self) -> Delivery {
+        if self.method == Method::GET { Delivery::Failed } else { Delivery::Unknown }
+    }
+}
+
+/// An answer that came in whole.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    upstream: Upstream,
+    unclear: Delivery,
+    retry_after: Option<Duration>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub(super) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Reads a success; anything else becomes the error that it means.
+    pub(super) fn into_json<T: DeserializeOwned>(self) -> Result<T, PlatformError> {
+        if !self.is_success() {
+            return Err(self.into_error());
+        }
+        serde_json::from_slice(&self.body).map_err(|err| self.nonsense(&err.to_string()))
+    }
+
+    /// The error for an answer that makes no sense to us.
+    pub(super) fn nonsense(&self, why: &str) -> PlatformError {
+        let cause =
+            format!("{} answered {} with something else than expected: {why}", self.upstream, self.status);
+        self.unavailable(cause, self.unclear)
+    }
+
+    /// What an answer that is no success means.
+    pub(super) fn into_error(self) -> PlatformError {
+        let words = self.words();
+        let status =
+            http::StatusCode::from_u16(self.status).map(|status| status.to_string()).unwrap_or_default();
+        let cause = match &words {
+            Some(words) => format!("{} answered {status}: {words}", self.upstream),
+            None => format!("{} answered {status}", self.upstream),
+        };
+        match (self.status, words) {
+            (429, _) => self.unavailable(cause, Delivery::Failed),
+            // A router answers 404 with words of its own while the API behind it is away.
+            (404, None) => self.unavailable(cause, Delivery::Failed),
+            (408, _) => self.unavailable(cause, self.unclear),
+            (400..500, Some(words)) => PlatformError::Refused { detail: words },
+            (400..500, None) => PlatformError::Refused { detail: cause },
+            _ => self.unavailable(cause, self.unclear),
+        }
+    }
+
+    /// Whether this says, in Cloud Foundry's own words, that the thing does not exist.
+    pub(super) fn is_unknown_resource(&self) -> bool {
+        let is_not_found = |error: &CloudFoundryError| error.title.as_deref() == Some("CF-ResourceNotFound");
+        self.status == 404 && self.cloud_foundry_errors().iter().any(is_not_found)
+    }
+
+    /// The errors that Cloud Foundry or UAA names, as far as the body is theirs.
+    fn words(&self) -> Option<String> {
+        #[derive(Deserialize)]
+        struct UaaError {
+            error: String,
+            error_description: Option<String>,
+        }
+        let words = match serde_json::from_slice(&self.body) {
+            Ok(UaaError { error, error_description: Some(description) }) => format!("{error}: {description}"),
+            Ok(UaaError { error, error_description: None }) => error,
+            Err(_) => self
+                .cloud_foundry_errors()
+                .into_iter()
+                .filter_map(|error| match (error.title, error.detail) {
+                    (Some(title), Some(detail)) => Some(format!("{title}: {detail}")),
+                    (title, detail) => title.or(detail),
+                })
+                .collect::<Vec<_>>()
+                .join("; "),
+        };
+        (!words.is_empty()).then(|| cleaned(&words))
+    }
+
+    fn cloud_foundry_errors(&self) -> Vec<CloudFoundryError> {
+        #[derive(Deserialize)]
+        struct Errors {
+            errors: Vec<CloudFoundryError>,
+        }
+        serde_json::from_slice(&self.body).map(|Errors { errors }| errors).unwrap_or_default()
+    }
+
+    fn unavailable(&self, cause: String, delivery: Delivery) -> PlatformError {
+        PlatformError::Unavailable { cause, retry_after: self.retry_after, delivery }
+    }
+}
+
+#[derive(Deserialize)]
+struct CloudFoundryError {
+    title: Option<String>,
+    detail: Option<String>,
+}
+
+/// Somebody else's words, made fit for a log line and a message: bounded, without control characters.
+pub(super) fn cleaned(words: &str) -> String {
+    words.chars().take(MAX_WORDS_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Sends requests.
+pub(super) struct Transport {
+    client: outbound::Client,
+    clock: Arc<dyn Clock>,
+    deadlines: Deadlines,
+}
+
+impl Transport {
+    pub(super) fn new(
+        outbound: &Outbound,
+        deadlines: Deadlines,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
+        let limits = Limits {
+            connect_timeout: deadlines.connect,
+            total_timeout: deadlines.total,
+            max_idle_age: MAX_IDLE_AGE,
+        };
+        Ok(Self { client: outbound::Client::new(outbound, &limits)?, clock, deadlines })
+    }
+
+    /// One request, one answer of any status.
+    pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer, PlatformError> {
+        let uri: Uri = request.url.parse().map_err(|_| PlatformError::Unavailable {
+            cause: format!("the address of {} is not a URL", request.upstream),
+            retry_after: None,
+            delivery: Delivery::Failed,
+        })?;
+        let path = uri.path().to_owned();
+        let started = Instant::now();
+        let outcome = self.send(request, uri);
+        let status = match &outcome {
+            Ok(answer) => answer.status.to_string(),
+            Err(err) => format!("none ({err})"),
+        };
+        let ms = started.elapsed().as_millis();
+        debug!("asked {} method={} path={path} status={status} ms={ms}", request.upstream, request.method);
+        outcome
+    }
+
+    fn send(&self, request: &Request<'_>, uri: Uri) -> Result<Answer, PlatformError> {
+        let agent = self.client.agent_for(&uri);
+        let (content_type, bytes): (_, &[u8]) = match &request.body {
+            Body::None => (None, &[]),
+            Body::Json(bytes) => (Some("application/json"), bytes),
+            Body::Form(form) => (Some("application/x-www-form-urlencoded"), form.as_bytes()),
+        };
+        let mut builder = http::Request::builder()
+            .method(request.method.clone())
+            .uri(uri)
+            .header(header::ACCEPT, "application/json");
+        if let Some(authorization) = request.authorization {
+            builder = builder.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(content_type) = content_type {
+            builder = builder.header(header::CONTENT_TYPE, content_type);
+        }
+        // ureq does not say how far a failed request got, but it asks for the body only when the head is out; and no
+        // server acts on a request whose announced body has not come. So the body notices whether it was asked for.
+        let mut body = NoticingBody { rest: bytes, asked_for: false };
+        let sent = if request.method == Method::GET {
+            builder.body(SendBody::none()).map_err(ureq::Error::from).and_then(|request| agent.run(request))
+        } else {
+            builder
+                .header(header::CONTENT_LENGTH, bytes.len())
+                .body(SendBody::from_reader(&mut body))
+                .map_err(ureq::Error::from)
+                .and_then(|request| agent.run(request))
+        };
+        // An empty body is never asked for, so nothing is known about it.
+        let sent_delivery =
+            if body.asked_for || bytes.is_empty() { request.unclear() } else { Delivery::Failed };
+        let mut response = sent.map_err(|err| self.no_answer(request.upstream, &err, sent_delivery))?;
+
+        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.and_then(|value| self.wait_asked_for(value));
+        let body = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_ANSWER_BYTES)
+            .read_to_vec()
+            .map_err(|err| self.no_answer(request.upstream, &err, request.unclear()))?;
+        Ok(Answer {
+            status: response.status().as_u16(),
+            upstream: request.upstream,
+            unclear: request.unclear(),
+            retry_after,
+            body,
+        })
+    }
+
+    fn no_answer(&self, upstream: Upstream, error: &ureq::Error, delivery: Delivery) -> PlatformError {
+        let reason = match error {
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+                format!("no connection within {:?}", self.deadlines.connect)
+            }
+            ureq::Error::Timeout(_) => format!("no whole answer within {:?}", self.deadlines.total),
+            ureq::Error::Io(err) if err.get_ref().is_none() => err.to_string(),
+            ureq::Error::BodyExceedsLimit(bytes) => format!("its answer is longer than {bytes} bytes"),
+            other => outbound::untrusted_certificate(other).unwrap_or_else(|| other.to_string()),
+        };
+        let cause = cleaned(&format!("{upstream} cannot be asked: {reason}"));
+        PlatformError::Unavailable { cause, retry_after: None, delivery }
+    }
+
+    /// Reads `Retry-After`: seconds, or an HTTP date.
+    fn wait_asked_for(&self, value: &str) -> Option<Duration> {
+        let value = value.trim();
+        let wait = match value.parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => {
+                let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
+                Timestamp::from_seconds(date.unix_timestamp())?.since(self.clock.now())
+            }
+        };
+        Some(wait.min(MAX_RETRY_AFTER))
+    }
+}
+
+struct NoticingBody<'a> {
+    rest: &'a [u8],
+    asked_for: bool,
+}
+
+impl Read for NoticingBody<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.asked_for = true;
+        self.rest.read(buffer)
+    }
+}

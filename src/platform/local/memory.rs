@@ -1,0 +1,167 @@
+//! `memory_in_mb` as a limit: of a whole task where a cgroup (version 2) can be made for it, else of each process.
+//!
+//! A cgroup can be made where the `memory` controller is enabled for the children of our own cgroup or of its parent,
+//! and we may write there: as root under systemd, or in a unit with `Delegate=memory` and `DelegateSubgroup=`.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crossbeam_channel::after;
+use log::warn;
+
+const REMOVE_TRIES: u32 = 10;
+const REMOVE_RETRY_DELAY: Duration = Duration::from_millis(20);
+
+/// What `memory_in_mb` limits on this machine. Disk is not limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// The memory of all processes of a task together, by a cgroup.
+    WholeTask,
+    /// The data (heap, stacks, private mappings) of each process of a task, by a resource limit.
+    EachProcess,
+}
+
+impl MemoryLimit {
+    /// Finds out by making a cgroup and removing it.
+    pub fn in_force() -> Self {
+        match Group::create("probe", 1) {
+            Some(_) => Self::WholeTask,
+            None => Self::EachProcess,
+        }
+    }
+}
+
+impl fmt::Display for MemoryLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WholeTask => "the whole task, by a cgroup",
+            Self::EachProcess => "each of the task's processes, as no cgroup can be made",
+        })
+    }
+}
+
+/// A script that sets the limit `$1` (in KiB) for itself and what it becomes: the command `$2`.
+///
+/// Of the data, not of the address space: the latter counts what is only reserved, and a JVM or Node reserves more
+/// than most limits allow. Where it cannot be set, a lower limit holds already, or the system knows none.
+pub(super) const LIMIT_EACH_PROCESS: &str = r#"ulimit -d "$1" 2>/dev/null; exec /bin/sh -c "$2""#;
+
+pub(super) fn limit_in_kib(memory_in_mb: u32) -> String {
+    (u64::from(memory_in_mb) * 1024).to_string()
+}
+
+/// A cgroup for one task. Dropping it ends what is left in it, and removes it.
+#[derive(Debug)]
+pub(super) struct Group {
+    path: PathBuf,
+    /// The cgroup that we are in ourselves.
+    home: PathBuf,
+}
+
+impl Group {
+    /// `None`: no cgroup can be made here.
+    pub(super) fn create(name: &str, memory_in_mb: u32) -> Option<Self> {
+        let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+        let home = home_of(Path::new("/sys/fs/cgroup"), &membership)?;
+        Self::create_near(&home, name, memory_in_mb)
+    }
+
+    fn create_near(home: &Path, name: &str, memory_in_mb: u32) -> Option<Self> {
+        // We will have to come back here; a cgroup that has children with limits lets nobody in.
+        enter(home).ok()?;
+        let mut parents = [Some(home), home.parent()].into_iter().flatten();
+        let parent = parents.find(|parent| {
+            fs::read_to_string(parent.join("cgroup.subtree_control"))
+                .is_ok_and(|controllers| controllers.split_whitespace().any(|name| name == "memory"))
+        })?;
+        let path = parent.join(format!("ocf-task-{name}"));
+        fs::create_dir(&path).ok()?;
+        let group = Self { path, home: home.to_owned() };
+        let limit = u64::from(memory_in_mb) * 1024 * 1024;
+        fs::write(group.path.join("memory.max"), limit.to_string()).ok()?;
+        // A kernel may know no swap.
+        let _ = fs::write(group.path.join("memory.swap.max"), "0");
+        Some(group)
+    }
+
+    /// Moves this process into the group, so that its next child is born in it.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        enter(&self.path)
+    }
+
+    /// Moves this process back.
+    pub(super) fn leave(&self) -> io::Result<()> {
+        enter(&self.home)
+    }
+
+    /// Whether the kernel ended a process of the group because of the limit.
+    pub(super) fn was_out_of_memory(&self) -> bool {
+        let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
+        events.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let _ = fs::write(self.path.join("cgroup.kill"), "1");
+        // A process takes a moment to die; a group that stays behind empty costs nothing but its name.
+        for _ in 0..REMOVE_TRIES {
+            if fs::remove_dir(&self.path).is_ok() {
+                return;
+            }
+            let _ = after(REMOVE_RETRY_DELAY).recv();
+        }
+        warn!("a cgroup could not be removed path={}", self.path.display());
+    }
+}
+
+fn enter(group: &Path) -> io::Result<()> {
+    // The process that writes 0 is the one that moves.
+    fs::write(group.join("cgroup.procs"), "0")
+}
+
+/// The directory of our own cgroup, out of `/proc/self/cgroup`, in which version 2 is the line `0::PATH`.
+fn home_of(root: &Path, membership: &str) -> Option<PathBuf> {
+    let path = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let home = root.join(path);
+    // Where both versions are mounted, version 2 is elsewhere, and has no memory controller.
+    home.join("cgroup.procs").exists().then_some(home)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_made_beside_us_where_memory_is_enabled() {
+        // Plain files stand for the kernel's: this shows what is written where, not that the kernel heeds it.
+        let root = tempfile::tempdir().unwrap();
+        let slice = root.path().join("system.slice");
+        fs::create_dir_all(slice.join("scheduler.service")).unwrap();
+        fs::write(slice.join("cgroup.subtree_control"), "cpu memory pids\n").unwrap();
+        fs::write(slice.join("scheduler.service/cgroup.subtree_control"), "\n").unwrap();
+        fs::write(slice.join("scheduler.service/cgroup.procs"), "").unwrap();
+        let home = home_of(root.path(), "1:cpu:/other\n0::/system.slice/scheduler.service\n").unwrap();
+
+        let group = Group::create_near(&home, "one", 64).unwrap();
+        let made = slice.join("ocf-task-one");
+        assert_eq!(group.path, made);
+        assert_eq!(fs::read_to_string(made.join("memory.max")).unwrap(), "67108864");
+        group.enter().unwrap();
+        assert_eq!(fs::read_to_string(made.join("cgroup.procs")).unwrap(), "0");
+        fs::write(made.join("memory.events"), "max 9\noom 1\noom_kill 1\n").unwrap();
+        assert!(group.was_out_of_memory());
+    }
+
+    #[test]
+    fn no_group_is_made_where_memory_is_not_enabled() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("cgroup.subtree_control"), "cpu pids\n").unwrap();
+        fs::write(root.path().join("cgroup.procs"), "").unwrap();
+        let home = home_of(root.path(), "0::/\n").unwrap();
+        assert!(Group::create_near(&home, "one", 64).is_none());
+    }
+}

@@ -1,0 +1,303 @@
+//! The process that runs one task: `ocf-scheduler run-task DIR`.
+//!
+//! Invariant: the command runs at most once, and only after `started.json` is on disk. While this process lives it
+//! holds the lock of DIR, which the kernel drops at its death, however it dies.
+//!
+//! It is started by the service, with DIR's locked lock file as standard input and a pipe as standard output, into
+//! which it writes one byte at its end. It has a session of its own, so that it outlives the service and its
+//! terminal. One thread; everything it waits for is a descriptor in [`supervise`].
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::after;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, setsid, waitid};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+
+use super::memory::Group;
+use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
+use crate::clock::{Clock, SystemClock};
+
+/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us.
+const OUTPUT_MAX_BYTES: usize = 1024 * 1024;
+
+/// How long a cancelled task may take to end by itself.
+const CANCEL_GRACE: Duration = Duration::from_secs(10);
+
+/// A disk that is full when the task ends (the task may have filled it) must not cost the outcome at once.
+const RECORD_TRIES: u32 = 150;
+const RECORD_RETRY_DELAY: Duration = Duration::from_secs(2);
+
+/// What the hidden subcommand does with its arguments (those after `run-task`).
+/// An error is for whoever started it by hand: the service learns everything through the directory.
+pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
+    let (Some(path), None) = (arguments.next(), arguments.next()) else {
+        return Err("run-task takes one argument, the directory of a task".to_owned());
+    };
+    // Fails only for the leader of a process group, which a child of the service is not.
+    let _ = setsid();
+    let directory = TaskDirectory::at(path);
+    check_lock(&directory)?;
+    if directory.started().map_err(describe)?.is_some() {
+        return Err("the task of this directory has been started before".to_owned());
+    }
+    let signals = Signals::listen().map_err(describe)?;
+    // From here on the service can find us, so a cancellation comes as a signal; one from before is a mark on disk.
+    let started = Started { runner_pid: getpid().as_raw_nonzero().get(), started_at_ns: now_ns() };
+    directory.record_started(&started).map_err(describe)?;
+
+    let outcome = if directory.is_cancelled() { cancelled() } else { run_order(&directory, &signals) };
+    record(&directory, &Ended { outcome, ended_at_ns: now_ns() })?;
+    // The service may be gone, or another one be there that does not hold the other end: then nobody needs waking.
+    let mut wake = io::stdout();
+    let _ = wake.write_all(&[TASK_ENDED]).and_then(|()| wake.flush());
+    Ok(())
+}
+
+/// What a runner writes to its standard output at its end.
+pub(super) const TASK_ENDED: u8 = b'e';
+
+/// Only the service can have locked the lock file and handed it over.
+fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
+    let stdin = rustix::fs::fstat(io::stdin().as_fd()).map_err(|err| err.to_string())?;
+    if directory.is_lock(stdin.st_dev, stdin.st_ino) {
+        Ok(())
+    } else {
+        Err("run-task is started by the service alone".to_owned())
+    }
+}
+
+fn record(directory: &TaskDirectory, ended: &Ended) -> Result<(), String> {
+    let mut last_error = String::new();
+    for _ in 0..RECORD_TRIES {
+        match directory.record_ended(ended) {
+            Ok(()) => return Ok(()),
+            Err(err) => last_error = describe(err),
+        }
+        let _ = after(RECORD_RETRY_DELAY).recv();
+    }
+    Err(format!("the outcome could not be recorded: {last_error}"))
+}
+
+fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
+    let order = match directory.order() {
+        Ok(Some(order)) => order,
+        Ok(None) => return Outcome::Failed("the record of what to run is gone".to_owned()),
+        Err(err) => return Outcome::Failed(describe(err)),
+    };
+    if !order.directory.is_dir() {
+        let gone = order.directory.display();
+        return Outcome::Failed(format!("the command could not be started: no directory {gone}"));
+    }
+    let log = match directory.create_output() {
+        Ok(file) => OutputLog { file, kept: 0 },
+        Err(err) => return Outcome::Failed(format!("its output log could not be made: {}", describe(err))),
+    };
+    let group_name = directory.path().file_name().unwrap_or_default().to_string_lossy();
+    let group = Group::create(&group_name, order.memory_in_mb);
+    let outcome = match start(&order, group.as_ref()) {
+        Ok((child, output)) => supervise(child, output, log, directory, signals),
+        Err(err) => Outcome::Failed(format!("the command could not be started: {err}")),
+    };
+    match (outcome, group) {
+        (Outcome::Failed(reason), Some(group)) if group.was_out_of_memory() => {
+            Outcome::Failed(format!("{reason}: over its memory limit of {} MB", order.memory_in_mb))
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+/// Starts the command in a process group of its own, under its memory limit.
+fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)> {
+    let (output, input) = io::pipe()?;
+    let mut command = Command::new("/bin/sh");
+    command.arg("-c");
+    if group.is_some() {
+        command.arg(&order.command);
+    } else {
+        command.arg(super::memory::LIMIT_EACH_PROCESS).arg("sh");
+        command.arg(super::memory::limit_in_kib(order.memory_in_mb)).arg(&order.command);
+    }
+    command.current_dir(&order.directory).process_group(0);
+    command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
+    // A child is born into the group of its parent: so no instant of it goes unlimited.
+    if let Some(group) = group {
+        group.enter()?;
+    }
+    let child = command.spawn();
+    if let Some(group) = group {
+        group.leave()?;
+    }
+    Ok((child?, output))
+    // `command` is dropped here, and with it our copies of the pipe's writing end.
+}
+
+/// Follows the command to its end: keeps its output, and ends it when told to.
+fn supervise(
+    mut child: Child,
+    mut output: PipeReader,
+    mut log: OutputLog,
+    directory: &TaskDirectory,
+    signals: &Signals,
+) -> Outcome {
+    let Some(pid) = Pid::from_raw(child.id().cast_signed()) else {
+        return Outcome::Failed("the command has no process id".to_owned());
+    };
+    let mut open = true;
+    let mut kill_at: Option<Instant> = None;
+    let mut ending = false;
+    while !has_exited(pid) {
+        if signals.end_asked() && !ending {
+            ending = true;
+            kill_at = Some(Instant::now() + CANCEL_GRACE);
+            let _ = kill_process_group(pid, Signal::TERM);
+        }
+        if kill_at.is_some_and(|at| at <= Instant::now()) {
+            kill_at = None;
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let patience = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if wait(signals, open.then_some(&output), patience) {
+            open = log.take_from(&mut output);
+        }
+    }
+    // The command is over, and with it all that it left behind in its group. As long as it has not been waited for,
+    // its process id, which is the group's too, cannot belong to anybody else.
+    let _ = kill_process_group(pid, Signal::KILL);
+    let status = child.wait();
+    // A process that left the group may write for ever; what the command itself wrote is in the pipe by now.
+    let mut rest = OUTPUT_MAX_BYTES;
+    while open && rest > 0 && is_readable(&output) {
+        open = log.take_from(&mut output);
+        rest = rest.saturating_sub(READ_BYTES);
+    }
+    match status {
+        _ if ending && directory.is_cancelled() => cancelled(),
+        Ok(status) => outcome_of(status),
+        Err(err) => Outcome::Failed(format!("its exit status could not be read: {err}; outcome unknown")),
+    }
+}
+
+fn outcome_of(status: ExitStatus) -> Outcome {
+    match (status.code(), status.signal()) {
+        (Some(0), _) => Outcome::Succeeded,
+        (Some(code), _) => Outcome::Failed(format!("exit status {code}")),
+        (None, Some(signal)) => Outcome::Failed(match signal_hook::low_level::signal_name(signal) {
+            Some(name) => format!("killed by signal {signal} ({name})"),
+            None => format!("killed by signal {signal}"),
+        }),
+        (None, None) => Outcome::Failed(format!("ended strangely: {status}")),
+    }
+}
+
+fn cancelled() -> Outcome {
+    Outcome::Failed("cancelled".to_owned())
+}
+
+/// Whether the process has ended. It stays to be waited for.
+fn has_exited(pid: Pid) -> bool {
+    let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    // An error means that there is no such child: then waiting for it says so.
+    !matches!(waitid(WaitId::Pid(pid), look), Ok(None))
+}
+
+/// Waits for a signal, for output, or for the time to be over. Says whether there is output (or its end).
+fn wait(signals: &Signals, output: Option<&PipeReader>, patience: Option<Duration>) -> bool {
+    let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
+    let mut descriptors = vec![PollFd::new(&signals.wakes, PollFlags::IN)];
+    descriptors.extend(output.map(|output| PollFd::new(output, PollFlags::IN)));
+    // An interruption is a signal, and the next round looks at everything anyhow.
+    let polled = poll(&mut descriptors, timeout.as_ref());
+    let readable = polled.is_ok() && descriptors.get(1).is_some_and(|output| !output.revents().is_empty());
+    signals.empty();
+    readable
+}
+
+fn is_readable(output: &PipeReader) -> bool {
+    let mut descriptors = [PollFd::new(output, PollFlags::IN)];
+    poll(&mut descriptors, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+const READ_BYTES: usize = 64 * 1024;
+
+/// The first [`OUTPUT_MAX_BYTES`] of what a command prints.
+struct OutputLog {
+    file: File,
+    kept: usize,
+}
+
+impl OutputLog {
+    /// Reads once, and keeps what there is room for. `false`: that was the end of the output.
+    fn take_from(&mut self, output: &mut PipeReader) -> bool {
+        let mut buffer = [0; READ_BYTES];
+        match output.read(&mut buffer) {
+            Ok(0) => false,
+            Ok(count) => {
+                self.keep(&buffer[..count]);
+                true
+            }
+            Err(err) => err.kind() == io::ErrorKind::Interrupted,
+        }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        let room = OUTPUT_MAX_BYTES - self.kept;
+        if room == 0 {
+            return;
+        }
+        // A full disk costs output, not the task.
+        let _ = self.file.write_all(&bytes[..bytes.len().min(room)]);
+        self.kept += bytes.len().min(room);
+        if bytes.len() > room {
+            let _ = writeln!(self.file, "\n[output beyond {OUTPUT_MAX_BYTES} bytes was not kept]");
+        }
+    }
+}
+
+/// The signals that matter, as a descriptor to wait for.
+struct Signals {
+    wakes: UnixStream,
+    end: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let (wakes, waker) = UnixStream::pair()?;
+        wakes.set_nonblocking(true)?;
+        let end = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT, SIGHUP] {
+            // First the flag, then the wake: actions run in the order of their registration.
+            signal_hook::flag::register(signal, Arc::clone(&end))?;
+            signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
+        }
+        signal_hook::low_level::pipe::register(SIGCHLD, waker)?;
+        Ok(Self { wakes, end })
+    }
+
+    /// Whether the task is to end: it is cancelled, or the machine is stopping.
+    fn end_asked(&self) -> bool {
+        self.end.load(Ordering::SeqCst)
+    }
+
+    fn empty(&self) {
+        let mut buffer = [0; 64];
+        while matches!((&self.wakes).read(&mut buffer), Ok(count) if count > 0) {}
+    }
+}
+
+fn now_ns() -> i64 {
+    SystemClock::default().now().nanos()
+}
+
+fn describe(err: io::Error) -> String {
+    err.to_string()
+}

@@ -1,0 +1,497 @@
+//! The service's side of tasks: claims a directory for each, starts its runner, and reads what became of it.
+//!
+//! Invariant: one run for one name. The directory `tasks/NAME` is claimed by a rename, which one caller wins; its lock
+//! goes from the service to the runner without being free in between. So a free lock means that nobody is at work:
+//! with an outcome on disk the task has ended, without one but started its runner has died ("outcome unknown"), and
+//! never started its command has certainly not run: such a claim is no task for [`Tasks::find`], and
+//! [`Tasks::create`] takes it up again.
+//!
+//! Directories go once their outcome has been handed out, after [`KEPT_AFTER_READ`] or when there are more than
+//! [`KEPT_MAX`]; one that nobody asks for (its job was deleted) goes after [`KEPT_UNREAD`].
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, UNIX_EPOCH};
+
+use log::{error, info, warn};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::INHERITED_VARIABLES;
+use super::config::App;
+use super::records::{Ended, Order, Outcome, TaskDirectory};
+use super::runner::TASK_ENDED;
+use crate::clock::Clock;
+use crate::model::{Guid, Timestamp};
+use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
+
+/// More tasks than this do not run at once; whoever wants one more is told to try again.
+const RUNNING_MAX: usize = 2000;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a task's directory, with its output, stays after its outcome was first handed out.
+const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
+
+/// The most directories of tasks whose outcome was handed out; beyond, those that ended first go …
+const KEPT_MAX: usize = 1000;
+
+/// … but none this soon after: whoever was told the outcome may ask again after a crash.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
+
+/// How long a task's directory stays when nobody asks for its outcome: as long as history does.
+const KEPT_UNREAD: Duration = DAY.saturating_mul(150);
+
+/// Old directories are looked for at start, and after so many new ones.
+const CLEAN_EVERY: usize = 100;
+
+pub(super) struct Tasks {
+    directory: PathBuf,
+    runner: PathBuf,
+    inherited: Vec<(OsString, OsString)>,
+    clock: Arc<dyn Clock>,
+    /// The runners that this service has started and not waited for yet.
+    runners: Mutex<Vec<Child>>,
+    /// Held while the lock of a task is tried, or two who try at once would take each other for its runner.
+    trying: Mutex<()>,
+    /// Wakes the [`Follower`]; each runner has it as its standard output.
+    wake: PipeWriter,
+    created: AtomicUsize,
+    closing: AtomicBool,
+    /// Locked while we live, so that no second service is at the same directory.
+    _lock: File,
+}
+
+/// Where a task stands, for us.
+enum Standing {
+    /// Claimed, but nobody is at work and the command has not run.
+    NeverStarted,
+    Active,
+    Ended(Ended),
+}
+
+impl Tasks {
+    /// Makes or opens the directory. The reader is for the [`Follower`].
+    pub(super) fn open(
+        state_dir: PathBuf,
+        runner: PathBuf,
+        environment: Vec<(OsString, OsString)>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, PipeReader), String> {
+        let in_state_dir = |err: io::Error| format!("{}: {err}", state_dir.display());
+        if !runner.is_file() {
+            return Err(format!("{}: there is no such program to run tasks with", runner.display()));
+        }
+        let tasks = state_dir.join("tasks");
+        DirBuilder::new().recursive(true).mode(0o700).create(&tasks).map_err(in_state_dir)?;
+        // Absolute: a runner lives in another directory.
+        let directory = tasks.canonicalize().map_err(in_state_dir)?;
+        let lock = File::create(state_dir.join("lock")).map_err(in_state_dir)?;
+        lock.try_lock().map_err(|err| match err {
+            fs::TryLockError::WouldBlock => {
+                format!("{}: another service runs its tasks here", state_dir.display())
+            }
+            fs::TryLockError::Error(err) => in_state_dir(err),
+        })?;
+        let (wakes, wake) = io::pipe().map_err(in_state_dir)?;
+        let inherited =
+            environment.into_iter().filter(|(name, _)| INHERITED_VARIABLES.iter().any(|kept| name == kept));
+        let tasks = Self {
+            directory,
+            runner,
+            inherited: inherited.collect(),
+            clock,
+            runners: Mutex::default(),
+            trying: Mutex::default(),
+            wake,
+            created: AtomicUsize::new(0),
+            closing: AtomicBool::new(false),
+            _lock: lock,
+        };
+        tasks.remove_leftovers().map_err(in_state_dir)?;
+        tasks.clean();
+        Ok((tasks, wakes))
+    }
+
+    /// Starts a task, or finds the one that has this name already.
+    pub(super) fn create(&self, task: &NewTask, app: &App) -> Result<Task, PlatformError> {
+        let refused = |detail: String| Err(PlatformError::Refused { detail });
+        if !is_plain_name(&task.name) {
+            return refused(format!("a task cannot be named {:?}", task.name));
+        }
+        if task.command.contains('\0') {
+            return refused("the command has a NUL character in it".to_owned());
+        }
+        if lock(&self.runners).len() >= RUNNING_MAX {
+            return Err(PlatformError::Unavailable {
+                cause: format!("{RUNNING_MAX} tasks are running, more than that do not run at once"),
+                retry_after: None,
+                delivery: Delivery::Failed,
+            });
+        }
+        let order = Order {
+            command: task.command.clone(),
+            directory: app.directory.clone(),
+            memory_in_mb: task.memory_in_mb,
+            created_at_ns: self.clock.now().nanos(),
+        };
+        // Whatever fails up to the start of the runner, the command has not run.
+        let (directory, lock) = match self.claim(&task.name, &order).map_err(unavailable)? {
+            Claim::Ours(directory, lock) => (directory, lock),
+            Claim::Taken(directory) => {
+                return self.read(&task.name, &directory).map_err(unavailable)?.ok_or_else(|| {
+                    unavailable(io::Error::other("the directory of the task went away meanwhile"))
+                });
+            }
+        };
+        self.start_runner(&directory, lock, app).map_err(|err| {
+            let runner = self.runner.display();
+            unavailable(io::Error::other(format!(
+                "the runner of a task did not start: {err} runner={runner}"
+            )))
+        })?;
+        let created_at = Timestamp::from_nanos(order.created_at_ns);
+        Ok(Task {
+            guid: Guid::from(task.name.as_str()),
+            name: task.name.clone(),
+            state: TaskState::Active,
+            created_at,
+            updated_at: created_at,
+        })
+    }
+
+    /// The tasks of these names. A claim whose command has not run and will not run by itself is none of them.
+    pub(super) fn find(&self, names: &[String]) -> Result<Vec<Task>, PlatformError> {
+        self.read_all(names.iter().map(String::as_str), |standing| {
+            !matches!(standing, Standing::NeverStarted)
+        })
+    }
+
+    /// The tasks of these guids. A task's guid is its name.
+    pub(super) fn list(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
+        self.read_all(guids.iter().map(Guid::as_str), |_| true)
+    }
+
+    pub(super) fn cancel(&self, guid: &Guid) -> Result<(), PlatformError> {
+        let Some(directory) = self.directory_of(guid.as_str()) else { return Ok(()) };
+        if directory.order().map_err(unavailable)?.is_none()
+            || directory.ended().map_err(unavailable)?.is_some()
+        {
+            return Ok(());
+        }
+        // First the mark: a runner that has not started looks at it after saying its process id.
+        directory.mark_cancelled().map_err(unavailable)?;
+        let Some(started) = directory.started().map_err(unavailable)? else { return Ok(()) };
+        // A locked lock means that the runner lives, so the process id is its own.
+        if self.is_locked(&directory).map_err(unavailable)?
+            && let Some(runner) = Pid::from_raw(started.runner_pid)
+        {
+            // That it has just ended is no error.
+            let _ = kill_process(runner, Signal::TERM);
+        }
+        Ok(())
+    }
+
+    /// Makes the directory of a task ours, or finds that it is somebody's.
+    fn claim(&self, name: &str, order: &Order) -> io::Result<Claim> {
+        let unfinished = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
+        let (mut directory, lock) = TaskDirectory::prepare(unfinished, order)?;
+        if directory.rename(self.directory.join(name))? {
+            return Ok(Claim::Ours(directory, lock));
+        }
+        fs::remove_dir_all(directory.path())?;
+        let taken = TaskDirectory::at(self.directory.join(name));
+        let _trying = self::lock(&self.trying);
+        match taken.try_lock()? {
+            Some(lock) if taken.started()?.is_none() && taken.ended()?.is_none() => {
+                info!("a task that was claimed but never started is started now task={name}");
+                Ok(Claim::Ours(taken, lock))
+            }
+            _ => Ok(Claim::Taken(taken)),
+        }
+    }
+
+    /// `lock` becomes the runner's, and free when there is no runner.
+    fn start_runner(&self, directory: &TaskDirectory, lock: File, app: &App) -> io::Result<()> {
+        let mut command = Command::new(&self.runner);
+        command.arg("run-task").arg(directory.path()).current_dir("/");
+        command.env_clear().envs(self.inherited.iter().map(|(name, value)| (name, value)));
+        command.envs(app.environment.iter().map(|(name, value)| (name, value)));
+        command.stdin(lock).stdout(self.wake.try_clone()?).stderr(Stdio::null());
+        let mut runners = self::lock(&self.runners);
+        runners.push(command.spawn()?);
+        drop(runners);
+        self.created.fetch_add(1, Ordering::Relaxed);
+        // From now on there is something to wait for.
+        (&self.wake).write_all(&[RUNNER_STARTED])
+    }
+
+    fn read_all<'a>(
+        &self,
+        names: impl Iterator<Item = &'a str>,
+        counts: impl Fn(&Standing) -> bool,
+    ) -> Result<Vec<Task>, PlatformError> {
+        let mut tasks = Vec::new();
+        for name in names {
+            let Some(directory) = self.directory_of(name) else { continue };
+            match self.stand(&directory) {
+                Ok(Some((created_at, standing))) if counts(&standing) => {
+                    tasks.push(task_of(name, created_at, standing));
+                }
+                Ok(_) => (),
+                // One damaged record must not hide the other tasks, nor be asked for again for ever.
+                Err(err) if err.kind() == io::ErrorKind::InvalidData => {
+                    error!("the record of a task cannot be read: {err} task={name}");
+                    let standing = Standing::Ended(Ended {
+                        outcome: Outcome::Failed(format!(
+                            "its record cannot be read: {err}; outcome unknown"
+                        )),
+                        ended_at_ns: self.clock.now().nanos(),
+                    });
+                    tasks.push(task_of(name, self.clock.now(), standing));
+                }
+                Err(err) => return Err(unavailable(err)),
+            }
+        }
+        Ok(tasks)
+    }
+
+    fn read(&self, name: &str, directory: &TaskDirectory) -> io::Result<Option<Task>> {
+        let found = self.stand(directory)?;
+        Ok(found.map(|(created_at, standing)| task_of(name, created_at, standing)))
+    }
+
+    /// When a task was created, and where it stands. `None`: there is no such task.
+    fn stand(&self, directory: &TaskDirectory) -> io::Result<Option<(Timestamp, Standing)>> {
+        let Some(order) = directory.order()? else { return Ok(None) };
+        let standing = match directory.ended()? {
+            Some(ended) => Standing::Ended(ended),
+            None => self.stand_without_outcome(directory)?,
+        };
+        if matches!(standing, Standing::Ended(_))
+            && let Err(err) = directory.mark_seen(self.clock.now())
+        {
+            // Costs only that the directory is kept for longer.
+            warn!("a task could not be marked as seen: {err} directory={}", directory.path().display());
+        }
+        Ok(Some((Timestamp::from_nanos(order.created_at_ns), standing)))
+    }
+
+    fn stand_without_outcome(&self, directory: &TaskDirectory) -> io::Result<Standing> {
+        let _trying = lock(&self.trying);
+        let Some(_held) = directory.try_lock()? else { return Ok(Standing::Active) };
+        // The runner is dead. It may have ended since we looked.
+        if let Some(ended) = directory.ended()? {
+            return Ok(Standing::Ended(ended));
+        }
+        if directory.started()?.is_none() {
+            return Ok(Standing::NeverStarted);
+        }
+        let outcome = Outcome::Failed("the runner died; outcome unknown".to_owned());
+        let ended = Ended { outcome, ended_at_ns: self.clock.now().nanos() };
+        warn!(
+            "the runner of a task died, its command may go on unseen directory={}",
+            directory.path().display()
+        );
+        // On disk, so that the end does not move with each look.
+        directory.record_ended(&ended)?;
+        Ok(Standing::Ended(ended))
+    }
+
+    fn is_locked(&self, directory: &TaskDirectory) -> io::Result<bool> {
+        let _trying = lock(&self.trying);
+        Ok(directory.try_lock()?.is_none())
+    }
+
+    fn directory_of(&self, name: &str) -> Option<TaskDirectory> {
+        is_plain_name(name).then(|| TaskDirectory::at(self.directory.join(name)))
+    }
+
+    /// Waits for the runners that have ended. `true`: there were some.
+    fn reap(&self) -> bool {
+        let mut runners = lock(&self.runners);
+        let before = runners.len();
+        // An error means that somebody else has waited for it.
+        runners.retain_mut(|runner| matches!(runner.try_wait(), Ok(None)));
+        runners.len() < before
+    }
+
+    /// Removes the directories of a service that died while it made or removed them.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if entry.file_name().as_encoded_bytes().starts_with(b".") {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clean_now_and_then(&self) {
+        if self.created.load(Ordering::Relaxed) >= CLEAN_EVERY {
+            self.created.store(0, Ordering::Relaxed);
+            self.clean();
+        }
+    }
+
+    fn clean(&self) {
+        match self.remove_old() {
+            Ok(0) => (),
+            Ok(count) => info!("old task directories were removed count={count}"),
+            Err(err) => warn!("old task directories could not be removed: {err}"),
+        }
+    }
+
+    fn remove_old(&self) -> io::Result<usize> {
+        let now = self.clock.now();
+        let mut old = Vec::new();
+        let mut read = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let directory = TaskDirectory::at(entry?.path());
+            let Ok(Some(ended)) = directory.ended() else { continue };
+            let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
+            match seen_at(&directory) {
+                Some(seen_at) if KEPT_AFTER_READ < now.since(seen_at) => old.push(directory),
+                Some(seen_at) => read.push((ended_at, seen_at, directory)),
+                None if KEPT_UNREAD < now.since(ended_at) => old.push(directory),
+                None => (),
+            }
+        }
+        read.sort_by_key(|(ended_at, ..)| *ended_at);
+        let too_many = read.len().saturating_sub(KEPT_MAX);
+        let beyond = read.into_iter().take(too_many);
+        old.extend(
+            beyond
+                .filter(|(_, seen_at, _)| KEPT_AT_LEAST < now.since(*seen_at))
+                .map(|(_, _, directory)| directory),
+        );
+        for directory in &old {
+            // Out of sight at once, so that nobody reads half of it.
+            let removed = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
+            fs::rename(directory.path(), &removed)?;
+            fs::remove_dir_all(&removed)?;
+        }
+        Ok(old.len())
+    }
+}
+
+/// What a directory is called before and after its life. No task's name starts with a dot.
+const UNFINISHED: &str = ".unfinished-";
+
+/// What the service writes to its own pipe.
+const RUNNER_STARTED: u8 = b's';
+
+/// How soon the death of a runner that could not say so is noticed.
+const REAP_INTERVAL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+
+enum Claim {
+    Ours(TaskDirectory, File),
+    Taken(TaskDirectory),
+}
+
+/// The thread that waits for runners to end. One for all of them; it holds no descriptor for a task.
+///
+/// A runner says its end by a byte in a pipe. One that was killed cannot, so the thread looks for dead ones once a
+/// second as well while there are any runners.
+pub(super) struct Follower {
+    tasks: Arc<Tasks>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Follower {
+    pub(super) fn start(
+        tasks: Arc<Tasks>,
+        wakes: PipeReader,
+        task_changed: impl Fn() + Send + Sync + 'static,
+    ) -> Result<Self, String> {
+        let followed = Arc::clone(&tasks);
+        let thread = thread::Builder::new()
+            .name("task-follower".to_owned())
+            .spawn(move || follow(&followed, wakes, &task_changed))
+            .map_err(|err| format!("no thread for following tasks could be started: {err}"))?;
+        Ok(Self { tasks, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.tasks.closing.store(true, Ordering::SeqCst);
+        let woken = (&self.tasks.wake).write_all(&[RUNNER_STARTED]);
+        if woken.is_ok()
+            && let Some(thread) = self.thread.take()
+        {
+            // A panic of it has been reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn follow(tasks: &Tasks, mut wakes: PipeReader, task_changed: &dyn Fn()) {
+    while !tasks.closing.load(Ordering::SeqCst) {
+        let timeout = (!lock(&tasks.runners).is_empty()).then_some(REAP_INTERVAL);
+        let ended = wait_for_end(&mut wakes, timeout);
+        let reaped = tasks.reap();
+        if ended || reaped {
+            task_changed();
+            tasks.clean_now_and_then();
+        }
+    }
+}
+
+/// Waits until something is in the pipe, or for the time-out. Whether a runner says that its task ended.
+fn wait_for_end(wakes: &mut PipeReader, timeout: Option<Timespec>) -> bool {
+    let mut descriptors = [PollFd::new(&*wakes, PollFlags::IN)];
+    // Interrupted, or timed out: then there may be nothing to read.
+    if !poll(&mut descriptors, timeout.as_ref()).is_ok_and(|ready| ready > 0) {
+        return false;
+    }
+    let mut buffer = [0; 4096];
+    wakes.read(&mut buffer).is_ok_and(|count| buffer[..count].contains(&TASK_ENDED))
+}
+
+fn task_of(name: &str, created_at: Timestamp, standing: Standing) -> Task {
+    let (state, updated_at) = match standing {
+        Standing::Active => (TaskState::Active, created_at),
+        Standing::NeverStarted => {
+            (TaskState::Failed("the task never started: its runner died first".to_owned()), created_at)
+        }
+        Standing::Ended(ended) => {
+            let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
+            match ended.outcome {
+                Outcome::Succeeded => (TaskState::Succeeded, ended_at),
+                Outcome::Failed(reason) => (TaskState::Failed(reason), ended_at),
+            }
+        }
+    };
+    Task { guid: Guid::from(name), name: name.to_owned(), state, created_at, updated_at }
+}
+
+/// Whether the name can be that of a directory of ours: no way out of ours, none that is hidden.
+fn is_plain_name(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain)
+}
+
+fn seen_at(directory: &TaskDirectory) -> Option<Timestamp> {
+    let since_epoch = directory.seen_at()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).ok()?))
+}
+
+fn unavailable(err: io::Error) -> PlatformError {
+    PlatformError::Unavailable {
+        cause: format!("tasks cannot be kept: {err}"),
+        retry_after: None,
+        delivery: Delivery::Failed,
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

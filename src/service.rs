@@ -1,0 +1,253 @@
+//! Builds everything from the settings, starts the threads, and stops them in reverse order. The only module that knows
+//! all others.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use log::{error, info, warn};
+
+use crate::api::Api;
+use crate::auth::Authenticator;
+use crate::clock::Clock;
+use crate::config::{Config, Mode};
+use crate::http::{Handlers, Server, Settings as HttpSettings};
+use crate::model::{Dispatch, Id};
+use crate::outbound::Outbound;
+use crate::platform::Platform;
+use crate::platform::cf::{self, CloudFoundry};
+use crate::platform::local::{self, Local, MemoryLimit, World};
+use crate::retention::Retention;
+use crate::scheduler::{Scheduler, Settings as SchedulerSettings};
+use crate::stop::{Stopper, stop_channel};
+use crate::store::Store;
+use crate::watcher::Watcher;
+use crate::worker::{Caller, Workshop};
+
+/// Executions handed out per worker ahead of its being free.
+const DISPATCHES_PER_WORKER: usize = 2;
+
+/// What `standalone` tells a newcomer.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// A token; `None` when it comes from a file of the user's, or only its hash is known.
+    pub token: Option<String>,
+    /// The first app.
+    pub app: String,
+    /// Its space.
+    pub space: String,
+    /// Where the apps and tokens come from.
+    pub file: PathBuf,
+    /// What `memory_in_mb` limits.
+    pub memory_limit: MemoryLimit,
+}
+
+/// A running service.
+pub struct Service {
+    server: Server,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    stopper: Stopper,
+    /// Ends when the last worker has ended.
+    workers_ended: Receiver<()>,
+    threads: Vec<JoinHandle<()>>,
+    stop_time: Duration,
+    welcome: Option<Welcome>,
+}
+
+impl Service {
+    /// Starts everything. The error says, for people, what stands in the way.
+    pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let outbound = Outbound {
+            skip_ssl_validation: config.skip_ssl_validation,
+            ca_cert_file: config.ca_cert_file.clone(),
+            https_proxy: config.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+            no_proxy: config.no_proxy.clone(),
+        };
+        let caller = Caller::new(&outbound, config.call_timeout)?;
+        let address = SocketAddr::new(config.host, config.port);
+        let listener =
+            TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))?;
+        let store = Arc::new(Store::open(&config.database)?);
+        let (task_changed, watch) = bounded(1);
+        let (platform, welcome) = platform(config, outbound, &clock, task_changed.clone())?;
+
+        let interrupted = store
+            .interrupt_calls("interrupted: the service ended while the call was in flight", clock.now())
+            .map_err(|err| format!("the executions of before cannot be recovered: {err}"))?;
+        if interrupted > 0 {
+            warn!("calls that were in flight when the service ended are FAILED calls={interrupted}");
+        }
+
+        let (stopper, stop) = stop_channel();
+        let (wake_scheduler, scheduler_wake) = bounded(1);
+        let (wake_retention, retention_wake) = bounded(1);
+        let dispatch_bound = config.worker_num * DISPATCHES_PER_WORKER;
+        let (dispatch, dispatches) = bounded::<Dispatch>(dispatch_bound);
+        // Room for every execution that can be out, so that no worker ever waits to release one.
+        let (release, released) = bounded::<Id>(dispatch_bound + config.worker_num);
+        let (worker_alive, workers_ended) = bounded::<()>(0);
+        let mut threads = Vec::new();
+        let mut start = |name: String, body: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name).spawn(body);
+            thread
+                .map(|thread| threads.push(thread))
+                .map_err(|err| format!("a thread cannot be started: {err}"))
+        };
+
+        let workshop = Arc::new(Workshop {
+            store: Arc::clone(&store),
+            platform: Arc::clone(&platform),
+            clock: Arc::clone(&clock),
+            caller,
+            task_started: task_changed,
+        });
+        for number in 1..=config.worker_num {
+            let (workshop, dispatches, release) =
+                (Arc::clone(&workshop), dispatches.clone(), release.clone());
+            let (stop, alive): (_, Sender<()>) = (stop.clone(), worker_alive.clone());
+            start(
+                format!("worker-{number}"),
+                Box::new(move || {
+                    workshop.run(&dispatches, &release, &stop);
+                    drop(alive);
+                }),
+            )?;
+        }
+        drop(worker_alive);
+
+        let mut watcher =
+            Watcher::new(Arc::clone(&store), Arc::clone(&platform), Arc::clone(&clock), config.task_poll);
+        let watcher_stop = stop.clone();
+        start("watcher".to_owned(), Box::new(move || watcher.run(&watch, &watcher_stop)))?;
+
+        let settings = SchedulerSettings {
+            weekdays: config.weekdays,
+            misfire_policy: config.misfire_policy,
+            misfire_grace: config.misfire_grace,
+        };
+        let mut scheduler =
+            Scheduler::new(Arc::clone(&store), Arc::clone(&clock), settings, dispatch, released);
+        let scheduler_stop = stop.clone();
+        start("scheduler".to_owned(), Box::new(move || scheduler.run(&scheduler_wake, &scheduler_stop)))?;
+
+        let retention = Retention::new(
+            Arc::clone(&store),
+            Arc::clone(&clock),
+            config.history,
+            config.history_max_per_executable,
+        );
+        start("retention".to_owned(), Box::new(move || retention.run(&retention_wake, &stop)))?;
+
+        let api = Arc::new(Api {
+            store: Arc::clone(&store),
+            auth: Authenticator::new(Arc::clone(&platform), Arc::clone(&clock), config.auth_cache),
+            platform,
+            clock: Arc::clone(&clock),
+            weekdays: config.weekdays,
+            wake_scheduler,
+            wake_retention,
+        });
+        let (quick_api, refusing_api) = (Arc::clone(&api), Arc::clone(&api));
+        let handlers = Handlers {
+            handle: Box::new(move |request| api.handle(&request)),
+            quick: Box::new(move |request| quick_api.quick(request)),
+            refuse: Box::new(move |refusal, headers| refusing_api.refuse(refusal, headers)),
+        };
+        let settings = HttpSettings {
+            threads: config.http_threads,
+            max_connections: config.max_connections,
+            client_timeout: config.client_timeout,
+        };
+        let server = Server::start(listener, settings, handlers)
+            .map_err(|err| format!("the HTTP server cannot be started: {err}"))?;
+        info!("service started address={} database={}", server.local_addr(), config.database.display());
+        Ok(Self { server, store, clock, stopper, workers_ended, threads, stop_time: config.stop, welcome })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// What to tell a newcomer; of `standalone` only.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
+    }
+
+    /// Stops: takes nothing more, answers the requests in hand, gives the calls in flight their time, and records what
+    /// became of them. Tasks run on, and are followed again after the next start.
+    pub fn stop(self) {
+        let deadline = Instant::now() + self.stop_time;
+        info!("service stops");
+        // The engine first: what it has not begun stays PENDING. Requests are answered meanwhile.
+        self.stopper.stop();
+        self.server.stop(self.stop_time);
+        let workers_ended =
+            self.workers_ended.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
+        if !workers_ended {
+            match self.store.interrupt_calls("interrupted: service stopped", self.clock.now()) {
+                Ok(calls) => warn!("calls in flight were interrupted calls={calls}"),
+                Err(err) => error!("calls in flight could not be recorded as interrupted cause={err}"),
+            }
+        }
+        for thread in self.threads {
+            // One that hangs in a request ends with the process.
+            if thread.is_finished() && thread.join().is_err() {
+                error!("a thread had panicked");
+            }
+        }
+        info!("service stopped");
+    }
+}
+
+fn platform(
+    config: &Config,
+    outbound: Outbound,
+    clock: &Arc<dyn Clock>,
+    task_changed: Sender<()>,
+) -> Result<(Arc<dyn Platform>, Option<Welcome>), String> {
+    if config.mode == Mode::Serve {
+        let settings = config.cloud_foundry.as_ref().ok_or("the settings for Cloud Foundry are missing")?;
+        let settings = cf::Settings {
+            cf_endpoint: settings.cf_endpoint.clone(),
+            uaa_endpoint: settings.uaa_endpoint.clone(),
+            client_id: settings.client_id.clone(),
+            client_secret: settings.client_secret.reveal().to_owned(),
+            outbound,
+        };
+        let cloud_foundry = CloudFoundry::new(&settings, Arc::clone(clock))?;
+        if let Err(err) = cloud_foundry.check() {
+            warn!("Cloud Foundry does not answer; requests get 503 until it does cause={err}");
+        }
+        return Ok((Arc::new(cloud_foundry), None));
+    }
+    let mut state_dir = config.database.clone().into_os_string();
+    state_dir.push(".tasks");
+    let state_dir = PathBuf::from(state_dir);
+    let (world, token, file) = match &config.standalone_config {
+        Some(file) => (World::read(file)?, None, file.clone()),
+        None => {
+            let (world, token) = World::default_in(&state_dir)?;
+            (world, token, state_dir.join("standalone.toml"))
+        }
+    };
+    let welcome = world.apps().first().map(|app| Welcome {
+        token,
+        app: app.guid.to_string(),
+        space: app.space.to_string(),
+        file,
+        memory_limit: MemoryLimit::in_force(),
+    });
+    let runner = std::env::current_exe().map_err(|err| format!("our own program cannot be found: {err}"))?;
+    let environment = crate::config::whole_environment();
+    let settings = local::Settings { world, state_dir, runner, environment };
+    let local = Local::new(settings, Arc::clone(clock), move || {
+        // Full means that the watcher is about to look anyway.
+        let _ = task_changed.try_send(());
+    })?;
+    Ok((Arc::new(local), welcome))
+}
