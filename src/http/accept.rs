@@ -18,8 +18,9 @@ use super::answer::{self, Manner};
 use super::connection::{self, Shared};
 use super::{Refusal, message::Version};
 
-/// Connections that the system keeps ready for us, so that a burst is not turned away.
-const BACKLOG: i32 = 1024;
+/// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst tries again
+/// after a whole second.
+const BACKLOG: i32 = 4096;
 /// How long the loop waits for a descriptor before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long an idle connection that was closed for a new one may take to be gone.

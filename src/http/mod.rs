@@ -3,10 +3,10 @@
 //! Invariant: no client can end or hold it. Every wait has an end, every buffer, queue and count a bound, and what is
 //! not understood to the last byte is refused and its connection closed, so no byte is read as part of two requests.
 //!
-//! A request travels: [`accept`] takes the connection in and starts its thread; there [`receive`] brings the bytes,
-//! [`message`] says what they mean, and [`connection`] hands the whole request to the [`pool`], waits for the answer,
-//! and writes it with [`answer`]. So whoever sends or reads slowly holds a thread with a small stack, and none of the
-//! pool. [`connections`] counts them all and knows which are idle. Routes, tokens and JSON are for `api`.
+//! A request travels: `accept` takes the connection in and starts its thread; there `receive` brings the bytes,
+//! `message` says what they mean, and `connection` hands the whole request to the `pool`, waits for the answer,
+//! and writes it with `answer`. So whoever sends or reads slowly holds a thread with a small stack, and none of the
+//! pool. `connections` counts them all and knows which are idle. Routes, tokens and JSON are for `api`.
 
 mod accept;
 mod answer;

@@ -64,6 +64,7 @@ fn heads_are_read_in_one_way_or_refused() {
     then(&format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "A".repeat(33)), "400 closes");
     then("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}", "400 closes");
     // Lines and headers.
+    then("\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "400 closes");
     then("GET / HTTP/1.1\nHost: x\n\n", "400 closes");
     then("GET / HTTP/1.1\r\nHost: x\n\r\n", "400 closes");
     then("GET / HTTP/1.1\r\nHost: x\r\n\n", "400 closes");
@@ -241,7 +242,8 @@ fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_413() {
     ));
     let answer = client.answer();
     assert_eq!((answer.status, answer.header("Connection")), (413, Some("close")));
-    client.assert_closed();
+    // A reset could have outrun the answer.
+    assert_eq!(client.reader.read(&mut [0]).unwrap(), 0);
 }
 
 #[test]
@@ -452,7 +454,7 @@ fn idle_connections_are_closed_after_twice_the_time_of_a_request() {
 #[test]
 fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
     let world = World::with(Settings { client_timeout: SHORT, threads: 2, ..settings() });
-    let deaf: Vec<Client> = (0..16)
+    let deaf: Vec<Client> = (0..10)
         .map(|_| {
             let client = world.connect();
             client.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -541,7 +543,6 @@ fn a_busy_pool_says_503_and_still_answers_what_is_quick() {
         client.stream.set_nonblocking(true).unwrap();
     }
     world.wait_until(|| clients.iter_mut().filter(is_answered).count() == 4);
-    let mut refused = None;
     for client in clients.iter_mut().filter(is_answered) {
         let answer = client.answer();
         assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
@@ -549,12 +550,11 @@ fn a_busy_pool_says_503_and_still_answers_what_is_quick() {
         client.send("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
         assert_eq!(client.answer().text(), "quick", "and the connection stays");
         client.stream.set_nonblocking(true).unwrap();
-        refused = Some(client);
     }
     world.open_gate();
-    refused.unwrap().send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
-    world.wait_until(|| clients.iter_mut().filter(is_answered).count() == 19);
+    world.wait_until(|| clients.iter_mut().filter(is_answered).count() == 18);
     assert!(clients.iter_mut().filter(is_answered).all(|client| client.answer().status == 200));
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
 }
 
 #[test]

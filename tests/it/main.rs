@@ -1,4 +1,11 @@
-//! The integration tests, in one binary.
+//! The service from outside: one binary, a module for each side of it.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
+
+mod api;
 mod cron;
+mod fake_cf;
 mod http;
+mod scheduling;
+mod standalone;
+mod world;

@@ -223,7 +223,7 @@ impl Tasks {
         let mut command = Command::new(&self.runner);
         command.arg("run-task").arg(directory.path()).current_dir("/");
         command.env_clear().envs(self.inherited.iter().map(|(name, value)| (name, value)));
-        command.envs(app.environment.iter().map(|(name, value)| (name, value)));
+        command.envs(&app.environment);
         command.stdin(lock).stdout(self.wake.try_clone()?).stderr(Stdio::null());
         let mut runners = self::lock(&self.runners);
         runners.push(command.spawn()?);

@@ -1,0 +1,287 @@
+//! Fire times: claimed once, at the instant planned, and made up for by the policy. Time is set by hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use ocf_scheduler::clock::{Clock, ManualClock};
+use ocf_scheduler::config::MisfirePolicy;
+use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::model::{
+    Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Outcome, Schedule, Timestamp, Work,
+};
+use ocf_scheduler::retention::Retention;
+use ocf_scheduler::scheduler::{Scheduler, Settings};
+use ocf_scheduler::stop::stop_channel;
+use ocf_scheduler::store::{Dated, NewExecutable, Scope, Store, Window, Written};
+use tempfile::TempDir;
+
+struct World {
+    clock: Arc<ManualClock>,
+    store: Arc<Store>,
+    scheduler: Scheduler,
+    dispatches: Receiver<Dispatch>,
+    release: Sender<Id>,
+    policy: MisfirePolicy,
+    _directory: TempDir,
+}
+
+fn time(text: &str) -> Timestamp {
+    Timestamp::parse(text).unwrap()
+}
+
+impl World {
+    fn at(now: &str) -> Self {
+        Self::with(now, MisfirePolicy::Once)
+    }
+
+    fn with(now: &str, policy: MisfirePolicy) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::new(time(now)));
+        let store = Arc::new(Store::open(&directory.path().join("s.db")).unwrap());
+        let (scheduler, dispatches, release) = scheduler(&store, &clock, policy);
+        Self { clock, store, scheduler, dispatches, release, policy, _directory: directory }
+    }
+
+    fn job(&self, name: &str) -> Executable {
+        let new = NewExecutable {
+            name: name.to_owned(),
+            app: Guid::from("app"),
+            space: Guid::from("space"),
+            work: Work::Job {
+                command: "true".to_owned(),
+                disk_in_mb: 1,
+                memory_in_mb: 1,
+                state: JobState::Pending,
+            },
+        };
+        match self.store.create_executable(&new, self.clock.now()).unwrap() {
+            Written::Done(executable) => executable,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn schedule(&self, executable: &Executable, expression: &str) -> Schedule {
+        let now = self.clock.now();
+        let next = Expression::parse(expression, Weekdays::Unix).unwrap().next_after(now.seconds());
+        let next = next.and_then(Timestamp::from_seconds);
+        self.store.create_schedule(executable.id, true, expression, next, now).unwrap().unwrap()
+    }
+
+    fn go_to(&mut self, now: &str) {
+        self.clock.set(time(now));
+        while self.scheduler.pass().unwrap().is_zero() {}
+    }
+
+    fn restart(&mut self) {
+        (self.scheduler, self.dispatches, self.release) = scheduler(&self.store, &self.clock, self.policy);
+    }
+
+    fn history(&self, executable: &Executable) -> Vec<Execution> {
+        let window = Window { beyond: Id::MAX, last: Id::MAX, offset: 0, limit: 10_000 };
+        let mut executions = self.store.list_executions(Dated::Executable(executable.id), window).unwrap();
+        executions.reverse();
+        executions
+    }
+
+    fn scheduled_times(&self, executable: &Executable) -> Vec<String> {
+        self.history(executable).iter().map(|it| it.scheduled_time.unwrap().to_string()).collect()
+    }
+
+    fn end(&self, id: Id, state: EndState) {
+        let outcome = Outcome { state, message: String::new(), end_time: self.clock.now() };
+        assert!(self.store.finish(id, &outcome).unwrap());
+    }
+
+    fn job_state(&self) -> JobState {
+        let window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 1 };
+        let listed =
+            self.store.list_executables(ocf_scheduler::model::Kind::Job, &Scope::All, window).unwrap();
+        match &listed[0].work {
+            Work::Job { state, .. } => *state,
+            Work::Call { .. } => panic!("a call"),
+        }
+    }
+}
+
+fn scheduler(
+    store: &Arc<Store>,
+    clock: &Arc<ManualClock>,
+    misfire_policy: MisfirePolicy,
+) -> (Scheduler, Receiver<Dispatch>, Sender<Id>) {
+    let (dispatch, dispatches) = bounded(4);
+    let (release, released) = bounded(8);
+    let settings =
+        Settings { weekdays: Weekdays::Unix, misfire_policy, misfire_grace: Duration::from_secs(60) };
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
+    (Scheduler::new(Arc::clone(store), clock, settings, dispatch, released), dispatches, release)
+}
+
+#[test]
+fn a_schedule_made_for_the_next_minute_fires_in_it_at_the_instant_planned() {
+    let mut world = World::at("2026-03-01T00:00:59.9Z");
+    let job = world.job("j");
+    world.schedule(&job, "* * * * *");
+    assert!(world.scheduler.pass().unwrap() <= Duration::from_millis(100));
+    assert!(world.scheduled_times(&job).is_empty());
+    world.go_to("2026-03-01T00:01:00.2Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:01:00Z"]);
+    let dispatch = world.dispatches.try_recv().unwrap();
+    assert_eq!(dispatch.scheduled_time, Some(time("2026-03-01T00:01:00Z")));
+    world.go_to("2026-03-01T00:01:30Z");
+    assert_eq!(world.scheduled_times(&job).len(), 1, "once only");
+}
+
+#[test]
+fn fire_times_missed_while_down_coalesce_into_the_latest() {
+    let mut world = World::at("2026-03-01T00:00:00Z");
+    let job = world.job("ping");
+    world.schedule(&job, "*/5 * * * *");
+    world.restart();
+    world.go_to("2026-03-01T00:17:00Z"); // 00:05, 00:10 and 00:15 went by.
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:15:00Z"]);
+    assert_eq!(world.history(&job)[0].message, "stands for 2 more missed fire times");
+    world.go_to("2026-03-01T00:20:00Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:15:00Z", "2026-03-01T00:20:00Z"]);
+}
+
+#[test]
+fn within_the_grace_each_fire_time_runs() {
+    let mut world = World::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    world.schedule(&job, "@every 20s");
+    world.go_to("2026-03-01T00:01:00Z");
+    let expected = ["2026-03-01T00:00:20Z", "2026-03-01T00:00:40Z", "2026-03-01T00:01:00Z"];
+    assert_eq!(world.scheduled_times(&job), expected);
+}
+
+#[test]
+fn a_year_of_missed_minutes_and_seconds_is_one_execution() {
+    let mut world = World::at("2025-03-01T00:00:00Z");
+    let (minutes, seconds) = (world.job("minutes"), world.job("seconds"));
+    world.schedule(&minutes, "* * * * *");
+    world.schedule(&seconds, "@every 1s");
+    world.go_to("2026-03-01T00:00:30Z");
+    assert_eq!(world.scheduled_times(&minutes)[0], "2026-02-28T23:59:00Z");
+    assert_eq!(world.history(&minutes)[0].message, "stands for 1000+ more missed fire times");
+    assert_eq!(world.scheduled_times(&minutes).len(), 2, "and the one within the grace");
+    assert_eq!(world.scheduled_times(&seconds)[0], "2026-02-28T23:59:29Z");
+}
+
+#[test]
+fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
+    let mut skip = World::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
+    let job = skip.job("j");
+    skip.schedule(&job, "*/5 * * * *");
+    skip.go_to("2026-03-01T00:17:00Z");
+    assert!(skip.scheduled_times(&job).is_empty());
+    skip.go_to("2026-03-01T00:20:00Z");
+    assert_eq!(skip.scheduled_times(&job), ["2026-03-01T00:20:00Z"]);
+
+    let mut all = World::with("2026-03-01T00:00:00Z", MisfirePolicy::All);
+    let job = all.job("j");
+    all.schedule(&job, "*/5 * * * *");
+    all.go_to("2026-03-01T00:17:00Z");
+    let expected = ["2026-03-01T00:05:00Z", "2026-03-01T00:10:00Z", "2026-03-01T00:15:00Z"];
+    assert_eq!(all.scheduled_times(&job), expected);
+    all.go_to("2026-03-03T00:00:00Z");
+    assert_eq!(all.scheduled_times(&job).len(), 3 + 100 + 1);
+}
+
+#[test]
+fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice() {
+    let mut world = World::at("2026-03-01T00:00:00Z");
+    for number in 0..10 {
+        world.schedule(&world.job(&format!("j{number}")), "* * * * *");
+    }
+    world.go_to("2026-03-01T00:01:00Z");
+    let mut seen = Vec::new();
+    while seen.len() < 10 {
+        let dispatch = world.dispatches.try_recv().expect("the channel is filled again");
+        world.end(dispatch.id, EndState::Succeeded);
+        world.release.send(dispatch.id).unwrap();
+        seen.push(dispatch.id);
+        world.scheduler.pass().unwrap();
+    }
+    let mut sorted = seen.clone();
+    sorted.sort_unstable();
+    sorted.dedup();
+    assert_eq!(seen, sorted);
+    assert!(world.dispatches.try_recv().is_err());
+}
+
+#[test]
+fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
+    let mut world = World::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let mut disabled = world.schedule(&job, "* * * * *");
+    let deleted = world.schedule(&job, "* * * * *");
+    world.go_to("2026-03-01T00:01:00Z");
+    disabled.enabled = false;
+    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap());
+    assert!(world.store.delete_schedule(&deleted, world.clock.now()).unwrap());
+    let messages: Vec<String> = world.history(&job).into_iter().map(|it| it.message).collect();
+    assert_eq!(messages, ["cancelled: schedule disabled", "cancelled: schedule deleted"]);
+    world.go_to("2026-03-01T00:05:00Z");
+    assert_eq!(world.history(&job).len(), 2, "neither fires any more");
+    let dispatch = world.dispatches.try_recv().unwrap();
+    assert!(!world.store.begin_attempt(dispatch.id, world.clock.now()).unwrap(), "nor is it started");
+}
+
+#[test]
+fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
+    let world = World::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let [first, second, third] =
+        [(); 3].map(|()| world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap().id);
+    assert_eq!(world.job_state(), JobState::Pending);
+    world.end(second, EndState::Failed);
+    assert_eq!(world.job_state(), JobState::Failed);
+    world.end(first, EndState::Succeeded);
+    assert_eq!(world.job_state(), JobState::Failed, "an older one that ends later does not count");
+    world.end(third, EndState::Succeeded);
+    assert_eq!(world.job_state(), JobState::Succeeded);
+}
+
+#[test]
+fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
+    let world = World::at("2026-01-01T00:00:00Z");
+    let job = world.job("j");
+    for _ in 0..450 {
+        let id = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap().id;
+        world.end(id, EndState::Failed);
+    }
+    let pending = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    let (_stopper, stop) = stop_channel();
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+    let days = |days: u64| Duration::from_secs(86_400 * days);
+    let retention = Retention::new(Arc::clone(&world.store), Arc::clone(&clock), days(150), None);
+    world.clock.set(time("2026-05-30T00:00:00Z")); // 149 days later.
+    retention.pass(&stop).unwrap();
+    assert_eq!(world.history(&job).len(), 451);
+    world.clock.set(time("2026-06-01T00:00:00Z"));
+    retention.pass(&stop).unwrap();
+    let left: Vec<Id> = world.history(&job).iter().map(|it| it.id).collect();
+    assert_eq!(left, [pending.id], "what has not ended is never removed");
+    assert_eq!(world.job_state(), JobState::Failed);
+}
+
+#[test]
+fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing() {
+    let world = World::at("2026-01-01T00:00:00Z");
+    let (job, gone) = (world.job("j"), world.job("gone"));
+    world.schedule(&gone, "@daily");
+    for job in [&job, &gone] {
+        for _ in 0..7 {
+            let id = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap().id;
+            world.end(id, EndState::Succeeded);
+        }
+    }
+    assert!(world.store.delete_executable(gone.id, world.clock.now()).unwrap());
+    let (_stopper, stop) = stop_channel();
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+    let retention = Retention::new(Arc::clone(&world.store), clock, Duration::from_secs(86_400), Some(5));
+    retention.pass(&stop).unwrap();
+    assert_eq!((world.history(&job).len(), world.history(&gone).len()), (5, 0));
+    assert_eq!(world.store.next_executable(job.id).unwrap(), None, "its row is gone too");
+}
