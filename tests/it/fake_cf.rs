@@ -196,7 +196,8 @@ fn answer(state: &Mutex<State>, mut request: Request) {
     drop(locked);
     match fault {
         Some(Fault::LostAnswer) => {
-            let _ = request.into_writer().write_all(b"noise\r\n\r\n");
+            let mut writer = request.into_writer();
+            let _ = writer.write_all(b"noise\r\n\r\n").and_then(|()| writer.flush());
         }
         _ => {
             let json = Header::from_bytes("Content-Type", "application/json").unwrap();
