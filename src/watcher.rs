@@ -17,7 +17,7 @@ use crate::stop::{Stop, is_stopped};
 use crate::store::{RunningTask, Store, StoreError};
 
 /// The slowest pace, as a multiple of the set one.
-const SLOWEST: u32 = 8;
+const SLOWEST: u32 = 4;
 /// What is said of a task that vanished.
 const VANISHED: &str = "Cloud Foundry no longer knows the task; outcome unknown";
 
