@@ -12,10 +12,11 @@ use signal_hook::iterator::Signals;
 
 use crate::api::upcoming;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, Flags, Mode, SETTINGS};
+use crate::config::{Config, ConfigError, Flags, Mode, SETTINGS};
 use crate::cron::{Expression, Weekdays};
 use crate::logging;
 use crate::model::Timestamp;
+use crate::outbound;
 use crate::platform::local;
 use crate::service::{Service, Welcome};
 
@@ -71,6 +72,10 @@ fn run(mode: Mode, arguments: Vec<OsString>) -> ExitCode {
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     logging::start(config.log_level, config.log_format, Arc::clone(&clock));
+    // Before anything is opened.
+    if let Err(exit) = check_files(&config) {
+        return exit;
+    }
     // Before the threads start, so that none of them is there for a signal to end.
     let mut signals = match Signals::new([SIGTERM, SIGINT]) {
         Ok(signals) => signals,
@@ -109,12 +114,26 @@ fn check_config(mut arguments: Vec<OsString>) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    if let Some(Err(fault)) = config.standalone_config.as_deref().map(local::World::read) {
-        eprintln!("ocf-scheduler: {fault}");
-        return ExitCode::from(USAGE);
+    match check_files(&config) {
+        Ok(()) => {
+            println!("the settings are fine");
+            ExitCode::SUCCESS
+        }
+        Err(exit) => exit,
     }
-    println!("the settings are fine");
-    ExitCode::SUCCESS
+}
+
+/// Looks into the files that settings name, and says all that is wrong with them.
+fn check_files(config: &Config) -> Result<(), ExitCode> {
+    let world =
+        config.standalone_config.as_deref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
+    let certificates = outbound::check(&config.outbound());
+    let faults: Vec<String> = [world.err(), certificates.err()].into_iter().flatten().collect();
+    if faults.is_empty() {
+        return Ok(());
+    }
+    eprintln!("ocf-scheduler: {}", ConfigError(faults));
+    Err(ExitCode::from(USAGE))
 }
 
 fn next(arguments: Vec<OsString>) -> ExitCode {

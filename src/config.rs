@@ -13,6 +13,7 @@ use log::LevelFilter;
 
 use crate::cron::Weekdays;
 use crate::model::Secret;
+use crate::outbound::Outbound;
 
 /// Where tasks run and tokens are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -196,6 +197,16 @@ impl Config {
         Self::read(mode, flags, |name| {
             std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
         })
+    }
+
+    /// How outgoing requests are made.
+    pub fn outbound(&self) -> Outbound {
+        Outbound {
+            skip_ssl_validation: self.skip_ssl_validation,
+            ca_cert_file: self.ca_cert_file.clone(),
+            https_proxy: self.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+            no_proxy: self.no_proxy.clone(),
+        }
     }
 
     /// Reads the settings from `flags` and `environment`, and checks them all before it answers.

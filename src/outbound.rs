@@ -104,6 +104,12 @@ impl Client {
     }
 }
 
+/// Whether agents can be built from the settings. The error says which setting is wrong.
+pub fn check(settings: &Outbound) -> Result<(), String> {
+    let any = Duration::from_secs(1);
+    Client::new(settings, &Limits { connect_timeout: any, total_timeout: any, max_idle_age: any }).map(|_| ())
+}
+
 /// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise `None`.
 pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
     let reason = match error {

@@ -61,12 +61,7 @@ pub struct Service {
 impl Service {
     /// Starts everything. The error says, for people, what stands in the way.
     pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let outbound = Outbound {
-            skip_ssl_validation: config.skip_ssl_validation,
-            ca_cert_file: config.ca_cert_file.clone(),
-            https_proxy: config.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
-            no_proxy: config.no_proxy.clone(),
-        };
+        let outbound = config.outbound();
         let caller = Caller::new(&outbound, config.call_timeout)?;
         let address = SocketAddr::new(config.host, config.port);
         let listener =

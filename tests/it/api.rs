@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::sync::Arc;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -512,6 +513,58 @@ fn a_redirect_elsewhere_does_not_get_the_authorization() {
     assert_eq!(world.ended(&format!("/calls/{call}"))["state"], "SUCCEEDED");
     let seen = seen.join().unwrap();
     assert!(seen.starts_with("GET ") && !seen.to_ascii_lowercase().contains("authorization"), "{seen}");
+}
+
+/// A TLS server with a certificate that nobody has vouched for; answers each request with 200. Its URL, and the
+/// certificate in PEM form.
+fn tls_server() -> (String, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
+    thread::spawn(move || {
+        while let Ok((client, _)) = listener.accept() {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, client);
+            // A client that does not trust us ends it here.
+            let _ = stream.read(&mut [0; 4096]).and_then(|_| {
+                stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
+                stream.flush()
+            });
+        }
+    });
+    (url, made.cert.pem())
+}
+
+#[test]
+fn certificates_are_verified_unless_they_are_trusted_by_a_setting() {
+    let (url, pem) = tls_server();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("ca.pem");
+    std::fs::write(&file, pem).unwrap();
+    let file: &'static str = Box::leak(file.to_str().unwrap().to_owned().into_boxed_str());
+    for (settings, state) in [
+        (&[][..], "FAILED"),
+        (&[("CA_CERT_FILE", file)][..], "SUCCEEDED"),
+        (&[("SKIP_SSL_VALIDATION", "true")][..], "SUCCEEDED"),
+    ] {
+        let world = World::with(settings);
+        let call = world.call("tls", &url);
+        world.post(&format!("/calls/{call}/execute"), "");
+        let ended = world.ended(&format!("/calls/{call}"));
+        assert_eq!(ended["state"], state, "{ended}");
+        let message = ended["message"].as_str().unwrap();
+        let names_both = message.contains("CA_CERT_FILE") && message.contains("SKIP_SSL_VALIDATION");
+        assert_eq!(names_both, state == "FAILED", "{message}");
+    }
 }
 
 #[test]

@@ -129,6 +129,21 @@ fn wrong_settings_are_told_all_at_once_with_exit_status_2() {
 }
 
 #[test]
+fn a_bad_file_is_told_before_anything_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("bad.toml"), "[[app]]\nname = 'a'\nspaec = 's'\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["standalone", "--port", "0", "--config", "bad.toml", "--ca-cert-file", "none.pem"])
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains("line 3") && told.contains("spaec") && told.contains("none.pem"), "{told}");
+    assert!(!directory.path().join("scheduler.db").exists());
+}
+
+#[test]
 fn next_prints_fire_times() {
     let run = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_ocf-scheduler")).arg("next").args(arguments).output().unwrap()
