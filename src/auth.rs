@@ -266,3 +266,67 @@ impl<V: Clone> Flight<V> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn failure() -> PlatformError {
+        PlatformError::Unavailable { cause: "away".to_owned(), retry_after: None, delivery: Delivery::Failed }
+    }
+
+    #[test]
+    fn those_who_wait_for_one_answer_share_one_question_and_its_failure() {
+        for answer in [Ok(7), Err(failure())] {
+            let memo: Memo<u8, u8> = Memo::new(|_| true);
+            let (asked, everybody) = (AtomicUsize::new(0), Barrier::new(8));
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        everybody.wait();
+                        let got = memo.get(1, Duration::default, MINUTE, || {
+                            asked.fetch_add(1, Ordering::SeqCst);
+                            // Long enough for the others to come and wait.
+                            let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
+                            answer.clone()
+                        });
+                        assert_eq!(got, answer);
+                    });
+                }
+            });
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_its_time_and_a_failure_not_at_all() {
+        let memo: Memo<u8, u8> = Memo::new(|_| true);
+        let at = |seconds: u64| move || Duration::from_secs(seconds);
+        assert!(memo.get(1, at(0), MINUTE, || Err(failure())).is_err());
+        assert_eq!(memo.get(1, at(0), MINUTE, || Ok(1)), Ok(1));
+        assert_eq!(memo.get(1, at(59), MINUTE, || Ok(2)), Ok(1));
+        assert_eq!(memo.get(1, at(60), MINUTE, || Ok(3)), Ok(3));
+        assert_eq!(memo.get(1, at(60), Duration::ZERO, || Ok(4)), Ok(4), "0 asks each time");
+    }
+
+    #[test]
+    fn refusals_make_room_before_those_who_were_let_in() {
+        let memo: Memo<usize, bool> = Memo::new(|let_in| *let_in);
+        assert_eq!(memo.get(usize::MAX, Duration::default, MINUTE, || Ok(true)), Ok(true));
+        for key in 0..3 * REMEMBERED_MAX {
+            assert_eq!(memo.get(key, Duration::default, MINUTE, || Ok(false)), Ok(false));
+        }
+        assert!(lock(&memo.entries).len() <= REMEMBERED_MAX);
+        assert_eq!(
+            memo.get(usize::MAX, Duration::default, MINUTE, || Ok(false)),
+            Ok(true),
+            "still remembered"
+        );
+    }
+}
