@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
 
 mod api;
+mod cf;
 mod cron;
 mod fake_cf;
 mod http;

@@ -129,12 +129,10 @@ impl Answer {
     fn words(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct UaaError {
-            error: String,
-            error_description: Option<String>,
+            error: String, // Not `error_description`: some versions of UAA repeat the token there.
         }
         let words = match serde_json::from_slice(&self.body) {
-            Ok(UaaError { error, error_description: Some(description) }) => format!("{error}: {description}"),
-            Ok(UaaError { error, error_description: None }) => error,
+            Ok(UaaError { error }) => error,
             Err(_) => self
                 .cloud_foundry_errors()
                 .into_iter()

@@ -151,11 +151,9 @@ impl Uaa {
         let form = Body::Form("grant_type=client_credentials".to_owned());
         let answer = self.ask(Method::POST, "/oauth/token", &self.client_authorization, form)?;
         if matches!(answer.status, 400 | 401 | 403) {
-            let (PlatformError::Refused { detail } | PlatformError::Unavailable { cause: detail, .. }) =
-                answer.into_error();
             // An operator can mend this while the service runs, so it is not for ever.
             return Err(PlatformError::Unavailable {
-                cause: format!("UAA does not accept CLIENT_ID with CLIENT_SECRET: {detail}"),
+                cause: format!("UAA does not accept CLIENT_ID with CLIENT_SECRET: {}", answer.into_error()),
                 retry_after: None,
                 delivery: Delivery::Failed,
             });

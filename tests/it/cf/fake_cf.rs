@@ -1,0 +1,1074 @@
+//! A fake Cloud Foundry and UAA: the few routes that the service uses, with the shapes and the checks of the real ones,
+//! and faults on demand.
+//!
+//! It needs nothing but this file (and serde_json, base64, time, uuid; rustls and rcgen for TLS), so it serves as a module
+//! of the integration tests and, through its `main`, as a process of its own that is driven over `POST /_fake/…`.
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a tool for tests, of which each user takes a part; its clock and its waits are real"
+)]
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// The client that the fake UAA knows.
+pub const CLIENT_ID: &str = "scheduler-client";
+/// Its secret.
+pub const CLIENT_SECRET: &str = "correct-horse-battery";
+
+/// A running fake. It stops when it is dropped.
+pub struct FakeCf {
+    shared: Arc<Shared>,
+}
+
+/// A task as the fake holds it.
+#[derive(Debug, Clone)]
+pub struct FakeTask {
+    pub guid: String,
+    pub app: String,
+    pub name: String,
+    pub command: String,
+    pub memory_in_mb: u64,
+    pub disk_in_mb: u64,
+    pub state: String,
+    pub failure_reason: Option<String>,
+    pub created_at: String,
+    pub updated_at: String,
+    born: Instant,
+}
+
+/// A request that came in.
+#[derive(Debug, Clone)]
+pub struct SeenRequest {
+    /// For example `POST /v3/apps/:guid/tasks`.
+    pub route: String,
+    /// The path and query as sent.
+    pub target: String,
+    /// The status answered; 0 when there is no answer, or none yet.
+    pub status: u16,
+    number: usize,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub enum Fault {
+    /// This instead of the usual; nothing is done.
+    Respond { status: u16, headers: Vec<(String, String)>, body: String },
+    /// The usual, later.
+    Delay(Duration),
+    /// The usual, and then the connection is closed unannounced.
+    CloseAfter,
+    /// The connection is closed; nothing is done.
+    DropBefore,
+    /// The request has its effect, then the connection is closed without an answer.
+    DropAfter,
+    /// The connection is closed at once; the request has its effect after this time.
+    CommitLate(Duration),
+    /// A head with this status, then a body that goes on for ever, byte by byte.
+    Endless { status: u16 },
+    /// A head with status 200, then as many bytes as the client will take.
+    Flood,
+}
+
+impl Fault {
+    /// A status with a JSON error of Cloud Foundry.
+    pub fn cf_error(status: u16, code: u32, title: &str, detail: &str) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
+        Self::Respond { status, headers, body: cf_errors(code, title, detail).to_string() }
+    }
+
+    /// A page for people, where JSON was due.
+    pub fn html(status: u16) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
+        Self::Respond { status, headers, body: "<html><body>Something went wrong</body></html>".to_owned() }
+    }
+
+    /// A status with one header and no body.
+    pub fn status(status: u16, header: Option<(&str, &str)>) -> Self {
+        let headers = header.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        Self::Respond { status, headers, body: String::new() }
+    }
+}
+
+/// How often a fault happens: until it is cleared.
+pub const ALWAYS: usize = usize::MAX;
+
+struct Shared {
+    address: SocketAddr,
+    tls: Option<Tls>,
+    stopped: AtomicBool,
+    state: Mutex<State>,
+}
+
+struct Tls {
+    config: Arc<rustls::ServerConfig>,
+    certificate_pem: String,
+}
+
+struct State {
+    apps: BTreeMap<String, String>,
+    /// User, space, type.
+    roles: BTreeSet<(String, String, String)>,
+    tokens: HashMap<String, UserToken>,
+    service_tokens: HashMap<String, Instant>,
+    service_token_life: Duration,
+    has_uaa_resource: bool,
+    tasks: Vec<FakeTask>,
+    completion: Option<(Duration, String, Option<String>)>,
+    largest_page: usize,
+    faults: Vec<(String, Fault, usize)>,
+    requests: Vec<SeenRequest>,
+    requests_ever: usize,
+    /// What the root links to as UAA, instead of this server.
+    uaa_link: Option<String>,
+}
+
+#[derive(Clone)]
+struct UserToken {
+    user: Option<String>,
+    client: String,
+    scopes: Vec<String>,
+    expires_at: i64,
+}
+
+impl FakeCf {
+    /// Plain HTTP on a free port.
+    pub fn start() -> Self {
+        Self::start_on("127.0.0.1:0", None)
+    }
+
+    /// HTTPS on a free port, with a certificate for `localhost` and `127.0.0.1` that nobody trusts yet.
+    pub fn start_tls() -> Self {
+        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config =
+            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+                .unwrap();
+        Self::start_on(
+            "127.0.0.1:0",
+            Some(Tls { config: Arc::new(config), certificate_pem: made.cert.pem() }),
+        )
+    }
+
+    fn start_on(address: &str, tls: Option<Tls>) -> Self {
+        let listener = TcpListener::bind(address).unwrap();
+        let shared = Arc::new(Shared {
+            address: listener.local_addr().unwrap(),
+            tls,
+            stopped: AtomicBool::new(false),
+            state: Mutex::new(State {
+                apps: BTreeMap::new(),
+                roles: BTreeSet::new(),
+                tokens: HashMap::new(),
+                service_tokens: HashMap::new(),
+                service_token_life: Duration::from_secs(599),
+                has_uaa_resource: true,
+                tasks: Vec::new(),
+                completion: None,
+                largest_page: 5000,
+                faults: Vec::new(),
+                requests: Vec::new(),
+                requests_ever: 0,
+                uaa_link: None,
+            }),
+        });
+        let accepting = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if accepting.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let Ok(stream) = stream else { continue };
+                let shared = accepting.clone();
+                thread::spawn(move || shared.serve(stream));
+            }
+        });
+        Self { shared }
+    }
+
+    /// The base URL of both Cloud Foundry and UAA.
+    pub fn url(&self) -> String {
+        self.shared.url()
+    }
+
+    /// The certificate to trust, after [`FakeCf::start_tls`].
+    pub fn certificate_pem(&self) -> &str {
+        self.shared.tls.as_ref().map_or("", |tls| &tls.certificate_pem)
+    }
+
+    pub fn add_app(&self, guid: &str, space: &str) {
+        self.state().apps.insert(guid.to_owned(), space.to_owned());
+    }
+
+    pub fn remove_app(&self, guid: &str) {
+        self.state().apps.remove(guid);
+    }
+
+    /// Makes the user a developer in the space.
+    pub fn add_role(&self, user: &str, space: &str) {
+        self.add_role_of_type(user, space, "space_developer");
+    }
+
+    pub fn add_role_of_type(&self, user: &str, space: &str, role: &str) {
+        self.state().roles.insert((user.to_owned(), space.to_owned(), role.to_owned()));
+    }
+
+    pub fn remove_roles(&self, user: &str, space: &str) {
+        self.state().roles.retain(|(u, s, _)| (u.as_str(), s.as_str()) != (user, space));
+    }
+
+    /// A user's token that UAA knows.
+    pub fn issue_user_token(&self, user: &str, scopes: &[&str]) -> String {
+        self.issue(UserToken::new(Some(user), "cf", scopes))
+    }
+
+    /// A token of a client by itself, without a user, that UAA knows.
+    pub fn issue_client_token(&self, client: &str, scopes: &[&str]) -> String {
+        self.issue(UserToken::new(None, client, scopes))
+    }
+
+    /// A token that UAA knows and whose text says nothing.
+    pub fn issue_opaque_user_token(&self, user: &str, scopes: &[&str]) -> String {
+        let text = random();
+        self.state().tokens.insert(text.clone(), UserToken::new(Some(user), "cf", scopes));
+        text
+    }
+
+    /// A user's token that looks just like a good one, but UAA has never seen it.
+    pub fn forge_token(&self, user: &str, scopes: &[&str]) -> String {
+        UserToken::new(Some(user), "cf", scopes).text()
+    }
+
+    /// The same for a client's token.
+    pub fn forge_client_token(&self, client: &str, scopes: &[&str]) -> String {
+        UserToken::new(None, client, scopes).text()
+    }
+
+    pub fn revoke(&self, token: &str) {
+        self.state().tokens.remove(token);
+    }
+
+    /// Whether the service's client may ask `/introspect` (authority `uaa.resource`); at first it may.
+    pub fn allow_introspection(&self, allowed: bool) {
+        self.state().has_uaa_resource = allowed;
+    }
+
+    /// All service tokens issued so far stop working.
+    pub fn expire_service_tokens(&self) {
+        self.state().service_tokens.clear();
+    }
+
+    /// How long service tokens live that are issued from now on.
+    pub fn set_service_token_life(&self, life: Duration) {
+        self.state().service_token_life = life;
+    }
+
+    /// All tasks, in order of creation.
+    pub fn tasks(&self) -> Vec<FakeTask> {
+        let mut state = self.state();
+        state.complete_tasks();
+        state.tasks.clone()
+    }
+
+    pub fn set_task_state(&self, guid: &str, task_state: &str, failure_reason: Option<&str>) {
+        self.state().set_task_state(guid, task_state, failure_reason.map(str::to_owned));
+    }
+
+    /// Tasks end by themselves this long after their creation, in `task_state`. `None`: not any more.
+    pub fn complete_tasks_after(&self, completion: Option<(Duration, &str, Option<&str>)>) {
+        self.state().completion = completion
+            .map(|(after, task_state, reason)| (after, task_state.to_owned(), reason.map(str::to_owned)));
+    }
+
+    /// Cloud Foundry no longer knows the task.
+    pub fn forget_task(&self, guid: &str) {
+        self.state().tasks.retain(|task| task.guid != guid);
+    }
+
+    /// Pages hold no more than this, whatever `per_page` says.
+    pub fn limit_pages_to(&self, resources: usize) {
+        self.state().largest_page = resources;
+    }
+
+    /// What the root names as UAA.
+    pub fn link_uaa_to(&self, url: &str) {
+        self.state().uaa_link = Some(url.to_owned());
+    }
+
+    /// Everything asked so far.
+    pub fn requests(&self) -> Vec<SeenRequest> {
+        self.state().requests.clone()
+    }
+
+    /// How often a route was asked, for example `POST /v3/apps/:guid/tasks`.
+    pub fn count(&self, route: &str) -> usize {
+        self.state().requests.iter().filter(|request| request.route == route).count()
+    }
+
+    pub fn clear_requests(&self) {
+        self.state().requests.clear();
+    }
+
+    /// The next `times` requests to `route` (`*`: any) meet the fault. Faults of one route come in the order given.
+    pub fn fault(&self, route: &str, fault: Fault, times: usize) {
+        self.state().faults.push((route.to_owned(), fault, times));
+    }
+
+    pub fn clear_faults(&self) {
+        self.state().faults.clear();
+    }
+
+    fn issue(&self, token: UserToken) -> String {
+        let text = token.text();
+        self.state().tokens.insert(text.clone(), token);
+        text
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+}
+
+impl Drop for FakeCf {
+    fn drop(&mut self) {
+        self.shared.stopped.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.shared.address); // Wakes the accepting thread.
+    }
+}
+
+/// As a process: `fake_cf [PORT]`. Prints its URL, then serves until it is killed.
+pub fn main() {
+    let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
+    let fake = FakeCf::start_on(&format!("127.0.0.1:{port}"), None);
+    println!("{}", fake.url());
+    println!("CLIENT_ID={CLIENT_ID} CLIENT_SECRET={CLIENT_SECRET}");
+    println!("drive it with POST /_fake/VERB and a JSON object: {}", VERBS.join(", "));
+    loop {
+        thread::park();
+    }
+}
+
+impl UserToken {
+    fn new(user: Option<&str>, client: &str, scopes: &[&str]) -> Self {
+        Self {
+            user: user.map(str::to_owned),
+            client: client.to_owned(),
+            scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
+            expires_at: OffsetDateTime::now_utc().unix_timestamp() + 600,
+        }
+    }
+
+    fn claims(&self) -> Value {
+        let mut claims = json!({
+            "jti": random(),
+            "client_id": self.client,
+            "cid": self.client,
+            "azp": self.client,
+            "scope": self.scopes,
+            "exp": self.expires_at,
+            "iat": self.expires_at - 600,
+            "iss": "https://uaa.example.com/oauth/token",
+            "zid": "uaa",
+            "aud": ["cloud_controller", "openid", "cf"],
+        });
+        match &self.user {
+            Some(user) => {
+                claims["user_id"] = json!(user);
+                claims["sub"] = json!(user);
+                claims["user_name"] = json!(format!("{user}@example.com"));
+                claims["grant_type"] = json!("password");
+                claims["origin"] = json!("uaa");
+            }
+            None => {
+                claims["sub"] = json!(self.client);
+                claims["authorities"] = json!(self.scopes);
+                claims["grant_type"] = json!("client_credentials");
+            }
+        }
+        claims
+    }
+
+    fn text(&self) -> String {
+        let header = BASE64_URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256","kid":"key-1","typ":"JWT"}"#);
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(self.claims().to_string());
+        format!("{header}.{payload}.{}", BASE64_URL_SAFE_NO_PAD.encode(random()))
+    }
+}
+
+struct Incoming {
+    method: String,
+    target: String,
+    path: String,
+    query: HashMap<String, String>,
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+struct Outgoing {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Outgoing {
+    fn json(status: u16, body: &Value) -> Self {
+        let headers = vec![("Content-Type".to_owned(), "application/json;charset=utf-8".to_owned())];
+        Self { status, headers, body: body.to_string() }
+    }
+
+    fn cf_error(status: u16, code: u32, title: &str, detail: &str) -> Self {
+        Self::json(status, &cf_errors(code, title, detail))
+    }
+}
+
+fn cf_errors(code: u32, title: &str, detail: &str) -> Value {
+    json!({"errors": [{"code": code, "title": title, "detail": detail}]})
+}
+
+impl Shared {
+    fn url(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.address)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn serve(self: &Arc<Self>, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(60)));
+        let _ = stream.set_write_timeout(Some(Duration::from_secs(60)));
+        match &self.tls {
+            None => self.serve_requests(stream),
+            Some(tls) => {
+                let connection = rustls::ServerConnection::new(tls.config.clone()).unwrap();
+                self.serve_requests(rustls::StreamOwned::new(connection, stream));
+            }
+        }
+    }
+
+    fn serve_requests<S: Read + Write>(self: &Arc<Self>, stream: S) {
+        let mut stream = BufReader::new(stream);
+        while let Ok(Some(request)) = read_request(&mut stream) {
+            if self.stopped.load(Ordering::SeqCst) {
+                return;
+            }
+            if let Some(verb) = request.path.strip_prefix("/_fake/") {
+                let answer = self.obey(verb, &request);
+                if write_answer(stream.get_mut(), &answer).is_err() {
+                    return;
+                }
+                continue;
+            }
+            let route = route_of(&request);
+            let fault = self.state().next_fault(&route);
+            let number = self.state().note(&route, &request.target);
+            let answered = |status| self.state().note_status(number, status);
+            let mut closes = false;
+            match fault {
+                None => {}
+                Some(Fault::CloseAfter) => closes = true,
+                Some(Fault::Delay(delay)) => thread::sleep(delay),
+                Some(Fault::Respond { status, headers, body }) => {
+                    answered(status);
+                    if write_answer(stream.get_mut(), &Outgoing { status, headers, body }).is_err() {
+                        return;
+                    }
+                    continue;
+                }
+                Some(Fault::DropBefore) => return,
+                Some(Fault::DropAfter) => {
+                    self.answer(&route, &request);
+                    return;
+                }
+                Some(Fault::CommitLate(delay)) => {
+                    let shared = self.clone();
+                    thread::spawn(move || {
+                        thread::sleep(delay);
+                        shared.answer(&route, &request);
+                    });
+                    return;
+                }
+                Some(Fault::Endless { status }) => {
+                    answered(status);
+                    let head = format!("HTTP/1.1 {status} Fault\r\nContent-Type: application/json\r\n\r\n{{");
+                    let out = stream.get_mut();
+                    let mut going = out.write_all(head.as_bytes());
+                    while going.is_ok() && !self.stopped.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(20));
+                        going = out.write_all(b" ").and_then(|()| out.flush());
+                    }
+                    return;
+                }
+                Some(Fault::Flood) => {
+                    answered(200);
+                    let out = stream.get_mut();
+                    let blanks = [b' '; 65536];
+                    let mut going =
+                        out.write_all(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n");
+                    while going.is_ok() && !self.stopped.load(Ordering::SeqCst) {
+                        going = out.write_all(&blanks);
+                    }
+                    return;
+                }
+            }
+            let answer = self.answer(&route, &request);
+            answered(answer.status);
+            if write_answer(stream.get_mut(), &answer).is_err() || closes {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, route: &str, request: &Incoming) -> Outgoing {
+        if request.target.len() > 8000 {
+            return Outgoing { status: 414, headers: Vec::new(), body: String::new() };
+        }
+        let base = self.url();
+        let mut state = self.state();
+        match route {
+            "GET /" => {
+                let uaa = state.uaa_link.clone().unwrap_or_else(|| base.clone());
+                let links = json!({
+                    "self": {"href": base}, "cloud_controller_v2": null,
+                    "cloud_controller_v3": {"href": format!("{base}/v3"), "meta": {"version": "3.180.0"}},
+                    "login": {"href": uaa}, "uaa": {"href": uaa},
+                });
+                Outgoing::json(200, &json!({"links": links}))
+            }
+            "POST /oauth/token" => state.issue_service_token(request),
+            "GET /userinfo" => state.userinfo(request),
+            "POST /introspect" => state.introspect(request),
+            _ if request.path.starts_with("/v3/") => {
+                if !state.is_service(request) {
+                    return Outgoing::cf_error(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token");
+                }
+                state.complete_tasks();
+                state.v3(route, request, &base)
+            }
+            _ => Outgoing {
+                status: 404,
+                headers: vec![("X-Cf-Routererror".to_owned(), "unknown_route".to_owned())],
+                body: "404 Not Found: Requested route does not exist.\n".to_owned(),
+            },
+        }
+    }
+}
+
+impl State {
+    fn next_fault(&mut self, route: &str) -> Option<Fault> {
+        let index = self.faults.iter().position(|(at, _, _)| at == "*" || at == route)?;
+        let (_, fault, times) = &mut self.faults[index];
+        let fault = fault.clone();
+        if *times != ALWAYS {
+            *times -= 1;
+            if *times == 0 {
+                self.faults.remove(index);
+            }
+        }
+        Some(fault)
+    }
+
+    fn note(&mut self, route: &str, target: &str) -> usize {
+        self.requests_ever += 1;
+        let (route, target) = (route.to_owned(), target.to_owned());
+        self.requests.push(SeenRequest { route, target, status: 0, number: self.requests_ever });
+        self.requests_ever
+    }
+
+    fn note_status(&mut self, number: usize, status: u16) {
+        for request in self.requests.iter_mut().filter(|request| request.number == number) {
+            request.status = status;
+        }
+    }
+
+    fn issue_service_token(&mut self, request: &Incoming) -> Outgoing {
+        let form = pairs(&String::from_utf8_lossy(&request.body));
+        if !is_client(request) || form.get("grant_type").map(String::as_str) != Some("client_credentials") {
+            let error = json!({"error": "unauthorized", "error_description": "Bad credentials"});
+            return Outgoing::json(401, &error);
+        }
+        let token = UserToken::new(None, CLIENT_ID, &["cloud_controller.admin"]).text();
+        self.service_tokens.insert(token.clone(), Instant::now() + self.service_token_life);
+        Outgoing::json(
+            200,
+            &json!({
+                "access_token": token, "token_type": "bearer", "scope": "cloud_controller.admin",
+                "expires_in": self.service_token_life.as_secs(), "jti": random(),
+            }),
+        )
+    }
+
+    fn userinfo(&self, request: &Incoming) -> Outgoing {
+        let known = bearer(request).and_then(|token| self.tokens.get(token));
+        match known {
+            Some(UserToken { user: Some(user), .. }) => Outgoing::json(
+                200,
+                &json!({
+                    "user_id": user, "sub": user, "user_name": format!("{user}@example.com"),
+                    "email": format!("{user}@example.com"), "email_verified": true, "previous_logon_time": 1,
+                }),
+            ),
+            Some(_) => {
+                let why = "Invalid token does not contain resource id (openid)";
+                Outgoing::json(403, &json!({"error": "access_denied", "error_description": why}))
+            }
+            None => {
+                let why = "Encoded token is not signed by a known key";
+                Outgoing::json(401, &json!({"error": "invalid_token", "error_description": why}))
+            }
+        }
+    }
+
+    fn introspect(&self, request: &Incoming) -> Outgoing {
+        if !is_client(request) {
+            let error = json!({"error": "unauthorized", "error_description": "Bad credentials"});
+            return Outgoing::json(401, &error);
+        }
+        if !self.has_uaa_resource {
+            let error = json!({"error": "access_denied", "error_description": "Access is denied"});
+            return Outgoing::json(403, &error);
+        }
+        let form = pairs(&String::from_utf8_lossy(&request.body));
+        match form.get("token").and_then(|token| self.tokens.get(token)) {
+            None => Outgoing::json(200, &json!({"active": false})),
+            Some(token) => {
+                let mut claims = token.claims();
+                claims["active"] = json!(true);
+                Outgoing::json(200, &claims)
+            }
+        }
+    }
+
+    fn is_service(&self, request: &Incoming) -> bool {
+        let known = bearer(request).and_then(|token| self.service_tokens.get(token));
+        known.is_some_and(|&ends| Instant::now() < ends)
+    }
+
+    fn v3(&mut self, route: &str, request: &Incoming, base: &str) -> Outgoing {
+        let unknown =
+            |what: &str| Outgoing::cf_error(404, 10010, "CF-ResourceNotFound", &format!("{what} not found"));
+        let guid = request.path.split('/').nth(3).unwrap_or_default().to_owned();
+        match route {
+            "GET /v3/apps/:guid" => match self.apps.get(&guid) {
+                None => unknown("App"),
+                Some(space) => Outgoing::json(
+                    200,
+                    &json!({
+                        "guid": guid, "name": format!("app-{guid}"), "state": "STARTED",
+                        "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+                        "lifecycle": {"type": "buildpack", "data": {"buildpacks": [], "stack": "cflinuxfs4"}},
+                        "relationships": {"space": {"data": {"guid": space}}},
+                        "metadata": {"labels": {}, "annotations": {}}, "links": {},
+                    }),
+                ),
+            },
+            "GET /v3/roles" => {
+                let (users, types) = (filter(request, "user_guids"), filter(request, "types"));
+                let fits = |allowed: &Option<Vec<String>>, value: &String| {
+                    allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
+                };
+                let roles = self
+                    .roles
+                    .iter()
+                    .filter(|(user, _, role)| fits(&users, user) && fits(&types, role))
+                    .map(|(user, space, role)| {
+                        json!({
+                            "guid": format!("{role}-{user}-{space}"), "type": role,
+                            "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
+                            "relationships": {
+                                "user": {"data": {"guid": user}}, "space": {"data": {"guid": space}},
+                                "organization": {"data": null},
+                            },
+                            "links": {},
+                        })
+                    })
+                    .collect();
+                self.page(request, base, roles)
+            }
+            "GET /v3/tasks" => {
+                let (guids, names) = (filter(request, "guids"), filter(request, "names"));
+                let fits = |allowed: &Option<Vec<String>>, value: &String| {
+                    allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
+                };
+                let tasks = self
+                    .tasks
+                    .iter()
+                    .filter(|task| fits(&guids, &task.guid) && fits(&names, &task.name))
+                    .map(FakeTask::json)
+                    .collect();
+                self.page(request, base, tasks)
+            }
+            "POST /v3/apps/:guid/tasks" => {
+                if !self.apps.contains_key(&guid) {
+                    return unknown("App");
+                }
+                self.create_task(&guid, request)
+            }
+            "POST /v3/tasks/:guid/actions/cancel" => {
+                let Some(task) = self.tasks.iter().find(|task| task.guid == guid) else {
+                    return unknown("Task");
+                };
+                if matches!(task.state.as_str(), "SUCCEEDED" | "FAILED") {
+                    let why = format!("Task state is {} and therefore cannot be canceled", task.state);
+                    return Outgoing::cf_error(422, 10008, "CF-UnprocessableEntity", &why);
+                }
+                let failed = Some("task was cancelled".to_owned());
+                self.set_task_state(&guid, "FAILED", failed);
+                let task = self.tasks.iter().find(|task| task.guid == guid).unwrap();
+                Outgoing::json(202, &task.json())
+            }
+            _ => Outgoing::cf_error(404, 10000, "CF-NotFound", "Unknown request"),
+        }
+    }
+
+    fn create_task(&mut self, app: &str, request: &Incoming) -> Outgoing {
+        let unprocessable = |why: &str| Outgoing::cf_error(422, 10008, "CF-UnprocessableEntity", why);
+        let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let Some(fields) = body.as_object() else {
+            let why = "Request invalid due to parse error: invalid request body";
+            return Outgoing::cf_error(400, 1001, "CF-MessageParseError", why);
+        };
+        let known = ["name", "command", "memory_in_mb", "disk_in_mb", "log_rate_limit_in_bytes_per_second"];
+        if let Some(other) = fields.keys().find(|key| !known.contains(&key.as_str())) {
+            return unprocessable(&format!("Unknown field(s): '{other}'"));
+        }
+        let (Some(command), Some(name)) = (body["command"].as_str(), body["name"].as_str()) else {
+            return unprocessable("Command can't be blank");
+        };
+        let (Some(memory_in_mb), Some(disk_in_mb)) =
+            (body["memory_in_mb"].as_u64(), body["disk_in_mb"].as_u64())
+        else {
+            return unprocessable("Memory in mb must be a number");
+        };
+        let task = FakeTask {
+            guid: random(),
+            app: app.to_owned(),
+            name: name.to_owned(),
+            command: command.to_owned(),
+            memory_in_mb,
+            disk_in_mb,
+            state: "RUNNING".to_owned(),
+            failure_reason: None,
+            created_at: now(),
+            updated_at: now(),
+            born: Instant::now(),
+        };
+        let answer = Outgoing::json(202, &task.json());
+        self.tasks.push(task);
+        answer
+    }
+
+    fn page(&self, request: &Incoming, base: &str, resources: Vec<Value>) -> Outgoing {
+        let number = |name: &str, default: usize| match request.query.get(name) {
+            None => Some(default),
+            Some(text) => text.parse().ok().filter(|number| 1 <= *number),
+        };
+        let (Some(page), Some(per_page)) = (number("page", 1), number("per_page", 50)) else {
+            return Outgoing::cf_error(400, 10005, "CF-BadQueryParameter", "Page must be a positive integer");
+        };
+        if 5000 < per_page {
+            let why = "The query parameter is invalid: Per page must be between 1 and 5000";
+            return Outgoing::cf_error(400, 10005, "CF-BadQueryParameter", why);
+        }
+        let per_page = per_page.min(self.largest_page);
+        let total = resources.len();
+        let pages = total.div_ceil(per_page).max(1);
+        let link = |page: usize| {
+            let mut query: Vec<_> = request.query.iter().filter(|(name, _)| *name != "page").collect();
+            query.sort();
+            let kept: String =
+                query.iter().map(|(name, value)| format!("&{name}={}", escaped(value))).collect();
+            json!({"href": format!("{base}{}?page={page}{kept}", request.path)})
+        };
+        let shown: Vec<Value> = resources.into_iter().skip((page - 1) * per_page).take(per_page).collect();
+        Outgoing::json(
+            200,
+            &json!({
+                "pagination": {
+                    "total_results": total, "total_pages": pages, "first": link(1), "last": link(pages),
+                    "next": if page < pages { link(page + 1) } else { Value::Null },
+                    "previous": if 1 < page { link(page - 1) } else { Value::Null },
+                },
+                "resources": shown,
+            }),
+        )
+    }
+
+    fn set_task_state(&mut self, guid: &str, task_state: &str, failure_reason: Option<String>) {
+        for task in self.tasks.iter_mut().filter(|task| task.guid == guid) {
+            task_state.clone_into(&mut task.state);
+            task.failure_reason.clone_from(&failure_reason);
+            task.updated_at = now();
+        }
+    }
+
+    fn complete_tasks(&mut self) {
+        let Some((after, task_state, reason)) = &self.completion else { return };
+        for task in self.tasks.iter_mut() {
+            if matches!(task.state.as_str(), "RUNNING" | "PENDING") && *after <= task.born.elapsed() {
+                task.state.clone_from(task_state);
+                task.failure_reason.clone_from(reason);
+                task.updated_at = now();
+            }
+        }
+    }
+}
+
+impl FakeTask {
+    fn json(&self) -> Value {
+        json!({
+            "guid": self.guid, "sequence_id": 1, "name": self.name, "command": self.command, "state": self.state,
+            "memory_in_mb": self.memory_in_mb, "disk_in_mb": self.disk_in_mb, "user": null,
+            "result": {"failure_reason": self.failure_reason},
+            "created_at": self.created_at, "updated_at": self.updated_at, "droplet_guid": "droplet",
+            "relationships": {"app": {"data": {"guid": self.app}}},
+            "metadata": {"labels": {}, "annotations": {}}, "links": {},
+        })
+    }
+}
+
+const VERBS: [&str; 14] = [
+    "add_app {guid,space}",
+    "remove_app {guid}",
+    "add_role {user,space}",
+    "remove_roles {user,space}",
+    "issue_user_token {user,scopes} -> {token}",
+    "issue_client_token {client,scopes} -> {token}",
+    "revoke {token}",
+    "expire_service_tokens {}",
+    "set_task_state {guid,state,reason?}",
+    "complete_tasks_after {ms?,state?,reason?}",
+    "forget_task {guid}",
+    "fault {route,kind,status?,headers?,body?,ms?,times?}",
+    "clear_faults {}",
+    "tasks {} and requests {}",
+];
+
+impl Shared {
+    /// The verbs of a process of its own: the methods of [`FakeCf`] over HTTP.
+    fn obey(self: &Arc<Self>, verb: &str, request: &Incoming) -> Outgoing {
+        let order: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let text = |name: &str| order[name].as_str().unwrap_or_default().to_owned();
+        let millis = |name: &str| Duration::from_millis(order[name].as_u64().unwrap_or_default());
+        let scopes = || -> Vec<String> {
+            let scopes = order["scopes"].as_array().cloned().unwrap_or_default();
+            scopes.iter().filter_map(|scope| scope.as_str().map(str::to_owned)).collect()
+        };
+        let mut state = self.state();
+        let mut answer = json!({});
+        match verb {
+            "add_app" => {
+                state.apps.insert(text("guid"), text("space"));
+            }
+            "remove_app" => {
+                state.apps.remove(&text("guid"));
+            }
+            "add_role" => {
+                state.roles.insert((text("user"), text("space"), "space_developer".to_owned()));
+            }
+            "remove_roles" => {
+                let (user, space) = (text("user"), text("space"));
+                state.roles.retain(|(u, s, _)| (u, s) != (&user, &space));
+            }
+            "issue_user_token" | "issue_client_token" => {
+                let user = (verb == "issue_user_token").then(|| text("user"));
+                let client = if user.is_some() { "cf".to_owned() } else { text("client") };
+                let mut token = UserToken::new(user.as_deref(), &client, &[]);
+                token.scopes = scopes();
+                answer = json!({"token": token.text()});
+                state.tokens.insert(answer["token"].as_str().unwrap_or_default().to_owned(), token);
+            }
+            "revoke" => {
+                state.tokens.remove(&text("token"));
+            }
+            "expire_service_tokens" => state.service_tokens.clear(),
+            "set_task_state" => {
+                let reason = order["reason"].as_str().map(str::to_owned);
+                state.set_task_state(&text("guid"), &text("state"), reason);
+            }
+            "complete_tasks_after" => {
+                let reason = order["reason"].as_str().map(str::to_owned);
+                let task_state = order["state"].as_str().unwrap_or("SUCCEEDED").to_owned();
+                state.completion = order["ms"].as_u64().map(|_| (millis("ms"), task_state, reason));
+            }
+            "forget_task" => {
+                let guid = text("guid");
+                state.tasks.retain(|task| task.guid != guid);
+            }
+            "fault" => {
+                let status =
+                    order["status"].as_u64().and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+                let headers = order["headers"].as_object().cloned().unwrap_or_default();
+                let headers = headers.iter().map(|(name, value)| {
+                    (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                });
+                let fault = match text("kind").as_str() {
+                    "respond" => Fault::Respond { status, headers: headers.collect(), body: text("body") },
+                    "html" => Fault::html(status),
+                    "delay" => Fault::Delay(millis("ms")),
+                    "close_after" => Fault::CloseAfter,
+                    "drop_before" => Fault::DropBefore,
+                    "drop_after" => Fault::DropAfter,
+                    "commit_late" => Fault::CommitLate(millis("ms")),
+                    "endless" => Fault::Endless { status },
+                    "flood" => Fault::Flood,
+                    other => return Outgoing::json(422, &json!({"unknown fault": other})),
+                };
+                let times = order["times"].as_u64().and_then(|times| usize::try_from(times).ok());
+                state.faults.push((text("route"), fault, times.unwrap_or(ALWAYS)));
+            }
+            "clear_faults" => state.faults.clear(),
+            "tasks" => {
+                state.complete_tasks();
+                answer = json!({"tasks": state.tasks.iter().map(FakeTask::json).collect::<Vec<_>>()});
+            }
+            "requests" => {
+                let requests = state.requests.iter().map(|request| {
+                    json!({"route": request.route, "target": request.target, "status": request.status})
+                });
+                answer = json!({"requests": requests.collect::<Vec<_>>()});
+            }
+            other => return Outgoing::json(404, &json!({"unknown verb": other, "verbs": VERBS})),
+        }
+        Outgoing::json(200, &answer)
+    }
+}
+
+fn route_of(request: &Incoming) -> String {
+    let parts: Vec<&str> = request.path.split('/').collect();
+    let path = match parts.as_slice() {
+        ["", "v3", "apps", _] => "/v3/apps/:guid",
+        ["", "v3", "apps", _, "tasks"] => "/v3/apps/:guid/tasks",
+        ["", "v3", "tasks", _] => "/v3/tasks/:guid",
+        ["", "v3", "tasks", _, "actions", "cancel"] => "/v3/tasks/:guid/actions/cancel",
+        _ => &request.path,
+    };
+    format!("{} {path}", request.method)
+}
+
+fn is_client(request: &Incoming) -> bool {
+    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")));
+    request.headers.get("authorization") == Some(&expected)
+}
+
+fn bearer(request: &Incoming) -> Option<&str> {
+    let (scheme, token) = request.headers.get("authorization")?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}
+
+/// The values of a filter; `None` when it is not there.
+fn filter(request: &Incoming, name: &str) -> Option<Vec<String>> {
+    let values = request.query.get(name).filter(|values| !values.is_empty())?;
+    Some(values.split(',').map(|value| value.trim().to_owned()).collect())
+}
+
+fn read_request(stream: &mut impl BufRead) -> io::Result<Option<Incoming>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace();
+    let method = words.next().unwrap_or_default().to_owned();
+    let target = words.next().unwrap_or_default().to_owned();
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length: &String| length.parse().ok()).unwrap_or(0);
+    let mut body = Vec::new();
+    if stream.take(length).read_to_end(&mut body)? as u64 != length {
+        return Ok(None);
+    }
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Ok(Some(Incoming {
+        path: path.to_owned(),
+        query: pairs(query),
+        method,
+        headers,
+        body,
+        target: target.clone(),
+    }))
+}
+
+fn write_answer(stream: &mut impl Write, answer: &Outgoing) -> io::Result<()> {
+    let headers: String = answer.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    let (status, length) = (answer.status, answer.body.len());
+    let whole = format!("HTTP/1.1 {status} Fake\r\n{headers}Content-Length: {length}\r\n\r\n{}", answer.body);
+    stream.write_all(whole.as_bytes())?;
+    stream.flush()
+}
+
+/// Reads a query or a form.
+fn pairs(text: &str) -> HashMap<String, String> {
+    text.split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(name, value)| (unescaped(name), unescaped(value)))
+        .collect()
+}
+
+fn unescaped(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut plain = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = bytes.get(at + 1..at + 3).and_then(|hex| std::str::from_utf8(hex).ok());
+        match (bytes[at], hex.and_then(|hex| u8::from_str_radix(hex, 16).ok())) {
+            (b'%', Some(byte)) => {
+                plain.push(byte);
+                at += 2;
+            }
+            (b'+', _) => plain.push(b' '),
+            (byte, _) => plain.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+fn escaped(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b',' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// Cloud Foundry's times have whole seconds.
+fn now() -> String {
+    let now = OffsetDateTime::now_utc();
+    now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
+}
+
+fn random() -> String {
+    uuid::Uuid::new_v4().to_string()
+}

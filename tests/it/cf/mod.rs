@@ -1,0 +1,771 @@
+//! The Cloud Foundry platform against a fake one.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ocf_scheduler::clock::{ManualClock, SystemClock};
+use ocf_scheduler::model::{Guid, Timestamp};
+use ocf_scheduler::outbound::Outbound;
+use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
+use ocf_scheduler::platform::{Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskState};
+
+mod fake_cf;
+
+use fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
+
+const CREATE: &str = "POST /v3/apps/:guid/tasks";
+const ADMIN: &str = "cloud_controller.admin";
+const START: &str = "2026-03-01T00:00:00Z";
+/// Short enough for a test to wait for, long enough for a busy machine.
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(2), total: Duration::from_secs(2) };
+
+/// A fake with one app, and the platform that talks to it.
+struct World {
+    fake: FakeCf,
+    clock: Arc<ManualClock>,
+    platform: CloudFoundry,
+}
+
+impl World {
+    fn new() -> Self {
+        let fake = FakeCf::start();
+        fake.add_app("app-1", "space-1");
+        let clock = Arc::new(ManualClock::new(Timestamp::parse(START).unwrap()));
+        let settings = settings(&fake);
+        let platform = CloudFoundry::with_deadlines(&settings, DEADLINES, clock.clone()).unwrap();
+        Self { fake, clock, platform }
+    }
+
+    fn create(&self) -> Result<Task, PlatformError> {
+        self.platform.create_task(&new_task("execution-1"))
+    }
+
+    fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
+        self.platform.identify(token)
+    }
+}
+
+fn settings(fake: &FakeCf) -> Settings {
+    Settings {
+        cf_endpoint: fake.url(),
+        uaa_endpoint: None,
+        client_id: CLIENT_ID.to_owned(),
+        client_secret: CLIENT_SECRET.to_owned(),
+        outbound: Outbound::default(),
+    }
+}
+
+fn new_task(name: &str) -> NewTask {
+    NewTask {
+        app: "app-1".into(),
+        name: name.to_owned(),
+        command: "bin/report --all \"of it\"".to_owned(),
+        memory_in_mb: 256,
+        disk_in_mb: 512,
+    }
+}
+
+#[track_caller]
+fn unavailable<T: std::fmt::Debug>(
+    outcome: Result<T, PlatformError>,
+) -> (String, Option<Duration>, Delivery) {
+    match outcome {
+        Err(PlatformError::Unavailable { cause, retry_after, delivery }) => (cause, retry_after, delivery),
+        other => panic!("not unavailable: {other:?}"),
+    }
+}
+
+#[track_caller]
+fn delivery_of_create(fault: Fault) -> Delivery {
+    let world = World::new();
+    world.fake.fault(CREATE, fault, ALWAYS);
+    let (cause, _, delivery) = unavailable(world.create());
+    assert_eq!(world.fake.count(CREATE), 1, "sent again after: {cause}");
+    delivery
+}
+
+// Whose token is it?
+
+#[test]
+fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
+    let world = World::new();
+    let token = world.fake.issue_user_token("user-1", &["openid", "cloud_controller.read"]);
+    let identity = world.identify(&token).unwrap().unwrap();
+    assert_eq!((identity.user.as_str(), identity.admin), ("user-1", false));
+    assert!(identity.expires_at.is_some());
+    assert_eq!(world.fake.count("POST /oauth/token"), 0, "a user's token needs none of the service's");
+}
+
+#[test]
+fn the_admin_scope_counts_in_a_token_that_uaa_vouches_for() {
+    let world = World::new();
+    let token = world.fake.issue_user_token("root", &["openid", ADMIN]);
+    assert!(world.identify(&token).unwrap().unwrap().admin);
+    let similar = world
+        .fake
+        .issue_user_token("user-1", &["cloud_controller.admin_read_only", "x.cloud_controller.admin"]);
+    assert!(!world.identify(&similar).unwrap().unwrap().admin);
+}
+
+#[test]
+fn a_forged_admin_token_is_nobodys() {
+    let world = World::new();
+    assert_eq!(world.identify(&world.fake.forge_token("root", &[ADMIN])), Ok(None));
+    assert_eq!(world.identify(&world.fake.forge_client_token("robot", &[ADMIN])), Ok(None));
+}
+
+#[test]
+fn a_revoked_token_is_nobodys() {
+    let world = World::new();
+    let token = world.fake.issue_user_token("user-1", &[]);
+    world.fake.revoke(&token);
+    assert_eq!(world.identify(&token), Ok(None));
+}
+
+#[test]
+fn a_token_that_says_nothing_is_accepted_when_uaa_vouches_for_it_but_makes_no_admin() {
+    let world = World::new();
+    let token = world.fake.issue_opaque_user_token("user-1", &[ADMIN]);
+    let expected = Identity { user: "user-1".to_owned(), admin: false, expires_at: None };
+    assert_eq!(world.identify(&token), Ok(Some(expected)));
+}
+
+#[test]
+fn a_token_without_a_user_is_judged_by_introspection_and_stands_for_its_client() {
+    let world = World::new();
+    let plain = world.identify(&world.fake.issue_client_token("robot", &["uaa.none"])).unwrap().unwrap();
+    assert_eq!((plain.user.as_str(), plain.admin), ("robot", false));
+    assert!(plain.expires_at.is_some());
+    let admin = world.identify(&world.fake.issue_client_token("deployer", &[ADMIN])).unwrap().unwrap();
+    assert_eq!((admin.user.as_str(), admin.admin), ("deployer", true));
+}
+
+#[test]
+fn without_the_authority_to_introspect_no_token_without_a_user_is_accepted() {
+    let world = World::new();
+    world.fake.allow_introspection(false);
+    assert_eq!(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), Ok(None));
+}
+
+#[test]
+fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_is_said() {
+    let world = World::new();
+    let body = format!(r#"{{"active":false,"client_id":"robot","scope":["{ADMIN}"]}}"#);
+    world.fake.fault("POST /introspect", Fault::Respond { status: 200, headers: Vec::new(), body }, ALWAYS);
+    assert_eq!(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), Ok(None));
+}
+
+#[test]
+fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
+    let world = World::new();
+    world.fake.fault("GET /userinfo", Fault::status(403, None), ALWAYS);
+    assert_eq!(world.identify(&world.fake.issue_user_token("user-1", &[])), Ok(None));
+    assert_eq!(world.fake.count("POST /introspect"), 0);
+    assert_eq!(world.identify(&world.fake.issue_opaque_user_token("user-1", &[])), Ok(None));
+}
+
+#[test]
+fn a_token_that_cannot_be_one_is_refused_without_asking() {
+    let world = World::new();
+    let long = "a".repeat(20_000);
+    for odd in ["", " ", "a b", "a\r\nX-Evil: 1", "a\0", "t\u{f6}ken", long.as_str()] {
+        assert_eq!(world.identify(odd), Ok(None), "{odd:?}");
+    }
+    assert!(world.fake.requests().is_empty());
+}
+
+#[test]
+fn uaa_in_trouble_judges_nobody() {
+    #[track_caller]
+    fn check(fault: Fault) {
+        let world = World::new();
+        let token = world.fake.issue_user_token("root", &[ADMIN]);
+        world.fake.fault("GET /userinfo", fault, ALWAYS);
+        unavailable(world.identify(&token));
+    }
+    check(Fault::status(429, None));
+    check(Fault::status(500, None));
+    check(Fault::status(503, None));
+    check(Fault::status(404, None));
+    check(Fault::status(302, Some(("Location", "/login"))));
+    check(Fault::html(200));
+    check(Fault::Respond { status: 200, headers: Vec::new(), body: "{}".to_owned() });
+    check(Fault::DropBefore);
+    let world = World::new();
+    let token = world.fake.issue_client_token("robot", &[ADMIN]);
+    world.fake.fault("POST /introspect", Fault::html(502), ALWAYS);
+    unavailable(world.identify(&token));
+}
+
+#[test]
+fn an_error_does_not_repeat_a_token_that_uaa_repeats() {
+    let world = World::new();
+    let token = world.fake.issue_user_token("user-1", &[]);
+    let body = format!(r#"{{"error":"server_error","error_description":"no luck with {token}"}}"#);
+    world.fake.fault("GET /userinfo", Fault::Respond { status: 500, headers: Vec::new(), body }, ALWAYS);
+    let (cause, _, _) = unavailable(world.identify(&token));
+    assert_eq!(cause, "UAA answered 500 Internal Server Error: server_error");
+}
+
+#[test]
+fn retry_after_is_read_as_seconds_and_as_a_date() {
+    #[track_caller]
+    fn check(header: &str, expected: Option<u64>) {
+        let world = World::new();
+        world.fake.fault("GET /userinfo", Fault::status(429, Some(("Retry-After", header))), ALWAYS);
+        let token = world.fake.issue_user_token("user-1", &[]);
+        let (_, retry_after, _) = unavailable(world.identify(&token));
+        assert_eq!(retry_after, expected.map(Duration::from_secs), "{header}");
+    }
+    check("17", Some(17));
+    check("Sun, 01 Mar 2026 00:00:42 GMT", Some(42));
+    check("Sat, 28 Feb 2026 00:00:00 GMT", Some(0));
+    check("999999999999", Some(3600));
+    check("soon", None);
+}
+
+// Where UAA is, and the service's own token.
+
+#[test]
+fn uaa_is_found_through_the_root_once_or_taken_from_its_setting() {
+    let world = World::new();
+    world.create().unwrap();
+    world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap();
+    assert_eq!(world.fake.count("GET /"), 1);
+
+    let fake = FakeCf::start();
+    let settings = Settings { uaa_endpoint: Some(format!("{}/", fake.url())), ..settings(&fake) };
+    let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+    platform.space_of_app(&"app-1".into()).unwrap();
+    assert_eq!(fake.count("GET /"), 0);
+}
+
+#[test]
+fn the_own_token_is_kept_until_shortly_before_its_end() {
+    let world = World::new();
+    let seconds_later = |seconds: u64| {
+        world.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
+        world.platform.space_of_app(&"app-1".into()).unwrap();
+        world.fake.count("POST /oauth/token")
+    };
+    assert_eq!(seconds_later(0), 1);
+    assert_eq!(seconds_later(538), 1);
+    assert_eq!(seconds_later(540), 2, "it lives for 599 s");
+}
+
+#[test]
+fn all_who_wait_for_the_own_token_share_one_request() {
+    assert_eq!(tokens_fetched_by_ten_at_once(Fault::Delay(Duration::from_millis(400)), true), 1);
+}
+
+#[test]
+fn all_who_wait_for_the_own_token_share_its_failure() {
+    let fault = Fault::Endless { status: 200 };
+    assert_eq!(tokens_fetched_by_ten_at_once(fault, false), 1);
+}
+
+fn tokens_fetched_by_ten_at_once(fault: Fault, succeeds: bool) -> usize {
+    let world = World::new();
+    world.platform.check().unwrap();
+    world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap(); // Now it knows where UAA is.
+    world.fake.fault("POST /oauth/token", fault, ALWAYS);
+    let barrier = Barrier::new(10);
+    thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| {
+                barrier.wait();
+                let space = world.platform.space_of_app(&"app-1".into());
+                assert_eq!(space.is_ok(), succeeds, "{space:?}");
+            });
+        }
+    });
+    world.fake.count("POST /oauth/token")
+}
+
+#[test]
+fn a_401_replaces_the_own_token_once_and_the_task_is_created_once() {
+    let world = World::new();
+    world.platform.space_of_app(&"app-1".into()).unwrap();
+    world.fake.expire_service_tokens();
+    world.create().unwrap();
+    assert_eq!(world.fake.count("POST /oauth/token"), 2);
+    assert_eq!(world.fake.tasks().len(), 1);
+}
+
+#[test]
+fn many_threads_whose_token_expired_replace_it_once() {
+    let world = World::new();
+    world.platform.space_of_app(&"app-1".into()).unwrap();
+    world.fake.expire_service_tokens();
+    world.fake.fault("GET /v3/apps/:guid", Fault::Delay(Duration::from_millis(300)), 8);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| world.platform.space_of_app(&"app-1".into()).unwrap());
+        }
+    });
+    assert_eq!(world.fake.count("POST /oauth/token"), 2);
+}
+
+#[test]
+fn a_second_401_is_unavailable_and_surely_without_effect() {
+    let world = World::new();
+    world.fake.fault(CREATE, Fault::status(401, None), ALWAYS);
+    let (cause, _, delivery) = unavailable(world.create());
+    assert_eq!((world.fake.count(CREATE), delivery), (2, Delivery::Failed), "{cause}");
+}
+
+#[test]
+fn without_a_token_nothing_is_created_and_the_cause_names_the_settings() {
+    let fake = FakeCf::start();
+    let settings = Settings { client_secret: "wrong-secret".to_owned(), ..settings(&fake) };
+    let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+    let (cause, _, delivery) = unavailable(platform.create_task(&new_task("execution-1")));
+    assert_eq!(delivery, Delivery::Failed);
+    assert!(cause.contains("CLIENT_SECRET") && !cause.contains("wrong-secret"), "{cause}");
+
+    let world = World::new();
+    world.fake.fault("POST /oauth/token", Fault::DropAfter, ALWAYS);
+    assert_eq!(unavailable(world.create()).2, Delivery::Failed);
+    assert_eq!(world.fake.count(CREATE), 0);
+}
+
+// Roles and apps.
+
+#[test]
+fn roles_come_from_all_pages() {
+    let world = World::new();
+    world.fake.limit_pages_to(2);
+    for number in 0..5 {
+        world.fake.add_role("user-1", &format!("space-{number}"));
+    }
+    world.fake.add_role_of_type("user-1", "managed", "space_manager");
+    world.fake.add_role_of_type("user-1", "audited", "space_auditor");
+    world.fake.add_role("user-2", "foreign");
+    let mut spaces = world.platform.spaces_of("user-1").unwrap();
+    spaces.sort();
+    let expected = ["managed", "space-0", "space-1", "space-2", "space-3", "space-4"].map(Guid::from);
+    assert_eq!(spaces, expected);
+    assert_eq!(world.fake.count("GET /v3/roles"), 3);
+}
+
+#[test]
+fn a_role_is_believed_only_of_the_user_asked_for() {
+    let world = World::new();
+    world.fake.add_role("alice", "space-1");
+    let roles = world.platform.spaces_of("bob,alice").unwrap();
+    assert_eq!((roles, world.fake.requests().len()), (Vec::new(), 0));
+    let others = r#"{"pagination":{"next":null},"resources":[{"type":"space_developer","relationships":
+        {"user":{"data":{"guid":"alice"}},"space":{"data":{"guid":"space-1"}}}}]}"#;
+    let fault = Fault::Respond { status: 200, headers: Vec::new(), body: others.to_owned() };
+    world.fake.fault("GET /v3/roles", fault, ALWAYS);
+    assert_eq!(world.platform.spaces_of("bob"), Ok(Vec::new()));
+}
+
+#[test]
+fn an_odd_user_id_stays_one_value_of_the_filter() {
+    let world = World::new();
+    world.fake.add_role("ci bot&types=x", "space-1");
+    assert_eq!(world.platform.spaces_of("ci bot&types=x"), Ok(vec![Guid::from("space-1")]));
+}
+
+#[test]
+fn a_next_page_on_another_server_is_not_asked_for() {
+    let world = World::new();
+    let other = FakeCf::start();
+    let body =
+        format!(r#"{{"pagination":{{"next":{{"href":"{}/v3/roles?page=2"}}}},"resources":[]}}"#, other.url());
+    world.fake.fault("GET /v3/roles", Fault::Respond { status: 200, headers: Vec::new(), body }, ALWAYS);
+    unavailable(world.platform.spaces_of("user-1"));
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn no_redirect_is_followed() {
+    let (world, other) = (World::new(), FakeCf::start());
+    let elsewhere = format!("{}/", other.url());
+    world.fake.fault("GET /v3/apps/:guid", Fault::status(302, Some(("Location", &elsewhere))), ALWAYS);
+    unavailable(world.platform.space_of_app(&"app-1".into()));
+    world.fake.fault(CREATE, Fault::status(307, Some(("Location", &elsewhere))), ALWAYS);
+    unavailable(world.create());
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn a_list_that_never_ends_is_given_up() {
+    let world = World::new();
+    let body = format!(
+        r#"{{"pagination":{{"next":{{"href":"{}/v3/roles?page=2"}}}},"resources":[]}}"#,
+        world.fake.url()
+    );
+    world.fake.fault("GET /v3/roles", Fault::Respond { status: 200, headers: Vec::new(), body }, ALWAYS);
+    unavailable(world.platform.spaces_of("user-1"));
+    assert_eq!(world.fake.count("GET /v3/roles"), 100);
+}
+
+#[test]
+fn the_space_of_an_app_is_known_and_an_unknown_app_is_none() {
+    let world = World::new();
+    assert_eq!(world.platform.space_of_app(&"app-1".into()), Ok(Some("space-1".into())));
+    assert_eq!(world.platform.space_of_app(&"app-2".into()), Ok(None));
+}
+
+#[test]
+fn an_app_guid_that_cannot_be_one_asks_for_nothing() {
+    let world = World::new();
+    for odd in ["", "..", "../tasks", "app-1/tasks", "app-1?x=1", "app-1#x", "app%2d1", "app 1"] {
+        assert_eq!(world.platform.space_of_app(&odd.into()), Ok(None), "{odd:?}");
+        let task = NewTask { app: odd.into(), ..new_task("execution-1") };
+        assert!(matches!(world.platform.create_task(&task), Err(PlatformError::Refused { .. })));
+    }
+    assert!(world.fake.requests().is_empty());
+}
+
+#[test]
+fn a_404_of_the_router_does_not_mean_that_the_app_is_gone() {
+    let world = World::new();
+    let words = "404 Not Found: Requested route ('api.example.com') does not exist.".to_owned();
+    let fault = Fault::Respond { status: 404, headers: Vec::new(), body: words };
+    world.fake.fault("*", fault, ALWAYS);
+    unavailable(world.platform.space_of_app(&"app-1".into()));
+    world.fake.clear_faults();
+    world.fake.fault(CREATE, Fault::html(404), ALWAYS);
+    assert_eq!(unavailable(world.create()).2, Delivery::Failed);
+}
+
+// Tasks.
+
+#[test]
+fn a_task_is_created_as_asked_and_followed_to_its_end() {
+    let world = World::new();
+    let task = world.create().unwrap();
+    assert_eq!((task.name.as_str(), &task.state), ("execution-1", &TaskState::Active));
+    let held = &world.fake.tasks()[0];
+    assert_eq!((held.app.as_str(), held.memory_in_mb, held.disk_in_mb), ("app-1", 256, 512));
+    assert_eq!(held.command, "bin/report --all \"of it\"");
+
+    let state_of = |state: &str, reason: Option<&str>| {
+        world.fake.set_task_state(task.guid.as_str(), state, reason);
+        world.platform.list_tasks(std::slice::from_ref(&task.guid)).unwrap().remove(0).state
+    };
+    assert_eq!(state_of("PENDING", None), TaskState::Active);
+    assert_eq!(state_of("CANCELING", None), TaskState::Active);
+    assert_eq!(state_of("SUCCEEDED", None), TaskState::Succeeded);
+    assert_eq!(state_of("FAILED", Some("Exited\nwith 3")), TaskState::Failed("Exited with 3".to_owned()));
+    let silent = TaskState::Failed("the task failed without a reason".to_owned());
+    assert_eq!(state_of("FAILED", None), silent);
+    assert_eq!(state_of("FAILED", Some(" ")), silent);
+    let [found] = &world.platform.find_tasks(&["execution-1".to_owned()]).unwrap()[..] else { panic!() };
+    assert_eq!(found.updated_at, Timestamp::parse(&world.fake.tasks()[0].updated_at).unwrap());
+
+    world.fake.forget_task(task.guid.as_str());
+    assert_eq!(world.platform.list_tasks(&[task.guid]), Ok(Vec::new()));
+}
+
+#[test]
+fn a_refusal_is_in_cloud_foundrys_own_words_bounded_and_clean() {
+    let world = World::new();
+    world.fake.remove_app("app-1");
+    let gone = PlatformError::Refused { detail: "CF-ResourceNotFound: App not found".to_owned() };
+    assert_eq!(world.create(), Err(gone));
+    let long = format!("memory\u{7}{}", "x".repeat(5000));
+    world.fake.fault(CREATE, Fault::cf_error(422, 10008, "CF-UnprocessableEntity", &long), 1);
+    let Err(PlatformError::Refused { detail }) = world.create() else { panic!() };
+    assert!(detail.starts_with("CF-UnprocessableEntity: memory xxx"), "{detail}");
+    assert_eq!(detail.chars().count(), 1000);
+    world.fake.fault(CREATE, Fault::html(403), 1);
+    let Err(PlatformError::Refused { detail }) = world.create() else { panic!() };
+    assert_eq!(detail, "Cloud Foundry answered 403 Forbidden");
+}
+
+#[test]
+fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
+    let world = World::new();
+    world.fake.fault(CREATE, Fault::DropAfter, ALWAYS);
+    assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
+    assert_eq!((world.fake.count(CREATE), world.fake.tasks().len()), (1, 1));
+    assert_eq!(world.platform.find_tasks(&["execution-1".to_owned()]).unwrap().len(), 1);
+    assert_eq!(delivery_of_create(Fault::DropBefore), Delivery::Unknown);
+    assert_eq!(delivery_of_create(Fault::Delay(Duration::from_secs(3))), Delivery::Unknown);
+}
+
+#[test]
+fn a_task_taken_late_is_found_later() {
+    let world = World::new();
+    world.fake.fault(CREATE, Fault::CommitLate(Duration::from_millis(500)), 1);
+    assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
+    let names = ["execution-1".to_owned()];
+    assert_eq!(world.platform.find_tasks(&names), Ok(Vec::new()));
+    thread_sleep(Duration::from_millis(900));
+    assert_eq!(world.platform.find_tasks(&names).unwrap().len(), 1);
+}
+
+#[test]
+fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
+    for status in [500, 502, 503, 504] {
+        assert_eq!(delivery_of_create(Fault::status(status, None)), Delivery::Unknown, "{status}");
+    }
+    assert_eq!(delivery_of_create(Fault::html(202)), Delivery::Unknown);
+    assert_eq!(delivery_of_create(Fault::html(302)), Delivery::Unknown);
+    let odd = r#"{"guid":"g","name":"n","state":"ASLEEP","created_at":"2026-01-01T00:00:00Z"}"#;
+    let odd = Fault::Respond { status: 202, headers: Vec::new(), body: odd.to_owned() };
+    assert_eq!(delivery_of_create(odd), Delivery::Unknown);
+    assert_eq!(delivery_of_create(Fault::Endless { status: 202 }), Delivery::Unknown);
+}
+
+#[test]
+fn a_429_has_surely_created_nothing() {
+    let world = World::new();
+    world.fake.fault(CREATE, Fault::status(429, Some(("Retry-After", "30"))), 1);
+    let (_, retry_after, delivery) = unavailable(world.create());
+    assert_eq!((retry_after, delivery), (Some(Duration::from_secs(30)), Delivery::Failed));
+}
+
+#[test]
+fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
+    let fake = FakeCf::start();
+    let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = Settings {
+        cf_endpoint: format!("http://{unused}"),
+        uaa_endpoint: Some(fake.url()),
+        ..settings(&fake)
+    };
+    let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+    let (cause, _, delivery) = unavailable(platform.create_task(&new_task("execution-1")));
+    assert_eq!(delivery, Delivery::Failed, "{cause}");
+    assert!(cause.contains("Connection refused"), "{cause}");
+    unavailable(platform.check());
+}
+
+#[test]
+fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
+    let world = World::new();
+    world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
+    let started = Instant::now();
+    let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
+    assert!(cause.contains("no whole answer within 2s"), "{cause}");
+    assert!(started.elapsed() < Duration::from_secs(4));
+    world.fake.fault("GET /v3/tasks", Fault::Flood, 1);
+    let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
+    assert!(cause.contains("longer than"), "{cause}");
+}
+
+#[test]
+fn a_connection_closed_while_idle_does_not_lose_a_creation() {
+    let world = World::new();
+    for number in 0..20 {
+        world.fake.fault("GET /v3/apps/:guid", Fault::CloseAfter, 1);
+        world.platform.space_of_app(&"app-1".into()).unwrap();
+        thread_sleep(Duration::from_millis(20)); // The end of the connection has come in by then.
+        world.platform.create_task(&new_task(&format!("execution-{number}"))).unwrap();
+    }
+    assert_eq!(world.fake.tasks().len(), 20);
+}
+
+#[test]
+fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
+    let world = World::new();
+    world.fake.limit_pages_to(40);
+    let names: Vec<String> = (0..200).map(|number| format!("execution-{number:030}")).collect();
+    for name in &names {
+        world.platform.create_task(&new_task(name)).unwrap();
+    }
+    let tasks = world.platform.find_tasks(&names).unwrap();
+    assert_eq!(tasks.len(), 200);
+    let guids: Vec<Guid> = tasks.into_iter().map(|task| task.guid).collect();
+    assert_eq!(world.platform.list_tasks(&guids).unwrap().len(), 200);
+    let long: Vec<String> = (0..150).map(|number| format!("{number:0200}")).collect();
+    assert_eq!(world.platform.find_tasks(&long), Ok(Vec::new()));
+    let longest = world.fake.requests().iter().map(|request| request.target.len()).max();
+    assert!(longest < Some(8000), "{longest:?}");
+}
+
+#[test]
+fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
+    let world = World::new();
+    world.create().unwrap();
+    world.fake.clear_requests();
+    assert_eq!(world.platform.find_tasks(&[]), Ok(Vec::new()));
+    assert_eq!(world.platform.list_tasks(&[]), Ok(Vec::new()));
+    assert_eq!(world.platform.list_tasks(&["a,b".into()]), Ok(Vec::new()));
+    let odd = world.platform.find_tasks(&["execution-1,execution-2".to_owned()]);
+    assert!(matches!(odd, Err(PlatformError::Refused { .. })));
+    assert!(world.fake.requests().is_empty());
+}
+
+#[test]
+fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
+    let world = World::new();
+    let task = world.create().unwrap();
+    world.platform.cancel_task(&task.guid).unwrap();
+    assert_eq!(world.fake.tasks()[0].state, "FAILED");
+    world.platform.cancel_task(&task.guid).unwrap();
+    world.platform.cancel_task(&"unknown".into()).unwrap();
+    world.platform.cancel_task(&"../x".into()).unwrap();
+    world.fake.fault("POST /v3/tasks/:guid/actions/cancel", Fault::html(404), 1);
+    unavailable(world.platform.cancel_task(&task.guid));
+}
+
+#[test]
+fn check_needs_no_token_and_says_what_is_wrong() {
+    let world = World::new();
+    world.platform.check().unwrap();
+    assert_eq!(world.fake.requests().len(), 1);
+    world.fake.fault("GET /", Fault::html(200), 1);
+    unavailable(world.platform.check());
+}
+
+// TLS, settings, secrets.
+
+#[test]
+fn an_untrusted_certificate_is_refused_with_the_two_settings_that_help() {
+    let fake = FakeCf::start_tls();
+    let platform = CloudFoundry::new(&settings(&fake), Arc::new(SystemClock::default())).unwrap();
+    let (cause, _, delivery) = unavailable(platform.check());
+    assert!(cause.contains("CA_CERT_FILE") && cause.contains("SKIP_SSL_VALIDATION"), "{cause}");
+    assert_eq!(delivery, Delivery::Failed);
+    assert!(fake.requests().is_empty());
+}
+
+#[test]
+fn ca_cert_file_makes_it_trusted() {
+    let fake = FakeCf::start_tls();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), fake.certificate_pem()).unwrap();
+    let outbound = Outbound { ca_cert_file: Some(file.path().to_owned()), ..Outbound::default() };
+    let settings = Settings { outbound, ..settings(&fake) };
+    let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+    platform.check().unwrap();
+    assert_eq!(platform.space_of_app(&"app-1".into()), Ok(None));
+}
+
+#[test]
+fn skip_ssl_validation_believes_any_certificate() {
+    let fake = FakeCf::start_tls();
+    let outbound = Outbound { skip_ssl_validation: true, ..Outbound::default() };
+    let platform =
+        CloudFoundry::new(&Settings { outbound, ..settings(&fake) }, Arc::new(SystemClock::default()))
+            .unwrap();
+    platform.check().unwrap();
+}
+
+#[test]
+fn a_creation_that_meets_an_untrusted_certificate_has_surely_created_nothing() {
+    let (uaa, cloud_foundry) = (FakeCf::start(), FakeCf::start_tls());
+    let settings = Settings { uaa_endpoint: Some(uaa.url()), ..settings(&cloud_foundry) };
+    let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+    assert_eq!(unavailable(platform.create_task(&new_task("execution-1"))).2, Delivery::Failed);
+}
+
+#[test]
+fn a_uaa_without_tls_named_by_a_cloud_foundry_with_tls_gets_no_secret() {
+    let (fake, eavesdropper) = (FakeCf::start_tls(), FakeCf::start());
+    fake.link_uaa_to(&eavesdropper.url());
+    let outbound = Outbound { skip_ssl_validation: true, ..Outbound::default() };
+    let platform =
+        CloudFoundry::new(&Settings { outbound, ..settings(&fake) }, Arc::new(SystemClock::default()))
+            .unwrap();
+    let (cause, _, _) = unavailable(platform.space_of_app(&"app-1".into()));
+    assert!(cause.contains("UAA_ENDPOINT"), "{cause}");
+    assert!(eavesdropper.requests().is_empty());
+}
+
+#[test]
+fn https_goes_through_the_proxy_unless_no_proxy_names_the_host() {
+    let fake = FakeCf::start_tls();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outbound = |no_proxy: &str| Outbound {
+        skip_ssl_validation: true,
+        https_proxy: Some(format!("http://user:pass@{}", proxy.local_addr().unwrap())),
+        no_proxy: Some(no_proxy.to_owned()),
+        ..Outbound::default()
+    };
+    let platform = |no_proxy: &str| {
+        let settings = Settings { outbound: outbound(no_proxy), ..settings(&fake) };
+        CloudFoundry::with_deadlines(&settings, DEADLINES, Arc::new(SystemClock::default())).unwrap()
+    };
+    platform("localhost, 127.0.0.1").check().unwrap();
+
+    let (proxied, target) = (platform("example.com"), fake.url().replace("https://", ""));
+    thread::scope(|scope| {
+        let checked = scope.spawn(|| proxied.check());
+        let mut inner = proxy.accept().unwrap().0;
+        let head = read_head(&mut inner);
+        assert!(head.starts_with(&format!("CONNECT {target} HTTP/1.1")), "{head}");
+        assert!(head.contains("Proxy-Authorization: Basic dXNlcjpwYXNz"), "{head}");
+        inner.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+        let mut outer = TcpStream::connect(&target).unwrap();
+        let (mut from_client, mut to_server) = (inner.try_clone().unwrap(), outer.try_clone().unwrap());
+        thread::spawn(move || std::io::copy(&mut from_client, &mut to_server));
+        thread::spawn(move || std::io::copy(&mut outer, &mut inner));
+        checked.join().unwrap().unwrap();
+    });
+    assert_eq!(fake.count("GET /"), 2);
+}
+
+#[test]
+fn a_proxy_that_refuses_or_says_nothing_has_surely_created_nothing() {
+    let (uaa, cloud_foundry) = (FakeCf::start(), FakeCf::start_tls());
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let outbound = Outbound {
+        skip_ssl_validation: true,
+        https_proxy: Some(format!("http://{}", proxy.local_addr().unwrap())),
+        ..Outbound::default()
+    };
+    let settings = Settings { uaa_endpoint: Some(uaa.url()), outbound, ..settings(&cloud_foundry) };
+    let platform =
+        CloudFoundry::with_deadlines(&settings, DEADLINES, Arc::new(SystemClock::default())).unwrap();
+    let task = new_task("execution-1");
+    thread::scope(|scope| {
+        let created = scope.spawn(|| platform.create_task(&task));
+        let mut inner = proxy.accept().unwrap().0;
+        read_head(&mut inner);
+        inner.write_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\n").unwrap();
+        assert_eq!(unavailable(created.join().unwrap()).2, Delivery::Failed);
+    });
+    assert_eq!(unavailable(platform.create_task(&task)).2, Delivery::Failed, "nobody accepts this one");
+    assert!(cloud_foundry.requests().is_empty());
+}
+
+fn read_head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    #[track_caller]
+    fn check(change: impl FnOnce(&mut Settings), named: &str) {
+        let mut settings = settings(&FakeCf::start());
+        change(&mut settings);
+        let message = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap_err();
+        assert!(message.contains(named), "{message}");
+    }
+    let empty = tempfile::NamedTempFile::new().unwrap();
+    let path = empty.path().to_owned();
+    check(|settings| settings.cf_endpoint = "api.example.com".to_owned(), "CF_ENDPOINT");
+    check(|settings| settings.uaa_endpoint = Some("ftp://x".to_owned()), "UAA_ENDPOINT");
+    check(|settings| settings.outbound.ca_cert_file = Some("/no/such/file".into()), "CA_CERT_FILE");
+    check(|settings| settings.outbound.ca_cert_file = Some(path), "CA_CERT_FILE");
+    check(|settings| settings.outbound.https_proxy = Some("ftp://x".to_owned()), "HTTPS_PROXY");
+}
+
+#[test]
+fn no_secret_is_shown() {
+    let world = World::new();
+    world.create().unwrap();
+    let shown = format!("{:?} {:?}", settings(&world.fake), world.platform);
+    assert!(!shown.contains(CLIENT_SECRET) && !shown.contains("Basic") && !shown.contains("eyJ"), "{shown}");
+}
+
+#[expect(clippy::disallowed_methods, reason = "the fake takes the task late by the real clock")]
+fn thread_sleep(duration: Duration) {
+    thread::sleep(duration);
+}
