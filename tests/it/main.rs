@@ -7,6 +7,7 @@ mod cf;
 mod cron;
 mod fake_cf;
 mod http;
+mod local;
 mod scheduling;
 mod standalone;
 mod world;

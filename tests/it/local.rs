@@ -1,0 +1,158 @@
+//! Tasks as local processes, run by the real program as their runner.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ocf_scheduler::clock::SystemClock;
+use ocf_scheduler::model::Guid;
+use ocf_scheduler::platform::local::{Local, Settings, World};
+use ocf_scheduler::platform::{NewTask, Platform, Task, TaskState};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use super::world::wait_for;
+
+struct Machine {
+    directory: TempDir,
+    local: Option<Local>,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let text = "[[app]]\nname = 'app'\nspace = 's'\nenv = { COLOUR = 'green' }\n[[token]]\ntoken = 't'\nuser = 'u'\nspaces = ['s']\n";
+        fs::write(directory.path().join("world.toml"), text).unwrap();
+        let mut machine = Self { directory, local: None };
+        machine.restart();
+        machine
+    }
+
+    fn restart(&mut self) {
+        self.local = None;
+        let settings = Settings {
+            world: World::read(&self.directory.path().join("world.toml")).unwrap(),
+            state_dir: self.directory.path().join("state"),
+            runner: PathBuf::from(env!("CARGO_BIN_EXE_ocf-scheduler")),
+            environment: vec![
+                (OsString::from("PATH"), OsString::from("/usr/local/bin:/usr/bin:/bin")),
+                (OsString::from("CLIENT_SECRET"), OsString::from("canary")),
+            ],
+        };
+        self.local = Some(Local::new(settings, Arc::new(SystemClock::default()), || ()).unwrap());
+    }
+
+    fn local(&self) -> &Local {
+        self.local.as_ref().unwrap()
+    }
+
+    fn start(&self, name: &str, command: &str, memory_in_mb: u32) -> Task {
+        let new = NewTask {
+            app: Guid::from("app"),
+            name: name.to_owned(),
+            command: command.to_owned(),
+            memory_in_mb,
+            disk_in_mb: 1,
+        };
+        self.local().create_task(&new).unwrap()
+    }
+
+    #[track_caller]
+    fn ended(&self, task: &Task) -> TaskState {
+        wait_for(|| {
+            let found = self.local().list_tasks(std::slice::from_ref(&task.guid)).unwrap();
+            let state = found.first()?.state.clone();
+            (state != TaskState::Active).then_some(state)
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn of_task(&self, task: &Task, name: &str) -> PathBuf {
+        self.directory.path().join("state/tasks").join(&task.name).join(name)
+    }
+}
+
+#[track_caller]
+fn reason(state: TaskState) -> String {
+    match state {
+        TaskState::Failed(reason) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_task_has_the_environment_of_its_app_and_nothing_of_the_service() {
+    let machine = Machine::new();
+    let task = machine.start("one", "env > seen.txt; test \"$COLOUR\" = green", 64);
+    assert_eq!(machine.ended(&task), TaskState::Succeeded);
+    let seen = fs::read_to_string(machine.file("seen.txt")).unwrap();
+    assert!(seen.contains("PATH=") && !seen.contains("canary"), "{seen}");
+}
+
+#[test]
+fn the_same_name_runs_once() {
+    let machine = Machine::new();
+    let first = machine.start("one", "echo x >> runs.txt", 64);
+    let again = machine.start("one", "echo x >> runs.txt", 64);
+    assert_eq!(first.guid, again.guid);
+    machine.ended(&first);
+    machine.start("one", "echo x >> runs.txt", 64);
+    assert_eq!(fs::read_to_string(machine.file("runs.txt")).unwrap(), "x\n");
+}
+
+#[test]
+fn a_signal_and_a_cancellation_are_told_apart() {
+    let machine = Machine::new();
+    let killed = machine.start("killed", "kill -9 $$", 64);
+    assert!(reason(machine.ended(&killed)).contains("signal 9"));
+    let cancelled = machine.start("cancelled", "touch begun; sleep 100", 64);
+    wait_for(|| machine.file("begun").exists().then_some(()));
+    machine.local().cancel_task(&cancelled.guid).unwrap();
+    assert!(reason(machine.ended(&cancelled)).contains("cancelled"));
+    machine.local().cancel_task(&Guid::from("unknown")).unwrap();
+}
+
+#[test]
+fn output_is_bounded_and_its_writer_is_not_held_up() {
+    let machine = Machine::new();
+    let task = machine.start("loud", "head -c 10485760 /dev/zero", 64);
+    assert_eq!(machine.ended(&task), TaskState::Succeeded);
+    let length = fs::metadata(machine.of_task(&task, "output.log")).unwrap().len();
+    assert!((1..2 * 1024 * 1024).contains(&length), "{length}");
+}
+
+#[test]
+fn a_runner_that_was_killed_leaves_an_unknown_outcome() {
+    let machine = Machine::new();
+    let task = machine.start("one", "touch begun; sleep 5", 64);
+    wait_for(|| machine.file("begun").exists().then_some(()));
+    let started = fs::read_to_string(machine.of_task(&task, "started.json")).unwrap();
+    let started: serde_json::Value = serde_json::from_str(&started).unwrap();
+    let runner = i32::try_from(started["runner_pid"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(runner).unwrap(), Signal::KILL).unwrap();
+    assert!(reason(machine.ended(&task)).contains("outcome unknown"));
+}
+
+#[test]
+fn a_task_runs_on_while_the_service_is_away() {
+    let mut machine = Machine::new();
+    let task = machine.start("one", "until [ -e go ]; do sleep 0.05; done; exit 7", 64);
+    machine.local = None;
+    fs::write(machine.file("go"), "").unwrap();
+    machine.restart();
+    assert_eq!(reason(machine.ended(&task)), "exit status 7");
+    assert!(machine.local().list_tasks(&[Guid::from("unknown")]).unwrap().is_empty());
+}
+
+#[test]
+fn a_task_beyond_its_memory_fails() {
+    let machine = Machine::new();
+    // `sort` wants a buffer of 200 MiB, of which it has 32.
+    let task =
+        machine.start("hog", "head -c 100000000 /dev/zero | tr '\\0' 'x' | sort -S 200M > /dev/null", 32);
+    assert!(matches!(machine.ended(&task), TaskState::Failed(_)));
+}
