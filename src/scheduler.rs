@@ -90,7 +90,7 @@ impl Scheduler {
         }
         let now = self.clock.now();
         let more_to_claim = self.claim_due(now)?;
-        let more_to_dispatch = self.dispatch_pending(now)?;
+        self.dispatch_pending(now)?;
         if more_to_claim {
             return Ok(Duration::ZERO);
         }
@@ -101,7 +101,6 @@ impl Scheduler {
         Ok(match next {
             Some(next) if next > now => next.since(now),
             Some(_) => Duration::ZERO,
-            None if more_to_dispatch => SLEEP_MAX,
             None => SLEEP_MAX,
         })
     }
@@ -186,17 +185,16 @@ impl Scheduler {
         }
     }
 
-    /// Hands out what is pending as far as the channel takes it. Whether more is waiting.
-    fn dispatch_pending(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release.
+    fn dispatch_pending(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let bound = self.dispatch.capacity().unwrap_or(0);
         let room = bound.saturating_sub(self.dispatch.len());
         // Refilled when half empty, so that not each execution costs a look into the database.
         if room * 2 < bound {
-            return Ok(true);
+            return Ok(());
         }
         let limit = room + self.handed_out.len();
         let pending = self.store.pending_executions(now, u32::try_from(limit).unwrap_or(u32::MAX))?;
-        let full = pending.len() == limit;
         for dispatch in pending {
             let id = dispatch.id;
             if self.handed_out.contains(&id) {
@@ -204,10 +202,10 @@ impl Scheduler {
             }
             match self.dispatch.try_send(dispatch) {
                 Ok(()) => self.handed_out.insert(id),
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Ok(true),
+                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Ok(()),
             };
         }
-        Ok(full)
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{self, Read};
 
 use log::warn;
 use serde::Serialize;
+use tiny_http::{Header, StatusCode};
 
 use super::error::{ApiError, Violation};
 use super::query::Query;
@@ -119,15 +120,8 @@ pub(super) fn collection<T: Serialize + 'static>(
             }
         })),
     };
-    let mut response = respond_with(200, "application/json", Vec::new());
-    response = tiny_http::Response::new(
-        response.status_code(),
-        response.headers().to_vec(),
-        Body::Stream(Box::new(stream)),
-        None,
-        None,
-    );
-    Ok(response)
+    let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
+    Ok(Response::new(StatusCode(200), headers, Body::Stream(Box::new(stream)), None, None))
 }
 
 /// Writes what comes next into the buffer, and says whether there is more.

@@ -8,7 +8,7 @@ use std::thread;
 use serde_json::{Value, json};
 
 use super::fake_cf::Fault;
-use super::world::{APP, FOREIGN_APP, FOREIGN_SPACE, OTHER_APP, SPACE, World, wait_for};
+use super::world::{APP, FOREIGN_APP, OTHER_APP, SPACE, World, wait_for};
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 
@@ -689,5 +689,4 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     std::fs::write(&path, &text).unwrap();
     assert!(world.start_service().err().unwrap().contains("is not an SQLite database"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-    let _ = FOREIGN_SPACE;
 }
