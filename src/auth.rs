@@ -1,7 +1,8 @@
 //! Who is calling, and in which spaces they may work.
 //!
 //! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same answer share
-//! one request to the platform, and its failure; a failure is never remembered.
+//! one request to the platform, and its failure; a failure is never remembered. While the platform is slow, half of the
+//! threads at most wait for it, so that those whose answers are remembered are served on.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -21,6 +22,10 @@ const REMEMBERED_MAX: usize = 4096;
 /// A remembered answer that would refuse somebody is asked for again when it is older than this, so that a new space or a
 /// new role need not wait for the full time.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
+/// The platform is slow when somebody has waited for longer than this.
+const SLOW: Duration = Duration::from_secs(1);
+/// What those are told to wait who are turned away while the platform is slow.
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Longer tokens are refused unseen; a head of 16 KiB holds the longest that UAA gives out.
 const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 
@@ -66,12 +71,19 @@ pub struct Authenticator {
     identities: Memo<[u8; 32], Option<Identity>>,
     roles: Memo<String, Arc<HashSet<Guid>>>,
     apps: Memo<Guid, Option<Guid>>,
+    waiting: WaitingRoom,
 }
 
 impl Authenticator {
-    /// Remembers answers for `time_to_live`; zero asks each time.
-    pub fn new(platform: Arc<dyn Platform>, clock: Arc<dyn Clock>, time_to_live: Duration) -> Self {
+    /// Remembers answers for `time_to_live`; zero asks each time. While the platform is slow, at most `waiting_max` wait.
+    pub fn new(
+        platform: Arc<dyn Platform>,
+        clock: Arc<dyn Clock>,
+        time_to_live: Duration,
+        waiting_max: usize,
+    ) -> Self {
         Self {
+            waiting: WaitingRoom { seats: waiting_max, since: Mutex::default() },
             platform,
             clock,
             time_to_live,
@@ -136,7 +148,46 @@ impl Authenticator {
         ask: impl FnOnce() -> Result<V, PlatformError>,
     ) -> Result<V, AuthError> {
         let age_max = age_max.min(self.time_to_live);
-        memo.get(key, || self.clock.monotonic(), age_max, ask).map_err(AuthError::Unavailable)
+        let now = || self.clock.monotonic();
+        memo.get(key, now, age_max, &self.waiting, ask).map_err(AuthError::Unavailable)
+    }
+}
+
+/// Those who wait for the platform.
+struct WaitingRoom {
+    seats: usize,
+    /// Since when each has waited.
+    since: Mutex<Vec<Duration>>,
+}
+
+/// A place among those who wait, until it is dropped.
+struct Seat<'a> {
+    room: &'a WaitingRoom,
+    since: Duration,
+}
+
+impl WaitingRoom {
+    fn enter(&self, now: Duration) -> Result<Seat<'_>, PlatformError> {
+        let mut since = lock(&self.since);
+        let is_slow = since.iter().min().is_some_and(|first| *first + SLOW <= now);
+        if is_slow && self.seats <= since.len() {
+            return Err(PlatformError::Unavailable {
+                cause: "it is slow, and enough others wait for it".to_owned(),
+                retry_after: Some(COME_AGAIN_AFTER),
+                delivery: Delivery::Failed,
+            });
+        }
+        since.push(now);
+        Ok(Seat { room: self, since: now })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut since = lock(&self.room.since);
+        if let Some(place) = since.iter().position(|since| *since == self.since) {
+            since.swap_remove(place);
+        }
     }
 }
 
@@ -183,6 +234,7 @@ impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
         key: K,
         now: impl Fn() -> Duration,
         age_max: Duration,
+        waiting: &WaitingRoom,
         ask: impl FnOnce() -> Result<V, PlatformError>,
     ) -> Result<V, PlatformError> {
         let mut entries = lock(&self.entries);
@@ -197,10 +249,12 @@ impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
             Some(Entry::Asking(flight)) => {
                 let flight = Arc::clone(flight);
                 drop(entries);
+                let _seat = waiting.enter(asked_at)?;
                 return flight.wait();
             }
             _ => {}
         }
+        let _seat = waiting.enter(asked_at)?;
         let flight = Arc::new(Flight { answer: Mutex::new(None), landed: Condvar::new() });
         self.make_room(&mut entries);
         entries.insert(key.clone(), Entry::Asking(Arc::clone(&flight)));
@@ -281,6 +335,24 @@ mod tests {
         PlatformError::Unavailable { cause: "away".to_owned(), retry_after: None, delivery: Delivery::Failed }
     }
 
+    fn room() -> WaitingRoom {
+        WaitingRoom { seats: usize::MAX, since: Mutex::default() }
+    }
+
+    #[test]
+    fn while_the_platform_is_slow_only_so_many_wait_and_otherwise_as_many_as_come() {
+        let room = WaitingRoom { seats: 2, since: Mutex::default() };
+        let at = Duration::from_millis;
+        let first = room.enter(at(0)).ok().unwrap();
+        let others = [room.enter(at(10)).ok().unwrap(), room.enter(at(999)).ok().unwrap()];
+        assert!(room.enter(at(1000)).is_err(), "the first has waited for a second");
+        drop(first);
+        let fourth = room.enter(at(1001)).ok().unwrap();
+        drop(others);
+        assert!(room.enter(at(9000)).is_ok(), "one waits for long, and there is a seat");
+        drop(fourth);
+    }
+
     #[test]
     fn those_who_wait_for_one_answer_share_one_question_and_its_failure() {
         for answer in [Ok(7), Err(failure())] {
@@ -290,7 +362,7 @@ mod tests {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         everybody.wait();
-                        let got = memo.get(1, Duration::default, MINUTE, || {
+                        let got = memo.get(1, Duration::default, MINUTE, &room(), || {
                             asked.fetch_add(1, Ordering::SeqCst);
                             // Long enough for the others to come and wait.
                             let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
@@ -308,23 +380,23 @@ mod tests {
     fn an_answer_is_remembered_for_its_time_and_a_failure_not_at_all() {
         let memo: Memo<u8, u8> = Memo::new(|_| true);
         let at = |seconds: u64| move || Duration::from_secs(seconds);
-        assert!(memo.get(1, at(0), MINUTE, || Err(failure())).is_err());
-        assert_eq!(memo.get(1, at(0), MINUTE, || Ok(1)), Ok(1));
-        assert_eq!(memo.get(1, at(59), MINUTE, || Ok(2)), Ok(1));
-        assert_eq!(memo.get(1, at(60), MINUTE, || Ok(3)), Ok(3));
-        assert_eq!(memo.get(1, at(60), Duration::ZERO, || Ok(4)), Ok(4), "0 asks each time");
+        assert!(memo.get(1, at(0), MINUTE, &room(), || Err(failure())).is_err());
+        assert_eq!(memo.get(1, at(0), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(memo.get(1, at(59), MINUTE, &room(), || Ok(2)), Ok(1));
+        assert_eq!(memo.get(1, at(60), MINUTE, &room(), || Ok(3)), Ok(3));
+        assert_eq!(memo.get(1, at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
     }
 
     #[test]
     fn refusals_make_room_before_those_who_were_let_in() {
         let memo: Memo<usize, bool> = Memo::new(|let_in| *let_in);
-        assert_eq!(memo.get(usize::MAX, Duration::default, MINUTE, || Ok(true)), Ok(true));
+        assert_eq!(memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
         for key in 0..3 * REMEMBERED_MAX {
-            assert_eq!(memo.get(key, Duration::default, MINUTE, || Ok(false)), Ok(false));
+            assert_eq!(memo.get(key, Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
         }
         assert!(lock(&memo.entries).len() <= REMEMBERED_MAX);
         assert_eq!(
-            memo.get(usize::MAX, Duration::default, MINUTE, || Ok(false)),
+            memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(false)),
             Ok(true),
             "still remembered"
         );

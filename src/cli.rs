@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -12,7 +13,8 @@ use signal_hook::iterator::Signals;
 
 use crate::api::upcoming;
 use crate::clock::{Clock, SystemClock};
-use crate::config::{Config, ConfigError, Flags, Mode, SETTINGS};
+use crate::config::{self, Config, ConfigError, Flags, Mode, SETTINGS};
+use crate::crash;
 use crate::cron::{Expression, Weekdays};
 use crate::logging;
 use crate::model::Timestamp;
@@ -53,6 +55,7 @@ pub fn main(arguments: Vec<OsString>) -> ExitCode {
         "standalone" => run(Mode::Standalone, rest),
         "check-config" => check_config(rest),
         "next" => next(rest),
+        "backup" => backup(rest),
         "help" | "-h" | "--help" => {
             print!("{}", help());
             ExitCode::SUCCESS
@@ -71,6 +74,9 @@ fn run(mode: Mode, arguments: Vec<OsString>) -> ExitCode {
         Err(exit) => return exit,
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
     logging::start(config.log_level, config.log_format, Arc::clone(&clock));
     // Before anything is opened.
     if let Err(exit) = check_files(&config) {
@@ -134,6 +140,25 @@ fn check_files(config: &Config) -> Result<(), ExitCode> {
     }
     eprintln!("ocf-scheduler: {}", ConfigError(faults));
     Err(ExitCode::from(USAGE))
+}
+
+fn backup(mut arguments: Vec<OsString>) -> ExitCode {
+    if arguments.first().is_none_or(|first| first.to_string_lossy().starts_with('-')) {
+        return usage("backup needs the name of the file to write: ocf-scheduler backup TO");
+    }
+    let to = PathBuf::from(arguments.remove(0));
+    // What `serve` needs beyond the database is of no account here.
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    match crate::backup::backup(&config.database, &to) {
+        Ok(()) => {
+            println!("{} is a copy of {}", to.display(), config.database.display());
+            ExitCode::SUCCESS
+        }
+        Err(err) => failed(&err),
+    }
 }
 
 fn next(arguments: Vec<OsString>) -> ExitCode {
@@ -239,6 +264,7 @@ fn help() -> String {
          \x20 ocf-scheduler [serve] [FLAGS]          in front of a Cloud Foundry\n\
          \x20 ocf-scheduler standalone [FLAGS]       with no Cloud Foundry: local processes; to try it, or on an edge machine\n\
          \x20 ocf-scheduler check-config [standalone] [FLAGS]   check the settings, start nothing\n\
+         \x20 ocf-scheduler backup TO [FLAGS]        copy the database, also of a service that runs
          \x20 ocf-scheduler next EXPRESSION [--after TIME] [--count N]   the next fire times of a cron expression\n\n\
          Each setting is a variable of the environment and a flag; the flag wins:\n",
     );

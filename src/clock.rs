@@ -42,26 +42,35 @@ impl Clock for SystemClock {
 
 /// A clock that stands still until it is set. For tests.
 #[derive(Debug)]
-pub struct ManualClock(AtomicI64);
+pub struct ManualClock {
+    wall: AtomicI64,
+    monotonic_nanos: AtomicI64,
+}
 
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
-        Self(AtomicI64::new(start.nanos()))
+        Self { wall: AtomicI64::new(start.nanos()), monotonic_nanos: AtomicI64::new(0) }
     }
 
-    /// Sets the clock, forward or back.
+    /// Lets the time pass until `now`, which lies ahead.
     pub fn set(&self, now: Timestamp) {
-        self.0.store(now.nanos(), Ordering::SeqCst);
+        let before = self.wall.swap(now.nanos(), Ordering::SeqCst);
+        self.monotonic_nanos.fetch_add(now.nanos().saturating_sub(before).max(0), Ordering::SeqCst);
+    }
+
+    /// Sets the clock, forward or back; no time passes.
+    pub fn jump(&self, now: Timestamp) {
+        self.wall.store(now.nanos(), Ordering::SeqCst);
     }
 }
 
 impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
-        Timestamp::from_nanos(self.0.load(Ordering::SeqCst))
+        Timestamp::from_nanos(self.wall.load(Ordering::SeqCst))
     }
 
     fn monotonic(&self) -> Duration {
-        Duration::from_nanos(self.0.load(Ordering::SeqCst).unsigned_abs())
+        Duration::from_nanos(self.monotonic_nanos.load(Ordering::SeqCst).unsigned_abs())
     }
 }

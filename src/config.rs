@@ -99,6 +99,18 @@ pub const SETTINGS: &[Setting] = &[
         "60",
         "a fire time that is later than this is a missed one",
     ),
+    setting(
+        "RETRY_SECONDS",
+        "retry-seconds",
+        "600",
+        "how long a task is tried for while Cloud Foundry is in trouble",
+    ),
+    setting(
+        "LATE_TASK_SECONDS",
+        "late-task-seconds",
+        "60",
+        "a task whose creation was not answered may turn up for so long; only then is it created again",
+    ),
     setting("STOP_SECONDS", "stop-seconds", "8", "time for calls in flight when the service stops"),
     setting("HTTPS_PROXY", "https-proxy", "", "proxy towards CF, UAA and call targets"),
     setting("NO_PROXY", "no-proxy", "", "hosts to reach without the proxy, separated by commas"),
@@ -156,6 +168,8 @@ pub struct Config {
     pub max_connections: usize,
     pub misfire_policy: MisfirePolicy,
     pub misfire_grace: Duration,
+    pub retry: Duration,
+    pub late_task: Duration,
     pub stop: Duration,
     pub https_proxy: Option<Secret>,
     pub no_proxy: Option<String>,
@@ -223,6 +237,15 @@ impl Config {
             _ => Err(ConfigError(reader.faults)),
         }
     }
+}
+
+/// The place at which a test ends this process; see [`crate::crash`].
+pub fn crash_point() -> Option<String> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var("OCF_CRASH_POINT").ok()
 }
 
 /// All variables, for those who hand some of them on.
@@ -303,6 +326,8 @@ impl Reader<'_> {
             client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS", 30, 1, 3600),
             max_connections: self.number("MAX_CONNECTIONS", 1024, 1, 65_536) as usize,
             misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
+            retry: self.seconds("RETRY_SECONDS", 600, 1, 86_400),
+            late_task: self.seconds("LATE_TASK_SECONDS", 60, 1, 3600),
             stop: self.seconds("STOP_SECONDS", 8, 0, 3600),
             ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
             https_proxy: https_proxy.map(Secret::from),

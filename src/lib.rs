@@ -4,9 +4,11 @@
 
 pub mod api;
 pub mod auth;
+pub mod backup;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod crash;
 pub mod cron;
 pub mod http;
 pub mod logging;

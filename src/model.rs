@@ -279,6 +279,8 @@ pub struct Dispatch {
     pub executable: Guid,
     /// The instant planned.
     pub scheduled_time: Option<Timestamp>,
+    /// Since when it waits for a worker: its fire time, or the due time of this attempt.
+    pub due_since: Timestamp,
     /// The attempts so far, and what came of them.
     pub attempts: Attempts,
     /// The app in whose context it runs.
@@ -292,10 +294,13 @@ pub struct Dispatch {
 pub struct Attempts {
     /// How many were begun.
     pub count: u32,
-    /// When the first began.
-    pub first: Option<Timestamp>,
-    /// When the latest that may have created a task began; `None`: none can have.
-    pub unknown_since: Option<Timestamp>,
+    /// How often the platform could not be asked in a row, look-ups included.
+    pub failures: u32,
+    /// An attempt may have made a task that we have not heard of; that there is none counts from this instant on only.
+    /// `None`: there is no such doubt.
+    pub doubt_until: Option<Timestamp>,
+    /// When failing has gone on for too long; `None`: it has not begun.
+    pub give_up_at: Option<Timestamp>,
 }
 
 /// An instant in UTC: nanoseconds since 1970, from 1677 to 2262. An integer in the database, RFC 3339 in JSON.
@@ -326,6 +331,11 @@ impl Timestamp {
     /// Whole seconds since 1970, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(NANOS_PER_SECOND)
+    }
+
+    /// Later by so many nanoseconds, or earlier when they are negative; within the range.
+    pub const fn shifted(self, by_nanos: i64) -> Self {
+        Self(self.0.saturating_add(by_nanos))
     }
 
     /// Later by `duration`; the end of the range when that is beyond it.

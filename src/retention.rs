@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, after, select};
 use log::{info, warn};
 
 use crate::clock::Clock;
+use crate::crash;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
@@ -83,6 +84,7 @@ impl Retention {
                 return Ok(cleared);
             }
             cleared += rows;
+            crash::point("retention.batch");
             // A timer that a stop can end.
             select! {
                 recv(stop) -> _ => return Ok(cleared),

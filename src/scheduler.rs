@@ -3,17 +3,19 @@
 //! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim in `store`
 //! guarantees it; running the work is `worker`, following a task to its end is `watcher`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, after, select};
-use log::{debug, info, warn};
+use crossbeam_channel::{Receiver, Sender, after, select};
+use log::{debug, error, info, warn};
 
 use crate::clock::Clock;
 use crate::config::MisfirePolicy;
+use crate::crash;
 use crate::cron::{Expression, Weekdays};
-use crate::model::{Dispatch, Id, Timestamp};
+use crate::model::{Dispatch, Guid, Id, Kind, Timestamp};
 use crate::stop::Stop;
 use crate::store::{DueSchedule, Fire, Store, StoreError};
 
@@ -23,6 +25,16 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The most schedules that one transaction claims.
 const CLAIM_BATCH: u32 = 200;
+/// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
+const JUMP_MIN: Duration = Duration::from_secs(1);
+/// The instants with an execution that are read at a time, where a schedule is planned anew.
+const FIRE_TIMES_BATCH: u32 = 1000;
+/// While there is a backlog, one in so many is what was asked for after it built up.
+const SHARE_OF_LATE_COMERS: u32 = 4;
+/// The time between two looks past the apps that have their share, which read the whole backlog at worst.
+const LOOK_PAST_INTERVAL: Duration = Duration::from_millis(200);
+/// What is said of a call that nobody can know the outcome of.
+const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
 /// The most missed fire times that are counted one by one; more are "1000+".
 const MISSED_COUNT_MAX: u64 = 1000;
 /// The most missed fire times of one schedule that the policy `all` makes up for.
@@ -37,6 +49,8 @@ pub struct Settings {
     pub misfire_policy: MisfirePolicy,
     /// A fire time later than this is a missed one.
     pub misfire_grace: Duration,
+    /// After a start no attempt waits for longer than this.
+    pub wait_max: Duration,
 }
 
 /// The due loop.
@@ -44,24 +58,114 @@ pub struct Scheduler {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     settings: Settings,
-    /// To the workers; bounded. What does not fit stays PENDING in the database.
-    dispatch: Sender<Dispatch>,
+    lanes: Vec<Lane>,
     /// From the workers: an execution that they have let go of, whatever came of it.
     released: Receiver<Id>,
-    /// Handed out and not released: at most the channel's bound and one for each worker.
-    handed_out: HashSet<Id>,
+    /// The wall clock and the monotonic one at the last pass; `None`: there was none.
+    last_reading: Option<(Timestamp, Duration)>,
+}
+
+/// The way to the workers of one kind. What waits in one lane never waits for the other.
+pub struct Lane {
+    kind: Kind,
+    /// To the workers; bounded. What does not fit stays PENDING in the database.
+    dispatch: Sender<Dispatch>,
+    /// The most of one app that are handed out; `None`: no such bound.
+    per_app: Option<usize>,
+    /// Handed out and not released, with its app: at most the channel's bound and one for each worker.
+    handed_out: HashMap<Id, Guid>,
+    /// Counts what was handed out, to give those their share who came after the backlog.
+    turn: u32,
+    /// When apps that have their share were last looked past.
+    looked_past_at: Option<Duration>,
+}
+
+impl Lane {
+    /// A lane for executions of `kind`. With `per_app`, no app has more than that handed out at a time, so that the
+    /// requests of one that hang leave workers to the others.
+    pub fn new(kind: Kind, dispatch: Sender<Dispatch>, per_app: Option<usize>) -> Self {
+        Self { kind, dispatch, per_app, handed_out: HashMap::new(), turn: 0, looked_past_at: None }
+    }
+
+    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release.
+    fn fill(&mut self, store: &Store, now: Timestamp, monotonic: Duration) -> Result<(), StoreError> {
+        let bound = self.dispatch.capacity().unwrap_or(0);
+        let mut room = bound.saturating_sub(self.dispatch.len());
+        // Refilled when half empty, so that not each execution costs a look into the database.
+        if room * 2 < bound {
+            return Ok(());
+        }
+        let limit = u32::try_from(room + self.handed_out.len()).unwrap_or(u32::MAX);
+        let in_order = store.pending_executions(self.kind, now, &[], limit)?;
+        let is_backlog = in_order.len() == limit as usize;
+        let late_comers = match in_order.first() {
+            Some(oldest) if is_backlog => {
+                store.pending_asked_after(self.kind, now, oldest.due_since, limit)?
+            }
+            _ => Vec::new(),
+        };
+        let (mut in_order, mut late_comers) = (in_order.into_iter(), late_comers.into_iter());
+        while room > 0 {
+            self.turn = self.turn.wrapping_add(1);
+            let favoured = self.turn.is_multiple_of(SHARE_OF_LATE_COMERS);
+            let next = if favoured {
+                late_comers.next().or_else(|| in_order.next())
+            } else {
+                in_order.next().or_else(|| late_comers.next())
+            };
+            let Some(dispatch) = next else { break };
+            room -= usize::from(self.hand_out(dispatch));
+        }
+        let full = self.full_apps();
+        if room == 0 || full.is_empty() || !is_backlog {
+            return Ok(());
+        }
+        let looked_lately = self.looked_past_at.is_some_and(|then| monotonic < then + LOOK_PAST_INTERVAL);
+        if looked_lately {
+            return Ok(());
+        }
+        self.looked_past_at = Some(monotonic);
+        let full: Vec<&Guid> = full.iter().collect();
+        for dispatch in store.pending_executions(self.kind, now, &full, limit)? {
+            if room > 0 {
+                room -= usize::from(self.hand_out(dispatch));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it was handed out: not again, and not beyond its app's share.
+    fn hand_out(&mut self, dispatch: Dispatch) -> bool {
+        let (id, app) = (dispatch.id, dispatch.app.clone());
+        let has_share = self.per_app.is_some_and(|most| most <= self.count_of(&app));
+        if self.handed_out.contains_key(&id) || has_share || self.dispatch.try_send(dispatch).is_err() {
+            return false;
+        }
+        self.handed_out.insert(id, app);
+        true
+    }
+
+    fn count_of(&self, app: &Guid) -> usize {
+        self.handed_out.values().filter(|other| *other == app).count()
+    }
+
+    fn full_apps(&self) -> Vec<Guid> {
+        let Some(most) = self.per_app else { return Vec::new() };
+        let apps: HashSet<&Guid> = self.handed_out.values().collect();
+        apps.into_iter().filter(|app| most <= self.count_of(app)).cloned().collect()
+    }
 }
 
 impl Scheduler {
-    /// A scheduler that sends to `dispatch`, whose receivers send each execution's id to `released` in the end.
+    /// A scheduler that hands out through `lanes`, whose receivers send each execution's id to `released` in the end.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
         settings: Settings,
-        dispatch: Sender<Dispatch>,
+        lanes: Vec<Lane>,
         released: Receiver<Id>,
     ) -> Self {
-        Self { store, clock, settings, dispatch, released, handed_out: HashSet::new() }
+        Self { store, clock, settings, lanes, released, last_reading: None }
     }
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
@@ -75,7 +179,7 @@ impl Scheduler {
                 recv(stop) -> _ => return,
                 recv(wake) -> woken => if woken.is_err() { return },
                 recv(self.released) -> id => match id {
-                    Ok(id) => { self.handed_out.remove(&id); }
+                    Ok(id) => self.release(id),
                     Err(_) => return,
                 },
                 recv(after(sleep.min(SLEEP_MAX))) -> _ => (),
@@ -86,12 +190,16 @@ impl Scheduler {
     /// One look: claims what is due, hands out what is pending, and says how long there is nothing to do.
     pub fn pass(&mut self) -> Result<Duration, StoreError> {
         while let Ok(id) = self.released.try_recv() {
-            self.handed_out.remove(&id);
+            self.release(id);
         }
         let now = self.clock.now();
-        let more_to_claim = self.claim_due(now)?;
-        self.dispatch_pending(now)?;
-        if more_to_claim {
+        self.heed_clock(now)?;
+        let more_to_do = self.plan_anew(now)? | self.claim_due(now)?;
+        let monotonic = self.clock.monotonic();
+        for lane in &mut self.lanes {
+            lane.fill(&self.store, now, monotonic)?;
+        }
+        if more_to_do {
             return Ok(Duration::ZERO);
         }
         let next =
@@ -105,49 +213,133 @@ impl Scheduler {
         })
     }
 
+    fn release(&mut self, id: Id) {
+        for lane in &mut self.lanes {
+            lane.handed_out.remove(&id);
+        }
+    }
+
+    /// At the first pass recovers what the process before left behind. Later notices that the clock was set, and lets what
+    /// waits for a span of time wait for the rest of it.
+    fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        let monotonic = self.clock.monotonic();
+        match self.last_reading {
+            None => {
+                let interrupted = self.store.interrupt_calls(INTERRUPTED, now)?;
+                if interrupted > 0 {
+                    warn!("calls that were in flight when the service ended are FAILED calls={interrupted}");
+                }
+                self.store.settle_waits(now, now.saturating_add(self.settings.wait_max))?;
+            }
+            Some((then, monotonic_then)) => {
+                let expected = then.saturating_add(monotonic.saturating_sub(monotonic_then));
+                let jump = now.nanos().saturating_sub(expected.nanos());
+                if JUMP_MIN <= Duration::from_nanos(jump.unsigned_abs()) {
+                    warn!("the clock was set from={expected} to={now}");
+                    self.store.shift_waits(jump, now)?;
+                }
+            }
+        }
+        self.last_reading = Some((now, monotonic));
+        Ok(())
+    }
+
+    /// Plans one batch of schedules anew whose fire times were computed while the clock was ahead: for the first instant
+    /// after now that has no execution. Whether there may be more.
+    fn plan_anew(&self, now: Timestamp) -> Result<bool, StoreError> {
+        let ahead = self.store.schedules_planned_ahead(now, CLAIM_BATCH)?;
+        if ahead.is_empty() {
+            return Ok(false);
+        }
+        let mut plans = Vec::with_capacity(ahead.len());
+        for schedule in &ahead {
+            plans.push(Fire::none(schedule, self.first_without_execution(schedule, now)?));
+        }
+        info!("the clock was set back, schedules are planned anew schedules={}", plans.len());
+        self.store.claim(&plans, now)?;
+        Ok(true)
+    }
+
+    fn first_without_execution(
+        &self,
+        schedule: &DueSchedule,
+        now: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
+            return Ok(None);
+        };
+        let next_after =
+            |time: Timestamp| expression.next_after(time.seconds()).and_then(Timestamp::from_seconds);
+        let mut next = next_after(now);
+        while let Some(from) = next {
+            let taken = self.store.fire_times_from(schedule.id, from, FIRE_TIMES_BATCH)?;
+            for time in &taken {
+                if next == Some(*time) {
+                    next = next_after(*time);
+                }
+            }
+            let all_read = taken.len() < FIRE_TIMES_BATCH as usize;
+            if all_read || next <= taken.last().copied() {
+                break;
+            }
+        }
+        Ok(next)
+    }
+
     /// Claims one batch of due schedules. Whether there may be more.
     fn claim_due(&self, now: Timestamp) -> Result<bool, StoreError> {
         let due = self.store.due_schedules(now, CLAIM_BATCH)?;
         if due.is_empty() {
             return Ok(false);
         }
-        let fires: Vec<Fire> = due.iter().flat_map(|schedule| self.plan(schedule, now)).collect();
+        let fires: Vec<Fire> = due.iter().flat_map(|schedule| self.plan_or_retire(schedule, now)).collect();
         let recorded = self.store.claim(&fires, now)?;
+        crash::point("claim.committed");
         debug!("claimed due schedules={} executions={recorded}", due.len());
         Ok(true)
     }
 
+    /// What is to be claimed of a due schedule. Should that panic, the schedule fires no more, and holds up no other.
+    fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Vec<Fire> {
+        catch_unwind(AssertUnwindSafe(|| {
+            crash::point("schedule.planning");
+            self.plan(schedule, now)
+        }))
+        .unwrap_or_else(|_| {
+            error!("planning a schedule panicked, it fires no more schedule={}", schedule.guid);
+            vec![Fire::none(schedule, None)]
+        })
+    }
+
     /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
     fn plan(&self, schedule: &DueSchedule, now: Timestamp) -> Vec<Fire> {
-        let fire =
-            |claimed: Timestamp, scheduled: Option<Timestamp>, next: Option<Timestamp>, note: String| Fire {
-                schedule: schedule.id,
-                executable: schedule.executable,
-                claimed,
-                scheduled_time: scheduled,
-                note,
-                next_fire_time: next,
-            };
+        let fire = |claimed: Timestamp, scheduled: Timestamp, next: Option<Timestamp>, note: String| Fire {
+            schedule: schedule.id,
+            claimed,
+            scheduled_time: Some(scheduled),
+            note,
+            next_fire_time: next,
+        };
         let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
             // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
             warn!(
                 "schedule no longer fires, its expression is not valid any more schedule={}",
                 schedule.guid
             );
-            return vec![fire(schedule.fire_time, None, None, String::new())];
+            return vec![Fire::none(schedule, None)];
         };
         let next_after =
             |time: Timestamp| expression.next_after(time.seconds()).and_then(Timestamp::from_seconds);
         let cutoff = now.saturating_sub(self.settings.misfire_grace);
         let first = schedule.fire_time;
         if cutoff <= first {
-            return vec![fire(first, Some(first), next_after(first), String::new())];
+            return vec![fire(first, first, next_after(first), String::new())];
         }
         match self.settings.misfire_policy {
             MisfirePolicy::Skip => {
                 let (latest, _) = latest_missed(&expression, first, cutoff);
                 info!("missed fire times are skipped schedule={} latest={latest}", schedule.guid);
-                vec![fire(first, None, next_after(latest), String::new())]
+                vec![Fire::none(schedule, next_after(latest))]
             }
             MisfirePolicy::Once => {
                 let (latest, missed) = latest_missed(&expression, first, cutoff);
@@ -155,14 +347,14 @@ impl Scheduler {
                     "missed fire times run once schedule={} latest={latest} missed={missed}",
                     schedule.guid
                 );
-                vec![fire(first, Some(latest), next_after(latest), missed_note(missed))]
+                vec![fire(first, latest, next_after(latest), missed_note(missed))]
             }
             MisfirePolicy::All => {
                 let mut fires = Vec::new();
                 let mut time = first;
                 while fires.len() < CATCH_UP_MAX && time < cutoff {
                     let next = next_after(time);
-                    fires.push(fire(time, Some(time), next, String::new()));
+                    fires.push(fire(time, time, next, String::new()));
                     match next {
                         Some(next) => time = next,
                         None => return fires,
@@ -183,29 +375,6 @@ impl Scheduler {
                 fires
             }
         }
-    }
-
-    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release.
-    fn dispatch_pending(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        let bound = self.dispatch.capacity().unwrap_or(0);
-        let room = bound.saturating_sub(self.dispatch.len());
-        // Refilled when half empty, so that not each execution costs a look into the database.
-        if room * 2 < bound {
-            return Ok(());
-        }
-        let limit = room + self.handed_out.len();
-        let pending = self.store.pending_executions(now, u32::try_from(limit).unwrap_or(u32::MAX))?;
-        for dispatch in pending {
-            let id = dispatch.id;
-            if self.handed_out.contains(&id) {
-                continue;
-            }
-            match self.dispatch.try_send(dispatch) {
-                Ok(()) => self.handed_out.insert(id),
-                Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => return Ok(()),
-            };
-        }
-        Ok(())
     }
 }
 

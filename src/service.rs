@@ -2,12 +2,13 @@
 //! all others.
 
 use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use log::{error, info, warn};
 
 use crate::api::Api;
@@ -15,20 +16,24 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{Config, Mode};
 use crate::http::{Handlers, Server, Settings as HttpSettings};
-use crate::model::{Dispatch, Id};
+use crate::model::{Dispatch, Id, Kind};
 use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
 use crate::retention::Retention;
-use crate::scheduler::{Scheduler, Settings as SchedulerSettings};
-use crate::stop::{Stopper, stop_channel};
+use crate::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
+use crate::stop::{Stop, Stopper, is_stopped, stop_channel};
 use crate::store::Store;
 use crate::watcher::Watcher;
-use crate::worker::{Caller, Workshop};
+use crate::worker::{Caller, Patience, Workshop};
 
-/// Executions handed out per worker ahead of its being free.
-const DISPATCHES_PER_WORKER: usize = 2;
+/// Threads that start tasks. A task holds none while it runs, so these are not WORKER_NUM's.
+const STARTERS: usize = 16;
+/// Of these the most for one app, so that an app whose requests hang leaves some to the others.
+const STARTERS_PER_APP: usize = 12;
+/// The pause after a panic of a thread that there is only one of.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// What `standalone` tells a newcomer.
 #[derive(Debug, Clone)]
@@ -69,21 +74,15 @@ impl Service {
         let store = Arc::new(Store::open(&config.database)?);
         let (task_changed, watch) = bounded(1);
         let (platform, welcome) = platform(config, outbound, &clock, task_changed.clone())?;
-
-        let interrupted = store
-            .interrupt_calls("interrupted: the service ended while the call was in flight", clock.now())
-            .map_err(|err| format!("the executions of before cannot be recovered: {err}"))?;
-        if interrupted > 0 {
-            warn!("calls that were in flight when the service ended are FAILED calls={interrupted}");
-        }
+        let wake_watcher = task_changed.clone();
 
         let (stopper, stop) = stop_channel();
         let (wake_scheduler, scheduler_wake) = bounded(1);
         let (wake_retention, retention_wake) = bounded(1);
-        let dispatch_bound = config.worker_num * DISPATCHES_PER_WORKER;
-        let (dispatch, dispatches) = bounded::<Dispatch>(dispatch_bound);
+        let (call_dispatch, calls) = bounded::<Dispatch>(config.worker_num);
+        let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
         // Room for every execution that can be out, so that no worker ever waits to release one.
-        let (release, released) = bounded::<Id>(dispatch_bound + config.worker_num);
+        let (release, released) = bounded::<Id>(2 * (config.worker_num + STARTERS));
         let (worker_alive, workers_ended) = bounded::<()>(0);
         let mut threads = Vec::new();
         let mut start = |name: String, body: Box<dyn FnOnce() + Send>| {
@@ -98,14 +97,17 @@ impl Service {
             platform: Arc::clone(&platform),
             clock: Arc::clone(&clock),
             caller,
+            patience: Patience { retry_for: config.retry, late_task: config.late_task },
             task_started: task_changed,
         });
-        for number in 1..=config.worker_num {
+        let workers = (1..=config.worker_num).map(|number| (format!("worker-{number}"), &calls));
+        let starters = (1..=STARTERS).map(|number| (format!("starter-{number}"), &jobs));
+        for (name, dispatches) in workers.chain(starters) {
             let (workshop, dispatches, release) =
                 (Arc::clone(&workshop), dispatches.clone(), release.clone());
             let (stop, alive): (_, Sender<()>) = (stop.clone(), worker_alive.clone());
             start(
-                format!("worker-{number}"),
+                name,
                 Box::new(move || {
                     workshop.run(&dispatches, &release, &stop);
                     drop(alive);
@@ -117,17 +119,23 @@ impl Service {
         let mut watcher =
             Watcher::new(Arc::clone(&store), Arc::clone(&platform), Arc::clone(&clock), config.task_poll);
         let watcher_stop = stop.clone();
-        start("watcher".to_owned(), Box::new(move || watcher.run(&watch, &watcher_stop)))?;
+        let run = move || watcher.run(&watch, &watcher_stop);
+        start("watcher".to_owned(), Box::new(tirelessly("watcher", stop.clone(), run)))?;
 
         let settings = SchedulerSettings {
             weekdays: config.weekdays,
             misfire_policy: config.misfire_policy,
             misfire_grace: config.misfire_grace,
+            wait_max: config.late_task,
         };
-        let mut scheduler =
-            Scheduler::new(Arc::clone(&store), Arc::clone(&clock), settings, dispatch, released);
+        let lanes = vec![
+            Lane::new(Kind::Call, call_dispatch, None),
+            Lane::new(Kind::Job, job_dispatch, Some(STARTERS_PER_APP)),
+        ];
+        let mut scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&clock), settings, lanes, released);
         let scheduler_stop = stop.clone();
-        start("scheduler".to_owned(), Box::new(move || scheduler.run(&scheduler_wake, &scheduler_stop)))?;
+        let run = move || scheduler.run(&scheduler_wake, &scheduler_stop);
+        start("scheduler".to_owned(), Box::new(tirelessly("scheduler", stop.clone(), run)))?;
 
         let retention = Retention::new(
             Arc::clone(&store),
@@ -135,15 +143,23 @@ impl Service {
             config.history,
             config.history_max_per_executable,
         );
-        start("retention".to_owned(), Box::new(move || retention.run(&retention_wake, &stop)))?;
+        let retention_stop = stop.clone();
+        let run = move || retention.run(&retention_wake, &retention_stop);
+        start("retention".to_owned(), Box::new(tirelessly("retention", stop, run)))?;
 
         let api = Arc::new(Api {
             store: Arc::clone(&store),
-            auth: Authenticator::new(Arc::clone(&platform), Arc::clone(&clock), config.auth_cache),
+            auth: Authenticator::new(
+                Arc::clone(&platform),
+                Arc::clone(&clock),
+                config.auth_cache,
+                (config.http_threads / 2).max(1),
+            ),
             platform,
             clock: Arc::clone(&clock),
             weekdays: config.weekdays,
             wake_scheduler,
+            wake_watcher,
             wake_retention,
         });
         let (quick_api, refusing_api) = (Arc::clone(&api), Arc::clone(&api));
@@ -196,6 +212,19 @@ impl Service {
             }
         }
         info!("service stopped");
+    }
+}
+
+/// A thread's body that begins `run` again after a panic, until `stop` closes. `run` returns when there is no more to do.
+fn tirelessly(name: &'static str, stop: Stop, mut run: impl FnMut() + Send) -> impl FnOnce() + Send {
+    move || {
+        while catch_unwind(AssertUnwindSafe(&mut run)).is_err() && !is_stopped(&stop) {
+            error!("a thread panicked, it goes on thread={name}");
+            select! {
+                recv(stop) -> _ => (),
+                recv(after(PANIC_PAUSE)) -> _ => (),
+            }
+        }
     }
 }
 

@@ -2,19 +2,24 @@
 //!
 //! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what the database
 //! says is RUNNING. A task that the platform does not know is asked for twice before it is given up.
+//!
+//! It also looks for strays: tasks that may exist though their execution was cancelled, or given up, in doubt. One that turns
+//! up is cancelled, so that what the history says stays true.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{info, warn};
+use log::{error, info, warn};
 
 use crate::clock::Clock;
+use crate::crash;
 use crate::model::{EndState, Guid, Id, Outcome};
-use crate::platform::{Platform, TASK_BATCH, Task, TaskState};
+use crate::platform::{Platform, PlatformError, TASK_BATCH, Task, TaskState};
 use crate::stop::{Stop, is_stopped};
-use crate::store::{RunningTask, Store, StoreError};
+use crate::store::{RunningTask, Store, StoreError, Stray};
 
 /// The slowest pace, as a multiple of the set one.
 const SLOWEST: u32 = 4;
@@ -58,7 +63,8 @@ impl Watcher {
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         let mut pace = self.poll;
         loop {
-            let look = self.look(stop);
+            let mut look = self.look(stop);
+            look.running += self.look_for_strays(stop);
             pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
             let next = if look.running > 0 || look.failed { after(pace) } else { crossbeam_channel::never() };
             select! {
@@ -124,7 +130,7 @@ impl Watcher {
         let mut outcomes = Vec::new();
         for running in batch {
             let task = tasks.iter().find(|task| task.guid == running.task);
-            if let Some(outcome) = self.outcome(running, task) {
+            if let Some(outcome) = self.outcome_or_fault(running, task) {
                 info!(
                     "execution ended execution={} task={} state={} message={:?}",
                     running.guid,
@@ -143,6 +149,79 @@ impl Watcher {
             self.missing.remove(id);
         }
         Ok(Some(outcomes.len()))
+    }
+
+    /// Looks for tasks that should not be there. How many are still to be looked for.
+    pub fn look_for_strays(&self, stop: &Stop) -> usize {
+        let (mut left, mut last) = (0, String::new());
+        loop {
+            let batch = match self.store.strays(&last, TASK_BATCH as u32) {
+                Ok(batch) => batch,
+                Err(err) => {
+                    warn!("stray tasks could not be read cause={err}");
+                    return left + 1;
+                }
+            };
+            let Some(end) = batch.last() else { return left };
+            last.clone_from(&end.name);
+            let names: Vec<String> = batch.iter().map(|stray| stray.name.clone()).collect();
+            let settled = self.cancel_strays(&batch, &names).unwrap_or_else(|err| {
+                warn!("stray tasks could not be asked for, asking again later cause={err}");
+                Vec::new()
+            });
+            left += batch.len() - settled.len();
+            if !settled.is_empty()
+                && let Err(err) = self.store.forget_strays(&settled)
+            {
+                warn!("stray tasks could not be forgotten cause={err}");
+            }
+            if batch.len() < TASK_BATCH || is_stopped(stop) {
+                return left;
+            }
+        }
+    }
+
+    /// Cancels those that are there. The names that need not be looked for again.
+    fn cancel_strays(&self, batch: &[Stray], names: &[String]) -> Result<Vec<String>, PlatformError> {
+        let asked_at = self.clock.now();
+        let tasks = self.platform.find_tasks(names)?;
+        let mut settled = Vec::new();
+        for stray in batch {
+            let mut found = tasks.iter().filter(|task| task.name == stray.name).peekable();
+            let is_there = found.peek().is_some();
+            let active = found.filter(|task| task.state == TaskState::Active);
+            let cancelled: Result<Vec<()>, PlatformError> = active
+                .map(|task| {
+                    warn!(
+                        "a task of an ended execution is cancelled execution={} task={}",
+                        task.name, task.guid
+                    );
+                    self.platform.cancel_task(&task.guid)
+                })
+                .collect();
+            match cancelled {
+                Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
+                Ok(_) => {}
+                Err(err) => warn!("a task could not be cancelled execution={} cause={err}", stray.name),
+            }
+        }
+        Ok(settled)
+    }
+
+    /// What became of a running task. A panic over it ends its execution, and holds up no other.
+    fn outcome_or_fault(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {
+        catch_unwind(AssertUnwindSafe(|| {
+            crash::point("task.following");
+            self.outcome(running, task)
+        }))
+        .unwrap_or_else(|_| {
+            error!("the watcher panicked execution={}", running.guid);
+            Some(Outcome {
+                state: EndState::Failed,
+                message: "a fault of the scheduler: the watcher panicked".to_owned(),
+                end_time: self.clock.now(),
+            })
+        })
     }
 
     fn outcome(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {

@@ -49,6 +49,8 @@ pub struct Api {
     pub weekdays: Weekdays,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
+    /// Wakes the watcher.
+    pub wake_watcher: Sender<()>,
     /// Wakes the retention: something was deleted.
     pub wake_retention: Sender<()>,
 }
@@ -174,6 +176,11 @@ impl Api {
     fn wake_scheduler(&self) {
         // Full means that it is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
+    }
+
+    /// What was cancelled may have a task all the same.
+    fn wake_watcher(&self) {
+        let _ = self.wake_watcher.try_send(());
     }
 
     fn wake_retention(&self) {

@@ -111,6 +111,7 @@ impl Api {
             }
             schedule.updated_at = now;
             self.wake_scheduler();
+            self.wake_watcher();
         }
         let shown = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
         Ok(respond_with(200, "application/json", to_json(&shown)?))
@@ -126,6 +127,7 @@ impl Api {
             return Err(ApiError::NotFound);
         }
         self.wake_scheduler();
+        self.wake_watcher();
         Ok(respond(204))
     }
 

@@ -23,7 +23,8 @@ pub trait Platform: Send + Sync + 'static {
     /// The space of an app; `None`: no such app.
     fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError>;
 
-    /// Starts a task. When the error's [`Delivery`] is `Unknown`, the task may exist: look with [`Platform::find_tasks`].
+    /// Starts a task. When the error's [`Delivery`] is not `Failed`, the task may exist: look with
+    /// [`Platform::find_tasks`].
     fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError>;
 
     /// All tasks of these names (at most [`TASK_BATCH`]), over all apps, in no order.
@@ -118,7 +119,9 @@ pub enum PlatformError {
 pub enum Delivery {
     /// It had none: it never got there (refused, no connection, no token), or was answered 429.
     Failed,
-    /// Nobody knows: the answer was lost, made no sense, or was a 5xx.
+    /// Nobody knows, but it has been dealt with: it was answered 5xx by those who deal with it. To look is to know.
+    Answered,
+    /// Nobody knows, and it may still have its effect later: the answer was lost, is a gateway's, or made no sense.
     Unknown,
 }
 

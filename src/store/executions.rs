@@ -6,9 +6,9 @@ use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::executables::{extent_of, set_state, work_of};
-use super::{Extent, Store, StoreError, Window, sql, unknown_value};
+use super::{Extent, Store, StoreError, Window, json_array, sql, unknown_value};
 use crate::model::{
-    Attempts, Dispatch, EndState, Execution, ExecutionState, Guid, Id, Outcome, Schedule, Timestamp,
+    Attempts, Dispatch, EndState, Execution, ExecutionState, Guid, Id, Kind, Outcome, Schedule, Timestamp,
 };
 
 /// What a history belongs to.
@@ -38,8 +38,21 @@ pub struct Retry {
     pub dispatch_time: Timestamp,
     /// Why it is necessary.
     pub message: String,
-    /// When the attempt began that may have created a task; `None`: there is no such doubt.
-    pub unknown_since: Option<Timestamp>,
+    /// A task may exist, and that there is none counts from this instant on only; `None`: there is no such doubt.
+    pub doubt_until: Option<Timestamp>,
+    /// How often the platform could not be asked in a row.
+    pub failures: u32,
+    /// When that is too long; `None`: it has not begun.
+    pub give_up_at: Option<Timestamp>,
+}
+
+/// A task that may exist though its execution has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stray {
+    /// Its name.
+    pub name: String,
+    /// From when on it counts that there is none.
+    pub doubt_until: Timestamp,
 }
 
 impl Store {
@@ -98,12 +111,39 @@ impl Store {
         })
     }
 
-    /// PENDING executions that are due by `now`, in order of time, at most `limit`.
-    pub fn pending_executions(&self, now: Timestamp, limit: u32) -> Result<Vec<Dispatch>, StoreError> {
+    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none of `but_apps`.
+    pub fn pending_executions(
+        &self,
+        kind: Kind,
+        now: Timestamp,
+        but_apps: &[&Guid],
+        limit: u32,
+    ) -> Result<Vec<Dispatch>, StoreError> {
         self.read(|connection| {
+            let values = named_params! {
+                ":kind": kind.as_str(), ":now": now, ":limit": limit,
+                ":but_apps": json_array(but_apps.iter().map(|app| app.as_str()))?,
+            };
+            connection.prepare_cached(sql!("executions/pending"))?.query_map(values, dispatch_of)?.collect()
+        })
+    }
+
+    /// PENDING executions of a kind that are due by `now` and that somebody asked for after `asked_after`, by hand or by
+    /// making their schedule: the latest first, at most `limit`.
+    pub fn pending_asked_after(
+        &self,
+        kind: Kind,
+        now: Timestamp,
+        asked_after: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Dispatch>, StoreError> {
+        self.read(|connection| {
+            let values = named_params! {
+                ":kind": kind.as_str(), ":now": now, ":asked_after": asked_after, ":limit": limit,
+            };
             connection
-                .prepare_cached(sql!("executions/pending"))?
-                .query_map(named_params! { ":now": now, ":limit": limit }, dispatch_of)?
+                .prepare_cached(sql!("executions/pending_asked_after"))?
+                .query_map(values, dispatch_of)?
                 .collect()
         })
     }
@@ -122,9 +162,13 @@ impl Store {
         self.step(sql!("executions/start_call"), named_params! { ":id": id, ":now": now })
     }
 
-    /// A task is about to be asked for. `false`: it must not be, for the execution is no longer PENDING.
-    pub fn begin_attempt(&self, id: Id, now: Timestamp) -> Result<bool, StoreError> {
-        self.step(sql!("executions/begin_attempt"), named_params! { ":id": id, ":now": now })
+    /// A task is about to be asked for; whatever comes of it, that there is none counts from `doubt_until` on only.
+    /// `false`: it must not be, for the execution is no longer PENDING.
+    pub fn begin_attempt(&self, id: Id, now: Timestamp, doubt_until: Timestamp) -> Result<bool, StoreError> {
+        self.step(
+            sql!("executions/begin_attempt"),
+            named_params! { ":id": id, ":now": now, ":doubt_until": doubt_until },
+        )
     }
 
     /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING.
@@ -138,7 +182,7 @@ impl Store {
             sql!("executions/postpone"),
             named_params! {
                 ":id": id, ":dispatch_time": retry.dispatch_time, ":message": retry.message,
-                ":unknown_since": retry.unknown_since,
+                ":doubt_until": retry.doubt_until, ":failures": retry.failures, ":give_up_at": retry.give_up_at,
             },
         )
     }
@@ -150,6 +194,14 @@ impl Store {
     /// The end of an execution, and with it the state of its job. `false`: it had ended before, or is gone.
     pub fn finish(&self, id: Id, outcome: &Outcome) -> Result<bool, StoreError> {
         self.write(|tx| finish(tx, id, outcome))
+    }
+
+    /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
+    pub fn give_up(&self, id: Id, outcome: &Outcome) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            remember_stray(tx, id)?;
+            finish(tx, id, outcome)
+        })
     }
 
     /// The end of several executions, in one transaction. Answers how many of them that changed.
@@ -175,10 +227,55 @@ impl Store {
         })
     }
 
+    /// Names of tasks that may exist though their executions have ended: those beyond `after`, at most `limit`.
+    pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(sql!("strays/list"))?
+                .query_map(named_params! { ":after": after, ":limit": limit }, |row| {
+                    Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
+                })?
+                .collect()
+        })
+    }
+
+    /// Those were found, or certainly are not there.
+    pub fn forget_strays(&self, names: &[String]) -> Result<(), StoreError> {
+        self.write(|tx| {
+            for name in names {
+                tx.prepare_cached(sql!("strays/delete"))?.execute(named_params! { ":name": name })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it.
+    pub fn settle_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| {
+            tx.prepare_cached(sql!("executions/settle_waits"))?
+                .execute(named_params! { ":now": now, ":latest": latest })?;
+            tx.prepare_cached(sql!("strays/settle"))?.execute(named_params! { ":latest": latest })?;
+            Ok(())
+        })
+    }
+
+    /// The clock was set, by so many nanoseconds (negative: back), and shows `now`: moves what waits for a span of time.
+    pub fn shift_waits(&self, by_nanos: i64, now: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| {
+            tx.prepare_cached(sql!("executions/shift_waits"))?
+                .execute(named_params! { ":by": by_nanos, ":now": now })?;
+            tx.prepare_cached(sql!("strays/shift"))?.execute(named_params! { ":by": by_nanos })?;
+            Ok(())
+        })
+    }
+
     /// Ends all calls that are under way as FAILED with `message`, and answers how many those were: at start, those of the
     /// process before; at stop, those that took too long.
     pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<usize, StoreError> {
-        self.write(|tx| cancel(tx, sql!("executions/calls_in_flight"), &[], message, now))
+        self.write(|tx| {
+            let ids = ids(tx, sql!("executions/calls_in_flight"), &[])?;
+            end_all(tx, &ids, message, now)
+        })
     }
 
     /// Deletes a batch of executions that ended before `before`, and answers how many those were.
@@ -240,7 +337,11 @@ pub(super) fn cancel_pending_of_schedule(
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
     let values = named_params! { ":executable_id": schedule.executable, ":schedule_id": schedule.id };
-    cancel(tx, sql!("executions/pending_of_schedule"), values, message, now)
+    let ids = ids(tx, sql!("executions/pending_of_schedule"), values)?;
+    for id in &ids {
+        remember_stray(tx, *id)?;
+    }
+    end_all(tx, &ids, message, now)
 }
 
 pub(super) fn cancel_pending_of_executable(
@@ -248,25 +349,28 @@ pub(super) fn cancel_pending_of_executable(
     executable: Id,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
-    let values = named_params! { ":executable_id": executable };
-    cancel(tx, sql!("executions/pending_of_executable"), values, "cancelled: deleted", now)
+    // A task that may be on its way is left to end, as a running one is.
+    let ids =
+        ids(tx, sql!("executions/pending_of_executable"), named_params! { ":executable_id": executable })?;
+    end_all(tx, &ids, "cancelled: deleted", now)
 }
 
-/// Ends the executions whose ids `query` finds as FAILED with `message`.
-fn cancel(
-    tx: &Connection,
-    query: &str,
-    values: &[(&str, &dyn rusqlite::ToSql)],
-    message: &str,
-    now: Timestamp,
-) -> rusqlite::Result<usize> {
-    let ids: Vec<Id> =
-        tx.prepare_cached(query)?.query_map(values, |row| row.get(0))?.collect::<Result<_, _>>()?;
+fn ids(tx: &Connection, query: &str, values: &[(&str, &dyn rusqlite::ToSql)]) -> rusqlite::Result<Vec<Id>> {
+    tx.prepare_cached(query)?.query_map(values, |row| row.get(0))?.collect()
+}
+
+/// Ends executions as FAILED with `message`.
+fn end_all(tx: &Connection, ids: &[Id], message: &str, now: Timestamp) -> rusqlite::Result<usize> {
     let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
-    for id in &ids {
+    for id in ids {
         finish(tx, *id, &outcome)?;
     }
     Ok(ids.len())
+}
+
+fn remember_stray(tx: &Connection, id: Id) -> rusqlite::Result<()> {
+    tx.prepare_cached(sql!("strays/insert"))?.execute(named_params! { ":id": id })?;
+    Ok(())
 }
 
 fn finish(tx: &Connection, id: Id, outcome: &Outcome) -> rusqlite::Result<bool> {
@@ -310,9 +414,15 @@ fn dispatch_of(row: &Row<'_>) -> rusqlite::Result<Dispatch> {
         guid: row.get(1)?,
         executable: row.get(2)?,
         scheduled_time: row.get(3)?,
-        attempts: Attempts { count: row.get(4)?, first: row.get(5)?, unknown_since: row.get(6)? },
-        app: row.get(7)?,
-        work: work_of(row, row.get(8)?, 9)?,
+        due_since: row.get(4)?,
+        attempts: Attempts {
+            count: row.get(5)?,
+            failures: row.get(6)?,
+            doubt_until: row.get(7)?,
+            give_up_at: row.get(8)?,
+        },
+        app: row.get(9)?,
+        work: work_of(row, row.get(10)?, 11)?,
     })
 }
 

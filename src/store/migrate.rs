@@ -4,8 +4,9 @@
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
 use super::sql;
+use crate::crash;
 
-const MIGRATIONS: &[&str] = &[sql!("migrations/0001_initial")];
+const MIGRATIONS: &[&str] = &[sql!("migrations/0001_initial"), sql!("migrations/0002_lanes_and_clocks")];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
 const APPLICATION_ID: i64 = 0x4f43_4673;
@@ -15,9 +16,6 @@ const APPLICATION_ID: i64 = 0x4f43_4673;
 /// # Errors
 /// A text that goes on after "the file …". A file that is not ours, or from a newer version, has not been changed.
 pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
-    let number = |connection: &Connection, query: &str| {
-        connection.query_row(query, [], |row| row.get::<_, i64>(0)).map_err(|err| describe(&err))
-    };
     let version = number(connection, "PRAGMA user_version")?;
     let application = number(connection, "PRAGMA application_id")?;
     let tables = number(connection, "SELECT COUNT(*) FROM sqlite_schema")?;
@@ -39,9 +37,22 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
     Ok(MIGRATIONS.len() - applied)
 }
 
+/// Whether it is a database of this program, of whatever version. The error goes on after "the file …".
+pub(super) fn check_is_ours(connection: &Connection) -> Result<(), String> {
+    if number(connection, "PRAGMA application_id")? == APPLICATION_ID {
+        return Ok(());
+    }
+    Err("is no database of this program".to_owned())
+}
+
+fn number(connection: &Connection, query: &str) -> Result<i64, String> {
+    connection.query_row(query, [], |row| row.get(0)).map_err(|err| describe(&err))
+}
+
 fn apply(connection: &mut Connection, migration: &str, version: usize) -> rusqlite::Result<()> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
     transaction.execute_batch(migration)?;
+    crash::point("migration.applied");
     transaction.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID};"))?;
     write_version(&transaction, version)?;
     transaction.commit()
@@ -109,6 +120,9 @@ mod tests {
             (sql!("executions/list_of_executable"), "executions_by_executable"),
             (sql!("executions/list_of_schedule"), "executions_by_schedule"),
             (sql!("executions/pending"), "executions_to_dispatch"),
+            (sql!("executions/pending_asked_after"), "executions_by_asked_at"),
+            (sql!("executions/fire_times_from"), "executions_by_fire_time"),
+            (sql!("schedules/planned_ahead"), "schedules_by_planned_at"),
             (sql!("executions/next_dispatch_time"), "executions_to_dispatch"),
             (sql!("executions/running_tasks"), "executions_running"),
             (sql!("executions/calls_in_flight"), "executions_running"),

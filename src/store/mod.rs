@@ -15,9 +15,11 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use log::info;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
+use crate::crash;
 use crate::model::{Guid, Id, Secret, Timestamp};
 
 mod executables;
@@ -26,7 +28,7 @@ mod migrate;
 mod schedules;
 
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Dated, Retry, RunningTask};
+pub use executions::{Dated, Retry, RunningTask, Stray};
 pub use schedules::{DueSchedule, Fire};
 
 /// The text of a statement: `sql!("schedules/advance")`.
@@ -187,6 +189,44 @@ impl Store {
     }
 }
 
+/// Whether the file is a database of this program. The error goes on after "the file …".
+pub fn check_is_ours(path: &Path) -> Result<(), String> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection =
+        Connection::open_with_flags(path, flags).map_err(|err| format!("cannot be opened: {err}"))?;
+    connection.busy_timeout(BUSY_TIMEOUT).map_err(|err| format!("cannot be opened: {err}"))?;
+    migrate::check_is_ours(&connection)
+}
+
+/// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.
+pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
+    let copied = (|| {
+        let source = Connection::open_with_flags(
+            from,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )?;
+        source.busy_timeout(BUSY_TIMEOUT)?;
+        let mut copy = Connection::open(to)?;
+        // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a
+        // database in WAL mode holds up no writer.
+        let copied = Backup::new(&source, &mut copy)?.step(-1)?;
+        if copied != StepResult::Done {
+            return Ok(false);
+        }
+        let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        Ok(verdict == "ok")
+    })();
+    match copied {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(format!("the database {} is locked, or damaged", from.display())),
+        Err(err) => {
+            let err: rusqlite::Error = err;
+            Err(format!("the database {} cannot be copied: {err}", from.display()))
+        }
+    }
+}
+
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
@@ -334,7 +374,9 @@ impl OpenGroup {
 }
 
 fn commit(connection: &Connection) -> Result<(), StoreError> {
+    crash::point("write.committing");
     let committed = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
+    crash::point("write.committed");
     if committed.is_err() && !connection.is_autocommit() {
         connection.execute_batch("ROLLBACK")?;
     }

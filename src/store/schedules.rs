@@ -6,6 +6,7 @@ use rusqlite::{OptionalExtension, Row, named_params};
 
 use super::executables::extent_of;
 use super::{Extent, Store, StoreError, Window, executions, group_by, json_array, sql};
+use crate::crash;
 use crate::model::{Guid, Id, Schedule, Timestamp};
 
 /// A schedule whose fire time has come.
@@ -15,8 +16,6 @@ pub struct DueSchedule {
     pub id: Id,
     /// Its guid, for the log.
     pub guid: Guid,
-    /// The job or call that it runs.
-    pub executable: Id,
     /// Its cron expression.
     pub expression: String,
     /// The fire time that has come.
@@ -28,8 +27,6 @@ pub struct DueSchedule {
 pub struct Fire {
     /// The schedule.
     pub schedule: Id,
-    /// The job or call that it runs.
-    pub executable: Id,
     /// The schedule's next fire time as it was read: the claim counts only while that still stands.
     pub claimed: Timestamp,
     /// The instant for which an execution is recorded; `None`: none is.
@@ -38,6 +35,19 @@ pub struct Fire {
     pub note: String,
     /// The fire time after it; `None`: never again.
     pub next_fire_time: Option<Timestamp>,
+}
+
+impl Fire {
+    /// Moves a schedule on without an execution.
+    pub fn none(schedule: &DueSchedule, next_fire_time: Option<Timestamp>) -> Self {
+        Self {
+            schedule: schedule.id,
+            claimed: schedule.fire_time,
+            scheduled_time: None,
+            note: String::new(),
+            next_fire_time,
+        }
+    }
 }
 
 impl Store {
@@ -155,15 +165,37 @@ impl Store {
         self.read(|connection| {
             connection
                 .prepare_cached(sql!("schedules/due"))?
-                .query_map(named_params! { ":now": now, ":limit": limit }, |row| {
-                    Ok(DueSchedule {
-                        id: row.get(0)?,
-                        guid: row.get(1)?,
-                        executable: row.get(2)?,
-                        expression: row.get(3)?,
-                        fire_time: row.get(4)?,
-                    })
-                })?
+                .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
+                .collect()
+        })
+    }
+
+    /// Schedules to come that were planned after `now`, so that the clock was set back since, at most `limit`.
+    pub fn schedules_planned_ahead(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DueSchedule>, StoreError> {
+        self.read(|connection| {
+            connection
+                .prepare_cached(sql!("schedules/planned_ahead"))?
+                .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
+                .collect()
+        })
+    }
+
+    /// The instants of a schedule that have an execution, in order, from `from` on, at most `limit`.
+    pub fn fire_times_from(
+        &self,
+        schedule: Id,
+        from: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Timestamp>, StoreError> {
+        self.read(|connection| {
+            let values = named_params! { ":schedule_id": schedule, ":from": from, ":limit": limit };
+            connection
+                .prepare_cached(sql!("executions/fire_times_from"))?
+                .query_map(values, |row| row.get(0))?
                 .collect()
         })
     }
@@ -186,17 +218,24 @@ impl Store {
             for fire in fires {
                 let moved = advance.execute(named_params! {
                     ":id": fire.schedule, ":claimed": fire.claimed, ":next_fire_time": fire.next_fire_time,
+                    ":now": now,
                 })?;
+                crash::point("claim.advanced");
                 if let (1, Some(scheduled_time)) = (moved, fire.scheduled_time) {
                     recorded += insert.execute(named_params! {
-                        ":guid": Guid::random(), ":executable_id": fire.executable, ":schedule_id": fire.schedule,
-                        ":scheduled_time": scheduled_time, ":note": fire.note, ":now": now,
+                        ":guid": Guid::random(), ":schedule_id": fire.schedule, ":scheduled_time": scheduled_time,
+                        ":note": fire.note, ":now": now,
                     })?;
+                    crash::point("claim.inserted");
                 }
             }
             Ok(recorded)
         })
     }
+}
+
+fn due_schedule_of(row: &Row<'_>) -> rusqlite::Result<DueSchedule> {
+    Ok(DueSchedule { id: row.get(0)?, guid: row.get(1)?, expression: row.get(2)?, fire_time: row.get(3)? })
 }
 
 fn schedule_of(row: &Row<'_>) -> rusqlite::Result<Schedule> {

@@ -8,6 +8,7 @@ use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION, USER_AGENT};
 use ureq::http::{Method, Request, Uri};
 
 use super::Workshop;
+use crate::crash;
 use crate::model::{Dispatch, EndState, Guid, Secret};
 use crate::outbound::{self, Client, Limits, Outbound};
 use crate::stop::Stop;
@@ -104,10 +105,12 @@ impl Workshop {
             return;
         }
         info!("call begins execution={} call={}", dispatch.guid, dispatch.executable);
+        crash::point("call.started");
         let (state, message) = match self.caller.call(url, auth_header, &dispatch.guid) {
             Ok(message) => (EndState::Succeeded, message),
             Err(message) => (EndState::Failed, message),
         };
+        crash::point("call.answered");
         self.end(dispatch, state, message.chars().take(MESSAGE_MAX).collect(), stop);
     }
 }

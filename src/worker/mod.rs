@@ -20,6 +20,7 @@ mod call;
 mod task;
 
 pub use call::Caller;
+pub use task::Patience;
 
 /// The pause before a state is recorded again that the database did not take.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -34,6 +35,8 @@ pub struct Workshop {
     pub clock: Arc<dyn Clock>,
     /// Makes the requests of calls.
     pub caller: Caller,
+    /// With a platform in trouble.
+    pub patience: Patience,
     /// Wakes the watcher: a task was started.
     pub task_started: Sender<()>,
 }
@@ -81,7 +84,17 @@ impl Workshop {
     /// Records the end of an execution.
     fn end(&self, dispatch: &Dispatch, state: EndState, message: String, stop: &Stop) {
         let outcome = Outcome { state, message, end_time: self.clock.now() };
-        if self.record(dispatch, stop, || self.store.finish(dispatch.id, &outcome)) {
+        self.record_end(dispatch, &outcome, stop, || self.store.finish(dispatch.id, &outcome));
+    }
+
+    fn record_end(
+        &self,
+        dispatch: &Dispatch,
+        outcome: &Outcome,
+        stop: &Stop,
+        step: impl Fn() -> Result<bool, StoreError>,
+    ) {
+        if self.record(dispatch, stop, step) {
             info!(
                 "execution ended execution={} {}={} state={} message={:?}",
                 dispatch.guid,

@@ -5,20 +5,26 @@ use std::time::Duration;
 use log::{info, warn};
 
 use super::Workshop;
-use crate::model::{Dispatch, EndState, Timestamp};
+use crate::crash;
+use crate::model::{Dispatch, EndState, Outcome, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task};
 use crate::stop::Stop;
 use crate::store::Retry;
 
-/// How long attempts are made, from the first on.
-const RETRY_FOR: Duration = Duration::from_secs(600);
-/// The wait after the first failed attempt; it doubles with each.
+/// The wait after the first failure in a row; it doubles with each.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between attempts, unless the platform asks for a longer one.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
-/// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though its client is
-/// gone.
-const LATE_ACCEPTANCE: Duration = Duration::from_secs(60);
+
+/// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the first failure on until the execution is given up.
+    pub retry_for: Duration,
+    /// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though its client is
+    /// gone.
+    pub late_task: Duration,
+}
 
 impl Workshop {
     pub(super) fn start_task(
@@ -29,15 +35,17 @@ impl Workshop {
         memory_in_mb: u32,
         stop: &Stop,
     ) {
-        if let Some(unknown_since) = dispatch.attempts.unknown_since
-            && !self.may_attempt_again(dispatch, unknown_since, stop)
+        if let Some(doubt_until) = dispatch.attempts.doubt_until
+            && !self.may_attempt_again(dispatch, doubt_until, stop)
         {
             return;
         }
         let began_at = self.clock.now();
-        if !self.may_go_on(dispatch, stop, self.store.begin_attempt(dispatch.id, began_at)) {
+        let doubt_until = began_at.saturating_add(self.patience.late_task);
+        if !self.may_go_on(dispatch, stop, self.store.begin_attempt(dispatch.id, began_at, doubt_until)) {
             return;
         }
+        crash::point("task.attempting");
         let created = self.platform.create_task(&NewTask {
             app: dispatch.app.clone(),
             name: dispatch.guid.to_string(),
@@ -45,32 +53,36 @@ impl Workshop {
             memory_in_mb,
             disk_in_mb,
         });
+        crash::point("task.created");
         match created {
             Ok(task) => self.accept(dispatch, &task, stop),
             Err(PlatformError::Refused { detail }) => self.end(dispatch, EndState::Failed, detail, stop),
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
-                let unknown_since = (delivery == Delivery::Unknown).then_some(began_at);
-                self.try_later(dispatch, &cause, retry_after, unknown_since, stop);
+                let doubt_until = match delivery {
+                    Delivery::Failed => None,
+                    Delivery::Answered => Some(self.clock.now()),
+                    Delivery::Unknown => Some(doubt_until),
+                };
+                self.try_later(dispatch, &cause, retry_after, doubt_until, stop);
             }
         }
     }
 
     /// Asks the platform whether an attempt made a task after all. Whether it is certain that it did not.
-    fn may_attempt_again(&self, dispatch: &Dispatch, unknown_since: Timestamp, stop: &Stop) -> bool {
+    fn may_attempt_again(&self, dispatch: &Dispatch, doubt_until: Timestamp, stop: &Stop) -> bool {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();
-        let found = match self.platform.find_tasks(&[dispatch.guid.to_string()]) {
+        let mut tasks = match self.platform.find_tasks(&[dispatch.guid.to_string()]) {
             Ok(found) => found,
             Err(PlatformError::Unavailable { cause, retry_after, .. }) => {
-                self.try_later(dispatch, &cause, retry_after, Some(unknown_since), stop);
+                self.try_later(dispatch, &cause, retry_after, Some(doubt_until), stop);
                 return false;
             }
             Err(PlatformError::Refused { detail }) => {
-                self.try_later(dispatch, &detail, None, Some(unknown_since), stop);
+                self.try_later(dispatch, &detail, None, Some(doubt_until), stop);
                 return false;
             }
         };
-        let mut tasks = found;
         tasks.sort_by(|one, other| (one.created_at, &one.guid).cmp(&(other.created_at, &other.guid)));
         let mut tasks = tasks.into_iter();
         if let Some(task) = tasks.next() {
@@ -87,12 +99,13 @@ impl Workshop {
             self.accept(dispatch, &task, stop);
             return false;
         }
-        let certain_at = unknown_since.saturating_add(LATE_ACCEPTANCE);
-        if asked_at < certain_at {
+        if asked_at < doubt_until {
             let retry = Retry {
-                dispatch_time: certain_at,
+                dispatch_time: doubt_until,
                 message: "waiting to be certain that an attempt made no task".to_owned(),
-                unknown_since: Some(unknown_since),
+                doubt_until: Some(doubt_until),
+                failures: dispatch.attempts.failures,
+                give_up_at: dispatch.attempts.give_up_at,
             };
             self.record(dispatch, stop, || self.store.postpone(dispatch.id, &retry));
             return false;
@@ -109,14 +122,13 @@ impl Workshop {
                 task.guid,
                 dispatch.attempts.count + 1
             );
-            // Full means that the watcher is about to look anyway.
-            let _ = self.task_started.try_send(());
+            crash::point("task.accepted");
         } else {
-            info!(
-                "the execution is gone, its task is left to end execution={} task={}",
-                dispatch.guid, task.guid
-            );
+            // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
+            info!("the execution has ended, or is gone execution={} task={}", dispatch.guid, task.guid);
         }
+        // Full means that the watcher is about to look anyway.
+        let _ = self.task_started.try_send(());
     }
 
     fn try_later(
@@ -124,32 +136,42 @@ impl Workshop {
         dispatch: &Dispatch,
         cause: &str,
         retry_after: Option<Duration>,
-        unknown_since: Option<Timestamp>,
+        doubt_until: Option<Timestamp>,
         stop: &Stop,
     ) {
         let now = self.clock.now();
-        let first = dispatch.attempts.first.unwrap_or(now);
-        if RETRY_FOR <= now.since(first) {
-            let unknown =
-                if unknown_since.is_some() { "; whether a task was created is unknown" } else { "" };
-            let message = format!("given up after {} s: {cause}{unknown}", RETRY_FOR.as_secs());
-            return self.end(dispatch, EndState::Failed, message, stop);
+        let failures = dispatch.attempts.failures.saturating_add(1);
+        let give_up_at =
+            dispatch.attempts.give_up_at.unwrap_or_else(|| now.saturating_add(self.patience.retry_for));
+        if give_up_at <= now {
+            let unknown = if doubt_until.is_some() { "; whether a task was created is unknown" } else { "" };
+            let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
+            let outcome = Outcome { state: EndState::Failed, message, end_time: now };
+            return self.record_end(dispatch, &outcome, stop, || match doubt_until {
+                Some(_) => self.store.give_up(dispatch.id, &outcome),
+                None => self.store.finish(dispatch.id, &outcome),
+            });
         }
-        let wait = backoff(dispatch.attempts.count).max(retry_after.unwrap_or_default());
+        // A platform that asks for a longer wait than there is patience is asked once more at the end of it.
+        let asked = retry_after.unwrap_or_default().min(give_up_at.since(now));
+        let wait = backoff(failures).max(asked);
         warn!("another attempt later execution={} wait={wait:?} cause={cause}", dispatch.guid);
         let retry = Retry {
             dispatch_time: now.saturating_add(wait),
             message: format!("waiting for another attempt: {cause}"),
-            unknown_since,
+            doubt_until,
+            failures,
+            give_up_at: Some(give_up_at),
         };
         self.record(dispatch, stop, || self.store.postpone(dispatch.id, &retry));
     }
 }
 
-/// The wait after so many attempts before this one: doubled each time, up to a bound, then up to a fifth more at random,
-/// so that those who failed together do not come again together.
-fn backoff(attempts: u32) -> Duration {
-    let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(attempts.min(16))).min(BACKOFF_MAX);
+/// The wait after so many failures in a row: doubled each time, up to a bound, then up to a fifth more at random, so that
+/// those who failed together do not come again together.
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
     let jitter = (uuid::Uuid::new_v4().as_u128() % 200) as u32;
     doubled + doubled * jitter / 1000
 }

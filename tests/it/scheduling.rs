@@ -8,12 +8,12 @@ use ocf_scheduler::clock::{Clock, ManualClock};
 use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Expression, Weekdays};
 use ocf_scheduler::model::{
-    Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Outcome, Schedule, Timestamp, Work,
+    Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Schedule, Timestamp, Work,
 };
 use ocf_scheduler::retention::Retention;
-use ocf_scheduler::scheduler::{Scheduler, Settings};
+use ocf_scheduler::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::stop::stop_channel;
-use ocf_scheduler::store::{Dated, NewExecutable, Scope, Store, Window, Written};
+use ocf_scheduler::store::{Dated, NewExecutable, Retry, Scope, Store, Window, Written};
 use tempfile::TempDir;
 
 struct World {
@@ -44,9 +44,13 @@ impl World {
     }
 
     fn job(&self, name: &str) -> Executable {
+        self.job_of(name, "app")
+    }
+
+    fn job_of(&self, name: &str, app: &str) -> Executable {
         let new = NewExecutable {
             name: name.to_owned(),
-            app: Guid::from("app"),
+            app: Guid::from(app),
             space: Guid::from("space"),
             work: Work::Job {
                 command: "true".to_owned(),
@@ -73,6 +77,25 @@ impl World {
         while self.scheduler.pass().unwrap().is_zero() {}
     }
 
+    /// The clock is set; no time passes.
+    fn set_clock_to(&mut self, now: &str) {
+        self.clock.jump(time(now));
+        while self.scheduler.pass().unwrap().is_zero() {}
+    }
+
+    /// What comes out of the channel until nothing more does, each ended and released before the next.
+    fn run_all(&mut self) -> Vec<Dispatch> {
+        let mut seen = Vec::new();
+        self.scheduler.pass().unwrap();
+        while let Ok(dispatch) = self.dispatches.try_recv() {
+            self.end(dispatch.id, EndState::Succeeded);
+            self.release.send(dispatch.id).unwrap();
+            seen.push(dispatch);
+            self.scheduler.pass().unwrap();
+        }
+        seen
+    }
+
     fn restart(&mut self) {
         (self.scheduler, self.dispatches, self.release) = scheduler(&self.store, &self.clock, self.policy);
     }
@@ -95,8 +118,7 @@ impl World {
 
     fn job_state(&self) -> JobState {
         let window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 1 };
-        let listed =
-            self.store.list_executables(ocf_scheduler::model::Kind::Job, &Scope::All, window).unwrap();
+        let listed = self.store.list_executables(Kind::Job, &Scope::All, window).unwrap();
         match &listed[0].work {
             Work::Job { state, .. } => *state,
             Work::Call { .. } => panic!("a call"),
@@ -111,10 +133,12 @@ fn scheduler(
 ) -> (Scheduler, Receiver<Dispatch>, Sender<Id>) {
     let (dispatch, dispatches) = bounded(4);
     let (release, released) = bounded(8);
+    let minute = Duration::from_secs(60);
     let settings =
-        Settings { weekdays: Weekdays::Unix, misfire_policy, misfire_grace: Duration::from_secs(60) };
+        Settings { weekdays: Weekdays::Unix, misfire_policy, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
-    (Scheduler::new(Arc::clone(store), clock, settings, dispatch, released), dispatches, release)
+    let lanes = vec![Lane::new(Kind::Job, dispatch, None)];
+    (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
 }
 
 #[test]
@@ -225,7 +249,10 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     world.go_to("2026-03-01T00:05:00Z");
     assert_eq!(world.history(&job).len(), 2, "neither fires any more");
     let dispatch = world.dispatches.try_recv().unwrap();
-    assert!(!world.store.begin_attempt(dispatch.id, world.clock.now()).unwrap(), "nor is it started");
+    assert!(
+        !world.store.begin_attempt(dispatch.id, world.clock.now(), world.clock.now()).unwrap(),
+        "nor is it started"
+    );
 }
 
 #[test]
@@ -284,4 +311,167 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
     retention.pass(&stop).unwrap();
     assert_eq!((world.history(&job).len(), world.history(&gone).len()), (5, 0));
     assert_eq!(world.store.next_executable(job.id).unwrap(), None, "its row is gone too");
+}
+
+#[test]
+fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_no_execution() {
+    let mut world = World::at("2026-03-01T10:00:30Z");
+    let job = world.job("j");
+    world.schedule(&job, "* * * * *");
+    world.go_to("2026-03-01T10:01:00Z");
+    world.go_to("2026-03-01T10:02:00Z");
+    world.set_clock_to("2026-03-01T10:00:40Z"); // 10:01 and 10:02 have had theirs.
+    world.go_to("2026-03-01T10:01:00Z");
+    world.go_to("2026-03-01T10:02:00Z");
+    assert_eq!(world.scheduled_times(&job).len(), 2);
+    world.go_to("2026-03-01T10:03:00Z");
+    let expected = ["2026-03-01T10:01:00Z", "2026-03-01T10:02:00Z", "2026-03-01T10:03:00Z"];
+    assert_eq!(world.scheduled_times(&job), expected);
+}
+
+#[test]
+fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year() {
+    for restarted in [false, true] {
+        let mut world = World::at("2027-03-01T10:00:30Z");
+        let (new, fired) = (world.job("new"), world.job("fired"));
+        world.schedule(&new, "0 * * * *");
+        world.schedule(&fired, "* * * * *");
+        world.go_to("2027-03-01T10:01:00Z");
+        if restarted {
+            world.restart();
+        }
+        world.set_clock_to("2026-03-01T10:00:30Z");
+        world.go_to("2026-03-01T10:01:00Z");
+        assert_eq!(world.scheduled_times(&fired), ["2027-03-01T10:01:00Z", "2026-03-01T10:01:00Z"]);
+        world.go_to("2026-03-01T11:00:00Z");
+        assert_eq!(world.scheduled_times(&new), ["2026-03-01T11:00:00Z"]);
+    }
+}
+
+#[test]
+fn many_instants_that_have_had_theirs_are_passed_over_at_once() {
+    let mut world = World::with("2026-03-01T10:00:00Z", MisfirePolicy::Once);
+    let job = world.job("j");
+    world.schedule(&job, "@every 1s");
+    for minute in 1..=42 {
+        world.go_to(&format!("2026-03-01T10:{minute:02}:00Z"));
+    }
+    let before = world.scheduled_times(&job).len();
+    assert_eq!(before, 2520, "each within the grace");
+    world.set_clock_to("2026-03-01T10:00:10Z");
+    assert_eq!(world.scheduled_times(&job).len(), before);
+    world.go_to("2026-03-01T10:42:01Z");
+    assert_eq!(world.scheduled_times(&job).last().unwrap(), "2026-03-01T10:42:01Z");
+    assert_eq!(world.scheduled_times(&job).len(), before + 1);
+}
+
+#[test]
+fn a_clock_set_forward_by_a_day_starts_one_run_and_goes_on() {
+    let mut world = World::at("2026-03-01T10:00:30Z");
+    let (seconds, minutes) = (world.job("seconds"), world.job("minutes"));
+    world.schedule(&seconds, "@every 1s");
+    world.schedule(&minutes, "* * * * *");
+    world.go_to("2026-03-01T10:00:31Z");
+    world.set_clock_to("2026-03-02T10:00:31.5Z");
+    assert_eq!(world.scheduled_times(&minutes), ["2026-03-02T09:59:00Z", "2026-03-02T10:00:00Z"]);
+    assert_eq!(
+        world.scheduled_times(&seconds).len(),
+        1 + 1 + 60,
+        "one for the day, and those within the grace"
+    );
+}
+
+#[test]
+fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_span() {
+    let mut world = World::at("2026-03-01T10:00:00Z");
+    let job = world.job("j");
+    world.scheduler.pass().unwrap();
+    let now = world.clock.now();
+    let [retried, waiting] = [(); 2].map(|()| world.store.create_execution(job.id, now).unwrap().unwrap().id);
+    let in_a_minute = now.saturating_add(Duration::from_secs(60));
+    assert!(world.store.begin_attempt(retried, now, in_a_minute).unwrap());
+    let retry = Retry {
+        dispatch_time: in_a_minute,
+        message: String::new(),
+        doubt_until: Some(in_a_minute),
+        failures: 1,
+        give_up_at: Some(in_a_minute),
+    };
+    assert!(world.store.postpone(retried, &retry).unwrap());
+    world.set_clock_to("2025-01-01T00:00:00Z");
+    assert_eq!(world.dispatches.try_recv().unwrap().id, waiting, "set back by a year");
+    world.end(waiting, EndState::Succeeded);
+    world.release.send(waiting).unwrap();
+    world.go_to("2025-01-01T00:00:59Z");
+    assert!(world.dispatches.try_recv().is_err());
+    world.set_clock_to("2026-06-01T00:00:00Z");
+    assert!(world.dispatches.try_recv().is_err(), "59 s have passed, whatever the clock says");
+    world.go_to("2026-06-01T00:00:01Z");
+    let dispatch = world.dispatches.try_recv().unwrap();
+    assert_eq!(dispatch.id, retried);
+    assert_eq!(dispatch.attempts.doubt_until, Some(time("2026-06-01T00:00:01Z")));
+    assert_eq!(dispatch.attempts.give_up_at, Some(time("2026-06-01T00:00:01Z")));
+}
+
+#[test]
+fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
+    let mut world = World::at("2027-03-01T10:00:00Z");
+    let job = world.job("j");
+    world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    world.restart();
+    world.set_clock_to("2026-03-01T10:00:00Z");
+    assert!(world.dispatches.try_recv().is_ok());
+}
+
+#[test]
+fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_it() {
+    let mut world = World::at("2026-03-01T10:00:00Z");
+    let (early, late) = (world.job("early"), world.job("late"));
+    for _ in 0..200 {
+        world.schedule(&late, "2 10 * * *");
+        world.schedule(&early, "1 10 * * *");
+    }
+    world.go_to("2026-03-01T10:02:10Z");
+    let first = world.dispatches.try_recv().unwrap();
+    assert_eq!(first.scheduled_time, Some(time("2026-03-01T10:01:00Z")));
+    let by_hand = world.store.create_execution(late.id, world.clock.now()).unwrap().unwrap();
+    let new = world.schedule(&late, "@every 1s");
+    world.go_to("2026-03-01T10:02:11Z");
+    let order = world.run_all();
+    let place = |of: &str| order.iter().position(|dispatch| dispatch.guid.as_str() == of).unwrap();
+    let new_at = time("2026-03-01T10:02:11Z");
+    let of_new = order.iter().position(|dispatch| dispatch.scheduled_time == Some(new_at)).unwrap();
+    assert!(place(by_hand.guid.as_str()) < 20, "by hand: {}", place(by_hand.guid.as_str()));
+    assert!(of_new < 20, "of the new schedule {}: {of_new}", new.guid);
+    let backlog: Vec<Timestamp> =
+        order.iter().filter_map(|it| it.scheduled_time).filter(|time| *time != new_at).collect();
+    assert_eq!(backlog.len(), 399);
+    assert!(backlog.is_sorted(), "the others are in order of their fire times");
+}
+
+#[test]
+fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
+    let mut world = World::at("2026-03-01T10:00:00Z");
+    let (dispatch, dispatches) = bounded(4);
+    let (_release, released) = bounded(8);
+    let minute = Duration::from_secs(60);
+    let settings = Settings {
+        weekdays: Weekdays::Unix,
+        misfire_policy: MisfirePolicy::Once,
+        misfire_grace: minute,
+        wait_max: minute,
+    };
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+    let lanes = vec![Lane::new(Kind::Job, dispatch, Some(3))];
+    world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
+    let hanging = world.job("j");
+    for _ in 0..50 {
+        world.store.create_execution(hanging.id, world.clock.now()).unwrap().unwrap();
+    }
+    let other = world.job_of("other", "other-app");
+    world.store.create_execution(other.id, world.clock.now()).unwrap().unwrap();
+    world.scheduler.pass().unwrap();
+    let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
+    assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
+    assert_eq!(apps.iter().filter(|app| *app == "other-app").count(), 1);
 }

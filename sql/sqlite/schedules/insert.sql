@@ -1,5 +1,5 @@
 -- No row: the executable was deleted meanwhile.
-INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, created_at, updated_at)
-SELECT :guid, id, :enabled, :expression, :next_fire_time, :now, :now
+INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+SELECT :guid, id, :enabled, :expression, :next_fire_time, :now, :now, :now
   FROM executables
  WHERE id = :executable_id AND deleted_at IS NULL;

@@ -115,6 +115,10 @@ impl Answer {
             (408, _) => self.unavailable(cause, self.unclear),
             (400..500, Some(words)) => PlatformError::Refused { detail: words },
             (400..500, None) => PlatformError::Refused { detail: cause },
+            // 502 and 504 are said by gateways that have lost, or not awaited, the answer.
+            (500 | 503, _) if self.unclear == Delivery::Unknown => {
+                self.unavailable(cause, Delivery::Answered)
+            }
             _ => self.unavailable(cause, self.unclear),
         }
     }

@@ -504,8 +504,15 @@ fn a_task_taken_late_is_found_later() {
 
 #[test]
 fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
-    for status in [500, 502, 503, 504] {
-        assert_eq!(delivery_of_create(Fault::status(status, None)), Delivery::Unknown, "{status}");
+    for status in [500, 503] {
+        assert_eq!(delivery_of_create(Fault::status(status, None)), Delivery::Answered, "{status}");
+    }
+    for status in [502, 504] {
+        assert_eq!(
+            delivery_of_create(Fault::status(status, None)),
+            Delivery::Unknown,
+            "a gateway's {status}"
+        );
     }
     assert_eq!(delivery_of_create(Fault::html(202)), Delivery::Unknown);
     assert_eq!(delivery_of_create(Fault::html(302)), Delivery::Unknown);

@@ -1,0 +1,6 @@
+-- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for a worker alone
+-- keeps its place, but not beyond now.
+UPDATE executions
+   SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by ELSE MIN(dispatch_time, :now) END,
+       doubt_until = doubt_until + :by, give_up_at = give_up_at + :by
+ WHERE dispatch_time IS NOT NULL;
