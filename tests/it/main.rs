@@ -4,6 +4,7 @@
 
 mod api;
 mod cf;
+mod crash;
 mod cron;
 mod fake_cf;
 mod http;

@@ -12,7 +12,7 @@ use ocf_scheduler::outbound::Outbound;
 use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
 use ocf_scheduler::platform::{Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskState};
 
-mod fake_cf;
+pub(crate) mod fake_cf;
 
 use fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
 

@@ -1,0 +1,522 @@
+//! The real program, killed again and again while schedules fire and clients work: nothing answered is lost, nothing runs
+//! twice, and what the history says is what happened.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ocf_scheduler::cron::{Expression, Weekdays};
+use rusqlite::Connection;
+use serde_json::Value;
+
+use super::cf::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
+use super::world::wait_for;
+
+/// A small generator of random numbers (xorshift64*), so that a seed says what happens.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    /// From 0 up to, not including, `bound`.
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) % bound
+    }
+}
+
+/// The program as a process, with a database in `directory`.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) url: String,
+}
+
+impl Program {
+    /// `None`: it ended before it listened.
+    pub(crate) fn start(directory: &Path, cf: &FakeCf, variables: &[(&str, &str)]) -> Option<Self> {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+            .env_clear()
+            .env("CF_ENDPOINT", cf.url())
+            .env("CLIENT_ID", CLIENT_ID)
+            .env("CLIENT_SECRET", CLIENT_SECRET)
+            .env("DATABASE_URL", directory.join("s.db"))
+            .env("SCHEDULER_PORT", "0")
+            .env("SCHEDULER_HOST", "127.0.0.1")
+            .env("TASK_POLL_SECONDS", "1")
+            .env("LATE_TASK_SECONDS", "3")
+            .env("LOG_LEVEL", "warn")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = lines
+            .map_while(Result::ok)
+            .find_map(|line| line.strip_prefix("ocf-scheduler listens on ").map(str::to_owned));
+        match url {
+            Some(url) => Some(Self { child, url }),
+            None => {
+                child.wait().unwrap();
+                None
+            }
+        }
+    }
+
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn kill(mut self) {
+        let _ = self.child.kill();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// One request; `None`: it was not answered.
+pub(crate) fn ask(url: &str, token: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+    let request = ureq::http::Request::builder()
+        .method(method)
+        .uri(format!("{url}{path}"))
+        .header("Authorization", format!("bearer {token}"));
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(20)))
+        .build();
+    let agent: ureq::Agent = config.into();
+    let sent = if matches!(method, "GET" | "DELETE") {
+        agent.run(request.body(()).ok()?)
+    } else {
+        agent.run(request.body(body.to_owned()).ok()?)
+    };
+    let mut response = sent.ok()?;
+    let text = response.body_mut().with_config().limit(u64::MAX).read_to_string().ok()?;
+    Some((response.status().as_u16(), serde_json::from_str(&text).unwrap_or_default()))
+}
+
+/// Where calls go: it counts them by their key, answers most with 200, some with 500, and drops some.
+struct Target {
+    url: String,
+    seen: Arc<Mutex<HashMap<String, Vec<u16>>>>,
+}
+
+impl Target {
+    fn start(seed: u64) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/hook", listener.local_addr().unwrap());
+        let seen: Arc<Mutex<HashMap<String, Vec<u16>>>> = Arc::default();
+        let (record, random) = (Arc::clone(&seen), Arc::new(Mutex::new(Random::seeded(seed))));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (record, random) = (Arc::clone(&record), Arc::clone(&random));
+                thread::spawn(move || {
+                    let (kind, wait) = {
+                        let mut random = random.lock().unwrap();
+                        (random.below(10), random.below(60))
+                    };
+                    let Some(key) = read_key(&stream) else { return };
+                    let status = match kind {
+                        0 => 500,
+                        1 => 0,
+                        _ => 200,
+                    };
+                    record.lock().unwrap().entry(key).or_default().push(status);
+                    pause(wait);
+                    if status != 0 {
+                        let answer = format!(
+                            "HTTP/1.1 {status} Fine\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+                        );
+                        let _ = (&stream).write_all(answer.as_bytes());
+                    }
+                });
+            }
+        });
+        Self { url, seen }
+    }
+}
+
+fn read_key(stream: &TcpStream) -> Option<String> {
+    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    let mut key = None;
+    for line in BufReader::new(stream.take(64 * 1024)).lines() {
+        let line = line.ok()?;
+        if line.is_empty() {
+            break;
+        }
+        if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("Idempotency-Key")
+        {
+            key = Some(value.trim().to_owned());
+        }
+    }
+    key
+}
+
+fn pause(ms: u64) {
+    let _ = crossbeam_channel::after(Duration::from_millis(ms)).recv();
+}
+
+/// What the clients know.
+#[derive(Default)]
+struct Known {
+    /// Jobs and calls whose creation was answered: guid → ("jobs" or "calls").
+    made: BTreeMap<String, &'static str>,
+    /// Their schedules: guid → owner.
+    schedules: BTreeMap<String, String>,
+    /// Executions started by hand: guid → owner.
+    executions: BTreeMap<String, String>,
+    /// Whose deletion, or disabling, was asked for, answered or not.
+    touched: BTreeSet<String>,
+    requests: u64,
+}
+
+fn client(url: &str, token: &str, target: &str, known: &Mutex<Known>, mut random: Random, over: &AtomicBool) {
+    while !over.load(Ordering::SeqCst) {
+        let choice = random.below(100);
+        let owner = {
+            let known = known.lock().unwrap();
+            let living: Vec<(&String, &&str)> =
+                known.made.iter().filter(|(guid, _)| !known.touched.contains(*guid)).collect();
+            let index = usize::try_from(random.below(living.len().max(1) as u64)).unwrap();
+            living.get(index).map(|(guid, kind)| ((*guid).clone(), **kind))
+        };
+        let answered = match (choice, owner) {
+            (0..=19, _) | (_, None) => {
+                let name = uuid::Uuid::new_v4();
+                let (kind, body) = if random.below(2) == 0 {
+                    ("jobs", format!(r#"{{"name":"{name}","command":"true"}}"#))
+                } else {
+                    ("calls", format!(r#"{{"name":"{name}","url":"{target}","auth_header":"Bearer x"}}"#))
+                };
+                ask(url, token, "POST", &format!("/{kind}?app_guid=app-1"), &body).map(|(status, made)| {
+                    assert_eq!(status, 201, "{made}");
+                    known.lock().unwrap().made.insert(made["guid"].as_str().unwrap().to_owned(), kind);
+                })
+            }
+            (20..=34, Some((guid, kind))) => {
+                let body = r#"{"enabled":true,"expression":"@every 1s","expression_type":"cron_expression"}"#;
+                ask(url, token, "POST", &format!("/{kind}/{guid}/schedules"), body).map(|(status, made)| {
+                    if status == 201 {
+                        let schedule = made["guid"].as_str().unwrap().to_owned();
+                        known.lock().unwrap().schedules.insert(schedule, guid);
+                    }
+                })
+            }
+            (35..=84, Some((guid, kind))) => ask(url, token, "POST", &format!("/{kind}/{guid}/execute"), "")
+                .map(|(status, made)| {
+                    if status == 201 {
+                        let execution = made["guid"].as_str().unwrap().to_owned();
+                        known.lock().unwrap().executions.insert(execution, guid);
+                    }
+                }),
+            (85..=92, Some(_)) => {
+                let schedule = {
+                    let mut known = known.lock().unwrap();
+                    let next = known
+                        .schedules
+                        .iter()
+                        .find(|(guid, owner)| {
+                            !known.touched.contains(*guid) && !known.touched.contains(*owner)
+                        })
+                        .map(|(guid, owner)| (guid.clone(), owner.clone(), known.made[owner]));
+                    if let Some((guid, ..)) = &next {
+                        known.touched.insert(guid.clone());
+                    }
+                    next
+                };
+                match schedule {
+                    Some((guid, owner, kind)) => {
+                        let path = format!("/{kind}/{owner}/schedules/{guid}");
+                        if random.below(2) == 0 {
+                            ask(url, token, "DELETE", &path, "").map(|_| ())
+                        } else {
+                            ask(url, token, "PATCH", &path, r#"{"enabled":false}"#).map(|_| ())
+                        }
+                    }
+                    None => Some(()),
+                }
+            }
+            (_, Some((guid, kind))) => {
+                known.lock().unwrap().touched.insert(guid.clone());
+                ask(url, token, "DELETE", &format!("/{kind}/{guid}"), "").map(|_| ())
+            }
+        };
+        if answered.is_some() {
+            known.lock().unwrap().requests += 1;
+        }
+        pause(random.below(30));
+    }
+}
+
+const PLACES: [&str; 11] = [
+    "claim.advanced",
+    "claim.inserted",
+    "claim.committed",
+    "write.committing",
+    "write.committed",
+    "task.attempting",
+    "task.created",
+    "task.accepted",
+    "call.started",
+    "call.answered",
+    "retention.batch",
+];
+
+#[expect(clippy::disallowed_methods, reason = "how many kills, and which, is for whoever runs this test")]
+fn number_of(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// `CRASH_KILLS=200 CRASH_SEED=7 cargo test --test it killed -- --nocapture` is the long version.
+#[test]
+fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
+    let (kills, seed) = (number_of("CRASH_KILLS", 20), number_of("CRASH_SEED", 1));
+    let mut random = Random::seeded(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let cf = FakeCf::start();
+    cf.add_app("app-1", "space-1");
+    cf.add_role("dev", "space-1");
+    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    let target = Target::start(seed);
+    let known = Mutex::new(Known::default());
+    let (mut at_places, mut faults) = (BTreeMap::<&str, u32>::new(), 0);
+    for round in 0..kills {
+        let token = cf.issue_user_token("dev", &["openid"]);
+        let place = PLACES[usize::try_from(random.below(PLACES.len() as u64)).unwrap()];
+        let armed = format!("{place}:{}", 1 + random.below(20));
+        let armed: &[(&str, &str)] =
+            if random.below(3) < 2 { &[("OCF_CRASH_POINT", armed.as_str())] } else { &[] };
+        let Some(mut program) = Program::start(directory.path(), &cf, armed) else {
+            // The place was passed at the start already.
+            *at_places.entry(place).or_default() += 1;
+            continue;
+        };
+        faults += inject(&cf, &mut random);
+        let (over, url) = (AtomicBool::new(false), program.url.clone());
+        thread::scope(|scope| {
+            for number in 0..3 {
+                let client_random = Random::seeded(seed ^ (round * 3 + number + 1));
+                let (url, token, target, known, over) = (&url, &token, &target.url, &known, &over);
+                scope.spawn(move || client(url, token, target, known, client_random, over));
+            }
+            let until = Instant::now() + Duration::from_millis(100 + random.below(1300));
+            while Instant::now() < until && !program.has_ended() {
+                pause(5);
+            }
+            if program.has_ended() {
+                *at_places.entry(place).or_default() += 1;
+            }
+            program.kill();
+            over.store(true, Ordering::SeqCst);
+        });
+        check_answered_creates(directory.path(), &known.lock().unwrap());
+    }
+
+    cf.clear_faults();
+    let token = cf.issue_user_token("dev", &["openid"]);
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    let known = known.into_inner().unwrap();
+    // Each goes on firing after the last start, before it is stopped.
+    pause(2500);
+    for (schedule, owner) in &known.schedules {
+        let path = format!("/{}/{owner}/schedules/{schedule}", known.made[owner]);
+        ask(&program.url, &token, "PATCH", &path, r#"{"enabled":false}"#).unwrap();
+    }
+    let database = Connection::open(directory.path().join("s.db")).unwrap();
+    wait_for(|| {
+        let left =
+            "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
+        (count(&database, left) == 0).then_some(())
+    });
+    let figures = check_history(&database, &known, &cf, &target);
+    program.kill();
+    println!(
+        "seed={seed} kills={kills} at_places={at_places:?} cf_faults={faults} requests={} {figures}",
+        known.requests
+    );
+}
+
+/// Some trouble at Cloud Foundry for a while. How many faults that were.
+fn inject(cf: &FakeCf, random: &mut Random) -> usize {
+    let create = "POST /v3/apps/:guid/tasks";
+    cf.clear_faults();
+    let times = usize::try_from(random.below(4)).unwrap();
+    let fault = match random.below(7) {
+        0 => Fault::DropAfter,
+        1 => Fault::DropBefore,
+        2 => Fault::CommitLate(Duration::from_millis(200 + random.below(800))),
+        3 => Fault::status(503, None),
+        4 => Fault::status(500, None),
+        5 => Fault::html(502),
+        _ => Fault::status(429, Some(("Retry-After", "1"))),
+    };
+    if times > 0 {
+        cf.fault(create, fault, times);
+        cf.fault("GET /v3/tasks", Fault::status(503, None), 1);
+    }
+    times
+}
+
+fn count(database: &Connection, query: &str) -> i64 {
+    database.query_row(query, [], |row| row.get(0)).unwrap()
+}
+
+fn check_answered_creates(directory: &Path, known: &Known) {
+    let database = Connection::open(directory.join("s.db")).unwrap();
+    assert_eq!(
+        database.query_row("PRAGMA integrity_check", [], |row| row.get::<_, String>(0)).unwrap(),
+        "ok"
+    );
+    let guids = |query: &str| -> BTreeSet<String> {
+        let mut statement = database.prepare(query).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let made = guids("SELECT guid FROM executables WHERE deleted_at IS NULL");
+    let schedules = guids("SELECT guid FROM schedules WHERE deleted_at IS NULL");
+    let executions = guids("SELECT guid FROM executions");
+    let untouched = |guid: &String| !known.touched.contains(guid);
+    for guid in known.made.keys().filter(|guid| untouched(guid)) {
+        assert!(made.contains(guid), "{guid} was created and is lost");
+    }
+    for (guid, _) in known.schedules.iter().filter(|(guid, owner)| untouched(guid) && untouched(owner)) {
+        assert!(schedules.contains(guid), "the schedule {guid} was created and is lost");
+    }
+    for (guid, _) in known.executions.iter().filter(|(_, owner)| untouched(owner)) {
+        assert!(executions.contains(guid), "the execution {guid} was started and is lost");
+    }
+}
+
+/// By the database, by what Cloud Foundry saw, and by what the target of calls saw.
+fn check_history(database: &Connection, known: &Known, cf: &FakeCf, target: &Target) -> String {
+    // No task was created twice.
+    let tasks = cf.tasks();
+    let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+    for task in &tasks {
+        by_name.entry(&task.name).or_default().push(&task.state);
+    }
+    for (name, states) in &by_name {
+        assert_eq!(states.len(), 1, "{name} has {} tasks", states.len());
+    }
+    // No call was sent twice.
+    let hits = target.seen.lock().unwrap().clone();
+    for (key, statuses) in &hits {
+        assert_eq!(statuses.len(), 1, "the call {key} was sent {} times", statuses.len());
+    }
+    // Each execution's end is what happened.
+    let mut statement = database
+        .prepare("SELECT e.guid, e.kind, e.state, e.message, x.guid FROM executions AS e JOIN executables AS x ON x.id = e.executable_id")
+        .unwrap();
+    let rows: Vec<[String; 5]> = statement
+        .query_map([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?]))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let (mut interrupted, mut cancelled) = (0, 0);
+    for [guid, kind, state, message, _] in &rows {
+        let task = by_name.get(guid.as_str()).map(|states| states[0]);
+        let hit = hits.get(guid).map(|statuses| statuses[0]);
+        match (kind.as_str(), state.as_str(), message.as_str()) {
+            ("job", "SUCCEEDED", "") => assert_eq!(task, Some("SUCCEEDED"), "{guid}"),
+            ("call", "SUCCEEDED", _) => assert_eq!(hit, Some(200), "{guid}"),
+            ("call", "FAILED", "answered 500 Internal Server Error") => assert_eq!(hit, Some(500), "{guid}"),
+            ("call", "FAILED", text) if text.starts_with("no answer") => assert_eq!(hit, Some(0), "{guid}"),
+            ("call", "FAILED", text) if text.starts_with("interrupted: ") => interrupted += 1,
+            // A task that had begun before its schedule was stopped may have ended before it could be cancelled.
+            (_, "FAILED", text) if text.starts_with("cancelled: ") => {
+                assert_eq!(hit, None, "{guid}");
+                assert_ne!(task, Some("RUNNING"), "{guid}");
+                cancelled += 1;
+            }
+            other => panic!("{guid}: {other:?} task={task:?} hit={hit:?}"),
+        }
+    }
+    // Each fire time of a schedule has one execution, or is counted by the one that stands for it.
+    let mut fire_times = 0;
+    for (schedule, _) in known.schedules.iter().filter(|(_, owner)| !known.touched.contains(*owner)) {
+        fire_times += check_fire_times(database, schedule, known.touched.contains(schedule));
+    }
+    // The state of a job is that of its latest execution.
+    let wrong = "SELECT COUNT(*) FROM executables AS x WHERE x.kind = 'job' AND x.deleted_at IS NULL AND x.state <>
+                 COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id ORDER BY e.id DESC LIMIT 1),
+                          'PENDING')";
+    assert_eq!(count(database, wrong), 0, "jobs with another state than their latest execution");
+    format!(
+        "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} lost=0 doubled=0 stuck=0",
+        rows.len(),
+        tasks.len(),
+        hits.len()
+    )
+}
+
+/// How many there were.
+fn check_fire_times(database: &Connection, schedule: &str, touched: bool) -> usize {
+    let (id, expression, created_at, updated_at): (i64, String, i64, i64) = database
+        .query_row(
+            "SELECT id, expression, created_at, updated_at FROM schedules WHERE guid = ?",
+            [schedule],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
+        .unwrap_or_default();
+    if id == 0 {
+        assert!(touched, "{schedule} is lost");
+        return 0;
+    }
+    let mut statement = database
+        .prepare("SELECT scheduled_time, note FROM executions WHERE schedule_id = ? ORDER BY scheduled_time")
+        .unwrap();
+    let fired: Vec<(i64, String)> = statement
+        .query_map([id], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    let expression = Expression::parse(&expression, Weekdays::Unix).unwrap();
+    let seconds = |nanos: i64| nanos.div_euclid(1_000_000_000);
+    let mut time = seconds(created_at);
+    for (scheduled_time, note) in &fired {
+        let more = note.strip_prefix("stands for ").and_then(|rest| rest.split(' ').next()?.parse().ok());
+        for _ in 0..=more.unwrap_or(0) {
+            time = expression.next_after(time).unwrap();
+        }
+        assert_eq!(seconds(*scheduled_time), time, "{schedule} missed a fire time");
+    }
+    // Up to the instant at which it was stopped, but for the one that may have come at that very instant.
+    let next = expression.next_after(time).unwrap();
+    assert!(touched || seconds(updated_at) <= next + 1, "{schedule} stopped firing at {time}");
+    fired.len()
+}
+
+#[test]
+fn killed_in_the_middle_of_a_migration_it_starts_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let cf = FakeCf::start();
+    for passing in ["migration.applied:1", "migration.applied:2"] {
+        assert!(
+            Program::start(directory.path(), &cf, &[("OCF_CRASH_POINT", passing)]).is_none(),
+            "{passing}"
+        );
+    }
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    assert_eq!(ask(&program.url, "", "GET", "/readyz", "").unwrap().0, 200);
+}
