@@ -1,8 +1,8 @@
 //! Who is calling, and in which spaces they may work.
 //!
 //! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same answer share
-//! one request to the platform, and its failure; a failure is never remembered. While the platform is slow, half of the
-//! threads at most wait for it, so that those whose answers are remembered are served on.
+//! one request to the platform, and its failure; a failure is never remembered. Only so many threads
+//! wait for the platform at a time, so that while it is slow, those whose answers are remembered are served on.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -75,7 +75,7 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Remembers answers for `time_to_live`; zero asks each time. While the platform is slow, at most `waiting_max` wait.
+    /// Remembers answers for `time_to_live`; zero asks each time. At most `waiting_max` wait for the platform.
     pub fn new(
         platform: Arc<dyn Platform>,
         clock: Arc<dyn Clock>,
@@ -83,7 +83,7 @@ impl Authenticator {
         waiting_max: usize,
     ) -> Self {
         Self {
-            waiting: WaitingRoom { seats: waiting_max, since: Mutex::default() },
+            waiting: WaitingRoom::new(waiting_max),
             platform,
             clock,
             time_to_live,
@@ -158,6 +158,7 @@ struct WaitingRoom {
     seats: usize,
     /// Since when each has waited.
     since: Mutex<Vec<Duration>>,
+    freed: Condvar,
 }
 
 /// A place among those who wait, until it is dropped.
@@ -167,10 +168,20 @@ struct Seat<'a> {
 }
 
 impl WaitingRoom {
+    fn new(seats: usize) -> Self {
+        Self { seats, since: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// A seat, perhaps after a moment; none while the platform is slow and all are taken.
     fn enter(&self, now: Duration) -> Result<Seat<'_>, PlatformError> {
-        let mut since = lock(&self.since);
-        let is_slow = since.iter().min().is_some_and(|first| *first + SLOW <= now);
-        if is_slow && self.seats <= since.len() {
+        let since = lock(&self.since);
+        let first = since.iter().min().copied().unwrap_or(now);
+        let until_slow = (first + SLOW).saturating_sub(now);
+        let (mut since, waited) = self
+            .freed
+            .wait_timeout_while(since, until_slow, |since| self.seats <= since.len())
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
             return Err(PlatformError::Unavailable {
                 cause: "it is slow, and enough others wait for it".to_owned(),
                 retry_after: Some(COME_AGAIN_AFTER),
@@ -188,6 +199,7 @@ impl Drop for Seat<'_> {
         if let Some(place) = since.iter().position(|since| *since == self.since) {
             since.swap_remove(place);
         }
+        self.room.freed.notify_one();
     }
 }
 
@@ -336,21 +348,23 @@ mod tests {
     }
 
     fn room() -> WaitingRoom {
-        WaitingRoom { seats: usize::MAX, since: Mutex::default() }
+        WaitingRoom::new(usize::MAX)
     }
 
     #[test]
-    fn while_the_platform_is_slow_only_so_many_wait_and_otherwise_as_many_as_come() {
-        let room = WaitingRoom { seats: 2, since: Mutex::default() };
+    fn so_many_wait_for_the_platform_and_while_it_is_slow_nobody_else() {
+        let room = WaitingRoom::new(2);
         let at = Duration::from_millis;
-        let first = room.enter(at(0)).ok().unwrap();
-        let others = [room.enter(at(10)).ok().unwrap(), room.enter(at(999)).ok().unwrap()];
+        let (first, second) = (room.enter(at(0)).ok().unwrap(), room.enter(at(10)).ok().unwrap());
         assert!(room.enter(at(1000)).is_err(), "the first has waited for a second");
-        drop(first);
-        let fourth = room.enter(at(1001)).ok().unwrap();
-        drop(others);
+        thread::scope(|scope| {
+            let third = scope.spawn(|| room.enter(at(20)).is_ok());
+            // Whether it waits already or not, it gets the seat.
+            drop(first);
+            assert!(third.join().unwrap());
+        });
         assert!(room.enter(at(9000)).is_ok(), "one waits for long, and there is a seat");
-        drop(fourth);
+        drop(second);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use lexopt::Arg;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::api::upcoming;
@@ -81,6 +81,10 @@ fn run(mode: Mode, arguments: Vec<OsString>) -> ExitCode {
     // Before anything is opened.
     if let Err(exit) = check_files(&config) {
         return exit;
+    }
+    // A limit on the size of files is then the error of a write, like a full disk, and not the end of the process.
+    if let Err(err) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        return failed(&format!("signals cannot be caught: {err}"));
     }
     // Before the threads start, so that none of them is there for a signal to end.
     let mut signals = match Signals::new([SIGTERM, SIGINT]) {

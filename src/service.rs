@@ -153,7 +153,8 @@ impl Service {
                 Arc::clone(&platform),
                 Arc::clone(&clock),
                 config.auth_cache,
-                (config.http_threads / 2).max(1),
+                // The rest of the threads is for those who need not wait.
+                config.http_threads - config.http_threads / 4,
             ),
             platform,
             clock: Arc::clone(&clock),

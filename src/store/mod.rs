@@ -146,7 +146,7 @@ impl Store {
             .map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
         let writer = Writer {
             waiting: AtomicUsize::new(0),
-            open: Mutex::new(OpenGroup { connection, group: None, members: 0 }),
+            open: Mutex::new(OpenGroup { connection, group: None, members: 0, is_locked: false }),
         };
         Ok(Self { path: path.to_owned(), writer, readers: Mutex::default(), _lock: lock })
     }
@@ -201,30 +201,22 @@ pub fn check_is_ours(path: &Path) -> Result<(), String> {
 /// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.
 pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
     check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
-    let copied = (|| {
-        let source = Connection::open_with_flags(
-            from,
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?;
-        source.busy_timeout(BUSY_TIMEOUT)?;
-        let mut copy = Connection::open(to)?;
-        // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a
-        // database in WAL mode holds up no writer.
-        let copied = Backup::new(&source, &mut copy)?.step(-1)?;
-        if copied != StepResult::Done {
-            return Ok(false);
-        }
-        let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        Ok(verdict == "ok")
-    })();
-    match copied {
-        Ok(true) => Ok(()),
-        Ok(false) => Err(format!("the database {} is locked, or damaged", from.display())),
-        Err(err) => {
-            let err: rusqlite::Error = err;
-            Err(format!("the database {} cannot be copied: {err}", from.display()))
-        }
+    let cannot = |err: rusqlite::Error| format!("the database {} cannot be copied: {err}", from.display());
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let source = Connection::open_with_flags(from, flags).map_err(cannot)?;
+    source.busy_timeout(BUSY_TIMEOUT).map_err(cannot)?;
+    let mut copy = Connection::open(to).map_err(cannot)?;
+    // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a database in
+    // WAL mode holds up no writer.
+    let copied = Backup::new(&source, &mut copy).and_then(|backup| backup.step(-1)).map_err(cannot)?;
+    if copied != StepResult::Done {
+        return Err(format!("the database {} is locked by another process", from.display()));
     }
+    let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(cannot)?;
+    if verdict != "ok" {
+        return Err(format!("the database {} is damaged: {verdict}", from.display()));
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Store {
@@ -303,6 +295,8 @@ struct OpenGroup {
     connection: Connection,
     group: Option<Arc<Group>>,
     members: usize,
+    /// Another process held its lock for all of [`BUSY_TIMEOUT`], and at the last attempt still did.
+    is_locked: bool,
 }
 
 /// A transaction shared by several writes.
@@ -359,7 +353,15 @@ impl OpenGroup {
         if let Some(group) = &self.group {
             return Ok(Arc::clone(group));
         }
-        self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]);
+        let is_locked =
+            begun.as_ref().is_err_and(|err| err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
+        if is_locked != self.is_locked {
+            // One has waited for the lock of another process; those behind it are not made to wait each in turn.
+            self.connection.busy_timeout(if is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
+            self.is_locked = is_locked;
+        }
+        begun?;
         let group = Arc::new(Group::default());
         self.group = Some(Arc::clone(&group));
         self.members = 0;

@@ -1,0 +1,266 @@
+//! Cloud Foundry and UAA in trouble, under the real program: what is asked of them comes about in the end or fails with the
+//! cause, and all else goes on.
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::program::{Program, ask};
+use super::world::wait_for;
+
+const CREATE: &str = "POST /v3/apps/:guid/tasks";
+
+struct World {
+    cf: FakeCf,
+    token: String,
+    program: Program,
+    _directory: TempDir,
+}
+
+impl World {
+    fn start(variables: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let cf = FakeCf::start();
+        for app in ["app-1", "app-2"] {
+            cf.add_app(app, "space-1");
+        }
+        cf.add_role("dev", "space-1");
+        cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
+        let token = cf.issue_user_token("dev", &["openid"]);
+        let program = Program::start(directory.path(), &cf, variables).unwrap();
+        Self { cf, token, program, _directory: directory }
+    }
+
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        ask(&self.program.url, &self.token, method, path, body).unwrap()
+    }
+
+    #[track_caller]
+    fn job(&self, name: &str) -> String {
+        let (status, job) =
+            self.ask("POST", "/jobs?app_guid=app-1", &format!(r#"{{"name":"{name}","command":"true"}}"#));
+        assert_eq!(status, 201);
+        format!("/jobs/{}", job["guid"].as_str().unwrap())
+    }
+
+    /// A call to a server that answers everything with 204.
+    #[track_caller]
+    fn call(&self, name: &str) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for mut stream in listener.incoming().map_while(Result::ok) {
+                let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+            }
+        });
+        let body = format!(r#"{{"name":"{name}","url":"{url}","auth_header":"x"}}"#);
+        let (status, call) = self.ask("POST", "/calls?app_guid=app-1", &body);
+        assert_eq!(status, 201);
+        format!("/calls/{}", call["guid"].as_str().unwrap())
+    }
+
+    #[track_caller]
+    fn execute(&self, of: &str) {
+        assert_eq!(self.ask("POST", &format!("{of}/execute"), "").0, 201);
+    }
+
+    fn newest(&self, of: &str) -> Value {
+        self.ask("GET", &format!("{of}/history"), "").1["resources"][0].clone()
+    }
+
+    #[track_caller]
+    fn ended(&self, of: &str) -> Value {
+        wait_for(|| {
+            let newest = self.newest(of);
+            matches!(newest["state"].as_str(), Some("SUCCEEDED" | "FAILED")).then_some(newest)
+        })
+    }
+}
+
+#[test]
+fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
+    let world = World::start(&[]);
+    let faults = [
+        Fault::status(500, None),
+        Fault::html(502),
+        Fault::status(503, None),
+        Fault::status(504, None),
+        Fault::status(429, Some(("Retry-After", "1"))),
+        Fault::html(200),
+        Fault::html(404),
+        Fault::DropBefore,
+        Fault::DropAfter,
+        Fault::CommitLate(Duration::from_millis(1500)),
+        Fault::cf_error(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token"),
+    ];
+    let jobs: Vec<String> = (0..faults.len()).map(|number| world.job(&format!("j{number}"))).collect();
+    for fault in faults {
+        world.cf.fault(CREATE, fault, 1);
+    }
+    // And the first look for what became of them fails as well.
+    world.cf.fault("GET /v3/tasks", Fault::DropBefore, 3);
+    for job in &jobs {
+        world.execute(job);
+    }
+    for job in &jobs {
+        let ended = world.ended(job);
+        assert_eq!((ended["state"].as_str(), ended["message"].as_str()), (Some("SUCCEEDED"), Some("")));
+    }
+    let mut names: Vec<String> = world.cf.tasks().into_iter().map(|task| task.name).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!((names.len(), world.cf.tasks().len()), (jobs.len(), jobs.len()));
+}
+
+#[test]
+fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_time() {
+    let world = World::start(&[("RETRY_SECONDS", "2")]);
+    let (certain, doubtful) = (world.job("certain"), world.job("doubtful"));
+    world.cf.fault(CREATE, Fault::status(429, None), ALWAYS);
+    world.execute(&certain);
+    let ended = world.ended(&certain);
+    assert_eq!(ended["state"], "FAILED");
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.starts_with("given up after 2 s: Cloud Foundry answered 429"), "{message}");
+    assert!(!message.contains("unknown"), "{message}");
+
+    world.cf.clear_faults();
+    world.cf.fault(CREATE, Fault::DropBefore, ALWAYS);
+    world.cf.fault("GET /v3/tasks", Fault::status(503, None), ALWAYS);
+    world.execute(&doubtful);
+    let ended = world.ended(&doubtful);
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.ends_with("; whether a task was created is unknown"), "{message}");
+}
+
+#[test]
+fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
+    let world = World::start(&[]);
+    let (job, call) = (world.job("j"), world.call("c"));
+    world.cf.fault(CREATE, Fault::Endless { status: 201 }, ALWAYS);
+    world.cf.fault("GET /v3/tasks", Fault::Endless { status: 200 }, ALWAYS);
+    // More than there are threads that start tasks, and workers.
+    for _ in 0..60 {
+        world.execute(&job);
+    }
+    wait_for(|| (world.cf.count(CREATE) >= 12).then_some(()));
+    world.execute(&call);
+    assert_eq!(world.ended(&call)["state"], "SUCCEEDED");
+    assert_eq!(world.newest(&job)["state"], "PENDING", "while those hang");
+    assert_eq!(world.cf.count(CREATE), 12, "an app takes its share of the threads, no more");
+}
+
+#[test]
+fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
+    let mut world = World::start(&[("HTTP_THREADS", "4")]);
+    let job = world.job("j");
+    let (program, hanging) = (world.program.url.clone(), AtomicUsize::new(0));
+    world.cf.fault("GET /userinfo", Fault::Endless { status: 200 }, ALWAYS);
+    let refused = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            let stranger = world.cf.issue_user_token("dev", &["openid"]);
+            let (url, refused, hanging) = (&program, &refused, &hanging);
+            scope.spawn(move || match ask(url, &stranger, "GET", "/jobs?space_guid=space-1", "") {
+                Some((503, _)) => refused.fetch_add(1, Ordering::SeqCst),
+                Some((status, _)) => panic!("{status}"),
+                None => hanging.fetch_add(1, Ordering::SeqCst),
+            });
+        }
+        wait_for(|| (refused.load(Ordering::SeqCst) == 5).then_some(()));
+        for _ in 0..20 {
+            assert_eq!(world.ask("GET", &job, "").0, 200);
+        }
+        // Ends those that hang, which takes until their time is up otherwise.
+        world.program.kill();
+    });
+    assert_eq!(hanging.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn a_token_that_ends_in_mid_flight_is_replaced() {
+    let world = World::start(&[]);
+    let job = world.job("j");
+    world.execute(&job);
+    assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
+    world.cf.expire_service_tokens();
+    world.execute(&job);
+    wait_for(|| (world.cf.tasks().len() == 2).then_some(()));
+    assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
+    assert_eq!(world.cf.count("POST /oauth/token"), 2);
+}
+
+#[test]
+fn what_is_cancelled_in_doubt_ends_at_once_and_a_task_that_turns_up_is_cancelled() {
+    let world = World::start(&[("LATE_TASK_SECONDS", "20")]);
+    world.cf.complete_tasks_after(None);
+    let job = world.job("j");
+    world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(3)), 1);
+    let body = r#"{"enabled":true,"expression":"@every 1s","expression_type":"cron_expression"}"#;
+    let (_, schedule) = world.ask("POST", &format!("{job}/schedules"), body);
+    let schedule = format!("{job}/schedules/{}", schedule["guid"].as_str().unwrap());
+    let in_doubt = wait_for(|| {
+        let newest = world.newest(&job);
+        let asked = newest["message"].as_str().is_some_and(|text| text.starts_with("waiting for another"));
+        asked.then(|| newest["guid"].as_str().unwrap().to_owned())
+    });
+    assert_eq!(world.ask("DELETE", &schedule, "").0, 204);
+    let history = world.ask("GET", &format!("{job}/history"), "").1;
+    let of_doubt = |history: &Value| {
+        let all = history["resources"].as_array().unwrap().clone();
+        all.into_iter().find(|it| it["guid"] == in_doubt.as_str()).unwrap()
+    };
+    let ended = of_doubt(&history);
+    assert_eq!(
+        (ended["state"].as_str(), ended["message"].as_str()),
+        (Some("FAILED"), Some("cancelled: schedule deleted"))
+    );
+    wait_for(|| {
+        let tasks = world.cf.tasks();
+        let late = tasks.iter().find(|task| task.name == in_doubt)?;
+        (late.state == "FAILED").then_some(())
+    });
+}
+
+#[test]
+fn a_panic_over_an_execution_fails_it_and_the_thread_lives_on() {
+    for (place, says) in [
+        ("call.started:1:panic", "a fault of the scheduler: the worker panicked"),
+        ("task.following:1:panic", "a fault of the scheduler: the watcher panicked"),
+    ] {
+        let world = World::start(&[("OCF_CRASH_POINT", place), ("WORKER_NUM", "1")]);
+        let of = if place.starts_with("call") { world.call("c") } else { world.job("j") };
+        world.execute(&of);
+        let ended = world.ended(&of);
+        assert_eq!((ended["state"].as_str(), ended["message"].as_str()), (Some("FAILED"), Some(says)));
+        world.execute(&of);
+        wait_for(|| (world.newest(&of)["state"] == "SUCCEEDED").then_some(()));
+    }
+}
+
+#[test]
+fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alone() {
+    let body = r#"{"enabled":true,"expression":"@every 1s","expression_type":"cron_expression"}"#;
+    for place in ["claim.committed:1:panic", "schedule.planning:1:panic"] {
+        let world = World::start(&[("OCF_CRASH_POINT", place)]);
+        let (first, second) = (world.call("first"), world.call("second"));
+        world.ask("POST", &format!("{first}/schedules"), body);
+        if place.starts_with("schedule") {
+            // Its first fire time, and with it the panic, has come when the second schedule is there.
+            wait_for(|| {
+                world.ask("POST", &format!("{second}/schedules"), body);
+                (world.newest(&second)["state"] == "SUCCEEDED").then_some(())
+            });
+            assert_eq!(world.newest(&first), Value::Null);
+        } else {
+            wait_for(|| (world.newest(&first)["state"] == "SUCCEEDED").then_some(()));
+        }
+    }
+}
