@@ -27,8 +27,6 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const CLAIM_BATCH: u32 = 200;
 /// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// The instants with an execution that are read at a time, where a schedule is planned anew.
-const FIRE_TIMES_BATCH: u32 = 1000;
 /// While there is a backlog, one in so many is what was asked for after it built up.
 const SHARE_OF_LATE_COMERS: u32 = 4;
 /// The time between two looks past the apps that have their share, which read the whole backlog at worst.
@@ -245,45 +243,21 @@ impl Scheduler {
     }
 
     /// Plans one batch of schedules anew whose fire times were computed while the clock was ahead: for the first instant
-    /// after now that has no execution. Whether there may be more.
+    /// after now. Should that have an execution already, claiming it moves the schedule on and records no other.
+    /// Whether there may be more.
     fn plan_anew(&self, now: Timestamp) -> Result<bool, StoreError> {
         let ahead = self.store.schedules_planned_ahead(now, CLAIM_BATCH)?;
         if ahead.is_empty() {
             return Ok(false);
         }
-        let mut plans = Vec::with_capacity(ahead.len());
-        for schedule in &ahead {
-            plans.push(Fire::none(schedule, self.first_without_execution(schedule, now)?));
-        }
+        let next = |schedule: &DueSchedule| {
+            let expression = Expression::parse(&schedule.expression, self.settings.weekdays).ok()?;
+            expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
+        };
+        let plans: Vec<Fire> = ahead.iter().map(|schedule| Fire::none(schedule, next(schedule))).collect();
         info!("the clock was set back, schedules are planned anew schedules={}", plans.len());
         self.store.claim(&plans, now)?;
         Ok(true)
-    }
-
-    fn first_without_execution(
-        &self,
-        schedule: &DueSchedule,
-        now: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
-            return Ok(None);
-        };
-        let next_after =
-            |time: Timestamp| expression.next_after(time.seconds()).and_then(Timestamp::from_seconds);
-        let mut next = next_after(now);
-        while let Some(from) = next {
-            let taken = self.store.fire_times_from(schedule.id, from, FIRE_TIMES_BATCH)?;
-            for time in &taken {
-                if next == Some(*time) {
-                    next = next_after(*time);
-                }
-            }
-            let all_read = taken.len() < FIRE_TIMES_BATCH as usize;
-            if all_read || next <= taken.last().copied() {
-                break;
-            }
-        }
-        Ok(next)
     }
 
     /// Claims one batch of due schedules. Whether there may be more.

@@ -121,7 +121,6 @@ mod tests {
             (sql!("executions/list_of_schedule"), "executions_by_schedule"),
             (sql!("executions/pending"), "executions_to_dispatch"),
             (sql!("executions/pending_asked_after"), "executions_by_asked_at"),
-            (sql!("executions/fire_times_from"), "executions_by_fire_time"),
             (sql!("schedules/planned_ahead"), "schedules_by_planned_at"),
             (sql!("executions/next_dispatch_time"), "executions_to_dispatch"),
             (sql!("executions/running_tasks"), "executions_running"),

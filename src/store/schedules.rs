@@ -184,22 +184,6 @@ impl Store {
         })
     }
 
-    /// The instants of a schedule that have an execution, in order, from `from` on, at most `limit`.
-    pub fn fire_times_from(
-        &self,
-        schedule: Id,
-        from: Timestamp,
-        limit: u32,
-    ) -> Result<Vec<Timestamp>, StoreError> {
-        self.read(|connection| {
-            let values = named_params! { ":schedule_id": schedule, ":from": from, ":limit": limit };
-            connection
-                .prepare_cached(sql!("executions/fire_times_from"))?
-                .query_map(values, |row| row.get(0))?
-                .collect()
-        })
-    }
-
     /// The earliest fire time to come, or that has come and is not claimed yet.
     pub fn next_fire_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read(|connection| {
