@@ -7,10 +7,11 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::fake_cf::Fault;
+use super::cf::fake_cf::Fault;
 use super::world::{APP, FOREIGN_APP, OTHER_APP, SPACE, World, wait_for};
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
+const CREATE: &str = "POST /v3/apps/:guid/tasks";
 
 #[test]
 fn a_job_is_created_with_the_limits_that_hold_when_none_are_given() {
@@ -203,7 +204,7 @@ fn details_have_schedules_and_no_key_when_there_are_none() {
 #[test]
 fn a_token_that_uaa_does_not_vouch_for_is_401_whatever_it_claims() {
     let world = World::start();
-    let forged = world.cf.forged_token();
+    let forged = world.cf.forge_token("mallory", &["cloud_controller.admin"]);
     for token in [None, Some("x"), Some(forged.as_str()), Some("")] {
         assert_eq!(world.request("GET", "/jobs", token, &[], "").status, 401, "{token:?}");
     }
@@ -218,7 +219,7 @@ fn nobody_finds_out_what_exists_in_a_space_of_others() {
     let world = World::start();
     let job = world.job("j");
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
-    let stranger = world.cf.token("stranger", &[]);
+    let stranger = world.cf.issue_user_token("stranger", &[]);
     let ask = |method: &str, path: &str| world.request(method, path, Some(&stranger), &[], "{}");
     assert_eq!(ask("GET", &format!("/jobs?space_guid={SPACE}")).status, 401);
     assert_eq!(ask("GET", "/jobs").json()["pagination"]["total_results"], 0);
@@ -251,13 +252,13 @@ fn nobody_finds_out_what_exists_in_a_space_of_others() {
 fn a_user_without_any_role_is_401_everywhere_and_an_admin_sees_everything() {
     let world = World::start();
     let job = world.job("j");
-    let nobody = world.cf.token("nobody", &["openid"]);
+    let nobody = world.cf.issue_user_token("nobody", &["openid"]);
     for path in
         ["/jobs", &format!("/jobs/{job}"), &format!("/jobs/{UNKNOWN}"), "/cron/next?expression=@daily"]
     {
         assert_eq!(world.request("GET", path, Some(&nobody), &[], "").status, 401, "{path}");
     }
-    let admin = world.cf.token("root", &["cloud_controller.admin"]);
+    let admin = world.cf.issue_user_token("root", &["cloud_controller.admin"]);
     assert_eq!(world.request("GET", "/jobs", Some(&admin), &[], "").json()["pagination"]["total_results"], 1);
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&admin), &[], "").status, 200);
 }
@@ -265,13 +266,13 @@ fn a_user_without_any_role_is_401_everywhere_and_an_admin_sees_everything() {
 #[test]
 fn roles_are_read_over_all_their_pages() {
     let world = World::start();
-    world.cf.set_page_size(2);
+    world.cf.limit_pages_to(2);
     for number in 0..5 {
         world.cf.add_role("many", &format!("s{number}"));
     }
     world.cf.add_role("many", SPACE);
     let job = world.job("j");
-    let many = world.cf.token("many", &[]);
+    let many = world.cf.issue_user_token("many", &[]);
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&many), &[], "").status, 200);
 }
 
@@ -280,9 +281,9 @@ fn a_token_without_a_user_stands_for_its_client() {
     let world = World::start();
     let job = world.job("j");
     world.cf.add_role("ci", SPACE);
-    let ci = world.cf.client_token("ci", &["cloud_controller.read"]);
+    let ci = world.cf.issue_client_token("ci", &["cloud_controller.read"]);
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&ci), &[], "").status, 200);
-    let other = world.cf.client_token("other", &[]);
+    let other = world.cf.issue_client_token("other", &[]);
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&other), &[], "").status, 401);
 }
 
@@ -292,14 +293,15 @@ fn a_busy_client_costs_no_upstream_request_each_time() {
     for number in 0..20 {
         world.job(&format!("j{number}"));
     }
-    assert_eq!((world.cf.count("userinfo"), world.cf.count("roles"), world.cf.count("apps")), (1, 1, 1));
+    let counts = ["GET /userinfo", "GET /v3/roles", "GET /v3/apps/:guid"].map(|route| world.cf.count(route));
+    assert_eq!(counts, [1, 1, 1]);
 }
 
 #[test]
 fn a_revoked_role_counts_at_once_when_nothing_is_remembered() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     let job = world.job("j");
-    world.cf.remove_roles();
+    world.cf.remove_roles("dev", SPACE);
     assert_eq!(world.get(&format!("/jobs/{job}")).status, 401);
 }
 
@@ -307,19 +309,19 @@ fn a_revoked_role_counts_at_once_when_nothing_is_remembered() {
 fn uaa_or_cloud_foundry_in_trouble_is_503_with_a_time_to_come_again() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     for (route, fault) in [
-        ("userinfo", Fault::Status(500, "")),
-        ("userinfo", Fault::Status(429, "")),
-        ("userinfo", Fault::LostAnswer),
-        ("userinfo", Fault::Status(200, "<html>")),
-        ("roles", Fault::Status(502, "<html>")),
+        ("GET /userinfo", Fault::status(500, None)),
+        ("GET /userinfo", Fault::status(429, None)),
+        ("GET /userinfo", Fault::DropAfter),
+        ("GET /userinfo", Fault::html(200)),
+        ("GET /v3/roles", Fault::html(502)),
     ] {
-        world.cf.fail(route, 1, fault.clone());
+        world.cf.fault(route, fault.clone(), 1);
         let answer = world.get("/jobs");
         assert_eq!(answer.status, 503, "{route} {fault:?}");
         assert!(answer.header("Retry-After").is_some());
         assert_eq!(world.get("/jobs").status, 200);
     }
-    world.cf.expire_own_tokens();
+    world.cf.expire_service_tokens();
     assert_eq!(world.get("/jobs").status, 200, "the service's own token is replaced");
 }
 
@@ -370,14 +372,13 @@ fn a_job_runs_as_a_task_named_after_its_execution() {
     assert_eq!((&execution["state"], &execution["message"]), (&json!("PENDING"), &json!("")));
     assert_eq!((&execution["scheduled_time"], &execution["task_guid"]), (&Value::Null, &Value::Null));
     assert!(execution.get("schedule_guid").is_none());
-    wait_for(|| (!world.cf.tasks().is_empty()).then_some(()));
-    let task = world.cf.tasks()[0].clone();
-    assert_eq!(task["name"], execution["guid"]);
-    assert_eq!((&task["memory_in_mb"], &task["disk_in_mb"]), (&json!(1024), &json!(1024)));
-    world.cf.end_tasks("SUCCEEDED", None, "2026-01-01T00:05:00Z");
+    let task = wait_for(|| world.cf.tasks().pop());
+    assert_eq!(execution["guid"], task.name);
+    assert_eq!((task.memory_in_mb, task.disk_in_mb), (1024, 1024));
+    world.cf.set_task_state(&task.guid, "SUCCEEDED", None);
     let ended = world.ended(&format!("/jobs/{job}"));
-    assert_eq!((&ended["state"], &ended["task_guid"]), (&json!("SUCCEEDED"), &task["guid"]));
-    assert_eq!(ended["execution_end_time"], "2026-01-01T00:05:00Z");
+    assert_eq!((&ended["state"], &ended["task_guid"]), (&json!("SUCCEEDED"), &json!(task.guid)));
+    assert_eq!(ended["execution_end_time"], world.cf.tasks()[0].updated_at);
     let after = world.get(&format!("/jobs/{job}")).json();
     assert_eq!(after["state"], "SUCCEEDED");
     assert_eq!(after["updated_at"], after["created_at"]);
@@ -388,8 +389,8 @@ fn a_failed_task_says_why_and_so_does_one_that_vanished() {
     let world = World::start();
     let job = world.job("j");
     world.post(&format!("/jobs/{job}/execute"), "");
-    wait_for(|| (!world.cf.tasks().is_empty()).then_some(()));
-    world.cf.end_tasks("FAILED", Some("Exited with status 1"), "2026-01-01T00:05:00Z");
+    let task = wait_for(|| world.cf.tasks().pop());
+    world.cf.set_task_state(&task.guid, "FAILED", Some("Exited with status 1"));
     let ended = world.ended(&format!("/jobs/{job}"));
     assert_eq!((&ended["state"], &ended["message"]), (&json!("FAILED"), &json!("Exited with status 1")));
     assert_eq!(world.get(&format!("/jobs/{job}")).json()["state"], "FAILED");
@@ -400,7 +401,7 @@ fn a_failed_task_says_why_and_so_does_one_that_vanished() {
         let newest = world.get(&format!("/jobs/{other}/history")).json()["resources"][0].clone();
         (newest["state"] == "RUNNING").then_some(())
     });
-    world.cf.forget_tasks();
+    world.cf.forget_task(&world.cf.tasks()[1].guid);
     let ended = world.ended(&format!("/jobs/{other}"));
     assert_eq!(ended["message"], "Cloud Foundry no longer knows the task; outcome unknown");
 }
@@ -409,39 +410,28 @@ fn a_failed_task_says_why_and_so_does_one_that_vanished() {
 fn a_task_is_asked_for_again_when_it_certainly_does_not_exist_and_found_when_the_answer_was_lost() {
     let world = World::start();
     let job = world.job("j");
-    world.cf.fail("create", 1, Fault::Status(429, ""));
+    world.cf.fault(CREATE, Fault::status(429, None), 1);
     world.post(&format!("/jobs/{job}/execute"), "");
-    wait_for(|| (world.cf.tasks().len() == 1).then_some(()));
-    world.cf.end_tasks("SUCCEEDED", None, "2026-01-01T00:05:00Z");
+    let task = wait_for(|| world.cf.tasks().pop());
+    world.cf.set_task_state(&task.guid, "SUCCEEDED", None);
     assert_eq!(world.ended(&format!("/jobs/{job}"))["state"], "SUCCEEDED");
-    assert_eq!(world.cf.count("create"), 2);
+    assert_eq!(world.cf.count(CREATE), 2);
 
     let other = world.job("k");
-    world.cf.fail("create", 1, Fault::LostAnswer);
+    world.cf.fault(CREATE, Fault::DropAfter, 1);
     world.post(&format!("/jobs/{other}/execute"), "");
     wait_for(|| {
         let newest = world.get(&format!("/jobs/{other}/history")).json()["resources"][0].clone();
         (newest["state"] == "RUNNING").then_some(())
     });
-    assert_eq!(
-        (world.cf.count("create"), world.cf.tasks().len()),
-        (3, 2),
-        "found by its name, not made twice"
-    );
+    assert_eq!((world.cf.count(CREATE), world.cf.tasks().len()), (3, 2), "found by its name, not made twice");
 }
 
 #[test]
 fn an_app_that_went_away_fails_its_executions_in_cloud_foundrys_words() {
     let world = World::start();
     let job = world.job("j");
-    world.cf.fail(
-        "create",
-        1,
-        Fault::Status(
-            404,
-            r#"{"errors":[{"code":10010,"title":"CF-ResourceNotFound","detail":"App not found"}]}"#,
-        ),
-    );
+    world.cf.remove_app(APP);
     world.post(&format!("/jobs/{job}/execute"), "");
     let ended = world.ended(&format!("/jobs/{job}"));
     assert_eq!(ended["state"], "FAILED");

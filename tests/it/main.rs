@@ -7,7 +7,6 @@ mod cf;
 mod crash;
 mod cron;
 mod disk;
-mod fake_cf;
 mod http;
 mod local;
 mod program;

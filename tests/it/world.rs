@@ -9,7 +9,7 @@ use ocf_scheduler::service::Service;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf};
+use super::cf::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf};
 
 pub(crate) const APP: &str = "app-1";
 pub(crate) const OTHER_APP: &str = "app-2";
@@ -66,7 +66,7 @@ impl World {
         cf.add_app(FOREIGN_APP, FOREIGN_SPACE);
         cf.add_role("dev", SPACE);
         cf.add_role("stranger", FOREIGN_SPACE);
-        let token = cf.token("dev", &["openid"]);
+        let token = cf.issue_user_token("dev", &["openid"]);
         let directory = tempfile::tempdir().unwrap();
         let mut world = Self { cf, directory, token, service: None, settings: settings.to_vec() };
         world.service = Some(world.start_service().unwrap());

@@ -106,6 +106,11 @@ impl Fault {
     }
 }
 
+/// A longer path and query is refused with 414, and [`SeenRequest`] says so.
+pub const TARGET_MAX: usize = 8000;
+/// So is one that asks for more names or guids at once.
+pub const FILTER_MAX: usize = 150;
+
 /// How often a fault happens: until it is cleared.
 pub const ALWAYS: usize = usize::MAX;
 
@@ -542,7 +547,8 @@ impl Shared {
     }
 
     fn answer(&self, route: &str, request: &Incoming) -> Outgoing {
-        if request.target.len() > 8000 {
+        let asked_for = ["names", "guids"].map(|name| filter(request, name).map_or(0, |values| values.len()));
+        if TARGET_MAX < request.target.len() || asked_for.iter().any(|&values| FILTER_MAX < values) {
             return Outgoing { status: 414, headers: Vec::new(), body: String::new() };
         }
         let base = self.url();
