@@ -218,6 +218,7 @@ fn number_of(variable: &str, default: u64) -> u64 {
 
 /// `CRASH_KILLS=200 CRASH_SEED=7 cargo test --test it killed -- --nocapture` is the long version.
 #[test]
+#[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     let (kills, seed) = (number_of("CRASH_KILLS", 20), number_of("CRASH_SEED", 1));
     let mut random = Random::seeded(seed);
