@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::cf::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf};
@@ -56,6 +56,12 @@ impl Program {
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         self.child.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits for its exit status.
+    pub(crate) fn terminate(&mut self) -> Option<i32> {
+        kill_process(self.pid(), Signal::TERM).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     pub(crate) fn pid(&self) -> Pid {

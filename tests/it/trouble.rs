@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +21,7 @@ struct World {
     cf: FakeCf,
     token: String,
     program: Program,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl World {
@@ -34,7 +35,7 @@ impl World {
         cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
         let token = cf.issue_user_token("dev", &["openid"]);
         let program = Program::start(directory.path(), &cf, variables).unwrap();
-        Self { cf, token, program, _directory: directory }
+        Self { cf, token, program, directory }
     }
 
     #[track_caller]
@@ -263,4 +264,21 @@ fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alo
             wait_for(|| (world.newest(&first)["state"] == "SUCCEEDED").then_some(()));
         }
     }
+}
+
+#[test]
+fn a_stop_gives_calls_in_flight_their_time_and_then_says_what_became_of_them() {
+    let mut world = World::start(&[("STOP_SECONDS", "1")]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let body =
+        format!(r#"{{"name":"c","url":"http://{}/","auth_header":"x"}}"#, listener.local_addr().unwrap());
+    let (_, call) = world.ask("POST", "/calls?app_guid=app-1", &body);
+    world.execute(&format!("/calls/{}", call["guid"].as_str().unwrap()));
+    let _never_answered = listener.accept().unwrap();
+    assert_eq!(world.program.terminate(), Some(0));
+    let database = Connection::open(world.directory.path().join("s.db")).unwrap();
+    let ended: (String, String) = database
+        .query_row("SELECT state, message FROM executions", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap();
+    assert_eq!(ended, ("FAILED".to_owned(), "interrupted: service stopped".to_owned()));
 }
