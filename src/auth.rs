@@ -71,6 +71,7 @@ pub struct Authenticator {
     identities: Memo<[u8; 32], Option<Identity>>,
     roles: Memo<String, Arc<HashSet<Guid>>>,
     apps: Memo<Guid, Option<Guid>>,
+    answers: Memo<(), ()>,
     waiting: WaitingRoom,
 }
 
@@ -90,6 +91,7 @@ impl Authenticator {
             identities: Memo::new(|identity| identity.is_some()),
             roles: Memo::new(|spaces| !spaces.is_empty()),
             apps: Memo::new(|space| space.is_some()),
+            answers: Memo::new(|()| true),
         }
     }
 
@@ -132,6 +134,11 @@ impl Authenticator {
             // It may have been pushed since.
             None => self.remembered(&self.apps, app.clone(), REFUSAL_AGE_MAX, ask),
         }
+    }
+
+    /// Whether the platform answers at all, or did within the last seconds.
+    pub fn platform_answers(&self) -> bool {
+        self.remembered(&self.answers, (), REFUSAL_AGE_MAX, || self.platform.check()).is_ok()
     }
 
     fn spaces_of(&self, user: &str, age_max: Duration) -> Result<Arc<HashSet<Guid>>, AuthError> {

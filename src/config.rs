@@ -13,7 +13,7 @@ use log::LevelFilter;
 
 use crate::cron::Weekdays;
 use crate::model::Secret;
-use crate::outbound::Outbound;
+use crate::outbound::{Outbound, Reach};
 
 /// Where tasks run and tokens are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +76,12 @@ pub const SETTINGS: &[Setting] = &[
         "how long a verdict of UAA and CF is believed; 0 asks each time",
     ),
     setting("CALL_TIMEOUT_SECONDS", "call-timeout-seconds", "60", "time for a call, redirects included"),
+    setting(
+        "CALL_DENY_PRIVATE",
+        "call-deny-private",
+        "false",
+        "true: calls go to public addresses only, redirects included",
+    ),
     setting("TASK_POLL_SECONDS", "task-poll-seconds", "2", "pace of looking at running tasks"),
     setting("HISTORY_DAYS", "history-days", "150", "days that ended executions are kept"),
     setting(
@@ -92,6 +98,18 @@ pub const SETTINGS: &[Setting] = &[
         "a request must have arrived by then; an idle connection ends after twice that",
     ),
     setting("MAX_CONNECTIONS", "max-connections", "1024", "client connections at one time (1 to 65536)"),
+    setting(
+        "RATE_LIMIT_PER_SECOND",
+        "rate-limit-per-second",
+        "no limit",
+        "requests a second of one caller; more are answered 429",
+    ),
+    setting(
+        "RATE_LIMIT_BURST",
+        "rate-limit-burst",
+        "RATE_LIMIT_PER_SECOND",
+        "requests of one caller at once, after a pause",
+    ),
     setting("MISFIRE_POLICY", "misfire-policy", "once", "missed fire times: skip, once or all"),
     setting(
         "MISFIRE_GRACE_SECONDS",
@@ -144,6 +162,15 @@ pub enum MisfirePolicy {
     All,
 }
 
+/// How often one caller may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests a second, in the long run; at least 1.
+    pub per_second: u32,
+    /// Requests at once, after a pause; at least 1.
+    pub burst: u32,
+}
+
 /// Everything that can be set. Values are within the ranges that [`SETTINGS`] names.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
@@ -160,12 +187,14 @@ pub struct Config {
     pub log_format: LogFormat,
     pub auth_cache: Duration,
     pub call_timeout: Duration,
+    pub call_reach: Reach,
     pub task_poll: Duration,
     pub history: Duration,
     pub history_max_per_executable: Option<u32>,
     pub weekdays: Weekdays,
     pub client_timeout: Duration,
     pub max_connections: usize,
+    pub rate_limit: Option<RateLimit>,
     pub misfire_policy: MisfirePolicy,
     pub misfire_grace: Duration,
     pub retry: Duration,
@@ -302,6 +331,16 @@ impl Reader<'_> {
             false,
             &[("true", true), ("false", false), ("1", true), ("0", false)],
         );
+        let call_reach = self.choice(
+            "CALL_DENY_PRIVATE",
+            Reach::Anywhere,
+            &[
+                ("true", Reach::PublicOnly),
+                ("false", Reach::Anywhere),
+                ("1", Reach::PublicOnly),
+                ("0", Reach::Anywhere),
+            ],
+        );
         let https_proxy = match self.text("HTTPS_PROXY") {
             Some(text) => Some(text),
             // Its lower-case name is the older custom, and curl's.
@@ -324,6 +363,7 @@ impl Reader<'_> {
                 .text("HISTORY_MAX_PER_EXECUTABLE")
                 .map(|_| self.number("HISTORY_MAX_PER_EXECUTABLE", 1, 1, u32::MAX)),
             client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS", 30, 1, 3600),
+            rate_limit: self.rate_limit(),
             max_connections: self.number("MAX_CONNECTIONS", 1024, 1, 65_536) as usize,
             misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
             retry: self.seconds("RETRY_SECONDS", 600, 1, 86_400),
@@ -337,11 +377,22 @@ impl Reader<'_> {
             weekdays: weekdays?,
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
+            call_reach: call_reach?,
             database: database?,
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
         })
+    }
+
+    fn rate_limit(&mut self) -> Option<RateLimit> {
+        let is_set = self.text("RATE_LIMIT_PER_SECOND").is_some();
+        let per_second = self.number("RATE_LIMIT_PER_SECOND", 0, 0, 1_000_000);
+        let burst = self.number("RATE_LIMIT_BURST", per_second.max(1), 1, 1_000_000);
+        if !is_set && self.text("RATE_LIMIT_BURST").is_some() {
+            self.faults.push("RATE_LIMIT_BURST needs RATE_LIMIT_PER_SECOND".to_owned());
+        }
+        (per_second > 0).then_some(RateLimit { per_second, burst })
     }
 
     fn cloud_foundry(&mut self) -> Option<CloudFoundryConfig> {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use log::{error, info, warn};
 
-use crate::api::Api;
+use crate::api::{Api, Limiter};
 use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{Config, Mode};
@@ -67,7 +67,7 @@ impl Service {
     /// Starts everything. The error says, for people, what stands in the way.
     pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, String> {
         let outbound = config.outbound();
-        let caller = Caller::new(&outbound, config.call_timeout)?;
+        let caller = Caller::new(&outbound, config.call_timeout, config.call_reach)?;
         let address = SocketAddr::new(config.host, config.port);
         let listener =
             TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))?;
@@ -156,7 +156,7 @@ impl Service {
                 // The rest of the threads is for those who need not wait.
                 config.http_threads - config.http_threads / 4,
             ),
-            platform,
+            limiter: Limiter::new(config.rate_limit),
             clock: Arc::clone(&clock),
             weekdays: config.weekdays,
             wake_scheduler,

@@ -1,6 +1,7 @@
 //! Refusals: a status, an empty body, and a reason for the log.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use tiny_http::Header;
@@ -23,6 +24,8 @@ pub(super) enum ApiError {
     NotFound,
     /// The path is known, with other methods: the text of `Allow`.
     MethodNotAllowed(&'static str),
+    /// The caller comes too often: when to come again.
+    TooMany(Duration),
     /// The rules that the request breaks.
     Unprocessable(Vec<Violation>),
     /// The database.
@@ -73,6 +76,7 @@ impl ApiError {
             Self::Unauthorized(_) => 401,
             Self::NotFound => 404,
             Self::MethodNotAllowed(_) => 405,
+            Self::TooMany(_) => 429,
             Self::Unprocessable(_) => 422,
             Self::Store(StoreError::Bug(_)) => 500,
             Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
@@ -93,6 +97,11 @@ impl ApiError {
         let response = refusal(self.status(), &detail, violations, accept);
         match self {
             Self::MethodNotAllowed(allow) => with_header(response, "Allow", allow),
+            Self::TooMany(wait) => with_header(
+                response,
+                "Retry-After",
+                &wait.as_nanos().div_ceil(1_000_000_000).max(1).to_string(),
+            ),
             Self::Unauthorized(_) => with_header(response, "WWW-Authenticate", "Bearer"),
             Self::Platform(PlatformError::Unavailable { retry_after: Some(wait), .. }) => {
                 with_header(response, "Retry-After", &wait.as_secs().max(1).to_string())
@@ -110,6 +119,7 @@ impl fmt::Display for ApiError {
         match self {
             Self::Unauthorized(reason) => f.write_str(reason),
             Self::NotFound => f.write_str("there is no such thing"),
+            Self::TooMany(wait) => write!(f, "too many requests; the next one is welcome in {wait:?}"),
             Self::MethodNotAllowed(allow) => write!(f, "the methods here are {allow}"),
             Self::Unprocessable(violations) => {
                 for (index, violation) in violations.iter().enumerate() {

@@ -11,28 +11,30 @@ use log::{debug, error, info};
 use serde::Serialize;
 use tiny_http::Header;
 
-use crate::auth::{Authenticator, Caller};
+use crate::auth::{AuthError, Authenticator, Caller};
 use crate::clock::Clock;
 use crate::cron::Weekdays;
 use crate::http::{Refusal, Request, Response, respond_with};
-use crate::model::{Executable, Kind};
-use crate::platform::Platform;
+use crate::model::{Executable, Guid, Kind};
 use crate::store::{Dated, Store};
 
 mod error;
 mod executables;
 mod executions;
 mod fields;
+mod limit;
 mod page;
 mod query;
 mod routes;
 mod schedules;
 
 use error::ApiError;
+use limit::Who;
 use page::to_json;
 use query::Query;
 use routes::{NoRoute, Route};
 
+pub use limit::Limiter;
 pub(crate) use schedules::upcoming;
 
 /// Everything that handlers need.
@@ -41,8 +43,8 @@ pub struct Api {
     pub store: Arc<Store>,
     /// Who may do what.
     pub auth: Authenticator,
-    /// For `/readyz`.
-    pub platform: Arc<dyn Platform>,
+    /// How often somebody may come.
+    pub limiter: Limiter,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How numbers in day-of-week are read.
@@ -107,8 +109,9 @@ impl Api {
             Route::Ready => return self.ready(),
             _ => {}
         }
-        let caller = self.auth.caller(request.header("Authorization"))?;
+        let caller = self.caller(request.header("Authorization"))?;
         *user = Some(caller.user.clone());
+        self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
         let query = Query::of(request.query.as_deref());
         match route {
             Route::Root | Route::Live | Route::Ready => Err(ApiError::NotFound),
@@ -148,15 +151,30 @@ impl Api {
         }
     }
 
-    /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
-    /// which guids exist.
-    fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
-        let executable = self.store.executable(kind, guid)?.ok_or(ApiError::NotFound)?;
-        if self.auth.may_work_in(caller, &executable.space)? {
-            Ok(executable)
-        } else {
-            Err(ApiError::NotFound)
+    /// Who calls. Whoever comes again and again with a token that is refused is not asked about again each time.
+    fn caller(&self, authorization: Option<&str>) -> Result<Caller, ApiError> {
+        let now = self.clock.monotonic();
+        let refused = authorization.map(Who::Refused);
+        if let Some(refused) = refused {
+            self.limiter.look(refused, now).map_err(ApiError::TooMany)?;
         }
+        self.auth.caller(authorization).map_err(|error| {
+            if let (Some(refused), AuthError::Unauthorized(_)) = (refused, &error) {
+                // It was looked at before; should others have emptied the bucket meanwhile, this one is refused all the same.
+                let _ = self.limiter.take(refused, now);
+            }
+            error.into()
+        })
+    }
+
+    /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
+    /// which guids exist: what is not there is looked for in a space that nobody has.
+    fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
+        let found = self.store.executable(kind, guid)?;
+        let nowhere = Guid::from("");
+        let space = found.as_ref().map_or(&nowhere, |executable| &executable.space);
+        let may_work = self.auth.may_work_in(caller, space)?;
+        found.filter(|_| may_work).ok_or(ApiError::NotFound)
     }
 
     fn ready(&self) -> Result<Response, ApiError> {
@@ -168,7 +186,7 @@ impl Api {
         }
         self.store.check_writable()?;
         // Reported, yet no reason to be unready: schedules go on, and what waits is done later.
-        let platform = if self.platform.check().is_ok() { "ok" } else { "unavailable" };
+        let platform = if self.auth.platform_answers() { "ok" } else { "unavailable" };
         let ready = Ready { status: "ok", database: "ok", platform };
         Ok(respond_with(200, "application/json", to_json(&ready)?))
     }

@@ -10,7 +10,7 @@ use ureq::http::{Method, Request, Uri};
 use super::Workshop;
 use crate::crash;
 use crate::model::{Dispatch, EndState, Guid, Secret};
-use crate::outbound::{self, Client, Limits, Outbound};
+use crate::outbound::{self, Client, DENIED, Limits, Outbound, Reach};
 use crate::stop::Stop;
 
 /// The most redirects that are followed.
@@ -31,12 +31,13 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// With `timeout` for a whole call, redirects included. The error says which setting is wrong.
-    pub fn new(outbound: &Outbound, timeout: Duration) -> Result<Self, String> {
+    /// With `timeout` for a whole call, redirects included; all of it within `reach`. The error says which setting is wrong.
+    pub fn new(outbound: &Outbound, timeout: Duration, reach: Reach) -> Result<Self, String> {
         let limits = Limits {
             connect_timeout: CONNECT_TIMEOUT.min(timeout),
             total_timeout: timeout,
             max_idle_age: IDLE_AGE_MAX,
+            reach,
         };
         Ok(Self { client: Client::new(outbound, &limits)?, timeout })
     }
@@ -57,6 +58,9 @@ impl Caller {
                 .header("Idempotency-Key", execution.as_str());
             if origin(&uri) == first_origin {
                 request = request.header(AUTHORIZATION, &authorization);
+            }
+            if self.client.denies(&uri) {
+                return Err(format!("not sent: {DENIED}"));
             }
             let agent = self.client.agent_for(&uri);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -94,6 +98,7 @@ impl Caller {
     fn cause(&self, error: &ureq::Error) -> String {
         match error {
             ureq::Error::Timeout(_) => format!("no answer within {} s", self.timeout.as_secs()),
+            denied if outbound::is_denied(denied) => format!("not sent: {DENIED}"),
             other => outbound::untrusted_certificate(other).unwrap_or_else(|| format!("no answer: {other}")),
         }
     }

@@ -19,7 +19,7 @@ use ureq::{SendBody, Timeout};
 use super::Deadlines;
 use crate::clock::Clock;
 use crate::model::Timestamp;
-use crate::outbound::{self, Limits, Outbound};
+use crate::outbound::{self, Limits, Outbound, Reach};
 use crate::platform::{Delivery, PlatformError};
 
 /// An idle connection is used again only within this time, for a task's creation lost on a stale one would cost a search.
@@ -191,6 +191,7 @@ impl Transport {
             connect_timeout: deadlines.connect,
             total_timeout: deadlines.total,
             max_idle_age: MAX_IDLE_AGE,
+            reach: Reach::Anywhere,
         };
         Ok(Self { client: outbound::Client::new(outbound, &limits)?, clock, deadlines })
     }

@@ -10,7 +10,12 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy, http::Uri};
+
+mod public;
+
+use public::{NotPublic, PublicResolver};
 
 /// The settings that all outgoing requests share.
 #[derive(Clone, Default)]
@@ -36,6 +41,16 @@ impl fmt::Debug for Outbound {
     }
 }
 
+/// Which addresses a request may go to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    Anywhere,
+    /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not reachable from
+    /// anywhere. Judged after a name is resolved; through a proxy, which resolves names itself, only what is an address.
+    PublicOnly,
+}
+
 /// The bounds of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -45,6 +60,8 @@ pub struct Limits {
     pub total_timeout: Duration,
     /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can tell.
     pub max_idle_age: Duration,
+    /// Where it may go.
+    pub reach: Reach,
 }
 
 /// Agents that know which requests go through the proxy.
@@ -53,6 +70,7 @@ pub struct Client {
     direct: Agent,
     proxied: Option<Agent>,
     unproxied_hosts: Vec<String>,
+    reach: Reach,
 }
 
 /// Idle connections kept in all; each agent talks to a few hosts from a few dozen threads.
@@ -77,6 +95,7 @@ impl Client {
         Ok(Self {
             direct: agent(tls.clone(), None, limits),
             proxied: proxy.map(|proxy| agent(tls, Some(proxy), limits)),
+            reach: limits.reach,
             unproxied_hosts: unproxied_hosts
                 .split(',')
                 .map(|entry| entry.trim().to_ascii_lowercase())
@@ -93,6 +112,11 @@ impl Client {
         }
     }
 
+    /// Whether `uri` is certainly not to be reached. What is not certain yet is judged when its name is resolved.
+    pub fn denies(&self, uri: &Uri) -> bool {
+        self.reach == Reach::PublicOnly && public::is_private_literal(uri)
+    }
+
     fn is_unproxied(&self, uri: &Uri) -> bool {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
         self.unproxied_hosts.iter().any(|entry| {
@@ -107,7 +131,19 @@ impl Client {
 /// Whether agents can be built from the settings. The error says which setting is wrong.
 pub fn check(settings: &Outbound) -> Result<(), String> {
     let any = Duration::from_secs(1);
-    Client::new(settings, &Limits { connect_timeout: any, total_timeout: any, max_idle_age: any }).map(|_| ())
+    Client::new(
+        settings,
+        &Limits { connect_timeout: any, total_timeout: any, max_idle_age: any, reach: Reach::Anywhere },
+    )
+    .map(|_| ())
+}
+
+/// What there is to say of a target that is not to be reached.
+pub const DENIED: &str = "its address is not a public one, and CALL_DENY_PRIVATE refuses the others";
+
+/// Whether `error` says that the target is not to be reached.
+pub fn is_denied(error: &ureq::Error) -> bool {
+    matches!(error, ureq::Error::Other(inner) if inner.is::<NotPublic>())
 }
 
 /// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise `None`.
@@ -126,7 +162,8 @@ pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
 }
 
 fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
-    Agent::config_builder()
+    let goes_through_proxy = proxy.is_some();
+    let config = Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy) // Also when there is none: ureq would look into the environment.
         .http_status_as_error(false)
@@ -141,8 +178,14 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         .input_buffer_size(INPUT_BUFFER_BYTES)
         .output_buffer_size(OUTPUT_BUFFER_BYTES)
         .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .new_agent()
+        .build();
+    match limits.reach {
+        // The address of the proxy itself is whoever's who set it.
+        Reach::PublicOnly if !goes_through_proxy => {
+            Agent::with_parts(config, DefaultConnector::default(), PublicResolver::default())
+        }
+        _ => config.new_agent(),
+    }
 }
 
 fn tls_config(settings: &Outbound) -> Result<TlsConfig, String> {
@@ -193,7 +236,12 @@ mod tests {
 
     fn client(https_proxy: &str, no_proxy: &str) -> Client {
         let second = Duration::from_secs(1);
-        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
+        let limits = Limits {
+            connect_timeout: second,
+            total_timeout: second,
+            max_idle_age: second,
+            reach: Reach::Anywhere,
+        };
         let settings = Outbound {
             https_proxy: Some(https_proxy.to_owned()),
             no_proxy: Some(no_proxy.to_owned()),
@@ -226,7 +274,12 @@ mod tests {
         assert!(!format!("{settings:?}").contains("secret"));
         let wrong = Outbound { https_proxy: Some("ht!tp://user:secret@".to_owned()), ..Outbound::default() };
         let second = Duration::from_secs(1);
-        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
+        let limits = Limits {
+            connect_timeout: second,
+            total_timeout: second,
+            max_idle_age: second,
+            reach: Reach::Anywhere,
+        };
         let message = Client::new(&wrong, &limits).unwrap_err();
         assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
     }
