@@ -7,6 +7,7 @@ mod cf;
 mod crash;
 mod cron;
 mod disk;
+mod fuzz;
 mod http;
 mod local;
 mod program;
