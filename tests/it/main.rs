@@ -8,6 +8,7 @@ mod crash;
 mod cron;
 mod disk;
 mod fuzz;
+mod hostile;
 mod http;
 mod local;
 mod program;

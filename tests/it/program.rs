@@ -19,6 +19,15 @@ pub(crate) struct Program {
 impl Program {
     /// `None`: it ended before it listened.
     pub(crate) fn start(directory: &Path, cf: &FakeCf, variables: &[(&str, &str)]) -> Option<Self> {
+        Self::start_with(directory, cf, variables, Stdio::null())
+    }
+
+    pub(crate) fn start_with(
+        directory: &Path,
+        cf: &FakeCf,
+        variables: &[(&str, &str)],
+        log: Stdio,
+    ) -> Option<Self> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
             .env_clear()
             .env("CF_ENDPOINT", cf.url())
@@ -32,7 +41,7 @@ impl Program {
             .env("LOG_LEVEL", "warn")
             .envs(variables.iter().copied())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn()
             .unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
