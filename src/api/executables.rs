@@ -119,17 +119,15 @@ impl Api {
         let extent = self.store.count_executables(kind, &scope)?;
         let store = Arc::clone(&self.store);
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            let executables = store.list_executables(kind, &scope, window)?;
-            let last = executables.last().map(|executable| executable.id);
-            let ids: Vec<Id> = executables.iter().map(|executable| executable.id).collect();
+            let part = store.list_executables(kind, &scope, window)?;
+            let ids: Vec<Id> = part.rows.iter().map(|executable| executable.id).collect();
             let mut schedules = if detailed { store.schedules_of(&ids)? } else { Default::default() };
-            let resources = executables.into_iter().map(|executable| {
+            Ok(part.map(|executable| {
                 let schedules = schedules.remove(&executable.id).unwrap_or_default();
                 let schedules =
                     schedules.into_iter().map(|it| ScheduleJson::of(it, kind, &executable.guid)).collect();
                 ExecutableJson::of(executable, schedules)
-            });
-            Ok((resources.collect(), last))
+            }))
         })
     }
 

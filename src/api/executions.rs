@@ -75,11 +75,8 @@ impl Api {
         let extent = self.store.count_executions(of)?;
         let store = Arc::clone(&self.store);
         page::collection(request, query, paging, extent, Order::NewestFirst, move |window| {
-            let executions = store.list_executions(of, window)?;
-            let last = executions.last().map(|execution| execution.id);
-            let kind = executable.kind();
-            let resources = executions.into_iter().map(|it| ExecutionJson::of(it, kind, &executable.guid));
-            Ok((resources.collect(), last))
+            let part = store.list_executions(of, window)?;
+            Ok(part.map(|it| ExecutionJson::of(it, executable.kind(), &executable.guid)))
         })
     }
 }

@@ -11,13 +11,12 @@ use tiny_http::{Header, StatusCode};
 use super::error::{ApiError, Violation};
 use super::query::Query;
 use crate::http::{Body, Request, Response, respond_with};
-use crate::model::Id;
-use crate::store::{Extent, StoreError, Window};
+use crate::store::{Extent, Part, StoreError, Window};
 
 /// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is asked for.
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
-/// How many are read from the database at a time when everything is asked for.
+/// The most that are read from the database at a time.
 const BATCH: u32 = 200;
 
 /// Which part of a collection is asked for.
@@ -68,58 +67,57 @@ struct Link {
     href: String,
 }
 
-/// Answers with a collection. `fetch` reads a part of it: the resources, and the id of the last of them.
+/// Answers with a collection, of which `fetch` reads a part.
 ///
-/// Everything at once, when it is much, is read in batches by the thread that writes it, so that it is never in memory
-/// as a whole, and no read of the database stays open for a slow client.
+/// What is more than one part is read part by part by the thread that writes it, so that it is never in memory as a whole,
+/// and no read of the database stays open for a slow client.
 pub(super) fn collection<T: Serialize + 'static>(
     request: &Request,
     query: &Query,
     paging: Paging,
     extent: Extent,
     order: Order,
-    mut fetch: impl FnMut(Window) -> Result<(Vec<T>, Option<Id>), StoreError> + Send + 'static,
+    mut fetch: impl FnMut(Window) -> Result<Part<T>, StoreError> + Send + 'static,
 ) -> Result<Response, ApiError> {
     let pagination = pagination(request, query, paging, extent.total);
-    let head = format!("{{\"pagination\":{},\"resources\":[", to_json(&pagination)?);
+    let mut body = format!("{{\"pagination\":{},\"resources\":[", to_json(&pagination)?).into_bytes();
     let start = match order {
         Order::OldestFirst => 0,
         Order::NewestFirst => extent.last.saturating_add(1),
     };
-    let limit = |wanted: u64| u32::try_from(wanted).unwrap_or(u32::MAX);
-    let mut window = Window { beyond: start, last: extent.last, offset: 0, limit: BATCH };
-    if let Some(page) = paging.page {
-        window.offset = (page - 1).saturating_mul(paging.per_page);
-        window.limit = limit(paging.per_page);
+    let offset = paging.page.map_or(0, |page| (page - 1).saturating_mul(paging.per_page));
+    let mut window = Window { beyond: start, last: extent.last, offset, limit: 0 };
+    let mut left = if paging.page.is_some() { paging.per_page } else { u64::MAX };
+    if extent.total <= offset {
+        left = 0;
     }
-    let beyond_the_end = extent.total <= window.offset;
-    let (first, last_id) = if beyond_the_end { (Vec::new(), None) } else { fetch(window)? };
-    let mut body = head.into_bytes();
-    append(&mut body, &first, true)?;
-    let more = paging.page.is_none() && first.len() == BATCH as usize;
-    let Some(beyond) = last_id.filter(|_| more) else {
-        body.extend_from_slice(b"]}");
-        return Ok(respond_with(200, "application/json", body));
-    };
-    window.beyond = beyond;
-    let stream = Batches {
-        buffer: body,
-        position: 0,
-        next: Some(Box::new(move |buffer: &mut Vec<u8>| {
-            let (batch, last_id) = fetch(window).map_err(|err| err.to_string())?;
-            append(buffer, &batch, false).map_err(|err| err.to_string())?;
-            match last_id.filter(|_| batch.len() == BATCH as usize) {
-                Some(last_id) => {
-                    window.beyond = last_id;
-                    Ok(true)
-                }
-                None => {
-                    buffer.extend_from_slice(b"]}");
-                    Ok(false)
-                }
+    let mut is_first = true;
+    // Appends the next part, and says whether there is more.
+    let mut append_next = move |body: &mut Vec<u8>| -> Result<bool, ApiError> {
+        window.limit = u32::try_from(left).map_or(BATCH, |left| left.min(BATCH));
+        let part =
+            if left == 0 { Part { rows: Vec::new(), last: None, is_end: true } } else { fetch(window)? };
+        for resource in &part.rows {
+            if !is_first {
+                body.push(b',');
             }
-        })),
+            is_first = false;
+            serde_json::to_writer(&mut *body, resource).map_err(bug)?;
+        }
+        left -= part.rows.len() as u64;
+        if let (Some(last), false) = (part.last, part.is_end || left == 0) {
+            window.beyond = last;
+            window.offset = 0;
+            return Ok(true);
+        }
+        body.extend_from_slice(b"]}");
+        Ok(false)
     };
+    if !append_next(&mut body)? {
+        return Ok(respond_with(200, "application/json", body));
+    }
+    let next = move |buffer: &mut Vec<u8>| append_next(buffer).map_err(|err| err.to_string());
+    let stream = Batches { buffer: body, position: 0, next: Some(Box::new(next)) };
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     Ok(Response::new(StatusCode(200), headers, Body::Stream(Box::new(stream)), None, None))
 }
@@ -155,16 +153,6 @@ impl Read for Batches {
         self.position += count;
         Ok(count)
     }
-}
-
-fn append<T: Serialize>(body: &mut Vec<u8>, resources: &[T], first: bool) -> Result<(), ApiError> {
-    for (index, resource) in resources.iter().enumerate() {
-        if !(first && index == 0) {
-            body.push(b',');
-        }
-        serde_json::to_writer(&mut *body, resource).map_err(bug)?;
-    }
-    Ok(())
 }
 
 /// JSON of a shape of ours.

@@ -78,11 +78,8 @@ impl Api {
         let extent = self.store.count_schedules(executable.id)?;
         let store = Arc::clone(&self.store);
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            let schedules = store.list_schedules(executable.id, window)?;
-            let last = schedules.last().map(|schedule| schedule.id);
-            let kind = executable.kind();
-            let resources = schedules.into_iter().map(|it| ScheduleJson::of(it, kind, &executable.guid));
-            Ok((resources.collect(), last))
+            let part = store.list_schedules(executable.id, window)?;
+            Ok(part.map(|it| ScheduleJson::of(it, executable.kind(), &executable.guid)))
         })
     }
 

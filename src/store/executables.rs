@@ -3,7 +3,7 @@
 use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, named_params};
 
-use super::{Extent, Store, StoreError, Window, json_array, sql, unknown_value};
+use super::{Extent, Part, Store, StoreError, Window, json_array, part_of, sql, unknown_value};
 use crate::model::{Executable, Guid, Id, JobState, Kind, Timestamp, Work};
 
 /// A job or a call that is to be made.
@@ -114,36 +114,26 @@ impl Store {
         kind: Kind,
         scope: &Scope,
         window: Window,
-    ) -> Result<Vec<Executable>, StoreError> {
-        self.read(|connection| {
-            let kind = kind.as_str();
-            let (after, last) = (window.beyond, window.last);
-            let (limit, offset) = (window.limit, i64::try_from(window.offset).unwrap_or(i64::MAX));
-            match scope {
-                Scope::All => connection
-                    .prepare_cached(sql!("executables/list_all"))?
-                    .query_map(
-                        named_params! { ":kind": kind, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset },
-                        executable_of,
-                    )?
-                    .collect(),
-                Scope::Space(space) => connection
-                    .prepare_cached(sql!("executables/list_in_space"))?
-                    .query_map(
-                        named_params! { ":kind": kind, ":space_guid": space, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset },
-                        executable_of,
-                    )?
-                    .collect(),
-                Scope::Spaces(spaces) => {
-                    let spaces = json_array(spaces.iter().map(Guid::as_str))?;
-                    connection
-                        .prepare_cached(sql!("executables/list_in_spaces"))?
-                        .query_map(
-                            named_params! { ":kind": kind, ":space_guids": spaces, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset },
-                            executable_of,
-                        )?
-                        .collect()
-                }
+    ) -> Result<Part<Executable>, StoreError> {
+        let (kind, limit) = (kind.as_str(), window.limit);
+        let (after, last) = (window.beyond, window.last);
+        let offset = i64::try_from(window.offset).unwrap_or(i64::MAX);
+        self.read(|connection| match scope {
+            Scope::All => {
+                let mut statement = connection.prepare_cached(sql!("executables/list_all"))?;
+                let values = named_params! { ":kind": kind, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
+                part_of(statement.query_map(values, executable_of)?, limit, measure)
+            }
+            Scope::Space(space) => {
+                let mut statement = connection.prepare_cached(sql!("executables/list_in_space"))?;
+                let values = named_params! { ":kind": kind, ":space_guid": space, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
+                part_of(statement.query_map(values, executable_of)?, limit, measure)
+            }
+            Scope::Spaces(spaces) => {
+                let spaces = json_array(spaces.iter().map(Guid::as_str))?;
+                let mut statement = connection.prepare_cached(sql!("executables/list_in_spaces"))?;
+                let values = named_params! { ":kind": kind, ":space_guids": spaces, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
+                part_of(statement.query_map(values, executable_of)?, limit, measure)
             }
         })
     }
@@ -228,6 +218,14 @@ fn none_if_taken<T>(error: rusqlite::Error) -> rusqlite::Result<Option<T>> {
 
 pub(super) fn extent_of(row: &Row<'_>) -> rusqlite::Result<Extent> {
     Ok(Extent { total: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), last: row.get(1)? })
+}
+
+fn measure(executable: &Executable) -> (Id, usize) {
+    let texts = match &executable.work {
+        Work::Job { command, .. } => command.len(),
+        Work::Call { url, auth_header } => url.len() + auth_header.reveal().len(),
+    };
+    (executable.id, executable.name.len() + texts)
 }
 
 fn executable_of(row: &Row<'_>) -> rusqlite::Result<Executable> {

@@ -6,7 +6,7 @@ use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 
 use super::executables::{extent_of, set_state, work_of};
-use super::{Extent, Store, StoreError, Window, json_array, sql, unknown_value};
+use super::{Extent, Part, Store, StoreError, Window, json_array, part_of, sql, unknown_value};
 use crate::model::{
     Attempts, Dispatch, EndState, Execution, ExecutionState, Guid, Id, Kind, Outcome, Schedule, Timestamp,
 };
@@ -91,7 +91,7 @@ impl Store {
     }
 
     /// A part of a history, newest first.
-    pub fn list_executions(&self, of: Dated, window: Window) -> Result<Vec<Execution>, StoreError> {
+    pub fn list_executions(&self, of: Dated, window: Window) -> Result<Part<Execution>, StoreError> {
         self.read(|connection| {
             let (mut statement, id) = match of {
                 Dated::Executable(id) => {
@@ -99,15 +99,12 @@ impl Store {
                 }
                 Dated::Schedule(id) => (connection.prepare_cached(sql!("executions/list_of_schedule"))?, id),
             };
-            statement
-                .query_map(
-                    named_params! {
-                        ":owner_id": id, ":before_id": window.beyond, ":limit": window.limit,
-                        ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
-                    },
-                    execution_of,
-                )?
-                .collect()
+            let values = named_params! {
+                ":owner_id": id, ":before_id": window.beyond, ":limit": window.limit,
+                ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
+            };
+            let measure = |execution: &Execution| (execution.id, execution.message.len());
+            part_of(statement.query_map(values, execution_of)?, window.limit, measure)
         })
     }
 

@@ -43,6 +43,10 @@ pub(crate) use sql;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reading connections kept open; more are opened for a moment when more threads read at once.
 const IDLE_READERS_MAX: usize = 8;
+/// What is read of a list at a time, roughly, so that those who read it slowly hold little memory. One row may be longer.
+const PART_BYTES: usize = 32 * 1024;
+/// What a row is in memory, and as JSON, beside its long texts.
+const ROW_BYTES: usize = 400;
 /// The most writes in one transaction.
 const GROUP_MAX: usize = 256;
 /// Prepared statements kept by a connection; more than there are files under `sql/`.
@@ -101,6 +105,24 @@ pub struct Window {
     pub offset: u64,
     /// At most so many.
     pub limit: u32,
+}
+
+/// What was read of a list at a time.
+#[derive(Debug, Clone)]
+pub struct Part<T> {
+    /// In the list's order.
+    pub rows: Vec<T>,
+    /// The id of the last of them.
+    pub last: Option<Id>,
+    /// Beyond them the window has nothing more. Otherwise it may have, and reading goes on beyond `last`.
+    pub is_end: bool,
+}
+
+impl<T> Part<T> {
+    /// The same part of something else.
+    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Part<U> {
+        Part { rows: self.rows.into_iter().map(change).collect(), last: self.last, is_end: self.is_end }
+    }
 }
 
 /// How long a list is, and its greatest id (0 when it is empty).
@@ -398,6 +420,29 @@ fn in_savepoint<T>(
         connection.prepare_cached("RELEASE one_write")?.execute([])?;
     }
     outcome.unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of each: its id, and how
+/// long its texts are.
+fn part_of<T>(
+    rows: impl Iterator<Item = rusqlite::Result<T>>,
+    limit: u32,
+    measure: impl Fn(&T) -> (Id, usize),
+) -> rusqlite::Result<Part<T>> {
+    let mut part = Part { rows: Vec::new(), last: None, is_end: false };
+    let mut bytes = 0;
+    for row in rows {
+        let row = row?;
+        let (id, length) = measure(&row);
+        bytes += ROW_BYTES + length;
+        part.rows.push(row);
+        part.last = Some(id);
+        if PART_BYTES <= bytes {
+            return Ok(part);
+        }
+    }
+    part.is_end = part.rows.len() < limit as usize;
+    Ok(part)
 }
 
 /// Lists of guids and ids go to a statement as a JSON array.

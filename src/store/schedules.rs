@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension, Row, named_params};
 
 use super::executables::extent_of;
-use super::{Extent, Store, StoreError, Window, executions, group_by, json_array, sql};
+use super::{Extent, Part, Store, StoreError, Window, executions, group_by, json_array, part_of, sql};
 use crate::crash;
 use crate::model::{Guid, Id, Schedule, Timestamp};
 
@@ -100,18 +100,15 @@ impl Store {
     }
 
     /// A part of the executable's schedules, oldest first.
-    pub fn list_schedules(&self, executable: Id, window: Window) -> Result<Vec<Schedule>, StoreError> {
+    pub fn list_schedules(&self, executable: Id, window: Window) -> Result<Part<Schedule>, StoreError> {
         self.read(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/list"))?
-                .query_map(
-                    named_params! {
-                        ":executable_id": executable, ":after_id": window.beyond, ":last_id": window.last,
-                        ":limit": window.limit, ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
-                    },
-                    schedule_of,
-                )?
-                .collect()
+            let mut statement = connection.prepare_cached(sql!("schedules/list"))?;
+            let values = named_params! {
+                ":executable_id": executable, ":after_id": window.beyond, ":last_id": window.last,
+                ":limit": window.limit, ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
+            };
+            let measure = |schedule: &Schedule| (schedule.id, schedule.expression.len());
+            part_of(statement.query_map(values, schedule_of)?, window.limit, measure)
         })
     }
 

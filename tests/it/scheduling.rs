@@ -101,8 +101,16 @@ impl World {
     }
 
     fn history(&self, executable: &Executable) -> Vec<Execution> {
-        let window = Window { beyond: Id::MAX, last: Id::MAX, offset: 0, limit: 10_000 };
-        let mut executions = self.store.list_executions(Dated::Executable(executable.id), window).unwrap();
+        let mut window = Window { beyond: Id::MAX, last: Id::MAX, offset: 0, limit: 1000 };
+        let mut executions = Vec::new();
+        loop {
+            let part = self.store.list_executions(Dated::Executable(executable.id), window).unwrap();
+            executions.extend(part.rows);
+            match part.last {
+                Some(last) if !part.is_end => window.beyond = last,
+                _ => break,
+            }
+        }
         executions.reverse();
         executions
     }
@@ -119,7 +127,7 @@ impl World {
     fn job_state(&self) -> JobState {
         let window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 1 };
         let listed = self.store.list_executables(Kind::Job, &Scope::All, window).unwrap();
-        match &listed[0].work {
+        match &listed.rows[0].work {
             Work::Job { state, .. } => *state,
             Work::Call { .. } => panic!("a call"),
         }
