@@ -116,7 +116,7 @@ impl Store {
         but_apps: &[&Guid],
         limit: u32,
     ) -> Result<Vec<Dispatch>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             let values = named_params! {
                 ":kind": kind.as_str(), ":now": now, ":limit": limit,
                 ":but_apps": json_array(but_apps.iter().map(|app| app.as_str()))?,
@@ -134,7 +134,7 @@ impl Store {
         asked_after: Timestamp,
         limit: u32,
     ) -> Result<Vec<Dispatch>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             let values = named_params! {
                 ":kind": kind.as_str(), ":now": now, ":asked_after": asked_after, ":limit": limit,
             };
@@ -147,7 +147,7 @@ impl Store {
 
     /// When the next PENDING execution is due that is not due by `now`.
     pub fn next_dispatch_time(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("executions/next_dispatch_time"))?
                 .query_row(named_params! { ":now": now }, |row| row.get(0))
@@ -214,7 +214,7 @@ impl Store {
 
     /// Tasks that are under way, by key: those beyond the execution `after`, at most `limit`.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("executions/running_tasks"))?
                 .query_map(named_params! { ":after_id": after, ":limit": limit }, |row| {
@@ -226,7 +226,7 @@ impl Store {
 
     /// Names of tasks that may exist though their executions have ended: those beyond `after`, at most `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("strays/list"))?
                 .query_map(named_params! { ":after": after, ":limit": limit }, |row| {
@@ -285,7 +285,7 @@ impl Store {
 
     /// The executable after `after` in the order of ids, deleted ones included.
     pub fn next_executable(&self, after: Id) -> Result<Option<Id>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("executables/next_id"))?
                 .query_row(named_params! { ":after_id": after }, |row| row.get(0))

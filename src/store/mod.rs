@@ -41,8 +41,8 @@ pub(crate) use sql;
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reading connections kept open; more are opened for a moment when more threads read at once.
-const IDLE_READERS_MAX: usize = 8;
+/// Reading connections at work for clients at a time, and kept open. Each has a cache and its statements.
+const READERS_MAX: usize = 8;
 /// What is read of a list at a time, roughly, so that those who read it slowly hold little memory. One row may be longer.
 const PART_BYTES: usize = 32 * 1024;
 /// What a row is in memory, and as JSON, beside its long texts.
@@ -138,7 +138,7 @@ pub struct Extent {
 pub struct Store {
     path: PathBuf,
     writer: Writer,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     /// Held as long as the database is open, so that a second process is refused.
     _lock: File,
 }
@@ -170,7 +170,7 @@ impl Store {
             waiting: AtomicUsize::new(0),
             open: Mutex::new(OpenGroup { connection, group: None, members: 0, is_locked: false }),
         };
-        Ok(Self { path: path.to_owned(), writer, readers: Mutex::default(), _lock: lock })
+        Ok(Self { path: path.to_owned(), writer, readers: Readers::default(), _lock: lock })
     }
 
     /// Whether writes go through now, by writing: the number of the version, again.
@@ -185,20 +185,48 @@ impl Store {
         self.writer.write(work)
     }
 
-    /// Runs `work` on a reading connection.
+    /// Runs `work` on a reading connection; waits for one while all are at work. For those who read for clients, who may be
+    /// many. `work` does not read in its turn.
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let idle = lock(&self.readers).pop();
+        let readers = lock(&self.readers.pool);
+        let all_at_work = |readers: &mut ReaderPool| READERS_MAX <= readers.at_work;
+        let mut readers =
+            self.readers.freed.wait_while(readers, all_at_work).unwrap_or_else(PoisonError::into_inner);
+        readers.at_work += 1;
+        let idle = readers.idle.pop();
+        drop(readers);
+        self.read_on(idle, work)
+    }
+
+    /// The same for the threads of the engine, which are few and do not wait for those of clients.
+    fn read_at_once<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let mut readers = lock(&self.readers.pool);
+        readers.at_work += 1;
+        let idle = readers.idle.pop();
+        drop(readers);
+        self.read_on(idle, work)
+    }
+
+    fn read_on<T>(
+        &self,
+        idle: Option<Connection>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let _at_work = AtWork(&self.readers);
         let connection = match idle {
             Some(connection) => connection,
             None => self.open_reader()?,
         };
-        let result = work(&connection);
-        let mut readers = lock(&self.readers);
-        if readers.len() < IDLE_READERS_MAX && result.is_ok() {
-            readers.push(connection);
+        let result = work(&connection)?;
+        // One that has failed is not used again.
+        let mut readers = lock(&self.readers.pool);
+        if readers.idle.len() < READERS_MAX {
+            readers.idle.push(connection);
         }
-        drop(readers);
-        Ok(result?)
+        Ok(result)
     }
 
     fn open_reader(&self) -> Result<Connection, StoreError> {
@@ -304,6 +332,29 @@ fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is whole at every point where a panic can come.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The reading connections.
+#[derive(Default)]
+struct Readers {
+    pool: Mutex<ReaderPool>,
+    freed: Condvar,
+}
+
+#[derive(Default)]
+struct ReaderPool {
+    idle: Vec<Connection>,
+    at_work: usize,
+}
+
+/// One that is at work until this is dropped, panics included.
+struct AtWork<'a>(&'a Readers);
+
+impl Drop for AtWork<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.pool).at_work -= 1;
+        self.0.freed.notify_one();
+    }
 }
 
 /// The one writing connection, and the transaction that writers share.
@@ -499,4 +550,43 @@ impl FromSql for Timestamp {
 /// A text of the database that is none of the values that its CHECK allows.
 fn unknown_value(value: &str) -> FromSqlError {
     FromSqlError::Other(format!("unknown value {value:?}").into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn clients_share_so_many_reading_connections_and_the_engine_does_not_wait_for_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(&directory.path().join("s.db")).unwrap();
+        let (at_work, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (entered, everybody) = crossbeam_channel::unbounded();
+        let (go_on, gate) = crossbeam_channel::bounded::<()>(0);
+        thread::scope(|scope| {
+            for _ in 0..4 * READERS_MAX {
+                scope.spawn(|| {
+                    store
+                        .read(|_| {
+                            most.fetch_max(1 + at_work.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
+                            entered.send(()).unwrap();
+                            let _ = gate.recv();
+                            at_work.fetch_sub(1, Ordering::SeqCst);
+                            Ok(())
+                        })
+                        .unwrap();
+                });
+            }
+            for _ in 0..READERS_MAX {
+                everybody.recv().unwrap();
+            }
+            assert_eq!(store.read_at_once(|_| Ok(7)), Ok(7));
+            drop(go_on);
+        });
+        assert_eq!(most.into_inner(), READERS_MAX);
+        assert!(store.read(|_| Err::<(), _>(rusqlite::Error::InvalidQuery)).is_err());
+        assert_eq!(lock(&store.readers.pool).at_work, 0);
+    }
 }

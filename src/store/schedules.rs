@@ -159,7 +159,7 @@ impl Store {
 
     /// Schedules whose fire time has come by `now`, the earliest first, at most `limit`.
     pub fn due_schedules(&self, now: Timestamp, limit: u32) -> Result<Vec<DueSchedule>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("schedules/due"))?
                 .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
@@ -173,7 +173,7 @@ impl Store {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueSchedule>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection
                 .prepare_cached(sql!("schedules/planned_ahead"))?
                 .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
@@ -183,7 +183,7 @@ impl Store {
 
     /// The earliest fire time to come, or that has come and is not claimed yet.
     pub fn next_fire_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read(|connection| {
+        self.read_at_once(|connection| {
             connection.prepare_cached(sql!("schedules/next_fire_time"))?.query_row([], |row| row.get(0))
         })
     }
