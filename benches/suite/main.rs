@@ -1,0 +1,521 @@
+//! Measures the real program: real sockets, real files, a Cloud Foundry that is fast enough not to be the limit, and in the
+//! same run what the machine allows.
+//!
+//! `cargo bench` runs all of it; `cargo bench -- history start` the parts whose names begin so; `cargo bench -- growth` what takes
+//! longer. Each row has a figure, that of the machine's own ceiling where there is one, and their ratio.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    unreachable_pub,
+    reason = "a tool: it ends where something is missing, and prints"
+)]
+
+mod fakes;
+mod load;
+mod service;
+
+use std::hint::black_box;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ocf_scheduler::cron::{Expression, Weekdays};
+
+use fakes::{FakeCf, Target};
+use load::Connection;
+use service::{Place, Service, now, request};
+
+/// How long a load is kept up.
+const LOAD: Duration = Duration::from_secs(3);
+
+fn main() {
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if arguments.first().is_some_and(|first| first == "hello-server") {
+        return hello_server();
+    }
+    let parts: [(&str, fn()); 12] = [
+        ("cron", cron),
+        ("requests", requests),
+        ("upstream", upstream),
+        ("start", start),
+        ("memory", memory),
+        ("burst-of-calls", burst_of_calls),
+        ("burst-of-jobs", burst_of_jobs),
+        ("steady", steady),
+        ("idle", idle),
+        ("history", history),
+        ("delete", delete),
+        ("growth", growth),
+    ];
+    println!("{:<58} {:>12} {:>12} {:>7}", "measure", "figure", "ceiling", "ratio");
+    for (name, part) in parts {
+        // What takes long is run when it is asked for.
+        let is_wanted = if arguments.is_empty() {
+            name != "growth"
+        } else {
+            arguments.iter().any(|it| name.starts_with(it.as_str()))
+        };
+        if is_wanted {
+            part();
+        }
+    }
+}
+
+fn row(measure: &str, figure: f64, unit: &str) {
+    println!("{measure:<58} {:>12}", format!("{} {unit}", shown(figure)));
+}
+
+fn row_of(measure: &str, figure: f64, ceiling: f64, unit: &str) {
+    println!(
+        "{measure:<58} {:>12} {:>12} {:>7.2}",
+        format!("{} {unit}", shown(figure)),
+        shown(ceiling),
+        figure / ceiling
+    );
+}
+
+fn shown(figure: f64) -> String {
+    if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.2}") }
+}
+
+// ---- the expression ----
+
+fn cron() {
+    for text in [
+        "* * * * *",
+        "*/5 9-17 * * MON-FRI",
+        "0 0 1 * *",
+        "30 2 29 2 *",
+        "@every 90s",
+        "TZ=Europe/Berlin 0 9 * * 1-5",
+    ] {
+        let expression = Expression::parse(text, Weekdays::Unix).unwrap();
+        let (mut time, rounds) = (1_780_000_000, 20_000);
+        let began = Instant::now();
+        for _ in 0..rounds {
+            time = black_box(&expression)
+                .next_after(time)
+                .filter(|time| *time < 4_000_000_000)
+                .unwrap_or(1_780_000_000);
+        }
+        row(&format!("next instant of {text}"), began.elapsed().as_nanos() as f64 / f64::from(rounds), "ns");
+    }
+}
+
+// ---- requests ----
+
+/// tiny_http answering "hello": what the machine allows a server of threads. It runs until it is killed.
+fn hello_server() {
+    let server = std::sync::Arc::new(tiny_http::Server::http("127.0.0.1:0").unwrap());
+    println!("{}", server.server_addr());
+    let threads: Vec<_> = (0..16)
+        .map(|_| {
+            let server = std::sync::Arc::clone(&server);
+            thread::spawn(move || {
+                while let Ok(request) = server.recv() {
+                    let _ = request.respond(tiny_http::Response::from_string("hello"));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        let _ = thread.join();
+    }
+}
+
+struct Hello {
+    child: std::process::Child,
+    address: String,
+}
+
+impl Hello {
+    fn start() -> Self {
+        use std::io::BufRead;
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .arg("hello-server")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut address = String::new();
+        std::io::BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { child, address: address.trim().to_owned() }
+    }
+
+    fn run(&self, connections: usize, once: bool) -> load::Outcome {
+        load::run(&self.address, connections, LOAD, once, |_, _| {
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec()
+        })
+    }
+}
+
+impl Drop for Hello {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Commits a row at a time, with the same care for a power cut: how many a second.
+fn bare_commits() -> f64 {
+    let directory = tempfile::Builder::new().prefix("bench-").tempdir_in("target").unwrap();
+    let database = rusqlite::Connection::open(directory.path().join("bare.db")).unwrap();
+    database
+        .execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; CREATE TABLE t (id INTEGER PRIMARY KEY, text TEXT)")
+        .unwrap();
+    let mut insert =
+        database.prepare("INSERT INTO t (text) VALUES ('a job of a usual length, more or less')").unwrap();
+    let (began, mut count) = (Instant::now(), 0.0);
+    while began.elapsed() < LOAD {
+        insert.execute([]).unwrap();
+        count += 1.0;
+    }
+    count / began.elapsed().as_secs_f64()
+}
+
+fn create_body(number: usize, count: usize, round: &str) -> Vec<u8> {
+    request(
+        "POST",
+        "/jobs?app_guid=app-1",
+        &format!(r#"{{"name":"{round}-{number}-{count}","command":"bin/report --daily"}}"#),
+    )
+}
+
+fn requests() {
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    place.fill("job", 50, "-", 4_000_000_000);
+    let service = Service::start(&place, &cf, &[]);
+    let hello = Hello::start();
+    let get = |_: usize, _: usize| request("GET", "/jobs/job-7", "");
+    for connections in [1, 8, 64] {
+        let ceiling = hello.run(connections, false);
+        let cpu = service.cpu_seconds();
+        let outcome = load::run(&service.address, connections, LOAD, false, get);
+        let cpu = (service.cpu_seconds() - cpu) / (outcome.per_second * LOAD.as_secs_f64()) * 1e6;
+        row_of(
+            &format!("GET of a job, {connections} connections (hello)"),
+            outcome.per_second,
+            ceiling.per_second,
+            "/s",
+        );
+        row_of(&format!("  its p99, {connections} connections"), outcome.p99_ms, ceiling.p99_ms, "ms");
+        row("  processor time of the service for each", cpu, "µs");
+    }
+    let ceiling = hello.run(8, true);
+    let outcome = load::run(&service.address, 8, LOAD, true, get);
+    row_of(
+        "a new connection for each request, 8 at a time (hello)",
+        outcome.per_second,
+        ceiling.per_second,
+        "/s",
+    );
+    let list = |_: usize, _: usize| request("GET", "/jobs?space_guid=space-1&page=1", "");
+    row("list of 50, 8 connections", load::run(&service.address, 8, LOAD, false, list).per_second, "/s");
+    let ceiling = bare_commits();
+    for connections in [1, 8, 64] {
+        let round = format!("c{connections}");
+        let create = |number: usize, count: usize| create_body(number, count, &round);
+        let outcome = load::run(&service.address, connections, LOAD, false, create);
+        row_of(
+            &format!("create, {connections} connections (a commit for each row)"),
+            outcome.per_second,
+            ceiling,
+            "/s",
+        );
+    }
+    let mixed = |number: usize, count: usize| {
+        if count % 5 == 0 { create_body(number, count, "mixed") } else { request("GET", "/jobs/job-7", "") }
+    };
+    row(
+        "80 % reads, 20 % creates, 8 connections",
+        load::run(&service.address, 8, LOAD, false, mixed).per_second,
+        "/s",
+    );
+    row("memory after that load", service.pss_mib(), "MiB");
+    row(
+        "binary",
+        std::fs::metadata(env!("CARGO_BIN_EXE_ocf-scheduler")).unwrap().len() as f64 / 1048576.0,
+        "MiB",
+    );
+}
+
+fn upstream() {
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    place.fill("job", 50, "-", 4_000_000_000);
+    let service = Service::start(&place, &cf, &[]);
+    cf.delay_ms.store(10, Ordering::Relaxed);
+    for connections in [1, 8] {
+        let get = |_: usize, _: usize| request("GET", "/jobs/job-7", "");
+        let outcome = load::run(&service.address, connections, LOAD, false, get);
+        row(
+            &format!("GET of a job, CF answers in 10 ms, {connections} connections"),
+            outcome.per_second,
+            "/s",
+        );
+    }
+}
+
+// ---- start and memory ----
+
+fn start() {
+    let cf = FakeCf::start();
+    for schedules in [0, 10_000, 100_000, 1_000_000] {
+        let place = Place::new(&cf);
+        if schedules > 0 {
+            place.fill("job", schedules, "-", 4_000_000_000);
+        }
+        let mut times: Vec<f64> = (0..7).map(|_| Service::start(&place, &cf, &[]).start_ms).collect();
+        times.sort_by(f64::total_cmp);
+        row(&format!("start to the first answer, {schedules} schedules"), times[3], "ms");
+    }
+}
+
+fn memory() {
+    let cf = FakeCf::start();
+    for schedules in [0, 10_000, 1_000_000] {
+        let place = Place::new(&cf);
+        if schedules > 0 {
+            place.fill("job", schedules, "-", 4_000_000_000);
+        }
+        let service = Service::start(&place, &cf, &[]);
+        Connection::open(&service.address).ask(&request("GET", "/jobs/job-7", ""));
+        pause(2000);
+        row(&format!("memory, {schedules} schedules"), service.pss_mib(), "MiB");
+    }
+}
+
+fn pause(ms: u64) {
+    let _ = crossbeam_channel::after(Duration::from_millis(ms)).recv();
+}
+
+// ---- the engine ----
+
+fn wait_until(what: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !what() {
+        assert!(began.elapsed() < Duration::from_secs(180), "waited in vain");
+        pause(5);
+    }
+}
+
+/// Waits for the start of that second.
+fn wait_for_second(second: i64) {
+    while now() < second {
+        pause(1);
+    }
+}
+
+fn burst_of_calls() {
+    let cf = FakeCf::start();
+    for calls in [1000, 10_000] {
+        let target = Target::start();
+        let ceiling = load::run(
+            target.url.trim_start_matches("http://").trim_end_matches('/'),
+            20,
+            LOAD,
+            false,
+            |_, _| request("POST", "/", ""),
+        );
+        target.hits.store(0, Ordering::Relaxed);
+        let place = Place::new(&cf);
+        let due = now() + 3 + calls as i64 / 5000;
+        place.fill("call", calls, &target.url, due);
+        let service = Service::start(&place, &cf, &[]);
+        wait_for_second(due);
+        let began = Instant::now();
+        wait_until(|| target.hits.load(Ordering::Relaxed) == calls);
+        row_of(
+            &format!("{calls} calls due at one instant, until the last"),
+            began.elapsed().as_secs_f64() * 1000.0,
+            calls as f64 / ceiling.per_second * 1000.0,
+            "ms",
+        );
+        wait_until(|| {
+            place.count("SELECT COUNT(*) FROM executions WHERE state = 'SUCCEEDED'") == calls as i64
+        });
+        let lateness = place.lateness();
+        row("  the first is late by", lateness[0], "ms");
+        row("  the last is late by", lateness[calls - 1], "ms");
+        row("  most memory meanwhile", service.peak_mib(), "MiB");
+        assert_eq!(target.hits.load(Ordering::Relaxed), calls);
+    }
+}
+
+fn burst_of_jobs() {
+    for workers in ["20", "1"] {
+        let cf = FakeCf::start();
+        let place = Place::new(&cf);
+        let due = now() + 5;
+        place.fill("job", 10_000, "-", due);
+        let service = Service::start(&place, &cf, &[("WORKER_NUM", workers)]);
+        wait_for_second(due);
+        let began = Instant::now();
+        let before = cf.requests.load(Ordering::Relaxed);
+        wait_until(|| cf.created.load(Ordering::Relaxed) == 10_000);
+        row(
+            &format!("10,000 jobs due at one instant, WORKER_NUM={workers}, created"),
+            began.elapsed().as_secs_f64(),
+            "s",
+        );
+        wait_until(|| {
+            pause(50);
+            place.count("SELECT COUNT(*) FROM executions WHERE state = 'SUCCEEDED'") == 10_000
+        });
+        row("  until all have ended", began.elapsed().as_secs_f64(), "s");
+        row(
+            "  requests to Cloud Foundry for each",
+            (cf.requests.load(Ordering::Relaxed) - before) as f64 / 10_000.0,
+            "",
+        );
+        row("  most memory meanwhile", service.peak_mib(), "MiB");
+    }
+}
+
+fn steady() {
+    let (cf, target) = (FakeCf::start(), Target::start());
+    cf.task_ms.store(3_600_000, Ordering::Relaxed);
+    for (tasks, seconds) in [(0, 60), (200, 20)] {
+        let place = Place::new(&cf);
+        if tasks > 0 {
+            place.fill("job", tasks, "-", now());
+        }
+        place.fill("call", 100, &target.url, 4_000_000_000);
+        let due = now() + 3;
+        place
+            .database()
+            .execute(
+                "UPDATE schedules SET expression = '@every 1s', next_fire_time = ?1 WHERE guid LIKE 's-call-%'",
+                [due * 1_000_000_000],
+            )
+            .unwrap();
+        let service = Service::start(&place, &cf, &[]);
+        wait_for_second(due - 1);
+        let cpu = service.cpu_seconds();
+        wait_for_second(due + seconds);
+        pause(500);
+        let cpu = service.cpu_seconds() - cpu;
+        place.database().execute("DELETE FROM executions WHERE kind = 'job'", []).unwrap();
+        let lateness = place.lateness();
+        let at = |part: f64| lateness[((lateness.len() - 1) as f64 * part) as usize];
+        assert!(lateness.len() as i64 >= 100 * seconds, "{} calls", lateness.len());
+        row(&format!("100 calls a second for {seconds} s, {tasks} tasks running: late p50"), at(0.5), "ms");
+        row("  p99", at(0.99), "ms");
+        row("  at most", at(1.0), "ms");
+        row("  processor time of the service", cpu, "s");
+    }
+}
+
+fn idle() {
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    place.fill("job", 10_000, "-", 4_000_000_000);
+    let service = Service::start(&place, &cf, &[]);
+    pause(2000);
+    let before = service.wakeups();
+    pause(20_000);
+    row("idle with 10,000 schedules: waits begun", (service.wakeups() - before) as f64 / 20.0, "/s");
+}
+
+// ---- history ----
+
+fn median_ms(rounds: usize, mut ask: impl FnMut()) -> f64 {
+    let mut times: Vec<f64> = (0..rounds)
+        .map(|_| {
+            let began = Instant::now();
+            ask();
+            began.elapsed().as_secs_f64() * 1000.0
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[rounds / 2]
+}
+
+fn history() {
+    let cf = FakeCf::start();
+    for executions in [100_000, 1_000_000] {
+        let place = Place::new(&cf);
+        place.fill("call", 1, "http://127.0.0.1:9/", 4_000_000_000);
+        place.fill_history(1, executions);
+        let service = Service::start(&place, &cf, &[]);
+        let mut connection = Connection::open(&service.address);
+        let page = request("GET", "/calls/call-1/history?page=1", "");
+        let time = median_ms(101, || assert_eq!(connection.ask(&page).0, 200));
+        row(&format!("history, a page of 50 of {executions}"), time, "ms");
+        if executions == 1_000_000 {
+            let last = request("GET", "/calls/call-1/history?page=20000", "");
+            row("  its last page", median_ms(5, || assert_eq!(connection.ask(&last).0, 200)), "ms");
+            let before = service.pss_mib();
+            let began = Instant::now();
+            let (_, length) = connection.ask(&request("GET", "/calls/call-1/history", ""));
+            let took = began.elapsed().as_secs_f64();
+            row("  all of it", took, "s");
+            row("  its JSON", length as f64 / took / 1e6, "MB/s");
+            row("  more memory afterwards", service.pss_mib() - before, "MiB");
+        }
+    }
+}
+
+fn delete() {
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    place.fill("call", 2, "http://127.0.0.1:9/", 4_000_000_000);
+    place.fill_history(1, 1_000_000);
+    let service = Service::start(&place, &cf, &[]);
+    let mut connection = Connection::open(&service.address);
+    let began = Instant::now();
+    assert_eq!(connection.ask(&request("DELETE", "/calls/call-1", "")).0, 204);
+    row("delete a call with 1,000,000 executions", began.elapsed().as_secs_f64() * 1000.0, "ms");
+    let outcome = load::run(&service.address, 1, LOAD, false, |_, _| request("GET", "/calls/call-2", ""));
+    row("  GET of another meanwhile, p99", outcome.p99_ms, "ms");
+    let outcome =
+        load::run(&service.address, 1, LOAD, false, |number, count| create_body(number, count, "meanwhile"));
+    row("  create meanwhile, p99", outcome.p99_ms, "ms");
+    let left = place.count("SELECT COUNT(*) FROM executions");
+    row("  rows cleared in these six seconds", 1_000_000.0 - left as f64, "");
+}
+
+// ---- growth ----
+
+fn growth() {
+    let cf = FakeCf::start();
+    for size in [1000, 10_000, 100_000, 1_000_000] {
+        let place = Place::new(&cf);
+        let target = Target::start();
+        place.fill("job", size, "-", 4_000_000_000);
+        place.fill_history(1, size);
+        place.fill("call", 100, &target.url, 4_000_000_000);
+        let due = now() + 3;
+        place
+            .database()
+            .execute(
+                "UPDATE schedules SET next_fire_time = ?1 WHERE guid LIKE 's-call-%'",
+                [due * 1_000_000_000],
+            )
+            .unwrap();
+        let service = Service::start(&place, &cf, &[]);
+        wait_for_second(due);
+        wait_until(|| target.hits.load(Ordering::Relaxed) >= 100);
+        pause(200);
+        let mut connection = Connection::open(&service.address);
+        let mut ask = |method: &str, path: &str| {
+            let request = request(method, path, "");
+            median_ms(201, || assert!(connection.ask(&request).0 < 300))
+        };
+        println!("{size} schedules and executions:");
+        row("  start", service.start_ms, "ms");
+        row("  GET of a job", ask("GET", "/jobs/job-77"), "ms");
+        row("  a page of the list", ask("GET", "/jobs?space_guid=space-1&page=1"), "ms");
+        row("  a page of the history", ask("GET", "/jobs/job-1/history?page=1"), "ms");
+        row("  the last of 100 calls due at once is late by", *place.lateness().last().unwrap(), "ms");
+        let mut number = 0;
+        let create = median_ms(201, || {
+            number += 1;
+            assert_eq!(connection.ask(&create_body(0, number, "growth")).0, 201);
+        });
+        row("  create", create, "ms");
+        row("  memory", service.pss_mib(), "MiB");
+    }
+}
