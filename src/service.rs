@@ -116,8 +116,18 @@ impl Service {
         }
         drop(worker_alive);
 
-        let mut watcher =
-            Watcher::new(Arc::clone(&store), Arc::clone(&platform), Arc::clone(&clock), config.task_poll);
+        // A local task is asked for by reading a file, and wakes the watcher when it ends.
+        let gather = match config.mode {
+            Mode::Serve => config.task_poll / 2,
+            Mode::Standalone => Duration::ZERO,
+        };
+        let mut watcher = Watcher::new(
+            Arc::clone(&store),
+            Arc::clone(&platform),
+            Arc::clone(&clock),
+            config.task_poll,
+            gather,
+        );
         let watcher_stop = stop.clone();
         let run = move || watcher.run(&watch, &watcher_stop);
         start("watcher".to_owned(), Box::new(tirelessly("watcher", stop.clone(), run)))?;

@@ -33,6 +33,8 @@ pub struct Watcher {
     clock: Arc<dyn Clock>,
     /// The pace while things change.
     poll: Duration,
+    /// How long others are awaited after the first that wakes it.
+    gather: Duration,
     /// Executions whose task was unknown at the last look; a part of those that run.
     missing: HashSet<Id>,
 }
@@ -49,14 +51,15 @@ pub struct Look {
 }
 
 impl Watcher {
-    /// Looks at `poll`'s pace while tasks end, more slowly while none does.
+    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken.
     pub fn new(
         store: Arc<Store>,
         platform: Arc<dyn Platform>,
         clock: Arc<dyn Clock>,
         poll: Duration,
+        gather: Duration,
     ) -> Self {
-        Self { store, platform, clock, poll, missing: HashSet::new() }
+        Self { store, platform, clock, poll, gather, missing: HashSet::new() }
     }
 
     /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps until then.
@@ -74,6 +77,12 @@ impl Watcher {
                         return;
                     }
                     pace = self.poll / 2;
+                    // Not for each of many: what has come by then is asked for together.
+                    select! {
+                        recv(stop) -> _ => return,
+                        recv(next) -> _ => (),
+                        recv(after(self.gather)) -> _ => (),
+                    }
                 }
                 recv(next) -> _ => (),
             }

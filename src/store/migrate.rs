@@ -6,7 +6,11 @@ use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use super::sql;
 use crate::crash;
 
-const MIGRATIONS: &[&str] = &[sql!("migrations/0001_initial"), sql!("migrations/0002_lanes_and_clocks")];
+const MIGRATIONS: &[&str] = &[
+    sql!("migrations/0001_initial"),
+    sql!("migrations/0002_lanes_and_clocks"),
+    sql!("migrations/0003_history_sizes"),
+];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
 const APPLICATION_ID: i64 = 0x4f43_4673;

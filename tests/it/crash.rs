@@ -391,6 +391,11 @@ fn check_history(database: &Connection, known: &Known, cf: &FakeCf, target: &Tar
                  COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id ORDER BY e.id DESC LIMIT 1),
                           'PENDING')";
     assert_eq!(count(database, wrong), 0, "jobs with another state than their latest execution");
+    // What is counted is what there is.
+    let wrong = "SELECT COUNT(*) FROM history_sizes AS h WHERE h.size <>
+                 (SELECT COUNT(*) FROM executions AS e
+                   WHERE CASE h.owner WHEN 'schedule' THEN e.schedule_id ELSE e.executable_id END = h.owner_id)";
+    assert_eq!(count(database, wrong), 0, "histories of another size than is counted");
     format!(
         "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} lost=0 doubled=0 stuck=0",
         rows.len(),

@@ -1,2 +1,3 @@
--- How many there are in the history of one schedule, and the newest, by executions_by_schedule alone.
-SELECT COUNT(*), COALESCE(MAX(id), 0) FROM executions WHERE schedule_id = :owner_id;
+-- How many there are in the history of one schedule, which is counted already, and the newest, by executions_by_schedule.
+SELECT COALESCE((SELECT size FROM history_sizes WHERE owner = 'schedule' AND owner_id = :owner_id), 0),
+       COALESCE((SELECT MAX(id) FROM executions WHERE schedule_id = :owner_id), 0);
