@@ -249,6 +249,7 @@ impl Config {
             ca_cert_file: self.ca_cert_file.clone(),
             https_proxy: self.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
             no_proxy: self.no_proxy.clone(),
+            ..Outbound::default()
         }
     }
 

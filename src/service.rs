@@ -254,11 +254,19 @@ fn platform(
             client_secret: settings.client_secret.reveal().to_owned(),
             outbound,
         };
-        let cloud_foundry = CloudFoundry::new(&settings, Arc::clone(clock))?;
-        if let Err(err) = cloud_foundry.check() {
-            warn!("Cloud Foundry does not answer; requests get 503 until it does cause={err}");
-        }
-        return Ok((Arc::new(cloud_foundry), None));
+        let cloud_foundry = Arc::new(CloudFoundry::new(&settings, Arc::clone(clock))?);
+        let checked = Arc::clone(&cloud_foundry);
+        // Beside the start, which waits for nobody else.
+        let check = move || {
+            if let Err(err) = checked.check() {
+                warn!("Cloud Foundry does not answer; requests get 503 until it does cause={err}");
+            }
+        };
+        thread::Builder::new()
+            .name("first-look".to_owned())
+            .spawn(check)
+            .map_err(|err| format!("a thread cannot be started: {err}"))?;
+        return Ok((cloud_foundry, None));
     }
     let mut state_dir = config.database.clone().into_os_string();
     state_dir.push(".tasks");

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rustls::RootCertStore;
@@ -28,6 +29,8 @@ pub struct Outbound {
     pub https_proxy: Option<String>,
     /// `NO_PROXY`: hosts and domains reached without the proxy, separated by commas; `*` is all of them.
     pub no_proxy: Option<String>,
+    /// The certificates to trust, read when the first https request is made, and once for all.
+    pub roots: Arc<OnceLock<RootCerts>>,
 }
 
 impl fmt::Debug for Outbound {
@@ -65,12 +68,23 @@ pub struct Limits {
 }
 
 /// Agents that know which requests go through the proxy.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Client {
+    /// For http URLs.
+    plain: Agent,
+    /// For https URLs, once there is one: reading a few hundred certificates takes longer than all else at a start.
+    secure: OnceLock<Secure>,
+    settings: Outbound,
+    own_certificates: Vec<Certificate<'static>>,
+    proxy: Option<Proxy>,
+    unproxied_hosts: Vec<String>,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct Secure {
     direct: Agent,
     proxied: Option<Agent>,
-    unproxied_hosts: Vec<String>,
-    reach: Reach,
 }
 
 /// Idle connections kept in all; each agent talks to a few hosts from a few dozen threads.
@@ -81,9 +95,12 @@ const INPUT_BUFFER_BYTES: usize = 32 * 1024;
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Client {
-    /// Builds the agents. The error says which setting is wrong.
+    /// The error says which setting is wrong.
     pub fn new(settings: &Outbound, limits: &Limits) -> Result<Self, String> {
-        let tls = tls_config(settings)?;
+        let own_certificates = match &settings.ca_cert_file {
+            Some(path) => certificates_of(path)?,
+            None => Vec::new(),
+        };
         let proxy = match settings.https_proxy.as_deref().map(str::trim) {
             None | Some("") => None,
             // The URL may hold a password, so the message does not repeat it.
@@ -93,28 +110,49 @@ impl Client {
         };
         let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();
         Ok(Self {
-            direct: agent(tls.clone(), None, limits),
-            proxied: proxy.map(|proxy| agent(tls, Some(proxy), limits)),
-            reach: limits.reach,
+            plain: agent(TlsConfig::builder().root_certs(RootCerts::from(Vec::new())).build(), None, limits),
+            secure: OnceLock::new(),
+            settings: settings.clone(),
+            own_certificates,
+            proxy,
             unproxied_hosts: unproxied_hosts
                 .split(',')
                 .map(|entry| entry.trim().to_ascii_lowercase())
                 .filter(|entry| !entry.is_empty())
                 .collect(),
+            limits: *limits,
         })
     }
 
     /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of `NO_PROXY` fits.
     pub fn agent_for(&self, uri: &Uri) -> &Agent {
-        match &self.proxied {
-            Some(proxied) if uri.scheme_str() == Some("https") && !self.is_unproxied(uri) => proxied,
-            _ => &self.direct,
+        if uri.scheme_str() != Some("https") {
+            return &self.plain;
+        }
+        let secure = self.secure.get_or_init(|| self.secure());
+        match &secure.proxied {
+            Some(proxied) if !self.is_unproxied(uri) => proxied,
+            _ => &secure.direct,
+        }
+    }
+
+    fn secure(&self) -> Secure {
+        let own = || self.own_certificates.clone();
+        let skips = self.settings.skip_ssl_validation;
+        let roots = self
+            .settings
+            .roots
+            .get_or_init(|| RootCerts::from(if skips { own() } else { [system_roots(), own()].concat() }));
+        let tls = TlsConfig::builder().root_certs(roots.clone()).disable_verification(skips).build();
+        Secure {
+            direct: agent(tls.clone(), None, &self.limits),
+            proxied: self.proxy.clone().map(|proxy| agent(tls, Some(proxy), &self.limits)),
         }
     }
 
     /// Whether `uri` is certainly not to be reached. What is not certain yet is judged when its name is resolved.
     pub fn denies(&self, uri: &Uri) -> bool {
-        self.reach == Reach::PublicOnly && public::is_private_literal(uri)
+        self.limits.reach == Reach::PublicOnly && public::is_private_literal(uri)
     }
 
     fn is_unproxied(&self, uri: &Uri) -> bool {
@@ -128,7 +166,7 @@ impl Client {
     }
 }
 
-/// Whether agents can be built from the settings. The error says which setting is wrong.
+/// Whether requests can be made with the settings. The error says which setting is wrong.
 pub fn check(settings: &Outbound) -> Result<(), String> {
     let any = Duration::from_secs(1);
     Client::new(
@@ -186,18 +224,6 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         }
         _ => config.new_agent(),
     }
-}
-
-fn tls_config(settings: &Outbound) -> Result<TlsConfig, String> {
-    let own = match &settings.ca_cert_file {
-        Some(path) => certificates_of(path)?,
-        None => Vec::new(),
-    };
-    let roots = if settings.skip_ssl_validation { own } else { [system_roots(), own].concat() };
-    Ok(TlsConfig::builder()
-        .root_certs(RootCerts::from(roots))
-        .disable_verification(settings.skip_ssl_validation)
-        .build())
 }
 
 fn certificates_of(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
