@@ -234,7 +234,7 @@ impl Store {
         let connection = Connection::open_with_flags(&self.path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.execute_batch("PRAGMA cache_size = -512; PRAGMA temp_store = MEMORY;")?;
+        connection.execute_batch("PRAGMA cache_size = -200; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)
     }
 }
@@ -292,7 +292,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     let private = |options: &mut OpenOptions, path: &Path| options.write(true).mode(0o600).open(path);
     let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
         .map_err(|err| format!("cannot open {}, the lock of the database: {err}", lock_path.display()))?;
-    match lock.try_lock() {
+    match crate::lock::take(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(format!(
@@ -323,7 +323,7 @@ fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON;
-         PRAGMA cache_size = -2000;
+         PRAGMA cache_size = -1000;
          PRAGMA temp_store = MEMORY;
          PRAGMA journal_size_limit = 16777216;",
     )

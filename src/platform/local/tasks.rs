@@ -94,7 +94,7 @@ impl Tasks {
         // Absolute: a runner lives in another directory.
         let directory = tasks.canonicalize().map_err(in_state_dir)?;
         let lock = File::create(state_dir.join("lock")).map_err(in_state_dir)?;
-        lock.try_lock().map_err(|err| match err {
+        crate::lock::take(&lock).map_err(|err| match err {
             fs::TryLockError::WouldBlock => {
                 format!("{}: another service runs its tasks here", state_dir.display())
             }
