@@ -289,6 +289,15 @@ pub struct Dispatch {
     pub work: Work,
 }
 
+/// What workers say to the scheduler of an execution that they let go of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// It is under way, or has ended.
+    Done(Id),
+    /// It may be PENDING still, and be due again at any time.
+    ComesAgain(Id),
+}
+
 /// The attempts at starting an execution's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::config::MisfirePolicy;
 use crate::crash;
 use crate::cron::{Expression, Weekdays};
-use crate::model::{Dispatch, Guid, Id, Kind, Timestamp};
+use crate::model::{Dispatch, Guid, Id, Kind, Release, Timestamp};
 use crate::stop::Stop;
 use crate::store::{DueSchedule, Fire, Store, StoreError};
 
@@ -58,7 +58,7 @@ pub struct Scheduler {
     settings: Settings,
     lanes: Vec<Lane>,
     /// From the workers: an execution that they have let go of, whatever came of it.
-    released: Receiver<Id>,
+    released: Receiver<Release>,
     /// The wall clock and the monotonic one at the last pass; `None`: there was none.
     last_reading: Option<(Timestamp, Duration)>,
 }
@@ -161,7 +161,7 @@ impl Scheduler {
         clock: Arc<dyn Clock>,
         settings: Settings,
         lanes: Vec<Lane>,
-        released: Receiver<Id>,
+        released: Receiver<Release>,
     ) -> Self {
         Self { store, clock, settings, lanes, released, last_reading: None }
     }
@@ -173,30 +173,35 @@ impl Scheduler {
                 warn!("scheduler pass failed, retrying retry_in={RETRY_DELAY:?} cause={err}");
                 RETRY_DELAY
             });
-            select! {
-                recv(stop) -> _ => return,
-                recv(wake) -> woken => if woken.is_err() { return },
-                recv(self.released) -> id => match id {
-                    Ok(id) => self.release(id),
-                    Err(_) => return,
-                },
-                recv(after(sleep.min(SLEEP_MAX))) -> _ => (),
+            let time_is_up = after(sleep.min(SLEEP_MAX));
+            loop {
+                select! {
+                    recv(stop) -> _ => return,
+                    recv(wake) -> woken => {
+                        if woken.is_err() {
+                            return;
+                        }
+                        break;
+                    }
+                    recv(self.released) -> release => {
+                        let Ok(release) = release else { return };
+                        // Room in a lane is no reason to look for what is due.
+                        if self.release(release) || self.fill_lanes() != Ok(false) {
+                            break;
+                        }
+                    }
+                    recv(time_is_up) -> _ => break,
+                }
             }
         }
     }
 
     /// One look: claims what is due, hands out what is pending, and says how long there is nothing to do.
     pub fn pass(&mut self) -> Result<Duration, StoreError> {
-        while let Ok(id) = self.released.try_recv() {
-            self.release(id);
-        }
         let now = self.clock.now();
         self.heed_clock(now)?;
         let more_to_do = self.plan_anew(now)? | self.claim_due(now)?;
-        let monotonic = self.clock.monotonic();
-        for lane in &mut self.lanes {
-            lane.fill(&self.store, now, monotonic)?;
-        }
+        self.fill_lanes()?;
         if more_to_do {
             return Ok(Duration::ZERO);
         }
@@ -211,10 +216,27 @@ impl Scheduler {
         })
     }
 
-    fn release(&mut self, id: Id) {
+    /// Whether it may be due again before the next pass.
+    fn release(&mut self, release: Release) -> bool {
+        let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
             lane.handed_out.remove(&id);
         }
+        matches!(release, Release::ComesAgain(_))
+    }
+
+    /// Takes note of what was released, and hands out what there is room for. Whether something released may be due again
+    /// before the next pass.
+    fn fill_lanes(&mut self) -> Result<bool, StoreError> {
+        let mut comes_again = false;
+        while let Ok(release) = self.released.try_recv() {
+            comes_again |= self.release(release);
+        }
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        for lane in &mut self.lanes {
+            lane.fill(&self.store, now, monotonic)?;
+        }
+        Ok(comes_again)
     }
 
     /// At the first pass recovers what the process before left behind. Later notices that the clock was set, and lets what

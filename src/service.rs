@@ -16,7 +16,7 @@ use crate::auth::Authenticator;
 use crate::clock::Clock;
 use crate::config::{Config, Mode};
 use crate::http::{Handlers, Server, Settings as HttpSettings};
-use crate::model::{Dispatch, Id, Kind};
+use crate::model::{Dispatch, Kind, Release};
 use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
@@ -81,8 +81,8 @@ impl Service {
         let (wake_retention, retention_wake) = bounded(1);
         let (call_dispatch, calls) = bounded::<Dispatch>(config.worker_num);
         let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
-        // Room for every execution that can be out, so that no worker ever waits to release one.
-        let (release, released) = bounded::<Id>(2 * (config.worker_num + STARTERS));
+        let (call_ended, ended_calls) = bounded(config.worker_num);
+        let (release, released) = bounded::<Release>(config.worker_num + STARTERS);
         let (worker_alive, workers_ended) = bounded::<()>(0);
         let mut threads = Vec::new();
         let mut start = |name: String, body: Box<dyn FnOnce() + Send>| {
@@ -106,15 +106,27 @@ impl Service {
             let (workshop, dispatches, release) =
                 (Arc::clone(&workshop), dispatches.clone(), release.clone());
             let (stop, alive): (_, Sender<()>) = (stop.clone(), worker_alive.clone());
+            let ends = call_ended.clone();
             start(
                 name,
                 Box::new(move || {
-                    workshop.run(&dispatches, &release, &stop);
+                    workshop.run(&dispatches, &ends, &release, &stop);
                     drop(alive);
                 }),
             )?;
         }
-        drop(worker_alive);
+        // It ends when the workers have, and then tells so.
+        drop(call_ended);
+        let recorder_stop = stop.clone();
+        let run = move || workshop.record_ends(&ended_calls, &release, &recorder_stop);
+        let run = tirelessly("recorder", stop.clone(), run);
+        start(
+            "recorder".to_owned(),
+            Box::new(move || {
+                run();
+                drop(worker_alive);
+            }),
+        )?;
 
         // A local task is asked for by reading a file, and wakes the watcher when it ends.
         let gather = match config.mode {

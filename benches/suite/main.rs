@@ -325,7 +325,7 @@ fn burst_of_calls() {
         place.fill("call", calls, &target.url, due);
         let service = Service::start(&place, &cf, &[]);
         wait_for_second(due);
-        let began = Instant::now();
+        let (began, cpu) = (Instant::now(), service.cpu_seconds());
         wait_until(|| target.hits.load(Ordering::Relaxed) == calls);
         row_of(
             &format!("{calls} calls due at one instant, until the last"),
@@ -337,6 +337,7 @@ fn burst_of_calls() {
             place.count("SELECT COUNT(*) FROM executions WHERE state = 'SUCCEEDED'") == calls as i64
         });
         let lateness = place.lateness();
+        row("  processor time of the service", service.cpu_seconds() - cpu, "s");
         row("  the first is late by", lateness[0], "ms");
         row("  the last is late by", lateness[calls - 1], "ms");
         row("  most memory meanwhile", service.peak_mib(), "MiB");

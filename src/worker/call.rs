@@ -7,9 +7,9 @@ use log::info;
 use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION, USER_AGENT};
 use ureq::http::{Method, Request, Uri};
 
-use super::Workshop;
+use super::{Left, Workshop};
 use crate::crash;
-use crate::model::{Dispatch, EndState, Guid, Secret};
+use crate::model::{Dispatch, EndState, Guid, Outcome, Secret};
 use crate::outbound::{self, Client, DENIED, Limits, Outbound, Reach};
 use crate::stop::Stop;
 
@@ -105,9 +105,15 @@ impl Caller {
 }
 
 impl Workshop {
-    pub(super) fn perform_call(&self, dispatch: &Dispatch, url: &str, auth_header: &Secret, stop: &Stop) {
+    pub(super) fn perform_call(
+        &self,
+        dispatch: &Dispatch,
+        url: &str,
+        auth_header: &Secret,
+        stop: &Stop,
+    ) -> Left {
         if !self.may_go_on(dispatch, stop, self.store.start_call(dispatch.id, self.clock.now())) {
-            return;
+            return Left::ComesAgain;
         }
         info!("call begins execution={} call={}", dispatch.guid, dispatch.executable);
         crash::point("call.started");
@@ -116,7 +122,8 @@ impl Workshop {
             Err(message) => (EndState::Failed, message),
         };
         crash::point("call.answered");
-        self.end(dispatch, state, message.chars().take(MESSAGE_MAX).collect(), stop);
+        let message = message.chars().take(MESSAGE_MAX).collect();
+        Left::Over(Outcome { state, message, end_time: self.clock.now() })
     }
 }
 

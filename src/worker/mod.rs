@@ -2,6 +2,8 @@
 //!
 //! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time), panics included,
 //! and is released to the scheduler afterwards. No worker waits for a task, nor for another attempt.
+//!
+//! The ends of calls are recorded by a thread of their own, as many at a time as there are: the workers go on meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use crossbeam_channel::{Receiver, Sender, after, select};
 use log::{debug, error, info, warn};
 
 use crate::clock::Clock;
-use crate::model::{Dispatch, EndState, Id, Outcome, Work};
+use crate::model::{Dispatch, EndState, Id, Outcome, Release, Work};
 use crate::platform::Platform;
 use crate::stop::{Stop, is_stopped};
 use crate::store::{Store, StoreError};
@@ -24,6 +26,26 @@ pub use task::Patience;
 
 /// The pause before a state is recorded again that the database did not take.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The most ends of calls that one transaction records.
+const ENDS_BATCH: usize = 256;
+
+/// How a call ended, not recorded yet.
+#[derive(Debug)]
+pub struct CallEnd {
+    dispatch: Dispatch,
+    outcome: Outcome,
+}
+
+/// How a worker leaves an execution.
+enum Left {
+    /// It has ended, which is still to be recorded.
+    Over(Outcome),
+    /// It is under way, or its end is recorded.
+    Done,
+    /// It may be PENDING, and due again at any time.
+    ComesAgain,
+}
 
 /// What every worker works with.
 pub struct Workshop {
@@ -42,8 +64,15 @@ pub struct Workshop {
 }
 
 impl Workshop {
-    /// A worker: carries out what comes from `dispatches`, one after the other, until `stop` closes.
-    pub fn run(&self, dispatches: &Receiver<Dispatch>, released: &Sender<Id>, stop: &Stop) {
+    /// A worker: carries out what comes from `dispatches`, one after the other, until `stop` closes. How calls ended goes to
+    /// `ends`, for [`Workshop::record_ends`]; the rest is released here.
+    pub fn run(
+        &self,
+        dispatches: &Receiver<Dispatch>,
+        ends: &Sender<CallEnd>,
+        released: &Sender<Release>,
+        stop: &Stop,
+    ) {
         loop {
             let dispatch = select! {
                 recv(stop) -> _ => return,
@@ -56,29 +85,48 @@ impl Workshop {
             if is_stopped(stop) {
                 return;
             }
-            self.carry_out(&dispatch, stop);
-            if released.send(dispatch.id).is_err() {
+            let sent = match self.carry_out(&dispatch, stop) {
+                Left::Over(outcome) => ends.send(CallEnd { dispatch, outcome }).is_ok(),
+                Left::Done => released.send(Release::Done(dispatch.id)).is_ok(),
+                Left::ComesAgain => released.send(Release::ComesAgain(dispatch.id)).is_ok(),
+            };
+            if !sent {
                 return;
             }
         }
     }
 
-    fn carry_out(&self, dispatch: &Dispatch, stop: &Stop) {
+    /// Records how calls ended, and releases them, until no worker is left.
+    pub fn record_ends(&self, ends: &Receiver<CallEnd>, released: &Sender<Release>, stop: &Stop) {
+        while let Ok(first) = ends.recv() {
+            let batch: Vec<CallEnd> =
+                std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
+            let outcomes: Vec<(Id, Outcome)> =
+                batch.iter().map(|end| (end.dispatch.id, end.outcome.clone())).collect();
+            let all = format!("calls={}", batch.len());
+            if self.record(&all, stop, || self.store.finish_many(&outcomes).map(|_| true)) {
+                batch.iter().for_each(|end| log_end(&end.dispatch, &end.outcome));
+            }
+            for end in batch {
+                // Nobody to tell means that the scheduler has stopped.
+                let _ = released.send(Release::Done(end.dispatch.id));
+            }
+        }
+    }
+
+    fn carry_out(&self, dispatch: &Dispatch, stop: &Stop) -> Left {
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
             Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header, stop),
             Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
-                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb, stop);
+                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb, stop)
             }
         }));
-        if done.is_err() {
+        done.unwrap_or_else(|_| {
             error!("a worker panicked execution={}", dispatch.guid);
-            self.end(
-                dispatch,
-                EndState::Failed,
-                "a fault of the scheduler: the worker panicked".to_owned(),
-                stop,
-            );
-        }
+            let message = "a fault of the scheduler: the worker panicked".to_owned();
+            self.end(dispatch, EndState::Failed, message, stop);
+            Left::Done
+        })
     }
 
     /// Records the end of an execution.
@@ -94,15 +142,8 @@ impl Workshop {
         stop: &Stop,
         step: impl Fn() -> Result<bool, StoreError>,
     ) {
-        if self.record(dispatch, stop, step) {
-            info!(
-                "execution ended execution={} {}={} state={} message={:?}",
-                dispatch.guid,
-                dispatch.work.kind().as_str(),
-                dispatch.executable,
-                outcome.state.as_str(),
-                outcome.message
-            );
+        if self.record(&format!("execution={}", dispatch.guid), stop, step) {
+            log_end(dispatch, outcome);
         } else {
             debug!("the execution had ended before, or is gone execution={}", dispatch.guid);
         }
@@ -110,19 +151,16 @@ impl Workshop {
 
     /// Records a state that is a fact already, again and again until the database takes it or the service stops. Whether
     /// it changed anything.
-    fn record(&self, dispatch: &Dispatch, stop: &Stop, step: impl Fn() -> Result<bool, StoreError>) -> bool {
+    fn record(&self, what: &str, stop: &Stop, step: impl Fn() -> Result<bool, StoreError>) -> bool {
         loop {
             match step() {
                 Ok(changed) => return changed,
                 Err(StoreError::Bug(cause)) => {
-                    error!("a state could not be recorded execution={} cause={cause}", dispatch.guid);
+                    error!("a state could not be recorded {what} cause={cause}");
                     return false;
                 }
                 Err(err) => {
-                    warn!(
-                        "a state is not recorded yet, trying again execution={} cause={err}",
-                        dispatch.guid
-                    );
+                    warn!("a state is not recorded yet, trying again {what} cause={err}");
                     select! {
                         recv(stop) -> _ => return false,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),
@@ -155,4 +193,15 @@ impl Workshop {
             }
         }
     }
+}
+
+fn log_end(dispatch: &Dispatch, outcome: &Outcome) {
+    info!(
+        "execution ended execution={} {}={} state={} message={:?}",
+        dispatch.guid,
+        dispatch.work.kind().as_str(),
+        dispatch.executable,
+        outcome.state.as_str(),
+        outcome.message
+    );
 }

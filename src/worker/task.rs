@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::Workshop;
+use super::{Left, Workshop};
 use crate::crash;
 use crate::model::{Dispatch, EndState, Outcome, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task};
@@ -34,16 +34,16 @@ impl Workshop {
         disk_in_mb: u32,
         memory_in_mb: u32,
         stop: &Stop,
-    ) {
+    ) -> Left {
         if let Some(doubt_until) = dispatch.attempts.doubt_until
             && !self.may_attempt_again(dispatch, doubt_until, stop)
         {
-            return;
+            return Left::ComesAgain;
         }
         let began_at = self.clock.now();
         let doubt_until = began_at.saturating_add(self.patience.late_task);
         if !self.may_go_on(dispatch, stop, self.store.begin_attempt(dispatch.id, began_at, doubt_until)) {
-            return;
+            return Left::ComesAgain;
         }
         crash::point("task.attempting");
         let created = self.platform.create_task(&NewTask {
@@ -55,8 +55,14 @@ impl Workshop {
         });
         crash::point("task.created");
         match created {
-            Ok(task) => self.accept(dispatch, &task, stop),
-            Err(PlatformError::Refused { detail }) => self.end(dispatch, EndState::Failed, detail, stop),
+            Ok(task) => {
+                self.accept(dispatch, &task, stop);
+                Left::Done
+            }
+            Err(PlatformError::Refused { detail }) => {
+                self.end(dispatch, EndState::Failed, detail, stop);
+                Left::Done
+            }
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
                 let doubt_until = match delivery {
                     Delivery::Failed => None,
@@ -64,6 +70,7 @@ impl Workshop {
                     Delivery::Unknown => Some(doubt_until),
                 };
                 self.try_later(dispatch, &cause, retry_after, doubt_until, stop);
+                Left::ComesAgain
             }
         }
     }
@@ -107,14 +114,14 @@ impl Workshop {
                 failures: dispatch.attempts.failures,
                 give_up_at: dispatch.attempts.give_up_at,
             };
-            self.record(dispatch, stop, || self.store.postpone(dispatch.id, &retry));
+            self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.id, &retry));
             return false;
         }
         true
     }
 
     fn accept(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
-        if self.record(dispatch, stop, || self.store.accept_task(dispatch.id, &task.guid)) {
+        if self.record(&dispatch.guid.to_string(), stop, || self.store.accept_task(dispatch.id, &task.guid)) {
             info!(
                 "task started execution={} job={} task={} attempt={}",
                 dispatch.guid,
@@ -163,7 +170,7 @@ impl Workshop {
             failures,
             give_up_at: Some(give_up_at),
         };
-        self.record(dispatch, stop, || self.store.postpone(dispatch.id, &retry));
+        self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.id, &retry));
     }
 }
 

@@ -8,7 +8,8 @@ use ocf_scheduler::clock::{Clock, ManualClock};
 use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Expression, Weekdays};
 use ocf_scheduler::model::{
-    Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Schedule, Timestamp, Work,
+    Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Release, Schedule,
+    Timestamp, Work,
 };
 use ocf_scheduler::retention::Retention;
 use ocf_scheduler::scheduler::{Lane, Scheduler, Settings};
@@ -21,7 +22,7 @@ struct World {
     store: Arc<Store>,
     scheduler: Scheduler,
     dispatches: Receiver<Dispatch>,
-    release: Sender<Id>,
+    release: Sender<Release>,
     policy: MisfirePolicy,
     _directory: TempDir,
 }
@@ -89,7 +90,7 @@ impl World {
         self.scheduler.pass().unwrap();
         while let Ok(dispatch) = self.dispatches.try_recv() {
             self.end(dispatch.id, EndState::Succeeded);
-            self.release.send(dispatch.id).unwrap();
+            self.release.send(Release::Done(dispatch.id)).unwrap();
             seen.push(dispatch);
             self.scheduler.pass().unwrap();
         }
@@ -138,7 +139,7 @@ fn scheduler(
     store: &Arc<Store>,
     clock: &Arc<ManualClock>,
     misfire_policy: MisfirePolicy,
-) -> (Scheduler, Receiver<Dispatch>, Sender<Id>) {
+) -> (Scheduler, Receiver<Dispatch>, Sender<Release>) {
     let (dispatch, dispatches) = bounded(4);
     let (release, released) = bounded(8);
     let minute = Duration::from_secs(60);
@@ -231,7 +232,7 @@ fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice
     while seen.len() < 10 {
         let dispatch = world.dispatches.try_recv().expect("the channel is filled again");
         world.end(dispatch.id, EndState::Succeeded);
-        world.release.send(dispatch.id).unwrap();
+        world.release.send(Release::Done(dispatch.id)).unwrap();
         seen.push(dispatch.id);
         world.scheduler.pass().unwrap();
     }
@@ -392,7 +393,7 @@ fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_
     world.set_clock_to("2025-01-01T00:00:00Z");
     assert_eq!(world.dispatches.try_recv().unwrap().id, waiting, "set back by a year");
     world.end(waiting, EndState::Succeeded);
-    world.release.send(waiting).unwrap();
+    world.release.send(Release::Done(waiting)).unwrap();
     world.go_to("2025-01-01T00:00:59Z");
     assert!(world.dispatches.try_recv().is_err());
     world.set_clock_to("2026-06-01T00:00:00Z");
