@@ -108,7 +108,11 @@ impl Api {
                 Scope::Space(space)
             }
             (None, None) => Scope::All,
-            (None, Some(spaces)) => Scope::Spaces(spaces.iter().cloned().collect()),
+            // Of one space the index knows the way; of several it is a walk past all others.
+            (None, Some(spaces)) => match Vec::from_iter(spaces).as_slice() {
+                [space] => Scope::Space((*space).clone()),
+                spaces => Scope::Spaces(spaces.iter().copied().cloned().collect()),
+            },
         };
         let detailed = match query.get("detailed") {
             None | Some("" | "false") => false,

@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     sql!("migrations/0001_initial"),
     sql!("migrations/0002_lanes_and_clocks"),
     sql!("migrations/0003_history_sizes"),
+    sql!("migrations/0004_space_sizes"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

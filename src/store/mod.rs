@@ -42,7 +42,7 @@ pub(crate) use sql;
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reading connections at work for clients at a time, and kept open. Each has a cache and its statements.
-const READERS_MAX: usize = 8;
+const READERS_MAX: usize = 4;
 /// What is read of a list at a time, roughly, so that those who read it slowly hold little memory. One row may be longer.
 const PART_BYTES: usize = 32 * 1024;
 /// What a row is in memory, and as JSON, beside its long texts.

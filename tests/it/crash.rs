@@ -396,6 +396,10 @@ fn check_history(database: &Connection, known: &Known, cf: &FakeCf, target: &Tar
                  (SELECT COUNT(*) FROM executions AS e
                    WHERE CASE h.owner WHEN 'schedule' THEN e.schedule_id ELSE e.executable_id END = h.owner_id)";
     assert_eq!(count(database, wrong), 0, "histories of another size than is counted");
+    let wrong = "SELECT COUNT(*) FROM space_sizes AS s WHERE s.size <>
+                 (SELECT COUNT(*) FROM executables AS x
+                   WHERE x.kind = s.kind AND x.space_guid = s.space_guid AND x.deleted_at IS NULL)";
+    assert_eq!(count(database, wrong), 0, "spaces of another size than is counted");
     format!(
         "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} lost=0 doubled=0 stuck=0",
         rows.len(),
