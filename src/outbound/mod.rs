@@ -11,12 +11,13 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Proxy, http::Uri};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector, TcpConnector};
+use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
 
 mod public;
 
-use public::{NotPublic, PublicResolver};
+use public::{NotPublic, PublicResolver, PublicThroughProxy};
 
 /// The settings that all outgoing requests share.
 #[derive(Clone, Default)]
@@ -50,7 +51,7 @@ pub enum Reach {
     /// All.
     Anywhere,
     /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not reachable from
-    /// anywhere. Judged after a name is resolved; through a proxy, which resolves names itself, only what is an address.
+    /// anywhere. Judged after a name is resolved, by the address that is connected to, or that a proxy is asked for.
     PublicOnly,
 }
 
@@ -104,9 +105,12 @@ impl Client {
         let proxy = match settings.https_proxy.as_deref().map(str::trim) {
             None | Some("") => None,
             // The URL may hold a password, so the message does not repeat it.
-            Some(url) => {
-                Some(Proxy::new(url).map_err(|_| "HTTPS_PROXY is not the URL of a proxy".to_owned())?)
-            }
+            Some(url) => Some(
+                Proxy::new(url)
+                    .ok()
+                    .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
+                    .ok_or("HTTPS_PROXY is not the URL of an HTTP proxy")?,
+            ),
         };
         let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();
         Ok(Self {
@@ -148,11 +152,6 @@ impl Client {
             direct: agent(tls.clone(), None, &self.limits),
             proxied: self.proxy.clone().map(|proxy| agent(tls, Some(proxy), &self.limits)),
         }
-    }
-
-    /// Whether `uri` is certainly not to be reached. What is not certain yet is judged when its name is resolved.
-    pub fn denies(&self, uri: &Uri) -> bool {
-        self.limits.reach == Reach::PublicOnly && public::is_private_literal(uri)
     }
 
     fn is_unproxied(&self, uri: &Uri) -> bool {
@@ -218,11 +217,16 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
         .build();
     match limits.reach {
-        // The address of the proxy itself is whoever's who set it.
-        Reach::PublicOnly if !goes_through_proxy => {
+        Reach::Anywhere => config.new_agent(),
+        Reach::PublicOnly if goes_through_proxy => {
+            let connector = PublicThroughProxy::default()
+                .chain(TcpConnector::default())
+                .chain(RustlsConnector::default());
+            Agent::with_parts(config, connector, DefaultResolver::default())
+        }
+        Reach::PublicOnly => {
             Agent::with_parts(config, DefaultConnector::default(), PublicResolver::default())
         }
-        _ => config.new_agent(),
     }
 }
 
@@ -297,16 +301,20 @@ mod tests {
     fn no_password_of_a_proxy_is_shown() {
         let settings =
             Outbound { https_proxy: Some("http://user:secret@proxy.test".to_owned()), ..Outbound::default() };
-        assert!(!format!("{settings:?}").contains("secret"));
-        let wrong = Outbound { https_proxy: Some("ht!tp://user:secret@".to_owned()), ..Outbound::default() };
         let second = Duration::from_secs(1);
         let limits = Limits {
             connect_timeout: second,
             total_timeout: second,
             max_idle_age: second,
-            reach: Reach::Anywhere,
+            reach: Reach::PublicOnly,
         };
-        let message = Client::new(&wrong, &limits).unwrap_err();
-        assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
+        let client = Client::new(&settings, &limits).unwrap();
+        client.agent_for(&"https://api.example.com/".parse().unwrap());
+        assert!(!format!("{settings:?} {client:?}").contains("secret"));
+        for wrong in ["ht!tp://user:secret@", "socks5://user:secret@proxy.test"] {
+            let wrong = Outbound { https_proxy: Some(wrong.to_owned()), ..Outbound::default() };
+            let message = check(&wrong).unwrap_err();
+            assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
+        }
     }
 }

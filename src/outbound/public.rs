@@ -1,15 +1,18 @@
-//! Which addresses lie on the public Internet, and a resolver that finds no others.
+//! Which addresses lie on the public Internet, and ways to connect that find no others.
 //!
 //! Invariant: what is judged is the address that is connected to, so that a name that resolves to something else the next time
 //! changes nothing.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::NextTimeout;
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, Transport,
+};
 
 /// A target that is not to be reached.
 #[derive(Debug)]
@@ -43,16 +46,47 @@ impl Resolver for PublicResolver {
     }
 }
 
-/// Whether the URI's host is an address, in whatever notation, that is not public. A name is none.
-pub(super) fn is_private_literal(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-    let looks_numeric = host.contains(':')
-        || host
-            .split('.')
-            .all(|part| part.parse::<u64>().is_ok() || part.to_ascii_lowercase().starts_with("0x"));
-    // The system reads every notation of an address, such as 2130706433, and asks nobody for it.
-    looks_numeric
-        && (host, 0).to_socket_addrs().is_ok_and(|mut found| found.any(|address| !is_public(address.ip())))
+/// Asks a proxy for connections to public addresses alone. It is told the address and not the name, which it would resolve
+/// by itself, and to whatever it likes.
+#[derive(Debug, Default)]
+pub(super) struct PublicThroughProxy {
+    resolver: PublicResolver,
+    proxy: ConnectProxyConnector,
+}
+
+impl Connector for PublicThroughProxy {
+    type Out = Either<(), Box<dyn Transport>>;
+
+    fn connect(
+        &self,
+        details: &ConnectionDetails<'_>,
+        chained: Option<()>,
+    ) -> Result<Option<Self::Out>, ureq::Error> {
+        if details.config.proxy().is_none() {
+            // This is the connection to the proxy, whose address is the business of whoever set it.
+            return self.proxy.connect(details, chained);
+        }
+        let found = self.resolver.resolve(details.uri, details.config, details.timeout)?;
+        // One is asked for, so one that every proxy can reach, if there is.
+        let first = found.iter().find(|address| address.is_ipv4()).or(found.first());
+        let address = first.ok_or(ureq::Error::HostNotFound)?;
+        let target =
+            Uri::builder().scheme("https").authority(address.to_string()).path_and_query("/").build()?;
+        // What comes after this, such as the check of the certificate, goes by the name again.
+        let to_address = ConnectionDetails {
+            uri: &target,
+            addrs: self.resolver.empty(),
+            config: details.config,
+            request_level: details.request_level,
+            resolver: details.resolver,
+            now: details.now,
+            timeout: details.timeout,
+            current_time: Arc::clone(&details.current_time),
+            run_connector: Arc::clone(&details.run_connector),
+            register_shutdown: Arc::clone(&details.register_shutdown),
+        };
+        self.proxy.connect(&to_address, chained)
+    }
 }
 
 /// By the registries of special-purpose addresses (RFC 6890): what is not reachable from anywhere is not public.
@@ -161,16 +195,6 @@ mod tests {
             "2a00:1450::1",
         ] {
             assert!(is_public(address.parse().unwrap()), "{address}");
-        }
-    }
-
-    #[test]
-    fn every_notation_of_an_address_is_read() {
-        for host in ["127.0.0.1", "2130706433", "0x7f000001", "0x7f.1", "127.1", "[::1]", "[::ffff:7f00:1]"] {
-            assert!(is_private_literal(&format!("http://{host}/").parse().unwrap()), "{host}");
-        }
-        for host in ["1.1.1.1", "localhost", "example.com", "16843009", "[2606:4700:4700::1111]"] {
-            assert!(!is_private_literal(&format!("http://{host}/").parse().unwrap()), "{host}");
         }
     }
 }

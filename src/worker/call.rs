@@ -50,6 +50,7 @@ impl Caller {
         let mut uri = parse_target(url)?;
         let first_origin = origin(&uri);
         let mut method = Method::POST;
+        let mut redirected_by = None;
         for _ in 0..=REDIRECTS_MAX {
             let mut request = Request::builder()
                 .method(method.clone())
@@ -58,9 +59,6 @@ impl Caller {
                 .header("Idempotency-Key", execution.as_str());
             if origin(&uri) == first_origin {
                 request = request.header(AUTHORIZATION, &authorization);
-            }
-            if self.client.denies(&uri) {
-                return Err(format!("not sent: {DENIED}"));
             }
             let agent = self.client.agent_for(&uri);
             let left = deadline.saturating_duration_since(Instant::now());
@@ -73,7 +71,12 @@ impl Caller {
                     request.body(()).map_err(|err| format!("the URL cannot be requested: {err}"))?;
                 agent.run(agent.configure_request(request).timeout_global(Some(left)).build())
             };
-            let mut response = sent.map_err(|err| self.cause(&err))?;
+            let mut response = sent.map_err(|err| match &redirected_by {
+                Some(status) if outbound::is_denied(&err) => {
+                    format!("answered {status}, which was not followed: {DENIED}")
+                }
+                _ => self.cause(&err),
+            })?;
             let status = response.status();
             let location = response.headers().get(LOCATION).cloned();
             // Read so that the connection can be used again; what goes wrong here changes nothing about the status.
@@ -91,6 +94,7 @@ impl Caller {
             if !matches!(status.as_u16(), 307 | 308) {
                 method = Method::GET;
             }
+            redirected_by = Some(status);
         }
         Err(format!("redirected more than {REDIRECTS_MAX} times"))
     }
