@@ -130,9 +130,11 @@ impl Authenticator {
     pub fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, AuthError> {
         let ask = || self.platform.space_of_app(app);
         match self.remembered(&self.apps, app.clone(), self.time_to_live, ask)? {
-            Some(space) => Ok(Some(space)),
             // It may have been pushed since.
-            None => self.remembered(&self.apps, app.clone(), REFUSAL_AGE_MAX, ask),
+            None if REFUSAL_AGE_MAX < self.time_to_live => {
+                self.remembered(&self.apps, app.clone(), REFUSAL_AGE_MAX, ask)
+            }
+            found => Ok(found),
         }
     }
 

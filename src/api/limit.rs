@@ -3,9 +3,11 @@
 //! Invariant: the number of buckets is bounded, and forgetting one never takes a request away from anybody: only those go
 //! first that are full again, and then those that were used longest ago.
 //!
-//! A caller is a user (or client) as UAA names it, so that more tokens are not more requests. Those whose token is refused have
-//! a bucket for that token, which saves asking for it again and again. Network addresses play no part: behind the router of a
-//! Cloud Foundry everybody has the same one, and what `X-Forwarded-For` says before the last hop is the client's own word.
+//! A caller is a user (or client) as UAA names it, so that more tokens are not more requests. A token that was refused, or
+//! whose user was over the limit, has a bucket of its own, which is looked at before UAA is asked about it again. Network
+//! addresses play no part: behind the router of a Cloud Foundry all have its address, the last hop of `X-Forwarded-For` is
+//! often a load balancer's, and what is before that is the client's own word. So whoever thinks up a new token for each
+//! request is not limited here; how many threads of ours wait for UAA is bounded by `auth`.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,12 +20,12 @@ use crate::config::RateLimit;
 /// The most callers that are known at a time.
 const BUCKETS_MAX: usize = 8192;
 
-/// Whose bucket it is.
-#[derive(Debug, Clone, Copy)]
+/// Whose bucket it is. It may hold a token, so there is no `Debug`.
+#[derive(Clone, Copy)]
 pub(super) enum Who<'a> {
     /// Somebody whom the platform vouches for.
     User(&'a str),
-    /// An `Authorization` header that was refused.
+    /// An `Authorization` header that was refused, for whatever reason.
     Refused(&'a str),
 }
 
@@ -88,7 +90,8 @@ fn full(rate: RateLimit, now: Duration) -> Bucket {
 fn filled(bucket: Bucket, rate: RateLimit, now: Duration) -> Bucket {
     let nanos = u64::try_from(now.saturating_sub(bucket.at).as_nanos()).unwrap_or(u64::MAX);
     let come = nanos.saturating_mul(u64::from(rate.per_second));
-    Bucket { left: bucket.left.saturating_add(come).min(full(rate, now).left), at: now }
+    // Threads may come with their times in another order; no span of time is counted twice.
+    Bucket { left: bucket.left.saturating_add(come).min(full(rate, now).left), at: now.max(bucket.at) }
 }
 
 fn make_room(buckets: &mut HashMap<[u8; 32], Bucket>, rate: RateLimit, now: Duration) {
@@ -141,6 +144,14 @@ mod tests {
             assert_eq!(limiter.take(ANNA, at(60_000)), Ok(()), "no more than the burst comes together");
         }
         assert!(limiter.take(ANNA, at(60_000)).is_err());
+    }
+
+    #[test]
+    fn a_time_that_was_read_earlier_fills_nothing_twice() {
+        let limiter = limiter(1, 2);
+        assert_eq!(limiter.take(ANNA, at(5000)), Ok(()));
+        assert_eq!(limiter.take(ANNA, at(1000)), Ok(()));
+        assert_eq!(limiter.take(ANNA, at(5000)), Err(at(1000)));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use log::{debug, error, info};
 use serde::Serialize;
 use tiny_http::Header;
 
-use crate::auth::{AuthError, Authenticator, Caller};
+use crate::auth::{Authenticator, Caller};
 use crate::clock::Clock;
 use crate::cron::Weekdays;
 use crate::http::{Refusal, Request, Response, respond_with};
@@ -109,9 +109,7 @@ impl Api {
             Route::Ready => return self.ready(),
             _ => {}
         }
-        let caller = self.caller(request.header("Authorization"))?;
-        *user = Some(caller.user.clone());
-        self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
+        let caller = self.caller(request.header("Authorization"), user)?;
         let query = Query::of(request.query.as_deref());
         match route {
             Route::Root | Route::Live | Route::Ready => Err(ApiError::NotFound),
@@ -151,20 +149,22 @@ impl Api {
         }
     }
 
-    /// Who calls. Whoever comes again and again with a token that is refused is not asked about again each time.
-    fn caller(&self, authorization: Option<&str>) -> Result<Caller, ApiError> {
-        let now = self.clock.monotonic();
+    /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked about each time.
+    fn caller(&self, authorization: Option<&str>, user: &mut Option<String>) -> Result<Caller, ApiError> {
         let refused = authorization.map(Who::Refused);
         if let Some(refused) = refused {
-            self.limiter.look(refused, now).map_err(ApiError::TooMany)?;
+            self.limiter.look(refused, self.clock.monotonic()).map_err(ApiError::TooMany)?;
         }
-        self.auth.caller(authorization).map_err(|error| {
-            if let (Some(refused), AuthError::Unauthorized(_)) = (refused, &error) {
-                // It was looked at before; should others have emptied the bucket meanwhile, this one is refused all the same.
-                let _ = self.limiter.take(refused, now);
-            }
-            error.into()
-        })
+        let caller = self.auth.caller(authorization).map_err(ApiError::from).and_then(|caller| {
+            *user = Some(caller.user.clone());
+            self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
+            Ok(caller)
+        });
+        if let (Some(refused), Err(ApiError::Unauthorized(_) | ApiError::TooMany(_))) = (refused, &caller) {
+            // It was looked at before; should others have emptied the bucket meanwhile, this one is refused all the same.
+            let _ = self.limiter.take(refused, self.clock.monotonic());
+        }
+        caller
     }
 
     /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
