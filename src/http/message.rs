@@ -22,8 +22,7 @@ const METHOD_MAX: usize = 32;
 /// The longest identifier of a request that is kept.
 const REQUEST_ID_MAX: usize = 64;
 
-/// A head, understood.
-#[derive(Debug)]
+/// A head, understood. It holds a token, so there is no `Debug`.
 pub(super) struct Head {
     pub method: Method,
     pub path: String,
@@ -53,7 +52,6 @@ pub(super) enum BodyLength {
 }
 
 /// A head that is not accepted, with the headers that it has, as far as they could be read.
-#[derive(Debug)]
 pub(super) struct Rejected {
     pub refusal: Refusal,
     pub headers: Vec<Header>,

@@ -33,8 +33,7 @@ use connection::Shared;
 use connections::Connections;
 use pool::Pool;
 
-/// A whole request.
-#[derive(Debug)]
+/// A whole request. It holds a token, so there is no `Debug`.
 pub struct Request {
     /// Names the request in logs and in the answer's `X-Request-Id`: the client's own when that is sane.
     pub id: String,
