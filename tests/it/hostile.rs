@@ -4,8 +4,9 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -72,6 +73,126 @@ fn calls_go_to_public_addresses_only_when_that_is_set() {
     assert!(listener.accept().is_err(), "nobody came");
 }
 
+/// A proxy whose targets are all one server of ours, which redirects `/to/URL` to that URL. Its own URL, and the targets
+/// that it is asked for.
+fn proxy() -> (&'static str, Arc<Mutex<Vec<String>>>) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://user:proxy-secret@{}", listener.local_addr().unwrap());
+    let asked_for = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked_for);
+    thread::spawn(move || {
+        while let Ok((mut client, _)) = listener.accept() {
+            let head = head_of(&mut client);
+            seen.lock().unwrap().push(head.split(' ').nth(1).unwrap().to_owned());
+            client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").unwrap();
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut client = rustls::StreamOwned::new(connection, client);
+            let head = head_of(&mut client);
+            let status = match head.split(' ').nth(1).unwrap().strip_prefix("/to/") {
+                Some(url) => format!("302 Found\r\nLocation: {url}"),
+                None => "200 OK".to_owned(),
+            };
+            let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            client.write_all(answer.as_bytes()).and_then(|()| client.flush()).unwrap();
+        }
+    });
+    (Box::leak(url.into_boxed_str()), asked_for)
+}
+
+fn head_of(client: &mut impl Read) -> String {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|count| count == 1) {
+        head.push(byte[0]);
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[test]
+fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
+    let inside = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = inside.local_addr().unwrap().port();
+    let (proxy, asked_for) = proxy();
+    let outcome = |world: &World, url: &str| {
+        asked_for.lock().unwrap().clear();
+        let call = world.call(url, url);
+        world.post(&format!("/calls/{call}/execute"), "");
+        let ended = world.ended(&format!("/calls/{call}"));
+        let message = ended["message"].as_str().unwrap().to_owned();
+        (message, asked_for.lock().unwrap().join(" "))
+    };
+    const REASON: &str = "its address is not a public one, and CALL_DENY_PRIVATE refuses the others";
+    let through = [("HTTPS_PROXY", proxy), ("SKIP_SSL_VALIDATION", "true")];
+    let world = World::with(&[&through[..], &[("CALL_DENY_PRIVATE", "true")]].concat());
+    let check = |url: &str, message: &str, asked_for: &str| {
+        assert_eq!(outcome(&world, url), (message.to_owned(), asked_for.to_owned()), "{url}");
+    };
+    let not_sent = format!("not sent: {REASON}");
+    check("https://1.1.1.1/", "answered 200 OK", "1.1.1.1:443");
+    check("https://[2606:4700::1]:8443/", "answered 200 OK", "[2606:4700::1]:8443");
+    check("https://127.0.0.1/", &not_sent, "");
+    check("https://2130706433/", &not_sent, "");
+    check("https://localhost/", &not_sent, "");
+    check("https://[::ffff:10.0.0.1]/", &not_sent, "");
+    let not_followed = format!("answered 302 Found, which was not followed: {REASON}");
+    check(&format!("https://1.1.1.1/to/http://127.0.0.1:{port}/"), &not_followed, "1.1.1.1:443");
+    check(&format!("https://1.1.1.1/to/https://localhost:{port}/"), &not_followed, "1.1.1.1:443");
+    inside.set_nonblocking(true).unwrap();
+    assert!(inside.accept().is_err(), "nobody came");
+
+    // And when it is not set, all of it works.
+    let world = World::with(&through);
+    assert_eq!(
+        outcome(&world, "https://localhost/"),
+        ("answered 200 OK".to_owned(), "localhost:443".to_owned())
+    );
+    inside.set_nonblocking(false).unwrap();
+    let target = thread::spawn(move || {
+        let (mut client, _) = inside.accept().unwrap();
+        head_of(&mut client);
+        client.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+    });
+    let (message, _) = outcome(&world, &format!("https://1.1.1.1/to/http://127.0.0.1:{port}/"));
+    assert_eq!(message, "answered 204 No Content");
+    target.join().unwrap();
+}
+
+#[test]
+fn a_caller_over_the_limit_is_refused_before_anybody_is_asked_about_the_token() {
+    let world = World::with(&[
+        ("RATE_LIMIT_PER_SECOND", "1"),
+        ("RATE_LIMIT_BURST", "5"),
+        ("AUTH_CACHE_SECONDS", "0"),
+    ]);
+    let bad = "x".repeat(2000);
+    for token in [world.token.as_str(), &bad] {
+        world.cf.clear_requests();
+        let began = Instant::now();
+        let refused = (0..60)
+            .map(|_| world.request("GET", "/jobs", Some(token), &[], "").status)
+            .filter(|status| *status == 429)
+            .count();
+        assert!(0 < refused);
+        // Two buckets of five, and what they gain meanwhile; each time UAA and perhaps Cloud Foundry are asked.
+        let most = 2 * 2 * (5 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1);
+        let asked = world.cf.requests().len();
+        assert!(asked <= most, "{asked} requests, of {most}");
+    }
+    for path in ["/healthz", "/readyz", "/"] {
+        assert!((0..20).all(|_| world.request("GET", path, None, &[], "").status == 200), "{path}");
+    }
+}
+
 #[test]
 fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
     let world = World::with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "5")]);
@@ -99,20 +220,59 @@ fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
 }
 
 #[test]
-fn what_is_not_there_takes_as_much_asking_as_what_is_not_yours() {
+fn what_is_not_there_looks_like_what_is_not_yours_and_takes_as_much_asking() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
-    let job = world.job("j");
     let stranger = world.cf.issue_user_token("stranger", &["openid"]);
-    let asked = |guid: &str| {
+    let (job, call) = (world.job("j"), world.call("c", "http://127.0.0.1:9/"));
+    let schedule =
+        world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"0 0 1 1 *","enabled":false}"#).guid();
+    let asked = |method: &str, path: &str, body: &str| {
         world.cf.clear_requests();
-        let answer = world.request("GET", &format!("/jobs/{guid}"), Some(&stranger), &[], "");
+        let answers = ["*/*", "application/json", "application/problem+json"].map(|accept| {
+            let headers = [("Accept", accept), ("X-Request-Id", "1")];
+            let answer = world.request(method, path, Some(&stranger), &headers, body);
+            assert!((400..500).contains(&answer.status) || answer.status == 503, "{path} {}", answer.status);
+            let headers: Vec<_> = answer.headers.into_iter().filter(|(name, _)| name != "date").collect();
+            (answer.status, headers, answer.body)
+        });
         let routes: Vec<String> = world.cf.requests().into_iter().map(|request| request.route).collect();
-        (answer.status, routes)
+        (answers, routes)
     };
     let nobodys = "00000000-0000-4000-8000-000000000000";
-    assert_eq!(asked(&job), asked(nobodys));
+    let named = r#"{"name":"n","command":"c","url":"u","auth_header":"a","expression":"@daily"}"#;
+    let compare = || {
+        for (method, yours, body) in [
+            ("GET", "/jobs/JOB", ""),
+            ("GET", "/calls/CALL", ""),
+            ("PATCH", "/jobs/JOB", named),
+            ("PATCH", "/jobs/JOB", "nonsense"),
+            ("DELETE", "/jobs/JOB", ""),
+            ("POST", "/calls/CALL/execute", ""),
+            ("GET", "/calls/CALL/history?page=x", ""),
+            ("GET", "/jobs/JOB/schedules", ""),
+            ("POST", "/jobs/JOB/schedules", named),
+            ("POST", "/jobs/JOB/schedules", "nonsense"),
+            ("GET", "/jobs/JOB/schedules/SCHEDULE/history", ""),
+            ("PATCH", "/jobs/JOB/schedules/SCHEDULE", named),
+            ("DELETE", "/jobs/JOB/schedules/SCHEDULE", ""),
+            ("POST", "/jobs?app_guid=APP", named),
+            ("POST", "/jobs?app_guid=APP", "nonsense"),
+            ("GET", "/jobs?space_guid=SPACE", ""),
+        ] {
+            let with = |job: &str, call: &str, schedule: &str, app: &str, space: &str| {
+                let path = yours.replace("JOB", job).replace("CALL", call).replace("SCHEDULE", schedule);
+                path.replace("APP", app).replace("SPACE", space)
+            };
+            assert_eq!(
+                asked(method, &with(&job, &call, &schedule, APP, SPACE), body),
+                asked(method, &with(nobodys, nobodys, nobodys, nobodys, nobodys), body),
+                "{method} {yours}"
+            );
+        }
+    };
+    compare();
     world.cf.fault("GET /v3/roles", Fault::status(503, None), ALWAYS);
-    assert_eq!(asked(&job), asked(nobodys), "also while Cloud Foundry is away");
+    compare();
 }
 
 #[test]
