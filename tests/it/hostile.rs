@@ -18,37 +18,63 @@ use super::world::{APP, SPACE, World, wait_for};
 fn odd_json_is_422_or_comes_back_as_it_was() {
     let world = World::start();
     let jobs = format!("/jobs?app_guid={APP}");
-    let refused = |body: &str| assert_eq!(world.post(&jobs, body).status, 422, "{:.80}", body);
+    let refused = |body: &str| assert_eq!(world.post(&jobs, body).status, 422, "{body:.80}");
     // In a field that nobody reads: it is passed over.
     for (number, deep) in [("[", "]"), (r#"{"a":"#, "}")].iter().enumerate() {
         let (open, close) = (deep.0.repeat(100_000), deep.1.repeat(100_000));
         let body = format!(r#"{{"name":"deep {number}","command":"c","x":{open}{number}{close}}}"#);
         assert!(matches!(world.post(&jobs, &body).status, 201 | 422));
         refused(&format!(r#"{{"name":{open}1{close},"command":"c"}}"#));
+        refused(&format!(r#"{{"name":"deep","command":"c","memory_in_mb":{open}1{close}}}"#));
+        refused(&format!(r#"{{"name":"deep","command":"c","x":{open}"#));
     }
     refused(&"[".repeat(100_000));
+    refused(&"{\"name\":".repeat(100_000));
     refused(&format!(r#"{{"name":"long","command":"{}"}}"#, "c".repeat(1_000_000)));
+    refused(&format!(r#"{{"name":"{}","command":"c"}}"#, "n".repeat(1_000_000)));
     for number in
         ["1e999", "-1", "1.5", "99999999999999999999999999999999", "1e2", "0x10", "NaN", "\"1\"", "true"]
     {
         refused(&format!(r#"{{"name":"number {number}","command":"c","memory_in_mb":{number}}}"#));
     }
-    for name in [r"\ud800", r"\udc00\ud800", r"\u12"] {
+    refused(&format!(r#"{{"name":"number","command":"c","disk_in_mb":{}}}"#, "9".repeat(1_000_000)));
+    for name in [r"\ud800", r"\udc00\ud800", r"\ud800\u0041", r"\u12", "\\x", "\u{0}", "\n"] {
         refused(&format!(r#"{{"name":"{name}","command":"c"}}"#));
     }
     refused("\u{feff}{}");
-    // Those who repeat a key get what one of the two says, as with every reader of JSON; never an error of ours.
-    let twice = world.post(&jobs, r#"{"name":"first","name":"second","command":"c"}"#);
-    assert!(matches!(twice.status, 201 | 422), "{}", twice.status);
-    for (number, name) in
-        ["nul\u{0}nul", "\u{1f600}", "\u{202e}rtl", "' OR 1=1 --", "<script>", "\u{7f}"].iter().enumerate()
+    // Nothing but a number in a field that nobody reads, however huge, does any harm.
+    let huge = format!(r#"{{"name":"huge","command":"c","x":{0},"y":1e{0}}}"#, "9".repeat(400_000));
+    assert!(matches!(world.post(&jobs, &huge).status, 201 | 422));
+    // Which of two counts, no standard says.
+    refused(r#"{"name":"first","name":"second","command":"c"}"#);
+    for text in
+        ["nul\u{0}nul", "\u{0}", "\u{1f600}", "\u{202e}rtl", "' OR 1=1 --", "<script>", "\u{7f}", "\u{fffe}"]
     {
-        let made = world.post(&jobs, &json!({"name": name, "command": format!("echo {number}")}).to_string());
-        match made.status {
-            201 => assert_eq!(world.get(&format!("/jobs/{}", made.guid())).json()["name"], *name),
-            status => assert_eq!(status, 422, "{name:?}"),
+        let body = json!({"name": text, "command": text, "url": text, "auth_header": text}).to_string();
+        for kind in ["jobs", "calls"] {
+            let made = world.post(&format!("/{kind}?app_guid={APP}"), &body);
+            assert_eq!(made.status, 201, "{text:?}");
+            let shown = world.get(&format!("/{kind}/{}", made.guid())).json();
+            let listed = world.get(&format!("/{kind}")).json()["resources"].as_array().unwrap().clone();
+            assert!(listed.contains(&shown), "{text:?}");
+            for field in ["name", "command", "url", "auth_header"] {
+                assert!(shown.get(field).is_none_or(|shown| shown == text), "{text:?}: {shown}");
+            }
+            assert_eq!(
+                world.post(&format!("/{kind}?app_guid={APP}"), &body).status,
+                422,
+                "the name is taken"
+            );
         }
     }
+    // Two names are two, however alike they begin.
+    assert_eq!(world.post(&jobs, r#"{"name":"nul\u0000other","command":"c"}"#).status, 201);
+    // A header cannot carry it: the call fails, and nothing else does.
+    let body = json!({"name": "split", "url": "http://127.0.0.1:9/", "auth_header": "a\r\nX: y"}).to_string();
+    let call = world.post(&format!("/calls?app_guid={APP}"), &body).guid();
+    assert_eq!(world.post(&format!("/calls/{call}/execute"), "").status, 201);
+    let ended = world.ended(&format!("/calls/{call}"));
+    assert_eq!(ended["message"], "auth_header has characters that no HTTP header can carry");
 }
 
 #[test]
@@ -308,6 +334,116 @@ fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_data
     };
     wait_for(emptied);
     drop(readers);
+}
+
+#[test]
+fn clients_that_read_long_strings_slowly_make_it_hold_little() {
+    let (cf, token) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[("CLIENT_TIMEOUT_SECONDS", "60")]).unwrap();
+    let long = "u".repeat(1_000_000);
+    for number in 0..40 {
+        let call = json!({"name": number.to_string(), "url": long, "auth_header": "x"}).to_string();
+        let (status, made) = ask(&program.url, &token, "POST", "/calls?app_guid=app-1", &call).unwrap();
+        assert_eq!(
+            (status, made["url"].as_str()),
+            (201, Some(long.as_str())),
+            "taken and returned unchanged"
+        );
+    }
+    let _readers: Vec<TcpStream> = (0..16)
+        .map(|number| {
+            let path = if number % 2 == 0 { "/calls" } else { "/calls?page=1" };
+            let mut stream = connect(&program);
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: bearer {token}\r\n\r\n");
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.read_exact(&mut [0; 64]).unwrap();
+            stream
+        })
+        .collect();
+    let one = ask(&program.url, &token, "GET", "/calls?page=40&per_page=1", "").unwrap().1;
+    assert_eq!(one["resources"][0]["name"], "39");
+    // Sixteen times the whole list would be 640 MB.
+    let peak = figure(&program, "status", "VmHWM:") / 1024;
+    assert!(peak < 320, "{peak} MB");
+    // As many descriptors as connections have come, and those of a few reads at a time.
+    let descriptors =
+        std::fs::read_dir(format!("/proc/{}/fd", program.pid().as_raw_nonzero())).unwrap().count();
+    assert!(descriptors < 100, "{descriptors}");
+}
+
+#[test]
+fn connections_that_wait_cost_no_cpu() {
+    let (cf, _) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    let _idle: Vec<TcpStream> = (0..300)
+        .map(|number| {
+            let mut stream = connect(&program);
+            stream.write_all(if number % 2 == 0 { b"" } else { b"GET / HTTP/1.1\r\n" }).unwrap();
+            stream
+        })
+        .collect();
+    // They have all been taken in.
+    wait_for(|| (300 < figure(&program, "status", "Threads:")).then_some(()));
+    let before = cpu_ticks(&program);
+    let _ = crossbeam_channel::after(Duration::from_secs(2)).recv();
+    // Hundredths of a second: one thread that never rests has 200, though fewer on a busy machine.
+    let spent = cpu_ticks(&program) - before;
+    assert!(spent < 40, "{spent}");
+}
+
+#[test]
+fn without_descriptors_the_whole_service_waits_and_then_answers_again() {
+    let (cf, token) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    // It did not know when it started, so it runs into it: its database and its requests to Cloud Foundry, too.
+    let limit = rustix::process::Rlimit { current: Some(256), maximum: Some(256) };
+    rustix::process::prlimit(Some(program.pid()), rustix::process::Resource::Nofile, limit).unwrap();
+    for beginning in ["", "GET / HTTP/1.1\r\n"] {
+        let flood: Vec<TcpStream> = (0..400)
+            .map(|_| {
+                let mut stream = connect(&program);
+                // Some are closed for others.
+                let _ = stream.write_all(beginning.as_bytes());
+                stream
+            })
+            .collect();
+        if beginning.is_empty() {
+            assert_eq!(ask(&program.url, &token, "GET", "/jobs", "").unwrap().0, 200);
+        }
+        drop(flood);
+        wait_for(|| ask(&program.url, &token, "GET", "/jobs", "").filter(|(status, _)| *status == 200));
+    }
+    let made = ask(&program.url, &token, "POST", "/jobs?app_guid=app-1", r#"{"name":"n","command":"c"}"#);
+    assert_eq!(made.unwrap().0, 201);
+}
+
+fn cf_with_a_developer() -> (FakeCf, String) {
+    let cf = FakeCf::start();
+    cf.add_app("app-1", "space-1");
+    cf.add_role("dev", "space-1");
+    let token = cf.issue_user_token("dev", &["openid"]);
+    (cf, token)
+}
+
+fn connect(program: &Program) -> TcpStream {
+    TcpStream::connect(program.url.trim_start_matches("http://")).unwrap()
+}
+
+/// A number that the system tells about a process.
+fn figure(program: &Program, file: &str, name: &str) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/{file}", program.pid().as_raw_nonzero())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// The time that its threads have run, in hundredths of a second.
+fn cpu_ticks(program: &Program) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/stat", program.pid().as_raw_nonzero())).unwrap();
+    let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]
