@@ -405,7 +405,8 @@ impl Reader<'_> {
             if let Some(url) = url
                 && !(url.starts_with("https://") || url.starts_with("http://"))
             {
-                self.faults.push(format!("{variable} is {url:?}; it must begin with https:// or http://"));
+                // The value is not shown: it may hold a password.
+                self.faults.push(format!("{variable} does not begin with https:// or http://"));
             }
         }
         Some(CloudFoundryConfig {
@@ -588,8 +589,26 @@ mod tests {
     }
 
     #[test]
-    fn no_secret_is_shown_by_debug() {
-        let config = read(Mode::Serve, &[], NEEDED).unwrap();
-        assert!(!format!("{config:?}").contains("s3cret"));
+    fn a_rate_is_off_unless_it_is_set_and_its_burst_is_as_much() {
+        let rate = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+            read(Mode::Standalone, flags, variables).map(|config| config.rate_limit)
+        };
+        let limit = |per_second, burst| Ok(Some(RateLimit { per_second, burst }));
+        assert_eq!(rate(&[], &[]), Ok(None));
+        assert_eq!(rate(&[("rate-limit-per-second", "0")], &[("RATE_LIMIT_BURST", "7")]), Ok(None));
+        assert_eq!(rate(&[("rate-limit-per-second", "5")], &[]), limit(5, 5));
+        assert_eq!(rate(&[("rate-limit-burst", "9")], &[("RATE_LIMIT_PER_SECOND", "5")]), limit(5, 9));
+        assert!(rate(&[], &[("RATE_LIMIT_BURST", "9")]).unwrap_err().to_string().contains("needs"));
+    }
+
+    #[test]
+    fn no_secret_is_shown_by_debug_nor_by_a_fault() {
+        let secrets = [("HTTPS_PROXY", "http://u:s3cret@proxy"), ("STANDALONE_CONFIG", "x")];
+        let config = read(Mode::Serve, &[], &[NEEDED, &secrets].concat()).unwrap();
+        assert!(!format!("{config:?} {:?}", config.outbound()).contains("s3cret"));
+        let wrong = [("CF_ENDPOINT", "u:s3cret@api.example.com"), ("UAA_ENDPOINT", "ldap://u:s3cret@uaa")];
+        let faults = read(Mode::Serve, &[], &[&wrong[..], &NEEDED[1..]].concat()).unwrap_err();
+        assert_eq!(faults.0.len(), 2);
+        assert!(!faults.to_string().contains("s3cret"), "{faults}");
     }
 }

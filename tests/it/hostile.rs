@@ -458,7 +458,8 @@ fn no_secret_reaches_a_log() {
     let log = directory.path().join("log");
     for format in ["text", "json"] {
         let file = File::options().create(true).append(true).open(&log).unwrap();
-        let variables = [("LOG_LEVEL", "trace"), ("LOG_FORMAT", format)];
+        let proxy = ("HTTPS_PROXY", "http://user:proxy-secret@127.0.0.1:9");
+        let variables = [("LOG_LEVEL", "trace"), ("LOG_FORMAT", format), proxy];
         let mut program = Program::start_with(directory.path(), &cf, &variables, Stdio::from(file)).unwrap();
         let ask =
             |method: &str, path: &str, body: &str| ask(&program.url, &token, method, path, body).unwrap();
@@ -470,7 +471,10 @@ fn no_secret_reaches_a_log() {
             ask("POST", "/jobs?app_guid=app-1", &json!({"name": format, "command": "true"}).to_string());
         super::program::ask(&program.url, &forged, "GET", "/jobs", "");
         cf.fault("POST /v3/apps/:guid/tasks", Fault::html(500), 1);
-        for (kind, made) in [("calls", &call), ("jobs", &job)] {
+        let elsewhere = json!({"name": format!("{format} elsewhere"), "auth_header": "Bearer header-secret",
+            "url": "https://user:header-secret@127.0.0.1:9/?key=query-secret"});
+        let (_, elsewhere) = ask("POST", "/calls?app_guid=app-1", &elsewhere.to_string());
+        for (kind, made) in [("calls", &call), ("calls", &elsewhere), ("jobs", &job)] {
             let path = format!("/{kind}/{}", made["guid"].as_str().unwrap());
             ask("POST", &format!("{path}/execute"), "");
             wait_for(|| {
@@ -478,11 +482,19 @@ fn no_secret_reaches_a_log() {
                 matches!(newest.as_str(), Some("SUCCEEDED" | "FAILED")).then_some(())
             });
         }
+        // What is no HTTP, and what breaks off, with a token in it.
+        for broken in ["GET / HTTP/1.1\r\nAuthorization bearer TOKEN\r\n\r\n", "bearer TOKEN\r\n\r\n"] {
+            let mut stream = connect(&program);
+            stream.write_all(broken.replace("TOKEN", &token).as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 ") && !answer.contains(&token), "{answer}");
+        }
         assert_eq!(program.terminate(), Some(0));
     }
     let log = std::fs::read_to_string(log).unwrap();
     assert!(log.contains("asked Cloud Foundry") && log.contains("request id="), "it logs at all");
-    for secret in [CLIENT_SECRET, "header-secret", "query-secret", &token, &forged] {
+    for secret in [CLIENT_SECRET, "header-secret", "query-secret", "proxy-secret", &token, &forged] {
         let at = log.find(secret);
         assert_eq!(at, None, "{:?}", at.map(|at| &log[at.saturating_sub(300)..at + secret.len()]));
     }
