@@ -124,7 +124,8 @@ fn proxy() -> (&'static str, Arc<Mutex<Vec<String>>>) {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut client = rustls::StreamOwned::new(connection, client);
             let head = head_of(&mut client);
-            let status = match head.split(' ').nth(1).unwrap().strip_prefix("/to/") {
+            let Some(path) = head.split(' ').nth(1) else { continue };
+            let status = match path.strip_prefix("/to/") {
                 Some(url) => format!("302 Found\r\nLocation: {url}"),
                 None => "200 OK".to_owned(),
             };
@@ -166,6 +167,8 @@ fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
     let not_sent = format!("not sent: {REASON}");
     check("https://1.1.1.1/", "answered 200 OK", "1.1.1.1:443");
     check("https://[2606:4700::1]:8443/", "answered 200 OK", "[2606:4700::1]:8443");
+    // A name, to those who ask for a connection: what it stands for is asked for, not what the proxy might make of it.
+    assert_eq!(outcome(&world, "https://16843009/").1, "1.1.1.1:443");
     check("https://127.0.0.1/", &not_sent, "");
     check("https://2130706433/", &not_sent, "");
     check("https://localhost/", &not_sent, "");
