@@ -66,7 +66,7 @@ impl FakeCf {
                 let number = self.created.fetch_add(1, Ordering::Relaxed);
                 (202, self.task(&format!("{now}-{number}"), now))
             }
-            _ => (200, concat!(r#"{"guid":"app-1","relationships":{"space":{"data":{"guid":"space-1"}}}}"#).to_owned()),
+            _ => (200, r#"{"guid":"app-1","relationships":{"space":{"data":{"guid":"space-1"}}}}"#.to_owned()),
         }
     }
 

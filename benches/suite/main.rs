@@ -226,7 +226,11 @@ fn requests() {
         );
     }
     let mixed = |number: usize, count: usize| {
-        if count % 5 == 0 { create_body(number, count, "mixed") } else { request("GET", "/jobs/job-7", "") }
+        if count.is_multiple_of(5) {
+            create_body(number, count, "mixed")
+        } else {
+            request("GET", "/jobs/job-7", "")
+        }
     };
     row(
         "80 % reads, 20 % creates, 8 connections",
