@@ -210,7 +210,8 @@ fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {
     Ok(respond_with(201, "application/json", to_json(resource)?))
 }
 
-/// A request as a line of the log. The query is left out: nobody knows what clients put there.
+/// A request as a line of the log. The query is left out: nobody knows what clients put there. A path may be of 64 KiB, which
+/// no route is.
 struct RequestLine<'a> {
     request: &'a Request,
     status: u16,
@@ -222,7 +223,7 @@ impl std::fmt::Display for RequestLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "request id={} method={} path={} status={} ms={:.1} user={}",
+            "request id={} method={} path={:.256} status={} ms={:.1} user={}",
             self.request.id,
             self.request.method,
             self.request.path,
