@@ -138,9 +138,11 @@ impl Authenticator {
         }
     }
 
-    /// Whether the platform answers at all, or did within the last seconds.
+    /// Whether the platform answers at all, or did within the last seconds: that is remembered even where verdicts are not,
+    /// for anybody may ask.
     pub fn platform_answers(&self) -> bool {
-        self.remembered(&self.answers, (), REFUSAL_AGE_MAX, || self.platform.check()).is_ok()
+        let now = || self.clock.monotonic();
+        self.answers.get((), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check()).is_ok()
     }
 
     fn spaces_of(&self, user: &str, age_max: Duration) -> Result<Arc<HashSet<Guid>>, AuthError> {

@@ -1,5 +1,6 @@
 //! Jobs and calls: their requests and their JSON.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -14,6 +15,9 @@ use crate::auth::Caller;
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{NewExecutable, Scope, Written};
+
+/// The schedules that are read for one part of a list, roughly: those of one job or call are read together.
+const PART_SCHEDULES: usize = 200;
 
 /// A job or call as clients see it.
 #[derive(Serialize)]
@@ -123,9 +127,21 @@ impl Api {
         let extent = self.store.count_executables(kind, &scope)?;
         let store = Arc::clone(&self.store);
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            let part = store.list_executables(kind, &scope, window)?;
-            let ids: Vec<Id> = part.rows.iter().map(|executable| executable.id).collect();
-            let mut schedules = if detailed { store.schedules_of(&ids)? } else { Default::default() };
+            let mut part = store.list_executables(kind, &scope, window)?;
+            let mut schedules = HashMap::new();
+            if detailed {
+                // More and more at a time, until there is enough for one part: some have thousands.
+                let ids: Vec<Id> = part.rows.iter().map(|executable| executable.id).collect();
+                let (mut done, mut total) = (0, 0);
+                while done < ids.len() && total < PART_SCHEDULES {
+                    let next = &ids[done..ids.len().min(2 * done + 1)];
+                    let found = store.schedules_of(next)?;
+                    total += found.values().map(Vec::len).sum::<usize>();
+                    schedules.extend(found);
+                    done += next.len();
+                }
+                part.truncate(done, |executable| executable.id);
+            }
             Ok(part.map(|executable| {
                 let schedules = schedules.remove(&executable.id).unwrap_or_default();
                 let schedules =

@@ -190,6 +190,32 @@ fn links_are_those_of_the_proxy_in_front() {
 }
 
 #[test]
+fn details_of_many_schedules_are_whole_and_in_order() {
+    let world = World::start();
+    let jobs: Vec<String> = (0..7).map(|number| world.job(&format!("j{number}"))).collect();
+    for (number, job) in jobs.iter().enumerate() {
+        // More than are read at a time, of some of them.
+        for _ in 0..if number % 3 == 1 { 250 } else { number } {
+            assert_eq!(
+                world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).status,
+                201
+            );
+        }
+    }
+    let listed = world.get(&format!("/jobs?space_guid={SPACE}&detailed=true")).json();
+    let shown: Vec<(String, usize)> = listed["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|job| {
+            (job["guid"].as_str().unwrap().to_owned(), job["schedules"].as_array().map_or(0, Vec::len))
+        })
+        .collect();
+    let counts = [0, 250, 2, 3, 250, 5, 6];
+    assert_eq!(shown, jobs.into_iter().zip(counts).collect::<Vec<_>>());
+}
+
+#[test]
 fn details_have_schedules_and_no_key_when_there_are_none() {
     let world = World::start();
     let job = world.job("with");
