@@ -11,13 +11,14 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector, TcpConnector};
 use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
 
 mod public;
+mod resolve;
 
 use public::{NotPublic, PublicResolver, PublicThroughProxy};
+use resolve::RememberingResolver;
 
 /// The settings that all outgoing requests share.
 #[derive(Clone, Default)]
@@ -217,12 +218,14 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
         .build();
     match limits.reach {
-        Reach::Anywhere => config.new_agent(),
+        Reach::Anywhere => {
+            Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default())
+        }
         Reach::PublicOnly if goes_through_proxy => {
             let connector = PublicThroughProxy::default()
                 .chain(TcpConnector::default())
                 .chain(RustlsConnector::default());
-            Agent::with_parts(config, connector, DefaultResolver::default())
+            Agent::with_parts(config, connector, RememberingResolver::default())
         }
         Reach::PublicOnly => {
             Agent::with_parts(config, DefaultConnector::default(), PublicResolver::default())

@@ -9,10 +9,12 @@ use std::sync::Arc;
 
 use ureq::config::Config;
 use ureq::http::Uri;
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     ConnectProxyConnector, ConnectionDetails, Connector, Either, NextTimeout, Transport,
 };
+
+use super::resolve::RememberingResolver;
 
 /// A target that is not to be reached.
 #[derive(Debug)]
@@ -28,7 +30,7 @@ impl std::error::Error for NotPublic {}
 
 /// Resolves names to public addresses alone.
 #[derive(Debug, Default)]
-pub(super) struct PublicResolver(DefaultResolver);
+pub(super) struct PublicResolver(RememberingResolver);
 
 impl Resolver for PublicResolver {
     fn resolve(
