@@ -23,8 +23,8 @@ use crate::store::{DueSchedule, Fire, Store, StoreError};
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// The wait after a pass that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The most schedules that one transaction claims.
-const CLAIM_BATCH: u32 = 200;
+/// The most schedules that one transaction claims: few, so that the first of many run while the others are claimed.
+const CLAIM_BATCH: u32 = 50;
 /// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 /// While there is a backlog, one in so many is what was asked for after it built up.
