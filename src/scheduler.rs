@@ -70,7 +70,7 @@ pub struct Lane {
     dispatch: Sender<Dispatch>,
     /// The most of one app that are handed out; `None`: no such bound.
     per_app: Option<usize>,
-    /// Handed out and not released, with its app: at most the channel's bound and one for each worker.
+    /// Handed out and not released, with its app: in the channel, with a worker, or ended and not recorded yet.
     handed_out: HashMap<Id, Guid>,
     /// Counts what was handed out, to give those their share who came after the backlog.
     turn: u32,
