@@ -277,13 +277,16 @@ impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
             }
             _ => {}
         }
-        let _seat = waiting.enter(asked_at)?;
         let flight = Arc::new(Flight { answer: Mutex::new(None), landed: Condvar::new() });
         self.make_room(&mut entries);
         entries.insert(key.clone(), Entry::Asking(Arc::clone(&flight)));
         drop(entries);
 
-        let asked = catch_unwind(AssertUnwindSafe(ask));
+        // Nobody whose answer is remembered waits for a seat with us: the entries are free by now.
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let _seat = waiting.enter(asked_at)?;
+            ask()
+        }));
         let answer = match &asked {
             Ok(answer) => answer.clone(),
             // Those who wait must not wait for ever.
