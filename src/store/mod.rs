@@ -199,12 +199,9 @@ impl Store {
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
         let readers = lock(&self.readers.pool);
         let all_at_work = |readers: &mut ReaderPool| READERS_MAX <= readers.at_work;
-        let mut readers =
+        let readers =
             self.readers.freed.wait_while(readers, all_at_work).unwrap_or_else(PoisonError::into_inner);
-        readers.at_work += 1;
-        let idle = readers.idle.pop();
-        drop(readers);
-        self.read_on(idle, work)
+        self.read_as_one_of(readers, work)
     }
 
     /// The same for the threads of the engine, which are few and do not wait for those of clients.
@@ -212,18 +209,17 @@ impl Store {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let mut readers = lock(&self.readers.pool);
+        self.read_as_one_of(lock(&self.readers.pool), work)
+    }
+
+    fn read_as_one_of<T>(
+        &self,
+        mut readers: MutexGuard<'_, ReaderPool>,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
         readers.at_work += 1;
         let idle = readers.idle.pop();
         drop(readers);
-        self.read_on(idle, work)
-    }
-
-    fn read_on<T>(
-        &self,
-        idle: Option<Connection>,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
         let _at_work = AtWork(&self.readers);
         let connection = match idle {
             Some(connection) => connection,
@@ -239,21 +235,23 @@ impl Store {
     }
 
     fn open_reader(&self) -> Result<Connection, StoreError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let connection = open_to_read(&self.path)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
         connection.execute_batch("PRAGMA cache_size = -200; PRAGMA temp_store = MEMORY;")?;
         Ok(connection)
     }
 }
 
+fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
 /// Whether the file is a database of this program. The error goes on after "the file …".
 pub fn check_is_ours(path: &Path) -> Result<(), String> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection =
-        Connection::open_with_flags(path, flags).map_err(|err| format!("cannot be opened: {err}"))?;
-    connection.busy_timeout(BUSY_TIMEOUT).map_err(|err| format!("cannot be opened: {err}"))?;
+    let connection = open_to_read(path).map_err(|err| format!("cannot be opened: {err}"))?;
     migrate::check_is_ours(&connection)
 }
 
@@ -261,9 +259,7 @@ pub fn check_is_ours(path: &Path) -> Result<(), String> {
 pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
     check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
     let cannot = |err: rusqlite::Error| format!("the database {} cannot be copied: {err}", from.display());
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let source = Connection::open_with_flags(from, flags).map_err(cannot)?;
-    source.busy_timeout(BUSY_TIMEOUT).map_err(cannot)?;
+    let source = open_to_read(from).map_err(cannot)?;
     let mut copy = Connection::open(to).map_err(cannot)?;
     // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a database in
     // WAL mode holds up no writer.
