@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use super::cf::fake_cf::Fault;
+use super::cf::fake_cf::{Fault, tls_config};
 use super::world::{APP, FOREIGN_APP, OTHER_APP, SPACE, World, wait_for};
 
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
@@ -534,16 +534,7 @@ fn a_redirect_elsewhere_does_not_get_the_authorization() {
 /// A TLS server with a certificate that nobody has vouched for; answers each request with 200. Its URL, and the
 /// certificate in PEM form.
 fn tls_server() -> (String, String) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let config =
-        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![made.cert.der().clone()], key)
-            .unwrap();
-    let config = Arc::new(config);
+    let (config, certificate_pem) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("https://localhost:{}/", listener.local_addr().unwrap().port());
     thread::spawn(move || {
@@ -557,7 +548,7 @@ fn tls_server() -> (String, String) {
             });
         }
     });
-    (url, made.cert.pem())
+    (url, certificate_pem)
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::cf::fake_cf::{ALWAYS, CLIENT_SECRET, FakeCf, Fault};
+use super::cf::fake_cf::{ALWAYS, CLIENT_SECRET, FakeCf, Fault, tls_config};
 use super::program::{Program, ask};
 use super::world::{APP, SPACE, World, wait_for};
 
@@ -102,16 +102,7 @@ fn calls_go_to_public_addresses_only_when_that_is_set() {
 /// A proxy whose targets are all one server of ours, which redirects `/to/URL` to that URL. Its own URL, and the targets
 /// that it is asked for.
 fn proxy() -> (&'static str, Arc<Mutex<Vec<String>>>) {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let key = rustls::pki_types::PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![made.cert.der().clone()], key)
-        .unwrap();
-    let config = Arc::new(config);
+    let (config, _) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://user:proxy-secret@{}", listener.local_addr().unwrap());
     let asked_for = Arc::new(Mutex::new(Vec::new()));

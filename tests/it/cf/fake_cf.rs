@@ -160,20 +160,8 @@ impl FakeCf {
 
     /// HTTPS on a free port, with a certificate for `localhost` and `127.0.0.1` that nobody trusts yet.
     pub fn start_tls() -> Self {
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let made = rcgen::generate_simple_self_signed(names).unwrap();
-        let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let config =
-            rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_no_client_auth()
-                .with_single_cert(vec![made.cert.der().clone()], key)
-                .unwrap();
-        Self::start_on(
-            "127.0.0.1:0",
-            Some(Tls { config: Arc::new(config), certificate_pem: made.cert.pem() }),
-        )
+        let (config, certificate_pem) = tls_config(&["localhost", "127.0.0.1"]);
+        Self::start_on("127.0.0.1:0", Some(Tls { config, certificate_pem }))
     }
 
     fn start_on(address: &str, tls: Option<Tls>) -> Self {
@@ -360,6 +348,21 @@ impl Drop for FakeCf {
         self.shared.stopped.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.shared.address); // Wakes the accepting thread.
     }
+}
+
+/// For a server of these names, and its certificate in PEM form.
+pub fn tls_config(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config =
+        rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+    (Arc::new(config), made.cert.pem())
 }
 
 /// As a process: `fake_cf [PORT]`. Prints its URL, then serves until it is killed.
