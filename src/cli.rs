@@ -21,6 +21,7 @@ use crate::model::Timestamp;
 use crate::outbound;
 use crate::platform::local;
 use crate::service::{Service, Welcome};
+use crate::store::Location;
 
 /// The exit status for a command line or settings that are wrong.
 const USAGE: u8 = 2;
@@ -156,9 +157,12 @@ fn backup(mut arguments: Vec<OsString>) -> ExitCode {
         Ok(config) => config,
         Err(exit) => return exit,
     };
-    match crate::backup::backup(&config.database, &to) {
+    let Location::Sqlite(database) = &config.database else {
+        return usage("backup copies an SQLite file; for PostgreSQL use pg_dump");
+    };
+    match crate::backup::backup(database, &to) {
         Ok(()) => {
-            println!("{} is a copy of {}", to.display(), config.database.display());
+            println!("{} is a copy of {}", to.display(), database.display());
             ExitCode::SUCCESS
         }
         Err(err) => failed(&err),

@@ -2,6 +2,7 @@
 //!
 //! *Wall* time decides when a schedule fires; *monotonic* time is for waiting and comes from channels' time-outs.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -40,6 +41,47 @@ impl Clock for SystemClock {
     }
 }
 
+/// A wall clock that follows another's, such as that of a database: this machine's monotonic time, and an offset that is
+/// measured now and then. How this machine's own wall clock is set plays no part.
+pub struct SteeredClock {
+    base: Arc<dyn Clock>,
+    /// What is added to the monotonic time, in nanoseconds.
+    offset: AtomicI64,
+}
+
+impl SteeredClock {
+    /// Until it is measured, it shows what `base` shows now.
+    pub fn new(base: Arc<dyn Clock>) -> Self {
+        let offset = base.now().nanos().saturating_sub(nanos_of(base.monotonic()));
+        Self { base, offset: AtomicI64::new(offset) }
+    }
+
+    /// The other clock showed `reading` at some instant between `asked_at` and `answered_at` of the monotonic time. What is
+    /// within that doubt changes nothing, so that the clock does not tremble.
+    pub fn measure(&self, asked_at: Duration, answered_at: Duration, reading: Timestamp) {
+        let doubt = nanos_of(answered_at.saturating_sub(asked_at)) / 2;
+        let measured = reading.nanos().saturating_sub(nanos_of(asked_at).saturating_add(doubt));
+        if doubt < measured.saturating_sub(self.offset.load(Ordering::SeqCst)).saturating_abs() {
+            self.offset.store(measured, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Clock for SteeredClock {
+    fn now(&self) -> Timestamp {
+        let offset = self.offset.load(Ordering::SeqCst);
+        Timestamp::from_nanos(offset.saturating_add(nanos_of(self.base.monotonic())))
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.base.monotonic()
+    }
+}
+
+fn nanos_of(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
+}
+
 /// A clock that stands still until it is set. For tests.
 #[derive(Debug)]
 pub struct ManualClock {
@@ -72,5 +114,27 @@ impl Clock for ManualClock {
 
     fn monotonic(&self) -> Duration {
         Duration::from_nanos(self.monotonic_nanos.load(Ordering::SeqCst).unsigned_abs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steered_clock_follows_the_other_and_not_its_own_machine() {
+        let time = |text: &str| Timestamp::parse(text).unwrap();
+        let machine = Arc::new(ManualClock::new(time("2026-03-01T12:00:00Z")));
+        let clock = SteeredClock::new(machine.clone());
+        assert_eq!(clock.now(), time("2026-03-01T12:00:00Z"));
+        let (asked_at, answered_at) = (machine.monotonic(), machine.monotonic() + Duration::from_millis(10));
+        clock.measure(asked_at, answered_at, time("2026-03-01T11:59:30Z"));
+        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "in the middle of question and answer");
+        clock.measure(asked_at, answered_at, time("2026-03-01T11:59:30.004Z"));
+        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "within the doubt");
+        machine.jump(time("2027-01-01T00:00:00Z"));
+        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "its own machine's clock was set");
+        machine.set(time("2027-01-01T00:00:10Z"));
+        assert_eq!(clock.now(), time("2026-03-01T11:59:39.995Z"));
     }
 }

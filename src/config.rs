@@ -14,6 +14,9 @@ use log::LevelFilter;
 use crate::cron::Weekdays;
 use crate::model::Secret;
 use crate::outbound::{Outbound, Reach};
+use crate::store::{self, Location};
+
+mod vcap;
 
 /// Where tasks run and tokens are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +51,27 @@ const fn setting(
 
 /// All settings, in the order in which people meet them.
 pub const SETTINGS: &[Setting] = &[
-    setting("CF_ENDPOINT", "cf-endpoint", "", "base URL of the Cloud Foundry API (serve needs it)"),
+    setting(
+        "CF_ENDPOINT",
+        "cf-endpoint",
+        "cf_api of VCAP_APPLICATION",
+        "base URL of the Cloud Foundry API (serve needs it)",
+    ),
     setting("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
     setting("CLIENT_ID", "client-id", "", "UAA client that the service itself uses (serve needs it)"),
     setting("CLIENT_SECRET", "client-secret", "", "its secret (serve needs it)"),
-    setting("DATABASE_URL", "database-url", "sqlite://scheduler.db", "sqlite://PATH, or a bare path"),
+    setting(
+        "DATABASE_URL",
+        "database-url",
+        "a bound service, else sqlite://scheduler.db",
+        "sqlite://PATH or a bare path; postgres://USER:PASSWORD@HOST:PORT/NAME",
+    ),
+    setting(
+        "DATABASE_CONNECTIONS",
+        "database-connections",
+        "8",
+        "PostgreSQL: connections at one time (2 to 100)",
+    ),
     setting(
         "SCHEDULER_PORT",
         "port",
@@ -178,7 +197,8 @@ pub struct Config {
     pub mode: Mode,
     pub cloud_foundry: Option<CloudFoundryConfig>,
     pub standalone_config: Option<PathBuf>,
-    pub database: PathBuf,
+    pub database: Location,
+    pub database_connections: usize,
     pub port: u16,
     pub host: IpAddr,
     pub worker_num: usize,
@@ -250,6 +270,16 @@ impl Config {
             https_proxy: self.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
             no_proxy: self.no_proxy.clone(),
             ..Outbound::default()
+        }
+    }
+
+    /// How the database is reached.
+    pub fn store(&self) -> store::Settings {
+        store::Settings {
+            database: self.database.clone(),
+            connections: self.database_connections,
+            ca_cert_file: self.ca_cert_file.clone(),
+            skip_ssl_validation: self.skip_ssl_validation,
         }
     }
 
@@ -380,6 +410,7 @@ impl Reader<'_> {
             skip_ssl_validation: skip_ssl_validation?,
             call_reach: call_reach?,
             database: database?,
+            database_connections: self.number("DATABASE_CONNECTIONS", 8, 2, 100) as usize,
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
@@ -397,7 +428,10 @@ impl Reader<'_> {
     }
 
     fn cloud_foundry(&mut self) -> Option<CloudFoundryConfig> {
-        let cf_endpoint = self.required("CF_ENDPOINT");
+        let cf_endpoint = match (self.environment)("VCAP_APPLICATION").and_then(|text| vcap::cf_api(&text)) {
+            Some(cf_api) => Some(self.text("CF_ENDPOINT").unwrap_or(cf_api)),
+            None => self.required("CF_ENDPOINT"),
+        };
         let client_id = self.required("CLIENT_ID");
         let client_secret = self.required("CLIENT_SECRET");
         let uaa_endpoint = self.text("UAA_ENDPOINT");
@@ -417,30 +451,43 @@ impl Reader<'_> {
         })
     }
 
-    fn database(&mut self) -> Option<PathBuf> {
-        let url = self.text("DATABASE_URL").unwrap_or_else(|| "sqlite://scheduler.db".to_owned());
+    fn database(&mut self) -> Option<Location> {
+        let url = match self.text("DATABASE_URL") {
+            Some(url) => url,
+            None => match (self.environment)("VCAP_SERVICES").map(|text| vcap::database_url(&text)) {
+                Some(Ok(Some(url))) => url,
+                None | Some(Ok(None)) => "sqlite://scheduler.db".to_owned(),
+                Some(Err(fault)) => {
+                    self.faults.push(fault);
+                    return None;
+                }
+            },
+        };
         let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(&url);
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
         // The value is not shown: a database URL may hold a password.
         let fault = match scheme.as_deref() {
-            Some("postgres" | "postgresql") => {
-                "DATABASE_URL names PostgreSQL, which is not supported yet; use sqlite://PATH, for example sqlite://scheduler.db"
-            }
+            Some("postgres" | "postgresql") => match store::check_url(&url) {
+                Ok(()) => return Some(Location::Postgres(Secret::from(url))),
+                Err(fault) => format!("DATABASE_URL {fault}"),
+            },
             Some(scheme) if scheme != "sqlite" => {
-                "DATABASE_URL has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db"
+                "DATABASE_URL has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db, or \
+                 postgres://USER:PASSWORD@HOST:PORT/NAME"
+                    .to_owned()
             }
             _ if path.is_empty() || path.ends_with('/') => {
-                "DATABASE_URL names no file; use sqlite://PATH, for example sqlite://scheduler.db"
+                "DATABASE_URL names no file; use sqlite://PATH, for example sqlite://scheduler.db".to_owned()
             }
             _ if path.contains(":memory:") => {
-                "DATABASE_URL names a database in memory, which would not last; use sqlite://PATH"
+                "DATABASE_URL names a database in memory, which would not last; use sqlite://PATH".to_owned()
             }
             _ if path.contains('?') || path.contains('\0') => {
-                "DATABASE_URL has a character that a path cannot have here (? or NUL); use sqlite://PATH"
+                "DATABASE_URL has a character that a path cannot have here (? or NUL); use sqlite://PATH".to_owned()
             }
-            _ => return Some(PathBuf::from(path)),
+            _ => return Some(Location::Sqlite(PathBuf::from(path))),
         };
-        self.faults.push(fault.to_owned());
+        self.faults.push(fault);
         None
     }
 
@@ -572,20 +619,40 @@ mod tests {
     fn database_urls_are_paths_and_refusals_never_show_the_value() {
         let database =
             |url: &str| read(Mode::Standalone, &[], &[("DATABASE_URL", url)]).map(|config| config.database);
-        assert_eq!(database("sqlite:///var/lib/s.db").unwrap(), PathBuf::from("/var/lib/s.db"));
-        assert_eq!(database("sqlite://s.db").unwrap(), PathBuf::from("s.db"));
-        assert_eq!(database("data/s.db").unwrap(), PathBuf::from("data/s.db"));
-        for url in [
-            "postgres://u:hunter2@h/d",
-            "mysql://u:hunter2@h/d",
-            "sqlite://",
-            "sqlite::memory:",
-            "x.db?hunter2",
-        ] {
+        let file = |path: &str| Location::Sqlite(PathBuf::from(path));
+        assert_eq!(database("sqlite:///var/lib/s.db").unwrap(), file("/var/lib/s.db"));
+        assert_eq!(database("sqlite://s.db").unwrap(), file("s.db"));
+        assert_eq!(database("data/s.db").unwrap(), file("data/s.db"));
+        let url = "postgres://u:hunter2@h:1/d?sslmode=require";
+        let location = database(url).unwrap();
+        assert_eq!(location, Location::Postgres(Secret::from(url.to_owned())));
+        assert_eq!(location.shown(), "postgres://h:1/d");
+        assert!(!format!("{location:?}").contains("hunter2"));
+        for url in ["mysql://u:hunter2@h/d", "sqlite://", "sqlite::memory:", "x.db?hunter2"] {
             let fault = database(url).unwrap_err().to_string();
             assert!(fault.contains("sqlite://"), "{fault}");
             assert!(!fault.contains("hunter2"), "{fault}");
         }
+    }
+
+    #[test]
+    fn on_cloud_foundry_the_bound_service_and_the_application_say_where_things_are() {
+        let services = r#"{"z-mail":[{"credentials":{"uri":"smtp://h"}}],
+            "a-sql":[{"credentials":{"host":"h"}},{"credentials":{"uri":"postgresql://u:hunter2@first/d"}}],
+            "b-sql":[{"credentials":{"uri":"postgres://u:hunter2@second/d"}}]}"#;
+        let variables = [
+            ("VCAP_SERVICES", services),
+            ("VCAP_APPLICATION", r#"{"cf_api":"https://api.sys.test","name":"scheduler"}"#),
+        ];
+        let config = read(Mode::Serve, &[], &[&variables[..], &NEEDED[1..]].concat()).unwrap();
+        assert_eq!(config.database.shown(), "postgresql://first/d");
+        assert_eq!(config.cloud_foundry.unwrap().cf_endpoint, "https://api.sys.test");
+        let config =
+            read(Mode::Serve, &[("database-url", "x.db")], &[&variables[..], NEEDED].concat()).unwrap();
+        assert_eq!(config.database.shown(), "x.db");
+        assert_eq!(config.cloud_foundry.unwrap().cf_endpoint, "https://api.example.com");
+        let broken = read(Mode::Standalone, &[], &[("VCAP_SERVICES", "{hunter2")]).unwrap_err().to_string();
+        assert!(broken.contains("VCAP_SERVICES") && !broken.contains("hunter2"), "{broken}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod config;
 pub mod crash;
 pub mod cron;
 pub mod http;
+pub mod lease;
 mod lock;
 pub mod logging;
 pub mod model;

@@ -268,11 +268,24 @@ impl EndState {
     }
 }
 
+/// The number of a lease: it grows with each, so that of two that claim the same the greater is right. 0: there is only one
+/// process, which needs none.
+pub type Fence = i64;
+
+/// An execution that a process has in hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InHand {
+    /// The execution.
+    pub id: Id,
+    /// The lease under which it was taken: what is recorded of it counts only while it is in that hand.
+    pub fence: Fence,
+}
+
 /// An execution on its way to a worker, with all that the worker needs.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// The execution.
-    pub id: Id,
+    pub of: InHand,
     /// Its guid.
     pub guid: Guid,
     /// The job or call that it runs.

@@ -17,7 +17,7 @@ use crate::crash;
 use crate::cron::{Expression, Weekdays};
 use crate::model::{Dispatch, Guid, Id, Kind, Release, Timestamp};
 use crate::stop::Stop;
-use crate::store::{DueSchedule, Fire, Store, StoreError};
+use crate::store::{DueSchedule, Fire, Plan, Store, StoreError};
 
 /// The longest sleep, so that a jump of the wall clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -25,6 +25,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(5);
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The most schedules that one transaction claims: few, so that the first of many run while the others are claimed.
 const CLAIM_BATCH: u32 = 50;
+/// The wait for another process that is claiming what is due.
+const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 /// While there is a backlog, one in so many is what was asked for after it built up.
@@ -63,6 +65,15 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
 }
 
+/// What there is to say of lanes that were filled: why to look again before the next pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Filled {
+    /// Something released may be due again.
+    comes_again: bool,
+    /// Another process was faster with something.
+    was_slower: bool,
+}
+
 /// The way to the workers of one kind. What waits in one lane never waits for the other.
 pub struct Lane {
     kind: Kind,
@@ -85,13 +96,14 @@ impl Lane {
         Self { kind, dispatch, per_app, handed_out: HashMap::new(), turn: 0, looked_past_at: None }
     }
 
-    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release.
-    fn fill(&mut self, store: &Store, now: Timestamp, monotonic: Duration) -> Result<(), StoreError> {
+    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release. Whether another
+    /// process was faster with some of it, so that there may be more to hand out.
+    fn fill(&mut self, store: &Store, now: Timestamp, monotonic: Duration) -> Result<bool, StoreError> {
         let bound = self.dispatch.capacity().unwrap_or(0);
-        let mut room = bound.saturating_sub(self.dispatch.len());
+        let room = bound.saturating_sub(self.dispatch.len());
         // Refilled when half empty, so that not each execution costs a look into the database.
         if room * 2 < bound {
-            return Ok(());
+            return Ok(false);
         }
         let limit = u32::try_from(room + self.handed_out.len()).unwrap_or(u32::MAX);
         let in_order = store.pending_executions(self.kind, now, &[], limit)?;
@@ -103,7 +115,8 @@ impl Lane {
             _ => Vec::new(),
         };
         let (mut in_order, mut late_comers) = (in_order.into_iter(), late_comers.into_iter());
-        while room > 0 {
+        let mut picked = Vec::new();
+        while picked.len() < room {
             self.turn = self.turn.wrapping_add(1);
             let favoured = self.turn.is_multiple_of(SHARE_OF_LATE_COMERS);
             let next = if favoured {
@@ -112,35 +125,47 @@ impl Lane {
                 in_order.next().or_else(|| late_comers.next())
             };
             let Some(dispatch) = next else { break };
-            room -= usize::from(self.hand_out(dispatch));
+            self.pick(dispatch, &mut picked);
         }
         let full = self.full_apps();
-        if room == 0 || full.is_empty() || !is_backlog {
-            return Ok(());
-        }
         let looked_lately = self.looked_past_at.is_some_and(|then| monotonic < then + LOOK_PAST_INTERVAL);
-        if looked_lately {
-            return Ok(());
-        }
-        self.looked_past_at = Some(monotonic);
-        let full: Vec<&Guid> = full.iter().collect();
-        for dispatch in store.pending_executions(self.kind, now, &full, limit)? {
-            if room > 0 {
-                room -= usize::from(self.hand_out(dispatch));
+        if picked.len() < room && !full.is_empty() && is_backlog && !looked_lately {
+            self.looked_past_at = Some(monotonic);
+            let full: Vec<&Guid> = full.iter().collect();
+            for dispatch in store.pending_executions(self.kind, now, &full, limit)? {
+                if picked.len() < room {
+                    self.pick(dispatch, &mut picked);
+                }
             }
         }
-        Ok(())
+        self.hand_out(store, picked)
     }
 
-    /// Whether it was handed out: not again, and not beyond its app's share.
-    fn hand_out(&mut self, dispatch: Dispatch) -> bool {
-        let (id, app) = (dispatch.id, dispatch.app.clone());
-        let has_share = self.per_app.is_some_and(|most| most <= self.count_of(&app));
-        if self.handed_out.contains_key(&id) || has_share || self.dispatch.try_send(dispatch).is_err() {
-            return false;
+    /// Notes that it is to be handed out; not again, and not beyond its app's share.
+    fn pick(&mut self, dispatch: Dispatch, picked: &mut Vec<Dispatch>) {
+        let has_share = self.per_app.is_some_and(|most| most <= self.count_of(&dispatch.app));
+        if !has_share && !self.handed_out.contains_key(&dispatch.of.id) {
+            self.handed_out.insert(dispatch.of.id, dispatch.app.clone());
+            picked.push(dispatch);
         }
-        self.handed_out.insert(id, app);
-        true
+    }
+
+    /// Claims what was picked, and hands it out. Whether another process was faster with some of it.
+    fn hand_out(&mut self, store: &Store, picked: Vec<Dispatch>) -> Result<bool, StoreError> {
+        let ids: Vec<Id> = picked.iter().map(|dispatch| dispatch.of.id).collect();
+        let claimed = store.claim_executions(&ids);
+        let mut was_slower = false;
+        for mut dispatch in picked {
+            let id = dispatch.of.id;
+            let is_ours = claimed.as_ref().is_ok_and(|claimed| claimed.ids.contains(&id));
+            was_slower |= !is_ours;
+            dispatch.of.fence = claimed.as_ref().map_or(0, |claimed| claimed.fence);
+            // There is room, for nobody else sends; and what is not sent is picked again.
+            if !is_ours || self.dispatch.try_send(dispatch).is_err() {
+                self.handed_out.remove(&id);
+            }
+        }
+        claimed.map(|_| was_slower)
     }
 
     fn count_of(&self, app: &Guid) -> usize {
@@ -186,7 +211,7 @@ impl Scheduler {
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
                         // Room in a lane is no reason to look for what is due.
-                        if self.release(release) || self.fill_lanes() != Ok(false) {
+                        if self.release(release) || self.fill_lanes() != Ok(Filled::default()) {
                             break;
                         }
                     }
@@ -201,16 +226,19 @@ impl Scheduler {
         let now = self.clock.now();
         self.heed_clock(now)?;
         let more_to_do = self.plan_anew(now)? | self.claim_due(now)?;
-        self.fill_lanes()?;
-        if more_to_do {
+        let filled = self.fill_lanes()?;
+        if more_to_do || filled.was_slower {
             return Ok(Duration::ZERO);
         }
         let next =
             [self.store.next_fire_time()?, self.store.next_dispatch_time(now)?].into_iter().flatten().min();
+        let then = now;
         let now = self.clock.now();
         // What does not fit in the channel waits for a release, which wakes the loop by itself.
         Ok(match next {
-            Some(next) if next > now => next.since(now),
+            Some(next) if now < next => next.since(now),
+            // It was due already, and yet not to be had: another process is at it.
+            Some(next) if next <= then => ELSEWHERE_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
         })
@@ -225,18 +253,17 @@ impl Scheduler {
         matches!(release, Release::ComesAgain(_))
     }
 
-    /// Takes note of what was released, and hands out what there is room for. Whether something released may be due again
-    /// before the next pass.
-    fn fill_lanes(&mut self) -> Result<bool, StoreError> {
-        let mut comes_again = false;
+    /// Takes note of what was released, and hands out what there is room for.
+    fn fill_lanes(&mut self) -> Result<Filled, StoreError> {
+        let mut filled = Filled::default();
         while let Ok(release) = self.released.try_recv() {
-            comes_again |= self.release(release);
+            filled.comes_again |= self.release(release);
         }
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         for lane in &mut self.lanes {
-            lane.fill(&self.store, now, monotonic)?;
+            filled.was_slower |= lane.fill(&self.store, now, monotonic)?;
         }
-        Ok(comes_again)
+        Ok(filled)
     }
 
     /// At the first pass recovers what the process before left behind. Later notices that the clock was set, and lets what
@@ -276,7 +303,8 @@ impl Scheduler {
             let expression = Expression::parse(&schedule.expression, self.settings.weekdays).ok()?;
             expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
         };
-        let plans: Vec<Fire> = ahead.iter().map(|schedule| Fire::none(schedule, next(schedule))).collect();
+        let plans: Vec<Plan> =
+            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
         info!("the clock was set back, schedules are planned anew schedules={}", plans.len());
         self.store.claim(&plans, now)?;
         Ok(true)
@@ -284,58 +312,54 @@ impl Scheduler {
 
     /// Claims one batch of due schedules. Whether there may be more.
     fn claim_due(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let due = self.store.due_schedules(now, CLAIM_BATCH)?;
-        if due.is_empty() {
+        let claimed =
+            self.store.claim_due(now, CLAIM_BATCH, |schedule| self.plan_or_retire(schedule, now))?;
+        if claimed.schedules == 0 {
             return Ok(false);
         }
-        let fires: Vec<Fire> = due.iter().flat_map(|schedule| self.plan_or_retire(schedule, now)).collect();
-        let recorded = self.store.claim(&fires, now)?;
         crash::point("claim.committed");
-        debug!("claimed due schedules={} executions={recorded}", due.len());
+        debug!("claimed due schedules={} executions={}", claimed.schedules, claimed.executions);
         Ok(true)
     }
 
     /// What is to be claimed of a due schedule. Should that panic, the schedule fires no more, and holds up no other.
-    fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Vec<Fire> {
+    fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("schedule.planning");
             self.plan(schedule, now)
         }))
         .unwrap_or_else(|_| {
             error!("planning a schedule panicked, it fires no more schedule={}", schedule.guid);
-            vec![Fire::none(schedule, None)]
+            Plan::without_fire(schedule, None)
         })
     }
 
     /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
-    fn plan(&self, schedule: &DueSchedule, now: Timestamp) -> Vec<Fire> {
-        let fire = |claimed: Timestamp, scheduled: Timestamp, next: Option<Timestamp>, note: String| Fire {
-            schedule: schedule.id,
-            claimed,
-            scheduled_time: Some(scheduled),
-            note,
-            next_fire_time: next,
-        };
+    fn plan(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
             // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
             warn!(
                 "schedule no longer fires, its expression is not valid any more schedule={}",
                 schedule.guid
             );
-            return vec![Fire::none(schedule, None)];
+            return Plan::without_fire(schedule, None);
         };
         let next_after =
             |time: Timestamp| expression.next_after(time.seconds()).and_then(Timestamp::from_seconds);
+        let once = |time: Timestamp, note: String| Plan {
+            fires: vec![Fire { scheduled_time: time, note }],
+            ..Plan::without_fire(schedule, next_after(time))
+        };
         let cutoff = now.saturating_sub(self.settings.misfire_grace);
         let first = schedule.fire_time;
         if cutoff <= first {
-            return vec![fire(first, first, next_after(first), String::new())];
+            return once(first, String::new());
         }
         match self.settings.misfire_policy {
             MisfirePolicy::Skip => {
                 let (latest, _) = latest_missed(&expression, first, cutoff);
                 info!("missed fire times are skipped schedule={} latest={latest}", schedule.guid);
-                vec![Fire::none(schedule, next_after(latest))]
+                Plan::without_fire(schedule, next_after(latest))
             }
             MisfirePolicy::Once => {
                 let (latest, missed) = latest_missed(&expression, first, cutoff);
@@ -343,32 +367,29 @@ impl Scheduler {
                     "missed fire times run once schedule={} latest={latest} missed={missed}",
                     schedule.guid
                 );
-                vec![fire(first, latest, next_after(latest), missed_note(missed))]
+                once(latest, missed_note(missed))
             }
             MisfirePolicy::All => {
-                let mut fires = Vec::new();
-                let mut time = first;
-                while fires.len() < CATCH_UP_MAX && time < cutoff {
-                    let next = next_after(time);
-                    fires.push(fire(time, time, next, String::new()));
-                    match next {
-                        Some(next) => time = next,
-                        None => return fires,
-                    }
+                let mut plan = Plan::without_fire(schedule, Some(first));
+                while let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff)
+                    && plan.fires.len() < CATCH_UP_MAX
+                {
+                    plan.fires.push(Fire { scheduled_time: time, note: String::new() });
+                    plan.next_fire_time = next_after(time);
                 }
-                if time < cutoff {
+                if let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff) {
                     let (latest, dropped) = latest_missed(&expression, time, cutoff);
                     warn!(
                         "more fire times were missed than are made up for schedule={} dropped={} latest={latest}",
                         schedule.guid,
                         dropped + 1
                     );
-                    if let Some(last) = fires.last_mut() {
+                    if let Some(last) = plan.fires.last_mut() {
                         last.note = missed_note(dropped + 1);
-                        last.next_fire_time = next_after(latest);
                     }
+                    plan.next_fire_time = next_after(latest);
                 }
-                fires
+                plan
             }
         }
     }

@@ -13,9 +13,10 @@ use log::{error, info, warn};
 
 use crate::api::{Api, Limiter};
 use crate::auth::Authenticator;
-use crate::clock::Clock;
+use crate::clock::{Clock, SteeredClock};
 use crate::config::{Config, Mode};
 use crate::http::{Handlers, Server, Settings as HttpSettings};
+use crate::lease::Keeper;
 use crate::model::{Dispatch, Kind, Release};
 use crate::outbound::Outbound;
 use crate::platform::Platform;
@@ -24,7 +25,7 @@ use crate::platform::local::{self, Local, MemoryLimit, World};
 use crate::retention::Retention;
 use crate::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
 use crate::stop::{Stop, Stopper, is_stopped, stop_channel};
-use crate::store::Store;
+use crate::store::{Location, Store};
 use crate::watcher::Watcher;
 use crate::worker::{Caller, Patience, Workshop};
 
@@ -56,6 +57,8 @@ pub struct Service {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     stopper: Stopper,
+    /// Stops the keeper of the lease, after all who need it; `None`: there is none.
+    keeper_stopper: Option<Stopper>,
     /// Ends when the last worker has ended.
     workers_ended: Receiver<()>,
     threads: Vec<JoinHandle<()>>,
@@ -71,7 +74,12 @@ impl Service {
         let address = SocketAddr::new(config.host, config.port);
         let listener =
             TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))?;
-        let store = Arc::new(Store::open(&config.database)?);
+        let store = Arc::new(Store::open(&config.store())?);
+        let steered = store.is_shared().then(|| Arc::new(SteeredClock::new(Arc::clone(&clock))));
+        let clock: Arc<dyn Clock> = match &steered {
+            Some(steered) => Arc::clone(steered) as Arc<dyn Clock>,
+            None => clock,
+        };
         let (task_changed, watch) = bounded(1);
         let (platform, welcome) = platform(config, outbound, &clock, task_changed.clone())?;
         let wake_watcher = task_changed.clone();
@@ -91,6 +99,21 @@ impl Service {
                 .map(|thread| threads.push(thread))
                 .map_err(|err| format!("a thread cannot be started: {err}"))
         };
+
+        let mut keeper_stopper = None;
+        if let Some(steered) = steered {
+            let (stopper, keeper_stop) = stop_channel();
+            keeper_stopper = Some(stopper);
+            let mut keeper =
+                Keeper::new(Arc::clone(&store), steered, wake_scheduler.clone(), task_changed.clone());
+            // So that those who start now find a lease; without one they try again.
+            if let Err(err) = keeper.pass() {
+                warn!("there is no lease yet cause={err}");
+            }
+            let for_keeper = keeper_stop.clone();
+            let run = move || keeper.run(&for_keeper);
+            start("keeper".to_owned(), Box::new(tirelessly("keeper", keeper_stop, run)))?;
+        }
 
         let workshop = Arc::new(Workshop {
             store: Arc::clone(&store),
@@ -198,8 +221,18 @@ impl Service {
         };
         let server = Server::start(listener, settings, handlers)
             .map_err(|err| format!("the HTTP server cannot be started: {err}"))?;
-        info!("service started address={} database={}", server.local_addr(), config.database.display());
-        Ok(Self { server, store, clock, stopper, workers_ended, threads, stop_time: config.stop, welcome })
+        info!("service started address={} database={}", server.local_addr(), config.database.shown());
+        Ok(Self {
+            server,
+            store,
+            clock,
+            stopper,
+            keeper_stopper,
+            workers_ended,
+            threads,
+            stop_time: config.stop,
+            welcome,
+        })
     }
 
     /// Where it listens.
@@ -222,10 +255,15 @@ impl Service {
         self.server.stop(self.stop_time);
         let workers_ended =
             self.workers_ended.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
-        if !workers_ended {
-            match self.store.interrupt_calls("interrupted: service stopped", self.clock.now()) {
+        if let Some(keeper_stopper) = &self.keeper_stopper {
+            keeper_stopper.stop();
+        }
+        // What is in hand still: calls that were not answered in time, and what the others may take from here on.
+        if !workers_ended || self.store.is_shared() {
+            match self.store.resign("interrupted: service stopped", self.clock.now()) {
+                Ok(0) => {}
                 Ok(calls) => warn!("calls in flight were interrupted calls={calls}"),
-                Err(err) => error!("calls in flight could not be recorded as interrupted cause={err}"),
+                Err(err) => error!("what was in hand could not be given back cause={err}"),
             }
         }
         for thread in self.threads {
@@ -280,7 +318,11 @@ fn platform(
             .map_err(|err| format!("a thread cannot be started: {err}"))?;
         return Ok((cloud_foundry, None));
     }
-    let mut state_dir = config.database.clone().into_os_string();
+    // Beside the database; beside nothing when that is elsewhere.
+    let mut state_dir = match &config.database {
+        Location::Sqlite(path) => path.clone().into_os_string(),
+        Location::Postgres(_) => "scheduler.db".into(),
+    };
     state_dir.push(".tasks");
     let state_dir = PathBuf::from(state_dir);
     let (world, token, file) = match &config.standalone_config {

@@ -19,7 +19,7 @@ use crate::crash;
 use crate::model::{EndState, Guid, Id, Outcome};
 use crate::platform::{Platform, PlatformError, TASK_BATCH, Task, TaskState};
 use crate::stop::{Stop, is_stopped};
-use crate::store::{RunningTask, Store, StoreError, Stray};
+use crate::store::{End, RunningTask, Store, StoreError, Stray};
 
 /// The slowest pace, as a multiple of the set one.
 const SLOWEST: u32 = 4;
@@ -69,7 +69,9 @@ impl Watcher {
             let mut look = self.look(stop);
             look.running += self.look_for_strays(stop);
             pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
-            let next = if look.running > 0 || look.failed { after(pace) } else { crossbeam_channel::never() };
+            // Tasks may also come from another process that is gone.
+            let has_more = look.running > 0 || look.failed || self.store.is_shared();
+            let next = if has_more { after(pace) } else { crossbeam_channel::never() };
             select! {
                 recv(stop) -> _ => return,
                 recv(wake) -> woken => {
@@ -103,7 +105,7 @@ impl Watcher {
                 }
             };
             let Some(end) = batch.last() else { break };
-            last = end.id;
+            last = end.of.id;
             match self.follow(&batch) {
                 Ok(Some(ended)) => {
                     look.ended += ended;
@@ -136,7 +138,7 @@ impl Watcher {
                 return Ok(None);
             }
         };
-        let mut outcomes = Vec::new();
+        let mut ends = Vec::new();
         for running in batch {
             let task = tasks.iter().find(|task| task.guid == running.task);
             if let Some(outcome) = self.outcome_or_fault(running, task) {
@@ -147,17 +149,17 @@ impl Watcher {
                     outcome.state.as_str(),
                     outcome.message
                 );
-                outcomes.push((running.id, outcome));
+                ends.push(End { of: running.of, outcome });
             }
         }
-        if outcomes.is_empty() {
+        if ends.is_empty() {
             return Ok(Some(0));
         }
-        self.store.finish_many(&outcomes)?;
-        for (id, _) in &outcomes {
-            self.missing.remove(id);
+        self.store.finish_many(&ends)?;
+        for end in &ends {
+            self.missing.remove(&end.of.id);
         }
-        Ok(Some(outcomes.len()))
+        Ok(Some(ends.len()))
     }
 
     /// Looks for tasks that should not be there. How many are still to be looked for.
@@ -235,7 +237,7 @@ impl Watcher {
 
     fn outcome(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {
         let Some(task) = task else {
-            if self.missing.insert(running.id) {
+            if self.missing.insert(running.of.id) {
                 return None;
             }
             return Some(Outcome {
@@ -244,7 +246,7 @@ impl Watcher {
                 end_time: self.clock.now(),
             });
         };
-        self.missing.remove(&running.id);
+        self.missing.remove(&running.of.id);
         let (state, message) = match &task.state {
             TaskState::Active => return None,
             TaskState::Succeeded => (EndState::Succeeded, String::new()),

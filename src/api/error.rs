@@ -78,7 +78,7 @@ impl ApiError {
             Self::MethodNotAllowed(_) => 405,
             Self::TooMany(_) => 429,
             Self::Unprocessable(_) => 422,
-            Self::Store(StoreError::Bug(_)) => 500,
+            Self::Store(StoreError::Bug(_) | StoreError::Conflict) => 500,
             Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
         }
     }

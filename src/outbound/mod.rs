@@ -100,7 +100,7 @@ impl Client {
     /// The error says which setting is wrong.
     pub fn new(settings: &Outbound, limits: &Limits) -> Result<Self, String> {
         let own_certificates = match &settings.ca_cert_file {
-            Some(path) => certificates_of(path)?,
+            Some(path) => certificates_of("CA_CERT_FILE", path)?,
             None => Vec::new(),
         };
         let proxy = match settings.https_proxy.as_deref().map(str::trim) {
@@ -176,6 +176,23 @@ pub fn check(settings: &Outbound) -> Result<(), String> {
     .map(|_| ())
 }
 
+/// The certificates to trust for other protocols: those of `root_certificate` when there is such a file, else the system's; and
+/// those of `ca_cert_file` as well. The error says which file is wrong.
+#[cfg(feature = "postgres")]
+pub(crate) fn roots(
+    ca_cert_file: Option<&Path>,
+    root_certificate: Option<&Path>,
+) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut roots = match root_certificate {
+        Some(path) => certificates_of("sslrootcert", path)?,
+        None => system_roots(),
+    };
+    if let Some(path) = ca_cert_file {
+        roots.extend(certificates_of("CA_CERT_FILE", path)?);
+    }
+    Ok(roots.iter().map(|root| CertificateDer::from(root.der().to_vec())).collect())
+}
+
 /// What there is to say of a target that is not to be reached.
 pub const DENIED: &str = "its address is not a public one, and CALL_DENY_PRIVATE refuses the others";
 
@@ -233,25 +250,25 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
     }
 }
 
-fn certificates_of(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
-    let path_shown = path.display();
-    let pem =
-        std::fs::read(path).map_err(|err| format!("CA_CERT_FILE {path_shown} cannot be read: {err}"))?;
+/// The certificates of a PEM file that the setting `name` names.
+fn certificates_of(name: &str, path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let shown = format!("{name} {}", path.display());
+    let pem = std::fs::read(path).map_err(|err| format!("{shown} cannot be read: {err}"))?;
     let mut certificates = Vec::new();
     for item in parse_pem(&pem) {
         match item {
             Ok(PemItem::Certificate(certificate)) => {
-                RootCertStore::empty().add(CertificateDer::from(certificate.der())).map_err(|err| {
-                    format!("CA_CERT_FILE {path_shown} holds a certificate that cannot be used: {err}")
-                })?;
+                RootCertStore::empty()
+                    .add(CertificateDer::from(certificate.der()))
+                    .map_err(|err| format!("{shown} holds a certificate that cannot be used: {err}"))?;
                 certificates.push(certificate);
             }
             Ok(_) => (), // A key beside its certificate does no harm.
-            Err(err) => return Err(format!("CA_CERT_FILE {path_shown} is not in PEM form: {err}")),
+            Err(err) => return Err(format!("{shown} is not in PEM form: {err}")),
         }
     }
     if certificates.is_empty() {
-        return Err(format!("CA_CERT_FILE {path_shown} holds no certificate in PEM form"));
+        return Err(format!("{shown} holds no certificate in PEM form"));
     }
     Ok(certificates)
 }

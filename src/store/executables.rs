@@ -1,9 +1,7 @@
 //! Jobs and calls: one table, since all but what they do is alike.
 
-use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, named_params};
-
-use super::{Extent, Part, Store, StoreError, Window, json_array, part_of, sql, unknown_value};
+use super::session::{Cell, Column, Named, Row, Session, json_array, sql, values};
+use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{Executable, Guid, Id, JobState, Kind, Timestamp, Work};
 
 /// A job or a call that is to be made.
@@ -50,19 +48,14 @@ impl Store {
     ) -> Result<Written<Executable>, StoreError> {
         let guid = Guid::random();
         let columns = Columns::of(&new.work);
-        let inserted = self.write(|tx| {
-            tx.prepare_cached(sql!("executables/insert"))?
-                .execute(named_params! {
-                    ":guid": guid, ":kind": new.work.kind().as_str(), ":name": new.name,
-                    ":app_guid": new.app, ":space_guid": new.space,
-                    ":command": columns.command, ":disk_in_mb": columns.disk_in_mb,
-                    ":memory_in_mb": columns.memory_in_mb, ":state": columns.state,
-                    ":url": columns.url, ":auth_header": columns.auth_header, ":now": now,
-                })
-                .map(|_| Some(tx.last_insert_rowid()))
-                .or_else(none_if_taken)
-        })?;
-        Ok(match inserted {
+        let values = values! {
+            "guid": &guid, "kind": new.work.kind().as_str(), "name": &new.name,
+            "app_guid": &new.app, "space_guid": &new.space,
+            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
+            "state": columns.state, "url": columns.url, "auth_header": columns.auth_header, "now": now,
+        };
+        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), values, |row| row.get(0)))?;
+        Ok(match id {
             None => Written::NameTaken,
             Some(id) => Written::Done(Executable {
                 id,
@@ -79,32 +72,26 @@ impl Store {
 
     /// The job, or the call, of that guid.
     pub fn executable(&self, kind: Kind, guid: &str) -> Result<Option<Executable>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(sql!("executables/get"))?
-                .query_row(named_params! { ":guid": guid, ":kind": kind.as_str() }, executable_of)
-                .optional()
-        })
+        let values = values! { "guid": guid, "kind": kind.as_str() };
+        self.read(|session| session.first(sql!("executables/get"), values, executable_of))
     }
 
     /// How many jobs, or calls, there are in `scope`.
     pub fn count_executables(&self, kind: Kind, scope: &Scope) -> Result<Extent, StoreError> {
-        self.read(|connection| {
-            let kind = kind.as_str();
-            match scope {
-                Scope::All => connection
-                    .prepare_cached(sql!("executables/count_all"))?
-                    .query_row(named_params! { ":kind": kind }, extent_of),
-                Scope::Space(space) => connection
-                    .prepare_cached(sql!("executables/count_in_space"))?
-                    .query_row(named_params! { ":kind": kind, ":space_guid": space }, extent_of),
-                Scope::Spaces(spaces) => {
-                    let spaces = json_array(spaces.iter().map(Guid::as_str))?;
-                    connection
-                        .prepare_cached(sql!("executables/count_in_spaces"))?
-                        .query_row(named_params! { ":kind": kind, ":space_guids": spaces }, extent_of)
-                }
-            }
+        let kind = kind.as_str();
+        let spaces = scope.spaces()?;
+        self.read(|session| match scope {
+            Scope::All => session.one(sql!("executables/count_all"), values! { "kind": kind }, extent_of),
+            Scope::Space(space) => session.one(
+                sql!("executables/count_in_space"),
+                values! { "kind": kind, "space_guid": space },
+                extent_of,
+            ),
+            Scope::Spaces(_) => session.one(
+                sql!("executables/count_in_spaces"),
+                values! { "kind": kind, "space_guids": &spaces },
+                extent_of,
+            ),
         })
     }
 
@@ -115,64 +102,57 @@ impl Store {
         scope: &Scope,
         window: Window,
     ) -> Result<Part<Executable>, StoreError> {
-        let (kind, limit) = (kind.as_str(), window.limit);
-        let (after, last) = (window.beyond, window.last);
-        let offset = i64::try_from(window.offset).unwrap_or(i64::MAX);
-        self.read(|connection| match scope {
-            Scope::All => {
-                let mut statement = connection.prepare_cached(sql!("executables/list_all"))?;
-                let values = named_params! { ":kind": kind, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
-                part_of(statement.query_map(values, executable_of)?, limit, measure)
-            }
-            Scope::Space(space) => {
-                let mut statement = connection.prepare_cached(sql!("executables/list_in_space"))?;
-                let values = named_params! { ":kind": kind, ":space_guid": space, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
-                part_of(statement.query_map(values, executable_of)?, limit, measure)
-            }
-            Scope::Spaces(spaces) => {
-                let spaces = json_array(spaces.iter().map(Guid::as_str))?;
-                let mut statement = connection.prepare_cached(sql!("executables/list_in_spaces"))?;
-                let values = named_params! { ":kind": kind, ":space_guids": spaces, ":after_id": after, ":last_id": last, ":limit": limit, ":offset": offset };
-                part_of(statement.query_map(values, executable_of)?, limit, measure)
-            }
-        })
+        let spaces = scope.spaces()?;
+        let (statement, space) = match scope {
+            Scope::All => (sql!("executables/list_all"), None),
+            Scope::Space(space) => (sql!("executables/list_in_space"), Some(space)),
+            Scope::Spaces(_) => (sql!("executables/list_in_spaces"), None),
+        };
+        let values = values! {
+            "kind": kind.as_str(), "space_guid": space, "space_guids": &spaces, "after_id": window.beyond,
+            "last_id": window.last, "limit": window.limit, "offset": window.offset,
+        };
+        self.read(|session| session.part(statement, values, window.limit, executable_of, measure))
     }
 
     /// Writes what a client changed of a job or call: its name, its app, and what it does (not the state).
     pub fn update_executable(&self, changed: &Executable, now: Timestamp) -> Result<Written<()>, StoreError> {
         let columns = Columns::of(&changed.work);
-        let rows = self.write(|tx| {
-            tx.prepare_cached(sql!("executables/update"))?
-                .execute(named_params! {
-                    ":id": changed.id, ":name": changed.name, ":app_guid": changed.app,
-                    ":command": columns.command, ":disk_in_mb": columns.disk_in_mb,
-                    ":memory_in_mb": columns.memory_in_mb, ":url": columns.url,
-                    ":auth_header": columns.auth_header, ":now": now,
-                })
-                .map(Some)
-                .or_else(none_if_taken)
-        })?;
-        Ok(match rows {
-            None => Written::NameTaken,
-            Some(0) => Written::Gone,
-            Some(_) => Written::Done(()),
-        })
+        let values = values! {
+            "id": changed.id, "name": &changed.name, "app_guid": &changed.app,
+            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
+            "url": columns.url, "auth_header": columns.auth_header, "now": now,
+        };
+        match self.write_one(|tx| tx.execute(sql!("executables/update"), values)) {
+            Ok(0) => Ok(Written::Gone),
+            Ok(_) => Ok(Written::Done(())),
+            // The unique index of names is the judge of a race between two of the same name.
+            Err(StoreError::Conflict) => Ok(Written::NameTaken),
+            Err(err) => Err(err),
+        }
     }
 
     /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later, in the batches
     /// of [`Store::purge_deleted`]. `false`: it was deleted already.
     pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<bool, StoreError> {
         self.write(|tx| {
-            let marked = tx
-                .prepare_cached(sql!("executables/mark_deleted"))?
-                .execute(named_params! { ":id": id, ":now": now })?;
+            let marked = tx.execute(sql!("executables/mark_deleted"), values! { "id": id, "now": now })?;
             if marked == 1 {
-                tx.prepare_cached(sql!("schedules/silence_executable"))?
-                    .execute(named_params! { ":executable_id": id })?;
+                tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": id })?;
                 super::executions::cancel_pending_of_executable(tx, id, now)?;
             }
             Ok(marked == 1)
         })
+    }
+}
+
+impl Scope {
+    /// Several spaces as a JSON array; nothing otherwise.
+    fn spaces(&self) -> Result<String, StoreError> {
+        match self {
+            Self::Spaces(spaces) => json_array(spaces.iter().map(Guid::as_str)),
+            _ => Ok(String::new()),
+        }
     }
 }
 
@@ -209,15 +189,8 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// The unique index of names is the judge of a race between two of the same name.
-fn none_if_taken<T>(error: rusqlite::Error) -> rusqlite::Result<Option<T>> {
-    let taken = error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
-        && error.to_string().contains("executables.name");
-    if taken { Ok(None) } else { Err(error) }
-}
-
-pub(super) fn extent_of(row: &Row<'_>) -> rusqlite::Result<Extent> {
-    Ok(Extent { total: u64::try_from(row.get::<_, i64>(0)?).unwrap_or(0), last: row.get(1)? })
+pub(super) fn extent_of(row: &Row<'_>) -> Result<Extent, StoreError> {
+    Ok(Extent { total: u64::try_from(row.get::<i64>(0)?).unwrap_or(0), last: row.get(1)? })
 }
 
 fn measure(executable: &Executable) -> (Id, usize) {
@@ -228,7 +201,7 @@ fn measure(executable: &Executable) -> (Id, usize) {
     (executable.id, executable.name.len() + texts)
 }
 
-fn executable_of(row: &Row<'_>) -> rusqlite::Result<Executable> {
+fn executable_of(row: &Row<'_>) -> Result<Executable, StoreError> {
     Ok(Executable {
         id: row.get(0)?,
         guid: row.get(1)?,
@@ -243,7 +216,7 @@ fn executable_of(row: &Row<'_>) -> rusqlite::Result<Executable> {
 
 /// Reads what a job or call does from the columns command, disk, memory, state, url, auth_header, of which `first` is the
 /// first.
-pub(super) fn work_of(row: &Row<'_>, kind: Kind, first: usize) -> rusqlite::Result<Work> {
+pub(super) fn work_of(row: &Row<'_>, kind: Kind, first: usize) -> Result<Work, StoreError> {
     Ok(match kind {
         Kind::Job => Work::Job {
             command: row.get(first)?,
@@ -255,30 +228,33 @@ pub(super) fn work_of(row: &Row<'_>, kind: Kind, first: usize) -> rusqlite::Resu
     })
 }
 
-impl FromSql for Kind {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "job" => Ok(Self::Job),
-            "call" => Ok(Self::Call),
-            other => Err(unknown_value(other)),
+impl Column for Kind {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Text("job") => Some(Self::Job),
+            Cell::Text("call") => Some(Self::Call),
+            _ => None,
         }
     }
 }
 
-impl FromSql for JobState {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "PENDING" => Ok(Self::Pending),
-            "SUCCEEDED" => Ok(Self::Succeeded),
-            "FAILED" => Ok(Self::Failed),
-            other => Err(unknown_value(other)),
+impl Column for JobState {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Text("PENDING") => Some(Self::Pending),
+            Cell::Text("SUCCEEDED") => Some(Self::Succeeded),
+            Cell::Text("FAILED") => Some(Self::Failed),
+            _ => None,
         }
     }
 }
 
-/// A job's state follows its execution's outcome.
-pub(super) fn set_state(tx: &Connection, id: Id, execution: Id, state: &str) -> rusqlite::Result<()> {
-    tx.prepare_cached(sql!("executables/set_state"))?
-        .execute(named_params! { ":id": id, ":execution_id": execution, ":state": state })?;
+/// The states of jobs follow those in which their executions have ended.
+pub(super) fn set_state(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
+    let sets: Vec<Vec<Named<'_>>> = ended
+        .iter()
+        .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
+        .collect();
+    tx.execute_each(sql!("executables/set_state"), &sets)?;
     Ok(())
 }

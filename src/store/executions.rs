@@ -2,13 +2,12 @@
 //!
 //! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
 
-use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
-
 use super::executables::{extent_of, set_state, work_of};
-use super::{Extent, Part, Store, StoreError, Window, json_array, part_of, sql, unknown_value};
+use super::session::{Cell, Column, Named, Row, Session, json_array, postgres_sql, sql, sqlite_sql, values};
+use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
-    Attempts, Dispatch, EndState, Execution, ExecutionState, Guid, Id, Kind, Outcome, Schedule, Timestamp,
+    Attempts, Dispatch, EndState, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Outcome,
+    Schedule, Timestamp,
 };
 
 /// What a history belongs to.
@@ -20,11 +19,29 @@ pub enum Dated {
     Schedule(Id),
 }
 
+/// Executions that this process may hand out, and under which lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    /// The number of the lease.
+    pub fence: Fence,
+    /// The executions.
+    pub ids: Vec<Id>,
+}
+
+/// How an execution in hand ended.
+#[derive(Debug, Clone)]
+pub struct End {
+    /// The execution.
+    pub of: InHand,
+    /// What it came to.
+    pub outcome: Outcome,
+}
+
 /// An execution whose task is under way.
 #[derive(Debug, Clone)]
 pub struct RunningTask {
     /// The execution.
-    pub id: Id,
+    pub of: InHand,
     /// Its guid, for the log.
     pub guid: Guid,
     /// The platform's task.
@@ -59,12 +76,8 @@ impl Store {
     /// Records an execution that is started by hand. `None`: the executable was deleted meanwhile.
     pub fn create_execution(&self, executable: Id, now: Timestamp) -> Result<Option<Execution>, StoreError> {
         let guid = Guid::random();
-        let id = self.write(|tx| {
-            let rows = tx
-                .prepare_cached(sql!("executions/insert_manual"))?
-                .execute(named_params! { ":guid": guid, ":executable_id": executable, ":now": now })?;
-            Ok((rows == 1).then(|| tx.last_insert_rowid()))
-        })?;
+        let values = values! { "guid": &guid, "executable_id": executable, "now": now };
+        let id = self.write_one(|tx| tx.first(sql!("executions/insert_manual"), values, |row| row.get(0)))?;
         Ok(id.map(|id| Execution {
             id,
             guid,
@@ -80,35 +93,28 @@ impl Store {
 
     /// How long a history is.
     pub fn count_executions(&self, of: Dated) -> Result<Extent, StoreError> {
-        self.read(|connection| match of {
-            Dated::Executable(id) => connection
-                .prepare_cached(sql!("executions/count_of_executable"))?
-                .query_row(named_params! { ":owner_id": id }, extent_of),
-            Dated::Schedule(id) => connection
-                .prepare_cached(sql!("executions/count_of_schedule"))?
-                .query_row(named_params! { ":owner_id": id }, extent_of),
-        })
+        let (statement, id) = match of {
+            Dated::Executable(id) => (sql!("executions/count_of_executable"), id),
+            Dated::Schedule(id) => (sql!("executions/count_of_schedule"), id),
+        };
+        self.read(|session| session.one(statement, values! { "owner_id": id }, extent_of))
     }
 
     /// A part of a history, newest first.
     pub fn list_executions(&self, of: Dated, window: Window) -> Result<Part<Execution>, StoreError> {
-        self.read(|connection| {
-            let (mut statement, id) = match of {
-                Dated::Executable(id) => {
-                    (connection.prepare_cached(sql!("executions/list_of_executable"))?, id)
-                }
-                Dated::Schedule(id) => (connection.prepare_cached(sql!("executions/list_of_schedule"))?, id),
-            };
-            let values = named_params! {
-                ":owner_id": id, ":before_id": window.beyond, ":limit": window.limit,
-                ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
-            };
-            let measure = |execution: &Execution| (execution.id, execution.message.len());
-            part_of(statement.query_map(values, execution_of)?, window.limit, measure)
-        })
+        let (statement, id) = match of {
+            Dated::Executable(id) => (sql!("executions/list_of_executable"), id),
+            Dated::Schedule(id) => (sql!("executions/list_of_schedule"), id),
+        };
+        let values = values! {
+            "owner_id": id, "before_id": window.beyond, "limit": window.limit, "offset": window.offset,
+        };
+        let measure = |execution: &Execution| (execution.id, execution.message.len());
+        self.read(|session| session.part(statement, values, window.limit, execution_of, measure))
     }
 
-    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none of `but_apps`.
+    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none of `but_apps`, and none
+    /// that another process has in hand.
     pub fn pending_executions(
         &self,
         kind: Kind,
@@ -116,17 +122,18 @@ impl Store {
         but_apps: &[&Guid],
         limit: u32,
     ) -> Result<Vec<Dispatch>, StoreError> {
-        self.read_at_once(|connection| {
-            let values = named_params! {
-                ":kind": kind.as_str(), ":now": now, ":limit": limit,
-                ":but_apps": json_array(but_apps.iter().map(|app| app.as_str()))?,
-            };
-            connection.prepare_cached(sql!("executions/pending"))?.query_map(values, dispatch_of)?.collect()
+        let fence = self.fence()?;
+        let but_apps = json_array(but_apps.iter().map(|app| app.as_str()))?;
+        let values = values! {
+            "kind": kind.as_str(), "now": now, "limit": limit, "but_apps": &but_apps, "fence": fence,
+        };
+        self.read_at_once(|session| {
+            session.rows(sql!("executions/pending"), values, |row| dispatch_of(row, fence))
         })
     }
 
     /// PENDING executions of a kind that are due by `now` and that somebody asked for after `asked_after`, by hand or by
-    /// making their schedule: the latest first, at most `limit`.
+    /// making their schedule: the latest first, at most `limit`; none that another process has in hand.
     pub fn pending_asked_after(
         &self,
         kind: Kind,
@@ -134,105 +141,134 @@ impl Store {
         asked_after: Timestamp,
         limit: u32,
     ) -> Result<Vec<Dispatch>, StoreError> {
-        self.read_at_once(|connection| {
-            let values = named_params! {
-                ":kind": kind.as_str(), ":now": now, ":asked_after": asked_after, ":limit": limit,
-            };
-            connection
-                .prepare_cached(sql!("executions/pending_asked_after"))?
-                .query_map(values, dispatch_of)?
-                .collect()
+        let fence = self.fence()?;
+        let values = values! {
+            "kind": kind.as_str(), "now": now, "asked_after": asked_after, "limit": limit, "fence": fence,
+        };
+        self.read_at_once(|session| {
+            session.rows(sql!("executions/pending_asked_after"), values, |row| dispatch_of(row, fence))
         })
+    }
+
+    /// Takes PENDING executions in hand, and answers which of `ids` those are: all of them, unless another process was
+    /// faster.
+    pub fn claim_executions(&self, ids: &[Id]) -> Result<Claimed, StoreError> {
+        let fence = self.fence()?;
+        if !self.is_shared() || ids.is_empty() {
+            return Ok(Claimed { fence, ids: ids.to_vec() });
+        }
+        let wanted = json_array(ids.iter())?;
+        let values = values! { "ids": &wanted, "fence": fence };
+        let ids =
+            self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, |row| row.get(0)))?;
+        Ok(Claimed { fence, ids })
     }
 
     /// When the next PENDING execution is due that is not due by `now`.
     pub fn next_dispatch_time(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("executions/next_dispatch_time"))?
-                .query_row(named_params! { ":now": now }, |row| row.get(0))
+        let values = values! { "now": now };
+        self.read_at_once(|session| {
+            session.one(sql!("executions/next_dispatch_time"), values, |row| row.get(0))
         })
     }
 
-    /// A call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, for it is no longer PENDING.
-    pub fn start_call(&self, id: Id, now: Timestamp) -> Result<bool, StoreError> {
-        self.step(sql!("executions/start_call"), named_params! { ":id": id, ":now": now })
+    /// A call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, for it is no longer PENDING, or no longer
+    /// in this process's hand. It may be asked again after an error.
+    pub fn start_call(&self, of: InHand, now: Timestamp) -> Result<bool, StoreError> {
+        self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
     }
 
     /// A task is about to be asked for; whatever comes of it, that there is none counts from `doubt_until` on only.
-    /// `false`: it must not be, for the execution is no longer PENDING.
-    pub fn begin_attempt(&self, id: Id, now: Timestamp, doubt_until: Timestamp) -> Result<bool, StoreError> {
-        self.step(
-            sql!("executions/begin_attempt"),
-            named_params! { ":id": id, ":now": now, ":doubt_until": doubt_until },
-        )
+    /// `false`: it must not be, for the execution is no longer PENDING, or no longer in this process's hand.
+    pub fn begin_attempt(
+        &self,
+        of: InHand,
+        now: Timestamp,
+        doubt_until: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let values = values! { "id": of.id, "fence": of.fence, "now": now, "doubt_until": doubt_until };
+        self.step(sql!("executions/begin_attempt"), values)
     }
 
-    /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING.
-    pub fn accept_task(&self, id: Id, task: &Guid) -> Result<bool, StoreError> {
-        self.step(sql!("executions/accept_task"), named_params! { ":id": id, ":task_guid": task })
+    /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING, or no longer in this
+    /// process's hand.
+    pub fn accept_task(&self, of: InHand, task: &Guid) -> Result<bool, StoreError> {
+        let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
+        self.step(sql!("executions/accept_task"), values)
     }
 
-    /// Another attempt is due later. `false`: the execution is no longer PENDING.
-    pub fn postpone(&self, id: Id, retry: &Retry) -> Result<bool, StoreError> {
-        self.step(
-            sql!("executions/postpone"),
-            named_params! {
-                ":id": id, ":dispatch_time": retry.dispatch_time, ":message": retry.message,
-                ":doubt_until": retry.doubt_until, ":failures": retry.failures, ":give_up_at": retry.give_up_at,
-            },
-        )
+    /// Another attempt is due later, by whoever takes it. `false`: the execution is no longer PENDING, or no longer in this
+    /// process's hand.
+    pub fn postpone(&self, of: InHand, retry: &Retry) -> Result<bool, StoreError> {
+        let values = values! {
+            "id": of.id, "fence": of.fence, "dispatch_time": retry.dispatch_time, "message": &retry.message,
+            "doubt_until": retry.doubt_until, "failures": retry.failures, "give_up_at": retry.give_up_at,
+        };
+        self.step(sql!("executions/postpone"), values)
     }
 
-    fn step(&self, statement: &str, values: &[(&str, &dyn rusqlite::ToSql)]) -> Result<bool, StoreError> {
-        self.write(|tx| Ok(tx.prepare_cached(statement)?.execute(values)? == 1))
+    fn step(
+        &self,
+        statement: &'static super::session::Statement,
+        values: &[Named<'_>],
+    ) -> Result<bool, StoreError> {
+        self.write_one(|tx| Ok(tx.execute(statement, values)? == 1))
     }
 
-    /// The end of an execution, and with it the state of its job. `false`: it had ended before, or is gone.
-    pub fn finish(&self, id: Id, outcome: &Outcome) -> Result<bool, StoreError> {
-        self.write(|tx| finish(tx, id, outcome))
+    /// What became of an execution's task: its state, and the task that is its own. `None`: the execution is gone.
+    pub fn task_of(&self, execution: Id) -> Result<Option<(ExecutionState, Option<Guid>)>, StoreError> {
+        let values = values! { "id": execution };
+        self.read_at_once(|session| {
+            session.first(sql!("executions/task"), values, |row| Ok((row.get(0)?, row.get(1)?)))
+        })
+    }
+
+    /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or is no longer in
+    /// this process's hand.
+    pub fn finish(&self, end: &End) -> Result<bool, StoreError> {
+        self.finish_many(std::slice::from_ref(end)).map(|finished| finished == 1)
     }
 
     /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
-    pub fn give_up(&self, id: Id, outcome: &Outcome) -> Result<bool, StoreError> {
+    pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
-            remember_stray(tx, id)?;
-            finish(tx, id, outcome)
+            remember_stray(tx, end.of.id, Some(end.of.fence))?;
+            Ok(end_all(tx, std::slice::from_ref(&Ending::of(end)))? == 1)
         })
     }
 
     /// The end of several executions, in one transaction. Answers how many of them that changed.
-    pub fn finish_many(&self, outcomes: &[(Id, Outcome)]) -> Result<usize, StoreError> {
+    pub fn finish_many(&self, ends: &[End]) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let mut finished = 0;
-            for (id, outcome) in outcomes {
-                finished += usize::from(finish(tx, *id, outcome)?);
-            }
-            Ok(finished)
+            let endings: Vec<Ending<'_>> = ends.iter().map(Ending::of).collect();
+            end_all(tx, &endings)
         })
     }
 
-    /// Tasks that are under way, by key: those beyond the execution `after`, at most `limit`.
+    /// Tasks that are under way and for this process to follow, by key: those beyond the execution `after`, at most `limit`.
+    /// With `after` 0 it first takes up to `limit` that nobody follows.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("executions/running_tasks"))?
-                .query_map(named_params! { ":after_id": after, ":limit": limit }, |row| {
-                    Ok(RunningTask { id: row.get(0)?, guid: row.get(1)?, task: row.get(2)? })
-                })?
-                .collect()
+        let fence = self.fence()?;
+        if self.is_shared() && after == 0 {
+            let values = values! { "fence": fence, "limit": limit };
+            self.write_one(|tx| tx.execute(postgres_sql!("executions/adopt"), values))?;
+        }
+        let values = values! { "after_id": after, "limit": limit, "fence": fence };
+        self.read_at_once(|session| {
+            session.rows(sql!("executions/running_tasks"), values, |row| {
+                let of = InHand { id: row.get(0)?, fence };
+                Ok(RunningTask { of, guid: row.get(1)?, task: row.get(2)? })
+            })
         })
     }
 
     /// Names of tasks that may exist though their executions have ended: those beyond `after`, at most `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("strays/list"))?
-                .query_map(named_params! { ":after": after, ":limit": limit }, |row| {
-                    Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
-                })?
-                .collect()
+        let values = values! { "after": after, "limit": limit };
+        self.read_at_once(|session| {
+            session.rows(sql!("strays/list"), values, |row| {
+                Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
+            })
         })
     }
 
@@ -240,152 +276,180 @@ impl Store {
     pub fn forget_strays(&self, names: &[String]) -> Result<(), StoreError> {
         self.write(|tx| {
             for name in names {
-                tx.prepare_cached(sql!("strays/delete"))?.execute(named_params! { ":name": name })?;
+                tx.execute(sql!("strays/delete"), values! { "name": name })?;
             }
             Ok(())
         })
     }
 
-    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it.
+    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it. Nothing where the
+    /// database's clock counts, which went on meanwhile.
     pub fn settle_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
+        if self.is_shared() {
+            return Ok(());
+        }
         self.write(|tx| {
-            tx.prepare_cached(sql!("executions/settle_waits"))?
-                .execute(named_params! { ":now": now, ":latest": latest })?;
-            tx.prepare_cached(sql!("strays/settle"))?.execute(named_params! { ":latest": latest })?;
+            tx.execute(sqlite_sql!("executions/settle_waits"), values! { "now": now, "latest": latest })?;
+            tx.execute(sqlite_sql!("strays/settle"), values! { "latest": latest })?;
             Ok(())
         })
     }
 
     /// The clock was set, by so many nanoseconds (negative: back), and shows `now`: moves what waits for a span of time.
+    /// Nothing where the database's clock counts: each process would move it once more.
     pub fn shift_waits(&self, by_nanos: i64, now: Timestamp) -> Result<(), StoreError> {
+        if self.is_shared() {
+            return Ok(());
+        }
         self.write(|tx| {
-            tx.prepare_cached(sql!("executions/shift_waits"))?
-                .execute(named_params! { ":by": by_nanos, ":now": now })?;
-            tx.prepare_cached(sql!("strays/shift"))?.execute(named_params! { ":by": by_nanos })?;
+            tx.execute(sqlite_sql!("executions/shift_waits"), values! { "by": by_nanos, "now": now })?;
+            tx.execute(sqlite_sql!("strays/shift"), values! { "by": by_nanos })?;
             Ok(())
         })
     }
 
-    /// Ends all calls that are under way as FAILED with `message`, and answers how many those were: at start, those of the
-    /// process before; at stop, those that took too long.
+    /// Ends the calls that are under way in this process's hand as FAILED with `message`, and answers how many those were:
+    /// at start, those of the process before; at stop, those that took too long.
     pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<usize, StoreError> {
-        self.write(|tx| {
-            let ids = ids(tx, sql!("executions/calls_in_flight"), &[])?;
-            end_all(tx, &ids, message, now)
-        })
+        let fence = self.fence()?;
+        self.write(|tx| interrupt_calls(tx, fence, message, now))
     }
 
     /// Deletes a batch of executions that ended before `before`, and answers how many those were.
     pub fn purge_ended(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
-        self.write(|tx| {
-            tx.prepare_cached(sql!("executions/purge_ended"))?
-                .execute(named_params! { ":before": before, ":limit": limit })
-        })
+        let values = values! { "before": before, "limit": limit };
+        self.write_one(|tx| tx.execute(sql!("executions/purge_ended"), values))
     }
 
     /// The executable after `after` in the order of ids, deleted ones included.
     pub fn next_executable(&self, after: Id) -> Result<Option<Id>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("executables/next_id"))?
-                .query_row(named_params! { ":after_id": after }, |row| row.get(0))
-                .optional()
-        })
+        let values = values! { "after_id": after };
+        self.read_at_once(|session| session.first(sql!("executables/next_id"), values, |row| row.get(0)))
     }
 
     /// Deletes a batch of the ended executions of `executable` beyond its newest `keep`, and answers how many those were.
     pub fn purge_beyond(&self, executable: Id, keep: u32, limit: u32) -> Result<usize, StoreError> {
-        self.write(|tx| {
-            tx.prepare_cached(sql!("executions/purge_beyond"))?
-                .execute(named_params! { ":executable_id": executable, ":keep": keep, ":limit": limit })
-        })
+        let values = values! { "executable_id": executable, "keep": keep, "limit": limit };
+        self.write_one(|tx| tx.execute(sql!("executions/purge_beyond"), values))
     }
 
     /// Deletes a batch of what belongs to deleted executables and schedules, and answers how many rows those were.
     pub fn purge_deleted(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let executable: Option<Id> = tx
-                .prepare_cached(sql!("executables/first_deleted"))?
-                .query_row([], |row| row.get(0))
-                .optional()?;
+            let executable: Option<Id> =
+                tx.first(sql!("executables/first_deleted"), values! {}, |row| row.get(0))?;
             let Some(executable) = executable else {
-                return tx
-                    .prepare_cached(sql!("schedules/purge"))?
-                    .execute(named_params! { ":limit": limit });
+                return tx.execute(sql!("schedules/purge"), values! { "limit": limit });
             };
             // In the order of references; the next batch goes on where this one was full.
+            let values = values! { "executable_id": executable, "limit": limit };
             for statement in [sql!("executions/purge_of_executable"), sql!("schedules/purge_of_executable")] {
-                let rows = tx
-                    .prepare_cached(statement)?
-                    .execute(named_params! { ":executable_id": executable, ":limit": limit })?;
+                let rows = tx.execute(statement, values)?;
                 if rows > 0 {
                     return Ok(rows);
                 }
             }
-            tx.prepare_cached(sql!("executables/purge"))?.execute(named_params! { ":id": executable })
+            tx.execute(sql!("executables/purge"), values! { "id": executable })
         })
     }
 }
 
 pub(super) fn cancel_pending_of_schedule(
-    tx: &Connection,
+    tx: &Session<'_>,
     schedule: &Schedule,
     message: &str,
     now: Timestamp,
-) -> rusqlite::Result<usize> {
-    let values = named_params! { ":executable_id": schedule.executable, ":schedule_id": schedule.id };
-    let ids = ids(tx, sql!("executions/pending_of_schedule"), values)?;
+) -> Result<usize, StoreError> {
+    let values = values! { "executable_id": schedule.executable, "schedule_id": schedule.id };
+    let ids = tx.rows(sql!("executions/pending_of_schedule"), values, |row| row.get(0))?;
     for id in &ids {
-        remember_stray(tx, *id)?;
+        remember_stray(tx, *id, None)?;
     }
-    end_all(tx, &ids, message, now)
+    fail_all(tx, &ids, None, message, now)
 }
 
 pub(super) fn cancel_pending_of_executable(
-    tx: &Connection,
+    tx: &Session<'_>,
     executable: Id,
     now: Timestamp,
-) -> rusqlite::Result<usize> {
+) -> Result<usize, StoreError> {
     // A task that may be on its way is left to end, as a running one is.
-    let ids =
-        ids(tx, sql!("executions/pending_of_executable"), named_params! { ":executable_id": executable })?;
-    end_all(tx, &ids, "cancelled: deleted", now)
+    let values = values! { "executable_id": executable };
+    let ids = tx.rows(sql!("executions/pending_of_executable"), values, |row| row.get(0))?;
+    fail_all(tx, &ids, None, "cancelled: deleted", now)
 }
 
-fn ids(tx: &Connection, query: &str, values: &[(&str, &dyn rusqlite::ToSql)]) -> rusqlite::Result<Vec<Id>> {
-    tx.prepare_cached(query)?.query_map(values, |row| row.get(0))?.collect()
+/// Ends the calls that are under way in the hand of `fence`.
+pub(super) fn interrupt_calls(
+    tx: &Session<'_>,
+    fence: Fence,
+    message: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let ids = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, |row| row.get(0))?;
+    fail_all(tx, &ids, Some(fence), message, now)
 }
 
-/// Ends executions as FAILED with `message`.
-fn end_all(tx: &Connection, ids: &[Id], message: &str, now: Timestamp) -> rusqlite::Result<usize> {
-    let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
-    for id in ids {
-        finish(tx, *id, &outcome)?;
-    }
-    Ok(ids.len())
+/// Ends executions as FAILED with `message`. `fence`: only those in its hand.
+fn fail_all(
+    tx: &Session<'_>,
+    ids: &[Id],
+    fence: Option<Fence>,
+    message: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let state = EndState::Failed.as_str();
+    let endings: Vec<Ending<'_>> =
+        ids.iter().map(|id| Ending { id: *id, fence, state, message, end_time: now }).collect();
+    end_all(tx, &endings)
 }
 
-fn remember_stray(tx: &Connection, id: Id) -> rusqlite::Result<()> {
-    tx.prepare_cached(sql!("strays/insert"))?.execute(named_params! { ":id": id })?;
+fn remember_stray(tx: &Session<'_>, id: Id, fence: Option<Fence>) -> Result<(), StoreError> {
+    tx.execute(sql!("strays/insert"), values! { "id": id, "fence": fence })?;
     Ok(())
 }
 
-fn finish(tx: &Connection, id: Id, outcome: &Outcome) -> rusqlite::Result<bool> {
-    let state = outcome.state.as_str();
-    let executable: Option<Id> = tx
-        .prepare_cached(sql!("executions/finish"))?
-        .query_row(
-            named_params! { ":id": id, ":state": state, ":message": outcome.message, ":end_time": outcome.end_time },
-            |row| row.get(0),
-        )
-        .optional()?;
-    if let Some(executable) = executable {
-        set_state(tx, executable, id, state)?;
-    }
-    Ok(executable.is_some())
+/// An end that is to be recorded.
+struct Ending<'a> {
+    id: Id,
+    /// The execution must be in this hand; `None`: in whosever.
+    fence: Option<Fence>,
+    state: &'static str,
+    message: &'a str,
+    end_time: Timestamp,
 }
 
-fn execution_of(row: &Row<'_>) -> rusqlite::Result<Execution> {
+impl<'a> Ending<'a> {
+    fn of(end: &'a End) -> Self {
+        let Outcome { state, message, end_time } = &end.outcome;
+        Self { id: end.of.id, fence: Some(end.of.fence), state: state.as_str(), message, end_time: *end_time }
+    }
+}
+
+/// Records ends, and the states of jobs that follow from them. How many executions that changed.
+fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<usize, StoreError> {
+    let sets: Vec<Vec<Named<'_>>> = endings
+        .iter()
+        .map(|ending| {
+            values! {
+                "id": ending.id, "fence": ending.fence, "state": ending.state, "message": ending.message,
+                "end_time": ending.end_time,
+            }
+            .to_vec()
+        })
+        .collect();
+    let changed = tx.execute_each(sql!("executions/finish"), &sets)?;
+    let ended: Vec<(Id, &str)> = endings
+        .iter()
+        .zip(&changed)
+        .filter(|(_, rows)| **rows == 1)
+        .map(|(ending, _)| (ending.id, ending.state))
+        .collect();
+    set_state(tx, &ended)?;
+    Ok(ended.len())
+}
+
+fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
     let (note, message): (String, String) = (row.get(5)?, row.get(6)?);
     let message = match (note.is_empty(), message.is_empty()) {
         (true, _) => message,
@@ -405,9 +469,9 @@ fn execution_of(row: &Row<'_>) -> rusqlite::Result<Execution> {
     })
 }
 
-fn dispatch_of(row: &Row<'_>) -> rusqlite::Result<Dispatch> {
+fn dispatch_of(row: &Row<'_>, fence: Fence) -> Result<Dispatch, StoreError> {
     Ok(Dispatch {
-        id: row.get(0)?,
+        of: InHand { id: row.get(0)?, fence },
         guid: row.get(1)?,
         executable: row.get(2)?,
         scheduled_time: row.get(3)?,
@@ -423,14 +487,14 @@ fn dispatch_of(row: &Row<'_>) -> rusqlite::Result<Dispatch> {
     })
 }
 
-impl FromSql for ExecutionState {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value.as_str()? {
-            "PENDING" => Ok(Self::Pending),
-            "RUNNING" => Ok(Self::Running),
-            "SUCCEEDED" => Ok(Self::Succeeded),
-            "FAILED" => Ok(Self::Failed),
-            other => Err(unknown_value(other)),
+impl Column for ExecutionState {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Text("PENDING") => Some(Self::Pending),
+            Cell::Text("RUNNING") => Some(Self::Running),
+            Cell::Text("SUCCEEDED") => Some(Self::Succeeded),
+            Cell::Text("FAILED") => Some(Self::Failed),
+            _ => None,
         }
     }
 }

@@ -1,62 +1,44 @@
-//! The SQLite database. All SQL is here, under `sql/`, one statement a file.
+//! The database: SQLite, or PostgreSQL. All SQL is here, under `sql/`, one statement a file.
 //!
-//! Invariant: what a method has answered is on the disk (`synchronous=FULL`), and nothing is ever half-written. Writes of
-//! many threads share transactions; reads run beside them on connections of their own. No network in a transaction.
+//! Invariant: what a method has answered is on the disk, and nothing is ever half-written. No network in a transaction, but
+//! that to the database itself. The methods are the seam: what they promise holds for both engines.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
-use std::os::unix::fs::OpenOptionsExt;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use log::info;
-use rusqlite::backup::{Backup, StepResult};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
-
-use crate::crash;
-use crate::model::{Guid, Id, Secret, Timestamp};
+use crate::model::{Fence, Id};
 
 mod executables;
 mod executions;
-mod migrate;
+mod instances;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod schedules;
+mod session;
+mod sqlite;
 
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Dated, Retry, RunningTask, Stray};
-pub use schedules::{DueSchedule, Fire};
+pub use executions::{Claimed, Dated, End, Retry, RunningTask, Stray};
+pub use instances::{Renewal, TakenOver};
+pub use schedules::{ClaimPass, DueSchedule, Fire, Plan};
+pub(crate) use sqlite::{check_is_ours, copy};
 
-/// The text of a statement: `sql!("schedules/advance")`.
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql"))
-    };
-}
-pub(crate) use sql;
+use session::Session;
 
-/// How long a statement waits for a lock that another process holds.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reading connections at work for clients at a time, and kept open. Each has a cache and its statements.
-const READERS_MAX: usize = 4;
 /// What is read of a list at a time, roughly, so that those who read it slowly hold little memory. One row may be longer.
 const PART_BYTES: usize = 32 * 1024;
 /// What a row is in memory, and as JSON, beside its long texts.
 const ROW_BYTES: usize = 400;
-/// The most writes in one transaction.
-const GROUP_MAX: usize = 256;
-/// Prepared statements kept by a connection; more than there are files under `sql/`.
-const STATEMENTS_MAX: usize = 64;
 
 /// Why the database did not do what it was asked, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// Full, locked, read-only, damaged or out of reach: nothing was changed, and later it may work.
+    /// Full, locked, read-only, damaged or out of reach: nothing was changed (or, when the answer to a COMMIT was lost, nobody
+    /// knows), and later it may work.
     Unavailable(String),
+    /// A unique index refused it. The methods of the store turn it into an answer where it is one.
+    Conflict,
     /// A fault of this program.
     Bug(String),
 }
@@ -65,34 +47,13 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(cause) => write!(f, "the database is not available: {cause}"),
+            Self::Conflict => write!(f, "the database has something like that already"),
             Self::Bug(cause) => write!(f, "the database refused a statement: {cause}"),
         }
     }
 }
 
 impl std::error::Error for StoreError {}
-
-impl From<rusqlite::Error> for StoreError {
-    fn from(error: rusqlite::Error) -> Self {
-        let unavailable = matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::DatabaseBusy
-                    | ErrorCode::DatabaseLocked
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::DatabaseCorrupt
-                    | ErrorCode::NotADatabase
-                    | ErrorCode::OutOfMemory
-                    | ErrorCode::PermissionDenied
-                    | ErrorCode::FileLockingProtocolFailed
-            )
-        );
-        if unavailable { Self::Unavailable(error.to_string()) } else { Self::Bug(error.to_string()) }
-    }
-}
 
 /// A part of a list that is in the order of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,455 +104,169 @@ pub struct Extent {
     pub last: Id,
 }
 
+/// Which database, and how it is reached.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Which.
+    pub database: Location,
+    /// PostgreSQL: the most connections at a time, at least 2.
+    pub connections: usize,
+    /// PostgreSQL: a PEM file of certificates to trust as well.
+    pub ca_cert_file: Option<PathBuf>,
+    /// PostgreSQL: believe any certificate.
+    pub skip_ssl_validation: bool,
+}
+
+/// Where a database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Location {
+    /// A file.
+    Sqlite(PathBuf),
+    /// A URL, `postgres://…`; it may hold a password.
+    Postgres(crate::model::Secret),
+}
+
+impl Location {
+    /// What it is called in logs: a path, or the URL's host and name, without its password.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(path) => path.display().to_string(),
+            Self::Postgres(url) => shown_url(url.reveal()),
+        }
+    }
+}
+
+/// Whether a URL of PostgreSQL can be used. The error goes on after the name of the setting, and shows no part of the URL.
+pub(crate) fn check_url(url: &str) -> Result<(), String> {
+    #[cfg(feature = "postgres")]
+    return postgres::check_url(url);
+    #[cfg(not(feature = "postgres"))]
+    {
+        let _ = url;
+        Err("names PostgreSQL, without which this program was built; use sqlite://PATH".to_owned())
+    }
+}
+
+/// Scheme, host, port and name of a URL; what stands before `@` or behind `?` may be secret.
+fn shown_url(url: &str) -> String {
+    let without_query = url.split('?').next().unwrap_or_default();
+    let (scheme, rest) = without_query.split_once("://").unwrap_or(("postgres", without_query));
+    let place = rest.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{place}")
+}
+
 /// The database, opened. Closing is dropping it.
 pub struct Store {
-    path: PathBuf,
-    writer: Writer,
-    readers: Readers,
-    /// Held as long as the database is open, so that a second process is refused.
-    _lock: File,
+    engine: Engine,
+}
+
+enum Engine {
+    Sqlite(sqlite::Database),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Database),
 }
 
 impl Store {
-    /// Opens the database file, makes it (and its directory) when there is none, and brings it up to date.
+    /// Opens the database and brings it up to date: a file (made, with its directory, when there is none), or that of a
+    /// server. A server that is away is awaited by whoever asks: until it comes, each is answered `Unavailable`.
     ///
     /// # Errors
     /// A text for people, when the file cannot be had, is no database of this program, is from a newer version (then it is
-    /// left as it was), or is open in another process.
-    pub fn open(path: &Path) -> Result<Self, String> {
-        let shown = path.display();
-        let lock = prepare_files(path)?;
-        let mut connection = Connection::open_with_flags(
-            path,
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )
-        .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
-        connection
-            .busy_timeout(BUSY_TIMEOUT)
-            .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
-        let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
-        if applied > 0 {
-            info!("database brought up to date path={shown} migrations={applied}");
-        }
-        prepare_connection(&connection)
-            .map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
-        let writer = Writer {
-            waiting: AtomicUsize::new(0),
-            open: Mutex::new(OpenGroup { connection, group: None, members: 0, is_locked: false }),
+    /// left as it was), or is open in another process; when the server refuses for good (name or password), or its
+    /// certificate is not trusted.
+    pub fn open(settings: &Settings) -> Result<Self, String> {
+        let engine = match &settings.database {
+            Location::Sqlite(path) => Engine::Sqlite(sqlite::Database::open(path)?),
+            #[cfg(feature = "postgres")]
+            Location::Postgres(url) => Engine::Postgres(postgres::Database::open(url, settings)?),
+            #[cfg(not(feature = "postgres"))]
+            Location::Postgres(_) => {
+                return Err("this program was built without PostgreSQL (feature `postgres`)".to_owned());
+            }
         };
-        Ok(Self { path: path.to_owned(), writer, readers: Readers::default(), _lock: lock })
+        Ok(Self { engine })
+    }
+
+    /// Opens a database file; see [`Store::open`].
+    pub fn open_file(path: &Path) -> Result<Self, String> {
+        Ok(Self { engine: Engine::Sqlite(sqlite::Database::open(path)?) })
     }
 
     /// Whether writes go through now, by writing: the number of the version, again.
     pub fn check_writable(&self) -> Result<(), StoreError> {
-        self.write(migrate::rewrite_version)
+        match &self.engine {
+            Engine::Sqlite(database) => database.check_writable(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.check_writable(),
+        }
+    }
+
+    /// The number of the lease under which this process has executions in hand: each update of one carries it, so that
+    /// whoever has lost it changes nothing any more. 0 where only one process can have the database open.
+    ///
+    /// # Errors
+    /// `Unavailable`, when there is no lease now.
+    pub fn fence(&self) -> Result<Fence, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(0),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.fence(),
+        }
+    }
+
+    /// Whether several processes may have the database open.
+    pub fn is_shared(&self) -> bool {
+        !matches!(self.engine, Engine::Sqlite(_))
     }
 
     /// Runs `work` in a transaction and answers when that is on the disk. When `work` fails, or panics, nothing of it stays.
+    /// It may be run again when the database asks for that.
     ///
-    /// Writes that come while another is under way share the next transaction, so that all wait for the same flush.
-    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.writer.write(work)
+    /// SQLite: writes that come while another is under way share the next transaction, so that all wait for the same flush.
+    fn write<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.write(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.write(work),
+        }
+    }
+
+    /// The same for work of one statement, which is a transaction by itself.
+    fn write_one<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.write(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.write_one(work),
+        }
     }
 
     /// Runs `work` on a reading connection; waits for one while all are at work. For those who read for clients, who may be
     /// many. `work` does not read in its turn.
-    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        let readers = lock(&self.readers.pool);
-        let all_at_work = |readers: &mut ReaderPool| READERS_MAX <= readers.at_work;
-        let readers =
-            self.readers.freed.wait_while(readers, all_at_work).unwrap_or_else(PoisonError::into_inner);
-        self.read_as_one_of(readers, work)
+    fn read<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.read(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.read(work),
+        }
     }
 
     /// The same for the threads of the engine, which are few and do not wait for those of clients.
-    fn read_at_once<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        self.read_as_one_of(lock(&self.readers.pool), work)
-    }
-
-    fn read_as_one_of<T>(
-        &self,
-        mut readers: MutexGuard<'_, ReaderPool>,
-        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-    ) -> Result<T, StoreError> {
-        readers.at_work += 1;
-        let idle = readers.idle.pop();
-        drop(readers);
-        let _at_work = AtWork(&self.readers);
-        let connection = match idle {
-            Some(connection) => connection,
-            None => self.open_reader()?,
-        };
-        let result = work(&connection)?;
-        // One that has failed is not used again.
-        let mut readers = lock(&self.readers.pool);
-        if readers.idle.len() < READERS_MAX {
-            readers.idle.push(connection);
+    fn read_at_once<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.read_at_once(work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.read_at_once(work),
         }
-        Ok(result)
     }
-
-    fn open_reader(&self) -> Result<Connection, StoreError> {
-        let connection = open_to_read(&self.path)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        connection.execute_batch("PRAGMA cache_size = -200; PRAGMA temp_store = MEMORY;")?;
-        Ok(connection)
-    }
-}
-
-fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    Ok(connection)
-}
-
-/// Whether the file is a database of this program. The error goes on after "the file …".
-pub fn check_is_ours(path: &Path) -> Result<(), String> {
-    let connection = open_to_read(path).map_err(|err| format!("cannot be opened: {err}"))?;
-    migrate::check_is_ours(&connection)
-}
-
-/// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.
-pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
-    check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
-    let cannot = |err: rusqlite::Error| format!("the database {} cannot be copied: {err}", from.display());
-    let source = open_to_read(from).map_err(cannot)?;
-    let mut copy = Connection::open(to).map_err(cannot)?;
-    // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a database in
-    // WAL mode holds up no writer.
-    let copied = Backup::new(&source, &mut copy).and_then(|backup| backup.step(-1)).map_err(cannot)?;
-    if copied != StepResult::Done {
-        return Err(format!("the database {} is locked by another process", from.display()));
-    }
-    let verdict: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(cannot)?;
-    if verdict != "ok" {
-        return Err(format!("the database {} is damaged: {verdict}", from.display()));
-    }
-    Ok(())
 }
 
 impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Store").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Store").finish_non_exhaustive()
     }
-}
-
-/// Makes the directory and the file when there are none, and takes the lock beside the file.
-fn prepare_files(path: &Path) -> Result<File, String> {
-    let shown = path.display();
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    std::fs::create_dir_all(directory).map_err(|err| {
-        format!("cannot make the directory {} for the database: {err}", directory.display())
-    })?;
-    // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of another process.
-    let mut lock_name = path.as_os_str().to_owned();
-    lock_name.push(".lock");
-    let lock_path = PathBuf::from(lock_name);
-    let private = |options: &mut OpenOptions, path: &Path| options.write(true).mode(0o600).open(path);
-    let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
-        .map_err(|err| format!("cannot open {}, the lock of the database: {err}", lock_path.display()))?;
-    match crate::lock::take(&lock) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            return Err(format!(
-                "the database {shown} is in use by another process; only one may have it open"
-            ));
-        }
-        Err(TryLockError::Error(err)) => return Err(format!("cannot lock {}: {err}", lock_path.display())),
-    }
-    // It holds secrets (auth_header), so nobody else may read it.
-    match private(OpenOptions::new().create_new(true), path) {
-        Ok(_) => sync_directory(directory).map_err(|err| {
-            format!("cannot write the directory {} to the disk: {err}", directory.display())
-        })?,
-        Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(err) => return Err(format!("cannot make the database {shown}: {err}")),
-    }
-    Ok(lock)
-}
-
-/// A new file survives a power cut only when its directory has been flushed too.
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
-}
-
-fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-    connection.execute_batch(
-        "PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA foreign_keys = ON;
-         PRAGMA cache_size = -1000;
-         PRAGMA temp_store = MEMORY;
-         PRAGMA journal_size_limit = 16777216;",
-    )
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // What these mutexes guard is whole at every point where a panic can come.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The reading connections.
-#[derive(Default)]
-struct Readers {
-    pool: Mutex<ReaderPool>,
-    freed: Condvar,
-}
-
-#[derive(Default)]
-struct ReaderPool {
-    idle: Vec<Connection>,
-    at_work: usize,
-}
-
-/// One that is at work until this is dropped, panics included.
-struct AtWork<'a>(&'a Readers);
-
-impl Drop for AtWork<'_> {
-    fn drop(&mut self) {
-        lock(&self.0.pool).at_work -= 1;
-        self.0.freed.notify_one();
-    }
-}
-
-/// The one writing connection, and the transaction that writers share.
-struct Writer {
-    /// Threads that are about to take the lock. Whoever sees none behind it commits for all.
-    waiting: AtomicUsize,
-    open: Mutex<OpenGroup>,
-}
-
-struct OpenGroup {
-    connection: Connection,
-    group: Option<Arc<Group>>,
-    members: usize,
-    /// Another process held its lock for all of [`BUSY_TIMEOUT`], and at the last attempt still did.
-    is_locked: bool,
-}
-
-/// A transaction shared by several writes.
-#[derive(Default)]
-struct Group {
-    result: Mutex<Option<Result<(), StoreError>>>,
-    ended: Condvar,
-}
-
-impl Group {
-    fn end(&self, result: Result<(), StoreError>) {
-        *lock(&self.result) = Some(result);
-        self.ended.notify_all();
-    }
-
-    fn wait(&self) -> Result<(), StoreError> {
-        let mut result = lock(&self.result);
-        loop {
-            match &*result {
-                Some(result) => return result.clone(),
-                None => result = self.ended.wait(result).unwrap_or_else(PoisonError::into_inner),
-            }
-        }
-    }
-}
-
-impl Writer {
-    fn write<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, StoreError> {
-        self.waiting.fetch_add(1, Ordering::SeqCst);
-        let mut open = lock(&self.open);
-        self.waiting.fetch_sub(1, Ordering::SeqCst);
-        let group = open.join()?;
-        let outcome = catch_unwind(AssertUnwindSafe(|| in_savepoint(&open.connection, work)));
-        open.members += 1;
-        if open.connection.is_autocommit() {
-            // SQLite has rolled back the whole transaction, as it does when the disk is full.
-            open.close(|_| Err(StoreError::Unavailable("the transaction was rolled back".to_owned())));
-        } else if open.members >= GROUP_MAX || self.waiting.load(Ordering::SeqCst) == 0 {
-            open.close(commit);
-        }
-        drop(open);
-        let committed = group.wait();
-        match outcome {
-            Ok(Ok(value)) => committed.map(|()| value),
-            Ok(Err(error)) => Err(error.into()),
-            Err(panic) => resume_unwind(panic),
-        }
-    }
-}
-
-impl OpenGroup {
-    /// The group whose transaction is open; opens one when there is none.
-    fn join(&mut self) -> Result<Arc<Group>, StoreError> {
-        if let Some(group) = &self.group {
-            return Ok(Arc::clone(group));
-        }
-        let begun = self.connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]);
-        let is_locked =
-            begun.as_ref().is_err_and(|err| err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
-        if is_locked != self.is_locked {
-            // One has waited for the lock of another process; those behind it are not made to wait each in turn.
-            self.connection.busy_timeout(if is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
-            self.is_locked = is_locked;
-        }
-        begun?;
-        let group = Arc::new(Group::default());
-        self.group = Some(Arc::clone(&group));
-        self.members = 0;
-        Ok(group)
-    }
-
-    fn close(&mut self, end: impl FnOnce(&Connection) -> Result<(), StoreError>) {
-        if let Some(group) = self.group.take() {
-            group.end(end(&self.connection));
-        }
-    }
-}
-
-fn commit(connection: &Connection) -> Result<(), StoreError> {
-    crash::point("write.committing");
-    let committed = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
-    crash::point("write.committed");
-    if committed.is_err() && !connection.is_autocommit() {
-        connection.execute_batch("ROLLBACK")?;
-    }
-    Ok(committed.map(|_| ())?)
-}
-
-fn in_savepoint<T>(
-    connection: &Connection,
-    work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
-) -> rusqlite::Result<T> {
-    connection.prepare_cached("SAVEPOINT one_write")?.execute([])?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
-    if !matches!(outcome, Ok(Ok(_))) && !connection.is_autocommit() {
-        connection.prepare_cached("ROLLBACK TO one_write")?.execute([])?;
-    }
-    if !connection.is_autocommit() {
-        connection.prepare_cached("RELEASE one_write")?.execute([])?;
-    }
-    outcome.unwrap_or_else(|panic| resume_unwind(panic))
-}
-
-/// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of each: its id, and how
-/// long its texts are.
-fn part_of<T>(
-    rows: impl Iterator<Item = rusqlite::Result<T>>,
-    limit: u32,
-    measure: impl Fn(&T) -> (Id, usize),
-) -> rusqlite::Result<Part<T>> {
-    let mut part = Part { rows: Vec::new(), last: None, is_end: false };
-    let mut bytes = 0;
-    for row in rows {
-        let row = row?;
-        let (id, length) = measure(&row);
-        bytes += ROW_BYTES + length;
-        part.rows.push(row);
-        part.last = Some(id);
-        if PART_BYTES <= bytes {
-            return Ok(part);
-        }
-    }
-    part.is_end = part.rows.len() < limit as usize;
-    Ok(part)
-}
-
-/// Lists of guids and ids go to a statement as a JSON array.
-fn json_array<T: serde::Serialize>(items: impl Iterator<Item = T>) -> rusqlite::Result<String> {
-    let items: Vec<T> = items.collect();
-    serde_json::to_string(&items).map_err(|err| rusqlite::Error::ToSqlConversionFailure(err.into()))
-}
-
-/// Groups items by a key, keeping their order.
-fn group_by<K: std::hash::Hash + Eq, T>(items: Vec<T>, key: impl Fn(&T) -> K) -> HashMap<K, Vec<T>> {
-    let mut groups: HashMap<K, Vec<T>> = HashMap::new();
-    for item in items {
-        groups.entry(key(&item)).or_default().push(item);
-    }
-    groups
-}
-
-impl ToSql for Guid {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.as_str().to_sql()
-    }
-}
-
-impl FromSql for Guid {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str().map(Self::from)
-    }
-}
-
-impl ToSql for Secret {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        self.reveal().to_sql()
-    }
-}
-
-impl FromSql for Secret {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        String::column_result(value).map(Self::from)
-    }
-}
-
-impl ToSql for Timestamp {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(self.nanos().into())
-    }
-}
-
-impl FromSql for Timestamp {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_i64().map(Self::from_nanos)
-    }
-}
-
-/// A text of the database that is none of the values that its CHECK allows.
-fn unknown_value(value: &str) -> FromSqlError {
-    FromSqlError::Other(format!("unknown value {value:?}").into())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::*;
-
-    #[test]
-    fn clients_share_so_many_reading_connections_and_the_engine_does_not_wait_for_them() {
-        let directory = tempfile::tempdir().unwrap();
-        let store = Store::open(&directory.path().join("s.db")).unwrap();
-        let (at_work, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let (entered, everybody) = crossbeam_channel::unbounded();
-        let (go_on, gate) = crossbeam_channel::bounded::<()>(0);
-        thread::scope(|scope| {
-            for _ in 0..4 * READERS_MAX {
-                scope.spawn(|| {
-                    store
-                        .read(|_| {
-                            most.fetch_max(1 + at_work.fetch_add(1, Ordering::SeqCst), Ordering::SeqCst);
-                            entered.send(()).unwrap();
-                            let _ = gate.recv();
-                            at_work.fetch_sub(1, Ordering::SeqCst);
-                            Ok(())
-                        })
-                        .unwrap();
-                });
-            }
-            for _ in 0..READERS_MAX {
-                everybody.recv().unwrap();
-            }
-            assert_eq!(store.read_at_once(|_| Ok(7)), Ok(7));
-            drop(go_on);
-        });
-        assert_eq!(most.into_inner(), READERS_MAX);
-        assert!(store.read(|_| Err::<(), _>(rusqlite::Error::InvalidQuery)).is_err());
-        assert_eq!(lock(&store.readers.pool).at_work, 0);
-    }
 }

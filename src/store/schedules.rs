@@ -2,10 +2,9 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension, Row, named_params};
-
 use super::executables::extent_of;
-use super::{Extent, Part, Store, StoreError, Window, executions, group_by, json_array, part_of, sql};
+use super::session::{Named, Row, Session, json_array, sql, values};
+use super::{Engine, Extent, Part, Store, StoreError, Window, executions};
 use crate::crash;
 use crate::model::{Guid, Id, Schedule, Timestamp};
 
@@ -16,38 +15,58 @@ pub struct DueSchedule {
     pub id: Id,
     /// Its guid, for the log.
     pub guid: Guid,
+    /// The job or call that it runs.
+    pub executable: Id,
     /// Its cron expression.
     pub expression: String,
     /// The fire time that has come.
     pub fire_time: Timestamp,
 }
 
-/// A fire time that is to be claimed.
+/// How a schedule is to be moved on.
 #[derive(Debug, Clone)]
-pub struct Fire {
+pub struct Plan {
     /// The schedule.
     pub schedule: Id,
-    /// The schedule's next fire time as it was read: the claim counts only while that still stands.
+    /// The job or call that it runs.
+    pub executable: Id,
+    /// The schedule's next fire time as it was read: the plan counts only while that still stands.
     pub claimed: Timestamp,
-    /// The instant for which an execution is recorded; `None`: none is.
-    pub scheduled_time: Option<Timestamp>,
-    /// What there is to say of it beforehand.
-    pub note: String,
-    /// The fire time after it; `None`: never again.
+    /// The fire time to come; `None`: never again.
     pub next_fire_time: Option<Timestamp>,
+    /// The fire times for which an execution is recorded, oldest first.
+    pub fires: Vec<Fire>,
 }
 
-impl Fire {
+/// A fire time that gets its execution.
+#[derive(Debug, Clone)]
+pub struct Fire {
+    /// The instant planned.
+    pub scheduled_time: Timestamp,
+    /// What there is to say of it beforehand.
+    pub note: String,
+}
+
+impl Plan {
     /// Moves a schedule on without an execution.
-    pub fn none(schedule: &DueSchedule, next_fire_time: Option<Timestamp>) -> Self {
+    pub fn without_fire(schedule: &DueSchedule, next_fire_time: Option<Timestamp>) -> Self {
         Self {
             schedule: schedule.id,
+            executable: schedule.executable,
             claimed: schedule.fire_time,
-            scheduled_time: None,
-            note: String::new(),
             next_fire_time,
+            fires: Vec::new(),
         }
     }
+}
+
+/// What a look for due schedules came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClaimPass {
+    /// How many schedules were due.
+    pub schedules: usize,
+    /// How many executions were recorded.
+    pub executions: usize,
 }
 
 impl Store {
@@ -62,13 +81,11 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Schedule>, StoreError> {
         let guid = Guid::random();
-        let id = self.write(|tx| {
-            let rows = tx.prepare_cached(sql!("schedules/insert"))?.execute(named_params! {
-                ":guid": guid, ":executable_id": executable, ":enabled": enabled, ":expression": expression,
-                ":next_fire_time": next_fire_time.filter(|_| enabled), ":now": now,
-            })?;
-            Ok((rows == 1).then(|| tx.last_insert_rowid()))
-        })?;
+        let values = values! {
+            "guid": &guid, "executable_id": executable, "enabled": enabled, "expression": expression,
+            "next_fire_time": next_fire_time.filter(|_| enabled), "now": now,
+        };
+        let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get(0)))?;
         Ok(id.map(|id| Schedule {
             id,
             guid,
@@ -82,60 +99,53 @@ impl Store {
 
     /// The executable's schedule of that guid.
     pub fn schedule(&self, executable: Id, guid: &str) -> Result<Option<Schedule>, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/get"))?
-                .query_row(named_params! { ":guid": guid, ":executable_id": executable }, schedule_of)
-                .optional()
-        })
+        let values = values! { "guid": guid, "executable_id": executable };
+        self.read(|session| session.first(sql!("schedules/get"), values, schedule_of))
     }
 
     /// How many schedules the executable has.
     pub fn count_schedules(&self, executable: Id) -> Result<Extent, StoreError> {
-        self.read(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/count"))?
-                .query_row(named_params! { ":executable_id": executable }, extent_of)
-        })
+        let values = values! { "executable_id": executable };
+        self.read(|session| session.one(sql!("schedules/count"), values, extent_of))
     }
 
     /// A part of the executable's schedules, oldest first.
     pub fn list_schedules(&self, executable: Id, window: Window) -> Result<Part<Schedule>, StoreError> {
-        self.read(|connection| {
-            let mut statement = connection.prepare_cached(sql!("schedules/list"))?;
-            let values = named_params! {
-                ":executable_id": executable, ":after_id": window.beyond, ":last_id": window.last,
-                ":limit": window.limit, ":offset": i64::try_from(window.offset).unwrap_or(i64::MAX),
-            };
-            let measure = |schedule: &Schedule| (schedule.id, schedule.expression.len());
-            part_of(statement.query_map(values, schedule_of)?, window.limit, measure)
-        })
+        let values = values! {
+            "executable_id": executable, "after_id": window.beyond, "last_id": window.last,
+            "limit": window.limit, "offset": window.offset,
+        };
+        let measure = |schedule: &Schedule| (schedule.id, schedule.expression.len());
+        self.read(|session| session.part(sql!("schedules/list"), values, window.limit, schedule_of, measure))
     }
 
     /// All schedules of some executables, by executable, each oldest first.
     pub fn schedules_of(&self, executables: &[Id]) -> Result<HashMap<Id, Vec<Schedule>>, StoreError> {
-        let schedules: Vec<Schedule> = self.read(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/list_of_many"))?
-                .query_map(named_params! { ":executable_ids": json_array(executables.iter())? }, schedule_of)?
-                .collect()
-        })?;
-        Ok(group_by(schedules, |schedule| schedule.executable))
+        let ids = json_array(executables.iter())?;
+        let values = values! { "executable_ids": &ids };
+        let schedules =
+            self.read(|session| session.rows(sql!("schedules/list_of_many"), values, schedule_of))?;
+        let mut by_executable: HashMap<Id, Vec<Schedule>> = HashMap::new();
+        for schedule in schedules {
+            by_executable.entry(schedule.executable).or_default().push(schedule);
+        }
+        Ok(by_executable)
     }
 
     /// Writes what a client changed of a schedule. What is PENDING for one that is disabled ends as FAILED.
-    /// `false`: it was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
+    /// `false`: it, or its executable, was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: &Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
+        let values = values! {
+            "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
+            "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
+        };
         self.write(|tx| {
-            let rows = tx.prepare_cached(sql!("schedules/update"))?.execute(named_params! {
-                ":id": changed.id, ":enabled": changed.enabled, ":expression": changed.expression,
-                ":next_fire_time": next_fire_time.filter(|_| changed.enabled), ":now": now,
-            })?;
+            let rows = tx.execute(sql!("schedules/update"), values)?;
             if rows == 1 && !changed.enabled {
                 executions::cancel_pending_of_schedule(tx, changed, "cancelled: schedule disabled", now)?;
             }
@@ -147,9 +157,8 @@ impl Store {
     /// `false`: it was deleted already.
     pub fn delete_schedule(&self, schedule: &Schedule, now: Timestamp) -> Result<bool, StoreError> {
         self.write(|tx| {
-            let rows = tx
-                .prepare_cached(sql!("schedules/mark_deleted"))?
-                .execute(named_params! { ":id": schedule.id, ":now": now })?;
+            let rows =
+                tx.execute(sql!("schedules/mark_deleted"), values! { "id": schedule.id, "now": now })?;
             if rows == 1 {
                 executions::cancel_pending_of_schedule(tx, schedule, "cancelled: schedule deleted", now)?;
             }
@@ -157,14 +166,35 @@ impl Store {
         })
     }
 
-    /// Schedules whose fire time has come by `now`, the earliest first, at most `limit`.
-    pub fn due_schedules(&self, now: Timestamp, limit: u32) -> Result<Vec<DueSchedule>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/due"))?
-                .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
-                .collect()
-        })
+    /// Looks for schedules whose fire time has come by `now`, the earliest first, at most `limit`, and claims them as `plan`
+    /// says. Schedules that another process is at are passed over.
+    pub fn claim_due(
+        &self,
+        now: Timestamp,
+        limit: u32,
+        plan: impl Fn(&DueSchedule) -> Plan,
+    ) -> Result<ClaimPass, StoreError> {
+        let values = values! { "now": now, "limit": limit };
+        let due = |session: &Session<'_>| session.rows(sql!("schedules/due"), values, due_schedule_of);
+        let plans = |due: Vec<DueSchedule>| -> Vec<Plan> { due.iter().map(&plan).collect() };
+        match self.engine {
+            // The one writer is not held up by planning; the guard sees to what comes between.
+            Engine::Sqlite(_) => {
+                let plans = plans(self.read_at_once(due)?);
+                if plans.is_empty() {
+                    return Ok(ClaimPass { schedules: 0, executions: 0 });
+                }
+                Ok(ClaimPass { schedules: plans.len(), executions: self.claim(&plans, now)? })
+            }
+            // In one transaction, whose locks the others pass over.
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => self.write(|tx| {
+                let mut plans = plans(due(tx)?);
+                // Counters are locked in this order by whoever claims, so that no two wait for each other.
+                plans.sort_by_key(|plan| plan.executable);
+                Ok(ClaimPass { schedules: plans.len(), executions: apply(tx, &plans, now)? })
+            }),
+        }
     }
 
     /// Schedules to come that were planned after `now`, so that the clock was set back since, at most `limit`.
@@ -173,53 +203,71 @@ impl Store {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueSchedule>, StoreError> {
-        self.read_at_once(|connection| {
-            connection
-                .prepare_cached(sql!("schedules/planned_ahead"))?
-                .query_map(named_params! { ":now": now, ":limit": limit }, due_schedule_of)?
-                .collect()
-        })
+        let values = values! { "now": now, "limit": limit };
+        self.read_at_once(|session| session.rows(sql!("schedules/planned_ahead"), values, due_schedule_of))
     }
 
     /// The earliest fire time to come, or that has come and is not claimed yet.
     pub fn next_fire_time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read_at_once(|connection| {
-            connection.prepare_cached(sql!("schedules/next_fire_time"))?.query_row([], |row| row.get(0))
+        self.read_at_once(|session| {
+            session.one(sql!("schedules/next_fire_time"), values! {}, |row| row.get(0))
         })
     }
 
-    /// Claims fire times in one transaction: each moves its schedule on and records its execution, both or neither.
+    /// Claims fire times in one transaction: each plan moves its schedule on and records its executions, all or nothing.
     /// Answers how many executions were recorded; one whose fire time was claimed already, or whose schedule was changed
     /// meanwhile, is passed over.
-    pub fn claim(&self, fires: &[Fire], now: Timestamp) -> Result<usize, StoreError> {
-        self.write(|tx| {
-            let mut advance = tx.prepare_cached(sql!("schedules/advance"))?;
-            let mut insert = tx.prepare_cached(sql!("executions/insert_fired"))?;
-            let mut recorded = 0;
-            for fire in fires {
-                let moved = advance.execute(named_params! {
-                    ":id": fire.schedule, ":claimed": fire.claimed, ":next_fire_time": fire.next_fire_time,
-                    ":now": now,
-                })?;
-                crash::point("claim.advanced");
-                if let (1, Some(scheduled_time)) = (moved, fire.scheduled_time) {
-                    recorded += insert.execute(named_params! {
-                        ":guid": Guid::random(), ":schedule_id": fire.schedule, ":scheduled_time": scheduled_time,
-                        ":note": fire.note, ":now": now,
-                    })?;
-                    crash::point("claim.inserted");
-                }
-            }
-            Ok(recorded)
-        })
+    pub fn claim(&self, plans: &[Plan], now: Timestamp) -> Result<usize, StoreError> {
+        self.write(|tx| apply(tx, plans, now))
     }
 }
 
-fn due_schedule_of(row: &Row<'_>) -> rusqlite::Result<DueSchedule> {
-    Ok(DueSchedule { id: row.get(0)?, guid: row.get(1)?, expression: row.get(2)?, fire_time: row.get(3)? })
+fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<usize, StoreError> {
+    let advances: Vec<Vec<Named<'_>>> = plans
+        .iter()
+        .map(|plan| {
+            values! {
+                "id": plan.schedule, "claimed": plan.claimed, "next_fire_time": plan.next_fire_time, "now": now,
+            }
+            .to_vec()
+        })
+        .collect();
+    let moved = tx.execute_each(sql!("schedules/advance"), &advances)?;
+    crash::point("claim.advanced");
+    let fires: Vec<(Id, &Fire, Guid)> = plans
+        .iter()
+        .zip(moved)
+        .filter(|(_, rows)| *rows == 1)
+        .flat_map(|(plan, _)| plan.fires.iter().map(|fire| (plan.schedule, fire, Guid::random())))
+        .collect();
+    let inserts: Vec<Vec<Named<'_>>> = fires
+        .iter()
+        .map(|(schedule, fire, guid)| {
+            values! {
+                "guid": guid, "schedule_id": *schedule, "scheduled_time": fire.scheduled_time,
+                "note": &fire.note, "now": now,
+            }
+            .to_vec()
+        })
+        .collect();
+    let recorded = tx.execute_each(sql!("executions/insert_fired"), &inserts)?.iter().sum();
+    if recorded > 0 {
+        crash::point("claim.inserted");
+    }
+    Ok(recorded)
 }
 
-fn schedule_of(row: &Row<'_>) -> rusqlite::Result<Schedule> {
+fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
+    Ok(DueSchedule {
+        id: row.get(0)?,
+        guid: row.get(1)?,
+        executable: row.get(2)?,
+        expression: row.get(3)?,
+        fire_time: row.get(4)?,
+    })
+}
+
+fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {
     Ok(Schedule {
         id: row.get(0)?,
         guid: row.get(1)?,

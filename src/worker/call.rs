@@ -116,8 +116,13 @@ impl Workshop {
         auth_header: &Secret,
         stop: &Stop,
     ) -> Left {
-        if !self.may_go_on(dispatch, stop, self.store.start_call(dispatch.id, self.clock.now())) {
+        let now = self.clock.now();
+        if !self.may_go_on(dispatch, stop, || self.store.start_call(dispatch.of, now)) {
             return Left::ComesAgain;
+        }
+        if !self.holds(dispatch) {
+            let message = "interrupted: the lease on the database ended before the call was sent".to_owned();
+            return Left::Over(Outcome { state: EndState::Failed, message, end_time: self.clock.now() });
         }
         info!("call begins execution={} call={}", dispatch.guid, dispatch.executable);
         crash::point("call.started");

@@ -13,10 +13,10 @@ use crossbeam_channel::{Receiver, Sender, after, select};
 use log::{debug, error, info, warn};
 
 use crate::clock::Clock;
-use crate::model::{Dispatch, EndState, Id, Outcome, Release, Work};
+use crate::model::{Dispatch, EndState, Outcome, Release, Work};
 use crate::platform::Platform;
 use crate::stop::{Stop, is_stopped};
-use crate::store::{Store, StoreError};
+use crate::store::{End, Store, StoreError};
 
 mod call;
 mod task;
@@ -87,8 +87,8 @@ impl Workshop {
             }
             let sent = match self.carry_out(&dispatch, stop) {
                 Left::Over(outcome) => ends.send(CallEnd { dispatch, outcome }).is_ok(),
-                Left::Done => released.send(Release::Done(dispatch.id)).is_ok(),
-                Left::ComesAgain => released.send(Release::ComesAgain(dispatch.id)).is_ok(),
+                Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
+                Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
             };
             if !sent {
                 return;
@@ -101,15 +101,15 @@ impl Workshop {
         while let Ok(first) = ends.recv() {
             let batch: Vec<CallEnd> =
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
-            let outcomes: Vec<(Id, Outcome)> =
-                batch.iter().map(|end| (end.dispatch.id, end.outcome.clone())).collect();
+            let ends: Vec<End> =
+                batch.iter().map(|end| End { of: end.dispatch.of, outcome: end.outcome.clone() }).collect();
             let all = format!("calls={}", batch.len());
-            if self.record(&all, stop, || self.store.finish_many(&outcomes).map(|_| true)) {
+            if self.record(&all, stop, || self.store.finish_many(&ends).map(|_| true)) {
                 batch.iter().for_each(|end| log_end(&end.dispatch, &end.outcome));
             }
             for end in batch {
                 // Nobody to tell means that the scheduler has stopped.
-                let _ = released.send(Release::Done(end.dispatch.id));
+                let _ = released.send(Release::Done(end.dispatch.of.id));
             }
         }
     }
@@ -131,19 +131,19 @@ impl Workshop {
 
     /// Records the end of an execution.
     fn end(&self, dispatch: &Dispatch, state: EndState, message: String, stop: &Stop) {
-        let outcome = Outcome { state, message, end_time: self.clock.now() };
-        self.record_end(dispatch, &outcome, stop, || self.store.finish(dispatch.id, &outcome));
+        let end = End { of: dispatch.of, outcome: Outcome { state, message, end_time: self.clock.now() } };
+        self.record_end(dispatch, &end, stop, || self.store.finish(&end));
     }
 
     fn record_end(
         &self,
         dispatch: &Dispatch,
-        outcome: &Outcome,
+        end: &End,
         stop: &Stop,
         step: impl Fn() -> Result<bool, StoreError>,
     ) {
         if self.record(&format!("execution={}", dispatch.guid), stop, step) {
-            log_end(dispatch, outcome);
+            log_end(dispatch, &end.outcome);
         } else {
             debug!("the execution had ended before, or is gone execution={}", dispatch.guid);
         }
@@ -155,8 +155,8 @@ impl Workshop {
         loop {
             match step() {
                 Ok(changed) => return changed,
-                Err(StoreError::Bug(cause)) => {
-                    error!("a state could not be recorded {what} cause={cause}");
+                Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
+                    error!("a state could not be recorded {what} cause={err}");
                     return false;
                 }
                 Err(err) => {
@@ -170,28 +170,24 @@ impl Workshop {
         }
     }
 
-    /// Asks the database whether to go on. `false` also when it does not answer: the execution stays PENDING then, and
-    /// comes again.
-    fn may_go_on(&self, dispatch: &Dispatch, stop: &Stop, asked: Result<bool, StoreError>) -> bool {
-        match asked {
-            Ok(true) => true,
-            Ok(false) => {
-                debug!("the execution is no longer pending execution={}", dispatch.guid);
-                false
-            }
-            Err(err) => {
-                warn!(
-                    "the execution waits, the database does not take it execution={} cause={err}",
-                    dispatch.guid
-                );
-                // Not at once again: the scheduler would hand it out in the next instant.
-                select! {
-                    recv(stop) -> _ => (),
-                    recv(after(RECORD_RETRY_DELAY)) -> _ => (),
-                }
-                false
-            }
+    /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may have been a yes,
+    /// so `asked` must be one that may be asked again.
+    fn may_go_on(
+        &self,
+        dispatch: &Dispatch,
+        stop: &Stop,
+        asked: impl Fn() -> Result<bool, StoreError>,
+    ) -> bool {
+        let may = self.record(&format!("execution={}", dispatch.guid), stop, asked);
+        if !may {
+            debug!("the execution is no longer pending, or not ours execution={}", dispatch.guid);
         }
+        may
+    }
+
+    /// Whether the lease under which an execution was taken still holds: what is sent without one, another may send too.
+    fn holds(&self, dispatch: &Dispatch) -> bool {
+        self.store.fence() == Ok(dispatch.of.fence)
     }
 }
 

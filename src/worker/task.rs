@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
+use crossbeam_channel::{after, select};
 use log::{info, warn};
 
 use super::{Left, Workshop};
 use crate::crash;
-use crate::model::{Dispatch, EndState, Outcome, Timestamp};
+use crate::model::{Dispatch, EndState, ExecutionState, Outcome, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task};
 use crate::stop::Stop;
-use crate::store::Retry;
+use crate::store::{End, Retry};
 
 /// The wait after the first failure in a row; it doubles with each.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between attempts, unless the platform asks for a longer one.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// How often, and at which pace, it is looked whose task an execution has that is in another process's hand.
+const SURPLUS_LOOKS: u32 = 60;
+const SURPLUS_PAUSE: Duration = Duration::from_secs(2);
 
 /// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +47,11 @@ impl Workshop {
         }
         let began_at = self.clock.now();
         let doubt_until = began_at.saturating_add(self.patience.late_task);
-        if !self.may_go_on(dispatch, stop, self.store.begin_attempt(dispatch.id, began_at, doubt_until)) {
+        if !self.may_go_on(dispatch, stop, || self.store.begin_attempt(dispatch.of, began_at, doubt_until)) {
+            return Left::ComesAgain;
+        }
+        if !self.holds(dispatch) {
+            self.try_later(dispatch, "the lease on the database had ended", None, None, stop);
             return Left::ComesAgain;
         }
         crash::point("task.attempting");
@@ -114,14 +123,14 @@ impl Workshop {
                 failures: dispatch.attempts.failures,
                 give_up_at: dispatch.attempts.give_up_at,
             };
-            self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.id, &retry));
+            self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.of, &retry));
             return false;
         }
         true
     }
 
     fn accept(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
-        if self.record(&dispatch.guid.to_string(), stop, || self.store.accept_task(dispatch.id, &task.guid)) {
+        if self.record(&dispatch.guid.to_string(), stop, || self.store.accept_task(dispatch.of, &task.guid)) {
             info!(
                 "task started execution={} job={} task={} attempt={}",
                 dispatch.guid,
@@ -133,9 +142,38 @@ impl Workshop {
         } else {
             // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
             info!("the execution has ended, or is gone execution={} task={}", dispatch.guid, task.guid);
+            if self.store.is_shared() {
+                self.settle_surplus(dispatch, task, stop);
+            }
         }
         // Full means that the watcher is about to look anyway.
         let _ = self.task_started.try_send(());
+    }
+
+    /// Another process has the execution in hand, and may have made a task for it too: then this one, which nobody follows, is
+    /// cancelled. It may also have found this one, which is then the execution's own.
+    fn settle_surplus(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
+        for _ in 0..SURPLUS_LOOKS {
+            match self.store.task_of(dispatch.of.id) {
+                Ok(Some((_, Some(own)))) if own != task.guid => {
+                    warn!(
+                        "a task of another instance is the execution's own, this one is cancelled execution={} task={} cancelled={}",
+                        dispatch.guid, own, task.guid
+                    );
+                    if let Err(err) = self.platform.cancel_task(&task.guid) {
+                        warn!("a surplus task could not be cancelled task={} cause={err}", task.guid);
+                    }
+                    return;
+                }
+                Ok(Some((ExecutionState::Pending, None))) => {}
+                Ok(_) => return,
+                Err(err) => warn!("an execution could not be read execution={} cause={err}", dispatch.guid),
+            }
+            select! {
+                recv(stop) -> _ => return,
+                recv(after(SURPLUS_PAUSE)) -> _ => (),
+            }
+        }
     }
 
     fn try_later(
@@ -154,9 +192,10 @@ impl Workshop {
             let unknown = if doubt_until.is_some() { "; whether a task was created is unknown" } else { "" };
             let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
             let outcome = Outcome { state: EndState::Failed, message, end_time: now };
-            return self.record_end(dispatch, &outcome, stop, || match doubt_until {
-                Some(_) => self.store.give_up(dispatch.id, &outcome),
-                None => self.store.finish(dispatch.id, &outcome),
+            let end = End { of: dispatch.of, outcome };
+            return self.record_end(dispatch, &end, stop, || match doubt_until {
+                Some(_) => self.store.give_up(&end),
+                None => self.store.finish(&end),
             });
         }
         // A platform that asks for a longer wait than there is patience is asked once more at the end of it.
@@ -170,7 +209,7 @@ impl Workshop {
             failures,
             give_up_at: Some(give_up_at),
         };
-        self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.id, &retry));
+        self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.of, &retry));
     }
 }
 

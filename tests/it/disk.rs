@@ -13,6 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::FakeCf;
+use super::database::is_postgres;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
@@ -62,6 +63,9 @@ impl World {
 
 #[test]
 fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
+    if is_postgres() {
+        return;
+    }
     let mut world = World::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let body =
@@ -96,6 +100,9 @@ fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
 
 #[test]
 fn a_lock_of_another_process_is_503_until_it_goes() {
+    if is_postgres() {
+        return;
+    }
     let world = World::start();
     assert_eq!(world.make_job("before").0, 201);
     let other = Connection::open(world.directory.path().join("s.db")).unwrap();
@@ -115,6 +122,9 @@ fn a_lock_of_another_process_is_503_until_it_goes() {
 
 #[test]
 fn a_damaged_database_is_503_or_refused_with_a_clear_error() {
+    if is_postgres() {
+        return;
+    }
     let mut world = World::start();
     for number in 0..50 {
         assert_eq!(world.make_job(&format!("job-{number}")).0, 201);
@@ -172,6 +182,9 @@ fn back_up_from(directory: &Path, to: &str) -> (bool, String) {
 
 #[test]
 fn a_backup_of_a_running_service_can_be_started_from() {
+    if is_postgres() {
+        return;
+    }
     let mut world = World::start();
     assert_eq!(world.make_job("first").0, 201);
     thread::scope(|scope| {
@@ -198,6 +211,9 @@ fn a_backup_of_a_running_service_can_be_started_from() {
 
 #[test]
 fn a_backup_replaces_nothing_but_a_backup() {
+    if is_postgres() {
+        return;
+    }
     let world = World::start();
     for name in ["s.db", "./s.db"] {
         let (done, said) = back_up(&world, name);

@@ -6,6 +6,7 @@ mod api;
 mod cf;
 mod crash;
 mod cron;
+mod database;
 mod disk;
 mod fuzz;
 mod hostile;

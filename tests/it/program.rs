@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::cf::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf};
+use super::database::Database;
 
 /// The program as a process, with a database in `directory`.
 pub(crate) struct Program {
@@ -33,7 +34,7 @@ impl Program {
             .env("CF_ENDPOINT", cf.url())
             .env("CLIENT_ID", CLIENT_ID)
             .env("CLIENT_SECRET", CLIENT_SECRET)
-            .env("DATABASE_URL", directory.join("s.db"))
+            .env("DATABASE_URL", Database::of(directory, "s.db").url)
             .env("SCHEDULER_PORT", "0")
             .env("SCHEDULER_HOST", "127.0.0.1")
             .env("TASK_POLL_SECONDS", "1")

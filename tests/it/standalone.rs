@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use super::database::Database;
 use super::world::wait_for;
 
 struct Standalone {
@@ -22,6 +23,7 @@ impl Standalone {
             .args(["standalone", "--port", "0"])
             .current_dir(directory)
             .env("CLIENT_SECRET", "not-for-tasks")
+            .env("DATABASE_URL", Database::of(directory, "scheduler.db").url)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -117,7 +119,7 @@ fn the_token_and_the_jobs_are_there_after_a_restart_and_a_task_runs_on_meanwhile
 fn wrong_settings_are_told_all_at_once_with_exit_status_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .env_clear()
-        .envs([("WORKER_NUM", "0"), ("DATABASE_URL", "postgres://u:hunter2@h/d")])
+        .envs([("WORKER_NUM", "0"), ("DATABASE_URL", "mysql://u:hunter2@h/d")])
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();

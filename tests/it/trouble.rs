@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::database::Database;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
@@ -276,9 +276,6 @@ fn a_stop_gives_calls_in_flight_their_time_and_then_says_what_became_of_them() {
     world.execute(&format!("/calls/{}", call["guid"].as_str().unwrap()));
     let _never_answered = listener.accept().unwrap();
     assert_eq!(world.program.terminate(), Some(0));
-    let database = Connection::open(world.directory.path().join("s.db")).unwrap();
-    let ended: (String, String) = database
-        .query_row("SELECT state, message FROM executions", [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .unwrap();
-    assert_eq!(ended, ("FAILED".to_owned(), "interrupted: service stopped".to_owned()));
+    let ended = Database::of(world.directory.path(), "s.db").rows("SELECT state, message FROM executions");
+    assert_eq!(ended, [["FAILED", "interrupted: service stopped"]]);
 }

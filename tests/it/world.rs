@@ -10,6 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{CLIENT_ID, CLIENT_SECRET, FakeCf};
+use super::database::Database;
 
 pub(crate) const APP: &str = "app-1";
 pub(crate) const OTHER_APP: &str = "app-2";
@@ -75,15 +76,14 @@ impl World {
 
     pub(crate) fn start_service(&self) -> Result<Service, String> {
         let url = self.cf.url();
-        let database = self.directory.path().join("data/s.db");
-        let database = database.to_str().unwrap();
+        let database = self.database().url;
         let config = Config::read(Mode::Serve, &Vec::new(), |name| {
             let given = self.settings.iter().find(|(other, _)| *other == name).map(|(_, value)| *value);
             let value = given.or(match name {
                 "CF_ENDPOINT" => Some(url.as_str()),
                 "CLIENT_ID" => Some(CLIENT_ID),
                 "CLIENT_SECRET" => Some(CLIENT_SECRET),
-                "DATABASE_URL" => Some(database),
+                "DATABASE_URL" => Some(database.as_str()),
                 "SCHEDULER_PORT" => Some("0"),
                 "SCHEDULER_HOST" => Some("127.0.0.1"),
                 "TASK_POLL_SECONDS" | "STOP_SECONDS" => Some("1"),
@@ -95,6 +95,10 @@ impl World {
         .unwrap();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         Service::start(&config, clock)
+    }
+
+    pub(crate) fn database(&self) -> Database {
+        Database::of(self.directory.path(), "data/s.db")
     }
 
     /// Stops the service and starts it again on the same database.

@@ -2,4 +2,5 @@
 INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time)
 SELECT :guid, id, kind, 'PENDING', :now, :now, :now
   FROM executables
- WHERE id = :executable_id AND deleted_at IS NULL;
+ WHERE id = :executable_id AND deleted_at IS NULL
+RETURNING id;

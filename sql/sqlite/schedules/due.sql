@@ -1,5 +1,5 @@
 -- The schedules whose fire time has come, the earliest first, by schedules_due.
-SELECT id, guid, expression, next_fire_time
+SELECT id, guid, executable_id, expression, next_fire_time
   FROM schedules
  WHERE next_fire_time <= :now
  ORDER BY next_fire_time, id

@@ -3,14 +3,19 @@
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use super::sql;
 use crate::crash;
 
+macro_rules! migration {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/migrations/", $name, ".sql"))
+    };
+}
+
 const MIGRATIONS: &[&str] = &[
-    sql!("migrations/0001_initial"),
-    sql!("migrations/0002_lanes_and_clocks"),
-    sql!("migrations/0003_history_sizes"),
-    sql!("migrations/0004_space_sizes"),
+    migration!("0001_initial"),
+    migration!("0002_lanes_and_clocks"),
+    migration!("0003_history_sizes"),
+    migration!("0004_space_sizes"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -114,27 +119,29 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
         for (statement, index) in [
-            (sql!("executables/get"), "sqlite_autoindex_executables_1"),
-            (sql!("executables/list_in_space"), "executables_by_space"),
-            (sql!("executables/count_in_space"), "executables_by_space"),
-            (sql!("executables/list_all"), "executables_by_kind"),
-            (sql!("schedules/get"), "sqlite_autoindex_schedules_1"),
-            (sql!("schedules/list"), "schedules_by_executable"),
-            (sql!("schedules/due"), "schedules_due"),
-            (sql!("schedules/next_fire_time"), "schedules_due"),
-            (sql!("executions/list_of_executable"), "executions_by_executable"),
-            (sql!("executions/list_of_schedule"), "executions_by_schedule"),
-            (sql!("executions/pending"), "executions_to_dispatch"),
-            (sql!("executions/pending_asked_after"), "executions_by_asked_at"),
-            (sql!("schedules/planned_ahead"), "schedules_by_planned_at"),
-            (sql!("executions/next_dispatch_time"), "executions_to_dispatch"),
-            (sql!("executions/running_tasks"), "executions_running"),
-            (sql!("executions/calls_in_flight"), "executions_running"),
-            (sql!("executions/pending_of_schedule"), "executions_pending"),
-            (sql!("executions/pending_of_executable"), "executions_pending"),
-            (sql!("executions/purge_ended"), "executions_ended"),
-            (sql!("executables/first_deleted"), "executables_deleted"),
+            ("executables/get", "sqlite_autoindex_executables_1"),
+            ("executables/list_in_space", "executables_by_space"),
+            ("executables/count_in_space", "executables_by_space"),
+            ("executables/list_all", "executables_by_kind"),
+            ("schedules/get", "sqlite_autoindex_schedules_1"),
+            ("schedules/list", "schedules_by_executable"),
+            ("schedules/due", "schedules_due"),
+            ("schedules/next_fire_time", "schedules_due"),
+            ("executions/list_of_executable", "executions_by_executable"),
+            ("executions/list_of_schedule", "executions_by_schedule"),
+            ("executions/pending", "executions_to_dispatch"),
+            ("executions/pending_asked_after", "executions_by_asked_at"),
+            ("schedules/planned_ahead", "schedules_by_planned_at"),
+            ("executions/next_dispatch_time", "executions_to_dispatch"),
+            ("executions/running_tasks", "executions_running"),
+            ("executions/calls_in_flight", "executions_running"),
+            ("executions/pending_of_schedule", "executions_pending"),
+            ("executions/pending_of_executable", "executions_pending"),
+            ("executions/purge_ended", "executions_ended"),
+            ("executables/first_deleted", "executables_deleted"),
         ] {
+            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite");
+            let statement = std::fs::read_to_string(format!("{root}/{statement}.sql")).unwrap();
             let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
             let plan: Vec<String> = explain.raw_query_plan();
             assert!(plan.iter().any(|step| step.contains(index)), "{statement}\n{plan:?}");

@@ -1,0 +1,7 @@
+-- Started by hand. No row: the executable was deleted meanwhile, which the lock waits for.
+INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time)
+SELECT :guid, id, kind, 'PENDING', :now, :now, :now
+  FROM executables
+ WHERE id = :executable_id AND deleted_at IS NULL
+   FOR SHARE
+RETURNING id;

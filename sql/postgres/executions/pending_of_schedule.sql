@@ -1,0 +1,2 @@
+-- What a schedule has waiting, by executions_pending.
+SELECT id FROM executions WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING';

@@ -1,0 +1,2 @@
+-- The clock that counts.
+SELECT now_nanos();

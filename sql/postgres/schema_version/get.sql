@@ -1,0 +1,2 @@
+-- How many migrations were applied.
+SELECT version FROM schema_version;

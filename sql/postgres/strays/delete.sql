@@ -1,0 +1,2 @@
+-- Found, or certainly not there.
+DELETE FROM strays WHERE name = :name;

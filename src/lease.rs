@@ -1,0 +1,109 @@
+//! Keeps this process's lease on a database that others share, follows the database's clock, and takes over what instances
+//! that are gone had in hand.
+//!
+//! Invariant: nothing is taken over by a process whose own lease was broken just now: after the database was away, the others
+//! have as long as a lease to come back. With a database that one process has to itself there is nothing to keep.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Sender, after, select};
+use log::{info, warn};
+
+use crate::clock::{Clock, SteeredClock};
+use crate::stop::Stop;
+use crate::store::{Store, StoreError};
+
+/// The pause between two renewals: a few of them may fail before a lease ends.
+const RENEW_INTERVAL: Duration = Duration::from_secs(4);
+/// The pause after one that failed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// So long a lease must have been held without a gap before others are taken over.
+const UNBROKEN_MIN: Duration = Duration::from_secs(15);
+/// Between two renewals further apart than this, the lease may have ended.
+const GAP_MAX: Duration = Duration::from_secs(12);
+/// What is said of a call that nobody can know the outcome of.
+const INTERRUPTED: &str = "interrupted: the instance that had sent the call is gone";
+
+/// The loop that keeps the lease.
+pub struct Keeper {
+    store: Arc<Store>,
+    clock: Arc<SteeredClock>,
+    /// There may be something to hand out, or to follow.
+    wake_scheduler: Sender<()>,
+    wake_watcher: Sender<()>,
+    /// Since when the lease is held without a gap, and when it was last renewed, in monotonic time.
+    held: Option<(Duration, Duration)>,
+}
+
+impl Keeper {
+    /// A keeper that steers `clock`, and wakes those who do what it takes over.
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<SteeredClock>,
+        wake_scheduler: Sender<()>,
+        wake_watcher: Sender<()>,
+    ) -> Self {
+        Self { store, clock, wake_scheduler, wake_watcher, held: None }
+    }
+
+    /// Runs until `stop` closes.
+    pub fn run(&mut self, stop: &Stop) {
+        loop {
+            let pause = match self.pass() {
+                Ok(()) => RENEW_INTERVAL,
+                Err(err) => {
+                    warn!(
+                        "the lease could not be renewed, trying again retry_in={RETRY_DELAY:?} cause={err}"
+                    );
+                    RETRY_DELAY
+                }
+            };
+            select! {
+                recv(stop) -> _ => return,
+                recv(after(pause)) -> _ => (),
+            }
+        }
+    }
+
+    /// Renews the lease, reads the clock, and takes over from those whose lease has ended.
+    pub fn pass(&mut self) -> Result<(), StoreError> {
+        let asked_at = self.clock.monotonic();
+        let Some(renewal) = self.store.renew_lease()? else { return Ok(()) };
+        let since = match self.held {
+            Some((since, last)) if !renewal.is_new && asked_at.saturating_sub(last) < GAP_MAX => since,
+            Some(_) if renewal.is_new => {
+                warn!("the lease had ended, and what was in hand was taken over lease={}", renewal.fence);
+                asked_at
+            }
+            Some(_) => asked_at,
+            None => {
+                info!("this instance shares the database lease={}", renewal.fence);
+                asked_at
+            }
+        };
+        let is_first = self.held.is_none();
+        self.held = Some((since, asked_at));
+
+        let asked_at = self.clock.monotonic();
+        if let Some(reading) = self.store.database_time()? {
+            self.clock.measure(asked_at, self.clock.monotonic(), reading);
+        }
+
+        // At its start it has nothing of its own to lose: those that have ended by then had ended before.
+        if !is_first && asked_at.saturating_sub(since) < UNBROKEN_MIN {
+            return Ok(());
+        }
+        let taken = self.store.take_over(INTERRUPTED, self.clock.now())?;
+        if taken.instances > 0 {
+            warn!(
+                "instances are gone, what they had in hand was taken over instances={} calls={} executions={}",
+                taken.instances, taken.calls, taken.executions
+            );
+            // Full means that they are about to look anyway.
+            let _ = self.wake_scheduler.try_send(());
+            let _ = self.wake_watcher.try_send(());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,129 @@
+//! Instances: the processes that share a database, and their leases.
+//!
+//! Invariant: what an instance has in hand is its own until its lease has ended, by the database's clock, and another has taken
+//! it over; from then on nothing that it records of that counts.
+
+#[cfg(feature = "postgres")]
+use super::{
+    Engine, executions, postgres,
+    session::{Session, postgres_sql, values},
+};
+use super::{Store, StoreError};
+use crate::model::{Fence, Timestamp};
+
+/// The most instances that are taken over in one transaction.
+#[cfg(feature = "postgres")]
+const TAKEN_OVER_MAX: u32 = 16;
+
+/// A lease that was renewed, or begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewal {
+    /// Its number.
+    pub fence: Fence,
+    /// The one before had ended and was taken over, or there was none: nothing is in hand.
+    pub is_new: bool,
+}
+
+/// What was taken over from instances that are gone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TakenOver {
+    /// How many those were.
+    pub instances: usize,
+    /// Their calls, which are FAILED now.
+    pub calls: usize,
+    /// Their other executions, which anybody may take.
+    pub executions: usize,
+}
+
+impl Store {
+    /// The time by the clock that counts for all who share the database; `None` where only one process can have it open,
+    /// whose own clock counts.
+    pub fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.now().map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Renews this process's lease, or begins one. `None` where none is needed.
+    pub fn renew_lease(&self) -> Result<Option<Renewal>, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => self.renew(database).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes over what instances had in hand whose lease has ended: calls that they had begun to send are FAILED with
+    /// `message`, all else is free for anybody. A task that may have been created is looked for by whoever takes it.
+    pub fn take_over(&self, message: &str, now: Timestamp) -> Result<TakenOver, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => self.write(|tx| {
+                let values = values! { "limit": TAKEN_OVER_MAX };
+                let ended = tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>(0))?;
+                let mut taken = TakenOver { instances: ended.len(), ..TakenOver::default() };
+                for fence in ended {
+                    let (calls, executions) = settle(tx, fence, message, now)?;
+                    taken.calls += calls;
+                    taken.executions += executions;
+                }
+                Ok(taken)
+            }),
+            _ => {
+                let _ = (message, now);
+                Ok(TakenOver::default())
+            }
+        }
+    }
+
+    /// Gives the lease back, at a stop: calls still under way are FAILED with `message`, all else that is in hand is free at
+    /// once. How many calls those were.
+    pub fn resign(&self, message: &str, now: Timestamp) -> Result<usize, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => {
+                let Some(fence) = database.last_fence() else { return Ok(0) };
+                let (calls, _) = self.write(|tx| settle(tx, fence, message, now))?;
+                database.forget_lease();
+                Ok(calls)
+            }
+            _ => self.interrupt_calls(message, now),
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    fn renew(&self, database: &postgres::Database) -> Result<Renewal, StoreError> {
+        let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
+        if let Some(fence) = database.last_fence() {
+            let asked_at = std::time::Instant::now();
+            let values = values! { "id": fence, "lease": lease };
+            if self.write_one(|tx| tx.execute(postgres_sql!("instances/renew"), values))? == 1 {
+                database.note_lease(fence, asked_at);
+                return Ok(Renewal { fence, is_new: false });
+            }
+            database.forget_lease();
+        }
+        let asked_at = std::time::Instant::now();
+        let values = values! { "lease": lease };
+        let fence =
+            self.write_one(|tx| tx.one(postgres_sql!("instances/insert"), values, |row| row.get(0)))?;
+        database.note_lease(fence, asked_at);
+        Ok(Renewal { fence, is_new: true })
+    }
+}
+
+/// Ends what the hand `fence` had: calls FAILED, all else free; and the lease.
+#[cfg(feature = "postgres")]
+fn settle(
+    tx: &Session<'_>,
+    fence: Fence,
+    message: &str,
+    now: Timestamp,
+) -> Result<(usize, usize), StoreError> {
+    let calls = executions::interrupt_calls(tx, fence, message, now)?;
+    let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;
+    tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
+    Ok((calls, executions))
+}

@@ -1,0 +1,428 @@
+//! One connection to the server, and what an error of it means.
+//!
+//! Invariant: every exchange with the server has a deadline; a connection that missed one, or was lost, is not used again.
+
+use std::cell::{Cell as Flag, RefCell};
+use std::collections::HashMap;
+use std::error::Error as _;
+use std::future::Future;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
+use tokio_postgres::config::TargetSessionAttrs;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::tls;
+use super::url::{Target, Trust};
+use crate::model::Secret;
+use crate::store::session::{Cell, Named, Value, value_of};
+use crate::store::{Settings, StoreError};
+
+/// To have a connection, its TLS and its login included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// To have an answer. The server's own bound, below, comes first.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A peer that acknowledges nothing for so long is gone.
+const TCP_TIMEOUT: Duration = Duration::from_secs(10);
+/// What each connection asks of the server. A session that is stopped in the middle of a transaction holds up nobody for long;
+/// and what was answered is on the disk, however the server is set up.
+const SESSION: &str = "
+    SET statement_timeout = '8s';
+    SET lock_timeout = '5s';
+    SET idle_in_transaction_session_timeout = '10s';
+    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+
+/// Why there is no connection, or no tables.
+pub(super) enum Refused {
+    /// Later it may work.
+    ForNow(String),
+    /// Something is to be set right first. A text for people.
+    ForGood(String),
+}
+
+/// Makes connections.
+pub(super) struct Connector {
+    target: Target,
+    tls: MakeRustlsConnect,
+}
+
+impl Connector {
+    /// The error says which setting is wrong.
+    pub(super) fn new(url: &Secret, settings: &Settings) -> Result<Self, String> {
+        let mut target = Target::of(url.reveal()).map_err(|fault| format!("DATABASE_URL {fault}"))?;
+        let trust = if settings.skip_ssl_validation { Trust::Any } else { target.trust };
+        let root = target.root_certificate.as_deref();
+        let tls = tls::connector(trust, settings.ca_cert_file.as_deref(), root)?;
+        target
+            .config
+            .application_name("ocf-scheduler")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .tcp_user_timeout(TCP_TIMEOUT)
+            .keepalives_idle(TCP_TIMEOUT)
+            // After a failover the old server may be there still, and take no writes.
+            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+        Ok(Self { target, tls })
+    }
+
+    pub(super) fn connect(&self) -> Result<Connection, Refused> {
+        let runtime = Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|err| Refused::ForNow(format!("a connection cannot be waited for: {err}")))?;
+        let connected =
+            runtime.block_on(timeout(CONNECT_TIMEOUT, self.target.config.connect(self.tls.clone())));
+        let (client, connection) = match connected {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(err)) => return Err(refused(&err)),
+            Err(_) => return Err(Refused::ForNow("PostgreSQL does not answer in time".to_owned())),
+        };
+        // It is driven whenever its own thread waits for something; what ends it is seen in the answers that do not come.
+        runtime.spawn(async move { drop(connection.await) });
+        let connection = Connection {
+            runtime,
+            client,
+            prepared: RefCell::default(),
+            is_broken: Flag::new(false),
+            is_in_doubt: Flag::new(false),
+            may_try_again: Flag::new(false),
+        };
+        connection.batch_for_setup(SESSION)?;
+        connection.batch_for_setup(&format!("SET search_path = {}", self.target.schema))?;
+        Ok(connection)
+    }
+
+    /// Where the tables are.
+    pub(super) fn schema(&self) -> &str {
+        &self.target.schema
+    }
+}
+
+/// What an error means when a connection, or its tables, are set up.
+fn refused(error: &Error) -> Refused {
+    let cause = described(error);
+    let Some(code) = error.code() else {
+        let untrusted = cause.contains("certificate");
+        return if untrusted {
+            Refused::ForGood(format!(
+                "the certificate of PostgreSQL cannot be verified ({cause}); name its authority's certificate in \
+                 CA_CERT_FILE or sslrootcert, or set SKIP_SSL_VALIDATION=true to believe any"
+            ))
+        } else {
+            Refused::ForNow(format!("PostgreSQL cannot be reached: {cause}"))
+        };
+    };
+    let for_good = [
+        SqlState::INVALID_PASSWORD,
+        SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
+        SqlState::INVALID_CATALOG_NAME,
+        SqlState::INSUFFICIENT_PRIVILEGE,
+    ];
+    if for_good.contains(code) {
+        Refused::ForGood(format!("PostgreSQL refuses the connection: {cause}"))
+    } else {
+        Refused::ForNow(format!("PostgreSQL refuses for now: {cause}"))
+    }
+}
+
+/// The words of an error, and of what caused it.
+fn described(error: &Error) -> String {
+    if let Some(refusal) = error.as_db_error() {
+        // Neither its detail nor its hint, which may quote what is stored.
+        return format!("{} ({})", refusal.message(), refusal.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        cause = inner.source();
+    }
+    text
+}
+
+/// A connection to the server.
+pub(in crate::store) struct Connection {
+    runtime: Runtime,
+    client: Client,
+    /// By the address of the statement's text, which is the program's own.
+    prepared: RefCell<HashMap<usize, Arc<Prepared>>>,
+    is_broken: Flag<bool>,
+    /// A COMMIT is under way: lost now, nobody knows whether it was done.
+    is_in_doubt: Flag<bool>,
+    /// The work was broken off with nothing done.
+    may_try_again: Flag<bool>,
+}
+
+struct Prepared {
+    statement: Statement,
+    /// The names of its parameters, in their order.
+    names: Vec<&'static str>,
+}
+
+impl Connection {
+    /// A piece of work begins.
+    pub(super) fn begins(&self) {
+        self.is_in_doubt.set(false);
+        self.may_try_again.set(false);
+    }
+
+    /// From here on the server may have done what it is asked, though its answer is lost.
+    pub(super) fn commits_at_once(&self) {
+        self.is_in_doubt.set(true);
+    }
+
+    /// Whether the work was broken off, and is certain to have changed nothing.
+    pub(super) fn may_try_again(&self) -> bool {
+        self.may_try_again.get()
+    }
+
+    /// Whether it can be used again.
+    pub(super) fn is_usable(&self) -> bool {
+        !self.is_broken.get() && !self.client.is_closed()
+    }
+
+    /// Whether the server is there still, by asking.
+    pub(super) fn answers(&self) -> bool {
+        self.wait(self.client.check_connection()).is_ok()
+    }
+
+    pub(super) fn commit(&self) -> Result<(), StoreError> {
+        self.is_in_doubt.set(true);
+        self.batch("COMMIT")
+    }
+
+    pub(super) fn batch(&self, text: &str) -> Result<(), StoreError> {
+        self.wait(self.client.batch_execute(text))
+    }
+
+    /// The same where tables are set up.
+    pub(super) fn batch_for_setup(&self, text: &str) -> Result<(), Refused> {
+        match self.runtime.block_on(timeout(ANSWER_TIMEOUT, self.client.batch_execute(text))) {
+            Ok(done) => done.map_err(|err| refused(&err)),
+            Err(_) => Err(Refused::ForNow("PostgreSQL does not answer in time".to_owned())),
+        }
+    }
+
+    pub(in crate::store) fn execute(
+        &self,
+        text: &'static str,
+        values: &[Named<'_>],
+    ) -> Result<usize, StoreError> {
+        let prepared = self.prepared(text)?;
+        let values = prepared.in_order(values)?;
+        let rows = self.wait(self.client.execute(&prepared.statement, &as_parameters(&values)))?;
+        Ok(usize::try_from(rows).unwrap_or(usize::MAX))
+    }
+
+    pub(in crate::store) fn execute_each(
+        &self,
+        text: &'static str,
+        sets: &[Vec<Named<'_>>],
+    ) -> Result<Vec<usize>, StoreError> {
+        if sets.is_empty() {
+            return Ok(Vec::new());
+        }
+        let prepared = self.prepared(text)?;
+        let sets: Vec<Vec<Value<'_>>> =
+            sets.iter().map(|values| prepared.in_order(values)).collect::<Result<_, _>>()?;
+        let parameters: Vec<Vec<&(dyn ToSql + Sync)>> =
+            sets.iter().map(|values| as_parameters(values)).collect();
+        // All are sent before the first answer is awaited; the server takes them in turn.
+        let executions =
+            parameters.iter().map(|parameters| self.client.execute(&prepared.statement, parameters));
+        self.wait(async {
+            let mut changed = Vec::with_capacity(sets.len());
+            for rows in join_all(executions).await {
+                changed.push(usize::try_from(rows?).unwrap_or(usize::MAX));
+            }
+            Ok(changed)
+        })
+    }
+
+    pub(in crate::store) fn visit(
+        &self,
+        text: &'static str,
+        values: &[Named<'_>],
+        visit: &mut dyn FnMut(&tokio_postgres::Row) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let prepared = self.prepared(text)?;
+        let values = prepared.in_order(values)?;
+        self.wait(async {
+            let rows = self.client.query_raw(&prepared.statement, as_parameters(&values)).await?;
+            let mut rows = pin!(rows);
+            while let Some(row) = rows.try_next().await? {
+                match visit(&row) {
+                    Ok(ControlFlow::Continue(())) => {}
+                    Ok(ControlFlow::Break(())) => break,
+                    Err(err) => return Ok(Err(err)),
+                }
+            }
+            Ok(Ok(()))
+        })?
+    }
+
+    fn prepared(&self, text: &'static str) -> Result<Arc<Prepared>, StoreError> {
+        let key = text.as_ptr().addr();
+        if let Some(prepared) = self.prepared.borrow().get(&key) {
+            return Ok(Arc::clone(prepared));
+        }
+        let (numbered, names) = numbered(text);
+        let statement = self.wait(self.client.prepare(&numbered))?;
+        let prepared = Arc::new(Prepared { statement, names });
+        self.prepared.borrow_mut().insert(key, Arc::clone(&prepared));
+        Ok(prepared)
+    }
+
+    /// Waits for the server, and notes what an error means for the connection.
+    fn wait<T>(&self, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
+        match self.runtime.block_on(async { timeout(ANSWER_TIMEOUT, exchange).await }) {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(err)) => Err(self.fault(&err)),
+            Err(_) => {
+                self.is_broken.set(true);
+                Err(StoreError::Unavailable("PostgreSQL does not answer in time".to_owned()))
+            }
+        }
+    }
+
+    fn fault(&self, error: &Error) -> StoreError {
+        let cause = described(error);
+        let Some(code) = error.code() else {
+            let is_ours = error.to_string().contains("serializing parameter");
+            if is_ours {
+                return StoreError::Bug(cause);
+            }
+            // Lost. Before a COMMIT was sent, nothing has been done.
+            self.is_broken.set(true);
+            self.may_try_again.set(!self.is_in_doubt.get());
+            return StoreError::Unavailable(cause);
+        };
+        let refused_whole = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
+        let is_lost = [
+            SqlState::ADMIN_SHUTDOWN,
+            SqlState::CRASH_SHUTDOWN,
+            SqlState::CANNOT_CONNECT_NOW,
+            SqlState::DATABASE_DROPPED,
+            SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+            // A server that was demoted.
+            SqlState::READ_ONLY_SQL_TRANSACTION,
+        ];
+        let class = code.code().get(..2).unwrap_or_default();
+        if refused_whole.contains(code) {
+            self.may_try_again.set(true);
+            StoreError::Unavailable(cause)
+        } else if is_lost.contains(code) || class == "08" {
+            self.is_broken.set(true);
+            self.may_try_again.set(!self.is_in_doubt.get());
+            StoreError::Unavailable(cause)
+        } else if *code == SqlState::UNIQUE_VIOLATION {
+            StoreError::Conflict
+        } else if matches!(class, "53" | "55" | "57" | "58" | "XX") {
+            // Full, locked, cancelled for its time, or with a fault of the system.
+            StoreError::Unavailable(cause)
+        } else {
+            StoreError::Bug(cause)
+        }
+    }
+}
+
+impl Prepared {
+    fn in_order<'a>(&self, values: &[Named<'a>]) -> Result<Vec<Value<'a>>, StoreError> {
+        self.names.iter().map(|name| value_of(values, name)).collect()
+    }
+}
+
+fn as_parameters<'a>(values: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    values.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+/// The text with `$1`, `$2`, … for its `:name`s, and the names in that order. Comments go.
+fn numbered(text: &'static str) -> (String, Vec<&'static str>) {
+    let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
+    for line in text.lines() {
+        let mut rest = line.split("--").next().unwrap_or_default();
+        while let Some(colon) = rest.find(':') {
+            let (before, after) = (&rest[..colon], &rest[colon + 1..]);
+            let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+            let length = after.find(|character| !is_part(character)).unwrap_or(after.len());
+            let name = &after[..length];
+            let number = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            numbered.push_str(before);
+            numbered.push_str(&format!("${}", number + 1));
+            rest = &after[length..];
+        }
+        numbered.push_str(rest);
+        numbered.push('\n');
+    }
+    (numbered, names)
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (self, ty) {
+            (Self::Null, _) => Ok(IsNull::Yes),
+            (Self::Int(number), &Type::BOOL) => (*number != 0).to_sql(ty, out),
+            (Self::Int(number), _) => number.to_sql(ty, out),
+            // A text of the database cannot hold a NUL. Names with one are refused before; what is looked for is not there.
+            (Self::Text(text), _) if text.contains('\0') => {
+                text.replace('\0', "\u{fffd}").to_sql(&Type::TEXT, out)
+            }
+            (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::BOOL | Type::TEXT | Type::JSON)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Cell<'a> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match *ty {
+            Type::INT8 => Cell::Int(i64::from_sql(ty, raw)?),
+            Type::INT4 => Cell::Int(i32::from_sql(ty, raw)?.into()),
+            Type::BOOL => Cell::Int(bool::from_sql(ty, raw)?.into()),
+            _ => Cell::Text(<&str>::from_sql(&Type::TEXT, raw)?),
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Cell::Null)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::BOOL | Type::TEXT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_numbers_and_comments_go() {
+        let (text, names) = numbered("-- Of :nobody.\nSELECT :id, :now -- :never\n WHERE id = :id;");
+        assert_eq!(text, "\nSELECT $1, $2 \n WHERE id = $1;\n");
+        assert_eq!(names, ["id", "now"]);
+    }
+}

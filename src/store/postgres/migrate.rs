@@ -1,0 +1,53 @@
+//! Brings a database up to date. The files under `sql/postgres/migrations` are append-only and applied in order, each in a
+//! transaction of its own; `schema_version` counts them. Processes that start together take turns.
+
+use log::info;
+
+use super::connection::{Connection, Refused};
+use crate::crash;
+use crate::store::session::{Session, postgres_sql, values};
+
+macro_rules! migration {
+    ($name:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/migrations/", $name, ".sql"))
+    };
+}
+
+const MIGRATIONS: &[&str] = &[migration!("0001_initial")];
+
+/// Applies what is missing.
+pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
+    // It may be there already, made by somebody who may do that. Of two that make it, one is refused and comes again.
+    connection.batch_for_setup(&format!(
+        "DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$"
+    ))?;
+    for _ in 0..=MIGRATIONS.len() {
+        // The lock, "OCFs" in ASCII, is that of this transaction.
+        connection.batch_for_setup(
+            "BEGIN;
+             SELECT pg_advisory_xact_lock(1329808499);
+             CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL);
+             INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version);",
+        )?;
+        let version = Session::Postgres(connection)
+            .one(postgres_sql!("schema_version/get"), values! {}, |row| row.get::<u64>(0))
+            .map_err(|err| Refused::ForNow(err.to_string()))?;
+        let applied = usize::try_from(version).unwrap_or(usize::MAX);
+        if applied > MIGRATIONS.len() {
+            return Err(Refused::ForGood(format!(
+                "the database is from a newer version of this program (it has {version} migrations, this version \
+                 knows {}); it was left as it is",
+                MIGRATIONS.len()
+            )));
+        }
+        let Some(migration) = MIGRATIONS.get(applied) else {
+            return connection.batch_for_setup("COMMIT");
+        };
+        connection.batch_for_setup(migration)?;
+        crash::point("migration.applied");
+        connection
+            .batch_for_setup(&format!("UPDATE schema_version SET version = {}; COMMIT", applied + 1))?;
+        info!("database brought up to date migration={}", applied + 1);
+    }
+    Ok(())
+}

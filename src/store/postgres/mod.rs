@@ -1,0 +1,300 @@
+//! The PostgreSQL engine: a server that several processes share.
+//!
+//! Invariant: what is answered is committed; what failed before its COMMIT was sent has changed nothing. No wait for the server
+//! is without a bound: of a connection, a statement, a seat among the connections. A server that is away is tried again with
+//! growing delays, and whoever asks meanwhile is answered at once.
+
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use log::{info, warn};
+
+use super::session::{Session, postgres_sql, values};
+use super::{Settings, StoreError, lock};
+use crate::crash;
+use crate::model::{Fence, Secret, Timestamp};
+
+mod connection;
+mod migrate;
+mod tls;
+mod url;
+
+pub(super) use connection::Connection;
+use connection::{Connector, Refused};
+
+/// How long somebody waits for a connection while all are at work.
+const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// A connection that was idle for longer is tried before it is trusted with anything.
+const IDLE_TRUSTED: Duration = Duration::from_secs(1);
+/// The wait before a server that is away is tried again; it doubles each time.
+const RETRY_FIRST: Duration = Duration::from_millis(100);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often work is begun anew that the server broke off, or whose connection was lost before its end.
+const TRIES: u32 = 4;
+/// How long a lease holds after it was renewed.
+pub(super) const LEASE: Duration = Duration::from_secs(15);
+
+/// Whether a URL can be used. The error shows no part of it.
+pub(super) fn check_url(text: &str) -> Result<(), String> {
+    url::Target::of(text).map(|_| ())
+}
+
+/// A server's database, and the connections to it.
+pub(super) struct Database {
+    connector: Connector,
+    connections_max: usize,
+    pool: Mutex<Pool>,
+    freed: Condvar,
+    /// Whether the tables are there, and as this version knows them.
+    is_migrated: Mutex<bool>,
+    /// The server is away.
+    outage: Mutex<Option<Outage>>,
+    lease: Mutex<Option<Lease>>,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<(Connection, Instant)>,
+    at_work: usize,
+    /// Of these, for those who read for clients.
+    reading: usize,
+}
+
+struct Outage {
+    cause: String,
+    delay: Duration,
+    try_again_at: Instant,
+}
+
+struct Lease {
+    fence: Fence,
+    /// By this process's clock, from before it was asked for.
+    holds_until: Instant,
+}
+
+/// For whom a connection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    /// Reads for clients, who may be many.
+    Client,
+    /// Writes, and the engine.
+    Engine,
+}
+
+impl Database {
+    /// Brings the database up to date when the server is there; otherwise whoever finds it does.
+    pub(super) fn open(url: &Secret, settings: &Settings) -> Result<Self, String> {
+        let database = Self {
+            connector: Connector::new(url, settings)?,
+            connections_max: settings.connections.max(2),
+            pool: Mutex::default(),
+            freed: Condvar::new(),
+            is_migrated: Mutex::new(false),
+            outage: Mutex::new(None),
+            lease: Mutex::new(None),
+        };
+        match database.connect() {
+            Ok(connection) => {
+                lock(&database.pool).idle.push((connection, Instant::now()));
+            }
+            Err(Refused::ForGood(cause)) => return Err(cause),
+            Err(Refused::ForNow(cause)) => {
+                warn!("PostgreSQL does not answer; requests get 503 until it does cause={cause:?}");
+                database.note_outage(cause);
+            }
+        }
+        Ok(database)
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), StoreError> {
+        self.write_one(|tx| tx.execute(postgres_sql!("schema_version/rewrite"), values! {}).map(|_| ()))
+    }
+
+    /// The lease that holds now.
+    pub(super) fn fence(&self) -> Result<Fence, StoreError> {
+        match &*lock(&self.lease) {
+            Some(lease) if Instant::now() < lease.holds_until => Ok(lease.fence),
+            _ => Err(StoreError::Unavailable("this process has no lease on it now".to_owned())),
+        }
+    }
+
+    /// Notes that the lease `fence` was renewed, or begun, by a request that was sent at `asked_at`.
+    pub(super) fn note_lease(&self, fence: Fence, asked_at: Instant) {
+        *lock(&self.lease) = Some(Lease { fence, holds_until: asked_at + LEASE });
+    }
+
+    /// The number of the lease that was held last, whether it still holds or not.
+    pub(super) fn last_fence(&self) -> Option<Fence> {
+        lock(&self.lease).as_ref().map(|lease| lease.fence)
+    }
+
+    pub(super) fn forget_lease(&self) {
+        *lock(&self.lease) = None;
+    }
+
+    pub(super) fn now(&self) -> Result<Timestamp, StoreError> {
+        self.read_at_once(|session| session.one(postgres_sql!("instances/now"), values! {}, |row| row.get(0)))
+    }
+
+    pub(super) fn write<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(Use::Engine, |connection| {
+            connection.batch("BEGIN")?;
+            match work(&Session::Postgres(connection)) {
+                Ok(value) => {
+                    crash::point("write.committing");
+                    connection.commit()?;
+                    crash::point("write.committed");
+                    Ok(value)
+                }
+                Err(err) => {
+                    // One that cannot be ended is not used again.
+                    let _ = connection.batch("ROLLBACK");
+                    Err(err)
+                }
+            }
+        })
+    }
+
+    /// One statement, which the server commits by itself.
+    pub(super) fn write_one<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(Use::Engine, |connection| {
+            crash::point("write.committing");
+            // Lost, nobody knows whether it was done.
+            connection.commits_at_once();
+            let value = work(&Session::Postgres(connection))?;
+            crash::point("write.committed");
+            Ok(value)
+        })
+    }
+
+    pub(super) fn read<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(Use::Client, |connection| work(&Session::Postgres(connection)))
+    }
+
+    pub(super) fn read_at_once<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(Use::Engine, |connection| work(&Session::Postgres(connection)))
+    }
+
+    /// Does `work` on a connection; anew, where that is certain to do nothing twice.
+    fn attempt<T>(
+        &self,
+        purpose: Use,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let seat = self.take_seat(purpose)?;
+            let connection = self.idle_or_new()?;
+            connection.begins();
+            let done = work(&connection);
+            let may_try_again = connection.may_try_again();
+            if connection.is_usable() {
+                lock(&self.pool).idle.push((connection, Instant::now()));
+            }
+            drop(seat);
+            match done {
+                Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
+                    warn!("work at the database is begun anew cause={err}");
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn take_seat(&self, purpose: Use) -> Result<Seat<'_>, StoreError> {
+        // Some are left to the engine, however many clients read.
+        let readers_max = self.connections_max - self.connections_max.div_ceil(4);
+        let is_full = |pool: &mut Pool| {
+            self.connections_max <= pool.at_work || (purpose == Use::Client && readers_max <= pool.reading)
+        };
+        let waited = self
+            .freed
+            .wait_timeout_while(lock(&self.pool), SEAT_WAIT_MAX, is_full)
+            .unwrap_or_else(PoisonError::into_inner);
+        let (mut pool, timeout): (MutexGuard<'_, Pool>, _) = waited;
+        if timeout.timed_out() {
+            let cause = format!("all {} connections were at work for too long", self.connections_max);
+            return Err(StoreError::Unavailable(cause));
+        }
+        pool.at_work += 1;
+        pool.reading += usize::from(purpose == Use::Client);
+        Ok(Seat { database: self, purpose })
+    }
+
+    /// A connection that works, as far as one can know.
+    fn idle_or_new(&self) -> Result<Connection, StoreError> {
+        loop {
+            let idle = lock(&self.pool).idle.pop();
+            match idle {
+                Some((connection, since)) if since.elapsed() < IDLE_TRUSTED || connection.answers() => {
+                    return Ok(connection);
+                }
+                Some(_) => {}
+                None => break,
+            }
+        }
+        if let Some(outage) = &*lock(&self.outage)
+            && Instant::now() < outage.try_again_at
+        {
+            return Err(StoreError::Unavailable(outage.cause.clone()));
+        }
+        match self.connect() {
+            Ok(connection) => {
+                if lock(&self.outage).take().is_some() {
+                    info!("PostgreSQL answers again");
+                }
+                Ok(connection)
+            }
+            Err(Refused::ForNow(cause) | Refused::ForGood(cause)) => {
+                self.note_outage(cause.clone());
+                Err(StoreError::Unavailable(cause))
+            }
+        }
+    }
+
+    fn connect(&self) -> Result<Connection, Refused> {
+        let connection = self.connector.connect()?;
+        let mut is_migrated = lock(&self.is_migrated);
+        if !*is_migrated {
+            migrate::migrate(&connection, self.connector.schema())?;
+            *is_migrated = true;
+        }
+        Ok(connection)
+    }
+
+    fn note_outage(&self, cause: String) {
+        let mut outage = lock(&self.outage);
+        let delay = outage.as_ref().map_or(RETRY_FIRST, |outage| (outage.delay * 2).min(RETRY_MAX));
+        *outage = Some(Outage { cause, delay, try_again_at: Instant::now() + delay });
+    }
+}
+
+/// A place among those who have a connection.
+struct Seat<'a> {
+    database: &'a Database,
+    purpose: Use,
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut pool = lock(&self.database.pool);
+        pool.at_work -= 1;
+        pool.reading -= usize::from(self.purpose == Use::Client);
+        drop(pool);
+        // Not all who wait may go on with the next seat.
+        self.database.freed.notify_all();
+    }
+}

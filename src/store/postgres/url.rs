@@ -1,0 +1,118 @@
+//! Reads `postgres://…`: what the library knows of it, and what it does not (`sslmode` beyond its own, `sslrootcert`, and our own
+//! `schema`).
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use tokio_postgres::Config;
+use tokio_postgres::config::SslMode;
+
+/// How sure the server's identity must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// None is asked for: as the connection may do without TLS, a check would add nothing.
+    Any,
+    /// Its certificate comes from an authority that is trusted.
+    Authority,
+    /// And is for the host that was named.
+    Host,
+}
+
+/// What a URL says.
+#[derive(Clone)]
+pub(super) struct Target {
+    pub(super) config: Config,
+    pub(super) trust: Trust,
+    pub(super) root_certificate: Option<PathBuf>,
+    /// Where the tables are. Small letters, digits and `_`.
+    pub(super) schema: String,
+}
+
+/// A schema of our own: the Go service's tables, which have some of the same names, may be in the same database.
+const SCHEMA: &str = "ocf_scheduler";
+/// What PostgreSQL keeps of a name.
+const SCHEMA_LENGTH_MAX: usize = 63;
+
+impl Target {
+    /// The error names what is wrong, never the URL, which may hold a password.
+    pub(super) fn of(url: &str) -> Result<Self, String> {
+        let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        let (mut mode, mut root_certificate, mut schema, mut rest) = (None, None, SCHEMA, Vec::new());
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("sslmode", value)) => mode = Some(value.to_owned()),
+                Some(("sslrootcert", value)) => {
+                    root_certificate = Some(value).filter(|value| *value != "system").map(PathBuf::from);
+                }
+                Some(("schema", value)) => schema = value,
+                _ => rest.push(pair),
+            }
+        }
+        let (ssl_mode, trust) = match mode.as_deref() {
+            None | Some("prefer" | "allow") => (SslMode::Prefer, Trust::Any),
+            Some("disable") => (SslMode::Disable, Trust::Any),
+            // Stricter than libpq, which then believes any certificate unless a file of roots is there.
+            Some("require" | "verify-full") => (SslMode::Require, Trust::Host),
+            Some("verify-ca") => (SslMode::Require, Trust::Authority),
+            Some(_) => {
+                return Err("sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full"
+                    .to_owned());
+            }
+        };
+        let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
+        let mut config = Config::from_str(&rest).map_err(|err| {
+            // The words of the library name the parameter, or the part that is missing; no value.
+            let cause =
+                std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
+            format!("is not a valid URL of PostgreSQL{cause}")
+        })?;
+        config.ssl_mode(ssl_mode);
+        if config.get_hosts().is_empty() {
+            return Err("names no host".to_owned());
+        }
+        if config.get_dbname().is_none() {
+            return Err("names no database".to_owned());
+        }
+        let is_name = |text: &str| {
+            !text.is_empty()
+                && text.len() <= SCHEMA_LENGTH_MAX
+                && !text.starts_with(|first: char| first.is_ascii_digit())
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+        };
+        if !is_name(schema) {
+            return Err("schema must be made of small letters, digits and _".to_owned());
+        }
+        Ok(Self { config, trust, root_certificate, schema: schema.to_owned() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sslmode_says_whether_there_is_tls_and_what_is_checked() {
+        let of = |mode: &str| {
+            Target::of(&format!("postgres://u:hunter2@h/d?sslmode={mode}&connect_timeout=3"))
+                .map(|target| (target.config.get_ssl_mode(), target.trust))
+        };
+        assert_eq!(of("disable"), Ok((SslMode::Disable, Trust::Any)));
+        assert_eq!(of("prefer"), Ok((SslMode::Prefer, Trust::Any)));
+        assert_eq!(of("require"), Ok((SslMode::Require, Trust::Host)));
+        assert_eq!(of("verify-ca"), Ok((SslMode::Require, Trust::Authority)));
+        assert_eq!(of("verify-full"), Ok((SslMode::Require, Trust::Host)));
+        assert!(of("maybe").unwrap_err().contains("verify-ca"));
+        let plain = Target::of("postgresql://u@h:1/d?sslrootcert=/a/b.pem").ok().unwrap();
+        assert_eq!(plain.root_certificate, Some(PathBuf::from("/a/b.pem")));
+        assert_eq!(plain.schema, "ocf_scheduler");
+        for wrong in [
+            "postgres://u:hunter2@h",
+            "postgres://u@h/d?schema=a;hunter2",
+            "postgres://",
+            "postgres://u:hunter2@h/d?no=hunter2",
+        ] {
+            let fault = Target::of(wrong).err().unwrap();
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+}

@@ -1,0 +1,396 @@
+//! What the methods of the store speak to: a connection at work, of whichever engine.
+//!
+//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this program. What a
+//! method does is written once; only the texts of the statements differ, one file for each engine.
+
+use std::ops::ControlFlow;
+
+use rusqlite::Connection;
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+
+#[cfg(feature = "postgres")]
+use super::postgres;
+use super::{PART_BYTES, Part, ROW_BYTES, StoreError};
+use crate::model::{Guid, Id, Secret, Timestamp};
+
+/// A statement, in the words of each engine. Parameters are written `:name`.
+#[derive(Debug)]
+pub(super) struct Statement {
+    pub(super) sqlite: &'static str,
+    #[cfg(feature = "postgres")]
+    pub(super) postgres: &'static str,
+}
+
+/// The statement of a name: `sql!("schedules/advance")`.
+macro_rules! sql {
+    ($name:literal) => {
+        &$crate::store::session::Statement {
+            sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql")),
+            #[cfg(feature = "postgres")]
+            postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/", $name, ".sql")),
+        }
+    };
+}
+
+/// A statement that only SQLite runs.
+macro_rules! sqlite_sql {
+    ($name:literal) => {
+        &$crate::store::session::Statement {
+            sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql")),
+            #[cfg(feature = "postgres")]
+            postgres: "",
+        }
+    };
+}
+
+/// A statement that only PostgreSQL runs.
+macro_rules! postgres_sql {
+    ($name:literal) => {
+        &$crate::store::session::Statement {
+            sqlite: "",
+            #[cfg(feature = "postgres")]
+            postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/", $name, ".sql")),
+        }
+    };
+}
+
+/// Values for parameters: `values! { "id": id, "now": now }`.
+macro_rules! values {
+    ($($name:literal: $value:expr),* $(,)?) => {
+        &[$(($name, $crate::store::session::Value::from($value))),*]
+    };
+}
+pub(super) use {postgres_sql, sql, sqlite_sql, values};
+
+/// A value for a parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum Value<'a> {
+    Null,
+    Int(i64),
+    Text(&'a str),
+}
+
+/// A parameter's name, without its colon, and its value.
+pub(super) type Named<'a> = (&'static str, Value<'a>);
+
+/// The value for the parameter `name`.
+pub(super) fn value_of<'a>(values: &[Named<'a>], name: &str) -> Result<Value<'a>, StoreError> {
+    let found = values.iter().find(|(given, _)| *given == name);
+    found.map(|(_, value)| *value).ok_or_else(|| StoreError::Bug(format!("no value for {name:?}")))
+}
+
+/// What is in a column of a row.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell<'a> {
+    Null,
+    Int(i64),
+    Text(&'a str),
+}
+
+/// What can be read from a column.
+pub(super) trait Column: Sized {
+    /// `None`: it holds something else.
+    fn of(cell: Cell<'_>) -> Option<Self>;
+}
+
+/// A row that a statement gave.
+pub(super) enum Row<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a tokio_postgres::Row),
+}
+
+impl Row<'_> {
+    /// The column at `index`, from 0 on.
+    pub(super) fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
+        let unexpected = || StoreError::Bug(format!("column {index} holds something unexpected"));
+        let cell = match self {
+            Self::Sqlite(row) => match row.get_ref(index)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(number) => Cell::Int(number),
+                ValueRef::Text(bytes) => Cell::Text(std::str::from_utf8(bytes).map_err(|_| unexpected())?),
+                ValueRef::Real(_) | ValueRef::Blob(_) => return Err(unexpected()),
+            },
+            #[cfg(feature = "postgres")]
+            Self::Postgres(row) => row.try_get(index).map_err(|_| unexpected())?,
+        };
+        T::of(cell).ok_or_else(unexpected)
+    }
+}
+
+/// A connection at work.
+pub(super) enum Session<'a> {
+    Sqlite(&'a Connection),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a postgres::Connection),
+}
+
+impl Session<'_> {
+    /// Runs a statement that gives no rows, and answers how many it changed.
+    pub(super) fn execute(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<usize, StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut prepared = prepared(connection, statement, values)?;
+                Ok(prepared.raw_execute()?)
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => connection.execute(statement.postgres, values),
+        }
+    }
+
+    /// The same for several sets of values, in their order; where a network lies between, without waiting for each.
+    pub(super) fn execute_each(
+        &self,
+        statement: &'static Statement,
+        sets: &[Vec<Named<'_>>],
+    ) -> Result<Vec<usize>, StoreError> {
+        match self {
+            Self::Sqlite(_) => sets.iter().map(|values| self.execute(statement, values)).collect(),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => connection.execute_each(statement.postgres, sets),
+        }
+    }
+
+    /// All rows of a statement.
+    pub(super) fn rows<T>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let mut rows = Vec::new();
+        self.visit(statement, values, &mut |row| {
+            rows.push(read(row)?);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
+    /// The first row of a statement.
+    pub(super) fn first<T>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<Option<T>, StoreError> {
+        let mut first = None;
+        self.visit(statement, values, &mut |row| {
+            first = Some(read(row)?);
+            Ok(ControlFlow::Break(()))
+        })?;
+        Ok(first)
+    }
+
+    /// The row of a statement that always gives one.
+    pub(super) fn one<T>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.first(statement, values, read)?
+            .ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
+    }
+
+    /// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of each: its id, and
+    /// how long its texts are.
+    pub(super) fn part<T>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        limit: u32,
+        read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
+        measure: impl Fn(&T) -> (Id, usize),
+    ) -> Result<Part<T>, StoreError> {
+        let mut part = Part { rows: Vec::new(), last: None, is_end: false };
+        let (mut bytes, mut is_full) = (0, false);
+        self.visit(statement, values, &mut |row| {
+            let row = read(row)?;
+            let (id, length) = measure(&row);
+            bytes += ROW_BYTES + length;
+            part.rows.push(row);
+            part.last = Some(id);
+            is_full = PART_BYTES <= bytes;
+            Ok(if is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        })?;
+        part.is_end = !is_full && part.rows.len() < limit as usize;
+        Ok(part)
+    }
+
+    fn visit(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        visit: &mut dyn FnMut(&Row<'_>) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut prepared = prepared(connection, statement, values)?;
+                let mut rows = prepared.raw_query();
+                while let Some(row) = rows.next()? {
+                    // What a statement with RETURNING changes, it has changed before its first row.
+                    if visit(&Row::Sqlite(row))?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => {
+                connection.visit(statement.postgres, values, &mut |row| visit(&Row::Postgres(row)))
+            }
+        }
+    }
+}
+
+fn prepared<'a>(
+    connection: &'a Connection,
+    statement: &'static Statement,
+    values: &[Named<'_>],
+) -> Result<rusqlite::CachedStatement<'a>, StoreError> {
+    let mut prepared = connection.prepare_cached(statement.sqlite)?;
+    for index in 1..=prepared.parameter_count() {
+        let name = prepared.parameter_name(index).and_then(|name| name.strip_prefix(':')).unwrap_or_default();
+        let value = value_of(values, name)?;
+        prepared.raw_bind_parameter(index, value)?;
+    }
+    Ok(prepared)
+}
+
+/// Lists of guids and ids go to a statement as a JSON array.
+pub(super) fn json_array<T: serde::Serialize>(items: impl Iterator<Item = T>) -> Result<String, StoreError> {
+    let items: Vec<T> = items.collect();
+    serde_json::to_string(&items).map_err(|err| StoreError::Bug(err.to_string()))
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Int(number)
+    }
+}
+
+impl From<u32> for Value<'_> {
+    fn from(number: u32) -> Self {
+        Self::Int(number.into())
+    }
+}
+
+/// What is beyond the numbers of a database is as good as their end.
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(truth: bool) -> Self {
+        Self::Int(truth.into())
+    }
+}
+
+impl From<Timestamp> for Value<'_> {
+    fn from(time: Timestamp) -> Self {
+        Self::Int(time.nanos())
+    }
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Value<'a> {
+    fn from(text: &'a String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl<'a> From<&'a Guid> for Value<'a> {
+    fn from(guid: &'a Guid) -> Self {
+        Self::Text(guid.as_str())
+    }
+}
+
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+impl Column for i64 {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Int(number) => Some(number),
+            _ => None,
+        }
+    }
+}
+
+impl Column for u64 {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        i64::of(cell)?.try_into().ok()
+    }
+}
+
+impl Column for u32 {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        i64::of(cell)?.try_into().ok()
+    }
+}
+
+impl Column for bool {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        i64::of(cell).map(|number| number != 0)
+    }
+}
+
+impl Column for String {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Text(text) => Some(text.to_owned()),
+            _ => None,
+        }
+    }
+}
+
+impl Column for Guid {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        String::of(cell).map(Self::from)
+    }
+}
+
+impl Column for Secret {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        String::of(cell).map(Self::from)
+    }
+}
+
+impl Column for Timestamp {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        i64::of(cell).map(Self::from_nanos)
+    }
+}
+
+impl<T: Column> Column for Option<T> {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        match cell {
+            Cell::Null => Some(None),
+            other => T::of(other).map(Some),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The database of a test: a file in its directory; or, with `TEST_DATABASE_URL=postgres://…`, a schema of its own on that server.
+
+use std::path::Path;
+
+use ocf_scheduler::model::Secret;
+use ocf_scheduler::store::{Location, Settings};
+use postgres::{NoTls, SimpleQueryMessage};
+
+/// The database of a directory, whether it is there already or not.
+pub(crate) struct Database {
+    /// As `DATABASE_URL` has it.
+    pub(crate) url: String,
+}
+
+/// The server that the tests are to use; `None`: files.
+fn server() -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "it says what is tested")]
+    std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())
+}
+
+/// Whether the tests run on PostgreSQL. Those that are about files have nothing to do then.
+pub(crate) fn is_postgres() -> bool {
+    server().is_some()
+}
+
+impl Database {
+    /// That of the file `name` in `directory`, or what stands for it on the server.
+    pub(crate) fn of(directory: &Path, name: &str) -> Self {
+        let path = directory.join(name);
+        let Some(server) = server() else { return Self { url: path.to_str().unwrap().to_owned() } };
+        let escaped: String = path.to_str().unwrap().bytes().map(|byte| format!("{byte:02x}")).collect();
+        // The end of a path is what tells tests apart.
+        let schema = format!("test_{}", &escaped[escaped.len().saturating_sub(50)..]);
+        let joint = if server.contains('?') { '&' } else { '?' };
+        Self { url: format!("{server}{joint}schema={schema}") }
+    }
+
+    pub(crate) fn settings(&self) -> Settings {
+        let database = if is_postgres() {
+            Location::Postgres(Secret::from(self.url.clone()))
+        } else {
+            Location::Sqlite(self.url.clone().into())
+        };
+        Settings { database, connections: 8, ca_cert_file: None, skip_ssl_validation: false }
+    }
+
+    /// All rows of a query, each column as text; `NULL` is empty.
+    pub(crate) fn rows(&self, query: &str) -> Vec<Vec<String>> {
+        if is_postgres() {
+            let messages = self.client().simple_query(query).unwrap();
+            let rows = messages.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(
+                    (0..row.len()).map(|column| row.get(column).unwrap_or_default().to_owned()).collect(),
+                ),
+                _ => None,
+            });
+            return rows.collect();
+        }
+        let database = self.file();
+        let mut statement = database.prepare(query).unwrap();
+        let columns = statement.column_count();
+        let rows = statement
+            .query_map([], |row| {
+                (0..columns)
+                    .map(|column| {
+                        Ok(match row.get(column)? {
+                            rusqlite::types::Value::Null => String::new(),
+                            rusqlite::types::Value::Integer(number) => number.to_string(),
+                            rusqlite::types::Value::Text(text) => text,
+                            other => panic!("{other:?}"),
+                        })
+                    })
+                    .collect()
+            })
+            .unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    /// The number that a query gives.
+    pub(crate) fn number(&self, query: &str) -> i64 {
+        self.rows(query)[0][0].parse().unwrap()
+    }
+
+    /// Changes something behind the service's back.
+    pub(crate) fn execute(&self, statement: &str) {
+        if is_postgres() {
+            self.client().batch_execute(statement).unwrap();
+        } else {
+            self.file().execute_batch(statement).unwrap();
+        }
+    }
+
+    fn file(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(&self.url).unwrap()
+    }
+
+    fn client(&self) -> postgres::Client {
+        let (server, schema) = self.url.split_once("schema=").unwrap();
+        let mut client = postgres::Client::connect(server.trim_end_matches(['?', '&']), NoTls).unwrap();
+        client.batch_execute(&format!("SET search_path = {schema}")).unwrap();
+        client
+    }
+}
