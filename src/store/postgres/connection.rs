@@ -80,8 +80,9 @@ impl Connector {
             .enable_time()
             .build()
             .map_err(|err| Refused::ForNow(format!("a connection cannot be waited for: {err}")))?;
-        let connected =
-            runtime.block_on(timeout(CONNECT_TIMEOUT, self.target.config.connect(self.tls.clone())));
+        let connecting = self.target.config.connect(self.tls.clone());
+        // Inside the runtime, which a time-out needs from its beginning.
+        let connected = runtime.block_on(async { timeout(CONNECT_TIMEOUT, connecting).await });
         let (client, connection) = match connected {
             Ok(Ok(connected)) => connected,
             Ok(Err(err)) => return Err(refused(&err)),
@@ -208,7 +209,8 @@ impl Connection {
 
     /// The same where tables are set up.
     pub(super) fn batch_for_setup(&self, text: &str) -> Result<(), Refused> {
-        match self.runtime.block_on(timeout(ANSWER_TIMEOUT, self.client.batch_execute(text))) {
+        let exchange = async { timeout(ANSWER_TIMEOUT, self.client.batch_execute(text)).await };
+        match self.runtime.block_on(exchange) {
             Ok(done) => done.map_err(|err| refused(&err)),
             Err(_) => Err(Refused::ForNow("PostgreSQL does not answer in time".to_owned())),
         }
