@@ -80,11 +80,14 @@ pub(super) fn value_of<'a>(values: &[Named<'a>], name: &str) -> Result<Value<'a>
 }
 
 /// What is in a column of a row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) enum Cell<'a> {
     Null,
     Int(i64),
     Text(&'a str),
+    /// A text that the engine holds in another form.
+    #[cfg(feature = "postgres")]
+    Decoded(String),
 }
 
 /// What can be read from a column.
@@ -363,6 +366,8 @@ impl Column for String {
     fn of(cell: Cell<'_>) -> Option<Self> {
         match cell {
             Cell::Text(text) => Some(text.to_owned()),
+            #[cfg(feature = "postgres")]
+            Cell::Decoded(text) => Some(text),
             _ => None,
         }
     }

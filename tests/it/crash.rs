@@ -233,7 +233,8 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     for round in 0..kills {
         let token = cf.issue_user_token("dev", &["openid"]);
         let place = PLACES[usize::try_from(random.below(PLACES.len() as u64)).unwrap()];
-        let is_rare = matches!(place, "claim.committed" | "retention.batch");
+        let is_rare =
+            matches!(place, "claim.advanced" | "claim.inserted" | "claim.committed" | "retention.batch");
         let armed = format!("{place}:{}", 1 + random.below(if is_rare { 2 } else { 20 }));
         let armed: &[(&str, &str)] =
             if random.below(3) < 2 { &[("OCF_CRASH_POINT", armed.as_str())] } else { &[] };

@@ -373,6 +373,25 @@ fn numbered(text: &'static str) -> (String, Vec<&'static str>) {
     (numbered, names)
 }
 
+/// A text of PostgreSQL cannot hold a NUL, which clients may send: it is written as this and a `0`, and this itself as twice
+/// itself. It is the control character SUBSTITUTE.
+const ESCAPE: char = '\u{1a}';
+
+fn encoded(text: &str) -> String {
+    text.replace(ESCAPE, "\u{1a}\u{1a}").replace('\0', "\u{1a}0")
+}
+
+fn decoded(text: &str) -> String {
+    let (mut decoded, mut characters) = (String::with_capacity(text.len()), text.chars());
+    while let Some(character) = characters.next() {
+        decoded.push(match character {
+            ESCAPE if characters.next() == Some('0') => '\0',
+            other => other,
+        });
+    }
+    decoded
+}
+
 impl ToSql for Value<'_> {
     fn to_sql(
         &self,
@@ -383,10 +402,7 @@ impl ToSql for Value<'_> {
             (Self::Null, _) => Ok(IsNull::Yes),
             (Self::Int(number), &Type::BOOL) => (*number != 0).to_sql(ty, out),
             (Self::Int(number), _) => number.to_sql(ty, out),
-            // A text of the database cannot hold a NUL. Names with one are refused before; what is looked for is not there.
-            (Self::Text(text), _) if text.contains('\0') => {
-                text.replace('\0', "\u{fffd}").to_sql(&Type::TEXT, out)
-            }
+            (Self::Text(text), _) if text.contains(['\0', ESCAPE]) => encoded(text).to_sql(&Type::TEXT, out),
             (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
         }
     }
@@ -404,7 +420,10 @@ impl<'a> FromSql<'a> for Cell<'a> {
             Type::INT8 => Cell::Int(i64::from_sql(ty, raw)?),
             Type::INT4 => Cell::Int(i32::from_sql(ty, raw)?.into()),
             Type::BOOL => Cell::Int(bool::from_sql(ty, raw)?.into()),
-            _ => Cell::Text(<&str>::from_sql(&Type::TEXT, raw)?),
+            _ => match <&str>::from_sql(&Type::TEXT, raw)? {
+                text if text.contains(ESCAPE) => Cell::Decoded(decoded(text)),
+                text => Cell::Text(text),
+            },
         })
     }
 
@@ -420,6 +439,14 @@ impl<'a> FromSql<'a> for Cell<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_with_any_character_comes_back_as_it_was() {
+        for text in ["", "a\0b", "\u{1a}", "\u{1a}0", "\0\u{1a}\u{1a}0\0", "plain"] {
+            assert!(!encoded(text).contains('\0'));
+            assert_eq!(decoded(&encoded(text)), text);
+        }
+    }
 
     #[test]
     fn names_become_numbers_and_comments_go() {
