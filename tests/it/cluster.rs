@@ -1,0 +1,138 @@
+//! Several instances on one database, killed, paused and stopped at random while schedules fire and clients work: each fire time
+//! once over all, nothing stuck, and one that comes back from a pause overwrites nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, kill_process};
+
+use super::cf::fake_cf::FakeCf;
+use super::crash::{Known, Random, Target, check_history, client, inject, number_of, pause};
+use super::database::{Database, is_postgres};
+use super::program::{Program, ask};
+
+/// Longer than a lease, and than it takes the others to see that.
+const PAUSE: Duration = Duration::from_secs(22);
+/// In which what instances had in hand must be settled.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+
+struct Instance {
+    program: Program,
+    /// Ends its clients.
+    over: Arc<AtomicBool>,
+    /// When it goes on; `None`: it is not paused.
+    paused_until: Option<Instant>,
+}
+
+impl Instance {
+    fn go_on(&mut self) {
+        kill_process(self.program.pid(), Signal::CONT).unwrap();
+        self.paused_until = None;
+    }
+}
+
+/// `CLUSTER_SECONDS=300 CLUSTER_SEED=7 cargo test --test it instances_that -- --nocapture` is the long version.
+#[test]
+#[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
+fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
+    if !is_postgres() {
+        return; // SQLite has one.
+    }
+    let (seconds, seed) = (number_of("CLUSTER_SECONDS", 45), number_of("CLUSTER_SEED", 1));
+    let mut random = Random::seeded(seed);
+    let directory = tempfile::tempdir().unwrap();
+    let cf = FakeCf::start();
+    cf.add_app("app-1", "space-1");
+    cf.add_role("dev", "space-1");
+    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    let target = Target::start(seed);
+    let known = Mutex::new(Known::default());
+    let (mut kills, mut pauses, mut stops, mut faults) = (0, 0, 0, 0);
+    let settings = [("DATABASE_CONNECTIONS", "6")];
+    let start = || Program::start(directory.path(), &cf, &settings).unwrap();
+
+    let instances = thread::scope(|scope| {
+        let (known, target) = (&known, &target);
+        let mut begin = |number: u64| {
+            let program = start();
+            let over = Arc::new(AtomicBool::new(false));
+            let token = cf.issue_user_token("dev", &["openid"]);
+            let (url, is_over) = (program.url.clone(), Arc::clone(&over));
+            let random = Random::seeded(seed ^ (number + 1));
+            scope.spawn(move || client(&url, &token, &target.url, known, random, &is_over));
+            Instance { program, over, paused_until: None }
+        };
+        let mut instances: Vec<Instance> = (0..3).map(&mut begin).collect();
+        let until = Instant::now() + Duration::from_secs(seconds);
+        let mut round = 3;
+        while Instant::now() < until {
+            pause(500 + random.below(2500));
+            round += 1;
+            for instance in &mut instances {
+                if instance.paused_until.is_some_and(|until| until <= Instant::now()) {
+                    instance.go_on();
+                }
+            }
+            faults += inject(&cf, &mut random);
+            let is_anybody_paused = instances.iter().any(|instance| instance.paused_until.is_some());
+            let chosen = usize::try_from(random.below(3)).unwrap();
+            let instance = &mut instances[chosen];
+            match random.below(4) {
+                0 | 1 if !is_anybody_paused => {
+                    kill_process(instance.program.pid(), Signal::STOP).unwrap();
+                    instance.paused_until = Some(Instant::now() + PAUSE);
+                    pauses += 1;
+                }
+                2 if instance.paused_until.is_none() => {
+                    instance.over.store(true, Ordering::SeqCst);
+                    instance.program.kill();
+                    *instance = begin(round);
+                    kills += 1;
+                }
+                3 if instance.paused_until.is_none() => {
+                    instance.over.store(true, Ordering::SeqCst);
+                    assert_eq!(instance.program.terminate(), Some(0));
+                    *instance = begin(round);
+                    stops += 1;
+                }
+                _ => {}
+            }
+        }
+        for instance in &mut instances {
+            instance.over.store(true, Ordering::SeqCst);
+            instance.go_on();
+        }
+        instances
+    });
+
+    cf.clear_faults();
+    let token = cf.issue_user_token("dev", &["openid"]);
+    let url = &instances[0].program.url;
+    let known = known.into_inner().unwrap();
+    // Each goes on firing, before it is stopped.
+    pause(3000);
+    for (schedule, owner) in &known.schedules {
+        let path = format!("/{}/{owner}/schedules/{schedule}", known.made[owner]);
+        ask(url, &token, "PATCH", &path, r#"{"enabled":false}"#).unwrap();
+    }
+    let database = Database::of(directory.path(), "s.db");
+    let left =
+        "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
+    let deadline = Instant::now() + SETTLE_MAX;
+    while database.number(left) > 0 {
+        assert!(
+            Instant::now() < deadline,
+            "stuck: {:?} {:?}",
+            database.rows("SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time IS NULL LIMIT 5"),
+            database.rows("SELECT id, lease_until - now_nanos() FROM instances")
+        );
+        pause(200);
+    }
+    let figures = check_history(&database, &known, &cf, &target);
+    println!(
+        "seed={seed} seconds={seconds} kills={kills} pauses={pauses} stops={stops} cf_faults={faults} requests={} {figures}",
+        known.requests
+    );
+}
