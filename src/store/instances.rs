@@ -62,7 +62,10 @@ impl Store {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
                 let values = values! { "limit": TAKEN_OVER_MAX };
-                let ended = tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>(0))?;
+                let mut ended =
+                    tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>(0))?;
+                // There are none, unless somebody has been at the table of instances.
+                ended.extend(tx.rows(postgres_sql!("instances/missing"), values, |row| row.get::<Fence>(0))?);
                 let mut taken = TakenOver { instances: ended.len(), ..TakenOver::default() };
                 for fence in ended {
                     let (calls, executions) = settle(tx, fence, message, now)?;
@@ -122,8 +125,9 @@ fn settle(
     message: &str,
     now: Timestamp,
 ) -> Result<(usize, usize), StoreError> {
+    // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is claimed afterwards.
+    tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     let calls = executions::interrupt_calls(tx, fence, message, now)?;
     let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;
-    tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     Ok((calls, executions))
 }

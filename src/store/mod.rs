@@ -147,6 +147,12 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
+/// A statement's text as PostgreSQL is given it: with numbers for the names of parameters. For tests of the files.
+#[cfg(feature = "postgres")]
+pub fn numbered_for_postgres(text: &str) -> String {
+    postgres::numbered(text).0
+}
+
 /// Scheme, host, port and name of a URL; what stands before `@` or behind `?` may be secret.
 fn shown_url(url: &str) -> String {
     let without_query = url.split('?').next().unwrap_or_default();
@@ -160,6 +166,10 @@ pub struct Store {
     engine: Engine,
 }
 
+#[cfg_attr(
+    feature = "postgres",
+    expect(clippy::large_enum_variant, reason = "there is one of it, and each use would pay for a pointer")
+)]
 enum Engine {
     Sqlite(sqlite::Database),
     #[cfg(feature = "postgres")]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
 
 mod api;
+mod binary;
 mod cf;
 mod cluster;
 mod crash;
@@ -13,8 +14,10 @@ mod fuzz;
 mod hostile;
 mod http;
 mod local;
+mod postgres;
 mod program;
 mod scheduling;
 mod standalone;
+mod store;
 mod trouble;
 mod world;

@@ -350,7 +350,7 @@ fn as_parameters<'a>(values: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {
 }
 
 /// The text with `$1`, `$2`, … for its `:name`s, and the names in that order. Comments go.
-fn numbered(text: &'static str) -> (String, Vec<&'static str>) {
+pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
     for line in text.lines() {
         let mut rest = line.split("--").next().unwrap_or_default();

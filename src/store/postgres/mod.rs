@@ -19,7 +19,7 @@ mod migrate;
 mod tls;
 mod url;
 
-pub(super) use connection::Connection;
+pub(super) use connection::{Connection, numbered};
 use connection::{Connector, Refused};
 
 /// How long somebody waits for a connection while all are at work.

@@ -350,6 +350,13 @@ impl Drop for FakeCf {
     }
 }
 
+/// A certificate of these names and its key, both in PEM form.
+pub fn tls_config_files(names: &[&str]) -> (String, String) {
+    let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
+    (made.cert.pem(), made.signing_key.serialize_pem())
+}
+
 /// For a server of these names, and its certificate in PEM form.
 pub fn tls_config(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();

@@ -1,0 +1,310 @@
+//! The store's promises where several processes share it, and the texts of its statements for PostgreSQL.
+
+use std::time::Duration;
+
+use ocf_scheduler::model::{
+    EndState, Executable, Guid, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
+};
+use ocf_scheduler::store::{End, NewExecutable, Plan, Store, Written};
+use tempfile::TempDir;
+
+use super::database::{Database, is_postgres};
+
+/// Two processes' stores on one database.
+struct Pair {
+    one: Store,
+    other: Store,
+    database: Database,
+    _directory: TempDir,
+}
+
+const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
+const GONE: &str = "interrupted: gone";
+
+impl Pair {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::of(directory.path(), "s.db");
+        let store = || {
+            let store = Store::open(&database.settings()).unwrap();
+            assert!(store.renew_lease().unwrap().unwrap().is_new);
+            store
+        };
+        Self { one: store(), other: store(), database, _directory: directory }
+    }
+
+    fn executable(&self, work: Work) -> Executable {
+        let new = NewExecutable {
+            name: Guid::random().to_string(),
+            app: Guid::from("app"),
+            space: Guid::from("space"),
+            work,
+        };
+        match self.one.create_executable(&new, NOW).unwrap() {
+            Written::Done(executable) => executable,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn job(&self) -> Executable {
+        let command = "true".to_owned();
+        self.executable(Work::Job { command, disk_in_mb: 1, memory_in_mb: 1, state: JobState::Pending })
+    }
+
+    fn call(&self) -> Executable {
+        self.executable(Work::Call { url: "http://h/".to_owned(), auth_header: Secret::from("x".to_owned()) })
+    }
+
+    /// An execution that `one` has in hand.
+    fn claimed(&self, executable: &Executable) -> InHand {
+        let id = self.one.create_execution(executable.id, NOW).unwrap().unwrap().id;
+        let claimed = self.one.claim_executions(&[id]).unwrap();
+        assert_eq!(claimed.ids, [id]);
+        InHand { id, fence: claimed.fence }
+    }
+
+    /// The lease of `one` ends, as if its process had been stopped for long; `other` takes over.
+    fn take_over(&self) {
+        let fence = self.one.fence().unwrap();
+        self.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {fence}"));
+        assert_eq!(self.other.take_over(GONE, NOW).unwrap().instances, 1);
+    }
+
+    fn state(&self, of: InHand) -> Vec<String> {
+        let query = format!("SELECT state, message FROM executions WHERE id = {}", of.id);
+        self.database.rows(&query).remove(0)
+    }
+}
+
+fn end(of: InHand) -> End {
+    End { of, outcome: Outcome { state: EndState::Succeeded, message: String::new(), end_time: NOW } }
+}
+
+#[test]
+fn what_one_instance_has_in_hand_no_other_takes() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let of = pair.claimed(&pair.job());
+    assert!(pair.other.claim_executions(&[of.id]).unwrap().ids.is_empty());
+    assert!(pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap().is_empty());
+    assert_eq!(
+        pair.one.pending_executions(Kind::Job, NOW, &[], 9).unwrap().len(),
+        1,
+        "it may hand it out again"
+    );
+    let in_the_others_hand = InHand { fence: pair.other.fence().unwrap(), ..of };
+    assert!(!pair.other.begin_attempt(in_the_others_hand, NOW, NOW).unwrap());
+    assert!(!pair.other.finish(&end(in_the_others_hand)).unwrap());
+    assert!(pair.one.finish(&end(of)).unwrap());
+}
+
+#[test]
+fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let (job, call) = (pair.job(), pair.call());
+    let [sent, waiting] = [(); 2].map(|()| pair.claimed(&call));
+    let [attempted, running] = [(); 2].map(|()| pair.claimed(&job));
+    assert!(pair.one.start_call(sent, NOW).unwrap());
+    assert!(pair.one.begin_attempt(attempted, NOW, NOW).unwrap());
+    assert!(pair.one.accept_task(running, &Guid::from("task")).unwrap());
+    pair.take_over();
+
+    assert_eq!(pair.state(sent), ["FAILED", GONE], "it may have been sent, and is not sent again");
+    let pending = |kind| pair.other.pending_executions(kind, NOW, &[], 9).unwrap();
+    let calls = pending(Kind::Call);
+    assert_eq!(calls.iter().map(|it| it.of.id).collect::<Vec<_>>(), [waiting.id]);
+    let jobs = pending(Kind::Job);
+    assert_eq!(jobs[0].of.id, attempted.id);
+    assert!(jobs[0].attempts.doubt_until.is_some(), "its task is looked for before another is made");
+    let followed = pair.other.running_tasks(0, 9).unwrap();
+    assert_eq!(followed.iter().map(|it| it.of.id).collect::<Vec<_>>(), [running.id]);
+
+    for of in [sent, waiting, attempted, running] {
+        let before = pair.state(of);
+        assert!(!pair.one.start_call(of, NOW).unwrap());
+        assert!(!pair.one.begin_attempt(of, NOW, NOW).unwrap());
+        assert!(!pair.one.accept_task(of, &Guid::from("another")).unwrap());
+        assert!(!pair.one.finish(&end(of)).unwrap());
+        assert!(!pair.one.give_up(&end(of)).unwrap());
+        assert_eq!(pair.state(of), before);
+    }
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM strays"), 0);
+    // Its old number claims nothing more, though it believes that the lease holds.
+    assert!(pair.one.claim_executions(&[waiting.id]).unwrap().ids.is_empty());
+    let renewed = pair.one.renew_lease().unwrap().unwrap();
+    assert!(renewed.is_new && sent.fence < renewed.fence);
+    assert_eq!(pair.one.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+    assert!(pair.other.finish(&End { of: followed[0].of, ..end(running) }).unwrap());
+}
+
+#[test]
+fn a_lease_that_has_ended_and_that_nobody_took_over_is_held_again() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let of = pair.claimed(&pair.job());
+    pair.database.execute("UPDATE instances SET lease_until = 0");
+    assert!(!pair.one.renew_lease().unwrap().unwrap().is_new);
+    assert!(pair.one.finish(&end(of)).unwrap());
+    assert_eq!(pair.one.take_over(GONE, NOW).unwrap().instances, 1, "the other's has ended");
+}
+
+#[test]
+fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
+    assert!(pair.one.start_call(sent, NOW).unwrap());
+    assert_eq!(pair.one.resign(GONE, NOW).unwrap(), 1);
+    assert_eq!(pair.state(sent), ["FAILED", GONE]);
+    assert_eq!(pair.other.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+    assert!(pair.one.fence().is_err());
+}
+
+#[test]
+fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
+    assert!(pair.one.start_call(sent, NOW).unwrap());
+    pair.database.execute(&format!("DELETE FROM instances WHERE id = {}", sent.fence));
+    assert_eq!(pair.other.take_over(GONE, NOW).unwrap().instances, 1);
+    assert_eq!(pair.state(sent), ["FAILED", GONE]);
+    assert_eq!(pair.other.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+}
+
+#[test]
+fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    for _ in 0..10 {
+        pair.one.create_schedule(job.id, true, "* * * * *", Some(NOW), NOW).unwrap().unwrap();
+    }
+    let later = NOW.saturating_add(Duration::from_secs(60));
+    let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
+        fires: vec![ocf_scheduler::store::Fire { scheduled_time: NOW, note: String::new() }],
+        ..Plan::without_fire(due, Some(later))
+    };
+    let by_the_other = std::sync::Mutex::new(Vec::new());
+    let claimed = pair
+        .one
+        .claim_due(NOW, 4, |due| {
+            // In the middle of it, once.
+            let mut seen = by_the_other.lock().unwrap();
+            if seen.is_empty() {
+                seen.push(pair.other.claim_due(NOW, 100, plan).unwrap());
+            }
+            plan(due)
+        })
+        .unwrap();
+    assert_eq!((claimed.schedules, claimed.executions), (4, 4));
+    let seen = by_the_other.into_inner().unwrap();
+    assert_eq!((seen[0].schedules, seen[0].executions), (6, 6), "without waiting for the first");
+    assert_eq!(pair.one.claim_due(NOW, 100, plan).unwrap().schedules, 0);
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 10);
+    assert_eq!(pair.database.number("SELECT SUM(size) FROM history_sizes WHERE owner = 'executable'"), 10);
+}
+
+/// The texts under `sql/postgres`, but for the migrations: (`table/statement`, text with numbered parameters).
+fn statements() -> Vec<(String, String)> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres");
+    let mut statements = Vec::new();
+    for table in std::fs::read_dir(root).unwrap() {
+        let table = table.unwrap().path();
+        if table.ends_with("migrations") {
+            continue;
+        }
+        for file in std::fs::read_dir(&table).unwrap() {
+            let file = file.unwrap().path();
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("-- "), "{} opens with its reason", file.display());
+            let stem = file.file_stem().unwrap().to_str().unwrap();
+            let name = format!("{}/{stem}", table.file_name().unwrap().to_str().unwrap());
+            statements.push((name, ocf_scheduler::store::numbered_for_postgres(&text)));
+        }
+    }
+    statements
+}
+
+#[test]
+fn every_statement_prepares_and_hot_ones_search_an_index_and_sort_nothing() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let statements = statements();
+    assert!(statements.len() > 40);
+    let hot = [
+        ("executables/get", "executables_guid_key"),
+        ("executables/list_in_space", "executables_by_space"),
+        // All in the order of ids is what the key itself gives.
+        ("executables/list_all", "Index Scan"),
+        ("schedules/get", "Index Scan"),
+        ("schedules/list", "schedules_by_executable"),
+        ("schedules/due", "schedules_due"),
+        ("schedules/next_fire_time", "schedules_due"),
+        ("schedules/planned_ahead", "schedules_by_planned_at"),
+        ("executions/list_of_executable", "executions_by_executable"),
+        ("executions/list_of_schedule", "executions_by_schedule"),
+        ("executions/pending", "executions_to_dispatch"),
+        ("executions/pending_asked_after", "executions_by_asked_at"),
+        ("executions/next_dispatch_time", "executions_to_dispatch"),
+        ("executions/running_tasks", "executions_by_owner"),
+        ("executions/calls_in_flight", "executions_by_owner"),
+        ("executions/adopt", "executions_unfollowed"),
+        ("executions/let_go", "executions_by_owner"),
+        ("executions/pending_of_schedule", "executions_pending"),
+        ("executions/pending_of_executable", "executions_pending"),
+        ("executions/purge_ended", "executions_ended"),
+        ("executables/first_deleted", "executables_deleted"),
+    ];
+    // As many rows as make a difference.
+    pair.database.execute(
+        "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, created_at,
+                                  updated_at)
+         SELECT 'x' || i, 'job', 'n' || i, 'a', 's' || i % 50, 'c', 1, 1, 'PENDING', 1, 1 FROM generate_series(1, 3000) AS i;
+         INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+         SELECT 's' || id, id, TRUE, '@daily', id, id, 1, 1 FROM executables;
+         INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
+                                 end_time, owner)
+         SELECT 'e' || x.id || '-' || i, x.id, s.id, i, 'job', CASE WHEN i > 3 THEN 'SUCCEEDED' ELSE 'PENDING' END, 1, 1,
+                CASE WHEN i > 3 THEN NULL ELSE x.id END, CASE WHEN i > 3 THEN x.id END, CASE WHEN i = 1 THEN x.id % 7 END
+           FROM executables AS x JOIN schedules AS s ON s.executable_id = x.id, generate_series(1, 10) AS i;
+         ANALYZE;",
+    );
+    let setup =
+        "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan;";
+    let mut slow = Vec::new();
+    for (name, text) in &statements {
+        let text = text.trim().trim_end_matches(';');
+        let parameters = (1..).take_while(|number| text.contains(&format!("${number}"))).count();
+        let nulls = vec!["NULL"; parameters].join(", ");
+        let values = if nulls.is_empty() { String::new() } else { format!("({nulls})") };
+        let plan = pair.database.rows(&format!("{setup} PREPARE one AS {text}; EXPLAIN EXECUTE one{values}"));
+        let plan: Vec<String> = plan.into_iter().map(|mut row| row.remove(0)).collect();
+        if let Some((_, index)) = hot.iter().find(|(hot, _)| hot == name) {
+            let is_read_whole =
+                plan.iter().any(|step| step.contains("Seq Scan on ") || step.contains("Sort  ("));
+            if is_read_whole || !plan.iter().any(|step| step.contains(index)) {
+                slow.push(format!("{name} {plan:#?}"));
+            }
+        }
+    }
+    assert!(slow.is_empty(), "{}", slow.join("\n"));
+    for (name, _) in hot {
+        assert!(statements.iter().any(|(known, _)| known == name), "{name} is not there");
+    }
+}
