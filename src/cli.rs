@@ -251,7 +251,7 @@ Paste this in another terminal:
   export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
 {alias}
 Create a job, run it now, schedule it every minute, and read its history:
-  ocf-scheduler create-job archive 'tar czf archive.tgz --exclude=archive.tgz --exclude=target --exclude=.git .'
+  ocf-scheduler create-job archive 'tar czf archive.tgz --exclude=archive.tgz --exclude=scheduler.db* --exclude=target --exclude=.git .'
   ocf-scheduler run archive --wait
   ocf-scheduler schedule-job archive '* * * * *'
   ocf-scheduler history archive

@@ -163,6 +163,9 @@ const APP: Flag = Flag {
     ..flag("app", "APP", "the app: its guid, or its name where cf is logged in and targets a space")
 };
 
+/// For a name that several apps have something of. No variable here: what is found must not depend on it.
+const OF_APP: Flag = flag("app", "APP", "the app of the job or call, when several have one of that name");
+
 /// The flags of all commands that use a service.
 const CONNECTION: &[Flag] = &[
     Flag {
@@ -265,7 +268,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "schedules",
         &[optional("NAME")],
-        &[APP],
+        &[OF_APP],
         "lists schedules: of one job or call, or all",
         "ocf-scheduler schedules nightly",
         schedules::list,
@@ -274,7 +277,7 @@ pub const COMMANDS: &[Command] = &[
         "history",
         &[operand("NAME")],
         &[
-            APP,
+            OF_APP,
             Flag { default: HISTORY_LIMIT, ..flag("limit", "N", "how many at most, from 1 to 500") },
             flag("schedule", "GUID", "those of this schedule only"),
         ],
@@ -286,7 +289,7 @@ pub const COMMANDS: &[Command] = &[
         "run",
         &[operand("NAME")],
         &[
-            APP,
+            OF_APP,
             switch("wait", "follow it to its end: the exit status is 0 when it SUCCEEDED, 1 when it FAILED"),
         ],
         "runs a job or call now",
@@ -296,7 +299,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "logs",
         &[operand("JOB|EXECUTION"), optional("EXECUTION")],
-        &[APP, switch("follow", "go on until the execution has ended")],
+        &[OF_APP, switch("follow", "go on until the execution has ended")],
         "prints what a task wrote (standalone; on Cloud Foundry: cf logs), of a job its newest",
         "ocf-scheduler logs nightly --follow",
         executions::logs,
@@ -320,7 +323,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "schedule-job",
         &[operand("NAME"), operand("EXPRESSION")],
-        &[APP, switch("disabled", "it is to run only once it is enabled")],
+        &[OF_APP, switch("disabled", "it is to run only once it is enabled")],
         "runs a job on a cron expression from now on",
         "ocf-scheduler schedule-job nightly '0 2 * * *'",
         schedules::schedule_job,
@@ -328,7 +331,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "schedule-call",
         &[operand("NAME"), operand("EXPRESSION")],
-        &[APP, switch("disabled", "it is to run only once it is enabled")],
+        &[OF_APP, switch("disabled", "it is to run only once it is enabled")],
         "runs a call on a cron expression from now on",
         "ocf-scheduler schedule-call ping '*/5 * * * *'",
         schedules::schedule_call,
@@ -337,7 +340,7 @@ pub const COMMANDS: &[Command] = &[
         "update-job",
         &[operand("NAME")],
         &[
-            APP,
+            OF_APP,
             flag("name", "NAME", "its new name"),
             flag("command", "COMMAND", "its new command"),
             flag("memory", "MB", "memory of its task"),
@@ -352,7 +355,7 @@ pub const COMMANDS: &[Command] = &[
         "update-call",
         &[operand("NAME")],
         &[
-            APP,
+            OF_APP,
             flag("name", "NAME", "its new name"),
             flag("to-url", "URL", "its new URL"),
             flag("auth-header", "TEXT", HEADER_HELP),
@@ -376,7 +379,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "delete-job",
         &[operand("NAME")],
-        &[APP],
+        &[OF_APP],
         "deletes a job, its schedules and its history, without asking",
         "ocf-scheduler delete-job nightly",
         calls_and_jobs::delete_job,
@@ -384,7 +387,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "delete-call",
         &[operand("NAME")],
-        &[APP],
+        &[OF_APP],
         "deletes a call, its schedules and its history, without asking",
         "ocf-scheduler delete-call ping",
         calls_and_jobs::delete_call,

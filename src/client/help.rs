@@ -6,7 +6,7 @@ use super::commands::{COMMANDS, Command, Flag, Group, Settings};
 use super::failure::EXIT_STATUSES;
 
 /// Where the second column begins.
-const COLUMN: usize = 28;
+const COLUMN: usize = 32;
 
 /// All there is: what a newcomer does first, the commands, how a service is found, exit statuses, settings.
 pub(crate) fn overview() -> String {

@@ -4,6 +4,7 @@
 
 mod api;
 mod cf;
+mod client;
 mod cluster;
 mod crash;
 mod cron;
