@@ -57,7 +57,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
     let arguments = match Arguments::of(command, rest.collect()) {
         Ok(arguments) if arguments.wants_help => return shown(&help::of(command)),
         Ok(arguments) => arguments,
-        Err(err) => return usage(&err),
+        Err(err) => return usage_of(command.name, &err),
     };
     if let Some(perform) = command.perform {
         return client::perform(perform, &arguments);
@@ -150,6 +150,7 @@ fn check_files(config: &Config) -> Result<(), ExitCode> {
     let world =
         config.standalone_config.as_deref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
     let certificates = outbound::check(&config.outbound());
+    let world = world.map_err(|err| format!("STANDALONE_CONFIG (--config): {err}"));
     let faults: Vec<String> = [world.err(), certificates.err()].into_iter().flatten().collect();
     if faults.is_empty() {
         return Ok(());
@@ -226,6 +227,11 @@ fn failed(message: &str) -> ExitCode {
 
 fn usage(message: &str) -> ExitCode {
     eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler --help");
+    ExitCode::from(USAGE)
+}
+
+fn usage_of(command: &str, message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler help {command}");
     ExitCode::from(USAGE)
 }
 

@@ -450,8 +450,9 @@ impl Reader<'_> {
             if let Some(url) = url
                 && !(url.starts_with("https://") || url.starts_with("http://"))
             {
-                // The value is not shown: it may hold a password.
-                self.faults.push(format!("{variable} does not begin with https:// or http://"));
+                // A value that may hold a password is not shown.
+                let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
+                self.faults.push(format!("{variable}{shown} must begin with https:// or http://"));
             }
         }
         Some(CloudFoundryConfig {
@@ -511,11 +512,23 @@ impl Reader<'_> {
         }
     }
 
+    /// The setting's flag and its value, when it was given as one.
+    fn given(&self, variable: &str) -> Option<&(String, String)> {
+        let setting = SETTINGS.iter().find(|setting| setting.variable == variable)?;
+        self.flags.iter().rev().find(|(name, _)| name == setting.flag)
+    }
+
+    /// The setting's name, with its flag when it was given as one.
+    fn named(&self, variable: &str) -> String {
+        match self.given(variable) {
+            Some((flag, _)) => format!("{variable} (--{flag})"),
+            None => variable.to_owned(),
+        }
+    }
+
     /// The setting's text: its flag, else its variable, else nothing.
     fn text(&self, variable: &str) -> Option<String> {
-        let flag = SETTINGS.iter().find(|setting| setting.variable == variable).map(|setting| setting.flag);
-        let given = self.flags.iter().rev().find(|(name, _)| Some(name.as_str()) == flag);
-        match given {
+        match self.given(variable) {
             Some((_, value)) => Some(value.clone()),
             None => (self.environment)(variable),
         }
@@ -524,7 +537,7 @@ impl Reader<'_> {
     }
 
     /// The same with a variable that counts when neither is there.
-    fn text_or(&mut self, variable: &str, other: &str) -> Option<String> {
+    fn text_or(&self, variable: &str, other: &str) -> Option<String> {
         self.text(variable).or_else(|| (self.environment)(other).filter(is_not_blank))
     }
 
@@ -548,7 +561,7 @@ impl Reader<'_> {
     fn parse<T: FromStr>(&mut self, variable: &str, text: &str, allowed: &str) -> Option<T> {
         let value = text.trim().parse().ok();
         if value.is_none() {
-            self.faults.push(format!("{variable} is {text:?}; it must be {allowed}"));
+            self.faults.push(format!("{} is {text:?}; it must be {allowed}", self.named(variable)));
         }
         value
     }
@@ -559,7 +572,8 @@ impl Reader<'_> {
             Ok(number) if (least..=most).contains(&number) => number,
             _ => {
                 self.faults.push(format!(
-                    "{variable} is {text:?}; it must be a whole number from {least} to {most}"
+                    "{} is {text:?}; it must be a whole number from {least} to {most}",
+                    self.named(variable)
                 ));
                 default
             }
@@ -575,7 +589,11 @@ impl Reader<'_> {
         let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.faults.push(format!("{variable} is {text:?}; it must be one of {}", names.join(", ")));
+            self.faults.push(format!(
+                "{} is {text:?}; it must be one of {}",
+                self.named(variable),
+                names.join(", ")
+            ));
         }
         found.map(|(_, value)| *value)
     }
@@ -614,6 +632,18 @@ mod tests {
         }
         assert!(text.contains(r#"WORKER_NUM is "many"; it must be a whole number from 1 to 1000"#), "{text}");
         assert!(text.contains(r#"LOG_LEVEL is "loud"; it must be one of error, warn, info"#), "{text}");
+        let fault =
+            read(Mode::Standalone, &[("port", "x")], &[("SCHEDULER_PORT", "1")]).unwrap_err().to_string();
+        assert!(
+            fault.contains(r#"SCHEDULER_PORT (--port) is "x"; it must be a whole number from 0"#),
+            "{fault}"
+        );
+        let fault =
+            read(Mode::Serve, &[], &[&[("CF_ENDPOINT", "api.x")], &NEEDED[1..]].concat()).unwrap_err();
+        assert!(
+            fault.to_string().contains(r#"CF_ENDPOINT is "api.x"; it must begin with https://"#),
+            "{fault}"
+        );
         assert_eq!(faults.len(), 5);
     }
 
