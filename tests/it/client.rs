@@ -13,7 +13,7 @@ use ocf_scheduler::client::commands::{COMMANDS, Command as Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cf::fake_cf::{ALWAYS, Fault};
+use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
 use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
@@ -486,6 +486,32 @@ fn what_is_no_scheduler_is_told_from_one() {
 }
 
 #[test]
+fn certificates_are_checked_unless_a_setting_or_cf_says_otherwise() {
+    // It is no scheduler, which is told only once it is believed.
+    let server = FakeCf::start_tls();
+    let url = server.url();
+    let cli = |variables: &[(&str, &str)]| {
+        let named = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", "t")];
+        Said::of(&mut program(&[&named, variables].concat(), &["jobs"]))
+    };
+    let home = cf_home(&url, "t", "");
+    let certificate = home.path().join("ca.pem");
+    fs::write(&certificate, server.certificate_pem()).unwrap();
+    cli(&[]).expect(5, &["cannot be verified", "CA_CERT_FILE", "SKIP_SSL_VALIDATION"]);
+    cli(&[("CA_CERT_FILE", certificate.to_str().unwrap())]).expect(5, &["there is no service at"]);
+    cli(&[("SKIP_SSL_VALIDATION", "true")]).expect(5, &["there is no service at"]);
+    let of_cf = |home: &TempDir| {
+        let variables = [("SCHEDULER_URL", url.as_str()), ("CF_HOME", home.path().to_str().unwrap())];
+        Said::of(&mut program(&variables, &["jobs"]))
+    };
+    of_cf(&home).expect(5, &["cannot be verified"]);
+    let file = home.path().join(".cf/config.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(r#""SSLDisabled":false"#, r#""SSLDisabled":true"#)).unwrap();
+    of_cf(&home).expect(5, &["there is no service at"]);
+}
+
+#[test]
 fn the_output_of_a_task_is_followed_to_its_end_byte_for_byte() {
     let part = |body: &[u8], next: u64, complete: bool| {
         answer(200, &format!("X-Output-Complete: {complete}\r\nX-Output-Next-Offset: {next}\r\n"), body)
@@ -572,7 +598,7 @@ fn every_command_explains_itself_and_the_help_lists_all() {
     Said::of(&mut program(&[], &["help", "settings"])).expect(0, &["--misfire-policy", "MISFIRE_POLICY"]);
     Said::of(&mut program(&[], &["frobnicate"])).expect(2, &["no command \"frobnicate\"", "--help"]);
     Said::of(&mut program(&[], &[])).expect(2, &["CF_ENDPOINT is missing", "ocf-scheduler standalone"]);
-    Said::of(&mut program(&[("PORT", "x")], &["standalone"])).expect(2, &["PORT is \"x\"", "0 to 65535"]);
+    Said::of(&mut program(&[("PORT", "x")], &["standalone"])).expect(2, &["\n  PORT is \"x\"", "0 to 65535"]);
 }
 
 #[test]
