@@ -140,7 +140,7 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
         progress.show(field(&execution, "state"));
         wait(&mut pace);
         match bear(look(session, found, &guid), &mut trouble_since)? {
-            Some(Some(found)) => execution = found,
+            Some(Some(seen)) => execution = seen,
             Some(None) => {
                 return Err(Failure::NotFound(format!(
                     "the execution {guid} is no longer in the history of {}",

@@ -205,7 +205,7 @@ impl Session {
         }
     }
 
-    /// A state, for a sentence that is printed as it is.
+    /// Shows how an execution ended: as a JSON object, or in a line with its state, how long it took, and its message.
     pub(super) fn end(&self, execution: &Value, title: &str) {
         if self.is_json {
             return self.print(&json(execution));
