@@ -1,4 +1,4 @@
-//! The command line. The only place that prints or decides how the process ends.
+//! The command line. With `client`, the only place that prints or decides how the process ends.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
 
 use std::ffi::OsString;

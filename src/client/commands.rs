@@ -27,7 +27,7 @@ impl Group {
         match self {
             Self::Run => "Run a service",
             Self::Use => "Use a service, on this machine or elsewhere",
-            Self::Other => "Else",
+            Self::Other => "Without a service",
         }
     }
 }

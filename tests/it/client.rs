@@ -238,6 +238,8 @@ fn schedules_are_made_listed_stopped_and_deleted() {
     assert!(!one.out.contains("nightly"));
 
     let guid = of_call["guid"].as_str().unwrap();
+    world.cli(&["history", "ping", "--schedule", guid]).expect(0, &["call ping has not run yet"]);
+    world.cli(&["history", "nightly", "--schedule", guid]).expect(3, &[]);
     let changed = ["update-schedule", guid, "--enabled", "true", "--expression", "@hourly"];
     world.cli(&changed).expect(0, &["call ping", "yes", "@hourly"]);
     world.cli(&["delete-schedule", guid]).expect(0, &["deleted the schedule @hourly of call ping"]);
@@ -270,7 +272,9 @@ fn run_that_waits_ends_as_the_execution_does() {
 
 #[test]
 fn a_service_in_trouble_does_not_end_the_waiting() {
-    let execution = |state: &str| json!([{"guid": "e", "state": state, "message": ""}]);
+    let never = "0001-01-01T00:00:00Z";
+    let execution =
+        |state: &str| json!([{"guid": "e", "state": state, "message": "", "execution_end_time": never}]);
     let server = Scripted::start(vec![
         one_job(),
         list(&json!([])),
@@ -509,6 +513,19 @@ fn certificates_are_checked_unless_a_setting_or_cf_says_otherwise() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace(r#""SSLDisabled":false"#, r#""SSLDisabled":true"#)).unwrap();
     of_cf(&home).expect(5, &["there is no service at"]);
+}
+
+#[test]
+fn an_https_service_is_reached_through_the_proxy_that_is_set() {
+    let proxy = Scripted::start(vec![answer(502, "", "")]);
+    let variables = [
+        ("SCHEDULER_URL", "https://127.0.0.1:1"),
+        ("SCHEDULER_TOKEN", "t"),
+        ("HTTPS_PROXY", proxy.url.as_str()),
+    ];
+    Said::of(&mut program(&variables, &["jobs"])).expect(5, &["https://127.0.0.1:1 cannot be reached"]);
+    assert_eq!(proxy.asked(), ["CONNECT 127.0.0.1:1"]);
+    Said::of(&mut program(&variables, &["jobs", "--no-proxy", "127.0.0.1"])).expect(5, &["refused"]);
 }
 
 #[test]
