@@ -1,19 +1,21 @@
-//! The command line. The only place that prints or decides how the process ends.
+//! The command line. With `client`, the only place that prints or decides how the process ends.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use lexopt::Arg;
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::api::upcoming;
+use crate::client::commands::Command;
+use crate::client::parse::Arguments;
+use crate::client::{self, completions, help, output};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, ConfigError, Flags, Mode, SETTINGS};
+use crate::config::{self, Config, ConfigError, Mode};
 use crate::crash;
 use crate::cron::{Expression, Weekdays};
 use crate::logging;
@@ -29,47 +31,61 @@ const USAGE: u8 = 2;
 const NEXT_COUNT: u64 = 5;
 
 /// Runs the program with these arguments (without its own name).
-pub fn main(arguments: Vec<OsString>) -> ExitCode {
-    let mut arguments = arguments.into_iter();
-    let first = arguments.next();
-    let command = first.as_deref().and_then(|first| first.to_str()).unwrap_or(if first.is_some() {
-        "?"
-    } else {
-        "serve"
-    });
-    if command == "run-task" {
-        return match local::run_task(arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(err) => failed(&err),
-        };
-    }
-    let mut rest: Vec<OsString> = arguments.collect();
-    // Flags without a command are those of `serve`.
-    let command = if command.starts_with('-') && !matches!(command, "-h" | "--help" | "-V" | "--version") {
-        rest.insert(0, OsString::from(command));
-        "serve"
-    } else {
-        command
+pub fn main(typed: Vec<OsString>) -> ExitCode {
+    let mut rest = typed.into_iter().peekable();
+    let name = match rest.peek().map(|first| first.to_string_lossy().into_owned()) {
+        // A task's runner, which nobody types.
+        Some(name) if name == "run-task" => {
+            rest.next();
+            return match local::run_task(rest) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(err) => failed(&err),
+            };
+        }
+        Some(name) if matches!(name.as_str(), "-h" | "--help") => return shown(&help::overview()),
+        Some(name) if matches!(name.as_str(), "-V" | "--version") => "version".to_owned(),
+        // Flags without a command are those of `serve`.
+        Some(name) if !name.starts_with('-') => {
+            rest.next();
+            name
+        }
+        _ => "serve".to_owned(),
     };
-    match command {
-        "serve" => run(Mode::Serve, rest),
-        "standalone" => run(Mode::Standalone, rest),
-        "check-config" => check_config(rest),
-        "next" => next(rest),
-        "backup" => backup(rest),
-        "help" | "-h" | "--help" => {
-            print!("{}", help());
-            ExitCode::SUCCESS
-        }
-        "version" | "-V" | "--version" => {
-            println!("ocf-scheduler {}", env!("CARGO_PKG_VERSION"));
-            ExitCode::SUCCESS
-        }
-        other => usage(&format!("there is no command {other:?}")),
+    let Some(command) = Command::of(&name) else {
+        return usage(&format!("there is no command {name:?}"));
+    };
+    let arguments = match Arguments::of(command, rest.collect()) {
+        Ok(arguments) if arguments.wants_help => return shown(&help::of(command)),
+        Ok(arguments) => arguments,
+        Err(err) => return usage_of(command.name, &err),
+    };
+    if let Some(perform) = command.perform {
+        return client::perform(perform, &arguments);
+    }
+    match command.name {
+        "serve" => run(Mode::Serve, &arguments),
+        "standalone" => run(Mode::Standalone, &arguments),
+        "check-config" => check_config(&arguments),
+        "backup" => backup(&arguments),
+        "next" => next(&arguments),
+        "completions" => shown(&completions::of(arguments.required(0)).unwrap_or_default()),
+        "help" => say_help(&arguments),
+        _ => shown(concat!("ocf-scheduler ", env!("CARGO_PKG_VERSION"), "\n")),
     }
 }
 
-fn run(mode: Mode, arguments: Vec<OsString>) -> ExitCode {
+fn say_help(arguments: &Arguments) -> ExitCode {
+    match arguments.operand(0) {
+        None => shown(&help::overview()),
+        Some("settings") => shown(&help::settings()),
+        Some(name) => match Command::of(name) {
+            Some(command) => shown(&help::of(command)),
+            None => usage(&format!("there is no command {name:?}")),
+        },
+    }
+}
+
+fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     let config = match read_config(mode, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -114,13 +130,8 @@ fn run(mode: Mode, arguments: Vec<OsString>) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn check_config(mut arguments: Vec<OsString>) -> ExitCode {
-    let mode = if arguments.first().is_some_and(|first| first == "standalone") {
-        arguments.remove(0);
-        Mode::Standalone
-    } else {
-        Mode::Serve
-    };
+fn check_config(arguments: &Arguments) -> ExitCode {
+    let mode = if arguments.operand(0) == Some("standalone") { Mode::Standalone } else { Mode::Serve };
     let config = match read_config(mode, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -139,6 +150,7 @@ fn check_files(config: &Config) -> Result<(), ExitCode> {
     let world =
         config.standalone_config.as_deref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
     let certificates = outbound::check(&config.outbound());
+    let world = world.map_err(|err| format!("STANDALONE_CONFIG (--config): {err}"));
     let faults: Vec<String> = [world.err(), certificates.err()].into_iter().flatten().collect();
     if faults.is_empty() {
         return Ok(());
@@ -147,11 +159,8 @@ fn check_files(config: &Config) -> Result<(), ExitCode> {
     Err(ExitCode::from(USAGE))
 }
 
-fn backup(mut arguments: Vec<OsString>) -> ExitCode {
-    if arguments.first().is_none_or(|first| first.to_string_lossy().starts_with('-')) {
-        return usage("backup needs the name of the file to write: ocf-scheduler backup TO");
-    }
-    let to = PathBuf::from(arguments.remove(0));
+fn backup(arguments: &Arguments) -> ExitCode {
+    let to = Path::new(arguments.required(0));
     // What `serve` needs beyond the database is of no account here.
     let config = match read_config(Mode::Standalone, arguments) {
         Ok(config) => config,
@@ -160,7 +169,7 @@ fn backup(mut arguments: Vec<OsString>) -> ExitCode {
     let Location::Sqlite(database) = &config.database else {
         return usage("backup copies an SQLite file; for PostgreSQL use pg_dump");
     };
-    match crate::backup::backup(database, &to) {
+    match crate::backup::backup(database, to) {
         Ok(()) => {
             println!("{} is a copy of {}", to.display(), database.display());
             ExitCode::SUCCESS
@@ -169,50 +178,24 @@ fn backup(mut arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn next(arguments: Vec<OsString>) -> ExitCode {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let (mut expression, mut after, mut count, mut flags) = (None, None, NEXT_COUNT, Flags::new());
-    loop {
-        let step = match parser.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Long("after"))) => parser.value().map(|value| {
-                after = Some(value.to_string_lossy().into_owned());
-            }),
-            Ok(Some(Arg::Long("count"))) => parser.value().map(|value| {
-                count = value.to_string_lossy().parse().unwrap_or(0);
-            }),
-            Ok(Some(Arg::Long("cron-weekdays"))) => parser.value().map(|value| {
-                flags.push(("cron-weekdays".to_owned(), value.to_string_lossy().into_owned()));
-            }),
-            Ok(Some(Arg::Value(value))) if expression.is_none() => {
-                expression = Some(value.to_string_lossy().into_owned());
-                Ok(())
-            }
-            Ok(Some(other)) => return usage(&other.unexpected().to_string()),
-            Err(err) => Err(err),
-        };
-        if let Err(err) = step {
-            return usage(&err.to_string());
-        }
-    }
-    let Some(expression) = expression else {
-        return usage("next needs an expression, for example: ocf-scheduler next '0 9 * * 1-5'");
-    };
-    if !(1..=100).contains(&count) {
+fn next(arguments: &Arguments) -> ExitCode {
+    let expression = arguments.required(0);
+    let count = arguments.flag("count").map_or(Some(NEXT_COUNT), |text| text.parse().ok());
+    let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
         return usage("--count must be a whole number from 1 to 100");
-    }
-    let weekdays = match Config::from_environment(Mode::Standalone, &flags) {
+    };
+    let weekdays = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
         Ok(config) => config.weekdays,
         Err(_) => Weekdays::default(),
     };
-    let after = match after.as_deref().map(Timestamp::parse) {
+    let after = match arguments.flag("after").map(Timestamp::parse) {
         None => SystemClock::default().now(),
         Some(Some(after)) => after,
         Some(None) => {
             return usage("--after must be a time in the form of RFC 3339, for example 2026-03-01T00:00:00Z");
         }
     };
-    match Expression::parse(&expression, weekdays) {
+    match Expression::parse(expression, weekdays) {
         Ok(parsed) => {
             let mut times = upcoming(&parsed, after, count).peekable();
             if times.peek().is_none() {
@@ -227,30 +210,12 @@ fn next(arguments: Vec<OsString>) -> ExitCode {
     }
 }
 
-fn read_config(mode: Mode, arguments: Vec<OsString>) -> Result<Config, ExitCode> {
-    let mut parser = lexopt::Parser::from_args(arguments);
-    let mut flags = Flags::new();
-    loop {
-        let flag = match parser.next() {
-            Ok(None) => break,
-            Ok(Some(Arg::Long("help") | Arg::Short('h'))) => {
-                print!("{}", help());
-                return Err(ExitCode::SUCCESS);
-            }
-            Ok(Some(Arg::Long(name))) => match SETTINGS.iter().find(|setting| setting.flag == name) {
-                Some(setting) => setting.flag,
-                None => return Err(usage(&format!("there is no flag --{name}"))),
-            },
-            Ok(Some(other)) => return Err(usage(&other.unexpected().to_string())),
-            Err(err) => return Err(usage(&err.to_string())),
-        };
-        match parser.value() {
-            Ok(value) => flags.push((flag.to_owned(), value.to_string_lossy().into_owned())),
-            Err(err) => return Err(usage(&err.to_string())),
+fn read_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
+    Config::from_environment(mode, &arguments.settings()).map_err(|err| {
+        eprintln!("ocf-scheduler: {err}\nWhat can be set: ocf-scheduler help settings");
+        if mode == Mode::Serve {
+            eprintln!("To try it without a Cloud Foundry: ocf-scheduler standalone");
         }
-    }
-    Config::from_environment(mode, &flags).map_err(|err| {
-        eprintln!("ocf-scheduler: {err}");
         ExitCode::from(USAGE)
     })
 }
@@ -265,26 +230,16 @@ fn usage(message: &str) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-fn help() -> String {
-    let mut text = String::from(
-        "ocf-scheduler runs Cloud Foundry tasks and HTTP calls on cron schedules.\n\n\
-         Usage:\n\
-         \x20 ocf-scheduler [serve] [FLAGS]          in front of a Cloud Foundry\n\
-         \x20 ocf-scheduler standalone [FLAGS]       with no Cloud Foundry: local processes; to try it, or on an edge machine\n\
-         \x20 ocf-scheduler check-config [standalone] [FLAGS]   check the settings, start nothing\n\
-         \x20 ocf-scheduler backup TO [FLAGS]        copy the database, also of a service that runs
-         \x20 ocf-scheduler next EXPRESSION [--after TIME] [--count N]   the next fire times of a cron expression\n\n\
-         Each setting is a variable of the environment and a flag; the flag wins:\n",
-    );
-    for setting in SETTINGS {
-        text.push_str(&format!("  --{:<28} {}\n", setting.flag, setting.variable));
-        text.push_str(&format!("  {:<30} {}", "", setting.help));
-        if !setting.default.is_empty() {
-            text.push_str(&format!(" [{}]", setting.default));
-        }
-        text.push('\n');
+fn usage_of(command: &str, message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler help {command}");
+    ExitCode::from(USAGE)
+}
+
+fn shown(text: &str) -> ExitCode {
+    match output::print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failed(&format!("the output cannot be written: {err}")),
     }
-    text
 }
 
 /// What a newcomer can paste.
@@ -299,22 +254,36 @@ Apps and tokens are in {file}; memory_in_mb limits {limit}.
 Paste this in another terminal:
 
   export TOKEN={token} APP={app} SPACE={space} URL={url}
-
-Create a job, and keep its guid:
-  JOB=$(curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" \
-    -d '{{"name":"archive","command":"tar czf archive.tgz --exclude=archive.tgz --exclude=target --exclude=.git ."}}' | grep -o '"guid":"[^"]*"' | head -n 1 | cut -d '"' -f 4); echo "$JOB"
-Run it now:
-  curl -s -X POST "$URL/jobs/$JOB/execute" -H "Authorization: Bearer $TOKEN"
-Schedule it every minute:
-  curl -s "$URL/jobs/$JOB/schedules" -H "Authorization: Bearer $TOKEN" -d '{{"expression":"* * * * *"}}'
-Read its history:
-  curl -s "$URL/jobs/$JOB/history" -H "Authorization: Bearer $TOKEN"
+  export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
+{alias}
+Create a job, run it now, schedule it every minute, and read its history:
+  ocf-scheduler create-job archive 'tar czf archive.tgz --exclude=archive.tgz --exclude=scheduler.db* --exclude=target --exclude=.git .'
+  ocf-scheduler run archive --wait
+  ocf-scheduler schedule-job archive '* * * * *'
+  ocf-scheduler history archive
 Create a call:
-  curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" \
-    -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
+  ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc'
+All commands: ocf-scheduler --help. The same with any HTTP client:
+  curl -s "$URL/jobs?detailed=true" -H "Authorization: Bearer $TOKEN"
+  curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}'
 
 "#,
         file = welcome.file.display(),
         limit = welcome.memory_limit,
+        alias = alias(),
     )
+}
+
+/// A line that makes `ocf-scheduler` this program, for those who have not installed it; else empty.
+fn alias() -> String {
+    let Ok(program) = std::env::current_exe() else { return String::new() };
+    let path = config::variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join("ocf-scheduler"))
+        .find(|file| file.is_file())
+        .and_then(|file| file.canonicalize().ok());
+    if found.is_some_and(|found| found == program) {
+        return String::new();
+    }
+    format!("  alias ocf-scheduler='{}'\n", program.display().to_string().replace('\'', "'\\''"))
 }

@@ -161,6 +161,9 @@ pub const SETTINGS: &[Setting] = &[
     setting("STANDALONE_CONFIG", "config", "made on first start", "standalone: TOML file of apps and tokens"),
 ];
 
+/// The variables of the settings that say how other servers are reached.
+pub const OUTBOUND_SETTINGS: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SKIP_SSL_VALIDATION", "CA_CERT_FILE"];
+
 /// How lines are written to the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {
@@ -189,6 +192,8 @@ pub struct RateLimit {
     /// Requests at once, after a pause; at least 1.
     pub burst: u32,
 }
+
+const PORT_ALLOWED: &str = "a whole number from 0 to 65535";
 
 /// Everything that can be set. Values are within the ranges that [`SETTINGS`] names.
 #[derive(Debug, Clone)]
@@ -256,10 +261,7 @@ pub type Flags = Vec<(String, String)>;
 impl Config {
     /// Reads the settings of the process's environment, over which `flags` win.
     pub fn from_environment(mode: Mode, flags: &Flags) -> Result<Self, ConfigError> {
-        #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-        Self::read(mode, flags, |name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+        Self::read(mode, flags, variable)
     }
 
     /// How outgoing requests are made.
@@ -299,6 +301,25 @@ impl Config {
     }
 }
 
+/// How outgoing requests are made, for a process that needs no other setting than those of [`OUTBOUND_SETTINGS`].
+pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
+    let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    let outbound = Outbound {
+        skip_ssl_validation: reader.skip_ssl_validation().unwrap_or_default(),
+        ca_cert_file: reader.text("CA_CERT_FILE").map(PathBuf::from),
+        https_proxy: reader.text_or("HTTPS_PROXY", "https_proxy"),
+        no_proxy: reader.text_or("NO_PROXY", "no_proxy"),
+        ..Outbound::default()
+    };
+    if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// The place at which a test ends this process; see [`crate::crash`].
 pub fn crash_point() -> Option<String> {
     if !cfg!(debug_assertions) {
@@ -325,11 +346,11 @@ impl Reader<'_> {
         let standalone = mode == Mode::Standalone;
         let cloud_foundry = if standalone { None } else { self.cloud_foundry() };
         let database = self.database();
-        let port =
-            match self.text("SCHEDULER_PORT").or_else(|| (self.environment)("PORT").filter(is_not_blank)) {
-                Some(text) => self.parse("SCHEDULER_PORT", &text, "a whole number from 0 to 65535"),
-                None => Some(8000),
-            };
+        let port = match (self.text("SCHEDULER_PORT"), (self.environment)("PORT").filter(is_not_blank)) {
+            (Some(text), _) => self.parse("SCHEDULER_PORT", &text, PORT_ALLOWED),
+            (None, Some(text)) => self.parse("PORT", &text, PORT_ALLOWED),
+            (None, None) => Some(8000),
+        };
         let host = self.host(standalone);
         let log_level = self.choice(
             "LOG_LEVEL",
@@ -357,11 +378,7 @@ impl Reader<'_> {
             MisfirePolicy::Once,
             &[("skip", MisfirePolicy::Skip), ("once", MisfirePolicy::Once), ("all", MisfirePolicy::All)],
         );
-        let skip_ssl_validation = self.choice(
-            "SKIP_SSL_VALIDATION",
-            false,
-            &[("true", true), ("false", false), ("1", true), ("0", false)],
-        );
+        let skip_ssl_validation = self.skip_ssl_validation();
         let call_reach = self.choice(
             "CALL_DENY_PRIVATE",
             Reach::Anywhere,
@@ -372,15 +389,9 @@ impl Reader<'_> {
                 ("0", Reach::Anywhere),
             ],
         );
-        let https_proxy = match self.text("HTTPS_PROXY") {
-            Some(text) => Some(text),
-            // Its lower-case name is the older custom, and curl's.
-            None => (self.environment)("https_proxy").filter(is_not_blank),
-        };
-        let no_proxy = match self.text("NO_PROXY") {
-            Some(text) => Some(text),
-            None => (self.environment)("no_proxy").filter(is_not_blank),
-        };
+        // The lower-case names are the older custom, and curl's.
+        let https_proxy = self.text_or("HTTPS_PROXY", "https_proxy");
+        let no_proxy = self.text_or("NO_PROXY", "no_proxy");
         Some(Config {
             mode,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
@@ -439,8 +450,9 @@ impl Reader<'_> {
             if let Some(url) = url
                 && !(url.starts_with("https://") || url.starts_with("http://"))
             {
-                // The value is not shown: it may hold a password.
-                self.faults.push(format!("{variable} does not begin with https:// or http://"));
+                // A value that may hold a password is not shown.
+                let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
+                self.faults.push(format!("{variable}{shown} must begin with https:// or http://"));
             }
         }
         Some(CloudFoundryConfig {
@@ -500,16 +512,38 @@ impl Reader<'_> {
         }
     }
 
+    /// The setting's flag and its value, when it was given as one.
+    fn given(&self, variable: &str) -> Option<&(String, String)> {
+        let setting = SETTINGS.iter().find(|setting| setting.variable == variable)?;
+        self.flags.iter().rev().find(|(name, _)| name == setting.flag)
+    }
+
+    /// The setting's name, with its flag when it was given as one.
+    fn named(&self, variable: &str) -> String {
+        match self.given(variable) {
+            Some((flag, _)) => format!("{variable} (--{flag})"),
+            None => variable.to_owned(),
+        }
+    }
+
     /// The setting's text: its flag, else its variable, else nothing.
     fn text(&self, variable: &str) -> Option<String> {
-        let flag = SETTINGS.iter().find(|setting| setting.variable == variable).map(|setting| setting.flag);
-        let given = self.flags.iter().rev().find(|(name, _)| Some(name.as_str()) == flag);
-        match given {
+        match self.given(variable) {
             Some((_, value)) => Some(value.clone()),
             None => (self.environment)(variable),
         }
         .map(|text| text.trim().to_owned())
         .filter(is_not_blank)
+    }
+
+    /// The same with a variable that counts when neither is there.
+    fn text_or(&self, variable: &str, other: &str) -> Option<String> {
+        self.text(variable).or_else(|| (self.environment)(other).filter(is_not_blank))
+    }
+
+    fn skip_ssl_validation(&mut self) -> Option<bool> {
+        let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
+        self.choice("SKIP_SSL_VALIDATION", false, &choices)
     }
 
     fn required(&mut self, variable: &str) -> Option<String> {
@@ -527,7 +561,7 @@ impl Reader<'_> {
     fn parse<T: FromStr>(&mut self, variable: &str, text: &str, allowed: &str) -> Option<T> {
         let value = text.trim().parse().ok();
         if value.is_none() {
-            self.faults.push(format!("{variable} is {text:?}; it must be {allowed}"));
+            self.faults.push(format!("{} is {text:?}; it must be {allowed}", self.named(variable)));
         }
         value
     }
@@ -538,7 +572,8 @@ impl Reader<'_> {
             Ok(number) if (least..=most).contains(&number) => number,
             _ => {
                 self.faults.push(format!(
-                    "{variable} is {text:?}; it must be a whole number from {least} to {most}"
+                    "{} is {text:?}; it must be a whole number from {least} to {most}",
+                    self.named(variable)
                 ));
                 default
             }
@@ -554,7 +589,11 @@ impl Reader<'_> {
         let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
         if found.is_none() {
             let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.faults.push(format!("{variable} is {text:?}; it must be one of {}", names.join(", ")));
+            self.faults.push(format!(
+                "{} is {text:?}; it must be one of {}",
+                self.named(variable),
+                names.join(", ")
+            ));
         }
         found.map(|(_, value)| *value)
     }
@@ -593,6 +632,18 @@ mod tests {
         }
         assert!(text.contains(r#"WORKER_NUM is "many"; it must be a whole number from 1 to 1000"#), "{text}");
         assert!(text.contains(r#"LOG_LEVEL is "loud"; it must be one of error, warn, info"#), "{text}");
+        let fault =
+            read(Mode::Standalone, &[("port", "x")], &[("SCHEDULER_PORT", "1")]).unwrap_err().to_string();
+        assert!(
+            fault.contains(r#"SCHEDULER_PORT (--port) is "x"; it must be a whole number from 0"#),
+            "{fault}"
+        );
+        let fault =
+            read(Mode::Serve, &[], &[&[("CF_ENDPOINT", "api.x")], &NEEDED[1..]].concat()).unwrap_err();
+        assert!(
+            fault.to_string().contains(r#"CF_ENDPOINT is "api.x"; it must begin with https://"#),
+            "{fault}"
+        );
         assert_eq!(faults.len(), 5);
     }
 

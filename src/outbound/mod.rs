@@ -110,7 +110,9 @@ impl Client {
                 Proxy::new(url)
                     .ok()
                     .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
-                    .ok_or("HTTPS_PROXY is not the URL of an HTTP proxy")?,
+                    .ok_or(
+                        "HTTPS_PROXY is not the URL of an HTTP proxy, like http://proxy.example.com:3128",
+                    )?,
             ),
         };
         let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();

@@ -5,6 +5,7 @@
 mod api;
 mod binary;
 mod cf;
+mod client;
 mod cluster;
 mod crash;
 mod cron;

@@ -131,6 +131,8 @@ struct State {
     /// User, space, type.
     roles: BTreeSet<(String, String, String)>,
     tokens: HashMap<String, UserToken>,
+    /// Whose new token each is good for.
+    refresh_tokens: HashMap<String, String>,
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
     has_uaa_resource: bool,
@@ -174,6 +176,7 @@ impl FakeCf {
                 apps: BTreeMap::new(),
                 roles: BTreeSet::new(),
                 tokens: HashMap::new(),
+                refresh_tokens: HashMap::new(),
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
                 has_uaa_resource: true,
@@ -245,6 +248,13 @@ impl FakeCf {
     pub fn issue_opaque_user_token(&self, user: &str, scopes: &[&str]) -> String {
         let text = random();
         self.state().tokens.insert(text.clone(), UserToken::new(Some(user), "cf", scopes));
+        text
+    }
+
+    /// What cf gives for a new token of the user.
+    pub fn issue_refresh_token(&self, user: &str) -> String {
+        let text = random();
+        self.state().refresh_tokens.insert(text.clone(), user.to_owned());
         text
     }
 
@@ -573,11 +583,18 @@ impl Shared {
                 });
                 Outgoing::json(200, &json!({"links": links}))
             }
-            "POST /oauth/token" => state.issue_service_token(request),
+            "POST /oauth/token" => {
+                match pairs(&String::from_utf8_lossy(&request.body)).get("refresh_token") {
+                    Some(refresh_token) => state.refresh(request, refresh_token),
+                    None => state.issue_service_token(request),
+                }
+            }
             "GET /userinfo" => state.userinfo(request),
             "POST /introspect" => state.introspect(request),
             _ if request.path.starts_with("/v3/") => {
-                if !state.is_service(request) {
+                let is_user = route == "GET /v3/apps"
+                    && bearer(request).is_some_and(|it| state.tokens.contains_key(it));
+                if !is_user && !state.is_service(request) {
                     return Outgoing::cf_error(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token");
                 }
                 state.complete_tasks();
@@ -634,6 +651,19 @@ impl State {
                 "expires_in": self.service_token_life.as_secs(), "jti": random(),
             }),
         )
+    }
+
+    /// As UAA does for the client `cf`, which has no secret.
+    fn refresh(&mut self, request: &Incoming, refresh_token: &str) -> Outgoing {
+        let is_cf = request.headers.get("authorization").map(String::as_str) == Some("Basic Y2Y6");
+        let Some(user) = self.refresh_tokens.get(refresh_token).filter(|_| is_cf) else {
+            let error = json!({"error": "invalid_token", "error_description": "The token has expired"});
+            return Outgoing::json(401, &error);
+        };
+        let token = UserToken::new(Some(user), "cf", &["openid"]);
+        let text = token.text();
+        self.tokens.insert(text.clone(), token);
+        Outgoing::json(200, &json!({"access_token": text, "token_type": "bearer", "expires_in": 599}))
     }
 
     fn userinfo(&self, request: &Incoming) -> Outgoing {
@@ -700,6 +730,18 @@ impl State {
                     }),
                 ),
             },
+            "GET /v3/apps" => {
+                let (names, spaces) = (filter(request, "names"), filter(request, "space_guids"));
+                let fits = |allowed: &Option<Vec<String>>, value: &String| {
+                    allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
+                };
+                let apps = self.apps.iter().map(|(guid, space)| (guid, format!("app-{guid}"), space));
+                let apps = apps
+                    .filter(|(_, name, space)| fits(&names, name) && fits(&spaces, space))
+                    .map(|(guid, name, _)| json!({"guid": guid, "name": name}))
+                    .collect();
+                self.page(request, base, apps)
+            }
             "GET /v3/roles" => {
                 let (users, types) = (filter(request, "user_guids"), filter(request, "types"));
                 let fits = |allowed: &Option<Vec<String>>, value: &String| {

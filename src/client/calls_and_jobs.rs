@@ -1,0 +1,181 @@
+//! Commands about jobs and calls themselves.
+
+use std::io::Read;
+
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::output::{Table, field};
+use super::parse::Arguments;
+use super::remote::encode;
+use super::session::{Session, plural};
+use crate::model::Kind;
+
+/// The most that is read of a secret from the standard input.
+const MAX_SECRET_BYTES: u64 = 64 * 1024;
+
+/// Lists jobs.
+pub(super) fn jobs(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+    list(session, Kind::Job)
+}
+
+/// Lists calls.
+pub(super) fn calls(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+    list(session, Kind::Call)
+}
+
+/// Creates a job.
+pub(super) fn create_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = Map::new();
+    body.insert("name".to_owned(), arguments.required(0).into());
+    body.insert("command".to_owned(), arguments.required(1).into());
+    limits(arguments, &mut body)?;
+    create(session, Kind::Job, arguments, body)
+}
+
+/// Creates a call.
+pub(super) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let header = auth_header(arguments)?.ok_or_else(|| {
+        Failure::Usage("create-call needs --auth-header, for example: --auth-header 'Bearer abc'".to_owned())
+    })?;
+    let mut body = Map::new();
+    body.insert("name".to_owned(), arguments.required(0).into());
+    body.insert("url".to_owned(), arguments.required(1).into());
+    body.insert("auth_header".to_owned(), header.into());
+    create(session, Kind::Call, arguments, body)
+}
+
+/// Changes a job.
+pub(super) fn update_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = Map::new();
+    for (flag, field) in [("name", "name"), ("command", "command")] {
+        if let Some(value) = arguments.flag(flag) {
+            body.insert(field.to_owned(), value.into());
+        }
+    }
+    limits(arguments, &mut body)?;
+    update(session, Kind::Job, arguments, body)
+}
+
+/// Changes a call.
+pub(super) fn update_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = Map::new();
+    for (flag, field) in [("name", "name"), ("to-url", "url")] {
+        if let Some(value) = arguments.flag(flag) {
+            body.insert(field.to_owned(), value.into());
+        }
+    }
+    if let Some(header) = auth_header(arguments)? {
+        body.insert("auth_header".to_owned(), header.into());
+    }
+    update(session, Kind::Call, arguments, body)
+}
+
+/// Deletes a job.
+pub(super) fn delete_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    delete(session, Kind::Job, arguments)
+}
+
+/// Deletes a call.
+pub(super) fn delete_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    delete(session, Kind::Call, arguments)
+}
+
+fn list(session: &Session, kind: Kind) -> Result<bool, Failure> {
+    let resources = session.list(kind, false)?;
+    let none = format!(
+        "there are no {0} yet; ocf-scheduler help create-{1} says how to make one",
+        plural(kind),
+        kind.as_str()
+    );
+    session.show_all(resources, |resources| table(kind, resources), &none);
+    Ok(true)
+}
+
+fn create(
+    session: &Session,
+    kind: Kind,
+    arguments: &Arguments,
+    body: Map<String, Value>,
+) -> Result<bool, Failure> {
+    let app = arguments.value("app").ok_or_else(|| {
+        Failure::Usage(format!("create-{} needs an app: set --app or SCHEDULER_APP", kind.as_str()))
+    })?;
+    let app = session.app(&app)?;
+    let path = format!("/{}?app_guid={}", plural(kind), encode(&app));
+    let created = session.remote.post(&path, Some(&body.into()))?;
+    session.show(created, |resources| table(kind, resources));
+    Ok(true)
+}
+
+fn update(
+    session: &Session,
+    kind: Kind,
+    arguments: &Arguments,
+    mut body: Map<String, Value>,
+) -> Result<bool, Failure> {
+    if let Some(app) = arguments.flag("to-app") {
+        body.insert("app_guid".to_owned(), session.app(app)?.into());
+    }
+    if body.is_empty() {
+        return Err(Failure::Usage(format!(
+            "update-{0} needs a flag that says what to change; see: ocf-scheduler help update-{0}",
+            kind.as_str()
+        )));
+    }
+    let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
+    let updated = session.remote.patch(&found.path(), &body.into())?;
+    session.show(updated, |resources| table(kind, resources));
+    Ok(true)
+}
+
+fn delete(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
+    let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
+    session.remote.delete(&found.path())?;
+    session.tell(&found.resource, &format!("deleted {}", found.title()));
+    Ok(true)
+}
+
+fn table(kind: Kind, resources: &[Value]) -> Table {
+    match kind {
+        Kind::Job => {
+            let mut table = Table::new(&["NAME", "STATE", "GUID", "APP", "COMMAND"]);
+            for job in resources {
+                table.row(&["name", "state", "guid", "app_guid", "command"].map(|name| field(job, name)));
+            }
+            table
+        }
+        Kind::Call => {
+            let mut table = Table::new(&["NAME", "GUID", "APP", "URL"]);
+            for call in resources {
+                table.row(&["name", "guid", "app_guid", "url"].map(|name| field(call, name)));
+            }
+            table
+        }
+    }
+}
+
+fn limits(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(), Failure> {
+    for (flag, field) in [("memory", "memory_in_mb"), ("disk", "disk_in_mb")] {
+        if let Some(text) = arguments.flag(flag) {
+            let megabytes: u32 = text.trim().parse().map_err(|_| {
+                Failure::Usage(format!("--{flag} is {text:?}; it must be a whole number of megabytes"))
+            })?;
+            body.insert(field.to_owned(), json!(megabytes));
+        }
+    }
+    Ok(())
+}
+
+fn auth_header(arguments: &Arguments) -> Result<Option<String>, Failure> {
+    match arguments.flag("auth-header") {
+        Some("-") => {
+            let mut text = String::new();
+            std::io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|err| {
+                Failure::Usage(format!("--auth-header - cannot be read from the standard input: {err}"))
+            })?;
+            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
+        }
+        other => Ok(other.map(str::to_owned)),
+    }
+}

@@ -1,0 +1,170 @@
+//! What the cf command line knows: which foundation it is logged in to, as whom, and where it targets.
+//!
+//! Invariant: its file is read and never written, and its token goes to hosts of that foundation only.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use ureq::http::Uri;
+
+use crate::config;
+use crate::model::Secret;
+
+/// The most of the file that is read.
+const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
+/// The name that the scheduler has where the API is called `api`.
+const SERVICE_LABEL: &str = "scheduler";
+
+/// What `~/.cf/config.json` says. Blank is the same as missing.
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, rename_all = "PascalCase")]
+pub(super) struct CfLogin {
+    /// The base URL of the Cloud Foundry API.
+    pub(super) target: String,
+    access_token: String,
+    refresh_token: String,
+    uaa_endpoint: String,
+    #[serde(rename = "UAAOAuthClient")]
+    uaa_client: String,
+    #[serde(rename = "UAAOAuthClientSecret")]
+    uaa_client_secret: String,
+    space_fields: Space,
+    /// Whether its user wants no certificate to be checked.
+    #[serde(rename = "SSLDisabled")]
+    pub(super) ssl_disabled: bool,
+}
+
+#[derive(Clone, Default, Deserialize)]
+#[serde(default)]
+struct Space {
+    #[serde(rename = "GUID")]
+    guid: String,
+}
+
+/// How a new token is had when the one at hand has expired.
+#[derive(Debug)]
+pub(super) struct Renewal {
+    /// Where to ask.
+    pub(super) uaa: String,
+    /// The client that the token was issued to.
+    pub(super) client: String,
+    /// Its secret; empty for cf.
+    pub(super) client_secret: Secret,
+    /// What is given for the new one.
+    pub(super) refresh_token: Secret,
+}
+
+impl fmt::Debug for CfLogin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CfLogin").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl CfLogin {
+    /// Reads the file of the user, below `CF_HOME` or else their home. `None`: there is none, or it targets nothing.
+    ///
+    /// # Errors
+    /// A text that names the file, when it cannot be read.
+    pub(super) fn read() -> Result<Option<Self>, String> {
+        let Some(home) = config::variable("CF_HOME").or_else(|| config::variable("HOME")) else {
+            return Ok(None);
+        };
+        let path = PathBuf::from(home).join(".cf/config.json");
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| file.take(MAX_FILE_BYTES).read_to_string(&mut text));
+        match read {
+            Ok(_) => (),
+            Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(format!("{} cannot be read: {err}", path.display())),
+        }
+        // The error of the parser would show some of the text.
+        let login: Self = serde_json::from_str(&text).map_err(|err| {
+            format!("{} is not what cf writes (line {}, column {})", path.display(), err.line(), err.column())
+        })?;
+        Ok(Some(login).filter(|login| !login.target.trim().is_empty()))
+    }
+
+    /// Where the plugin for cf looks for the scheduler: at the API's host with another first label. `None` where the host
+    /// has no labels.
+    pub(super) fn scheduler_url(&self) -> Option<String> {
+        let uri: Uri = self.target.trim().parse().ok()?;
+        let (_, domain) = labels(uri.host()?)?;
+        let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{}://{SERVICE_LABEL}.{domain}{port}", uri.scheme_str()?))
+    }
+
+    /// The token, for a server at `base` if it belongs to the same foundation.
+    pub(super) fn token_for(&self, base: &str) -> Option<&str> {
+        let (target, base): (Uri, Uri) = (self.target.trim().parse().ok()?, base.parse().ok()?);
+        let is_as_safe = base.scheme_str() == Some("https") || target.scheme_str() == Some("http");
+        let (target, base) = (target.host()?.to_ascii_lowercase(), base.host()?.to_ascii_lowercase());
+        let is_sibling = match (labels(&target), labels(&base)) {
+            (Some((_, targets)), Some((_, bases))) => targets == bases && targets.contains('.'),
+            _ => false,
+        };
+        (is_as_safe && (target == base || is_sibling)).then(|| self.access_token.trim())
+    }
+
+    /// The space that is targeted.
+    pub(super) fn space(&self) -> Option<String> {
+        Some(self.space_fields.guid.trim().to_owned()).filter(|guid| !guid.is_empty())
+    }
+
+    /// How a new token is had; `None` when the file does not say.
+    pub(super) fn renewal(&self) -> Option<Renewal> {
+        let is_there = !self.uaa_endpoint.is_empty() && !self.refresh_token.is_empty();
+        is_there.then(|| Renewal {
+            uaa: self.uaa_endpoint.trim_end_matches('/').to_owned(),
+            client: if self.uaa_client.is_empty() { "cf".to_owned() } else { self.uaa_client.clone() },
+            client_secret: Secret::from(self.uaa_client_secret.clone()),
+            refresh_token: Secret::from(self.refresh_token.clone()),
+        })
+    }
+}
+
+/// The first label of a name and the rest; `None` for an address, or a name of one label.
+fn labels(host: &str) -> Option<(&str, &str)> {
+    if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+        return None;
+    }
+    host.split_once('.')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn login(target: &str) -> CfLogin {
+        CfLogin { target: target.to_owned(), access_token: "bearer t".to_owned(), ..CfLogin::default() }
+    }
+
+    #[test]
+    fn the_scheduler_is_beside_the_api() {
+        let url = |target| login(target).scheduler_url();
+        assert_eq!(url("https://api.sys.example.com").as_deref(), Some("https://scheduler.sys.example.com"));
+        assert_eq!(url("http://cf.test:8080/").as_deref(), Some("http://scheduler.test:8080"));
+        assert_eq!(url("https://localhost"), None);
+        assert_eq!(url("https://10.0.0.1"), None);
+        assert_eq!(url(""), None);
+    }
+
+    #[test]
+    fn its_token_stays_within_the_foundation() {
+        #[track_caller]
+        fn check(target: &str, base: &str, is_given: bool) {
+            assert_eq!(login(target).token_for(base).is_some(), is_given, "{target} {base}");
+        }
+        check("https://api.sys.example.com", "https://scheduler.sys.example.com", true);
+        check("https://api.sys.example.com", "https://SCHEDULER.sys.example.com:8443/x", true);
+        check("https://api.sys.example.com", "http://scheduler.sys.example.com", false);
+        check("https://api.sys.example.com", "https://scheduler.example.com", false);
+        check("https://api.sys.example.com", "https://sys.example.com.evil.test", false);
+        check("https://api.com", "https://evil.com", false);
+        check("https://10.0.0.1", "https://11.0.0.1", false);
+        check("http://127.0.0.1:1", "http://127.0.0.1:2", true);
+    }
+}

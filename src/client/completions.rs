@@ -1,0 +1,153 @@
+//! Completions for shells, made from the table of commands.
+
+use std::fmt::Write as _;
+
+use super::commands::{COMMANDS, Command, Operand};
+
+/// What the shell is to read; `None` for a shell that is not known.
+pub(crate) fn of(shell: &str) -> Option<String> {
+    match shell {
+        "bash" => Some(bash()),
+        "zsh" => Some(zsh()),
+        "fish" => Some(fish()),
+        _ => None,
+    }
+}
+
+fn bash() -> String {
+    let mut text = String::from(
+        "# Completions of ocf-scheduler for bash: source <(ocf-scheduler completions bash)\n\
+         _ocf_scheduler() {\n    \
+             local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\"\n    \
+             if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
+    );
+    let _ = writeln!(text, "        COMPREPLY=($(compgen -W \"{}\" -- \"$current\"))", names().join(" "));
+    text.push_str("        return\n    fi\n    case \"${COMP_WORDS[1]} $before\" in\n");
+    for command in COMMANDS {
+        for flag in command.all_flags().filter(|flag| !flag.value.is_empty()) {
+            let _ = match flag.values {
+                // Nothing is known of its value, which may be a file.
+                [] => writeln!(text, "        '{} --{}') return ;;", command.name, flag.name),
+                values => writeln!(
+                    text,
+                    "        '{} --{}') COMPREPLY=($(compgen -W \"{}\" -- \"$current\")); return ;;",
+                    command.name,
+                    flag.name,
+                    values.join(" ")
+                ),
+            };
+        }
+    }
+    text.push_str("    esac\n    case \"${COMP_WORDS[1]}\" in\n");
+    for command in COMMANDS {
+        let flags = command.all_flags().map(|flag| format!("--{}", flag.name));
+        let words: Vec<String> = operand_words(command).into_iter().chain(flags).collect();
+        let _ = writeln!(text, "        {}) words=\"{} --help\" ;;", command.name, words.join(" "));
+    }
+    text.push_str(
+        "    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n\
+         complete -o default -F _ocf_scheduler ocf-scheduler\n",
+    );
+    text
+}
+
+fn zsh() -> String {
+    let mut text = String::from(
+        "#compdef ocf-scheduler\n\
+         # Completions of ocf-scheduler for zsh: source <(ocf-scheduler completions zsh)\n\
+         _ocf_scheduler() {\n    \
+             local -a commands=(\n",
+    );
+    for command in COMMANDS {
+        let about = quoted(&command.about.replace(':', "\\:"));
+        let _ = writeln!(text, "        {}':'{about}", command.name);
+    }
+    text.push_str(
+        "    )\n    \
+             if (( CURRENT == 2 )); then\n        \
+                 _describe -t commands command commands\n        \
+                 return\n    \
+             fi\n    \
+             local command=$words[2]\n    \
+             shift words\n    \
+             (( CURRENT-- ))\n    \
+             case $command in\n",
+    );
+    for command in COMMANDS {
+        let _ = write!(text, "        {}) _arguments '--help[says more]'", command.name);
+        for flag in command.all_flags() {
+            let help =
+                flag.help.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
+            let value = match (flag.value, flag.values) {
+                ("", _) => String::new(),
+                (value, []) => format!(":{value}:_files"),
+                (value, values) => format!(":{value}:({})", values.join(" ")),
+            };
+            let _ = write!(text, " {}", quoted(&format!("--{}[{help}]{value}", flag.name)));
+        }
+        for operand in command.operands {
+            let words = words_of(command, operand);
+            let what = if words.is_empty() { String::new() } else { format!("({})", words.join(" ")) };
+            let _ = write!(text, " {}", quoted(&format!(":{}:{what}", operand.name)));
+        }
+        text.push_str(" ;;\n");
+    }
+    text.push_str(
+        "    esac\n}\n\
+         if [[ $funcstack[1] == _ocf_scheduler ]]; then\n    \
+             _ocf_scheduler \"$@\"\nelse\n    \
+             compdef _ocf_scheduler ocf-scheduler\nfi\n",
+    );
+    text
+}
+
+fn fish() -> String {
+    let mut text = String::from(
+        "# Completions of ocf-scheduler for fish: ocf-scheduler completions fish | source\n\
+         complete -c ocf-scheduler -f\n",
+    );
+    for command in COMMANDS {
+        let about = quoted(command.about);
+        let _ = writeln!(
+            text,
+            "complete -c ocf-scheduler -n __fish_use_subcommand -a {} -d {about}",
+            command.name
+        );
+    }
+    for command in COMMANDS {
+        let on = format!("complete -c ocf-scheduler -n '__fish_seen_subcommand_from {}'", command.name);
+        for flag in command.all_flags() {
+            let value = match (flag.value, flag.values) {
+                ("", _) => String::new(),
+                (_, []) => " -r -F".to_owned(),
+                (_, values) => format!(" -x -a {}", quoted(&values.join(" "))),
+            };
+            let _ = writeln!(text, "{on} -l {}{value} -d {}", flag.name, quoted(flag.help));
+        }
+        let words = operand_words(command);
+        if !words.is_empty() {
+            let _ = writeln!(text, "{on} -a {}", quoted(&words.join(" ")));
+        }
+    }
+    text
+}
+
+fn names() -> Vec<&'static str> {
+    COMMANDS.iter().map(|command| command.name).collect()
+}
+
+/// What the operands of a command can be, where that is known.
+fn operand_words(command: &Command) -> Vec<String> {
+    command.operands.iter().flat_map(|operand| words_of(command, operand)).collect()
+}
+
+fn words_of(command: &Command, operand: &Operand) -> Vec<String> {
+    // The table cannot hold its own names.
+    let words = if command.name == "help" { names() } else { operand.values.to_vec() };
+    words.into_iter().map(str::to_owned).collect()
+}
+
+/// As one word of a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}

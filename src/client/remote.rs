@@ -1,0 +1,318 @@
+//! Requests to a scheduler, and to the Cloud Foundry that its caller is logged in to.
+//!
+//! Invariant: what changes something is sent once, unless it was answered with 401, which means that nothing was done. What
+//! only reads is sent again a few times when the server asks to come later. A token is never shown.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crossbeam_channel::after;
+use serde::Deserialize;
+use serde_json::Value;
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use ureq::http::{HeaderValue, Method, Request, Response, Uri};
+use ureq::{Body, Timeout};
+
+use super::cf_login::Renewal;
+use super::failure::Failure;
+use crate::model::Secret;
+use crate::outbound::{self, Limits, Outbound, Reach};
+
+/// To have a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// For a whole answer: a list without pages may be long.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
+const MAX_IDLE_AGE: Duration = Duration::from_secs(10);
+/// The largest answer that is taken in.
+const MAX_ANSWER_BYTES: u64 = 512 * 1024 * 1024;
+/// The most of a refusal that is looked at.
+const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
+/// How often a request that only reads is sent again.
+const RETRIES_MAX: u32 = 3;
+/// The longest wait that a server may ask for; when it asks for more, its refusal is told.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
+/// Refusals come with their reasons in this form (RFC 9457).
+const ACCEPTED: &str = "application/problem+json, application/json, text/plain";
+
+/// A server, and who asks it.
+pub(super) struct Remote {
+    client: outbound::Client,
+    base: String,
+    token: RefCell<Secret>,
+    renewal: Option<Renewal>,
+}
+
+impl Remote {
+    /// `base` is an URL without a slash at its end. The error says which setting is wrong.
+    pub(super) fn new(
+        settings: &Outbound,
+        base: String,
+        token: &str,
+        renewal: Option<Renewal>,
+    ) -> Result<Self, Failure> {
+        let limits = Limits {
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TOTAL_TIMEOUT,
+            max_idle_age: MAX_IDLE_AGE,
+            reach: Reach::Anywhere,
+        };
+        let client = outbound::Client::new(settings, &limits).map_err(Failure::Usage)?;
+        Ok(Self { client, base, token: RefCell::new(bare(token)), renewal })
+    }
+
+    /// Reads an object.
+    pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
+        self.get_at(&format!("{}{path}", self.base))
+    }
+
+    /// The same of another server that is to have the token too.
+    pub(super) fn get_at(&self, url: &str) -> Result<Value, Failure> {
+        self.object(self.exchange(&Method::GET, url, None)?)
+    }
+
+    /// Reads something that is no object.
+    pub(super) fn get_raw(&self, path: &str) -> Result<Response<Body>, Failure> {
+        self.exchange(&Method::GET, &format!("{}{path}", self.base), None)
+    }
+
+    /// Sends an object to be created, or nothing for something to be done.
+    pub(super) fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let url = format!("{}{path}", self.base);
+        self.object(self.exchange(&Method::POST, &url, Some(&body))?)
+    }
+
+    /// Sends the fields of an object that are to change.
+    pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let url = format!("{}{path}", self.base);
+        self.object(self.exchange(&Method::PATCH, &url, Some(&body.to_string()))?)
+    }
+
+    /// Deletes.
+    pub(super) fn delete(&self, path: &str) -> Result<(), Failure> {
+        self.exchange(&Method::DELETE, &format!("{}{path}", self.base), None).map(|_| ())
+    }
+
+    fn object(&self, mut response: Response<Body>) -> Result<Value, Failure> {
+        let reader = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        let bytes = reader.map_err(|err| self.unreachable(&self.base, &err))?;
+        serde_json::from_slice(&bytes).map_err(|_| {
+            Failure::Unavailable(format!(
+                "what {} answers is no JSON: is it the base URL of a scheduler?",
+                self.base
+            ))
+        })
+    }
+
+    fn exchange(&self, method: &Method, url: &str, body: Option<&str>) -> Result<Response<Body>, Failure> {
+        let (mut retries, mut is_renewed) = (0, false);
+        loop {
+            let response = self.send(method, url, body)?;
+            match response.status().as_u16() {
+                200..=299 => return Ok(response),
+                401 if !is_renewed && self.renewal.is_some() => {
+                    self.renew()?;
+                    is_renewed = true;
+                }
+                429 | 503 if method == Method::GET && retries < RETRIES_MAX => {
+                    let Some(wait) = retry_after(&response).filter(|wait| *wait <= RETRY_AFTER_MAX) else {
+                        return Err(self.refusal(response));
+                    };
+                    let _ = after(wait).recv();
+                    retries += 1;
+                }
+                _ => return Err(self.refusal(response)),
+            }
+        }
+    }
+
+    fn send(&self, method: &Method, url: &str, body: Option<&str>) -> Result<Response<Body>, Failure> {
+        let uri = self.uri(url)?;
+        let authorization = format!("Bearer {}", self.token.borrow().reveal());
+        // What is wrong with it is not told, for that would show it.
+        let mut authorization = HeaderValue::from_str(&authorization)
+            .map_err(|_| Failure::Unauthorized("the token has characters that none can have".to_owned()))?;
+        authorization.set_sensitive(true);
+        let request = Request::builder()
+            .method(method.clone())
+            .uri(uri.clone())
+            .header(ACCEPT, ACCEPTED)
+            .header(AUTHORIZATION, authorization);
+        let agent = self.client.agent_for(&uri);
+        let sent = match body {
+            None => request.body(()).map_err(ureq::Error::from).and_then(|request| agent.run(request)),
+            Some(body) => request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body)
+                .map_err(ureq::Error::from)
+                .and_then(|request| agent.run(request)),
+        };
+        sent.map_err(|err| self.unreachable(url, &err))
+    }
+
+    /// Has a new token issued by the UAA. It is not kept: cf has its own.
+    fn renew(&self) -> Result<(), Failure> {
+        #[derive(Deserialize)]
+        struct Issued {
+            access_token: String,
+        }
+        let Some(renewal) = &self.renewal else { return Ok(()) };
+        let over = || Failure::Unauthorized("the login of cf has expired; run: cf login".to_owned());
+        let url = format!("{}/oauth/token", renewal.uaa);
+        let uri = self.uri(&url)?;
+        let client = format!("{}:{}", renewal.client, renewal.client_secret.reveal());
+        let form =
+            format!("grant_type=refresh_token&refresh_token={}", encode(renewal.refresh_token.reveal()));
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(uri.clone())
+            .header(ACCEPT, "application/json")
+            .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(client)))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        let sent = request
+            .body(form)
+            .map_err(ureq::Error::from)
+            .and_then(|request| self.client.agent_for(&uri).run(request));
+        let mut response = sent.map_err(|err| self.unreachable(&url, &err))?;
+        match response.status().as_u16() {
+            200 => {
+                let bytes = response.body_mut().with_config().limit(MAX_REFUSAL_BYTES).read_to_vec();
+                let bytes = bytes.map_err(|err| self.unreachable(&url, &err))?;
+                let issued: Issued = serde_json::from_slice(&bytes).map_err(|_| over())?;
+                *self.token.borrow_mut() = bare(&issued.access_token);
+                Ok(())
+            }
+            400..=428 | 430..=499 => Err(over()),
+            status => Err(Failure::Unavailable(format!("{url} answers {status}"))),
+        }
+    }
+
+    fn uri(&self, url: &str) -> Result<Uri, Failure> {
+        url.parse().map_err(|_| Failure::Usage(format!("{url:?} is not a URL")))
+    }
+
+    /// What a refusal says, and what it means to scripts.
+    fn refusal(&self, mut response: Response<Body>) -> Failure {
+        let status = response.status();
+        let is_unrouted = response.headers().contains_key("X-Cf-Routererror");
+        let mut bytes = Vec::new();
+        // Half a reason is better than none.
+        let _ = response.body_mut().as_reader().take(MAX_REFUSAL_BYTES).read_to_end(&mut bytes);
+        let reason = reason_of(&bytes);
+        let said = match &reason {
+            Some(reason) => reason.clone(),
+            None => format!("{} answers {status}, and not why", self.base),
+        };
+        match status.as_u16() {
+            _ if is_unrouted => Failure::Unavailable(format!("there is no service at {}", self.base)),
+            401 | 403 => Failure::Unauthorized(format!("not allowed: {said}")),
+            404 if reason.is_none() => Failure::NotFound(format!("{} answers {status}", self.base)),
+            404 => Failure::NotFound(said),
+            300..=399 => Failure::Unavailable(format!(
+                "{} answers {status}: is it the base URL of a scheduler?",
+                self.base
+            )),
+            429 | 500..=599 => Failure::Unavailable(match retry_after(&response) {
+                Some(wait) => format!("{said}; it asks to come again in {} s", wait.as_secs()),
+                None => said,
+            }),
+            _ => Failure::Refused(format!("refused: {said}")),
+        }
+    }
+
+    fn unreachable(&self, url: &str, error: &ureq::Error) -> Failure {
+        let reason = match error {
+            ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+                format!("no connection within {CONNECT_TIMEOUT:?}")
+            }
+            ureq::Error::Timeout(_) => format!("no whole answer within {TOTAL_TIMEOUT:?}"),
+            ureq::Error::BodyExceedsLimit(bytes) => format!("its answer is longer than {bytes} bytes"),
+            other => outbound::untrusted_certificate(other).unwrap_or_else(|| other.to_string()),
+        };
+        let place = if url.starts_with(&self.base) { &self.base } else { url };
+        Failure::Unavailable(format!("{place} cannot be reached: {reason}"))
+    }
+}
+
+/// A token without the scheme that cf writes before it.
+fn bare(token: &str) -> Secret {
+    let token = token.trim();
+    let bare = match token.split_once(' ') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bearer") => rest.trim(),
+        _ => token,
+    };
+    Secret::from(bare.to_owned())
+}
+
+fn retry_after(response: &Response<Body>) -> Option<Duration> {
+    response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// The words of a refusal: its faults, a line each when there are several, else its detail. Cloud Foundry has another form.
+fn reason_of(body: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Problem {
+        detail: Option<String>,
+        #[serde(default)]
+        errors: Vec<Fault>,
+    }
+    #[derive(Deserialize)]
+    struct Fault {
+        field: Option<String>,
+        detail: Option<String>,
+    }
+    let problem: Problem = serde_json::from_slice(body).ok()?;
+    let faults: Vec<String> = problem
+        .errors
+        .into_iter()
+        .filter_map(|fault| {
+            let detail = fault.detail?;
+            Some(fault.field.map_or_else(|| detail.clone(), |field| format!("{field} {detail}")))
+        })
+        .collect();
+    match faults.as_slice() {
+        [] => problem.detail.filter(|detail| !detail.is_empty()),
+        [fault] => Some(fault.clone()),
+        faults => Some(format!("\n  {}", faults.join("\n  "))),
+    }
+}
+
+/// Percent-encodes all that is not plain anywhere in a URL.
+pub(super) fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_words_of_the_server() {
+        let reason = |body: &str| reason_of(body.as_bytes());
+        let one = r#"{"detail":"name is blank","errors":[{"field":"name","detail":"is blank"}]}"#;
+        assert_eq!(reason(one).as_deref(), Some("name is blank"));
+        let two = r#"{"errors":[{"field":"a","detail":"x"},{"field":"b","detail":"y"}]}"#;
+        assert_eq!(reason(two).as_deref(), Some("\n  a x\n  b y"));
+        assert_eq!(reason(r#"{"detail":"gone"}"#).as_deref(), Some("gone"));
+        for nothing in ["", "\"\"", "<html>", "{}", r#"{"detail":""}"#] {
+            assert_eq!(reason(nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn the_scheme_of_a_token_may_come_along() {
+        for token in ["t", "bearer t", " Bearer  t\n"] {
+            assert_eq!(bare(token).reveal(), "t");
+        }
+    }
+}

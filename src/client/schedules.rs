@@ -1,0 +1,122 @@
+//! Commands about schedules.
+
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::output::{Table, field};
+use super::parse::Arguments;
+use super::remote::encode;
+use super::session::{Found, Session, is_guid};
+use crate::model::Kind;
+
+const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
+/// What is added to a schedule: whose it is.
+const OF: &str = "of";
+
+/// Lists the schedules of a job or call, or all.
+pub(super) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let schedules = match arguments.operand(0) {
+        Some(name) => {
+            let found = session.find(&BOTH, name, arguments.flag("app"))?;
+            let schedules = session.resources(&format!("{}/schedules", found.path()))?;
+            schedules.into_iter().map(|schedule| with_owner(schedule, &found)).collect()
+        }
+        None => all(session)?.into_iter().map(|(found, schedule)| with_owner(schedule, &found)).collect(),
+    };
+    let none = "there are no schedules; ocf-scheduler help schedule-job says how to make one";
+    session.show_all(schedules, table, none);
+    Ok(true)
+}
+
+/// Runs a job by an expression.
+pub(super) fn schedule_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    schedule(session, Kind::Job, arguments)
+}
+
+/// Runs a call by an expression.
+pub(super) fn schedule_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    schedule(session, Kind::Call, arguments)
+}
+
+/// Changes a schedule.
+pub(super) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = Map::new();
+    if let Some(expression) = arguments.flag("expression") {
+        body.insert("expression".to_owned(), expression.into());
+    }
+    if let Some(enabled) = arguments.flag("enabled") {
+        body.insert("enabled".to_owned(), (enabled == "true").into());
+    }
+    if body.is_empty() {
+        return Err(Failure::Usage("update-schedule needs --expression or --enabled".to_owned()));
+    }
+    let (found, schedule) = find(session, arguments.required(0))?;
+    let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
+    session.show(with_owner(updated, &found), table);
+    Ok(true)
+}
+
+/// Deletes a schedule.
+pub(super) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let (found, schedule) = find(session, arguments.required(0))?;
+    session.remote.delete(&path(&found, &schedule))?;
+    let sentence = format!("deleted the schedule {} of {}", field(&schedule, "expression"), found.title());
+    session.tell(&with_owner(schedule, &found), &sentence);
+    Ok(true)
+}
+
+fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
+    let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
+    let body = json!({
+        "expression": arguments.required(1),
+        "expression_type": "cron_expression",
+        "enabled": !arguments.has("disabled"),
+    });
+    let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body))?;
+    session.show(with_owner(created, &found), table);
+    Ok(true)
+}
+
+/// The schedule of that guid. The API reaches it through its job or call only, so those are looked through.
+fn find(session: &Session, guid: &str) -> Result<(Found, Value), Failure> {
+    let unknown = || {
+        Failure::NotFound(format!("there is no schedule {guid:?}; ocf-scheduler schedules lists their guids"))
+    };
+    if !is_guid(guid) {
+        return Err(unknown());
+    }
+    all(session)?.into_iter().find(|(_, schedule)| field(schedule, "guid") == guid).ok_or_else(unknown)
+}
+
+fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
+    let mut all = Vec::new();
+    for kind in BOTH {
+        for mut resource in session.list(kind, true)? {
+            let schedules = resource["schedules"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            for schedule in schedules {
+                all.push((Found { kind, resource: resource.clone() }, schedule));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn path(found: &Found, schedule: &Value) -> String {
+    format!("{}/schedules/{}", found.path(), encode(field(schedule, "guid")))
+}
+
+fn with_owner(mut schedule: Value, found: &Found) -> Value {
+    if let Value::Object(fields) = &mut schedule {
+        fields.insert(OF.to_owned(), found.title().into());
+    }
+    schedule
+}
+
+fn table(schedules: &[Value]) -> Table {
+    let mut table = Table::new(&["OF", "ENABLED", "GUID", "EXPRESSION"]);
+    for schedule in schedules {
+        let enabled = if schedule["enabled"] == true { "yes" } else { "no" };
+        table.row(&[field(schedule, OF), enabled, field(schedule, "guid"), field(schedule, "expression")]);
+    }
+    table
+}

@@ -1,0 +1,297 @@
+//! The service that a command is about, who asks it, and how names become guids.
+//!
+//! Invariant: where a name means several things, nothing is done to any of them.
+
+use serde_json::Value;
+use ureq::http::Uri;
+
+use super::cf_login::CfLogin;
+use super::failure::Failure;
+use super::output::{self, Table, field, json};
+use super::parse::Arguments;
+use super::remote::{Remote, encode};
+use crate::config;
+use crate::model::Kind;
+
+/// A service, and how its answers are shown.
+pub struct Session {
+    pub(super) remote: Remote,
+    /// The Cloud Foundry API, where cf is logged in.
+    cloud_foundry: Option<String>,
+    space: Option<String>,
+    is_json: bool,
+    colour: bool,
+}
+
+/// A job or call that was meant.
+pub(super) struct Found {
+    pub(super) kind: Kind,
+    pub(super) resource: Value,
+}
+
+impl Found {
+    /// Its path, for what is below it.
+    pub(super) fn path(&self) -> String {
+        format!("/{}/{}", plural(self.kind), encode(field(&self.resource, "guid")))
+    }
+
+    /// How it is called before people.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.kind.as_str(), field(&self.resource, "name"))
+    }
+}
+
+impl Session {
+    /// Finds out whom to ask: flags, variables, and what cf knows, in this order.
+    pub(super) fn open(arguments: &Arguments) -> Result<Self, Failure> {
+        let (url, token) = (arguments.value("url"), arguments.value("token"));
+        let login =
+            if url.is_some() && token.is_some() { None } else { CfLogin::read().map_err(Failure::Usage)? };
+        let mut outbound =
+            config::outbound(&arguments.settings()).map_err(|err| Failure::Usage(err.to_string()))?;
+        outbound.skip_ssl_validation |= login.as_ref().is_some_and(|login| login.ssl_disabled);
+        let base = match (url, &login) {
+            (Some(url), _) => base_of(&url)?,
+            (None, None) => return Err(Failure::Usage(NO_SERVICE.to_owned())),
+            (None, Some(login)) => login.scheduler_url().ok_or_else(|| {
+                Failure::Usage(format!(
+                    "where the scheduler is cannot be told from {}, which cf targets: set --url or SCHEDULER_URL",
+                    login.target
+                ))
+            })?,
+        };
+        let remote = match (token, &login) {
+            (Some(token), _) => Remote::new(&outbound, base, &token, None)?,
+            (None, Some(login)) => match login.token_for(&base) {
+                Some("") => {
+                    return Err(Failure::Unauthorized("cf is not logged in; run: cf login".to_owned()));
+                }
+                Some(token) => Remote::new(&outbound, base, token, login.renewal())?,
+                None => {
+                    return Err(Failure::Unauthorized(format!(
+                        "the token of cf is for {}, and not sent to {base} unasked: \
+                         set --token or SCHEDULER_TOKEN, for example to \"$(cf oauth-token)\"",
+                        login.target
+                    )));
+                }
+            },
+            (None, None) => return Err(Failure::Unauthorized(NO_TOKEN.to_owned())),
+        };
+        Ok(Self {
+            remote,
+            space: arguments.value("space").or_else(|| login.as_ref().and_then(CfLogin::space)),
+            cloud_foundry: login.map(|login| login.target.trim().trim_end_matches('/').to_owned()),
+            is_json: arguments.flag("output") == Some("json"),
+            colour: output::wants_colour(),
+        })
+    }
+
+    /// All jobs or calls of the space, or all that the caller may see.
+    pub(super) fn list(&self, kind: Kind, with_schedules: bool) -> Result<Vec<Value>, Failure> {
+        let space = self.space.as_deref().map(|space| format!("space_guid={}", encode(space)));
+        let query: Vec<String> =
+            space.into_iter().chain(with_schedules.then(|| "detailed=true".to_owned())).collect();
+        self.resources(&format!("/{}?{}", plural(kind), query.join("&")))
+    }
+
+    /// The resources of a collection.
+    pub(super) fn resources(&self, path: &str) -> Result<Vec<Value>, Failure> {
+        match self.remote.get(path)?["resources"].take() {
+            Value::Array(resources) => Ok(resources),
+            _ => Err(Failure::Unavailable(
+                "the answer is no list: is it a scheduler that was asked?".to_owned(),
+            )),
+        }
+    }
+
+    /// The one job or call (of these kinds) of a name or guid, of that app when one is named.
+    pub(super) fn find(&self, kinds: &[Kind], wanted: &str, app: Option<&str>) -> Result<Found, Failure> {
+        if is_guid(wanted) {
+            for &kind in kinds {
+                match self.remote.get(&format!("/{}/{wanted}", plural(kind))) {
+                    Ok(resource) => return Ok(Found { kind, resource }),
+                    Err(Failure::NotFound(_)) => (),
+                    Err(other) => return Err(other),
+                }
+            }
+        }
+        let app = app.map(|app| self.app(app)).transpose()?;
+        let mut found = Vec::new();
+        for &kind in kinds {
+            let fits = |resource: &Value| {
+                field(resource, "name") == wanted
+                    && app.as_deref().is_none_or(|app| field(resource, "app_guid") == app)
+            };
+            let fitting = self.list(kind, false)?.into_iter().filter(fits);
+            found.extend(fitting.map(|resource| Found { kind, resource }));
+        }
+        match found.len() {
+            1 => Ok(found.remove(0)),
+            0 => {
+                let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
+                let lists: Vec<String> =
+                    kinds.iter().map(|kind| format!("ocf-scheduler {}", plural(*kind))).collect();
+                Err(Failure::NotFound(format!(
+                    "there is no {} {wanted:?}; what there is: {}",
+                    names.join(" or "),
+                    lists.join(", ")
+                )))
+            }
+            _ => {
+                let lines: Vec<String> = found.iter().map(Self::line).collect();
+                Err(Failure::NotFound(format!(
+                    "{wanted:?} means several; give a guid:\n{}",
+                    lines.join("\n")
+                )))
+            }
+        }
+    }
+
+    fn line(found: &Found) -> String {
+        let resource = &found.resource;
+        let (guid, app) = (field(resource, "guid"), field(resource, "app_guid"));
+        format!("  {guid}  {} of app {app}", found.kind.as_str())
+    }
+
+    /// The guid of an app: what is given, unless Cloud Foundry can be asked for an app of that name.
+    pub(super) fn app(&self, wanted: &str) -> Result<String, Failure> {
+        let Some(cloud_foundry) = self.cloud_foundry.as_deref().filter(|_| !is_guid(wanted)) else {
+            return Ok(wanted.to_owned());
+        };
+        let space = self.space.as_deref().map(|space| format!("&space_guids={}", encode(space)));
+        let url = format!("{cloud_foundry}/v3/apps?names={}{}", encode(wanted), space.unwrap_or_default());
+        let mut answer = self.remote.get_at(&url)?;
+        let apps = answer["resources"].as_array_mut().map(std::mem::take).unwrap_or_default();
+        match apps.as_slice() {
+            [app] => Ok(field(app, "guid").to_owned()),
+            [] => Err(Failure::NotFound(format!("there is no app {wanted:?} in the space; see: cf apps"))),
+            several => {
+                let lines: Vec<String> =
+                    several.iter().map(|app| format!("  {}", field(app, "guid"))).collect();
+                Err(Failure::NotFound(format!(
+                    "several apps are called {wanted:?}; give a guid:\n{}",
+                    lines.join("\n")
+                )))
+            }
+        }
+    }
+
+    /// Shows objects: as a JSON array, or in a table. `none` is for people, when there are none.
+    pub(super) fn show_all(&self, resources: Vec<Value>, table: impl FnOnce(&[Value]) -> Table, none: &str) {
+        if self.is_json {
+            self.print(&json(&Value::Array(resources)));
+        } else if resources.is_empty() {
+            output::print_error(&format!("{}\n", output::shown(none)));
+        } else {
+            self.print(&table(&resources).text(self.colour));
+        }
+    }
+
+    /// Shows an object: as a JSON object, or in a table.
+    pub(super) fn show(&self, resource: Value, table: impl FnOnce(&[Value]) -> Table) {
+        if self.is_json {
+            self.print(&json(&resource));
+        } else {
+            self.print(&table(&[resource]).text(self.colour));
+        }
+    }
+
+    /// Shows an object: as a JSON object, or as a sentence of ours.
+    pub(super) fn tell(&self, resource: &Value, sentence: &str) {
+        if self.is_json {
+            self.print(&json(resource));
+        } else {
+            self.print(&format!("{}\n", output::shown(sentence)));
+        }
+    }
+
+    /// Shows how an execution ended: as a JSON object, or in a line with its state, how long it took, and its message.
+    pub(super) fn end(&self, execution: &Value, title: &str) {
+        if self.is_json {
+            return self.print(&json(execution));
+        }
+        let state = output::coloured(&output::shown(field(execution, "state")), self.colour);
+        let took = match output::duration(execution) {
+            took if took.is_empty() => took,
+            took => format!(" in {took}"),
+        };
+        let message = match output::shown(field(execution, "message")) {
+            message if message.is_empty() => message,
+            message => format!(": {message}"),
+        };
+        self.print(&format!("{} {state}{took}{message}\n", output::shown(title)));
+    }
+
+    fn print(&self, text: &str) {
+        if let Err(err) = output::print(text.as_bytes()) {
+            output::print_error(&format!("ocf-scheduler: the output cannot be written: {err}\n"));
+        }
+    }
+}
+
+const NO_SERVICE: &str = "no service is named. Either\n  \
+     set --url and --token (SCHEDULER_URL, SCHEDULER_TOKEN), or\n  \
+     log in to a Cloud Foundry that has one: cf login, or\n  \
+     start one on this machine: ocf-scheduler standalone";
+const NO_TOKEN: &str =
+    "no token is given: set --token or SCHEDULER_TOKEN (standalone prints one when it starts)";
+
+/// Jobs or calls, in a path.
+pub(super) const fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Job => "jobs",
+        Kind::Call => "calls",
+    }
+}
+
+/// Whether a text has the form of a guid of a scheduler's or Cloud Foundry's.
+pub(super) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// An URL without the slash at its end. One with a password is not repeated.
+fn base_of(url: &str) -> Result<String, Failure> {
+    let uri: Option<Uri> = url.parse().ok();
+    let is_good = uri.is_some_and(|uri| {
+        matches!(uri.scheme_str(), Some("http" | "https"))
+            && uri.host().is_some_and(|host| !host.is_empty())
+            && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))
+            && uri.query().is_none()
+    });
+    if is_good {
+        return Ok(url.trim_end_matches('/').to_owned());
+    }
+    let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
+    Err(Failure::Usage(format!(
+        "SCHEDULER_URL (--url){shown} must be a URL like http://127.0.0.1:8000 or https://scheduler.example.com, \
+         without a user and a query"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_checked_before_it_is_used() {
+        assert_eq!(base_of("http://127.0.0.1:8000/").unwrap(), "http://127.0.0.1:8000");
+        assert_eq!(base_of("https://s.example.com/x/").unwrap(), "https://s.example.com/x");
+        for wrong in ["127.0.0.1:8000", "localhost", "ftp://x", "http://", "http://x/?y", "http://u:s3cret@x"]
+        {
+            let told = base_of(wrong).unwrap_err();
+            assert!(matches!(told, Failure::Usage(_)), "{wrong}");
+            assert!(!told.to_string().contains("s3cret"));
+        }
+    }
+
+    #[test]
+    fn guids_are_told_from_names() {
+        assert!(is_guid("8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11"));
+        assert!(!is_guid("8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b1/"));
+        assert!(!is_guid("nightly"));
+    }
+}

@@ -1,0 +1,650 @@
+//! The command line of those who use a service: the real program against a real service, and against servers that misbehave.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ocf_scheduler::client::commands::{COMMANDS, Command as Row};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
+const NO_GUID: &str = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
+
+/// What the program said.
+struct Said {
+    status: i32,
+    out: String,
+    err: String,
+}
+
+impl Said {
+    fn of(command: &mut Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            status: output.status.code().unwrap(),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(self.status, 0, "{}", self.err);
+        serde_json::from_str(&self.out).unwrap_or_else(|err| panic!("{err}: {}", self.out))
+    }
+
+    #[track_caller]
+    fn expect(self, status: i32, words: &[&str]) -> Self {
+        let all = format!("{}{}", self.out, self.err);
+        assert_eq!(self.status, status, "{all}");
+        for word in words {
+            assert!(all.contains(word), "no {word:?} in: {all}");
+        }
+        self
+    }
+}
+
+/// The program with nothing in its environment but these.
+fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.env_clear().envs(variables.iter().copied()).args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn run(url: &str, token: &str, arguments: &[&str]) -> Said {
+    Said::of(&mut program(&[("SCHEDULER_URL", url), ("SCHEDULER_TOKEN", token)], arguments))
+}
+
+impl World {
+    fn cli(&self, arguments: &[&str]) -> Said {
+        run(&self.url(), &self.token, arguments)
+    }
+
+    fn tasks_end(&self, state: &str, reason: Option<&str>) {
+        self.cf.complete_tasks_after(Some((Duration::ZERO, state, reason)));
+    }
+}
+
+/// A home in which cf is logged in.
+fn cf_home(target: &str, token: &str, refresh_token: &str) -> TempDir {
+    let home = tempfile::tempdir().unwrap();
+    fs::create_dir(home.path().join(".cf")).unwrap();
+    let config = json!({
+        "ConfigVersion": 4, "Target": target, "AccessToken": format!("bearer {token}"),
+        "RefreshToken": refresh_token, "UaaEndpoint": target, "UAAOAuthClient": "cf", "UAAOAuthClientSecret": "",
+        "SpaceFields": {"GUID": SPACE, "Name": "dev"}, "SSLDisabled": false, "PluginRepos": null,
+    });
+    fs::write(home.path().join(".cf/config.json"), config.to_string()).unwrap();
+    home
+}
+
+/// A server that gives these answers, one for each connection, and keeps what was asked.
+struct Scripted {
+    url: String,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+impl Scripted {
+    fn start(answers: Vec<Vec<u8>>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&requests);
+        thread::spawn(move || {
+            for answer in answers {
+                let (stream, _) = listener.accept().unwrap();
+                let mut reader = BufReader::new(stream);
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") && 0 < reader.read_line(&mut head).unwrap() {}
+                let length = head.lines().find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length:")?.trim().parse().ok()
+                });
+                let mut body = vec![0; length.unwrap_or(0)];
+                reader.read_exact(&mut body).unwrap();
+                seen.lock().unwrap().push(head);
+                reader.get_mut().write_all(&answer).unwrap();
+            }
+        });
+        Self { url, requests }
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        run(&self.url, "t", arguments)
+    }
+
+    /// The first lines of all requests.
+    fn asked(&self) -> Vec<String> {
+        let requests = self.requests.lock().unwrap();
+        requests.iter().map(|head| head.lines().next().unwrap().replace(" HTTP/1.1", "")).collect()
+    }
+}
+
+fn answer(status: u16, headers: &str, body: impl AsRef<[u8]>) -> Vec<u8> {
+    let body = body.as_ref();
+    let head = format!(
+        "HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n",
+        body.len()
+    );
+    [head.as_bytes(), body].concat()
+}
+
+fn list(resources: &Value) -> Vec<u8> {
+    answer(200, "", json!({ "resources": resources }).to_string())
+}
+
+fn one_job() -> Vec<u8> {
+    list(&json!([{"guid": "g", "name": "n", "app_guid": "a"}]))
+}
+
+#[test]
+fn what_standalone_prints_can_be_pasted() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(PROGRAM)
+        .args(["standalone", "--port", "0"])
+        .current_dir(directory.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let banner: Vec<String> = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.starts_with("All commands"))
+        .collect();
+    let pasted: Vec<&str> = banner.iter().filter_map(|line| line.strip_prefix("  ")).collect();
+    let script = format!("set -e\n{}\nocf-scheduler schedules archive\n", pasted.join("\n"));
+    assert!(script.contains("export SCHEDULER_TOKEN") && script.contains("run archive --wait"), "{script}");
+    let file = directory.path().join("script");
+    fs::write(&file, script).unwrap();
+    let said = Said::of(Command::new("sh").arg(&file).env_remove("CF_HOME").env("HOME", directory.path()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    said.expect(0, &["job archive SUCCEEDED", "* * * * *", "https://example.com/hook"]);
+    assert!(directory.path().join("archive.tgz").exists());
+}
+
+#[test]
+fn jobs_and_calls_are_made_listed_changed_and_deleted_by_name() {
+    let world = World::start();
+    let created = world.cli(&[
+        "create-job",
+        "nightly",
+        "bin/report",
+        "--app",
+        APP,
+        "--memory",
+        "64",
+        "--output",
+        "json",
+    ]);
+    let created = created.json();
+    assert_eq!((created["memory_in_mb"].as_u64(), created["disk_in_mb"].as_u64()), (Some(64), Some(1024)));
+    let guid = created["guid"].as_str().unwrap();
+    world.cli(&["jobs"]).expect(0, &["NAME", "nightly", "PENDING", guid, "bin/report"]);
+    let changed = world.cli(&[
+        "update-job",
+        "nightly",
+        "--name",
+        "daily",
+        "--command",
+        "bin/x",
+        "--disk",
+        "7",
+        "--to-app",
+        OTHER_APP,
+        "--output",
+        "json",
+    ]);
+    let changed = changed.json();
+    assert_eq!((changed["guid"].as_str(), changed["app_guid"].as_str()), (Some(guid), Some(OTHER_APP)));
+    assert_eq!((changed["command"].as_str(), changed["disk_in_mb"].as_u64()), (Some("bin/x"), Some(7)));
+    world.cli(&["delete-job", "daily"]).expect(0, &["deleted job daily"]);
+    assert_eq!(world.get(&format!("/jobs/{guid}")).status, 404);
+
+    world
+        .cli(&["create-call", "ping", "test.url", "--app", APP, "--auth-header", "Bearer abc"])
+        .expect(0, &["ping"]);
+    let updated = world.cli(&["update-call", "ping", "--to-url", "other.url", "--output", "json"]).json();
+    assert_eq!(updated["url"], "other.url");
+    let path = format!("/calls/{}", updated["guid"].as_str().unwrap());
+    assert_eq!(world.get(&path).json()["auth_header"], "Bearer abc");
+    world.cli(&["delete-call", updated["guid"].as_str().unwrap()]).expect(0, &["deleted call ping"]);
+    assert_eq!(world.get(&path).status, 404);
+}
+
+#[test]
+fn schedules_are_made_listed_stopped_and_deleted() {
+    let world = World::start();
+    let (job, call) = (world.job("nightly"), world.call("ping", "test.url"));
+    let of_job = world.cli(&["schedule-job", "nightly", "0 2 * * *", "--output", "json"]).json();
+    assert_eq!((of_job["job_guid"].as_str(), of_job["enabled"].as_bool()), (Some(job.as_str()), Some(true)));
+    let of_call = world.cli(&["schedule-call", "ping", "@daily", "--disabled", "--output", "json"]).json();
+    assert_eq!(
+        (of_call["call_guid"].as_str(), of_call["enabled"].as_bool()),
+        (Some(call.as_str()), Some(false))
+    );
+    let all = world.cli(&["schedules", "--output", "json"]).json();
+    assert_eq!(all.as_array().unwrap().len(), 2);
+    let one = world.cli(&["schedules", "ping"]).expect(0, &["call ping", "no ", "@daily"]);
+    assert!(!one.out.contains("nightly"));
+
+    let guid = of_call["guid"].as_str().unwrap();
+    world.cli(&["history", "ping", "--schedule", guid]).expect(0, &["call ping has not run yet"]);
+    world.cli(&["history", "nightly", "--schedule", guid]).expect(3, &[]);
+    let changed = ["update-schedule", guid, "--enabled", "true", "--expression", "@hourly"];
+    world.cli(&changed).expect(0, &["call ping", "yes", "@hourly"]);
+    world.cli(&["delete-schedule", guid]).expect(0, &["deleted the schedule @hourly of call ping"]);
+    let left = world.cli(&["schedules", "--output", "json"]).json();
+    assert_eq!(left[0]["guid"], of_job["guid"]);
+    world.cli(&["delete-schedule", guid]).expect(3, &["no schedule"]);
+}
+
+#[test]
+fn run_that_waits_ends_as_the_execution_does() {
+    let world = World::start();
+    world.job("nightly");
+    world.tasks_end("SUCCEEDED", None);
+    let said = world.cli(&["run", "nightly", "--wait"]).expect(0, &["job nightly SUCCEEDED in "]);
+    assert!(said.err.contains("job nightly: PENDING\n"), "progress is beside the output: {}", said.err);
+    world.tasks_end("FAILED", Some("out of memory"));
+    world.cli(&["run", "nightly", "--wait"]).expect(1, &["job nightly FAILED in ", "out of memory"]);
+    let said = world.cli(&["run", "nightly", "--wait", "--output", "json"]);
+    assert_eq!(said.status, 1);
+    assert_eq!(serde_json::from_str::<Value>(&said.out).unwrap()["state"], "FAILED");
+
+    let started = world.cli(&["run", "nightly", "--output", "json"]).json();
+    assert_eq!(started["state"], "PENDING");
+    let history = world.cli(&["history", "nightly", "--limit", "2", "--output", "json"]).json();
+    assert_eq!((history.as_array().unwrap().len(), &history[0]["guid"]), (2, &started["guid"]));
+    world.cli(&["history", "nightly"]).expect(0, &["by hand", "out of memory", "SUCCEEDED"]);
+    world.call("ping", "test.url");
+    world.cli(&["run", "ping", "--wait"]).expect(1, &["call ping FAILED"]);
+}
+
+#[test]
+fn a_service_in_trouble_does_not_end_the_waiting() {
+    let never = "0001-01-01T00:00:00Z";
+    let execution =
+        |state: &str| json!([{"guid": "e", "state": state, "message": "", "execution_end_time": never}]);
+    let server = Scripted::start(vec![
+        one_job(),
+        list(&json!([])),
+        answer(201, "", r#"{"guid":"e","state":"PENDING"}"#),
+        list(&execution("RUNNING")),
+        answer(503, "", ""),
+        answer(502, "", ""),
+        list(&execution("SUCCEEDED")),
+    ]);
+    server.run(&["run", "n", "--wait"]).expect(0, &["job n: RUNNING", "job n SUCCEEDED"]);
+}
+
+#[test]
+fn exit_statuses_tell_scripts_what_is_the_matter() {
+    let world = World::start();
+    world.job("nightly");
+    let refused = world.cli(&["create-job", "nightly", "true", "--app", APP]);
+    refused.expect(1, &["name is taken by another of this app"]);
+    world.cli(&["schedule-job", "nightly", "61 * * * *"]).expect(1, &["expression is not valid"]);
+    world.cli(&["create-job", " ", " ", "--app", APP]).expect(1, &["name is blank", "command is blank"]);
+    world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(1, &["there is no such app"]);
+
+    world.cli(&["run"]).expect(2, &["run needs NAME"]);
+    world.cli(&["run", "nightly", "--output", "xml"]).expect(2, &["table, json"]);
+    world.cli(&["create-job", "x", "true"]).expect(2, &["SCHEDULER_APP"]);
+    world.cli(&["history", "nightly", "--limit", "501"]).expect(2, &["from 1 to 500"]);
+    world.cli(&["jobs", "--ca-cert-file", "/none.pem"]).expect(2, &["CA_CERT_FILE", "/none.pem"]);
+    Said::of(&mut program(&[], &["jobs"])).expect(2, &["SCHEDULER_URL", "ocf-scheduler standalone"]);
+    run("localhost:8000", "t", &["jobs"]).expect(2, &["SCHEDULER_URL", "localhost:8000"]);
+
+    world.cli(&["run", "nothing"]).expect(3, &["there is no job or call \"nothing\""]);
+    world.cli(&["history", NO_GUID]).expect(3, &[]);
+
+    run(&world.url(), "of-nobody", &["jobs"]).expect(4, &["not allowed"]);
+    world.cli(&["jobs", "--space", FOREIGN_SPACE]).expect(4, &["no role in that space"]);
+    Said::of(&mut program(&[("SCHEDULER_URL", &world.url())], &["jobs"])).expect(4, &["SCHEDULER_TOKEN"]);
+
+    run("http://127.0.0.1:1", "t", &["jobs"]).expect(5, &["http://127.0.0.1:1 cannot be reached"]);
+    world.cf.fault("GET /userinfo", Fault::status(503, Some(("Retry-After", "77"))), ALWAYS);
+    let token = world.cf.issue_user_token("dev", &["openid"]);
+    run(&world.url(), &token, &["jobs"]).expect(5, &["come again in 77 s"]);
+}
+
+#[test]
+fn a_name_that_means_several_things_is_left_alone() {
+    let world = World::start();
+    let job = |app: &str| {
+        let body = r#"{"name":"same","command":"true"}"#;
+        world.post(&format!("/jobs?app_guid={app}"), body).guid()
+    };
+    let (first, second) = (job(APP), job(OTHER_APP));
+    world.cli(&["run", "same"]).expect(3, &[&first, &second, OTHER_APP, "give a guid"]);
+    world.cli(&["delete-job", "same"]).expect(3, &[&first, &second]);
+    let started = world.cli(&["run", "same", "--app", OTHER_APP, "--output", "json"]).json();
+    assert_eq!(started["job_guid"], second.as_str());
+    assert_eq!(world.cli(&["run", &first, "--output", "json"]).json()["job_guid"], first.as_str());
+    assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn nothing_that_a_server_says_is_acted_upon_by_a_terminal() {
+    let world = World::start();
+    let name = "a\u{1b}[2J\u{9b}31m\r\u{7f}\u{202e}b";
+    let body = json!({"name": name, "command": "true"}).to_string();
+    assert_eq!(world.post(&format!("/jobs?app_guid={APP}"), &body).status, 201);
+    world.tasks_end("FAILED", Some("\u{1b}]0;title\u{7}"));
+    let is_text = |text: &str| text.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}');
+    for arguments in [
+        &["jobs"][..],
+        &["jobs", "--output", "json"],
+        &["run", name, "--wait"],
+        &["run", name, "--wait", "--output", "json"],
+        &["history", name],
+        &["run", name, "--output", "json"],
+        &["delete-job", name],
+        &["run", name],
+    ] {
+        let said = world.cli(arguments);
+        assert!(is_text(&said.out) && is_text(&said.err), "{arguments:?}: {:?} {:?}", said.out, said.err);
+        if arguments == ["jobs", "--output", "json"] {
+            assert_eq!(said.json()[0]["name"], name);
+        }
+    }
+    let evil = r#"{"detail":"\u001b[31mno\u009b"}"#;
+    let said = Scripted::start(vec![answer(422, "", evil)]).run(&["create-job", "x", "y", "--app", "a"]);
+    assert!(is_text(&said.err) && said.err.contains(r"\u{1b}[31mno"), "{:?}", said.err);
+}
+
+#[test]
+fn no_secret_is_printed() {
+    let world = World::start();
+    world.call("ping", "test.url");
+    for arguments in [
+        &["calls"][..],
+        &["calls", "--output", "json"],
+        &["update-call", "ping", "--name", "pong", "--output", "json"],
+        &["run", "nothing"],
+        &["delete-call", "pong", "--output", "json"],
+    ] {
+        let said = world.cli(arguments);
+        let all = format!("{}{}", said.out, said.err);
+        assert!(!all.contains("Bearer abc") && !all.contains(&world.token), "{arguments:?}: {all}");
+    }
+    let said = run(&world.url(), "s3cret\u{1}", &["jobs"]).expect(4, &["characters"]);
+    assert!(!said.err.contains("s3cret"));
+    let said = run("http://u:s3cret@127.0.0.1:1", "t", &["jobs"]).expect(2, &["SCHEDULER_URL"]);
+    assert!(!said.err.contains("s3cret"));
+}
+
+#[test]
+fn the_header_of_a_call_can_come_from_the_standard_input() {
+    let world = World::start();
+    let (url, app) = (world.url(), ("SCHEDULER_APP", APP));
+    let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", &world.token), app];
+    let mut child = program(&variables, &["create-call", "ping", "test.url", "--auth-header", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"Bearer of-a-file\n").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(world.get("/calls").json()["resources"][0]["auth_header"], "Bearer of-a-file");
+}
+
+#[test]
+fn whoever_is_logged_in_to_cf_needs_no_token_and_names_apps() {
+    let world = World::start();
+    let home = cf_home(&world.cf.url(), &world.token, "");
+    let home = home.path().to_str().unwrap();
+    let url = world.url();
+    for variable in ["CF_HOME", "HOME"] {
+        let cli = |arguments: &[&str]| {
+            Said::of(&mut program(&[(variable, home), ("SCHEDULER_URL", &url)], arguments))
+        };
+        let created = cli(&["create-job", variable, "true", "--app", "app-app-2", "--output", "json"]).json();
+        assert_eq!(
+            (created["app_guid"].as_str(), created["space_guid"].as_str()),
+            (Some(OTHER_APP), Some(SPACE))
+        );
+        cli(&["create-job", "x", "true", "--app", "app-app-9"]).expect(3, &["no app \"app-app-9\""]);
+        cli(&["jobs"]).expect(0, &[variable]);
+    }
+}
+
+#[test]
+fn a_token_of_cf_that_has_expired_is_renewed_or_cf_login_is_asked_for() {
+    let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
+    world.job("nightly");
+    world.cf.revoke(&world.token);
+    let refresh_token = world.cf.issue_refresh_token("dev");
+    let cli = |home: &Path, arguments: &[&str]| {
+        let home = home.to_str().unwrap();
+        Said::of(&mut program(&[("CF_HOME", home), ("SCHEDULER_URL", &world.url())], arguments))
+    };
+    let home = cf_home(&world.cf.url(), &world.token, &refresh_token);
+    let file = home.path().join(".cf/config.json");
+    let before = fs::read(&file).unwrap();
+    cli(home.path(), &["jobs"]).expect(0, &["nightly"]);
+    assert_eq!(cli(home.path(), &["create-job", "x", "true", "--app", "app-app-1"]).status, 0);
+    assert_eq!(fs::read(&file).unwrap(), before, "it is cf's file");
+    let home = cf_home(&world.cf.url(), &world.token, "too-old");
+    let said = cli(home.path(), &["jobs"]).expect(4, &["run: cf login"]);
+    assert!(!said.err.contains("too-old") && !said.err.contains(&world.token));
+}
+
+#[test]
+fn the_service_is_looked_for_beside_the_api_and_no_other_host_gets_the_token_of_cf() {
+    let home = cf_home("http://api.nowhere.invalid", "s3cret", "");
+    let home = home.path().to_str().unwrap();
+    let said = Said::of(&mut program(&[("CF_HOME", home)], &["jobs"]));
+    said.expect(5, &["http://scheduler.nowhere.invalid cannot be reached"]);
+    let server = Scripted::start(vec![list(&json!([]))]);
+    let elsewhere =
+        program(&[("CF_HOME", home), ("SCHEDULER_URL", &server.url)], &["jobs"]).output().unwrap();
+    assert_eq!(elsewhere.status.code(), Some(4));
+    assert!(server.asked().is_empty());
+    let broken = tempfile::tempdir().unwrap();
+    fs::create_dir(broken.path().join(".cf")).unwrap();
+    fs::write(broken.path().join(".cf/config.json"), r#"{"AccessToken": s3cret"#).unwrap();
+    let said = Said::of(&mut program(&[("CF_HOME", broken.path().to_str().unwrap())], &["jobs"]));
+    let said = said.expect(2, &[".cf/config.json", "line 1"]);
+    assert!(!said.err.contains("s3cret"));
+}
+
+#[test]
+fn what_reads_is_asked_again_when_the_service_says_so_and_what_changes_is_not() {
+    let busy = || answer(503, "Retry-After: 0\r\n", r#"{"detail":"busy"}"#);
+    let server = Scripted::start(vec![busy(), answer(429, "Retry-After: 0\r\n", ""), list(&json!([]))]);
+    server.run(&["jobs"]).expect(0, &[]);
+    assert_eq!(server.asked().len(), 3);
+    let server = Scripted::start(vec![busy(), busy(), busy(), busy(), list(&json!([]))]);
+    server.run(&["jobs"]).expect(5, &["busy"]);
+    assert_eq!(server.asked().len(), 4);
+    let server = Scripted::start(vec![busy(), list(&json!([]))]);
+    server.run(&["create-job", "x", "y", "--app", "a"]).expect(5, &["busy"]);
+    assert_eq!(server.asked(), ["POST /jobs?app_guid=a"]);
+    assert!(
+        server.requests.lock().unwrap()[0].to_ascii_lowercase().contains("accept: application/problem+json")
+    );
+}
+
+#[test]
+fn what_is_no_scheduler_is_told_from_one() {
+    let html = || answer(200, "", "<html>");
+    Scripted::start(vec![html()]).run(&["jobs"]).expect(5, &["no JSON"]);
+    Scripted::start(vec![answer(200, "", "{}")]).run(&["jobs"]).expect(5, &["no list"]);
+    Scripted::start(vec![answer(302, "Location: /x\r\n", "")]).run(&["jobs"]).expect(5, &["base URL"]);
+    let unrouted = answer(404, "X-Cf-RouterError: unknown_route\r\n", "404 Not Found");
+    Scripted::start(vec![unrouted]).run(&["jobs"]).expect(5, &["there is no service at"]);
+    Scripted::start(vec![b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{".to_vec()])
+        .run(&["jobs"])
+        .expect(5, &[]);
+}
+
+#[test]
+fn certificates_are_checked_unless_a_setting_or_cf_says_otherwise() {
+    // It is no scheduler, which is told only once it is believed.
+    let server = FakeCf::start_tls();
+    let url = server.url();
+    let cli = |variables: &[(&str, &str)]| {
+        let named = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", "t")];
+        Said::of(&mut program(&[&named, variables].concat(), &["jobs"]))
+    };
+    let home = cf_home(&url, "t", "");
+    let certificate = home.path().join("ca.pem");
+    fs::write(&certificate, server.certificate_pem()).unwrap();
+    cli(&[]).expect(5, &["cannot be verified", "CA_CERT_FILE", "SKIP_SSL_VALIDATION"]);
+    cli(&[("CA_CERT_FILE", certificate.to_str().unwrap())]).expect(5, &["there is no service at"]);
+    cli(&[("SKIP_SSL_VALIDATION", "true")]).expect(5, &["there is no service at"]);
+    let of_cf = |home: &TempDir| {
+        let variables = [("SCHEDULER_URL", url.as_str()), ("CF_HOME", home.path().to_str().unwrap())];
+        Said::of(&mut program(&variables, &["jobs"]))
+    };
+    of_cf(&home).expect(5, &["cannot be verified"]);
+    let file = home.path().join(".cf/config.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace(r#""SSLDisabled":false"#, r#""SSLDisabled":true"#)).unwrap();
+    of_cf(&home).expect(5, &["there is no service at"]);
+}
+
+#[test]
+fn an_https_service_is_reached_through_the_proxy_that_is_set() {
+    let proxy = Scripted::start(vec![answer(502, "", "")]);
+    let variables = [
+        ("SCHEDULER_URL", "https://127.0.0.1:1"),
+        ("SCHEDULER_TOKEN", "t"),
+        ("HTTPS_PROXY", proxy.url.as_str()),
+    ];
+    Said::of(&mut program(&variables, &["jobs"])).expect(5, &["https://127.0.0.1:1 cannot be reached"]);
+    assert_eq!(proxy.asked(), ["CONNECT 127.0.0.1:1"]);
+    Said::of(&mut program(&variables, &["jobs", "--no-proxy", "127.0.0.1"])).expect(5, &["refused"]);
+}
+
+#[test]
+fn the_output_of_a_task_is_followed_to_its_end_byte_for_byte() {
+    let part = |body: &[u8], next: u64, complete: bool| {
+        answer(200, &format!("X-Output-Complete: {complete}\r\nX-Output-Next-Offset: {next}\r\n"), body)
+    };
+    let newest = || list(&json!([{"guid": "e", "state": "RUNNING"}]));
+    let server = Scripted::start(vec![
+        one_job(),
+        newest(),
+        part(b"\x1b[1mone\xff\n", 9, false),
+        answer(503, "", ""),
+        part(b"", 9, false),
+        // The connection is lost in the midst of it: what came is not asked for again.
+        b"HTTP/1.1 200 OK\r\nX-Output-Complete: true\r\nX-Output-Next-Offset: 13\r\nContent-Length: 4\r\n\r\ntw".to_vec(),
+        part(b"o\n", 13, true),
+    ]);
+    let output =
+        program(&[("SCHEDULER_URL", &server.url), ("SCHEDULER_TOKEN", "t")], &["logs", "n", "--follow"])
+            .output()
+            .unwrap();
+    assert_eq!(output.stdout, b"\x1b[1mone\xff\ntwo\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0));
+    let offsets = [0, 9, 9, 9, 11].map(|offset| format!("GET /jobs/g/history/e/output?offset={offset}"));
+    assert_eq!(server.asked()[2..], offsets);
+
+    let server = Scripted::start(vec![one_job(), newest(), part(b"so far", 6, false)]);
+    assert_eq!(server.run(&["logs", "n"]).out, "so far");
+    let server = Scripted::start(vec![one_job(), newest(), answer(404, "", "")]);
+    server.run(&["logs", "n", "--follow"]).expect(3, &["cf logs"]);
+    // By the guid of the execution alone.
+    let execution = || list(&json!([{"guid": NO_GUID}]));
+    let nothing = || answer(404, "", "");
+    let answers = vec![nothing(), one_job(), one_job(), execution(), part(b"x", 1, true)];
+    assert_eq!(Scripted::start(answers).run(&["logs", NO_GUID]).out, "x");
+    Scripted::start(vec![one_job(), list(&json!([]))]).run(&["logs", "n"]).expect(3, &["has not run yet"]);
+}
+
+#[test]
+fn colours_are_for_terminals_that_want_them() {
+    let answers = || {
+        vec![one_job(), list(&json!([])), list(&json!([{"guid": "e", "state": "FAILED", "message": "m"}]))]
+    };
+    let red = "\x1b[31mFAILED\x1b[0m";
+    let said = Scripted::start(answers()).run(&["history", "n"]).expect(0, &["FAILED"]);
+    assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'));
+    // A terminal can be had from script(1) only.
+    let has_script =
+        Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if has_script.is_err() {
+        return;
+    }
+    let on_terminal = |variables: &[(&str, &str)]| {
+        let server = Scripted::start(answers());
+        Said::of(
+            Command::new("script")
+                .args(["-qec", &format!("{PROGRAM} history n"), "/dev/null"])
+                .env("SCHEDULER_URL", &server.url)
+                .env("SCHEDULER_TOKEN", "t")
+                .env("TERM", "xterm")
+                .env_remove("NO_COLOR")
+                .envs(variables.iter().copied())
+                .stdin(Stdio::null()),
+        )
+    };
+    on_terminal(&[]).expect(0, &[red]);
+    for plain in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let said = on_terminal(&[plain]).expect(0, &["FAILED"]);
+        assert!(!said.out.contains('\x1b'), "{plain:?}: {:?}", said.out);
+    }
+}
+
+#[test]
+fn every_command_explains_itself_and_the_help_lists_all() {
+    let overview =
+        Said::of(&mut program(&[], &["--help"])).expect(0, &["standalone", "--port", "SCHEDULER_PORT"]);
+    let all: Vec<&Row> = COMMANDS.iter().collect();
+    for row in all {
+        assert!(overview.out.contains(&format!("\n  {}", row.name)), "{}", row.name);
+        let said = Said::of(&mut program(&[], &[row.name, "--help"])).expect(0, &[row.example, row.about]);
+        for flag in row.all_flags() {
+            assert!(said.out.contains(&format!("  --{}", flag.name)), "{} --{}", row.name, flag.name);
+        }
+        assert_eq!(Said::of(&mut program(&[], &["help", row.name])).out, said.out);
+    }
+    Said::of(&mut program(&[], &["help", "settings"])).expect(0, &["--misfire-policy", "MISFIRE_POLICY"]);
+    Said::of(&mut program(&[], &["frobnicate"])).expect(2, &["no command \"frobnicate\"", "--help"]);
+    Said::of(&mut program(&[], &[])).expect(2, &["CF_ENDPOINT is missing", "ocf-scheduler standalone"]);
+    Said::of(&mut program(&[("PORT", "x")], &["standalone"])).expect(2, &["\n  PORT is \"x\"", "0 to 65535"]);
+}
+
+#[test]
+fn shells_complete_commands_flags_and_values() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = |shell: &str| {
+        let said = Said::of(&mut program(&[], &["completions", shell])).expect(0, &["ocf-scheduler"]);
+        let path = directory.path().join(shell);
+        fs::write(&path, said.out).unwrap();
+        path
+    };
+    let bash = file("bash");
+    let completed = |words: &str| {
+        let script = format!(
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ocf_scheduler; echo \"${{COMPREPLY[*]}}\"",
+            bash.display()
+        );
+        Said::of(Command::new("bash").args(["-c", &script])).expect(0, &[]).out.trim().to_owned()
+    };
+    assert_eq!(completed("ocf-scheduler schedule"), "schedules schedule-job schedule-call");
+    assert_eq!(completed("ocf-scheduler run nightly --w"), "--wait");
+    assert_eq!(completed("ocf-scheduler jobs --output j"), "json");
+    assert_eq!(completed("ocf-scheduler completions f"), "fish");
+    assert_eq!(completed("ocf-scheduler serve --misfire-p"), "--misfire-policy");
+    for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
+        let path = file(shell);
+        // Not every machine has them.
+        if let Ok(output) = Command::new(shell).arg(check).arg(&path).output() {
+            assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+    }
+}
