@@ -102,7 +102,7 @@ impl Store {
         scope: &Scope,
         window: Window,
     ) -> Result<Part<Executable>, StoreError> {
-        let spaces = scope.spaces()?;
+        let (spaces, limit) = (scope.spaces()?, self.part_limit(window.limit));
         let (statement, space) = match scope {
             Scope::All => (sql!("executables/list_all"), None),
             Scope::Space(space) => (sql!("executables/list_in_space"), Some(space)),
@@ -110,9 +110,9 @@ impl Store {
         };
         let values = values! {
             "kind": kind.as_str(), "space_guid": space, "space_guids": &spaces, "after_id": window.beyond,
-            "last_id": window.last, "limit": window.limit, "offset": window.offset,
+            "last_id": window.last, "limit": limit, "offset": window.offset,
         };
-        self.read(|session| session.part(statement, values, window.limit, executable_of, measure))
+        self.read(|session| session.part(statement, values, limit, executable_of, measure))
     }
 
     /// Writes what a client changed of a job or call: its name, its app, and what it does (not the state).

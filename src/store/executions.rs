@@ -106,11 +106,12 @@ impl Store {
             Dated::Executable(id) => (sql!("executions/list_of_executable"), id),
             Dated::Schedule(id) => (sql!("executions/list_of_schedule"), id),
         };
+        let limit = self.part_limit(window.limit);
         let values = values! {
-            "owner_id": id, "before_id": window.beyond, "limit": window.limit, "offset": window.offset,
+            "owner_id": id, "before_id": window.beyond, "limit": limit, "offset": window.offset,
         };
         let measure = |execution: &Execution| (execution.id, execution.message.len());
-        self.read(|session| session.part(statement, values, window.limit, execution_of, measure))
+        self.read(|session| session.part(statement, values, limit, execution_of, measure))
     }
 
     /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none of `but_apps`, and none

@@ -229,6 +229,13 @@ impl Store {
         !matches!(self.engine, Engine::Sqlite(_))
     }
 
+    /// How many rows of a list are asked for at a time, of `limit`: a server sends all that it was asked for, however few of them
+    /// make a part.
+    fn part_limit(&self, limit: u32) -> u32 {
+        let enough = u32::try_from(PART_BYTES / ROW_BYTES + 1).unwrap_or(limit);
+        if self.is_shared() { limit.min(enough) } else { limit }
+    }
+
     /// Runs `work` in a transaction and answers when that is on the disk. When `work` fails, or panics, nothing of it stays.
     /// It may be run again when the database asks for that.
     ///

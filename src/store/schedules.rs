@@ -111,12 +111,13 @@ impl Store {
 
     /// A part of the executable's schedules, oldest first.
     pub fn list_schedules(&self, executable: Id, window: Window) -> Result<Part<Schedule>, StoreError> {
+        let limit = self.part_limit(window.limit);
         let values = values! {
             "executable_id": executable, "after_id": window.beyond, "last_id": window.last,
-            "limit": window.limit, "offset": window.offset,
+            "limit": limit, "offset": window.offset,
         };
         let measure = |schedule: &Schedule| (schedule.id, schedule.expression.len());
-        self.read(|session| session.part(sql!("schedules/list"), values, window.limit, schedule_of, measure))
+        self.read(|session| session.part(sql!("schedules/list"), values, limit, schedule_of, measure))
     }
 
     /// All schedules of some executables, by executable, each oldest first.

@@ -50,7 +50,8 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let target = Target::start(seed);
     let known = Mutex::new(Known::default());
     let (mut kills, mut pauses, mut stops, mut faults) = (0, 0, 0, 0);
-    let settings = [("DATABASE_CONNECTIONS", "6")];
+    // An attempt that a pause has cut in two may go on after it: that it made no task counts later than that.
+    let settings = [("DATABASE_CONNECTIONS", "6"), ("LATE_TASK_SECONDS", "30")];
     let start = || Program::start(directory.path(), &cf, &settings).unwrap();
 
     let instances = thread::scope(|scope| {

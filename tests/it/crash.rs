@@ -359,7 +359,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
             states.retain(|state| *state != "FAILED");
             surplus += 1;
         }
-        assert_eq!(states.len(), 1, "{name} has {} tasks", states.len());
+        assert_eq!(states.len(), 1, "{name} has tasks {states:?}");
     }
     // No call was sent twice.
     let hits = target.seen.lock().unwrap().clone();
