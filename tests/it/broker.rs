@@ -317,8 +317,8 @@ fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
     // What is not known is passed over; null is as good as missing.
     let extended = with(good.clone(), "x-vendor", json!({"y": [1]}));
     check(&world, 201, "PUT", I1, &with(serde_json::from_str(&extended).unwrap(), "parameters", json!(null)));
-    let odd = format!("/v2/service_instances/{}", "%C3%BC~/".repeat(1).trim_end_matches('/'));
-    check(&world, 201, "PUT", &odd, &good.to_string());
+    let odd = "/v2/service_instances/%C3%BC~";
+    check(&world, 201, "PUT", odd, &good.to_string());
 }
 
 #[test]
