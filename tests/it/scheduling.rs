@@ -1,6 +1,7 @@
 //! Fire times: claimed once, at the instant planned, and made up for by the policy. Time is set by hand.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -580,4 +581,36 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     let noon = time("2026-03-01T12:00:00Z");
     assert_eq!(world.store.resume_all_spaces(noon, &|_| Some(noon)).unwrap(), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(noon));
+}
+
+#[test]
+fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
+    let world = World::at("2026-03-01T00:00:30Z");
+    let job = world.job("a");
+    let changed = world.schedule(&job, "*/7 * * * *");
+    for round in 0..20 {
+        let instances = [format!("a{round}"), format!("b{round}")];
+        for id in &instances {
+            world.provision(id, "space");
+        }
+        assert_ne!(world.store.next_fire_time().unwrap(), None);
+        let (store, now) = (&world.store, world.clock.now());
+        let next = Some(time("2026-03-01T00:01:00Z"));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        store.create_schedule(job.id, true, "* * * * *", next, now).unwrap().unwrap();
+                        assert!(store.update_schedule(&changed, next, now).unwrap());
+                    }
+                });
+            }
+            for id in &instances {
+                scope.spawn(move || {
+                    store.deprovision(id, "s", "p", LastInstance::StopsSchedules, now).unwrap()
+                });
+            }
+        });
+        assert_eq!(world.store.next_fire_time().unwrap(), None, "round {round}");
+    }
 }

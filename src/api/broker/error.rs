@@ -40,7 +40,7 @@ impl BrokerError {
 
     pub(super) fn version(what: &str) -> Self {
         let description =
-            format!("the header X-Broker-API-Version {what}; versions 2.0 to 2.17 are supported");
+            format!("the header X-Broker-API-Version {what}; this is 2.17, which knows all of 2");
         Self::new(412, "UnsupportedVersion", description)
     }
 
