@@ -213,12 +213,16 @@ impl Store {
 
     /// The schedules of all suspended spaces go on: no instance is required any more. Answers how many spaces.
     pub fn resume_all_spaces(&self, now: Timestamp, planner: Planner<'_>) -> Result<usize, StoreError> {
-        let mut spaces = 0;
-        let first = |session: &Session<'_>| {
-            session.first(sql!("service_spaces/first_suspended"), values! {}, |row| row.get::<Guid>(0))
+        // Each by itself. At a start nobody else writes, and a connection to read with is not opened for this.
+        let resume_one = || {
+            self.write(|tx| {
+                let space: Option<Guid> =
+                    tx.first(sql!("service_spaces/first_suspended"), values! {}, |row| row.get(0))?;
+                space.map(|space| resume(tx, &space, now, planner)).transpose()
+            })
         };
-        while let Some(space) = self.read_at_once(first)? {
-            self.write(|tx| resume(tx, &space, now, planner))?;
+        let mut spaces = 0;
+        while resume_one()?.is_some() {
             spaces += 1;
         }
         Ok(spaces)

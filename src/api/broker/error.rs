@@ -40,7 +40,7 @@ impl BrokerError {
 
     pub(super) fn version(what: &str) -> Self {
         let description =
-            format!("the header X-Broker-API-Version {what}; this is 2.17, which knows all of 2");
+            format!("the header X-Broker-API-Version {what}; any 2.x is understood, and 2.17 spoken");
         Self::new(412, "UnsupportedVersion", description)
     }
 
