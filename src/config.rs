@@ -18,6 +18,10 @@ use crate::store::{self, Location};
 
 mod vcap;
 
+mod broker;
+
+pub use broker::{BrokerConfig, CatalogConfig};
+
 /// Where tasks run and tokens are judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -158,6 +162,39 @@ pub const SETTINGS: &[Setting] = &[
         "true: do not verify TLS certificates of CF, UAA and call targets",
     ),
     setting("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of certificates to trust as well"),
+    setting("BROKER_USER", "broker-user", "no broker", "user of the service broker at /v2"),
+    setting("BROKER_PASSWORD", "broker-password", "no broker", "password of the service broker"),
+    setting(
+        "API_ENDPOINT",
+        "api-endpoint",
+        "as the broker is asked",
+        "base URL of the service, for those who bind it (the broker's credentials)",
+    ),
+    setting(
+        "REQUIRE_SERVICE_INSTANCE",
+        "require-service-instance",
+        "false",
+        "true: a space needs an instance of the service to create jobs and calls",
+    ),
+    setting("BROKER_SERVICE_NAME", "broker-service-name", broker::SERVICE_NAME, "service in the marketplace"),
+    setting("BROKER_SERVICE_ID", "broker-service-id", broker::SERVICE_ID, "its id; other brokers' differ"),
+    setting("BROKER_DESCRIPTION", "broker-description", broker::DESCRIPTION, "its description"),
+    setting("BROKER_PLAN_NAME", "broker-plan-name", broker::PLAN_NAME, "its only plan"),
+    setting("BROKER_PLAN_ID", "broker-plan-id", broker::PLAN_ID, "the plan's id; other brokers' differ"),
+    setting(
+        "BROKER_PLAN_DESCRIPTION",
+        "broker-plan-description",
+        broker::PLAN_DESCRIPTION,
+        "the plan's description",
+    ),
+    setting("BROKER_DOCUMENTATION_URL", "broker-documentation-url", "", "its documentation"),
+    setting(
+        "BROKER_DASHBOARD_URL",
+        "broker-dashboard-url",
+        "",
+        "dashboard of an instance; {instance_id} and {space_guid} stand for those",
+    ),
+    setting("BROKER_ICON_URL", "broker-icon-url", "a clock", "its icon: http(s), or data:"),
     setting("STANDALONE_CONFIG", "config", "made on first start", "standalone: TOML file of apps and tokens"),
 ];
 
@@ -229,6 +266,8 @@ pub struct Config {
     pub no_proxy: Option<String>,
     pub skip_ssl_validation: bool,
     pub ca_cert_file: Option<PathBuf>,
+    pub broker: Option<BrokerConfig>,
+    pub require_service_instance: bool,
 }
 
 /// What `serve` needs to talk to a Cloud Foundry.
@@ -392,8 +431,12 @@ impl Reader<'_> {
         // The lower-case names are the older custom, and curl's.
         let https_proxy = self.text_or("HTTPS_PROXY", "https_proxy");
         let no_proxy = self.text_or("NO_PROXY", "no_proxy");
+        let broker = self.broker();
+        let require_service_instance = self.require_service_instance(broker.is_some());
         Some(Config {
             mode,
+            broker,
+            require_service_instance: require_service_instance?,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.number("WORKER_NUM", 20, 1, 1000) as usize,
             http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,

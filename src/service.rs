@@ -11,10 +11,11 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use log::{error, info, warn};
 
-use crate::api::{Api, Limiter};
+use crate::api::{Api, Broker, Limiter, planner};
 use crate::auth::Authenticator;
 use crate::clock::{Clock, SteeredClock};
 use crate::config::{Config, Mode};
+use crate::cron::Weekdays;
 use crate::http::{Handlers, Server, Settings as HttpSettings};
 use crate::lease::Keeper;
 use crate::model::{Dispatch, Kind, Release};
@@ -35,6 +36,9 @@ const STARTERS: usize = 16;
 const STARTERS_PER_APP: usize = 12;
 /// The pause after a panic of a thread that there is only one of.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause before the database is asked again for what is to go on.
+const RESUME_PAUSE: Duration = Duration::from_secs(5);
 
 /// What `standalone` tells a newcomer.
 #[derive(Debug, Clone)]
@@ -190,6 +194,12 @@ impl Service {
         );
         let retention_stop = stop.clone();
         let run = move || retention.run(&retention_wake, &retention_stop);
+        if !config.require_service_instance {
+            let (store, clock, weekdays) = (Arc::clone(&store), Arc::clone(&clock), config.weekdays);
+            let (wake, stop) = (wake_scheduler.clone(), stop.clone());
+            let run = move || resume_suspended(&store, &*clock, weekdays, &wake, &stop);
+            start("resumption".to_owned(), Box::new(run))?;
+        }
         start("retention".to_owned(), Box::new(tirelessly("retention", stop, run)))?;
 
         let api = Arc::new(Api {
@@ -204,6 +214,8 @@ impl Service {
             limiter: Limiter::new(config.rate_limit),
             clock: Arc::clone(&clock),
             weekdays: config.weekdays,
+            broker: config.broker.clone().map(Broker::new),
+            require_service_instance: config.require_service_instance,
             wake_scheduler,
             wake_watcher,
             wake_retention,
@@ -273,6 +285,30 @@ impl Service {
             }
         }
         info!("service stopped");
+    }
+}
+
+/// What stopped for want of a service instance goes on where none is required any more, once the database is there.
+fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: &Sender<()>, stop: &Stop) {
+    loop {
+        let now = clock.now();
+        match store.resume_all_spaces(now, &planner(weekdays, now)) {
+            Ok(0) => return,
+            Ok(spaces) => {
+                info!("no service instance is required any more, schedules go on spaces={spaces}");
+                let _ = wake.try_send(());
+                return;
+            }
+            Err(err) => {
+                warn!(
+                    "schedules without a service instance do not go on yet, retrying in {RESUME_PAUSE:?}: {err}"
+                );
+            }
+        }
+        select! {
+            recv(stop) -> _ => return,
+            recv(after(RESUME_PAUSE)) -> _ => (),
+        }
     }
 }
 

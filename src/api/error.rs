@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tiny_http::Header;
 
+use super::broker::BrokerError;
 use crate::auth::AuthError;
 use crate::http::{Response, respond, respond_with};
 use crate::platform::PlatformError;
@@ -32,6 +33,8 @@ pub(super) enum ApiError {
     Store(StoreError),
     /// UAA or Cloud Foundry.
     Platform(PlatformError),
+    /// The service broker's, which has JSON of its own.
+    Broker(BrokerError),
 }
 
 /// A rule that a request breaks.
@@ -80,10 +83,14 @@ impl ApiError {
             Self::Unprocessable(_) => 422,
             Self::Store(StoreError::Bug(_) | StoreError::Conflict) => 500,
             Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
+            Self::Broker(error) => error.status(),
         }
     }
 
     pub(super) fn response(&self, accept: Option<&str>) -> Response {
+        if let Self::Broker(error) = self {
+            return error.response();
+        }
         let violations = match self {
             Self::Unprocessable(violations) => violations.as_slice(),
             _ => &[],
@@ -130,6 +137,7 @@ impl fmt::Display for ApiError {
             }
             Self::Store(error) => error.fmt(f),
             Self::Platform(error) => error.fmt(f),
+            Self::Broker(error) => error.fmt(f),
         }
     }
 }

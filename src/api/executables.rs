@@ -80,6 +80,7 @@ impl Api {
         // Asked even when there is none, so that the two take one path.
         let may_work = self.auth.may_work_in(caller, space.as_ref().unwrap_or(&Guid::from("")))?;
         let space = space.filter(|_| may_work).ok_or_else(no_app)?;
+        self.check_service_instance(&space)?;
         let mut fields = Fields::of(body)?;
         let name = fields.name();
         let name = fields.required("name", name);

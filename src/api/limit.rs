@@ -25,6 +25,8 @@ const BUCKETS_MAX: usize = 8192;
 pub(super) enum Who<'a> {
     /// Somebody whom the platform vouches for.
     User(&'a str),
+    /// The platform, as the user of the service broker.
+    Broker(&'a str),
     /// An `Authorization` header that was refused, for whatever reason.
     Refused(&'a str),
 }
@@ -110,6 +112,7 @@ impl Who<'_> {
     fn key(self) -> [u8; 32] {
         let (kind, text) = match self {
             Self::User(user) => ("user ", user),
+            Self::Broker(user) => ("broker ", user),
             Self::Refused(header) => ("refused ", header),
         };
         Sha256::new().chain_update(kind).chain_update(text).finalize().into()

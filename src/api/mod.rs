@@ -18,6 +18,7 @@ use crate::http::{Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
 use crate::store::{Dated, Store};
 
+mod broker;
 mod error;
 mod executables;
 mod executions;
@@ -30,12 +31,13 @@ mod schedules;
 
 use error::ApiError;
 use limit::Who;
-use page::to_json;
+use page::{base_url, to_json};
 use query::Query;
 use routes::{NoRoute, Route};
 
+pub use broker::Broker;
 pub use limit::Limiter;
-pub(crate) use schedules::upcoming;
+pub(crate) use schedules::{planner, upcoming};
 
 /// Everything that handlers need.
 pub struct Api {
@@ -49,6 +51,10 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// How numbers in day-of-week are read.
     pub weekdays: Weekdays,
+    /// The service broker, when there is one.
+    pub broker: Option<Broker>,
+    /// Whether a space needs a service instance to create something.
+    pub require_service_instance: bool,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
@@ -107,12 +113,14 @@ impl Api {
                 return Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#));
             }
             Route::Ready => return self.ready(),
+            // It has a name and a password of its own.
+            Route::Broker(path) => return self.answer_broker(request, &path, user),
             _ => {}
         }
         let caller = self.caller(request.header("Authorization"), user)?;
         let query = Query::of(request.query.as_deref());
         match route {
-            Route::Root | Route::Live | Route::Ready => Err(ApiError::NotFound),
+            Route::Root | Route::Live | Route::Ready | Route::Broker(_) => Err(ApiError::NotFound),
             Route::NextFireTimes => self.next_fire_times(&query?),
             Route::List(kind) => self.list_executables(&caller, kind, request, &query?),
             Route::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
@@ -122,7 +130,11 @@ impl Api {
                 self.change_executable(&caller, executable, &request.body)
             }
             Route::Delete(kind, guid) => self.delete_executable(&self.executable(&caller, kind, &guid)?),
-            Route::Execute(kind, guid) => self.execute(&self.executable(&caller, kind, &guid)?),
+            Route::Execute(kind, guid) => {
+                let executable = self.executable(&caller, kind, &guid)?;
+                self.check_service_instance(&executable.space)?;
+                self.execute(&executable)
+            }
             Route::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 let of = Dated::Executable(executable.id);
@@ -133,7 +145,9 @@ impl Api {
                 self.list_schedules(executable, request, &query?)
             }
             Route::CreateSchedule(kind, guid) => {
-                self.create_schedule(&self.executable(&caller, kind, &guid)?, &request.body)
+                let executable = self.executable(&caller, kind, &guid)?;
+                self.check_service_instance(&executable.space)?;
+                self.create_schedule(&executable, &request.body)
             }
             Route::ChangeSchedule(kind, guid, schedule) => {
                 self.change_schedule(&self.executable(&caller, kind, &guid)?, &schedule, &request.body)
@@ -175,6 +189,15 @@ impl Api {
         let space = found.as_ref().map_or(&nowhere, |executable| &executable.space);
         let may_work = self.auth.may_work_in(caller, space)?;
         found.filter(|_| may_work).ok_or(ApiError::NotFound)
+    }
+
+    /// Where an instance of the service is required, there must be one to ask for something new.
+    fn check_service_instance(&self, space: &Guid) -> Result<(), ApiError> {
+        if self.require_service_instance && !self.store.has_service_instance(space)? {
+            let detail = "has no instance of the scheduler service; `cf create-service` makes one";
+            return Err(error::Violation::new("space", detail).into());
+        }
+        Ok(())
     }
 
     fn ready(&self) -> Result<Response, ApiError> {

@@ -178,17 +178,9 @@ fn pagination(request: &Request, query: &Query, paging: Paging, total: u64) -> P
     }
 }
 
-/// The absolute URL of a page of this collection, as the client (or the proxy in front) knows the service.
+/// The absolute URL of a page of this collection.
 fn href(request: &Request, query: &Query, page: u64) -> String {
-    let first_of = |name: &str| {
-        let value = request.header(name)?.split(',').next()?.trim();
-        let sane = !value.is_empty()
-            && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#<>\"".contains(&byte));
-        sane.then_some(value)
-    };
-    let scheme = first_of("X-Forwarded-Proto").unwrap_or("http");
-    let host = first_of("X-Forwarded-Host").or_else(|| first_of("Host")).unwrap_or("localhost");
-    let mut href = format!("{scheme}://{host}{}?", request.path);
+    let mut href = format!("{}{}?", base_url(request), request.path);
     for (name, value) in query.raw() {
         if *name != "page" {
             href.push_str(name);
@@ -199,4 +191,17 @@ fn href(request: &Request, query: &Query, page: u64) -> String {
     }
     href.push_str(&format!("page={page}"));
     href
+}
+
+/// The URL of the service as the client (or the proxy in front) knows it, without a slash at the end.
+pub(super) fn base_url(request: &Request) -> String {
+    let first_of = |name: &str| {
+        let value = request.header(name)?.split(',').next()?.trim();
+        let sane = !value.is_empty()
+            && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#<>\"".contains(&byte));
+        sane.then_some(value)
+    };
+    let scheme = first_of("X-Forwarded-Proto").unwrap_or("http");
+    let host = first_of("X-Forwarded-Host").or_else(|| first_of("Host")).unwrap_or("localhost");
+    format!("{scheme}://{host}")
 }

@@ -25,6 +25,8 @@ pub(super) enum Route {
     ChangeSchedule(Kind, String, String),
     DeleteSchedule(Kind, String, String),
     ScheduleHistory(Kind, String, String),
+    /// What follows `/v2`, for the service broker, whatever the method.
+    Broker(Vec<String>),
 }
 
 /// Why a request is for nothing.
@@ -89,6 +91,7 @@ impl Route {
                 _ if get => Ok(Self::ScheduleHistory(kind, owned(guid), owned(schedule))),
                 _ => Err(NoRoute::OtherMethod("GET, HEAD")),
             },
+            ["v2", path @ ..] => Ok(Self::Broker(path.iter().copied().map(owned).collect())),
             _ => Err(NoRoute::UnknownPath),
         }
     }

@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json};
 use super::query::Query;
 use super::{Api, created};
-use crate::cron::Expression;
+use crate::cron::{Expression, Weekdays};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
 
@@ -176,6 +176,11 @@ pub(crate) fn upcoming(
 ) -> impl Iterator<Item = Timestamp> {
     std::iter::successors(next_fire_time(expression, after), |time| next_fire_time(expression, *time))
         .take(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// What finds the fire time after `now` of an expression; `None`: it never fires, or is not valid any more.
+pub(crate) fn planner(weekdays: Weekdays, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
+    move |text| next_fire_time(&Expression::parse(text, weekdays).ok()?, now)
 }
 
 fn next_fire_time(expression: &Expression, after: Timestamp) -> Option<Timestamp> {

@@ -380,6 +380,21 @@ pub(super) fn cancel_pending_of_executable(
     fail_all(tx, &ids, None, "cancelled: deleted", now)
 }
 
+/// What schedules of the space have waiting; what was started by hand goes on.
+pub(super) fn cancel_pending_of_space(
+    tx: &Session<'_>,
+    space: &Guid,
+    message: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let values = values! { "space_guid": space };
+    let ids = tx.rows(sql!("service_spaces/pending_executions"), values, |row| row.get(0))?;
+    for id in &ids {
+        remember_stray(tx, *id, None)?;
+    }
+    fail_all(tx, &ids, None, message, now)
+}
+
 /// Ends the calls that are under way in the hand of `fence`.
 pub(super) fn interrupt_calls(
     tx: &Session<'_>,

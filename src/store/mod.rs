@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Fence, Id};
 
+mod broker;
 mod executables;
 mod executions;
 mod instances;
@@ -18,6 +19,7 @@ mod schedules;
 mod session;
 mod sqlite;
 
+pub use broker::{Changed, LastInstance, Made, Planner, ServiceBinding, ServiceInstance};
 pub use executables::{NewExecutable, Scope, Written};
 pub use executions::{Claimed, Dated, End, Retry, RunningTask, Stray};
 pub use instances::{Renewal, TakenOver};

@@ -4,6 +4,7 @@
 
 mod api;
 mod binary;
+mod broker;
 mod cf;
 mod client;
 mod cluster;

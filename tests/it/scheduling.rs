@@ -1,6 +1,7 @@
 //! Fire times: claimed once, at the instant planned, and made up for by the policy. Time is set by hand.
 
 use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -14,7 +15,10 @@ use ocf_scheduler::model::{
 use ocf_scheduler::retention::Retention;
 use ocf_scheduler::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::stop::stop_channel;
-use ocf_scheduler::store::{Dated, End, NewExecutable, Retry, Scope, Store, Window, Written};
+use ocf_scheduler::store::{
+    Changed, Dated, End, LastInstance, Made, NewExecutable, Retry, Scope, ServiceInstance, Store, Window,
+    Written,
+};
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
@@ -480,4 +484,133 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
     assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
     assert_eq!(apps.iter().filter(|app| *app == "other-app").count(), 1);
+}
+
+/// The instance of a service in a space.
+fn instance(id: &str, space: &str) -> ServiceInstance {
+    ServiceInstance {
+        id: id.to_owned(),
+        service_id: "s".to_owned(),
+        plan_id: "p".to_owned(),
+        organization: "o".to_owned(),
+        space: Guid::from(space),
+        parameters: "{}".to_owned(),
+    }
+}
+
+impl World {
+    fn provision(&self, id: &str, space: &str) -> usize {
+        let now = self.clock.now();
+        let planner = |text: &str| {
+            let next = Expression::parse(text, Weekdays::Unix).ok()?.next_after(now.seconds());
+            next.and_then(Timestamp::from_seconds)
+        };
+        match self.store.provision(&instance(id, space), "{}", now, &planner).unwrap() {
+            Made::Now(resumed) => resumed,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn deprovision(&self, id: &str, last: LastInstance) -> usize {
+        match self.store.deprovision(id, "s", "p", last, self.clock.now()).unwrap() {
+            Changed::Done(stopped) => stopped,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on_with_a_new_one() {
+    let mut world = World::at("2026-03-01T00:00:30Z");
+    world.provision("i1", "space");
+    world.provision("i2", "space");
+    world.provision("elsewhere", "other");
+    let job = world.job("a");
+    world.schedule(&job, "* * * * *");
+    let disabled = world.schedule(&job, "*/2 * * * *");
+    let disabled = Schedule { enabled: false, ..disabled };
+    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap());
+    let removed = world.schedule(&job, "*/3 * * * *");
+    assert!(world.store.delete_schedule(&removed, world.clock.now()).unwrap());
+    world.go_to("2026-03-01T00:01:00Z");
+    assert_eq!(world.run_all().len(), 1);
+    assert_eq!(world.deprovision("i1", LastInstance::StopsSchedules), 0, "another is left");
+
+    // One waits as the last instance goes, and one that was asked for by hand.
+    world.go_to("2026-03-01T00:02:00Z");
+    let by_hand = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    assert_eq!(world.deprovision("i2", LastInstance::StopsSchedules), 1);
+    assert_eq!(world.store.next_fire_time().unwrap(), None);
+    let history = world.history(&job);
+    assert_eq!(history[0].state.as_str(), "SUCCEEDED");
+    assert_eq!(
+        (history[1].state.as_str(), history[1].message.as_str()),
+        ("FAILED", "cancelled: service instance deleted")
+    );
+    assert_eq!((&history[2].guid, history[2].state.as_str()), (&by_hand.guid, "PENDING"));
+
+    // What is made or enabled meanwhile does not fire either; another space's does.
+    let new = world.schedule(&job, "*/5 * * * *");
+    assert!(
+        world
+            .store
+            .update_schedule(&new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"))
+            .unwrap()
+    );
+    assert_eq!(world.store.next_fire_time().unwrap(), None);
+    world.go_to("2026-03-01T01:00:30Z");
+    assert_eq!(world.history(&job).len(), 3);
+
+    // A new instance: from now on, nothing is made up for, and what was disabled stays so.
+    assert_eq!(world.provision("i3", "space"), 2);
+    assert_eq!(world.store.next_fire_time().unwrap(), Some(time("2026-03-01T01:01:00Z")));
+    world.go_to("2026-03-01T01:01:00Z");
+    let fired: Vec<Execution> = world.history(&job).split_off(3);
+    assert_eq!(fired.len(), 1, "{fired:?}");
+    assert_eq!(
+        (fired[0].scheduled_time, fired[0].message.as_str()),
+        (Some(time("2026-03-01T01:01:00Z")), "")
+    );
+
+    // Where none is required, the end of the last one changes nothing; what had stopped goes on when none is required any more.
+    assert_eq!(world.deprovision("i3", LastInstance::ChangesNothing), 0);
+    assert_eq!(world.store.next_fire_time().unwrap(), Some(time("2026-03-01T01:02:00Z")));
+    world.provision("i4", "space");
+    assert_eq!(world.deprovision("i4", LastInstance::StopsSchedules), 2);
+    assert_eq!(world.store.next_fire_time().unwrap(), None);
+    let noon = time("2026-03-01T12:00:00Z");
+    assert_eq!(world.store.resume_all_spaces(noon, &|_| Some(noon)).unwrap(), 1);
+    assert_eq!(world.store.next_fire_time().unwrap(), Some(noon));
+}
+
+#[test]
+fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
+    let world = World::at("2026-03-01T00:00:30Z");
+    let job = world.job("a");
+    let changed = world.schedule(&job, "*/7 * * * *");
+    for round in 0..20 {
+        let instances = [format!("a{round}"), format!("b{round}")];
+        for id in &instances {
+            world.provision(id, "space");
+        }
+        assert_ne!(world.store.next_fire_time().unwrap(), None);
+        let (store, now) = (&world.store, world.clock.now());
+        let next = Some(time("2026-03-01T00:01:00Z"));
+        thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        store.create_schedule(job.id, true, "* * * * *", next, now).unwrap().unwrap();
+                        assert!(store.update_schedule(&changed, next, now).unwrap());
+                    }
+                });
+            }
+            for id in &instances {
+                scope.spawn(move || {
+                    store.deprovision(id, "s", "p", LastInstance::StopsSchedules, now).unwrap()
+                });
+            }
+        });
+        assert_eq!(world.store.next_fire_time().unwrap(), None, "round {round}");
+    }
 }

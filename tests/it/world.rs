@@ -104,7 +104,17 @@ impl World {
     /// Stops the service and starts it again on the same database.
     pub(crate) fn restart(&mut self) {
         self.stop();
+        self.begin();
+    }
+
+    /// Starts the service that was stopped.
+    pub(crate) fn begin(&mut self) {
         self.service = Some(self.start_service().unwrap());
+    }
+
+    /// From the next start on it has these settings.
+    pub(crate) fn set(&mut self, settings: &[(&'static str, &'static str)]) {
+        self.settings = settings.to_vec();
     }
 
     pub(crate) fn stop(&mut self) {

@@ -13,7 +13,7 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[&str] = &[migration!("0001_initial")];
+const MIGRATIONS: &[&str] = &[migration!("0001_initial"), migration!("0006_broker")];
 
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {

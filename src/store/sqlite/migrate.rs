@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0002_lanes_and_clocks"),
     migration!("0003_history_sizes"),
     migration!("0004_space_sizes"),
+    migration!("0006_broker"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -139,6 +140,10 @@ mod tests {
             ("executions/pending_of_executable", "executions_pending"),
             ("executions/purge_ended", "executions_ended"),
             ("executables/first_deleted", "executables_deleted"),
+            ("service_instances/any_in_space", "service_instances_by_space"),
+            ("service_spaces/silence_schedules", "schedules_by_executable"),
+            ("service_spaces/pending_executions", "executions_pending"),
+            ("service_spaces/silent_schedules", "executables_by_space"),
         ] {
             let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite");
             let statement = std::fs::read_to_string(format!("{root}/{statement}.sql")).unwrap();

@@ -1,0 +1,2 @@
+-- Its bindings have gone before.
+DELETE FROM service_instances WHERE id = :id;
