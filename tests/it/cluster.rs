@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process};
 
 use super::cf::fake_cf::FakeCf;
-use super::crash::{Known, Random, Target, check_history, client, inject, number_of, pause};
+use super::crash::{
+    Known, Random, Target, check_history, client, inject, number_of, pause, silence_schedules,
+};
 use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 
@@ -114,11 +116,13 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let known = known.into_inner().unwrap();
     // Each goes on firing, before it is stopped.
     pause(3000);
+    let database = Database::of(directory.path(), "s.db");
     for (schedule, owner) in &known.schedules {
         let path = format!("/{}/{owner}/schedules/{schedule}", known.made[owner]);
         ask(url, &token, "PATCH", &path, r#"{"enabled":false}"#).unwrap();
     }
-    let database = Database::of(directory.path(), "s.db");
+    // And those whose creation nobody was told of.
+    silence_schedules(&database);
     let left =
         "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
     let deadline = Instant::now() + SETTLE_MAX;
