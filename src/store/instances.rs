@@ -102,7 +102,7 @@ impl Store {
         if let Some(fence) = database.last_fence() {
             let asked_at = std::time::Instant::now();
             let values = values! { "id": fence, "lease": lease };
-            if self.write_one(|tx| tx.execute(postgres_sql!("instances/renew"), values))? == 1 {
+            if database.write_lease(|tx| tx.execute(postgres_sql!("instances/renew"), values))? == 1 {
                 database.note_lease(fence, asked_at);
                 return Ok(Renewal { fence, is_new: false });
             }
@@ -111,7 +111,7 @@ impl Store {
         let asked_at = std::time::Instant::now();
         let values = values! { "lease": lease };
         let fence =
-            self.write_one(|tx| tx.one(postgres_sql!("instances/insert"), values, |row| row.get(0)))?;
+            database.write_lease(|tx| tx.one(postgres_sql!("instances/insert"), values, |row| row.get(0)))?;
         database.note_lease(fence, asked_at);
         Ok(Renewal { fence, is_new: true })
     }

@@ -365,7 +365,11 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
             states.retain(|state| *state != "FAILED");
             surplus += 1;
         }
-        assert_eq!(states.len(), 1, "{name} has tasks {states:?}");
+        if states.len() != 1 {
+            let doubled: Vec<_> = tasks.iter().filter(|task| task.name == **name).collect();
+            let row = database.rows(&format!("SELECT * FROM executions WHERE guid = '{name}'"));
+            panic!("{name} has {} tasks: {doubled:?} {row:?}", states.len());
+        }
     }
     // No call was sent twice.
     let hits = target.seen.lock().unwrap().clone();

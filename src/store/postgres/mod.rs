@@ -79,6 +79,8 @@ enum Use {
     Client,
     /// Writes, and the engine.
     Engine,
+    /// The lease, which must not end because all others are at work.
+    Lease,
 }
 
 impl Database {
@@ -163,7 +165,23 @@ impl Database {
         &self,
         work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.attempt(Use::Engine, |connection| {
+        self.write_one_for(Use::Engine, work)
+    }
+
+    /// The same for the lease, to which a connection is left.
+    pub(super) fn write_lease<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.write_one_for(Use::Lease, work)
+    }
+
+    fn write_one_for<T>(
+        &self,
+        purpose: Use,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.attempt(purpose, |connection| {
             crash::point("write.committing");
             // Lost, nobody knows whether it was done.
             connection.commits_at_once();
@@ -215,11 +233,11 @@ impl Database {
     }
 
     fn take_seat(&self, purpose: Use) -> Result<Seat<'_>, StoreError> {
-        // Some are left to the engine, however many clients read.
-        let readers_max = self.connections_max - self.connections_max.div_ceil(4);
-        let is_full = |pool: &mut Pool| {
-            self.connections_max <= pool.at_work || (purpose == Use::Client && readers_max <= pool.reading)
-        };
+        // Some are left to the engine, however many clients read, and one to the lease.
+        let most = self.connections_max - usize::from(purpose != Use::Lease);
+        let readers_max = (most - most / 4).max(1);
+        let is_full =
+            |pool: &mut Pool| most <= pool.at_work || (purpose == Use::Client && readers_max <= pool.reading);
         let waited = self
             .freed
             .wait_timeout_while(lock(&self.pool), SEAT_WAIT_MAX, is_full)
