@@ -12,6 +12,8 @@ pub(super) enum Route {
     Root,
     Live,
     Ready,
+    /// The OpenAPI document.
+    Document,
     NextFireTimes,
     List(Kind),
     Create(Kind),
@@ -20,6 +22,8 @@ pub(super) enum Route {
     Delete(Kind, String),
     Execute(Kind, String),
     History(Kind, String),
+    /// What the task of a job's execution has printed.
+    Output(String, String),
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
     ChangeSchedule(Kind, String, String),
@@ -56,8 +60,11 @@ impl Route {
             [""] if get => Ok(Self::Root),
             ["healthz"] if get => Ok(Self::Live),
             ["readyz"] if get => Ok(Self::Ready),
+            ["openapi.json"] if get => Ok(Self::Document),
             ["cron", "next"] if get => Ok(Self::NextFireTimes),
-            [""] | ["healthz"] | ["readyz"] | ["cron", "next"] => Err(NoRoute::OtherMethod("GET, HEAD")),
+            [""] | ["healthz"] | ["readyz"] | ["openapi.json"] | ["cron", "next"] => {
+                Err(NoRoute::OtherMethod("GET, HEAD"))
+            }
             ["jobs" | "calls"] => match method {
                 Method::Post => Ok(Self::Create(kind)),
                 _ if get => Ok(Self::List(kind)),
@@ -75,6 +82,10 @@ impl Route {
             },
             ["jobs" | "calls", guid, "history"] => match method {
                 _ if get => Ok(Self::History(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
+            },
+            ["jobs", guid, "history", execution, "output"] => match method {
+                _ if get => Ok(Self::Output(owned(guid), owned(execution))),
                 _ => Err(NoRoute::OtherMethod("GET, HEAD")),
             },
             ["jobs" | "calls", guid, "schedules"] => match method {

@@ -10,11 +10,11 @@ use tiny_http::{Header, Method};
 use super::Refusal;
 
 /// The most bytes of a head: request line, headers and the empty line. More is a 431.
-pub(super) const HEAD_MAX: usize = 64 * 1024;
+pub const HEAD_MAX: usize = 64 * 1024;
 /// The most bytes of a body. More is a 413.
-pub(super) const BODY_MAX: usize = 1024 * 1024;
+pub const BODY_MAX: usize = 1024 * 1024;
 /// The most headers: as many as the shortest lines (`a:`) make of the 16 KiB that always fit. More is a 431.
-const HEADERS_MAX: usize = 16 * 1024 / 4;
+pub const HEADERS_MAX: usize = 16 * 1024 / 4;
 /// Headers that are parsed without asking for memory: more than clients and proxies together usually send.
 const HEADERS_USUAL: usize = 64;
 /// The longest method. The longest registered one, UPDATEREDIRECTREF, has 17 letters.

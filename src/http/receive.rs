@@ -22,7 +22,7 @@ const CHUNK_LINE_MAX: usize = 256;
 /// The most bytes of all extensions of a body: they are read and thrown away.
 const EXTENSIONS_MAX: usize = 16 * 1024;
 /// The most bytes of trailers: they are thrown away too.
-const TRAILERS_MAX: usize = 8 * 1024;
+pub const TRAILERS_MAX: usize = 8 * 1024;
 /// What the bodies and headers of all requests together may hold, beyond [`FREE_BYTES`] each.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What each request may hold in any case.
