@@ -10,20 +10,26 @@ use serde_json::Value;
 use super::database::Database;
 use super::world::wait_for;
 
-struct Standalone {
+pub(crate) struct Standalone {
     child: Child,
-    url: String,
-    token: String,
-    app: String,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) app: String,
 }
 
 impl Standalone {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::with(directory, &[])
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(directory: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
             .args(["standalone", "--port", "0"])
             .current_dir(directory)
             .env("CLIENT_SECRET", "not-for-tasks")
             .env("DATABASE_URL", Database::of(directory, "scheduler.db").url)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -38,7 +44,7 @@ impl Standalone {
         Self { url: value("URL"), token: value("TOKEN"), app: value("APP"), child }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))
@@ -60,14 +66,14 @@ impl Standalone {
         self.ended(job)
     }
 
-    fn ended(&self, job: &str) -> Value {
+    pub(crate) fn ended(&self, job: &str) -> Value {
         wait_for(|| {
             let newest = self.ask("GET", &format!("/jobs/{job}/history"), "")["resources"][0].clone();
             matches!(newest["state"].as_str(), Some("SUCCEEDED" | "FAILED")).then_some(newest)
         })
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
     }

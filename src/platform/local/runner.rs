@@ -99,7 +99,7 @@ fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
         return Outcome::Failed(format!("the command could not be started: no directory {gone}"));
     }
     let log = match directory.create_output() {
-        Ok(file) => OutputLog { file, kept: 0 },
+        Ok(file) => OutputLog { file, kept: 0, is_cut: false },
         Err(err) => return Outcome::Failed(format!("its output log could not be made: {}", describe(err))),
     };
     let group_name = directory.path().file_name().unwrap_or_default().to_string_lossy();
@@ -233,6 +233,8 @@ const READ_BYTES: usize = 64 * 1024;
 struct OutputLog {
     file: File,
     kept: usize,
+    /// It says already that there was more.
+    is_cut: bool,
 }
 
 impl OutputLog {
@@ -250,14 +252,12 @@ impl OutputLog {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = OUTPUT_MAX_BYTES - self.kept;
-        if room == 0 {
-            return;
-        }
+        let kept = bytes.len().min(OUTPUT_MAX_BYTES - self.kept);
         // A full disk costs output, not the task.
-        let _ = self.file.write_all(&bytes[..bytes.len().min(room)]);
-        self.kept += bytes.len().min(room);
-        if bytes.len() > room {
+        let _ = self.file.write_all(&bytes[..kept]);
+        self.kept += kept;
+        if kept < bytes.len() && !self.is_cut {
+            self.is_cut = true;
             let _ = writeln!(self.file, "\n[output beyond {OUTPUT_MAX_BYTES} bytes was not kept]");
         }
     }
