@@ -98,8 +98,9 @@ impl Document {
                 assert!(parameter["required"] != true, "{} needs {name}", operation.id);
                 continue;
             };
-            let value = match text.parse::<i64>() {
-                Ok(number) if parameter["schema"]["type"] == "integer" => json!(number),
+            // In a query everything is text.
+            let value = match parameter["schema"]["type"].as_str() {
+                Some("integer" | "boolean") => serde_json::from_str(text).unwrap(),
                 _ => json!(text),
             };
             self.check(&self.root, &format!("{pointer}/schema"), &value, name);
