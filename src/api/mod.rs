@@ -9,12 +9,12 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use log::{debug, error, info};
 use serde::Serialize;
-use tiny_http::Header;
+use tiny_http::{Header, StatusCode};
 
 use crate::auth::{Authenticator, Caller};
 use crate::clock::Clock;
 use crate::cron::Weekdays;
-use crate::http::{Refusal, Request, Response, respond_with};
+use crate::http::{Body, Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
 use crate::platform::Platform;
 use crate::store::{Dated, Store};
@@ -122,7 +122,7 @@ impl Api {
             Route::Ready => return self.ready(),
             // It has a name and a password of its own.
             Route::Broker(path) => return self.answer_broker(request, &path, user),
-            Route::Document => return Ok(respond_with(200, "application/json", DOCUMENT)),
+            Route::Document => return Ok(document()),
             _ => {}
         }
         let caller = self.caller(request.header("Authorization"), user)?;
@@ -240,6 +240,13 @@ impl Api {
     fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
     }
+}
+
+/// Not copied for each who reads it: anybody may, and slowly.
+fn document() -> Response {
+    let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
+    let body = Body::Stream(Box::new(DOCUMENT.as_bytes()));
+    Response::new(StatusCode(200), headers, body, Some(DOCUMENT.len()), None)
 }
 
 fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {

@@ -152,11 +152,17 @@ fn a_bad_file_is_told_before_anything_is_opened() {
 }
 
 #[test]
-fn next_prints_fire_times() {
+fn next_prints_fire_times_or_where_an_expression_is_wrong() {
     let run = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_ocf-scheduler")).arg("next").args(arguments).output().unwrap()
     };
     let output = run(&["0 9 * * 1-5", "--after", "2026-03-27T10:00:00Z", "--count", "2"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2026-03-30T09:00:00Z\n2026-03-31T09:00:00Z\n");
-    assert_eq!(run(&["61 * * * *"]).status.code(), Some(2));
+    let refused = run(&["0 0 32\t* *"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].ends_with("in field 3 (day of month), at character 5: 32 is beyond 31"), "{told}");
+    assert_eq!(lines[1..3], ["  0 0 32 * *", "      ^^"]);
+    assert!(lines[3].contains("from 1 to 31") && lines[3].contains("15W"), "{told}");
 }
