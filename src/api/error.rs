@@ -204,7 +204,14 @@ impl ApiError {
             Self::MethodNotAllowed(allow) => {
                 vec![Violation::new("method", "method", "is none of this path", format!("one of {allow}"))]
             }
-            Self::TooMany(_) | Self::Store(_) | Self::Platform(_) | Self::Broker(_) => Vec::new(),
+            Self::TooMany(wait) => vec![Violation::new(
+                "Authorization",
+                "rate",
+                "is of a caller who comes too often",
+                format!("the next request in {} s, or later", whole_seconds(*wait)),
+            )],
+            // Nothing is wrong with the request; or the broker has words of its own.
+            Self::Store(_) | Self::Platform(_) | Self::Broker(_) => Vec::new(),
         }
     }
 }

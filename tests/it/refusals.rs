@@ -210,6 +210,7 @@ fn who_has_to_come_again_is_told_when() {
     let problem = answer.json();
     assert_eq!(answer.header("Retry-After"), Some("1"));
     assert_eq!(problem["retry_after_seconds"], 1);
+    told(&answer, 429, "Authorization", "rate", "too often", "in 1 s");
     assert!(problem["detail"].as_str().unwrap().contains("the next is welcome in 1 s"), "{problem}");
 
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
