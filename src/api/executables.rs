@@ -132,7 +132,7 @@ impl Api {
             },
         };
         let detailed = match query.get("detailed") {
-            None | Some("" | "false") => false,
+            None | Some("false") => false,
             Some("true") => true,
             Some(_) => {
                 let detail = "is neither true nor false";

@@ -95,6 +95,7 @@ fn every_rule_that_a_request_breaks_is_told_with_its_field_and_with_what_would_b
         ),
         ("PATCH", &one, r#"{"expression":"x"}"#, "expression", "cron", "there is one field", "minute, hour"),
         ("GET", "/jobs?space_guid=", "", "space_guid", "blank", "is blank", "guid of a space"),
+        ("GET", "/jobs?detailed=", "", "detailed", "value", "neither", "true or false"),
         ("GET", "/jobs?detailed=1", "", "detailed", "value", "neither", "true or false"),
         ("GET", "/jobs?page=0", "", "page", "range", "is below 1", "at least 1"),
         ("GET", "/jobs?page=x", "", "page", "type", "is not a whole number", "digits"),
