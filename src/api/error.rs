@@ -189,7 +189,7 @@ impl ApiError {
             Self::NoRoleInSpace => vec![Violation::new(
                 "space_guid",
                 "authorization",
-                "names no space, or none in which you have a role",
+                "names no space of yours: there is no such space, or you have no role in that space",
                 "a space in which the user is developer or manager",
             )],
             Self::NoSuchPath => vec![Violation::new(

@@ -77,7 +77,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         // "No such app" and "not your app" are one answer.
         let no_app = || {
-            let detail = "names no app, or none in a space in which you have a role";
+            let detail = "names no app of yours: there is no such app, or you have no role in its space";
             Violation::new("app_guid", "unknown", detail, AN_APP)
         };
         let app = match query.get("app_guid") {

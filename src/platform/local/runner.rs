@@ -27,8 +27,9 @@ use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
 use crate::clock::{Clock, SystemClock};
 
-/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us.
-const OUTPUT_MAX_BYTES: usize = 1024 * 1024;
+/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With the line that
+/// says so it is no more than the MiB that one answer shows.
+const OUTPUT_MAX_BYTES: usize = 1024 * 1024 - 76;
 
 /// How long a cancelled task may take to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
