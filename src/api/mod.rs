@@ -208,7 +208,8 @@ impl Api {
     fn check_service_instance(&self, space: &Guid) -> Result<(), ApiError> {
         if self.require_service_instance && !self.store.has_service_instance(space)? {
             let detail = "has no instance of the scheduler service; `cf create-service` makes one";
-            return Err(error::Violation::new("space", detail).into());
+            let expected = "a space with an instance of the scheduler service";
+            return Err(error::Violation::new("space", "instance", detail, expected).into());
         }
         Ok(())
     }

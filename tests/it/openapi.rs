@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jsonschema::Draft;
 use serde_json::{Map, Value, json};
 
+use super::broker;
 use super::cf::fake_cf::Fault;
 use super::database::is_postgres;
 use super::standalone::Standalone;
@@ -304,13 +305,14 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             drive.refused(&operation, None, &nowhere, "", 401);
         }
         if may_be("404") {
-            let body = if may_be("422") { "{}" } else { "" };
+            let body = if described.get("requestBody").is_some() { "{}" } else { "" };
             drive.refused(&operation, token, &nowhere, body, 404);
         }
         if may_be("413") {
             drive.refused(&operation, token, &nowhere, &too_long, 413);
         }
-        if may_be("422") {
+        // A run is refused for one reason only: see below.
+        if may_be("422") && !operation.id.starts_with("execute") {
             let below = if operation.path.contains("schedule_guid") {
                 let kind = operation.path.split('/').nth(1).unwrap();
                 world.post(&format!("/{kind}/{guid}/schedules"), r#"{"expression":"@daily"}"#).guid()
@@ -392,6 +394,18 @@ fn every_operation_does_what_the_openapi_document_says() {
     }
     seen.append(&mut drive.seen.into_inner());
     seen.append(&mut limit.seen.into_inner());
+
+    // A space that has lost its instance of the service.
+    let world = World::with(&[broker::SETTINGS, &[("REQUIRE_SERVICE_INSTANCE", "true")]].concat());
+    broker::check(&world, 201, "PUT", broker::I1, &broker::instance_body().to_string());
+    let (job, call) = (world.job("j"), world.call("c", "test.url"));
+    broker::check(&world, 200, "DELETE", &broker::ids(broker::I1), "");
+    let drive = Drive::at(&document, &world);
+    for (id, guid) in [("executeJob", &job), ("executeCall", &call)] {
+        let operation = drive.operation(id);
+        drive.refused(&operation, Some(&world.token), &target_of(&operation.path, &[guid], &[]), "", 422);
+    }
+    seen.append(&mut drive.seen.into_inner());
 
     let described: BTreeSet<(String, String)> = document
         .operations()
