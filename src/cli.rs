@@ -17,7 +17,7 @@ use crate::client::{self, completions, help, output};
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Config, ConfigError, Mode};
 use crate::crash;
-use crate::cron::{Expression, Weekdays};
+use crate::cron::{Expression, ExpressionError, Weekdays};
 use crate::logging;
 use crate::model::Timestamp;
 use crate::outbound;
@@ -206,8 +206,28 @@ fn next(arguments: &Arguments) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(err) => usage(&format!("{expression:?} is not valid: {err}")),
+        Err(err) => usage(&format!(
+            "{expression:?} is not valid: {err}\n{}\n  expected there: {}",
+            pointed_at(expression, &err),
+            err.expected
+        )),
     }
+}
+
+/// The expression, and below it carets under what is wrong.
+fn pointed_at(expression: &str, err: &ExpressionError) -> String {
+    // One place for each character, so that the carets are where they belong.
+    let shown = expression.chars().map(|it| match it {
+        it if it.is_whitespace() => ' ',
+        it if it.is_control() => '?',
+        it => it,
+    });
+    format!(
+        "  {}\n  {}{}",
+        shown.collect::<String>(),
+        " ".repeat(err.position),
+        "^".repeat(err.length.max(1))
+    )
 }
 
 fn read_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {

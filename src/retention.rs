@@ -1,7 +1,8 @@
 //! Clears the history: executions that ended long ago, and the rows of what was deleted.
 //!
 //! Invariant: in small batches, each a transaction of its own with a pause behind it, so that no request waits for it; and
-//! an execution that has not ended is never removed, except with its deleted job or call.
+//! an execution that has not ended is never removed, except with its deleted job or call. What the platform keeps of an ended
+//! task (standalone: its output) goes with its execution.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use log::{info, warn};
 
 use crate::clock::Clock;
 use crate::crash;
+use crate::platform::Platform;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
@@ -24,6 +26,7 @@ const INTERVAL: Duration = Duration::from_secs(600);
 /// The loop that clears.
 pub struct Retention {
     store: Arc<Store>,
+    platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
     keep: Duration,
     keep_per_executable: Option<u32>,
@@ -33,11 +36,12 @@ impl Retention {
     /// Keeps ended executions for `keep`, and of each job and call at most `keep_per_executable`.
     pub fn new(
         store: Arc<Store>,
+        platform: Arc<dyn Platform>,
         clock: Arc<dyn Clock>,
         keep: Duration,
         keep_per_executable: Option<u32>,
     ) -> Self {
-        Self { store, clock, keep, keep_per_executable }
+        Self { store, platform, clock, keep, keep_per_executable }
     }
 
     /// Runs until `stop` closes. `wake`: something was deleted.
@@ -69,7 +73,19 @@ impl Retention {
         if cleared > 0 {
             info!("history cleared rows={cleared}");
         }
+        self.forget_tasks();
         Ok(())
+    }
+
+    /// Looked for anew each time, rather than told when a row goes: so a crash in between leaves nothing behind for good.
+    fn forget_tasks(&self) {
+        // One that cannot be looked up is kept.
+        let is_gone = |name: &str| matches!(self.store.has_execution(name), Ok(false));
+        match self.platform.forget_ended(&is_gone) {
+            Ok(0) => (),
+            Ok(tasks) => info!("outputs of tasks cleared with their executions tasks={tasks}"),
+            Err(err) => warn!("clearing the outputs of tasks failed, trying again later cause={err}"),
+        }
     }
 
     fn in_batches(

@@ -188,6 +188,7 @@ impl Service {
 
         let retention = Retention::new(
             Arc::clone(&store),
+            Arc::clone(&platform),
             Arc::clone(&clock),
             config.history,
             config.history_max_per_executable,
@@ -204,6 +205,7 @@ impl Service {
 
         let api = Arc::new(Api {
             store: Arc::clone(&store),
+            platform: Arc::clone(&platform),
             auth: Authenticator::new(
                 Arc::clone(&platform),
                 Arc::clone(&clock),

@@ -19,6 +19,9 @@ use crate::store::{NewExecutable, Scope, Written};
 /// The schedules that are read for one part of a list, roughly: those of one job or call are read together.
 const PART_SCHEDULES: usize = 200;
 
+const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the user is developer or manager";
+const A_SPACE: &str = "?space_guid= and the guid of a space, or no space_guid for all that you may see";
+
 /// A job or call as clients see it.
 #[derive(Serialize)]
 struct ExecutableJson {
@@ -73,8 +76,17 @@ impl Api {
         body: &[u8],
     ) -> Result<Response, ApiError> {
         // "No such app" and "not your app" are one answer.
-        let no_app = || Violation::new("app_guid", "is missing, or there is no such app");
-        let app = query.get("app_guid").filter(|app| !app.trim().is_empty()).ok_or_else(no_app)?;
+        let no_app = || {
+            let detail = "names no app of yours: there is no such app, or you have no role in its space";
+            Violation::new("app_guid", "unknown", detail, AN_APP)
+        };
+        let app = match query.get("app_guid") {
+            None => return Err(Violation::new("app_guid", "missing", "is missing", AN_APP).into()),
+            Some(app) if app.trim().is_empty() => {
+                return Err(Violation::new("app_guid", "blank", "is blank", AN_APP).into());
+            }
+            Some(app) => app,
+        };
         let app = Guid::from(app);
         let space = self.auth.space_of_app(&app)?;
         // Asked even when there is none, so that the two take one path.
@@ -103,12 +115,12 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let scope = match (query.get("space_guid"), caller.spaces()) {
             (Some(space), _) if space.trim().is_empty() => {
-                return Err(Violation::new("space_guid", "is blank").into());
+                return Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into());
             }
             (Some(space), _) => {
                 let space = Guid::from(space);
                 if !self.auth.may_work_in(caller, &space)? {
-                    return Err(ApiError::Unauthorized("the user has no role in that space"));
+                    return Err(ApiError::NoRoleInSpace);
                 }
                 Scope::Space(space)
             }
@@ -120,9 +132,12 @@ impl Api {
             },
         };
         let detailed = match query.get("detailed") {
-            None | Some("" | "false") => false,
+            None | Some("false") => false,
             Some("true") => true,
-            Some(_) => return Err(Violation::new("detailed", "is not true or false").into()),
+            Some(_) => {
+                let detail = "is neither true nor false";
+                return Err(Violation::new("detailed", "value", detail, "true or false").into());
+            }
         };
         let paging = Paging::of(query)?;
         let extent = self.store.count_executables(kind, &scope)?;
@@ -173,7 +188,9 @@ impl Api {
             {
                 executable.app = app;
             } else {
-                fields.violate(Violation::new("app_guid", "is no app of the same space"));
+                let detail = "names no app of the space of this job or call";
+                let expected = "the guid of an app of the same space";
+                fields.violate(Violation::new("app_guid", "unknown", detail, expected));
             }
         }
         change_work(&mut executable.work, &mut fields);
@@ -239,7 +256,8 @@ fn replace<T>(place: &mut T, value: Option<T>) {
 }
 
 fn name_taken() -> Violation {
-    Violation::new("name", "is taken by another of this app")
+    let expected = "a name that no other job (or call) of the app has; PATCH changes the one that has it";
+    Violation::new("name", "taken", "is taken by another of this app", expected)
 }
 
 pub(super) fn shown(time: Option<Timestamp>) -> Option<String> {

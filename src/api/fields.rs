@@ -3,10 +3,10 @@
 //! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as missing.
 
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::error::{ApiError, Violation};
+use super::error::{ApiError, Place, Violation};
 
 const NAME_MAX: usize = 255;
 const COMMAND_MAX: usize = 4096;
@@ -49,14 +49,19 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(super) fn of(body: &'a [u8]) -> Result<Self, ApiError> {
-        let not_json = |_| Violation::new("body", "is not UTF-8");
-        let text = std::str::from_utf8(body).map_err(not_json)?;
+        let text = std::str::from_utf8(body).map_err(|err| {
+            let (line, column) = place_of(&body[..err.valid_up_to()]);
+            in_body("encoding", "is not UTF-8".to_owned(), line, column)
+        })?;
         if !text.trim_start().starts_with('{') {
             // A list would be read as fields in order.
-            return Err(Violation::new("body", "is not a JSON object").into());
+            return Err(no_object(text).into());
         }
-        let raw = serde_json::from_str(text)
-            .map_err(|err| Violation::new("body", format!("is not a JSON object as expected: {err}")))?;
+        let raw = serde_json::from_str(text).map_err(|err| {
+            // Only a field that comes twice is JSON and yet not understood here.
+            let rule = if err.is_data() { "duplicate" } else { "json" };
+            in_body(rule, format!("is not a JSON object as expected: {err}"), err.line(), err.column())
+        })?;
         Ok(Self { raw, violations: Vec::new() })
     }
 
@@ -105,50 +110,59 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn enabled(&mut self) -> Option<bool> {
-        self.value("enabled", self.raw.enabled, "is not true or false")
+        self.value("enabled", self.raw.enabled, "true or false")
     }
 
     /// Checks that it is the one there is, when it is there.
     pub(super) fn check_expression_type(&mut self) {
-        let given: Option<String> =
-            self.value("expression_type", self.raw.expression_type, "is not a string");
+        let expected = format!("the string {EXPRESSION_TYPE}");
+        let given: Option<String> = self.value("expression_type", self.raw.expression_type, &expected);
         if given.is_some_and(|given| given != EXPRESSION_TYPE) {
-            self.violate(Violation::new("expression_type", format!("is not {EXPRESSION_TYPE}")));
+            self.violate(Violation::new(
+                "expression_type",
+                "value",
+                format!("is not {EXPRESSION_TYPE}"),
+                expected,
+            ));
         }
     }
 
     /// Requires a field that was read as `value`; whoever broke its rule has been told already.
     pub(super) fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.violations.iter().any(|violation| violation.field == field) {
-            self.violate(Violation::new(field, "is missing"));
+            self.violate(Violation::new(field, "missing", "is missing", "a string that is not blank"));
         }
         value
     }
 
     fn text(&mut self, field: &'static str, raw: Option<&RawValue>, max: usize) -> Option<String> {
-        let text: String = self.value(field, raw, "is not a string")?;
+        let expected = match max {
+            usize::MAX => "a string that is not blank".to_owned(),
+            max => format!("a string of at most {max} characters that is not blank"),
+        };
+        let text: String = self.value(field, raw, &expected)?;
         if text.trim().is_empty() {
-            self.violate(Violation::new(field, "is blank"));
+            self.violate(Violation::new(field, "blank", "is blank", expected));
             return None;
         }
         if max < text.len() && max < text.chars().count() {
-            self.violate(Violation::new(field, format!("is longer than {max} characters")));
+            let detail = format!("is longer than {max} characters");
+            self.violate(Violation::new(field, "too_long", detail, expected));
             return None;
         }
         Some(text)
     }
 
     fn megabytes(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<u32> {
-        let number: u64 =
-            self.value(field, raw, &format!("is not a whole number from 1 to {MEGABYTES_MAX}"))?;
+        let expected = format!(
+            "a whole number from 1 to {MEGABYTES_MAX}, without point or exponent; 0 stands for {MEGABYTES}"
+        );
+        let number: u64 = self.value(field, raw, &expected)?;
         match u32::try_from(number) {
             Ok(0) => Some(MEGABYTES),
             Ok(number) if u64::from(number) <= MEGABYTES_MAX => Some(number),
             _ => {
-                self.violate(Violation::new(
-                    field,
-                    format!("is not a whole number from 1 to {MEGABYTES_MAX}"),
-                ));
+                self.violate(Violation::new(field, "range", format!("is beyond {MEGABYTES_MAX}"), expected));
                 None
             }
         }
@@ -158,12 +172,61 @@ impl<'a> Fields<'a> {
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
-        rule: &str,
+        expected: &str,
     ) -> Option<T> {
-        let value = serde_json::from_str(raw?.get()).ok();
-        if value.is_none() {
-            self.violate(Violation::new(field, rule));
+        let raw = raw?.get();
+        match serde_json::from_str(raw) {
+            Ok(value) => Some(value),
+            Err(err) => {
+                let detail = match err.is_syntax() {
+                    // For example half of a surrogate pair.
+                    true => format!("is {} that is not well-formed: {err}", kind_of(raw)),
+                    false => format!("is {}", kind_of(raw)),
+                };
+                self.violate(Violation::new(field, "type", detail, expected));
+                None
+            }
         }
-        value
     }
+}
+
+const OBJECT: &str = "a JSON object like {\"name\":\"nightly\"}, in UTF-8";
+
+fn in_body(rule: &'static str, detail: String, line: usize, column: usize) -> Violation {
+    Violation { place: Some(Place::Json { line, column }), ..Violation::new("body", rule, detail, OBJECT) }
+}
+
+/// What a body is that does not begin like an object.
+fn no_object(text: &str) -> Violation {
+    if text.trim().is_empty() {
+        return Violation::new("body", "missing", "is empty", OBJECT);
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => {
+            let detail = format!("is {}, not a JSON object", kind_of(text.trim_start()));
+            Violation::new("body", "type", detail, OBJECT)
+        }
+        Err(err) => in_body("json", format!("is not JSON: {err}"), err.line(), err.column()),
+    }
+}
+
+/// What a JSON value is, for people.
+fn kind_of(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(b'-') => "a negative number",
+        _ if raw.contains(['.', 'e', 'E']) => "a number with a point or an exponent",
+        _ => "a number",
+    }
+}
+
+/// Line and column of what comes after `bytes`, as JSON's errors count them.
+fn place_of(bytes: &[u8]) -> (usize, usize) {
+    let line = bytes.split(|byte| *byte == b'\n').count();
+    let column = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    (line, column + 1)
 }

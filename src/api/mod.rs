@@ -9,13 +9,14 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use log::{debug, error, info};
 use serde::Serialize;
-use tiny_http::Header;
+use tiny_http::{Header, StatusCode};
 
 use crate::auth::{Authenticator, Caller};
 use crate::clock::Clock;
 use crate::cron::Weekdays;
-use crate::http::{Refusal, Request, Response, respond_with};
+use crate::http::{Body, Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
+use crate::platform::Platform;
 use crate::store::{Dated, Store};
 
 mod broker;
@@ -24,12 +25,13 @@ mod executables;
 mod executions;
 mod fields;
 mod limit;
+mod output;
 mod page;
 mod query;
 mod routes;
 mod schedules;
 
-use error::ApiError;
+use error::{ApiError, Problem};
 use limit::Who;
 use page::{base_url, to_json};
 use query::Query;
@@ -39,10 +41,15 @@ pub use broker::Broker;
 pub use limit::Limiter;
 pub(crate) use schedules::{planner, upcoming};
 
+/// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see `tests/it/openapi.rs`.
+const DOCUMENT: &str = include_str!("openapi.json");
+
 /// Everything that handlers need.
 pub struct Api {
     /// Where things are kept.
     pub store: Arc<Store>,
+    /// Where the output of tasks is kept, if anywhere.
+    pub platform: Arc<dyn Platform>,
     /// Who may do what.
     pub auth: Authenticator,
     /// How often somebody may come.
@@ -99,13 +106,13 @@ impl Api {
     pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
         let accept =
             headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
-        error::refusal(refusal.status, &refusal.reason, &[], accept)
+        Problem::of_refusal(refusal).response(accept)
     }
 
     fn answer(&self, request: &Request, user: &mut Option<String>) -> Result<Response, ApiError> {
         // In this order: the path, the method, the token, and only then what the request says.
         let route = Route::of(&request.method, &request.path).map_err(|none| match none {
-            NoRoute::UnknownPath => ApiError::NotFound,
+            NoRoute::UnknownPath => ApiError::NoSuchPath,
             NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
         })?;
         match route {
@@ -115,12 +122,15 @@ impl Api {
             Route::Ready => return self.ready(),
             // It has a name and a password of its own.
             Route::Broker(path) => return self.answer_broker(request, &path, user),
+            Route::Document => return Ok(document()),
             _ => {}
         }
         let caller = self.caller(request.header("Authorization"), user)?;
         let query = Query::of(request.query.as_deref());
         match route {
-            Route::Root | Route::Live | Route::Ready | Route::Broker(_) => Err(ApiError::NotFound),
+            Route::Root | Route::Live | Route::Ready | Route::Document | Route::Broker(_) => {
+                Err(ApiError::NotFound)
+            }
             Route::NextFireTimes => self.next_fire_times(&query?),
             Route::List(kind) => self.list_executables(&caller, kind, request, &query?),
             Route::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
@@ -139,6 +149,9 @@ impl Api {
                 let executable = self.executable(&caller, kind, &guid)?;
                 let of = Dated::Executable(executable.id);
                 self.history(executable, of, request, &query?)
+            }
+            Route::Output(job, execution) => {
+                self.output(&self.executable(&caller, Kind::Job, &job)?, &execution, &query?)
             }
             Route::ListSchedules(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
@@ -195,7 +208,8 @@ impl Api {
     fn check_service_instance(&self, space: &Guid) -> Result<(), ApiError> {
         if self.require_service_instance && !self.store.has_service_instance(space)? {
             let detail = "has no instance of the scheduler service; `cf create-service` makes one";
-            return Err(error::Violation::new("space", detail).into());
+            let expected = "a space with an instance of the scheduler service";
+            return Err(error::Violation::new("space", "instance", detail, expected).into());
         }
         Ok(())
     }
@@ -227,6 +241,13 @@ impl Api {
     fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
     }
+}
+
+/// Not copied for each who reads it: anybody may, and slowly.
+fn document() -> Response {
+    let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
+    let body = Body::Stream(Box::new(DOCUMENT.as_bytes()));
+    Response::new(StatusCode(200), headers, body, Some(DOCUMENT.len()), None)
 }
 
 fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {

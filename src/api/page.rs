@@ -36,20 +36,35 @@ pub(super) enum Order {
 
 impl Paging {
     pub(super) fn of(query: &Query) -> Result<Self, ApiError> {
-        let page = query.get("page").map(|text| whole_number(text, "page", u64::MAX)).transpose()?;
-        let per_page =
-            query.get("per_page").map(|text| whole_number(text, "per_page", PER_PAGE_MAX)).transpose()?;
+        let page = query.get("page").map(|text| whole_number(text, "page", (1, u64::MAX))).transpose()?;
+        let per_page = query
+            .get("per_page")
+            .map(|text| whole_number(text, "per_page", (1, PER_PAGE_MAX)))
+            .transpose()?;
         Ok(Self { page, per_page: per_page.unwrap_or(PER_PAGE) })
     }
 }
 
-/// A whole number from 1 on. However many digits it has, it is one.
-fn whole_number(text: &str, field: &'static str, most: u64) -> Result<u64, Violation> {
-    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let number =
-        digits.then(|| text.parse().unwrap_or(u64::MAX)).filter(|number| (1..=most).contains(number));
-    let bound = if most == u64::MAX { String::new() } else { format!(" to {most}") };
-    number.ok_or_else(|| Violation::new(field, format!("is not a whole number from 1{bound}")))
+/// A whole number between two. However many digits it has, it is one.
+pub(super) fn whole_number(
+    text: &str,
+    field: &'static str,
+    (least, most): (u64, u64),
+) -> Result<u64, Violation> {
+    let expected = match most {
+        u64::MAX => format!("a whole number of at least {least}, in digits alone"),
+        most => format!("a whole number from {least} to {most}, in digits alone"),
+    };
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(Violation::new(field, "type", "is not a whole number", expected));
+    }
+    match text.parse().unwrap_or(u64::MAX) {
+        number if number < least => {
+            Err(Violation::new(field, "range", format!("is below {least}"), expected))
+        }
+        number if most < number => Err(Violation::new(field, "range", format!("is beyond {most}"), expected)),
+        number => Ok(number),
+    }
 }
 
 #[derive(Serialize)]
@@ -117,19 +132,26 @@ pub(super) fn collection<T: Serialize + 'static>(
         return Ok(respond_with(200, "application/json", body));
     }
     let next = move |buffer: &mut Vec<u8>| append_next(buffer).map_err(|err| err.to_string());
-    let stream = Batches { buffer: body, position: 0, next: Some(Box::new(next)) };
+    let stream = Batches::new(body, Some(Box::new(next)));
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     Ok(Response::new(StatusCode(200), headers, Body::Stream(Box::new(stream)), None, None))
 }
 
 /// Writes what comes next into the buffer, and says whether there is more.
-type Next = Box<dyn FnMut(&mut Vec<u8>) -> Result<bool, String> + Send>;
+pub(super) type Next = Box<dyn FnMut(&mut Vec<u8>) -> Result<bool, String> + Send>;
 
 /// A body made of batches, each read when the one before has been written.
-struct Batches {
+pub(super) struct Batches {
     buffer: Vec<u8>,
     position: usize,
     next: Option<Next>,
+}
+
+impl Batches {
+    /// `first`, and then what `next` writes, if there is more.
+    pub(super) fn new(first: Vec<u8>, next: Option<Next>) -> Self {
+        Self { buffer: first, position: 0, next }
+    }
 }
 
 impl Read for Batches {
@@ -142,7 +164,7 @@ impl Read for Batches {
                 Ok(true) => {}
                 Ok(false) => self.next = None,
                 Err(cause) => {
-                    warn!("a collection broke off cause={cause}");
+                    warn!("an answer broke off cause={cause}");
                     self.next = None;
                     return Err(io::Error::other(cause));
                 }

@@ -21,7 +21,14 @@ impl<'a> Query<'a> {
             .iter()
             .map(|(name, value)| Some((decode(name, true)?, decode(value, true)?)))
             .collect::<Option<_>>()
-            .ok_or_else(|| Violation::new("query", "is not well-formed"))?;
+            .ok_or_else(|| {
+                Violation::new(
+                    "query",
+                    "encoding",
+                    "holds a % without two hexadecimal digits behind it, or what is not UTF-8",
+                    "NAME=VALUE&NAME=VALUE in UTF-8, each byte that is no letter or digit as % and two hexadecimal digits",
+                )
+            })?;
         Ok(Self { raw, decoded })
     }
 

@@ -12,6 +12,8 @@ pub(super) enum Route {
     Root,
     Live,
     Ready,
+    /// The OpenAPI document.
+    Document,
     NextFireTimes,
     List(Kind),
     Create(Kind),
@@ -20,6 +22,8 @@ pub(super) enum Route {
     Delete(Kind, String),
     Execute(Kind, String),
     History(Kind, String),
+    /// What the task of a job's execution has printed.
+    Output(String, String),
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
     ChangeSchedule(Kind, String, String),
@@ -56,8 +60,11 @@ impl Route {
             [""] if get => Ok(Self::Root),
             ["healthz"] if get => Ok(Self::Live),
             ["readyz"] if get => Ok(Self::Ready),
+            ["openapi.json"] if get => Ok(Self::Document),
             ["cron", "next"] if get => Ok(Self::NextFireTimes),
-            [""] | ["healthz"] | ["readyz"] | ["cron", "next"] => Err(NoRoute::OtherMethod("GET, HEAD")),
+            [""] | ["healthz"] | ["readyz"] | ["openapi.json"] | ["cron", "next"] => {
+                Err(NoRoute::OtherMethod("GET, HEAD"))
+            }
             ["jobs" | "calls"] => match method {
                 Method::Post => Ok(Self::Create(kind)),
                 _ if get => Ok(Self::List(kind)),
@@ -75,6 +82,10 @@ impl Route {
             },
             ["jobs" | "calls", guid, "history"] => match method {
                 _ if get => Ok(Self::History(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
+            },
+            ["jobs", guid, "history", execution, "output"] => match method {
+                _ if get => Ok(Self::Output(owned(guid), owned(execution))),
                 _ => Err(NoRoute::OtherMethod("GET, HEAD")),
             },
             ["jobs" | "calls", guid, "schedules"] => match method {
@@ -138,5 +149,78 @@ mod tests {
         {
             assert_eq!(of("GET", path), Err(NoRoute::UnknownPath), "{path}");
         }
+    }
+
+    /// What each route is called in the OpenAPI document. A route that is not in here does not compile.
+    macro_rules! operations {
+        ($($route:pat => $operation:literal,)*) => {
+            const OPERATIONS: &[&str] = &[$($operation),*];
+
+            fn operation_of(route: &Route) -> &'static str {
+                match route {
+                    $($route => $operation,)*
+                    // The service broker's specification describes it.
+                    Route::Broker(_) => "",
+                }
+            }
+        };
+    }
+
+    operations! {
+        Route::Root => "getRoot",
+        Route::Live => "getHealth",
+        Route::Ready => "getReadiness",
+        Route::Document => "getDocument",
+        Route::NextFireTimes => "listFireTimes",
+        Route::List(Kind::Job) => "listJobs",
+        Route::List(Kind::Call) => "listCalls",
+        Route::Create(Kind::Job) => "createJob",
+        Route::Create(Kind::Call) => "createCall",
+        Route::Get(Kind::Job, _) => "getJob",
+        Route::Get(Kind::Call, _) => "getCall",
+        Route::Change(Kind::Job, _) => "changeJob",
+        Route::Change(Kind::Call, _) => "changeCall",
+        Route::Delete(Kind::Job, _) => "deleteJob",
+        Route::Delete(Kind::Call, _) => "deleteCall",
+        Route::Execute(Kind::Job, _) => "executeJob",
+        Route::Execute(Kind::Call, _) => "executeCall",
+        Route::History(Kind::Job, _) => "listJobExecutions",
+        Route::History(Kind::Call, _) => "listCallExecutions",
+        Route::Output(..) => "getJobOutput",
+        Route::ListSchedules(Kind::Job, _) => "listJobSchedules",
+        Route::ListSchedules(Kind::Call, _) => "listCallSchedules",
+        Route::CreateSchedule(Kind::Job, _) => "createJobSchedule",
+        Route::CreateSchedule(Kind::Call, _) => "createCallSchedule",
+        Route::ChangeSchedule(Kind::Job, ..) => "changeJobSchedule",
+        Route::ChangeSchedule(Kind::Call, ..) => "changeCallSchedule",
+        Route::DeleteSchedule(Kind::Job, ..) => "deleteJobSchedule",
+        Route::DeleteSchedule(Kind::Call, ..) => "deleteCallSchedule",
+        Route::ScheduleHistory(Kind::Job, ..) => "listJobScheduleExecutions",
+        Route::ScheduleHistory(Kind::Call, ..) => "listCallScheduleExecutions",
+    }
+
+    #[test]
+    fn every_route_is_in_the_openapi_document_and_every_operation_there_is_a_route() {
+        let document: serde_json::Value = serde_json::from_str(super::super::DOCUMENT).unwrap();
+        let mut described = Vec::new();
+        for (path, operations) in document["paths"].as_object().unwrap() {
+            let mut methods = Vec::new();
+            for (method, operation) in operations.as_object().unwrap() {
+                let method = method.to_ascii_uppercase();
+                let route = Route::of(&method.parse().unwrap(), &path.replace(['{', '}'], "")).unwrap();
+                assert_eq!(operation["operationId"], operation_of(&route), "{method} {path}");
+                described.push(operation_of(&route));
+                methods.push(method);
+            }
+            let other = Route::of(&Method::Options, path).unwrap_err();
+            let NoRoute::OtherMethod(allow) = other else { panic!("{path}") };
+            let allowed: Vec<&str> = allow.split(", ").filter(|method| *method != "HEAD").collect();
+            methods.sort_by_key(|method| allowed.iter().position(|other| other == method));
+            assert_eq!(methods, allowed, "{path}");
+        }
+        described.sort_unstable();
+        let mut routes = OPERATIONS.to_vec();
+        routes.sort_unstable();
+        assert_eq!(described, routes);
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::error::{ApiError, Violation};
 use super::fields::Fields;
-use super::page::{self, Order, Paging, to_json};
+use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::{Api, created};
 use crate::cron::{Expression, Weekdays};
@@ -140,30 +140,30 @@ impl Api {
             expression: &'a str,
             fire_times: Vec<String>,
         }
-        let text = query.get("expression").ok_or_else(|| Violation::new("expression", "is missing"))?;
-        let expression = Expression::parse(text, self.weekdays)
-            .map_err(|err| Violation::new("expression", format!("is not valid: {err}")))?;
+        let text = query.get("expression").ok_or_else(|| {
+            let expected =
+                "?expression= and a cron expression in which each blank is + or %20, as in 0+9+*+*+1-5";
+            Violation::new("expression", "missing", "is missing", expected)
+        })?;
+        let expression =
+            Expression::parse(text, self.weekdays).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),
             // A `+` of an offset that was not encoded has become a blank.
-            Some(text) => Timestamp::parse(&text.replace(' ', "+"))
-                .ok_or_else(|| Violation::new("after", "is no time in the form of RFC 3339"))?,
+            Some(text) => Timestamp::parse(&text.replace(' ', "+")).ok_or_else(|| {
+                let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
+                Violation::new("after", "time", detail, "a time like 2026-03-01T00:00:00Z")
+            })?,
         };
-        let count = match query.get("count") {
-            None => NEXT_COUNT,
-            Some(text) => {
-                text.parse().ok().filter(|count| (1..=NEXT_COUNT_MAX).contains(count)).ok_or_else(|| {
-                    Violation::new("count", format!("is not a whole number from 1 to {NEXT_COUNT_MAX}"))
-                })?
-            }
-        };
+        let count = query.get("count").map(|text| whole_number(text, "count", (1, NEXT_COUNT_MAX)));
+        let count = count.transpose()?.unwrap_or(NEXT_COUNT);
         let fire_times = upcoming(&expression, after, count).map(|time| time.to_string()).collect();
         Ok(respond_with(200, "application/json", to_json(&Next { expression: text, fire_times })?))
     }
 
     fn parsed(&self, fields: &mut Fields<'_>, text: &str) -> Option<Expression> {
         Expression::parse(text, self.weekdays)
-            .map_err(|err| fields.violate(Violation::new("expression", format!("is not valid: {err}"))))
+            .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()
     }
 }

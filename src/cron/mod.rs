@@ -71,21 +71,33 @@ impl Expression {
     }
 }
 
-/// Why an expression was refused: where, and which rule it breaks.
+/// Why an expression was refused: where, what is wrong there, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExpressionError {
     /// `minute`, `hour`, `day of month`, `month`, `day of week` or `year`; `zone` or `interval`; `expression` when it
     /// is about the whole.
     pub field: &'static str,
+    /// Which of the fields that is, from 1; `None` for what is no field of its own.
+    pub number: Option<usize>,
     /// Where in the expression, counted in characters from 0.
     pub position: usize,
-    /// What is wrong there and what would be right, for example `60 is not in 0-59`.
+    /// How many characters it is about; 0 when something is missing there.
+    pub length: usize,
+    /// What is wrong there, for example `60 is beyond 59`.
     pub message: String,
+    /// What would be right there.
+    pub expected: String,
 }
 
 impl fmt::Display for ExpressionError {
+    /// For example `in field 1 (minute), at character 1: 60 is beyond 59`. Characters count from 1 here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.message)
+        match self.number {
+            Some(number) => write!(f, "in field {number} ({}), ", self.field)?,
+            None if self.field == "expression" => {}
+            None => write!(f, "in the {}, ", self.field)?,
+        }
+        write!(f, "at character {}: {}", self.position + 1, self.message)
     }
 }
 

@@ -22,6 +22,8 @@ const DESCRIPTORS: [(&str, &str); 7] = [
 /// What numbers and names a field takes.
 struct Field {
     name: &'static str,
+    /// Its place in the expression, from 1.
+    number: usize,
     first: u64,
     /// Where `*` and `a/n` end.
     last: u64,
@@ -29,35 +31,75 @@ struct Field {
     highest: u64,
     /// Names of the numbers from `first` on.
     names: &'static [&'static str],
+    /// What else it takes beside numbers, names, and ranges, steps and lists of these.
+    specials: &'static str,
+    /// What it takes when that is no more than one number.
+    only: Option<&'static str>,
 }
 
 impl Field {
-    const fn numbers(name: &'static str, first: u64, last: u64) -> Self {
-        Self { name, first, last, highest: last, names: &[] }
+    const fn numbers(number: usize, name: &'static str, first: u64, last: u64) -> Self {
+        Self { name, number, first, last, highest: last, names: &[], specials: "", only: None }
+    }
+
+    /// All that may stand in it, for people.
+    fn grammar(&self) -> String {
+        if let Some(only) = self.only {
+            return only.to_owned();
+        }
+        let (first, last, highest) = (self.first, self.last, self.highest);
+        let names = match self.names {
+            [one, .., other] => format!(" (or {one} to {other})"),
+            _ => String::new(),
+        };
+        let specials = self.specials;
+        format!(
+            "numbers from {first} to {highest}{names}, * for all, a range like {first}-{last}, a step like */2, \
+             or a list of these like {first},{last}{specials}"
+        )
     }
 }
 
-const MINUTE: Field = Field::numbers("minute", 0, 59);
-const HOUR: Field = Field::numbers("hour", 0, 23);
-const DAY_OF_MONTH: Field = Field::numbers("day of month", 1, 31);
+const MINUTE: Field = Field::numbers(1, "minute", 0, 59);
+const HOUR: Field = Field::numbers(2, "hour", 0, 23);
+const DAY_OF_MONTH: Field = Field {
+    specials: "; also L for the last day, L-3, LW, and 15W for the weekday nearest to the 15th",
+    ..Field::numbers(3, "day of month", 1, 31)
+};
 const MONTH: Field = Field {
     names: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
-    ..Field::numbers("month", 1, 12)
+    ..Field::numbers(4, "month", 1, 12)
 };
 const WEEKDAY_NAMES: &[&str] = &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-const UNIX_WEEKDAY: Field = Field { highest: 7, names: WEEKDAY_NAMES, ..Field::numbers("day of week", 0, 6) };
-const QUARTZ_WEEKDAY: Field = Field { names: WEEKDAY_NAMES, ..Field::numbers("day of week", 1, 7) };
-const YEAR: Field = Field::numbers("year", 1970, 2099);
+const UNIX_WEEKDAY: Field = Field {
+    highest: 7,
+    names: WEEKDAY_NAMES,
+    specials: "; 0 and 7 are Sunday; also FRIL for the last Friday and FRI#2 for the second",
+    ..Field::numbers(5, "day of week", 0, 6)
+};
+const QUARTZ_WEEKDAY: Field = Field {
+    names: WEEKDAY_NAMES,
+    specials: "; 1 is Sunday; also FRIL for the last Friday and FRI#2 for the second",
+    ..Field::numbers(5, "day of week", 1, 7)
+};
+const YEAR: Field = Field::numbers(6, "year", 1970, 2099);
 const EVERY_DAY: u64 = every_bit(1, 31);
 /// `L-30` is the first day of a long month.
-const BEFORE_LAST: Field = Field::numbers("day of month", 0, 30);
+const BEFORE_LAST: Field =
+    Field { only: Some("a whole number from 0 to 30 behind L-"), ..Field::numbers(3, "day of month", 0, 30) };
 /// The number after `#`.
-const OCCURRENCE: Field = Field::numbers("day of week", 1, 5);
+const OCCURRENCE: Field =
+    Field { only: Some("a whole number from 1 to 5 behind #"), ..Field::numbers(5, "day of week", 1, 5) };
+
+const FIELDS: &str = "minute, hour, day of month, month, day of week and perhaps a year, with blanks in between, \
+                      as in 0 9 * * 1-5; or one like @daily or @every 1h30m";
 
 pub(super) fn expression(text: &str, weekdays: Weekdays) -> Result<Kind, ExpressionError> {
     let whole = Part { text, position: 0 };
     if text.chars().nth(CHARACTERS_MAX).is_some() {
-        return Err(whole.refuse("expression", format!("is longer than {CHARACTERS_MAX} characters")));
+        let expected = format!("at most {CHARACTERS_MAX} characters");
+        let beyond = Part { text: "", position: CHARACTERS_MAX };
+        return Err(beyond.refuse("expression", "the expression is too long", expected));
     }
     let words = whole.words();
     let (zone, words) = split_zone(&words)?;
@@ -65,19 +107,27 @@ pub(super) fn expression(text: &str, weekdays: Weekdays) -> Result<Kind, Express
         [every, duration] if every.text.eq_ignore_ascii_case("@every") => {
             match interval::parse(duration.text) {
                 Some(seconds) => Ok(Kind::Interval(seconds)),
-                None => {
-                    Err(duration
-                        .refuse("interval", format!("{:?} is not a duration like 1h30m", duration.text)))
-                }
+                None => Err(duration.refuse(
+                    "interval",
+                    format!("{:?} is no duration", duration.text),
+                    "numbers with the units h, m, s, ms, us or ns, as in 1h30m or 90s",
+                )),
             }
         }
         [descriptor, ..] if descriptor.text.starts_with('@') => {
             let known = DESCRIPTORS.iter().find(|(name, _)| name.eq_ignore_ascii_case(descriptor.text));
             let (Some((_, fields)), [_]) = (known, words) else {
                 let names = DESCRIPTORS.map(|(name, _)| name).join(", ");
-                let message =
-                    format!("what begins with @ is one of {names}, or @every and a duration like 1h30m");
-                return Err(descriptor.refuse("expression", message));
+                // What follows a known one is the fault of what follows, but for @every, which needs one more word.
+                let (at, message) = match (known, words) {
+                    (Some(_), [_, surplus, ..]) => (surplus, "nothing may follow here".to_owned()),
+                    _ if descriptor.text.eq_ignore_ascii_case("@every") => {
+                        (words.get(2).unwrap_or(descriptor), "@every takes one duration".to_owned())
+                    }
+                    _ => (descriptor, format!("{:?} is not known", descriptor.text)),
+                };
+                let expected = format!("one of {names} alone, or @every and one duration like 1h30m");
+                return Err(at.refuse("expression", message, expected));
             };
             let fields = Part { text: fields, position: descriptor.position };
             Ok(wall_clock(pattern(&fields.words(), weekdays)?, zone))
@@ -100,7 +150,11 @@ fn split_zone<'a, 'b>(words: &'a [Part<'b>]) -> Result<(TimeZone, &'a [Part<'b>]
     // `jiff` takes a name in any case, and a name of its own for a zone that is not known.
     match TimeZone::get(name.text) {
         Ok(zone) if zone.iana_name() == Some(name.text) => Ok((zone, rest)),
-        _ => Err(name.refuse("zone", format!("{:?} is not an IANA time zone like Europe/Berlin", name.text))),
+        _ => Err(name.refuse(
+            "zone",
+            format!("{:?} is no time zone", name.text),
+            "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin",
+        )),
     }
 }
 
@@ -108,9 +162,14 @@ fn pattern(words: &[Part<'_>], weekdays: Weekdays) -> Result<Pattern, Expression
     let ([minute, hour, day_of_month, month, day_of_week]
     | [minute, hour, day_of_month, month, day_of_week, _]) = words
     else {
-        let position = words.get(6).map_or(0, |surplus| surplus.position);
-        let message = format!("has {} fields, five and an optional year are needed", words.len());
-        return Err(Part { text: "", position }.refuse("expression", message));
+        let message = match words.len() {
+            0 => "there are no fields".to_owned(),
+            1 => "there is one field".to_owned(),
+            count => format!("there are {count} fields"),
+        };
+        // Either what is too much, or the place at which something is missing.
+        let at = words.get(6).copied().unwrap_or_else(|| words.last().map_or(Part::START, |last| last.end()));
+        return Err(at.refuse("expression", message, FIELDS));
     };
     Ok(Pattern {
         minutes: bits(minute, &MINUTE)?,
@@ -211,7 +270,11 @@ fn values(item: &Part<'_>, field: &Field) -> Result<Option<Progression>, Express
         }
     };
     if last < first {
-        return Err(range.refuse(field.name, format!("the range {} is reversed", range.text)));
+        return Err(range.refuse_in(
+            field,
+            format!("the range {} is reversed", range.text),
+            "a range from the lower to the higher",
+        ));
     }
     Ok(Some(Progression { first, last, step: step.unwrap_or(1) }))
 }
@@ -222,14 +285,28 @@ fn number(part: &Part<'_>, field: &Field) -> Result<u64, ExpressionError> {
     if let Some((number, _)) = name {
         return Ok(number);
     }
-    let (first, highest) = (field.first, field.highest);
     let Some(number) = part.digits() else {
-        let or_name = field.names.first().map_or_else(String::new, |name| format!(" or a name like {name}"));
-        let message = format!("{:?} is not a number in {first}-{highest}{or_name}", part.text);
-        return Err(part.refuse(field.name, message));
+        let message = match part.text {
+            "" => "a number is missing".to_owned(),
+            text => {
+                format!("{text:?} is not a number{}", if field.names.is_empty() { "" } else { " or a name" })
+            }
+        };
+        return Err(part.refuse_in(field, message, field.grammar()));
     };
-    if !(first..=highest).contains(&number) {
-        return Err(part.refuse(field.name, format!("{} is not in {first}-{highest}", part.text)));
+    if number < field.first {
+        return Err(part.refuse_in(
+            field,
+            format!("{} is below {}", part.text, field.first),
+            field.grammar(),
+        ));
+    }
+    if field.highest < number {
+        return Err(part.refuse_in(
+            field,
+            format!("{} is beyond {}", part.text, field.highest),
+            field.grammar(),
+        ));
     }
     Ok(number)
 }
@@ -238,7 +315,11 @@ fn number(part: &Part<'_>, field: &Field) -> Result<u64, ExpressionError> {
 fn step(part: &Part<'_>, field: &Field) -> Result<u64, ExpressionError> {
     match part.digits() {
         Some(step @ 1..=STEP_MAX) => Ok(step),
-        _ => Err(part.refuse(field.name, format!("{:?} is not a step, a number of at least 1", part.text))),
+        _ => Err(part.refuse_in(
+            field,
+            format!("{:?} is not a step", part.text),
+            "a whole number of at least 1 behind the /",
+        )),
     }
 }
 
@@ -255,6 +336,8 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
+    const START: Self = Self { text: "", position: 0 };
+
     fn words(self) -> Vec<Self> {
         self.split(char::is_whitespace).filter(|word| !word.text.is_empty()).collect()
     }
@@ -290,7 +373,33 @@ impl<'a> Part<'a> {
         digits.then(|| self.text.parse().unwrap_or(u64::MAX))
     }
 
-    fn refuse(self, field: &'static str, message: impl Into<String>) -> ExpressionError {
-        ExpressionError { field, position: self.position, message: message.into() }
+    /// The place behind it.
+    fn end(self) -> Self {
+        Self { text: "", position: self.position + self.text.chars().count() }
+    }
+
+    fn refuse(
+        self,
+        field: &'static str,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> ExpressionError {
+        ExpressionError {
+            field,
+            number: None,
+            position: self.position,
+            length: self.text.chars().count(),
+            message: message.into(),
+            expected: expected.into(),
+        }
+    }
+
+    fn refuse_in(
+        self,
+        field: &Field,
+        message: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> ExpressionError {
+        ExpressionError { number: Some(field.number), ..self.refuse(field.name, message, expected) }
     }
 }

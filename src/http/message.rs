@@ -10,11 +10,11 @@ use tiny_http::{Header, Method};
 use super::Refusal;
 
 /// The most bytes of a head: request line, headers and the empty line. More is a 431.
-pub(super) const HEAD_MAX: usize = 64 * 1024;
+pub const HEAD_MAX: usize = 64 * 1024;
 /// The most bytes of a body. More is a 413.
-pub(super) const BODY_MAX: usize = 1024 * 1024;
+pub const BODY_MAX: usize = 1024 * 1024;
 /// The most headers: as many as the shortest lines (`a:`) make of the 16 KiB that always fit. More is a 431.
-const HEADERS_MAX: usize = 16 * 1024 / 4;
+pub const HEADERS_MAX: usize = 16 * 1024 / 4;
 /// Headers that are parsed without asking for memory: more than clients and proxies together usually send.
 const HEADERS_USUAL: usize = 64;
 /// The longest method. The longest registered one, UPDATEREDIRECTREF, has 17 letters.
@@ -63,6 +63,23 @@ impl From<Refusal> for Rejected {
     }
 }
 
+impl Rejected {
+    /// A head, or its beginning, of which no header could be read: but for what its client accepts, which is how it is told.
+    pub(super) fn unread(refusal: Refusal, bytes: &[u8]) -> Self {
+        Self { refusal, headers: accept_of(bytes).into_iter().collect() }
+    }
+}
+
+/// The first `Accept` among the whole lines of what may be no proper head.
+fn accept_of(bytes: &[u8]) -> Option<Header> {
+    let whole_lines = &bytes[..bytes.iter().rposition(|byte| *byte == b'\n')?];
+    let (_, value) = whole_lines.split(|byte| *byte == b'\n').find_map(|line| {
+        let colon = line.iter().position(|byte| *byte == b':')?;
+        line[..colon].eq_ignore_ascii_case(b"Accept").then(|| line.split_at(colon + 1))
+    })?;
+    Header::from_bytes("Accept", value.trim_ascii()).ok()
+}
+
 /// Finds where a head ends while its bytes come in, and looks at each byte once, however few come at a time.
 #[derive(Debug, Default)]
 pub(super) struct HeadEnd {
@@ -107,6 +124,13 @@ pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Refusal> {
 
 /// Reads a whole head: all bytes up to and including the empty line.
 pub(super) fn parse_head(bytes: &[u8]) -> Result<Head, Rejected> {
+    parse_whole_head(bytes).map_err(|rejected| match rejected.headers.is_empty() {
+        true => Rejected::unread(rejected.refusal, bytes),
+        false => rejected,
+    })
+}
+
+fn parse_whole_head(bytes: &[u8]) -> Result<Head, Rejected> {
     let mut few = [const { MaybeUninit::uninit() }; HEADERS_USUAL];
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, &mut few) {

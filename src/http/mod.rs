@@ -33,6 +33,9 @@ use connection::Shared;
 use connections::Connections;
 use pool::Pool;
 
+pub use message::{BODY_MAX, HEAD_MAX, HEADERS_MAX};
+pub use receive::TRAILERS_MAX;
+
 /// A whole request. It holds a token, so there is no `Debug`.
 pub struct Request {
     /// Names the request in logs and in the answer's `X-Request-Id`: the client's own when that is sane.

@@ -22,7 +22,7 @@ const CHUNK_LINE_MAX: usize = 256;
 /// The most bytes of all extensions of a body: they are read and thrown away.
 const EXTENSIONS_MAX: usize = 16 * 1024;
 /// The most bytes of trailers: they are thrown away too.
-const TRAILERS_MAX: usize = 8 * 1024;
+pub const TRAILERS_MAX: usize = 8 * 1024;
 /// What the bodies and headers of all requests together may hold, beyond [`FREE_BYTES`] each.
 const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What each request may hold in any case.
@@ -104,9 +104,10 @@ impl<'connection> Inbox<'connection> {
         let mut checked_to = 0;
         loop {
             let bytes = &self.buffer[self.start..self.end];
-            let end = head_end.find(bytes)?;
+            let end = head_end.find(bytes).map_err(|refusal| Rejected::unread(refusal, bytes))?;
             if HEAD_MAX <= bytes.len() && end.is_none_or(|end| HEAD_MAX < end) {
-                return Err(Refusal::new(431, format!("a head of more than {HEAD_MAX} bytes")).into());
+                let refusal = Refusal::new(431, format!("a head of more than {HEAD_MAX} bytes"));
+                return Err(Rejected::unread(refusal, bytes).into());
             }
             if let Some(end) = end {
                 let head = parse_head(&bytes[..end]);
@@ -115,7 +116,7 @@ impl<'connection> Inbox<'connection> {
             }
             // Each time there is twice as much, so all the looking together costs no more than two looks at the whole.
             if 2 * checked_to <= bytes.len() {
-                check_beginning(bytes)?;
+                check_beginning(bytes).map_err(|refusal| Rejected::unread(refusal, bytes))?;
                 checked_to = bytes.len();
             }
             let twice = 2 * bytes.len();

@@ -36,6 +36,28 @@ pub trait Platform: Send + Sync + 'static {
     /// Asks for the end of a task. That it has ended already, or is unknown, is no error.
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError>;
 
+    /// Whether it keeps the output of tasks for [`Platform::read_output`]. Cloud Foundry does not: it is in the logs of the app.
+    fn keeps_output(&self) -> bool {
+        false
+    }
+
+    /// A part of what the task of that name (the guid of an execution) has printed: at most `limit` bytes from byte `offset`
+    /// on. `None`: nothing is kept of it.
+    fn read_output(
+        &self,
+        _task: &str,
+        _offset: u64,
+        _limit: usize,
+    ) -> Result<Option<OutputPart>, PlatformError> {
+        Ok(None)
+    }
+
+    /// Forgets what is kept of ended tasks of which `is_gone` says that nobody can ask for them any more, by name.
+    /// How many those were.
+    fn forget_ended(&self, _is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
+        Ok(0)
+    }
+
     /// Whether the platform answers at all, for `/readyz`. `Err` says what is wrong.
     fn check(&self) -> Result<(), PlatformError>;
 }
@@ -82,6 +104,17 @@ pub struct Task {
     pub created_at: Timestamp,
     /// When the platform last changed it: for an ended task, its end.
     pub updated_at: Timestamp,
+}
+
+/// A part of the output of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputPart {
+    /// The bytes from the offset on; none when the output does not reach so far.
+    pub bytes: Vec<u8>,
+    /// Bytes of the whole output so far.
+    pub length: u64,
+    /// The task has ended, so that `length` stays.
+    pub is_ended: bool,
 }
 
 /// Where a task stands. Only `Succeeded` is success.

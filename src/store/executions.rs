@@ -465,7 +465,7 @@ fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<usize, StoreError
     Ok(ended.len())
 }
 
-fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
+pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
     let (note, message): (String, String) = (row.get(5)?, row.get(6)?);
     let message = match (note.is_empty(), message.is_empty()) {
         (true, _) => message,

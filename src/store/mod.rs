@@ -13,6 +13,7 @@ mod broker;
 mod executables;
 mod executions;
 mod instances;
+mod output;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod schedules;

@@ -13,7 +13,7 @@ use super::database::Database;
 use super::program::Program;
 use super::world::{APP, Answer, FOREIGN_SPACE, SPACE, World, wait_for};
 
-const SETTINGS: &[(&str, &str)] = &[("BROKER_USER", "cc"), ("BROKER_PASSWORD", "s3cret:ü")];
+pub(crate) const SETTINGS: &[(&str, &str)] = &[("BROKER_USER", "cc"), ("BROKER_PASSWORD", "s3cret:ü")];
 const SERVICE: &str = "65bf6d26-130b-4c2d-a0a1-e1ac36855051";
 const PLAN: &str = "d2296d84-97bd-452f-afb9-8363d4e2ecf1";
 
@@ -39,7 +39,7 @@ fn ask(world: &World, method: &str, path: &str, body: &str) -> Answer {
     world.request(method, path, None, &headers, body)
 }
 
-fn instance_body() -> Value {
+pub(crate) fn instance_body() -> Value {
     json!({
         "service_id": SERVICE, "plan_id": PLAN, "organization_guid": "org-1", "space_guid": SPACE,
         "context": {"platform": "cloudfoundry", "organization_guid": "org-1", "space_guid": SPACE,
@@ -65,7 +65,7 @@ fn without(mut body: Value, field: &str) -> String {
 }
 
 #[track_caller]
-fn check(world: &World, status: u16, method: &str, path: &str, body: &str) -> Value {
+pub(crate) fn check(world: &World, status: u16, method: &str, path: &str, body: &str) -> Value {
     let answer = ask(world, method, path, body);
     assert_eq!(answer.status, status, "{method} {path} {body:.300} {}", answer.body);
     assert_eq!(answer.header("Content-Type"), Some("application/json"));
@@ -83,10 +83,10 @@ fn check(world: &World, status: u16, method: &str, path: &str, body: &str) -> Va
     json
 }
 
-const I1: &str = "/v2/service_instances/i1";
+pub(crate) const I1: &str = "/v2/service_instances/i1";
 const B1: &str = "/v2/service_instances/i1/service_bindings/b1";
 
-fn ids(path: &str) -> String {
+pub(crate) fn ids(path: &str) -> String {
     // Ruby's to_query puts them in this order.
     format!("{path}?accepts_incomplete=true&plan_id={PLAN}&service_id={SERVICE}")
 }

@@ -12,6 +12,8 @@ use ocf_scheduler::model::{
     Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome, Release, Schedule,
     Timestamp, Work,
 };
+use ocf_scheduler::platform::Platform;
+use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::retention::Retention;
 use ocf_scheduler::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::stop::stop_channel;
@@ -30,7 +32,7 @@ struct World {
     dispatches: Receiver<Dispatch>,
     release: Sender<Release>,
     policy: MisfirePolicy,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 fn time(text: &str) -> Timestamp {
@@ -48,7 +50,18 @@ impl World {
         let store = Arc::new(Store::open(&Database::of(directory.path(), "s.db").settings()).unwrap());
         store.renew_lease().unwrap();
         let (scheduler, dispatches, release) = scheduler(&store, &clock, policy);
-        Self { clock, store, scheduler, dispatches, release, policy, _directory: directory }
+        Self { clock, store, scheduler, dispatches, release, policy, directory }
+    }
+
+    /// One that runs nothing here.
+    fn platform(&self) -> Arc<dyn Platform> {
+        let settings = local::Settings {
+            world: local::World::default(),
+            state_dir: self.directory.path().join("tasks"),
+            runner: std::env::current_exe().unwrap(),
+            environment: Vec::new(),
+        };
+        Arc::new(Local::new(settings, Arc::<ManualClock>::clone(&self.clock), || ()).unwrap())
     }
 
     fn job(&self, name: &str) -> Executable {
@@ -304,7 +317,8 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let days = |days: u64| Duration::from_secs(86_400 * days);
-    let retention = Retention::new(Arc::clone(&world.store), Arc::clone(&clock), days(150), None);
+    let retention =
+        Retention::new(Arc::clone(&world.store), world.platform(), Arc::clone(&clock), days(150), None);
     world.clock.set(time("2026-05-30T00:00:00Z")); // 149 days later.
     retention.pass(&stop).unwrap();
     assert_eq!(world.history(&job).len(), 451);
@@ -328,7 +342,13 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
     assert!(world.store.delete_executable(gone.id, world.clock.now()).unwrap());
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
-    let retention = Retention::new(Arc::clone(&world.store), clock, Duration::from_secs(86_400), Some(5));
+    let retention = Retention::new(
+        Arc::clone(&world.store),
+        world.platform(),
+        clock,
+        Duration::from_secs(86_400),
+        Some(5),
+    );
     retention.pass(&stop).unwrap();
     assert_eq!((world.history(&job).len(), world.history(&gone).len()), (5, 0));
     assert_eq!(world.store.next_executable(job.id).unwrap(), None, "its row is gone too");

@@ -10,20 +10,26 @@ use serde_json::Value;
 use super::database::Database;
 use super::world::wait_for;
 
-struct Standalone {
+pub(crate) struct Standalone {
     child: Child,
-    url: String,
-    token: String,
-    app: String,
+    pub(crate) url: String,
+    pub(crate) token: String,
+    pub(crate) app: String,
 }
 
 impl Standalone {
-    fn start(directory: &Path) -> Self {
+    pub(crate) fn start(directory: &Path) -> Self {
+        Self::with(directory, &[])
+    }
+
+    /// With settings of its own.
+    pub(crate) fn with(directory: &Path, settings: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
             .args(["standalone", "--port", "0"])
             .current_dir(directory)
             .env("CLIENT_SECRET", "not-for-tasks")
             .env("DATABASE_URL", Database::of(directory, "scheduler.db").url)
+            .envs(settings.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -38,7 +44,7 @@ impl Standalone {
         Self { url: value("URL"), token: value("TOKEN"), app: value("APP"), child }
     }
 
-    fn ask(&self, method: &str, path: &str, body: &str) -> Value {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.url))
@@ -60,14 +66,14 @@ impl Standalone {
         self.ended(job)
     }
 
-    fn ended(&self, job: &str) -> Value {
+    pub(crate) fn ended(&self, job: &str) -> Value {
         wait_for(|| {
             let newest = self.ask("GET", &format!("/jobs/{job}/history"), "")["resources"][0].clone();
             matches!(newest["state"].as_str(), Some("SUCCEEDED" | "FAILED")).then_some(newest)
         })
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
     }
@@ -146,11 +152,17 @@ fn a_bad_file_is_told_before_anything_is_opened() {
 }
 
 #[test]
-fn next_prints_fire_times() {
+fn next_prints_fire_times_or_where_an_expression_is_wrong() {
     let run = |arguments: &[&str]| {
         Command::new(env!("CARGO_BIN_EXE_ocf-scheduler")).arg("next").args(arguments).output().unwrap()
     };
     let output = run(&["0 9 * * 1-5", "--after", "2026-03-27T10:00:00Z", "--count", "2"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2026-03-30T09:00:00Z\n2026-03-31T09:00:00Z\n");
-    assert_eq!(run(&["61 * * * *"]).status.code(), Some(2));
+    let refused = run(&["0 0 32\t* *"]);
+    assert_eq!(refused.status.code(), Some(2));
+    let told = String::from_utf8(refused.stderr).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].ends_with("in field 3 (day of month), at character 5: 32 is beyond 31"), "{told}");
+    assert_eq!(lines[1..3], ["  0 0 32 * *", "      ^^"]);
+    assert!(lines[3].contains("from 1 to 31") && lines[3].contains("15W"), "{told}");
 }

@@ -149,33 +149,7 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
-        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.url()));
-        if let Some(token) = token {
-            request = request.header("Authorization", format!("bearer {token}"));
-        }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .allow_non_standard_methods(true)
-            .proxy(None)
-            .timeout_global(Some(Duration::from_secs(60)))
-            .build();
-        let agent: ureq::Agent = config.into();
-        let sent = if matches!(method, "GET" | "HEAD" | "DELETE") && body.is_empty() {
-            agent.run(request.body(()).unwrap())
-        } else {
-            agent.run(request.body(body.to_owned()).unwrap())
-        };
-        let mut response = sent.unwrap();
-        let headers = response
-            .headers()
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
-            .collect();
-        let body = response.body_mut().with_config().limit(u64::MAX).read_to_string().unwrap();
-        Answer { status: response.status().as_u16(), headers, body }
+        request(&self.url(), method, path, token, headers, body)
     }
 
     /// A job's guid.
@@ -212,6 +186,45 @@ impl Drop for World {
             service.stop();
         }
     }
+}
+
+/// One request to the service at `url`, and its answer.
+#[track_caller]
+pub(crate) fn request(
+    url: &str,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
+    if let Some(token) = token {
+        request = request.header("Authorization", format!("bearer {token}"));
+    }
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .allow_non_standard_methods(true)
+        .proxy(None)
+        .timeout_global(Some(Duration::from_secs(60)))
+        .build();
+    let agent: ureq::Agent = config.into();
+    let sent = if matches!(method, "GET" | "HEAD" | "DELETE") && body.is_empty() {
+        agent.run(request.body(()).unwrap())
+    } else {
+        agent.run(request.body(body.to_owned()).unwrap())
+    };
+    let mut response = sent.unwrap();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or_default().to_owned()))
+        .collect();
+    let body = response.body_mut().with_config().limit(u64::MAX).read_to_string().unwrap();
+    Answer { status: response.status().as_u16(), headers, body }
 }
 
 /// Looks until there is something to see.

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::model::Guid;
-use crate::platform::{Identity, NewTask, Platform, PlatformError, Task};
+use crate::platform::{Identity, NewTask, OutputPart, Platform, PlatformError, Task};
 
 mod config;
 mod memory;
@@ -107,6 +107,23 @@ impl Platform for Local {
 
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError> {
         self.tasks.cancel(guid)
+    }
+
+    fn keeps_output(&self) -> bool {
+        true
+    }
+
+    fn read_output(
+        &self,
+        task: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Option<OutputPart>, PlatformError> {
+        self.tasks.read_output(task, offset, limit)
+    }
+
+    fn forget_ended(&self, is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
+        self.tasks.forget_ended(is_gone)
     }
 
     fn check(&self) -> Result<(), PlatformError> {

@@ -13,7 +13,7 @@
 //! | `seen` | service | that the outcome has been handed out; its age decides when the directory goes |
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -155,6 +155,22 @@ impl TaskDirectory {
 
     pub(super) fn create_output(&self) -> io::Result<File> {
         private_file().create_new(true).open(self.path.join("output.log"))
+    }
+
+    /// At most `limit` bytes of the output from `offset` on, and how long it is. `None`: there is none yet.
+    pub(super) fn read_output(&self, offset: u64, limit: usize) -> io::Result<Option<(Vec<u8>, u64)>> {
+        let mut output = match File::open(self.path.join("output.log")) {
+            Ok(output) => output,
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(err) => return Err(err),
+        };
+        let length = output.metadata()?.len();
+        let mut bytes = Vec::new();
+        if offset < length {
+            output.seek(SeekFrom::Start(offset))?;
+            output.take((length - offset).min(limit as u64)).read_to_end(&mut bytes)?;
+        }
+        Ok(Some((bytes, length)))
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {

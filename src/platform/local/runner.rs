@@ -27,8 +27,9 @@ use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
 use crate::clock::{Clock, SystemClock};
 
-/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us.
-const OUTPUT_MAX_BYTES: usize = 1024 * 1024;
+/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With the line that
+/// says so it is no more than the MiB that one answer shows.
+const OUTPUT_MAX_BYTES: usize = 1024 * 1024 - 76;
 
 /// How long a cancelled task may take to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
@@ -99,7 +100,7 @@ fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
         return Outcome::Failed(format!("the command could not be started: no directory {gone}"));
     }
     let log = match directory.create_output() {
-        Ok(file) => OutputLog { file, kept: 0 },
+        Ok(file) => OutputLog { file, kept: 0, is_cut: false },
         Err(err) => return Outcome::Failed(format!("its output log could not be made: {}", describe(err))),
     };
     let group_name = directory.path().file_name().unwrap_or_default().to_string_lossy();
@@ -233,6 +234,8 @@ const READ_BYTES: usize = 64 * 1024;
 struct OutputLog {
     file: File,
     kept: usize,
+    /// It says already that there was more.
+    is_cut: bool,
 }
 
 impl OutputLog {
@@ -250,14 +253,12 @@ impl OutputLog {
     }
 
     fn keep(&mut self, bytes: &[u8]) {
-        let room = OUTPUT_MAX_BYTES - self.kept;
-        if room == 0 {
-            return;
-        }
+        let kept = bytes.len().min(OUTPUT_MAX_BYTES - self.kept);
         // A full disk costs output, not the task.
-        let _ = self.file.write_all(&bytes[..bytes.len().min(room)]);
-        self.kept += bytes.len().min(room);
-        if bytes.len() > room {
+        let _ = self.file.write_all(&bytes[..kept]);
+        self.kept += kept;
+        if kept < bytes.len() && !self.is_cut {
+            self.is_cut = true;
             let _ = writeln!(self.file, "\n[output beyond {OUTPUT_MAX_BYTES} bytes was not kept]");
         }
     }

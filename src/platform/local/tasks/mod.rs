@@ -6,8 +6,10 @@
 //! never started its command has certainly not run: such a claim is no task for [`Tasks::find`], and
 //! [`Tasks::create`] takes it up again.
 //!
-//! Directories go once their outcome has been handed out, after [`KEPT_AFTER_READ`] or when there are more than
-//! [`KEPT_MAX`]; one that nobody asks for (its job was deleted) goes after [`KEPT_UNREAD`].
+//! [`kept`] removes directories: when their execution has gone from the history, or a while after their outcome was handed
+//! out.
+
+mod kept;
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
@@ -18,7 +20,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, UNIX_EPOCH};
 
 use log::{error, info, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -35,23 +36,6 @@ use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
 /// More tasks than this do not run at once; whoever wants one more is told to try again.
 const RUNNING_MAX: usize = 2000;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// How long a task's directory, with its output, stays after its outcome was first handed out.
-const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
-
-/// The most directories of tasks whose outcome was handed out; beyond, those that ended first go …
-const KEPT_MAX: usize = 1000;
-
-/// … but none this soon after: whoever was told the outcome may ask again after a crash.
-const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
-
-/// How long a task's directory stays when nobody asks for its outcome: as long as history does.
-const KEPT_UNREAD: Duration = DAY.saturating_mul(150);
-
-/// Old directories are looked for at start, and after so many new ones.
-const CLEAN_EVERY: usize = 100;
-
 pub(super) struct Tasks {
     directory: PathBuf,
     runner: PathBuf,
@@ -61,6 +45,8 @@ pub(super) struct Tasks {
     runners: Mutex<Vec<Child>>,
     /// Held while the lock of a task is tried, or two who try at once would take each other for its runner.
     trying: Mutex<()>,
+    /// Held while old directories are looked for and removed.
+    removing: Mutex<()>,
     /// Wakes the [`Follower`]; each runner has it as its standard output.
     wake: PipeWriter,
     created: AtomicUsize,
@@ -110,6 +96,7 @@ impl Tasks {
             clock,
             runners: Mutex::default(),
             trying: Mutex::default(),
+            removing: Mutex::default(),
             wake,
             created: AtomicUsize::new(0),
             closing: AtomicBool::new(false),
@@ -333,53 +320,6 @@ impl Tasks {
         }
         Ok(())
     }
-
-    fn clean_now_and_then(&self) {
-        if self.created.load(Ordering::Relaxed) >= CLEAN_EVERY {
-            self.created.store(0, Ordering::Relaxed);
-            self.clean();
-        }
-    }
-
-    fn clean(&self) {
-        match self.remove_old() {
-            Ok(0) => (),
-            Ok(count) => info!("old task directories were removed count={count}"),
-            Err(err) => warn!("old task directories could not be removed: {err}"),
-        }
-    }
-
-    fn remove_old(&self) -> io::Result<usize> {
-        let now = self.clock.now();
-        let mut old = Vec::new();
-        let mut read = Vec::new();
-        for entry in fs::read_dir(&self.directory)? {
-            let directory = TaskDirectory::at(entry?.path());
-            let Ok(Some(ended)) = directory.ended() else { continue };
-            let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
-            match seen_at(&directory) {
-                Some(seen_at) if KEPT_AFTER_READ < now.since(seen_at) => old.push(directory),
-                Some(seen_at) => read.push((ended_at, seen_at, directory)),
-                None if KEPT_UNREAD < now.since(ended_at) => old.push(directory),
-                None => (),
-            }
-        }
-        read.sort_by_key(|(ended_at, ..)| *ended_at);
-        let too_many = read.len().saturating_sub(KEPT_MAX);
-        let beyond = read.into_iter().take(too_many);
-        old.extend(
-            beyond
-                .filter(|(_, seen_at, _)| KEPT_AT_LEAST < now.since(*seen_at))
-                .map(|(_, _, directory)| directory),
-        );
-        for directory in &old {
-            // Out of sight at once, so that nobody reads half of it.
-            let removed = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
-            fs::rename(directory.path(), &removed)?;
-            fs::remove_dir_all(&removed)?;
-        }
-        Ok(old.len())
-    }
 }
 
 /// What a directory is called before and after its life. No task's name starts with a dot.
@@ -477,11 +417,6 @@ fn task_of(name: &str, created_at: Timestamp, standing: Standing) -> Task {
 fn is_plain_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain)
-}
-
-fn seen_at(directory: &TaskDirectory) -> Option<Timestamp> {
-    let since_epoch = directory.seen_at()?.duration_since(UNIX_EPOCH).ok()?;
-    Some(Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).ok()?))
 }
 
 fn unavailable(err: io::Error) -> PlatformError {

@@ -1,0 +1,136 @@
+//! What is kept of ended tasks, which is their directories with their output, and for how long.
+//!
+//! Invariant: a directory goes only after its task has ended, and then as a whole.
+
+use std::fs;
+use std::io;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, UNIX_EPOCH};
+
+use log::{info, warn};
+
+use super::{Tasks, UNFINISHED, is_plain_name, lock, unavailable};
+use crate::model::{Guid, Timestamp};
+use crate::platform::local::records::TaskDirectory;
+use crate::platform::{OutputPart, PlatformError};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long a task's directory, with its output, stays after its outcome was first handed out.
+const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
+
+/// The most directories of tasks whose outcome was handed out; beyond, those that ended first go …
+const KEPT_MAX: usize = 1000;
+
+/// … but none this soon after: whoever was told the outcome may ask again after a crash.
+const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
+
+/// How long a task's directory stays when nobody asks for its outcome: as long as history does.
+const KEPT_UNREAD: Duration = DAY.saturating_mul(150);
+
+/// Old directories are looked for at start, and after so many new ones.
+const CLEAN_EVERY: usize = 100;
+
+impl Tasks {
+    pub(in crate::platform::local) fn read_output(
+        &self,
+        name: &str,
+        offset: u64,
+        limit: usize,
+    ) -> Result<Option<OutputPart>, PlatformError> {
+        let Some(directory) = self.directory_of(name) else { return Ok(None) };
+        if directory.order().map_err(unavailable)?.is_none() {
+            return Ok(None);
+        }
+        // First this, then the output: what is there after the end of the runner is all that there will be.
+        let is_ended = directory.ended().map_err(unavailable)?.is_some()
+            || !self.is_locked(&directory).map_err(unavailable)?;
+        let output = directory.read_output(offset, limit).map_err(unavailable)?;
+        let (bytes, length) = output.unwrap_or_default();
+        Ok(Some(OutputPart { bytes, length, is_ended }))
+    }
+
+    pub(in crate::platform::local) fn forget_ended(
+        &self,
+        is_gone: &dyn Fn(&str) -> bool,
+    ) -> Result<usize, PlatformError> {
+        // Two who remove at once would take a directory from each other.
+        let _removing = lock(&self.removing);
+        self.remove_ended(is_gone).map_err(unavailable)
+    }
+
+    pub(super) fn clean_now_and_then(&self) {
+        if self.created.load(Ordering::Relaxed) >= CLEAN_EVERY {
+            self.created.store(0, Ordering::Relaxed);
+            self.clean();
+        }
+    }
+
+    pub(super) fn clean(&self) {
+        let _removing = lock(&self.removing);
+        match self.remove_old() {
+            Ok(0) => (),
+            Ok(count) => info!("old task directories were removed count={count}"),
+            Err(err) => warn!("old task directories could not be removed: {err}"),
+        }
+    }
+
+    fn remove_old(&self) -> io::Result<usize> {
+        let now = self.clock.now();
+        let mut old = Vec::new();
+        let mut read = Vec::new();
+        for entry in fs::read_dir(&self.directory)? {
+            let directory = TaskDirectory::at(entry?.path());
+            let Ok(Some(ended)) = directory.ended() else { continue };
+            let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
+            match seen_at(&directory) {
+                Some(seen_at) if KEPT_AFTER_READ < now.since(seen_at) => old.push(directory),
+                Some(seen_at) => read.push((ended_at, seen_at, directory)),
+                None if KEPT_UNREAD < now.since(ended_at) => old.push(directory),
+                None => (),
+            }
+        }
+        read.sort_by_key(|(ended_at, ..)| *ended_at);
+        let too_many = read.len().saturating_sub(KEPT_MAX);
+        let beyond = read.into_iter().take(too_many);
+        old.extend(
+            beyond
+                .filter(|(_, seen_at, _)| KEPT_AT_LEAST < now.since(*seen_at))
+                .map(|(_, _, directory)| directory),
+        );
+        for directory in &old {
+            self.remove(directory)?;
+        }
+        Ok(old.len())
+    }
+
+    fn remove(&self, directory: &TaskDirectory) -> io::Result<()> {
+        // Out of sight at once, so that nobody reads half of it.
+        let removed = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
+        fs::rename(directory.path(), &removed)?;
+        fs::remove_dir_all(&removed)
+    }
+
+    fn remove_ended(&self, is_gone: &dyn Fn(&str) -> bool) -> io::Result<usize> {
+        let mut removed = 0;
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            let Some(name) = name.to_str().filter(|name| is_plain_name(name)) else { continue };
+            let directory = TaskDirectory::at(entry.path());
+            // One that has not ended is left to end, whatever became of its execution. A free lock is an end too.
+            let is_over =
+                matches!(directory.ended(), Ok(Some(_))) || matches!(self.is_locked(&directory), Ok(false));
+            if is_over && is_gone(name) {
+                self.remove(&directory)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn seen_at(directory: &TaskDirectory) -> Option<Timestamp> {
+    let since_epoch = directory.seen_at()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp::from_nanos(i64::try_from(since_epoch.as_nanos()).ok()?))
+}

@@ -1,0 +1,22 @@
+//! Single executions, for those who want what their tasks have printed.
+
+use super::executions::execution_of;
+use super::session::{sql, values};
+use super::{Store, StoreError};
+use crate::model::{Execution, Id};
+
+impl Store {
+    /// The execution of that guid, if it is one of `executable`.
+    pub fn execution(&self, executable: Id, guid: &str) -> Result<Option<Execution>, StoreError> {
+        let values = values! { "guid": guid, "executable_id": executable };
+        self.read(|session| session.first(sql!("executions/get"), values, execution_of))
+    }
+
+    /// Whether there is an execution of that guid, also while its job is deleted and its row is about to go.
+    pub fn has_execution(&self, guid: &str) -> Result<bool, StoreError> {
+        let values = values! { "guid": guid };
+        let found: Option<i64> =
+            self.read_at_once(|session| session.first(sql!("executions/exists"), values, |row| row.get(0)))?;
+        Ok(found.is_some())
+    }
+}

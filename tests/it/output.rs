@@ -1,0 +1,172 @@
+//! What a task has printed, read over HTTP while it runs and afterwards, and for how long it is there.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::standalone::Standalone;
+use super::world::{Answer, World, request, wait_for};
+
+struct Machine {
+    directory: TempDir,
+    service: Standalone,
+}
+
+impl Machine {
+    fn with(settings: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let service = Standalone::with(directory.path(), settings);
+        Self { directory, service }
+    }
+
+    fn job(&self, name: &str, command: &str) -> String {
+        let body = serde_json::json!({"name": name, "command": command}).to_string();
+        let job = self.service.ask("POST", &format!("/jobs?app_guid={}", self.service.app), &body);
+        job["guid"].as_str().unwrap().to_owned()
+    }
+
+    fn execute(&self, job: &str) -> String {
+        let execution = self.service.ask("POST", &format!("/jobs/{job}/execute"), "");
+        execution["guid"].as_str().unwrap().to_owned()
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        request(&self.service.url, "GET", path, Some(&self.service.token), &[], "")
+    }
+
+    fn output(&self, job: &str, execution: &str, query: &str) -> Answer {
+        self.get(&format!("/jobs/{job}/history/{execution}/output{query}"))
+    }
+
+    fn kept(&self, execution: &str) -> PathBuf {
+        self.directory.path().join("scheduler.db.tasks/tasks").join(execution)
+    }
+}
+
+fn progress(answer: &Answer) -> (Option<&str>, Option<&str>) {
+    (answer.header("X-Output-Next-Offset"), answer.header("X-Output-Complete"))
+}
+
+#[test]
+fn output_is_read_while_a_task_runs_and_to_its_end_afterwards() {
+    let machine = Machine::with(&[]);
+    let job = machine.job("slow", "echo one; until [ -e go ]; do sleep 0.05; done; echo two");
+    let execution = machine.execute(&job);
+    // Before there is a task too, it is no error to ask.
+    let first = wait_for(|| {
+        let answer = machine.output(&job, &execution, "");
+        assert_eq!(answer.status, 200);
+        (!answer.body.is_empty()).then_some(answer)
+    });
+    assert_eq!((first.body.as_str(), progress(&first)), ("one\n", (Some("4"), Some("false"))));
+    assert_eq!(first.header("Content-Type"), Some("text/plain; charset=utf-8"));
+    let rest = machine.output(&job, &execution, "?offset=4");
+    assert_eq!((rest.body.as_str(), progress(&rest)), ("", (Some("4"), Some("false"))));
+    fs::write(machine.directory.path().join("go"), "").unwrap();
+    let rest = wait_for(|| {
+        let answer = machine.output(&job, &execution, "?offset=4");
+        (answer.header("X-Output-Complete") == Some("true")).then_some(answer)
+    });
+    assert_eq!((rest.body.as_str(), progress(&rest)), ("two\n", (Some("8"), Some("true"))));
+    let history = machine.service.ask("GET", &format!("/jobs/{job}/history"), "");
+    assert_eq!(
+        history["resources"][0]["state"], "SUCCEEDED",
+        "what is complete has ended in the history too"
+    );
+    let beyond = machine.output(&job, &execution, "?offset=99");
+    assert_eq!(
+        (beyond.status, beyond.body.as_str(), progress(&beyond)),
+        (200, "", (Some("99"), Some("true")))
+    );
+    for query in ["?offset=", "?offset=-1", "?offset=x", "?offset=1.0"] {
+        assert_eq!(machine.output(&job, &execution, query).status, 422, "{query}");
+    }
+    let path = format!("/jobs/{job}/history/{execution}/output");
+    let post = request(&machine.service.url, "POST", &path, Some(&machine.service.token), &[], "");
+    assert_eq!((post.status, post.header("Allow")), (405, Some("GET, HEAD")));
+}
+
+#[test]
+fn an_answer_is_of_at_most_a_mebibyte_and_whoever_goes_on_reads_all_of_it() {
+    let machine = Machine::with(&[]);
+    // A number on each line, so that no piece can be at another place.
+    let job = machine.job("loud", "seq 1000000 1300000");
+    let execution = machine.execute(&job);
+    machine.service.ended(&job);
+    let printed: String = (1_000_000..=1_300_000).map(|number| format!("{number}\n")).collect();
+    let kept = machine.output(&job, &execution, "");
+    assert_eq!(progress(&kept).1, Some("true"), "what a runner keeps is one answer");
+    let (text, note) = kept.body.split_at(1_048_500);
+    assert!(text == &printed[..1_048_500]);
+    assert_eq!(note, "\n[output beyond 1048500 bytes was not kept]\n");
+    // More than that, as if a runner kept it.
+    fs::write(machine.kept(&execution).join("output.log"), &printed).unwrap();
+    let (mut offset, mut all, mut answers) = (0, String::new(), 0);
+    loop {
+        let answer = machine.output(&job, &execution, &format!("?offset={offset}"));
+        assert!(answer.body.len() <= 1024 * 1024);
+        all.push_str(&answer.body);
+        answers += 1;
+        offset = answer.header("X-Output-Next-Offset").unwrap().parse().unwrap();
+        assert_eq!(offset, all.len());
+        if answer.header("X-Output-Complete") == Some("true") {
+            break;
+        }
+    }
+    assert_eq!((answers, all.len()), (3, printed.len()));
+    assert!(all == printed);
+}
+
+#[test]
+fn there_is_no_output_of_what_is_not_this_jobs_or_is_kept_elsewhere() {
+    let machine = Machine::with(&[]);
+    let (job, other) = (machine.job("one", "echo x"), machine.job("two", "true"));
+    let execution = machine.execute(&job);
+    machine.service.ended(&job);
+    assert_eq!(machine.output(&job, &execution, "").status, 200);
+    assert_eq!(machine.output(&other, &execution, "").status, 404, "an execution of another job");
+    assert_eq!(machine.output(&job, &job, "").status, 404);
+    assert_eq!(machine.output(&job, "..", "").status, 404);
+    assert_eq!(machine.output(&execution, &execution, "").status, 404);
+    assert_eq!(machine.get(&format!("/calls/{job}/history/{execution}/output")).status, 404);
+    fs::remove_dir_all(machine.kept(&execution)).unwrap();
+    assert_eq!(machine.output(&job, &execution, "").status, 404);
+
+    let world = World::start();
+    let job = world.job("j");
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let path = format!("/jobs/{job}/history/{execution}/output");
+    assert_eq!(world.get(&path).status, 404, "Cloud Foundry keeps it");
+    let stranger = world.cf.issue_user_token("stranger", &["openid"]);
+    assert_eq!(world.request("GET", &path, Some(&stranger), &[], "").status, 404);
+    assert_eq!(world.request("GET", &path, None, &[], "").status, 401);
+}
+
+#[test]
+fn the_output_goes_with_its_execution_and_not_before_its_task_has_ended() {
+    let machine = Machine::with(&[("HISTORY_MAX_PER_EXECUTABLE", "1")]);
+    let job = machine.job("twice", "echo x");
+    let older = machine.execute(&job);
+    machine.service.ended(&job);
+    let newer = machine.execute(&job);
+    wait_for(|| (machine.service.ended(&job)["guid"] == newer.as_str()).then_some(()));
+    let running = machine.job("long", "touch begun; until [ -e go ]; do sleep 0.05; done");
+    let last = machine.execute(&running);
+    wait_for(|| machine.directory.path().join("begun").exists().then_some(()));
+    // A deletion has the history cleared at once.
+    let delete = |job: &str| {
+        let path = format!("/jobs/{job}");
+        let answer = request(&machine.service.url, "DELETE", &path, Some(&machine.service.token), &[], "");
+        assert_eq!(answer.status, 204);
+    };
+    delete(&running);
+    wait_for(|| (!machine.kept(&older).exists()).then_some(()));
+    assert_eq!(machine.output(&job, &older, "").status, 404);
+    assert_eq!(machine.output(&job, &newer, "").body, "x\n", "it is in the history still");
+    assert!(machine.kept(&last).exists(), "its task has not ended");
+    fs::write(machine.directory.path().join("go"), "").unwrap();
+    wait_for(|| machine.kept(&last).join("ended.json").exists().then_some(()));
+    delete(&job);
+    wait_for(|| (!machine.kept(&newer).exists() && !machine.kept(&last).exists()).then_some(()));
+}
