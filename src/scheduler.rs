@@ -152,8 +152,11 @@ impl Lane {
 
     /// Claims what was picked, and hands it out. Whether another process was faster with some of it.
     fn hand_out(&mut self, store: &Store, picked: Vec<Dispatch>) -> Result<bool, StoreError> {
-        let ids: Vec<Id> = picked.iter().map(|dispatch| dispatch.of.id).collect();
-        let claimed = store.claim_executions(&ids);
+        let wanted: Vec<(Id, Timestamp, u32)> = picked
+            .iter()
+            .map(|dispatch| (dispatch.of.id, dispatch.due_since, dispatch.attempts.count))
+            .collect();
+        let claimed = store.claim_executions(&wanted);
         let mut was_slower = false;
         for mut dispatch in picked {
             let id = dispatch.of.id;

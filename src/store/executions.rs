@@ -151,15 +151,15 @@ impl Store {
         })
     }
 
-    /// Takes PENDING executions in hand, and answers which of `ids` those are: all of them, unless another process was
-    /// faster.
-    pub fn claim_executions(&self, ids: &[Id]) -> Result<Claimed, StoreError> {
+    /// Takes PENDING executions in hand, each with the due time and the number of attempts that were read of it, and answers
+    /// which of them those are: all, unless another process was faster, or has had one in hand meanwhile.
+    pub fn claim_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
         let fence = self.fence()?;
-        if !self.is_shared() || ids.is_empty() {
-            return Ok(Claimed { fence, ids: ids.to_vec() });
+        if !self.is_shared() || wanted.is_empty() {
+            return Ok(Claimed { fence, ids: wanted.iter().map(|(id, ..)| *id).collect() });
         }
-        let wanted = json_array(ids.iter())?;
-        let values = values! { "ids": &wanted, "fence": fence };
+        let wanted = json_array(wanted.iter().map(|(id, due, attempts)| (*id, due.nanos(), *attempts)))?;
+        let values = values! { "wanted": &wanted, "fence": fence };
         let ids =
             self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, |row| row.get(0)))?;
         Ok(Claimed { fence, ids })

@@ -148,7 +148,7 @@ impl World {
     /// An execution started by hand, taken in hand.
     fn started(&self, executable: &Executable) -> InHand {
         let id = self.store.create_execution(executable.id, self.clock.now()).unwrap().unwrap().id;
-        let claimed = self.store.claim_executions(&[id]).unwrap();
+        let claimed = self.store.claim_executions(&[(id, self.clock.now(), 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         InHand { id, fence: claimed.fence }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use ocf_scheduler::model::{
     EndState, Executable, Guid, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
 };
-use ocf_scheduler::store::{End, NewExecutable, Plan, Store, Written};
+use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Store, Written};
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
@@ -58,7 +58,7 @@ impl Pair {
     /// An execution that `one` has in hand.
     fn claimed(&self, executable: &Executable) -> InHand {
         let id = self.one.create_execution(executable.id, NOW).unwrap().unwrap().id;
-        let claimed = self.one.claim_executions(&[id]).unwrap();
+        let claimed = self.one.claim_executions(&[(id, NOW, 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         InHand { id, fence: claimed.fence }
     }
@@ -87,7 +87,7 @@ fn what_one_instance_has_in_hand_no_other_takes() {
     }
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
-    assert!(pair.other.claim_executions(&[of.id]).unwrap().ids.is_empty());
+    assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
     assert!(pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap().is_empty());
     assert_eq!(
         pair.one.pending_executions(Kind::Job, NOW, &[], 9).unwrap().len(),
@@ -98,6 +98,31 @@ fn what_one_instance_has_in_hand_no_other_takes() {
     assert!(!pair.other.begin_attempt(in_the_others_hand, NOW, NOW).unwrap());
     assert!(!pair.other.finish(&end(in_the_others_hand)).unwrap());
     assert!(pair.one.finish(&end(of)).unwrap());
+}
+
+#[test]
+fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let id = pair.one.create_execution(pair.job().id, NOW).unwrap().unwrap().id;
+    let read = pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap();
+    assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
+    let of = InHand { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
+    assert!(pair.one.begin_attempt(of, NOW, NOW).unwrap());
+    let later = NOW.saturating_add(Duration::from_secs(1));
+    let retry = Retry {
+        dispatch_time: later,
+        message: String::new(),
+        doubt_until: Some(later),
+        failures: 1,
+        give_up_at: None,
+    };
+    assert!(pair.one.postpone(of, &retry).unwrap());
+    assert!(pair.other.claim_executions(&[(id, read[0].due_since, 1)]).unwrap().ids.is_empty());
+    assert!(pair.other.claim_executions(&[(id, later, 0)]).unwrap().ids.is_empty());
+    assert_eq!(pair.other.claim_executions(&[(id, later, 1)]).unwrap().ids, [id]);
 }
 
 #[test]
@@ -135,10 +160,10 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     }
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM strays"), 0);
     // Its old number claims nothing more, though it believes that the lease holds.
-    assert!(pair.one.claim_executions(&[waiting.id]).unwrap().ids.is_empty());
+    assert!(pair.one.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids.is_empty());
     let renewed = pair.one.renew_lease().unwrap().unwrap();
     assert!(renewed.is_new && sent.fence < renewed.fence);
-    assert_eq!(pair.one.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+    assert_eq!(pair.one.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
     assert!(pair.other.finish(&End { of: followed[0].of, ..end(running) }).unwrap());
 }
 
@@ -165,7 +190,7 @@ fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
     assert!(pair.one.start_call(sent, NOW).unwrap());
     assert_eq!(pair.one.resign(GONE, NOW).unwrap(), 1);
     assert_eq!(pair.state(sent), ["FAILED", GONE]);
-    assert_eq!(pair.other.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+    assert_eq!(pair.other.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
     assert!(pair.one.fence().is_err());
 }
 
@@ -180,7 +205,7 @@ fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
     pair.database.execute(&format!("DELETE FROM instances WHERE id = {}", sent.fence));
     assert_eq!(pair.other.take_over(GONE, NOW).unwrap().instances, 1);
     assert_eq!(pair.state(sent), ["FAILED", GONE]);
-    assert_eq!(pair.other.claim_executions(&[waiting.id]).unwrap().ids, [waiting.id]);
+    assert_eq!(pair.other.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
 }
 
 #[test]
