@@ -1,2 +1,2 @@
--- What an executable has waiting, by executions_pending.
-SELECT id FROM executions WHERE executable_id = :executable_id AND state = 'PENDING';
+-- What an executable has waiting, by executions_pending. The lock keeps it waiting until it is cancelled.
+SELECT id FROM executions WHERE executable_id = :executable_id AND state = 'PENDING' ORDER BY id FOR UPDATE;

@@ -1,2 +1,2 @@
--- What a schedule has waiting, by executions_pending.
-SELECT id FROM executions WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING';
+-- What a schedule has waiting, by executions_pending. The lock keeps it waiting until it is cancelled.
+SELECT id FROM executions WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING' ORDER BY id FOR UPDATE;
