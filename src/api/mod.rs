@@ -79,12 +79,21 @@ pub struct Api {
     pub wake_retention: Sender<()>,
 }
 
+/// Who asks, as far as the log shows it.
+#[derive(Default)]
+struct Asker {
+    user: Option<String>,
+    /// On whose behalf a platform asks the broker, in its words.
+    origin_platform: Option<String>,
+    origin_user: Option<String>,
+}
+
 impl Api {
     /// Answers a request that came through `door`, counts it, and logs a line about it.
     pub fn handle(&self, request: &Request, door: Door) -> Response {
         let _for = on_behalf_of(&request.id);
         let began_at = self.clock.monotonic();
-        let mut user = None;
+        let mut asker = Asker::default();
         let route = if door.leads_to(&request.path) {
             // In this order: the path, the method, the token, and only then what the request says.
             Route::of(&request.method, &request.path).map_err(|none| match none {
@@ -95,7 +104,7 @@ impl Api {
             Err(ApiError::NoSuchPath)
         };
         let template = route.as_ref().map_or(UNKNOWN_ROUTE, Route::template);
-        let answer = route.and_then(|route| self.answer(request, route, &mut user));
+        let answer = route.and_then(|route| self.answer(request, route, &mut asker));
         let (response, reason) = match answer {
             Ok(response) => (response, None),
             Err(error) => (error.response(request.header("Accept")), Some(error)),
@@ -114,7 +123,9 @@ impl Api {
         log!(
             level,
             method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,
-            ms = milliseconds(took), user = user.as_deref(), reason = reason.as_deref();
+            ms = milliseconds(took), user = asker.user.as_deref(),
+            origin_platform = asker.origin_platform.as_deref(), origin_user = asker.origin_user.as_deref(),
+            reason = reason.as_deref();
             "request"
         );
         response
@@ -146,12 +157,7 @@ impl Api {
         Problem::of_refusal(refusal).response(accept)
     }
 
-    fn answer(
-        &self,
-        request: &Request,
-        route: Route,
-        user: &mut Option<String>,
-    ) -> Result<Response, ApiError> {
+    fn answer(&self, request: &Request, route: Route, asker: &mut Asker) -> Result<Response, ApiError> {
         match route {
             Route::Root | Route::Live => {
                 return Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#));
@@ -159,11 +165,11 @@ impl Api {
             Route::Ready => return self.ready(),
             Route::Metrics => return self.metrics(request.header("Authorization")),
             // It has a name and a password of its own.
-            Route::Broker(path) => return self.answer_broker(request, &path, user),
+            Route::Broker(path) => return self.answer_broker(request, &path, asker),
             Route::Document => return Ok(document()),
             _ => {}
         }
-        let caller = self.caller(request.header("Authorization"), user)?;
+        let caller = self.caller(request.header("Authorization"), asker)?;
         let query = Query::of(request.query.as_deref());
         match route {
             Route::Root
@@ -218,13 +224,13 @@ impl Api {
     }
 
     /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked about each time.
-    fn caller(&self, authorization: Option<&str>, user: &mut Option<String>) -> Result<Caller, ApiError> {
+    fn caller(&self, authorization: Option<&str>, asker: &mut Asker) -> Result<Caller, ApiError> {
         let refused = authorization.map(Who::Refused);
         if let Some(refused) = refused {
             self.limiter.look(refused, self.clock.monotonic()).map_err(ApiError::TooMany)?;
         }
         let caller = self.auth.caller(authorization).map_err(ApiError::from).and_then(|caller| {
-            *user = Some(caller.user.clone());
+            asker.user = Some(caller.user.clone());
             self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
             Ok(caller)
         });
