@@ -92,6 +92,13 @@ pub const SETTINGS: &[Setting] = &[
     setting("HTTP_THREADS", "http-threads", "16", "threads that answer requests (1 to 1000)"),
     setting("LOG_LEVEL", "log-level", "info", "error, warn, info, debug, trace"),
     setting("LOG_FORMAT", "log-format", "text", "text, or json: one object a line"),
+    setting("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics asks for; unset: none"),
+    setting(
+        "METRICS_PORT",
+        "metrics-port",
+        "",
+        "port for /metrics, which the other port does not answer then; 0 takes a free one",
+    ),
     setting(
         "AUTH_CACHE_SECONDS",
         "auth-cache-seconds",
@@ -247,6 +254,8 @@ pub struct Config {
     pub http_threads: usize,
     pub log_level: LevelFilter,
     pub log_format: LogFormat,
+    pub metrics_token: Option<Secret>,
+    pub metrics_port: Option<u16>,
     pub auth_cache: Duration,
     pub call_timeout: Duration,
     pub call_reach: Reach,
@@ -390,6 +399,7 @@ impl Reader<'_> {
             (None, Some(text)) => self.parse("PORT", &text, PORT_ALLOWED),
             (None, None) => Some(8000),
         };
+        let metrics_port = self.metrics_port(port);
         let host = self.host(standalone);
         let log_level = self.choice(
             "LOG_LEVEL",
@@ -440,6 +450,8 @@ impl Reader<'_> {
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.number("WORKER_NUM", 20, 1, 1000) as usize,
             http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,
+            metrics_token: self.text("METRICS_TOKEN").map(Secret::from),
+            metrics_port,
             auth_cache: self.seconds("AUTH_CACHE_SECONDS", 60, 0, 86_400),
             call_timeout: self.seconds("CALL_TIMEOUT_SECONDS", 60, 1, 86_400),
             task_poll: self.seconds("TASK_POLL_SECONDS", 2, 1, 3600),
@@ -469,6 +481,15 @@ impl Reader<'_> {
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
         })
+    }
+
+    fn metrics_port(&mut self, port: Option<u16>) -> Option<u16> {
+        let text = self.text("METRICS_PORT")?;
+        let metrics_port = self.parse("METRICS_PORT", &text, PORT_ALLOWED)?;
+        if metrics_port != 0 && port == Some(metrics_port) {
+            self.faults.push("METRICS_PORT is the port of everything else; it must be another".to_owned());
+        }
+        Some(metrics_port)
     }
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
@@ -763,8 +784,19 @@ mod tests {
     }
 
     #[test]
+    fn metrics_have_a_port_of_their_own_or_none() {
+        let port = |metrics_port: &str| {
+            read(Mode::Standalone, &[], &[("METRICS_PORT", metrics_port)]).map(|config| config.metrics_port)
+        };
+        assert_eq!((port(" "), port("0"), port("9100")), (Ok(None), Ok(Some(0)), Ok(Some(9100))));
+        for wrong in ["8000", "x", "65536"] {
+            assert!(port(wrong).unwrap_err().to_string().contains("METRICS_PORT is"), "{wrong}");
+        }
+    }
+
+    #[test]
     fn no_secret_is_shown_by_debug_nor_by_a_fault() {
-        let secrets = [("HTTPS_PROXY", "http://u:s3cret@proxy"), ("STANDALONE_CONFIG", "x")];
+        let secrets = [("HTTPS_PROXY", "http://u:s3cret@proxy"), ("METRICS_TOKEN", "s3cret")];
         let config = read(Mode::Serve, &[], &[NEEDED, &secrets].concat()).unwrap();
         assert!(!format!("{config:?} {:?}", config.outbound()).contains("s3cret"));
         let wrong = [("CF_ENDPOINT", "u:s3cret@api.example.com"), ("UAA_ENDPOINT", "ldap://u:s3cret@uaa")];

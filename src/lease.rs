@@ -11,6 +11,7 @@ use crossbeam_channel::{Sender, after, select};
 use log::{info, warn};
 
 use crate::clock::{Clock, SteeredClock};
+use crate::journal;
 use crate::stop::Stop;
 use crate::store::{Store, StoreError};
 
@@ -53,9 +54,7 @@ impl Keeper {
             let pause = match self.pass() {
                 Ok(()) => RENEW_INTERVAL,
                 Err(err) => {
-                    warn!(
-                        "the lease could not be renewed, trying again retry_in={RETRY_DELAY:?} cause={err}"
-                    );
+                    warn!(cause:% = err; "the lease could not be renewed, trying again");
                     RETRY_DELAY
                 }
             };
@@ -73,12 +72,12 @@ impl Keeper {
         let since = match self.held {
             Some((since, last)) if !renewal.is_new && asked_at.saturating_sub(last) < GAP_MAX => since,
             Some(_) if renewal.is_new => {
-                warn!("the lease had ended, and what was in hand was taken over lease={}", renewal.fence);
+                warn!(lease = renewal.fence; "the lease had ended, and what was in hand was taken over");
                 asked_at
             }
             Some(_) => asked_at,
             None => {
-                info!("this instance shares the database lease={}", renewal.fence);
+                info!(lease = renewal.fence; "this instance shares the database");
                 asked_at
             }
         };
@@ -97,9 +96,12 @@ impl Keeper {
         let taken = self.store.take_over(INTERRUPTED, self.clock.now())?;
         if taken.instances > 0 {
             warn!(
-                "instances are gone, what they had in hand was taken over instances={} calls={} executions={}",
-                taken.instances, taken.calls, taken.executions
+                instances = taken.instances, calls = taken.calls.len(), executions = taken.executions;
+                "instances are gone, what they had in hand was taken over"
             );
+            for it in &taken.calls {
+                journal::cut_off(&it.guid, it.kind, &it.request_id, INTERRUPTED);
+            }
             // Full means that they are about to look anyway.
             let _ = self.wake_scheduler.try_send(());
             let _ = self.wake_watcher.try_send(());

@@ -281,6 +281,15 @@ pub struct InHand {
     pub fence: Fence,
 }
 
+impl From<EndState> for ExecutionState {
+    fn from(state: EndState) -> Self {
+        match state {
+            EndState::Succeeded => Self::Succeeded,
+            EndState::Failed => Self::Failed,
+        }
+    }
+}
+
 /// An execution on its way to a worker, with all that the worker needs.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
@@ -300,6 +309,8 @@ pub struct Dispatch {
     pub app: Guid,
     /// What is to be done.
     pub work: Work,
+    /// The request that asked for it; empty: none did.
+    pub request_id: String,
 }
 
 /// What workers say to the scheduler of an execution that they let go of.

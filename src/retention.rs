@@ -48,7 +48,7 @@ impl Retention {
     pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
         loop {
             if let Err(err) = self.pass(stop) {
-                warn!("clearing the history failed, trying again later cause={err}");
+                warn!(cause:% = err; "clearing the history failed, trying again later");
             }
             select! {
                 recv(stop) -> _ => return,
@@ -71,7 +71,7 @@ impl Retention {
             }
         }
         if cleared > 0 {
-            info!("history cleared rows={cleared}");
+            info!(rows = cleared; "history cleared");
         }
         self.forget_tasks();
         Ok(())
@@ -83,8 +83,8 @@ impl Retention {
         let is_gone = |name: &str| matches!(self.store.has_execution(name), Ok(false));
         match self.platform.forget_ended(&is_gone) {
             Ok(0) => (),
-            Ok(tasks) => info!("outputs of tasks cleared with their executions tasks={tasks}"),
-            Err(err) => warn!("clearing the outputs of tasks failed, trying again later cause={err}"),
+            Ok(tasks) => info!(tasks; "outputs of tasks cleared with their executions"),
+            Err(err) => warn!(cause:% = err; "clearing the outputs of tasks failed, trying again later"),
         }
     }
 

@@ -15,6 +15,8 @@ use crate::clock::Clock;
 use crate::config::MisfirePolicy;
 use crate::crash;
 use crate::cron::{Expression, Weekdays};
+use crate::journal::{self, About};
+use crate::logging::milliseconds;
 use crate::model::{Dispatch, Guid, Id, Kind, Release, Timestamp};
 use crate::stop::Stop;
 use crate::store::{DueSchedule, Fire, Plan, Store, StoreError};
@@ -198,7 +200,10 @@ impl Scheduler {
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         loop {
             let sleep = self.pass().unwrap_or_else(|err| {
-                warn!("scheduler pass failed, retrying retry_in={RETRY_DELAY:?} cause={err}");
+                warn!(
+                    retry_ms = milliseconds(RETRY_DELAY), cause:% = err;
+                    "scheduler pass failed, retrying"
+                );
                 RETRY_DELAY
             });
             let time_is_up = after(sleep.min(SLEEP_MAX));
@@ -276,8 +281,12 @@ impl Scheduler {
         match self.last_reading {
             None => {
                 let interrupted = self.store.interrupt_calls(INTERRUPTED, now)?;
-                if interrupted > 0 {
-                    warn!("calls that were in flight when the service ended are FAILED calls={interrupted}");
+                if !interrupted.is_empty() {
+                    let calls = interrupted.len();
+                    warn!(calls; "calls that were in flight when the service ended are FAILED");
+                }
+                for it in &interrupted {
+                    journal::cut_off(&it.guid, it.kind, &it.request_id, INTERRUPTED);
                 }
                 self.store.settle_waits(now, now.saturating_add(self.settings.wait_max))?;
             }
@@ -285,7 +294,7 @@ impl Scheduler {
                 let expected = then.saturating_add(monotonic.saturating_sub(monotonic_then));
                 let jump = now.nanos().saturating_sub(expected.nanos());
                 if JUMP_MIN <= Duration::from_nanos(jump.unsigned_abs()) {
-                    warn!("the clock was set from={expected} to={now}");
+                    warn!(from:% = expected, to:% = now; "the clock was set");
                     self.store.shift_waits(jump, now)?;
                 }
             }
@@ -308,7 +317,7 @@ impl Scheduler {
         };
         let plans: Vec<Plan> =
             ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
-        info!("the clock was set back, schedules are planned anew schedules={}", plans.len());
+        info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");
         self.store.claim(&plans, now)?;
         Ok(true)
     }
@@ -321,7 +330,17 @@ impl Scheduler {
             return Ok(false);
         }
         crash::point("claim.committed");
-        debug!("claimed due schedules={} executions={}", claimed.schedules, claimed.executions);
+        for it in &claimed.executions {
+            journal::created(&About {
+                guid: &it.guid,
+                kind: it.kind,
+                executable: &it.executable,
+                scheduled_time: Some(it.scheduled_time),
+                start_time: None,
+                request_id: "",
+            });
+        }
+        debug!(schedules = claimed.schedules, executions = claimed.executions.len(); "due schedules were claimed");
         Ok(true)
     }
 
@@ -332,7 +351,7 @@ impl Scheduler {
             self.plan(schedule, now)
         }))
         .unwrap_or_else(|_| {
-            error!("planning a schedule panicked, it fires no more schedule={}", schedule.guid);
+            error!(schedule:% = schedule.guid; "planning a schedule panicked, it fires no more");
             Plan::without_fire(schedule, None)
         })
     }
@@ -342,8 +361,8 @@ impl Scheduler {
         let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
             // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
             warn!(
-                "schedule no longer fires, its expression is not valid any more schedule={}",
-                schedule.guid
+                schedule:% = schedule.guid;
+                "schedule no longer fires, its expression is not valid any more"
             );
             return Plan::without_fire(schedule, None);
         };
@@ -361,15 +380,12 @@ impl Scheduler {
         match self.settings.misfire_policy {
             MisfirePolicy::Skip => {
                 let (latest, _) = latest_missed(&expression, first, cutoff);
-                info!("missed fire times are skipped schedule={} latest={latest}", schedule.guid);
+                info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
                 Plan::without_fire(schedule, next_after(latest))
             }
             MisfirePolicy::Once => {
                 let (latest, missed) = latest_missed(&expression, first, cutoff);
-                info!(
-                    "missed fire times run once schedule={} latest={latest} missed={missed}",
-                    schedule.guid
-                );
+                info!(schedule:% = schedule.guid, latest:%, missed; "missed fire times run once");
                 once(latest, missed_note(missed))
             }
             MisfirePolicy::All => {
@@ -383,9 +399,8 @@ impl Scheduler {
                 if let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff) {
                     let (latest, dropped) = latest_missed(&expression, time, cutoff);
                     warn!(
-                        "more fire times were missed than are made up for schedule={} dropped={} latest={latest}",
-                        schedule.guid,
-                        dropped + 1
+                        schedule:% = schedule.guid, dropped = dropped + 1, latest:%;
+                        "more fire times were missed than are made up for"
                     );
                     if let Some(last) = plan.fires.last_mut() {
                         last.note = missed_note(dropped + 1);

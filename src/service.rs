@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use log::{error, info, warn};
 
-use crate::api::{Api, Broker, Limiter, planner};
+use crate::api::{Api, Broker, Door, Limiter, Scrape, planner};
 use crate::auth::Authenticator;
 use crate::clock::{Clock, SteeredClock};
 use crate::config::{Config, Mode};
 use crate::cron::Weekdays;
 use crate::http::{Handlers, Server, Settings as HttpSettings};
+use crate::journal;
 use crate::lease::Keeper;
+use crate::metrics::metrics;
 use crate::model::{Dispatch, Kind, Release};
+use crate::observer::Observer;
 use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
@@ -34,6 +37,11 @@ use crate::worker::{Caller, Patience, Workshop};
 const STARTERS: usize = 16;
 /// Of these the most for one app, so that an app whose requests hang leaves some to the others.
 const STARTERS_PER_APP: usize = 12;
+/// What is said of a call that a stop did not wait for.
+const STOPPED: &str = "interrupted: service stopped";
+/// The bounds of the server that answers `/metrics` alone: one who scrapes, and a few who look.
+const METRICS_THREADS: usize = 2;
+const METRICS_CONNECTIONS_MAX: usize = 16;
 /// The pause after a panic of a thread that there is only one of.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,6 +66,8 @@ pub struct Welcome {
 /// A running service.
 pub struct Service {
     server: Server,
+    /// Answers `/metrics`, when that has a port of its own.
+    metrics_server: Option<Server>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     stopper: Stopper,
@@ -76,8 +86,9 @@ impl Service {
         let outbound = config.outbound();
         let caller = Caller::new(&outbound, config.call_timeout, config.call_reach)?;
         let address = SocketAddr::new(config.host, config.port);
-        let listener =
-            TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))?;
+        let listener = listen(address)?;
+        let metrics_address = config.metrics_port.map(|port| SocketAddr::new(config.host, port));
+        let metrics_listener = metrics_address.map(listen).transpose()?;
         let store = Arc::new(Store::open(&config.store())?);
         let steered = store.is_shared().then(|| Arc::new(SteeredClock::new(Arc::clone(&clock))));
         let clock: Arc<dyn Clock> = match &steered {
@@ -112,7 +123,7 @@ impl Service {
                 Keeper::new(Arc::clone(&store), steered, wake_scheduler.clone(), task_changed.clone());
             // So that those who start now find a lease; without one they try again.
             if let Err(err) = keeper.pass() {
-                warn!("there is no lease yet cause={err}");
+                warn!(cause:% = err; "there is no lease yet");
             }
             let for_keeper = keeper_stop.clone();
             let run = move || keeper.run(&for_keeper);
@@ -201,7 +212,17 @@ impl Service {
             let run = move || resume_suspended(&store, &*clock, weekdays, &wake, &stop);
             start("resumption".to_owned(), Box::new(run))?;
         }
-        start("retention".to_owned(), Box::new(tirelessly("retention", stop, run)))?;
+        start("retention".to_owned(), Box::new(tirelessly("retention", stop.clone(), run)))?;
+
+        metrics().started(clock.now(), |kind| match kind {
+            Kind::Job => STARTERS,
+            Kind::Call => config.worker_num,
+        });
+        let observer = Arc::new(Observer::new(Arc::clone(&clock)));
+        let (observing, observed, observer_stop) = (Arc::clone(&observer), Arc::clone(&store), stop.clone());
+        let observer_clock = Arc::clone(&clock);
+        let run = move || observing.run(&observer_stop, || observed.readings(observer_clock.now()));
+        start("observer".to_owned(), Box::new(tirelessly("observer", stop, run)))?;
 
         let api = Arc::new(Api {
             store: Arc::clone(&store),
@@ -218,26 +239,39 @@ impl Service {
             weekdays: config.weekdays,
             broker: config.broker.clone().map(Broker::new),
             require_service_instance: config.require_service_instance,
+            scrape: Scrape { observer, token: config.metrics_token.clone() },
             wake_scheduler,
             wake_watcher,
             wake_retention,
         });
-        let (quick_api, refusing_api) = (Arc::clone(&api), Arc::clone(&api));
-        let handlers = Handlers {
-            handle: Box::new(move |request| api.handle(&request)),
-            quick: Box::new(move |request| quick_api.quick(request)),
-            refuse: Box::new(move |refusal, headers| refusing_api.refuse(refusal, headers)),
-        };
         let settings = HttpSettings {
             threads: config.http_threads,
             max_connections: config.max_connections,
             client_timeout: config.client_timeout,
         };
-        let server = Server::start(listener, settings, handlers)
-            .map_err(|err| format!("the HTTP server cannot be started: {err}"))?;
-        info!("service started address={} database={}", server.local_addr(), config.database.shown());
+        let metrics_settings = HttpSettings {
+            threads: METRICS_THREADS,
+            max_connections: METRICS_CONNECTIONS_MAX,
+            client_timeout: config.client_timeout,
+        };
+        let serve = |listener, settings, door| {
+            Server::start(listener, settings, handlers(&api, door))
+                .map_err(|err| format!("the HTTP server cannot be started: {err}"))
+        };
+        let door = if metrics_listener.is_some() { Door::WithoutMetrics } else { Door::Whole };
+        let server = serve(listener, settings, door)?;
+        let metrics_server = metrics_listener
+            .map(|listener| serve(listener, metrics_settings, Door::MetricsOnly))
+            .transpose()?;
+        info!(
+            address:% = server.local_addr(),
+            metrics_address:% = metrics_server.as_ref().unwrap_or(&server).local_addr(),
+            database:% = config.database.shown();
+            "service started"
+        );
         Ok(Self {
             server,
+            metrics_server,
             store,
             clock,
             stopper,
@@ -254,6 +288,11 @@ impl Service {
         self.server.local_addr()
     }
 
+    /// Where it answers `/metrics`.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics_server.as_ref().unwrap_or(&self.server).local_addr()
+    }
+
     /// What to tell a newcomer; of `standalone` only.
     pub fn welcome(&self) -> Option<&Welcome> {
         self.welcome.as_ref()
@@ -267,6 +306,9 @@ impl Service {
         // The engine first: what it has not begun stays PENDING. Requests are answered meanwhile.
         self.stopper.stop();
         self.server.stop(self.stop_time);
+        if let Some(metrics_server) = self.metrics_server {
+            metrics_server.stop(deadline.saturating_duration_since(Instant::now()));
+        }
         let workers_ended =
             self.workers_ended.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
         if let Some(keeper_stopper) = &self.keeper_stopper {
@@ -274,10 +316,15 @@ impl Service {
         }
         // What is in hand still: calls that were not answered in time, and what the others may take from here on.
         if !workers_ended || self.store.is_shared() {
-            match self.store.resign("interrupted: service stopped", self.clock.now()) {
-                Ok(0) => {}
-                Ok(calls) => warn!("calls in flight were interrupted calls={calls}"),
-                Err(err) => error!("what was in hand could not be given back cause={err}"),
+            match self.store.resign(STOPPED, self.clock.now()) {
+                Ok(calls) if calls.is_empty() => {}
+                Ok(calls) => {
+                    warn!(calls = calls.len(); "calls in flight were interrupted");
+                    for it in &calls {
+                        journal::cut_off(&it.guid, it.kind, &it.request_id, STOPPED);
+                    }
+                }
+                Err(err) => error!(cause:% = err; "what was in hand could not be given back"),
             }
         }
         for thread in self.threads {
@@ -297,14 +344,12 @@ fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: 
         match store.resume_all_spaces(now, &planner(weekdays, now)) {
             Ok(0) => return,
             Ok(spaces) => {
-                info!("no service instance is required any more, schedules go on spaces={spaces}");
+                info!(spaces; "no service instance is required any more, schedules go on");
                 let _ = wake.try_send(());
                 return;
             }
             Err(err) => {
-                warn!(
-                    "schedules without a service instance do not go on yet, retrying in {RESUME_PAUSE:?}: {err}"
-                );
+                warn!(cause:% = err; "schedules without a service instance do not go on yet, trying again");
             }
         }
         select! {
@@ -314,11 +359,25 @@ fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: 
     }
 }
 
+fn listen(address: SocketAddr) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))
+}
+
+/// What a server does with the requests that come in through `door`.
+fn handlers(api: &Arc<Api>, door: Door) -> Handlers {
+    let (api, quick_api, refusing_api) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
+    Handlers {
+        handle: Box::new(move |request| api.handle(&request, door)),
+        quick: Box::new(move |request| quick_api.quick(request, door)),
+        refuse: Box::new(move |refusal, headers| refusing_api.refuse(refusal, headers)),
+    }
+}
+
 /// A thread's body that begins `run` again after a panic, until `stop` closes. `run` returns when there is no more to do.
 fn tirelessly(name: &'static str, stop: Stop, mut run: impl FnMut() + Send) -> impl FnOnce() + Send {
     move || {
         while catch_unwind(AssertUnwindSafe(&mut run)).is_err() && !is_stopped(&stop) {
-            error!("a thread panicked, it goes on thread={name}");
+            error!(thread = name; "a thread panicked, it goes on");
             select! {
                 recv(stop) -> _ => (),
                 recv(after(PANIC_PAUSE)) -> _ => (),
@@ -347,7 +406,7 @@ fn platform(
         // Beside the start, which waits for nobody else.
         let check = move || {
             if let Err(err) = checked.check() {
-                warn!("Cloud Foundry does not answer; requests get 503 until it does cause={err}");
+                warn!(cause:% = err; "Cloud Foundry does not answer; requests get 503 until it does");
             }
         };
         thread::Builder::new()

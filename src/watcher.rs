@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{error, info, warn};
+use log::{error, warn};
 
 use crate::clock::Clock;
 use crate::crash;
-use crate::model::{EndState, Guid, Id, Outcome};
+use crate::journal::{self, About};
+use crate::logging::on_behalf_of;
+use crate::model::{EndState, Guid, Id, Kind, Outcome};
 use crate::platform::{Platform, PlatformError, TASK_BATCH, Task, TaskState};
 use crate::stop::{Stop, is_stopped};
 use crate::store::{End, RunningTask, Store, StoreError, Stray};
@@ -99,7 +101,7 @@ impl Watcher {
             let batch = match self.store.running_tasks(last, TASK_BATCH as u32) {
                 Ok(batch) => batch,
                 Err(err) => {
-                    warn!("running tasks could not be read cause={err}");
+                    warn!(cause:% = err; "running tasks could not be read");
                     look.failed = true;
                     return look;
                 }
@@ -116,7 +118,7 @@ impl Watcher {
                     look.running += batch.len();
                 }
                 Err(err) => {
-                    warn!("the outcome of tasks could not be recorded, looking again later cause={err}");
+                    warn!(cause:% = err; "the outcome of tasks could not be recorded, looking again later");
                     look.failed = true;
                     look.running += batch.len();
                 }
@@ -134,7 +136,7 @@ impl Watcher {
         let tasks = match self.platform.list_tasks(&guids) {
             Ok(tasks) => tasks,
             Err(err) => {
-                warn!("tasks could not be asked for, asking again later tasks={} cause={err}", batch.len());
+                warn!(tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
                 return Ok(None);
             }
         };
@@ -142,22 +144,18 @@ impl Watcher {
         for running in batch {
             let task = tasks.iter().find(|task| task.guid == running.task);
             if let Some(outcome) = self.outcome_or_fault(running, task) {
-                info!(
-                    "execution ended execution={} task={} state={} message={:?}",
-                    running.guid,
-                    running.task,
-                    outcome.state.as_str(),
-                    outcome.message
-                );
                 ends.push(End { of: running.of, outcome });
             }
         }
         if ends.is_empty() {
             return Ok(Some(0));
         }
-        self.store.finish_many(&ends)?;
-        for end in &ends {
+        let changed = self.store.finish_many(&ends)?;
+        for (end, changed) in ends.iter().zip(changed) {
             self.missing.remove(&end.of.id);
+            if let Some(running) = batch.iter().find(|running| changed && running.of == end.of) {
+                journal::ended(&about(running), &end.outcome, Some(&running.task));
+            }
         }
         Ok(Some(ends.len()))
     }
@@ -169,7 +167,7 @@ impl Watcher {
             let batch = match self.store.strays(&last, TASK_BATCH as u32) {
                 Ok(batch) => batch,
                 Err(err) => {
-                    warn!("stray tasks could not be read cause={err}");
+                    warn!(cause:% = err; "stray tasks could not be read");
                     return left + 1;
                 }
             };
@@ -177,14 +175,14 @@ impl Watcher {
             last.clone_from(&end.name);
             let names: Vec<String> = batch.iter().map(|stray| stray.name.clone()).collect();
             let settled = self.cancel_strays(&batch, &names).unwrap_or_else(|err| {
-                warn!("stray tasks could not be asked for, asking again later cause={err}");
+                warn!(cause:% = err; "stray tasks could not be asked for, asking again later");
                 Vec::new()
             });
             left += batch.len() - settled.len();
             if !settled.is_empty()
                 && let Err(err) = self.store.forget_strays(&settled)
             {
-                warn!("stray tasks could not be forgotten cause={err}");
+                warn!(cause:% = err; "stray tasks could not be forgotten");
             }
             if batch.len() < TASK_BATCH || is_stopped(stop) {
                 return left;
@@ -198,14 +196,15 @@ impl Watcher {
         let tasks = self.platform.find_tasks(names)?;
         let mut settled = Vec::new();
         for stray in batch {
+            let _for = on_behalf_of(&stray.request_id);
             let mut found = tasks.iter().filter(|task| task.name == stray.name).peekable();
             let is_there = found.peek().is_some();
             let active = found.filter(|task| task.state == TaskState::Active);
             let cancelled: Result<Vec<()>, PlatformError> = active
                 .map(|task| {
                     warn!(
-                        "a task of an ended execution is cancelled execution={} task={}",
-                        task.name, task.guid
+                        execution:% = task.name, task:% = task.guid;
+                        "a task of an ended execution is cancelled"
                     );
                     self.platform.cancel_task(&task.guid)
                 })
@@ -213,7 +212,9 @@ impl Watcher {
             match cancelled {
                 Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
                 Ok(_) => {}
-                Err(err) => warn!("a task could not be cancelled execution={} cause={err}", stray.name),
+                Err(err) => {
+                    warn!(execution:% = stray.name, cause:% = err; "a task could not be cancelled");
+                }
             }
         }
         Ok(settled)
@@ -226,7 +227,8 @@ impl Watcher {
             self.outcome(running, task)
         }))
         .unwrap_or_else(|_| {
-            error!("the watcher panicked execution={}", running.guid);
+            let _for = on_behalf_of(&running.request_id);
+            error!(execution:% = running.guid; "the watcher panicked");
             Some(Outcome {
                 state: EndState::Failed,
                 message: "a fault of the scheduler: the watcher panicked".to_owned(),
@@ -253,5 +255,16 @@ impl Watcher {
             TaskState::Failed(reason) => (EndState::Failed, reason.clone()),
         };
         Some(Outcome { state, message, end_time: task.updated_at })
+    }
+}
+
+fn about(running: &RunningTask) -> About<'_> {
+    About {
+        guid: &running.guid,
+        kind: Kind::Job,
+        executable: &running.executable,
+        scheduled_time: running.scheduled_time,
+        start_time: running.start_time,
+        request_id: &running.request_id,
     }
 }

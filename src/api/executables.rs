@@ -207,9 +207,8 @@ impl Api {
     }
 
     pub(super) fn delete_executable(&self, executable: &Executable) -> Result<Response, ApiError> {
-        if !self.store.delete_executable(executable.id, self.clock.now())? {
-            return Err(ApiError::NotFound);
-        }
+        let ended = self.store.delete_executable(executable.id, self.clock.now())?;
+        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: deleted");
         self.wake_scheduler();
         self.wake_retention();
         Ok(respond(204))

@@ -10,6 +10,7 @@ use super::page::{self, Order, Paging};
 use super::query::Query;
 use super::{Api, created};
 use crate::http::{Request, Response};
+use crate::journal::{self, About};
 use crate::model::{Executable, Execution, Guid, Kind};
 use crate::store::Dated;
 
@@ -57,9 +58,17 @@ impl ExecutionJson {
 }
 
 impl Api {
-    pub(super) fn execute(&self, executable: &Executable) -> Result<Response, ApiError> {
-        let execution =
-            self.store.create_execution(executable.id, self.clock.now())?.ok_or(ApiError::NotFound)?;
+    pub(super) fn execute(&self, executable: &Executable, request_id: &str) -> Result<Response, ApiError> {
+        let execution = self.store.create_execution(executable.id, request_id, self.clock.now())?;
+        let execution = execution.ok_or(ApiError::NotFound)?;
+        journal::created(&About {
+            guid: &execution.guid,
+            kind: executable.kind(),
+            executable: &executable.guid,
+            scheduled_time: None,
+            start_time: None,
+            request_id,
+        });
         self.wake_scheduler();
         created(&ExecutionJson::of(execution, executable.kind(), &executable.guid))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use log::{debug, error, info};
+use log::{Level, debug, log};
 use serde::Serialize;
 use tiny_http::{Header, StatusCode};
 
@@ -15,9 +15,12 @@ use crate::auth::{Authenticator, Caller};
 use crate::clock::Clock;
 use crate::cron::Weekdays;
 use crate::http::{Body, Refusal, Request, Response, respond_with};
+use crate::journal;
+use crate::logging::{beginning, milliseconds, on_behalf_of};
+use crate::metrics::{UNKNOWN_ROUTE, metrics};
 use crate::model::{Executable, Guid, Kind};
 use crate::platform::Platform;
-use crate::store::{Dated, Store};
+use crate::store::{CutOff, Dated, Store};
 
 mod broker;
 mod error;
@@ -25,6 +28,7 @@ mod executables;
 mod executions;
 mod fields;
 mod limit;
+mod observability;
 mod output;
 mod page;
 mod query;
@@ -39,10 +43,13 @@ use routes::{NoRoute, Route};
 
 pub use broker::Broker;
 pub use limit::Limiter;
+pub use observability::{Door, Scrape};
 pub(crate) use schedules::{planner, upcoming};
 
 /// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see `tests/it/openapi.rs`.
 const DOCUMENT: &str = include_str!("openapi.json");
+/// The most of a path that a line of the log shows.
+const PATH_CHARS: usize = 256;
 
 /// Everything that handlers need.
 pub struct Api {
@@ -62,6 +69,8 @@ pub struct Api {
     pub broker: Option<Broker>,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
+    /// What `/metrics` needs.
+    pub scrape: Scrape,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
@@ -70,67 +79,105 @@ pub struct Api {
     pub wake_retention: Sender<()>,
 }
 
+/// Who asks, as far as the log shows it.
+#[derive(Default)]
+struct Asker {
+    user: Option<String>,
+    /// On whose behalf a platform asks the broker, in its words.
+    origin_platform: Option<String>,
+    origin_user: Option<String>,
+}
+
 impl Api {
-    /// Answers a request, and logs a line about it.
-    pub fn handle(&self, request: &Request) -> Response {
+    /// Answers a request that came through `door`, counts it, and logs a line about it.
+    pub fn handle(&self, request: &Request, door: Door) -> Response {
+        let _for = on_behalf_of(&request.id);
         let began_at = self.clock.monotonic();
-        let mut user = None;
-        let answer = self.answer(request, &mut user);
+        let mut asker = Asker::default();
+        let route = if door.leads_to(&request.path) {
+            // In this order: the path, the method, the token, and only then what the request says.
+            Route::of(&request.method, &request.path).map_err(|none| match none {
+                NoRoute::UnknownPath => ApiError::NoSuchPath,
+                NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
+            })
+        } else {
+            Err(ApiError::NoSuchPath)
+        };
+        let template = route.as_ref().map_or(UNKNOWN_ROUTE, Route::template);
+        let answer = route.and_then(|route| self.answer(request, route, &mut asker));
         let (response, reason) = match answer {
             Ok(response) => (response, None),
             Err(error) => (error.response(request.header("Accept")), Some(error)),
         };
         let status = response.status_code().0;
         let took = self.clock.monotonic().saturating_sub(began_at);
-        let line = RequestLine { request, status, took, user: user.as_deref() };
-        match reason {
-            Some(reason) if status == 500 => error!("{line} reason={:?}", reason.to_string()),
-            Some(reason) => info!("{line} reason={:?}", reason.to_string()),
-            None => info!("{line}"),
-        }
+        metrics().answered(request.method.as_str(), template, status, took);
+        let level = match status {
+            500 => Level::Error,
+            // Somebody asks every few seconds, and nothing has happened.
+            200 if template == Route::Metrics.template() => Level::Debug,
+            _ => Level::Info,
+        };
+        let reason = reason.map(|reason| reason.to_string());
+        // The query is left out: nobody knows what clients put there. A path may be of 64 KiB, which no route is.
+        log!(
+            level,
+            method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,
+            ms = milliseconds(took), user = asker.user.as_deref(),
+            origin_platform = asker.origin_platform.as_deref(), origin_user = asker.origin_user.as_deref(),
+            reason = reason.as_deref();
+            "request"
+        );
         response
     }
 
     /// Answers `/healthz` without a thread of the pool; `None` for all else.
-    pub fn quick(&self, request: &Request) -> Option<Response> {
+    pub fn quick(&self, request: &Request, door: Door) -> Option<Response> {
+        if !door.leads_to(&request.path) {
+            return None;
+        }
         match Route::of(&request.method, &request.path) {
             Ok(Route::Live) => {
-                debug!("request id={} path=/healthz", request.id);
+                metrics().answered(request.method.as_str(), Route::Live.template(), 200, Duration::ZERO);
+                debug!(
+                    method = request.method.as_str(), path = "/healthz", status = 200, request_id:% = request.id;
+                    "request"
+                );
                 Some(respond_with(200, "application/json", r#"{"status":"ok"}"#))
             }
             _ => None,
         }
     }
 
-    /// Words a refusal of the HTTP side in the same way as all others.
+    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged it.
     pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
+        metrics().refused(refusal.status);
         let accept =
             headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
         Problem::of_refusal(refusal).response(accept)
     }
 
-    fn answer(&self, request: &Request, user: &mut Option<String>) -> Result<Response, ApiError> {
-        // In this order: the path, the method, the token, and only then what the request says.
-        let route = Route::of(&request.method, &request.path).map_err(|none| match none {
-            NoRoute::UnknownPath => ApiError::NoSuchPath,
-            NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
-        })?;
+    fn answer(&self, request: &Request, route: Route, asker: &mut Asker) -> Result<Response, ApiError> {
         match route {
             Route::Root | Route::Live => {
                 return Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#));
             }
             Route::Ready => return self.ready(),
+            Route::Metrics => return self.metrics(request.header("Authorization")),
             // It has a name and a password of its own.
-            Route::Broker(path) => return self.answer_broker(request, &path, user),
+            Route::Broker(path) => return self.answer_broker(request, &path, asker),
             Route::Document => return Ok(document()),
             _ => {}
         }
-        let caller = self.caller(request.header("Authorization"), user)?;
+        let caller = self.caller(request.header("Authorization"), asker)?;
         let query = Query::of(request.query.as_deref());
         match route {
-            Route::Root | Route::Live | Route::Ready | Route::Document | Route::Broker(_) => {
-                Err(ApiError::NotFound)
-            }
+            Route::Root
+            | Route::Live
+            | Route::Ready
+            | Route::Metrics
+            | Route::Document
+            | Route::Broker(_) => Err(ApiError::NotFound),
             Route::NextFireTimes => self.next_fire_times(&query?),
             Route::List(kind) => self.list_executables(&caller, kind, request, &query?),
             Route::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
@@ -143,7 +190,7 @@ impl Api {
             Route::Execute(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
-                self.execute(&executable)
+                self.execute(&executable, &request.id)
             }
             Route::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
@@ -177,13 +224,13 @@ impl Api {
     }
 
     /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked about each time.
-    fn caller(&self, authorization: Option<&str>, user: &mut Option<String>) -> Result<Caller, ApiError> {
+    fn caller(&self, authorization: Option<&str>, asker: &mut Asker) -> Result<Caller, ApiError> {
         let refused = authorization.map(Who::Refused);
         if let Some(refused) = refused {
             self.limiter.look(refused, self.clock.monotonic()).map_err(ApiError::TooMany)?;
         }
         let caller = self.auth.caller(authorization).map_err(ApiError::from).and_then(|caller| {
-            *user = Some(caller.user.clone());
+            asker.user = Some(caller.user.clone());
             self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
             Ok(caller)
         });
@@ -228,6 +275,13 @@ impl Api {
         Ok(respond_with(200, "application/json", to_json(&ready)?))
     }
 
+    /// Says what a client has ended with something else.
+    fn log_cut_off(ended: &[CutOff], reason: &str) {
+        for it in ended {
+            journal::cut_off(&it.guid, it.kind, &it.request_id, reason);
+        }
+    }
+
     fn wake_scheduler(&self) {
         // Full means that it is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
@@ -252,28 +306,4 @@ fn document() -> Response {
 
 fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {
     Ok(respond_with(201, "application/json", to_json(resource)?))
-}
-
-/// A request as a line of the log. The query is left out: nobody knows what clients put there. A path may be of 64 KiB, which
-/// no route is.
-struct RequestLine<'a> {
-    request: &'a Request,
-    status: u16,
-    took: Duration,
-    user: Option<&'a str>,
-}
-
-impl std::fmt::Display for RequestLine<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "request id={} method={} path={:.256} status={} ms={:.1} user={}",
-            self.request.id,
-            self.request.method,
-            self.request.path,
-            self.status,
-            self.took.as_secs_f64() * 1000.0,
-            self.user.unwrap_or("-")
-        )
-    }
 }

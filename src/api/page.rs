@@ -164,7 +164,7 @@ impl Read for Batches {
                 Ok(true) => {}
                 Ok(false) => self.next = None,
                 Err(cause) => {
-                    warn!("an answer broke off cause={cause}");
+                    warn!(cause:%; "an answer broke off");
                     self.next = None;
                     return Err(io::Error::other(cause));
                 }

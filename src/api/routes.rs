@@ -4,6 +4,7 @@
 
 use tiny_http::Method;
 
+use crate::metrics::UNKNOWN_ROUTE;
 use crate::model::Kind;
 
 /// What a request is for.
@@ -14,6 +15,7 @@ pub(super) enum Route {
     Ready,
     /// The OpenAPI document.
     Document,
+    Metrics,
     NextFireTimes,
     List(Kind),
     Create(Kind),
@@ -60,9 +62,10 @@ impl Route {
             [""] if get => Ok(Self::Root),
             ["healthz"] if get => Ok(Self::Live),
             ["readyz"] if get => Ok(Self::Ready),
+            ["metrics"] if get => Ok(Self::Metrics),
             ["openapi.json"] if get => Ok(Self::Document),
             ["cron", "next"] if get => Ok(Self::NextFireTimes),
-            [""] | ["healthz"] | ["readyz"] | ["openapi.json"] | ["cron", "next"] => {
+            [""] | ["healthz"] | ["readyz"] | ["metrics"] | ["openapi.json"] | ["cron", "next"] => {
                 Err(NoRoute::OtherMethod("GET, HEAD"))
             }
             ["jobs" | "calls"] => match method {
@@ -106,6 +109,55 @@ impl Route {
             _ => Err(NoRoute::UnknownPath),
         }
     }
+
+    /// The path with names in the place of what a client chose.
+    pub(super) fn template(&self) -> &'static str {
+        let of = |kind: &Kind, job: &'static str, call: &'static str| match kind {
+            Kind::Job => job,
+            Kind::Call => call,
+        };
+        match self {
+            Self::Root => "/",
+            Self::Live => "/healthz",
+            Self::Ready => "/readyz",
+            Self::Metrics => "/metrics",
+            Self::Document => "/openapi.json",
+            Self::NextFireTimes => "/cron/next",
+            Self::Broker(path) => match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+                ["catalog"] => "/v2/catalog",
+                ["service_instances", _] => "/v2/service_instances/:id",
+                ["service_instances", _, "last_operation"] => "/v2/service_instances/:id/last_operation",
+                ["service_instances", _, "service_bindings", _] => {
+                    "/v2/service_instances/:id/service_bindings/:id"
+                }
+                ["service_instances", _, "service_bindings", _, "last_operation"] => {
+                    "/v2/service_instances/:id/service_bindings/:id/last_operation"
+                }
+                _ => UNKNOWN_ROUTE,
+            },
+            Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
+            Self::Get(kind, _) | Self::Change(kind, _) | Self::Delete(kind, _) => {
+                of(kind, "/jobs/:guid", "/calls/:guid")
+            }
+            Self::Execute(kind, _) => of(kind, "/jobs/:guid/execute", "/calls/:guid/execute"),
+            Self::Output(..) => "/jobs/:guid/history/:guid/output",
+            Self::History(kind, _) => of(kind, "/jobs/:guid/history", "/calls/:guid/history"),
+            Self::ListSchedules(kind, _) | Self::CreateSchedule(kind, _) => {
+                of(kind, "/jobs/:guid/schedules", "/calls/:guid/schedules")
+            }
+            Self::ChangeSchedule(kind, _, _) | Self::DeleteSchedule(kind, _, _) => {
+                of(kind, "/jobs/:guid/schedules/:guid", "/calls/:guid/schedules/:guid")
+            }
+            Self::ScheduleHistory(kind, _, _) => {
+                of(kind, "/jobs/:guid/schedules/:guid/history", "/calls/:guid/schedules/:guid/history")
+            }
+        }
+    }
+}
+
+/// Whether the path is that of the metrics, whatever the method.
+pub(super) fn is_metrics(path: &str) -> bool {
+    Route::of(&Method::Get, path) == Ok(Route::Metrics)
 }
 
 fn decode_segment(segment: &str) -> Option<String> {
@@ -159,8 +211,8 @@ mod tests {
             fn operation_of(route: &Route) -> &'static str {
                 match route {
                     $($route => $operation,)*
-                    // The service broker's specification describes it.
-                    Route::Broker(_) => "",
+                    // The service broker's specification describes the one, Prometheus's text format the other.
+                    Route::Broker(_) | Route::Metrics => "",
                 }
             }
         };

@@ -103,9 +103,8 @@ impl Api {
         (schedule.enabled, schedule.expression) = (enabled, text);
         if !same {
             // From now on: what was planned before is not made up for.
-            if !self.store.update_schedule(&schedule, next_fire_time(&expression, now), now)? {
-                return Err(ApiError::NotFound);
-            }
+            let ended = self.store.update_schedule(&schedule, next_fire_time(&expression, now), now)?;
+            Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule disabled");
             schedule.updated_at = now;
             self.wake_scheduler();
             self.wake_watcher();
@@ -120,9 +119,8 @@ impl Api {
         schedule: &str,
     ) -> Result<Response, ApiError> {
         let schedule = self.schedule(executable, schedule)?;
-        if !self.store.delete_schedule(&schedule, self.clock.now())? {
-            return Err(ApiError::NotFound);
-        }
+        let ended = self.store.delete_schedule(&schedule, self.clock.now())?;
+        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule deleted");
         self.wake_scheduler();
         self.wake_watcher();
         Ok(respond(204))

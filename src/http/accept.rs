@@ -91,7 +91,7 @@ impl Acceptor {
         });
         // The connection went with the closure, so it is closed already.
         if let Err(err) = spawned {
-            error!("HTTP connection closed, no thread for it: {err} remote={remote}");
+            error!(remote:%, cause:% = err; "HTTP connection closed, no thread for it");
         }
     }
 
@@ -100,8 +100,8 @@ impl Acceptor {
         let refusal = Refusal::overloaded("too many connections, and none is idle");
         let request_id = connection::new_request_id();
         info!(
-            "HTTP connection refused: {} status=503 remote={remote} request_id={request_id}",
-            refusal.reason
+            status = refusal.status, remote:%, reason:% = refusal.reason, request_id:%;
+            "HTTP connection refused"
         );
         let response = self.shared.worded(&refusal, &[]);
         let manner =
@@ -115,7 +115,7 @@ impl Acceptor {
             .and_then(|()| socket.write_all(&bytes))
             .and_then(|()| socket.shutdown(Shutdown::Write));
         if let Err(err) = sent {
-            debug!("HTTP refusal not sent: {err} remote={remote} request_id={request_id}");
+            debug!(remote:%, request_id:%, cause:% = err; "HTTP refusal not sent");
             return;
         }
         if self.refused.len() == REFUSED_MAX {
@@ -151,7 +151,7 @@ impl Acceptor {
     fn wait_for_descriptor(&mut self, err: &io::Error) {
         if !self.in_trouble {
             self.in_trouble = true;
-            warn!("HTTP server cannot accept connections, closing idle ones and trying again: {err}");
+            warn!(cause:% = err; "HTTP server cannot accept connections, closing idle ones and trying again");
         }
         self.refused.clear();
         self.shared.connections.close_longest_idle();

@@ -66,7 +66,7 @@ pub(super) fn serve(shared: &Shared, connection: &Connection) {
     };
     match conversation.hold() {
         Ok(()) => (),
-        Err(err) => debug!("HTTP connection ended: {err} remote={}", connection.remote),
+        Err(err) => debug!(remote:% = connection.remote, cause:% = err; "HTTP connection ended"),
     }
 }
 
@@ -187,7 +187,7 @@ impl Conversation<'_> {
         let Refusal { status, reason, .. } = refusal;
         let level = if *status == 500 { Level::Error } else { Level::Info };
         let remote = self.connection.remote;
-        log!(level, "HTTP request refused: {reason} status={status} remote={remote} request_id={request_id}");
+        log!(level, status = *status, remote:%, reason:%, request_id; "HTTP request refused");
     }
 
     fn write(&self, response: Response, manner: &Manner<'_>) -> io::Result<()> {
@@ -200,7 +200,7 @@ impl Conversation<'_> {
             Cut::Client(err) => err,
             Cut::Body(err) => {
                 let (remote, request_id) = (self.connection.remote, manner.request_id);
-                error!("HTTP answer cut, its body failed: {err} remote={remote} request_id={request_id}");
+                error!(remote:%, request_id, cause:% = err; "HTTP answer cut, its body failed");
                 err
             }
         })

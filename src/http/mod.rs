@@ -204,7 +204,7 @@ impl Server {
             info!("HTTP server stopped");
         } else {
             let cut = self.connections.close_all();
-            warn!("HTTP server stopped before its requests were answered connections_cut={cut}");
+            warn!(connections_cut = cut; "HTTP server stopped before its requests were answered");
         }
     }
 
@@ -230,8 +230,8 @@ fn affordable_connections(max_connections: usize) -> usize {
     let affordable = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
     if affordable < max_connections {
         warn!(
-            "fewer connections than MAX_CONNECTIONS, for the process may not open as many descriptors \
-             connections={affordable} descriptors={descriptors}"
+            connections = affordable, descriptors;
+            "fewer connections than MAX_CONNECTIONS, for the process may not open as many descriptors"
         );
     }
     max_connections.clamp(1, affordable)

@@ -4,7 +4,7 @@
 //! last instance away, or makes the first.
 
 use super::session::{Named, Row, Session, sql, values};
-use super::{Store, StoreError, executions};
+use super::{CutOff, Store, StoreError, executions};
 use crate::model::{Guid, Id, Kind, Timestamp};
 
 /// The schedules that are read at a time while a space goes on.
@@ -71,6 +71,18 @@ pub enum Changed<T> {
     /// It is of another service or plan.
     OtherIds,
 }
+
+/// What stopped with an instance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stopped {
+    /// How many schedules.
+    pub schedules: usize,
+    /// What was PENDING for them, and is FAILED now.
+    pub executions: Vec<CutOff>,
+}
+
+/// What is said of an execution whose space has lost its last instance.
+pub const SERVICE_INSTANCE_DELETED: &str = "cancelled: service instance deleted";
 
 /// What the end of a space's last instance is to its schedules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +152,7 @@ impl Store {
     }
 
     /// Deletes an instance and what bindings it has. When it was its space's last, `last` counts: what is PENDING for a
-    /// schedule that stops ends as FAILED. Answers how many schedules stopped.
+    /// schedule that stops ends as FAILED. Answers what stopped.
     pub fn deprovision(
         &self,
         id: &str,
@@ -148,7 +160,7 @@ impl Store {
         plan: &str,
         last: LastInstance,
         now: Timestamp,
-    ) -> Result<Changed<usize>, StoreError> {
+    ) -> Result<Changed<Stopped>, StoreError> {
         self.write(|tx| {
             let Some(found) = instance_to_change(tx, id)? else { return Ok(Changed::Gone) };
             if found.service_id != service || found.plan_id != plan {
@@ -157,7 +169,7 @@ impl Store {
             tx.execute(sql!("service_bindings/delete_of_instance"), values! { "instance_id": id })?;
             tx.execute(sql!("service_instances/delete"), values! { "id": id })?;
             if last == LastInstance::ChangesNothing {
-                return Ok(Changed::Done(0));
+                return Ok(Changed::Done(Stopped::default()));
             }
             suspend_if_unserved(tx, &found.space, now).map(Changed::Done)
         })
@@ -236,19 +248,19 @@ impl ServiceBinding {
     }
 }
 
-/// Stops the schedules of a space that has no instance any more. Answers how many.
-fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result<usize, StoreError> {
+/// Stops the schedules of a space that has no instance any more.
+fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result<Stopped, StoreError> {
     // From here on nobody else makes or deletes one there, nor is a schedule made.
     let values = values! { "space_guid": space };
     tx.execute(sql!("service_spaces/insert"), values)?;
     is_suspended(tx, space)?;
     if is_served(tx, space)? {
-        return Ok(0);
+        return Ok(Stopped::default());
     }
     tx.execute(sql!("service_spaces/set"), values! { "space_guid": space, "is_suspended": true })?;
     let schedules = tx.execute(sql!("service_spaces/silence_schedules"), values)?;
-    executions::cancel_pending_of_space(tx, space, "cancelled: service instance deleted", now)?;
-    Ok(schedules)
+    let executions = executions::cancel_pending_of_space(tx, space, SERVICE_INSTANCE_DELETED, now)?;
+    Ok(Stopped { schedules, executions })
 }
 
 /// Plans the space's schedules anew, if they were stopped. Answers how many.

@@ -1,7 +1,7 @@
 //! Jobs and calls: one table, since all but what they do is alike.
 
 use super::session::{Cell, Column, Named, Row, Session, json_array, sql, values};
-use super::{Extent, Part, Store, StoreError, Window};
+use super::{CutOff, Extent, Part, Store, StoreError, Window};
 use crate::model::{Executable, Guid, Id, JobState, Kind, Timestamp, Work};
 
 /// A job or a call that is to be made.
@@ -133,15 +133,15 @@ impl Store {
     }
 
     /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later, in the batches
-    /// of [`Store::purge_deleted`]. `false`: it was deleted already.
-    pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<bool, StoreError> {
+    /// of [`Store::purge_deleted`]. Answers what was PENDING and is FAILED now. `None`: it was deleted already.
+    pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<Option<Vec<CutOff>>, StoreError> {
         self.write(|tx| {
             let marked = tx.execute(sql!("executables/mark_deleted"), values! { "id": id, "now": now })?;
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": id })?;
-                super::executions::cancel_pending_of_executable(tx, id, now)?;
+                return super::executions::cancel_pending_of_executable(tx, id, now).map(Some);
             }
-            Ok(marked == 1)
+            Ok(None)
         })
     }
 }

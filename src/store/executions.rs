@@ -46,6 +46,25 @@ pub struct RunningTask {
     pub guid: Guid,
     /// The platform's task.
     pub task: Guid,
+    /// The job.
+    pub executable: Guid,
+    /// The instant planned.
+    pub scheduled_time: Option<Timestamp>,
+    /// When its first attempt began.
+    pub start_time: Option<Timestamp>,
+    /// The request that asked for it; empty: none did.
+    pub request_id: String,
+}
+
+/// An execution that was ended by something else than its work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CutOff {
+    /// The execution.
+    pub guid: Guid,
+    /// Whether it is a job's or a call's.
+    pub kind: Kind,
+    /// The request that asked for it; empty: none did.
+    pub request_id: String,
 }
 
 /// Another attempt, later.
@@ -70,13 +89,22 @@ pub struct Stray {
     pub name: String,
     /// From when on it counts that there is none.
     pub doubt_until: Timestamp,
+    /// The request that asked for its execution; empty: none did, or the execution is gone.
+    pub request_id: String,
 }
 
 impl Store {
-    /// Records an execution that is started by hand. `None`: the executable was deleted meanwhile.
-    pub fn create_execution(&self, executable: Id, now: Timestamp) -> Result<Option<Execution>, StoreError> {
+    /// Records an execution that is started by hand, by the request of that id. `None`: the executable was deleted meanwhile.
+    pub fn create_execution(
+        &self,
+        executable: Id,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Result<Option<Execution>, StoreError> {
         let guid = Guid::random();
-        let values = values! { "guid": &guid, "executable_id": executable, "now": now };
+        let values = values! {
+            "guid": &guid, "executable_id": executable, "now": now, "request_id": request_id,
+        };
         let id = self.write_one(|tx| tx.first(sql!("executions/insert_manual"), values, |row| row.get(0)))?;
         Ok(id.map(|id| Execution {
             id,
@@ -227,19 +255,19 @@ impl Store {
     /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or is no longer in
     /// this process's hand.
     pub fn finish(&self, end: &End) -> Result<bool, StoreError> {
-        self.finish_many(std::slice::from_ref(end)).map(|finished| finished == 1)
+        self.finish_many(std::slice::from_ref(end)).map(|finished| finished == [true])
     }
 
     /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
             remember_stray(tx, end.of.id, Some(end.of.fence))?;
-            Ok(end_all(tx, std::slice::from_ref(&Ending::of(end)))? == 1)
+            Ok(end_all(tx, std::slice::from_ref(&Ending::of(end)))? == [true])
         })
     }
 
-    /// The end of several executions, in one transaction. Answers how many of them that changed.
-    pub fn finish_many(&self, ends: &[End]) -> Result<usize, StoreError> {
+    /// The end of several executions, in one transaction. Answers which of them that changed, in their order.
+    pub fn finish_many(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
         self.write(|tx| {
             let endings: Vec<Ending<'_>> = ends.iter().map(Ending::of).collect();
             end_all(tx, &endings)
@@ -258,7 +286,15 @@ impl Store {
         self.read_at_once(|session| {
             session.rows(sql!("executions/running_tasks"), values, |row| {
                 let of = InHand { id: row.get(0)?, fence };
-                Ok(RunningTask { of, guid: row.get(1)?, task: row.get(2)? })
+                Ok(RunningTask {
+                    of,
+                    guid: row.get(1)?,
+                    task: row.get(2)?,
+                    executable: row.get(3)?,
+                    scheduled_time: row.get(4)?,
+                    start_time: row.get(5)?,
+                    request_id: row.get(6)?,
+                })
             })
         })
     }
@@ -268,7 +304,7 @@ impl Store {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| {
             session.rows(sql!("strays/list"), values, |row| {
-                Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
+                Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)?, request_id: row.get(2)? })
             })
         })
     }
@@ -309,9 +345,9 @@ impl Store {
         })
     }
 
-    /// Ends the calls that are under way in this process's hand as FAILED with `message`, and answers how many those were:
+    /// Ends the calls that are under way in this process's hand as FAILED with `message`, and answers which those were:
     /// at start, those of the process before; at stop, those that took too long.
-    pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<usize, StoreError> {
+    pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         let fence = self.fence()?;
         self.write(|tx| interrupt_calls(tx, fence, message, now))
     }
@@ -360,24 +396,24 @@ pub(super) fn cancel_pending_of_schedule(
     schedule: &Schedule,
     message: &str,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<CutOff>, StoreError> {
     let values = values! { "executable_id": schedule.executable, "schedule_id": schedule.id };
-    let ids = tx.rows(sql!("executions/pending_of_schedule"), values, |row| row.get(0))?;
-    for id in &ids {
+    let pending = tx.rows(sql!("executions/pending_of_schedule"), values, cut_off_of)?;
+    for (id, _) in &pending {
         remember_stray(tx, *id, None)?;
     }
-    fail_all(tx, &ids, None, message, now)
+    fail_all(tx, pending, None, message, now)
 }
 
 pub(super) fn cancel_pending_of_executable(
     tx: &Session<'_>,
     executable: Id,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<CutOff>, StoreError> {
     // A task that may be on its way is left to end, as a running one is.
     let values = values! { "executable_id": executable };
-    let ids = tx.rows(sql!("executions/pending_of_executable"), values, |row| row.get(0))?;
-    fail_all(tx, &ids, None, "cancelled: deleted", now)
+    let pending = tx.rows(sql!("executions/pending_of_executable"), values, cut_off_of)?;
+    fail_all(tx, pending, None, "cancelled: deleted", now)
 }
 
 /// What schedules of the space have waiting; what was started by hand goes on.
@@ -386,13 +422,13 @@ pub(super) fn cancel_pending_of_space(
     space: &Guid,
     message: &str,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<CutOff>, StoreError> {
     let values = values! { "space_guid": space };
-    let ids = tx.rows(sql!("service_spaces/pending_executions"), values, |row| row.get(0))?;
-    for id in &ids {
+    let pending = tx.rows(sql!("service_spaces/pending_executions"), values, cut_off_of)?;
+    for (id, _) in &pending {
         remember_stray(tx, *id, None)?;
     }
-    fail_all(tx, &ids, None, message, now)
+    fail_all(tx, pending, None, message, now)
 }
 
 /// Ends the calls that are under way in the hand of `fence`.
@@ -401,23 +437,28 @@ pub(super) fn interrupt_calls(
     fence: Fence,
     message: &str,
     now: Timestamp,
-) -> Result<usize, StoreError> {
-    let ids = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, |row| row.get(0))?;
-    fail_all(tx, &ids, Some(fence), message, now)
+) -> Result<Vec<CutOff>, StoreError> {
+    let calls = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, cut_off_of)?;
+    fail_all(tx, calls, Some(fence), message, now)
 }
 
-/// Ends executions as FAILED with `message`. `fence`: only those in its hand.
+/// Ends executions as FAILED with `message`, and answers which of them had not ended before. `fence`: only those in its hand.
 fn fail_all(
     tx: &Session<'_>,
-    ids: &[Id],
+    executions: Vec<(Id, CutOff)>,
     fence: Option<Fence>,
     message: &str,
     now: Timestamp,
-) -> Result<usize, StoreError> {
+) -> Result<Vec<CutOff>, StoreError> {
     let state = EndState::Failed.as_str();
     let endings: Vec<Ending<'_>> =
-        ids.iter().map(|id| Ending { id: *id, fence, state, message, end_time: now }).collect();
-    end_all(tx, &endings)
+        executions.iter().map(|(id, _)| Ending { id: *id, fence, state, message, end_time: now }).collect();
+    let changed = end_all(tx, &endings)?;
+    Ok(executions.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|((_, it), _)| it).collect())
+}
+
+fn cut_off_of(row: &Row<'_>) -> Result<(Id, CutOff), StoreError> {
+    Ok((row.get(0)?, CutOff { guid: row.get(1)?, kind: row.get(2)?, request_id: row.get(3)? }))
 }
 
 fn remember_stray(tx: &Session<'_>, id: Id, fence: Option<Fence>) -> Result<(), StoreError> {
@@ -442,8 +483,8 @@ impl<'a> Ending<'a> {
     }
 }
 
-/// Records ends, and the states of jobs that follow from them. How many executions that changed.
-fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<usize, StoreError> {
+/// Records ends, and the states of jobs that follow from them. Which executions that changed.
+fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
     let sets: Vec<Vec<Named<'_>>> = endings
         .iter()
         .map(|ending| {
@@ -462,7 +503,7 @@ fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<usize, StoreError
         .map(|(ending, _)| (ending.id, ending.state))
         .collect();
     set_state(tx, &ended)?;
-    Ok(ended.len())
+    Ok(changed.iter().map(|rows| *rows == 1).collect())
 }
 
 pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
@@ -500,6 +541,7 @@ fn dispatch_of(row: &Row<'_>, fence: Fence) -> Result<Dispatch, StoreError> {
         },
         app: row.get(9)?,
         work: work_of(row, row.get(10)?, 11)?,
+        request_id: row.get(17)?,
     })
 }
 

@@ -3,12 +3,12 @@
 //! Invariant: what an instance has in hand is its own until its lease has ended, by the database's clock, and another has taken
 //! it over; from then on nothing that it records of that counts.
 
+use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
     Engine, executions, postgres,
     session::{Session, postgres_sql, values},
 };
-use super::{Store, StoreError};
 use crate::model::{Fence, Timestamp};
 
 /// The most instances that are taken over in one transaction.
@@ -25,12 +25,12 @@ pub struct Renewal {
 }
 
 /// What was taken over from instances that are gone.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
     /// How many those were.
     pub instances: usize,
     /// Their calls, which are FAILED now.
-    pub calls: usize,
+    pub calls: Vec<CutOff>,
     /// Their other executions, which anybody may take.
     pub executions: usize,
 }
@@ -69,7 +69,7 @@ impl Store {
                 let mut taken = TakenOver { instances: ended.len(), ..TakenOver::default() };
                 for fence in ended {
                     let (calls, executions) = settle(tx, fence, message, now)?;
-                    taken.calls += calls;
+                    taken.calls.extend(calls);
                     taken.executions += executions;
                 }
                 Ok(taken)
@@ -82,12 +82,12 @@ impl Store {
     }
 
     /// Gives the lease back, at a stop: calls still under way are FAILED with `message`, all else that is in hand is free at
-    /// once. How many calls those were.
-    pub fn resign(&self, message: &str, now: Timestamp) -> Result<usize, StoreError> {
+    /// once. Which calls those were.
+    pub fn resign(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => {
-                let Some(fence) = database.last_fence() else { return Ok(0) };
+                let Some(fence) = database.last_fence() else { return Ok(Vec::new()) };
                 let (calls, _) = self.write(|tx| settle(tx, fence, message, now))?;
                 database.forget_lease();
                 Ok(calls)
@@ -124,7 +124,7 @@ fn settle(
     fence: Fence,
     message: &str,
     now: Timestamp,
-) -> Result<(usize, usize), StoreError> {
+) -> Result<(Vec<CutOff>, usize), StoreError> {
     // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is claimed afterwards.
     tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     let calls = executions::interrupt_calls(tx, fence, message, now)?;

@@ -16,15 +16,18 @@ mod instances;
 mod output;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod readings;
 mod schedules;
 mod session;
 mod sqlite;
 
-pub use broker::{Changed, LastInstance, Made, Planner, ServiceBinding, ServiceInstance};
+pub use broker::{
+    Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
+};
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Claimed, Dated, End, Retry, RunningTask, Stray};
+pub use executions::{Claimed, CutOff, Dated, End, Retry, RunningTask, Stray};
 pub use instances::{Renewal, TakenOver};
-pub use schedules::{ClaimPass, DueSchedule, Fire, Plan};
+pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub(crate) use sqlite::{check_is_ours, copy};
 
 use session::Session;

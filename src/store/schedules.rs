@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::executables::extent_of;
 use super::session::{Named, Row, Session, json_array, sql, values};
-use super::{Engine, Extent, Part, Store, StoreError, Window, executions};
+use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, executions};
 use crate::crash;
-use crate::model::{Guid, Id, Schedule, Timestamp};
+use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
 
 /// A schedule whose fire time has come.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct DueSchedule {
     pub expression: String,
     /// The fire time that has come.
     pub fire_time: Timestamp,
+    /// Whether that is a job or a call.
+    pub kind: Kind,
+    /// The guid of the job or call, for the log.
+    pub executable_guid: Guid,
 }
 
 /// How a schedule is to be moved on.
@@ -36,6 +40,10 @@ pub struct Plan {
     pub next_fire_time: Option<Timestamp>,
     /// The fire times for which an execution is recorded, oldest first.
     pub fires: Vec<Fire>,
+    /// Whether it runs a job or a call.
+    pub kind: Kind,
+    /// The guid of that job or call.
+    pub executable_guid: Guid,
 }
 
 /// A fire time that gets its execution.
@@ -56,17 +64,32 @@ impl Plan {
             claimed: schedule.fire_time,
             next_fire_time,
             fires: Vec::new(),
+            kind: schedule.kind,
+            executable_guid: schedule.executable_guid.clone(),
         }
     }
 }
 
 /// What a look for due schedules came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPass {
     /// How many schedules were due.
     pub schedules: usize,
-    /// How many executions were recorded.
-    pub executions: usize,
+    /// The executions that were recorded.
+    pub executions: Vec<Recorded>,
+}
+
+/// An execution that was recorded for a fire time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recorded {
+    /// Its guid.
+    pub guid: Guid,
+    /// Whether it is a job's or a call's.
+    pub kind: Kind,
+    /// The job or call.
+    pub executable: Guid,
+    /// The fire time.
+    pub scheduled_time: Timestamp,
 }
 
 impl Store {
@@ -133,14 +156,14 @@ impl Store {
         Ok(by_executable)
     }
 
-    /// Writes what a client changed of a schedule. What is PENDING for one that is disabled ends as FAILED.
-    /// `false`: it, or its executable, was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
+    /// Writes what a client changed of a schedule. What is PENDING for one that is disabled ends as FAILED, and is answered.
+    /// `None`: it, or its executable, was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: &Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Option<Vec<CutOff>>, StoreError> {
         let values = values! {
             "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
             "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
@@ -148,22 +171,28 @@ impl Store {
         self.write(|tx| {
             let rows = tx.execute(sql!("schedules/update"), values)?;
             if rows == 1 && !changed.enabled {
-                executions::cancel_pending_of_schedule(tx, changed, "cancelled: schedule disabled", now)?;
+                let message = "cancelled: schedule disabled";
+                return executions::cancel_pending_of_schedule(tx, changed, message, now).map(Some);
             }
-            Ok(rows == 1)
+            Ok((rows == 1).then(Vec::new))
         })
     }
 
-    /// Deletes a schedule. Its executions stay in the history; what is PENDING for it ends as FAILED.
-    /// `false`: it was deleted already.
-    pub fn delete_schedule(&self, schedule: &Schedule, now: Timestamp) -> Result<bool, StoreError> {
+    /// Deletes a schedule. Its executions stay in the history; what is PENDING for it ends as FAILED, and is
+    /// answered. `None`: it was deleted already.
+    pub fn delete_schedule(
+        &self,
+        schedule: &Schedule,
+        now: Timestamp,
+    ) -> Result<Option<Vec<CutOff>>, StoreError> {
         self.write(|tx| {
             let rows =
                 tx.execute(sql!("schedules/mark_deleted"), values! { "id": schedule.id, "now": now })?;
             if rows == 1 {
-                executions::cancel_pending_of_schedule(tx, schedule, "cancelled: schedule deleted", now)?;
+                let message = "cancelled: schedule deleted";
+                return executions::cancel_pending_of_schedule(tx, schedule, message, now).map(Some);
             }
-            Ok(rows == 1)
+            Ok(None)
         })
     }
 
@@ -183,7 +212,7 @@ impl Store {
             Engine::Sqlite(_) => {
                 let plans = plans(self.read_at_once(due)?);
                 if plans.is_empty() {
-                    return Ok(ClaimPass { schedules: 0, executions: 0 });
+                    return Ok(ClaimPass { schedules: 0, executions: Vec::new() });
                 }
                 Ok(ClaimPass { schedules: plans.len(), executions: self.claim(&plans, now)? })
             }
@@ -216,14 +245,14 @@ impl Store {
     }
 
     /// Claims fire times in one transaction: each plan moves its schedule on and records its executions, all or nothing.
-    /// Answers how many executions were recorded; one whose fire time was claimed already, or whose schedule was changed
+    /// Answers which executions were recorded; one whose fire time was claimed already, or whose schedule was changed
     /// meanwhile, is passed over.
-    pub fn claim(&self, plans: &[Plan], now: Timestamp) -> Result<usize, StoreError> {
+    pub fn claim(&self, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         self.write(|tx| apply(tx, plans, now))
     }
 }
 
-fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<usize, StoreError> {
+fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
     let advances: Vec<Vec<Named<'_>>> = plans
         .iter()
         .map(|plan| {
@@ -235,24 +264,33 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<usize, Stor
         .collect();
     let moved = tx.execute_each(sql!("schedules/advance"), &advances)?;
     crash::point("claim.advanced");
-    let fires: Vec<(Id, &Fire, Guid)> = plans
+    let fires: Vec<(&Plan, &Fire, Guid)> = plans
         .iter()
         .zip(moved)
         .filter(|(_, rows)| *rows == 1)
-        .flat_map(|(plan, _)| plan.fires.iter().map(|fire| (plan.schedule, fire, Guid::random())))
+        .flat_map(|(plan, _)| plan.fires.iter().map(move |fire| (plan, fire, Guid::random())))
         .collect();
     let inserts: Vec<Vec<Named<'_>>> = fires
         .iter()
-        .map(|(schedule, fire, guid)| {
+        .map(|(plan, fire, guid)| {
             values! {
-                "guid": guid, "schedule_id": *schedule, "scheduled_time": fire.scheduled_time,
+                "guid": guid, "schedule_id": plan.schedule, "scheduled_time": fire.scheduled_time,
                 "note": &fire.note, "now": now,
             }
             .to_vec()
         })
         .collect();
-    let recorded = tx.execute_each(sql!("executions/insert_fired"), &inserts)?.iter().sum();
-    if recorded > 0 {
+    let inserted = tx.execute_each(sql!("executions/insert_fired"), &inserts)?;
+    let recorded = fires.iter().zip(inserted).filter(|(_, rows)| *rows == 1);
+    let recorded: Vec<Recorded> = recorded
+        .map(|((plan, fire, guid), _)| Recorded {
+            guid: guid.clone(),
+            kind: plan.kind,
+            executable: plan.executable_guid.clone(),
+            scheduled_time: fire.scheduled_time,
+        })
+        .collect();
+    if !recorded.is_empty() {
         crash::point("claim.inserted");
     }
     Ok(recorded)
@@ -265,6 +303,8 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         executable: row.get(2)?,
         expression: row.get(3)?,
         fire_time: row.get(4)?,
+        kind: row.get(5)?,
+        executable_guid: row.get(6)?,
     })
 }
 

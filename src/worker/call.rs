@@ -3,12 +3,13 @@
 use std::io::Read;
 use std::time::{Duration, Instant};
 
-use log::info;
 use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION, USER_AGENT};
 use ureq::http::{Method, Request, Uri};
 
 use super::{Left, Workshop};
 use crate::crash;
+use crate::journal::{self, About};
+use crate::metrics::{Upstream, metrics};
 use crate::model::{Dispatch, EndState, Guid, Outcome, Secret};
 use crate::outbound::{self, Client, DENIED, Limits, Outbound, Reach};
 use crate::stop::Stop;
@@ -61,7 +62,8 @@ impl Caller {
                 request = request.header(AUTHORIZATION, &authorization);
             }
             let agent = self.client.agent_for(&uri);
-            let left = deadline.saturating_duration_since(Instant::now());
+            let asked_at = Instant::now();
+            let left = deadline.saturating_duration_since(asked_at);
             let sent = if method == Method::POST {
                 let request =
                     request.body(&b""[..]).map_err(|err| format!("the URL cannot be requested: {err}"))?;
@@ -71,6 +73,8 @@ impl Caller {
                     request.body(()).map_err(|err| format!("the URL cannot be requested: {err}"))?;
                 agent.run(agent.configure_request(request).timeout_global(Some(left)).build())
             };
+            let status = sent.as_ref().ok().map(|response| response.status().as_u16());
+            metrics().asked(Upstream::Call, status, asked_at.elapsed());
             let mut response = sent.map_err(|err| match &redirected_by {
                 Some(status) if outbound::is_denied(&err) => {
                     format!("answered {status}, which was not followed: {DENIED}")
@@ -116,15 +120,18 @@ impl Workshop {
         auth_header: &Secret,
         stop: &Stop,
     ) -> Left {
-        let now = self.clock.now();
-        if !self.may_go_on(dispatch, stop, || self.store.start_call(dispatch.of, now)) {
+        let began_at = self.clock.now();
+        if !self.may_go_on(dispatch, stop, || self.store.start_call(dispatch.of, began_at)) {
             return Left::ComesAgain;
         }
+        let about = About::of(dispatch, Some(began_at));
+        journal::first_attempt(&about);
+        journal::running(&about, None, dispatch.attempts.count + 1);
         if !self.holds(dispatch) {
             let message = "interrupted: the lease on the database ended before the call was sent".to_owned();
-            return Left::Over(Outcome { state: EndState::Failed, message, end_time: self.clock.now() });
+            let outcome = Outcome { state: EndState::Failed, message, end_time: self.clock.now() };
+            return Left::Over(outcome, None);
         }
-        info!("call begins execution={} call={}", dispatch.guid, dispatch.executable);
         crash::point("call.started");
         let (state, message) = match self.caller.call(url, auth_header, &dispatch.guid) {
             Ok(message) => (EndState::Succeeded, message),
@@ -132,7 +139,7 @@ impl Workshop {
         };
         crash::point("call.answered");
         let message = message.chars().take(MESSAGE_MAX).collect();
-        Left::Over(Outcome { state, message, end_time: self.clock.now() })
+        Left::Over(Outcome { state, message, end_time: self.clock.now() }, Some(began_at))
     }
 }
 

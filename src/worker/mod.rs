@@ -10,10 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, after, select};
-use log::{debug, error, info, warn};
+use log::{debug, error, warn};
 
 use crate::clock::Clock;
-use crate::model::{Dispatch, EndState, Outcome, Release, Work};
+use crate::journal::{self, About};
+use crate::logging::on_behalf_of;
+use crate::metrics::metrics;
+use crate::model::{Dispatch, EndState, Outcome, Release, Timestamp, Work};
 use crate::platform::Platform;
 use crate::stop::{Stop, is_stopped};
 use crate::store::{End, Store, StoreError};
@@ -35,12 +38,14 @@ const ENDS_BATCH: usize = 256;
 pub struct CallEnd {
     dispatch: Dispatch,
     outcome: Outcome,
+    /// When it was sent; `None`: it was not.
+    began_at: Option<Timestamp>,
 }
 
 /// How a worker leaves an execution.
 enum Left {
-    /// It has ended, which is still to be recorded.
-    Over(Outcome),
+    /// It has ended, which is still to be recorded. With the time when it was sent, if it was.
+    Over(Outcome, Option<Timestamp>),
     /// It is under way, or its end is recorded.
     Done,
     /// It may be PENDING, and due again at any time.
@@ -85,8 +90,11 @@ impl Workshop {
             if is_stopped(stop) {
                 return;
             }
-            let sent = match self.carry_out(&dispatch, stop) {
-                Left::Over(outcome) => ends.send(CallEnd { dispatch, outcome }).is_ok(),
+            let busy = metrics().busy(dispatch.work.kind());
+            let left = self.carry_out(&dispatch, stop);
+            drop(busy);
+            let sent = match left {
+                Left::Over(outcome, began_at) => ends.send(CallEnd { dispatch, outcome, began_at }).is_ok(),
                 Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
                 Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
             };
@@ -103,11 +111,16 @@ impl Workshop {
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
             let ends: Vec<End> =
                 batch.iter().map(|end| End { of: end.dispatch.of, outcome: end.outcome.clone() }).collect();
-            let all = format!("calls={}", batch.len());
-            if self.record(&all, stop, || self.store.finish_many(&ends).map(|_| true)) {
-                batch.iter().for_each(|end| log_end(&end.dispatch, &end.outcome));
-            }
-            for end in batch {
+            let all = format!("{} calls", batch.len());
+            let mut changed = Vec::new();
+            self.record(&all, stop, || {
+                changed = self.store.finish_many(&ends)?;
+                Ok(true)
+            });
+            for (number, end) in batch.into_iter().enumerate() {
+                if changed.get(number) == Some(&true) {
+                    journal::ended(&About::of(&end.dispatch, end.began_at), &end.outcome, None);
+                }
                 // Nobody to tell means that the scheduler has stopped.
                 let _ = released.send(Release::Done(end.dispatch.of.id));
             }
@@ -115,6 +128,7 @@ impl Workshop {
     }
 
     fn carry_out(&self, dispatch: &Dispatch, stop: &Stop) -> Left {
+        let _for = on_behalf_of(&dispatch.request_id);
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
             Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header, stop),
             Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
@@ -122,7 +136,7 @@ impl Workshop {
             }
         }));
         done.unwrap_or_else(|_| {
-            error!("a worker panicked execution={}", dispatch.guid);
+            error!(execution:% = dispatch.guid; "a worker panicked");
             let message = "a fault of the scheduler: the worker panicked".to_owned();
             self.end(dispatch, EndState::Failed, message, stop);
             Left::Done
@@ -142,25 +156,25 @@ impl Workshop {
         stop: &Stop,
         step: impl Fn() -> Result<bool, StoreError>,
     ) {
-        if self.record(&format!("execution={}", dispatch.guid), stop, step) {
-            log_end(dispatch, &end.outcome);
+        if self.record(dispatch.guid.as_str(), stop, step) {
+            journal::ended(&About::of(dispatch, None), &end.outcome, None);
         } else {
-            debug!("the execution had ended before, or is gone execution={}", dispatch.guid);
+            debug!(execution:% = dispatch.guid; "the execution had ended before, or is gone");
         }
     }
 
     /// Records a state that is a fact already, again and again until the database takes it or the service stops. Whether
     /// it changed anything.
-    fn record(&self, what: &str, stop: &Stop, step: impl Fn() -> Result<bool, StoreError>) -> bool {
+    fn record(&self, what: &str, stop: &Stop, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         loop {
             match step() {
                 Ok(changed) => return changed,
                 Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
-                    error!("a state could not be recorded {what} cause={err}");
+                    error!(execution = what, cause:% = err; "a state could not be recorded");
                     return false;
                 }
                 Err(err) => {
-                    warn!("a state is not recorded yet, trying again {what} cause={err}");
+                    warn!(execution = what, cause:% = err; "a state is not recorded yet, trying again");
                     select! {
                         recv(stop) -> _ => return false,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),
@@ -178,9 +192,9 @@ impl Workshop {
         stop: &Stop,
         asked: impl Fn() -> Result<bool, StoreError>,
     ) -> bool {
-        let may = self.record(&format!("execution={}", dispatch.guid), stop, asked);
+        let may = self.record(dispatch.guid.as_str(), stop, asked);
         if !may {
-            debug!("the execution is no longer pending, or not ours execution={}", dispatch.guid);
+            debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
         }
         may
     }
@@ -189,15 +203,4 @@ impl Workshop {
     fn holds(&self, dispatch: &Dispatch) -> bool {
         self.store.fence() == Ok(dispatch.of.fence)
     }
-}
-
-fn log_end(dispatch: &Dispatch, outcome: &Outcome) {
-    info!(
-        "execution ended execution={} {}={} state={} message={:?}",
-        dispatch.guid,
-        dispatch.work.kind().as_str(),
-        dispatch.executable,
-        outcome.state.as_str(),
-        outcome.message
-    );
 }

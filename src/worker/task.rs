@@ -7,6 +7,7 @@ use log::{info, warn};
 
 use super::{Left, Workshop};
 use crate::crash;
+use crate::journal::{self, About};
 use crate::model::{Dispatch, EndState, ExecutionState, Outcome, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task};
 use crate::stop::Stop;
@@ -53,6 +54,9 @@ impl Workshop {
         if !self.holds(dispatch) {
             self.try_later(dispatch, "the lease on the database had ended", None, None, stop);
             return Left::ComesAgain;
+        }
+        if dispatch.attempts.count == 0 {
+            journal::first_attempt(&About::of(dispatch, Some(began_at)));
         }
         crash::point("task.attempting");
         let created = self.platform.create_task(&NewTask {
@@ -104,14 +108,14 @@ impl Workshop {
         if let Some(task) = tasks.next() {
             for surplus in tasks {
                 warn!(
-                    "two tasks of one execution, the younger is cancelled execution={} task={} cancelled={}",
-                    dispatch.guid, task.guid, surplus.guid
+                    execution:% = dispatch.guid, task:% = task.guid, cancelled:% = surplus.guid;
+                    "two tasks of one execution, the younger is cancelled"
                 );
                 if let Err(err) = self.platform.cancel_task(&surplus.guid) {
-                    warn!("a surplus task could not be cancelled task={} cause={err}", surplus.guid);
+                    warn!(execution:% = dispatch.guid, task:% = surplus.guid, cause:% = err; "a surplus task could not be cancelled");
                 }
             }
-            info!("the task of a lost answer was found execution={} task={}", dispatch.guid, task.guid);
+            info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
             self.accept(dispatch, &task, stop);
             return false;
         }
@@ -123,25 +127,22 @@ impl Workshop {
                 failures: dispatch.attempts.failures,
                 give_up_at: dispatch.attempts.give_up_at,
             };
-            self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.of, &retry));
+            if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+                journal::postponed(&About::of(dispatch, None), doubt_until.since(asked_at), &retry.message);
+            }
             return false;
         }
         true
     }
 
     fn accept(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
-        if self.record(&dispatch.guid.to_string(), stop, || self.store.accept_task(dispatch.of, &task.guid)) {
-            info!(
-                "task started execution={} job={} task={} attempt={}",
-                dispatch.guid,
-                dispatch.executable,
-                task.guid,
-                dispatch.attempts.count + 1
-            );
+        if self.record(dispatch.guid.as_str(), stop, || self.store.accept_task(dispatch.of, &task.guid)) {
+            let attempt = dispatch.attempts.count + 1;
+            journal::running(&About::of(dispatch, None), Some(&task.guid), attempt);
             crash::point("task.accepted");
         } else {
             // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
-            info!("the execution has ended, or is gone execution={} task={}", dispatch.guid, task.guid);
+            info!(execution:% = dispatch.guid, task:% = task.guid; "the execution has ended, or is gone");
             if self.store.is_shared() {
                 self.settle_surplus(dispatch, task, stop);
             }
@@ -157,17 +158,19 @@ impl Workshop {
             match self.store.task_of(dispatch.of.id) {
                 Ok(Some((_, Some(own)))) if own != task.guid => {
                     warn!(
-                        "a task of another instance is the execution's own, this one is cancelled execution={} task={} cancelled={}",
-                        dispatch.guid, own, task.guid
+                        execution:% = dispatch.guid, task:% = own, cancelled:% = task.guid;
+                        "a task of another instance is the execution's own, this one is cancelled"
                     );
                     if let Err(err) = self.platform.cancel_task(&task.guid) {
-                        warn!("a surplus task could not be cancelled task={} cause={err}", task.guid);
+                        warn!(execution:% = dispatch.guid, task:% = task.guid, cause:% = err; "a surplus task could not be cancelled");
                     }
                     return;
                 }
                 Ok(Some((ExecutionState::Pending, None))) => {}
                 Ok(_) => return,
-                Err(err) => warn!("an execution could not be read execution={} cause={err}", dispatch.guid),
+                Err(err) => {
+                    warn!(execution:% = dispatch.guid, cause:% = err; "an execution could not be read")
+                }
             }
             select! {
                 recv(stop) -> _ => return,
@@ -201,7 +204,6 @@ impl Workshop {
         // A platform that asks for a longer wait than there is patience is asked once more at the end of it.
         let asked = retry_after.unwrap_or_default().min(give_up_at.since(now));
         let wait = backoff(failures).max(asked);
-        warn!("another attempt later execution={} wait={wait:?} cause={cause}", dispatch.guid);
         let retry = Retry {
             dispatch_time: now.saturating_add(wait),
             message: format!("waiting for another attempt: {cause}"),
@@ -209,7 +211,9 @@ impl Workshop {
             failures,
             give_up_at: Some(give_up_at),
         };
-        self.record(&dispatch.guid.to_string(), stop, || self.store.postpone(dispatch.of, &retry));
+        if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+            journal::postponed(&About::of(dispatch, None), wait, cause);
+        }
     }
 }
 

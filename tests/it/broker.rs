@@ -498,8 +498,8 @@ fn the_log_names_who_is_behind_a_request_and_never_what_they_may_have_put_there(
     ask(&identity("[]"));
     drop(program);
     let log = std::fs::read_to_string(log).unwrap();
-    assert!(log.contains(r#"user=cc origin_platform="cloudfoundry" origin_user="683ea748-3092""#), "{log}");
-    assert!(log.contains("origin=malformed"), "{log}");
+    assert!(log.contains("user=cc origin_platform=cloudfoundry origin_user=683ea748-3092"), "{log}");
+    assert!(log.contains("origin_platform=malformed"), "{log}");
     assert!(!log.contains("anna@example.com") && !log.contains(raw.split_once(' ').unwrap().1), "{log}");
     assert!(!log.contains("hunter2-broker") && !log.contains(&"long".repeat(20)), "{log}");
     assert!(!log.lines().any(|line| line.starts_with("2026 ERROR")), "{log}");

@@ -16,6 +16,8 @@ mod fuzz;
 mod hostile;
 mod http;
 mod local;
+mod logs;
+mod metrics;
 mod openapi;
 mod output;
 mod postgres;

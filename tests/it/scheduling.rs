@@ -147,7 +147,7 @@ impl World {
 
     /// An execution started by hand, taken in hand.
     fn started(&self, executable: &Executable) -> InHand {
-        let id = self.store.create_execution(executable.id, self.clock.now()).unwrap().unwrap().id;
+        let id = self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap().id;
         let claimed = self.store.claim_executions(&[(id, self.clock.now(), 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         InHand { id, fence: claimed.fence }
@@ -279,8 +279,8 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     let deleted = world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T00:01:00Z");
     disabled.enabled = false;
-    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap());
-    assert!(world.store.delete_schedule(&deleted, world.clock.now()).unwrap());
+    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap().is_some());
+    assert!(world.store.delete_schedule(&deleted, world.clock.now()).unwrap().is_some());
     let messages: Vec<String> = world.history(&job).into_iter().map(|it| it.message).collect();
     assert_eq!(messages, ["cancelled: schedule disabled", "cancelled: schedule deleted"]);
     world.go_to("2026-03-01T00:05:00Z");
@@ -313,7 +313,7 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
     for _ in 0..450 {
         world.end(world.started(&job), EndState::Failed);
     }
-    let pending = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    let pending = world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let days = |days: u64| Duration::from_secs(86_400 * days);
@@ -339,7 +339,7 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
             world.end(world.started(job), EndState::Succeeded);
         }
     }
-    assert!(world.store.delete_executable(gone.id, world.clock.now()).unwrap());
+    assert!(world.store.delete_executable(gone.id, world.clock.now()).unwrap().is_some());
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let retention = Retention::new(
@@ -447,7 +447,7 @@ fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
     }
     let mut world = World::at("2027-03-01T10:00:00Z");
     let job = world.job("j");
-    world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
     world.restart();
     world.set_clock_to("2026-03-01T10:00:00Z");
     assert!(world.dispatches.try_recv().is_ok());
@@ -464,7 +464,7 @@ fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_
     world.go_to("2026-03-01T10:02:10Z");
     let first = world.dispatches.try_recv().unwrap();
     assert_eq!(first.scheduled_time, Some(time("2026-03-01T10:01:00Z")));
-    let by_hand = world.store.create_execution(late.id, world.clock.now()).unwrap().unwrap();
+    let by_hand = world.store.create_execution(late.id, "", world.clock.now()).unwrap().unwrap();
     let new = world.schedule(&late, "@every 1s");
     world.go_to("2026-03-01T10:02:11Z");
     let order = world.run_all();
@@ -496,10 +496,10 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
     let hanging = world.job("j");
     for _ in 0..50 {
-        world.store.create_execution(hanging.id, world.clock.now()).unwrap().unwrap();
+        world.store.create_execution(hanging.id, "", world.clock.now()).unwrap().unwrap();
     }
     let other = world.job_of("other", "other-app");
-    world.store.create_execution(other.id, world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(other.id, "", world.clock.now()).unwrap().unwrap();
     world.scheduler.pass().unwrap();
     let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
     assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
@@ -533,7 +533,7 @@ impl World {
 
     fn deprovision(&self, id: &str, last: LastInstance) -> usize {
         match self.store.deprovision(id, "s", "p", last, self.clock.now()).unwrap() {
-            Changed::Done(stopped) => stopped,
+            Changed::Done(stopped) => stopped.schedules,
             other => panic!("{other:?}"),
         }
     }
@@ -549,16 +549,16 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     world.schedule(&job, "* * * * *");
     let disabled = world.schedule(&job, "*/2 * * * *");
     let disabled = Schedule { enabled: false, ..disabled };
-    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap());
+    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap().is_some());
     let removed = world.schedule(&job, "*/3 * * * *");
-    assert!(world.store.delete_schedule(&removed, world.clock.now()).unwrap());
+    assert!(world.store.delete_schedule(&removed, world.clock.now()).unwrap().is_some());
     world.go_to("2026-03-01T00:01:00Z");
     assert_eq!(world.run_all().len(), 1);
     assert_eq!(world.deprovision("i1", LastInstance::StopsSchedules), 0, "another is left");
 
     // One waits as the last instance goes, and one that was asked for by hand.
     world.go_to("2026-03-01T00:02:00Z");
-    let by_hand = world.store.create_execution(job.id, world.clock.now()).unwrap().unwrap();
+    let by_hand = world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
     assert_eq!(world.deprovision("i2", LastInstance::StopsSchedules), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     let history = world.history(&job);
@@ -576,6 +576,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
             .store
             .update_schedule(&new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"))
             .unwrap()
+            .is_some()
     );
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     world.go_to("2026-03-01T01:00:30Z");
@@ -621,7 +622,7 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
                 scope.spawn(|| {
                     for _ in 0..3 {
                         store.create_schedule(job.id, true, "* * * * *", next, now).unwrap().unwrap();
-                        assert!(store.update_schedule(&changed, next, now).unwrap());
+                        assert!(store.update_schedule(&changed, next, now).unwrap().is_some());
                     }
                 });
             }

@@ -125,6 +125,11 @@ impl World {
         format!("http://{}", self.service.as_ref().unwrap().local_addr())
     }
 
+    /// Where `/metrics` is.
+    pub(crate) fn metrics_url(&self) -> String {
+        format!("http://{}", self.service.as_ref().unwrap().metrics_addr())
+    }
+
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.request("GET", path, Some(&self.token), &[], "")
     }

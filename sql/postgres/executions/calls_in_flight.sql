@@ -1,2 +1,4 @@
 -- Calls that are under way in one hand, by executions_by_owner.
-SELECT id FROM executions WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call' ORDER BY id;
+SELECT id, guid, kind, request_id
+  FROM executions
+ WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call' ORDER BY id;

@@ -1,2 +1,4 @@
 -- What an executable has waiting, by executions_pending.
-SELECT id FROM executions WHERE executable_id = :executable_id AND state = 'PENDING';
+SELECT id, guid, kind, request_id
+  FROM executions
+ WHERE executable_id = :executable_id AND state = 'PENDING';

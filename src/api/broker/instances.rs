@@ -10,7 +10,7 @@ use super::fields::{Body, check_hints, required_ids};
 use super::{Broker, answer};
 use crate::http::Response;
 use crate::model::Guid;
-use crate::store::{Changed, LastInstance, Made, ServiceInstance};
+use crate::store::{Changed, LastInstance, Made, SERVICE_INSTANCE_DELETED, ServiceInstance};
 
 impl Api {
     pub(super) fn provision(&self, broker: &Broker, id: &str, body: &[u8]) -> Result<Response, BrokerError> {
@@ -31,8 +31,8 @@ impl Api {
         let status = match made {
             Made::Now(resumed) => {
                 info!(
-                    "service instance created instance={id:?} space={} schedules_resumed={resumed}",
-                    new.space
+                    instance = id, space:% = new.space, schedules_resumed = resumed;
+                    "service instance created"
                 );
                 self.wake_scheduler();
                 201
@@ -84,7 +84,8 @@ impl Api {
         };
         match self.store.deprovision(id, service, plan, last, self.clock.now())? {
             Changed::Done(stopped) => {
-                info!("service instance deleted instance={id:?} schedules_stopped={stopped}");
+                info!(instance = id, schedules_stopped = stopped.schedules; "service instance deleted");
+                Self::log_cut_off(&stopped.executions, SERVICE_INSTANCE_DELETED);
                 self.wake_scheduler();
                 self.wake_watcher();
                 Ok(answer(200, "{}".to_owned()))

@@ -19,7 +19,7 @@ use tiny_http::Method;
 use super::error::{ApiError, with_header};
 use super::limit::Who;
 use super::query::Query;
-use super::{Api, base_url};
+use super::{Api, Asker, base_url};
 use crate::config::BrokerConfig;
 use crate::http::{Request, Response, respond_with};
 
@@ -111,7 +111,7 @@ impl Api {
         &self,
         request: &Request,
         path: &[String],
-        user: &mut Option<String>,
+        asker: &mut Asker,
     ) -> Result<Response, ApiError> {
         let (Some(broker), Some(target)) = (&self.broker, Target::of(path)) else {
             return Err(ApiError::NotFound);
@@ -120,7 +120,7 @@ impl Api {
         let identity = request.header("X-Broker-API-Request-Identity").filter(|identity| {
             identity.len() <= IDENTITY_MAX && identity.bytes().all(|it| it.is_ascii_graphic())
         });
-        match (self.answer_target(broker, request, &target, user), identity) {
+        match (self.answer_target(broker, request, &target, asker), identity) {
             (Ok(response), Some(identity)) => {
                 Ok(with_header(response, "X-Broker-API-Request-Identity", identity))
             }
@@ -137,13 +137,13 @@ impl Api {
         broker: &Broker,
         request: &Request,
         target: &Target<'_>,
-        user: &mut Option<String>,
+        asker: &mut Asker,
     ) -> Result<Response, BrokerError> {
         let known = target.methods().split(", ").any(|method| request.method.as_str() == method);
         if !known {
             return Err(BrokerError::method_not_allowed(target.methods()));
         }
-        self.check_platform(broker, request, user)?;
+        self.check_platform(broker, request, asker)?;
         check_version(request.header("X-Broker-API-Version"))?;
         target.check_ids()?;
         let query = Query::of(request.query.as_deref())?;
@@ -167,7 +167,7 @@ impl Api {
         &self,
         broker: &Broker,
         request: &Request,
-        user: &mut Option<String>,
+        asker: &mut Asker,
     ) -> Result<(), BrokerError> {
         let authorization = request
             .header("Authorization")
@@ -180,10 +180,10 @@ impl Api {
             return Err(BrokerError::unauthorized("the user or the password is wrong"));
         }
         let name = &broker.config.user;
-        *user = Some(match request.header("X-Broker-API-Originating-Identity").map(origin) {
-            None => name.clone(),
-            Some(origin) => format!("{name} {origin}"),
-        });
+        asker.user = Some(name.clone());
+        if let Some(header) = request.header("X-Broker-API-Originating-Identity") {
+            (asker.origin_platform, asker.origin_user) = origin(header);
+        }
         self.limiter.take(Who::Broker(name), now).map_err(BrokerError::too_many)
     }
 }
@@ -200,8 +200,8 @@ fn check_version(version: Option<&str>) -> Result<(), BrokerError> {
 }
 
 /// Who is behind a request, for the log: `cloudfoundry` and base64 of `{"user_id":"…"}` (Kubernetes says `username`). These
-/// are a client's words: they are shortened, and escaped.
-fn origin(header: &str) -> String {
+/// are a client's words: they are shortened. A platform `malformed` without a user is what cannot be read.
+fn origin(header: &str) -> (Option<String>, Option<String>) {
     let identity =
         header.split_once(' ').filter(|_| header.len() <= ORIGIN_HEADER_MAX).and_then(|(platform, value)| {
             let identity: Map<String, Value> =
@@ -209,9 +209,9 @@ fn origin(header: &str) -> String {
             let user = identity.get("user_id").or_else(|| identity.get("username"))?.as_str()?.to_owned();
             Some((platform, user))
         });
-    let Some((platform, user)) = identity else { return "origin=malformed".to_owned() };
+    let Some((platform, user)) = identity else { return (Some("malformed".to_owned()), None) };
     let short = |text: &str| text.chars().take(ORIGIN_MAX).collect::<String>();
-    format!("origin_platform={:?} origin_user={:?}", short(platform), short(&user))
+    (Some(short(platform)), Some(short(&user)))
 }
 
 fn answer(status: u16, json: String) -> Response {

@@ -18,6 +18,8 @@ use ureq::{SendBody, Timeout};
 
 use super::Deadlines;
 use crate::clock::Clock;
+use crate::logging::{beginning, milliseconds};
+use crate::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
 use crate::outbound::{self, Limits, Outbound, Reach};
 use crate::platform::{Delivery, PlatformError};
@@ -28,6 +30,8 @@ const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// The most of somebody else's words that goes into an error.
 const MAX_WORDS_CHARS: usize = 1000;
+/// The most of a path that a line of the log shows.
+const PATH_CHARS: usize = 256;
 /// The longest wait that is believed of a `Retry-After`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
@@ -36,6 +40,15 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 pub(super) enum Upstream {
     CloudFoundry,
     Uaa,
+}
+
+impl Upstream {
+    fn counted(self) -> Counted {
+        match self {
+            Self::CloudFoundry => Counted::CloudFoundry,
+            Self::Uaa => Counted::Uaa,
+        }
+    }
 }
 
 impl fmt::Display for Upstream {
@@ -206,12 +219,14 @@ impl Transport {
         let path = uri.path().to_owned();
         let started = Instant::now();
         let outcome = self.send(request, uri);
-        let status = match &outcome {
-            Ok(answer) => answer.status.to_string(),
-            Err(err) => format!("none ({err})"),
-        };
-        let ms = started.elapsed().as_millis();
-        debug!("asked {} method={} path={path} status={status} ms={ms}", request.upstream, request.method);
+        let took = started.elapsed();
+        let status = outcome.as_ref().ok().map(|answer| answer.status);
+        metrics().asked(request.upstream.counted(), status, took);
+        debug!(
+            method:% = request.method, path = beginning(&path, PATH_CHARS), status, ms = milliseconds(took),
+            cause = outcome.as_ref().err().map(ToString::to_string);
+            "asked {}", request.upstream
+        );
         outcome
     }
 

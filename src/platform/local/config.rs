@@ -61,7 +61,8 @@ impl World {
         let is_open = fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0);
         if is_open && text.contains("token =") {
             warn!(
-                "the file holds tokens and others on this machine can read it; chmod 600 would prevent it file={shown}"
+                file:% = shown;
+                "the file holds tokens and others on this machine can read it; chmod 600 would prevent it"
             );
         }
         Ok(world)

@@ -114,7 +114,7 @@ impl Drop for Group {
             }
             let _ = after(REMOVE_RETRY_DELAY).recv();
         }
-        warn!("a cgroup could not be removed path={}", self.path.display());
+        warn!(path:% = self.path.display(); "a cgroup could not be removed");
     }
 }
 

@@ -13,7 +13,8 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[&str] = &[migration!("0001_initial"), migration!("0006_broker")];
+const MIGRATIONS: &[&str] =
+    &[migration!("0001_initial"), migration!("0005_request_ids"), migration!("0006_broker")];
 
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
@@ -47,7 +48,7 @@ pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refus
         crash::point("migration.applied");
         connection
             .batch_for_setup(&format!("UPDATE schema_version SET version = {}; COMMIT", applied + 1))?;
-        info!("database brought up to date migration={}", applied + 1);
+        info!(migration = applied + 1; "database brought up to date");
     }
     Ok(())
 }

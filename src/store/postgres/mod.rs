@@ -101,7 +101,7 @@ impl Database {
             }
             Err(Refused::ForGood(cause)) => return Err(cause),
             Err(Refused::ForNow(cause)) => {
-                warn!("PostgreSQL does not answer; requests get 503 until it does cause={cause:?}");
+                warn!(cause:?; "PostgreSQL does not answer; requests get 503 until it does");
                 database.note_outage(cause);
             }
         }
@@ -225,7 +225,7 @@ impl Database {
             drop(seat);
             match done {
                 Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
-                    warn!("work at the database is begun anew cause={err}");
+                    warn!(cause:% = err; "work at the database is begun anew");
                 }
                 done => return done,
             }

@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0002_lanes_and_clocks"),
     migration!("0003_history_sizes"),
     migration!("0004_space_sizes"),
+    migration!("0005_request_ids"),
     migration!("0006_broker"),
 ];
 

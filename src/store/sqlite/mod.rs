@@ -85,7 +85,7 @@ impl Database {
             .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
         let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
         if applied > 0 {
-            info!("database brought up to date path={shown} migrations={applied}");
+            info!(path:% = shown, migrations = applied; "database brought up to date");
         }
         prepare_connection(&connection)
             .map_err(|err| format!("cannot set up the database {shown}: {err}"))?;

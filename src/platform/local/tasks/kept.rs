@@ -70,8 +70,8 @@ impl Tasks {
         let _removing = lock(&self.removing);
         match self.remove_old() {
             Ok(0) => (),
-            Ok(count) => info!("old task directories were removed count={count}"),
-            Err(err) => warn!("old task directories could not be removed: {err}"),
+            Ok(count) => info!(count; "old task directories were removed"),
+            Err(err) => warn!(cause:% = err; "old task directories could not be removed"),
         }
     }
 

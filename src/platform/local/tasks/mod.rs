@@ -198,7 +198,7 @@ impl Tasks {
         let _trying = self::lock(&self.trying);
         match taken.try_lock()? {
             Some(lock) if taken.started()?.is_none() && taken.ended()?.is_none() => {
-                info!("a task that was claimed but never started is started now task={name}");
+                info!(execution = name; "a task that was claimed but never started is started now");
                 Ok(Claim::Ours(taken, lock))
             }
             _ => Ok(Claim::Taken(taken)),
@@ -235,7 +235,7 @@ impl Tasks {
                 Ok(_) => (),
                 // One damaged record must not hide the other tasks, nor be asked for again for ever.
                 Err(err) if err.kind() == io::ErrorKind::InvalidData => {
-                    error!("the record of a task cannot be read: {err} task={name}");
+                    error!(execution:% = name, cause:% = err; "the record of a task cannot be read");
                     let standing = Standing::Ended(Ended {
                         outcome: Outcome::Failed(format!(
                             "its record cannot be read: {err}; outcome unknown"
@@ -266,7 +266,7 @@ impl Tasks {
             && let Err(err) = directory.mark_seen(self.clock.now())
         {
             // Costs only that the directory is kept for longer.
-            warn!("a task could not be marked as seen: {err} directory={}", directory.path().display());
+            warn!(directory:% = directory.path().display(), cause:% = err; "a task could not be marked as seen");
         }
         Ok(Some((Timestamp::from_nanos(order.created_at_ns), standing)))
     }
@@ -284,8 +284,8 @@ impl Tasks {
         let outcome = Outcome::Failed("the runner died; outcome unknown".to_owned());
         let ended = Ended { outcome, ended_at_ns: self.clock.now().nanos() };
         warn!(
-            "the runner of a task died, its command may go on unseen directory={}",
-            directory.path().display()
+            directory:% = directory.path().display();
+            "the runner of a task died, its command may go on unseen"
         );
         // On disk, so that the end does not move with each look.
         directory.record_ended(&ended)?;

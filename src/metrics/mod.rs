@@ -1,0 +1,359 @@
+//! What is counted, and the text of `GET /metrics`.
+//!
+//! Invariant: to count is a few atomic operations, and no label has a value that a client can make up: routes are
+//! templates, methods and statuses come from fixed lists. So the text stays within a size that the program alone decides.
+//!
+//! As with the log there is one for the process ([`metrics`]), so that whoever has something to count needs no handle.
+//! What the database knows is read by `observer`.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
+use prometheus::{
+    Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::model::{ExecutionState, Kind, Timestamp};
+
+mod process;
+mod requests;
+
+use requests::Requests;
+pub use requests::UNKNOWN_ROUTE;
+
+/// The content type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Bounds for what takes a moment: an answer.
+const ANSWER_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Bounds for what others take: Cloud Foundry, UAA, the targets of calls.
+const UPSTREAM_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Bounds for lateness: from "at once" to "the service was down".
+const LATENESS_SECONDS: &[f64] =
+    &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0];
+
+const KINDS: [Kind; 2] = [Kind::Job, Kind::Call];
+const STATES: [ExecutionState; 4] =
+    [ExecutionState::Pending, ExecutionState::Running, ExecutionState::Succeeded, ExecutionState::Failed];
+const UPSTREAMS: [Upstream; 3] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call];
+/// What became of a request of ours: the class of its status (whatever is beyond is as bad as the last), or no answer at all.
+const OUTCOMES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+
+/// Whom the service asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upstream {
+    /// The API of Cloud Foundry.
+    CloudFoundry,
+    /// The UAA.
+    Uaa,
+    /// The target of a call.
+    Call,
+}
+
+impl Upstream {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::CloudFoundry => "cf",
+            Self::Uaa => "uaa",
+            Self::Call => "call",
+        }
+    }
+}
+
+/// What the database knows, at one instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Readings {
+    /// Executions of jobs that are due and not handed to a worker for good, counted up to a bound.
+    pub due_jobs: u64,
+    /// The same of calls.
+    pub due_calls: u64,
+    /// Schedules whose fire time has come and is not claimed yet, counted up to a bound.
+    pub due_schedules: u64,
+    /// Tasks under way, counted up to a bound.
+    pub running_tasks: u64,
+    /// The size of the database in bytes.
+    pub size_bytes: u64,
+}
+
+/// All that is counted.
+pub struct Metrics {
+    registry: Registry,
+    requests: Requests,
+    executions: [[IntCounter; STATES.len()]; KINDS.len()],
+    lateness: [Histogram; KINDS.len()],
+    workers: [IntGauge; KINDS.len()],
+    workers_busy: [IntGauge; KINDS.len()],
+    upstream: [[IntCounter; OUTCOMES.len()]; UPSTREAMS.len()],
+    upstream_seconds: [Histogram; UPSTREAMS.len()],
+    start_time: IntGauge,
+}
+
+/// The metrics of this process.
+pub fn metrics() -> &'static Metrics {
+    static METRICS: LazyLock<Metrics> = LazyLock::new(Metrics::new);
+    &METRICS
+}
+
+impl Metrics {
+    fn new() -> Self {
+        let maker = Maker { registry: Registry::new() };
+        maker
+            .gauges("build_info", "1; which version runs.", &["version"])
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        let executions = maker.counters(
+            "executions_total",
+            "Changes of state of executions, by the state that they came to; PENDING: created.",
+            &["kind", "state"],
+        );
+        let lateness = maker.histograms(
+            "execution_lateness_seconds",
+            "From an execution's scheduled time to its first attempt; what was started by hand has none.",
+            &["kind"],
+            LATENESS_SECONDS,
+        );
+        let workers = maker.gauges("workers", "Threads that perform calls, or start tasks.", &["kind"]);
+        let busy = maker.gauges("workers_busy", "Those of them that are at it.", &["kind"]);
+        let upstream = maker.counters(
+            "upstream_requests_total",
+            "Requests to others, redirects of calls included, by the class of the answer's status; none: no whole answer.",
+            &["upstream", "outcome"],
+        );
+        let upstream_seconds = maker.histograms(
+            "upstream_request_duration_seconds",
+            "From the beginning of a request to others to its whole answer, or to its failure.",
+            &["upstream"],
+            UPSTREAM_SECONDS,
+        );
+        let start_time = maker.own(IntGauge::with_opts(Opts::new(
+            "process_start_time_seconds",
+            "When the service started, in seconds since 1970.",
+        )));
+        Self {
+            requests: Requests::new(&maker),
+            executions: KINDS.map(|kind| {
+                STATES.map(|state| executions.with_label_values(&[kind.as_str(), state.as_str()]))
+            }),
+            lateness: KINDS.map(|kind| lateness.with_label_values(&[kind.as_str()])),
+            workers: KINDS.map(|kind| workers.with_label_values(&[kind.as_str()])),
+            workers_busy: KINDS.map(|kind| busy.with_label_values(&[kind.as_str()])),
+            upstream: UPSTREAMS
+                .map(|to| OUTCOMES.map(|outcome| upstream.with_label_values(&[to.as_str(), outcome]))),
+            upstream_seconds: UPSTREAMS.map(|to| upstream_seconds.with_label_values(&[to.as_str()])),
+            start_time,
+            registry: maker.registry,
+        }
+    }
+
+    /// The service starts, at `now`, with so many threads for each kind.
+    pub fn started(&self, now: Timestamp, threads: impl Fn(Kind) -> usize) {
+        self.start_time.set(now.seconds());
+        for (kind, workers) in KINDS.iter().zip(&self.workers) {
+            workers.set(i64::try_from(threads(*kind)).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A request was answered. `route` is a template of the program's, or [`UNKNOWN_ROUTE`].
+    pub fn answered(&self, method: &str, route: &'static str, status: u16, took: Duration) {
+        self.requests.answered(method, route, status, Some(took));
+    }
+
+    /// A request was refused before anybody looked for its route, or because nobody could answer it.
+    pub fn refused(&self, status: u16) {
+        self.requests.answered("", requests::REFUSED, status, None);
+    }
+
+    /// An execution has come to a state.
+    pub fn execution(&self, kind: Kind, state: ExecutionState) {
+        self.executions[kind as usize][state as usize].inc();
+    }
+
+    /// The first attempt of an execution began this long after its scheduled time.
+    pub fn late_by(&self, kind: Kind, lateness: Duration) {
+        self.lateness[kind as usize].observe(lateness.as_secs_f64());
+    }
+
+    /// A worker is busy until the answer is dropped, panics included.
+    pub fn busy(&self, kind: Kind) -> Busy<'_> {
+        let gauge = &self.workers_busy[kind as usize];
+        gauge.inc();
+        Busy(gauge)
+    }
+
+    /// A request of ours got an answer of `status`, or none.
+    pub fn asked(&self, upstream: Upstream, status: Option<u16>, took: Duration) {
+        let none = OUTCOMES.len() - 1;
+        let outcome = status.map_or(none, |status| usize::from(status / 100).clamp(1, none) - 1);
+        self.upstream[upstream as usize][outcome].inc();
+        self.upstream_seconds[upstream as usize].observe(took.as_secs_f64());
+    }
+
+    /// Everything in Prometheus's text format. `readings`: what the database says; `None`: it does not say it in time, which
+    /// the text tells.
+    pub fn text(&self, readings: Option<&Readings>) -> String {
+        let mut families = self.registry.gather();
+        families.extend(process::families());
+        families.extend(database_families(readings));
+        let mut text = String::new();
+        // It fails when a family has no name or no metric, which these have; then the text ends there.
+        let _ = TextEncoder::new().encode_utf8(&families, &mut text);
+        text
+    }
+}
+
+/// A worker at work; see [`Metrics::busy`].
+pub struct Busy<'a>(&'a IntGauge);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+fn database_families(readings: Option<&Readings>) -> Vec<MetricFamily> {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut families = gauge(
+        "ocf_scheduler_database_up",
+        "1: the database answered in time, and what it knows is here; 0: that is left out.",
+        i64::from(readings.is_some()),
+    );
+    let Some(readings) = readings else { return families };
+    let backlog = Opts::new(
+        "ocf_scheduler_due_backlog",
+        "Executions that are due and wait for a worker, or for its first step; counted up to 100000.",
+    );
+    if let Ok(backlog) = IntGaugeVec::new(backlog, &["kind"]) {
+        for (kind, count) in [(Kind::Job, readings.due_jobs), (Kind::Call, readings.due_calls)] {
+            backlog.with_label_values(&[kind.as_str()]).set(number(count));
+        }
+        families.extend(backlog.collect());
+    }
+    families.extend(gauge(
+        "ocf_scheduler_due_schedules",
+        "Schedules whose fire time has come and has no execution yet; counted up to 100000.",
+        number(readings.due_schedules),
+    ));
+    families.extend(gauge(
+        "ocf_scheduler_running_tasks",
+        "Tasks under way; counted up to 100000.",
+        number(readings.running_tasks),
+    ));
+    families.extend(gauge(
+        "ocf_scheduler_database_size_bytes",
+        "The size of the database, without what is yet to be written into it.",
+        number(readings.size_bytes),
+    ));
+    families
+}
+
+/// A gauge that lives for one text only.
+fn gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
+    let gauge = IntGauge::with_opts(Opts::new(name, help));
+    gauge.map_or_else(
+        |_| Vec::new(),
+        |gauge| {
+            gauge.set(value);
+            gauge.collect()
+        },
+    )
+}
+
+/// The same for a gauge of fractions.
+fn gauge_of_fractions(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
+    Gauge::with_opts(Opts::new(name, help)).map_or_else(
+        |_| Vec::new(),
+        |gauge| {
+            gauge.set(value);
+            gauge.collect()
+        },
+    )
+}
+
+/// The same for a counter that somebody else counts.
+fn counter(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
+    Counter::with_opts(Opts::new(name, help)).map_or_else(
+        |_| Vec::new(),
+        |counter| {
+            counter.inc_by(value);
+            counter.collect()
+        },
+    )
+}
+
+/// Makes metrics whose names begin with the program's, and registers them.
+struct Maker {
+    registry: Registry,
+}
+
+impl Maker {
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.own(IntCounterVec::new(Self::opts(name, help), labels))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.own(IntGaugeVec::new(Self::opts(name, help), labels))
+    }
+
+    fn histograms(&self, name: &str, help: &str, labels: &[&str], bounds: &[f64]) -> HistogramVec {
+        let opts = HistogramOpts::from(Self::opts(name, help)).buckets(bounds.to_vec());
+        self.own(HistogramVec::new(opts, labels))
+    }
+
+    fn opts(name: &str, help: &str) -> Opts {
+        Opts::new(format!("ocf_scheduler_{name}"), help)
+    }
+
+    #[expect(clippy::expect_used, reason = "names and labels are constants, and a test makes all of them")]
+    fn own<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
+        let collector = made.expect("a name, a label and bounds that Prometheus takes");
+        self.registry.register(Box::new(collector.clone())).expect("a name of its own");
+        collector
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn methods_and_statuses_that_nobody_has_heard_of_share_one_value() {
+        let metrics = Metrics::new();
+        for number in 0..1000_u16 {
+            metrics.answered(&format!("BREW{number}"), "/jobs", number, Duration::ZERO);
+        }
+        let text = metrics.text(None);
+        let of = |text: &str| {
+            text.lines().filter(|line| line.starts_with("ocf_scheduler_http_requests_total{")).count()
+        };
+        assert!(of(&text) < 25, "{text}");
+        assert!(text.contains(r#"{method="other",route="/jobs",status="other"}"#), "{text}");
+    }
+
+    #[test]
+    fn more_routes_than_there_is_room_for_count_as_unknown() {
+        let metrics = Metrics::new();
+        for number in 0..100 {
+            metrics.answered("GET", format!("/{number}").leak(), 200, Duration::ZERO);
+        }
+        let text = metrics.text(None);
+        assert!(text.contains(r#"route="/1""#) && !text.contains(r#"route="/99""#), "{text}");
+    }
+
+    #[test]
+    fn a_status_is_of_its_class_and_no_answer_is_none() {
+        let metrics = Metrics::new();
+        for status in [Some(204), Some(299), Some(302), Some(500), None, Some(999), Some(0)] {
+            metrics.asked(Upstream::Uaa, status, Duration::ZERO);
+        }
+        let text = metrics.text(None);
+        for (outcome, count) in [("2xx", 2), ("3xx", 1), ("5xx", 2), ("4xx", 0), ("none", 1), ("1xx", 1)] {
+            let line = format!(
+                "ocf_scheduler_upstream_requests_total{{outcome=\"{outcome}\",upstream=\"uaa\"}} {count}\n"
+            );
+            assert!(text.contains(&line), "{line}{text}");
+        }
+    }
+}

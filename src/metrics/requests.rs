@@ -1,0 +1,82 @@
+//! Requests by method, route and status, found without a lock.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+use super::{ANSWER_SECONDS, Maker};
+
+/// The route of a request for something that is not there, or with a method that it does not have.
+pub const UNKNOWN_ROUTE: &str = "unknown";
+/// The route of a request that was refused before anybody looked for its route.
+pub(super) const REFUSED: &str = "refused";
+
+/// The most routes; there are fewer.
+const ROUTES_MAX: usize = 32;
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+const STATUSES: [u16; 20] =
+    [200, 201, 204, 400, 401, 404, 405, 408, 411, 413, 414, 417, 422, 429, 431, 500, 501, 502, 503, 505];
+/// The method or status of all others.
+const OTHER: &str = "other";
+
+/// All requests.
+pub(super) struct Requests {
+    total: IntCounterVec,
+    seconds: HistogramVec,
+    /// In the order in which they came first. The first is [`UNKNOWN_ROUTE`].
+    routes: [OnceLock<Route>; ROUTES_MAX],
+}
+
+struct Route {
+    template: &'static str,
+    seconds: Histogram,
+    /// By method and status; the last of each is [`OTHER`].
+    answers: Box<[[OnceLock<IntCounter>; STATUSES.len() + 1]; METHODS.len() + 1]>,
+}
+
+impl Requests {
+    pub(super) fn new(maker: &Maker) -> Self {
+        Self {
+            total: maker.counters(
+                "http_requests_total",
+                "Requests answered, by route template; unknown: no such route or method; refused: before it had a route.",
+                &["method", "route", "status"],
+            ),
+            seconds: maker.histograms(
+                "http_request_duration_seconds",
+                "From a whole request to its answer, which is still to be written.",
+                &["route"],
+                ANSWER_SECONDS,
+            ),
+            routes: Default::default(),
+        }
+    }
+
+    pub(super) fn answered(&self, method: &str, template: &'static str, status: u16, took: Option<Duration>) {
+        let route = self.route(template);
+        if let Some(took) = took {
+            route.seconds.observe(took.as_secs_f64());
+        }
+        let method_at = METHODS.iter().position(|known| *known == method);
+        let status_at = STATUSES.iter().position(|known| *known == status);
+        let answers = &route.answers[method_at.unwrap_or(METHODS.len())];
+        let counter = answers[status_at.unwrap_or(STATUSES.len())].get_or_init(|| {
+            let method = method_at.map_or(OTHER, |at| METHODS[at]);
+            let status = status_at.map_or_else(|| OTHER.to_owned(), |at| STATUSES[at].to_string());
+            self.total.with_label_values(&[method, route.template, &status])
+        });
+        counter.inc();
+    }
+
+    /// The place of a route: the one that has its template, or the first that is free.
+    fn route(&self, template: &'static str) -> &Route {
+        let unknown = self.routes[0].get_or_init(|| self.new_route(UNKNOWN_ROUTE));
+        let mut places = self.routes.iter().map(|place| place.get_or_init(|| self.new_route(template)));
+        places.find(|route| route.template == template).unwrap_or(unknown)
+    }
+
+    fn new_route(&self, template: &'static str) -> Route {
+        Route { template, seconds: self.seconds.with_label_values(&[template]), answers: Box::default() }
+    }
+}

@@ -1,0 +1,30 @@
+//! What `/metrics` shows of the database.
+
+use super::session::{sql, values};
+use super::{Store, StoreError};
+use crate::metrics::Readings;
+use crate::model::{Kind, Timestamp};
+
+/// Nothing is counted beyond this, so that a huge backlog costs a scrape some milliseconds and not a second.
+const COUNT_MAX: u32 = 100_000;
+
+impl Store {
+    /// How much is due at `now`, how much is under way, and how large all of it is.
+    pub fn readings(&self, now: Timestamp) -> Result<Readings, StoreError> {
+        self.read_at_once(|session| {
+            let due_of = |kind: Kind| {
+                let values = values! { "kind": kind.as_str(), "now": now, "most": COUNT_MAX };
+                session.one(sql!("executions/count_due"), values, |row| row.get(0))
+            };
+            let (due, running) = (values! { "now": now, "most": COUNT_MAX }, values! { "most": COUNT_MAX });
+            Ok(Readings {
+                due_jobs: due_of(Kind::Job)?,
+                due_calls: due_of(Kind::Call)?,
+                due_schedules: session.one(sql!("schedules/count_due"), due, |row| row.get(0))?,
+                running_tasks: session
+                    .one(sql!("executions/count_running_tasks"), running, |row| row.get(0))?,
+                size_bytes: session.one(sql!("database/size"), values! {}, |row| row.get(0))?,
+            })
+        })
+    }
+}

@@ -1,0 +1,254 @@
+//! The log of the real program: what it says of requests and executions, and that nobody can forge a line of it.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::cf::fake_cf::{FakeCf, Fault};
+use super::program::Program;
+use super::world::{APP, wait_for};
+
+struct World {
+    cf: FakeCf,
+    token: String,
+    directory: TempDir,
+}
+
+impl World {
+    fn new() -> Self {
+        let cf = FakeCf::start();
+        cf.add_app(APP, "space-1");
+        cf.add_role("dev", "space-1");
+        cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
+        let token = cf.issue_user_token("dev", &["openid"]);
+        Self { cf, token, directory: tempfile::tempdir().unwrap() }
+    }
+
+    fn start(&self, variables: &[(&str, &str)]) -> Program {
+        let log = File::options().create(true).append(true).open(self.directory.path().join("log")).unwrap();
+        Program::start_with(self.directory.path(), &self.cf, variables, Stdio::from(log)).unwrap()
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+
+    /// The lines as JSON, each of which must be an object with these three texts.
+    #[track_caller]
+    fn lines(&self) -> Vec<Value> {
+        let log = self.log();
+        assert!(log.ends_with('\n') && !log.replace('\n', "").contains(char::is_control));
+        log.lines()
+            .map(|line| {
+                let value: Value = serde_json::from_str(line).unwrap_or_else(|err| panic!("{err}: {line}"));
+                for field in ["time", "level", "message"] {
+                    assert!(value[field].is_string(), "{line}");
+                }
+                value
+            })
+            .collect()
+    }
+
+    fn ask(&self, program: &Program, method: &str, path: &str, id: &str, body: &str) -> (u16, Value) {
+        let request = ureq::http::Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", program.url))
+            .header("Authorization", format!("bearer {}", self.token))
+            .header("X-Request-Id", id);
+        let config = ureq::Agent::config_builder().http_status_as_error(false).proxy(None).build();
+        let agent: ureq::Agent = config.into();
+        let mut answer = match method {
+            "GET" | "DELETE" => agent.run(request.body(()).unwrap()),
+            _ => agent.run(request.body(body.to_owned()).unwrap()),
+        }
+        .unwrap();
+        let text = answer.body_mut().read_to_string().unwrap();
+        (answer.status().as_u16(), serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    #[track_caller]
+    fn made(&self, program: &Program, kind: &str, body: &Value) -> String {
+        let path = format!("/{kind}?app_guid={APP}");
+        let (status, made) = self.ask(program, "POST", &path, "making", &body.to_string());
+        assert_eq!(status, 201);
+        format!("/{kind}/{}", made["guid"].as_str().unwrap())
+    }
+
+    #[track_caller]
+    fn execute(&self, program: &Program, of: &str, id: &str) -> String {
+        let (status, execution) = self.ask(program, "POST", &format!("{of}/execute"), id, "");
+        assert_eq!(status, 201);
+        execution["guid"].as_str().unwrap().to_owned()
+    }
+
+    fn wait_for_state(&self, program: &Program, of: &str, execution: &str, states: &[&str]) {
+        wait_for(|| {
+            let history = self.ask(program, "GET", &format!("{of}/history"), "looking", "").1;
+            let all = history["resources"].as_array()?.clone();
+            let one = all.into_iter().find(|it| it["guid"] == execution)?;
+            states.contains(&one["state"].as_str()?).then_some(())
+        });
+    }
+}
+
+const ENDED: &[&str] = &["SUCCEEDED", "FAILED"];
+
+#[test]
+fn whatever_clients_write_each_line_of_json_is_one_object() {
+    let world = World::new();
+    let mut program = world.start(&[("LOG_LEVEL", "trace"), ("LOG_FORMAT", "json")]);
+    let hostile =
+        ["a\nb", "\u{1b}[31m", "\"}\n{\"level\":\"ERROR\"", "\u{85}\u{7f}", "\u{202e}", "level=ERROR x=\"y"];
+    for text in hostile {
+        let job = json!({"name": text, "command": text});
+        let job = world.made(&program, "jobs", &job);
+        let call = json!({"name": text, "url": format!("http://127.0.0.1:9/{text}"), "auth_header": text});
+        let call = world.made(&program, "calls", &call);
+        for of in [&job, &call] {
+            let execution = world.execute(&program, of, "r");
+            world.wait_for_state(&program, of, &execution, ENDED);
+        }
+        let schedule = json!({"expression": text}).to_string();
+        assert_eq!(world.ask(&program, "POST", &format!("{job}/schedules"), "r", &schedule).0, 422);
+    }
+    // The words of others: Cloud Foundry's, and those of targets.
+    let job = world.made(&program, "jobs", &json!({"name": "refused", "command": "c"}));
+    world.cf.fault(
+        "POST /v3/apps/:guid/tasks",
+        Fault::cf_error(422, 10008, "CF-Unprocessable", "a\\nb \\u001b[31m \\u0085 \\\"}"),
+        1,
+    );
+    let execution = world.execute(&program, &job, "r");
+    world.wait_for_state(&program, &job, &execution, ENDED);
+    for head in [
+        "GET /%0a%22x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        "GET /\"level\":\"ERROR HTTP/1.1\r\nHost: x\r\nX-Request-Id: a\"b\r\nConnection: close\r\n\r\n",
+        "B\"R / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: \u{1}\r\n\r\n",
+    ] {
+        let mut stream = TcpStream::connect(program.url.trim_start_matches("http://")).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let _ = stream.read_to_string(&mut String::new());
+    }
+    assert_eq!(program.terminate(), Some(0));
+    let lines = world.lines();
+    assert!(lines.iter().all(|line| line["level"] != "ERROR"));
+    let of = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap().clone();
+    let request = of("request");
+    assert!(
+        request["status"].is_u64() && request["ms"].is_number() && request["user"].is_string(),
+        "{request}"
+    );
+    let ended =
+        lines.iter().find(|line| line["execution"] == execution && line["state"] == "FAILED").unwrap();
+    assert!(ended["reason"].as_str().unwrap().starts_with("CF-Unprocessable: a"), "{ended}");
+    assert_eq!(ended["kind"], "job");
+}
+
+#[test]
+fn each_request_is_a_line_and_so_is_each_state_of_an_execution() {
+    let world = World::new();
+    let mut program = world.start(&[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]);
+    let job = world.made(&program, "jobs", &json!({"name": "j", "command": "c"}));
+    let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
+    let mut scheduled = Vec::new();
+    for of in [&job, &call] {
+        let body = r#"{"enabled":true,"expression":"@every 1s"}"#;
+        assert_eq!(world.ask(&program, "POST", &format!("{of}/schedules"), "planning", body).0, 201);
+        scheduled.push(wait_for(|| {
+            let history = world.ask(&program, "GET", &format!("{of}/history"), "looking", "").1;
+            let first = history["resources"].as_array()?.iter().find(|it| it["state"] != "PENDING")?.clone();
+            ENDED.contains(&first["state"].as_str()?).then(|| first["guid"].as_str().unwrap().to_owned())
+        }));
+    }
+    assert_eq!(world.ask(&program, "GET", "/jobs?secret=query", "the-request", "").0, 200);
+    assert_eq!(program.terminate(), Some(0));
+    let lines = world.lines();
+    let request: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "request" && line["request_id"] == "the-request")
+        .collect();
+    let [request] = request[..] else { panic!("{request:?}") };
+    assert_eq!(
+        (&request["method"], &request["path"], &request["status"], &request["user"]),
+        (&json!("GET"), &json!("/jobs"), &json!(200), &json!("dev"))
+    );
+    for (execution, end) in scheduled.iter().zip(["SUCCEEDED", "FAILED"]) {
+        let states: Vec<&str> = lines
+            .iter()
+            .filter(|line| line["execution"] == *execution)
+            .filter_map(|line| line["state"].as_str())
+            .collect();
+        assert_eq!(states, ["PENDING", "RUNNING", end]);
+        let ended =
+            lines.iter().find(|line| line["execution"] == *execution && line["state"] == end).unwrap();
+        assert!(ended["late_ms"].is_number() && ended["ms"].is_number(), "{ended}");
+        assert_eq!(ended["level"], "INFO");
+        assert_eq!(ended.get("request_id"), None, "nobody has asked for it");
+    }
+}
+
+#[test]
+fn the_request_that_asked_for_an_execution_is_on_all_of_its_lines_after_a_restart_too() {
+    let world = World::new();
+    world.cf.complete_tasks_after(None);
+    let variables = [("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")];
+    let mut program = world.start(&variables);
+    let job = world.made(&program, "jobs", &json!({"name": "j", "command": "c"}));
+    let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
+    world.cf.fault("POST /v3/apps/:guid/tasks", Fault::status(429, None), 1);
+    let ran = world.execute(&program, &job, "asked-1");
+    world.wait_for_state(&program, &job, &ran, &["RUNNING"]);
+    let called = world.execute(&program, &call, "asked-2");
+    world.wait_for_state(&program, &call, &called, ENDED);
+    program.kill();
+    let first = world.lines().len();
+    world.cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
+    for task in world.cf.tasks() {
+        world.cf.set_task_state(&task.guid, "SUCCEEDED", None);
+    }
+    let mut program = world.start(&variables);
+    world.wait_for_state(&program, &job, &ran, ENDED);
+    assert_eq!(program.terminate(), Some(0));
+    let lines = world.lines();
+    let of = |execution: &str| -> Vec<Value> {
+        lines.iter().filter(|line| line["execution"] == execution).cloned().collect()
+    };
+    for (execution, id) in [(&ran, "asked-1"), (&called, "asked-2")] {
+        let of = of(execution);
+        assert!(3 <= of.len() && of.iter().all(|line| line["request_id"] == id), "{of:#?}");
+    }
+    let later = |message: &str| {
+        lines[first..].iter().any(|line| line["execution"] == *ran && line["message"] == message)
+    };
+    assert!(later("execution ended"), "the restarted program knows it");
+    let messages: BTreeSet<String> =
+        of(&ran).iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect();
+    assert!(messages.contains("another attempt later"), "{messages:?}");
+    // What Cloud Foundry was asked for it, too.
+    assert!(lines.iter().any(|line| {
+        line["request_id"] == "asked-1" && line["message"] == "asked Cloud Foundry" && line["status"] == 429
+    }));
+}
+
+#[test]
+fn at_info_an_execution_is_the_line_of_its_end() {
+    let world = World::new();
+    let mut program = world.start(&[("LOG_LEVEL", "info")]);
+    let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
+    let execution = world.execute(&program, &call, "asked");
+    world.wait_for_state(&program, &call, &execution, ENDED);
+    assert_eq!(program.terminate(), Some(0));
+    let log = world.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains(&execution)).collect();
+    let [line] = lines[..] else { panic!("{lines:?}") };
+    assert!(line.contains(&format!(" [INFO] execution ended execution={execution} kind=call executable=")));
+    assert!(line.contains(" state=FAILED ms=") && line.contains(" reason=\"the URL is not valid"), "{line}");
+    assert!(line.ends_with(" request_id=asked"), "{line}");
+}
