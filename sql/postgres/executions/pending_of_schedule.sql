@@ -2,5 +2,4 @@
 SELECT id, guid, kind, request_id
   FROM executions
  WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING'
- ORDER BY id
    FOR UPDATE;
