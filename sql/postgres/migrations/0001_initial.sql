@@ -138,7 +138,7 @@ CREATE TABLE space_sizes (
 CREATE FUNCTION executions_counted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO history_sizes (owner, owner_id, share, size)
-    SELECT owner, owner_id, pg_backend_pid() % 8, COUNT(*)
+    SELECT owner, owner_id, pg_backend_pid() % 8, CASE WHEN TG_OP = 'INSERT' THEN COUNT(*) ELSE -COUNT(*) END
       FROM (SELECT 'executable' AS owner, executable_id AS owner_id FROM changed
              UNION ALL
             SELECT 'schedule', schedule_id FROM changed WHERE schedule_id IS NOT NULL) AS owners
@@ -150,20 +150,8 @@ END $$;
 CREATE TRIGGER executions_counted AFTER INSERT ON executions REFERENCING NEW TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION executions_counted();
 
-CREATE FUNCTION executions_uncounted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
-BEGIN
-    INSERT INTO history_sizes (owner, owner_id, share, size)
-    SELECT owner, owner_id, pg_backend_pid() % 8, -COUNT(*)
-      FROM (SELECT 'executable' AS owner, executable_id AS owner_id FROM changed
-             UNION ALL
-            SELECT 'schedule', schedule_id FROM changed WHERE schedule_id IS NOT NULL) AS owners
-     GROUP BY owner, owner_id
-     ORDER BY owner, owner_id
-        ON CONFLICT (owner, owner_id, share) DO UPDATE SET size = history_sizes.size + EXCLUDED.size;
-    RETURN NULL;
-END $$;
 CREATE TRIGGER executions_uncounted AFTER DELETE ON executions REFERENCING OLD TABLE AS changed
-    FOR EACH STATEMENT EXECUTE FUNCTION executions_uncounted();
+    FOR EACH STATEMENT EXECUTE FUNCTION executions_counted();
 
 -- An owner's rows go with the owner, whose executions have gone before.
 CREATE FUNCTION executables_gone() RETURNS TRIGGER LANGUAGE plpgsql AS $$

@@ -14,7 +14,7 @@ macro_rules! migration {
 }
 
 const MIGRATIONS: &[&str] =
-    &[migration!("0001_initial"), migration!("0005_request_ids"), migration!("0006_broker")];
+    &[migration!("0001_initial"), migration!("0002_request_ids"), migration!("0003_broker")];
 
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
