@@ -219,9 +219,14 @@ impl Database {
             connection.begins();
             let done = work(&connection);
             let may_try_again = connection.may_try_again();
+            let mut pool = lock(&self.pool);
             if connection.is_usable() {
-                lock(&self.pool).idle.push((connection, Instant::now()));
+                pool.idle.push((connection, Instant::now()));
+            } else {
+                // What has ended one has ended the others too, as a rule.
+                pool.idle.clear();
             }
+            drop(pool);
             drop(seat);
             match done {
                 Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
