@@ -60,6 +60,11 @@ impl Connection {
             }
         }
     }
+
+    /// The guid of what the last answer is about.
+    pub fn guid(&self) -> String {
+        serde_json::from_slice::<serde_json::Value>(&self.body).unwrap()["guid"].as_str().unwrap().to_owned()
+    }
 }
 
 /// What came of it.

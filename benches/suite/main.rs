@@ -35,10 +35,11 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 12] = [
+    let parts: [(&str, fn()); 13] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
+        ("postgres", postgres),
         ("start", start),
         ("memory", memory),
         ("burst-of-calls", burst_of_calls),
@@ -260,6 +261,46 @@ fn upstream() {
             "/s",
         );
     }
+}
+
+/// PostgreSQL beside SQLite, which stands where the ceiling does elsewhere.
+fn postgres() {
+    #[expect(clippy::disallowed_methods, reason = "which server is for whoever runs this")]
+    let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {
+        return println!("postgres: left out, BENCH_DATABASE_URL names no server");
+    };
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    let joint = if server.contains('?') { '&' } else { '?' };
+    let url = format!("{server}{joint}schema=bench_{}", now());
+    let services = [Service::start(&place, &cf, &[("DATABASE_URL", &url)]), Service::start(&place, &cf, &[])];
+    let idle = services.each_ref().map(Service::pss_mib);
+    row_of("PostgreSQL (SQLite): memory at rest", idle[0], idle[1], "MiB");
+    let jobs = services.each_ref().map(|service| {
+        let mut connection = Connection::open(&service.address);
+        connection.ask(&create_body(0, 0, "first"));
+        connection.guid()
+    });
+    let measure = |name: &str, connections: usize, next: &(dyn Fn(&str, usize, usize) -> Vec<u8> + Sync)| {
+        let figures = [0, 1].map(|it| {
+            let next = |number: usize, count: usize| next(&jobs[it], number, count);
+            load::run(&services[it].address, connections, LOAD, false, next).per_second
+        });
+        row_of(
+            &format!("PostgreSQL (SQLite): {name}, {connections} connections"),
+            figures[0],
+            figures[1],
+            "/s",
+        );
+    };
+    for connections in [8, 64] {
+        measure("GET of a job", connections, &|job, _, _| request("GET", &format!("/jobs/{job}"), ""));
+        let round = format!("p{connections}");
+        measure("create", connections, &|_, number, count| create_body(number, count, &round));
+        measure("execute", connections, &|job, _, _| request("POST", &format!("/jobs/{job}/execute"), ""));
+    }
+    let loaded = services.each_ref().map(Service::pss_mib);
+    row_of("PostgreSQL (SQLite): memory after that", loaded[0], loaded[1], "MiB");
 }
 
 // ---- start and memory ----
