@@ -3,7 +3,7 @@
 //! Invariant: all of it in one transaction or nothing; the source is only read; what is here already stays as it is; nothing runs
 //! because of it, for every schedule is planned from now on and what was waiting has ended.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use crate::cron::{Expression, Weekdays};
 use crate::model::{ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
@@ -41,6 +41,7 @@ pub fn import(
             weekdays,
             now,
             jobs: Vec::new(),
+            last_fires: HashMap::new(),
             report: Report::default(),
         };
         source.each_executable(&mut |found| moving.take_executables(found))?;
@@ -59,6 +60,8 @@ struct Moving<'a> {
     now: Timestamp,
     /// Those that were taken, and whether their history says their state.
     jobs: Vec<(Guid, bool)>,
+    /// The latest fire time of each schedule that has come so far.
+    last_fires: HashMap<Guid, Timestamp>,
     report: Report,
 }
 
@@ -200,89 +203,91 @@ impl Moving<'_> {
     }
 
     fn take_executions(&mut self, found: Vec<FoundExecution>) -> Result<(), StoreError> {
-        let mut moved = Vec::with_capacity(found.len());
-        let mut interrupted: HashSet<Guid> = HashSet::new();
+        let mut coming = Vec::with_capacity(found.len());
         for found in found {
             match (found.guid.is_empty(), found.kind) {
                 (true, _) => self.report.leave_many("execution", "without a guid".to_owned()),
                 (_, None) => self.report.leave_many("execution", "of neither a job nor a call".to_owned()),
-                (false, Some(kind)) => {
-                    let (execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
-                    if is_interrupted {
-                        interrupted.insert(execution.guid.clone());
-                    }
-                    moved.push(execution);
-                }
+                (false, Some(kind)) => coming.push(self.coming(found, kind)),
             }
         }
-        if moved.is_empty() {
+        self.insert_some(&mut coming)?;
+        if coming.is_empty() {
             return Ok(());
         }
-        let taken = self.into.insert_executions(&moved, self.now)?;
-        for execution in moved.iter().filter(|execution| taken.contains(&execution.guid)) {
-            self.note_taken(execution, interrupted.contains(&execution.guid));
-        }
-        moved.retain(|execution| !taken.contains(&execution.guid));
-        if moved.is_empty() {
-            return Ok(());
-        }
-        let known = self.into.known_executions(moved.iter().map(|execution| &execution.guid))?;
-        for execution in moved {
-            if known.contains(&execution.guid) {
+        let known = self.into.known_executions(coming.iter().map(|coming| &coming.execution.guid))?;
+        for coming in coming {
+            if known.contains(&coming.execution.guid) {
                 self.report.find("execution");
             } else {
-                let is_interrupted = interrupted.contains(&execution.guid);
-                self.settle_left(execution, is_interrupted)?;
+                self.settle_left(coming)?;
             }
         }
         Ok(())
     }
 
-    fn note_taken(&mut self, execution: &MovedExecution, is_interrupted: bool) {
-        self.report.take("execution");
-        if is_interrupted {
-            self.report.interrupted += 1;
-        } else if execution.state == ExecutionState::Running {
-            self.report.followed += 1;
+    /// An execution as it is to be taken.
+    fn coming(&mut self, found: FoundExecution, kind: Kind) -> Coming {
+        let (mut execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
+        let mut is_redated = false;
+        if let (Some((schedule, time)), Some(start)) = (&mut execution.fire, execution.start_time) {
+            // The other service knew the minute alone, and may have begun several in one (`@every 10s`), which come one after
+            // the other: the later ones are known by their start.
+            if self.last_fires.insert(schedule.clone(), *time) == Some(*time) {
+                *time = start;
+                is_redated = true;
+            }
         }
+        Coming { execution, is_interrupted, is_redated }
+    }
+
+    /// Takes of `coming` what can be taken. The others stay in it.
+    fn insert_some(&mut self, coming: &mut Vec<Coming>) -> Result<(), StoreError> {
+        if coming.is_empty() {
+            return Ok(());
+        }
+        let executions = coming.iter().map(|coming| &coming.execution);
+        let taken = self.into.insert_executions(executions, self.now)?;
+        for coming in coming.iter().filter(|coming| taken.contains(&coming.execution.guid)) {
+            self.report.take("execution");
+            self.report.interrupted += u64::from(coming.is_interrupted);
+            self.report.followed += u64::from(coming.execution.state == ExecutionState::Running);
+            self.report.redated += u64::from(coming.is_redated);
+        }
+        coming.retain(|coming| !taken.contains(&coming.execution.guid));
+        Ok(())
     }
 
     /// One that was not taken, and is not here: for lack of what it ran, or for its fire time.
-    fn settle_left(&mut self, mut execution: MovedExecution, is_interrupted: bool) -> Result<(), StoreError> {
-        let owner = execution.executable.as_str();
-        if self.into.find_executable(owner)? != Some((execution.kind, false)) {
-            let cause = self.absence(execution.kind, owner)?;
+    fn settle_left(&mut self, coming: Coming) -> Result<(), StoreError> {
+        let MovedExecution { guid, executable, kind, fire, .. } = &coming.execution;
+        if self.into.find_executable(executable.as_str())? != Some((*kind, false)) {
+            let cause = self.absence(*kind, executable.as_str())?;
             self.report.leave_many("execution", format!("of {cause}"));
             return Ok(());
         }
-        let Some((schedule, scheduled_time)) = execution.fire.clone() else {
-            self.report.leave("execution", format!("execution {}: it was refused", execution.guid));
+        let Some((schedule, scheduled_time)) = fire.clone() else {
+            self.report.leave("execution", format!("execution {guid}: it was refused"));
             return Ok(());
         };
-        if self.into.find_schedule(schedule.as_str())?.as_ref() != Some(&execution.executable) {
-            let cause = format!(
-                "of {} {owner}, whose schedule {schedule} is another's here",
-                execution.kind.as_str()
-            );
+        if self.into.find_schedule(schedule.as_str())?.as_ref() != Some(executable) {
+            let owner = format!("{} {executable}", kind.as_str());
+            let cause = format!("of {owner}, whose schedule {schedule} is another's here");
             self.report.leave_many("execution", cause);
             return Ok(());
         }
-        // The other service knew the minute alone, and may have begun two in one: the later one is known by its start.
-        let start = execution.start_time.filter(|start| *start != scheduled_time);
-        let shifted = (1..=SHIFTS_MAX).map(|by| start.unwrap_or(scheduled_time).shifted(by));
-        for time in start.into_iter().chain(shifted) {
-            execution.fire = Some((schedule.clone(), time));
-            let taken = self.into.insert_executions(std::slice::from_ref(&execution), self.now)?;
-            if !taken.is_empty() {
-                self.note_taken(&execution, is_interrupted);
-                self.report.doubled += 1;
+        let mut coming = vec![Coming { is_redated: true, ..coming }];
+        for nanos in 1..=SHIFTS_MAX {
+            for coming in &mut coming {
+                coming.execution.fire = Some((schedule.clone(), scheduled_time.shifted(nanos)));
+            }
+            self.insert_some(&mut coming)?;
+            if coming.is_empty() {
                 return Ok(());
             }
         }
-        self.report.leave_many(
-            "execution",
-            format!("of schedule {schedule}, which has more than {SHIFTS_MAX} of one fire time"),
-        );
+        let cause = format!("of schedule {schedule}, which has more than {SHIFTS_MAX} of one fire time");
+        self.report.leave_many("execution", cause);
         Ok(())
     }
 
@@ -294,6 +299,15 @@ impl Moving<'_> {
             _ => format!("{label}, which does not exist"),
         })
     }
+}
+
+/// An execution that is to be taken.
+struct Coming {
+    execution: MovedExecution,
+    /// It was waiting, or under way, and has ended by being moved.
+    is_interrupted: bool,
+    /// Its fire time is another than it was, for there was one of that already.
+    is_redated: bool,
 }
 
 /// What an executable lacks that it should have.

@@ -20,11 +20,11 @@ pub struct Report {
     /// By kind: `job`, `call`, `schedule`, `execution`.
     counts: BTreeMap<&'static str, Count>,
     /// Executions that were waiting or under way, and are FAILED here.
-    pub interrupted: u64,
+    pub(super) interrupted: u64,
     /// Executions whose tasks are under way, and are followed from here.
-    pub followed: u64,
+    pub(super) followed: u64,
     /// Executions whose schedule had one of the same fire time already.
-    pub doubled: u64,
+    pub(super) redated: u64,
     /// What was taken, but not as it was.
     notes: Vec<String>,
     /// What was not taken, and why.
@@ -77,8 +77,8 @@ impl fmt::Display for Report {
             (self.interrupted, "were waiting or under way, and are FAILED here: \"interrupted: …\""),
             (self.followed, "have a task that is under way, and is followed from here"),
             (
-                self.doubled,
-                "have the fire time of another of their schedule, and are dated by their start here",
+                self.redated,
+                "had the fire time of another of their schedule, and have that of their start here",
             ),
         ];
         if !self.notes.is_empty() || changed.iter().any(|(number, _)| *number > 0) {

@@ -162,12 +162,12 @@ impl Importer<'_> {
     }
 
     /// Takes executions and answers the guids of those that were taken. A schedule that is not here is made, as a deleted one.
-    pub fn insert_executions(
+    pub fn insert_executions<'a>(
         &self,
-        executions: &[MovedExecution],
+        executions: impl Iterator<Item = &'a MovedExecution>,
         now: Timestamp,
     ) -> Result<HashSet<Guid>, StoreError> {
-        let rows = json_array(executions.iter().map(|execution| self.row(execution)))?;
+        let rows = json_array(executions.map(|execution| self.row(execution)))?;
         let values = values! { "rows": &rows, "now": now };
         self.session.execute(sql!("schedules/import_gone"), values)?;
         let taken = self.session.rows(sql!("executions/import"), values, |row| row.get(0))?;
