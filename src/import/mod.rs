@@ -9,7 +9,7 @@ use crate::cron::{Expression, Weekdays};
 use crate::model::{ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
-    MovedSchedule, NewExecutable, Origin, Source, Store, StoreError,
+    MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError,
 };
 
 mod report;
@@ -44,10 +44,14 @@ pub fn import(
             last_fires: HashMap::new(),
             report: Report::default(),
         };
+        // Before the schedules, which do not fire in a suspended space.
+        source.each_instance(&mut |found| moving.take_instance(&found))?;
+        source.each_binding(&mut |(found, created_at)| moving.take_binding(&found, created_at))?;
+        source.each_suspended_space(&mut |space| into.insert_suspended_space(&space))?;
         source.each_executable(&mut |found| moving.take_executables(found))?;
         source.each_schedule(&mut |found| moving.take_schedules(found))?;
         source.each_execution(&mut |found| moving.take_executions(found))?;
-        source.each_stray(&mut |strays| into.insert_strays(&strays))?;
+        source.each_stray(&mut |stray| into.insert_stray(&stray))?;
         into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
         Ok(moving.report)
     })
@@ -66,6 +70,29 @@ struct Moving<'a> {
 }
 
 impl Moving<'_> {
+    fn take_instance(&mut self, moved: &MovedInstance) -> Result<(), StoreError> {
+        let (weekdays, now) = (self.weekdays, self.now);
+        let planner = |expression: &str| {
+            let expression = Expression::parse(expression, weekdays).ok()?;
+            expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
+        };
+        if self.into.insert_instance(moved, now, &planner)? {
+            self.report.take("instance");
+        } else {
+            self.report.find("instance");
+        }
+        Ok(())
+    }
+
+    fn take_binding(&mut self, found: &ServiceBinding, created_at: Timestamp) -> Result<(), StoreError> {
+        if self.into.insert_binding(found, created_at)? {
+            self.report.take("binding");
+        } else {
+            self.report.find("binding");
+        }
+        Ok(())
+    }
+
     fn take_executables(&mut self, found: Vec<FoundExecutable>) -> Result<(), StoreError> {
         for found in found {
             self.take_executable(found)?;

@@ -3,6 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// The kinds of what moves, and how the report calls them.
+const ALWAYS_SHOWN: &[(&str, &str)] =
+    &[("job", "jobs"), ("call", "calls"), ("schedule", "schedules"), ("execution", "executions")];
+/// Those that a Go service does not have.
+const SHOWN_WHEN_THERE: &[(&str, &str)] =
+    &[("instance", "service instances"), ("binding", "service bindings")];
+
 /// How many of a kind there were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
@@ -17,7 +24,7 @@ pub struct Count {
 /// What was taken, what was here already, and all that could not be taken. It holds no secret.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
-    /// By kind: `job`, `call`, `schedule`, `execution`.
+    /// By kind: `job`, `call`, `schedule`, `execution`, `instance`, `binding`.
     counts: BTreeMap<&'static str, Count>,
     /// Executions that were waiting or under way, and are FAILED here.
     pub(super) interrupted: u64,
@@ -66,12 +73,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<12}{:>10}{:>16}{:>12}", "", "taken", "there already", "not taken")?;
-        for (kind, title) in
-            [("job", "jobs"), ("call", "calls"), ("schedule", "schedules"), ("execution", "executions")]
-        {
+        writeln!(f, "{:<18}{:>10}{:>16}{:>12}", "", "taken", "there already", "not taken")?;
+        for (kind, title) in ALWAYS_SHOWN.iter().chain(SHOWN_WHEN_THERE) {
             let Count { taken, there, left } = self.count(kind);
-            writeln!(f, "{title:<12}{taken:>10}{there:>16}{left:>12}")?;
+            if ALWAYS_SHOWN.contains(&(*kind, *title)) || taken + there + left > 0 {
+                writeln!(f, "{title:<18}{taken:>10}{there:>16}{left:>12}")?;
+            }
         }
         let changed = [
             (self.interrupted, "were waiting or under way, and are FAILED here: \"interrupted: …\""),

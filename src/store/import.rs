@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::executables::Columns;
 use super::session::{Named, Session, json_array, sql, values};
-use super::{Engine, Fate, NewExecutable, Store, StoreError, Stray};
+use super::{
+    Engine, Fate, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray, broker,
+};
 use crate::model::{ExecutionState, Guid, Kind, Timestamp};
 
 /// A job or a call that comes from another database.
@@ -71,6 +73,19 @@ pub struct MovedExecution {
     pub start_time: Option<Timestamp>,
     /// The end, of one that has ended.
     pub end_time: Option<Timestamp>,
+}
+
+/// An instance of the service that comes from another database of ours.
+#[derive(Debug)]
+pub struct MovedInstance {
+    /// What it is.
+    pub instance: ServiceInstance,
+    /// What the platform said of it beside its parameters, as JSON.
+    pub context: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
 }
 
 /// An execution as the statements read it.
@@ -198,13 +213,53 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Takes names of tasks to look for.
-    pub fn insert_strays(&self, strays: &[Stray]) -> Result<(), StoreError> {
-        let sets: Vec<Vec<Named<'_>>> = strays
-            .iter()
-            .map(|stray| values! { "name": &stray.name, "doubt_until": stray.doubt_until }.to_vec())
-            .collect();
-        self.session.execute_each(sql!("strays/import"), &sets)?;
+    /// Takes an instance of the service. Where its space was suspended for want of one, schedules go on from `now` on, as
+    /// `planner` says. `false`: one of its id is here already.
+    pub fn insert_instance(
+        &self,
+        moved: &MovedInstance,
+        now: Timestamp,
+        planner: Planner<'_>,
+    ) -> Result<bool, StoreError> {
+        let MovedInstance { instance, context, created_at, updated_at } = moved;
+        let values = values! {
+            "id": &instance.id, "service_id": &instance.service_id, "plan_id": &instance.plan_id,
+            "organization_guid": &instance.organization, "space_guid": &instance.space,
+            "parameters": &instance.parameters, "context": context, "created_at": *created_at,
+            "updated_at": *updated_at,
+        };
+        if self.session.execute(sql!("service_instances/import"), values)? == 0 {
+            return Ok(false);
+        }
+        self.session.execute(sql!("service_spaces/insert"), values! { "space_guid": &instance.space })?;
+        broker::resume(self.session, &instance.space, now, planner)?;
+        Ok(true)
+    }
+
+    /// Takes a binding. `false`: one of its id is here already, or its instance is not.
+    pub fn insert_binding(
+        &self,
+        binding: &ServiceBinding,
+        created_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let values = values! {
+            "id": &binding.id, "instance_id": &binding.instance_id, "service_id": &binding.service_id,
+            "plan_id": &binding.plan_id, "app_guid": &binding.app, "parameters": &binding.parameters,
+            "api_endpoint": &binding.api_endpoint, "created_at": created_at,
+        };
+        Ok(self.session.execute(sql!("service_bindings/import"), values)? == 1)
+    }
+
+    /// Suspends a space of which nothing is known here.
+    pub fn insert_suspended_space(&self, space: &Guid) -> Result<(), StoreError> {
+        self.session.execute(sql!("service_spaces/import"), values! { "space_guid": space })?;
+        Ok(())
+    }
+
+    /// Takes the name of a task to look for.
+    pub fn insert_stray(&self, stray: &Stray) -> Result<(), StoreError> {
+        let values = values! { "name": &stray.name, "doubt_until": stray.doubt_until };
+        self.session.execute(sql!("strays/import"), values)?;
         Ok(())
     }
 

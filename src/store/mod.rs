@@ -28,7 +28,7 @@ pub use broker::{
 };
 pub use executables::{NewExecutable, Scope, Written};
 pub use executions::{Claimed, CutOff, Dated, End, Retry, RunningTask, Stray};
-pub use import::{Importer, MovedExecutable, MovedExecution, MovedSchedule};
+pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};

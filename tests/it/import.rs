@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use ocf_scheduler::clock::{Clock, SystemClock};
 use serde_json::Value;
@@ -36,6 +37,17 @@ fn import_at(from: &str, to: &str, arguments: &[&str], variables: &[(&str, &str)
         .unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (done.status.code().unwrap_or(-1), text(done.stdout), text(done.stderr))
+}
+
+#[track_caller]
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if is_so() {
+            return;
+        }
+        let _ = crossbeam_channel::after(Duration::from_millis(50)).recv();
+    }
+    panic!("in vain: {what}");
 }
 
 #[track_caller]
@@ -78,6 +90,8 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
             "SELECT kind, space_guid, SUM(size) FROM space_sizes GROUP BY kind, space_guid ORDER BY 1, 2",
         ),
     );
+    rows.extend(database.rows("SELECT * FROM service_instances ORDER BY id"));
+    rows.extend(database.rows("SELECT * FROM service_bindings ORDER BY id"));
     if database.url.starts_with("postgres") {
         // As the program writes what PostgreSQL has no text for.
         for text in rows.iter_mut().flatten() {
@@ -301,13 +315,21 @@ fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
             Vec::<Vec<String>>::new()
         );
         let cf = FakeCf::start();
+        cf.add_app(APP, SPACE);
+        cf.add_role("dev", SPACE);
+        let token = cf.issue_user_token("dev", &["openid"]);
         let variables = [("DATABASE_URL", to.as_str()), ("HISTORY_DAYS", "3650")];
         let mut program = Program::start(directory.path(), &cf, &variables).unwrap();
-        // It is ready once it has looked for what is due.
-        assert_eq!(ask(&program.url, "", "GET", "/readyz", "").unwrap().0, 200);
+        // What is asked for now has its turn, so what was due before would have had its own.
+        let made = ask(&program.url, &token, "POST", &format!("/jobs/{JOB}/execute"), "").unwrap();
+        assert_eq!(made.0, 201);
+        let guid = made.1["guid"].as_str().unwrap();
+        wait_until("it is under way", || {
+            target.rows(&format!("SELECT state FROM executions WHERE guid = '{guid}'")) != [["PENDING"]]
+        });
         assert_eq!(program.terminate(), Some(0));
         let ended = target.rows("SELECT guid, state, message FROM executions ORDER BY guid");
-        assert_eq!(ended.len(), 5, "{ended:?}");
+        assert_eq!(ended.len(), 6, "{ended:?}");
         let message = |guid: &str| {
             ended.iter().find(|row| row[0] == guid).map(|row| (row[1].clone(), row[2].clone())).unwrap()
         };
@@ -538,6 +560,7 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
         assert_eq!(counts(&report, "calls"), [1, 0, 0]);
         assert_eq!(counts(&report, "schedules"), [2, 0, 0]);
         assert_eq!(counts(&report, "executions"), [4, 0, 0]);
+        assert!(report.contains("service instances") && report.contains("service bindings"), "{report}");
         let target = Database::at(&to);
         assert_eq!(contents(&target), contents(&source), "{from} {to}");
         let there = everything(&target);
@@ -565,6 +588,7 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     run("task", "job", "RUNNING", "'task-of-it'", "NULL");
     source.execute("INSERT INTO strays (name, doubt_until) VALUES ('stray', 8)");
     source.execute("UPDATE executables SET deleted_at = 1 WHERE name = 'second'");
+    source.execute("DELETE FROM service_bindings; DELETE FROM service_instances; UPDATE service_spaces SET is_suspended = TRUE");
     let to = directory.path().join("target.db").to_str().unwrap().to_owned();
     let report = imported(&source.url, &to, &[]);
     assert!(report.contains("\"interrupted: …\": 2"), "{report}");
@@ -577,20 +601,17 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     assert_eq!(rows[1], ["in-flight", "FAILED", "interrupted: it was RUNNING when it was moved here"]);
     assert_eq!(rows[2], ["task", "RUNNING", ""]);
     assert_eq!(target.rows("SELECT name, doubt_until FROM strays"), [["stray", "8"]]);
+    // In a suspended space nothing fires.
+    assert_eq!(target.rows("SELECT is_suspended FROM service_spaces"), [["1"]]);
+    assert_eq!(target.rows("SELECT next_fire_time FROM schedules WHERE enabled"), [[""]]);
     // The outcome of the execution created last among the ended ones.
     assert_eq!(target.rows("SELECT state FROM executables WHERE kind = 'job'"), [["FAILED"]]);
     // The service goes on with it: Cloud Foundry knows of no such task.
     let cf = FakeCf::start();
     let program = Program::start(directory.path(), &cf, &[("DATABASE_URL", &to)]).unwrap();
-    let mut state = String::new();
-    for _ in 0..100 {
-        state = target.rows("SELECT state FROM executions WHERE guid = 'task'")[0][0].clone();
-        if state != "RUNNING" {
-            break;
-        }
-        let _ = crossbeam_channel::after(std::time::Duration::from_millis(100)).recv();
-    }
-    assert_eq!(state, "FAILED");
+    wait_until("the task's end is known", || {
+        target.rows("SELECT state FROM executions WHERE guid = 'task'") == [["FAILED"]]
+    });
     drop(program);
 }
 
@@ -615,7 +636,7 @@ fn what_cannot_be_meant_is_refused() {
     assert!(status == 1 && complaint.contains("127.0.0.1:1/d cannot be read"), "{complaint}");
     assert!(!complaint.contains("hunter2"), "{complaint}");
     let (status, _, complaint) = import(&path("to.db"), &path("other.db"), &["--kind", "tune"]);
-    assert!(status == 2 && complaint.contains("--kind must be go or own"), "{complaint}");
+    assert!(status == 2 && complaint.contains("must be one of go, own"), "{complaint}");
     let done = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .arg("import")
         .env_clear()
@@ -661,6 +682,11 @@ fn filled_by_a_service(directory: &Path) -> Database {
     database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, attempts, start_time, end_time)
          SELECT 'by-hand', id, 'call', 'FAILED', 1, 4000, 1, 4001, 4002 FROM executables WHERE guid = '{call}'"
+    ));
+    database.execute(&format!(
+        "INSERT INTO service_instances VALUES ('i1', 'service', 'plan', 'org', '{SPACE}', '{{}}', '{{}}', 1, 2);
+         INSERT INTO service_bindings VALUES ('b1', 'i1', 'service', 'plan', '{APP}', '{{}}', 'https://example.com', 3);
+         INSERT INTO service_spaces VALUES ('{SPACE}', FALSE)"
     ));
     database.execute(&format!(
         "UPDATE executables SET state = 'SUCCEEDED', state_execution_id = (SELECT id FROM executions WHERE guid = 'e3')

@@ -9,8 +9,8 @@ mod own;
 #[cfg(feature = "postgres")]
 use super::postgres;
 use super::session::Session;
-use super::{Engine, Location, Settings, Store, StoreError, Stray, sqlite};
-use crate::model::{Kind, Secret, Timestamp};
+use super::{Engine, Location, MovedInstance, ServiceBinding, Settings, Store, StoreError, Stray, sqlite};
+use crate::model::{Guid, Kind, Secret, Timestamp};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,13 +184,45 @@ impl Source {
         }
     }
 
-    /// Hands all names of tasks to look for to `take`, in batches. A Go service knows none.
+    /// Hands all names of tasks to look for to `take`. A Go service knows none.
     pub fn each_stray(
         &self,
-        take: &mut dyn FnMut(Vec<Stray>) -> Result<(), StoreError>,
+        take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_stray)
+    }
+
+    /// Hands all instances of the service to `take`. A Go service knows none.
+    pub fn each_instance(
+        &self,
+        take: &mut dyn FnMut(MovedInstance) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_instance)
+    }
+
+    /// Hands all bindings to `take`, each with the time of its creation. A Go service knows none.
+    pub fn each_binding(
+        &self,
+        take: &mut dyn FnMut((ServiceBinding, Timestamp)) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_binding)
+    }
+
+    /// Hands all spaces that are suspended to `take`. A Go service knows none.
+    pub fn each_suspended_space(
+        &self,
+        take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_suspended_space)
+    }
+
+    fn each_of_ours<T>(
+        &self,
+        take: &mut dyn FnMut(T) -> Result<(), StoreError>,
+        read: impl Fn(&Session<'_>, &mut dyn FnMut(T) -> Result<(), StoreError>) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         match self.origin {
-            Origin::Own => own::each_stray(&self.session(), take),
+            Origin::Own => read(&self.session(), take),
             Origin::Go => Ok(()),
         }
     }

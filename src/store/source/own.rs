@@ -1,9 +1,10 @@
 //! Reads our own tables, by key. What is marked as deleted is left out.
 
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Id, Kind};
+use crate::model::{Guid, Id, Kind, Timestamp};
+use crate::store::broker::{binding_of, instance_of};
 use crate::store::session::{Row, Session, Statement, sql, values};
-use crate::store::{StoreError, Stray};
+use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
@@ -73,17 +74,57 @@ pub(super) fn each_execution(
 
 pub(super) fn each_stray(
     session: &Session<'_>,
-    take: &mut dyn FnMut(Vec<Stray>) -> Result<(), StoreError>,
+    take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each_named(session, sql!("strays/list"), take, |row| {
+        Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
+    })
+}
+
+pub(super) fn each_instance(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(MovedInstance) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each_named(session, sql!("service_instances/export"), take, |row| {
+        Ok(MovedInstance {
+            instance: instance_of(row)?,
+            context: row.get(6)?,
+            created_at: row.get(7)?,
+            updated_at: row.get(8)?,
+        })
+    })
+}
+
+pub(super) fn each_binding(
+    session: &Session<'_>,
+    take: &mut dyn FnMut((ServiceBinding, Timestamp)) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each_named(session, sql!("service_bindings/export"), take, |row| Ok((binding_of(row)?, row.get(7)?)))
+}
+
+pub(super) fn each_suspended_space(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each_named(session, sql!("service_spaces/export"), take, |row| row.get(0))
+}
+
+/// The rows of a statement whose first column is their name.
+fn each_named<T>(
+    session: &Session<'_>,
+    statement: &'static Statement,
+    take: &mut dyn FnMut(T) -> Result<(), StoreError>,
+    read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<(), StoreError> {
     let mut after = String::new();
     loop {
         let values = values! { "after": &after, "limit": BATCH };
-        let strays = session.rows(sql!("strays/list"), values, |row| {
-            Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
-        })?;
-        let Some(last) = strays.last() else { return Ok(()) };
-        after.clone_from(&last.name);
-        take(strays)?;
+        let rows: Vec<(String, T)> = session.rows(statement, values, |row| Ok((row.get(0)?, read(row)?)))?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (_, row) in rows {
+            take(row)?;
+        }
     }
 }
 
