@@ -33,6 +33,13 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often work is begun anew that the server broke off, or whose connection was lost before its end.
 const TRIES: u32 = 4;
+/// The beginning of a long write. Its statements are planned while the tables are small, or empty, and grow meanwhile: by
+/// index they stay as fast as they were.
+const LONG_WRITE: &str = "
+    BEGIN;
+    SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off";
 /// How long a lease holds after it was renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
@@ -172,7 +179,7 @@ impl Database {
             .connect()
             .map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| StoreError::Unavailable(cause))?;
         connection.becomes_patient()?;
-        connection.batch("BEGIN")?;
+        connection.batch(LONG_WRITE)?;
         // Whatever ends early, the connection goes, and what it had begun with it.
         let value = work(&Session::Postgres(&connection))?;
         crash::point("import.ending");

@@ -8,12 +8,14 @@ use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
+/// The same of executions, which are many and short: what takes them in counts the sizes of histories once for each batch.
+const EXECUTIONS_BATCH: u32 = 10_000;
 
 pub(super) fn each_executable(
     session: &Session<'_>,
     take: &mut dyn FnMut(Vec<FoundExecutable>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each(session, sql!("executables/export"), take, |row| {
+    each(session, sql!("executables/export"), BATCH, take, |row| {
         Ok(FoundExecutable {
             guid: row.get(1)?,
             kind: row.get(2)?,
@@ -36,7 +38,7 @@ pub(super) fn each_schedule(
     session: &Session<'_>,
     take: &mut dyn FnMut(Vec<FoundSchedule>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each(session, sql!("schedules/export"), take, |row| {
+    each(session, sql!("schedules/export"), BATCH, take, |row| {
         Ok(FoundSchedule {
             guid: row.get(1)?,
             executable: row.get(2)?,
@@ -54,7 +56,7 @@ pub(super) fn each_execution(
     session: &Session<'_>,
     take: &mut dyn FnMut(Vec<FoundExecution>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each(session, sql!("executions/export"), take, |row| {
+    each(session, sql!("executions/export"), EXECUTIONS_BATCH, take, |row| {
         Ok(FoundExecution {
             guid: row.get(1)?,
             executable: row.get(2)?,
@@ -132,12 +134,13 @@ fn each_named<T>(
 fn each<T>(
     session: &Session<'_>,
     statement: &'static Statement,
+    batch: u32,
     take: &mut dyn FnMut(Vec<T>) -> Result<(), StoreError>,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<(), StoreError> {
     let mut after: Id = 0;
     loop {
-        let values = values! { "after_id": after, "limit": BATCH };
+        let values = values! { "after_id": after, "limit": batch };
         let rows: Vec<(Id, T)> = session.rows(statement, values, |row| Ok((row.get(0)?, read(row)?)))?;
         let Some((last, _)) = rows.last() else { return Ok(()) };
         after = *last;
