@@ -89,6 +89,7 @@ pub struct Source {
     origin: Origin,
 }
 
+#[cfg_attr(feature = "postgres", expect(clippy::large_enum_variant, reason = "there is one of it"))]
 enum SourceEngine {
     Sqlite(rusqlite::Connection),
     #[cfg(feature = "postgres")]
