@@ -426,6 +426,7 @@ fn moved_execution(
         created_at,
         start_time,
         end_time,
+        request_id: found.request_id,
     };
     (execution, is_interrupted)
 }

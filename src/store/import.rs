@@ -73,6 +73,8 @@ pub struct MovedExecution {
     pub start_time: Option<Timestamp>,
     /// The end, of one that has ended.
     pub end_time: Option<Timestamp>,
+    /// Which request asked for it; empty for those of schedules.
+    pub request_id: String,
 }
 
 /// An instance of the service that comes from another database of ours.
@@ -103,6 +105,7 @@ struct ExecutionRow<'a> {
     created_at: i64,
     start_time: Option<i64>,
     end_time: Option<i64>,
+    request_id: Cow<'a, str>,
 }
 
 impl Store {
@@ -277,6 +280,7 @@ impl Importer<'_> {
             created_at: execution.created_at.nanos(),
             start_time: execution.start_time.map(Timestamp::nanos),
             end_time: execution.end_time.map(Timestamp::nanos),
+            request_id: self.text(&execution.request_id),
         }
     }
 

@@ -78,7 +78,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     ));
     rows.extend(database.rows(
         "SELECT e.guid, x.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.created_at,
-                e.start_time, e.end_time
+                e.start_time, e.end_time, e.request_id
            FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
            LEFT JOIN schedules AS s ON s.id = e.schedule_id ORDER BY e.id",
     ));
@@ -680,8 +680,8 @@ fn filled_by_a_service(directory: &Path) -> Database {
         ));
     }
     database.execute(&format!(
-        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, attempts, start_time, end_time)
-         SELECT 'by-hand', id, 'call', 'FAILED', 1, 4000, 1, 4001, 4002 FROM executables WHERE guid = '{call}'"
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, attempts, start_time, end_time, request_id)
+         SELECT 'by-hand', id, 'call', 'FAILED', 1, 4000, 1, 4001, 4002, 'asked-by-me' FROM executables WHERE guid = '{call}'"
     ));
     database.execute(&format!(
         "INSERT INTO service_instances VALUES ('i1', 'service', 'plan', 'org', '{SPACE}', '{{}}', '{{}}', 1, 2);

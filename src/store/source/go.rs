@@ -69,6 +69,7 @@ pub(super) fn each_execution(
             created_at: start_time.or(scheduled_time).or(end_time),
             start_time,
             end_time,
+            request_id: String::new(),
         }
     })
 }

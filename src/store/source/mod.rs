@@ -81,6 +81,7 @@ pub struct FoundExecution {
     pub created_at: Option<Timestamp>,
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
+    pub request_id: String,
 }
 
 /// Another database, opened.

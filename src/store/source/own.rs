@@ -70,6 +70,7 @@ pub(super) fn each_execution(
             created_at: row.get(10)?,
             start_time: row.get(11)?,
             end_time: row.get(12)?,
+            request_id: row.get(13)?,
         })
     })
 }
@@ -79,7 +80,7 @@ pub(super) fn each_stray(
     take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     each_named(session, sql!("strays/list"), take, |row| {
-        Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)? })
+        Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)?, request_id: row.get(2)? })
     })
 }
 
