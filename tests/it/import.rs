@@ -409,7 +409,7 @@ fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
         assert_eq!(counts(&report, "executions"), [6, 0, 4], "{report}");
         for line in [
             format!(
-                "schedule s-refused of call {CALL}: \"61 * * * *\" is not valid: minute: 61 is not in 0-59"
+                "schedule s-refused of call {CALL}: \"61 * * * *\" is not valid: in field 1 (minute), at character 1: 61 is beyond 59"
             ),
             "schedule s-orphan of job gone, which does not exist".to_owned(),
             "schedule s-neither: what it runs is neither a job nor a call".to_owned(),
