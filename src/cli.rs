@@ -23,7 +23,7 @@ use crate::model::Timestamp;
 use crate::outbound;
 use crate::platform::local;
 use crate::service::{Service, Welcome};
-use crate::store::Location;
+use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
 
 /// The exit status for a command line or settings that are wrong.
 const USAGE: u8 = 2;
@@ -67,6 +67,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
         "standalone" => run(Mode::Standalone, &arguments),
         "check-config" => check_config(&arguments),
         "backup" => backup(&arguments),
+        "import" => import(&arguments),
         "next" => next(&arguments),
         "completions" => shown(&completions::of(arguments.required(0)).unwrap_or_default()),
         "help" => say_help(&arguments),
@@ -176,6 +177,60 @@ fn backup(arguments: &Arguments) -> ExitCode {
         }
         Err(err) => failed(&err),
     }
+}
+
+fn import(arguments: &Arguments) -> ExitCode {
+    // What `serve` needs beyond the database is of no account here.
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let from = match arguments.value("from").map(|from| config::location("--from", &from)) {
+        Some(Ok(from)) => from,
+        Some(Err(fault)) => return usage_of("import", &fault),
+        // The Go service's tables in the database that both are bound to.
+        None if matches!(config.database, Location::Postgres(_)) => config.database.clone(),
+        None => return usage_of("import", "--from must name the database to move"),
+    };
+    let origin = arguments.flag("kind").map(|kind| if kind == "go" { Origin::Go } else { Origin::Own });
+    let fate = if arguments.has("dry-run") { Fate::Undone } else { Fate::Kept };
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
+    match move_from(from, origin, fate, &config) {
+        Ok(report) => shown(&report),
+        Err(exit) => exit,
+    }
+}
+
+fn move_from(
+    from: Location,
+    origin: Option<Origin>,
+    fate: Fate,
+    config: &Config,
+) -> Result<String, ExitCode> {
+    let clock = SystemClock::default();
+    let store = Store::open(&config.store()).map_err(|err| failed(&err))?;
+    // That of the server counts, where there is one.
+    let time = store.database_time().map_err(|err| failed(&err.to_string()))?;
+    let now = time.unwrap_or_else(|| clock.now());
+    let settings = store::Settings { database: from, ..config.store() };
+    let place = settings.database.shown();
+    let source = Source::open(&settings, origin, &store).map_err(|err| match err {
+        Unread::Usage(fault) => usage_of("import", &fault),
+        Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
+    })?;
+    let report = crate::import::import(&source, &store, config.weekdays, now, fate)
+        .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
+    let of = match source.origin() {
+        Origin::Go => "the Go service's tables in ",
+        Origin::Own => "",
+    };
+    let way = format!("from {of}{place} to {}", config.database.shown());
+    Ok(match fate {
+        Fate::Kept => format!("Moved {way}\n\n{report}"),
+        Fate::Undone => format!("Would move {way}; nothing was moved (--dry-run)\n\n{report}"),
+    })
 }
 
 fn next(arguments: &Arguments) -> ExitCode {

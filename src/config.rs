@@ -16,6 +16,7 @@ use crate::model::Secret;
 use crate::outbound::{Outbound, Reach};
 use crate::store::{self, Location};
 
+mod location;
 mod vcap;
 
 mod broker;
@@ -377,6 +378,14 @@ pub fn crash_point() -> Option<String> {
     std::env::var("OCF_CRASH_POINT").ok()
 }
 
+/// Where the database is that a flag names.
+///
+/// # Errors
+/// A text for people that does not show the value, for a URL may hold a password.
+pub fn location(flag: &str, text: &str) -> Result<Location, String> {
+    location::location(flag, text)
+}
+
 /// All variables, for those who hand some of them on.
 pub fn whole_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
@@ -539,32 +548,7 @@ impl Reader<'_> {
                 }
             },
         };
-        let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(&url);
-        let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
-        // The value is not shown: a database URL may hold a password.
-        let fault = match scheme.as_deref() {
-            Some("postgres" | "postgresql") => match store::check_url(&url) {
-                Ok(()) => return Some(Location::Postgres(Secret::from(url))),
-                Err(fault) => format!("DATABASE_URL {fault}"),
-            },
-            Some(scheme) if scheme != "sqlite" => {
-                "DATABASE_URL has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db, or \
-                 postgres://USER:PASSWORD@HOST:PORT/NAME"
-                    .to_owned()
-            }
-            _ if path.is_empty() || path.ends_with('/') => {
-                "DATABASE_URL names no file; use sqlite://PATH, for example sqlite://scheduler.db".to_owned()
-            }
-            _ if path.contains(":memory:") => {
-                "DATABASE_URL names a database in memory, which would not last; use sqlite://PATH".to_owned()
-            }
-            _ if path.contains('?') || path.contains('\0') => {
-                "DATABASE_URL has a character that a path cannot have here (? or NUL); use sqlite://PATH".to_owned()
-            }
-            _ => return Some(Location::Sqlite(PathBuf::from(path))),
-        };
-        self.faults.push(fault);
-        None
+        location::location("DATABASE_URL", &url).map_err(|fault| self.faults.push(fault)).ok()
     }
 
     fn host(&mut self, standalone: bool) -> Option<IpAddr> {

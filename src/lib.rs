@@ -12,6 +12,7 @@ pub mod config;
 pub mod crash;
 pub mod cron;
 pub mod http;
+pub mod import;
 pub mod journal;
 pub mod lease;
 mod lock;

@@ -169,6 +169,11 @@ impl JobState {
             Self::Failed => "FAILED",
         }
     }
+
+    /// The state of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Pending, Self::Succeeded, Self::Failed].into_iter().find(|state| state.as_str() == name)
+    }
 }
 
 /// When an executable runs by itself.

@@ -263,6 +263,29 @@ pub const COMMANDS: &[Command] = &[
         "copies the database, also that of a service that runs",
         "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
     ),
+    Command {
+        flags: &[
+            Flag {
+                variable: "IMPORT_FROM",
+                default: "DATABASE_URL, for a Go service's tables in it",
+                ..flag("from", "URL", "the database to move: postgres://…, sqlite://PATH or a bare path")
+            },
+            Flag {
+                values: &["go", "own"],
+                default: "what is there",
+                ..flag("kind", "KIND", "go: the tables of a Go service; own: those of this program")
+            },
+            switch("dry-run", "move nothing, and report what would come of it"),
+        ],
+        ..other(
+            "import",
+            Group::Run,
+            &[],
+            Settings::All,
+            "moves the database of a Go service, or another one of this program, here",
+            "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db --dry-run",
+        )
+    },
     uses("jobs", &[], &[], "lists jobs", "ocf-scheduler jobs", calls_and_jobs::jobs),
     uses("calls", &[], &[], "lists calls", "ocf-scheduler calls --output json", calls_and_jobs::calls),
     uses(

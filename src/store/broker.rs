@@ -264,7 +264,12 @@ fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result
 }
 
 /// Plans the space's schedules anew, if they were stopped. Answers how many.
-fn resume(tx: &Session<'_>, space: &Guid, now: Timestamp, planner: Planner<'_>) -> Result<usize, StoreError> {
+pub(super) fn resume(
+    tx: &Session<'_>,
+    space: &Guid,
+    now: Timestamp,
+    planner: Planner<'_>,
+) -> Result<usize, StoreError> {
     if !is_suspended(tx, space)? {
         return Ok(0);
     }
@@ -316,7 +321,7 @@ fn binding(session: &Session<'_>, id: &str) -> Result<Option<ServiceBinding>, St
     session.first(sql!("service_bindings/get"), values! { "id": id }, binding_of)
 }
 
-fn instance_of(row: &Row<'_>) -> Result<ServiceInstance, StoreError> {
+pub(super) fn instance_of(row: &Row<'_>) -> Result<ServiceInstance, StoreError> {
     Ok(ServiceInstance {
         id: row.get(0)?,
         service_id: row.get(1)?,
@@ -327,7 +332,7 @@ fn instance_of(row: &Row<'_>) -> Result<ServiceInstance, StoreError> {
     })
 }
 
-fn binding_of(row: &Row<'_>) -> Result<ServiceBinding, StoreError> {
+pub(super) fn binding_of(row: &Row<'_>) -> Result<ServiceBinding, StoreError> {
     Ok(ServiceBinding {
         id: row.get(0)?,
         instance_id: row.get(1)?,

@@ -157,17 +157,17 @@ impl Scope {
 }
 
 /// The columns of what a job or a call does.
-struct Columns<'a> {
-    command: Option<&'a str>,
-    disk_in_mb: Option<u32>,
-    memory_in_mb: Option<u32>,
-    state: Option<&'static str>,
-    url: Option<&'a str>,
-    auth_header: Option<&'a str>,
+pub(super) struct Columns<'a> {
+    pub(super) command: Option<&'a str>,
+    pub(super) disk_in_mb: Option<u32>,
+    pub(super) memory_in_mb: Option<u32>,
+    pub(super) state: Option<&'static str>,
+    pub(super) url: Option<&'a str>,
+    pub(super) auth_header: Option<&'a str>,
 }
 
 impl<'a> Columns<'a> {
-    fn of(work: &'a Work) -> Self {
+    pub(super) fn of(work: &'a Work) -> Self {
         match work {
             Work::Job { command, disk_in_mb, memory_in_mb, state } => Self {
                 command: Some(command),

@@ -12,6 +12,7 @@ use crate::model::{Fence, Id};
 mod broker;
 mod executables;
 mod executions;
+mod import;
 mod instances;
 mod output;
 #[cfg(feature = "postgres")]
@@ -19,6 +20,7 @@ mod postgres;
 mod readings;
 mod schedules;
 mod session;
+mod source;
 mod sqlite;
 
 pub use broker::{
@@ -26,8 +28,10 @@ pub use broker::{
 };
 pub use executables::{NewExecutable, Scope, Written};
 pub use executions::{Claimed, CutOff, Dated, End, Retry, RunningTask, Stray};
+pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
+pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub(crate) use sqlite::{check_is_ours, copy};
 
 use session::Session;
@@ -165,6 +169,15 @@ fn shown_url(url: &str) -> String {
     let (scheme, rest) = without_query.split_once("://").unwrap_or(("postgres", without_query));
     let place = rest.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{place}")
+}
+
+/// What becomes of a long write once it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It stays.
+    Kept,
+    /// It was to see what would come of it.
+    Undone,
 }
 
 /// The database, opened. Closing is dropping it.

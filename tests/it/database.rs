@@ -35,8 +35,17 @@ impl Database {
         Self { url: format!("{server}{joint}schema={schema}") }
     }
 
+    /// That of a URL, or of a path.
+    pub(crate) fn at(url: &str) -> Self {
+        Self { url: url.to_owned() }
+    }
+
+    fn is_on_server(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+
     pub(crate) fn settings(&self) -> Settings {
-        let database = if is_postgres() {
+        let database = if self.is_on_server() {
             Location::Postgres(Secret::from(self.url.clone()))
         } else {
             Location::Sqlite(self.url.clone().into())
@@ -46,7 +55,7 @@ impl Database {
 
     /// All rows of a query, each column as text; `NULL` is empty.
     pub(crate) fn rows(&self, query: &str) -> Vec<Vec<String>> {
-        if is_postgres() {
+        if self.is_on_server() {
             let messages = self.client().simple_query(query).unwrap();
             let rows = messages.iter().filter_map(|message| match message {
                 SimpleQueryMessage::Row(row) => Some(
@@ -83,7 +92,7 @@ impl Database {
 
     /// Changes something behind the service's back.
     pub(crate) fn execute(&self, statement: &str) {
-        if is_postgres() {
+        if self.is_on_server() {
             self.client().batch_execute(statement).unwrap();
         } else {
             self.file().execute_batch(statement).unwrap();

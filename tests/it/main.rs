@@ -15,6 +15,7 @@ mod disk;
 mod fuzz;
 mod hostile;
 mod http;
+mod import;
 mod local;
 mod logs;
 mod metrics;

@@ -32,6 +32,11 @@ use crate::store::{Settings, StoreError};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// To have an answer. The server's own bound, below, comes first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The same for whoever moves a whole database, a statement of which may sort all of its rows; and what it asks of the server.
+const PATIENT_TIMEOUT: Duration = Duration::from_secs(600);
+const PATIENT_SESSION: &str = "
+    SET statement_timeout = '590s';
+    SET idle_in_transaction_session_timeout = '600s'";
 /// A peer that acknowledges nothing for so long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What each connection asks of the server. A session that is stopped in the middle of a transaction holds up nobody for long;
@@ -50,6 +55,15 @@ pub(super) enum Refused {
     ForGood(String),
 }
 
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To read and write.
+    Work,
+    /// To read only, be it from a replica.
+    Source,
+}
+
 /// Makes connections.
 pub(super) struct Connector {
     target: Target,
@@ -58,7 +72,7 @@ pub(super) struct Connector {
 
 impl Connector {
     /// The error says which setting is wrong.
-    pub(super) fn new(url: &Secret, settings: &Settings) -> Result<Self, String> {
+    pub(super) fn new(url: &Secret, settings: &Settings, purpose: Purpose) -> Result<Self, String> {
         let mut target = Target::of(url.reveal()).map_err(|fault| format!("DATABASE_URL {fault}"))?;
         let trust = if settings.skip_ssl_validation { Trust::Any } else { target.trust };
         let root = target.root_certificate.as_deref();
@@ -69,8 +83,11 @@ impl Connector {
             .connect_timeout(CONNECT_TIMEOUT)
             .tcp_user_timeout(TCP_TIMEOUT)
             .keepalives_idle(TCP_TIMEOUT)
-            // After a failover the old server may be there still, and take no writes.
-            .target_session_attrs(TargetSessionAttrs::ReadWrite);
+            .target_session_attrs(match purpose {
+                // After a failover the old server may be there still, and take no writes.
+                Purpose::Work => TargetSessionAttrs::ReadWrite,
+                Purpose::Source => TargetSessionAttrs::Any,
+            });
         Ok(Self { target, tls })
     }
 
@@ -97,6 +114,7 @@ impl Connector {
             is_broken: Flag::new(false),
             is_in_doubt: Flag::new(false),
             may_try_again: Flag::new(false),
+            answer_timeout: Flag::new(ANSWER_TIMEOUT),
         };
         connection.batch_for_setup(SESSION)?;
         connection.batch_for_setup(&format!("SET search_path = {}", self.target.schema))?;
@@ -106,6 +124,11 @@ impl Connector {
     /// Where the tables are.
     pub(super) fn schema(&self) -> &str {
         &self.target.schema
+    }
+
+    /// Whether the URL says where the tables are.
+    pub(super) fn names_schema(&self) -> bool {
+        self.target.names_schema
     }
 }
 
@@ -163,6 +186,8 @@ pub(in crate::store) struct Connection {
     is_in_doubt: Flag<bool>,
     /// The work was broken off with nothing done.
     may_try_again: Flag<bool>,
+    /// To have an answer.
+    answer_timeout: Flag<Duration>,
 }
 
 struct Prepared {
@@ -176,6 +201,12 @@ impl Connection {
     pub(super) fn begins(&self) {
         self.is_in_doubt.set(false);
         self.may_try_again.set(false);
+    }
+
+    /// From here on statements may take long.
+    pub(super) fn becomes_patient(&self) -> Result<(), StoreError> {
+        self.answer_timeout.set(PATIENT_TIMEOUT);
+        self.batch(PATIENT_SESSION)
     }
 
     /// From here on the server may have done what it is asked, though its answer is lost.
@@ -288,7 +319,8 @@ impl Connection {
 
     /// Waits for the server, and notes what an error means for the connection.
     fn wait<T>(&self, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
-        match self.runtime.block_on(async { timeout(ANSWER_TIMEOUT, exchange).await }) {
+        let answer_timeout = self.answer_timeout.get();
+        match self.runtime.block_on(async { timeout(answer_timeout, exchange).await }) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(err)) => Err(self.fault(&err)),
             Err(_) => {
@@ -377,7 +409,7 @@ pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
 /// itself. It is the control character SUBSTITUTE.
 const ESCAPE: char = '\u{1a}';
 
-fn encoded(text: &str) -> String {
+pub(in crate::store) fn encoded(text: &str) -> String {
     text.replace(ESCAPE, "\u{1a}\u{1a}").replace('\0', "\u{1a}0")
 }
 

@@ -16,6 +16,9 @@ macro_rules! migration {
 const MIGRATIONS: &[&str] =
     &[migration!("0001_initial"), migration!("0002_request_ids"), migration!("0003_broker")];
 
+/// The version of the tables that this program knows.
+pub(super) const VERSION: usize = MIGRATIONS.len();
+
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
     // It may be there already, made by somebody who may do that. Of two that make it, one is refused and comes again.

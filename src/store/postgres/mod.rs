@@ -10,17 +10,19 @@ use std::time::{Duration, Instant};
 use log::{info, warn};
 
 use super::session::{Session, postgres_sql, values};
-use super::{Settings, StoreError, lock};
+use super::{Fate, Settings, StoreError, lock};
 use crate::crash;
 use crate::model::{Fence, Secret, Timestamp};
 
 mod connection;
 mod migrate;
+mod source;
 mod tls;
 mod url;
 
-pub(super) use connection::{Connection, numbered};
-use connection::{Connector, Refused};
+pub(super) use connection::{Connection, encoded, numbered};
+use connection::{Connector, Purpose, Refused};
+pub(super) use source::Source;
 
 /// How long somebody waits for a connection while all are at work.
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -31,6 +33,13 @@ const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 /// How often work is begun anew that the server broke off, or whose connection was lost before its end.
 const TRIES: u32 = 4;
+/// The beginning of a long write. Its statements are planned while the tables are small, or empty, and grow meanwhile: by
+/// index they stay as fast as they were.
+const LONG_WRITE: &str = "
+    BEGIN;
+    SET LOCAL enable_seqscan = off;
+    SET LOCAL enable_hashjoin = off;
+    SET LOCAL enable_mergejoin = off";
 /// How long a lease holds after it was renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
@@ -87,7 +96,7 @@ impl Database {
     /// Brings the database up to date when the server is there; otherwise whoever finds it does.
     pub(super) fn open(url: &Secret, settings: &Settings) -> Result<Self, String> {
         let database = Self {
-            connector: Connector::new(url, settings)?,
+            connector: Connector::new(url, settings, Purpose::Work)?,
             connections_max: settings.connections.max(2),
             pool: Mutex::default(),
             freed: Condvar::new(),
@@ -158,6 +167,39 @@ impl Database {
                 }
             }
         })
+    }
+
+    /// Runs `work` once, in a transaction that may take long, on a connection of its own.
+    pub(super) fn write_long<T>(
+        &self,
+        fate: Fate,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let connection = self
+            .connect()
+            .map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| StoreError::Unavailable(cause))?;
+        connection.becomes_patient()?;
+        connection.batch(LONG_WRITE)?;
+        // Whatever ends early, the connection goes, and what it had begun with it.
+        let value = work(&Session::Postgres(&connection))?;
+        crash::point("import.ending");
+        match fate {
+            Fate::Kept => connection.commit()?,
+            Fate::Undone => connection.batch("ROLLBACK")?,
+        }
+        Ok(value)
+    }
+
+    /// What the server calls the database; no two have the same.
+    pub(super) fn identity(&self) -> Result<String, StoreError> {
+        self.read_at_once(|session| {
+            session.one(postgres_sql!("schema_version/server"), values! {}, |row| row.get(0))
+        })
+    }
+
+    /// Where the tables are.
+    pub(super) fn schema(&self) -> &str {
+        self.connector.schema()
     }
 
     /// One statement, which the server commits by itself.

@@ -26,6 +26,8 @@ pub(super) struct Target {
     pub(super) root_certificate: Option<PathBuf>,
     /// Where the tables are. Small letters, digits and `_`.
     pub(super) schema: String,
+    /// Whether the URL says so.
+    pub(super) names_schema: bool,
 }
 
 /// A schema of our own: the Go service's tables, which have some of the same names, may be in the same database.
@@ -37,14 +39,14 @@ impl Target {
     /// The error names what is wrong, never the URL, which may hold a password.
     pub(super) fn of(url: &str) -> Result<Self, String> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
-        let (mut mode, mut root_certificate, mut schema, mut rest) = (None, None, SCHEMA, Vec::new());
+        let (mut mode, mut root_certificate, mut schema, mut rest) = (None, None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
                 Some(("sslmode", value)) => mode = Some(value.to_owned()),
                 Some(("sslrootcert", value)) => {
                     root_certificate = Some(value).filter(|value| *value != "system").map(PathBuf::from);
                 }
-                Some(("schema", value)) => schema = value,
+                Some(("schema", value)) => schema = Some(value),
                 _ => rest.push(pair),
             }
         }
@@ -79,10 +81,12 @@ impl Target {
                 && !text.starts_with(|first: char| first.is_ascii_digit())
                 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
         };
+        let names_schema = schema.is_some();
+        let schema = schema.unwrap_or(SCHEMA);
         if !is_name(schema) {
             return Err("schema must be made of small letters, digits and _".to_owned());
         }
-        Ok(Self { config, trust, root_certificate, schema: schema.to_owned() })
+        Ok(Self { config, trust, root_certificate, schema: schema.to_owned(), names_schema })
     }
 }
 

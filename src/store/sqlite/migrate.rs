@@ -49,6 +49,19 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
     Ok(MIGRATIONS.len() - applied)
 }
 
+/// Whether it is a database of this program, of this version. The error goes on after "the file …".
+pub(super) fn check_is_current(connection: &Connection) -> Result<(), String> {
+    check_is_ours(connection)?;
+    match usize::try_from(number(connection, "PRAGMA user_version")?) {
+        Ok(version) if version == MIGRATIONS.len() => Ok(()),
+        Ok(version) if version < MIGRATIONS.len() => Err(
+            "is from an older version of this program; start this version on it once, or on a backup of it"
+                .to_owned(),
+        ),
+        _ => Err("is from a newer version of this program".to_owned()),
+    }
+}
+
 /// Whether it is a database of this program, of whatever version. The error goes on after "the file …".
 pub(super) fn check_is_ours(connection: &Connection) -> Result<(), String> {
     if number(connection, "PRAGMA application_id")? == APPLICATION_ID {

@@ -14,10 +14,10 @@ use std::time::Duration;
 
 use log::info;
 use rusqlite::backup::{Backup, StepResult};
-use rusqlite::{Connection, ErrorCode, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::session::Session;
-use super::{StoreError, lock};
+use super::{Fate, StoreError, lock};
 use crate::crash;
 
 mod migrate;
@@ -28,6 +28,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS_MAX: usize = 4;
 /// The most writes in one transaction.
 const GROUP_MAX: usize = 256;
+/// The cache of a long write, which touches pages all over the indexes: 64 MB.
+const LONG_WRITE_CACHE: &str = "PRAGMA cache_size = -64000";
+/// The cache of all others.
+const WRITE_CACHE: &str = "PRAGMA cache_size = -1000";
 /// Prepared statements kept by a connection; more than there are files under `sql/`.
 const STATEMENTS_MAX: usize = 96;
 
@@ -111,6 +115,32 @@ impl Database {
         self.writer.write(|connection| work(&Session::Sqlite(connection)))
     }
 
+    /// Runs `work` once, in a transaction of its own that may take long. It is no part of a group, whose savepoints remember
+    /// what every page was before.
+    pub(super) fn write_long<T>(
+        &self,
+        fate: Fate,
+        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut open = lock(&self.writer.open);
+        open.close(commit);
+        open.connection.execute_batch(LONG_WRITE_CACHE)?;
+        let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
+        let value = work(&Session::Sqlite(&transaction))?;
+        crash::point("import.ending");
+        match fate {
+            Fate::Kept => transaction.commit()?,
+            Fate::Undone => transaction.rollback()?,
+        }
+        open.connection.execute_batch(WRITE_CACHE)?;
+        Ok(value)
+    }
+
+    /// Which file it is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Runs `work` on a reading connection; waits for one while all are at work. For those who read for clients, who may be
     /// many. `work` does not read in its turn.
     pub(super) fn read<T>(
@@ -166,6 +196,16 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Opens a database of this version to read all of it as it is at one instant; others may write to it meanwhile.
+pub(super) fn open_source(path: &Path) -> Result<Connection, String> {
+    let cannot = |err: rusqlite::Error| format!("the database {} cannot be read: {err}", path.display());
+    let connection = open_to_read(path).map_err(cannot)?;
+    migrate::check_is_current(&connection).map_err(|err| format!("the file {} {err}", path.display()))?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.execute_batch("BEGIN").map_err(cannot)?;
     Ok(connection)
 }
 

@@ -1,0 +1,2 @@
+-- All rows of a table have been read.
+CLOSE go_rows;

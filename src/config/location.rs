@@ -1,0 +1,37 @@
+//! Where a database is, as people write it.
+
+use std::path::PathBuf;
+
+use crate::model::Secret;
+use crate::store::{self, Location};
+
+/// Reads `sqlite://PATH`, a bare path, or `postgres://…`.
+///
+/// # Errors
+/// A text that begins with `name`, the setting; it does not show the value, for a URL may hold a password.
+pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
+    let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
+    let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let fault = match scheme.as_deref() {
+        Some("postgres" | "postgresql") => match store::check_url(url) {
+            Ok(()) => return Ok(Location::Postgres(Secret::from(url.to_owned()))),
+            Err(fault) => fault,
+        },
+        Some(scheme) if scheme != "sqlite" => {
+            "has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db, or \
+             postgres://USER:PASSWORD@HOST:PORT/NAME"
+                .to_owned()
+        }
+        _ if path.is_empty() || path.ends_with('/') => {
+            "names no file; use sqlite://PATH, for example sqlite://scheduler.db".to_owned()
+        }
+        _ if path.contains(":memory:") => {
+            "names a database in memory, which would not last; use sqlite://PATH".to_owned()
+        }
+        _ if path.contains('?') || path.contains('\0') => {
+            "has a character that a path cannot have here (? or NUL); use sqlite://PATH".to_owned()
+        }
+        _ => return Ok(Location::Sqlite(PathBuf::from(path))),
+    };
+    Err(format!("{name} {fault}"))
+}

@@ -1,0 +1,439 @@
+//! Moves what is in another database into this one: that of a Go service, or one of our own.
+//!
+//! Invariant: all of it in one transaction or nothing; the source is only read; what is here already stays as it is; nothing runs
+//! because of it, for every schedule is planned from now on and what was waiting has ended.
+
+use std::collections::HashMap;
+
+use crate::cron::{Expression, Weekdays};
+use crate::model::{ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
+use crate::store::{
+    Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
+    MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError,
+};
+
+mod report;
+
+pub use report::{Count, Report};
+
+/// What a limit is that the source has none of, in MiB.
+const LIMIT_MB: u32 = 1024;
+/// How many names are tried for one whose name is taken.
+const RENAMES_MAX: u32 = 1000;
+/// How many instants are tried for an execution whose schedule has one of its fire time.
+const SHIFTS_MAX: i64 = 100;
+
+/// Moves all that is in `source` to `store`.
+///
+/// # Errors
+/// Nothing was moved (or, when the answer to the COMMIT was lost, nobody knows; doing it again is no harm).
+pub fn import(
+    source: &Source,
+    store: &Store,
+    weekdays: Weekdays,
+    now: Timestamp,
+    fate: Fate,
+) -> Result<Report, StoreError> {
+    store.import(fate, |into| {
+        let mut moving = Moving {
+            into,
+            origin: source.origin(),
+            weekdays,
+            now,
+            jobs: Vec::new(),
+            last_fires: HashMap::new(),
+            report: Report::default(),
+        };
+        // Before the schedules, which do not fire in a suspended space.
+        source.each_instance(&mut |found| moving.take_instance(&found))?;
+        source.each_binding(&mut |(found, created_at)| moving.take_binding(&found, created_at))?;
+        source.each_suspended_space(&mut |space| into.insert_suspended_space(&space))?;
+        source.each_executable(&mut |found| moving.take_executables(found))?;
+        source.each_schedule(&mut |found| moving.take_schedules(found))?;
+        source.each_execution(&mut |found| moving.take_executions(found))?;
+        source.each_stray(&mut |stray| into.insert_stray(&stray))?;
+        into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
+        Ok(moving.report)
+    })
+}
+
+struct Moving<'a> {
+    into: &'a Importer<'a>,
+    origin: Origin,
+    weekdays: Weekdays,
+    now: Timestamp,
+    /// Those that were taken, and whether their history says their state.
+    jobs: Vec<(Guid, bool)>,
+    /// The latest fire time of each schedule that has come so far.
+    last_fires: HashMap<Guid, Timestamp>,
+    report: Report,
+}
+
+impl Moving<'_> {
+    fn take_instance(&mut self, moved: &MovedInstance) -> Result<(), StoreError> {
+        let (weekdays, now) = (self.weekdays, self.now);
+        let planner = |expression: &str| {
+            let expression = Expression::parse(expression, weekdays).ok()?;
+            expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
+        };
+        if self.into.insert_instance(moved, now, &planner)? {
+            self.report.take("instance");
+        } else {
+            self.report.find("instance");
+        }
+        Ok(())
+    }
+
+    fn take_binding(&mut self, found: &ServiceBinding, created_at: Timestamp) -> Result<(), StoreError> {
+        if self.into.insert_binding(found, created_at)? {
+            self.report.take("binding");
+        } else {
+            self.report.find("binding");
+        }
+        Ok(())
+    }
+
+    fn take_executables(&mut self, found: Vec<FoundExecutable>) -> Result<(), StoreError> {
+        for found in found {
+            self.take_executable(found)?;
+        }
+        Ok(())
+    }
+
+    fn take_executable(&mut self, found: FoundExecutable) -> Result<(), StoreError> {
+        let kind = found.kind;
+        if found.guid.is_empty() {
+            self.report.leave(kind.as_str(), format!("a {} without a guid", kind.as_str()));
+            return Ok(());
+        }
+        let label = format!("{} {}", kind.as_str(), found.guid);
+        let state = found.state.as_deref().and_then(JobState::parse);
+        let from_history = self.origin == Origin::Own || state.is_none();
+        let lacks = missing_in(&found);
+        let mut moved = moved_executable(found, state, self.now);
+        if self.into.insert_executable(&moved)? {
+            self.report.take(kind.as_str());
+        } else if let Some((there, _)) = self.into.find_executable(moved.guid.as_str())? {
+            if there == kind {
+                self.report.find(kind.as_str());
+            } else {
+                self.report
+                    .leave(kind.as_str(), format!("{label}: its guid is that of a {} here", there.as_str()));
+            }
+            return Ok(());
+        } else if self.take_renamed(&mut moved)? {
+            self.report.take(kind.as_str());
+            self.report.note(format!("{label} is named {:?} here: its name is taken", moved.new.name));
+        } else {
+            let name = &moved.new.name;
+            self.report.leave(
+                kind.as_str(),
+                format!("{label}: its name {name:?} is taken, and so are {name:?} (2) and on"),
+            );
+            return Ok(());
+        }
+        for lack in lacks {
+            self.report.note(format!("{label} {lack}"));
+        }
+        if kind == Kind::Job {
+            self.jobs.push((moved.guid, from_history));
+        }
+        Ok(())
+    }
+
+    /// Takes it under the first name that is free: "name (2)", "name (3)", …
+    fn take_renamed(&self, moved: &mut MovedExecutable) -> Result<bool, StoreError> {
+        let name = moved.new.name.clone();
+        for number in 2..=RENAMES_MAX {
+            moved.new.name = format!("{name} ({number})");
+            if self.into.insert_executable(moved)? {
+                return Ok(true);
+            }
+        }
+        moved.new.name = name;
+        Ok(false)
+    }
+
+    fn take_schedules(&mut self, found: Vec<FoundSchedule>) -> Result<(), StoreError> {
+        let mut moved = Vec::new();
+        for found in found {
+            if let Some(schedule) = self.planned(found)? {
+                moved.push(schedule);
+            }
+        }
+        let taken = self.into.insert_schedules(&moved, self.now)?;
+        for (schedule, taken) in moved.iter().zip(taken) {
+            if taken {
+                self.report.take("schedule");
+                continue;
+            }
+            let guid = schedule.guid.as_str();
+            match self.into.find_schedule(guid)? {
+                Some(owner) if owner == schedule.executable => self.report.find("schedule"),
+                Some(_) => self
+                    .report
+                    .leave("schedule", format!("schedule {guid}: its guid is that of another's here")),
+                None => {
+                    let cause = self.absence(schedule.kind, schedule.executable.as_str())?;
+                    self.report.leave("schedule", format!("schedule {guid} of {cause}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A schedule with its next fire time, which comes after now. `None`: it cannot be taken.
+    fn planned(&mut self, found: FoundSchedule) -> Result<Option<MovedSchedule>, StoreError> {
+        let guid = &found.guid;
+        let Some(kind) = found.kind else {
+            self.report
+                .leave("schedule", format!("schedule {guid}: what it runs is neither a job nor a call"));
+            return Ok(None);
+        };
+        if guid.is_empty() {
+            let owner = format!("{} {}", kind.as_str(), found.executable);
+            self.report.leave("schedule", format!("a schedule of {owner} without a guid"));
+            return Ok(None);
+        }
+        let expression = match Expression::parse(&found.expression, self.weekdays) {
+            Ok(expression) => expression,
+            Err(fault) => {
+                let FoundSchedule { guid, executable, expression, .. } = &found;
+                if self.into.find_executable(executable)?.is_none() {
+                    let cause = self.absence(kind, executable)?;
+                    self.report.leave("schedule", format!("schedule {guid} of {cause}"));
+                } else {
+                    let owner = format!("{} {executable}", kind.as_str());
+                    self.report.leave(
+                        "schedule",
+                        format!("schedule {guid} of {owner}: {expression:?} is not valid: {fault}"),
+                    );
+                }
+                return Ok(None);
+            }
+        };
+        // The instants of an interval are its own; all others come from the expression alone.
+        let kept = found.next_fire_time.filter(|next| expression.interval().is_some() && *next > self.now);
+        let next =
+            kept.or_else(|| expression.next_after(self.now.seconds()).and_then(Timestamp::from_seconds));
+        let created_at = found.created_at.or(found.updated_at).unwrap_or(self.now);
+        Ok(Some(MovedSchedule {
+            guid: Guid::from(found.guid),
+            executable: Guid::from(found.executable),
+            kind,
+            enabled: found.enabled,
+            expression: found.expression,
+            next_fire_time: next.filter(|_| found.enabled),
+            created_at,
+            updated_at: found.updated_at.unwrap_or(created_at),
+        }))
+    }
+
+    fn take_executions(&mut self, found: Vec<FoundExecution>) -> Result<(), StoreError> {
+        let mut coming = Vec::with_capacity(found.len());
+        for found in found {
+            match (found.guid.is_empty(), found.kind) {
+                (true, _) => self.report.leave_many("execution", "without a guid".to_owned()),
+                (_, None) => self.report.leave_many("execution", "of neither a job nor a call".to_owned()),
+                (false, Some(kind)) => coming.push(self.coming(found, kind)),
+            }
+        }
+        self.insert_some(&mut coming)?;
+        if coming.is_empty() {
+            return Ok(());
+        }
+        let known = self.into.known_executions(coming.iter().map(|coming| &coming.execution.guid))?;
+        for coming in coming {
+            if known.contains(&coming.execution.guid) {
+                self.report.find("execution");
+            } else {
+                self.settle_left(coming)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// An execution as it is to be taken.
+    fn coming(&mut self, found: FoundExecution, kind: Kind) -> Coming {
+        let (mut execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
+        let mut is_redated = false;
+        if let (Some((schedule, time)), Some(start)) = (&mut execution.fire, execution.start_time) {
+            // The other service knew the minute alone, and may have begun several in one (`@every 10s`), which come one after
+            // the other: the later ones are known by their start.
+            if self.last_fires.insert(schedule.clone(), *time) == Some(*time) {
+                *time = start;
+                is_redated = true;
+            }
+        }
+        Coming { execution, is_interrupted, is_redated }
+    }
+
+    /// Takes of `coming` what can be taken. The others stay in it.
+    fn insert_some(&mut self, coming: &mut Vec<Coming>) -> Result<(), StoreError> {
+        if coming.is_empty() {
+            return Ok(());
+        }
+        let executions = coming.iter().map(|coming| &coming.execution);
+        let taken = self.into.insert_executions(executions, self.now)?;
+        for coming in coming.iter().filter(|coming| taken.contains(&coming.execution.guid)) {
+            self.report.take("execution");
+            self.report.interrupted += u64::from(coming.is_interrupted);
+            self.report.followed += u64::from(coming.execution.state == ExecutionState::Running);
+            self.report.redated += u64::from(coming.is_redated);
+        }
+        coming.retain(|coming| !taken.contains(&coming.execution.guid));
+        Ok(())
+    }
+
+    /// One that was not taken, and is not here: for lack of what it ran, or for its fire time.
+    fn settle_left(&mut self, coming: Coming) -> Result<(), StoreError> {
+        let MovedExecution { guid, executable, kind, fire, .. } = &coming.execution;
+        if self.into.find_executable(executable.as_str())? != Some((*kind, false)) {
+            let cause = self.absence(*kind, executable.as_str())?;
+            self.report.leave_many("execution", format!("of {cause}"));
+            return Ok(());
+        }
+        let Some((schedule, scheduled_time)) = fire.clone() else {
+            self.report.leave("execution", format!("execution {guid}: it was refused"));
+            return Ok(());
+        };
+        if self.into.find_schedule(schedule.as_str())?.as_ref() != Some(executable) {
+            let owner = format!("{} {executable}", kind.as_str());
+            let cause = format!("of {owner}, whose schedule {schedule} is another's here");
+            self.report.leave_many("execution", cause);
+            return Ok(());
+        }
+        let mut coming = vec![Coming { is_redated: true, ..coming }];
+        for nanos in 1..=SHIFTS_MAX {
+            for coming in &mut coming {
+                coming.execution.fire = Some((schedule.clone(), scheduled_time.shifted(nanos)));
+            }
+            self.insert_some(&mut coming)?;
+            if coming.is_empty() {
+                return Ok(());
+            }
+        }
+        let cause = format!("of schedule {schedule}, which has more than {SHIFTS_MAX} of one fire time");
+        self.report.leave_many("execution", cause);
+        Ok(())
+    }
+
+    /// What a thing belongs to that cannot be taken, and why.
+    fn absence(&self, kind: Kind, guid: &str) -> Result<String, StoreError> {
+        let label = format!("{} {guid}", kind.as_str());
+        Ok(match self.into.find_executable(guid)? {
+            Some((there, true)) if there == kind => format!("{label}, which was deleted here"),
+            _ => format!("{label}, which does not exist"),
+        })
+    }
+}
+
+/// An execution that is to be taken.
+struct Coming {
+    execution: MovedExecution,
+    /// It was waiting, or under way, and has ended by being moved.
+    is_interrupted: bool,
+    /// Its fire time is another than it was, for there was one of that already.
+    is_redated: bool,
+}
+
+/// What an executable lacks that it should have.
+fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
+    let is_blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
+    let mut lacks = Vec::new();
+    if is_blank(&found.name) {
+        lacks.push("has no name");
+    }
+    if is_blank(&found.app) {
+        lacks.push("has no app");
+    }
+    if is_blank(&found.space) {
+        lacks.push("has no space, so only administrators see it");
+    }
+    match found.kind {
+        Kind::Job if is_blank(&found.command) => lacks.push("has no command"),
+        Kind::Call if is_blank(&found.url) => lacks.push("has no url, so its executions will be FAILED"),
+        _ => {}
+    }
+    lacks
+}
+
+fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timestamp) -> MovedExecutable {
+    let limit = |limit: Option<i64>| {
+        let limit =
+            limit.and_then(|limit| i32::try_from(limit).ok()).and_then(|limit| u32::try_from(limit).ok());
+        limit.filter(|limit| *limit > 0).unwrap_or(LIMIT_MB)
+    };
+    let work = match found.kind {
+        Kind::Job => Work::Job {
+            command: found.command.unwrap_or_default(),
+            disk_in_mb: limit(found.disk_in_mb),
+            memory_in_mb: limit(found.memory_in_mb),
+            state: state.unwrap_or(JobState::Pending),
+        },
+        Kind::Call => Work::Call {
+            url: found.url.unwrap_or_default(),
+            auth_header: found.auth_header.unwrap_or_else(|| Secret::from(String::new())),
+        },
+    };
+    let created_at = found.created_at.or(found.updated_at).unwrap_or(now);
+    MovedExecutable {
+        guid: Guid::from(found.guid),
+        new: NewExecutable {
+            name: found.name.unwrap_or_default(),
+            app: Guid::from(found.app.unwrap_or_default()),
+            space: Guid::from(found.space.unwrap_or_default()),
+            work,
+        },
+        created_at,
+        updated_at: found.updated_at.unwrap_or(created_at),
+    }
+}
+
+/// An execution as it is here, and whether it is ended by being moved.
+fn moved_execution(
+    found: FoundExecution,
+    kind: Kind,
+    origin: Origin,
+    now: Timestamp,
+) -> (MovedExecution, bool) {
+    let FoundExecution { state, message, start_time, end_time, scheduled_time, .. } = found;
+    let known_time = start_time.or(scheduled_time).or(end_time);
+    let created_at = found.created_at.or(known_time).unwrap_or(now);
+    // The task of one of ours is under way, and can be followed from here.
+    let is_followed =
+        origin == Origin::Own && kind == Kind::Job && state == "RUNNING" && found.task.is_some();
+    let (state, message, end_time, is_interrupted) = match state.as_str() {
+        "RUNNING" if is_followed => (ExecutionState::Running, message, None, false),
+        "SUCCEEDED" => (ExecutionState::Succeeded, message, end_time.or(known_time).or(Some(now)), false),
+        "FAILED" => (ExecutionState::Failed, message, end_time.or(known_time).or(Some(now)), false),
+        other => {
+            let end = if origin == Origin::Own { Some(now) } else { end_time.or(known_time).or(Some(now)) };
+            (ExecutionState::Failed, interruption(other, &message, found.task.is_some()), end, true)
+        }
+    };
+    // A fire time that is not known is that of the start; with neither, nobody knows that a schedule fired.
+    let fire = found.schedule.zip(scheduled_time.or(known_time));
+    let execution = MovedExecution {
+        guid: Guid::from(found.guid),
+        executable: Guid::from(found.executable),
+        kind,
+        fire: fire.map(|(schedule, time)| (Guid::from(schedule), time)),
+        state,
+        note: found.note,
+        message,
+        task: found.task.map(Guid::from),
+        created_at,
+        start_time,
+        end_time,
+        request_id: found.request_id,
+    };
+    (execution, is_interrupted)
+}
+
+fn interruption(state: &str, message: &str, has_task: bool) -> String {
+    let state = if state.is_empty() { "without a state" } else { state };
+    let task = if has_task { "; what became of its task is not known" } else { "" };
+    let said = if message.is_empty() { String::new() } else { format!(": {message}") };
+    format!("interrupted: it was {state} when it was moved here{task}{said}")
+}

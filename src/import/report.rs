@@ -1,0 +1,116 @@
+//! What came of a move, for people.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The kinds of what moves, and how the report calls them.
+const ALWAYS_SHOWN: &[(&str, &str)] =
+    &[("job", "jobs"), ("call", "calls"), ("schedule", "schedules"), ("execution", "executions")];
+/// Those that a Go service does not have.
+const SHOWN_WHEN_THERE: &[(&str, &str)] =
+    &[("instance", "service instances"), ("binding", "service bindings")];
+
+/// How many of a kind there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// They are here now.
+    pub taken: u64,
+    /// They were here before, and are as they were.
+    pub there: u64,
+    /// They could not be taken; the report says why.
+    pub left: u64,
+}
+
+/// What was taken, what was here already, and all that could not be taken. It holds no secret.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// By kind: `job`, `call`, `schedule`, `execution`, `instance`, `binding`.
+    counts: BTreeMap<&'static str, Count>,
+    /// Executions that were waiting or under way, and are FAILED here.
+    pub(super) interrupted: u64,
+    /// Executions whose tasks are under way, and are followed from here.
+    pub(super) followed: u64,
+    /// Executions whose schedule had one of the same fire time already.
+    pub(super) redated: u64,
+    /// What was taken, but not as it was.
+    notes: Vec<String>,
+    /// What was not taken, and why.
+    causes: Vec<String>,
+    /// Executions that were not taken, by why.
+    many: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// How many there were of `kind`.
+    pub fn count(&self, kind: &str) -> Count {
+        self.counts.get(kind).copied().unwrap_or_default()
+    }
+
+    pub(super) fn take(&mut self, kind: &'static str) {
+        self.counts.entry(kind).or_default().taken += 1;
+    }
+
+    pub(super) fn find(&mut self, kind: &'static str) {
+        self.counts.entry(kind).or_default().there += 1;
+    }
+
+    /// One was not taken; `cause` names it.
+    pub(super) fn leave(&mut self, kind: &'static str, cause: String) {
+        self.counts.entry(kind).or_default().left += 1;
+        self.causes.push(cause);
+    }
+
+    /// One of possibly many was not taken, whose `cause` is the same.
+    pub(super) fn leave_many(&mut self, kind: &'static str, cause: String) {
+        self.counts.entry(kind).or_default().left += 1;
+        *self.many.entry(cause).or_default() += 1;
+    }
+
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<18}{:>10}{:>16}{:>12}", "", "taken", "there already", "not taken")?;
+        for (kind, title) in ALWAYS_SHOWN.iter().chain(SHOWN_WHEN_THERE) {
+            let Count { taken, there, left } = self.count(kind);
+            if ALWAYS_SHOWN.contains(&(*kind, *title)) || taken + there + left > 0 {
+                writeln!(f, "{title:<18}{taken:>10}{there:>16}{left:>12}")?;
+            }
+        }
+        let changed = [
+            (self.interrupted, "were waiting or under way, and are FAILED here: \"interrupted: …\""),
+            (self.followed, "have a task that is under way, and is followed from here"),
+            (
+                self.redated,
+                "had the fire time of another of their schedule, and have that of their start here",
+            ),
+        ];
+        if !self.notes.is_empty() || changed.iter().any(|(number, _)| *number > 0) {
+            writeln!(f, "\nTaken, but not as it was:")?;
+        }
+        for (number, what) in changed.iter().filter(|(number, _)| *number > 0) {
+            writeln!(f, "  executions that {what}: {number}")?;
+        }
+        for note in &self.notes {
+            writeln!(f, "  {}", one_line(note))?;
+        }
+        if !self.causes.is_empty() || !self.many.is_empty() {
+            writeln!(f, "\nNot taken:")?;
+        }
+        for cause in &self.causes {
+            writeln!(f, "  {}", one_line(cause))?;
+        }
+        for (cause, number) in &self.many {
+            writeln!(f, "  executions {}: {number}", one_line(cause))?;
+        }
+        Ok(())
+    }
+}
+
+/// Guids come from the other database: whatever is in them stays on its line.
+fn one_line(text: &str) -> String {
+    text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
+}

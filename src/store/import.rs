@@ -1,0 +1,301 @@
+//! Takes in what another database has, in one transaction.
+//!
+//! Invariant: what is here already is not changed; what comes keeps its guid. Ids are given in the order in which rows come.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use serde::Serialize;
+
+use super::executables::Columns;
+use super::session::{Named, Session, json_array, sql, values};
+use super::{
+    Engine, Fate, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray, broker,
+};
+use crate::model::{ExecutionState, Guid, Kind, Timestamp};
+
+/// A job or a call that comes from another database.
+#[derive(Debug)]
+pub struct MovedExecutable {
+    /// Its guid, which it keeps.
+    pub guid: Guid,
+    /// What it is.
+    pub new: NewExecutable,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a client last changed it.
+    pub updated_at: Timestamp,
+}
+
+/// A schedule that comes from another database.
+#[derive(Debug)]
+pub struct MovedSchedule {
+    /// Its guid, which it keeps.
+    pub guid: Guid,
+    /// What it runs.
+    pub executable: Guid,
+    /// What kind that is.
+    pub kind: Kind,
+    /// Whether it fires.
+    pub enabled: bool,
+    /// Its expression.
+    pub expression: String,
+    /// When it fires next, which is planned now; `None` for one that is not enabled.
+    pub next_fire_time: Option<Timestamp>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When a client last changed it.
+    pub updated_at: Timestamp,
+}
+
+/// An execution that comes from another database. It is not PENDING.
+#[derive(Debug)]
+pub struct MovedExecution {
+    /// Its guid, which it keeps.
+    pub guid: Guid,
+    /// What it ran.
+    pub executable: Guid,
+    /// What kind that is.
+    pub kind: Kind,
+    /// The schedule that fired, and the instant planned; `None`: started by hand.
+    pub fire: Option<(Guid, Timestamp)>,
+    /// Where it stands: RUNNING for a task that is to be followed to its end, otherwise how it ended.
+    pub state: ExecutionState,
+    /// What was known when it was created.
+    pub note: String,
+    /// What there is to say of it.
+    pub message: String,
+    /// Its task.
+    pub task: Option<Guid>,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// The first attempt.
+    pub start_time: Option<Timestamp>,
+    /// The end, of one that has ended.
+    pub end_time: Option<Timestamp>,
+    /// Which request asked for it; empty for those of schedules.
+    pub request_id: String,
+}
+
+/// An instance of the service that comes from another database of ours.
+#[derive(Debug)]
+pub struct MovedInstance {
+    /// What it is.
+    pub instance: ServiceInstance,
+    /// What the platform said of it beside its parameters, as JSON.
+    pub context: String,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When it was last changed.
+    pub updated_at: Timestamp,
+}
+
+/// An execution as the statements read it.
+#[derive(Serialize)]
+struct ExecutionRow<'a> {
+    guid: Cow<'a, str>,
+    executable_guid: Cow<'a, str>,
+    kind: &'static str,
+    schedule_guid: Option<Cow<'a, str>>,
+    scheduled_time: Option<i64>,
+    state: &'static str,
+    note: Cow<'a, str>,
+    message: Cow<'a, str>,
+    task_guid: Option<Cow<'a, str>>,
+    created_at: i64,
+    start_time: Option<i64>,
+    end_time: Option<i64>,
+    request_id: Cow<'a, str>,
+}
+
+impl Store {
+    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `fate` says, nothing of it stays.
+    pub fn import<T>(
+        &self,
+        fate: Fate,
+        work: impl FnOnce(&Importer<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let work = |session: &Session<'_>| work(&Importer { session });
+        match &self.engine {
+            Engine::Sqlite(database) => database.write_long(fate, work),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.write_long(fate, work),
+        }
+    }
+}
+
+/// The transaction that takes rows in.
+pub struct Importer<'a> {
+    session: &'a Session<'a>,
+}
+
+impl Importer<'_> {
+    /// Takes a job or call. `false`: its guid is here already, or its name is taken.
+    pub fn insert_executable(&self, executable: &MovedExecutable) -> Result<bool, StoreError> {
+        let MovedExecutable { guid, new, created_at, updated_at } = executable;
+        let columns = Columns::of(&new.work);
+        let values = values! {
+            "guid": guid, "kind": new.work.kind().as_str(), "name": &new.name,
+            "app_guid": &new.app, "space_guid": &new.space,
+            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
+            "state": columns.state, "url": columns.url, "auth_header": columns.auth_header,
+            "created_at": *created_at, "updated_at": *updated_at,
+        };
+        Ok(self.session.execute(sql!("executables/import"), values)? == 1)
+    }
+
+    /// What kind a guid is of here, and whether it was deleted here. `None`: it is not here.
+    pub fn find_executable(&self, guid: &str) -> Result<Option<(Kind, bool)>, StoreError> {
+        self.session.first(sql!("executables/import_find"), values! { "guid": guid }, |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
+    }
+
+    /// Takes schedules, which are planned `now`, and answers for each whether it was taken: its guid is not here already, and
+    /// what it runs is.
+    pub fn insert_schedules(
+        &self,
+        schedules: &[MovedSchedule],
+        now: Timestamp,
+    ) -> Result<Vec<bool>, StoreError> {
+        let sets: Vec<Vec<Named<'_>>> = schedules
+            .iter()
+            .map(|schedule| {
+                values! {
+                    "guid": &schedule.guid, "executable_guid": &schedule.executable,
+                    "kind": schedule.kind.as_str(), "enabled": schedule.enabled,
+                    "expression": &schedule.expression, "next_fire_time": schedule.next_fire_time, "now": now,
+                    "created_at": schedule.created_at, "updated_at": schedule.updated_at,
+                }
+                .to_vec()
+            })
+            .collect();
+        let changed = self.session.execute_each(sql!("schedules/import"), &sets)?;
+        Ok(changed.into_iter().map(|rows| rows == 1).collect())
+    }
+
+    /// What the schedule of a guid runs here, deleted ones included. `None`: it is not here.
+    pub fn find_schedule(&self, guid: &str) -> Result<Option<Guid>, StoreError> {
+        self.session.first(sql!("schedules/import_find"), values! { "guid": guid }, |row| row.get(0))
+    }
+
+    /// Takes executions and answers the guids of those that were taken. A schedule that is not here is made, as a deleted one.
+    pub fn insert_executions<'a>(
+        &self,
+        executions: impl Iterator<Item = &'a MovedExecution>,
+        now: Timestamp,
+    ) -> Result<HashSet<Guid>, StoreError> {
+        let rows = json_array(executions.map(|execution| self.row(execution)))?;
+        let values = values! { "rows": &rows, "now": now };
+        self.session.execute(sql!("schedules/import_gone"), values)?;
+        let taken = self.session.rows(sql!("executions/import"), values, |row| row.get(0))?;
+        Ok(taken.into_iter().collect())
+    }
+
+    /// Which of these executions are here.
+    pub fn known_executions<'a>(
+        &self,
+        guids: impl Iterator<Item = &'a Guid>,
+    ) -> Result<HashSet<Guid>, StoreError> {
+        let guids = json_array(guids.map(|guid| self.text(guid.as_str())))?;
+        let known =
+            self.session
+                .rows(sql!("executions/import_known"), values! { "guids": &guids }, |row| row.get(0))?;
+        Ok(known.into_iter().collect())
+    }
+
+    /// After their histories: of which execution the states of jobs are the outcome. `from_history`: those that say so have
+    /// the state that their history says.
+    pub fn settle_states<'a>(&self, jobs: impl Iterator<Item = (&'a Guid, bool)>) -> Result<(), StoreError> {
+        let sets: Vec<Vec<Named<'_>>> = jobs
+            .map(|(guid, from_history)| values! { "guid": guid, "from_history": from_history }.to_vec())
+            .collect();
+        for sets in sets.chunks(500) {
+            self.session.execute_each(sql!("executables/import_settle"), sets)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an instance of the service. Where its space was suspended for want of one, schedules go on from `now` on, as
+    /// `planner` says. `false`: one of its id is here already.
+    pub fn insert_instance(
+        &self,
+        moved: &MovedInstance,
+        now: Timestamp,
+        planner: Planner<'_>,
+    ) -> Result<bool, StoreError> {
+        let MovedInstance { instance, context, created_at, updated_at } = moved;
+        let values = values! {
+            "id": &instance.id, "service_id": &instance.service_id, "plan_id": &instance.plan_id,
+            "organization_guid": &instance.organization, "space_guid": &instance.space,
+            "parameters": &instance.parameters, "context": context, "created_at": *created_at,
+            "updated_at": *updated_at,
+        };
+        if self.session.execute(sql!("service_instances/import"), values)? == 0 {
+            return Ok(false);
+        }
+        self.session.execute(sql!("service_spaces/insert"), values! { "space_guid": &instance.space })?;
+        broker::resume(self.session, &instance.space, now, planner)?;
+        Ok(true)
+    }
+
+    /// Takes a binding. `false`: one of its id is here already, or its instance is not.
+    pub fn insert_binding(
+        &self,
+        binding: &ServiceBinding,
+        created_at: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let values = values! {
+            "id": &binding.id, "instance_id": &binding.instance_id, "service_id": &binding.service_id,
+            "plan_id": &binding.plan_id, "app_guid": &binding.app, "parameters": &binding.parameters,
+            "api_endpoint": &binding.api_endpoint, "created_at": created_at,
+        };
+        Ok(self.session.execute(sql!("service_bindings/import"), values)? == 1)
+    }
+
+    /// Suspends a space of which nothing is known here.
+    pub fn insert_suspended_space(&self, space: &Guid) -> Result<(), StoreError> {
+        self.session.execute(sql!("service_spaces/import"), values! { "space_guid": space })?;
+        Ok(())
+    }
+
+    /// Takes the name of a task to look for.
+    pub fn insert_stray(&self, stray: &Stray) -> Result<(), StoreError> {
+        let values = values! { "name": &stray.name, "doubt_until": stray.doubt_until };
+        self.session.execute(sql!("strays/import"), values)?;
+        Ok(())
+    }
+
+    fn row<'a>(&self, execution: &'a MovedExecution) -> ExecutionRow<'a> {
+        ExecutionRow {
+            guid: self.text(execution.guid.as_str()),
+            executable_guid: self.text(execution.executable.as_str()),
+            kind: execution.kind.as_str(),
+            schedule_guid: execution.fire.as_ref().map(|(schedule, _)| self.text(schedule.as_str())),
+            scheduled_time: execution.fire.as_ref().map(|(_, time)| time.nanos()),
+            state: execution.state.as_str(),
+            note: self.text(&execution.note),
+            message: self.text(&execution.message),
+            task_guid: execution.task.as_ref().map(|task| self.text(task.as_str())),
+            created_at: execution.created_at.nanos(),
+            start_time: execution.start_time.map(Timestamp::nanos),
+            end_time: execution.end_time.map(Timestamp::nanos),
+            request_id: self.text(&execution.request_id),
+        }
+    }
+
+    /// A text inside of JSON, in the engine's form.
+    fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.session {
+            Session::Sqlite(_) => Cow::Borrowed(text),
+            #[cfg(feature = "postgres")]
+            Session::Postgres(_) => Cow::Owned(super::postgres::encoded(text)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Importer<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Importer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,297 @@
+//! Another database, from which one is filled: what there is in it, whatever its kind.
+//!
+//! Invariant: it is seen as it was at one instant, and never changed. Reading goes in batches, so that it takes little memory.
+
+#[cfg(feature = "postgres")]
+mod go;
+mod own;
+
+#[cfg(feature = "postgres")]
+use super::postgres;
+use super::session::Session;
+use super::{Engine, Location, MovedInstance, ServiceBinding, Settings, Store, StoreError, Stray, sqlite};
+use crate::model::{Guid, Kind, Secret, Timestamp};
+
+/// Whose tables they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// Those of a Go service, in PostgreSQL.
+    Go,
+    /// Those of this program.
+    Own,
+}
+
+/// Why another database is not read. A text for people.
+#[derive(Debug)]
+pub enum Unread {
+    /// What was asked for cannot be meant.
+    Usage(String),
+    /// It is out of reach, or is none.
+    Failed(String),
+}
+
+/// A job or a call of another database. What it lacks is `None`.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are those of the tables")]
+pub struct FoundExecutable {
+    pub guid: String,
+    pub kind: Kind,
+    pub name: Option<String>,
+    pub app: Option<String>,
+    pub space: Option<String>,
+    pub command: Option<String>,
+    pub disk_in_mb: Option<i64>,
+    pub memory_in_mb: Option<i64>,
+    pub state: Option<String>,
+    pub url: Option<String>,
+    pub auth_header: Option<Secret>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// A schedule of another database.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are those of the tables")]
+pub struct FoundSchedule {
+    pub guid: String,
+    /// The guid of what it runs, and of which kind that is; `None`: of neither.
+    pub executable: String,
+    pub kind: Option<Kind>,
+    pub enabled: bool,
+    pub expression: String,
+    pub next_fire_time: Option<Timestamp>,
+    pub created_at: Option<Timestamp>,
+    pub updated_at: Option<Timestamp>,
+}
+
+/// An execution of another database.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are those of the tables")]
+pub struct FoundExecution {
+    pub guid: String,
+    /// The guid of what was run, and of which kind that is; `None`: of neither.
+    pub executable: String,
+    pub kind: Option<Kind>,
+    pub schedule: Option<String>,
+    pub scheduled_time: Option<Timestamp>,
+    pub state: String,
+    pub note: String,
+    pub message: String,
+    pub task: Option<String>,
+    pub created_at: Option<Timestamp>,
+    pub start_time: Option<Timestamp>,
+    pub end_time: Option<Timestamp>,
+    pub request_id: String,
+}
+
+/// Another database, opened.
+pub struct Source {
+    engine: SourceEngine,
+    origin: Origin,
+}
+
+#[cfg_attr(feature = "postgres", expect(clippy::large_enum_variant, reason = "there is one of it"))]
+enum SourceEngine {
+    Sqlite(rusqlite::Connection),
+    #[cfg(feature = "postgres")]
+    Postgres(postgres::Source),
+}
+
+impl Source {
+    /// Opens the database of `settings`, which `target` is filled from. `origin`: whose tables are meant, where both are there.
+    ///
+    /// # Errors
+    /// It is out of reach, is none, or is `target` itself; or it has two kinds of tables, and it is not said which are meant.
+    pub fn open(settings: &Settings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
+        match &settings.database {
+            Location::Sqlite(path) => {
+                if origin == Some(Origin::Go) {
+                    return Err(Unread::Usage(
+                        "the database of a Go service is in PostgreSQL, not in a file".to_owned(),
+                    ));
+                }
+                if let Engine::Sqlite(database) = &target.engine
+                    && path
+                        .canonicalize()
+                        .is_ok_and(|from| database.path().canonicalize().is_ok_and(|to| from == to))
+                {
+                    return Err(Unread::Usage(format!("{} is the database itself", path.display())));
+                }
+                let connection = sqlite::open_source(path).map_err(Unread::Failed)?;
+                Ok(Self { engine: SourceEngine::Sqlite(connection), origin: Origin::Own })
+            }
+            #[cfg(feature = "postgres")]
+            Location::Postgres(url) => {
+                let source = postgres::Source::open(url, settings).map_err(Unread::Failed)?;
+                let origin = decide(&source, origin, target)?;
+                Ok(Self { engine: SourceEngine::Postgres(source), origin })
+            }
+            #[cfg(not(feature = "postgres"))]
+            Location::Postgres(_) => {
+                let _ = target;
+                Err(Unread::Failed(
+                    "this program was built without PostgreSQL (feature `postgres`)".to_owned(),
+                ))
+            }
+        }
+    }
+
+    /// Whose tables they are.
+    pub fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Hands all jobs and calls to `take`, those of a kind oldest first, in batches.
+    pub fn each_executable(
+        &self,
+        take: &mut dyn FnMut(Vec<FoundExecutable>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let session = self.session();
+        match self.origin {
+            Origin::Own => own::each_executable(&session, take),
+            #[cfg(feature = "postgres")]
+            Origin::Go => go::each_executable(&session, take),
+            #[cfg(not(feature = "postgres"))]
+            Origin::Go => Ok(()),
+        }
+    }
+
+    /// Hands all schedules to `take`, oldest first, in batches.
+    pub fn each_schedule(
+        &self,
+        take: &mut dyn FnMut(Vec<FoundSchedule>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let session = self.session();
+        match self.origin {
+            Origin::Own => own::each_schedule(&session, take),
+            #[cfg(feature = "postgres")]
+            Origin::Go => go::each_schedule(&session, take),
+            #[cfg(not(feature = "postgres"))]
+            Origin::Go => Ok(()),
+        }
+    }
+
+    /// Hands all executions to `take`, in the order in which they came, in batches.
+    pub fn each_execution(
+        &self,
+        take: &mut dyn FnMut(Vec<FoundExecution>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let session = self.session();
+        match self.origin {
+            Origin::Own => own::each_execution(&session, take),
+            #[cfg(feature = "postgres")]
+            Origin::Go => go::each_execution(&session, take),
+            #[cfg(not(feature = "postgres"))]
+            Origin::Go => Ok(()),
+        }
+    }
+
+    /// Hands all names of tasks to look for to `take`. A Go service knows none.
+    pub fn each_stray(
+        &self,
+        take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_stray)
+    }
+
+    /// Hands all instances of the service to `take`. A Go service knows none.
+    pub fn each_instance(
+        &self,
+        take: &mut dyn FnMut(MovedInstance) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_instance)
+    }
+
+    /// Hands all bindings to `take`, each with the time of its creation. A Go service knows none.
+    pub fn each_binding(
+        &self,
+        take: &mut dyn FnMut((ServiceBinding, Timestamp)) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_binding)
+    }
+
+    /// Hands all spaces that are suspended to `take`. A Go service knows none.
+    pub fn each_suspended_space(
+        &self,
+        take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_suspended_space)
+    }
+
+    fn each_of_ours<T>(
+        &self,
+        take: &mut dyn FnMut(T) -> Result<(), StoreError>,
+        read: impl Fn(&Session<'_>, &mut dyn FnMut(T) -> Result<(), StoreError>) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        match self.origin {
+            Origin::Own => read(&self.session(), take),
+            Origin::Go => Ok(()),
+        }
+    }
+
+    fn session(&self) -> Session<'_> {
+        match &self.engine {
+            SourceEngine::Sqlite(connection) => Session::Sqlite(connection),
+            #[cfg(feature = "postgres")]
+            SourceEngine::Postgres(source) => source.session(),
+        }
+    }
+}
+
+/// Whose tables are meant, of those that are there. They are in reach afterwards.
+#[cfg(feature = "postgres")]
+fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> Result<Origin, Unread> {
+    let failed = |err: StoreError| Unread::Failed(err.to_string());
+    let is_target = match &target.engine {
+        Engine::Postgres(database) => {
+            let (identity, schema) = source.identity().map_err(failed)?;
+            schema == database.schema() && identity == database.identity().map_err(failed)?
+        }
+        Engine::Sqlite(_) => false,
+    };
+    let has_own = !is_target && source.has_own().map_err(failed)?;
+    let has_go = source.has_go().map_err(failed)?;
+    let origin = match wanted {
+        Some(Origin::Own) if is_target => {
+            return Err(Unread::Usage("the database of --from is the one to fill".to_owned()));
+        }
+        Some(wanted) => wanted,
+        None if has_go && has_own => {
+            return Err(Unread::Usage(
+                "the database of --from has the tables of a Go service and those of this program; \
+                 say which are meant: --kind go or --kind own"
+                    .to_owned(),
+            ));
+        }
+        None if has_own => Origin::Own,
+        None => Origin::Go,
+    };
+    let is_there = if origin == Origin::Own { has_own } else { has_go };
+    if !is_there {
+        let what = match wanted {
+            Some(Origin::Own) => "tables of this program (schema ocf_scheduler, or that of ?schema=)",
+            Some(Origin::Go) => "tables of a Go service (jobs, calls, schedules, executions)",
+            None => {
+                "tables to move: neither those of a Go service (jobs, calls, schedules, executions) nor those of this \
+                 program (schema ocf_scheduler, or that of ?schema=)"
+            }
+        };
+        return Err(Unread::Failed(format!("the database of --from has no {what}")));
+    }
+    if origin == Origin::Own {
+        source.has_own().map_err(failed)?;
+        if !source.is_current().map_err(failed)? {
+            return Err(Unread::Failed(
+                "the database of --from is from another version of this program; start this version on it once"
+                    .to_owned(),
+            ));
+        }
+    }
+    Ok(origin)
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
