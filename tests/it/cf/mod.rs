@@ -20,7 +20,7 @@ const CREATE: &str = "POST /v3/apps/:guid/tasks";
 const ADMIN: &str = "cloud_controller.admin";
 const START: &str = "2026-03-01T00:00:00Z";
 /// Short enough for a test to wait for, long enough for a busy machine.
-const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(2), total: Duration::from_secs(2) };
+const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(4), total: Duration::from_secs(4) };
 
 /// A fake with one app, and the platform that talks to it.
 struct World {
@@ -488,7 +488,7 @@ fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
     assert_eq!((world.fake.count(CREATE), world.fake.tasks().len()), (1, 1));
     assert_eq!(world.platform.find_tasks(&["execution-1".to_owned()]).unwrap().len(), 1);
     assert_eq!(delivery_of_create(Fault::DropBefore), Delivery::Unknown);
-    assert_eq!(delivery_of_create(Fault::Delay(Duration::from_secs(3))), Delivery::Unknown);
+    assert_eq!(delivery_of_create(Fault::Delay(Duration::from_secs(6))), Delivery::Unknown);
 }
 
 #[test]
@@ -552,8 +552,8 @@ fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
     let started = Instant::now();
     let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
-    assert!(cause.contains("no whole answer within 2s"), "{cause}");
-    assert!(started.elapsed() < Duration::from_secs(4));
+    assert!(cause.contains("no whole answer within 4s"), "{cause}");
+    assert!(started.elapsed() < Duration::from_secs(12));
     world.fake.fault("GET /v3/tasks", Fault::Flood, 1);
     let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
     assert!(cause.contains("longer than"), "{cause}");
