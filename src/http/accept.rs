@@ -50,7 +50,11 @@ impl Acceptor {
     }
 
     pub(super) fn run(mut self) {
-        while !self.shared.connections.is_stopping() {
+        let mut looks_after_stop = 0;
+        while looks_after_stop < BACKLOG {
+            // Who had connected by then may have sent a request, and is taken in too.
+            let is_stopping = self.shared.connections.is_stopping();
+            looks_after_stop += i32::from(is_stopping);
             match self.listener.accept() {
                 Ok((socket, remote)) => {
                     if self.in_trouble {
@@ -60,9 +64,10 @@ impl Acceptor {
                     self.take_in(socket, remote);
                 }
                 Err(err) => match err.kind() {
-                    ErrorKind::WouldBlock => self.wait(),
                     // The client went away before it was taken in.
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => (),
+                    _ if is_stopping => return,
+                    ErrorKind::WouldBlock => self.wait(),
                     _ => self.wait_for_descriptor(&err),
                 },
             }

@@ -93,7 +93,11 @@ impl Conversation<'_> {
         self.socket.set_nodelay(true)?;
         self.socket.set_write_timeout(Some(self.shared.client_timeout))?;
         loop {
-            if !self.inbox.has_bytes() && !self.shared.connections.mark_idle(self.connection) {
+            // What has been sent before a stop is still answered.
+            let goes_on = self.inbox.has_bytes()
+                || self.shared.connections.mark_idle(self.connection)
+                || self.connection.has_bytes_waiting();
+            if !goes_on {
                 return Ok(());
             }
             if !self.inbox.wait_for_request()? || !self.connection.mark_busy() {

@@ -168,7 +168,7 @@ impl Connection {
     }
 
     /// A request may have come that its thread has not seen yet.
-    fn has_bytes_waiting(&self) -> bool {
+    pub(super) fn has_bytes_waiting(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.socket, &mut [0_u8; 1], flags), Ok((1, _)))
     }

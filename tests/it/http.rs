@@ -681,6 +681,19 @@ fn a_stop_answers_the_requests_in_hand_and_closes_idle_connections() {
 }
 
 #[test]
+fn what_was_sent_before_a_stop_is_answered_though_nobody_has_looked_at_it() {
+    for _ in 0..10 {
+        let mut world = World::start();
+        let mut clients: Vec<_> = (0..30).map(|_| world.connect()).collect();
+        for client in &mut clients {
+            client.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        }
+        world.server.take().unwrap().stop(PATIENCE);
+        assert!(clients.iter_mut().all(|client| client.answer().status == 200));
+    }
+}
+
+#[test]
 fn a_stop_waits_no_longer_than_it_may() {
     let mut world = World::start();
     let mut waiting = world.connect();
