@@ -87,7 +87,8 @@ fn say_help(arguments: &Arguments) -> ExitCode {
 }
 
 fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
-    let config = match read_config(mode, arguments) {
+    // Before anything is opened.
+    let config = match checked_config(mode, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,
     };
@@ -96,10 +97,6 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         crash::arm(&place);
     }
     logging::start(config.log_level, config.log_format, Arc::clone(&clock));
-    // Before anything is opened.
-    if let Err(exit) = check_files(&config) {
-        return exit;
-    }
     // A limit on the size of files is then the error of a write, like a full disk, and not the end of the process.
     if let Err(err) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
         return failed(&format!("signals cannot be caught: {err}"));
@@ -133,12 +130,8 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
 
 fn check_config(arguments: &Arguments) -> ExitCode {
     let mode = if arguments.operand(0) == Some("standalone") { Mode::Standalone } else { Mode::Serve };
-    let config = match read_config(mode, arguments) {
-        Ok(config) => config,
-        Err(exit) => return exit,
-    };
-    match check_files(&config) {
-        Ok(()) => {
+    match checked_config(mode, arguments) {
+        Ok(_) => {
             println!("the settings are fine");
             ExitCode::SUCCESS
         }
@@ -146,18 +139,19 @@ fn check_config(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Looks into the files that settings name, and says all that is wrong with them.
-fn check_files(config: &Config) -> Result<(), ExitCode> {
-    let world =
-        config.standalone_config.as_deref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
-    let certificates = outbound::check(&config.outbound());
-    let world = world.map_err(|err| format!("STANDALONE_CONFIG (--config): {err}"));
-    let faults: Vec<String> = [world.err(), certificates.err()].into_iter().flatten().collect();
-    if faults.is_empty() {
-        return Ok(());
+/// The settings of a service. All that is wrong with them is said at once, with the files that they name too.
+fn checked_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
+    let flags = arguments.settings();
+    let config = Config::from_environment(mode, &flags);
+    let (file, outbound) = config::looked_into(&flags);
+    let world = file.map_or(Ok(()), |file| local::World::read(&file).map(|_| ()));
+    let of_files = world.err().map(|err| format!("STANDALONE_CONFIG (--config): {err}"));
+    let of_files: Vec<String> = of_files.into_iter().chain(outbound::faults(&outbound)).collect();
+    match config {
+        Ok(config) if of_files.is_empty() => Ok(config),
+        Ok(_) => Err(wrong_settings(mode, &ConfigError(of_files))),
+        Err(ConfigError(faults)) => Err(wrong_settings(mode, &ConfigError([faults, of_files].concat()))),
     }
-    eprintln!("ocf-scheduler: {}", ConfigError(faults));
-    Err(ExitCode::from(USAGE))
 }
 
 fn backup(arguments: &Arguments) -> ExitCode {
@@ -237,7 +231,7 @@ fn next(arguments: &Arguments) -> ExitCode {
     let expression = arguments.required(0);
     let count = arguments.flag("count").map_or(Some(NEXT_COUNT), |text| text.parse().ok());
     let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
-        return usage("--count must be a whole number from 1 to 100");
+        return usage_of("next", "--count must be a whole number from 1 to 100");
     };
     let weekdays = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
         Ok(config) => config.weekdays,
@@ -247,7 +241,8 @@ fn next(arguments: &Arguments) -> ExitCode {
         None => SystemClock::default().now(),
         Some(Some(after)) => after,
         Some(None) => {
-            return usage("--after must be a time in the form of RFC 3339, for example 2026-03-01T00:00:00Z");
+            let must = "--after must be a time in the form of RFC 3339, for example 2026-03-01T00:00:00Z";
+            return usage_of("next", must);
         }
     };
     match Expression::parse(expression, weekdays) {
@@ -261,11 +256,14 @@ fn next(arguments: &Arguments) -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        Err(err) => usage(&format!(
-            "{expression:?} is not valid: {err}\n{}\n  expected there: {}",
-            pointed_at(expression, &err),
-            err.expected
-        )),
+        Err(err) => {
+            eprintln!(
+                "ocf-scheduler: {expression:?} is not valid: {err}\n{}\n  expected there: {}",
+                pointed_at(expression, &err),
+                err.expected
+            );
+            ExitCode::from(USAGE)
+        }
     }
 }
 
@@ -286,13 +284,15 @@ fn pointed_at(expression: &str, err: &ExpressionError) -> String {
 }
 
 fn read_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
-    Config::from_environment(mode, &arguments.settings()).map_err(|err| {
-        eprintln!("ocf-scheduler: {err}\nWhat can be set: ocf-scheduler help settings");
-        if mode == Mode::Serve {
-            eprintln!("To try it without a Cloud Foundry: ocf-scheduler standalone");
-        }
-        ExitCode::from(USAGE)
-    })
+    Config::from_environment(mode, &arguments.settings()).map_err(|err| wrong_settings(mode, &err))
+}
+
+fn wrong_settings(mode: Mode, err: &ConfigError) -> ExitCode {
+    eprintln!("ocf-scheduler: {err}\nWhat can be set: ocf-scheduler help settings");
+    if mode == Mode::Serve {
+        eprintln!("To try it without a Cloud Foundry: ocf-scheduler standalone");
+    }
+    ExitCode::from(USAGE)
 }
 
 fn failed(message: &str) -> ExitCode {

@@ -353,14 +353,20 @@ impl Config {
 /// How outgoing requests are made, for a process that needs no other setting than those of [`OUTBOUND_SETTINGS`].
 pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
-    let outbound = Outbound {
-        skip_ssl_validation: reader.skip_ssl_validation().unwrap_or_default(),
-        ca_cert_file: reader.text("CA_CERT_FILE").map(PathBuf::from),
-        https_proxy: reader.text_or("HTTPS_PROXY", "https_proxy"),
-        no_proxy: reader.text_or("NO_PROXY", "no_proxy"),
-        ..Outbound::default()
-    };
+    let outbound = reader.outbound();
     if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
+}
+
+/// The settings that are looked into before a start, whatever else is wrong: the file of apps and tokens, and how outgoing
+/// requests are made.
+pub fn looked_into(flags: &Flags) -> (Option<PathBuf>, Outbound) {
+    let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
+}
+
+/// The beginning of a fault, up to its `must`: the setting with its value, unless that may hold a password.
+fn blamed(name: &str, value: &str) -> String {
+    if value.contains('@') { name.to_owned() } else { format!("{name} is {value:?}; it") }
 }
 
 /// A variable of the environment.
@@ -496,7 +502,10 @@ impl Reader<'_> {
         let text = self.text("METRICS_PORT")?;
         let metrics_port = self.parse("METRICS_PORT", &text, PORT_ALLOWED)?;
         if metrics_port != 0 && port == Some(metrics_port) {
-            self.faults.push("METRICS_PORT is the port of everything else; it must be another".to_owned());
+            self.faults.push(format!(
+                "{} is {text:?}, the port of everything else; it must be another",
+                self.named("METRICS_PORT")
+            ));
         }
         Some(metrics_port)
     }
@@ -523,9 +532,8 @@ impl Reader<'_> {
             if let Some(url) = url
                 && !(url.starts_with("https://") || url.starts_with("http://"))
             {
-                // A value that may hold a password is not shown.
-                let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
-                self.faults.push(format!("{variable}{shown} must begin with https:// or http://"));
+                let blamed = blamed(&self.named(variable), url);
+                self.faults.push(format!("{blamed} must begin with https:// or http://"));
             }
         }
         Some(CloudFoundryConfig {
@@ -587,6 +595,16 @@ impl Reader<'_> {
     /// The same with a variable that counts when neither is there.
     fn text_or(&self, variable: &str, other: &str) -> Option<String> {
         self.text(variable).or_else(|| (self.environment)(other).filter(is_not_blank))
+    }
+
+    fn outbound(&mut self) -> Outbound {
+        Outbound {
+            skip_ssl_validation: self.skip_ssl_validation().unwrap_or_default(),
+            ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
+            https_proxy: self.text_or("HTTPS_PROXY", "https_proxy"),
+            no_proxy: self.text_or("NO_PROXY", "no_proxy"),
+            ..Outbound::default()
+        }
     }
 
     fn skip_ssl_validation(&mut self) -> Option<bool> {

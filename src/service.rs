@@ -86,9 +86,10 @@ impl Service {
         let outbound = config.outbound();
         let caller = Caller::new(&outbound, config.call_timeout, config.call_reach)?;
         let address = SocketAddr::new(config.host, config.port);
-        let listener = listen(address)?;
+        let listener = listen(address, "SCHEDULER_PORT (--port)")?;
         let metrics_address = config.metrics_port.map(|port| SocketAddr::new(config.host, port));
-        let metrics_listener = metrics_address.map(listen).transpose()?;
+        let metrics_listener =
+            metrics_address.map(|address| listen(address, "METRICS_PORT (--metrics-port)")).transpose()?;
         let store = Arc::new(Store::open(&config.store())?);
         let steered = store.is_shared().then(|| Arc::new(SteeredClock::new(Arc::clone(&clock))));
         let clock: Arc<dyn Clock> = match &steered {
@@ -359,8 +360,10 @@ fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: 
     }
 }
 
-fn listen(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address).map_err(|err| format!("cannot listen on {address}: {err}"))
+fn listen(address: SocketAddr, port_setting: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|err| {
+        format!("cannot listen on {address}: {err}; {port_setting} chooses another port, SCHEDULER_HOST (--host) the address")
+    })
 }
 
 /// What a server does with the requests that come in through `door`.

@@ -22,6 +22,8 @@ const RETRY_AFTER_SECONDS: u64 = 5;
 pub(super) enum ApiError {
     /// No bearer token, a bad one, or no role.
     Unauthorized(&'static str),
+    /// The metrics ask for a token of their own, and this is none or another.
+    NotOfMetrics,
     /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody learns.
     NoRoleInSpace,
     /// The path is none of ours, whoever asks.
@@ -121,7 +123,7 @@ impl From<AuthError> for ApiError {
 impl ApiError {
     pub(super) fn status(&self) -> u16 {
         match self {
-            Self::Unauthorized(_) | Self::NoRoleInSpace => 401,
+            Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => 401,
             Self::NoSuchPath | Self::NotFound => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::TooMany(_) => 429,
@@ -150,7 +152,7 @@ impl ApiError {
         let response = problem.response(accept);
         match self {
             Self::MethodNotAllowed(allow) => with_header(response, "Allow", allow),
-            Self::Unauthorized(_) | Self::NoRoleInSpace => {
+            Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => {
                 with_header(response, "WWW-Authenticate", "Bearer")
             }
             _ => match retry_after {
@@ -183,9 +185,18 @@ impl ApiError {
     fn violations(&self) -> Vec<Violation> {
         match self {
             Self::Unprocessable(violations) => violations.clone(),
-            Self::Unauthorized(reason) => {
-                vec![Violation::new("Authorization", "authorization", *reason, AUTHORIZATION)]
-            }
+            Self::Unauthorized(reason) => vec![Violation::new(
+                "Authorization",
+                "authorization",
+                format!("is not enough: {reason}"),
+                AUTHORIZATION,
+            )],
+            Self::NotOfMetrics => vec![Violation::new(
+                "Authorization",
+                "authorization",
+                "does not hold the token of the metrics",
+                "Authorization: bearer TOKEN, with what the service has as METRICS_TOKEN",
+            )],
             Self::NoRoleInSpace => vec![Violation::new(
                 "space_guid",
                 "authorization",
@@ -230,6 +241,7 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized(reason) => f.write_str(reason),
+            Self::NotOfMetrics => f.write_str("the token of the metrics is missing, or is another"),
             Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
             Self::NoSuchPath => f.write_str("there is no such path"),
             Self::NotFound => f.write_str("there is no such thing, or it is not for this caller"),
@@ -272,7 +284,7 @@ impl Problem {
     /// A refusal of the HTTP side, which knows nothing of fields.
     pub(super) fn of_refusal(refusal: &Refusal) -> Self {
         let violation = |field, rule, expected: String| {
-            vec![Violation::new(field, rule, refusal.reason.as_str(), expected)]
+            vec![Violation::new(field, rule, format!("is refused: {}", refusal.reason), expected)]
         };
         let errors = match refusal.status {
             400 => violation("request", "syntax", "a request in the form of RFC 9112 (HTTP/1.1)".to_owned()),

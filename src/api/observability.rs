@@ -49,7 +49,7 @@ impl Api {
         if let Some(token) = &self.scrape.token
             && !is_bearer_of(token, authorization)
         {
-            return Err(ApiError::Unauthorized("the token of the metrics is missing, or is another"));
+            return Err(ApiError::NotOfMetrics);
         }
         let readings = self.scrape.observer.readings();
         Ok(respond_with(200, CONTENT_TYPE, metrics().text(readings.as_ref())))

@@ -211,8 +211,8 @@ mod tests {
             fn operation_of(route: &Route) -> &'static str {
                 match route {
                     $($route => $operation,)*
-                    // The service broker's specification describes the one, Prometheus's text format the other.
-                    Route::Broker(_) | Route::Metrics => "",
+                    // The service broker has a specification of its own.
+                    Route::Broker(_) => "",
                 }
             }
         };
@@ -223,6 +223,7 @@ mod tests {
         Route::Live => "getHealth",
         Route::Ready => "getReadiness",
         Route::Document => "getDocument",
+        Route::Metrics => "getMetrics",
         Route::NextFireTimes => "listFireTimes",
         Route::List(Kind::Job) => "listJobs",
         Route::List(Kind::Call) => "listCalls",

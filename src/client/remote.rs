@@ -251,7 +251,8 @@ fn retry_after(response: &Response<Body>) -> Option<Duration> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The words of a refusal: its faults, a line each when there are several, else its detail. Cloud Foundry has another form.
+/// The words of a refusal: its faults and what would be right, a line each when there are several faults, else its detail.
+/// Cloud Foundry has another form.
 fn reason_of(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Problem {
@@ -263,20 +264,27 @@ fn reason_of(body: &[u8]) -> Option<String> {
     struct Fault {
         field: Option<String>,
         detail: Option<String>,
+        expected: Option<String>,
     }
     let problem: Problem = serde_json::from_slice(body).ok()?;
-    let faults: Vec<String> = problem
+    let faults: Vec<(String, Option<String>)> = problem
         .errors
         .into_iter()
         .filter_map(|fault| {
             let detail = fault.detail?;
-            Some(fault.field.map_or_else(|| detail.clone(), |field| format!("{field} {detail}")))
+            let said = fault.field.map_or_else(|| detail.clone(), |field| format!("{field} {detail}"));
+            Some((said, fault.expected.filter(|expected| !expected.is_empty())))
         })
         .collect();
+    let right = |expected: &Option<String>, indent: &str| {
+        expected.as_ref().map_or_else(String::new, |expected| format!("\n{indent}expected there: {expected}"))
+    };
     match faults.as_slice() {
         [] => problem.detail.filter(|detail| !detail.is_empty()),
-        [fault] => Some(fault.clone()),
-        faults => Some(format!("\n  {}", faults.join("\n  "))),
+        [(said, expected)] => Some(format!("{said}{}", right(expected, "  "))),
+        faults => Some(
+            faults.iter().map(|(said, expected)| format!("\n  {said}{}", right(expected, "    "))).collect(),
+        ),
     }
 }
 
@@ -303,6 +311,10 @@ mod tests {
         assert_eq!(reason(one).as_deref(), Some("name is blank"));
         let two = r#"{"errors":[{"field":"a","detail":"x"},{"field":"b","detail":"y"}]}"#;
         assert_eq!(reason(two).as_deref(), Some("\n  a x\n  b y"));
+        let taught = r#"{"errors":[{"field":"a","detail":"x","expected":"z"}]}"#;
+        assert_eq!(reason(taught).as_deref(), Some("a x\n  expected there: z"));
+        let two = r#"{"errors":[{"field":"a","detail":"x","expected":"z"},{"field":"b","detail":"y","expected":""}]}"#;
+        assert_eq!(reason(two).as_deref(), Some("\n  a x\n    expected there: z\n  b y"));
         assert_eq!(reason(r#"{"detail":"gone"}"#).as_deref(), Some("gone"));
         for nothing in ["", "\"\"", "<html>", "{}", r#"{"detail":""}"#] {
             assert_eq!(reason(nothing), None, "{nothing}");

@@ -1,6 +1,6 @@
 //! The settings of the service broker.
 
-use super::Reader;
+use super::{Reader, blamed};
 use crate::model::Secret;
 
 // What platforms and people know the service by: these stay as they are from version to version.
@@ -61,8 +61,10 @@ impl Reader<'_> {
             .url("API_ENDPOINT", &["https://", "http://"])
             .map(|endpoint| endpoint.trim_end_matches('/').to_owned());
         let user = self.text("BROKER_USER");
-        if user.as_ref().is_some_and(|user| user.contains(':')) {
-            self.faults.push("BROKER_USER has a colon, which basic authentication has no way for".to_owned());
+        if let Some(user) = user.as_ref().filter(|user| user.contains(':')) {
+            let blamed = blamed(&self.named("BROKER_USER"), user);
+            self.faults
+                .push(format!("{blamed} must have no colon, for basic authentication has no way for one"));
         }
         match (user, self.text("BROKER_PASSWORD")) {
             (Some(user), Some(password)) => {
@@ -96,7 +98,8 @@ impl Reader<'_> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if TEXT_MAX < text.len() || !text.bytes().all(is_plain) {
             self.faults.push(format!(
-                "{variable} is {text:?}; it must be of letters, digits, '.', '-' and '_', at most {TEXT_MAX}"
+                "{} is {text:?}; it must be of letters, digits, '.', '-' and '_', at most {TEXT_MAX}",
+                self.named(variable)
             ));
         }
         text
@@ -105,8 +108,8 @@ impl Reader<'_> {
     fn url(&mut self, variable: &str, beginnings: &[&str]) -> Option<String> {
         let text = self.text(variable)?;
         if !beginnings.iter().any(|beginning| text.starts_with(beginning)) {
-            // The value is not shown: it may hold a password.
-            self.faults.push(format!("{variable} does not begin with {}", beginnings.join(" or ")));
+            let blamed = blamed(&self.named(variable), &text);
+            self.faults.push(format!("{blamed} must begin with {}", beginnings.join(" or ")));
         }
         Some(text)
     }
@@ -147,11 +150,19 @@ mod tests {
             ("BROKER_USER", "c:c"),
             ("BROKER_PASSWORD", "s3cret"),
             ("BROKER_SERVICE_NAME", "two words"),
-            ("BROKER_ICON_URL", "s3cret"),
+            ("BROKER_ICON_URL", "icon.example.com/u:s3cret@"),
             ("API_ENDPOINT", "scheduler.example.com"),
         ])
         .unwrap_err();
         assert_eq!(faults.0.len(), 4, "{faults}");
+        for told in [
+            r#"BROKER_SERVICE_NAME is "two words"; it must be of letters"#,
+            r#"BROKER_USER is "c:c"; it must have no colon"#,
+            r#"API_ENDPOINT is "scheduler.example.com"; it must begin with https:// or http://"#,
+            "BROKER_ICON_URL must begin with https:// or http:// or data:image/",
+        ] {
+            assert!(faults.to_string().contains(told), "{faults}");
+        }
         assert!(!faults.to_string().contains("s3cret"));
         let faults = read(&[("REQUIRE_SERVICE_INSTANCE", "true")]).unwrap_err();
         assert!(faults.to_string().contains("REQUIRE_SERVICE_INSTANCE needs BROKER_USER"), "{faults}");

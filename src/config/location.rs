@@ -17,11 +17,10 @@ pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
             Ok(()) => return Ok(Location::Postgres(Secret::from(url.to_owned()))),
             Err(fault) => fault,
         },
-        Some(scheme) if scheme != "sqlite" => {
-            "has an unknown scheme; use sqlite://PATH, for example sqlite://scheduler.db, or \
+        Some(scheme) if scheme != "sqlite" => format!(
+            "begins with {scheme:?}; it must be sqlite://PATH, for example sqlite://scheduler.db, or \
              postgres://USER:PASSWORD@HOST:PORT/NAME"
-                .to_owned()
-        }
+        ),
         _ if path.is_empty() || path.ends_with('/') => {
             "names no file; use sqlite://PATH, for example sqlite://scheduler.db".to_owned()
         }

@@ -99,22 +99,8 @@ const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 impl Client {
     /// The error says which setting is wrong.
     pub fn new(settings: &Outbound, limits: &Limits) -> Result<Self, String> {
-        let own_certificates = match &settings.ca_cert_file {
-            Some(path) => certificates_of("CA_CERT_FILE", path)?,
-            None => Vec::new(),
-        };
-        let proxy = match settings.https_proxy.as_deref().map(str::trim) {
-            None | Some("") => None,
-            // The URL may hold a password, so the message does not repeat it.
-            Some(url) => Some(
-                Proxy::new(url)
-                    .ok()
-                    .filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https))
-                    .ok_or(
-                        "HTTPS_PROXY is not the URL of an HTTP proxy, like http://proxy.example.com:3128",
-                    )?,
-            ),
-        };
+        let own_certificates = own_certificates(settings)?;
+        let proxy = proxy(settings)?;
         let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();
         Ok(Self {
             plain: agent(TlsConfig::builder().root_certs(RootCerts::from(Vec::new())).build(), None, limits),
@@ -168,14 +154,30 @@ impl Client {
     }
 }
 
-/// Whether requests can be made with the settings. The error says which setting is wrong.
-pub fn check(settings: &Outbound) -> Result<(), String> {
-    let any = Duration::from_secs(1);
-    Client::new(
-        settings,
-        &Limits { connect_timeout: any, total_timeout: any, max_idle_age: any, reach: Reach::Anywhere },
-    )
-    .map(|_| ())
+/// What of the settings stands in the way of making requests; none, when nothing does.
+pub fn faults(settings: &Outbound) -> Vec<String> {
+    [own_certificates(settings).err(), proxy(settings).err()].into_iter().flatten().collect()
+}
+
+fn own_certificates(settings: &Outbound) -> Result<Vec<Certificate<'static>>, String> {
+    settings.ca_cert_file.as_ref().map_or(Ok(Vec::new()), |path| certificates_of("CA_CERT_FILE", path))
+}
+
+fn proxy(settings: &Outbound) -> Result<Option<Proxy>, String> {
+    let Some(url) = settings.https_proxy.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
+        return Ok(None);
+    };
+    let proxy = Proxy::new(url).ok();
+    match proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)) {
+        Some(proxy) => Ok(Some(proxy)),
+        None => {
+            // A value that may hold a password is not shown.
+            let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
+            Err(format!(
+                "HTTPS_PROXY{shown} must be the URL of an HTTP proxy, like http://proxy.example.com:3128"
+            ))
+        }
+    }
 }
 
 /// The certificates to trust for other protocols: those of `root_certificate` when there is such a file, else the system's; and
@@ -335,7 +337,7 @@ mod tests {
         assert!(!format!("{settings:?} {client:?}").contains("secret"));
         for wrong in ["ht!tp://user:secret@", "socks5://user:secret@proxy.test"] {
             let wrong = Outbound { https_proxy: Some(wrong.to_owned()), ..Outbound::default() };
-            let message = check(&wrong).unwrap_err();
+            let message = faults(&wrong).concat();
             assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");
         }
     }

@@ -234,7 +234,7 @@ fn target_of(path: &str, guids: &[&str], query: &[(&str, &str)]) -> String {
 
 /// Uses every operation as it is meant to be used.
 fn use_all(drive: &Drive<'_>, world: &World) {
-    for id in ["getRoot", "getHealth", "getReadiness", "getDocument"] {
+    for id in ["getRoot", "getHealth", "getReadiness", "getDocument", "getMetrics"] {
         drive.accepted(id, &[], &[], "");
     }
     let query = [("expression", "0 9 * * 1-5"), ("after", "2026-05-20T00:00:00Z"), ("count", "3")];
@@ -300,11 +300,13 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
         let guid = if operation.path.starts_with("/jobs") { &job } else { &call };
         let token = Some(drive.token.as_str());
         let nowhere = target_of(&operation.path, &[UNKNOWN], &[("app_guid", APP)]);
-        assert_eq!(may_be("401"), described.get("security").is_none(), "{}", operation.id);
-        if may_be("401") {
+        // The metrics have a token and a port of their own, if any: see below.
+        let is_metrics = operation.id == "getMetrics";
+        assert_eq!(may_be("401"), is_metrics || described.get("security").is_none(), "{}", operation.id);
+        if may_be("401") && !is_metrics {
             drive.refused(&operation, None, &nowhere, "", 401);
         }
-        if may_be("404") {
+        if may_be("404") && !is_metrics {
             let body = if described.get("requestBody").is_some() { "{}" } else { "" };
             drive.refused(&operation, token, &nowhere, body, 404);
         }
@@ -406,6 +408,14 @@ fn every_operation_does_what_the_openapi_document_says() {
         drive.refused(&operation, Some(&world.token), &target_of(&operation.path, &[guid], &[]), "", 422);
     }
     seen.append(&mut drive.seen.into_inner());
+
+    for (setting, status) in [(("METRICS_TOKEN", "of-the-metrics"), 401), (("METRICS_PORT", "0"), 404)] {
+        let world = World::with(&[setting]);
+        let drive = Drive::at(&document, &world);
+        let operation = drive.operation("getMetrics");
+        drive.refused(&operation, Some(&world.token), &operation.path, "", status);
+        seen.append(&mut drive.seen.into_inner());
+    }
 
     let described: BTreeSet<(String, String)> = document
         .operations()

@@ -114,7 +114,7 @@ impl Api {
         asker: &mut Asker,
     ) -> Result<Response, ApiError> {
         let (Some(broker), Some(target)) = (&self.broker, Target::of(path)) else {
-            return Err(ApiError::NotFound);
+            return Err(ApiError::NoSuchPath);
         };
         // Platforms find in it what they sent, also in a refusal.
         let identity = request.header("X-Broker-API-Request-Identity").filter(|identity| {

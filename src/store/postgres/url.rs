@@ -56,9 +56,11 @@ impl Target {
             // Stricter than libpq, which then believes any certificate unless a file of roots is there.
             Some("require" | "verify-full") => (SslMode::Require, Trust::Host),
             Some("verify-ca") => (SslMode::Require, Trust::Authority),
-            Some(_) => {
-                return Err("sslmode must be one of disable, allow, prefer, require, verify-ca, verify-full"
-                    .to_owned());
+            Some(other) => {
+                return Err(format!(
+                    "has sslmode={}; that must be one of disable, allow, prefer, require, verify-ca, verify-full",
+                    other.escape_debug()
+                ));
             }
         };
         let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
