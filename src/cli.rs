@@ -331,11 +331,12 @@ Paste this in another terminal:
   export TOKEN={token} APP={app} SPACE={space} URL={url}
   export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
 {alias}
-Create a job, run it now, schedule it every minute, and read its history:
-  ocf-scheduler create-job archive 'tar czf archive.tgz --exclude=archive.tgz --exclude=scheduler.db* --exclude=target --exclude=.git .'
-  ocf-scheduler run archive --wait
-  ocf-scheduler schedule-job archive '* * * * *'
-  ocf-scheduler history archive
+Create a job, run it now, read what it printed, schedule it every minute, and look at its history:
+  ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
+  ocf-scheduler run disk --wait
+  ocf-scheduler logs disk
+  ocf-scheduler schedule-job disk '* * * * *'
+  ocf-scheduler history disk
 Create a call:
   ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc'
 All commands: ocf-scheduler --help. The same with any HTTP client:

@@ -98,6 +98,9 @@ fn without_a_user_and_a_password_there_are_no_such_paths() {
         let answer = ask(&world, method, path, "");
         assert_eq!(answer.status, world.request(method, "/v3/nothing", None, &[], "").status);
         assert_eq!((answer.status, answer.header("WWW-Authenticate")), (404, None));
+        let accept = [("Accept", "application/problem+json")];
+        let told = |path: &str| world.request(method, path, None, &accept, "").json();
+        assert_eq!(told(path), told("/v3/nothing"), "{path}");
     }
 }
 

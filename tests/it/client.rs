@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::standalone::Standalone;
 use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
@@ -161,15 +162,15 @@ fn what_standalone_prints_can_be_pasted() {
         .take_while(|line| !line.starts_with("All commands"))
         .collect();
     let pasted: Vec<&str> = banner.iter().filter_map(|line| line.strip_prefix("  ")).collect();
-    let script = format!("set -e\n{}\nocf-scheduler schedules archive\n", pasted.join("\n"));
-    assert!(script.contains("export SCHEDULER_TOKEN") && script.contains("run archive --wait"), "{script}");
+    let script = format!("set -e\n{}\nocf-scheduler schedules disk\n", pasted.join("\n"));
+    assert!(script.contains("export SCHEDULER_TOKEN") && script.contains("run disk --wait"), "{script}");
     let file = directory.path().join("script");
     fs::write(&file, script).unwrap();
     let said = Said::of(Command::new("sh").arg(&file).env_remove("CF_HOME").env("HOME", directory.path()));
     child.kill().unwrap();
     child.wait().unwrap();
-    said.expect(0, &["job archive SUCCEEDED", "* * * * *", "https://example.com/hook"]);
-    assert!(directory.path().join("archive.tgz").exists());
+    said.expect(0, &["job disk SUCCEEDED", "Filesystem", "* * * * *", "https://example.com/hook"]);
+    assert!(directory.path().join("disk.txt").exists());
 }
 
 #[test]
@@ -292,9 +293,11 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
     let world = World::start();
     world.job("nightly");
     let refused = world.cli(&["create-job", "nightly", "true", "--app", APP]);
-    refused.expect(1, &["name is taken by another of this app"]);
-    world.cli(&["schedule-job", "nightly", "61 * * * *"]).expect(1, &["expression is not valid"]);
-    world.cli(&["create-job", " ", " ", "--app", APP]).expect(1, &["name is blank", "command is blank"]);
+    refused.expect(1, &["name is taken by another of this app", "expected there: a name that no other"]);
+    let refused = world.cli(&["schedule-job", "nightly", "61 * * * *"]);
+    refused.expect(1, &["expression is not valid", "expected there: numbers from 0 to 59"]);
+    let refused = world.cli(&["create-job", " ", " ", "--app", APP]);
+    refused.expect(1, &["name is blank", "command is blank", "at most 255", "at most 4096"]);
     world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(1, &["there is no such app"]);
 
     world.cli(&["run"]).expect(2, &["run needs NAME"]);
@@ -563,6 +566,33 @@ fn the_output_of_a_task_is_followed_to_its_end_byte_for_byte() {
     let answers = vec![nothing(), one_job(), one_job(), execution(), part(b"x", 1, true)];
     assert_eq!(Scripted::start(answers).run(&["logs", NO_GUID]).out, "x");
     Scripted::start(vec![one_job(), list(&json!([]))]).run(&["logs", "n"]).expect(3, &["has not run yet"]);
+}
+
+#[test]
+fn the_output_of_a_real_task_is_followed_while_it_runs_and_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let variables = [
+        ("SCHEDULER_URL", service.url.as_str()),
+        ("SCHEDULER_TOKEN", &service.token),
+        ("SCHEDULER_APP", &service.app),
+    ];
+    let command = "echo one; until [ -e go ]; do sleep 0.05; done; echo two; exit 3";
+    for arguments in [&["create-job", "slow", command][..], &["run", "slow"]] {
+        Said::of(&mut program(&variables, arguments)).expect(0, &["PENDING"]);
+    }
+    let mut child =
+        program(&variables, &["logs", "slow", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "one");
+    // It goes on only now, so the first line was read while it ran.
+    fs::write(directory.path().join("go"), "").unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert_eq!(rest, ["two"]);
+    assert!(child.wait().unwrap().success(), "the output was printed, whatever became of the task");
+    Said::of(&mut program(&variables, &["logs", "slow"])).expect(0, &["one\ntwo\n"]);
+    Said::of(&mut program(&variables, &["history", "slow"])).expect(0, &["FAILED", "exit status 3"]);
+    service.stop();
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod crash;
 mod cron;
 mod database;
 mod disk;
+mod documents;
 mod fuzz;
 mod hostile;
 mod http;

@@ -337,6 +337,10 @@ fn with_a_token_it_is_for_those_who_have_it() {
     for right in ["Bearer scrape-secret", "bearer scrape-secret"] {
         assert_eq!(ask(&[("Authorization", right)]).status, 200);
     }
+    let accept = [("Accept", "application/problem+json")];
+    let problem = world.request("GET", "/metrics", None, &accept, "").json();
+    let expected = problem["errors"][0]["expected"].as_str().unwrap();
+    assert!(expected.contains("METRICS_TOKEN") && !expected.contains("scrape-secret"), "{problem}");
     // And for nothing else.
     let elsewhere = world.request("GET", "/jobs", None, &[("Authorization", "bearer scrape-secret")], "");
     assert_eq!(elsewhere.status, 401);

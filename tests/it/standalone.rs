@@ -1,6 +1,7 @@
 //! The real program, standalone: what a newcomer does in the first minutes.
 
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -125,12 +126,29 @@ fn the_token_and_the_jobs_are_there_after_a_restart_and_a_task_runs_on_meanwhile
 fn wrong_settings_are_told_all_at_once_with_exit_status_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .env_clear()
-        .envs([("WORKER_NUM", "0"), ("DATABASE_URL", "mysql://u:hunter2@h/d")])
+        .envs([
+            ("WORKER_NUM", "0"),
+            ("DATABASE_URL", "mysql://u:hunter2@h/d"),
+            ("CA_CERT_FILE", "none.pem"),
+            ("HTTPS_PROXY", "ftp://proxy"),
+            ("STANDALONE_CONFIG", "none.toml"),
+            ("API_ENDPOINT", "scheduler"),
+        ])
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    for part in ["CF_ENDPOINT is missing", "CLIENT_SECRET is missing", "WORKER_NUM is \"0\"", "sqlite://"] {
+    for part in [
+        "CF_ENDPOINT is missing",
+        "CLIENT_SECRET is missing",
+        "WORKER_NUM is \"0\"",
+        "begins with \"mysql\"",
+        "sqlite://",
+        "CA_CERT_FILE none.pem cannot be read",
+        "HTTPS_PROXY is \"ftp://proxy\"; it must be the URL of an HTTP proxy",
+        "none.toml cannot be read",
+        "API_ENDPOINT is \"scheduler\"; it must begin with https://",
+    ] {
         assert!(told.contains(part), "{told}");
     }
     assert!(!told.contains("hunter2"));
@@ -165,4 +183,21 @@ fn next_prints_fire_times_or_where_an_expression_is_wrong() {
     assert!(lines[0].ends_with("in field 3 (day of month), at character 5: 32 is beyond 31"), "{told}");
     assert_eq!(lines[1..3], ["  0 0 32 * *", "      ^^"]);
     assert!(lines[3].contains("from 1 to 31") && lines[3].contains("15W"), "{told}");
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_with_the_setting_that_chooses_another() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (port, metrics_port, setting) in [(&*port, "0", "SCHEDULER_PORT"), ("0", &*port, "METRICS_PORT")] {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+            .args(["standalone", "--port", port, "--metrics-port", metrics_port])
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.contains("cannot listen on") && told.contains(setting), "{told}");
+    }
 }
