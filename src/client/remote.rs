@@ -219,6 +219,8 @@ impl Remote {
                 Some(wait) => format!("{said}; it asks to come again in {} s", wait.as_secs()),
                 None => said,
             }),
+            // Several faults have lines of their own.
+            _ if said.starts_with('\n') => Failure::Refused(format!("refused:{said}")),
             _ => Failure::Refused(format!("refused: {said}")),
         }
     }

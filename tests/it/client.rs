@@ -297,7 +297,7 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
     let refused = world.cli(&["schedule-job", "nightly", "61 * * * *"]);
     refused.expect(1, &["expression is not valid", "expected there: numbers from 0 to 59"]);
     let refused = world.cli(&["create-job", " ", " ", "--app", APP]);
-    refused.expect(1, &["name is blank", "command is blank", "at most 255", "at most 4096"]);
+    refused.expect(1, &["refused:\n  name is blank\n    expected", "command is blank", "at most 4096"]);
     world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(1, &["there is no such app"]);
 
     world.cli(&["run"]).expect(2, &["run needs NAME"]);
