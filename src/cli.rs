@@ -27,6 +27,11 @@ use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
 
 /// The exit status for a command line or settings that are wrong.
 const USAGE: u8 = 2;
+/// What people do once a service is in front of a Cloud Foundry.
+const NEXT_OF_SERVE: &str = "\
+Next, where cf is logged in: ocf-scheduler jobs (with SCHEDULER_URL where the service is not at scheduler.SYSTEM_DOMAIN).
+All commands: ocf-scheduler --help. For programs: GET /openapi.json
+";
 /// How many fire times `next` prints.
 const NEXT_COUNT: u64 = 5;
 
@@ -110,10 +115,12 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         Ok(service) => service,
         Err(err) => return failed(&err),
     };
-    match service.welcome() {
-        Some(welcome) => print!("{}", banner(welcome, &service)),
-        None => println!("ocf-scheduler listens on http://{}", service.local_addr()),
-    }
+    let told = match service.welcome() {
+        Some(welcome) => banner(welcome, &service),
+        None => format!("ocf-scheduler listens on http://{}\n{NEXT_OF_SERVE}", service.local_addr()),
+    };
+    // The service is there, whether or not anybody can read that.
+    let _ = output::print(told.as_bytes());
     signals.forever().next();
     // A second signal ends at once.
     let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {

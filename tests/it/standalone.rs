@@ -1,5 +1,6 @@
 //! The real program, standalone: what a newcomer does in the first minutes.
 
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
@@ -200,4 +201,20 @@ fn a_port_that_is_taken_is_told_with_the_setting_that_chooses_another() {
         assert_eq!(output.status.code(), Some(1), "{told}");
         assert!(told.contains("cannot listen on") && told.contains(setting), "{told}");
     }
+}
+
+#[test]
+fn a_service_whose_banner_cannot_be_written_is_there_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["standalone", "--port", "0"])
+        .current_dir(directory.path())
+        .stdout(File::create("/dev/full").unwrap())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("service started")));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
