@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
+use log::{error, warn};
 use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -15,7 +16,7 @@ use crate::client::commands::Command;
 use crate::client::parse::Arguments;
 use crate::client::{self, completions, help, output};
 use crate::clock::{Clock, SystemClock};
-use crate::config::{self, Config, ConfigError, Mode};
+use crate::config::{self, Config, ConfigError, LogFormat, Mode};
 use crate::crash;
 use crate::cron::{Expression, ExpressionError, Weekdays};
 use crate::logging;
@@ -102,18 +103,19 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         crash::arm(&place);
     }
     logging::start(config.log_level, config.log_format, Arc::clone(&clock));
+    logging::log_panics();
     // A limit on the size of files is then the error of a write, like a full disk, and not the end of the process.
     if let Err(err) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
-        return failed(&format!("signals cannot be caught: {err}"));
+        return not_started(&config, &format!("signals cannot be caught: {err}"));
     }
     // Before the threads start, so that none of them is there for a signal to end.
     let mut signals = match Signals::new([SIGTERM, SIGINT]) {
         Ok(signals) => signals,
-        Err(err) => return failed(&format!("signals cannot be caught: {err}")),
+        Err(err) => return not_started(&config, &format!("signals cannot be caught: {err}")),
     };
     let service = match Service::start(&config, clock) {
         Ok(service) => service,
-        Err(err) => return failed(&err),
+        Err(err) => return not_started(&config, &err),
     };
     let told = match service.welcome() {
         Some(welcome) => banner(welcome, &service),
@@ -129,7 +131,7 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         }
     });
     if let Err(err) = second {
-        eprintln!("ocf-scheduler: a second signal will not be heard: {err}");
+        warn!(cause:% = err; "a second signal will not be heard");
     }
     service.stop();
     ExitCode::SUCCESS
@@ -305,6 +307,17 @@ fn wrong_settings(mode: Mode, err: &ConfigError) -> ExitCode {
 fn failed(message: &str) -> ExitCode {
     eprintln!("ocf-scheduler: {message}");
     ExitCode::FAILURE
+}
+
+/// Says why a service has not started: to people as they are used to, to those who read JSON in a line of it.
+fn not_started(config: &Config, reason: &str) -> ExitCode {
+    match config.log_format {
+        LogFormat::Text => failed(reason),
+        LogFormat::Json => {
+            error!(cause = reason; "the service cannot start");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn usage(message: &str) -> ExitCode {

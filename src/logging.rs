@@ -6,13 +6,15 @@
 //! JSON object, and `key=value` at the end of a line for people. Who does something for a client says so once, with
 //! [`on_behalf_of`]: then every line of that thread has the client's `request_id`.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::thread;
 
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
-use log::{Level, LevelFilter, Log, Metadata, Record};
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
 use serde_json::Map;
 use simplelog::{ConfigBuilder, SharedLogger, WriteLogger};
 
@@ -36,6 +38,23 @@ pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
     if log::set_boxed_logger(Box::new(OursOnly { logger, level })).is_ok() {
         log::set_max_level(level);
     }
+}
+
+/// Has panics logged like all else. The words that a process has for them otherwise are several lines of text.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let cause = payload.downcast_ref::<&str>().copied();
+        let cause = cause.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string);
+        // There is one when RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        error!(
+            thread = thread::current().name(), place = place.as_deref(), cause, backtrace = backtrace.as_deref();
+            "panicked"
+        );
+    }));
 }
 
 thread_local! {

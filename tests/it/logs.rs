@@ -100,6 +100,32 @@ impl World {
 const ENDED: &[&str] = &["SUCCEEDED", "FAILED"];
 
 #[test]
+fn a_panic_and_a_start_that_fails_are_lines_of_json_too() {
+    let world = World::new();
+    let mut program = world.start(&[("LOG_FORMAT", "json"), ("OCF_CRASH_POINT", "task.attempting:1:panic")]);
+    let job = world.made(&program, "jobs", &json!({"name": "n", "command": "c"}));
+    let execution = world.execute(&program, &job, "asked-for-it");
+    world.wait_for_state(&program, &job, &execution, ENDED);
+    let log = File::options().append(true).open(world.directory.path().join("log")).unwrap();
+    let port = program.url.rsplit_once(':').unwrap().1.to_owned();
+    let other = tempfile::tempdir().unwrap();
+    let variables = [("LOG_FORMAT", "json"), ("SCHEDULER_PORT", &port)];
+    assert!(Program::start_with(other.path(), &world.cf, &variables, Stdio::from(log)).is_none());
+    program.terminate();
+    let lines = world.lines();
+    let line = |message: &str| {
+        let found = lines.iter().find(|line| line["message"] == message);
+        found.unwrap_or_else(|| panic!("no {message:?} in {lines:?}")).clone()
+    };
+    let panicked = line("panicked");
+    assert_eq!((&panicked["level"], &panicked["request_id"]), (&json!("ERROR"), &json!("asked-for-it")));
+    assert!(panicked["place"].as_str().unwrap().contains("src/crash.rs:"), "{panicked}");
+    assert!(panicked["cause"].as_str().unwrap().contains("task.attempting"), "{panicked}");
+    let failed = line("the service cannot start");
+    assert!(failed["cause"].as_str().unwrap().contains("cannot listen on"), "{failed}");
+}
+
+#[test]
 fn whatever_clients_write_each_line_of_json_is_one_object() {
     let world = World::new();
     let mut program = world.start(&[("LOG_LEVEL", "trace"), ("LOG_FORMAT", "json")]);

@@ -32,6 +32,8 @@ pub(super) struct Target {
 
 /// A schema of our own: the Go service's tables, which have some of the same names, may be in the same database.
 const SCHEMA: &str = "ocf_scheduler";
+/// What would be right.
+const FORM: &str = "it must be postgres://USER:PASSWORD@HOST:PORT/NAME";
 /// What PostgreSQL keeps of a name.
 const SCHEMA_LENGTH_MAX: usize = 63;
 
@@ -68,14 +70,14 @@ impl Target {
             // The words of the library name the parameter, or the part that is missing; no value.
             let cause =
                 std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
-            format!("is not a valid URL of PostgreSQL{cause}")
+            format!("is not a valid URL of PostgreSQL{cause}; {FORM}")
         })?;
         config.ssl_mode(ssl_mode);
         if config.get_hosts().is_empty() {
-            return Err("names no host".to_owned());
+            return Err(format!("names no host; {FORM}"));
         }
         if config.get_dbname().is_none() {
-            return Err("names no database".to_owned());
+            return Err(format!("names no database; {FORM}"));
         }
         let is_name = |text: &str| {
             !text.is_empty()
@@ -118,7 +120,7 @@ mod tests {
             "postgres://u:hunter2@h/d?no=hunter2",
         ] {
             let fault = Target::of(wrong).err().unwrap();
-            assert!(!fault.contains("hunter2"), "{fault}");
+            assert!(fault.contains("must be") && !fault.contains("hunter2"), "{fault}");
         }
     }
 }
