@@ -465,7 +465,7 @@ impl Reader<'_> {
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.number("WORKER_NUM", 20, 1, 1000) as usize,
             http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,
-            metrics_token: self.text("METRICS_TOKEN").map(Secret::from),
+            metrics_token: self.metrics_token(),
             metrics_port,
             auth_cache: self.seconds("AUTH_CACHE_SECONDS", 60, 0, 86_400),
             call_timeout: self.seconds("CALL_TIMEOUT_SECONDS", 60, 1, 86_400),
@@ -496,6 +496,19 @@ impl Reader<'_> {
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
         })
+    }
+
+    fn metrics_token(&mut self) -> Option<Secret> {
+        let token = self.text("METRICS_TOKEN")?;
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            // Nobody could ever send it.
+            self.faults.push(format!(
+                "{} has a character that no bearer token can have; it must be of ASCII letters, digits and signs, \
+                 without blanks",
+                self.named("METRICS_TOKEN")
+            ));
+        }
+        Some(Secret::from(token))
     }
 
     fn metrics_port(&mut self, port: Option<u16>) -> Option<u16> {
@@ -793,6 +806,16 @@ mod tests {
         assert_eq!((port(" "), port("0"), port("9100")), (Ok(None), Ok(Some(0)), Ok(Some(9100))));
         for wrong in ["8000", "x", "65536"] {
             assert!(port(wrong).unwrap_err().to_string().contains("METRICS_PORT is"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_nobody_could_send_is_a_fault() {
+        let read = |token: &str| read(Mode::Standalone, &[], &[("METRICS_TOKEN", token)]);
+        assert!(read(" a-Z_0.~+/= ").is_ok());
+        for wrong in ["s3cret s3cret", "s3crét", "s3cret\u{7f}"] {
+            let fault = read(wrong).unwrap_err().to_string();
+            assert!(fault.contains("METRICS_TOKEN has") && !fault.contains("s3cr"), "{fault}");
         }
     }
 
