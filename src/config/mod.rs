@@ -1,0 +1,373 @@
+//! Settings: the environment and the flags, read once, checked as a whole.
+//!
+//! Invariant: the only module that reads the environment. A secret given here is never shown again.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+use crate::cron::Weekdays;
+use crate::model::Secret;
+use crate::outbound::{Outbound, Reach};
+use crate::store::{self, Location};
+
+mod broker;
+mod location;
+mod reader;
+mod settings;
+mod vcap;
+
+pub use broker::{BrokerConfig, CatalogConfig};
+pub use settings::{SETTINGS, Setting};
+
+use reader::Reader;
+
+/// Where tasks run and tokens are judged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// In front of a Cloud Foundry.
+    Serve,
+    /// With no Cloud Foundry: local processes, tokens from a file.
+    Standalone,
+}
+
+/// The variables of the settings that say how other servers are reached.
+pub const OUTBOUND_SETTINGS: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SKIP_SSL_VALIDATION", "CA_CERT_FILE"];
+
+/// How lines are written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What becomes of fire times that nobody served in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MisfirePolicy {
+    /// None of them runs.
+    Skip,
+    /// The latest runs and stands for all.
+    Once,
+    /// Each runs, oldest first, up to a bound.
+    All,
+}
+
+/// How often one caller may come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// Requests a second, in the long run; at least 1.
+    pub per_second: u32,
+    /// Requests at once, after a pause; at least 1.
+    pub burst: u32,
+}
+
+/// Everything that can be set. Values are within the ranges that [`SETTINGS`] names.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
+pub struct Config {
+    pub mode: Mode,
+    pub cloud_foundry: Option<CloudFoundryConfig>,
+    pub standalone_config: Option<PathBuf>,
+    pub database: Location,
+    pub database_connections: usize,
+    pub port: u16,
+    pub host: IpAddr,
+    pub worker_num: usize,
+    pub http_threads: usize,
+    pub log_level: LevelFilter,
+    pub log_format: LogFormat,
+    pub metrics_token: Option<Secret>,
+    pub metrics_port: Option<u16>,
+    pub auth_cache: Duration,
+    pub call_timeout: Duration,
+    pub call_reach: Reach,
+    pub task_poll: Duration,
+    pub history: Duration,
+    pub history_max_per_executable: Option<u32>,
+    pub weekdays: Weekdays,
+    pub client_timeout: Duration,
+    pub max_connections: usize,
+    pub rate_limit: Option<RateLimit>,
+    pub misfire_policy: MisfirePolicy,
+    pub misfire_grace: Duration,
+    pub retry: Duration,
+    pub late_task: Duration,
+    pub stop: Duration,
+    pub https_proxy: Option<Secret>,
+    pub no_proxy: Option<String>,
+    pub skip_ssl_validation: bool,
+    pub ca_cert_file: Option<PathBuf>,
+    pub broker: Option<BrokerConfig>,
+    pub require_service_instance: bool,
+}
+
+/// What `serve` needs to talk to a Cloud Foundry.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
+pub struct CloudFoundryConfig {
+    pub cf_endpoint: String,
+    pub uaa_endpoint: Option<String>,
+    pub client_id: String,
+    pub client_secret: Secret,
+}
+
+/// All that is wrong with the settings, a line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigError(pub Vec<String>);
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the settings are wrong:")?;
+        for fault in &self.0 {
+            write!(f, "\n  {fault}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The flags of a command line: (name without dashes, value).
+pub type Flags = Vec<(String, String)>;
+
+impl Config {
+    /// Reads the settings of the process's environment, over which `flags` win.
+    pub fn from_environment(mode: Mode, flags: &Flags) -> Result<Self, ConfigError> {
+        Self::read(mode, flags, variable)
+    }
+
+    /// How outgoing requests are made.
+    pub fn outbound(&self) -> Outbound {
+        Outbound {
+            skip_ssl_validation: self.skip_ssl_validation,
+            ca_cert_file: self.ca_cert_file.clone(),
+            https_proxy: self.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+            no_proxy: self.no_proxy.clone(),
+            ..Outbound::default()
+        }
+    }
+
+    /// How the database is reached.
+    pub fn store(&self) -> store::Settings {
+        store::Settings {
+            database: self.database.clone(),
+            connections: self.database_connections,
+            ca_cert_file: self.ca_cert_file.clone(),
+            skip_ssl_validation: self.skip_ssl_validation,
+        }
+    }
+
+    /// Reads the settings from `flags` and `environment`, and checks them all before it answers.
+    /// A blank variable counts as unset.
+    pub fn read(
+        mode: Mode,
+        flags: &Flags,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let mut reader = Reader { flags, environment: &environment, faults: Vec::new() };
+        let config = reader.config(mode);
+        match (config, reader.faults.is_empty()) {
+            (Some(config), true) => Ok(config),
+            _ => Err(ConfigError(reader.faults)),
+        }
+    }
+}
+
+/// How outgoing requests are made, for a process that needs no other setting than those of [`OUTBOUND_SETTINGS`].
+pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
+    let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    let outbound = reader.outbound();
+    if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
+}
+
+/// The settings that are looked into before a start, whatever else is wrong: the file of apps and tokens, and how outgoing
+/// requests are made.
+pub fn looked_into(flags: &Flags) -> (Option<PathBuf>, Outbound) {
+    let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
+}
+
+/// The beginning of a fault, up to its `must`: the setting with its value, unless that may hold a password.
+fn blamed(name: &str, value: &str) -> String {
+    if value.contains('@') { name.to_owned() } else { format!("{name} is {value:?}; it") }
+}
+
+/// A variable of the environment.
+pub fn variable(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+/// The place at which a test ends this process; see [`crate::crash`].
+pub fn crash_point() -> Option<String> {
+    if !cfg!(debug_assertions) {
+        return None;
+    }
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+    std::env::var("OCF_CRASH_POINT").ok()
+}
+
+/// Where the database is that a flag names.
+///
+/// # Errors
+/// A text for people that does not show the value, for a URL may hold a password.
+pub fn location(flag: &str, text: &str) -> Result<Location, String> {
+    location::location(flag, text)
+}
+
+/// All variables, for those who hand some of them on.
+pub fn whole_environment() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(mode: Mode, flags: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let flags = flags.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: Vec<(String, String)> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Config::read(mode, &flags, |name| {
+            variables.iter().find(|(variable, _)| variable == name).map(|(_, value)| value.clone())
+        })
+    }
+
+    const NEEDED: &[(&str, &str)] = &[
+        ("CF_ENDPOINT", "https://api.example.com"),
+        ("CLIENT_ID", "scheduler"),
+        ("CLIENT_SECRET", "s3cret"),
+    ];
+
+    #[test]
+    fn serve_needs_a_cloud_foundry_and_says_all_that_is_missing_at_once() {
+        let faults = read(Mode::Serve, &[], &[("WORKER_NUM", "many"), ("LOG_LEVEL", "loud")]).unwrap_err().0;
+        let text = faults.join("\n");
+        for part in ["CF_ENDPOINT is missing", "CLIENT_ID is missing", "CLIENT_SECRET is missing"] {
+            assert!(text.contains(part), "{text}");
+        }
+        assert!(text.contains(r#"WORKER_NUM is "many"; it must be a whole number from 1 to 1000"#), "{text}");
+        assert!(text.contains(r#"LOG_LEVEL is "loud"; it must be one of error, warn, info"#), "{text}");
+        let fault =
+            read(Mode::Standalone, &[("port", "x")], &[("SCHEDULER_PORT", "1")]).unwrap_err().to_string();
+        assert!(
+            fault.contains(r#"SCHEDULER_PORT (--port) is "x"; it must be a whole number from 0"#),
+            "{fault}"
+        );
+        let fault =
+            read(Mode::Serve, &[], &[&[("CF_ENDPOINT", "api.x")], &NEEDED[1..]].concat()).unwrap_err();
+        assert!(
+            fault.to_string().contains(r#"CF_ENDPOINT is "api.x"; it must begin with https://"#),
+            "{fault}"
+        );
+        assert_eq!(faults.len(), 5);
+    }
+
+    #[test]
+    fn a_flag_wins_over_its_variable_and_scheduler_port_over_port() {
+        let port = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+            read(Mode::Standalone, flags, variables).unwrap().port
+        };
+        assert_eq!(port(&[], &[]), 8000);
+        assert_eq!(port(&[], &[("PORT", "1")]), 1);
+        assert_eq!(port(&[], &[("PORT", "1"), ("SCHEDULER_PORT", "2")]), 2);
+        assert_eq!(port(&[("port", "3")], &[("PORT", "1"), ("SCHEDULER_PORT", "2")]), 3);
+        assert_eq!(port(&[], &[("SCHEDULER_PORT", " ")]), 8000);
+    }
+
+    #[test]
+    fn standalone_listens_on_this_machine_only_unless_told_otherwise() {
+        assert!(read(Mode::Standalone, &[], &[]).unwrap().host.is_loopback());
+        assert!(read(Mode::Serve, &[], NEEDED).unwrap().host.is_unspecified());
+        assert!(read(Mode::Standalone, &[("host", "0.0.0.0")], &[]).unwrap().host.is_unspecified());
+    }
+
+    #[test]
+    fn database_urls_are_paths_and_refusals_never_show_the_value() {
+        let database =
+            |url: &str| read(Mode::Standalone, &[], &[("DATABASE_URL", url)]).map(|config| config.database);
+        let file = |path: &str| Location::Sqlite(PathBuf::from(path));
+        assert_eq!(database("sqlite:///var/lib/s.db").unwrap(), file("/var/lib/s.db"));
+        assert_eq!(database("sqlite://s.db").unwrap(), file("s.db"));
+        assert_eq!(database("data/s.db").unwrap(), file("data/s.db"));
+        let url = "postgres://u:hunter2@h:1/d?sslmode=require";
+        let location = database(url).unwrap();
+        assert_eq!(location, Location::Postgres(Secret::from(url.to_owned())));
+        assert_eq!(location.shown(), "postgres://h:1/d");
+        assert!(!format!("{location:?}").contains("hunter2"));
+        for url in ["mysql://u:hunter2@h/d", "sqlite://", "sqlite::memory:", "x.db?hunter2"] {
+            let fault = database(url).unwrap_err().to_string();
+            assert!(fault.contains("sqlite://"), "{fault}");
+            assert!(!fault.contains("hunter2"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn on_cloud_foundry_the_bound_service_and_the_application_say_where_things_are() {
+        let services = r#"{"z-mail":[{"credentials":{"uri":"smtp://h"}}],
+            "a-sql":[{"credentials":{"host":"h"}},{"credentials":{"uri":"postgresql://u:hunter2@first/d"}}],
+            "b-sql":[{"credentials":{"uri":"postgres://u:hunter2@second/d"}}]}"#;
+        let variables = [
+            ("VCAP_SERVICES", services),
+            ("VCAP_APPLICATION", r#"{"cf_api":"https://api.sys.test","name":"scheduler"}"#),
+        ];
+        let config = read(Mode::Serve, &[], &[&variables[..], &NEEDED[1..]].concat()).unwrap();
+        assert_eq!(config.database.shown(), "postgresql://first/d");
+        assert_eq!(config.cloud_foundry.unwrap().cf_endpoint, "https://api.sys.test");
+        let config =
+            read(Mode::Serve, &[("database-url", "x.db")], &[&variables[..], NEEDED].concat()).unwrap();
+        assert_eq!(config.database.shown(), "x.db");
+        assert_eq!(config.cloud_foundry.unwrap().cf_endpoint, "https://api.example.com");
+        let broken = read(Mode::Standalone, &[], &[("VCAP_SERVICES", "{hunter2")]).unwrap_err().to_string();
+        assert!(broken.contains("VCAP_SERVICES") && !broken.contains("hunter2"), "{broken}");
+    }
+
+    #[test]
+    fn a_rate_is_off_unless_it_is_set_and_its_burst_is_as_much() {
+        let rate = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+            read(Mode::Standalone, flags, variables).map(|config| config.rate_limit)
+        };
+        let limit = |per_second, burst| Ok(Some(RateLimit { per_second, burst }));
+        assert_eq!(rate(&[], &[]), Ok(None));
+        assert_eq!(rate(&[("rate-limit-per-second", "0")], &[("RATE_LIMIT_BURST", "7")]), Ok(None));
+        assert_eq!(rate(&[("rate-limit-per-second", "5")], &[]), limit(5, 5));
+        assert_eq!(rate(&[("rate-limit-burst", "9")], &[("RATE_LIMIT_PER_SECOND", "5")]), limit(5, 9));
+        assert!(rate(&[], &[("RATE_LIMIT_BURST", "9")]).unwrap_err().to_string().contains("needs"));
+    }
+
+    #[test]
+    fn metrics_have_a_port_of_their_own_or_none() {
+        let port = |metrics_port: &str| {
+            read(Mode::Standalone, &[], &[("METRICS_PORT", metrics_port)]).map(|config| config.metrics_port)
+        };
+        assert_eq!((port(" "), port("0"), port("9100")), (Ok(None), Ok(Some(0)), Ok(Some(9100))));
+        for wrong in ["8000", "x", "65536"] {
+            assert!(port(wrong).unwrap_err().to_string().contains("METRICS_PORT is"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_nobody_could_send_is_a_fault() {
+        let read = |token: &str| read(Mode::Standalone, &[], &[("METRICS_TOKEN", token)]);
+        assert!(read(" a-Z_0.~+/= ").is_ok());
+        for wrong in ["s3cret s3cret", "s3crét", "s3cret\u{7f}"] {
+            let fault = read(wrong).unwrap_err().to_string();
+            assert!(fault.contains("METRICS_TOKEN has") && !fault.contains("s3cr"), "{fault}");
+        }
+    }
+
+    #[test]
+    fn no_secret_is_shown_by_debug_nor_by_a_fault() {
+        let secrets = [("HTTPS_PROXY", "http://u:s3cret@proxy"), ("METRICS_TOKEN", "s3cret")];
+        let config = read(Mode::Serve, &[], &[NEEDED, &secrets].concat()).unwrap();
+        assert!(!format!("{config:?} {:?}", config.outbound()).contains("s3cret"));
+        let wrong = [("CF_ENDPOINT", "u:s3cret@api.example.com"), ("UAA_ENDPOINT", "ldap://u:s3cret@uaa")];
+        let faults = read(Mode::Serve, &[], &[&wrong[..], &NEEDED[1..]].concat()).unwrap_err();
+        assert_eq!(faults.0.len(), 2);
+        assert!(!faults.to_string().contains("s3cret"), "{faults}");
+    }
+}
