@@ -61,6 +61,8 @@ impl Store {
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
+                let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
+                tx.execute(postgres_sql!("instances/shorten"), values! { "lease": lease })?;
                 let values = values! { "limit": TAKEN_OVER_MAX };
                 let mut ended =
                     tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>(0))?;

@@ -103,7 +103,8 @@ impl Database {
         rusqlite::Connection::open(&self.url).unwrap()
     }
 
-    fn client(&self) -> postgres::Client {
+    /// A connection of its own.
+    pub(crate) fn client(&self) -> postgres::Client {
         let (server, schema) = self.url.split_once("schema=").unwrap();
         let mut client = postgres::Client::connect(server.trim_end_matches(['?', '&']), NoTls).unwrap();
         client.batch_execute(&format!("SET search_path = {schema}")).unwrap();

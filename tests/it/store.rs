@@ -243,6 +243,120 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     assert_eq!(pair.database.number("SELECT SUM(size) FROM history_sizes WHERE owner = 'executable'"), 10);
 }
 
+#[test]
+fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let of = pair.claimed(&pair.call());
+    pair.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {}", of.fence));
+    // As `start_call` of one that comes back at that moment: seen by no one else yet.
+    let mut late = pair.database.client();
+    let mut late = late.transaction().unwrap();
+    let started = late
+        .execute(
+            "UPDATE executions SET state = 'RUNNING', dispatch_time = NULL WHERE id = $1 AND owner = $2",
+            &[&of.id, &of.fence],
+        )
+        .unwrap();
+    assert_eq!(started, 1);
+    std::thread::scope(|scope| {
+        let taking = scope.spawn(|| pair.other.take_over(GONE, NOW).unwrap());
+        let waits = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted AND transactionid IS NOT NULL";
+        super::world::wait_for(|| (pair.database.number(waits) > 0 || taking.is_finished()).then_some(()));
+        late.commit().unwrap();
+        assert_eq!(taking.join().unwrap().instances, 1);
+    });
+    pair.other.take_over(GONE, NOW).unwrap();
+    assert_eq!(pair.state(of), ["FAILED", GONE]);
+}
+
+#[test]
+fn what_the_server_does_not_commit_is_not_answered_as_done() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    // It gives the row that was asked for, and fails after that.
+    pair.database.execute(
+        "CREATE FUNCTION is_full() RETURNS TRIGGER LANGUAGE plpgsql AS
+            $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
+         CREATE CONSTRAINT TRIGGER is_full AFTER INSERT ON executions DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW EXECUTE FUNCTION is_full()",
+    );
+    let refused = pair.one.create_execution(job.id, "", NOW);
+    assert!(matches!(refused, Err(ocf_scheduler::store::StoreError::Unavailable(_))), "{refused:?}");
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 0);
+}
+
+#[test]
+fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let url = format!("{}&options=-c%20default_transaction_isolation%3Dserializable", pair.database.url);
+    let settings = ocf_scheduler::store::Settings {
+        database: ocf_scheduler::store::Location::Postgres(Secret::from(url)),
+        ..pair.database.settings()
+    };
+    let store = Store::open(&settings).unwrap();
+    let job = pair.job();
+    // Each counts in the same rows.
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    store.create_execution(job.id, "", NOW).unwrap().unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 160);
+}
+
+#[test]
+fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    let schedule = pair.one.create_schedule(job.id, true, "* * * * *", Some(NOW), NOW).unwrap().unwrap();
+    pair.database.execute(&format!(
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
+         SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
+        job.id, schedule.id
+    ));
+    pair.one.delete_executable(job.id, NOW).unwrap().unwrap();
+    std::thread::scope(|scope| {
+        for store in [&pair.one, &pair.other, &pair.one, &pair.other] {
+            scope.spawn(|| while store.purge_deleted(5).unwrap() > 0 {});
+        }
+    });
+    while pair.one.purge_deleted(5).unwrap() > 0 {}
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executables"), 0);
+}
+
+#[test]
+fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let of = pair.claimed(&pair.job());
+    // As if it had been given when the clock was an hour ahead.
+    pair.database.execute(&format!(
+        "UPDATE instances SET lease_until = lease_until + 3600000000000 WHERE id = {}",
+        of.fence
+    ));
+    assert_eq!(pair.other.take_over(GONE, NOW).unwrap().instances, 0, "it may be there still, and renew it");
+    let left = format!("SELECT lease_until - now_nanos() FROM instances WHERE id = {}", of.fence);
+    assert!(pair.database.number(&left) <= 15_000_000_000);
+}
+
 /// The texts under `sql/postgres`, but for the migrations and those for the tables of a Go service: (`table/statement`, text with numbered parameters).
 fn statements() -> Vec<(String, String)> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres");
