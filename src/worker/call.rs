@@ -1,5 +1,6 @@
 //! Performs calls: one POST, its redirects, and a verdict.
 
+use std::cell::Cell;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
@@ -120,10 +121,16 @@ impl Workshop {
         auth_header: &Secret,
         stop: &Stop,
     ) -> Left {
-        let began_at = self.clock.now();
-        if !self.may_go_on(dispatch, stop, || self.store.start_call(dispatch.of, began_at)) {
+        let began_at = Cell::new(self.clock.now());
+        let may = self.may_go_on(dispatch, stop, || {
+            // Anew each time: while the database was away it had not begun.
+            began_at.set(self.clock.now());
+            self.store.start_call(dispatch.of, began_at.get())
+        });
+        if !may {
             return Left::ComesAgain;
         }
+        let began_at = began_at.get();
         let about = About::of(dispatch, Some(began_at));
         journal::first_attempt(&about);
         journal::running(&about, None, dispatch.attempts.count + 1);

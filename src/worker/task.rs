@@ -1,5 +1,6 @@
 //! Starts the task of a job's execution, and finds out what became of an attempt whose answer was lost.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use crossbeam_channel::{after, select};
@@ -46,11 +47,17 @@ impl Workshop {
         {
             return Left::ComesAgain;
         }
-        let began_at = self.clock.now();
-        let doubt_until = began_at.saturating_add(self.patience.late_task);
-        if !self.may_go_on(dispatch, stop, || self.store.begin_attempt(dispatch.of, began_at, doubt_until)) {
+        let began_at = Cell::new(self.clock.now());
+        let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
+        let begun = self.may_go_on(dispatch, stop, || {
+            // Anew each time: while the database was away the attempt had not begun, and the doubt must outlast it.
+            began_at.set(self.clock.now());
+            self.store.begin_attempt(dispatch.of, began_at.get(), doubt_until())
+        });
+        if !begun {
             return Left::ComesAgain;
         }
+        let (began_at, doubt_until) = (began_at.get(), doubt_until());
         if !self.holds(dispatch) {
             self.try_later(dispatch, "the lease on the database had ended", None, None, stop);
             return Left::ComesAgain;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
-use super::database::Database;
+use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 use super::world::wait_for;
 
@@ -196,6 +196,31 @@ fn a_token_that_ends_in_mid_flight_is_replaced() {
     wait_for(|| (world.cf.tasks().len() == 2).then_some(()));
     assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
     assert_eq!(world.cf.count("POST /oauth/token"), 2);
+}
+
+#[test]
+fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before_it() {
+    if !is_postgres() {
+        return; // There it can be made to refuse this alone.
+    }
+    let world = World::start(&[("LATE_TASK_SECONDS", "2")]);
+    let job = world.job("a");
+    let database = Database::of(world.directory.path(), "s.db");
+    database.execute(
+        "CREATE SEQUENCE refusals;
+         CREATE FUNCTION is_full() RETURNS TRIGGER LANGUAGE plpgsql AS
+            $$ BEGIN PERFORM nextval('refusals'); RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;
+         CREATE TRIGGER is_full BEFORE UPDATE OF attempts ON executions EXECUTE FUNCTION is_full()",
+    );
+    world.cf.fault(CREATE, Fault::Delay(Duration::from_secs(3)), ALWAYS);
+    world.execute(&job);
+    // One a second, so that the doubt of the first is over.
+    wait_for(|| (database.number("SELECT last_value FROM refusals") >= 4).then_some(()));
+    let before = database.number("SELECT now_nanos()");
+    database.execute("DROP TRIGGER is_full ON executions");
+    let doubt = "SELECT doubt_until FROM executions WHERE attempts = 1 AND doubt_until IS NOT NULL";
+    let doubt = wait_for(|| database.rows(doubt).pop());
+    assert!(before + 1_500_000_000 < doubt[0].parse().unwrap(), "{before} {doubt:?}");
 }
 
 #[test]
