@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use ocf_scheduler::model::{
-    EndState, Executable, Guid, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
+    EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
 };
-use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Store, Written};
+use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window, Written};
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
@@ -355,6 +355,55 @@ fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
     assert_eq!(pair.other.take_over(GONE, NOW).unwrap().instances, 0, "it may be there still, and renew it");
     let left = format!("SELECT lease_until - now_nanos() FROM instances WHERE id = {}", of.fence);
     assert!(pair.database.number(&left) <= 15_000_000_000);
+}
+
+#[test]
+fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_missing() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    // Such a character is two in the database.
+    let urls =
+        ["a".repeat(70_000), "\u{1a}".repeat(33_000), "b".repeat(70_000), "\0".repeat(40_000), String::new()];
+    for url in &urls {
+        pair.executable(Work::Call { url: url.clone(), auth_header: Secret::from("x".to_owned()) });
+    }
+    let mut window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 80 };
+    let mut seen = Vec::new();
+    loop {
+        let part = pair.one.list_executables(Kind::Call, &Scope::All, window).unwrap();
+        seen.extend(part.rows.iter().map(|call| match &call.work {
+            Work::Call { url, .. } => url.clone(),
+            other => panic!("{other:?}"),
+        }));
+        if part.is_end {
+            break;
+        }
+        window.beyond = part.last.unwrap();
+    }
+    assert_eq!(seen, urls);
+    window = Window { beyond: 0, offset: 4, ..window };
+    let part = pair.one.list_executables(Kind::Call, &Scope::All, window).unwrap();
+    assert_eq!((part.rows.len(), part.is_end), (1, true), "what is passed over takes nothing away");
+
+    let names = ["list_all", "list_in_space", "list_in_spaces"].map(|name| format!("executables/{name}"));
+    for (name, text) in statements().iter().filter(|(name, _)| names.contains(name)) {
+        let text = text.replace("$1", "'call'");
+        let text = match name.as_str() {
+            "executables/list_all" => text,
+            "executables/list_in_space" => text.replace("'call'", "'space'").replace("$2", "'call'"),
+            _ => text.replace("$2", r#"'["space"]'"#),
+        };
+        let rest = ["0", "99", "80", "0"];
+        let first = (1..).find(|number| text.contains(&format!("${number}"))).unwrap();
+        let text = (first..)
+            .zip(rest)
+            .fold(text, |text, (number, value)| text.replace(&format!("${number}"), value));
+        let guids =
+            pair.database.rows(&format!("SELECT guid FROM ({}) AS sent", text.trim().trim_end_matches(';')));
+        assert_eq!(guids.len(), 1, "{name}");
+    }
 }
 
 /// The texts under `sql/postgres`, but for the migrations and those for the tables of a Go service: (`table/statement`, text with numbered parameters).
