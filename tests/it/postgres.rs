@@ -387,4 +387,25 @@ fn only_a_server_that_is_the_one_it_should_be_is_believed() {
     check(start("localhost", PASSWORD, "sslmode=require"), Err("SKIP_SSL_VALIDATION"));
     check(start("localhost", PASSWORD, "sslmode=disable"), Err("refuses the connection"));
     check(start("localhost", "hunter3", &trusted("require")), Err("password"));
+
+    // A role that may not make a schema works in one that is there.
+    server.sql(
+        "d",
+        "CREATE ROLE u2 LOGIN PASSWORD 'hunter2'; CREATE SCHEMA theirs; CREATE SCHEMA ours AUTHORIZATION u2",
+    );
+    let start_as = |schema: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let url = server.url("localhost", PASSWORD, &trusted("require")).replace("//u:", "//u2:");
+        let url = format!("{url}&schema={schema}");
+        let settings = [("DATABASE_URL", url.as_str())];
+        let to = fs::File::create(&log).unwrap().into();
+        let program = Program::start_with(directory.path(), &cf, &settings, to);
+        let works =
+            program.is_some_and(|program| ask(&program.url, "", "GET", "/readyz", "").unwrap().0 == 200);
+        (works, fs::read_to_string(log).unwrap())
+    };
+    check(start_as("ours"), Ok(()));
+    check(start_as("theirs"), Err("CREATE SCHEMA theirs AUTHORIZATION"));
+    check(start_as("none"), Err("CREATE SCHEMA none AUTHORIZATION"));
 }

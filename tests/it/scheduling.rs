@@ -371,6 +371,23 @@ fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_n
 }
 
 #[test]
+fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_anew() {
+    let mut world = World::at("2026-03-01T10:00:30Z");
+    let job = world.job("j");
+    world.schedule(&job, "* * * * *");
+    world.go_to("2026-03-01T10:01:00Z");
+    let database = Database::of(world.directory.path(), "s.db");
+    if !is_postgres() {
+        return;
+    }
+    let next = || database.number("SELECT next_fire_time FROM schedules");
+    assert_eq!(next(), time("2026-03-01T10:02:00Z").nanos());
+    // As by another's clock, a little behind that of the one which has claimed.
+    world.set_clock_to("2026-03-01T10:00:59.99Z");
+    assert_eq!(next(), time("2026-03-01T10:02:00Z").nanos());
+}
+
+#[test]
 fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year() {
     for restarted in [false, true] {
         let mut world = World::at("2027-03-01T10:00:30Z");

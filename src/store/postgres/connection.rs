@@ -137,8 +137,11 @@ impl Connector {
 fn refused(error: &Error) -> Refused {
     let cause = described(error);
     let Some(code) = error.code() else {
-        let untrusted = cause.contains("certificate");
-        return if untrusted {
+        return if cause.contains("server does not support TLS") {
+            Refused::ForGood(
+                "PostgreSQL has no TLS; sslmode=disable in DATABASE_URL does without, unencrypted".to_owned(),
+            )
+        } else if cause.contains("certificate") {
             Refused::ForGood(format!(
                 "the certificate of PostgreSQL cannot be verified ({cause}); name its authority's certificate in \
                  CA_CERT_FILE or sslrootcert, or set SKIP_SSL_VALIDATION=true to believe any"

@@ -22,9 +22,22 @@ pub(super) const VERSION: usize = MIGRATIONS.len();
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
     // It may be there already, made by somebody who may do that. Of two that make it, one is refused and comes again.
-    connection.batch_for_setup(&format!(
-        "DO $$ BEGIN IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF; END $$"
-    ))?;
+    connection
+        .batch_for_setup(&format!(
+            "DO $$ BEGIN
+                IF to_regnamespace('{schema}') IS NULL THEN CREATE SCHEMA {schema}; END IF;
+                IF NOT has_schema_privilege('{schema}', 'USAGE') THEN
+                    RAISE EXCEPTION 'permission denied for schema {schema}' USING ERRCODE = '42501';
+                END IF;
+             END $$"
+        ))
+        .map_err(|err| match err {
+            Refused::ForGood(cause) => Refused::ForGood(format!(
+                "{cause}; the tables are in a schema of their own, which somebody who may can make beforehand: CREATE SCHEMA \
+                 {schema} AUTHORIZATION the role of DATABASE_URL"
+            )),
+            other => other,
+        })?;
     for _ in 0..=MIGRATIONS.len() {
         // The lock, "OCFs" in ASCII, is that of this transaction.
         connection.batch_for_setup(

@@ -110,7 +110,7 @@ impl Database {
             }
             Err(Refused::ForGood(cause)) => return Err(cause),
             Err(Refused::ForNow(cause)) => {
-                warn!(cause:?; "PostgreSQL does not answer; requests get 503 until it does");
+                warn!(cause:% = cause; "PostgreSQL does not answer; requests get 503 until it does");
                 database.note_outage(cause);
             }
         }

@@ -41,6 +41,12 @@ impl Target {
     /// The error names what is wrong, never the URL, which may hold a password.
     pub(super) fn of(url: &str) -> Result<Self, String> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
+        if query.contains('@') {
+            // The library takes all before an @ for a user and password: a ? in those would hide the options, and show in logs.
+            return Err(
+                "has an @ behind a ?: in a user, password or option write %3F for ? and %40 for @".to_owned()
+            );
+        }
         let (mut mode, mut root_certificate, mut schema, mut rest) = (None, None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             match pair.split_once('=') {
@@ -118,6 +124,7 @@ mod tests {
             "postgres://u@h/d?schema=a;hunter2",
             "postgres://",
             "postgres://u:hunter2@h/d?no=hunter2",
+            "postgres://u:hunter2?3@h/d?sslmode=require",
         ] {
             let fault = Target::of(wrong).err().unwrap();
             assert!(fault.contains("must be") && !fault.contains("hunter2"), "{fault}");
