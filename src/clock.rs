@@ -57,13 +57,16 @@ impl SteeredClock {
     }
 
     /// The other clock showed `reading` at some instant between `asked_at` and `answered_at` of the monotonic time. What is
-    /// within that doubt changes nothing, so that the clock does not tremble.
-    pub fn measure(&self, asked_at: Duration, answered_at: Duration, reading: Timestamp) {
+    /// within that doubt changes nothing, so that the clock does not tremble. By how much this clock was set, forward or back.
+    pub fn measure(&self, asked_at: Duration, answered_at: Duration, reading: Timestamp) -> Duration {
         let doubt = nanos_of(answered_at.saturating_sub(asked_at)) / 2;
         let measured = reading.nanos().saturating_sub(nanos_of(asked_at).saturating_add(doubt));
-        if doubt < measured.saturating_sub(self.offset.load(Ordering::SeqCst)).saturating_abs() {
-            self.offset.store(measured, Ordering::SeqCst);
+        let moved = measured.saturating_sub(self.offset.load(Ordering::SeqCst)).saturating_abs();
+        if moved <= doubt {
+            return Duration::ZERO;
         }
+        self.offset.store(measured, Ordering::SeqCst);
+        Duration::from_nanos(moved.unsigned_abs())
     }
 }
 

@@ -1,8 +1,8 @@
 //! Keeps this process's lease on a database that others share, follows the database's clock, and takes over what instances
 //! that are gone had in hand.
 //!
-//! Invariant: nothing is taken over by a process whose own lease was broken just now: after the database was away, the others
-//! have as long as a lease to come back. With a database that one process has to itself there is nothing to keep.
+//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun: after the database was away,
+//! or its clock was set, the others have as long as a lease to come back. With a database that one process has to itself there is nothing to keep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const UNBROKEN_MIN: Duration = Duration::from_secs(15);
 /// Between two renewals further apart than this, the lease may have ended.
 const GAP_MAX: Duration = Duration::from_secs(12);
+/// A clock that has moved by so much was set.
+const JUMP_MIN: Duration = Duration::from_secs(1);
 /// What is said of a call that nobody can know the outcome of.
 const INTERRUPTED: &str = "interrupted: the instance that had sent the call is gone";
 
@@ -81,16 +83,18 @@ impl Keeper {
                 asked_at
             }
         };
-        let is_first = self.held.is_none();
         self.held = Some((since, asked_at));
 
         let asked_at = self.clock.monotonic();
         if let Some(reading) = self.store.database_time()? {
-            self.clock.measure(asked_at, self.clock.monotonic(), reading);
+            let moved = self.clock.measure(asked_at, self.clock.monotonic(), reading);
+            if JUMP_MIN <= moved {
+                // All leases may have ended at once.
+                self.held = Some((asked_at, asked_at));
+                return Ok(());
+            }
         }
-
-        // At its start it has nothing of its own to lose: those that have ended by then had ended before.
-        if !is_first && asked_at.saturating_sub(since) < UNBROKEN_MIN {
+        if asked_at.saturating_sub(since) < UNBROKEN_MIN {
             return Ok(());
         }
         let taken = self.store.take_over(INTERRUPTED, self.clock.now())?;

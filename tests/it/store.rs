@@ -1,7 +1,10 @@
 //! The store's promises where several processes share it, and the texts of its statements for PostgreSQL.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use ocf_scheduler::clock::{Clock, ManualClock, SteeredClock};
+use ocf_scheduler::lease::Keeper;
 use ocf_scheduler::model::{
     EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
 };
@@ -338,6 +341,47 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
     });
     while pair.one.purge_deleted(5).unwrap() > 0 {}
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executables"), 0);
+}
+
+#[test]
+fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_come_back() {
+    if !is_postgres() {
+        return;
+    }
+    let Pair { one, other, database, _directory } = Pair::new();
+    database.execute(
+        "CREATE TABLE clock AS SELECT now_nanos() AS nanos;
+         CREATE OR REPLACE FUNCTION now_nanos() RETURNS BIGINT LANGUAGE sql AS 'SELECT nanos FROM clock'",
+    );
+    let set_forward = |seconds: u64| {
+        database.execute(&format!("UPDATE clock SET nanos = nanos + {}", seconds * 1_000_000_000));
+    };
+    let machine = Arc::new(ManualClock::new(NOW));
+    let clock = Arc::new(SteeredClock::new(machine.clone()));
+    let (wake, _woken) = crossbeam_channel::bounded(1);
+    let mut keeper = Keeper::new(Arc::new(other), clock, wake.clone(), wake);
+    let mut passes = |seconds: u64| {
+        for _ in 0..seconds / 3 {
+            keeper.pass().unwrap();
+            machine.set(machine.now().saturating_add(Duration::from_secs(3)));
+            set_forward(3);
+        }
+    };
+    let fence = one.fence().unwrap();
+    let is_there = || database.number(&format!("SELECT COUNT(*) FROM instances WHERE id = {fence}")) == 1;
+    // Its lease has ended, as after the database was away; it hears of the database again in time.
+    set_forward(20);
+    passes(12);
+    assert!(is_there());
+    assert!(!one.renew_lease().unwrap().unwrap().is_new);
+    passes(12);
+    // The other has held its own for long when the clock is set.
+    set_forward(3600);
+    passes(12);
+    assert!(is_there());
+    // Whoever has not come back by the end of that is gone.
+    passes(12);
+    assert!(!is_there());
 }
 
 #[test]
