@@ -305,9 +305,8 @@ impl Connection {
                 }
                 match visit(&row) {
                     Ok(ControlFlow::Continue(())) => {}
-                    // A row may come of what is not committed in the end: that is said after the last.
-                    Ok(ControlFlow::Break(())) if self.is_in_doubt.get() => is_enough = true,
-                    Ok(ControlFlow::Break(())) => break,
+                    // To the end all the same: only behind the last row the server says whether it is done, and committed.
+                    Ok(ControlFlow::Break(())) => is_enough = true,
                     Err(err) => return Ok(Err(err)),
                 }
             }
