@@ -69,6 +69,10 @@ impl Keeper {
 
     /// Renews the lease, reads the clock, and takes over from those whose lease has ended.
     pub fn pass(&mut self) -> Result<(), StoreError> {
+        if self.held.is_none() {
+            // With a lease things are done at their time, so that is known first. Later nothing comes before the renewal.
+            self.follow_clock()?;
+        }
         let asked_at = self.clock.monotonic();
         let Some(renewal) = self.store.renew_lease()? else { return Ok(()) };
         let since = match self.held {
@@ -85,14 +89,10 @@ impl Keeper {
         };
         self.held = Some((since, asked_at));
 
-        let asked_at = self.clock.monotonic();
-        if let Some(reading) = self.store.database_time()? {
-            let moved = self.clock.measure(asked_at, self.clock.monotonic(), reading);
-            if JUMP_MIN <= moved {
-                // All leases may have ended at once.
-                self.held = Some((asked_at, asked_at));
-                return Ok(());
-            }
+        if JUMP_MIN <= self.follow_clock()? {
+            // All leases may have ended at once.
+            self.held = Some((asked_at, asked_at));
+            return Ok(());
         }
         if asked_at.saturating_sub(since) < UNBROKEN_MIN {
             return Ok(());
@@ -111,5 +111,13 @@ impl Keeper {
             let _ = self.wake_watcher.try_send(());
         }
         Ok(())
+    }
+
+    /// Sets the clock as that of the database is. By how much it was wrong.
+    fn follow_clock(&self) -> Result<Duration, StoreError> {
+        let asked_at = self.clock.monotonic();
+        let reading = self.store.database_time()?;
+        Ok(reading
+            .map_or(Duration::ZERO, |reading| self.clock.measure(asked_at, self.clock.monotonic(), reading)))
     }
 }

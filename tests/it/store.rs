@@ -385,6 +385,25 @@ fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_com
 }
 
 #[test]
+fn nobody_has_a_lease_before_it_knows_the_time() {
+    if !is_postgres() {
+        return;
+    }
+    let Pair { one: _, other, database, _directory } = Pair::new();
+    database.execute(
+        "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+         CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON instances EXECUTE FUNCTION refuse()",
+    );
+    // Its machine's clock is years behind.
+    let clock = Arc::new(SteeredClock::new(Arc::new(ManualClock::new(NOW))));
+    let (wake, _woken) = crossbeam_channel::bounded(1);
+    let mut keeper = Keeper::new(Arc::new(other), Arc::clone(&clock), wake.clone(), wake);
+    assert!(keeper.pass().is_err());
+    let far = NOW.saturating_add(Duration::from_secs(86_400));
+    assert!(far < clock.now(), "it is asked for before the lease is");
+}
+
+#[test]
 fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
     if !is_postgres() {
         return;
