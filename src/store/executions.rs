@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING, or no longer in this
-    /// process's hand.
+    /// process's hand. It may be recorded again after an error.
     pub fn accept_task(&self, of: InHand, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
         self.step(sql!("executions/accept_task"), values)

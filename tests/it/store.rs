@@ -404,6 +404,23 @@ fn nobody_has_a_lease_before_it_knows_the_time() {
 }
 
 #[test]
+fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let (of, task) = (pair.claimed(&pair.job()), Guid::from("task"));
+    assert!(pair.one.accept_task(of, &task).unwrap());
+    assert!(pair.one.accept_task(of, &task).unwrap());
+    assert!(!pair.one.accept_task(of, &Guid::from("another")).unwrap());
+    assert!(pair.one.finish(&end(of)).unwrap());
+    assert!(!pair.one.accept_task(of, &task).unwrap());
+    let call = pair.claimed(&pair.call());
+    assert!(pair.one.start_call(call, NOW).unwrap());
+    assert!(pair.one.start_call(call, NOW).unwrap());
+}
+
+#[test]
 fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
     if !is_postgres() {
         return;
