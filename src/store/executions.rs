@@ -2,6 +2,8 @@
 //!
 //! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
 
+use std::cmp::Reverse;
+
 use super::executables::{extent_of, set_state, work_of};
 use super::session::{Cell, Column, Named, Row, Session, json_array, postgres_sql, sql, sqlite_sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
@@ -9,6 +11,9 @@ use crate::model::{
     Attempts, Dispatch, EndState, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Outcome,
     Schedule, Timestamp,
 };
+
+/// The most statements that are sent before the first is answered: who deletes a job may have a million executions waiting.
+const AT_ONCE: usize = 500;
 
 /// What a history belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,9 +404,7 @@ pub(super) fn cancel_pending_of_schedule(
 ) -> Result<Vec<CutOff>, StoreError> {
     let values = values! { "executable_id": schedule.executable, "schedule_id": schedule.id };
     let pending = tx.rows(sql!("executions/pending_of_schedule"), values, cut_off_of)?;
-    for (id, _) in &pending {
-        remember_stray(tx, *id, None)?;
-    }
+    remember_strays(tx, &pending)?;
     fail_all(tx, pending, None, message, now)
 }
 
@@ -425,9 +428,7 @@ pub(super) fn cancel_pending_of_space(
 ) -> Result<Vec<CutOff>, StoreError> {
     let values = values! { "space_guid": space };
     let pending = tx.rows(sql!("service_spaces/pending_executions"), values, cut_off_of)?;
-    for (id, _) in &pending {
-        remember_stray(tx, *id, None)?;
-    }
+    remember_strays(tx, &pending)?;
     fail_all(tx, pending, None, message, now)
 }
 
@@ -466,6 +467,16 @@ fn remember_stray(tx: &Session<'_>, id: Id, fence: Option<Fence>) -> Result<(), 
     Ok(())
 }
 
+/// The same for many, whosever hand they are in.
+fn remember_strays(tx: &Session<'_>, executions: &[(Id, CutOff)]) -> Result<(), StoreError> {
+    for batch in executions.chunks(AT_ONCE) {
+        let sets: Vec<Vec<Named<'_>>> =
+            batch.iter().map(|(id, _)| values! { "id": *id, "fence": None::<Fence> }.to_vec()).collect();
+        tx.execute_each(sql!("strays/insert"), &sets)?;
+    }
+    Ok(())
+}
+
 /// An end that is to be recorded.
 struct Ending<'a> {
     id: Id,
@@ -485,6 +496,14 @@ impl<'a> Ending<'a> {
 
 /// Records ends, and the states of jobs that follow from them. Which executions that changed.
 fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
+    let mut changed = Vec::with_capacity(endings.len());
+    for batch in endings.chunks(AT_ONCE) {
+        changed.extend(end_batch(tx, batch)?);
+    }
+    Ok(changed)
+}
+
+fn end_batch(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
     let sets: Vec<Vec<Named<'_>>> = endings
         .iter()
         .map(|ending| {
@@ -496,12 +515,14 @@ fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreE
         })
         .collect();
     let changed = tx.execute_each(sql!("executions/finish"), &sets)?;
-    let ended: Vec<(Id, &str)> = endings
+    let mut ended: Vec<(Id, &str)> = endings
         .iter()
         .zip(&changed)
         .filter(|(_, rows)| **rows == 1)
         .map(|(ending, _)| (ending.id, ending.state))
         .collect();
+    // The last first: of many of one job it alone changes a row then.
+    ended.sort_unstable_by_key(|(id, _)| Reverse(*id));
     set_state(tx, &ended)?;
     Ok(changed.iter().map(|rows| *rows == 1).collect())
 }

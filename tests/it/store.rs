@@ -421,6 +421,32 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 }
 
 #[test]
+fn many_that_wait_are_cancelled_in_parts_and_their_job_changes_once_for_each() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    let schedule = pair.one.create_schedule(job.id, true, "* * * * *", None, NOW).unwrap().unwrap();
+    pair.database.execute(&format!(
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
+                                 doubt_until)
+         SELECT 'e' || i, {}, {}, i, 'job', 'PENDING', 1, 1, 1, CASE WHEN i % 2 = 0 THEN 1 END FROM generate_series(1, 1201) AS i;
+         CREATE SEQUENCE changes;
+         CREATE FUNCTION note() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('changes'); RETURN NEW; END $$;
+         CREATE TRIGGER note BEFORE UPDATE OF state ON executables FOR EACH ROW EXECUTE FUNCTION note()",
+        job.id, schedule.id
+    ));
+    let cancelled = pair.one.delete_schedule(&schedule, NOW).unwrap().unwrap();
+    assert_eq!(cancelled.len(), 1201);
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions WHERE state = 'FAILED'"), 1201);
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM strays"), 600);
+    let last = "SELECT MAX(e.id) - MAX(x.state_execution_id) FROM executables AS x, executions AS e";
+    assert_eq!(pair.database.number(last), 0);
+    assert!(pair.database.number("SELECT last_value FROM changes") <= 3);
+}
+
+#[test]
 fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
     if !is_postgres() {
         return;
