@@ -43,9 +43,8 @@ impl Target {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if query.contains('@') {
             // The library takes all before an @ for a user and password: a ? in those would hide the options, and show in logs.
-            return Err(
-                "has an @ behind a ?: in a user, password or option write %3F for ? and %40 for @".to_owned()
-            );
+            return Err("has an @ behind a ?: in a user, password or option ? must be %3F and @ must be %40"
+                .to_owned());
         }
         let (mut mode, mut root_certificate, mut schema, mut rest) = (None, None, None, Vec::new());
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
