@@ -1,8 +1,9 @@
 //! Keeps this process's lease on a database that others share, follows the database's clock, and takes over what instances
 //! that are gone had in hand.
 //!
-//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun: after the database was away,
-//! or its clock was set, the others have as long as a lease to come back. With a database that one process has to itself there is nothing to keep.
+//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun: after the database was
+//! away, or its clock was set, the others have time to come back. With a database that one process has to itself there is nothing
+//! to keep.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +20,9 @@ use crate::store::{Store, StoreError};
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 /// The pause after one that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// So long a lease must have been held without a gap before others are taken over.
-const UNBROKEN_MIN: Duration = Duration::from_secs(15);
+/// So long a lease must have been held without a gap before others are taken over: those that are alive renew theirs once a second
+/// after a failure, and have a connection again within five.
+const UNBROKEN_MIN: Duration = Duration::from_secs(10);
 /// Between two renewals further apart than this, the lease may have ended.
 const GAP_MAX: Duration = Duration::from_secs(12);
 /// A clock that has moved by so much was set.

@@ -4,7 +4,7 @@
 //! last instance away, or makes the first.
 
 use super::session::{Named, Row, Session, sql, values};
-use super::{CutOff, Store, StoreError, executions};
+use super::{CutOff, Store, StoreError, ends};
 use crate::model::{Guid, Id, Kind, Timestamp};
 
 /// The schedules that are read at a time while a space goes on.
@@ -259,7 +259,7 @@ fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result
     }
     tx.execute(sql!("service_spaces/set"), values! { "space_guid": space, "is_suspended": true })?;
     let schedules = tx.execute(sql!("service_spaces/silence_schedules"), values)?;
-    let executions = executions::cancel_pending_of_space(tx, space, SERVICE_INSTANCE_DELETED, now)?;
+    let executions = ends::cancel_pending_of_space(tx, space, SERVICE_INSTANCE_DELETED, now)?;
     Ok(Stopped { schedules, executions })
 }
 

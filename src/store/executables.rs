@@ -139,7 +139,7 @@ impl Store {
             let marked = tx.execute(sql!("executables/mark_deleted"), values! { "id": id, "now": now })?;
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": id })?;
-                return super::executions::cancel_pending_of_executable(tx, id, now).map(Some);
+                return super::ends::cancel_pending_of_executable(tx, id, now).map(Some);
             }
             Ok(None)
         })

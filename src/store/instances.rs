@@ -6,7 +6,7 @@
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
-    Engine, executions, postgres,
+    Engine, ends, postgres,
     session::{Session, postgres_sql, values},
 };
 use crate::model::{Fence, Timestamp};
@@ -129,7 +129,7 @@ fn settle(
 ) -> Result<(Vec<CutOff>, usize), StoreError> {
     // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is claimed afterwards.
     tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
-    let calls = executions::interrupt_calls(tx, fence, message, now)?;
+    let calls = ends::interrupt_calls(tx, fence, message, now)?;
     let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;
     Ok((calls, executions))
 }

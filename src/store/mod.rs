@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::model::{Fence, Id};
 
 mod broker;
+mod ends;
 mod executables;
 mod executions;
 mod import;
@@ -26,8 +27,9 @@ mod sqlite;
 pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
 };
+pub use ends::{CutOff, End};
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Claimed, CutOff, Dated, End, Retry, RunningTask, Stray};
+pub use executions::{Claimed, Dated, Retry, RunningTask, Stray};
 pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};

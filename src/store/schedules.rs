@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::executables::extent_of;
 use super::session::{Named, Row, Session, json_array, sql, values};
-use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, executions};
+use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::crash;
 use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
 
@@ -172,7 +172,7 @@ impl Store {
             let rows = tx.execute(sql!("schedules/update"), values)?;
             if rows == 1 && !changed.enabled {
                 let message = "cancelled: schedule disabled";
-                return executions::cancel_pending_of_schedule(tx, changed, message, now).map(Some);
+                return ends::cancel_pending_of_schedule(tx, changed, message, now).map(Some);
             }
             Ok((rows == 1).then(Vec::new))
         })
@@ -190,7 +190,7 @@ impl Store {
                 tx.execute(sql!("schedules/mark_deleted"), values! { "id": schedule.id, "now": now })?;
             if rows == 1 {
                 let message = "cancelled: schedule deleted";
-                return executions::cancel_pending_of_schedule(tx, schedule, message, now).map(Some);
+                return ends::cancel_pending_of_schedule(tx, schedule, message, now).map(Some);
             }
             Ok(None)
         })
