@@ -26,71 +26,38 @@ pub(super) fn connector(
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|err| format!("TLS cannot be set up: {err}"))?;
-    let config = if trust == Trust::Any {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    let authorities = if trust == Trust::Any {
+        None
     } else {
         let mut roots = RootCertStore::empty();
         for certificate in outbound::roots(ca_cert_file, root_certificate)? {
             // One of the system's that cannot be read is of no use, and does no harm.
             let _ = roots.add(certificate);
         }
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
             .build()
             .map_err(|err| format!("TLS cannot be set up: {err}"))?;
-        match trust {
-            Trust::Authority => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyName(verifier)))
-            }
-            _ => builder.with_webpki_verifier(verifier),
+        Some(verifier)
+    };
+    let config = match (trust, authorities) {
+        (Trust::Host, Some(authorities)) => builder.with_webpki_verifier(authorities),
+        (_, authorities) => {
+            let lenient = Lenient { authorities, provider };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(lenient))
         }
     };
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Believes any certificate: nothing was asked for but encryption.
+/// Believes more than the library does: a certificate of a trusted authority whatever name it is for, or any at all.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct Lenient {
+    /// What knows the authorities; `None`: nothing was asked for but encryption.
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
 
-/// Believes a certificate of a trusted authority, whatever name it is for.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for AnyName {
+impl ServerCertVerifier for Lenient {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,
@@ -99,12 +66,16 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        // The name is what is looked at last.
-        match self.0.verify_server_cert(certificate, intermediates, name, ocsp_response, now) {
-            Err(Error::InvalidCertificate(
+        let verdict = self.authorities.as_ref().map(|authorities| {
+            authorities.verify_server_cert(certificate, intermediates, name, ocsp_response, now)
+        });
+        match verdict {
+            None => Ok(ServerCertVerified::assertion()),
+            // The name is what is looked at last.
+            Some(Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verdict => verdict,
+            ))) => Ok(ServerCertVerified::assertion()),
+            Some(verdict) => verdict,
         }
     }
 
@@ -114,7 +85,7 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
+        verify_tls12_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -123,10 +94,10 @@ impl ServerCertVerifier for AnyName {
         certificate: &CertificateDer<'_>,
         signed: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
+        verify_tls13_signature(message, certificate, signed, &self.provider.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        self.provider.signature_verification_algorithms.supported_schemes()
     }
 }
