@@ -351,17 +351,20 @@ Paste this in another terminal:
   export TOKEN={token} APP={app} SPACE={space} URL={url}
   export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
 {alias}
-Create a job, run it now, read what it printed, schedule it every minute, and look at its history:
+Create a job, run it now, schedule it every minute, and look at its history:
+  JOB=$(curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}' | grep -o '"guid":"[^"]*"' | head -n 1 | cut -d '"' -f 4)
+  curl -s -X POST "$URL/jobs/$JOB/execute" -H "Authorization: Bearer $TOKEN"
+  curl -s "$URL/jobs/$JOB/schedules" -H "Authorization: Bearer $TOKEN" -d '{{"expression":"* * * * *"}}'
+  curl -s "$URL/jobs/$JOB/history" -H "Authorization: Bearer $TOKEN"
+Create a call:
+  curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
+The same with the command line, all of whose commands ocf-scheduler --help lists:
   ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
   ocf-scheduler run disk --wait
   ocf-scheduler logs disk
   ocf-scheduler schedule-job disk '* * * * *'
   ocf-scheduler history disk
-Create a call:
-  ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc'
-All commands: ocf-scheduler --help. The same with any HTTP client:
-  curl -s "$URL/jobs?detailed=true" -H "Authorization: Bearer $TOKEN"
-  curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}'
+  ocf-scheduler create-call pong https://example.com/hook --auth-header 'Bearer abc'
 
 "#,
         file = welcome.file.display(),

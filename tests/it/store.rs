@@ -12,6 +12,7 @@ use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
+use super::world::wait_for;
 
 /// Two processes' stores on one database.
 struct Pair {
@@ -126,6 +127,30 @@ fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
     assert!(pair.other.claim_executions(&[(id, read[0].due_since, 1)]).unwrap().ids.is_empty());
     assert!(pair.other.claim_executions(&[(id, later, 0)]).unwrap().ids.is_empty());
     assert_eq!(pair.other.claim_executions(&[(id, later, 1)]).unwrap().ids, [id]);
+}
+
+#[test]
+fn what_is_being_deleted_gets_nothing_new() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/executables/mark_deleted.sql");
+    let mark = ocf_scheduler::store::numbered_for_postgres(&std::fs::read_to_string(root).unwrap());
+    let mut client = pair.database.client();
+    let mut deleting = client.transaction().unwrap();
+    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id]).unwrap(), 1);
+    std::thread::scope(|scope| {
+        let started = scope.spawn(|| pair.one.create_execution(job.id, "", NOW).unwrap());
+        let scheduled =
+            scope.spawn(|| pair.other.create_schedule(job.id, true, "@daily", Some(NOW), NOW).unwrap());
+        // Whether they wait by now or come later, they see what was done.
+        let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
+        wait_for(|| (pair.database.number(waiting) >= 2).then_some(()));
+        deleting.commit().unwrap();
+        assert_eq!((started.join().unwrap(), scheduled.join().unwrap()), (None, None));
+    });
 }
 
 #[test]

@@ -138,7 +138,7 @@ CREATE TABLE space_sizes (
 CREATE FUNCTION executions_counted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO history_sizes (owner, owner_id, share, size)
-    SELECT owner, owner_id, pg_backend_pid() % 8, CASE WHEN TG_OP = 'INSERT' THEN COUNT(*) ELSE -COUNT(*) END
+    SELECT owner, owner_id, pg_backend_pid() % 32, CASE WHEN TG_OP = 'INSERT' THEN COUNT(*) ELSE -COUNT(*) END
       FROM (SELECT 'executable' AS owner, executable_id AS owner_id FROM changed
              UNION ALL
             SELECT 'schedule', schedule_id FROM changed WHERE schedule_id IS NOT NULL) AS owners
@@ -171,7 +171,7 @@ CREATE TRIGGER schedules_gone AFTER DELETE ON schedules FOR EACH ROW EXECUTE FUN
 CREATE FUNCTION executables_counted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO space_sizes (kind, space_guid, share, size)
-    VALUES (NEW.kind, NEW.space_guid, pg_backend_pid() % 8, CASE WHEN TG_OP = 'INSERT' THEN 1 ELSE -1 END)
+    VALUES (NEW.kind, NEW.space_guid, pg_backend_pid() % 32, CASE WHEN TG_OP = 'INSERT' THEN 1 ELSE -1 END)
         ON CONFLICT (kind, space_guid, share) DO UPDATE SET size = space_sizes.size + EXCLUDED.size;
     RETURN NULL;
 END $$;

@@ -7,5 +7,5 @@ SELECT :guid, id, :enabled, :expression,
        :now, :now, :now
   FROM executables
  WHERE id = :executable_id AND deleted_at IS NULL
-   FOR SHARE
+   FOR KEY SHARE
 RETURNING id;

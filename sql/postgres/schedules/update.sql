@@ -7,4 +7,4 @@ UPDATE schedules
                                WHERE x.id = executable_id FOR SHARE OF p)
                              WHEN TRUE THEN NULL ELSE CAST(:next_fire_time AS BIGINT) END
  WHERE id = :id AND deleted_at IS NULL
-   AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL FOR SHARE);
+   AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL FOR KEY SHARE);
