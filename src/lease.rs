@@ -56,7 +56,12 @@ impl Keeper {
     pub fn run(&mut self, stop: &Stop) {
         loop {
             let pause = match self.pass() {
-                Ok(()) => RENEW_INTERVAL,
+                Ok(()) => {
+                    if let Err(err) = self.store.refresh_statistics() {
+                        warn!(cause:% = err; "the database's statistics could not be refreshed");
+                    }
+                    RENEW_INTERVAL
+                }
                 Err(err) => {
                     warn!(cause:% = err; "the lease could not be renewed, trying again");
                     RETRY_DELAY

@@ -83,6 +83,15 @@ impl Store {
         }
     }
 
+    /// Lets the database look anew at how much there is in tables that have grown much, where that decides how it finds things.
+    pub fn refresh_statistics(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.refresh_statistics(),
+            _ => Ok(()),
+        }
+    }
+
     /// Gives the lease back, at a stop: calls still under way are FAILED with `message`, all else that is in hand is free at
     /// once. Which calls those were.
     pub fn resign(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {

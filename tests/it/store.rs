@@ -572,7 +572,7 @@ fn every_statement_prepares_and_hot_ones_search_an_index_and_sort_nothing() {
         ("executables/list_in_space", "executables_by_space"),
         // All in the order of ids is what the key itself gives.
         ("executables/list_all", "Index Scan"),
-        ("schedules/get", "Index Scan"),
+        ("schedules/get", "schedules_guid_key"),
         ("schedules/list", "schedules_by_executable"),
         ("schedules/due", "schedules_due"),
         ("schedules/next_fire_time", "schedules_due"),

@@ -40,8 +40,13 @@ const PATIENT_SESSION: &str = "
 /// A peer that acknowledges nothing for so long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 /// What each connection asks of the server. A session that is stopped in the middle of a transaction holds up nobody for long;
-/// what was answered is on the disk, and each statement sees what was committed before it, however the server is set up.
+/// what was answered is on the disk, and each statement sees what was committed before it, however the server is set up. Plans go by
+/// indexes: those that are made while the tables are empty, and kept, would read whole tables when they are long.
 const SESSION: &str = "
+    SET enable_seqscan = off;
+    SET enable_hashjoin = off;
+    SET enable_mergejoin = off;
+    SET jit = off;
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = '8s';
     SET lock_timeout = '5s';

@@ -147,6 +147,17 @@ impl Database {
         self.read_at_once(|session| session.one(postgres_sql!("instances/now"), values! {}, |row| row.get(0)))
     }
 
+    /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most: until then it goes
+    /// by plans that it made when they were empty.
+    pub(super) fn refresh_statistics(&self) -> Result<(), StoreError> {
+        self.attempt(Use::Engine, |connection| {
+            let grown =
+                Session::Postgres(connection)
+                    .rows(postgres_sql!("database/grown"), values! {}, |row| row.get::<String>(0))?;
+            grown.iter().try_for_each(|table| connection.batch(&format!("ANALYZE {table}")))
+        })
+    }
+
     pub(super) fn write<T>(
         &self,
         work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
