@@ -8,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, kill_process};
 
-use super::cf::fake_cf::FakeCf;
 use super::crash::{
-    Known, Random, Target, check_history, client, inject, number_of, pause, silence_schedules,
+    Known, Random, Target, busy_cf, check_history, client, inject, number_of, pause, silence_schedules,
 };
 use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
@@ -38,10 +37,7 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let (seconds, seed) = (number_of("CLUSTER_SECONDS", 45), number_of("CLUSTER_SEED", 1));
     let mut random = Random::seeded(seed);
     let directory = tempfile::tempdir().unwrap();
-    let cf = FakeCf::start();
-    cf.add_app("app-1", "space-1");
-    cf.add_role("dev", "space-1");
-    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    let cf = busy_cf();
     let target = Target::start(seed);
     let known = Mutex::new(Known::default());
     let (mut kills, mut pauses, mut stops, mut faults) = (0, 0, 0, 0);

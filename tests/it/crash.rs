@@ -227,6 +227,15 @@ pub(crate) fn number_of(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// A Cloud Foundry with an app, somebody who may work in its space, and tasks that take a moment.
+pub(crate) fn busy_cf() -> FakeCf {
+    let cf = FakeCf::start();
+    cf.add_app("app-1", "space-1");
+    cf.add_role("dev", "space-1");
+    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    cf
+}
+
 /// `CRASH_KILLS=200 CRASH_SEED=7 cargo test --test it killed -- --nocapture` is the long version.
 #[test]
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
@@ -234,10 +243,7 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     let (kills, seed) = (number_of("CRASH_KILLS", 20), number_of("CRASH_SEED", 1));
     let mut random = Random::seeded(seed);
     let directory = tempfile::tempdir().unwrap();
-    let cf = FakeCf::start();
-    cf.add_app("app-1", "space-1");
-    cf.add_role("dev", "space-1");
-    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    let cf = busy_cf();
     let target = Target::start(seed);
     let known = Mutex::new(Known::default());
     let (mut at_places, mut faults) = (BTreeMap::<&str, u32>::new(), 0);

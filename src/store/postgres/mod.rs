@@ -19,10 +19,12 @@ mod migrate;
 mod source;
 mod tls;
 mod url;
+mod wire;
 
-pub(super) use connection::{Connection, encoded, numbered};
+pub(super) use connection::Connection;
 use connection::{Connector, Purpose, Refused};
 pub(super) use source::Source;
+pub(super) use wire::{encoded, numbered};
 
 /// How long somebody waits for a connection while all are at work.
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);

@@ -1,0 +1,113 @@
+//! What goes to the server and comes from it: the texts of statements, values, columns.
+
+use tokio_postgres::types::private::BytesMut;
+use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
+
+use crate::store::session::{Cell, Value};
+
+/// The text with `$1`, `$2`, … for its `:name`s, and the names in that order. Comments go.
+pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
+    let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
+    for line in text.lines() {
+        let mut rest = line.split("--").next().unwrap_or_default();
+        while let Some(colon) = rest.find(':') {
+            let (before, after) = (&rest[..colon], &rest[colon + 1..]);
+            let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+            let length = after.find(|character| !is_part(character)).unwrap_or(after.len());
+            let name = &after[..length];
+            let number = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            });
+            numbered.push_str(before);
+            numbered.push_str(&format!("${}", number + 1));
+            rest = &after[length..];
+        }
+        numbered.push_str(rest);
+        numbered.push('\n');
+    }
+    (numbered, names)
+}
+
+/// A text of PostgreSQL cannot hold a NUL, which clients may send: it is written as this and a `0`, and this itself as twice
+/// itself. It is the control character SUBSTITUTE.
+const ESCAPE: char = '\u{1a}';
+
+pub(in crate::store) fn encoded(text: &str) -> String {
+    text.replace(ESCAPE, "\u{1a}\u{1a}").replace('\0', "\u{1a}0")
+}
+
+fn decoded(text: &str) -> String {
+    let (mut decoded, mut characters) = (String::with_capacity(text.len()), text.chars());
+    while let Some(character) = characters.next() {
+        decoded.push(match character {
+            ESCAPE if characters.next() == Some('0') => '\0',
+            other => other,
+        });
+    }
+    decoded
+}
+
+impl ToSql for Value<'_> {
+    fn to_sql(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match (self, ty) {
+            (Self::Null, _) => Ok(IsNull::Yes),
+            (Self::Int(number), &Type::BOOL) => (*number != 0).to_sql(ty, out),
+            (Self::Int(number), _) => number.to_sql(ty, out),
+            (Self::Text(text), _) if text.contains(['\0', ESCAPE]) => encoded(text).to_sql(&Type::TEXT, out),
+            (Self::Text(text), _) => text.to_sql(&Type::TEXT, out),
+        }
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::BOOL | Type::TEXT | Type::JSON)
+    }
+
+    to_sql_checked!();
+}
+
+impl<'a> FromSql<'a> for Cell<'a> {
+    fn from_sql(ty: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(match *ty {
+            Type::INT8 => Cell::Int(i64::from_sql(ty, raw)?),
+            Type::INT4 => Cell::Int(i32::from_sql(ty, raw)?.into()),
+            Type::BOOL => Cell::Int(bool::from_sql(ty, raw)?.into()),
+            _ => match <&str>::from_sql(&Type::TEXT, raw)? {
+                text if text.contains(ESCAPE) => Cell::Decoded(decoded(text)),
+                text => Cell::Text(text),
+            },
+        })
+    }
+
+    fn from_sql_null(_: &Type) -> Result<Self, Box<dyn std::error::Error + Sync + Send>> {
+        Ok(Cell::Null)
+    }
+
+    fn accepts(ty: &Type) -> bool {
+        matches!(*ty, Type::INT8 | Type::INT4 | Type::BOOL | Type::TEXT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_with_any_character_comes_back_as_it_was() {
+        for text in ["", "a\0b", "\u{1a}", "\u{1a}0", "\0\u{1a}\u{1a}0\0", "plain"] {
+            assert!(!encoded(text).contains('\0'));
+            assert_eq!(decoded(&encoded(text)), text);
+        }
+    }
+
+    #[test]
+    fn names_become_numbers_and_comments_go() {
+        let (text, names) = numbered("-- Of :nobody.\nSELECT :id, :now -- :never\n WHERE id = :id;");
+        assert_eq!(text, "\nSELECT $1, $2 \n WHERE id = $1;\n");
+        assert_eq!(names, ["id", "now"]);
+    }
+}
