@@ -4,7 +4,7 @@
 //! that to the database itself. The methods are the seam: what they promise holds for both engines.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::model::{Fence, Id};
@@ -216,11 +216,6 @@ impl Store {
             }
         };
         Ok(Self { engine })
-    }
-
-    /// Opens a database file; see [`Store::open`].
-    pub fn open_file(path: &Path) -> Result<Self, String> {
-        Ok(Self { engine: Engine::Sqlite(sqlite::Database::open(path)?) })
     }
 
     /// Whether writes go through now, by writing: the number of the version, again.
