@@ -202,7 +202,7 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The place at which a test ends this process; see [`crate::crash`].
+/// The place at which a test ends this process; see [`crate::base::crash`].
 pub fn crash_point() -> Option<String> {
     if !cfg!(debug_assertions) {
         return None;

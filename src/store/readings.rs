@@ -2,7 +2,7 @@
 
 use super::session::{sql, values};
 use super::{Store, StoreError};
-use crate::metrics::Readings;
+use crate::base::metrics::Readings;
 use crate::model::{Kind, Timestamp};
 
 /// Nothing is counted beyond this, so that a huge backlog costs a scrape some milliseconds and not a second.

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::executables::extent_of;
 use super::session::{Named, Row, Session, json_array, sql, values};
 use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, ends};
-use crate::crash;
+use crate::base::crash;
 use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
 
 /// A schedule whose fire time has come.

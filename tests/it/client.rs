@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ocf_scheduler::client::commands::{COMMANDS, Command as Row};
+use ocf_scheduler::cli::client::commands::{COMMANDS, Command as Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

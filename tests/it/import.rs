@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use ocf_scheduler::clock::{Clock, SystemClock};
+use ocf_scheduler::base::clock::{Clock, SystemClock};
 use serde_json::Value;
 
 use super::cf::fake_cf::FakeCf;

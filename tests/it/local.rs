@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ocf_scheduler::clock::SystemClock;
+use ocf_scheduler::base::clock::SystemClock;
 use ocf_scheduler::model::Guid;
 use ocf_scheduler::platform::local::{Local, Settings, World};
 use ocf_scheduler::platform::{NewTask, Platform, Task, TaskState};

@@ -119,7 +119,7 @@ fn a_panic_and_a_start_that_fails_are_lines_of_json_too() {
     };
     let panicked = line("panicked");
     assert_eq!((&panicked["level"], &panicked["request_id"]), (&json!("ERROR"), &json!("asked-for-it")));
-    assert!(panicked["place"].as_str().unwrap().contains("src/crash.rs:"), "{panicked}");
+    assert!(panicked["place"].as_str().unwrap().contains("src/base/crash.rs:"), "{panicked}");
     assert!(panicked["cause"].as_str().unwrap().contains("task.attempting"), "{panicked}");
     let failed = line("the service cannot start");
     assert!(failed["cause"].as_str().unwrap().contains("cannot listen on"), "{failed}");

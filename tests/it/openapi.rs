@@ -13,7 +13,7 @@ use super::database::is_postgres;
 use super::standalone::Standalone;
 use super::world::{APP, Answer, OTHER_APP, SPACE, World, request, wait_for};
 
-const DOCUMENT: &str = include_str!("../../src/api/openapi.json");
+const DOCUMENT: &str = include_str!("../../src/web/api/openapi.json");
 const UNKNOWN: &str = "00000000-0000-4000-8000-000000000000";
 /// Far more requests than are made.
 const ALWAYS: usize = 10_000;

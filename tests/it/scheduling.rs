@@ -5,18 +5,18 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use ocf_scheduler::clock::{Clock, ManualClock};
+use ocf_scheduler::base::clock::{Clock, ManualClock};
+use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::engine::retention::Retention;
+use ocf_scheduler::engine::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::model::{
     Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome, Release, Schedule,
     Timestamp, Work,
 };
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
-use ocf_scheduler::retention::Retention;
-use ocf_scheduler::scheduler::{Lane, Scheduler, Settings};
-use ocf_scheduler::stop::stop_channel;
 use ocf_scheduler::store::{
     Changed, Dated, End, LastInstance, Made, NewExecutable, Retry, Scope, ServiceInstance, Store, Window,
     Written,

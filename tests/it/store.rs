@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ocf_scheduler::clock::{Clock, ManualClock, SteeredClock};
-use ocf_scheduler::lease::Keeper;
+use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock};
+use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
     EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
 };

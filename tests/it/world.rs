@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ocf_scheduler::clock::{Clock, SystemClock};
+use ocf_scheduler::base::clock::{Clock, SystemClock};
 use ocf_scheduler::config::{Config, Mode};
 use ocf_scheduler::service::Service;
 use serde_json::Value;

@@ -17,7 +17,7 @@ use self::endpoint::{Endpoint, is_identifier, is_user_id, percent_encoded};
 use self::transport::Transport;
 use self::uaa::Uaa;
 use super::{Delivery, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::model::Guid;
 use crate::outbound::Outbound;
 

@@ -17,9 +17,9 @@ use ureq::http::{self, Method, Uri, header};
 use ureq::{SendBody, Timeout};
 
 use super::Deadlines;
-use crate::clock::Clock;
-use crate::logging::{beginning, milliseconds};
-use crate::metrics::{Upstream as Counted, metrics};
+use crate::base::clock::Clock;
+use crate::base::logging::{beginning, milliseconds};
+use crate::base::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
 use crate::outbound::{self, Limits, Outbound, Reach};
 use crate::platform::{Delivery, PlatformError};

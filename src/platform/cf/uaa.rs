@@ -14,7 +14,7 @@ use ureq::http::Method;
 
 use super::endpoint::{Endpoint, percent_encoded};
 use super::transport::{Answer, Body, Request, Transport, Upstream};
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::model::Timestamp;
 use crate::platform::{Delivery, Identity, PlatformError};
 

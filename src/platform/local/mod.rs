@@ -12,7 +12,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::model::Guid;
 use crate::platform::{Identity, NewTask, OutputPart, Platform, PlatformError, Task};
 

@@ -25,7 +25,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
-use crate::clock::{Clock, SystemClock};
+use crate::base::clock::{Clock, SystemClock};
 
 /// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With the line that
 /// says so it is no more than the MiB that one answer shows.

@@ -4,7 +4,7 @@
 use log::info;
 
 use super::connection::{Connection, Refused};
-use crate::crash;
+use crate::base::crash;
 use crate::store::session::{Session, postgres_sql, values};
 
 macro_rules! migration {

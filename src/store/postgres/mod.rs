@@ -11,7 +11,7 @@ use log::{info, warn};
 
 use super::session::{Session, postgres_sql, values};
 use super::{Fate, Settings, StoreError, lock};
-use crate::crash;
+use crate::base::crash;
 use crate::model::{Fence, Secret, Timestamp};
 
 mod connection;

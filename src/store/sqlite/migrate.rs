@@ -3,7 +3,7 @@
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
-use crate::crash;
+use crate::base::crash;
 
 macro_rules! migration {
     ($name:literal) => {

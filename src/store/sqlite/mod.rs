@@ -18,7 +18,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use super::session::Session;
 use super::{Fate, StoreError, lock};
-use crate::crash;
+use crate::base::crash;
 
 mod migrate;
 
@@ -251,7 +251,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     let private = |options: &mut OpenOptions, path: &Path| options.write(true).mode(0o600).open(path);
     let lock = private(OpenOptions::new().create(true).truncate(false), &lock_path)
         .map_err(|err| format!("cannot open {}, the lock of the database: {err}", lock_path.display()))?;
-    match crate::lock::take(&lock) {
+    match crate::base::lock::take(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             return Err(format!(

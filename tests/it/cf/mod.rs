@@ -6,7 +6,7 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocf_scheduler::clock::{ManualClock, SystemClock};
+use ocf_scheduler::base::clock::{ManualClock, SystemClock};
 use ocf_scheduler::model::{Guid, Timestamp};
 use ocf_scheduler::outbound::Outbound;
 use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};

@@ -29,7 +29,7 @@ use super::INHERITED_VARIABLES;
 use super::config::App;
 use super::records::{Ended, Order, Outcome, TaskDirectory};
 use super::runner::TASK_ENDED;
-use crate::clock::Clock;
+use crate::base::clock::Clock;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
 
@@ -80,7 +80,7 @@ impl Tasks {
         // Absolute: a runner lives in another directory.
         let directory = tasks.canonicalize().map_err(in_state_dir)?;
         let lock = File::create(state_dir.join("lock")).map_err(in_state_dir)?;
-        crate::lock::take(&lock).map_err(|err| match err {
+        crate::base::lock::take(&lock).map_err(|err| match err {
             fs::TryLockError::WouldBlock => {
                 format!("{}: another service runs its tasks here", state_dir.display())
             }

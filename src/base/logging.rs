@@ -1,0 +1,329 @@
+//! The log: lines for people (`simplelog`) or one JSON object a line, on standard error.
+//!
+//! Invariant: a record is one line, whatever is in it: control characters are escaped.
+//!
+//! What a line is about stands in key-value pairs: `info!(execution:%, attempts = 2; "task started")`. They are fields of the
+//! JSON object, and `key=value` at the end of a line for people. Who does something for a client says so once, with
+//! [`on_behalf_of`]: then every line of that thread has the client's `request_id`.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::RefCell;
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::thread;
+
+use log::kv::{self, Key, Value, VisitSource, VisitValue};
+use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use serde_json::Map;
+use simplelog::{ConfigBuilder, SharedLogger, WriteLogger};
+
+use crate::base::clock::Clock;
+use crate::config::LogFormat;
+
+/// Starts logging. A second call in one process changes nothing.
+pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
+    let logger: Box<dyn Log> = match format {
+        LogFormat::Text => {
+            let config = ConfigBuilder::new()
+                .set_time_format_rfc3339()
+                .set_thread_level(LevelFilter::Off)
+                .set_target_level(LevelFilter::Off)
+                .set_location_level(LevelFilter::Off)
+                .build();
+            Box::new(TextLogger(*WriteLogger::new(level, config, io::stderr())))
+        }
+        LogFormat::Json => Box::new(JsonLogger { clock }),
+    };
+    if log::set_boxed_logger(Box::new(OursOnly { logger, level })).is_ok() {
+        log::set_max_level(level);
+    }
+}
+
+/// Has panics logged like all else. The words that a process has for them otherwise are several lines of text.
+pub fn log_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let payload = panic.payload();
+        let cause = payload.downcast_ref::<&str>().copied();
+        let cause = cause.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let place = panic.location().map(ToString::to_string);
+        // There is one when RUST_BACKTRACE asks for it.
+        let backtrace = Backtrace::capture();
+        let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+        error!(
+            thread = thread::current().name(), place = place.as_deref(), cause, backtrace = backtrace.as_deref();
+            "panicked"
+        );
+    }));
+}
+
+thread_local! {
+    /// The request on whose behalf this thread works; empty: none.
+    static REQUEST_ID: RefCell<String> = const { RefCell::new(String::new()) };
+}
+
+/// Until the answer is dropped, the lines of this thread have `request_id`. One that is empty changes nothing.
+pub fn on_behalf_of(request_id: &str) -> OnBehalf {
+    let is_known = !request_id.is_empty();
+    OnBehalf { before: is_known.then(|| REQUEST_ID.replace(request_id.to_owned())) }
+}
+
+/// See [`on_behalf_of`].
+pub struct OnBehalf {
+    before: Option<String>,
+}
+
+impl Drop for OnBehalf {
+    fn drop(&mut self) {
+        if let Some(before) = self.before.take() {
+            // While a thread ends there may be no place to put it back to, nor anybody to see it.
+            let _ = REQUEST_ID.try_with(|id| id.replace(before));
+        }
+    }
+}
+
+/// Keeps libraries quiet: their debug lines are not written with our secrets in mind (headers, for one).
+struct OursOnly {
+    logger: Box<dyn Log>,
+    level: LevelFilter,
+}
+
+impl Log for OursOnly {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        let ours = metadata.target().starts_with("ocf_scheduler");
+        metadata.level() <= self.level && (ours || metadata.level() <= Level::Warn)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if self.enabled(record.metadata()) {
+            self.logger.log(record);
+        }
+    }
+
+    fn flush(&self) {
+        self.logger.flush();
+    }
+}
+
+/// Lines for people: the message, and its pairs after it.
+struct TextLogger<L>(L);
+
+impl<L: SharedLogger> Log for TextLogger<L> {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.0.enabled(metadata)
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let line = text_of(record);
+        self.0
+            .log(&Record::builder().metadata(record.metadata().clone()).args(format_args!("{line}")).build());
+    }
+
+    fn flush(&self) {
+        self.0.flush();
+    }
+}
+
+fn text_of(record: &Record<'_>) -> String {
+    let mut line = escaped(&record.args().to_string());
+    each_pair(record, |key, value| {
+        let text = match value {
+            serde_json::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        // Quoted where it would otherwise look like more, or less, than one value.
+        let is_plain = !text.is_empty()
+            && !text.contains(|it: char| it.is_whitespace() || it.is_control() || matches!(it, '"' | '='));
+        let _ = if is_plain { write!(line, " {key}={text}") } else { write!(line, " {key}={text:?}") };
+    });
+    line
+}
+
+fn escaped(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for character in message.chars() {
+        if character.is_control() {
+            let _ = write!(text, "{}", character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+/// One JSON object a line.
+struct JsonLogger {
+    clock: Arc<dyn Clock>,
+}
+
+impl Log for JsonLogger {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let mut line = json_of(record, &self.clock.now().to_string());
+        line.push('\n');
+        // Nobody is left to be told when the log itself cannot be written.
+        let _ = io::stderr().lock().write_all(line.as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+fn json_of(record: &Record<'_>, time: &str) -> String {
+    let mut object = Map::new();
+    each_pair(record, |key, value| {
+        object.insert(key.to_owned(), value);
+    });
+    // After the pairs, none of which is then taken for one of these.
+    object.insert("time".to_owned(), time.into());
+    object.insert("level".to_owned(), record.level().as_str().into());
+    object.insert("message".to_owned(), record.args().to_string().into());
+    let json = serde_json::Value::Object(object).to_string();
+    if !json.contains(char::is_control) {
+        return json;
+    }
+    // JSON leaves DEL and what comes after it as they are; they stand in texts only, where an escape means the same.
+    let mut line = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(character));
+        } else {
+            line.push(character);
+        }
+    }
+    line
+}
+
+/// The pairs of a record, in their order, and the request on whose behalf it was written. Pairs without a value are left out.
+fn each_pair(record: &Record<'_>, mut take: impl FnMut(&str, serde_json::Value)) {
+    struct Pairs<'a>(&'a mut dyn FnMut(&str, serde_json::Value));
+    impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
+        fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+            let mut json = Json(serde_json::Value::Null);
+            value.visit(&mut json)?;
+            if !json.0.is_null() {
+                (self.0)(key.as_str(), json.0);
+            }
+            Ok(())
+        }
+    }
+    // A value that cannot be shown ends the pairs, not the line.
+    let _ = record.key_values().visit(&mut Pairs(&mut take));
+    REQUEST_ID.with_borrow(|id| {
+        if !id.is_empty() {
+            take("request_id", id.as_str().into());
+        }
+    });
+}
+
+/// A value as JSON: numbers and booleans as such, all else as its text.
+struct Json(serde_json::Value);
+
+impl VisitValue<'_> for Json {
+    fn visit_any(&mut self, value: Value<'_>) -> Result<(), kv::Error> {
+        self.0 = value.to_string().into();
+        Ok(())
+    }
+
+    fn visit_null(&mut self) -> Result<(), kv::Error> {
+        Ok(())
+    }
+
+    fn visit_u64(&mut self, value: u64) -> Result<(), kv::Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_i64(&mut self, value: i64) -> Result<(), kv::Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_f64(&mut self, value: f64) -> Result<(), kv::Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_bool(&mut self, value: bool) -> Result<(), kv::Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+
+    fn visit_str(&mut self, value: &str) -> Result<(), kv::Error> {
+        self.0 = value.into();
+        Ok(())
+    }
+}
+
+/// A span of time in milliseconds, to a tenth, as the log shows it.
+pub fn milliseconds(span: std::time::Duration) -> f64 {
+    (span.as_secs_f64() * 10_000.0).round() / 10.0
+}
+
+/// The first `max` characters of a text that somebody else has written.
+pub fn beginning(text: &str, max: usize) -> &str {
+    text.char_indices().nth(max).map_or(text, |(end, _)| &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a message and the pairs `name`, `count` and, without a value, `nothing`.
+    fn lines(message: &str, name: &str) -> (String, String) {
+        let pairs = [
+            ("name", Value::from(name)),
+            ("count", Value::from(7)),
+            ("ms", Value::from(0.5)),
+            ("nothing", Value::null()),
+            ("level", Value::from("forged")),
+        ];
+        let pairs = pairs.as_slice();
+        let args = format_args!("{message}");
+        let record = Record::builder().args(args).level(Level::Info).key_values(&pairs).build();
+        (text_of(&record), json_of(&record, "now"))
+    }
+
+    #[test]
+    fn a_line_break_in_a_message_cannot_forge_a_line() {
+        assert_eq!(escaped("a\nb\u{1b}[31mc ü"), "a\\nb\\u{1b}[31mc ü");
+        for hostile in
+            ["a\nb", "\u{1b}[31m", "\u{85}", "\u{7f}", "\u{0}", "\u{2028}", "\"}", "x level=\"ERROR"]
+        {
+            let (text, json) = lines(hostile, hostile);
+            for line in [&text, &json] {
+                assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
+            let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!((json["message"].as_str(), json["name"].as_str()), (Some(hostile), Some(hostile)));
+        }
+    }
+
+    #[test]
+    fn pairs_are_fields_in_json_and_the_end_of_a_line_for_people() {
+        let (text, json) = lines("task started", "a");
+        assert_eq!(text, "task started name=a count=7 ms=0.5 level=forged");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        let expected = serde_json::json!({
+            "time": "now", "level": "INFO", "message": "task started", "name": "a", "count": 7, "ms": 0.5
+        });
+        assert_eq!(json, expected);
+        let (text, _) = lines("m", "x count=9");
+        assert_eq!(text, r#"m name="x count=9" count=7 ms=0.5 level=forged"#);
+        let (text, _) = lines("m", "");
+        assert_eq!(text, r#"m name="" count=7 ms=0.5 level=forged"#);
+    }
+
+    #[test]
+    fn what_is_done_for_a_request_says_so_until_it_is_done() {
+        let outer = on_behalf_of("r-1");
+        drop(on_behalf_of("r-2"));
+        drop(on_behalf_of(""));
+        assert!(lines("m", "a").0.ends_with(" request_id=r-1"));
+        assert!(lines("m", "a").1.contains(r#""request_id":"r-1""#));
+        drop(outer);
+        assert!(!lines("m", "a").0.contains("request_id"));
+    }
+}

@@ -1,0 +1,8 @@
+//! What everything else stands on: time, shutdown, locks, crash points for tests, logging and metrics.
+
+pub mod clock;
+pub mod crash;
+pub(crate) mod lock;
+pub mod logging;
+pub mod metrics;
+pub mod stop;

@@ -1,0 +1,390 @@
+//! The command line. With `client`, the only place that prints or decides how the process ends.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
+
+pub mod client;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use log::{error, warn};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::crash;
+use crate::base::logging;
+use crate::cli::client::commands::Command;
+use crate::cli::client::parse::Arguments;
+use crate::cli::client::{completions, help, output};
+use crate::config::{self, Config, ConfigError, LogFormat, Mode};
+use crate::cron::{Expression, ExpressionError, Weekdays};
+use crate::model::Timestamp;
+use crate::outbound;
+use crate::platform::local;
+use crate::service::{Service, Welcome};
+use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
+use crate::web::api::upcoming;
+
+/// The exit status for a command line or settings that are wrong.
+const USAGE: u8 = 2;
+/// What people do once a service is in front of a Cloud Foundry.
+const NEXT_OF_SERVE: &str = "\
+Next, where cf is logged in: ocf-scheduler jobs (with SCHEDULER_URL where the service is not at scheduler.SYSTEM_DOMAIN).
+All commands: ocf-scheduler --help. For programs: GET /openapi.json
+";
+/// How many fire times `next` prints.
+const NEXT_COUNT: u64 = 5;
+
+/// Runs the program with these arguments (without its own name).
+pub fn main(typed: Vec<OsString>) -> ExitCode {
+    let mut rest = typed.into_iter().peekable();
+    let name = match rest.peek().map(|first| first.to_string_lossy().into_owned()) {
+        // A task's runner, which nobody types.
+        Some(name) if name == "run-task" => {
+            rest.next();
+            return match local::run_task(rest) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(err) => failed(&err),
+            };
+        }
+        Some(name) if matches!(name.as_str(), "-h" | "--help") => return shown(&help::overview()),
+        Some(name) if matches!(name.as_str(), "-V" | "--version") => "version".to_owned(),
+        // Flags without a command are those of `serve`.
+        Some(name) if !name.starts_with('-') => {
+            rest.next();
+            name
+        }
+        _ => "serve".to_owned(),
+    };
+    let Some(command) = Command::of(&name) else {
+        return usage(&format!("there is no command {name:?}"));
+    };
+    let arguments = match Arguments::of(command, rest.collect()) {
+        Ok(arguments) if arguments.wants_help => return shown(&help::of(command)),
+        Ok(arguments) => arguments,
+        Err(err) => return usage_of(command.name, &err),
+    };
+    if let Some(perform) = command.perform {
+        return client::perform(perform, &arguments);
+    }
+    match command.name {
+        "serve" => run(Mode::Serve, &arguments),
+        "standalone" => run(Mode::Standalone, &arguments),
+        "check-config" => check_config(&arguments),
+        "backup" => backup(&arguments),
+        "import" => import(&arguments),
+        "next" => next(&arguments),
+        "completions" => shown(&completions::of(arguments.required(0)).unwrap_or_default()),
+        "help" => say_help(&arguments),
+        _ => shown(concat!("ocf-scheduler ", env!("CARGO_PKG_VERSION"), "\n")),
+    }
+}
+
+fn say_help(arguments: &Arguments) -> ExitCode {
+    match arguments.operand(0) {
+        None => shown(&help::overview()),
+        Some("settings") => shown(&help::settings()),
+        Some(name) => match Command::of(name) {
+            Some(command) => shown(&help::of(command)),
+            None => usage(&format!("there is no command {name:?}")),
+        },
+    }
+}
+
+fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
+    // Before anything is opened.
+    let config = match checked_config(mode, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
+    logging::start(config.log_level, config.log_format, Arc::clone(&clock));
+    logging::log_panics();
+    // A limit on the size of files is then the error of a write, like a full disk, and not the end of the process.
+    if let Err(err) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        return not_started(&config, &format!("signals cannot be caught: {err}"));
+    }
+    // Before the threads start, so that none of them is there for a signal to end.
+    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+        Ok(signals) => signals,
+        Err(err) => return not_started(&config, &format!("signals cannot be caught: {err}")),
+    };
+    let service = match Service::start(&config, clock) {
+        Ok(service) => service,
+        Err(err) => return not_started(&config, &err),
+    };
+    let told = match service.welcome() {
+        Some(welcome) => banner(welcome, &service),
+        None => format!("ocf-scheduler listens on http://{}\n{NEXT_OF_SERVE}", service.local_addr()),
+    };
+    // The service is there, whether or not anybody can read that.
+    let _ = output::print(told.as_bytes());
+    signals.forever().next();
+    // A second signal ends at once.
+    let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {
+        if signals.forever().next().is_some() {
+            std::process::exit(1);
+        }
+    });
+    if let Err(err) = second {
+        warn!(cause:% = err; "a second signal will not be heard");
+    }
+    service.stop();
+    ExitCode::SUCCESS
+}
+
+fn check_config(arguments: &Arguments) -> ExitCode {
+    let mode = if arguments.operand(0) == Some("standalone") { Mode::Standalone } else { Mode::Serve };
+    match checked_config(mode, arguments) {
+        Ok(_) => {
+            println!("the settings are fine");
+            ExitCode::SUCCESS
+        }
+        Err(exit) => exit,
+    }
+}
+
+/// The settings of a service. All that is wrong with them is said at once, with the files that they name too.
+fn checked_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
+    let flags = arguments.settings();
+    let config = Config::from_environment(mode, &flags);
+    let (file, outbound) = config::looked_into(&flags);
+    let world = file.map_or(Ok(()), |file| local::World::read(&file).map(|_| ()));
+    let of_files = world.err().map(|err| format!("STANDALONE_CONFIG (--config): {err}"));
+    let of_files: Vec<String> = of_files.into_iter().chain(outbound::faults(&outbound)).collect();
+    match config {
+        Ok(config) if of_files.is_empty() => Ok(config),
+        Ok(_) => Err(wrong_settings(mode, &ConfigError(of_files))),
+        Err(ConfigError(faults)) => Err(wrong_settings(mode, &ConfigError([faults, of_files].concat()))),
+    }
+}
+
+fn backup(arguments: &Arguments) -> ExitCode {
+    let to = Path::new(arguments.required(0));
+    // What `serve` needs beyond the database is of no account here.
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let Location::Sqlite(database) = &config.database else {
+        return usage("backup copies an SQLite file; for PostgreSQL use pg_dump");
+    };
+    match crate::transfer::backup::backup(database, to) {
+        Ok(()) => {
+            println!("{} is a copy of {}", to.display(), database.display());
+            ExitCode::SUCCESS
+        }
+        Err(err) => failed(&err),
+    }
+}
+
+fn import(arguments: &Arguments) -> ExitCode {
+    // What `serve` needs beyond the database is of no account here.
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let from = match arguments.value("from").map(|from| config::location("--from", &from)) {
+        Some(Ok(from)) => from,
+        Some(Err(fault)) => return usage_of("import", &fault),
+        // The Go service's tables in the database that both are bound to.
+        None if matches!(config.database, Location::Postgres(_)) => config.database.clone(),
+        None => return usage_of("import", "--from must name the database to move"),
+    };
+    let origin = arguments.flag("kind").map(|kind| if kind == "go" { Origin::Go } else { Origin::Own });
+    let fate = if arguments.has("dry-run") { Fate::Undone } else { Fate::Kept };
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
+    match move_from(from, origin, fate, &config) {
+        Ok(report) => shown(&report),
+        Err(exit) => exit,
+    }
+}
+
+fn move_from(
+    from: Location,
+    origin: Option<Origin>,
+    fate: Fate,
+    config: &Config,
+) -> Result<String, ExitCode> {
+    let clock = SystemClock::default();
+    let store = Store::open(&config.store()).map_err(|err| failed(&err))?;
+    // That of the server counts, where there is one.
+    let time = store.database_time().map_err(|err| failed(&err.to_string()))?;
+    let now = time.unwrap_or_else(|| clock.now());
+    let settings = store::Settings { database: from, ..config.store() };
+    let place = settings.database.shown();
+    let source = Source::open(&settings, origin, &store).map_err(|err| match err {
+        Unread::Usage(fault) => usage_of("import", &fault),
+        Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
+    })?;
+    let report = crate::transfer::import::import(&source, &store, config.weekdays, now, fate)
+        .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
+    let of = match source.origin() {
+        Origin::Go => "the Go service's tables in ",
+        Origin::Own => "",
+    };
+    let way = format!("from {of}{place} to {}", config.database.shown());
+    Ok(match fate {
+        Fate::Kept => format!("Moved {way}\n\n{report}"),
+        Fate::Undone => format!("Would move {way}; nothing was moved (--dry-run)\n\n{report}"),
+    })
+}
+
+fn next(arguments: &Arguments) -> ExitCode {
+    let expression = arguments.required(0);
+    let count = arguments.flag("count").map_or(Some(NEXT_COUNT), |text| text.parse().ok());
+    let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
+        return usage_of("next", "--count must be a whole number from 1 to 100");
+    };
+    let weekdays = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
+        Ok(config) => config.weekdays,
+        Err(_) => Weekdays::default(),
+    };
+    let after = match arguments.flag("after").map(Timestamp::parse) {
+        None => SystemClock::default().now(),
+        Some(Some(after)) => after,
+        Some(None) => {
+            let must = "--after must be a time in the form of RFC 3339, for example 2026-03-01T00:00:00Z";
+            return usage_of("next", must);
+        }
+    };
+    match Expression::parse(expression, weekdays) {
+        Ok(parsed) => {
+            let mut times = upcoming(&parsed, after, count).peekable();
+            if times.peek().is_none() {
+                eprintln!("ocf-scheduler: {expression:?} is valid and never fires again");
+            }
+            for time in times {
+                println!("{time}");
+            }
+            ExitCode::SUCCESS
+        }
+        Err(err) => {
+            eprintln!(
+                "ocf-scheduler: {expression:?} is not valid: {err}\n{}\n  expected there: {}",
+                pointed_at(expression, &err),
+                err.expected
+            );
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// The expression, and below it carets under what is wrong.
+fn pointed_at(expression: &str, err: &ExpressionError) -> String {
+    // One place for each character, so that the carets are where they belong.
+    let shown = expression.chars().map(|it| match it {
+        it if it.is_whitespace() => ' ',
+        it if it.is_control() => '?',
+        it => it,
+    });
+    format!(
+        "  {}\n  {}{}",
+        shown.collect::<String>(),
+        " ".repeat(err.position),
+        "^".repeat(err.length.max(1))
+    )
+}
+
+fn read_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
+    Config::from_environment(mode, &arguments.settings()).map_err(|err| wrong_settings(mode, &err))
+}
+
+fn wrong_settings(mode: Mode, err: &ConfigError) -> ExitCode {
+    eprintln!("ocf-scheduler: {err}\nWhat can be set: ocf-scheduler help settings");
+    if mode == Mode::Serve {
+        eprintln!("To try it without a Cloud Foundry: ocf-scheduler standalone");
+    }
+    ExitCode::from(USAGE)
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}");
+    ExitCode::FAILURE
+}
+
+/// Says why a service has not started: to people as they are used to, to those who read JSON in a line of it.
+fn not_started(config: &Config, reason: &str) -> ExitCode {
+    match config.log_format {
+        LogFormat::Text => failed(reason),
+        LogFormat::Json => {
+            error!(cause = reason; "the service cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler --help");
+    ExitCode::from(USAGE)
+}
+
+fn usage_of(command: &str, message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler help {command}");
+    ExitCode::from(USAGE)
+}
+
+fn shown(text: &str) -> ExitCode {
+    match output::print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failed(&format!("the output cannot be written: {err}")),
+    }
+}
+
+/// What a newcomer can paste.
+fn banner(welcome: &Welcome, service: &Service) -> String {
+    let url = format!("http://{}", service.local_addr());
+    let token = welcome.token.as_deref().unwrap_or("A_TOKEN_OF_YOUR_FILE");
+    let (app, space) = (&welcome.app, &welcome.space);
+    format!(
+        r#"ocf-scheduler listens on {url}
+Apps and tokens are in {file}; memory_in_mb limits {limit}.
+
+Paste this in another terminal:
+
+  export TOKEN={token} APP={app} SPACE={space} URL={url}
+  export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
+{alias}
+Create a job, run it now, schedule it every minute, and look at its history:
+  JOB=$(curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}' | grep -o '"guid":"[^"]*"' | head -n 1 | cut -d '"' -f 4)
+  curl -s -X POST "$URL/jobs/$JOB/execute" -H "Authorization: Bearer $TOKEN"
+  curl -s "$URL/jobs/$JOB/schedules" -H "Authorization: Bearer $TOKEN" -d '{{"expression":"* * * * *"}}'
+  curl -s "$URL/jobs/$JOB/history" -H "Authorization: Bearer $TOKEN"
+Create a call:
+  curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
+The same with the command line, all of whose commands ocf-scheduler --help lists:
+  ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
+  ocf-scheduler run disk --wait
+  ocf-scheduler logs disk
+  ocf-scheduler schedule-job disk '* * * * *'
+  ocf-scheduler history disk
+  ocf-scheduler create-call pong https://example.com/hook --auth-header 'Bearer abc'
+
+"#,
+        file = welcome.file.display(),
+        limit = welcome.memory_limit,
+        alias = alias(),
+    )
+}
+
+/// A line that makes `ocf-scheduler` this program, for those who have not installed it; else empty.
+fn alias() -> String {
+    let Ok(program) = std::env::current_exe() else { return String::new() };
+    let path = config::variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join("ocf-scheduler"))
+        .find(|file| file.is_file())
+        .and_then(|file| file.canonicalize().ok());
+    if found.is_some_and(|found| found == program) {
+        return String::new();
+    }
+    format!("  alias ocf-scheduler='{}'\n", program.display().to_string().replace('\'', "'\\''"))
+}

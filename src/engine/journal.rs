@@ -1,0 +1,115 @@
+//! What is said, and counted, of each change of an execution.
+//!
+//! Invariant: a change of state that the database has taken is one line of the log and one count, here and nowhere else.
+//!
+//! An end is worth a look each time, so it is `info`, with all that matters in its line; what comes before it is `debug`.
+
+use std::time::Duration;
+
+use log::{debug, info, warn};
+
+use crate::base::logging::{beginning, milliseconds, on_behalf_of};
+use crate::base::metrics::metrics;
+use crate::model::{Dispatch, ExecutionState, Guid, Kind, Outcome, Timestamp};
+
+/// The most of a reason that a line shows.
+const REASON_CHARS: usize = 500;
+
+/// The execution that a line is about.
+#[derive(Debug, Clone, Copy)]
+pub struct About<'a> {
+    /// Its guid.
+    pub guid: &'a Guid,
+    /// Whether it is a job's or a call's.
+    pub kind: Kind,
+    /// The job or call.
+    pub executable: &'a Guid,
+    /// The instant planned; `None`: started by hand.
+    pub scheduled_time: Option<Timestamp>,
+    /// When its first attempt began, if it has.
+    pub start_time: Option<Timestamp>,
+    /// The request that asked for it; empty: none did.
+    pub request_id: &'a str,
+}
+
+impl<'a> About<'a> {
+    /// Of one that a worker has. `start_time`: when its first attempt began, as far as the worker knows.
+    pub fn of(dispatch: &'a Dispatch, start_time: Option<Timestamp>) -> Self {
+        Self {
+            guid: &dispatch.guid,
+            kind: dispatch.work.kind(),
+            executable: &dispatch.executable,
+            scheduled_time: dispatch.scheduled_time,
+            start_time,
+            request_id: &dispatch.request_id,
+        }
+    }
+
+    fn lateness(&self) -> Option<Duration> {
+        Some(self.start_time?.since(self.scheduled_time?))
+    }
+}
+
+/// It was recorded, and is PENDING.
+pub fn created(about: &About<'_>) {
+    let _for = on_behalf_of(about.request_id);
+    metrics().execution(about.kind, ExecutionState::Pending);
+    debug!(
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "PENDING",
+        scheduled_time = about.scheduled_time.map(|time| time.to_string());
+        "execution created"
+    );
+}
+
+/// Its first attempt begins: only now is it known how late it is.
+pub fn first_attempt(about: &About<'_>) {
+    if let Some(lateness) = about.lateness() {
+        metrics().late_by(about.kind, lateness);
+    }
+}
+
+/// It is RUNNING: its call is about to be sent, or its task is there.
+pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
+    let _for = on_behalf_of(about.request_id);
+    metrics().execution(about.kind, ExecutionState::Running);
+    debug!(
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "RUNNING",
+        attempt, task = task.map(Guid::as_str), late_ms = about.lateness().map(milliseconds);
+        "execution running"
+    );
+}
+
+/// It stays PENDING, and another attempt comes after `wait`.
+pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
+    let _for = on_behalf_of(about.request_id);
+    warn!(
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "PENDING",
+        wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
+        "another attempt later"
+    );
+}
+
+/// It has ended.
+pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
+    let _for = on_behalf_of(about.request_id);
+    metrics().execution(about.kind, outcome.state.into());
+    let took = about.start_time.map(|start| milliseconds(outcome.end_time.since(start)));
+    info!(
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable,
+        state = outcome.state.as_str(), late_ms = about.lateness().map(milliseconds), ms = took,
+        task = task.map(Guid::as_str), reason = reason(outcome);
+        "execution ended"
+    );
+}
+
+/// It was ended as FAILED by something else than its work.
+pub fn cut_off(guid: &Guid, kind: Kind, request_id: &str, reason: &str) {
+    let _for = on_behalf_of(request_id);
+    metrics().execution(kind, ExecutionState::Failed);
+    info!(execution:% = guid, kind = kind.as_str(), state = "FAILED", reason; "execution ended");
+}
+
+/// What there is to say of an end, if there is.
+fn reason(outcome: &Outcome) -> Option<&str> {
+    (!outcome.message.is_empty()).then(|| beginning(&outcome.message, REASON_CHARS))
+}

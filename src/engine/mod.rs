@@ -1,0 +1,11 @@
+//! Runs what is due: finds it, performs it, follows it to its end, and clears old history.
+//!
+//! Invariant: a fire time yields at most one execution, and each execution ends in a recorded state.
+
+pub mod journal;
+pub mod lease;
+pub mod observer;
+pub mod retention;
+pub mod scheduler;
+pub mod watcher;
+pub mod worker;

@@ -1,0 +1,270 @@
+//! Follows running tasks to their end.
+//!
+//! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what the database
+//! says is RUNNING. A task that the platform does not know is asked for twice before it is given up.
+//!
+//! It also looks for strays: tasks that may exist though their execution was cancelled, or given up, in doubt. One that turns
+//! up is cancelled, so that what the history says stays true.
+
+use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, after, select};
+use log::{error, warn};
+
+use crate::base::clock::Clock;
+use crate::base::crash;
+use crate::base::logging::on_behalf_of;
+use crate::base::stop::{Stop, is_stopped};
+use crate::engine::journal::{self, About};
+use crate::model::{EndState, Guid, Id, Kind, Outcome};
+use crate::platform::{Platform, PlatformError, TASK_BATCH, Task, TaskState};
+use crate::store::{End, RunningTask, Store, StoreError, Stray};
+
+/// The slowest pace, as a multiple of the set one.
+const SLOWEST: u32 = 4;
+/// What is said of a task that vanished.
+const VANISHED: &str = "Cloud Foundry no longer knows the task; outcome unknown";
+
+/// The loop that looks at running tasks.
+pub struct Watcher {
+    store: Arc<Store>,
+    platform: Arc<dyn Platform>,
+    clock: Arc<dyn Clock>,
+    /// The pace while things change.
+    poll: Duration,
+    /// How long others are awaited after the first that wakes it.
+    gather: Duration,
+    /// Executions whose task was unknown at the last look; a part of those that run.
+    missing: HashSet<Id>,
+}
+
+/// What a look came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// How many executions are under way still.
+    pub running: usize,
+    /// How many have ended.
+    pub ended: usize,
+    /// The platform, or the database, did not answer.
+    pub failed: bool,
+}
+
+impl Watcher {
+    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken.
+    pub fn new(
+        store: Arc<Store>,
+        platform: Arc<dyn Platform>,
+        clock: Arc<dyn Clock>,
+        poll: Duration,
+        gather: Duration,
+    ) -> Self {
+        Self { store, platform, clock, poll, gather, missing: HashSet::new() }
+    }
+
+    /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps until then.
+    pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
+        let mut pace = self.poll;
+        loop {
+            let mut look = self.look(stop);
+            look.running += self.look_for_strays(stop);
+            pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
+            // Tasks may also come from another process that is gone.
+            let has_more = look.running > 0 || look.failed || self.store.is_shared();
+            let next = if has_more { after(pace) } else { crossbeam_channel::never() };
+            select! {
+                recv(stop) -> _ => return,
+                recv(wake) -> woken => {
+                    if woken.is_err() {
+                        return;
+                    }
+                    pace = self.poll / 2;
+                    // Not for each of many: what has come by then is asked for together.
+                    select! {
+                        recv(stop) -> _ => return,
+                        recv(next) -> _ => (),
+                        recv(after(self.gather)) -> _ => (),
+                    }
+                }
+                recv(next) -> _ => (),
+            }
+        }
+    }
+
+    /// Asks for all running tasks once, in batches.
+    pub fn look(&mut self, stop: &Stop) -> Look {
+        let mut look = Look { running: 0, ended: 0, failed: false };
+        let mut last = 0;
+        loop {
+            let batch = match self.store.running_tasks(last, TASK_BATCH as u32) {
+                Ok(batch) => batch,
+                Err(err) => {
+                    warn!(cause:% = err; "running tasks could not be read");
+                    look.failed = true;
+                    return look;
+                }
+            };
+            let Some(end) = batch.last() else { break };
+            last = end.of.id;
+            match self.follow(&batch) {
+                Ok(Some(ended)) => {
+                    look.ended += ended;
+                    look.running += batch.len() - ended.min(batch.len());
+                }
+                Ok(None) => {
+                    look.failed = true;
+                    look.running += batch.len();
+                }
+                Err(err) => {
+                    warn!(cause:% = err; "the outcome of tasks could not be recorded, looking again later");
+                    look.failed = true;
+                    look.running += batch.len();
+                }
+            }
+            if batch.len() < TASK_BATCH || is_stopped(stop) {
+                break;
+            }
+        }
+        look
+    }
+
+    /// Asks for one batch and records what has ended. `None`: the platform did not answer.
+    fn follow(&mut self, batch: &[RunningTask]) -> Result<Option<usize>, StoreError> {
+        let guids: Vec<Guid> = batch.iter().map(|running| running.task.clone()).collect();
+        let tasks = match self.platform.list_tasks(&guids) {
+            Ok(tasks) => tasks,
+            Err(err) => {
+                warn!(tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
+                return Ok(None);
+            }
+        };
+        let mut ends = Vec::new();
+        for running in batch {
+            let task = tasks.iter().find(|task| task.guid == running.task);
+            if let Some(outcome) = self.outcome_or_fault(running, task) {
+                ends.push(End { of: running.of, outcome });
+            }
+        }
+        if ends.is_empty() {
+            return Ok(Some(0));
+        }
+        let changed = self.store.finish_many(&ends)?;
+        for (end, changed) in ends.iter().zip(changed) {
+            self.missing.remove(&end.of.id);
+            if let Some(running) = batch.iter().find(|running| changed && running.of == end.of) {
+                journal::ended(&about(running), &end.outcome, Some(&running.task));
+            }
+        }
+        Ok(Some(ends.len()))
+    }
+
+    /// Looks for tasks that should not be there. How many are still to be looked for.
+    pub fn look_for_strays(&self, stop: &Stop) -> usize {
+        let (mut left, mut last) = (0, String::new());
+        loop {
+            let batch = match self.store.strays(&last, TASK_BATCH as u32) {
+                Ok(batch) => batch,
+                Err(err) => {
+                    warn!(cause:% = err; "stray tasks could not be read");
+                    return left + 1;
+                }
+            };
+            let Some(end) = batch.last() else { return left };
+            last.clone_from(&end.name);
+            let names: Vec<String> = batch.iter().map(|stray| stray.name.clone()).collect();
+            let settled = self.cancel_strays(&batch, &names).unwrap_or_else(|err| {
+                warn!(cause:% = err; "stray tasks could not be asked for, asking again later");
+                Vec::new()
+            });
+            left += batch.len() - settled.len();
+            if !settled.is_empty()
+                && let Err(err) = self.store.forget_strays(&settled)
+            {
+                warn!(cause:% = err; "stray tasks could not be forgotten");
+            }
+            if batch.len() < TASK_BATCH || is_stopped(stop) {
+                return left;
+            }
+        }
+    }
+
+    /// Cancels those that are there. The names that need not be looked for again.
+    fn cancel_strays(&self, batch: &[Stray], names: &[String]) -> Result<Vec<String>, PlatformError> {
+        let asked_at = self.clock.now();
+        let tasks = self.platform.find_tasks(names)?;
+        let mut settled = Vec::new();
+        for stray in batch {
+            let _for = on_behalf_of(&stray.request_id);
+            let mut found = tasks.iter().filter(|task| task.name == stray.name).peekable();
+            let is_there = found.peek().is_some();
+            let active = found.filter(|task| task.state == TaskState::Active);
+            let cancelled: Result<Vec<()>, PlatformError> = active
+                .map(|task| {
+                    warn!(
+                        execution:% = task.name, task:% = task.guid;
+                        "a task of an ended execution is cancelled"
+                    );
+                    self.platform.cancel_task(&task.guid)
+                })
+                .collect();
+            match cancelled {
+                Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
+                Ok(_) => {}
+                Err(err) => {
+                    warn!(execution:% = stray.name, cause:% = err; "a task could not be cancelled");
+                }
+            }
+        }
+        Ok(settled)
+    }
+
+    /// What became of a running task. A panic over it ends its execution, and holds up no other.
+    fn outcome_or_fault(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {
+        catch_unwind(AssertUnwindSafe(|| {
+            crash::point("task.following");
+            self.outcome(running, task)
+        }))
+        .unwrap_or_else(|_| {
+            let _for = on_behalf_of(&running.request_id);
+            error!(execution:% = running.guid; "the watcher panicked");
+            Some(Outcome {
+                state: EndState::Failed,
+                message: "a fault of the scheduler: the watcher panicked".to_owned(),
+                end_time: self.clock.now(),
+            })
+        })
+    }
+
+    fn outcome(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {
+        let Some(task) = task else {
+            if self.missing.insert(running.of.id) {
+                return None;
+            }
+            return Some(Outcome {
+                state: EndState::Failed,
+                message: VANISHED.to_owned(),
+                end_time: self.clock.now(),
+            });
+        };
+        self.missing.remove(&running.of.id);
+        let (state, message) = match &task.state {
+            TaskState::Active => return None,
+            TaskState::Succeeded => (EndState::Succeeded, String::new()),
+            TaskState::Failed(reason) => (EndState::Failed, reason.clone()),
+        };
+        Some(Outcome { state, message, end_time: task.updated_at })
+    }
+}
+
+fn about(running: &RunningTask) -> About<'_> {
+    About {
+        guid: &running.guid,
+        kind: Kind::Job,
+        executable: &running.executable,
+        scheduled_time: running.scheduled_time,
+        start_time: running.start_time,
+        request_id: &running.request_id,
+    }
+}

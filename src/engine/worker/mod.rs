@@ -1,0 +1,206 @@
+//! The threads that carry executions out: they perform calls and start tasks.
+//!
+//! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time), panics included,
+//! and is released to the scheduler afterwards. No worker waits for a task, nor for another attempt.
+//!
+//! The ends of calls are recorded by a thread of their own, as many at a time as there are: the workers go on meanwhile.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, after, select};
+use log::{debug, error, warn};
+
+use crate::base::clock::Clock;
+use crate::base::logging::on_behalf_of;
+use crate::base::metrics::metrics;
+use crate::base::stop::{Stop, is_stopped};
+use crate::engine::journal::{self, About};
+use crate::model::{Dispatch, EndState, Outcome, Release, Timestamp, Work};
+use crate::platform::Platform;
+use crate::store::{End, Store, StoreError};
+
+mod call;
+mod task;
+
+pub use call::Caller;
+pub use task::Patience;
+
+/// The pause before a state is recorded again that the database did not take.
+const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// The most ends of calls that one transaction records.
+const ENDS_BATCH: usize = 256;
+
+/// How a call ended, not recorded yet.
+#[derive(Debug)]
+pub struct CallEnd {
+    dispatch: Dispatch,
+    outcome: Outcome,
+    /// When it was sent; `None`: it was not.
+    began_at: Option<Timestamp>,
+}
+
+/// How a worker leaves an execution.
+enum Left {
+    /// It has ended, which is still to be recorded. With the time when it was sent, if it was.
+    Over(Outcome, Option<Timestamp>),
+    /// It is under way, or its end is recorded.
+    Done,
+    /// It may be PENDING, and due again at any time.
+    ComesAgain,
+}
+
+/// What every worker works with.
+pub struct Workshop {
+    /// Where states are recorded.
+    pub store: Arc<Store>,
+    /// Where tasks run.
+    pub platform: Arc<dyn Platform>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Makes the requests of calls.
+    pub caller: Caller,
+    /// With a platform in trouble.
+    pub patience: Patience,
+    /// Wakes the watcher: a task was started.
+    pub task_started: Sender<()>,
+}
+
+impl Workshop {
+    /// A worker: carries out what comes from `dispatches`, one after the other, until `stop` closes. How calls ended goes to
+    /// `ends`, for [`Workshop::record_ends`]; the rest is released here.
+    pub fn run(
+        &self,
+        dispatches: &Receiver<Dispatch>,
+        ends: &Sender<CallEnd>,
+        released: &Sender<Release>,
+        stop: &Stop,
+    ) {
+        loop {
+            let dispatch = select! {
+                recv(stop) -> _ => return,
+                recv(dispatches) -> dispatch => match dispatch {
+                    Ok(dispatch) => dispatch,
+                    Err(_) => return,
+                },
+            };
+            // `select!` takes any of two that are ready; what has not begun at a stop stays PENDING.
+            if is_stopped(stop) {
+                return;
+            }
+            let busy = metrics().busy(dispatch.work.kind());
+            let left = self.carry_out(&dispatch, stop);
+            drop(busy);
+            let sent = match left {
+                Left::Over(outcome, began_at) => ends.send(CallEnd { dispatch, outcome, began_at }).is_ok(),
+                Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
+                Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
+            };
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    /// Records how calls ended, and releases them, until no worker is left.
+    pub fn record_ends(&self, ends: &Receiver<CallEnd>, released: &Sender<Release>, stop: &Stop) {
+        while let Ok(first) = ends.recv() {
+            let batch: Vec<CallEnd> =
+                std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
+            let ends: Vec<End> =
+                batch.iter().map(|end| End { of: end.dispatch.of, outcome: end.outcome.clone() }).collect();
+            let all = format!("{} calls", batch.len());
+            let mut changed = Vec::new();
+            self.record(&all, stop, || {
+                changed = self.store.finish_many(&ends)?;
+                Ok(true)
+            });
+            for (number, end) in batch.into_iter().enumerate() {
+                if changed.get(number) == Some(&true) {
+                    journal::ended(&About::of(&end.dispatch, end.began_at), &end.outcome, None);
+                }
+                // Nobody to tell means that the scheduler has stopped.
+                let _ = released.send(Release::Done(end.dispatch.of.id));
+            }
+        }
+    }
+
+    fn carry_out(&self, dispatch: &Dispatch, stop: &Stop) -> Left {
+        let _for = on_behalf_of(&dispatch.request_id);
+        let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
+            Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header, stop),
+            Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
+                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb, stop)
+            }
+        }));
+        done.unwrap_or_else(|_| {
+            error!(execution:% = dispatch.guid; "a worker panicked");
+            let message = "a fault of the scheduler: the worker panicked".to_owned();
+            self.end(dispatch, EndState::Failed, message, stop);
+            Left::Done
+        })
+    }
+
+    /// Records the end of an execution.
+    fn end(&self, dispatch: &Dispatch, state: EndState, message: String, stop: &Stop) {
+        let end = End { of: dispatch.of, outcome: Outcome { state, message, end_time: self.clock.now() } };
+        self.record_end(dispatch, &end, stop, || self.store.finish(&end));
+    }
+
+    fn record_end(
+        &self,
+        dispatch: &Dispatch,
+        end: &End,
+        stop: &Stop,
+        step: impl Fn() -> Result<bool, StoreError>,
+    ) {
+        if self.record(dispatch.guid.as_str(), stop, step) {
+            journal::ended(&About::of(dispatch, None), &end.outcome, None);
+        } else {
+            debug!(execution:% = dispatch.guid; "the execution had ended before, or is gone");
+        }
+    }
+
+    /// Records a state that is a fact already, again and again until the database takes it or the service stops. Whether
+    /// it changed anything.
+    fn record(&self, what: &str, stop: &Stop, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
+        loop {
+            match step() {
+                Ok(changed) => return changed,
+                Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
+                    error!(execution = what, cause:% = err; "a state could not be recorded");
+                    return false;
+                }
+                Err(err) => {
+                    warn!(execution = what, cause:% = err; "a state is not recorded yet, trying again");
+                    select! {
+                        recv(stop) -> _ => return false,
+                        recv(after(RECORD_RETRY_DELAY)) -> _ => (),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may have been a yes,
+    /// so `asked` must be one that may be asked again.
+    fn may_go_on(
+        &self,
+        dispatch: &Dispatch,
+        stop: &Stop,
+        asked: impl Fn() -> Result<bool, StoreError>,
+    ) -> bool {
+        let may = self.record(dispatch.guid.as_str(), stop, asked);
+        if !may {
+            debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
+        }
+        may
+    }
+
+    /// Whether the lease under which an execution was taken still holds: what is sent without one, another may send too.
+    fn holds(&self, dispatch: &Dispatch) -> bool {
+        self.store.fence() == Ok(dispatch.of.fence)
+    }
+}

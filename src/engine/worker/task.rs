@@ -1,0 +1,234 @@
+//! Starts the task of a job's execution, and finds out what became of an attempt whose answer was lost.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use crossbeam_channel::{after, select};
+use log::{info, warn};
+
+use super::{Left, Workshop};
+use crate::base::crash;
+use crate::base::stop::Stop;
+use crate::engine::journal::{self, About};
+use crate::model::{Dispatch, EndState, ExecutionState, Outcome, Timestamp};
+use crate::platform::{Delivery, NewTask, PlatformError, Task};
+use crate::store::{End, Retry};
+
+/// The wait after the first failure in a row; it doubles with each.
+const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The longest wait between attempts, unless the platform asks for a longer one.
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// How often, and at which pace, it is looked whose task an execution has that is in another process's hand.
+const SURPLUS_LOOKS: u32 = 60;
+const SURPLUS_PAUSE: Duration = Duration::from_secs(2);
+
+/// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From the first failure on until the execution is given up.
+    pub retry_for: Duration,
+    /// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though its client is
+    /// gone.
+    pub late_task: Duration,
+}
+
+impl Workshop {
+    pub(super) fn start_task(
+        &self,
+        dispatch: &Dispatch,
+        command: &str,
+        disk_in_mb: u32,
+        memory_in_mb: u32,
+        stop: &Stop,
+    ) -> Left {
+        if let Some(doubt_until) = dispatch.attempts.doubt_until
+            && !self.may_attempt_again(dispatch, doubt_until, stop)
+        {
+            return Left::ComesAgain;
+        }
+        let began_at = Cell::new(self.clock.now());
+        let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
+        let begun = self.may_go_on(dispatch, stop, || {
+            // Anew each time: while the database was away the attempt had not begun, and the doubt must outlast it.
+            began_at.set(self.clock.now());
+            self.store.begin_attempt(dispatch.of, began_at.get(), doubt_until())
+        });
+        if !begun {
+            return Left::ComesAgain;
+        }
+        let (began_at, doubt_until) = (began_at.get(), doubt_until());
+        if !self.holds(dispatch) {
+            self.try_later(dispatch, "the lease on the database had ended", None, None, stop);
+            return Left::ComesAgain;
+        }
+        if dispatch.attempts.count == 0 {
+            journal::first_attempt(&About::of(dispatch, Some(began_at)));
+        }
+        crash::point("task.attempting");
+        let created = self.platform.create_task(&NewTask {
+            app: dispatch.app.clone(),
+            name: dispatch.guid.to_string(),
+            command: command.to_owned(),
+            memory_in_mb,
+            disk_in_mb,
+        });
+        crash::point("task.created");
+        match created {
+            Ok(task) => {
+                self.accept(dispatch, &task, stop);
+                Left::Done
+            }
+            Err(PlatformError::Refused { detail }) => {
+                self.end(dispatch, EndState::Failed, detail, stop);
+                Left::Done
+            }
+            Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
+                let doubt_until = match delivery {
+                    Delivery::Failed => None,
+                    Delivery::Answered => Some(self.clock.now()),
+                    Delivery::Unknown => Some(doubt_until),
+                };
+                self.try_later(dispatch, &cause, retry_after, doubt_until, stop);
+                Left::ComesAgain
+            }
+        }
+    }
+
+    /// Asks the platform whether an attempt made a task after all. Whether it is certain that it did not.
+    fn may_attempt_again(&self, dispatch: &Dispatch, doubt_until: Timestamp, stop: &Stop) -> bool {
+        // From before the question: an answer says how things were then.
+        let asked_at = self.clock.now();
+        let mut tasks = match self.platform.find_tasks(&[dispatch.guid.to_string()]) {
+            Ok(found) => found,
+            Err(PlatformError::Unavailable { cause, retry_after, .. }) => {
+                self.try_later(dispatch, &cause, retry_after, Some(doubt_until), stop);
+                return false;
+            }
+            Err(PlatformError::Refused { detail }) => {
+                self.try_later(dispatch, &detail, None, Some(doubt_until), stop);
+                return false;
+            }
+        };
+        tasks.sort_by(|one, other| (one.created_at, &one.guid).cmp(&(other.created_at, &other.guid)));
+        let mut tasks = tasks.into_iter();
+        if let Some(task) = tasks.next() {
+            for surplus in tasks {
+                warn!(
+                    execution:% = dispatch.guid, task:% = task.guid, cancelled:% = surplus.guid;
+                    "two tasks of one execution, the younger is cancelled"
+                );
+                if let Err(err) = self.platform.cancel_task(&surplus.guid) {
+                    warn!(execution:% = dispatch.guid, task:% = surplus.guid, cause:% = err; "a surplus task could not be cancelled");
+                }
+            }
+            info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
+            self.accept(dispatch, &task, stop);
+            return false;
+        }
+        if asked_at < doubt_until {
+            let retry = Retry {
+                dispatch_time: doubt_until,
+                message: "waiting to be certain that an attempt made no task".to_owned(),
+                doubt_until: Some(doubt_until),
+                failures: dispatch.attempts.failures,
+                give_up_at: dispatch.attempts.give_up_at,
+            };
+            if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+                journal::postponed(&About::of(dispatch, None), doubt_until.since(asked_at), &retry.message);
+            }
+            return false;
+        }
+        true
+    }
+
+    fn accept(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
+        if self.record(dispatch.guid.as_str(), stop, || self.store.accept_task(dispatch.of, &task.guid)) {
+            let attempt = dispatch.attempts.count + 1;
+            journal::running(&About::of(dispatch, None), Some(&task.guid), attempt);
+            crash::point("task.accepted");
+        } else {
+            // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
+            info!(execution:% = dispatch.guid, task:% = task.guid; "the execution has ended, or is gone");
+            if self.store.is_shared() {
+                self.settle_surplus(dispatch, task, stop);
+            }
+        }
+        // Full means that the watcher is about to look anyway.
+        let _ = self.task_started.try_send(());
+    }
+
+    /// Another process has the execution in hand, and may have made a task for it too: then this one, which nobody follows, is
+    /// cancelled. It may also have found this one, which is then the execution's own.
+    fn settle_surplus(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
+        for _ in 0..SURPLUS_LOOKS {
+            match self.store.task_of(dispatch.of.id) {
+                Ok(Some((_, Some(own)))) if own != task.guid => {
+                    warn!(
+                        execution:% = dispatch.guid, task:% = own, cancelled:% = task.guid;
+                        "a task of another instance is the execution's own, this one is cancelled"
+                    );
+                    if let Err(err) = self.platform.cancel_task(&task.guid) {
+                        warn!(execution:% = dispatch.guid, task:% = task.guid, cause:% = err; "a surplus task could not be cancelled");
+                    }
+                    return;
+                }
+                Ok(Some((ExecutionState::Pending, None))) => {}
+                Ok(_) => return,
+                Err(err) => {
+                    warn!(execution:% = dispatch.guid, cause:% = err; "an execution could not be read")
+                }
+            }
+            select! {
+                recv(stop) -> _ => return,
+                recv(after(SURPLUS_PAUSE)) -> _ => (),
+            }
+        }
+    }
+
+    fn try_later(
+        &self,
+        dispatch: &Dispatch,
+        cause: &str,
+        retry_after: Option<Duration>,
+        doubt_until: Option<Timestamp>,
+        stop: &Stop,
+    ) {
+        let now = self.clock.now();
+        let failures = dispatch.attempts.failures.saturating_add(1);
+        let give_up_at =
+            dispatch.attempts.give_up_at.unwrap_or_else(|| now.saturating_add(self.patience.retry_for));
+        if give_up_at <= now {
+            let unknown = if doubt_until.is_some() { "; whether a task was created is unknown" } else { "" };
+            let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
+            let outcome = Outcome { state: EndState::Failed, message, end_time: now };
+            let end = End { of: dispatch.of, outcome };
+            return self.record_end(dispatch, &end, stop, || match doubt_until {
+                Some(_) => self.store.give_up(&end),
+                None => self.store.finish(&end),
+            });
+        }
+        // A platform that asks for a longer wait than there is patience is asked once more at the end of it.
+        let asked = retry_after.unwrap_or_default().min(give_up_at.since(now));
+        let wait = backoff(failures).max(asked);
+        let retry = Retry {
+            dispatch_time: now.saturating_add(wait),
+            message: format!("waiting for another attempt: {cause}"),
+            doubt_until,
+            failures,
+            give_up_at: Some(give_up_at),
+        };
+        if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+            journal::postponed(&About::of(dispatch, None), wait, cause);
+        }
+    }
+}
+
+/// The wait after so many failures in a row: doubled each time, up to a bound, then up to a fifth more at random, so that
+/// those who failed together do not come again together.
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
+    let jitter = (uuid::Uuid::new_v4().as_u128() % 200) as u32;
+    doubled + doubled * jitter / 1000
+}

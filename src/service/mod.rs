@@ -1,0 +1,451 @@
+//! Builds everything from the settings, starts the threads, and stops them in reverse order. The only module that knows
+//! all others.
+
+use std::net::{SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
+use log::{error, info, warn};
+
+use crate::base::clock::{Clock, SteeredClock};
+use crate::base::metrics::metrics;
+use crate::base::stop::{Stop, Stopper, is_stopped, stop_channel};
+use crate::config::{Config, Mode};
+use crate::cron::Weekdays;
+use crate::engine::journal;
+use crate::engine::lease::Keeper;
+use crate::engine::observer::Observer;
+use crate::engine::retention::Retention;
+use crate::engine::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
+use crate::engine::watcher::Watcher;
+use crate::engine::worker::{Caller, Patience, Workshop};
+use crate::http::{Handlers, Server, Settings as HttpSettings};
+use crate::model::{Dispatch, Kind, Release};
+use crate::outbound::Outbound;
+use crate::platform::Platform;
+use crate::platform::cf::{self, CloudFoundry};
+use crate::platform::local::{self, Local, MemoryLimit, World};
+use crate::store::{Location, Store};
+use crate::web::api::{Api, Door, Scrape, planner};
+use crate::web::auth::Authenticator;
+use crate::web::{Broker, Limiter};
+
+/// Threads that start tasks. A task holds none while it runs, so these are not WORKER_NUM's.
+const STARTERS: usize = 16;
+/// Of these the most for one app, so that an app whose requests hang leaves some to the others.
+const STARTERS_PER_APP: usize = 12;
+/// What is said of a call that a stop did not wait for.
+const STOPPED: &str = "interrupted: service stopped";
+/// The bounds of the server that answers `/metrics` alone: one who scrapes, and a few who look.
+const METRICS_THREADS: usize = 2;
+const METRICS_CONNECTIONS_MAX: usize = 16;
+/// The pause after a panic of a thread that there is only one of.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause before the database is asked again for what is to go on.
+const RESUME_PAUSE: Duration = Duration::from_secs(5);
+
+/// What `standalone` tells a newcomer.
+#[derive(Debug, Clone)]
+pub struct Welcome {
+    /// A token; `None` when it comes from a file of the user's, or only its hash is known.
+    pub token: Option<String>,
+    /// The first app.
+    pub app: String,
+    /// Its space.
+    pub space: String,
+    /// Where the apps and tokens come from.
+    pub file: PathBuf,
+    /// What `memory_in_mb` limits.
+    pub memory_limit: MemoryLimit,
+}
+
+/// A running service.
+pub struct Service {
+    server: Server,
+    /// Answers `/metrics`, when that has a port of its own.
+    metrics_server: Option<Server>,
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    stopper: Stopper,
+    /// Stops the keeper of the lease, after all who need it; `None`: there is none.
+    keeper_stopper: Option<Stopper>,
+    /// Ends when the last worker has ended.
+    workers_ended: Receiver<()>,
+    threads: Vec<JoinHandle<()>>,
+    stop_time: Duration,
+    welcome: Option<Welcome>,
+}
+
+impl Service {
+    /// Starts everything. The error says, for people, what stands in the way.
+    pub fn start(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let outbound = config.outbound();
+        let caller = Caller::new(&outbound, config.call_timeout, config.call_reach)?;
+        let address = SocketAddr::new(config.host, config.port);
+        let listener = listen(address, "SCHEDULER_PORT (--port)")?;
+        let metrics_address = config.metrics_port.map(|port| SocketAddr::new(config.host, port));
+        let metrics_listener =
+            metrics_address.map(|address| listen(address, "METRICS_PORT (--metrics-port)")).transpose()?;
+        let store = Arc::new(Store::open(&config.store())?);
+        let steered = store.is_shared().then(|| Arc::new(SteeredClock::new(Arc::clone(&clock))));
+        let clock: Arc<dyn Clock> = match &steered {
+            Some(steered) => Arc::clone(steered) as Arc<dyn Clock>,
+            None => clock,
+        };
+        let (task_changed, watch) = bounded(1);
+        let (platform, welcome) = platform(config, outbound, &clock, task_changed.clone())?;
+        let wake_watcher = task_changed.clone();
+
+        let (stopper, stop) = stop_channel();
+        let (wake_scheduler, scheduler_wake) = bounded(1);
+        let (wake_retention, retention_wake) = bounded(1);
+        let (call_dispatch, calls) = bounded::<Dispatch>(config.worker_num);
+        let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
+        let (call_ended, ended_calls) = bounded(config.worker_num);
+        let (release, released) = bounded::<Release>(config.worker_num + STARTERS);
+        let (worker_alive, workers_ended) = bounded::<()>(0);
+        let mut threads = Vec::new();
+        let mut start = |name: String, body: Box<dyn FnOnce() + Send>| {
+            let thread = thread::Builder::new().name(name).spawn(body);
+            thread
+                .map(|thread| threads.push(thread))
+                .map_err(|err| format!("a thread cannot be started: {err}"))
+        };
+
+        let mut keeper_stopper = None;
+        if let Some(steered) = steered {
+            let (stopper, keeper_stop) = stop_channel();
+            keeper_stopper = Some(stopper);
+            let mut keeper =
+                Keeper::new(Arc::clone(&store), steered, wake_scheduler.clone(), task_changed.clone());
+            // So that those who start now find a lease; without one they try again.
+            if let Err(err) = keeper.pass() {
+                warn!(cause:% = err; "there is no lease yet");
+            }
+            let for_keeper = keeper_stop.clone();
+            let run = move || keeper.run(&for_keeper);
+            start("keeper".to_owned(), Box::new(tirelessly("keeper", keeper_stop, run)))?;
+        }
+
+        let workshop = Arc::new(Workshop {
+            store: Arc::clone(&store),
+            platform: Arc::clone(&platform),
+            clock: Arc::clone(&clock),
+            caller,
+            patience: Patience { retry_for: config.retry, late_task: config.late_task },
+            task_started: task_changed,
+        });
+        let workers = (1..=config.worker_num).map(|number| (format!("worker-{number}"), &calls));
+        let starters = (1..=STARTERS).map(|number| (format!("starter-{number}"), &jobs));
+        for (name, dispatches) in workers.chain(starters) {
+            let (workshop, dispatches, release) =
+                (Arc::clone(&workshop), dispatches.clone(), release.clone());
+            let (stop, alive): (_, Sender<()>) = (stop.clone(), worker_alive.clone());
+            let ends = call_ended.clone();
+            start(
+                name,
+                Box::new(move || {
+                    workshop.run(&dispatches, &ends, &release, &stop);
+                    drop(alive);
+                }),
+            )?;
+        }
+        // It ends when the workers have, and then tells so.
+        drop(call_ended);
+        let recorder_stop = stop.clone();
+        let run = move || workshop.record_ends(&ended_calls, &release, &recorder_stop);
+        let run = tirelessly("recorder", stop.clone(), run);
+        start(
+            "recorder".to_owned(),
+            Box::new(move || {
+                run();
+                drop(worker_alive);
+            }),
+        )?;
+
+        // A local task is asked for by reading a file, and wakes the watcher when it ends.
+        let gather = match config.mode {
+            Mode::Serve => config.task_poll / 2,
+            Mode::Standalone => Duration::ZERO,
+        };
+        let mut watcher = Watcher::new(
+            Arc::clone(&store),
+            Arc::clone(&platform),
+            Arc::clone(&clock),
+            config.task_poll,
+            gather,
+        );
+        let watcher_stop = stop.clone();
+        let run = move || watcher.run(&watch, &watcher_stop);
+        start("watcher".to_owned(), Box::new(tirelessly("watcher", stop.clone(), run)))?;
+
+        let settings = SchedulerSettings {
+            weekdays: config.weekdays,
+            misfire_policy: config.misfire_policy,
+            misfire_grace: config.misfire_grace,
+            wait_max: config.late_task,
+        };
+        let lanes = vec![
+            Lane::new(Kind::Call, call_dispatch, None),
+            Lane::new(Kind::Job, job_dispatch, Some(STARTERS_PER_APP)),
+        ];
+        let mut scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&clock), settings, lanes, released);
+        let scheduler_stop = stop.clone();
+        let run = move || scheduler.run(&scheduler_wake, &scheduler_stop);
+        start("scheduler".to_owned(), Box::new(tirelessly("scheduler", stop.clone(), run)))?;
+
+        let retention = Retention::new(
+            Arc::clone(&store),
+            Arc::clone(&platform),
+            Arc::clone(&clock),
+            config.history,
+            config.history_max_per_executable,
+        );
+        let retention_stop = stop.clone();
+        let run = move || retention.run(&retention_wake, &retention_stop);
+        if !config.require_service_instance {
+            let (store, clock, weekdays) = (Arc::clone(&store), Arc::clone(&clock), config.weekdays);
+            let (wake, stop) = (wake_scheduler.clone(), stop.clone());
+            let run = move || resume_suspended(&store, &*clock, weekdays, &wake, &stop);
+            start("resumption".to_owned(), Box::new(run))?;
+        }
+        start("retention".to_owned(), Box::new(tirelessly("retention", stop.clone(), run)))?;
+
+        metrics().started(clock.now(), |kind| match kind {
+            Kind::Job => STARTERS,
+            Kind::Call => config.worker_num,
+        });
+        let observer = Arc::new(Observer::new(Arc::clone(&clock)));
+        let (observing, observed, observer_stop) = (Arc::clone(&observer), Arc::clone(&store), stop.clone());
+        let observer_clock = Arc::clone(&clock);
+        let run = move || observing.run(&observer_stop, || observed.readings(observer_clock.now()));
+        start("observer".to_owned(), Box::new(tirelessly("observer", stop, run)))?;
+
+        let api = Arc::new(Api {
+            store: Arc::clone(&store),
+            platform: Arc::clone(&platform),
+            auth: Authenticator::new(
+                Arc::clone(&platform),
+                Arc::clone(&clock),
+                config.auth_cache,
+                // The rest of the threads is for those who need not wait.
+                config.http_threads - config.http_threads / 4,
+            ),
+            limiter: Limiter::new(config.rate_limit),
+            clock: Arc::clone(&clock),
+            weekdays: config.weekdays,
+            broker: config.broker.clone().map(Broker::new),
+            require_service_instance: config.require_service_instance,
+            scrape: Scrape { observer, token: config.metrics_token.clone() },
+            wake_scheduler,
+            wake_watcher,
+            wake_retention,
+        });
+        let settings = HttpSettings {
+            threads: config.http_threads,
+            max_connections: config.max_connections,
+            client_timeout: config.client_timeout,
+        };
+        let metrics_settings = HttpSettings {
+            threads: METRICS_THREADS,
+            max_connections: METRICS_CONNECTIONS_MAX,
+            client_timeout: config.client_timeout,
+        };
+        let serve = |listener, settings, door| {
+            Server::start(listener, settings, handlers(&api, door))
+                .map_err(|err| format!("the HTTP server cannot be started: {err}"))
+        };
+        let door = if metrics_listener.is_some() { Door::WithoutMetrics } else { Door::Whole };
+        let server = serve(listener, settings, door)?;
+        let metrics_server = metrics_listener
+            .map(|listener| serve(listener, metrics_settings, Door::MetricsOnly))
+            .transpose()?;
+        info!(
+            address:% = server.local_addr(),
+            metrics_address:% = metrics_server.as_ref().unwrap_or(&server).local_addr(),
+            database:% = config.database.shown();
+            "service started"
+        );
+        Ok(Self {
+            server,
+            metrics_server,
+            store,
+            clock,
+            stopper,
+            keeper_stopper,
+            workers_ended,
+            threads,
+            stop_time: config.stop,
+            welcome,
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Where it answers `/metrics`.
+    pub fn metrics_addr(&self) -> SocketAddr {
+        self.metrics_server.as_ref().unwrap_or(&self.server).local_addr()
+    }
+
+    /// What to tell a newcomer; of `standalone` only.
+    pub fn welcome(&self) -> Option<&Welcome> {
+        self.welcome.as_ref()
+    }
+
+    /// Stops: takes nothing more, answers the requests in hand, gives the calls in flight their time, and records what
+    /// became of them. Tasks run on, and are followed again after the next start.
+    pub fn stop(self) {
+        let deadline = Instant::now() + self.stop_time;
+        info!("service stops");
+        // The engine first: what it has not begun stays PENDING. Requests are answered meanwhile.
+        self.stopper.stop();
+        self.server.stop(self.stop_time);
+        if let Some(metrics_server) = self.metrics_server {
+            metrics_server.stop(deadline.saturating_duration_since(Instant::now()));
+        }
+        let workers_ended =
+            self.workers_ended.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
+        if let Some(keeper_stopper) = &self.keeper_stopper {
+            keeper_stopper.stop();
+        }
+        // What is in hand still: calls that were not answered in time, and what the others may take from here on.
+        if !workers_ended || self.store.is_shared() {
+            match self.store.resign(STOPPED, self.clock.now()) {
+                Ok(calls) if calls.is_empty() => {}
+                Ok(calls) => {
+                    warn!(calls = calls.len(); "calls in flight were interrupted");
+                    for it in &calls {
+                        journal::cut_off(&it.guid, it.kind, &it.request_id, STOPPED);
+                    }
+                }
+                Err(err) => error!(cause:% = err; "what was in hand could not be given back"),
+            }
+        }
+        for thread in self.threads {
+            // One that hangs in a request ends with the process.
+            if thread.is_finished() && thread.join().is_err() {
+                error!("a thread had panicked");
+            }
+        }
+        info!("service stopped");
+    }
+}
+
+/// What stopped for want of a service instance goes on where none is required any more, once the database is there.
+fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: &Sender<()>, stop: &Stop) {
+    loop {
+        let now = clock.now();
+        match store.resume_all_spaces(now, &planner(weekdays, now)) {
+            Ok(0) => return,
+            Ok(spaces) => {
+                info!(spaces; "no service instance is required any more, schedules go on");
+                let _ = wake.try_send(());
+                return;
+            }
+            Err(err) => {
+                warn!(cause:% = err; "schedules without a service instance do not go on yet, trying again");
+            }
+        }
+        select! {
+            recv(stop) -> _ => return,
+            recv(after(RESUME_PAUSE)) -> _ => (),
+        }
+    }
+}
+
+fn listen(address: SocketAddr, port_setting: &str) -> Result<TcpListener, String> {
+    TcpListener::bind(address).map_err(|err| {
+        format!("cannot listen on {address}: {err}; {port_setting} chooses another port, SCHEDULER_HOST (--host) the address")
+    })
+}
+
+/// What a server does with the requests that come in through `door`.
+fn handlers(api: &Arc<Api>, door: Door) -> Handlers {
+    let (api, quick_api, refusing_api) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
+    Handlers {
+        handle: Box::new(move |request| api.handle(&request, door)),
+        quick: Box::new(move |request| quick_api.quick(request, door)),
+        refuse: Box::new(move |refusal, headers| refusing_api.refuse(refusal, headers)),
+    }
+}
+
+/// A thread's body that begins `run` again after a panic, until `stop` closes. `run` returns when there is no more to do.
+fn tirelessly(name: &'static str, stop: Stop, mut run: impl FnMut() + Send) -> impl FnOnce() + Send {
+    move || {
+        while catch_unwind(AssertUnwindSafe(&mut run)).is_err() && !is_stopped(&stop) {
+            error!(thread = name; "a thread panicked, it goes on");
+            select! {
+                recv(stop) -> _ => (),
+                recv(after(PANIC_PAUSE)) -> _ => (),
+            }
+        }
+    }
+}
+
+fn platform(
+    config: &Config,
+    outbound: Outbound,
+    clock: &Arc<dyn Clock>,
+    task_changed: Sender<()>,
+) -> Result<(Arc<dyn Platform>, Option<Welcome>), String> {
+    if config.mode == Mode::Serve {
+        let settings = config.cloud_foundry.as_ref().ok_or("the settings for Cloud Foundry are missing")?;
+        let settings = cf::Settings {
+            cf_endpoint: settings.cf_endpoint.clone(),
+            uaa_endpoint: settings.uaa_endpoint.clone(),
+            client_id: settings.client_id.clone(),
+            client_secret: settings.client_secret.reveal().to_owned(),
+            outbound,
+        };
+        let cloud_foundry = Arc::new(CloudFoundry::new(&settings, Arc::clone(clock))?);
+        let checked = Arc::clone(&cloud_foundry);
+        // Beside the start, which waits for nobody else.
+        let check = move || {
+            if let Err(err) = checked.check() {
+                warn!(cause:% = err; "Cloud Foundry does not answer; requests get 503 until it does");
+            }
+        };
+        thread::Builder::new()
+            .name("first-look".to_owned())
+            .spawn(check)
+            .map_err(|err| format!("a thread cannot be started: {err}"))?;
+        return Ok((cloud_foundry, None));
+    }
+    // Beside the database; beside nothing when that is elsewhere.
+    let mut state_dir = match &config.database {
+        Location::Sqlite(path) => path.clone().into_os_string(),
+        Location::Postgres(_) => "scheduler.db".into(),
+    };
+    state_dir.push(".tasks");
+    let state_dir = PathBuf::from(state_dir);
+    let (world, token, file) = match &config.standalone_config {
+        Some(file) => (World::read(file)?, None, file.clone()),
+        None => {
+            let (world, token) = World::default_in(&state_dir)?;
+            (world, token, state_dir.join("standalone.toml"))
+        }
+    };
+    let welcome = world.apps().first().map(|app| Welcome {
+        token,
+        app: app.guid.to_string(),
+        space: app.space.to_string(),
+        file,
+        memory_limit: MemoryLimit::in_force(),
+    });
+    let runner = std::env::current_exe().map_err(|err| format!("our own program cannot be found: {err}"))?;
+    let environment = crate::config::whole_environment();
+    let settings = local::Settings { world, state_dir, runner, environment };
+    let local = Local::new(settings, Arc::clone(clock), move || {
+        // Full means that the watcher is about to look anyway.
+        let _ = task_changed.try_send(());
+    })?;
+    Ok((Arc::new(local), welcome))
+}

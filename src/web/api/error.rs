@@ -1,0 +1,342 @@
+//! Refusals: a status, an empty body, and a reason for the log.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+use tiny_http::Header;
+
+use crate::cron::ExpressionError;
+use crate::http::{BODY_MAX, HEAD_MAX, HEADERS_MAX, Refusal, Response, TRAILERS_MAX, respond, respond_with};
+use crate::platform::PlatformError;
+use crate::store::StoreError;
+use crate::web::auth::AuthError;
+use crate::web::broker::BrokerError;
+
+/// What a client is asked to wait when nobody said how long.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// Why a request was refused. The client sees the status alone, with an empty body; the rest is for the log, and for
+/// those who accept `application/problem+json`.
+#[derive(Debug)]
+pub(in crate::web) enum ApiError {
+    /// No bearer token, a bad one, or no role.
+    Unauthorized(&'static str),
+    /// The metrics ask for a token of their own, and this is none or another.
+    NotOfMetrics,
+    /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody learns.
+    NoRoleInSpace,
+    /// The path is none of ours, whoever asks.
+    NoSuchPath,
+    /// It does not exist, or not for this caller: which of the two nobody learns.
+    NotFound,
+    /// The path is known, with other methods: the text of `Allow`.
+    MethodNotAllowed(&'static str),
+    /// The caller comes too often: when to come again.
+    TooMany(Duration),
+    /// The rules that the request breaks.
+    Unprocessable(Vec<Violation>),
+    /// The database.
+    Store(StoreError),
+    /// UAA or Cloud Foundry; standalone, the files of tasks.
+    Platform(PlatformError),
+    /// The service broker's, which has JSON of its own.
+    Broker(BrokerError),
+}
+
+/// A rule that a request breaks.
+#[derive(Debug, Clone, Serialize)]
+pub(in crate::web) struct Violation {
+    /// Where: a field of the body or of the query, a header, or `body`, `path`, `method` as a whole.
+    pub(in crate::web) field: &'static str,
+    /// What is wrong there, so that it reads on after the field: `is blank`.
+    pub(in crate::web) detail: String,
+    /// Which rule that breaks, for programs: of a few words that do not change.
+    pub(in crate::web) rule: &'static str,
+    /// What would be right.
+    pub(in crate::web) expected: String,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(in crate::web) place: Option<Place>,
+}
+
+/// Where in the field.
+#[derive(Debug, Clone, Serialize)]
+#[serde(untagged)]
+pub(in crate::web) enum Place {
+    /// In a text of JSON; both from 1, the column in bytes.
+    Json { line: usize, column: usize },
+    /// In a cron expression: which of its fields, and the character, from 1.
+    Cron { part: &'static str, position: usize },
+}
+
+impl Violation {
+    pub(in crate::web) fn new(
+        field: &'static str,
+        rule: &'static str,
+        detail: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        Self { field, rule, detail: detail.into(), expected: expected.into(), place: None }
+    }
+
+    /// A cron expression that was not understood.
+    pub(in crate::web) fn of_expression(error: &ExpressionError) -> Self {
+        let place = Place::Cron { part: error.field, position: error.position + 1 };
+        let detail = format!("is not valid: {error}");
+        Self { place: Some(place), ..Self::new("expression", "cron", detail, error.expected.as_str()) }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.field, self.detail)
+    }
+}
+
+impl From<Violation> for ApiError {
+    fn from(violation: Violation) -> Self {
+        Self::Unprocessable(vec![violation])
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<PlatformError> for ApiError {
+    fn from(error: PlatformError) -> Self {
+        Self::Platform(error)
+    }
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        match error {
+            AuthError::Unauthorized(reason) => Self::Unauthorized(reason),
+            AuthError::Unavailable(error) => error.into(),
+        }
+    }
+}
+
+impl ApiError {
+    pub(in crate::web) fn status(&self) -> u16 {
+        match self {
+            Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => 401,
+            Self::NoSuchPath | Self::NotFound => 404,
+            Self::MethodNotAllowed(_) => 405,
+            Self::TooMany(_) => 429,
+            Self::Unprocessable(_) => 422,
+            Self::Store(StoreError::Bug(_) | StoreError::Conflict) => 500,
+            Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
+            Self::Broker(error) => error.status(),
+        }
+    }
+
+    pub(in crate::web) fn response(&self, accept: Option<&str>) -> Response {
+        if let Self::Broker(error) = self {
+            return error.response();
+        }
+        let status = self.status();
+        let retry_after = match self {
+            Self::TooMany(wait) => Some(whole_seconds(*wait)),
+            Self::Platform(PlatformError::Unavailable { retry_after: Some(wait), .. }) => {
+                Some(whole_seconds(*wait))
+            }
+            Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => Some(RETRY_AFTER_SECONDS),
+            _ => None,
+        };
+        let problem =
+            Problem { errors: self.violations(), ..Problem::new(status, self.detail(), retry_after) };
+        let response = problem.response(accept);
+        match self {
+            Self::MethodNotAllowed(allow) => with_header(response, "Allow", allow),
+            Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => {
+                with_header(response, "WWW-Authenticate", "Bearer")
+            }
+            _ => match retry_after {
+                Some(seconds) => with_header(response, "Retry-After", &seconds.to_string()),
+                None => response,
+            },
+        }
+    }
+
+    /// What happened and what to do, for people. What is wrong inside is for the log alone.
+    fn detail(&self) -> String {
+        match self {
+            Self::TooMany(wait) => {
+                let seconds = whole_seconds(*wait);
+                format!("more requests of this caller than are allowed; the next is welcome in {seconds} s")
+            }
+            Self::Store(StoreError::Unavailable(_)) => {
+                "the database is not available; nothing was changed; send the request again later".to_owned()
+            }
+            Self::Store(StoreError::Bug(_) | StoreError::Conflict) => INTERNAL.to_owned(),
+            Self::Platform(_) => {
+                "the platform (UAA or Cloud Foundry; standalone: its files) is not available; nothing \
+                                  was changed; send the request again later"
+                    .to_owned()
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn violations(&self) -> Vec<Violation> {
+        match self {
+            Self::Unprocessable(violations) => violations.clone(),
+            Self::Unauthorized(reason) => vec![Violation::new(
+                "Authorization",
+                "authorization",
+                format!("is not enough: {reason}"),
+                AUTHORIZATION,
+            )],
+            Self::NotOfMetrics => vec![Violation::new(
+                "Authorization",
+                "authorization",
+                "does not hold the token of the metrics",
+                "Authorization: bearer TOKEN, with what the service has as METRICS_TOKEN",
+            )],
+            Self::NoRoleInSpace => vec![Violation::new(
+                "space_guid",
+                "authorization",
+                "names no space of yours: there is no such space, or you have no role in that space",
+                "a space in which the user is developer or manager",
+            )],
+            Self::NoSuchPath => vec![Violation::new(
+                "path",
+                "unknown",
+                "is none of this API",
+                "one of the paths of GET /openapi.json",
+            )],
+            Self::NotFound => {
+                vec![Violation::new("path", "not_found", "names nothing that you may see", FOUND)]
+            }
+            Self::MethodNotAllowed(allow) => {
+                vec![Violation::new("method", "method", "is none of this path", format!("one of {allow}"))]
+            }
+            Self::TooMany(wait) => vec![Violation::new(
+                "Authorization",
+                "rate",
+                "is of a caller who comes too often",
+                format!("the next request in {} s, or later", whole_seconds(*wait)),
+            )],
+            // Nothing is wrong with the request; or the broker has words of its own.
+            Self::Store(_) | Self::Platform(_) | Self::Broker(_) => Vec::new(),
+        }
+    }
+}
+
+const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is developer or \
+                             manager of a space or holds cloud_controller.admin";
+const FOUND: &str = "the guid of something that exists in a space in which the user is developer or manager; a schedule \
+                     or an execution under the job or call that it belongs to";
+const INTERNAL: &str = "a fault of the service; its log says more under the X-Request-Id of this answer";
+
+fn whole_seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_nanos().div_ceil(1_000_000_000)).unwrap_or(u64::MAX).max(1)
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthorized(reason) => f.write_str(reason),
+            Self::NotOfMetrics => f.write_str("the token of the metrics is missing, or is another"),
+            Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
+            Self::NoSuchPath => f.write_str("there is no such path"),
+            Self::NotFound => f.write_str("there is no such thing, or it is not for this caller"),
+            Self::TooMany(wait) => write!(f, "too many requests; the next one is welcome in {wait:?}"),
+            Self::MethodNotAllowed(allow) => write!(f, "the methods here are {allow}"),
+            Self::Unprocessable(violations) => {
+                for (index, violation) in violations.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { "; " };
+                    write!(f, "{separator}{violation}")?;
+                }
+                Ok(())
+            }
+            Self::Store(error) => error.fmt(f),
+            Self::Platform(error) => error.fmt(f),
+            Self::Broker(error) => error.fmt(f),
+        }
+    }
+}
+
+/// A refusal, with what those who accept `application/problem+json` learn of it (RFC 9457, with members of our own).
+#[derive(Serialize)]
+pub(in crate::web) struct Problem {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Violation>,
+    /// The same as `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_seconds: Option<u64>,
+}
+
+impl Problem {
+    pub(in crate::web) fn new(status: u16, detail: String, retry_after_seconds: Option<u64>) -> Self {
+        let title = tiny_http::StatusCode(status).default_reason_phrase();
+        Self { r#type: "about:blank", title, status, detail, errors: Vec::new(), retry_after_seconds }
+    }
+
+    /// A refusal of the HTTP side, which knows nothing of fields.
+    pub(in crate::web) fn of_refusal(refusal: &Refusal) -> Self {
+        let violation = |field, rule, expected: String| {
+            vec![Violation::new(field, rule, format!("is refused: {}", refusal.reason), expected)]
+        };
+        let errors = match refusal.status {
+            400 => violation("request", "syntax", "a request in the form of RFC 9112 (HTTP/1.1)".to_owned()),
+            408 => violation("request", "time", "a request that arrives whole sooner".to_owned()),
+            413 => violation("body", "too_long", format!("a body of at most {BODY_MAX} bytes")),
+            417 => violation("Expect", "value", "Expect: 100-continue, or none".to_owned()),
+            431 => violation(
+                "head",
+                "too_long",
+                format!(
+                    "a request line and headers of at most {HEAD_MAX} bytes and {HEADERS_MAX} headers, and \
+                     trailers of at most {TRAILERS_MAX} bytes"
+                ),
+            ),
+            505 => violation("version", "value", "HTTP/1.1".to_owned()),
+            _ => Vec::new(),
+        };
+        let detail = match refusal.status {
+            500 => INTERNAL.to_owned(),
+            503 => format!("{}; nothing was changed; send the request again later", refusal.reason),
+            _ => refusal.reason.clone(),
+        };
+        let retry_after = refusal.retry_after_seconds.map(u64::from);
+        Self { errors, ..Self::new(refusal.status, detail, retry_after) }
+    }
+
+    /// In the form that the client's `Accept` asks for: RFC 9457 for `application/problem+json`, `""` for
+    /// `application/json` (the PCF Java client takes an empty refusal for success), else nothing.
+    pub(in crate::web) fn response(&self, accept: Option<&str>) -> Response {
+        let accepts = |media_type: &str| {
+            accept.is_some_and(|accept| {
+                accept.split(',').any(|range| {
+                    range.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type)
+                })
+            })
+        };
+        if accepts("application/problem+json")
+            && let Ok(body) = serde_json::to_vec(self)
+        {
+            return respond_with(self.status, "application/problem+json", body);
+        }
+        if accepts("application/json") {
+            respond_with(self.status, "application/json", "\"\"")
+        } else {
+            respond(self.status)
+        }
+    }
+}
+
+pub(in crate::web) fn with_header(response: Response, name: &str, value: &str) -> Response {
+    match Header::from_bytes(name, value) {
+        Ok(header) => response.with_header(header),
+        Err(()) => response,
+    }
+}

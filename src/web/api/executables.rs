@@ -1,0 +1,264 @@
+//! Jobs and calls: their requests and their JSON.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::{ApiError, Violation};
+use super::fields::{Fields, MEGABYTES};
+use super::page::{self, Order, Paging, to_json};
+use super::query::Query;
+use super::schedules::ScheduleJson;
+use super::{Api, created};
+use crate::http::{Request, Response, respond, respond_with};
+use crate::model::{Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
+use crate::store::{NewExecutable, Scope, Written};
+use crate::web::auth::Caller;
+
+/// The schedules that are read for one part of a list, roughly: those of one job or call are read together.
+const PART_SCHEDULES: usize = 200;
+
+const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the user is developer or manager";
+const A_SPACE: &str = "?space_guid= and the guid of a space, or no space_guid for all that you may see";
+
+/// A job or call as clients see it.
+#[derive(Serialize)]
+struct ExecutableJson {
+    guid: String,
+    name: String,
+    #[serde(flatten)]
+    work: WorkJson,
+    created_at: String,
+    updated_at: String,
+    app_guid: String,
+    space_guid: String,
+    /// Left out when there are none: Spring takes element 0 of any array that is there.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    schedules: Vec<ScheduleJson>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum WorkJson {
+    Job { command: String, disk_in_mb: u32, memory_in_mb: u32, state: &'static str },
+    Call { url: String, auth_header: String },
+}
+
+impl ExecutableJson {
+    fn of(executable: Executable, schedules: Vec<ScheduleJson>) -> Self {
+        Self {
+            guid: executable.guid.to_string(),
+            name: executable.name,
+            work: match executable.work {
+                Work::Job { command, disk_in_mb, memory_in_mb, state } => {
+                    WorkJson::Job { command, disk_in_mb, memory_in_mb, state: state.as_str() }
+                }
+                Work::Call { url, auth_header } => {
+                    WorkJson::Call { url, auth_header: auth_header.reveal().to_owned() }
+                }
+            },
+            created_at: executable.created_at.to_string(),
+            updated_at: executable.updated_at.to_string(),
+            app_guid: executable.app.to_string(),
+            space_guid: executable.space.to_string(),
+            schedules,
+        }
+    }
+}
+
+impl Api {
+    pub(in crate::web) fn create_executable(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        query: &Query,
+        body: &[u8],
+    ) -> Result<Response, ApiError> {
+        // "No such app" and "not your app" are one answer.
+        let no_app = || {
+            let detail = "names no app of yours: there is no such app, or you have no role in its space";
+            Violation::new("app_guid", "unknown", detail, AN_APP)
+        };
+        let app = match query.get("app_guid") {
+            None => return Err(Violation::new("app_guid", "missing", "is missing", AN_APP).into()),
+            Some(app) if app.trim().is_empty() => {
+                return Err(Violation::new("app_guid", "blank", "is blank", AN_APP).into());
+            }
+            Some(app) => app,
+        };
+        let app = Guid::from(app);
+        let space = self.auth.space_of_app(&app)?;
+        // Asked even when there is none, so that the two take one path.
+        let may_work = self.auth.may_work_in(caller, space.as_ref().unwrap_or(&Guid::from("")))?;
+        let space = space.filter(|_| may_work).ok_or_else(no_app)?;
+        self.check_service_instance(&space)?;
+        let mut fields = Fields::of(body)?;
+        let name = fields.name();
+        let name = fields.required("name", name);
+        let work = new_work(kind, &mut fields);
+        let (name, work) = fields.finish(name.zip(work))?;
+        let new = NewExecutable { name, app, space, work };
+        match self.store.create_executable(&new, self.clock.now())? {
+            Written::Done(executable) => created(&ExecutableJson::of(executable, Vec::new())),
+            Written::NameTaken => Err(name_taken().into()),
+            Written::Gone => Err(ApiError::NotFound),
+        }
+    }
+
+    pub(in crate::web) fn list_executables(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        let scope = match (query.get("space_guid"), caller.spaces()) {
+            (Some(space), _) if space.trim().is_empty() => {
+                return Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into());
+            }
+            (Some(space), _) => {
+                let space = Guid::from(space);
+                if !self.auth.may_work_in(caller, &space)? {
+                    return Err(ApiError::NoRoleInSpace);
+                }
+                Scope::Space(space)
+            }
+            (None, None) => Scope::All,
+            // Of one space the index knows the way; of several it is a walk past all others.
+            (None, Some(spaces)) => match Vec::from_iter(spaces).as_slice() {
+                [space] => Scope::Space((*space).clone()),
+                spaces => Scope::Spaces(spaces.iter().copied().cloned().collect()),
+            },
+        };
+        let detailed = match query.get("detailed") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                let detail = "is neither true nor false";
+                return Err(Violation::new("detailed", "value", detail, "true or false").into());
+            }
+        };
+        let paging = Paging::of(query)?;
+        let extent = self.store.count_executables(kind, &scope)?;
+        let store = Arc::clone(&self.store);
+        page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
+            let mut part = store.list_executables(kind, &scope, window)?;
+            let mut schedules = HashMap::new();
+            if detailed {
+                // More and more at a time, until there is enough for one part: some have thousands.
+                let ids: Vec<Id> = part.rows.iter().map(|executable| executable.id).collect();
+                let (mut done, mut total) = (0, 0);
+                while done < ids.len() && total < PART_SCHEDULES {
+                    let next = &ids[done..ids.len().min(2 * done + 1)];
+                    let found = store.schedules_of(next)?;
+                    total += found.values().map(Vec::len).sum::<usize>();
+                    schedules.extend(found);
+                    done += next.len();
+                }
+                part.truncate(done, |executable| executable.id);
+            }
+            Ok(part.map(|executable| {
+                let schedules = schedules.remove(&executable.id).unwrap_or_default();
+                let schedules =
+                    schedules.into_iter().map(|it| ScheduleJson::of(it, kind, &executable.guid)).collect();
+                ExecutableJson::of(executable, schedules)
+            }))
+        })
+    }
+
+    pub(in crate::web) fn get_executable(&self, executable: Executable) -> Result<Response, ApiError> {
+        Ok(respond_with(200, "application/json", to_json(&ExecutableJson::of(executable, Vec::new()))?))
+    }
+
+    pub(in crate::web) fn change_executable(
+        &self,
+        caller: &Caller,
+        mut executable: Executable,
+        body: &[u8],
+    ) -> Result<Response, ApiError> {
+        let mut fields = Fields::of(body)?;
+        if let Some(name) = fields.name() {
+            executable.name = name;
+        }
+        if let Some(app) = fields.app_guid().map(Guid::from) {
+            let space = self.auth.space_of_app(&app)?;
+            if space.as_ref() == Some(&executable.space)
+                && self.auth.may_work_in(caller, &executable.space)?
+            {
+                executable.app = app;
+            } else {
+                let detail = "names no app of the space of this job or call";
+                let expected = "the guid of an app of the same space";
+                fields.violate(Violation::new("app_guid", "unknown", detail, expected));
+            }
+        }
+        change_work(&mut executable.work, &mut fields);
+        fields.finish(Some(()))?;
+        let now = self.clock.now();
+        match self.store.update_executable(&executable, now)? {
+            Written::Done(()) => {
+                executable.updated_at = now;
+                self.get_executable(executable)
+            }
+            Written::NameTaken => Err(name_taken().into()),
+            Written::Gone => Err(ApiError::NotFound),
+        }
+    }
+
+    pub(in crate::web) fn delete_executable(&self, executable: &Executable) -> Result<Response, ApiError> {
+        let ended = self.store.delete_executable(executable.id, self.clock.now())?;
+        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: deleted");
+        self.wake_scheduler();
+        self.wake_retention();
+        Ok(respond(204))
+    }
+}
+
+fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Option<Work> {
+    match kind {
+        Kind::Job => {
+            let command = fields.command();
+            let command = fields.required("command", command);
+            let disk_in_mb = fields.disk_in_mb().unwrap_or(MEGABYTES);
+            let memory_in_mb = fields.memory_in_mb().unwrap_or(MEGABYTES);
+            Some(Work::Job { command: command?, disk_in_mb, memory_in_mb, state: JobState::Pending })
+        }
+        Kind::Call => {
+            let url = fields.url();
+            let url = fields.required("url", url);
+            let auth_header = fields.auth_header();
+            let auth_header = fields.required("auth_header", auth_header);
+            Some(Work::Call { url: url?, auth_header: Secret::from(auth_header?) })
+        }
+    }
+}
+
+fn change_work(work: &mut Work, fields: &mut Fields<'_>) {
+    match work {
+        Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
+            replace(command, fields.command());
+            replace(disk_in_mb, fields.disk_in_mb());
+            replace(memory_in_mb, fields.memory_in_mb());
+        }
+        Work::Call { url, auth_header } => {
+            replace(url, fields.url());
+            replace(auth_header, fields.auth_header().map(Secret::from));
+        }
+    }
+}
+
+fn replace<T>(place: &mut T, value: Option<T>) {
+    if let Some(value) = value {
+        *place = value;
+    }
+}
+
+fn name_taken() -> Violation {
+    let expected = "a name that no other job (or call) of the app has; PATCH changes the one that has it";
+    Violation::new("name", "taken", "is taken by another of this app", expected)
+}
+
+pub(in crate::web) fn shown(time: Option<Timestamp>) -> Option<String> {
+    time.map(|time| time.to_string())
+}

@@ -1,0 +1,95 @@
+//! Executions: starting one by hand, and reading histories.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::executables::shown;
+use super::page::{self, Order, Paging};
+use super::query::Query;
+use super::{Api, created};
+use crate::engine::journal::{self, About};
+use crate::http::{Request, Response};
+use crate::model::{Executable, Execution, Guid, Kind};
+use crate::store::Dated;
+
+/// An execution as clients see it.
+#[derive(Serialize)]
+struct ExecutionJson {
+    guid: String,
+    #[serde(flatten)]
+    of: OfJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule_guid: Option<String>,
+    scheduled_time: Option<String>,
+    message: String,
+    state: &'static str,
+    execution_start_time: Option<String>,
+    execution_end_time: Option<String>,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum OfJson {
+    Job { job_guid: String, task_guid: Option<String> },
+    Call { call_guid: String },
+}
+
+impl ExecutionJson {
+    fn of(execution: Execution, kind: Kind, executable: &Guid) -> Self {
+        let guid = executable.to_string();
+        Self {
+            guid: execution.guid.to_string(),
+            of: match kind {
+                Kind::Job => {
+                    OfJson::Job { job_guid: guid, task_guid: execution.task.map(|task| task.to_string()) }
+                }
+                Kind::Call => OfJson::Call { call_guid: guid },
+            },
+            schedule_guid: execution.schedule.map(|schedule| schedule.to_string()),
+            scheduled_time: shown(execution.scheduled_time),
+            message: execution.message,
+            state: execution.state.as_str(),
+            execution_start_time: shown(execution.start_time),
+            execution_end_time: shown(execution.end_time),
+        }
+    }
+}
+
+impl Api {
+    pub(in crate::web) fn execute(
+        &self,
+        executable: &Executable,
+        request_id: &str,
+    ) -> Result<Response, ApiError> {
+        let execution = self.store.create_execution(executable.id, request_id, self.clock.now())?;
+        let execution = execution.ok_or(ApiError::NotFound)?;
+        journal::created(&About {
+            guid: &execution.guid,
+            kind: executable.kind(),
+            executable: &executable.guid,
+            scheduled_time: None,
+            start_time: None,
+            request_id,
+        });
+        self.wake_scheduler();
+        created(&ExecutionJson::of(execution, executable.kind(), &executable.guid))
+    }
+
+    pub(in crate::web) fn history(
+        &self,
+        executable: Executable,
+        of: Dated,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        let paging = Paging::of(query)?;
+        let extent = self.store.count_executions(of)?;
+        let store = Arc::clone(&self.store);
+        page::collection(request, query, paging, extent, Order::NewestFirst, move |window| {
+            let part = store.list_executions(of, window)?;
+            Ok(part.map(|it| ExecutionJson::of(it, executable.kind(), &executable.guid)))
+        })
+    }
+}

@@ -1,0 +1,232 @@
+//! The fields of a request's body, and their rules.
+//!
+//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as missing.
+
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::value::RawValue;
+
+use super::error::{ApiError, Place, Violation};
+
+const NAME_MAX: usize = 255;
+const COMMAND_MAX: usize = 4096;
+const MEGABYTES_MAX: u64 = i32::MAX as u64;
+/// The limits of a task when the client names none (or 0, as the `cf` plugin does).
+pub(in crate::web) const MEGABYTES: u32 = 1024;
+/// The only kind of expression that there is.
+const EXPRESSION_TYPE: &str = "cron_expression";
+
+/// The fields that some request knows, as they were sent. Nothing is allocated for what is in them.
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    command: Option<&'a RawValue>,
+    #[serde(borrow)]
+    disk_in_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    memory_in_mb: Option<&'a RawValue>,
+    #[serde(borrow)]
+    url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    auth_header: Option<&'a RawValue>,
+    #[serde(borrow)]
+    enabled: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expression: Option<&'a RawValue>,
+    #[serde(borrow)]
+    expression_type: Option<&'a RawValue>,
+    #[serde(borrow)]
+    app_guid: Option<&'a RawValue>,
+}
+
+/// Reads fields one by one and collects the rules that they break.
+pub(in crate::web) struct Fields<'a> {
+    raw: Raw<'a>,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Fields<'a> {
+    pub(in crate::web) fn of(body: &'a [u8]) -> Result<Self, ApiError> {
+        let text = std::str::from_utf8(body).map_err(|err| {
+            let (line, column) = place_of(&body[..err.valid_up_to()]);
+            in_body("encoding", "is not UTF-8".to_owned(), line, column)
+        })?;
+        if !text.trim_start().starts_with('{') {
+            // A list would be read as fields in order.
+            return Err(no_object(text).into());
+        }
+        let raw = serde_json::from_str(text).map_err(|err| {
+            // Only a field that comes twice is JSON and yet not understood here.
+            let rule = if err.is_data() { "duplicate" } else { "json" };
+            in_body(rule, format!("is not a JSON object as expected: {err}"), err.line(), err.column())
+        })?;
+        Ok(Self { raw, violations: Vec::new() })
+    }
+
+    /// The values, unless a rule is broken.
+    pub(in crate::web) fn finish<T>(self, values: Option<T>) -> Result<T, ApiError> {
+        match values {
+            Some(values) if self.violations.is_empty() => Ok(values),
+            _ => Err(ApiError::Unprocessable(self.violations)),
+        }
+    }
+
+    pub(in crate::web) fn violate(&mut self, violation: Violation) {
+        self.violations.push(violation);
+    }
+
+    pub(in crate::web) fn name(&mut self) -> Option<String> {
+        self.text("name", self.raw.name, NAME_MAX)
+    }
+
+    pub(in crate::web) fn command(&mut self) -> Option<String> {
+        self.text("command", self.raw.command, COMMAND_MAX)
+    }
+
+    pub(in crate::web) fn url(&mut self) -> Option<String> {
+        self.text("url", self.raw.url, usize::MAX)
+    }
+
+    pub(in crate::web) fn auth_header(&mut self) -> Option<String> {
+        self.text("auth_header", self.raw.auth_header, usize::MAX)
+    }
+
+    pub(in crate::web) fn expression(&mut self) -> Option<String> {
+        self.text("expression", self.raw.expression, usize::MAX)
+    }
+
+    pub(in crate::web) fn app_guid(&mut self) -> Option<String> {
+        self.text("app_guid", self.raw.app_guid, usize::MAX)
+    }
+
+    pub(in crate::web) fn disk_in_mb(&mut self) -> Option<u32> {
+        self.megabytes("disk_in_mb", self.raw.disk_in_mb)
+    }
+
+    pub(in crate::web) fn memory_in_mb(&mut self) -> Option<u32> {
+        self.megabytes("memory_in_mb", self.raw.memory_in_mb)
+    }
+
+    pub(in crate::web) fn enabled(&mut self) -> Option<bool> {
+        self.value("enabled", self.raw.enabled, "true or false")
+    }
+
+    /// Checks that it is the one there is, when it is there.
+    pub(in crate::web) fn check_expression_type(&mut self) {
+        let expected = format!("the string {EXPRESSION_TYPE}");
+        let given: Option<String> = self.value("expression_type", self.raw.expression_type, &expected);
+        if given.is_some_and(|given| given != EXPRESSION_TYPE) {
+            self.violate(Violation::new(
+                "expression_type",
+                "value",
+                format!("is not {EXPRESSION_TYPE}"),
+                expected,
+            ));
+        }
+    }
+
+    /// Requires a field that was read as `value`; whoever broke its rule has been told already.
+    pub(in crate::web) fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Option<T> {
+        if value.is_none() && !self.violations.iter().any(|violation| violation.field == field) {
+            self.violate(Violation::new(field, "missing", "is missing", "a string that is not blank"));
+        }
+        value
+    }
+
+    fn text(&mut self, field: &'static str, raw: Option<&RawValue>, max: usize) -> Option<String> {
+        let expected = match max {
+            usize::MAX => "a string that is not blank".to_owned(),
+            max => format!("a string of at most {max} characters that is not blank"),
+        };
+        let text: String = self.value(field, raw, &expected)?;
+        if text.trim().is_empty() {
+            self.violate(Violation::new(field, "blank", "is blank", expected));
+            return None;
+        }
+        if max < text.len() && max < text.chars().count() {
+            let detail = format!("is longer than {max} characters");
+            self.violate(Violation::new(field, "too_long", detail, expected));
+            return None;
+        }
+        Some(text)
+    }
+
+    fn megabytes(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<u32> {
+        let expected = format!(
+            "a whole number from 1 to {MEGABYTES_MAX}, without point or exponent; 0 stands for {MEGABYTES}"
+        );
+        let number: u64 = self.value(field, raw, &expected)?;
+        match u32::try_from(number) {
+            Ok(0) => Some(MEGABYTES),
+            Ok(number) if u64::from(number) <= MEGABYTES_MAX => Some(number),
+            _ => {
+                self.violate(Violation::new(field, "range", format!("is beyond {MEGABYTES_MAX}"), expected));
+                None
+            }
+        }
+    }
+
+    fn value<T: DeserializeOwned>(
+        &mut self,
+        field: &'static str,
+        raw: Option<&RawValue>,
+        expected: &str,
+    ) -> Option<T> {
+        let raw = raw?.get();
+        match serde_json::from_str(raw) {
+            Ok(value) => Some(value),
+            Err(err) => {
+                let detail = match err.is_syntax() {
+                    // For example half of a surrogate pair.
+                    true => format!("is {} that is not well-formed: {err}", kind_of(raw)),
+                    false => format!("is {}", kind_of(raw)),
+                };
+                self.violate(Violation::new(field, "type", detail, expected));
+                None
+            }
+        }
+    }
+}
+
+const OBJECT: &str = "a JSON object like {\"name\":\"nightly\"}, in UTF-8";
+
+fn in_body(rule: &'static str, detail: String, line: usize, column: usize) -> Violation {
+    Violation { place: Some(Place::Json { line, column }), ..Violation::new("body", rule, detail, OBJECT) }
+}
+
+/// What a body is that does not begin like an object.
+fn no_object(text: &str) -> Violation {
+    if text.trim().is_empty() {
+        return Violation::new("body", "missing", "is empty", OBJECT);
+    }
+    match serde_json::from_str::<IgnoredAny>(text) {
+        Ok(_) => {
+            let detail = format!("is {}, not a JSON object", kind_of(text.trim_start()));
+            Violation::new("body", "type", detail, OBJECT)
+        }
+        Err(err) => in_body("json", format!("is not JSON: {err}"), err.line(), err.column()),
+    }
+}
+
+/// What a JSON value is, for people.
+fn kind_of(raw: &str) -> &'static str {
+    match raw.bytes().next() {
+        Some(b'{') => "an object",
+        Some(b'[') => "a list",
+        Some(b'"') => "a string",
+        Some(b't' | b'f') => "a boolean",
+        Some(b'n') => "null",
+        Some(b'-') => "a negative number",
+        _ if raw.contains(['.', 'e', 'E']) => "a number with a point or an exponent",
+        _ => "a number",
+    }
+}
+
+/// Line and column of what comes after `bytes`, as JSON's errors count them.
+fn place_of(bytes: &[u8]) -> (usize, usize) {
+    let line = bytes.split(|byte| *byte == b'\n').count();
+    let column = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    (line, column + 1)
+}

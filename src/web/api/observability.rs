@@ -1,0 +1,67 @@
+//! `GET /metrics`: who may read it, and where.
+//!
+//! Invariant: it asks nobody else, so it is answered whatever state Cloud Foundry and the database are in.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::Api;
+use super::error::ApiError;
+use crate::base::metrics::{CONTENT_TYPE, metrics};
+use crate::engine::observer::Observer;
+use crate::http::{Response, respond_with};
+use crate::model::Secret;
+use crate::web::routes;
+
+/// Where a request came in, and what there is behind it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Everything.
+    Whole,
+    /// Everything but the metrics, which have a door of their own.
+    WithoutMetrics,
+    /// The metrics alone.
+    MetricsOnly,
+}
+
+impl Door {
+    /// Whether there is such a path behind this door at all.
+    pub(in crate::web) fn leads_to(self, path: &str) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::WithoutMetrics => !routes::is_metrics(path),
+            Self::MetricsOnly => routes::is_metrics(path),
+        }
+    }
+}
+
+/// What `/metrics` needs.
+pub struct Scrape {
+    /// What the database knows.
+    pub observer: Arc<Observer>,
+    /// The bearer token that it asks for; `None`: it asks for none.
+    pub token: Option<Secret>,
+}
+
+impl Api {
+    pub(in crate::web) fn metrics(&self, authorization: Option<&str>) -> Result<Response, ApiError> {
+        if let Some(token) = &self.scrape.token
+            && !is_bearer_of(token, authorization)
+        {
+            return Err(ApiError::NotOfMetrics);
+        }
+        let readings = self.scrape.observer.readings();
+        Ok(respond_with(200, CONTENT_TYPE, metrics().text(readings.as_ref())))
+    }
+}
+
+/// Whether a header is `bearer TOKEN`, the scheme in any case. The time that this takes tells nothing of the token, nor of its
+/// length.
+fn is_bearer_of(token: &Secret, authorization: Option<&str>) -> bool {
+    let given = authorization.and_then(|header| header.trim().split_once(' '));
+    let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let given = given.map_or("", |(_, given)| given.trim());
+    Sha256::digest(given).ct_eq(Sha256::digest(token.reveal()).as_slice()).into()
+}

@@ -1,0 +1,43 @@
+//! The query of a request.
+
+use super::error::{ApiError, Violation};
+use crate::web::routes::decode;
+
+/// Names and values, decoded; of several with one name the first counts.
+pub(in crate::web) struct Query<'a> {
+    raw: Vec<(&'a str, &'a str)>,
+    decoded: Vec<(String, String)>,
+}
+
+impl<'a> Query<'a> {
+    pub(in crate::web) fn of(text: Option<&'a str>) -> Result<Self, ApiError> {
+        let raw: Vec<(&str, &str)> = text
+            .unwrap_or_default()
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .collect();
+        let decoded = raw
+            .iter()
+            .map(|(name, value)| Some((decode(name, true)?, decode(value, true)?)))
+            .collect::<Option<_>>()
+            .ok_or_else(|| {
+                Violation::new(
+                    "query",
+                    "encoding",
+                    "holds a % without two hexadecimal digits behind it, or what is not UTF-8",
+                    "NAME=VALUE&NAME=VALUE in UTF-8, each byte that is no letter or digit as % and two hexadecimal digits",
+                )
+            })?;
+        Ok(Self { raw, decoded })
+    }
+
+    pub(in crate::web) fn get(&self, name: &str) -> Option<&str> {
+        self.decoded.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// As they were sent, for links.
+    pub(in crate::web) fn raw(&self) -> &[(&'a str, &'a str)] {
+        &self.raw
+    }
+}

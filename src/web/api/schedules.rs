@@ -1,0 +1,194 @@
+//! Schedules: their requests and their JSON.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::error::{ApiError, Violation};
+use super::fields::Fields;
+use super::page::{self, Order, Paging, to_json, whole_number};
+use super::query::Query;
+use super::{Api, created};
+use crate::cron::{Expression, Weekdays};
+use crate::http::{Request, Response, respond, respond_with};
+use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
+
+/// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
+const NEXT_COUNT: u64 = 5;
+const NEXT_COUNT_MAX: u64 = 100;
+
+/// A schedule as clients see it.
+#[derive(Serialize)]
+pub(in crate::web) struct ScheduleJson {
+    guid: String,
+    enabled: bool,
+    expression: String,
+    expression_type: &'static str,
+    created_at: String,
+    updated_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_guid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_guid: Option<String>,
+}
+
+impl ScheduleJson {
+    pub(in crate::web) fn of(schedule: Schedule, kind: Kind, executable: &Guid) -> Self {
+        let executable = executable.to_string();
+        let (job_guid, call_guid) = match kind {
+            Kind::Job => (Some(executable), None),
+            Kind::Call => (None, Some(executable)),
+        };
+        Self {
+            guid: schedule.guid.to_string(),
+            enabled: schedule.enabled,
+            expression: schedule.expression,
+            expression_type: "cron_expression",
+            created_at: schedule.created_at.to_string(),
+            updated_at: schedule.updated_at.to_string(),
+            job_guid,
+            call_guid,
+        }
+    }
+}
+
+impl Api {
+    pub(in crate::web) fn create_schedule(
+        &self,
+        executable: &Executable,
+        body: &[u8],
+    ) -> Result<Response, ApiError> {
+        let mut fields = Fields::of(body)?;
+        let enabled = fields.enabled().unwrap_or(true);
+        let expression = fields.expression();
+        let text = fields.required("expression", expression);
+        let expression = text.as_deref().and_then(|text| self.parsed(&mut fields, text));
+        fields.check_expression_type();
+        let (text, expression) = fields.finish(text.zip(expression))?;
+        let now = self.clock.now();
+        let next = next_fire_time(&expression, now);
+        let schedule = self.store.create_schedule(executable.id, enabled, &text, next, now)?;
+        self.wake_scheduler();
+        created(&ScheduleJson::of(schedule.ok_or(ApiError::NotFound)?, executable.kind(), &executable.guid))
+    }
+
+    pub(in crate::web) fn list_schedules(
+        &self,
+        executable: Executable,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        let paging = Paging::of(query)?;
+        let extent = self.store.count_schedules(executable.id)?;
+        let store = Arc::clone(&self.store);
+        page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
+            let part = store.list_schedules(executable.id, window)?;
+            Ok(part.map(|it| ScheduleJson::of(it, executable.kind(), &executable.guid)))
+        })
+    }
+
+    pub(in crate::web) fn change_schedule(
+        &self,
+        executable: &Executable,
+        schedule: &str,
+        body: &[u8],
+    ) -> Result<Response, ApiError> {
+        let mut schedule = self.schedule(executable, schedule)?;
+        let mut fields = Fields::of(body)?;
+        let enabled = fields.enabled().unwrap_or(schedule.enabled);
+        let text = fields.expression();
+        fields.check_expression_type();
+        let is_new = text.as_ref().is_some_and(|text| *text != schedule.expression);
+        let text = text.unwrap_or_else(|| schedule.expression.clone());
+        let expression = self.parsed(&mut fields, &text);
+        let expression = fields.finish(expression)?;
+        let now = self.clock.now();
+        let same = !is_new && enabled == schedule.enabled;
+        (schedule.enabled, schedule.expression) = (enabled, text);
+        if !same {
+            // From now on: what was planned before is not made up for.
+            let ended = self.store.update_schedule(&schedule, next_fire_time(&expression, now), now)?;
+            Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule disabled");
+            schedule.updated_at = now;
+            self.wake_scheduler();
+            self.wake_watcher();
+        }
+        let shown = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
+        Ok(respond_with(200, "application/json", to_json(&shown)?))
+    }
+
+    pub(in crate::web) fn delete_schedule(
+        &self,
+        executable: &Executable,
+        schedule: &str,
+    ) -> Result<Response, ApiError> {
+        let schedule = self.schedule(executable, schedule)?;
+        let ended = self.store.delete_schedule(&schedule, self.clock.now())?;
+        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule deleted");
+        self.wake_scheduler();
+        self.wake_watcher();
+        Ok(respond(204))
+    }
+
+    /// The executable's schedule; one of another executable is not found.
+    pub(in crate::web) fn schedule(
+        &self,
+        executable: &Executable,
+        schedule: &str,
+    ) -> Result<Schedule, ApiError> {
+        self.store.schedule(executable.id, schedule)?.ok_or(ApiError::NotFound)
+    }
+
+    /// What an expression means, before it is used.
+    pub(in crate::web) fn next_fire_times(&self, query: &Query) -> Result<Response, ApiError> {
+        #[derive(Serialize)]
+        struct Next<'a> {
+            expression: &'a str,
+            fire_times: Vec<String>,
+        }
+        let text = query.get("expression").ok_or_else(|| {
+            let expected =
+                "?expression= and a cron expression in which each blank is + or %20, as in 0+9+*+*+1-5";
+            Violation::new("expression", "missing", "is missing", expected)
+        })?;
+        let expression =
+            Expression::parse(text, self.weekdays).map_err(|err| Violation::of_expression(&err))?;
+        let after = match query.get("after") {
+            None => self.clock.now(),
+            // A `+` of an offset that was not encoded has become a blank.
+            Some(text) => Timestamp::parse(&text.replace(' ', "+")).ok_or_else(|| {
+                let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
+                Violation::new("after", "time", detail, "a time like 2026-03-01T00:00:00Z")
+            })?,
+        };
+        let count = query.get("count").map(|text| whole_number(text, "count", (1, NEXT_COUNT_MAX)));
+        let count = count.transpose()?.unwrap_or(NEXT_COUNT);
+        let fire_times = upcoming(&expression, after, count).map(|time| time.to_string()).collect();
+        Ok(respond_with(200, "application/json", to_json(&Next { expression: text, fire_times })?))
+    }
+
+    fn parsed(&self, fields: &mut Fields<'_>, text: &str) -> Option<Expression> {
+        Expression::parse(text, self.weekdays)
+            .map_err(|err| fields.violate(Violation::of_expression(&err)))
+            .ok()
+    }
+}
+
+/// The fire times after `after`, at most `count`.
+pub(crate) fn upcoming(
+    expression: &Expression,
+    after: Timestamp,
+    count: u64,
+) -> impl Iterator<Item = Timestamp> {
+    std::iter::successors(next_fire_time(expression, after), |time| next_fire_time(expression, *time))
+        .take(usize::try_from(count).unwrap_or(usize::MAX))
+}
+
+/// What finds the fire time after `now` of an expression; `None`: it never fires, or is not valid any more.
+pub(crate) fn planner(weekdays: Weekdays, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
+    move |text| next_fire_time(&Expression::parse(text, weekdays).ok()?, now)
+}
+
+fn next_fire_time(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
+    expression.next_after(after.seconds()).and_then(Timestamp::from_seconds)
+}

@@ -1,0 +1,432 @@
+//! Who is calling, and in which spaces they may work.
+//!
+//! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same answer share
+//! one request to the platform, and its failure; a failure is never remembered. Only so many threads
+//! wait for the platform at a time, so that while it is slow, those whose answers are remembered are served on.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+
+use crate::base::clock::Clock;
+use crate::model::Guid;
+use crate::platform::{Delivery, Identity, Platform, PlatformError};
+
+/// The most answers of a kind that are remembered.
+const REMEMBERED_MAX: usize = 4096;
+/// A remembered answer that would refuse somebody is asked for again when it is older than this, so that a new space or a
+/// new role need not wait for the full time.
+const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
+/// The platform is slow when somebody has waited for longer than this.
+const SLOW: Duration = Duration::from_secs(1);
+/// What those are told to wait who are turned away while the platform is slow.
+const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Longer tokens are refused unseen; a head of 16 KiB holds the longest that UAA gives out.
+const TOKEN_LENGTH_MAX: usize = 32 * 1024;
+
+/// Somebody who may use the service: an admin, or a developer or manager of at least one space.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// The user's (or client's) id, for the log.
+    pub user: String,
+    admin: bool,
+    spaces: Arc<HashSet<Guid>>,
+}
+
+impl Caller {
+    /// The spaces in which they work; `None`: all, for an admin.
+    pub fn spaces(&self) -> Option<&HashSet<Guid>> {
+        (!self.admin).then_some(&*self.spaces)
+    }
+}
+
+/// Why nobody was let in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthError {
+    /// No token, a bad one, or a user without any role; with the reason for the log.
+    Unauthorized(&'static str),
+    /// The platform could not be asked.
+    Unavailable(PlatformError),
+}
+
+impl fmt::Display for AuthError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unauthorized(reason) => f.write_str(reason),
+            Self::Unavailable(error) => write!(f, "the platform could not be asked: {error}"),
+        }
+    }
+}
+
+/// Judges tokens and roles through the platform, and remembers for a while what it said.
+pub struct Authenticator {
+    platform: Arc<dyn Platform>,
+    clock: Arc<dyn Clock>,
+    time_to_live: Duration,
+    identities: Memo<[u8; 32], Option<Identity>>,
+    roles: Memo<String, Arc<HashSet<Guid>>>,
+    apps: Memo<Guid, Option<Guid>>,
+    answers: Memo<(), ()>,
+    waiting: WaitingRoom,
+}
+
+impl Authenticator {
+    /// Remembers answers for `time_to_live`; zero asks each time. At most `waiting_max` wait for the platform.
+    pub fn new(
+        platform: Arc<dyn Platform>,
+        clock: Arc<dyn Clock>,
+        time_to_live: Duration,
+        waiting_max: usize,
+    ) -> Self {
+        Self {
+            waiting: WaitingRoom::new(waiting_max),
+            platform,
+            clock,
+            time_to_live,
+            identities: Memo::new(|identity| identity.is_some()),
+            roles: Memo::new(|spaces| !spaces.is_empty()),
+            apps: Memo::new(|space| space.is_some()),
+            answers: Memo::new(|()| true),
+        }
+    }
+
+    /// The caller of a request with this `Authorization` header.
+    pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
+        let token = bearer_token(authorization)?;
+        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let identity =
+            self.remembered(&self.identities, key, self.time_to_live, || self.platform.identify(token))?;
+        let identity = identity.ok_or(AuthError::Unauthorized("the platform does not accept the token"))?;
+        if identity.expires_at.is_some_and(|end| end <= self.clock.now()) {
+            return Err(AuthError::Unauthorized("the token has expired"));
+        }
+        if identity.admin {
+            return Ok(Caller { user: identity.user, admin: true, spaces: Arc::default() });
+        }
+        let mut spaces = self.spaces_of(&identity.user, self.time_to_live)?;
+        if spaces.is_empty() {
+            spaces = self.spaces_of(&identity.user, REFUSAL_AGE_MAX)?;
+        }
+        if spaces.is_empty() {
+            return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
+        }
+        Ok(Caller { user: identity.user, admin: false, spaces })
+    }
+
+    /// Whether the caller may work in `space`.
+    pub fn may_work_in(&self, caller: &Caller, space: &Guid) -> Result<bool, AuthError> {
+        if caller.admin || caller.spaces.contains(space) {
+            return Ok(true);
+        }
+        Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
+    }
+
+    /// The space of an app; `None`: no such app.
+    pub fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, AuthError> {
+        let ask = || self.platform.space_of_app(app);
+        match self.remembered(&self.apps, app.clone(), self.time_to_live, ask)? {
+            // It may have been pushed since.
+            None if REFUSAL_AGE_MAX < self.time_to_live => {
+                self.remembered(&self.apps, app.clone(), REFUSAL_AGE_MAX, ask)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// Whether the platform answers at all, or did within the last seconds: that is remembered even where verdicts are not,
+    /// for anybody may ask.
+    pub fn platform_answers(&self) -> bool {
+        let now = || self.clock.monotonic();
+        self.answers.get((), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check()).is_ok()
+    }
+
+    fn spaces_of(&self, user: &str, age_max: Duration) -> Result<Arc<HashSet<Guid>>, AuthError> {
+        self.remembered(&self.roles, user.to_owned(), age_max, || {
+            self.platform.spaces_of(user).map(|spaces| Arc::new(spaces.into_iter().collect()))
+        })
+    }
+
+    fn remembered<K: Hash + Eq + Clone, V: Clone>(
+        &self,
+        memo: &Memo<K, V>,
+        key: K,
+        age_max: Duration,
+        ask: impl FnOnce() -> Result<V, PlatformError>,
+    ) -> Result<V, AuthError> {
+        let age_max = age_max.min(self.time_to_live);
+        let now = || self.clock.monotonic();
+        memo.get(key, now, age_max, &self.waiting, ask).map_err(AuthError::Unavailable)
+    }
+}
+
+/// Those who wait for the platform.
+struct WaitingRoom {
+    seats: usize,
+    /// Since when each has waited.
+    since: Mutex<Vec<Duration>>,
+    freed: Condvar,
+}
+
+/// A place among those who wait, until it is dropped.
+struct Seat<'a> {
+    room: &'a WaitingRoom,
+    since: Duration,
+}
+
+impl WaitingRoom {
+    fn new(seats: usize) -> Self {
+        Self { seats, since: Mutex::default(), freed: Condvar::new() }
+    }
+
+    /// A seat, perhaps after a moment; none while the platform is slow and all are taken.
+    fn enter(&self, now: Duration) -> Result<Seat<'_>, PlatformError> {
+        let since = lock(&self.since);
+        let first = since.iter().min().copied().unwrap_or(now);
+        let until_slow = (first + SLOW).saturating_sub(now);
+        let (mut since, waited) = self
+            .freed
+            .wait_timeout_while(since, until_slow, |since| self.seats <= since.len())
+            .unwrap_or_else(PoisonError::into_inner);
+        if waited.timed_out() {
+            return Err(PlatformError::Unavailable {
+                cause: "it is slow, and enough others wait for it".to_owned(),
+                retry_after: Some(COME_AGAIN_AFTER),
+                delivery: Delivery::Failed,
+            });
+        }
+        since.push(now);
+        Ok(Seat { room: self, since: now })
+    }
+}
+
+impl Drop for Seat<'_> {
+    fn drop(&mut self) {
+        let mut since = lock(&self.room.since);
+        if let Some(place) = since.iter().position(|since| *since == self.since) {
+            since.swap_remove(place);
+        }
+        self.room.freed.notify_one();
+    }
+}
+
+/// The token of `Authorization: bearer TOKEN`, the scheme in any case.
+fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
+    let authorization = authorization.ok_or(AuthError::Unauthorized("there is no Authorization header"))?;
+    let (scheme, token) = authorization.trim().split_once(' ').unwrap_or((authorization, ""));
+    let token = token.trim();
+    let sane = !token.is_empty()
+        && token.len() <= TOKEN_LENGTH_MAX
+        && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if scheme.eq_ignore_ascii_case("bearer") && sane {
+        Ok(token)
+    } else {
+        Err(AuthError::Unauthorized("the Authorization header holds no bearer token"))
+    }
+}
+
+/// Answers by key, each asked for once by all who wait for it.
+struct Memo<K, V> {
+    entries: Mutex<HashMap<K, Entry<V>>>,
+    /// Whether an answer lets somebody in: the others make room first.
+    is_precious: fn(&V) -> bool,
+}
+
+enum Entry<V> {
+    Known { value: V, asked_at: Duration },
+    Asking(Arc<Flight<V>>),
+}
+
+/// A request under way, and those who wait for it.
+struct Flight<V> {
+    answer: Mutex<Option<Result<V, PlatformError>>>,
+    landed: Condvar,
+}
+
+impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
+    fn new(is_precious: fn(&V) -> bool) -> Self {
+        Self { entries: Mutex::default(), is_precious }
+    }
+
+    fn get(
+        &self,
+        key: K,
+        now: impl Fn() -> Duration,
+        age_max: Duration,
+        waiting: &WaitingRoom,
+        ask: impl FnOnce() -> Result<V, PlatformError>,
+    ) -> Result<V, PlatformError> {
+        let mut entries = lock(&self.entries);
+        // Its age counts from before the question: what it says may have changed since then.
+        let asked_at = now();
+        match entries.get(&key) {
+            Some(Entry::Known { value, asked_at: then })
+                if asked_at.checked_sub(*then).is_some_and(|age| age < age_max) =>
+            {
+                return Ok(value.clone());
+            }
+            Some(Entry::Asking(flight)) => {
+                let flight = Arc::clone(flight);
+                drop(entries);
+                let _seat = waiting.enter(asked_at)?;
+                return flight.wait();
+            }
+            _ => {}
+        }
+        let flight = Arc::new(Flight { answer: Mutex::new(None), landed: Condvar::new() });
+        self.make_room(&mut entries);
+        entries.insert(key.clone(), Entry::Asking(Arc::clone(&flight)));
+        drop(entries);
+
+        // Nobody whose answer is remembered waits for a seat with us: the entries are free by now.
+        let asked = catch_unwind(AssertUnwindSafe(|| {
+            let _seat = waiting.enter(asked_at)?;
+            ask()
+        }));
+        let answer = match &asked {
+            Ok(answer) => answer.clone(),
+            // Those who wait must not wait for ever.
+            Err(_) => Err(PlatformError::Unavailable {
+                cause: "the request panicked".to_owned(),
+                retry_after: None,
+                delivery: Delivery::Unknown,
+            }),
+        };
+        let mut entries = lock(&self.entries);
+        match &answer {
+            Ok(value) if !age_max.is_zero() => {
+                entries.insert(key, Entry::Known { value: value.clone(), asked_at });
+            }
+            _ => {
+                entries.remove(&key);
+            }
+        }
+        drop(entries);
+        *lock(&flight.answer) = Some(answer.clone());
+        flight.landed.notify_all();
+        asked.unwrap_or_else(|panic| resume_unwind(panic))
+    }
+
+    /// Keeps the number of entries bounded. What is being asked for is bounded by the threads that ask.
+    fn make_room(&self, entries: &mut HashMap<K, Entry<V>>) {
+        if entries.len() < REMEMBERED_MAX {
+            return;
+        }
+        let mut known: Vec<(bool, Duration, K)> = entries
+            .iter()
+            .filter_map(|(key, entry)| match entry {
+                Entry::Known { value, asked_at } => Some(((self.is_precious)(value), *asked_at, key.clone())),
+                Entry::Asking(_) => None,
+            })
+            .collect();
+        known.sort_by_key(|(precious, asked_at, _)| (*precious, *asked_at));
+        // A quarter at a time, so that the sort is rare.
+        for (_, _, key) in known.into_iter().take(REMEMBERED_MAX / 4) {
+            entries.remove(&key);
+        }
+    }
+}
+
+impl<V: Clone> Flight<V> {
+    fn wait(&self) -> Result<V, PlatformError> {
+        let mut answer = lock(&self.answer);
+        loop {
+            match &*answer {
+                Some(answer) => return answer.clone(),
+                None => answer = self.landed.wait(answer).unwrap_or_else(PoisonError::into_inner),
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn failure() -> PlatformError {
+        PlatformError::Unavailable { cause: "away".to_owned(), retry_after: None, delivery: Delivery::Failed }
+    }
+
+    fn room() -> WaitingRoom {
+        WaitingRoom::new(usize::MAX)
+    }
+
+    #[test]
+    fn so_many_wait_for_the_platform_and_while_it_is_slow_nobody_else() {
+        let room = WaitingRoom::new(2);
+        let at = Duration::from_millis;
+        let (first, second) = (room.enter(at(0)).ok().unwrap(), room.enter(at(10)).ok().unwrap());
+        assert!(room.enter(at(1000)).is_err(), "the first has waited for a second");
+        thread::scope(|scope| {
+            let third = scope.spawn(|| room.enter(at(20)).is_ok());
+            // Whether it waits already or not, it gets the seat.
+            drop(first);
+            assert!(third.join().unwrap());
+        });
+        assert!(room.enter(at(9000)).is_ok(), "one waits for long, and there is a seat");
+        drop(second);
+    }
+
+    #[test]
+    fn those_who_wait_for_one_answer_share_one_question_and_its_failure() {
+        for answer in [Ok(7), Err(failure())] {
+            let memo: Memo<u8, u8> = Memo::new(|_| true);
+            let (asked, everybody) = (AtomicUsize::new(0), Barrier::new(8));
+            thread::scope(|scope| {
+                for _ in 0..8 {
+                    scope.spawn(|| {
+                        everybody.wait();
+                        let got = memo.get(1, Duration::default, MINUTE, &room(), || {
+                            asked.fetch_add(1, Ordering::SeqCst);
+                            // Long enough for the others to come and wait.
+                            let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
+                            answer.clone()
+                        });
+                        assert_eq!(got, answer);
+                    });
+                }
+            });
+            assert_eq!(asked.load(Ordering::SeqCst), 1);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_remembered_for_its_time_and_a_failure_not_at_all() {
+        let memo: Memo<u8, u8> = Memo::new(|_| true);
+        let at = |seconds: u64| move || Duration::from_secs(seconds);
+        assert!(memo.get(1, at(0), MINUTE, &room(), || Err(failure())).is_err());
+        assert_eq!(memo.get(1, at(0), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(memo.get(1, at(59), MINUTE, &room(), || Ok(2)), Ok(1));
+        assert_eq!(memo.get(1, at(60), MINUTE, &room(), || Ok(3)), Ok(3));
+        assert_eq!(memo.get(1, at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
+    }
+
+    #[test]
+    fn refusals_make_room_before_those_who_were_let_in() {
+        let memo: Memo<usize, bool> = Memo::new(|let_in| *let_in);
+        assert_eq!(memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
+        for key in 0..3 * REMEMBERED_MAX {
+            assert_eq!(memo.get(key, Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
+        }
+        assert!(lock(&memo.entries).len() <= REMEMBERED_MAX);
+        assert_eq!(
+            memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(false)),
+            Ok(true),
+            "still remembered"
+        );
+    }
+}

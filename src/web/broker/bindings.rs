@@ -1,0 +1,96 @@
+//! Bindings of instances to apps, and service keys. Their credentials hold no secret: whoever calls the service does so with
+//! a token of their own.
+
+use serde_json::{Value, json};
+
+use super::error::BrokerError;
+use super::fields::{Body, check_hints, required_ids};
+use super::instances::{other_ids, stored_object};
+use super::{Broker, answer};
+use crate::http::{Request, Response};
+use crate::store::{Changed, Made, ServiceBinding};
+use crate::web::api::Api;
+use crate::web::api::query::Query;
+
+impl Api {
+    pub(in crate::web) fn bind(
+        &self,
+        broker: &Broker,
+        instance: &str,
+        id: &str,
+        request: &Request,
+    ) -> Result<Response, BrokerError> {
+        let body = Body::of(&request.body)?;
+        let app = match body.inner("bind_resource")?.optional("app_guid")? {
+            Some(app) => Some(app),
+            // The older place for it.
+            None => body.optional("app_guid")?,
+        };
+        let new = ServiceBinding {
+            id: id.to_owned(),
+            instance_id: instance.to_owned(),
+            service_id: body.required("service_id")?,
+            plan_id: body.required("plan_id")?,
+            app: app.unwrap_or_default(),
+            parameters: body.object("parameters")?.unwrap_or_else(|| "{}".to_owned()),
+            api_endpoint: broker.api_endpoint(request),
+        };
+        body.inner("context")?;
+        let (status, binding) = match self.store.bind(&new, self.clock.now())? {
+            Made::Now(binding) => (201, binding),
+            Made::Before(binding) => (200, binding),
+            Made::Conflict => return Err(BrokerError::conflict("service binding")),
+            Made::NoInstance => return Err(BrokerError::no_instance()),
+            Made::OtherIds => return Err(other_ids()),
+        };
+        Ok(answer(status, json!({ "credentials": credentials(&binding) }).to_string()))
+    }
+
+    pub(in crate::web) fn unbind(
+        &self,
+        instance: &str,
+        id: &str,
+        query: &Query<'_>,
+    ) -> Result<Response, BrokerError> {
+        let (service, plan) = required_ids(query)?;
+        match self.store.unbind(instance, id, service, plan)? {
+            Changed::Done(()) => Ok(answer(200, "{}".to_owned())),
+            Changed::Gone => Err(BrokerError::gone()),
+            Changed::OtherIds => Err(other_ids()),
+        }
+    }
+
+    pub(in crate::web) fn fetch_binding(
+        &self,
+        instance: &str,
+        id: &str,
+        query: &Query<'_>,
+    ) -> Result<Response, BrokerError> {
+        let binding = self.binding(instance, id, query)?;
+        let parameters = stored_object(&binding.parameters);
+        let shown = json!({ "credentials": credentials(&binding), "parameters": parameters });
+        Ok(answer(200, shown.to_string()))
+    }
+
+    /// What is there has been made whole.
+    pub(in crate::web) fn binding_operation(
+        &self,
+        instance: &str,
+        id: &str,
+        query: &Query<'_>,
+    ) -> Result<Response, BrokerError> {
+        self.binding(instance, id, query)?;
+        Ok(answer(200, r#"{"state":"succeeded"}"#.to_owned()))
+    }
+
+    fn binding(&self, instance: &str, id: &str, query: &Query<'_>) -> Result<ServiceBinding, BrokerError> {
+        let binding = self.store.service_binding(instance, id)?.ok_or_else(BrokerError::no_binding)?;
+        check_hints(query, &binding.service_id, &binding.plan_id)?;
+        Ok(binding)
+    }
+}
+
+/// The key that the users of the Java client read.
+fn credentials(binding: &ServiceBinding) -> Value {
+    json!({ "api_endpoint": binding.api_endpoint })
+}

@@ -1,0 +1,75 @@
+//! What the marketplace shows: one service with one plan.
+
+use serde_json::json;
+
+use super::error::BrokerError;
+use super::{Broker, answer};
+use crate::http::Response;
+
+impl Broker {
+    pub(in crate::web) fn catalog(&self) -> Result<Response, BrokerError> {
+        let catalog = &self.config.catalog;
+        let mut metadata = json!({
+            "displayName": "Scheduler",
+            "longDescription": catalog.description,
+            "imageUrl": catalog.icon_url,
+        });
+        if let Some(url) = &catalog.documentation_url {
+            metadata["documentationUrl"] = json!(url);
+        }
+        let services = json!({"services": [{
+            "name": catalog.service_name,
+            "id": catalog.service_id,
+            "description": catalog.description,
+            "tags": ["scheduler", "cron"],
+            "bindable": true,
+            "instances_retrievable": true,
+            "bindings_retrievable": true,
+            "allow_context_updates": true,
+            "plan_updateable": false,
+            "metadata": metadata,
+            "plans": [{
+                "id": catalog.plan_id,
+                "name": catalog.plan_name,
+                "description": catalog.plan_description,
+                "free": true,
+                "bindable": true,
+                "metadata": {
+                    "displayName": catalog.plan_name,
+                    "bullets": ["Jobs: tasks of an app", "Calls: HTTP requests", "Cron schedules with time zones"],
+                },
+            }],
+        }]});
+        Ok(answer(200, services.to_string()))
+    }
+
+    /// The service and plan that something is to be made of must be those of the catalog.
+    pub(in crate::web) fn check_offered(&self, service: &str, plan: &str) -> Result<(), BrokerError> {
+        if service != self.config.catalog.service_id {
+            return Err(BrokerError::invalid("service_id names no service of the catalog"));
+        }
+        if plan != self.config.catalog.plan_id {
+            return Err(BrokerError::invalid("plan_id names no plan of the catalog"));
+        }
+        Ok(())
+    }
+
+    /// Where an instance has its dashboard.
+    pub(in crate::web) fn dashboard_url(&self, instance: &str, space: &str) -> Option<String> {
+        let url = self.config.catalog.dashboard_url.as_ref()?;
+        Some(url.replace("{instance_id}", &encoded(instance)).replace("{space_guid}", &encoded(space)))
+    }
+}
+
+/// As a part of a URL's path or query.
+fn encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}

@@ -1,0 +1,121 @@
+//! Why the broker refuses a request: a status, and JSON that platforms show to people.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::http::{Response, respond_with};
+use crate::store::StoreError;
+use crate::web::api::error::{ApiError, with_header};
+
+/// What a platform is asked to wait when the database is away.
+const RETRY_AFTER_SECONDS: u64 = 5;
+
+/// A refusal of the broker's.
+#[derive(Debug)]
+pub(in crate::web) struct BrokerError {
+    status: u16,
+    /// A word that programs know it by.
+    error: &'static str,
+    description: String,
+    /// What is wrong inside is for the log alone.
+    cause: Option<String>,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl BrokerError {
+    pub(in crate::web) fn new(status: u16, error: &'static str, description: impl Into<String>) -> Self {
+        Self { status, error, description: description.into(), cause: None, headers: Vec::new() }
+    }
+
+    pub(in crate::web) fn invalid(description: impl Into<String>) -> Self {
+        Self::new(400, "InvalidRequest", description)
+    }
+
+    pub(in crate::web) fn unauthorized(description: &str) -> Self {
+        let error = Self::new(401, "Unauthorized", description);
+        error.with_header("WWW-Authenticate", "Basic realm=\"service broker\", charset=\"UTF-8\"")
+    }
+
+    pub(in crate::web) fn version(what: &str) -> Self {
+        let description =
+            format!("the header X-Broker-API-Version {what}; any 2.x is understood, and 2.17 spoken");
+        Self::new(412, "UnsupportedVersion", description)
+    }
+
+    pub(in crate::web) fn no_instance() -> Self {
+        Self::new(404, "NotFound", "there is no such service instance")
+    }
+
+    pub(in crate::web) fn no_binding() -> Self {
+        Self::new(404, "NotFound", "there is no such service binding")
+    }
+
+    pub(in crate::web) fn gone() -> Self {
+        Self::new(410, "Gone", "it is not there, or not any more")
+    }
+
+    pub(in crate::web) fn conflict(of: &str) -> Self {
+        Self::new(409, "Conflict", format!("there is another {of} of that id"))
+    }
+
+    pub(in crate::web) fn method_not_allowed(allow: &str) -> Self {
+        Self::new(405, "MethodNotAllowed", format!("the methods here are {allow}"))
+            .with_header("Allow", allow)
+    }
+
+    pub(in crate::web) fn too_many(wait: Duration) -> Self {
+        let seconds = wait.as_nanos().div_ceil(1_000_000_000).max(1).to_string();
+        Self::new(429, "TooManyRequests", "too many requests").with_header("Retry-After", &seconds)
+    }
+
+    pub(in crate::web) fn with_header(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.push((name, value.to_owned()));
+        self
+    }
+
+    pub(in crate::web) fn status(&self) -> u16 {
+        self.status
+    }
+
+    pub(in crate::web) fn response(&self) -> Response {
+        #[derive(Serialize)]
+        struct Refused<'a> {
+            error: &'a str,
+            description: &'a str,
+        }
+        let refused = Refused { error: self.error, description: &self.description };
+        let json = serde_json::to_vec(&refused).unwrap_or_default();
+        self.headers
+            .iter()
+            .fold(respond_with(self.status, "application/json", json), |response, (name, value)| {
+                with_header(response, name, value)
+            })
+    }
+}
+
+impl From<StoreError> for BrokerError {
+    fn from(error: StoreError) -> Self {
+        let status = if matches!(error, StoreError::Unavailable(_)) { 503 } else { 500 };
+        let refused = Self::new(status, "DatabaseUnavailable", "the database is not available");
+        Self { cause: Some(error.to_string()), ..refused }
+            .with_header("Retry-After", &RETRY_AFTER_SECONDS.to_string())
+    }
+}
+
+impl From<ApiError> for BrokerError {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Store(error) => error.into(),
+            ApiError::Broker(error) => error,
+            other => Self::invalid(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for BrokerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.cause.as_ref().unwrap_or(&self.description))
+    }
+}

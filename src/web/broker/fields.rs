@@ -1,0 +1,108 @@
+//! What platforms send, and its rules. What is not known is passed over, as the specification asks.
+
+use serde_json::{Map, Value};
+
+use super::error::BrokerError;
+use crate::web::api::query::Query;
+
+/// The longest id, in characters.
+const ID_MAX: usize = 255;
+/// The longest `parameters`, or `context`, in bytes.
+const OBJECT_MAX: usize = 64 * 1024;
+
+/// A request's body: an object.
+pub(in crate::web) struct Body(Map<String, Value>);
+
+impl Body {
+    pub(in crate::web) fn of(bytes: &[u8]) -> Result<Self, BrokerError> {
+        match serde_json::from_slice(bytes) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(BrokerError::invalid("the body is not a JSON object")),
+            Err(err) => Err(BrokerError::invalid(format!("the body is not JSON: {err}"))),
+        }
+    }
+
+    pub(in crate::web) fn required(&self, field: &'static str) -> Result<String, BrokerError> {
+        self.optional(field)?.ok_or_else(|| BrokerError::invalid(format!("{field} is missing")))
+    }
+
+    pub(in crate::web) fn optional(&self, field: &'static str) -> Result<Option<String>, BrokerError> {
+        match self.given(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => check_id(field, text).map(|()| Some(text.clone())),
+            Some(_) => Err(BrokerError::invalid(format!("{field} is not a string"))),
+        }
+    }
+
+    /// An object as text, with its fields in order.
+    pub(in crate::web) fn object(&self, field: &'static str) -> Result<Option<String>, BrokerError> {
+        match self.given(field) {
+            None => Ok(None),
+            Some(object @ Value::Object(_)) => {
+                Some(object.to_string()).filter(|text| text.len() <= OBJECT_MAX).map_or_else(
+                    || Err(BrokerError::invalid(format!("{field} is longer than {OBJECT_MAX} bytes"))),
+                    |text| Ok(Some(text)),
+                )
+            }
+            Some(_) => Err(BrokerError::invalid(format!("{field} is not an object"))),
+        }
+    }
+
+    /// The fields of an object in the body; none when it is missing.
+    pub(in crate::web) fn inner(&self, field: &'static str) -> Result<Self, BrokerError> {
+        match self.given(field) {
+            None => Ok(Self(Map::new())),
+            Some(Value::Object(fields)) => Ok(Self(fields.clone())),
+            Some(_) => Err(BrokerError::invalid(format!("{field} is not an object"))),
+        }
+    }
+
+    /// The catalog has no versions to maintain, so none that is named is its own.
+    pub(in crate::web) fn check_maintenance(&self) -> Result<(), BrokerError> {
+        match self.inner("maintenance_info")?.optional("version")? {
+            None => Ok(()),
+            Some(_) => Err(BrokerError::new(
+                422,
+                "MaintenanceInfoConflict",
+                "the catalog has no maintenance_info; fetch it again",
+            )),
+        }
+    }
+
+    fn given(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+}
+
+/// The service and the plan that a deletion must name.
+pub(in crate::web) fn required_ids<'a>(query: &'a Query<'_>) -> Result<(&'a str, &'a str), BrokerError> {
+    let required = |name: &'static str| {
+        let value = query.get(name).ok_or_else(|| BrokerError::invalid(format!("{name} is missing")))?;
+        check_id(name, value).map(|()| value)
+    };
+    Ok((required("service_id")?, required("plan_id")?))
+}
+
+/// What a look may name: when it does, it must be of that service and plan.
+pub(in crate::web) fn check_hints(query: &Query<'_>, service: &str, plan: &str) -> Result<(), BrokerError> {
+    for (name, own) in [("service_id", service), ("plan_id", plan)] {
+        if query.get(name).is_some_and(|given| given != own) {
+            return Err(BrokerError::invalid(format!("{name} is another than its own")));
+        }
+    }
+    Ok(())
+}
+
+/// Ids are opaque, yet are to be stored and shown.
+pub(in crate::web) fn check_id(field: &str, text: &str) -> Result<(), BrokerError> {
+    let fault = if text.trim().is_empty() {
+        "is blank".to_owned()
+    } else if ID_MAX < text.chars().count() {
+        format!("is longer than {ID_MAX} characters")
+    } else if text.chars().any(char::is_control) {
+        "has a control character".to_owned()
+    } else {
+        return Ok(());
+    };
+    Err(BrokerError::invalid(format!("{field} {fault}")))
+}

@@ -1,0 +1,148 @@
+//! Instances of the service: made, looked at, changed, deleted.
+
+use log::info;
+use serde_json::{Value, json};
+
+use super::error::BrokerError;
+use super::fields::{Body, check_hints, required_ids};
+use super::{Broker, answer};
+use crate::http::Response;
+use crate::model::Guid;
+use crate::store::{Changed, LastInstance, Made, SERVICE_INSTANCE_DELETED, ServiceInstance};
+use crate::web::api::query::Query;
+use crate::web::api::{Api, planner};
+
+impl Api {
+    pub(in crate::web) fn provision(
+        &self,
+        broker: &Broker,
+        id: &str,
+        body: &[u8],
+    ) -> Result<Response, BrokerError> {
+        let body = Body::of(body)?;
+        let new = ServiceInstance {
+            id: id.to_owned(),
+            service_id: body.required("service_id")?,
+            plan_id: body.required("plan_id")?,
+            organization: body.required("organization_guid")?,
+            space: Guid::from(body.required("space_guid")?),
+            parameters: body.object("parameters")?.unwrap_or_else(|| "{}".to_owned()),
+        };
+        let context = body.object("context")?.unwrap_or_else(|| "{}".to_owned());
+        broker.check_offered(&new.service_id, &new.plan_id)?;
+        body.check_maintenance()?;
+        let now = self.clock.now();
+        let made = self.store.provision(&new, &context, now, &planner(self.weekdays, now))?;
+        let status = match made {
+            Made::Now(resumed) => {
+                info!(
+                    instance = id, space:% = new.space, schedules_resumed = resumed;
+                    "service instance created"
+                );
+                self.wake_scheduler();
+                201
+            }
+            Made::Before(_) => 200,
+            Made::Conflict => return Err(BrokerError::conflict("service instance")),
+            Made::NoInstance | Made::OtherIds => return Err(BrokerError::no_instance()),
+        };
+        Ok(answer(status, shown_dashboard(broker, &new).to_string()))
+    }
+
+    pub(in crate::web) fn update_instance(
+        &self,
+        broker: &Broker,
+        id: &str,
+        body: &[u8],
+    ) -> Result<Response, BrokerError> {
+        let body = Body::of(body)?;
+        let service = body.required("service_id")?;
+        let plan = body.optional("plan_id")?;
+        let (parameters, context) = (body.object("parameters")?, body.object("context")?);
+        body.inner("previous_values")?;
+        body.check_maintenance()?;
+        let changed = self.store.update_instance(
+            id,
+            &service,
+            plan.as_deref(),
+            parameters.as_deref(),
+            context.as_deref(),
+            self.clock.now(),
+        )?;
+        match changed {
+            Changed::Done(instance) => Ok(answer(200, shown_dashboard(broker, &instance).to_string())),
+            Changed::Gone => Err(BrokerError::no_instance()),
+            Changed::OtherIds => {
+                broker.check_offered(&service, plan.as_deref().unwrap_or(&broker.config.catalog.plan_id))?;
+                // Offered, yet not its own: ids that were configured otherwise when it was made.
+                Err(BrokerError::new(422, "PlanChangeNotSupported", "an instance cannot change its plan"))
+            }
+        }
+    }
+
+    pub(in crate::web) fn deprovision(&self, id: &str, query: &Query<'_>) -> Result<Response, BrokerError> {
+        let (service, plan) = required_ids(query)?;
+        let last = if self.require_service_instance {
+            LastInstance::StopsSchedules
+        } else {
+            LastInstance::ChangesNothing
+        };
+        match self.store.deprovision(id, service, plan, last, self.clock.now())? {
+            Changed::Done(stopped) => {
+                info!(instance = id, schedules_stopped = stopped.schedules; "service instance deleted");
+                Self::log_cut_off(&stopped.executions, SERVICE_INSTANCE_DELETED);
+                self.wake_scheduler();
+                self.wake_watcher();
+                Ok(answer(200, "{}".to_owned()))
+            }
+            Changed::Gone => Err(BrokerError::gone()),
+            Changed::OtherIds => Err(other_ids()),
+        }
+    }
+
+    pub(in crate::web) fn fetch_instance(
+        &self,
+        broker: &Broker,
+        id: &str,
+        query: &Query<'_>,
+    ) -> Result<Response, BrokerError> {
+        let instance = self.instance(id, query)?;
+        let mut shown = shown_dashboard(broker, &instance);
+        shown["service_id"] = json!(instance.service_id);
+        shown["plan_id"] = json!(instance.plan_id);
+        shown["parameters"] = stored_object(&instance.parameters);
+        Ok(answer(200, shown.to_string()))
+    }
+
+    /// What is there has been made whole.
+    pub(in crate::web) fn instance_operation(
+        &self,
+        id: &str,
+        query: &Query<'_>,
+    ) -> Result<Response, BrokerError> {
+        self.instance(id, query)?;
+        Ok(answer(200, r#"{"state":"succeeded"}"#.to_owned()))
+    }
+
+    fn instance(&self, id: &str, query: &Query<'_>) -> Result<ServiceInstance, BrokerError> {
+        let instance = self.store.service_instance(id)?.ok_or_else(BrokerError::no_instance)?;
+        check_hints(query, &instance.service_id, &instance.plan_id)?;
+        Ok(instance)
+    }
+}
+
+pub(in crate::web) fn other_ids() -> BrokerError {
+    BrokerError::invalid("service_id or plan_id is another than its own")
+}
+
+/// An object that was stored as text.
+pub(in crate::web) fn stored_object(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!({}))
+}
+
+fn shown_dashboard(broker: &Broker, instance: &ServiceInstance) -> Value {
+    match broker.dashboard_url(&instance.id, instance.space.as_str()) {
+        Some(url) => json!({ "dashboard_url": url }),
+        None => json!({}),
+    }
+}

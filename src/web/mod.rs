@@ -1,0 +1,12 @@
+//! Everything that answers HTTP requests: the API, the service broker, and who may use them.
+//!
+//! Invariant: a handler sees only objects of spaces in which its caller has a role.
+
+pub mod api;
+pub mod auth;
+mod broker;
+mod limit;
+mod routes;
+
+pub use broker::Broker;
+pub use limit::Limiter;
