@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::executables::Columns;
-use super::session::{Named, Session, json_array, sql, values};
+use super::session::{Named, Session, json_array, sql, sql_by_engine, values};
 use super::{
     Engine, Fate, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray, broker,
 };
@@ -187,8 +187,8 @@ impl Importer<'_> {
     ) -> Result<HashSet<Guid>, StoreError> {
         let rows = json_array(executions.map(|execution| self.row(execution)))?;
         let values = values! { "rows": &rows, "now": now };
-        self.session.execute(sql!("schedules/import_gone"), values)?;
-        let taken = self.session.rows(sql!("executions/import"), values, |row| row.get(0))?;
+        self.session.execute(sql_by_engine!("schedules/import_gone"), values)?;
+        let taken = self.session.rows(sql_by_engine!("executions/import"), values, |row| row.get(0))?;
         Ok(taken.into_iter().collect())
     }
 

@@ -1,6 +1,6 @@
 //! What `/metrics` shows of the database.
 
-use super::session::{sql, values};
+use super::session::{sql, sql_by_engine, values};
 use super::{Store, StoreError};
 use crate::base::metrics::Readings;
 use crate::model::{Kind, Timestamp};
@@ -23,7 +23,7 @@ impl Store {
                 due_schedules: session.one(sql!("schedules/count_due"), due, |row| row.get(0))?,
                 running_tasks: session
                     .one(sql!("executions/count_running_tasks"), running, |row| row.get(0))?,
-                size_bytes: session.one(sql!("database/size"), values! {}, |row| row.get(0))?,
+                size_bytes: session.one(sql_by_engine!("database/size"), values! {}, |row| row.get(0))?,
             })
         })
     }

@@ -1,7 +1,7 @@
 //! What the methods of the store speak to: a connection at work, of whichever engine.
 //!
 //! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this program. What a
-//! method does is written once; only the texts of the statements differ, one file for each engine.
+//! method does is written once; only some of the statements' texts differ.
 
 use std::ops::ControlFlow;
 
@@ -13,7 +13,11 @@ use super::postgres;
 use super::{PART_BYTES, Part, ROW_BYTES, StoreError};
 use crate::model::{Guid, Id, Secret, Timestamp};
 
-/// A statement, in the words of each engine. Parameters are written `:name`.
+/// A statement's text for each engine: `sql/<table>/<statement>.sql`. Parameters are written `:name`.
+///
+/// One file serves both engines. A line that begins with `--pg ` is a comment to SQLite; for PostgreSQL the marker is removed. A
+/// line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have little in common, PostgreSQL has a second file,
+/// `<statement>.postgres.sql`. A statement that one engine alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) sqlite: &'static str,
@@ -21,13 +25,30 @@ pub(super) struct Statement {
     pub(super) postgres: &'static str,
 }
 
-/// The statement of a name: `sql!("schedules/advance")`.
+macro_rules! sql_file {
+    ($name:literal, $ending:literal) => {
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, $ending))
+    };
+}
+
+/// The statement of a name, from one file for both engines: `sql!("schedules/advance")`.
 macro_rules! sql {
     ($name:literal) => {
         &$crate::store::session::Statement {
-            sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql")),
+            sqlite: $crate::store::session::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
-            postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/", $name, ".sql")),
+            postgres: $crate::store::session::sql_file!($name, ".sql"),
+        }
+    };
+}
+
+/// A statement for which PostgreSQL has a second file.
+macro_rules! sql_by_engine {
+    ($name:literal) => {
+        &$crate::store::session::Statement {
+            sqlite: $crate::store::session::sql_file!($name, ".sql"),
+            #[cfg(feature = "postgres")]
+            postgres: $crate::store::session::sql_file!($name, ".postgres.sql"),
         }
     };
 }
@@ -36,7 +57,7 @@ macro_rules! sql {
 macro_rules! sqlite_sql {
     ($name:literal) => {
         &$crate::store::session::Statement {
-            sqlite: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/", $name, ".sql")),
+            sqlite: $crate::store::session::sql_file!($name, ".sqlite.sql"),
             #[cfg(feature = "postgres")]
             postgres: "",
         }
@@ -49,7 +70,7 @@ macro_rules! postgres_sql {
         &$crate::store::session::Statement {
             sqlite: "",
             #[cfg(feature = "postgres")]
-            postgres: include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/", $name, ".sql")),
+            postgres: $crate::store::session::sql_file!($name, ".postgres.sql"),
         }
     };
 }
@@ -60,7 +81,7 @@ macro_rules! values {
         &[$(($name, $crate::store::session::Value::from($value))),*]
     };
 }
-pub(super) use {postgres_sql, sql, sqlite_sql, values};
+pub(super) use {postgres_sql, sql, sql_by_engine, sql_file, sqlite_sql, values};
 
 /// A value for a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -397,5 +418,52 @@ impl<T: Column> Column for Option<T> {
             Cell::Null => Some(None),
             other => T::of(other).map(Some),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    fn files_below(directory: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+    }
+
+    #[test]
+    fn every_file_of_a_statement_is_used_by_the_program_and_opens_with_its_reason() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut used = BTreeSet::new();
+        for file in files_below(&root.join("src/store")) {
+            let source = std::fs::read_to_string(file).unwrap();
+            let source = source.split("mod tests").next().unwrap_or_default();
+            let macros: [(&str, &[&str]); 4] = [
+                ("sql!(\"", &[".sql"]),
+                ("sql_by_engine!(\"", &[".sql", ".postgres.sql"]),
+                ("sqlite_sql!(\"", &[".sqlite.sql"]),
+                ("postgres_sql!(\"", &[".postgres.sql"]),
+            ];
+            for (call, endings) in macros {
+                for (start, _) in source.match_indices(call) {
+                    if source[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
+                        continue;
+                    }
+                    let name = source[start + call.len()..].split('"').next().unwrap();
+                    used.extend(endings.iter().map(|ending| format!("{name}{ending}")));
+                }
+            }
+        }
+        let mut there = BTreeSet::new();
+        for file in files_below(&root.join("sql")) {
+            let name = file.strip_prefix(root.join("sql")).unwrap().to_str().unwrap().to_owned();
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert!(text.starts_with("-- "), "{name} opens with its reason");
+            if !name.starts_with("migrations/") {
+                there.insert(name);
+            }
+        }
+        assert!(there.len() > 100);
+        assert_eq!(used, there);
     }
 }

@@ -1,4 +1,4 @@
-//! Brings a database up to date. The files under `sql/postgres/migrations` are append-only and applied in order, each in a
+//! Brings a database up to date. The files under `sql/migrations/postgres` are append-only and applied in order, each in a
 //! transaction of its own; `schema_version` counts them. Processes that start together take turns.
 
 use log::info;
@@ -9,7 +9,7 @@ use crate::store::session::{Session, postgres_sql, values};
 
 macro_rules! migration {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/postgres/migrations/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/postgres/", $name, ".sql"))
     };
 }
 

@@ -5,10 +5,12 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::store::session::{Cell, Value};
 
-/// The text with `$1`, `$2`, … for its `:name`s, and the names in that order. Comments go.
+/// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that order. `--pg ` at the
+/// beginning of a line is removed, a line with `--sqlite` at its end is left out, and so are comments.
 pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
-    for line in text.lines() {
+    for line in text.lines().filter(|line| !line.ends_with("--sqlite")) {
+        let line = line.strip_prefix("--pg ").unwrap_or(line);
         let mut rest = line.split("--").next().unwrap_or_default();
         while let Some(colon) = rest.find(':') {
             let (before, after) = (&rest[..colon], &rest[colon + 1..]);
@@ -109,5 +111,7 @@ mod tests {
         let (text, names) = numbered("-- Of :nobody.\nSELECT :id, :now -- :never\n WHERE id = :id;");
         assert_eq!(text, "\nSELECT $1, $2 \n WHERE id = $1;\n");
         assert_eq!(names, ["id", "now"]);
+        let text = "SELECT 1\n--pg  WHERE :id = 1 -- one\n WHERE 1 --sqlite\n;";
+        assert_eq!(numbered(text).0, "SELECT 1\n WHERE $1 = 1 \n;\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Brings a database up to date. The files under `sql/sqlite/migrations` are append-only and applied in order, each in a
+//! Brings a database up to date. The files under `sql/migrations/sqlite` are append-only and applied in order, each in a
 //! transaction of its own; `user_version` counts them.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
@@ -7,7 +7,7 @@ use crate::base::crash;
 
 macro_rules! migration {
     ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite/migrations/", $name, ".sql"))
+        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations/sqlite/", $name, ".sql"))
     };
 }
 
@@ -107,32 +107,40 @@ fn describe(error: &rusqlite::Error) -> String {
 mod tests {
     use super::*;
 
+    /// The statements that SQLite runs: names and texts.
+    fn statements() -> Vec<(String, String)> {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
+        let directories = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
+        let files = directories
+            .filter(|directory| !directory.ends_with("migrations"))
+            .flat_map(|directory| std::fs::read_dir(directory).unwrap())
+            .map(|entry| entry.unwrap().path())
+            .filter(|file| !file.to_str().unwrap().ends_with(".postgres.sql"));
+        files
+            .map(|file| {
+                let name = file.strip_prefix(root).unwrap().to_str().unwrap();
+                let name = name.split('.').next().unwrap().to_owned();
+                (name, std::fs::read_to_string(&file).unwrap())
+            })
+            .collect()
+    }
+
     #[test]
     fn every_statement_prepares_against_a_migrated_database() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite");
-        let mut statements = 0;
-        for table in std::fs::read_dir(root).unwrap() {
-            let table = table.unwrap().path();
-            if table.ends_with("migrations") {
-                continue;
-            }
-            for file in std::fs::read_dir(table).unwrap() {
-                let file = file.unwrap().path();
-                let text = std::fs::read_to_string(&file).unwrap();
-                assert!(text.starts_with("-- "), "{} opens with its reason", file.display());
-                connection.prepare(&text).unwrap_or_else(|err| panic!("{}: {err}", file.display()));
-                statements += 1;
-            }
+        let statements = statements();
+        assert!(statements.len() > 80);
+        for (name, text) in statements {
+            connection.prepare(&text).unwrap_or_else(|err| panic!("{name}: {err}"));
         }
-        assert!(statements > 30);
     }
 
     #[test]
     fn hot_statements_search_an_index_and_sort_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
+        let statements = statements();
         for (statement, index) in [
             ("executables/get", "sqlite_autoindex_executables_1"),
             ("executables/list_in_space", "executables_by_space"),
@@ -159,8 +167,7 @@ mod tests {
             ("service_spaces/pending_executions", "executions_pending"),
             ("service_spaces/silent_schedules", "executables_by_space"),
         ] {
-            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/sqlite");
-            let statement = std::fs::read_to_string(format!("{root}/{statement}.sql")).unwrap();
+            let (_, statement) = statements.iter().find(|(name, _)| name == statement).unwrap();
             let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
             let plan: Vec<String> = explain.raw_query_plan();
             assert!(plan.iter().any(|step| step.contains(index)), "{statement}\n{plan:?}");

@@ -1,0 +1,19 @@
+-- A page of one space, oldest first, by executables_by_space.
+--
+-- PostgreSQL sends every row that a statement yields, however few of them the caller reads. So there it stops once the long texts
+-- reach 64 KiB (twice PART_BYTES, for its encoding can be longer), and yields at least one row.
+--pg SELECT id, guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header, created_at,
+--pg        updated_at
+--pg   FROM (SELECT page.*, SUM(octet_length(COALESCE(command, url)) + COALESCE(octet_length(auth_header), 0))
+--pg                            OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before
+--pg           FROM (
+SELECT x.id, x.guid, x.kind, x.name, x.app_guid, x.space_guid, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url,
+       x.auth_header, x.created_at, x.updated_at
+  FROM executables AS x
+ WHERE x.space_guid = :space_guid AND x.kind = :kind AND x.deleted_at IS NULL AND x.id > :after_id AND x.id <= :last_id
+ ORDER BY x.id
+ LIMIT :limit OFFSET :offset
+--pg                ) AS page) AS measured
+--pg  WHERE bytes_before IS NULL OR bytes_before < 65536
+--pg  ORDER BY id
+;

@@ -1,0 +1,7 @@
+-- Recorded before the request for the task is sent, so that after a crash the outcome counts as unknown. No row: the execution was
+-- cancelled, is gone, or is owned under another lease.
+UPDATE executions
+   SET attempts = attempts + 1, start_time = COALESCE(start_time, :now), doubt_until = :doubt_until
+ WHERE id = :id AND state = 'PENDING'
+--pg AND owner = :fence
+;

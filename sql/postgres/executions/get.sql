@@ -1,5 +1,0 @@
--- One execution of one executable, by the unique index of guids, to which IS TRUE holds it.
-SELECT e.id, e.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.start_time, e.end_time
-  FROM executions AS e
-  LEFT JOIN schedules AS s ON s.id = e.schedule_id
- WHERE e.guid = :guid AND (e.executable_id = :executable_id) IS TRUE;

@@ -1,2 +1,0 @@
--- Which guids of another database (a JSON array) are here.
-SELECT guid FROM executions WHERE guid IN (SELECT value FROM json_array_elements_text(CAST(:guids AS JSON)));

@@ -1,9 +1,0 @@
--- What somebody asked for after :asked_after, the latest first, by executions_by_asked_at.
-SELECT e.id, e.guid, x.guid, e.scheduled_time, e.dispatch_time, e.attempts, e.failures, e.doubt_until, e.give_up_at,
-       x.app_guid, x.kind, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url, x.auth_header,
-       e.request_id
-  FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
- WHERE e.kind = :kind AND e.asked_at > :asked_after AND e.dispatch_time <= :now
-   AND (e.owner IS NULL OR e.owner = :fence)
- ORDER BY e.asked_at DESC, e.id DESC
- LIMIT :limit;

@@ -1,5 +1,0 @@
--- What an executable has waiting, by executions_pending. The lock keeps it waiting until it is cancelled.
-SELECT id, guid, kind, request_id
-  FROM executions
- WHERE executable_id = :executable_id AND state = 'PENDING'
-   FOR UPDATE;

@@ -1,5 +1,0 @@
--- Another attempt later: the wait is a due time here, not a sleeping thread, and whoever is free then makes it.
-UPDATE executions
-   SET dispatch_time = :dispatch_time, message = :message, doubt_until = :doubt_until, failures = :failures,
-       give_up_at = :give_up_at, owner = NULL
- WHERE id = :id AND state = 'PENDING' AND owner = :fence;

@@ -1,9 +1,0 @@
--- The schedules of a space that have no fire time though they are enabled, so many at a time, in the order of
--- executables_by_space and schedules_by_executable.
-SELECT x.id, s.id, s.expression
-  FROM executables AS x CROSS JOIN schedules AS s
- WHERE s.executable_id = x.id AND s.enabled AND s.deleted_at IS NULL AND s.next_fire_time IS NULL
-   AND x.space_guid = :space_guid AND x.kind = :kind AND x.deleted_at IS NULL
-   AND x.id >= :after_executable AND (x.id > :after_executable OR s.id > :after_schedule)
- ORDER BY x.id, s.id
- LIMIT :limit;

@@ -1,0 +1,6 @@
+-- By its primary key, before an instance is made or deleted in the space.
+SELECT is_suspended
+  FROM service_spaces
+ WHERE space_guid = :space_guid
+--pg FOR UPDATE
+;

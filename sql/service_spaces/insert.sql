@@ -1,0 +1,2 @@
+-- A space has its first instance. No row: it had one before.
+INSERT INTO service_spaces (space_guid, is_suspended) VALUES (:space_guid, FALSE) ON CONFLICT DO NOTHING;

@@ -1,3 +1,0 @@
--- How many there are, which is counted already for each space, and the last of them, by executables_by_kind.
-SELECT COALESCE((SELECT SUM(size) FROM space_sizes WHERE kind = :kind), 0),
-       COALESCE((SELECT MAX(id) FROM executables WHERE kind = :kind AND deleted_at IS NULL), 0);

@@ -1,3 +1,0 @@
--- How many there are in one space, which is counted already, and the last of them, by executables_by_space.
-SELECT COALESCE((SELECT size FROM space_sizes WHERE kind = :kind AND space_guid = :space_guid), 0),
-       COALESCE((SELECT MAX(id) FROM executables WHERE space_guid = :space_guid AND kind = :kind AND deleted_at IS NULL), 0);

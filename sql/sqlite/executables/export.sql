@@ -1,7 +1,0 @@
--- A batch of the jobs and calls, by key, for another database.
-SELECT id, guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header, created_at,
-       updated_at
-  FROM executables
- WHERE id > :after_id AND deleted_at IS NULL
- ORDER BY id
- LIMIT :limit;

@@ -1,5 +1,0 @@
--- By the unique index of guid. A call is not found among the jobs, nor a job among the calls.
-SELECT x.id, x.guid, x.kind, x.name, x.app_guid, x.space_guid, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url,
-       x.auth_header, x.created_at, x.updated_at
-  FROM executables AS x
- WHERE x.guid = :guid AND x.kind = :kind AND x.deleted_at IS NULL;

@@ -1,9 +1,0 @@
--- A page of several spaces (a JSON array), oldest first: a walk in the order of ids that passes over other spaces.
-SELECT x.id, x.guid, x.kind, x.name, x.app_guid, x.space_guid, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url,
-       x.auth_header, x.created_at, x.updated_at
-  FROM executables AS x
- WHERE x.kind = :kind AND x.deleted_at IS NULL
-   AND x.space_guid IN (SELECT value FROM json_each(:space_guids))
-   AND x.id > :after_id AND x.id <= :last_id
- ORDER BY x.id
- LIMIT :limit OFFSET :offset;

@@ -1,4 +1,0 @@
--- What a schedule has waiting, by executions_pending.
-SELECT id, guid, kind, request_id
-  FROM executions
- WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING';

@@ -1,7 +1,0 @@
--- A batch of the ended ones of an executable beyond its newest :keep, by executions_by_executable.
-DELETE FROM executions
- WHERE id IN (SELECT id
-                FROM executions
-               WHERE executable_id = :executable_id AND end_time IS NOT NULL
-               ORDER BY id DESC
-               LIMIT :limit OFFSET :keep);

@@ -1,4 +1,0 @@
--- By the unique index of guid. One that belongs to another executable is not found.
-SELECT id, guid, executable_id, enabled, expression, created_at, updated_at
-  FROM schedules
- WHERE guid = :guid AND executable_id = :executable_id AND deleted_at IS NULL;

@@ -1,2 +1,0 @@
--- Whose schedule has a guid of another database here, deleted ones included.
-SELECT x.guid FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.guid = :guid;

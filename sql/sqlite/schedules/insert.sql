@@ -1,9 +1,0 @@
--- No row: the executable was deleted meanwhile. In a suspended space it does not fire until that goes on.
-INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
-SELECT :guid, id, :enabled, :expression,
-       CASE (SELECT p.is_suspended FROM service_spaces AS p WHERE p.space_guid = executables.space_guid)
-            WHEN 1 THEN NULL ELSE :next_fire_time END,
-       :now, :now, :now
-  FROM executables
- WHERE id = :executable_id AND deleted_at IS NULL
-RETURNING id;

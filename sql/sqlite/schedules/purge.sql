@@ -1,7 +1,0 @@
--- A batch of deleted schedules that no execution refers to, by schedules_deleted.
-DELETE FROM schedules
- WHERE id IN (SELECT s.id
-                FROM schedules AS s
-               WHERE s.deleted_at IS NOT NULL
-                 AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.schedule_id = s.id)
-               LIMIT :limit);

@@ -1,2 +1,0 @@
--- Its schedules stop, or go on.
-UPDATE service_spaces SET is_suspended = :is_suspended WHERE space_guid = :space_guid;

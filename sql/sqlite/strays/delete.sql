@@ -1,2 +1,0 @@
--- Found, or certainly not there.
-DELETE FROM strays WHERE name = :name;
