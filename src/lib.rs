@@ -19,6 +19,7 @@ pub mod config;
 pub mod store;
 
 pub mod cron;
+pub mod fire_times;
 pub mod http;
 pub mod outbound;
 

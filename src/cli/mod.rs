@@ -21,12 +21,12 @@ use crate::cli::client::parse::Arguments;
 use crate::cli::client::{completions, help, output};
 use crate::config::{self, Config, ConfigError, LogFormat, Mode};
 use crate::cron::{Expression, ExpressionError, Weekdays};
+use crate::fire_times::upcoming;
 use crate::model::Timestamp;
 use crate::outbound;
 use crate::platform::local;
 use crate::service::{Service, Welcome};
 use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
-use crate::web::api::upcoming;
 
 /// The exit status for a command line or settings that are wrong.
 const USAGE: u8 = 2;

@@ -150,7 +150,7 @@ impl Watcher {
         if ends.is_empty() {
             return Ok(Some(0));
         }
-        let changed = self.store.finish_many(&ends)?;
+        let changed = self.store.finish_many(&ends.iter().collect::<Vec<_>>())?;
         for (end, changed) in ends.iter().zip(changed) {
             self.missing.remove(&end.of.id);
             if let Some(running) = batch.iter().find(|running| changed && running.of == end.of) {

@@ -22,7 +22,8 @@ use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
 use crate::engine::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
 use crate::engine::watcher::Watcher;
-use crate::engine::worker::{Caller, Patience, Workshop};
+use crate::engine::worker::{Caller, Patience, WorkerContext};
+use crate::fire_times::planner;
 use crate::http::{Handlers, Server, Settings as HttpSettings};
 use crate::model::{Dispatch, Kind, Release};
 use crate::outbound::Outbound;
@@ -30,7 +31,7 @@ use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
 use crate::store::{Location, Store};
-use crate::web::api::{Api, Door, Scrape, planner};
+use crate::web::api::{Api, Door, Scrape};
 use crate::web::auth::Authenticator;
 use crate::web::{Broker, Limiter};
 
@@ -132,33 +133,33 @@ impl Service {
             start("keeper".to_owned(), Box::new(tirelessly("keeper", keeper_stop, run)))?;
         }
 
-        let workshop = Arc::new(Workshop {
+        let workers_context = Arc::new(WorkerContext {
             store: Arc::clone(&store),
             platform: Arc::clone(&platform),
             clock: Arc::clone(&clock),
             caller,
             patience: Patience { retry_for: config.retry, late_task: config.late_task },
             task_started: task_changed,
+            stop: stop.clone(),
         });
         let workers = (1..=config.worker_num).map(|number| (format!("worker-{number}"), &calls));
         let starters = (1..=STARTERS).map(|number| (format!("starter-{number}"), &jobs));
         for (name, dispatches) in workers.chain(starters) {
-            let (workshop, dispatches, release) =
-                (Arc::clone(&workshop), dispatches.clone(), release.clone());
-            let (stop, alive): (_, Sender<()>) = (stop.clone(), worker_alive.clone());
+            let (context, dispatches, release) =
+                (Arc::clone(&workers_context), dispatches.clone(), release.clone());
+            let alive: Sender<()> = worker_alive.clone();
             let ends = call_ended.clone();
             start(
                 name,
                 Box::new(move || {
-                    workshop.run(&dispatches, &ends, &release, &stop);
+                    context.run(&dispatches, &ends, &release);
                     drop(alive);
                 }),
             )?;
         }
         // It ends when the workers have, and then tells so.
         drop(call_ended);
-        let recorder_stop = stop.clone();
-        let run = move || workshop.record_ends(&ended_calls, &release, &recorder_stop);
+        let run = move || workers_context.record_ends(&ended_calls, &release);
         let run = tirelessly("recorder", stop.clone(), run);
         start(
             "recorder".to_owned(),

@@ -36,7 +36,7 @@ impl Store {
     /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or is no longer in
     /// this process's hand.
     pub fn finish(&self, end: &End) -> Result<bool, StoreError> {
-        self.finish_many(std::slice::from_ref(end)).map(|finished| finished == [true])
+        self.finish_many(&[end]).map(|finished| finished == [true])
     }
 
     /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
@@ -48,9 +48,9 @@ impl Store {
     }
 
     /// The end of several executions, in one transaction. Answers which of them that changed, in their order.
-    pub fn finish_many(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
+    pub fn finish_many(&self, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
         self.write(|tx| {
-            let endings: Vec<Ending<'_>> = ends.iter().map(Ending::of).collect();
+            let endings: Vec<Ending<'_>> = ends.iter().map(|end| Ending::of(end)).collect();
             end_all(tx, &endings)
         })
     }

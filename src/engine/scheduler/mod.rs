@@ -3,12 +3,11 @@
 //! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim in `store`
 //! guarantees it; running the work is `worker`, following a task to its end is `watcher`.
 
-use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, after, select};
+use crossbeam_channel::{Receiver, after, select};
 use log::{debug, error, info, warn};
 
 use crate::base::clock::Clock;
@@ -16,10 +15,16 @@ use crate::base::crash;
 use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
 use crate::config::MisfirePolicy;
-use crate::cron::{Expression, Weekdays};
+use crate::cron::Weekdays;
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, Guid, Id, Kind, Release, Timestamp};
-use crate::store::{DueSchedule, Fire, Plan, Store, StoreError};
+use crate::fire_times::planner;
+use crate::model::{Release, Timestamp};
+use crate::store::{DueSchedule, Plan, Store, StoreError};
+
+mod lane;
+mod misfire;
+
+pub use lane::Lane;
 
 /// The longest sleep, so that a jump of the wall clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
@@ -31,16 +36,8 @@ const CLAIM_BATCH: u32 = 50;
 const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// While there is a backlog, one in so many is what was asked for after it built up.
-const SHARE_OF_LATE_COMERS: u32 = 4;
-/// The time between two looks past the apps that have their share, which read the whole backlog at worst.
-const LOOK_PAST_INTERVAL: Duration = Duration::from_millis(200);
 /// What is said of a call that nobody can know the outcome of.
 const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
-/// The most missed fire times that are counted one by one; more are "1000+".
-const MISSED_COUNT_MAX: u64 = 1000;
-/// The most missed fire times of one schedule that the policy `all` makes up for.
-const CATCH_UP_MAX: usize = 100;
 
 /// What the scheduler does about time.
 #[derive(Debug, Clone, Copy)]
@@ -74,114 +71,6 @@ struct Filled {
     comes_again: bool,
     /// Another process was faster with something.
     was_slower: bool,
-}
-
-/// The way to the workers of one kind. What waits in one lane never waits for the other.
-pub struct Lane {
-    kind: Kind,
-    /// To the workers; bounded. What does not fit stays PENDING in the database.
-    dispatch: Sender<Dispatch>,
-    /// The most of one app that are handed out; `None`: no such bound.
-    per_app: Option<usize>,
-    /// Handed out and not released, with its app: in the channel, with a worker, or ended and not recorded yet.
-    handed_out: HashMap<Id, Guid>,
-    /// Counts what was handed out, to give those their share who came after the backlog.
-    turn: u32,
-    /// When apps that have their share were last looked past.
-    looked_past_at: Option<Duration>,
-}
-
-impl Lane {
-    /// A lane for executions of `kind`. With `per_app`, no app has more than that handed out at a time, so that the
-    /// requests of one that hang leave workers to the others.
-    pub fn new(kind: Kind, dispatch: Sender<Dispatch>, per_app: Option<usize>) -> Self {
-        Self { kind, dispatch, per_app, handed_out: HashMap::new(), turn: 0, looked_past_at: None }
-    }
-
-    /// Hands out what is pending as far as the channel takes it. What it does not take comes after a release. Whether another
-    /// process was faster with some of it, so that there may be more to hand out.
-    fn fill(&mut self, store: &Store, now: Timestamp, monotonic: Duration) -> Result<bool, StoreError> {
-        let bound = self.dispatch.capacity().unwrap_or(0);
-        let room = bound.saturating_sub(self.dispatch.len());
-        // Refilled when half empty, so that not each execution costs a look into the database.
-        if room * 2 < bound {
-            return Ok(false);
-        }
-        let limit = u32::try_from(room + self.handed_out.len()).unwrap_or(u32::MAX);
-        let in_order = store.pending_executions(self.kind, now, &[], limit)?;
-        let is_backlog = in_order.len() == limit as usize;
-        let late_comers = match in_order.first() {
-            Some(oldest) if is_backlog => {
-                store.pending_asked_after(self.kind, now, oldest.due_since, limit)?
-            }
-            _ => Vec::new(),
-        };
-        let (mut in_order, mut late_comers) = (in_order.into_iter(), late_comers.into_iter());
-        let mut picked = Vec::new();
-        while picked.len() < room {
-            self.turn = self.turn.wrapping_add(1);
-            let favoured = self.turn.is_multiple_of(SHARE_OF_LATE_COMERS);
-            let next = if favoured {
-                late_comers.next().or_else(|| in_order.next())
-            } else {
-                in_order.next().or_else(|| late_comers.next())
-            };
-            let Some(dispatch) = next else { break };
-            self.pick(dispatch, &mut picked);
-        }
-        let full = self.full_apps();
-        let looked_lately = self.looked_past_at.is_some_and(|then| monotonic < then + LOOK_PAST_INTERVAL);
-        if picked.len() < room && !full.is_empty() && is_backlog && !looked_lately {
-            self.looked_past_at = Some(monotonic);
-            let full: Vec<&Guid> = full.iter().collect();
-            for dispatch in store.pending_executions(self.kind, now, &full, limit)? {
-                if picked.len() < room {
-                    self.pick(dispatch, &mut picked);
-                }
-            }
-        }
-        self.hand_out(store, picked)
-    }
-
-    /// Notes that it is to be handed out; not again, and not beyond its app's share.
-    fn pick(&mut self, dispatch: Dispatch, picked: &mut Vec<Dispatch>) {
-        let has_share = self.per_app.is_some_and(|most| most <= self.count_of(&dispatch.app));
-        if !has_share && !self.handed_out.contains_key(&dispatch.of.id) {
-            self.handed_out.insert(dispatch.of.id, dispatch.app.clone());
-            picked.push(dispatch);
-        }
-    }
-
-    /// Claims what was picked, and hands it out. Whether another process was faster with some of it.
-    fn hand_out(&mut self, store: &Store, picked: Vec<Dispatch>) -> Result<bool, StoreError> {
-        let wanted: Vec<(Id, Timestamp, u32)> = picked
-            .iter()
-            .map(|dispatch| (dispatch.of.id, dispatch.due_since, dispatch.attempts.count))
-            .collect();
-        let claimed = store.claim_executions(&wanted);
-        let mut was_slower = false;
-        for mut dispatch in picked {
-            let id = dispatch.of.id;
-            let is_ours = claimed.as_ref().is_ok_and(|claimed| claimed.ids.contains(&id));
-            was_slower |= !is_ours;
-            dispatch.of.fence = claimed.as_ref().map_or(0, |claimed| claimed.fence);
-            // There is room, for nobody else sends; and what is not sent is picked again.
-            if !is_ours || self.dispatch.try_send(dispatch).is_err() {
-                self.handed_out.remove(&id);
-            }
-        }
-        claimed.map(|_| was_slower)
-    }
-
-    fn count_of(&self, app: &Guid) -> usize {
-        self.handed_out.values().filter(|other| *other == app).count()
-    }
-
-    fn full_apps(&self) -> Vec<Guid> {
-        let Some(most) = self.per_app else { return Vec::new() };
-        let apps: HashSet<&Guid> = self.handed_out.values().collect();
-        apps.into_iter().filter(|app| most <= self.count_of(app)).cloned().collect()
-    }
 }
 
 impl Scheduler {
@@ -316,12 +205,9 @@ impl Scheduler {
         if ahead.is_empty() {
             return Ok(false);
         }
-        let next = |schedule: &DueSchedule| {
-            let expression = Expression::parse(&schedule.expression, self.settings.weekdays).ok()?;
-            expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
-        };
+        let next = planner(self.settings.weekdays, now);
         let plans: Vec<Plan> =
-            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
+            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(&schedule.expression))).collect();
         info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");
         self.store.claim(&plans, now)?;
         Ok(true)
@@ -353,116 +239,11 @@ impl Scheduler {
     fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("schedule.planning");
-            self.plan(schedule, now)
+            misfire::plan(&self.settings, schedule, now)
         }))
         .unwrap_or_else(|_| {
             error!(schedule:% = schedule.guid; "planning a schedule panicked, it fires no more");
             Plan::without_fire(schedule, None)
         })
-    }
-
-    /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
-    fn plan(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
-        let Ok(expression) = Expression::parse(&schedule.expression, self.settings.weekdays) else {
-            // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
-            warn!(
-                schedule:% = schedule.guid;
-                "schedule no longer fires, its expression is not valid any more"
-            );
-            return Plan::without_fire(schedule, None);
-        };
-        let next_after =
-            |time: Timestamp| expression.next_after(time.seconds()).and_then(Timestamp::from_seconds);
-        let once = |time: Timestamp, note: String| Plan {
-            fires: vec![Fire { scheduled_time: time, note }],
-            ..Plan::without_fire(schedule, next_after(time))
-        };
-        let cutoff = now.saturating_sub(self.settings.misfire_grace);
-        let first = schedule.fire_time;
-        if cutoff <= first {
-            return once(first, String::new());
-        }
-        match self.settings.misfire_policy {
-            MisfirePolicy::Skip => {
-                let (latest, _) = latest_missed(&expression, first, cutoff);
-                info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
-                Plan::without_fire(schedule, next_after(latest))
-            }
-            MisfirePolicy::Once => {
-                let (latest, missed) = latest_missed(&expression, first, cutoff);
-                info!(schedule:% = schedule.guid, latest:%, missed; "missed fire times run once");
-                once(latest, missed_note(missed))
-            }
-            MisfirePolicy::All => {
-                let mut plan = Plan::without_fire(schedule, Some(first));
-                while let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff)
-                    && plan.fires.len() < CATCH_UP_MAX
-                {
-                    plan.fires.push(Fire { scheduled_time: time, note: String::new() });
-                    plan.next_fire_time = next_after(time);
-                }
-                if let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff) {
-                    let (latest, dropped) = latest_missed(&expression, time, cutoff);
-                    warn!(
-                        schedule:% = schedule.guid, dropped = dropped + 1, latest:%;
-                        "more fire times were missed than are made up for"
-                    );
-                    if let Some(last) = plan.fires.last_mut() {
-                        last.note = missed_note(dropped + 1);
-                    }
-                    plan.next_fire_time = next_after(latest);
-                }
-                plan
-            }
-        }
-    }
-}
-
-/// The latest fire time before `cutoff`, from the missed one `first` on, and how many were missed before it
-/// (at most [`MISSED_COUNT_MAX`]).
-fn latest_missed(expression: &Expression, first: Timestamp, cutoff: Timestamp) -> (Timestamp, u64) {
-    let cutoff = if cutoff.nanos() % 1_000_000_000 == 0 { cutoff.seconds() } else { cutoff.seconds() + 1 };
-    let mut latest = first.seconds();
-    if let Some(interval) = expression.interval().and_then(|interval| i64::try_from(interval).ok()) {
-        let steps = (cutoff - 1 - latest).max(0) / interval.max(1);
-        let time = Timestamp::from_seconds(latest + steps * interval).unwrap_or(first);
-        return (time, u64::try_from(steps).unwrap_or(0).min(MISSED_COUNT_MAX));
-    }
-    let mut missed = 0;
-    while let Some(next) = expression.next_after(latest).filter(|next| *next < cutoff) {
-        latest = next;
-        missed += 1;
-        if missed == MISSED_COUNT_MAX {
-            latest = latest_before(expression, cutoff).unwrap_or(latest).max(latest);
-            break;
-        }
-    }
-    (Timestamp::from_seconds(latest).unwrap_or(first), missed)
-}
-
-/// The last fire time before `cutoff`, found by looking back ever further.
-fn latest_before(expression: &Expression, cutoff: i64) -> Option<i64> {
-    let mut window = 60;
-    let mut latest = loop {
-        if let Some(time) = expression.next_after(cutoff - window).filter(|time| *time < cutoff) {
-            break time;
-        }
-        window *= 2;
-        if window > cutoff {
-            return None;
-        }
-    };
-    while let Some(next) = expression.next_after(latest).filter(|next| *next < cutoff) {
-        latest = next;
-    }
-    Some(latest)
-}
-
-fn missed_note(missed: u64) -> String {
-    match missed {
-        0 => String::new(),
-        1 => "stands for 1 more missed fire time".to_owned(),
-        MISSED_COUNT_MAX.. => format!("stands for {MISSED_COUNT_MAX}+ more missed fire times"),
-        _ => format!("stands for {missed} more missed fire times"),
     }
 }

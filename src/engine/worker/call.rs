@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use ureq::http::header::{AUTHORIZATION, HeaderValue, LOCATION, USER_AGENT};
 use ureq::http::{Method, Request, Uri};
 
-use super::{Left, Workshop};
+use super::{CallEnd, Left, WorkerContext};
 use crate::base::crash;
 use crate::base::metrics::{Upstream, metrics};
-use crate::base::stop::Stop;
 use crate::engine::journal::{self, About};
 use crate::model::{Dispatch, EndState, Guid, Outcome, Secret};
 use crate::outbound::{self, Client, DENIED, Limits, Outbound, Reach};
+use crate::store::End;
 
 /// The most redirects that are followed.
 const REDIRECTS_MAX: usize = 5;
@@ -113,16 +113,10 @@ impl Caller {
     }
 }
 
-impl Workshop {
-    pub(super) fn perform_call(
-        &self,
-        dispatch: &Dispatch,
-        url: &str,
-        auth_header: &Secret,
-        stop: &Stop,
-    ) -> Left {
+impl WorkerContext {
+    pub(super) fn perform_call(&self, dispatch: &Dispatch, url: &str, auth_header: &Secret) -> Left {
         let began_at = Cell::new(self.clock.now());
-        let may = self.may_go_on(dispatch, stop, || {
+        let may = self.may_go_on(dispatch, || {
             // Anew each time: while the database was away it had not begun.
             began_at.set(self.clock.now());
             self.store.start_call(dispatch.of, began_at.get())
@@ -131,13 +125,16 @@ impl Workshop {
             return Left::ComesAgain;
         }
         let began_at = began_at.get();
+        let ended = |state, message, began_at| {
+            let outcome = Outcome { state, message, end_time: self.clock.now() };
+            Left::Ended(CallEnd { end: End { of: dispatch.of, outcome }, began_at })
+        };
         let about = About::of(dispatch, Some(began_at));
         journal::first_attempt(&about);
         journal::running(&about, None, dispatch.attempts.count + 1);
         if !self.holds(dispatch) {
             let message = "interrupted: the lease on the database ended before the call was sent".to_owned();
-            let outcome = Outcome { state: EndState::Failed, message, end_time: self.clock.now() };
-            return Left::Over(outcome, None);
+            return ended(EndState::Failed, message, None);
         }
         crash::point("call.started");
         let (state, message) = match self.caller.call(url, auth_header, &dispatch.guid) {
@@ -146,7 +143,7 @@ impl Workshop {
         };
         crash::point("call.answered");
         let message = message.chars().take(MESSAGE_MAX).collect();
-        Left::Over(Outcome { state, message, end_time: self.clock.now() }, Some(began_at))
+        ended(state, message, Some(began_at))
     }
 }
 

@@ -36,16 +36,15 @@ const ENDS_BATCH: usize = 256;
 /// How a call ended, not recorded yet.
 #[derive(Debug)]
 pub struct CallEnd {
-    dispatch: Dispatch,
-    outcome: Outcome,
+    end: End,
     /// When it was sent; `None`: it was not.
     began_at: Option<Timestamp>,
 }
 
 /// How a worker leaves an execution.
 enum Left {
-    /// It has ended, which is still to be recorded. With the time when it was sent, if it was.
-    Over(Outcome, Option<Timestamp>),
+    /// Its call has ended, which is still to be recorded.
+    Ended(CallEnd),
     /// It is under way, or its end is recorded.
     Done,
     /// It may be PENDING, and due again at any time.
@@ -53,7 +52,7 @@ enum Left {
 }
 
 /// What every worker works with.
-pub struct Workshop {
+pub struct WorkerContext {
     /// Where states are recorded.
     pub store: Arc<Store>,
     /// Where tasks run.
@@ -66,35 +65,36 @@ pub struct Workshop {
     pub patience: Patience,
     /// Wakes the watcher: a task was started.
     pub task_started: Sender<()>,
+    /// Closes when the service stops.
+    pub stop: Stop,
 }
 
-impl Workshop {
-    /// A worker: carries out what comes from `dispatches`, one after the other, until `stop` closes. How calls ended goes to
-    /// `ends`, for [`Workshop::record_ends`]; the rest is released here.
+impl WorkerContext {
+    /// A worker: carries out what comes from `dispatches`, one after the other, until the service stops. How calls ended goes to
+    /// `ends`, for [`WorkerContext::record_ends`]; the rest is released here.
     pub fn run(
         &self,
         dispatches: &Receiver<Dispatch>,
-        ends: &Sender<CallEnd>,
+        ends: &Sender<(Dispatch, CallEnd)>,
         released: &Sender<Release>,
-        stop: &Stop,
     ) {
         loop {
             let dispatch = select! {
-                recv(stop) -> _ => return,
+                recv(self.stop) -> _ => return,
                 recv(dispatches) -> dispatch => match dispatch {
                     Ok(dispatch) => dispatch,
                     Err(_) => return,
                 },
             };
             // `select!` takes any of two that are ready; what has not begun at a stop stays PENDING.
-            if is_stopped(stop) {
+            if is_stopped(&self.stop) {
                 return;
             }
             let busy = metrics().busy(dispatch.work.kind());
-            let left = self.carry_out(&dispatch, stop);
+            let left = self.carry_out(&dispatch);
             drop(busy);
             let sent = match left {
-                Left::Over(outcome, began_at) => ends.send(CallEnd { dispatch, outcome, began_at }).is_ok(),
+                Left::Ended(end) => ends.send((dispatch, end)).is_ok(),
                 Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
                 Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
             };
@@ -105,58 +105,67 @@ impl Workshop {
     }
 
     /// Records how calls ended, and releases them, until no worker is left.
-    pub fn record_ends(&self, ends: &Receiver<CallEnd>, released: &Sender<Release>, stop: &Stop) {
+    pub fn record_ends(&self, ends: &Receiver<(Dispatch, CallEnd)>, released: &Sender<Release>) {
         while let Ok(first) = ends.recv() {
-            let batch: Vec<CallEnd> =
+            let batch: Vec<(Dispatch, CallEnd)> =
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
-            let ends: Vec<End> =
-                batch.iter().map(|end| End { of: end.dispatch.of, outcome: end.outcome.clone() }).collect();
-            let all = format!("{} calls", batch.len());
-            let mut changed = Vec::new();
-            self.record(&all, stop, || {
-                changed = self.store.finish_many(&ends)?;
-                Ok(true)
-            });
-            for (number, end) in batch.into_iter().enumerate() {
-                if changed.get(number) == Some(&true) {
-                    journal::ended(&About::of(&end.dispatch, end.began_at), &end.outcome, None);
+            let changed = self.record_batch(&batch);
+            for ((dispatch, call), changed) in batch.into_iter().zip(changed) {
+                if changed {
+                    journal::ended(&About::of(&dispatch, call.began_at), &call.end.outcome, None);
                 }
                 // Nobody to tell means that the scheduler has stopped.
-                let _ = released.send(Release::Done(end.dispatch.of.id));
+                let _ = released.send(Release::Done(dispatch.of.id));
             }
         }
     }
 
-    fn carry_out(&self, dispatch: &Dispatch, stop: &Stop) -> Left {
+    /// Records the ends in one transaction; when the database refuses that for good, one by one, so that a bad one
+    /// leaves no other RUNNING. Which of them changed anything.
+    fn record_batch(&self, batch: &[(Dispatch, CallEnd)]) -> Vec<bool> {
+        let ends: Vec<&End> = batch.iter().map(|(_, call)| &call.end).collect();
+        let mut together = None;
+        self.record(&format!("{} calls", ends.len()), || {
+            match self.store.finish_many(&ends) {
+                Ok(changed) => together = Some(changed),
+                Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {}
+                Err(err) => return Err(err),
+            }
+            Ok(true)
+        });
+        let one_by_one = || {
+            let alone = |(dispatch, call): &(Dispatch, CallEnd)| {
+                self.record(dispatch.guid.as_str(), || self.store.finish(&call.end))
+            };
+            batch.iter().map(alone).collect()
+        };
+        together.unwrap_or_else(one_by_one)
+    }
+
+    fn carry_out(&self, dispatch: &Dispatch) -> Left {
         let _for = on_behalf_of(&dispatch.request_id);
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
-            Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header, stop),
+            Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header),
             Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
-                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb, stop)
+                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb)
             }
         }));
         done.unwrap_or_else(|_| {
             error!(execution:% = dispatch.guid; "a worker panicked");
             let message = "a fault of the scheduler: the worker panicked".to_owned();
-            self.end(dispatch, EndState::Failed, message, stop);
+            self.end(dispatch, EndState::Failed, message);
             Left::Done
         })
     }
 
     /// Records the end of an execution.
-    fn end(&self, dispatch: &Dispatch, state: EndState, message: String, stop: &Stop) {
+    fn end(&self, dispatch: &Dispatch, state: EndState, message: String) {
         let end = End { of: dispatch.of, outcome: Outcome { state, message, end_time: self.clock.now() } };
-        self.record_end(dispatch, &end, stop, || self.store.finish(&end));
+        self.record_end(dispatch, &end, || self.store.finish(&end));
     }
 
-    fn record_end(
-        &self,
-        dispatch: &Dispatch,
-        end: &End,
-        stop: &Stop,
-        step: impl Fn() -> Result<bool, StoreError>,
-    ) {
-        if self.record(dispatch.guid.as_str(), stop, step) {
+    fn record_end(&self, dispatch: &Dispatch, end: &End, step: impl Fn() -> Result<bool, StoreError>) {
+        if self.record(dispatch.guid.as_str(), step) {
             journal::ended(&About::of(dispatch, None), &end.outcome, None);
         } else {
             debug!(execution:% = dispatch.guid; "the execution had ended before, or is gone");
@@ -165,7 +174,7 @@ impl Workshop {
 
     /// Records a state that is a fact already, again and again until the database takes it or the service stops. Whether
     /// it changed anything.
-    fn record(&self, what: &str, stop: &Stop, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
+    fn record(&self, what: &str, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         loop {
             match step() {
                 Ok(changed) => return changed,
@@ -176,7 +185,7 @@ impl Workshop {
                 Err(err) => {
                     warn!(execution = what, cause:% = err; "a state is not recorded yet, trying again");
                     select! {
-                        recv(stop) -> _ => return false,
+                        recv(self.stop) -> _ => return false,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),
                     }
                 }
@@ -186,13 +195,8 @@ impl Workshop {
 
     /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may have been a yes,
     /// so `asked` must be one that may be asked again.
-    fn may_go_on(
-        &self,
-        dispatch: &Dispatch,
-        stop: &Stop,
-        asked: impl Fn() -> Result<bool, StoreError>,
-    ) -> bool {
-        let may = self.record(dispatch.guid.as_str(), stop, asked);
+    fn may_go_on(&self, dispatch: &Dispatch, asked: impl Fn() -> Result<bool, StoreError>) -> bool {
+        let may = self.record(dispatch.guid.as_str(), asked);
         if !may {
             debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
         }

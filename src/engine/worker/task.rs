@@ -6,9 +6,8 @@ use std::time::Duration;
 use crossbeam_channel::{after, select};
 use log::{info, warn};
 
-use super::{Left, Workshop};
+use super::{Left, WorkerContext};
 use crate::base::crash;
-use crate::base::stop::Stop;
 use crate::engine::journal::{self, About};
 use crate::model::{Dispatch, EndState, ExecutionState, Outcome, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task};
@@ -33,23 +32,22 @@ pub struct Patience {
     pub late_task: Duration,
 }
 
-impl Workshop {
+impl WorkerContext {
     pub(super) fn start_task(
         &self,
         dispatch: &Dispatch,
         command: &str,
         disk_in_mb: u32,
         memory_in_mb: u32,
-        stop: &Stop,
     ) -> Left {
         if let Some(doubt_until) = dispatch.attempts.doubt_until
-            && !self.may_attempt_again(dispatch, doubt_until, stop)
+            && !self.may_attempt_again(dispatch, doubt_until)
         {
             return Left::ComesAgain;
         }
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
-        let begun = self.may_go_on(dispatch, stop, || {
+        let begun = self.may_go_on(dispatch, || {
             // Anew each time: while the database was away the attempt had not begun, and the doubt must outlast it.
             began_at.set(self.clock.now());
             self.store.begin_attempt(dispatch.of, began_at.get(), doubt_until())
@@ -59,7 +57,7 @@ impl Workshop {
         }
         let (began_at, doubt_until) = (began_at.get(), doubt_until());
         if !self.holds(dispatch) {
-            self.try_later(dispatch, "the lease on the database had ended", None, None, stop);
+            self.try_later(dispatch, "the lease on the database had ended", None, None);
             return Left::ComesAgain;
         }
         if dispatch.attempts.count == 0 {
@@ -76,11 +74,11 @@ impl Workshop {
         crash::point("task.created");
         match created {
             Ok(task) => {
-                self.accept(dispatch, &task, stop);
+                self.accept(dispatch, &task);
                 Left::Done
             }
             Err(PlatformError::Refused { detail }) => {
-                self.end(dispatch, EndState::Failed, detail, stop);
+                self.end(dispatch, EndState::Failed, detail);
                 Left::Done
             }
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
@@ -89,24 +87,24 @@ impl Workshop {
                     Delivery::Answered => Some(self.clock.now()),
                     Delivery::Unknown => Some(doubt_until),
                 };
-                self.try_later(dispatch, &cause, retry_after, doubt_until, stop);
+                self.try_later(dispatch, &cause, retry_after, doubt_until);
                 Left::ComesAgain
             }
         }
     }
 
     /// Asks the platform whether an attempt made a task after all. Whether it is certain that it did not.
-    fn may_attempt_again(&self, dispatch: &Dispatch, doubt_until: Timestamp, stop: &Stop) -> bool {
+    fn may_attempt_again(&self, dispatch: &Dispatch, doubt_until: Timestamp) -> bool {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();
         let mut tasks = match self.platform.find_tasks(&[dispatch.guid.to_string()]) {
             Ok(found) => found,
             Err(PlatformError::Unavailable { cause, retry_after, .. }) => {
-                self.try_later(dispatch, &cause, retry_after, Some(doubt_until), stop);
+                self.try_later(dispatch, &cause, retry_after, Some(doubt_until));
                 return false;
             }
             Err(PlatformError::Refused { detail }) => {
-                self.try_later(dispatch, &detail, None, Some(doubt_until), stop);
+                self.try_later(dispatch, &detail, None, Some(doubt_until));
                 return false;
             }
         };
@@ -123,7 +121,7 @@ impl Workshop {
                 }
             }
             info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
-            self.accept(dispatch, &task, stop);
+            self.accept(dispatch, &task);
             return false;
         }
         if asked_at < doubt_until {
@@ -134,7 +132,7 @@ impl Workshop {
                 failures: dispatch.attempts.failures,
                 give_up_at: dispatch.attempts.give_up_at,
             };
-            if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+            if self.record(dispatch.guid.as_str(), || self.store.postpone(dispatch.of, &retry)) {
                 journal::postponed(&About::of(dispatch, None), doubt_until.since(asked_at), &retry.message);
             }
             return false;
@@ -142,8 +140,8 @@ impl Workshop {
         true
     }
 
-    fn accept(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
-        if self.record(dispatch.guid.as_str(), stop, || self.store.accept_task(dispatch.of, &task.guid)) {
+    fn accept(&self, dispatch: &Dispatch, task: &Task) {
+        if self.record(dispatch.guid.as_str(), || self.store.accept_task(dispatch.of, &task.guid)) {
             let attempt = dispatch.attempts.count + 1;
             journal::running(&About::of(dispatch, None), Some(&task.guid), attempt);
             crash::point("task.accepted");
@@ -151,7 +149,7 @@ impl Workshop {
             // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
             info!(execution:% = dispatch.guid, task:% = task.guid; "the execution has ended, or is gone");
             if self.store.is_shared() {
-                self.settle_surplus(dispatch, task, stop);
+                self.settle_surplus(dispatch, task);
             }
         }
         // Full means that the watcher is about to look anyway.
@@ -160,7 +158,7 @@ impl Workshop {
 
     /// Another process has the execution in hand, and may have made a task for it too: then this one, which nobody follows, is
     /// cancelled. It may also have found this one, which is then the execution's own.
-    fn settle_surplus(&self, dispatch: &Dispatch, task: &Task, stop: &Stop) {
+    fn settle_surplus(&self, dispatch: &Dispatch, task: &Task) {
         for _ in 0..SURPLUS_LOOKS {
             match self.store.task_of(dispatch.of.id) {
                 Ok(Some((_, Some(own)))) if own != task.guid => {
@@ -180,7 +178,7 @@ impl Workshop {
                 }
             }
             select! {
-                recv(stop) -> _ => return,
+                recv(self.stop) -> _ => return,
                 recv(after(SURPLUS_PAUSE)) -> _ => (),
             }
         }
@@ -192,7 +190,6 @@ impl Workshop {
         cause: &str,
         retry_after: Option<Duration>,
         doubt_until: Option<Timestamp>,
-        stop: &Stop,
     ) {
         let now = self.clock.now();
         let failures = dispatch.attempts.failures.saturating_add(1);
@@ -203,7 +200,7 @@ impl Workshop {
             let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
             let outcome = Outcome { state: EndState::Failed, message, end_time: now };
             let end = End { of: dispatch.of, outcome };
-            return self.record_end(dispatch, &end, stop, || match doubt_until {
+            return self.record_end(dispatch, &end, || match doubt_until {
                 Some(_) => self.store.give_up(&end),
                 None => self.store.finish(&end),
             });
@@ -218,7 +215,7 @@ impl Workshop {
             failures,
             give_up_at: Some(give_up_at),
         };
-        if self.record(dispatch.guid.as_str(), stop, || self.store.postpone(dispatch.of, &retry)) {
+        if self.record(dispatch.guid.as_str(), || self.store.postpone(dispatch.of, &retry)) {
             journal::postponed(&About::of(dispatch, None), wait, cause);
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 
 use crate::cron::{Expression, Weekdays};
+use crate::fire_times::{next_after, planner};
 use crate::model::{ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
@@ -72,11 +73,7 @@ struct Moving<'a> {
 impl Moving<'_> {
     fn take_instance(&mut self, moved: &MovedInstance) -> Result<(), StoreError> {
         let (weekdays, now) = (self.weekdays, self.now);
-        let planner = |expression: &str| {
-            let expression = Expression::parse(expression, weekdays).ok()?;
-            expression.next_after(now.seconds()).and_then(Timestamp::from_seconds)
-        };
-        if self.into.insert_instance(moved, now, &planner)? {
+        if self.into.insert_instance(moved, now, &planner(weekdays, now))? {
             self.report.take("instance");
         } else {
             self.report.find("instance");
@@ -214,8 +211,7 @@ impl Moving<'_> {
         };
         // The instants of an interval are its own; all others come from the expression alone.
         let kept = found.next_fire_time.filter(|next| expression.interval().is_some() && *next > self.now);
-        let next =
-            kept.or_else(|| expression.next_after(self.now.seconds()).and_then(Timestamp::from_seconds));
+        let next = kept.or_else(|| next_after(&expression, self.now));
         let created_at = found.created_at.or(found.updated_at).unwrap_or(self.now);
         Ok(Some(MovedSchedule {
             guid: Guid::from(found.guid),

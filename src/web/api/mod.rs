@@ -40,7 +40,6 @@ use page::to_json;
 use query::Query;
 
 pub use observability::{Door, Scrape};
-pub(crate) use schedules::{planner, upcoming};
 
 /// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see `tests/it/openapi.rs`.
 pub(in crate::web) const DOCUMENT: &str = include_str!("openapi.json");

@@ -9,7 +9,8 @@ use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::{Api, created};
-use crate::cron::{Expression, Weekdays};
+use crate::cron::Expression;
+use crate::fire_times::{next_after, upcoming};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
 
@@ -66,7 +67,7 @@ impl Api {
         fields.check_expression_type();
         let (text, expression) = fields.finish(text.zip(expression))?;
         let now = self.clock.now();
-        let next = next_fire_time(&expression, now);
+        let next = next_after(&expression, now);
         let schedule = self.store.create_schedule(executable.id, enabled, &text, next, now)?;
         self.wake_scheduler();
         created(&ScheduleJson::of(schedule.ok_or(ApiError::NotFound)?, executable.kind(), &executable.guid))
@@ -107,7 +108,7 @@ impl Api {
         (schedule.enabled, schedule.expression) = (enabled, text);
         if !same {
             // From now on: what was planned before is not made up for.
-            let ended = self.store.update_schedule(&schedule, next_fire_time(&expression, now), now)?;
+            let ended = self.store.update_schedule(&schedule, next_after(&expression, now), now)?;
             Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule disabled");
             schedule.updated_at = now;
             self.wake_scheduler();
@@ -172,23 +173,4 @@ impl Api {
             .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()
     }
-}
-
-/// The fire times after `after`, at most `count`.
-pub(crate) fn upcoming(
-    expression: &Expression,
-    after: Timestamp,
-    count: u64,
-) -> impl Iterator<Item = Timestamp> {
-    std::iter::successors(next_fire_time(expression, after), |time| next_fire_time(expression, *time))
-        .take(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-/// What finds the fire time after `now` of an expression; `None`: it never fires, or is not valid any more.
-pub(crate) fn planner(weekdays: Weekdays, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
-    move |text| next_fire_time(&Expression::parse(text, weekdays).ok()?, now)
-}
-
-fn next_fire_time(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
-    expression.next_after(after.seconds()).and_then(Timestamp::from_seconds)
 }

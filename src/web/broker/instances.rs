@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use super::error::BrokerError;
 use super::fields::{Body, check_hints, required_ids};
 use super::{Broker, answer};
+use crate::fire_times::planner;
 use crate::http::Response;
 use crate::model::Guid;
 use crate::store::{Changed, LastInstance, Made, SERVICE_INSTANCE_DELETED, ServiceInstance};
+use crate::web::api::Api;
 use crate::web::api::query::Query;
-use crate::web::api::{Api, planner};
 
 impl Api {
     pub(in crate::web) fn provision(
