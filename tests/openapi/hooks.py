@@ -1,4 +1,4 @@
-"""What Schemathesis cannot learn from a schema: README.md, "A client of your own", says how it is run.
+"""What Schemathesis cannot learn from a schema: CONTRIBUTING.md, "Long runs", says how it is run.
 
 APP and SPACE name an app and its space, as `standalone` prints them.
 """
