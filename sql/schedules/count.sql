@@ -1,2 +1,2 @@
 -- How many an executable has, and the last of them, by schedules_by_executable.
-SELECT COUNT(*), COALESCE(MAX(id), 0) FROM schedules WHERE executable_id = :executable_id AND deleted_at IS NULL;
+SELECT COUNT(*) AS total, COALESCE(MAX(id), 0) AS last_id FROM schedules WHERE executable_id = :executable_id AND deleted_at IS NULL;

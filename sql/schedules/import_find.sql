@@ -1,2 +1,2 @@
 -- Whose schedule has a guid of another database here, deleted ones included.
-SELECT x.guid FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.guid = :guid;
+SELECT x.guid AS executable_guid FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.guid = :guid;

@@ -3,7 +3,8 @@
 //! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction that takes the
 //! last instance away, or makes the first.
 
-use super::session::{Named, Row, Session, sql, values};
+use super::session::{Row, Session};
+use super::statement::{Named, sql, values};
 use super::{CutOff, Store, StoreError, ends};
 use crate::model::{Guid, Id, Kind, Timestamp};
 
@@ -229,7 +230,9 @@ impl Store {
         let resume_one = || {
             self.write(|tx| {
                 let space: Option<Guid> =
-                    tx.first(sql!("service_spaces/first_suspended"), values! {}, |row| row.get(0))?;
+                    tx.first(sql!("service_spaces/first_suspended"), values! {}, |row| {
+                        row.get("space_guid")
+                    })?;
                 space.map(|space| resume(tx, &space, now, planner)).transpose()
             })
         };
@@ -284,7 +287,7 @@ pub(super) fn resume(
             };
             let silent: Vec<(Id, Id, String)> =
                 tx.rows(sql!("service_spaces/silent_schedules"), values, |row| {
-                    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+                    Ok((row.get("executable_id")?, row.get("id")?, row.get("expression")?))
                 })?;
             let Some((executable, schedule, _)) = silent.last() else { break };
             after = (*executable, *schedule);
@@ -303,7 +306,7 @@ pub(super) fn resume(
 /// Whether the space's schedules are stopped. Nobody changes that before the transaction ends.
 fn is_suspended(tx: &Session<'_>, space: &Guid) -> Result<bool, StoreError> {
     let values = values! { "space_guid": space };
-    let found = tx.first(sql!("service_spaces/get_to_change"), values, |row| row.get(0))?;
+    let found = tx.first(sql!("service_spaces/get_to_change"), values, |row| row.get("is_suspended"))?;
     Ok(found.unwrap_or(false))
 }
 
@@ -323,23 +326,23 @@ fn binding(session: &Session<'_>, id: &str) -> Result<Option<ServiceBinding>, St
 
 pub(super) fn instance_of(row: &Row<'_>) -> Result<ServiceInstance, StoreError> {
     Ok(ServiceInstance {
-        id: row.get(0)?,
-        service_id: row.get(1)?,
-        plan_id: row.get(2)?,
-        organization: row.get(3)?,
-        space: row.get(4)?,
-        parameters: row.get(5)?,
+        id: row.get("id")?,
+        service_id: row.get("service_id")?,
+        plan_id: row.get("plan_id")?,
+        organization: row.get("organization_guid")?,
+        space: row.get("space_guid")?,
+        parameters: row.get("parameters")?,
     })
 }
 
 pub(super) fn binding_of(row: &Row<'_>) -> Result<ServiceBinding, StoreError> {
     Ok(ServiceBinding {
-        id: row.get(0)?,
-        instance_id: row.get(1)?,
-        service_id: row.get(2)?,
-        plan_id: row.get(3)?,
-        app: row.get(4)?,
-        parameters: row.get(5)?,
-        api_endpoint: row.get(6)?,
+        id: row.get("id")?,
+        instance_id: row.get("instance_id")?,
+        service_id: row.get("service_id")?,
+        plan_id: row.get("plan_id")?,
+        app: row.get("app_guid")?,
+        parameters: row.get("parameters")?,
+        api_endpoint: row.get("api_endpoint")?,
     })
 }

@@ -4,8 +4,8 @@
 
 use std::cmp::Reverse;
 
-use super::executables::set_state;
-use super::session::{Named, Row, Session, sql, values};
+use super::session::{Row, Session};
+use super::statement::{Named, sql, values};
 use super::{Store, StoreError};
 use crate::model::{EndState, Fence, Guid, Id, InHand, Kind, Outcome, Schedule, Timestamp};
 
@@ -126,7 +126,10 @@ fn fail_all(
 }
 
 fn cut_off_of(row: &Row<'_>) -> Result<(Id, CutOff), StoreError> {
-    Ok((row.get(0)?, CutOff { guid: row.get(1)?, kind: row.get(2)?, request_id: row.get(3)? }))
+    Ok((
+        row.get("id")?,
+        CutOff { guid: row.get("guid")?, kind: row.get("kind")?, request_id: row.get("request_id")? },
+    ))
 }
 
 fn remember_stray(tx: &Session<'_>, id: Id, fence: Option<Fence>) -> Result<(), StoreError> {
@@ -190,6 +193,16 @@ fn end_batch(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, Stor
         .collect();
     // The last first: of many of one job it alone changes a row then.
     ended.sort_unstable_by_key(|(id, _)| Reverse(*id));
-    set_state(tx, &ended)?;
+    set_states(tx, &ended)?;
     Ok(changed.iter().map(|rows| *rows == 1).collect())
+}
+
+/// The states of jobs follow those in which their executions have ended.
+fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
+    let sets: Vec<Vec<Named<'_>>> = ended
+        .iter()
+        .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
+        .collect();
+    tx.execute_each(sql!("executables/set_state"), &sets)?;
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! Jobs and calls: one table, since all but what they do is alike.
 
-use super::session::{Cell, Column, Named, Row, Session, json_array, sql, values};
+use super::session::Row;
+use super::statement::{Cell, Column, json_array, sql, values};
 use super::{CutOff, Extent, Part, Store, StoreError, Window};
 use crate::model::{Executable, Guid, Id, JobState, Kind, Timestamp, Work};
 
@@ -54,7 +55,7 @@ impl Store {
             "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
             "state": columns.state, "url": columns.url, "auth_header": columns.auth_header, "now": now,
         };
-        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), values, |row| row.get(0)))?;
+        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), values, |row| row.get("id")))?;
         Ok(match id {
             None => Written::NameTaken,
             Some(id) => Written::Done(Executable {
@@ -190,7 +191,7 @@ impl<'a> Columns<'a> {
 }
 
 pub(super) fn extent_of(row: &Row<'_>) -> Result<Extent, StoreError> {
-    Ok(Extent { total: u64::try_from(row.get::<i64>(0)?).unwrap_or(0), last: row.get(1)? })
+    Ok(Extent { total: u64::try_from(row.get::<i64>("total")?).unwrap_or(0), last: row.get("last_id")? })
 }
 
 fn measure(executable: &Executable) -> (Id, usize) {
@@ -203,28 +204,26 @@ fn measure(executable: &Executable) -> (Id, usize) {
 
 fn executable_of(row: &Row<'_>) -> Result<Executable, StoreError> {
     Ok(Executable {
-        id: row.get(0)?,
-        guid: row.get(1)?,
-        name: row.get(3)?,
-        app: row.get(4)?,
-        space: row.get(5)?,
-        created_at: row.get(12)?,
-        updated_at: row.get(13)?,
-        work: work_of(row, row.get(2)?, 6)?,
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        name: row.get("name")?,
+        app: row.get("app_guid")?,
+        space: row.get("space_guid")?,
+        work: work_of(row)?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }
 
-/// Reads what a job or call does from the columns command, disk, memory, state, url, auth_header, of which `first` is the
-/// first.
-pub(super) fn work_of(row: &Row<'_>, kind: Kind, first: usize) -> Result<Work, StoreError> {
-    Ok(match kind {
+pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
+    Ok(match row.get("kind")? {
         Kind::Job => Work::Job {
-            command: row.get(first)?,
-            disk_in_mb: row.get(first + 1)?,
-            memory_in_mb: row.get(first + 2)?,
-            state: row.get(first + 3)?,
+            command: row.get("command")?,
+            disk_in_mb: row.get("disk_in_mb")?,
+            memory_in_mb: row.get("memory_in_mb")?,
+            state: row.get("state")?,
         },
-        Kind::Call => Work::Call { url: row.get(first + 4)?, auth_header: row.get(first + 5)? },
+        Kind::Call => Work::Call { url: row.get("url")?, auth_header: row.get("auth_header")? },
     })
 }
 
@@ -247,14 +246,4 @@ impl Column for JobState {
             _ => None,
         }
     }
-}
-
-/// The states of jobs follow those in which their executions have ended.
-pub(super) fn set_state(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
-    let sets: Vec<Vec<Named<'_>>> = ended
-        .iter()
-        .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
-        .collect();
-    tx.execute_each(sql!("executables/set_state"), &sets)?;
-    Ok(())
 }

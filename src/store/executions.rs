@@ -3,7 +3,8 @@
 //! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
 
 use super::executables::{extent_of, work_of};
-use super::session::{Cell, Column, Named, Row, json_array, postgres_sql, sql, sqlite_sql, values};
+use super::session::Row;
+use super::statement::{Cell, Column, Named, Statement, json_array, postgres_sql, sql, sqlite_sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Timestamp};
 
@@ -82,7 +83,8 @@ impl Store {
         let values = values! {
             "guid": &guid, "executable_id": executable, "now": now, "request_id": request_id,
         };
-        let id = self.write_one(|tx| tx.first(sql!("executions/insert_manual"), values, |row| row.get(0)))?;
+        let id =
+            self.write_one(|tx| tx.first(sql!("executions/insert_manual"), values, |row| row.get("id")))?;
         Ok(id.map(|id| Execution {
             id,
             guid,
@@ -166,7 +168,7 @@ impl Store {
         let wanted = json_array(wanted.iter().map(|(id, due, attempts)| (*id, due.nanos(), *attempts)))?;
         let values = values! { "wanted": &wanted, "fence": fence };
         let ids =
-            self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, |row| row.get(0)))?;
+            self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, |row| row.get("id")))?;
         Ok(Claimed { fence, ids })
     }
 
@@ -174,7 +176,7 @@ impl Store {
     pub fn next_dispatch_time(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let values = values! { "now": now };
         self.read_at_once(|session| {
-            session.one(sql!("executions/next_dispatch_time"), values, |row| row.get(0))
+            session.one(sql!("executions/next_dispatch_time"), values, |row| row.get("dispatch_time"))
         })
     }
 
@@ -213,11 +215,7 @@ impl Store {
         self.step(sql!("executions/postpone"), values)
     }
 
-    fn step(
-        &self,
-        statement: &'static super::session::Statement,
-        values: &[Named<'_>],
-    ) -> Result<bool, StoreError> {
+    fn step(&self, statement: &'static Statement, values: &[Named<'_>]) -> Result<bool, StoreError> {
         self.write_one(|tx| Ok(tx.execute(statement, values)? == 1))
     }
 
@@ -225,7 +223,8 @@ impl Store {
     pub fn task_of(&self, execution: Id) -> Result<Option<(ExecutionState, Option<Guid>)>, StoreError> {
         let values = values! { "id": execution };
         self.read_at_once(|session| {
-            session.first(sql!("executions/task"), values, |row| Ok((row.get(0)?, row.get(1)?)))
+            session
+                .first(sql!("executions/task"), values, |row| Ok((row.get("state")?, row.get("task_guid")?)))
         })
     }
 
@@ -240,15 +239,15 @@ impl Store {
         let values = values! { "after_id": after, "limit": limit, "fence": fence };
         self.read_at_once(|session| {
             session.rows(sql!("executions/running_tasks"), values, |row| {
-                let of = InHand { id: row.get(0)?, fence };
+                let of = InHand { id: row.get("id")?, fence };
                 Ok(RunningTask {
                     of,
-                    guid: row.get(1)?,
-                    task: row.get(2)?,
-                    executable: row.get(3)?,
-                    scheduled_time: row.get(4)?,
-                    start_time: row.get(5)?,
-                    request_id: row.get(6)?,
+                    guid: row.get("guid")?,
+                    task: row.get("task_guid")?,
+                    executable: row.get("executable_guid")?,
+                    scheduled_time: row.get("scheduled_time")?,
+                    start_time: row.get("start_time")?,
+                    request_id: row.get("request_id")?,
                 })
             })
         })
@@ -257,11 +256,7 @@ impl Store {
     /// Names of tasks that may exist though their executions have ended: those beyond `after`, at most `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
-        self.read_at_once(|session| {
-            session.rows(sql!("strays/list"), values, |row| {
-                Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)?, request_id: row.get(2)? })
-            })
-        })
+        self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))
     }
 
     /// Those were found, or certainly are not there.
@@ -309,7 +304,7 @@ impl Store {
     /// The executable after `after` in the order of ids, deleted ones included.
     pub fn next_executable(&self, after: Id) -> Result<Option<Id>, StoreError> {
         let values = values! { "after_id": after };
-        self.read_at_once(|session| session.first(sql!("executables/next_id"), values, |row| row.get(0)))
+        self.read_at_once(|session| session.first(sql!("executables/next_id"), values, |row| row.get("id")))
     }
 
     /// Deletes a batch of the ended executions of `executable` beyond its newest `keep`, and answers how many those were.
@@ -322,7 +317,7 @@ impl Store {
     pub fn purge_deleted(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
             let executable: Option<Id> =
-                tx.first(sql!("executables/first_deleted"), values! {}, |row| row.get(0))?;
+                tx.first(sql!("executables/first_deleted"), values! {}, |row| row.get("id"))?;
             let Some(executable) = executable else {
                 return tx.execute(sql!("schedules/purge"), values! { "limit": limit });
             };
@@ -340,41 +335,49 @@ impl Store {
 }
 
 pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
-    let (note, message): (String, String) = (row.get(5)?, row.get(6)?);
+    let (note, message): (String, String) = (row.get("note")?, row.get("message")?);
     let message = match (note.is_empty(), message.is_empty()) {
         (true, _) => message,
         (false, true) => note,
         (false, false) => format!("{note}; {message}"),
     };
     Ok(Execution {
-        id: row.get(0)?,
-        guid: row.get(1)?,
-        schedule: row.get(2)?,
-        scheduled_time: row.get(3)?,
-        state: row.get(4)?,
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        schedule: row.get("schedule_guid")?,
+        scheduled_time: row.get("scheduled_time")?,
+        state: row.get("state")?,
         message,
-        task: row.get(7)?,
-        start_time: row.get(8)?,
-        end_time: row.get(9)?,
+        task: row.get("task_guid")?,
+        start_time: row.get("start_time")?,
+        end_time: row.get("end_time")?,
     })
 }
 
 fn dispatch_of(row: &Row<'_>, fence: Fence) -> Result<Dispatch, StoreError> {
     Ok(Dispatch {
-        of: InHand { id: row.get(0)?, fence },
-        guid: row.get(1)?,
-        executable: row.get(2)?,
-        scheduled_time: row.get(3)?,
-        due_since: row.get(4)?,
+        of: InHand { id: row.get("id")?, fence },
+        guid: row.get("guid")?,
+        executable: row.get("executable_guid")?,
+        scheduled_time: row.get("scheduled_time")?,
+        due_since: row.get("dispatch_time")?,
         attempts: Attempts {
-            count: row.get(5)?,
-            failures: row.get(6)?,
-            doubt_until: row.get(7)?,
-            give_up_at: row.get(8)?,
+            count: row.get("attempts")?,
+            failures: row.get("failures")?,
+            doubt_until: row.get("doubt_until")?,
+            give_up_at: row.get("give_up_at")?,
         },
-        app: row.get(9)?,
-        work: work_of(row, row.get(10)?, 11)?,
-        request_id: row.get(17)?,
+        app: row.get("app_guid")?,
+        work: work_of(row)?,
+        request_id: row.get("request_id")?,
+    })
+}
+
+pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
+    Ok(Stray {
+        name: row.get("name")?,
+        doubt_until: row.get("doubt_until")?,
+        request_id: row.get("request_id")?,
     })
 }
 

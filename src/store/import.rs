@@ -8,7 +8,8 @@ use std::collections::HashSet;
 use serde::Serialize;
 
 use super::executables::Columns;
-use super::session::{Named, Session, json_array, sql, sql_by_engine, values};
+use super::session::Session;
+use super::statement::{Named, json_array, sql, sql_by_engine, values};
 use super::{
     Engine, Fate, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray, broker,
 };
@@ -115,11 +116,15 @@ impl Store {
         fate: Fate,
         work: impl FnOnce(&Importer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let work = |session: &Session<'_>| work(&Importer { session });
+        let work = |session: Session<'_>| work(&Importer { session: &session });
         match &self.engine {
-            Engine::Sqlite(database) => database.write_long(fate, work),
+            Engine::Sqlite(database) => {
+                database.write_long(fate, |connection| work(Session::Sqlite(connection)))
+            }
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.write_long(fate, work),
+            Engine::Postgres(database) => {
+                database.write_long(fate, |connection| work(Session::Postgres(connection)))
+            }
         }
     }
 }
@@ -147,7 +152,7 @@ impl Importer<'_> {
     /// What kind a guid is of here, and whether it was deleted here. `None`: it is not here.
     pub fn find_executable(&self, guid: &str) -> Result<Option<(Kind, bool)>, StoreError> {
         self.session.first(sql!("executables/import_find"), values! { "guid": guid }, |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get("kind")?, row.get("is_deleted")?))
         })
     }
 
@@ -176,7 +181,8 @@ impl Importer<'_> {
 
     /// What the schedule of a guid runs here, deleted ones included. `None`: it is not here.
     pub fn find_schedule(&self, guid: &str) -> Result<Option<Guid>, StoreError> {
-        self.session.first(sql!("schedules/import_find"), values! { "guid": guid }, |row| row.get(0))
+        self.session
+            .first(sql!("schedules/import_find"), values! { "guid": guid }, |row| row.get("executable_guid"))
     }
 
     /// Takes executions and answers the guids of those that were taken. A schedule that is not here is made, as a deleted one.
@@ -188,7 +194,7 @@ impl Importer<'_> {
         let rows = json_array(executions.map(|execution| self.row(execution)))?;
         let values = values! { "rows": &rows, "now": now };
         self.session.execute(sql_by_engine!("schedules/import_gone"), values)?;
-        let taken = self.session.rows(sql_by_engine!("executions/import"), values, |row| row.get(0))?;
+        let taken = self.session.rows(sql_by_engine!("executions/import"), values, |row| row.get("guid"))?;
         Ok(taken.into_iter().collect())
     }
 
@@ -200,7 +206,7 @@ impl Importer<'_> {
         let guids = json_array(guids.map(|guid| self.text(guid.as_str())))?;
         let known =
             self.session
-                .rows(sql!("executions/import_known"), values! { "guids": &guids }, |row| row.get(0))?;
+                .rows(sql!("executions/import_known"), values! { "guids": &guids }, |row| row.get("guid"))?;
         Ok(known.into_iter().collect())
     }
 

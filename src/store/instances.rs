@@ -7,7 +7,8 @@ use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
     Engine, ends, postgres,
-    session::{Session, postgres_sql, values},
+    session::Session,
+    statement::{postgres_sql, values},
 };
 use crate::model::{Fence, Timestamp};
 
@@ -65,9 +66,11 @@ impl Store {
                 tx.execute(postgres_sql!("instances/shorten"), values! { "lease": lease })?;
                 let values = values! { "limit": TAKEN_OVER_MAX };
                 let mut ended =
-                    tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>(0))?;
+                    tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>("id"))?;
                 // There are none, unless somebody has been at the table of instances.
-                ended.extend(tx.rows(postgres_sql!("instances/missing"), values, |row| row.get::<Fence>(0))?);
+                ended.extend(
+                    tx.rows(postgres_sql!("instances/missing"), values, |row| row.get::<Fence>("owner"))?,
+                );
                 let mut taken = TakenOver { instances: ended.len(), ..TakenOver::default() };
                 for fence in ended {
                     let (calls, executions) = settle(tx, fence, message, now)?;
@@ -108,12 +111,15 @@ impl Store {
     }
 
     #[cfg(feature = "postgres")]
-    fn renew(&self, database: &postgres::Database) -> Result<Renewal, StoreError> {
+    fn renew(&self, database: &postgres::DatabaseServer) -> Result<Renewal, StoreError> {
         let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
         if let Some(fence) = database.last_fence() {
             let asked_at = std::time::Instant::now();
             let values = values! { "id": fence, "lease": lease };
-            if database.write_lease(|tx| tx.execute(postgres_sql!("instances/renew"), values))? == 1 {
+            if database
+                .write_lease(|connection| connection.execute(postgres_sql!("instances/renew"), values))?
+                == 1
+            {
                 database.note_lease(fence, asked_at);
                 return Ok(Renewal { fence, is_new: false });
             }
@@ -122,7 +128,7 @@ impl Store {
         let asked_at = std::time::Instant::now();
         let values = values! { "lease": lease };
         let fence =
-            database.write_lease(|tx| tx.one(postgres_sql!("instances/insert"), values, |row| row.get(0)))?;
+            database.write_lease(|connection| connection.value(postgres_sql!("instances/insert"), values))?;
         database.note_lease(fence, asked_at);
         Ok(Renewal { fence, is_new: true })
     }

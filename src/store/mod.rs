@@ -23,6 +23,7 @@ mod schedules;
 mod session;
 mod source;
 mod sqlite;
+mod statement;
 
 pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
@@ -192,9 +193,9 @@ pub struct Store {
     expect(clippy::large_enum_variant, reason = "there is one of it, and each use would pay for a pointer")
 )]
 enum Engine {
-    Sqlite(sqlite::Database),
+    Sqlite(sqlite::DatabaseFile),
     #[cfg(feature = "postgres")]
-    Postgres(postgres::Database),
+    Postgres(postgres::DatabaseServer),
 }
 
 impl Store {
@@ -207,9 +208,9 @@ impl Store {
     /// certificate is not trusted.
     pub fn open(settings: &Settings) -> Result<Self, String> {
         let engine = match &settings.database {
-            Location::Sqlite(path) => Engine::Sqlite(sqlite::Database::open(path)?),
+            Location::Sqlite(path) => Engine::Sqlite(sqlite::DatabaseFile::open(path)?),
             #[cfg(feature = "postgres")]
-            Location::Postgres(url) => Engine::Postgres(postgres::Database::open(url, settings)?),
+            Location::Postgres(url) => Engine::Postgres(postgres::DatabaseServer::open(url, settings)?),
             #[cfg(not(feature = "postgres"))]
             Location::Postgres(_) => {
                 return Err("this program was built without PostgreSQL (feature `postgres`)".to_owned());
@@ -258,18 +259,20 @@ impl Store {
     /// SQLite: writes that come while another is under way share the next transaction, so that all wait for the same flush.
     fn write<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
-            Engine::Sqlite(database) => database.write(work),
+            Engine::Sqlite(database) => database.write(|connection| work(&Session::Sqlite(connection))),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.write(work),
+            Engine::Postgres(database) => database.write(|connection| work(&Session::Postgres(connection))),
         }
     }
 
     /// The same for work of one statement, which is a transaction by itself.
     fn write_one<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
-            Engine::Sqlite(database) => database.write(work),
+            Engine::Sqlite(database) => database.write(|connection| work(&Session::Sqlite(connection))),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.write_one(work),
+            Engine::Postgres(database) => {
+                database.write_one(|connection| work(&Session::Postgres(connection)))
+            }
         }
     }
 
@@ -277,18 +280,22 @@ impl Store {
     /// many. `work` does not read in its turn.
     fn read<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
-            Engine::Sqlite(database) => database.read(work),
+            Engine::Sqlite(database) => database.read(|connection| work(&Session::Sqlite(connection))),
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.read(work),
+            Engine::Postgres(database) => database.read(|connection| work(&Session::Postgres(connection))),
         }
     }
 
     /// The same for the threads of the engine, which are few and do not wait for those of clients.
     fn read_at_once<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
-            Engine::Sqlite(database) => database.read_at_once(work),
+            Engine::Sqlite(database) => {
+                database.read_at_once(|connection| work(&Session::Sqlite(connection)))
+            }
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.read_at_once(work),
+            Engine::Postgres(database) => {
+                database.read_at_once(|connection| work(&Session::Postgres(connection)))
+            }
         }
     }
 }

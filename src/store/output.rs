@@ -1,7 +1,7 @@
 //! Single executions, for those who want what their tasks have printed.
 
 use super::executions::execution_of;
-use super::session::{sql, values};
+use super::statement::{sql, values};
 use super::{Store, StoreError};
 use crate::model::{Execution, Id};
 
@@ -15,8 +15,8 @@ impl Store {
     /// Whether there is an execution of that guid, also while its job is deleted and its row is about to go.
     pub fn has_execution(&self, guid: &str) -> Result<bool, StoreError> {
         let values = values! { "guid": guid };
-        let found: Option<i64> =
-            self.read_at_once(|session| session.first(sql!("executions/exists"), values, |row| row.get(0)))?;
+        let found: Option<i64> = self
+            .read_at_once(|session| session.first(sql!("executions/exists"), values, |row| row.get("id")))?;
         Ok(found.is_some())
     }
 }

@@ -1,6 +1,6 @@
 //! What `/metrics` shows of the database.
 
-use super::session::{sql, sql_by_engine, values};
+use super::statement::{sql, sql_by_engine, values};
 use super::{Store, StoreError};
 use crate::base::metrics::Readings;
 use crate::model::{Kind, Timestamp};
@@ -14,16 +14,17 @@ impl Store {
         self.read_at_once(|session| {
             let due_of = |kind: Kind| {
                 let values = values! { "kind": kind.as_str(), "now": now, "most": COUNT_MAX };
-                session.one(sql!("executions/count_due"), values, |row| row.get(0))
+                session.one(sql!("executions/count_due"), values, |row| row.get("total"))
             };
             let (due, running) = (values! { "now": now, "most": COUNT_MAX }, values! { "most": COUNT_MAX });
             Ok(Readings {
                 due_jobs: due_of(Kind::Job)?,
                 due_calls: due_of(Kind::Call)?,
-                due_schedules: session.one(sql!("schedules/count_due"), due, |row| row.get(0))?,
+                due_schedules: session.one(sql!("schedules/count_due"), due, |row| row.get("total"))?,
                 running_tasks: session
-                    .one(sql!("executions/count_running_tasks"), running, |row| row.get(0))?,
-                size_bytes: session.one(sql_by_engine!("database/size"), values! {}, |row| row.get(0))?,
+                    .one(sql!("executions/count_running_tasks"), running, |row| row.get("total"))?,
+                size_bytes: session
+                    .one(sql_by_engine!("database/size"), values! {}, |row| row.get("size"))?,
             })
         })
     }

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::executables::extent_of;
-use super::session::{Named, Row, Session, json_array, sql, values};
+use super::session::{Row, Session};
+use super::statement::{Named, json_array, sql, values};
 use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
 use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
@@ -108,7 +109,7 @@ impl Store {
             "guid": &guid, "executable_id": executable, "enabled": enabled, "expression": expression,
             "next_fire_time": next_fire_time.filter(|_| enabled), "now": now,
         };
-        let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get(0)))?;
+        let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get("id")))?;
         Ok(id.map(|id| Schedule {
             id,
             guid,
@@ -240,7 +241,7 @@ impl Store {
     /// The earliest fire time to come, or that has come and is not claimed yet.
     pub fn next_fire_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read_at_once(|session| {
-            session.one(sql!("schedules/next_fire_time"), values! {}, |row| row.get(0))
+            session.one(sql!("schedules/next_fire_time"), values! {}, |row| row.get("next_fire_time"))
         })
     }
 
@@ -298,24 +299,24 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
 
 fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
     Ok(DueSchedule {
-        id: row.get(0)?,
-        guid: row.get(1)?,
-        executable: row.get(2)?,
-        expression: row.get(3)?,
-        fire_time: row.get(4)?,
-        kind: row.get(5)?,
-        executable_guid: row.get(6)?,
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        executable: row.get("executable_id")?,
+        expression: row.get("expression")?,
+        fire_time: row.get("next_fire_time")?,
+        kind: row.get("kind")?,
+        executable_guid: row.get("executable_guid")?,
     })
 }
 
 fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {
     Ok(Schedule {
-        id: row.get(0)?,
-        guid: row.get(1)?,
-        executable: row.get(2)?,
-        enabled: row.get(3)?,
-        expression: row.get(4)?,
-        created_at: row.get(5)?,
-        updated_at: row.get(6)?,
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        executable: row.get("executable_id")?,
+        enabled: row.get("enabled")?,
+        expression: row.get("expression")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
     })
 }

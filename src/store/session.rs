@@ -1,150 +1,17 @@
-//! What the methods of the store speak to: a connection at work, of whichever engine.
-//!
-//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this program. What a
-//! method does is written once; only some of the statements' texts differ.
+//! What the methods of the store run their statements on: a connection of either engine, in a transaction or not.
 
+use std::cell::Cell as Flag;
 use std::ops::ControlFlow;
-
-use rusqlite::Connection;
-use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 
 #[cfg(feature = "postgres")]
 use super::postgres;
-use super::{PART_BYTES, Part, ROW_BYTES, StoreError};
-use crate::model::{Guid, Id, Secret, Timestamp};
-
-/// A statement's text for each engine: `sql/<table>/<statement>.sql`. Parameters are written `:name`.
-///
-/// One file serves both engines. A line that begins with `--pg ` is a comment to SQLite; for PostgreSQL the marker is removed. A
-/// line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have little in common, PostgreSQL has a second file,
-/// `<statement>.postgres.sql`. A statement that one engine alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
-#[derive(Debug)]
-pub(super) struct Statement {
-    pub(super) sqlite: &'static str,
-    #[cfg(feature = "postgres")]
-    pub(super) postgres: &'static str,
-}
-
-macro_rules! sql_file {
-    ($name:literal, $ending:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/", $name, $ending))
-    };
-}
-
-/// The statement of a name, from one file for both engines: `sql!("schedules/advance")`.
-macro_rules! sql {
-    ($name:literal) => {
-        &$crate::store::session::Statement {
-            sqlite: $crate::store::session::sql_file!($name, ".sql"),
-            #[cfg(feature = "postgres")]
-            postgres: $crate::store::session::sql_file!($name, ".sql"),
-        }
-    };
-}
-
-/// A statement for which PostgreSQL has a second file.
-macro_rules! sql_by_engine {
-    ($name:literal) => {
-        &$crate::store::session::Statement {
-            sqlite: $crate::store::session::sql_file!($name, ".sql"),
-            #[cfg(feature = "postgres")]
-            postgres: $crate::store::session::sql_file!($name, ".postgres.sql"),
-        }
-    };
-}
-
-/// A statement that only SQLite runs.
-macro_rules! sqlite_sql {
-    ($name:literal) => {
-        &$crate::store::session::Statement {
-            sqlite: $crate::store::session::sql_file!($name, ".sqlite.sql"),
-            #[cfg(feature = "postgres")]
-            postgres: "",
-        }
-    };
-}
-
-/// A statement that only PostgreSQL runs.
-macro_rules! postgres_sql {
-    ($name:literal) => {
-        &$crate::store::session::Statement {
-            sqlite: "",
-            #[cfg(feature = "postgres")]
-            postgres: $crate::store::session::sql_file!($name, ".postgres.sql"),
-        }
-    };
-}
-
-/// Values for parameters: `values! { "id": id, "now": now }`.
-macro_rules! values {
-    ($($name:literal: $value:expr),* $(,)?) => {
-        &[$(($name, $crate::store::session::Value::from($value))),*]
-    };
-}
-pub(super) use {postgres_sql, sql, sql_by_engine, sql_file, sqlite_sql, values};
-
-/// A value for a parameter.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value<'a> {
-    Null,
-    Int(i64),
-    Text(&'a str),
-}
-
-/// A parameter's name, without its colon, and its value.
-pub(super) type Named<'a> = (&'static str, Value<'a>);
-
-/// The value for the parameter `name`.
-pub(super) fn value_of<'a>(values: &[Named<'a>], name: &str) -> Result<Value<'a>, StoreError> {
-    let found = values.iter().find(|(given, _)| *given == name);
-    found.map(|(_, value)| *value).ok_or_else(|| StoreError::Bug(format!("no value for {name:?}")))
-}
-
-/// What is in a column of a row.
-#[derive(Debug, Clone)]
-pub(super) enum Cell<'a> {
-    Null,
-    Int(i64),
-    Text(&'a str),
-    /// A text that the engine holds in another form.
-    #[cfg(feature = "postgres")]
-    Decoded(String),
-}
-
-/// What can be read from a column.
-pub(super) trait Column: Sized {
-    /// `None`: it holds something else.
-    fn of(cell: Cell<'_>) -> Option<Self>;
-}
-
-/// A row that a statement gave.
-pub(super) enum Row<'a> {
-    Sqlite(&'a rusqlite::Row<'a>),
-    #[cfg(feature = "postgres")]
-    Postgres(&'a tokio_postgres::Row),
-}
-
-impl Row<'_> {
-    /// The column at `index`, from 0 on.
-    pub(super) fn get<T: Column>(&self, index: usize) -> Result<T, StoreError> {
-        let unexpected = || StoreError::Bug(format!("column {index} holds something unexpected"));
-        let cell = match self {
-            Self::Sqlite(row) => match row.get_ref(index)? {
-                ValueRef::Null => Cell::Null,
-                ValueRef::Integer(number) => Cell::Int(number),
-                ValueRef::Text(bytes) => Cell::Text(std::str::from_utf8(bytes).map_err(|_| unexpected())?),
-                ValueRef::Real(_) | ValueRef::Blob(_) => return Err(unexpected()),
-            },
-            #[cfg(feature = "postgres")]
-            Self::Postgres(row) => row.try_get(index).map_err(|_| unexpected())?,
-        };
-        T::of(cell).ok_or_else(unexpected)
-    }
-}
+use super::statement::{Column, Named, Statement};
+use super::{PART_BYTES, Part, ROW_BYTES, StoreError, sqlite};
+use crate::model::Id;
 
 /// A connection at work.
 pub(super) enum Session<'a> {
-    Sqlite(&'a Connection),
+    Sqlite(&'a rusqlite::Connection),
     #[cfg(feature = "postgres")]
     Postgres(&'a postgres::Connection),
 }
@@ -157,12 +24,9 @@ impl Session<'_> {
         values: &[Named<'_>],
     ) -> Result<usize, StoreError> {
         match self {
-            Self::Sqlite(connection) => {
-                let mut prepared = prepared(connection, statement, values)?;
-                Ok(prepared.raw_execute()?)
-            }
+            Self::Sqlite(connection) => sqlite::execute(connection, statement, values),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => connection.execute(statement.postgres, values),
+            Self::Postgres(connection) => connection.execute(statement, values),
         }
     }
 
@@ -175,7 +39,7 @@ impl Session<'_> {
         match self {
             Self::Sqlite(_) => sets.iter().map(|values| self.execute(statement, values)).collect(),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => connection.execute_each(statement.postgres, sets),
+            Self::Postgres(connection) => connection.execute_each(statement, sets),
         }
     }
 
@@ -253,217 +117,59 @@ impl Session<'_> {
     ) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(connection) => {
-                let mut prepared = prepared(connection, statement, values)?;
-                let mut rows = prepared.raw_query();
-                while let Some(row) = rows.next()? {
-                    // What a statement with RETURNING changes, it has changed before its first row.
-                    if visit(&Row::Sqlite(row))?.is_break() {
-                        break;
-                    }
-                }
-                Ok(())
+                sqlite::visit(connection, statement, values, &mut |row| visit(&Row::new(Cells::Sqlite(row))))
             }
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => {
-                connection.visit(statement.postgres, values, &mut |row| visit(&Row::Postgres(row)))
+                connection.visit(statement, values, &mut |row| visit(&Row::new(Cells::Postgres(row))))
             }
         }
     }
 }
 
-fn prepared<'a>(
-    connection: &'a Connection,
-    statement: &'static Statement,
-    values: &[Named<'_>],
-) -> Result<rusqlite::CachedStatement<'a>, StoreError> {
-    let mut prepared = connection.prepare_cached(statement.sqlite)?;
-    for index in 1..=prepared.parameter_count() {
-        let name = prepared.parameter_name(index).and_then(|name| name.strip_prefix(':')).unwrap_or_default();
-        let value = value_of(values, name)?;
-        prepared.raw_bind_parameter(index, value)?;
+/// A row that a statement yielded.
+pub(super) struct Row<'a> {
+    cells: Cells<'a>,
+    /// The column behind the one that was read last: most rows are read in the order of their columns.
+    next: Flag<usize>,
+}
+
+enum Cells<'a> {
+    Sqlite(&'a rusqlite::Row<'a>),
+    #[cfg(feature = "postgres")]
+    Postgres(&'a tokio_postgres::Row),
+}
+
+impl<'a> Row<'a> {
+    fn new(cells: Cells<'a>) -> Self {
+        Self { cells, next: Flag::new(0) }
     }
-    Ok(prepared)
-}
 
-/// Lists of guids and ids go to a statement as a JSON array.
-pub(super) fn json_array<T: serde::Serialize>(items: impl Iterator<Item = T>) -> Result<String, StoreError> {
-    let items: Vec<T> = items.collect();
-    serde_json::to_string(&items).map_err(|err| StoreError::Bug(err.to_string()))
-}
-
-impl ToSql for Value<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Null => ValueRef::Null,
-            Self::Int(number) => ValueRef::Integer(*number),
-            Self::Text(text) => ValueRef::Text(text.as_bytes()),
-        }))
-    }
-}
-
-impl From<i64> for Value<'_> {
-    fn from(number: i64) -> Self {
-        Self::Int(number)
-    }
-}
-
-impl From<u32> for Value<'_> {
-    fn from(number: u32) -> Self {
-        Self::Int(number.into())
-    }
-}
-
-/// What is beyond the numbers of a database is as good as their end.
-impl From<u64> for Value<'_> {
-    fn from(number: u64) -> Self {
-        Self::Int(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<bool> for Value<'_> {
-    fn from(truth: bool) -> Self {
-        Self::Int(truth.into())
-    }
-}
-
-impl From<Timestamp> for Value<'_> {
-    fn from(time: Timestamp) -> Self {
-        Self::Int(time.nanos())
-    }
-}
-
-impl<'a> From<&'a str> for Value<'a> {
-    fn from(text: &'a str) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a String> for Value<'a> {
-    fn from(text: &'a String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl<'a> From<&'a Guid> for Value<'a> {
-    fn from(guid: &'a Guid) -> Self {
-        Self::Text(guid.as_str())
-    }
-}
-
-impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
-    fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Null, Into::into)
-    }
-}
-
-impl Column for i64 {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        match cell {
-            Cell::Int(number) => Some(number),
-            _ => None,
-        }
-    }
-}
-
-impl Column for u64 {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        i64::of(cell)?.try_into().ok()
-    }
-}
-
-impl Column for u32 {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        i64::of(cell)?.try_into().ok()
-    }
-}
-
-impl Column for bool {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        i64::of(cell).map(|number| number != 0)
-    }
-}
-
-impl Column for String {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        match cell {
-            Cell::Text(text) => Some(text.to_owned()),
+    /// What is in the column of that name.
+    pub(super) fn get<T: Column>(&self, column: &str) -> Result<T, StoreError> {
+        let index = self.index_of(column).ok_or_else(|| StoreError::Bug(format!("no column {column}")))?;
+        let cell = match &self.cells {
+            Cells::Sqlite(row) => sqlite::cell_of(row, index)?,
             #[cfg(feature = "postgres")]
-            Cell::Decoded(text) => Some(text),
-            _ => None,
-        }
-    }
-}
-
-impl Column for Guid {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        String::of(cell).map(Self::from)
-    }
-}
-
-impl Column for Secret {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        String::of(cell).map(Self::from)
-    }
-}
-
-impl Column for Timestamp {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        i64::of(cell).map(Self::from_nanos)
-    }
-}
-
-impl<T: Column> Column for Option<T> {
-    fn of(cell: Cell<'_>) -> Option<Self> {
-        match cell {
-            Cell::Null => Some(None),
-            other => T::of(other).map(Some),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::path::{Path, PathBuf};
-
-    fn files_below(directory: &Path) -> Vec<PathBuf> {
-        let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-        entries.flat_map(|path| if path.is_dir() { files_below(&path) } else { vec![path] }).collect()
+            Cells::Postgres(row) => postgres::cell_of(row, index)?,
+        };
+        T::of(cell).ok_or_else(|| StoreError::Bug(format!("column {column} holds something unexpected")))
     }
 
-    #[test]
-    fn every_file_of_a_statement_is_used_by_the_program_and_opens_with_its_reason() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut used = BTreeSet::new();
-        for file in files_below(&root.join("src/store")) {
-            let source = std::fs::read_to_string(file).unwrap();
-            let source = source.split("mod tests").next().unwrap_or_default();
-            let macros: [(&str, &[&str]); 4] = [
-                ("sql!(\"", &[".sql"]),
-                ("sql_by_engine!(\"", &[".sql", ".postgres.sql"]),
-                ("sqlite_sql!(\"", &[".sqlite.sql"]),
-                ("postgres_sql!(\"", &[".postgres.sql"]),
-            ];
-            for (call, endings) in macros {
-                for (start, _) in source.match_indices(call) {
-                    if source[..start].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
-                        continue;
-                    }
-                    let name = source[start + call.len()..].split('"').next().unwrap();
-                    used.extend(endings.iter().map(|ending| format!("{name}{ending}")));
-                }
-            }
-        }
-        let mut there = BTreeSet::new();
-        for file in files_below(&root.join("sql")) {
-            let name = file.strip_prefix(root.join("sql")).unwrap().to_str().unwrap().to_owned();
-            let text = std::fs::read_to_string(&file).unwrap();
-            assert!(text.starts_with("-- "), "{name} opens with its reason");
-            if !name.starts_with("migrations/") {
-                there.insert(name);
-            }
-        }
-        assert!(there.len() > 100);
-        assert_eq!(used, there);
+    fn index_of(&self, column: &str) -> Option<usize> {
+        let is_it = |index: &usize| match &self.cells {
+            Cells::Sqlite(row) => row.as_ref().column_name(*index).is_ok_and(|name| name == column),
+            #[cfg(feature = "postgres")]
+            Cells::Postgres(row) => row.columns()[*index].name() == column,
+        };
+        let count = match &self.cells {
+            Cells::Sqlite(row) => row.as_ref().column_count(),
+            #[cfg(feature = "postgres")]
+            Cells::Postgres(row) => row.len(),
+        };
+        let next = self.next.get();
+        let index = (next..count).chain(0..next).find(is_it)?;
+        self.next.set(index + 1);
+        Some(index)
     }
 }

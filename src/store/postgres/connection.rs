@@ -18,14 +18,14 @@ use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Statement};
+use tokio_postgres::{Client, Error, Statement as Planned};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
 use super::url::{Target, Trust};
-use super::wire::numbered;
+use super::wire::{cell_of, numbered};
 use crate::model::Secret;
-use crate::store::session::{Named, Value, value_of};
+use crate::store::statement::{Column, Named, Statement, Value, value_of};
 use crate::store::{Settings, StoreError};
 
 /// To have a connection, its TLS and its login included.
@@ -200,7 +200,7 @@ pub(in crate::store) struct Connection {
 }
 
 struct Prepared {
-    statement: Statement,
+    statement: Planned,
     /// The names of its parameters, in their order.
     names: Vec<&'static str>,
 }
@@ -258,10 +258,10 @@ impl Connection {
 
     pub(in crate::store) fn execute(
         &self,
-        text: &'static str,
+        statement: &'static Statement,
         values: &[Named<'_>],
     ) -> Result<usize, StoreError> {
-        let prepared = self.prepared(text)?;
+        let prepared = self.prepared(statement.postgres)?;
         let values = prepared.in_order(values)?;
         let rows = self.wait(self.client.execute(&prepared.statement, &as_parameters(&values)))?;
         Ok(usize::try_from(rows).unwrap_or(usize::MAX))
@@ -269,13 +269,13 @@ impl Connection {
 
     pub(in crate::store) fn execute_each(
         &self,
-        text: &'static str,
+        statement: &'static Statement,
         sets: &[Vec<Named<'_>>],
     ) -> Result<Vec<usize>, StoreError> {
         if sets.is_empty() {
             return Ok(Vec::new());
         }
-        let prepared = self.prepared(text)?;
+        let prepared = self.prepared(statement.postgres)?;
         let sets: Vec<Vec<Value<'_>>> =
             sets.iter().map(|values| prepared.in_order(values)).collect::<Result<_, _>>()?;
         let parameters: Vec<Vec<&(dyn ToSql + Sync)>> =
@@ -294,11 +294,11 @@ impl Connection {
 
     pub(in crate::store) fn visit(
         &self,
-        text: &'static str,
+        statement: &'static Statement,
         values: &[Named<'_>],
         visit: &mut dyn FnMut(&tokio_postgres::Row) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        let prepared = self.prepared(text)?;
+        let prepared = self.prepared(statement.postgres)?;
         let values = prepared.in_order(values)?;
         self.wait(async {
             let rows = self.client.query_raw(&prepared.statement, as_parameters(&values)).await?;
@@ -317,6 +317,33 @@ impl Connection {
             }
             Ok(Ok(()))
         })?
+    }
+
+    /// The only column of a statement, of all its rows.
+    pub(in crate::store) fn column<T: Column>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<Vec<T>, StoreError> {
+        let mut column = Vec::new();
+        self.visit(statement, values, &mut |row| {
+            let value = T::of(cell_of(row, 0)?);
+            column.push(
+                value.ok_or_else(|| StoreError::Bug("a column holds something unexpected".to_owned()))?,
+            );
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(column)
+    }
+
+    /// The only column of a statement that always yields one row.
+    pub(in crate::store) fn value<T: Column>(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<T, StoreError> {
+        let row = self.column(statement, values)?.pop();
+        row.ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
     }
 
     fn prepared(&self, text: &'static str) -> Result<Arc<Prepared>, StoreError> {

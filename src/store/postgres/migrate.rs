@@ -5,7 +5,7 @@ use log::info;
 
 use super::connection::{Connection, Refused};
 use crate::base::crash;
-use crate::store::session::{Session, postgres_sql, values};
+use crate::store::statement::{postgres_sql, values};
 
 macro_rules! migration {
     ($name:literal) => {
@@ -46,8 +46,8 @@ pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refus
              CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL);
              INSERT INTO schema_version SELECT 0 WHERE NOT EXISTS (SELECT 1 FROM schema_version);",
         )?;
-        let version = Session::Postgres(connection)
-            .one(postgres_sql!("schema_version/get"), values! {}, |row| row.get::<u64>(0))
+        let version: u64 = connection
+            .value(postgres_sql!("schema_version/get"), values! {})
             .map_err(|err| Refused::ForNow(err.to_string()))?;
         let applied = usize::try_from(version).unwrap_or(usize::MAX);
         if applied > MIGRATIONS.len() {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use log::{info, warn};
 
-use super::session::{Session, postgres_sql, values};
+use super::statement::{postgres_sql, values};
 use super::{Fate, Settings, StoreError, lock};
 use crate::base::crash;
 use crate::model::{Fence, Secret, Timestamp};
@@ -24,7 +24,7 @@ mod wire;
 pub(super) use connection::Connection;
 use connection::{Connector, Purpose, Refused};
 pub(super) use source::Source;
-pub(super) use wire::{encoded, numbered};
+pub(super) use wire::{cell_of, encoded, numbered};
 
 /// How long somebody waits for a connection while all are at work.
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);
@@ -51,7 +51,7 @@ pub(super) fn check_url(text: &str) -> Result<(), String> {
 }
 
 /// A server's database, and the connections to it.
-pub(super) struct Database {
+pub(super) struct DatabaseServer {
     connector: Connector,
     connections_max: usize,
     pool: Mutex<Pool>,
@@ -94,7 +94,7 @@ enum Use {
     Lease,
 }
 
-impl Database {
+impl DatabaseServer {
     /// Brings the database up to date when the server is there; otherwise whoever finds it does.
     pub(super) fn open(url: &Secret, settings: &Settings) -> Result<Self, String> {
         let database = Self {
@@ -146,27 +146,25 @@ impl Database {
     }
 
     pub(super) fn now(&self) -> Result<Timestamp, StoreError> {
-        self.read_at_once(|session| session.one(postgres_sql!("instances/now"), values! {}, |row| row.get(0)))
+        self.read_at_once(|connection| connection.value(postgres_sql!("instances/now"), values! {}))
     }
 
     /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most: until then it goes
     /// by plans that it made when they were empty.
     pub(super) fn refresh_statistics(&self) -> Result<(), StoreError> {
         self.attempt(Use::Engine, |connection| {
-            let grown =
-                Session::Postgres(connection)
-                    .rows(postgres_sql!("database/grown"), values! {}, |row| row.get::<String>(0))?;
+            let grown: Vec<String> = connection.column(postgres_sql!("database/grown"), values! {})?;
             grown.iter().try_for_each(|table| connection.batch(&format!("ANALYZE {table}")))
         })
     }
 
     pub(super) fn write<T>(
         &self,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.attempt(Use::Engine, |connection| {
             connection.batch("BEGIN")?;
-            match work(&Session::Postgres(connection)) {
+            match work(connection) {
                 Ok(value) => {
                     crash::point("write.committing");
                     connection.commit()?;
@@ -186,7 +184,7 @@ impl Database {
     pub(super) fn write_long<T>(
         &self,
         fate: Fate,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let connection = self
             .connect()
@@ -194,7 +192,7 @@ impl Database {
         connection.becomes_patient()?;
         connection.batch(LONG_WRITE)?;
         // Whatever ends early, the connection goes, and what it had begun with it.
-        let value = work(&Session::Postgres(&connection))?;
+        let value = work(&connection)?;
         crash::point("import.ending");
         match fate {
             Fate::Kept => connection.commit()?,
@@ -205,9 +203,7 @@ impl Database {
 
     /// What the server calls the database; no two have the same.
     pub(super) fn identity(&self) -> Result<String, StoreError> {
-        self.read_at_once(|session| {
-            session.one(postgres_sql!("schema_version/server"), values! {}, |row| row.get(0))
-        })
+        self.read_at_once(|connection| connection.value(postgres_sql!("schema_version/server"), values! {}))
     }
 
     /// Where the tables are.
@@ -218,7 +214,7 @@ impl Database {
     /// One statement, which the server commits by itself.
     pub(super) fn write_one<T>(
         &self,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.write_one_for(Use::Engine, work)
     }
@@ -226,7 +222,7 @@ impl Database {
     /// The same for the lease, to which a connection is left.
     pub(super) fn write_lease<T>(
         &self,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.write_one_for(Use::Lease, work)
     }
@@ -234,13 +230,13 @@ impl Database {
     fn write_one_for<T>(
         &self,
         purpose: Use,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.attempt(purpose, |connection| {
             crash::point("write.committing");
             // Lost, nobody knows whether it was done.
             connection.commits_at_once();
-            let value = work(&Session::Postgres(connection))?;
+            let value = work(connection)?;
             crash::point("write.committed");
             Ok(value)
         })
@@ -248,16 +244,16 @@ impl Database {
 
     pub(super) fn read<T>(
         &self,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.attempt(Use::Client, |connection| work(&Session::Postgres(connection)))
+        self.attempt(Use::Client, work)
     }
 
     pub(super) fn read_at_once<T>(
         &self,
-        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+        work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.attempt(Use::Engine, |connection| work(&Session::Postgres(connection)))
+        self.attempt(Use::Engine, work)
     }
 
     /// Does `work` on a connection; anew, where that is certain to do nothing twice.
@@ -362,7 +358,7 @@ impl Database {
 
 /// A place among those who have a connection.
 struct Seat<'a> {
-    database: &'a Database,
+    database: &'a DatabaseServer,
     purpose: Use,
 }
 

@@ -3,7 +3,7 @@
 use super::connection::{Connection, Connector, Purpose, Refused};
 use super::migrate;
 use crate::model::Secret;
-use crate::store::session::{Session, postgres_sql, values};
+use crate::store::statement::{postgres_sql, values};
 use crate::store::{Settings, StoreError};
 
 /// A database that is read in one transaction, which sees it as it was when that began.
@@ -36,14 +36,14 @@ impl Source {
         Ok(Self { connection, schema, names_schema })
     }
 
-    pub(in crate::store) fn session(&self) -> Session<'_> {
-        Session::Postgres(&self.connection)
+    pub(in crate::store) fn connection(&self) -> &Connection {
+        &self.connection
     }
 
     /// The same text for the same database and no other, and the schema of our own tables.
     pub(in crate::store) fn identity(&self) -> Result<(String, &str), StoreError> {
         let statement = postgres_sql!("schema_version/server");
-        Ok((self.session().one(statement, values! {}, |row| row.get(0))?, &self.schema))
+        Ok((self.connection.value(statement, values! {})?, &self.schema))
     }
 
     /// Whether our own tables are there. From here on they are in reach.
@@ -74,14 +74,17 @@ impl Source {
 
     /// Whether our own tables are of this version.
     pub(in crate::store) fn is_current(&self) -> Result<bool, StoreError> {
-        let version: i64 =
-            self.session().one(postgres_sql!("schema_version/get"), values! {}, |row| row.get(0))?;
+        let version: i64 = self.connection.value(postgres_sql!("schema_version/get"), values! {})?;
         Ok(usize::try_from(version) == Ok(migrate::VERSION))
     }
 
     fn tables(&self) -> Result<Tables, StoreError> {
-        self.session().one(postgres_sql!("go/tables"), values! {}, |row| {
-            Ok(Tables { some_of_go: row.get(0)?, all_of_go: row.get(1)?, own: row.get(2)? })
+        let there: Vec<String> = self.connection.column(postgres_sql!("go/tables"), values! {})?;
+        let has = |table: &str| there.iter().any(|name| name == table);
+        Ok(Tables {
+            some_of_go: has("jobs") || has("calls"),
+            all_of_go: has("jobs") && has("calls") && has("schedules") && has("executions"),
+            own: has("executables") && has("schema_version"),
         })
     }
 }

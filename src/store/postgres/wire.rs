@@ -3,7 +3,8 @@
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
-use crate::store::session::{Cell, Value};
+use crate::store::StoreError;
+use crate::store::statement::{Cell, Value};
 
 /// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that order. `--pg ` at the
 /// beginning of a line is removed, a line with `--sqlite` at its end is left out, and so are comments.
@@ -70,6 +71,10 @@ impl ToSql for Value<'_> {
     }
 
     to_sql_checked!();
+}
+
+pub(in crate::store) fn cell_of(row: &tokio_postgres::Row, index: usize) -> Result<Cell<'_>, StoreError> {
+    row.try_get(index).map_err(|_| StoreError::Bug(format!("column {index} holds something unexpected")))
 }
 
 impl<'a> FromSql<'a> for Cell<'a> {

@@ -5,7 +5,8 @@ use serde_json::{Map, Value};
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
 use crate::model::{Kind, Secret, Timestamp};
 use crate::store::StoreError;
-use crate::store::session::{Session, Statement, postgres_sql, values};
+use crate::store::session::Session;
+use crate::store::statement::{Statement, postgres_sql, values};
 
 pub(super) fn each_executable(
     session: &Session<'_>,
@@ -84,7 +85,7 @@ fn each<T>(
     session.execute(declare, values! {})?;
     loop {
         let rows = session.rows(postgres_sql!("go/fetch"), values! {}, |row| {
-            let text: String = row.get(0)?;
+            let text: String = row.get("row")?;
             let columns = serde_json::from_str(&text)
                 .map_err(|err| StoreError::Bug(format!("a row of the source is no JSON: {err}")))?;
             Ok(read(&GoRow(columns)))

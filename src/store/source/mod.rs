@@ -233,7 +233,7 @@ impl Source {
         match &self.engine {
             SourceEngine::Sqlite(connection) => Session::Sqlite(connection),
             #[cfg(feature = "postgres")]
-            SourceEngine::Postgres(source) => source.session(),
+            SourceEngine::Postgres(source) => Session::Postgres(source.connection()),
         }
     }
 }

@@ -3,7 +3,9 @@
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
 use crate::model::{Guid, Id, Kind, Timestamp};
 use crate::store::broker::{binding_of, instance_of};
-use crate::store::session::{Row, Session, Statement, sql, values};
+use crate::store::executions::stray_of;
+use crate::store::session::{Row, Session};
+use crate::store::statement::{Statement, sql, values};
 use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
@@ -17,19 +19,19 @@ pub(super) fn each_executable(
 ) -> Result<(), StoreError> {
     each(session, sql!("executables/export"), BATCH, take, |row| {
         Ok(FoundExecutable {
-            guid: row.get(1)?,
-            kind: row.get(2)?,
-            name: row.get(3)?,
-            app: row.get(4)?,
-            space: row.get(5)?,
-            command: row.get(6)?,
-            disk_in_mb: row.get(7)?,
-            memory_in_mb: row.get(8)?,
-            state: row.get(9)?,
-            url: row.get(10)?,
-            auth_header: row.get(11)?,
-            created_at: row.get(12)?,
-            updated_at: row.get(13)?,
+            guid: row.get("guid")?,
+            kind: row.get("kind")?,
+            name: row.get("name")?,
+            app: row.get("app_guid")?,
+            space: row.get("space_guid")?,
+            command: row.get("command")?,
+            disk_in_mb: row.get("disk_in_mb")?,
+            memory_in_mb: row.get("memory_in_mb")?,
+            state: row.get("state")?,
+            url: row.get("url")?,
+            auth_header: row.get("auth_header")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
         })
     })
 }
@@ -40,14 +42,14 @@ pub(super) fn each_schedule(
 ) -> Result<(), StoreError> {
     each(session, sql!("schedules/export"), BATCH, take, |row| {
         Ok(FoundSchedule {
-            guid: row.get(1)?,
-            executable: row.get(2)?,
-            kind: row.get::<Kind>(3).map(Some)?,
-            enabled: row.get(4)?,
-            expression: row.get(5)?,
-            next_fire_time: row.get(6)?,
-            created_at: row.get(7)?,
-            updated_at: row.get(8)?,
+            guid: row.get("guid")?,
+            executable: row.get("executable_guid")?,
+            kind: row.get::<Kind>("kind").map(Some)?,
+            enabled: row.get("enabled")?,
+            expression: row.get("expression")?,
+            next_fire_time: row.get("next_fire_time")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
         })
     })
 }
@@ -58,19 +60,19 @@ pub(super) fn each_execution(
 ) -> Result<(), StoreError> {
     each(session, sql!("executions/export"), EXECUTIONS_BATCH, take, |row| {
         Ok(FoundExecution {
-            guid: row.get(1)?,
-            executable: row.get(2)?,
-            kind: row.get::<Kind>(3).map(Some)?,
-            schedule: row.get(4)?,
-            scheduled_time: row.get(5)?,
-            state: row.get(6)?,
-            note: row.get(7)?,
-            message: row.get(8)?,
-            task: row.get(9)?,
-            created_at: row.get(10)?,
-            start_time: row.get(11)?,
-            end_time: row.get(12)?,
-            request_id: row.get(13)?,
+            guid: row.get("guid")?,
+            executable: row.get("executable_guid")?,
+            kind: row.get::<Kind>("kind").map(Some)?,
+            schedule: row.get("schedule_guid")?,
+            scheduled_time: row.get("scheduled_time")?,
+            state: row.get("state")?,
+            note: row.get("note")?,
+            message: row.get("message")?,
+            task: row.get("task_guid")?,
+            created_at: row.get("created_at")?,
+            start_time: row.get("start_time")?,
+            end_time: row.get("end_time")?,
+            request_id: row.get("request_id")?,
         })
     })
 }
@@ -79,21 +81,19 @@ pub(super) fn each_stray(
     session: &Session<'_>,
     take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each_named(session, sql!("strays/list"), take, |row| {
-        Ok(Stray { name: row.get(0)?, doubt_until: row.get(1)?, request_id: row.get(2)? })
-    })
+    each_named(session, sql!("strays/list"), "name", take, stray_of)
 }
 
 pub(super) fn each_instance(
     session: &Session<'_>,
     take: &mut dyn FnMut(MovedInstance) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each_named(session, sql!("service_instances/export"), take, |row| {
+    each_named(session, sql!("service_instances/export"), "id", take, |row| {
         Ok(MovedInstance {
             instance: instance_of(row)?,
-            context: row.get(6)?,
-            created_at: row.get(7)?,
-            updated_at: row.get(8)?,
+            context: row.get("context")?,
+            created_at: row.get("created_at")?,
+            updated_at: row.get("updated_at")?,
         })
     })
 }
@@ -102,27 +102,31 @@ pub(super) fn each_binding(
     session: &Session<'_>,
     take: &mut dyn FnMut((ServiceBinding, Timestamp)) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each_named(session, sql!("service_bindings/export"), take, |row| Ok((binding_of(row)?, row.get(7)?)))
+    each_named(session, sql!("service_bindings/export"), "id", take, |row| {
+        Ok((binding_of(row)?, row.get("created_at")?))
+    })
 }
 
 pub(super) fn each_suspended_space(
     session: &Session<'_>,
     take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    each_named(session, sql!("service_spaces/export"), take, |row| row.get(0))
+    each_named(session, sql!("service_spaces/export"), "space_guid", take, |row| row.get("space_guid"))
 }
 
-/// The rows of a statement whose first column is their name.
+/// The rows of a statement, in batches by the column `key`, a text.
 fn each_named<T>(
     session: &Session<'_>,
     statement: &'static Statement,
+    key: &str,
     take: &mut dyn FnMut(T) -> Result<(), StoreError>,
     read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
 ) -> Result<(), StoreError> {
     let mut after = String::new();
     loop {
         let values = values! { "after": &after, "limit": BATCH };
-        let rows: Vec<(String, T)> = session.rows(statement, values, |row| Ok((row.get(0)?, read(row)?)))?;
+        let rows: Vec<(String, T)> =
+            session.rows(statement, values, |row| Ok((row.get(key)?, read(row)?)))?;
         let Some((last, _)) = rows.last() else { return Ok(()) };
         after.clone_from(last);
         for (_, row) in rows {
@@ -131,7 +135,7 @@ fn each_named<T>(
     }
 }
 
-/// The rows of a statement whose first column is their id, in batches.
+/// The rows of a statement, in batches by their ids.
 fn each<T>(
     session: &Session<'_>,
     statement: &'static Statement,
@@ -142,7 +146,7 @@ fn each<T>(
     let mut after: Id = 0;
     loop {
         let values = values! { "after_id": after, "limit": batch };
-        let rows: Vec<(Id, T)> = session.rows(statement, values, |row| Ok((row.get(0)?, read(row)?)))?;
+        let rows: Vec<(Id, T)> = session.rows(statement, values, |row| Ok((row.get("id")?, read(row)?)))?;
         let Some((last, _)) = rows.last() else { return Ok(()) };
         after = *last;
         take(rows.into_iter().map(|(_, row)| row).collect())?;

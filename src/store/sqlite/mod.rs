@@ -16,11 +16,13 @@ use log::info;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::session::Session;
 use super::{Fate, StoreError, lock};
 use crate::base::crash;
 
 mod migrate;
+mod statements;
+
+pub(super) use statements::{cell_of, execute, visit};
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -62,7 +64,7 @@ fn is_not_unique(error: &rusqlite::Error) -> bool {
 }
 
 /// The database file, opened. Closing is dropping it.
-pub(super) struct Database {
+pub(super) struct DatabaseFile {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
@@ -70,7 +72,7 @@ pub(super) struct Database {
     _lock: File,
 }
 
-impl Database {
+impl DatabaseFile {
     /// Opens the database file, makes it (and its directory) when there is none, and brings it up to date.
     ///
     /// # Errors
@@ -110,9 +112,9 @@ impl Database {
     /// Writes that come while another is under way share the next transaction, so that all wait for the same flush.
     pub(super) fn write<T>(
         &self,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.writer.write(|connection| work(&Session::Sqlite(connection)))
+        self.writer.write(work)
     }
 
     /// Runs `work` once, in a transaction of its own that may take long. It is no part of a group, whose savepoints remember
@@ -120,13 +122,13 @@ impl Database {
     pub(super) fn write_long<T>(
         &self,
         fate: Fate,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut open = lock(&self.writer.open);
         open.close(commit);
         open.connection.execute_batch(LONG_WRITE_CACHE)?;
         let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
-        let value = work(&Session::Sqlite(&transaction))?;
+        let value = work(&transaction)?;
         crash::point("import.ending");
         match fate {
             Fate::Kept => transaction.commit()?,
@@ -145,7 +147,7 @@ impl Database {
     /// many. `work` does not read in its turn.
     pub(super) fn read<T>(
         &self,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let readers = lock(&self.readers.pool);
         let all_at_work = |readers: &mut ReaderPool| READERS_MAX <= readers.at_work;
@@ -157,7 +159,7 @@ impl Database {
     /// The same for the threads of the engine, which are few and do not wait for those of clients.
     pub(super) fn read_at_once<T>(
         &self,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.read_as_one_of(lock(&self.readers.pool), work)
     }
@@ -165,7 +167,7 @@ impl Database {
     fn read_as_one_of<T>(
         &self,
         mut readers: MutexGuard<'_, ReaderPool>,
-        work: impl FnOnce(&Session<'_>) -> Result<T, StoreError>,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         readers.at_work += 1;
         let idle = readers.idle.pop();
@@ -175,7 +177,7 @@ impl Database {
             Some(connection) => connection,
             None => self.open_reader()?,
         };
-        let result = work(&Session::Sqlite(&connection))?;
+        let result = work(&connection)?;
         // One that has failed is not used again.
         let mut readers = lock(&self.readers.pool);
         if readers.idle.len() < READERS_MAX {
@@ -436,7 +438,7 @@ mod tests {
     #[test]
     fn clients_share_so_many_reading_connections_and_the_engine_does_not_wait_for_them() {
         let directory = tempfile::tempdir().unwrap();
-        let database = Database::open(&directory.path().join("s.db")).unwrap();
+        let database = DatabaseFile::open(&directory.path().join("s.db")).unwrap();
         let (at_work, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (entered, everybody) = crossbeam_channel::unbounded();
         let (go_on, gate) = crossbeam_channel::bounded::<()>(0);
