@@ -265,6 +265,12 @@ mod tests {
             "{fault}"
         );
         assert_eq!(faults.len(), 5);
+        let wrong_port = [("CF_ENDPOINT", "https://api.example.com:99999")];
+        let fault = read(Mode::Serve, &[], &[&wrong_port[..], &NEEDED[1..]].concat()).unwrap_err();
+        assert!(
+            fault.to_string().contains("CF_ENDPOINT is") && fault.to_string().contains("65535"),
+            "{fault}"
+        );
     }
 
     #[test]
@@ -284,6 +290,20 @@ mod tests {
         assert!(read(Mode::Standalone, &[], &[]).unwrap().host.is_loopback());
         assert!(read(Mode::Serve, &[], NEEDED).unwrap().host.is_unspecified());
         assert!(read(Mode::Standalone, &[("host", "0.0.0.0")], &[]).unwrap().host.is_unspecified());
+    }
+
+    #[test]
+    fn calls_reach_loopback_addresses_in_standalone_or_where_it_is_allowed() {
+        let reach = |mode: Mode, variables: &[(&'static str, &'static str)]| {
+            read(mode, &[], &[NEEDED, variables].concat()).unwrap().call_reach
+        };
+        let (allowed, denied) = (("CALL_ALLOW_LOOPBACK", "true"), ("CALL_DENY_PRIVATE", "true"));
+        assert_eq!(reach(Mode::Serve, &[]), Reach::BeyondMachine);
+        assert_eq!(reach(Mode::Serve, &[allowed]), Reach::BeyondLink);
+        assert_eq!(reach(Mode::Serve, &[allowed, denied]), Reach::PublicOnly);
+        assert_eq!(reach(Mode::Standalone, &[]), Reach::Anywhere);
+        assert_eq!(reach(Mode::Standalone, &[("CALL_ALLOW_LOOPBACK", "false")]), Reach::BeyondMachine);
+        assert_eq!(reach(Mode::Standalone, &[denied]), Reach::PublicOnly);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::cron::Weekdays;
 use crate::model::Secret;
-use crate::outbound::{Outbound, Reach};
+use crate::outbound::{Outbound, Reach, read_uri};
 use crate::store::Location;
 
 const PORT_ALLOWED: &str = "a whole number from 0 to 65535";
@@ -64,16 +64,7 @@ impl Reader<'_> {
             &[("skip", MisfirePolicy::Skip), ("once", MisfirePolicy::Once), ("all", MisfirePolicy::All)],
         );
         let skip_ssl_validation = self.skip_ssl_validation();
-        let call_reach = self.choice(
-            "CALL_DENY_PRIVATE",
-            Reach::Anywhere,
-            &[
-                ("true", Reach::PublicOnly),
-                ("false", Reach::Anywhere),
-                ("1", Reach::PublicOnly),
-                ("0", Reach::Anywhere),
-            ],
-        );
+        let call_reach = self.call_reach(mode);
         // The lower-case names are the older custom, and curl's.
         let https_proxy = self.text_or("HTTPS_PROXY", "https_proxy");
         let no_proxy = self.text_or("NO_PROXY", "no_proxy");
@@ -116,6 +107,20 @@ impl Reader<'_> {
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
+        })
+    }
+
+    fn call_reach(&mut self, mode: Mode) -> Option<Reach> {
+        let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
+        // Whoever uses `standalone` calls services of that machine, and may run commands on it anyhow.
+        let is_standalone = mode == Mode::Standalone;
+        let allows_loopback = self.choice("CALL_ALLOW_LOOPBACK", is_standalone, &choices);
+        let denies_private = self.choice("CALL_DENY_PRIVATE", false, &choices);
+        Some(match (denies_private?, allows_loopback?, mode) {
+            (true, ..) => Reach::PublicOnly,
+            (false, false, _) => Reach::BeyondMachine,
+            (false, true, Mode::Serve) => Reach::BeyondLink,
+            (false, true, Mode::Standalone) => Reach::Anywhere,
         })
     }
 
@@ -163,12 +168,14 @@ impl Reader<'_> {
         let client_secret = self.required("CLIENT_SECRET");
         let uaa_endpoint = self.text("UAA_ENDPOINT");
         for (variable, url) in [("CF_ENDPOINT", &cf_endpoint), ("UAA_ENDPOINT", &uaa_endpoint)] {
-            if let Some(url) = url
-                && !(url.starts_with("https://") || url.starts_with("http://"))
-            {
-                let blamed = blamed(&self.named(variable), url);
-                self.faults.push(format!("{blamed} must begin with https:// or http://"));
-            }
+            let Some(url) = url else { continue };
+            let rule = match url.starts_with("https://") || url.starts_with("http://") {
+                false => "must begin with https:// or http://",
+                true if read_uri(url).is_none() => "must be a URL, with a port up to 65535 if there is one",
+                true => continue,
+            };
+            let blamed = blamed(&self.named(variable), url);
+            self.faults.push(format!("{blamed} {rule}"));
         }
         Some(CloudFoundryConfig {
             cf_endpoint: cf_endpoint?,

@@ -83,6 +83,12 @@ pub const SETTINGS: &[Setting] = &[
         "false",
         "true: calls go to public addresses only, redirects included",
     ),
+    setting(
+        "CALL_ALLOW_LOOPBACK",
+        "call-allow-loopback",
+        "false; standalone: true",
+        "true: calls may go to loopback addresses, unless CALL_DENY_PRIVATE is true",
+    ),
     setting("TASK_POLL_SECONDS", "task-poll-seconds", "2", "pace of looking at running tasks"),
     setting("HISTORY_DAYS", "history-days", "150", "days that ended executions are kept"),
     setting(

@@ -1,7 +1,8 @@
 //! How the service reaches other servers: which certificates it trusts, and through which proxy it goes.
 //!
 //! Invariant: every agent made here has a deadline for the whole of a request, follows no redirect, treats no status as an
-//! error, never sends a request twice, and takes nothing from the environment. Cloud Foundry, UAA and calls share it.
+//! error, never sends a request twice, and takes nothing from the environment. Requests to Cloud Foundry and UAA go through an
+//! agent; calls, whose targets anybody may choose, go through [`Exchanges`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,14 +12,21 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::{Connector, DefaultConnector, RustlsConnector, TcpConnector};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
 
-mod public;
+mod answer;
+mod exchange;
+mod reach;
 mod resolve;
+mod target;
 
-use public::{NotPublic, PublicResolver, PublicThroughProxy};
+pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value};
+pub use reach::{Reach, Refusal};
+pub use target::{Target, read_uri};
+
 use resolve::RememberingResolver;
+use target::has_valid_port;
 
 /// The settings that all outgoing requests share.
 #[derive(Clone, Default)]
@@ -46,16 +54,6 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// Which addresses a request may go to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reach {
-    /// All.
-    Anywhere,
-    /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not reachable from
-    /// anywhere. Judged after a name is resolved, by the address that is connected to, or that a proxy is asked for.
-    PublicOnly,
-}
-
 /// The bounds of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -65,8 +63,6 @@ pub struct Limits {
     pub total_timeout: Duration,
     /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can tell.
     pub max_idle_age: Duration,
-    /// Where it may go.
-    pub reach: Reach,
 }
 
 /// Agents that know which requests go through the proxy.
@@ -167,7 +163,7 @@ fn proxy(settings: &Outbound) -> Result<Option<Proxy>, String> {
     let Some(url) = settings.https_proxy.as_deref().map(str::trim).filter(|url| !url.is_empty()) else {
         return Ok(None);
     };
-    let proxy = Proxy::new(url).ok();
+    let proxy = Proxy::new(url).ok().filter(|proxy| has_valid_port(proxy.uri()));
     match proxy.filter(|proxy| matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https)) {
         Some(proxy) => Ok(Some(proxy)),
         None => {
@@ -197,14 +193,6 @@ pub(crate) fn roots(
     Ok(roots.iter().map(|root| CertificateDer::from(root.der().to_vec())).collect())
 }
 
-/// What there is to say of a target that is not to be reached.
-pub const DENIED: &str = "its address is not a public one, and CALL_DENY_PRIVATE refuses the others";
-
-/// Whether `error` says that the target is not to be reached.
-pub fn is_denied(error: &ureq::Error) -> bool {
-    matches!(error, ureq::Error::Other(inner) if inner.is::<NotPublic>())
-}
-
 /// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise `None`.
 pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
     let reason = match error {
@@ -221,7 +209,6 @@ pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
 }
 
 fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
-    let goes_through_proxy = proxy.is_some();
     let config = Agent::config_builder()
         .tls_config(tls)
         .proxy(proxy) // Also when there is none: ureq would look into the environment.
@@ -238,20 +225,7 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         .output_buffer_size(OUTPUT_BUFFER_BYTES)
         .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
         .build();
-    match limits.reach {
-        Reach::Anywhere => {
-            Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default())
-        }
-        Reach::PublicOnly if goes_through_proxy => {
-            let connector = PublicThroughProxy::default()
-                .chain(TcpConnector::default())
-                .chain(RustlsConnector::default());
-            Agent::with_parts(config, connector, RememberingResolver::default())
-        }
-        Reach::PublicOnly => {
-            Agent::with_parts(config, DefaultConnector::default(), PublicResolver::default())
-        }
-    }
+    Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default())
 }
 
 /// The certificates of a PEM file that the setting `name` names.
@@ -290,12 +264,7 @@ mod tests {
 
     fn client(https_proxy: &str, no_proxy: &str) -> Client {
         let second = Duration::from_secs(1);
-        let limits = Limits {
-            connect_timeout: second,
-            total_timeout: second,
-            max_idle_age: second,
-            reach: Reach::Anywhere,
-        };
+        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
         let settings = Outbound {
             https_proxy: Some(https_proxy.to_owned()),
             no_proxy: Some(no_proxy.to_owned()),
@@ -326,16 +295,13 @@ mod tests {
         let settings =
             Outbound { https_proxy: Some("http://user:secret@proxy.test".to_owned()), ..Outbound::default() };
         let second = Duration::from_secs(1);
-        let limits = Limits {
-            connect_timeout: second,
-            total_timeout: second,
-            max_idle_age: second,
-            reach: Reach::PublicOnly,
-        };
+        let limits = Limits { connect_timeout: second, total_timeout: second, max_idle_age: second };
         let client = Client::new(&settings, &limits).unwrap();
         client.agent_for(&"https://api.example.com/".parse().unwrap());
         assert!(!format!("{settings:?} {client:?}").contains("secret"));
-        for wrong in ["ht!tp://user:secret@", "socks5://user:secret@proxy.test"] {
+        for wrong in
+            ["ht!tp://user:secret@", "socks5://user:secret@proxy.test", "http://user:secret@proxy.test:99999"]
+        {
             let wrong = Outbound { https_proxy: Some(wrong.to_owned()), ..Outbound::default() };
             let message = faults(&wrong).concat();
             assert!(message.contains("HTTPS_PROXY") && !message.contains("secret"), "{message}");

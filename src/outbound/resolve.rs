@@ -1,5 +1,5 @@
-//! Finds the addresses of hosts. ureq asks before each request, also for a connection that it has already, and starts a thread
-//! each time; so what is an address is not asked for, and a name not again within a few seconds.
+//! Finds the addresses of hosts. To ask starts a thread each time; so what is an address is not asked for, and a name not again
+//! within a few seconds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,14 +13,20 @@ use ureq::unversioned::transport::NextTimeout;
 
 /// How long an answer is believed.
 const AGE_MAX: Duration = Duration::from_secs(5);
-/// The most names that are remembered.
+/// The most names that are remembered. A name that has an address has at most 253 characters.
 const REMEMBERED_MAX: usize = 256;
 
 /// Remembers answers for a few seconds. A failure is not remembered.
 #[derive(Debug, Default)]
 pub(super) struct RememberingResolver {
     asked: DefaultResolver,
-    known: Mutex<HashMap<String, (Vec<SocketAddr>, Instant)>>,
+    known: Mutex<HashMap<(String, u16), Known>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    addresses: Vec<SocketAddr>,
+    asked_at: Instant,
 }
 
 impl Resolver for RememberingResolver {
@@ -35,12 +41,12 @@ impl Resolver for RememberingResolver {
             addresses.push(address);
             return Ok(addresses);
         }
-        let key = format!("{:?} {:?}", uri.scheme_str(), uri.authority());
+        let key = (uri.host().unwrap_or_default().to_ascii_lowercase(), port(uri));
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, asked_at)) = known.get(&key)
-            && asked_at.elapsed() < AGE_MAX
+        if let Some(known) = known.get(&key)
+            && known.asked_at.elapsed() < AGE_MAX
         {
-            known.iter().for_each(|address| addresses.push(*address));
+            known.addresses.iter().for_each(|address| addresses.push(*address));
             return Ok(addresses);
         }
         drop(known);
@@ -50,7 +56,7 @@ impl Resolver for RememberingResolver {
         if REMEMBERED_MAX <= known.len() {
             known.clear();
         }
-        known.insert(key, (found.iter().copied().collect(), asked_at));
+        known.insert(key, Known { addresses: found.iter().copied().collect(), asked_at });
         Ok(found)
     }
 }
@@ -58,13 +64,17 @@ impl Resolver for RememberingResolver {
 /// The address that the URI names itself, with its port.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let address: IpAddr = uri.host()?.trim_matches(['[', ']']).parse().ok()?;
-    let default_port = if uri.scheme_str() == Some("https") { 443 } else { 80 };
-    Some(SocketAddr::new(address, uri.port_u16().unwrap_or(default_port)))
+    Some(SocketAddr::new(address, port(uri)))
+}
+
+fn port(uri: &Uri) -> u16 {
+    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("https") { 443 } else { 80 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ureq::Agent;
 
     #[test]
     fn addresses_are_read_and_names_are_not() {
@@ -79,5 +89,20 @@ mod tests {
         check("http://user:password@1.2.3.4:81/", Some("1.2.3.4:81"));
         check("http://localhost/", None);
         check("http://1.2.3.4.example.com/", None);
+    }
+
+    #[test]
+    fn a_name_is_remembered_once_whatever_user_and_password_stand_before_it() {
+        let resolver = RememberingResolver::default();
+        let config = Agent::config_builder().build();
+        for uri in ["http://localhost:81/", "http://LOCALHOST:81/x", "http://u:p@localhost:81/"] {
+            resolver.resolve(&uri.parse().unwrap(), &config, NextTimeout::default()).unwrap();
+        }
+        for user in 0..500 {
+            let uri = format!("http://{user}:{}@localhost:81/", "p".repeat(10_000));
+            resolver.resolve(&uri.parse().unwrap(), &config, NextTimeout::default()).unwrap();
+        }
+        let known: Vec<_> = resolver.known.lock().unwrap().keys().cloned().collect();
+        assert_eq!(known, [("localhost".to_owned(), 81)]);
     }
 }

@@ -5,6 +5,7 @@
 mod api;
 mod binary;
 mod broker;
+mod calls;
 mod cf;
 mod client;
 mod cluster;

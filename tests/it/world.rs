@@ -86,6 +86,8 @@ impl World {
                 "DATABASE_URL" => Some(database.as_str()),
                 "SCHEDULER_PORT" => Some("0"),
                 "SCHEDULER_HOST" => Some("127.0.0.1"),
+                // The targets of calls are in this process.
+                "CALL_ALLOW_LOOPBACK" => Some("true"),
                 "TASK_POLL_SECONDS" | "STOP_SECONDS" => Some("1"),
                 "WORKER_NUM" => Some("4"),
                 _ => None,

@@ -9,10 +9,10 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use serde::Deserialize;
-use ureq::http::Uri;
 
 use crate::config;
 use crate::model::Secret;
+use crate::outbound::read_uri;
 
 /// The most of the file that is read.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -91,7 +91,7 @@ impl CfLogin {
     /// Where the plugin for cf looks for the scheduler: at the API's host with another first label. `None` where the host
     /// has no labels.
     pub(super) fn scheduler_url(&self) -> Option<String> {
-        let uri: Uri = self.target.trim().parse().ok()?;
+        let uri = read_uri(self.target.trim())?;
         let (_, domain) = labels(uri.host()?)?;
         let port = uri.port_u16().map(|port| format!(":{port}")).unwrap_or_default();
         Some(format!("{}://{SERVICE_LABEL}.{domain}{port}", uri.scheme_str()?))
@@ -99,7 +99,7 @@ impl CfLogin {
 
     /// The token, for a server at `base` if it belongs to the same foundation.
     pub(super) fn token_for(&self, base: &str) -> Option<&str> {
-        let (target, base): (Uri, Uri) = (self.target.trim().parse().ok()?, base.parse().ok()?);
+        let (target, base) = (read_uri(self.target.trim())?, read_uri(base)?);
         let is_as_safe = base.scheme_str() == Some("https") || target.scheme_str() == Some("http");
         let (target, base) = (target.host()?.to_ascii_lowercase(), base.host()?.to_ascii_lowercase());
         let is_sibling = match (labels(&target), labels(&base)) {

@@ -19,7 +19,7 @@ use ureq::{Body, Timeout};
 use super::cf_login::Renewal;
 use super::failure::Failure;
 use crate::model::Secret;
-use crate::outbound::{self, Limits, Outbound, Reach};
+use crate::outbound::{self, Limits, Outbound};
 
 /// To have a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -57,7 +57,6 @@ impl Remote {
             connect_timeout: CONNECT_TIMEOUT,
             total_timeout: TOTAL_TIMEOUT,
             max_idle_age: MAX_IDLE_AGE,
-            reach: Reach::Anywhere,
         };
         let client = outbound::Client::new(settings, &limits).map_err(Failure::Usage)?;
         Ok(Self { client, base, token: RefCell::new(bare(token)), renewal })
@@ -191,7 +190,7 @@ impl Remote {
     }
 
     fn uri(&self, url: &str) -> Result<Uri, Failure> {
-        url.parse().map_err(|_| Failure::Usage(format!("{url:?} is not a URL")))
+        outbound::read_uri(url).ok_or_else(|| Failure::Usage(format!("{url:?} is not a URL")))
     }
 
     /// What a refusal says, and what it means to scripts.

@@ -3,7 +3,6 @@
 //! Invariant: where a name means several things, nothing is done to any of them.
 
 use serde_json::Value;
-use ureq::http::Uri;
 
 use super::cf_login::CfLogin;
 use super::failure::Failure;
@@ -12,6 +11,7 @@ use super::parse::Arguments;
 use super::remote::{Remote, encode};
 use crate::config;
 use crate::model::Kind;
+use crate::outbound;
 
 /// A service, and how its answers are shown.
 pub struct Session {
@@ -255,8 +255,7 @@ pub(super) fn is_guid(text: &str) -> bool {
 
 /// An URL without the slash at its end. One with a password is not repeated.
 fn base_of(url: &str) -> Result<String, Failure> {
-    let uri: Option<Uri> = url.parse().ok();
-    let is_good = uri.is_some_and(|uri| {
+    let is_good = outbound::read_uri(url).is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())
             && uri.authority().is_some_and(|authority| !authority.as_str().contains('@'))

@@ -4,6 +4,8 @@
 
 use ureq::http::Uri;
 
+use crate::outbound::read_uri;
+
 /// Guids and names longer than this are nobody's.
 const MAX_IDENTIFIER_BYTES: usize = 255;
 
@@ -26,7 +28,7 @@ impl Endpoint {
     /// Reads the value of the setting `name`; the error says what is wrong.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let example = "an http or https URL such as https://api.example.com";
-        let uri: Uri = text.trim().parse().map_err(|_| format!("{name} is not {example}"))?;
+        let uri = read_uri(text.trim()).ok_or_else(|| format!("{name} is not {example}"))?;
         let origin = Origin::of(&uri).ok_or_else(|| format!("{name} is not {example}"))?;
         if text.contains(['?', '#']) {
             return Err(format!("{name} has a query or a fragment, but must be {example}"));
@@ -48,7 +50,7 @@ impl Endpoint {
 
     /// Whether `url` has the scheme, host and port of this.
     pub(super) fn has_origin_of(&self, url: &str) -> bool {
-        url.parse::<Uri>().is_ok_and(|uri| Origin::of(&uri).as_ref() == Some(&self.origin))
+        read_uri(url).is_some_and(|uri| Origin::of(&uri).as_ref() == Some(&self.origin))
     }
 }
 
@@ -111,6 +113,7 @@ mod tests {
         check("https://user:secret@api.example.com", None);
         check("https://api.example.com?x=1", None);
         check("https://api.example.com/#x", None);
+        check("https://api.example.com:99999", None);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::base::clock::Clock;
 use crate::base::logging::{beginning, milliseconds};
 use crate::base::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
-use crate::outbound::{self, Limits, Outbound, Reach};
+use crate::outbound::{self, Limits, Outbound};
 use crate::platform::{Delivery, PlatformError};
 
 /// An idle connection is used again only within this time, for a task's creation lost on a stale one would cost a search.
@@ -204,14 +204,13 @@ impl Transport {
             connect_timeout: deadlines.connect,
             total_timeout: deadlines.total,
             max_idle_age: MAX_IDLE_AGE,
-            reach: Reach::Anywhere,
         };
         Ok(Self { client: outbound::Client::new(outbound, &limits)?, clock, deadlines })
     }
 
     /// One request, one answer of any status.
     pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer, PlatformError> {
-        let uri: Uri = request.url.parse().map_err(|_| PlatformError::Unavailable {
+        let uri = outbound::read_uri(request.url).ok_or_else(|| PlatformError::Unavailable {
             cause: format!("the address of {} is not a URL", request.upstream),
             retry_after: None,
             delivery: Delivery::Failed,

@@ -7,6 +7,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Place, Violation};
+use crate::outbound::is_header_value;
 
 const NAME_MAX: usize = 255;
 const COMMAND_MAX: usize = 4096;
@@ -90,7 +91,14 @@ impl<'a> Fields<'a> {
     }
 
     pub(in crate::web) fn auth_header(&mut self) -> Option<String> {
-        self.text("auth_header", self.raw.auth_header, usize::MAX)
+        let text = self.text("auth_header", self.raw.auth_header, usize::MAX)?;
+        if is_header_value(&text) {
+            return Some(text);
+        }
+        let detail = "has a character that no header can carry, such as a line break";
+        let expected = "a string without control characters (a tab is allowed)";
+        self.violate(Violation::new("auth_header", "characters", detail, expected));
+        None
     }
 
     pub(in crate::web) fn expression(&mut self) -> Option<String> {

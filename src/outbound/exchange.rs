@@ -1,0 +1,281 @@
+//! Sends the requests of calls. ureq connects (names, proxies, TLS); the request and its answer are ours, for ureq takes fewer
+//! answers than other clients do, and changes URLs.
+//!
+//! Invariant: a request is sent at most once and ends by its deadline, and goes to no address that `Reach` refuses.
+
+use std::fmt;
+use std::io::{self, BufReader, Write};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use ureq::http::{StatusCode, Uri};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::time::{Duration as Span, Instant as Moment};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
+    Transport, TransportAdapter,
+};
+use ureq::{Timeout, config::Config};
+
+use super::answer::{self, Head};
+use super::reach::{Reach, Refusal};
+use super::resolve::RememberingResolver;
+use super::target::Target;
+use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
+
+/// How long the body of an answer is read, so that its connection can be used again.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A request. Its headers hold credentials, so there is no `Debug`.
+pub struct Request<'a> {
+    /// In capitals.
+    pub method: &'a str,
+    /// Where it goes.
+    pub target: &'a Target,
+    /// All but `Host` and `Content-Length`. Values are sent as they are, so they hold no line break.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Nothing for `GET` and `HEAD`.
+    pub body: &'a [u8],
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// Any number of three digits.
+    pub status: StatusCode,
+    /// Where it leads, as it was sent.
+    pub location: Option<Vec<u8>>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum ExchangeError {
+    /// It was not sent, for its target is out of reach.
+    Refused(Refusal),
+    /// There was no status by the deadline.
+    TimedOut,
+    /// The connection could not be made or did not last, or something else than HTTP came.
+    Failed(ureq::Error),
+}
+
+impl From<ureq::Error> for ExchangeError {
+    fn from(error: ureq::Error) -> Self {
+        match error {
+            ureq::Error::Timeout(_) => Self::TimedOut,
+            other => Self::Failed(other),
+        }
+    }
+}
+
+impl From<io::Error> for ExchangeError {
+    fn from(error: io::Error) -> Self {
+        ureq::Error::from(error).into()
+    }
+}
+
+/// Sends requests, and keeps connections that can be used again.
+pub struct Exchanges {
+    /// Knows through which proxy a request goes, and which certificates are trusted.
+    client: Client,
+    limits: Limits,
+    reach: Reach,
+    resolver: RememberingResolver,
+    tunnel: ConnectProxyConnector,
+    tls: Arc<RustlsConnector>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+type Connection = BufReader<TransportAdapter>;
+
+struct Idle {
+    connection: Connection,
+    target: Target,
+    since: Instant,
+}
+
+impl fmt::Debug for Exchanges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Exchanges")
+            .field("client", &self.client)
+            .field("reach", &self.reach)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Exchanges {
+    /// The error says which setting is wrong.
+    pub fn new(settings: &Outbound, limits: &Limits, reach: Reach) -> Result<Self, String> {
+        Ok(Self {
+            client: Client::new(settings, limits)?,
+            limits: *limits,
+            reach,
+            resolver: RememberingResolver::default(),
+            tunnel: ConnectProxyConnector::default(),
+            tls: Arc::default(),
+            idle: Mutex::default(),
+        })
+    }
+
+    /// Sends `request` and returns the answer when its head has come, and a part of its body has been thrown away.
+    pub fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answer, ExchangeError> {
+        let mut connection = match self.take_idle(request.target) {
+            Some(connection) => connection,
+            None => self.connect(request.target, deadline)?,
+        };
+        connection.get_mut().set_timeout(until(deadline, Timeout::Global));
+        let sent = connection.get_mut().write_all(&bytes_of(request));
+        // A server may answer before it has read all of the request, and close: that answer counts.
+        let head = match (answer::read_head(&mut connection, request.method), sent) {
+            (Ok(head), _) => head,
+            (Err(_), Err(err)) | (Err(err), Ok(())) => return Err(err.into()),
+        };
+        let Head { status, ref location, .. } = head;
+        let answer = Answer { status, location: location.clone() };
+        let body_deadline = deadline.min(Instant::now() + BODY_TIMEOUT);
+        connection.get_mut().set_timeout(until(body_deadline, Timeout::RecvBody));
+        // What goes wrong here changes nothing about the status.
+        if head.skip_body(&mut connection) {
+            self.keep(connection, request.target);
+        }
+        Ok(answer)
+    }
+
+    fn take_idle(&self, target: &Target) -> Option<Connection> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|idle| idle.since.elapsed() < self.limits.max_idle_age);
+        let fitting = idle.iter().rposition(|idle| idle.target.has_origin_of(target))?;
+        let mut connection = idle.swap_remove(fitting).connection;
+        drop(idle);
+        connection.get_mut().get_mut().is_open().then_some(connection)
+    }
+
+    fn keep(&self, mut connection: Connection, target: &Target) {
+        // What came after the answer would be taken for the next one.
+        let has_more =
+            !connection.buffer().is_empty() || !connection.get_mut().get_mut().buffers().input().is_empty();
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if !has_more && idle.len() < MAX_IDLE_CONNECTIONS {
+            idle.push(Idle { connection, target: target.clone(), since: Instant::now() });
+        }
+    }
+
+    fn connect(&self, target: &Target, deadline: Instant) -> Result<Connection, ExchangeError> {
+        let deadline = deadline.min(Instant::now() + self.limits.connect_timeout);
+        let uri = target.uri()?;
+        let config = self.client.agent_for(&uri).config();
+        let transport: Box<dyn Transport> = if config.proxy().is_some() {
+            let asked_for = self.asked_of_proxy(&uri, config, deadline)?;
+            let details = self.details(&asked_for, self.resolver.empty(), config, deadline);
+            let tunnel = Connector::<()>::connect(&self.tunnel, &details, None)?;
+            Box::new(tunnel.ok_or(ureq::Error::ConnectionFailed)?)
+        } else {
+            let addresses = self.within_reach(&uri, config, deadline)?;
+            let details = self.details(&uri, addresses, config, deadline);
+            let stream = Connector::<()>::connect(&TcpConnector::default(), &details, None)?;
+            Box::new(stream.ok_or(ureq::Error::ConnectionFailed)?)
+        };
+        // The certificate is checked against the name, whatever a proxy was asked for.
+        let details = self.details(&uri, self.resolver.empty(), config, deadline);
+        let transport = self.tls.connect(&details, Some(transport))?.ok_or(ureq::Error::ConnectionFailed)?;
+        Ok(BufReader::new(TransportAdapter::new(Box::new(transport), Arc::new(Moment::now))))
+    }
+
+    /// The addresses of a target that may be connected to; at least one.
+    fn within_reach(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        deadline: Instant,
+    ) -> Result<ResolvedSocketAddrs, ExchangeError> {
+        let found = self.resolver.resolve(uri, config, until(deadline, Timeout::Resolve))?;
+        let mut allowed = self.resolver.empty();
+        let mut refusal = None;
+        for address in &found {
+            match self.reach.refuses(address.ip()) {
+                Some(reason) => refusal = Some(reason),
+                None => allowed.push(*address),
+            }
+        }
+        match refusal.filter(|_| allowed.is_empty()) {
+            Some(refusal) => Err(ExchangeError::Refused(refusal)),
+            None => Ok(allowed),
+        }
+    }
+
+    /// What a proxy is asked for. With [`Reach::PublicOnly`] that is an address, for the proxy resolves a name by itself, and to
+    /// whatever it likes. Else it is the name, which a proxy may know that nobody here does.
+    fn asked_of_proxy(&self, uri: &Uri, config: &Config, deadline: Instant) -> Result<Uri, ExchangeError> {
+        match self.reach {
+            Reach::Anywhere => return Ok(uri.clone()),
+            Reach::PublicOnly => (),
+            Reach::BeyondLink | Reach::BeyondMachine => {
+                let found = match self.resolver.resolve(uri, config, until(deadline, Timeout::Resolve)) {
+                    Err(ureq::Error::HostNotFound | ureq::Error::Io(_)) => return Ok(uri.clone()),
+                    found => found?,
+                };
+                let refusal = found.iter().find_map(|address| self.reach.refuses(address.ip()));
+                return refusal.map_or(Ok(uri.clone()), |refusal| Err(ExchangeError::Refused(refusal)));
+            }
+        }
+        let found = self.within_reach(uri, config, deadline)?;
+        // One is asked for, so one that every proxy can reach, if there is.
+        let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
+        let address = address.ok_or(ureq::Error::HostNotFound)?.to_string();
+        let built = Uri::builder().scheme("https").authority(address).path_and_query("/").build();
+        Ok(built.map_err(ureq::Error::from)?)
+    }
+
+    fn details<'a>(
+        &'a self,
+        uri: &'a Uri,
+        addrs: ResolvedSocketAddrs,
+        config: &'a Config,
+        deadline: Instant,
+    ) -> ConnectionDetails<'a> {
+        let tls = Arc::clone(&self.tls);
+        ConnectionDetails {
+            uri,
+            addrs,
+            config,
+            request_level: false,
+            resolver: &self.resolver,
+            now: Moment::now(),
+            timeout: until(deadline, Timeout::Connect),
+            current_time: Arc::new(Moment::now),
+            // To the proxy, whose address is the business of whoever set it.
+            run_connector: Arc::new(move |details| {
+                let stream = Connector::<()>::connect(&TcpConnector::default(), details, None)?;
+                let transport = tls.connect(details, stream)?.ok_or(ureq::Error::ConnectionFailed)?;
+                Ok(Box::new(transport))
+            }),
+            register_shutdown: Arc::new(|_| Ok(())),
+        }
+    }
+}
+
+/// Whether a header can carry `text` as its value. UTF-8 is sent as bytes, which RFC 9110 allows.
+pub fn is_header_value(text: &str) -> bool {
+    text.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control())
+}
+
+fn until(deadline: Instant, reason: Timeout) -> NextTimeout {
+    let left = deadline.saturating_duration_since(Instant::now());
+    NextTimeout { after: Span::Exact(left), reason, ..NextTimeout::default() }
+}
+
+fn bytes_of(request: &Request<'_>) -> Vec<u8> {
+    let mut head = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\n",
+        request.method,
+        request.target.path_and_query(),
+        request.target.host_header()
+    );
+    for (name, value) in request.headers {
+        head.extend([name, ": ", value, "\r\n"]);
+    }
+    if !request.body.is_empty() || matches!(request.method, "POST" | "PUT" | "PATCH") {
+        head.push_str(&format!("Content-Length: {}\r\n", request.body.len()));
+    }
+    head.push_str("\r\n");
+    [head.as_bytes(), request.body].concat()
+}

@@ -1,0 +1,253 @@
+//! Calls as the web is: URLs, redirects and answers as Go's client and curl take them, and addresses that no call reaches.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::world::{APP, World};
+
+/// A server that gives these answers, each on a connection of its own, and hands over the requests.
+pub(crate) struct Target {
+    pub(crate) port: u16,
+    requests: thread::JoinHandle<Vec<String>>,
+}
+
+impl Target {
+    pub(crate) fn answering(answers: &[&str]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answers: Vec<Vec<u8>> = answers.iter().map(|answer| answer.as_bytes().to_vec()).collect();
+        let requests = thread::spawn(move || {
+            let take = |answer: &Vec<u8>| {
+                let (mut client, _) = listener.accept().unwrap();
+                let request = request_of(&mut client);
+                client.write_all(answer).unwrap();
+                request
+            };
+            answers.iter().map(take).collect()
+        });
+        Self { port, requests }
+    }
+
+    /// What came, as text in which a byte that is not UTF-8 is replaced.
+    pub(crate) fn requests(self) -> Vec<String> {
+        self.requests.join().unwrap()
+    }
+}
+
+/// Reads a request with its body.
+fn request_of(client: &mut TcpStream) -> String {
+    let mut request = Vec::new();
+    let mut byte = [0];
+    while !request.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|count| count == 1) {
+        request.push(byte[0]);
+    }
+    let head = String::from_utf8_lossy(&request).to_ascii_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or(0)];
+    client.read_exact(&mut body).unwrap();
+    String::from_utf8_lossy(&[request, body].concat()).into_owned()
+}
+
+/// Makes a call of these fields, runs it, and waits for its end.
+#[track_caller]
+pub(crate) fn run(world: &World, fields: &Value) -> Value {
+    let number = world.get("/calls").json()["pagination"]["total_results"].clone();
+    let mut body = json!({"name": format!("call {number}"), "auth_header": "Bearer abc"});
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let made = world.post(&format!("/calls?app_guid={APP}"), &body.to_string());
+    assert_eq!(made.status, 201, "{body}");
+    let path = format!("/calls/{}", made.guid());
+    assert_eq!(world.post(&format!("{path}/execute"), "").status, 201);
+    world.ended(&path)
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+#[test]
+fn redirects_are_followed_as_rfc_3986_says() {
+    let world = World::start();
+    for (location, expected) in [
+        ("ok?return=http://x/", "/dir/ok?return=http://x/"),
+        ("", "/dir/hook?q=1"),
+        ("#done", "/dir/hook?q=1"),
+        ("?r=2", "/dir/hook?r=2"),
+        ("../ok", "/ok"),
+        ("http:/ok", "/ok"),
+        ("/a b/ü?q=日", "/a%20b/%C3%BC?q=%E6%97%A5"),
+        ("./a:b/./../c", "/dir/c"),
+    ] {
+        let redirect = format!("HTTP/1.1 307 Moved\r\nLocation: {location}\r\nConnection: close\r\n\r\n");
+        let target = Target::answering(&[&redirect, OK]);
+        let url = format!("http://127.0.0.1:{}/dir/hook?q=1", target.port);
+        let ended = run(&world, &json!({"url": url}));
+        assert_eq!(ended["state"], "SUCCEEDED", "{location:?}: {ended}");
+        let requests = target.requests();
+        assert!(
+            requests[1].starts_with(&format!("POST {expected} HTTP/1.1\r\n")),
+            "{location:?}: {requests:?}"
+        );
+    }
+}
+
+#[test]
+fn a_port_above_65535_is_no_port_in_urls_and_redirects() {
+    let world = World::start();
+    let ended = run(&world, &json!({"url": "http://127.0.0.1:99999/"}));
+    assert!(ended["message"].as_str().unwrap().starts_with("the URL is not valid: "), "{ended}");
+    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:65616/\r\nConnection: close\r\n\r\n";
+    let target = Target::answering(&[redirect]);
+    let ended = run(&world, &json!({"url": format!("http://127.0.0.1:{}/", target.port)}));
+    let message = ended["message"].as_str().unwrap();
+    assert!(message.starts_with("answered 302 Found, and its Location is not valid: "), "{ended}");
+}
+
+#[test]
+fn blanks_utf_8_and_hosts_of_other_scripts_work_and_the_rest_of_a_url_is_sent_as_stored() {
+    let world = World::start();
+    let target = Target::answering(&[OK; 3]);
+    let port = target.port;
+    for (host, path) in [
+        ("127.0.0.1", "/a b/ü?q=日 x"),
+        // IDN maps full-width letters to those of ASCII.
+        ("ｌｏｃａｌｈｏｓｔ", "/"),
+        ("user:pass@127.0.0.1", r#"/a/../b//c?x={"y":[1|2]}&z=%zz&w=+%20"#),
+    ] {
+        let url = format!("http://{host}:{port}{path}");
+        assert_eq!(run(&world, &json!({"url": url}))["state"], "SUCCEEDED", "{url}");
+    }
+    let requests = target.requests();
+    for (request, line, host) in [
+        (&requests[0], "POST /a%20b/%C3%BC?q=%E6%97%A5%20x HTTP/1.1", "127.0.0.1"),
+        (&requests[1], "POST / HTTP/1.1", "localhost"),
+        (&requests[2], r#"POST /a/../b//c?x={"y":[1|2]}&z=%zz&w=+%20 HTTP/1.1"#, "127.0.0.1"),
+    ] {
+        assert!(request.starts_with(&format!("{line}\r\nHost: {host}:{port}\r\n")), "{request}");
+        assert!(request.contains("\r\nAuthorization: Bearer abc\r\n"), "{request}");
+    }
+}
+
+#[test]
+fn answers_that_other_clients_take_are_no_failures() {
+    let world = World::start();
+    for answer in [
+        "HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nX-Blank : a\r\n\r\n",
+        &format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Many: a\r\n".repeat(300)),
+        &format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "a".repeat(100_000)),
+        "HTTP/1.1 200 OK\r\nno colon\r\n: no name\r\n\r\n",
+        "HTTP/1.1 200\r\n\r\n",
+        "HTTP/1.1 200 OK\nX-Line-Feeds: only\n\n",
+        "HTTP/1.0 200 OK\r\n\r\nuntil the end",
+        "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno chunk",
+        "HTTP/1.1 200 OK\r\nX-Cut: of",
+    ] {
+        let target = Target::answering(&[answer]);
+        let ended = run(&world, &json!({"url": format!("http://127.0.0.1:{}/", target.port)}));
+        assert_eq!(
+            (&ended["state"], &ended["message"]),
+            (&json!("SUCCEEDED"), &json!("answered 200 OK")),
+            "{answer:.60}"
+        );
+    }
+    let target = Target::answering(&["SSH-2.0-OpenSSH_9.7\r\n"]);
+    let ended = run(&world, &json!({"url": format!("http://127.0.0.1:{}/", target.port)}));
+    assert_eq!(ended["message"], "no answer: io: the answer is not HTTP");
+}
+
+#[test]
+fn a_body_that_trickles_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        request_of(&mut client);
+        client.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n").unwrap();
+        while client.write_all(b"x").is_ok() {
+            let _ = crossbeam_channel::after(Duration::from_millis(100)).recv();
+        }
+    });
+    let world = World::start();
+    let began = Instant::now();
+    assert_eq!(run(&world, &json!({"url": url}))["state"], "SUCCEEDED");
+    assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_connection_is_used_again_at_once() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/a", listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let first = request_of(&mut client);
+        let chunks =
+            "HTTP/1.1 302 Found\r\nLocation: /b\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+        client.write_all(chunks.as_bytes()).unwrap();
+        let second = request_of(&mut client);
+        client.write_all(OK.as_bytes()).unwrap();
+        [first, second]
+    });
+    let world = World::start();
+    assert_eq!(run(&world, &json!({"url": url}))["state"], "SUCCEEDED");
+    let [first, second] = server.join().unwrap();
+    assert!(first.starts_with("POST /a ") && second.starts_with("GET /b "), "{first}{second}");
+}
+
+#[test]
+fn an_auth_header_that_no_header_can_carry_is_refused_and_utf_8_is_sent() {
+    let world = World::start();
+    let call = world.call("c", "http://127.0.0.1:9/");
+    for odd in ["a\r\nX: y", "a\nb", "a\u{0}b", "a\u{7f}", "\u{1b}[1m"] {
+        let body = json!({"name": "odd", "url": "http://127.0.0.1:9/", "auth_header": odd}).to_string();
+        assert_eq!(world.post(&format!("/calls?app_guid={APP}"), &body).status, 422, "{odd:?}");
+        let body = json!({"auth_header": odd}).to_string();
+        assert_eq!(world.patch(&format!("/calls/{call}"), &body).status, 422, "{odd:?}");
+    }
+    let target = Target::answering(&[OK]);
+    let url = format!("http://127.0.0.1:{}/", target.port);
+    let ended = run(&world, &json!({"url": url, "auth_header": "Token ключ\té"}));
+    assert_eq!(ended["state"], "SUCCEEDED");
+    assert!(target.requests()[0].contains("\r\nAuthorization: Token ключ\té\r\n"));
+}
+
+#[test]
+fn serve_refuses_loopback_addresses_unless_they_are_allowed_and_link_local_ones_always() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let world = World::with(&[("CALL_ALLOW_LOOPBACK", "false")]);
+    let loopback = "not sent: its address is a loopback one, which CALL_ALLOW_LOOPBACK=true would allow";
+    for host in
+        ["127.0.0.1", "localhost", "0", "[::]", "[::1]", "[::ffff:127.0.0.1]", "[::127.0.0.1]", "2130706433"]
+    {
+        let ended = run(&world, &json!({"url": format!("http://{host}:{port}/")}));
+        assert_eq!((&ended["state"], &ended["message"]), (&json!("FAILED"), &json!(loopback)), "{host}");
+    }
+    listener.set_nonblocking(true).unwrap();
+    assert!(listener.accept().is_err(), "nobody came");
+
+    let link = "its address is link-local or that of a metadata service, which no call may reach";
+    for settings in [&[][..], &[("CALL_ALLOW_LOOPBACK", "false")]] {
+        let world = World::with(settings);
+        for host in [
+            "169.254.169.254",
+            "0xA9FEA9FE",
+            "[fe80::1]",
+            "[fd00:ec2::254]",
+            "[::ffff:169.254.169.254]",
+            "[64:ff9b::a9fe:a9fe]",
+        ] {
+            let ended = run(&world, &json!({"url": format!("http://{host}/latest/meta-data/")}));
+            assert_eq!(ended["message"], format!("not sent: {link}"), "{host}");
+        }
+    }
+    let world = World::start();
+    let redirect = "HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nConnection: close\r\n\r\n";
+    let target = Target::answering(&[redirect]);
+    let ended = run(&world, &json!({"url": format!("http://127.0.0.1:{}/", target.port)}));
+    assert_eq!(ended["message"], format!("answered 302 Found, which was not followed: {link}"));
+}
