@@ -72,6 +72,10 @@ pub struct Identity {
     pub user: String,
     /// Holds `cloud_controller.admin`, by a token that the platform vouched for.
     pub admin: bool,
+    /// The token is good for reading; an admin's always is.
+    pub may_read: bool,
+    /// The token is good for changing things; an admin's always is.
+    pub may_write: bool,
     /// When the token ends, as far as it says so. No remembered verdict outlives it.
     pub expires_at: Option<Timestamp>,
 }
@@ -140,6 +144,12 @@ pub enum PlatformError {
         /// Whether the request may have had its effect.
         delivery: Delivery,
     },
+    /// A setting of the service, or an authority of its client, is wrong: an operator must act. Nothing had an effect, and
+    /// trying again helps once that is mended.
+    Misconfigured {
+        /// What is wrong and which setting to look at. Holds no secret.
+        cause: String,
+    },
     /// A definite no (other 4xx), in the platform's own words. Trying again is of no use.
     Refused {
         /// The platform's words. Holds no secret.
@@ -161,7 +171,7 @@ pub enum Delivery {
 impl fmt::Display for PlatformError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unavailable { cause, .. } => f.write_str(cause),
+            Self::Unavailable { cause, .. } | Self::Misconfigured { cause } => f.write_str(cause),
             Self::Refused { detail } => f.write_str(detail),
         }
     }

@@ -6,7 +6,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +25,7 @@ const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(1);
 /// What those are told to wait who are turned away while the platform is slow.
 const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
-/// Longer tokens are refused unseen; a head of 16 KiB holds the longest that UAA gives out.
+/// Longer tokens are refused unseen.
 const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 
 /// Somebody who may use the service: an admin, or a developer or manager of at least one space.
@@ -43,6 +42,15 @@ impl Caller {
     pub fn spaces(&self) -> Option<&HashSet<Guid>> {
         (!self.admin).then_some(&*self.spaces)
     }
+}
+
+/// What a request is for, as far as scopes tell it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// It changes nothing.
+    Reading,
+    /// It may change something.
+    Changing,
 }
 
 /// Why nobody was let in.
@@ -68,10 +76,11 @@ pub struct Authenticator {
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
     time_to_live: Duration,
-    identities: Memo<[u8; 32], Option<Identity>>,
-    roles: Memo<String, Arc<HashSet<Guid>>>,
-    apps: Memo<Guid, Option<Guid>>,
-    answers: Memo<(), ()>,
+    identities: Memo<Option<Identity>>,
+    roles: Memo<Arc<HashSet<Guid>>>,
+    /// The spaces of apps, each as one user asked for it: what others ask for shows in no answer's time.
+    apps: Memo<Option<Guid>>,
+    answers: Memo<()>,
     waiting: WaitingRoom,
 }
 
@@ -88,22 +97,29 @@ impl Authenticator {
             platform,
             clock,
             time_to_live,
-            identities: Memo::new(|identity| identity.is_some()),
-            roles: Memo::new(|spaces| !spaces.is_empty()),
-            apps: Memo::new(|space| space.is_some()),
-            answers: Memo::new(|()| true),
+            identities: Memo::new(time_to_live, |identity| identity.is_some()),
+            roles: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
+            // All alike: what is thrown away first must not tell which apps there are.
+            apps: Memo::new(time_to_live, |_| false),
+            answers: Memo::new(REFUSAL_AGE_MAX, |()| true),
         }
     }
 
-    /// The caller of a request with this `Authorization` header.
-    pub fn caller(&self, authorization: Option<&str>) -> Result<Caller, AuthError> {
+    /// The caller of a request with this `Authorization` header, whose token must be good for `purpose`.
+    pub fn caller(&self, authorization: Option<&str>, purpose: Purpose) -> Result<Caller, AuthError> {
         let token = bearer_token(authorization)?;
-        let key: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        let identity =
-            self.remembered(&self.identities, key, self.time_to_live, || self.platform.identify(token))?;
-        let identity = identity.ok_or(AuthError::Unauthorized("the platform does not accept the token"))?;
+        let identity = self.identity(token)?.ok_or(UNKNOWN_TOKEN)?;
         if identity.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Err(AuthError::Unauthorized("the token has expired"));
+        }
+        match purpose {
+            Purpose::Reading if !identity.may_read => {
+                return Err(AuthError::Unauthorized("the token lacks the scope cloud_controller.read"));
+            }
+            Purpose::Changing if !identity.may_write => {
+                return Err(AuthError::Unauthorized("the token lacks the scope cloud_controller.write"));
+            }
+            _ => {}
         }
         if identity.admin {
             return Ok(Caller { user: identity.user, admin: true, spaces: Arc::default() });
@@ -126,35 +142,55 @@ impl Authenticator {
         Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
     }
 
-    /// The space of an app; `None`: no such app.
-    pub fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, AuthError> {
+    /// The space of an app in which the caller may work; `None`: no such app, or another's. Both take one path, in what is
+    /// asked of the platform too, so that nobody learns from the time it takes which apps there are.
+    pub fn space_of_app(&self, caller: &Caller, app: &Guid) -> Result<Option<Guid>, AuthError> {
+        let key = key_of(&[&caller.user, app.as_str()]);
         let ask = || self.platform.space_of_app(app);
-        match self.remembered(&self.apps, app.clone(), self.time_to_live, ask)? {
-            // It may have been pushed since.
+        let space = self.remembered(&self.apps, key, self.time_to_live, ask)?;
+        let is_known = space.as_ref().is_some_and(|space| caller.admin || caller.spaces.contains(space));
+        if is_known {
+            return Ok(space);
+        }
+        // It may have been pushed since, or its space may be a new one of the caller's.
+        let space = match REFUSAL_AGE_MAX < self.time_to_live {
+            true => self.remembered(&self.apps, key, REFUSAL_AGE_MAX, ask)?,
+            false => space,
+        };
+        let nowhere = Guid::from("");
+        let may_work = self.may_work_in(caller, space.as_ref().unwrap_or(&nowhere))?;
+        Ok(space.filter(|_| may_work))
+    }
+
+    /// Whether the platform answers at all, and lets the service in, or did within the last seconds: that is remembered even
+    /// where verdicts are not, for anybody may ask.
+    pub fn check_platform(&self) -> Result<(), PlatformError> {
+        let now = || self.clock.monotonic();
+        self.answers.get(key_of(&[]), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check())
+    }
+
+    /// Who holds `token`. A refusal is asked for again soon: of two nodes of UAA, one may not know a new key yet.
+    fn identity(&self, token: &str) -> Result<Option<Identity>, AuthError> {
+        let key = key_of(&[token]);
+        let ask = || self.platform.identify(token);
+        match self.remembered(&self.identities, key, self.time_to_live, ask)? {
             None if REFUSAL_AGE_MAX < self.time_to_live => {
-                self.remembered(&self.apps, app.clone(), REFUSAL_AGE_MAX, ask)
+                self.remembered(&self.identities, key, REFUSAL_AGE_MAX, ask)
             }
-            found => Ok(found),
+            known => Ok(known),
         }
     }
 
-    /// Whether the platform answers at all, or did within the last seconds: that is remembered even where verdicts are not,
-    /// for anybody may ask.
-    pub fn platform_answers(&self) -> bool {
-        let now = || self.clock.monotonic();
-        self.answers.get((), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check()).is_ok()
-    }
-
     fn spaces_of(&self, user: &str, age_max: Duration) -> Result<Arc<HashSet<Guid>>, AuthError> {
-        self.remembered(&self.roles, user.to_owned(), age_max, || {
+        self.remembered(&self.roles, key_of(&[user]), age_max, || {
             self.platform.spaces_of(user).map(|spaces| Arc::new(spaces.into_iter().collect()))
         })
     }
 
-    fn remembered<K: Hash + Eq + Clone, V: Clone>(
+    fn remembered<V: Clone>(
         &self,
-        memo: &Memo<K, V>,
-        key: K,
+        memo: &Memo<V>,
+        key: Key,
         age_max: Duration,
         ask: impl FnOnce() -> Result<V, PlatformError>,
     ) -> Result<V, AuthError> {
@@ -162,6 +198,21 @@ impl Authenticator {
         let now = || self.clock.monotonic();
         memo.get(key, now, age_max, &self.waiting, ask).map_err(AuthError::Unavailable)
     }
+}
+
+const UNKNOWN_TOKEN: AuthError = AuthError::Unauthorized("the platform does not accept the token");
+
+/// What an answer is remembered by: a hash, so that its size is no concern of those who choose the text.
+type Key = [u8; 32];
+
+/// The hash of some texts in their order; none of them can hold the end of another.
+fn key_of(texts: &[&str]) -> Key {
+    let mut hash = Sha256::new();
+    for text in texts {
+        hash.update((text.len() as u64).to_be_bytes());
+        hash.update(text.as_bytes());
+    }
+    hash.finalize().into()
 }
 
 /// Those who wait for the platform.
@@ -230,8 +281,12 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
 }
 
 /// Answers by key, each asked for once by all who wait for it.
-struct Memo<K, V> {
-    entries: Mutex<HashMap<K, Entry<V>>>,
+struct Memo<V> {
+    entries: Mutex<HashMap<Key, Entry<V>>>,
+    /// What is older is forgotten.
+    age_max: Duration,
+    /// When what is old was last forgotten.
+    swept_at: Mutex<Duration>,
     /// Whether an answer lets somebody in: the others make room first.
     is_precious: fn(&V) -> bool,
 }
@@ -247,14 +302,14 @@ struct Flight<V> {
     landed: Condvar,
 }
 
-impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
-    fn new(is_precious: fn(&V) -> bool) -> Self {
-        Self { entries: Mutex::default(), is_precious }
+impl<V: Clone> Memo<V> {
+    fn new(age_max: Duration, is_precious: fn(&V) -> bool) -> Self {
+        Self { entries: Mutex::default(), age_max, swept_at: Mutex::default(), is_precious }
     }
 
     fn get(
         &self,
-        key: K,
+        key: Key,
         now: impl Fn() -> Duration,
         age_max: Duration,
         waiting: &WaitingRoom,
@@ -278,8 +333,9 @@ impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
             _ => {}
         }
         let flight = Arc::new(Flight { answer: Mutex::new(None), landed: Condvar::new() });
+        self.forget_old(&mut entries, asked_at);
         self.make_room(&mut entries);
-        entries.insert(key.clone(), Entry::Asking(Arc::clone(&flight)));
+        entries.insert(key, Entry::Asking(Arc::clone(&flight)));
         drop(entries);
 
         // Nobody whose answer is remembered waits for a seat with us: the entries are free by now.
@@ -311,15 +367,30 @@ impl<K: Hash + Eq + Clone, V: Clone> Memo<K, V> {
         asked.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// Forgets what is too old to be believed, at most once in the time that it takes to become so.
+    fn forget_old(&self, entries: &mut HashMap<Key, Entry<V>>, now: Duration) {
+        let mut swept_at = lock(&self.swept_at);
+        if now.saturating_sub(*swept_at) < self.age_max {
+            return;
+        }
+        *swept_at = now;
+        let age_max = self.age_max;
+        entries.retain(|_, entry| match entry {
+            Entry::Known { asked_at, .. } => now.saturating_sub(*asked_at) < age_max,
+            Entry::Asking(_) => true,
+        });
+        entries.shrink_to(entries.len() * 2);
+    }
+
     /// Keeps the number of entries bounded. What is being asked for is bounded by the threads that ask.
-    fn make_room(&self, entries: &mut HashMap<K, Entry<V>>) {
+    fn make_room(&self, entries: &mut HashMap<Key, Entry<V>>) {
         if entries.len() < REMEMBERED_MAX {
             return;
         }
-        let mut known: Vec<(bool, Duration, K)> = entries
+        let mut known: Vec<(bool, Duration, Key)> = entries
             .iter()
             .filter_map(|(key, entry)| match entry {
-                Entry::Known { value, asked_at } => Some(((self.is_precious)(value), *asked_at, key.clone())),
+                Entry::Known { value, asked_at } => Some(((self.is_precious)(value), *asked_at, *key)),
                 Entry::Asking(_) => None,
             })
             .collect();
@@ -361,6 +432,10 @@ mod tests {
         PlatformError::Unavailable { cause: "away".to_owned(), retry_after: None, delivery: Delivery::Failed }
     }
 
+    fn key(number: usize) -> Key {
+        key_of(&[&number.to_string()])
+    }
+
     fn room() -> WaitingRoom {
         WaitingRoom::new(usize::MAX)
     }
@@ -384,13 +459,13 @@ mod tests {
     #[test]
     fn those_who_wait_for_one_answer_share_one_question_and_its_failure() {
         for answer in [Ok(7), Err(failure())] {
-            let memo: Memo<u8, u8> = Memo::new(|_| true);
+            let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
             let (asked, everybody) = (AtomicUsize::new(0), Barrier::new(8));
             thread::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         everybody.wait();
-                        let got = memo.get(1, Duration::default, MINUTE, &room(), || {
+                        let got = memo.get(key(1), Duration::default, MINUTE, &room(), || {
                             asked.fetch_add(1, Ordering::SeqCst);
                             // Long enough for the others to come and wait.
                             let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
@@ -406,27 +481,45 @@ mod tests {
 
     #[test]
     fn an_answer_is_remembered_for_its_time_and_a_failure_not_at_all() {
-        let memo: Memo<u8, u8> = Memo::new(|_| true);
+        let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
         let at = |seconds: u64| move || Duration::from_secs(seconds);
-        assert!(memo.get(1, at(0), MINUTE, &room(), || Err(failure())).is_err());
-        assert_eq!(memo.get(1, at(0), MINUTE, &room(), || Ok(1)), Ok(1));
-        assert_eq!(memo.get(1, at(59), MINUTE, &room(), || Ok(2)), Ok(1));
-        assert_eq!(memo.get(1, at(60), MINUTE, &room(), || Ok(3)), Ok(3));
-        assert_eq!(memo.get(1, at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
+        assert!(memo.get(key(1), at(0), MINUTE, &room(), || Err(failure())).is_err());
+        assert_eq!(memo.get(key(1), at(0), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(memo.get(key(1), at(59), MINUTE, &room(), || Ok(2)), Ok(1));
+        assert_eq!(memo.get(key(1), at(60), MINUTE, &room(), || Ok(3)), Ok(3));
+        assert_eq!(memo.get(key(1), at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
     }
 
     #[test]
     fn refusals_make_room_before_those_who_were_let_in() {
-        let memo: Memo<usize, bool> = Memo::new(|let_in| *let_in);
-        assert_eq!(memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
-        for key in 0..3 * REMEMBERED_MAX {
-            assert_eq!(memo.get(key, Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
+        let memo: Memo<bool> = Memo::new(MINUTE, |let_in| *let_in);
+        assert_eq!(memo.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
+        for number in 0..3 * REMEMBERED_MAX {
+            assert_eq!(memo.get(key(number), Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
         }
         assert!(lock(&memo.entries).len() <= REMEMBERED_MAX);
         assert_eq!(
-            memo.get(usize::MAX, Duration::default, MINUTE, &room(), || Ok(false)),
+            memo.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(false)),
             Ok(true),
             "still remembered"
         );
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_though_nobody_asks_for_it() {
+        let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
+        let at = |seconds: u64| move || Duration::from_secs(seconds);
+        for number in 0..100 {
+            assert_eq!(memo.get(key(number), at(number as u64 % 30), MINUTE, &room(), || Ok(1)), Ok(1));
+        }
+        assert_eq!(lock(&memo.entries).len(), 100);
+        assert_eq!(memo.get(key(100), at(95), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(lock(&memo.entries).len(), 1);
+    }
+
+    #[test]
+    fn a_key_is_of_one_sequence_of_texts_alone() {
+        assert_ne!(key_of(&["ab", "c"]), key_of(&["a", "bc"]));
+        assert_ne!(key_of(&[]), key_of(&[""]));
     }
 }

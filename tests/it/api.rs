@@ -246,7 +246,7 @@ fn nobody_finds_out_what_exists_in_a_space_of_others() {
     let world = World::start();
     let job = world.job("j");
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
-    let stranger = world.cf.issue_user_token("stranger", &[]);
+    let stranger = world.cf.issue_cf_token("stranger");
     let ask = |method: &str, path: &str| world.request(method, path, Some(&stranger), &[], "{}");
     assert_eq!(ask("GET", &format!("/jobs?space_guid={SPACE}")).status, 401);
     assert_eq!(ask("GET", "/jobs").json()["pagination"]["total_results"], 0);
@@ -279,7 +279,7 @@ fn nobody_finds_out_what_exists_in_a_space_of_others() {
 fn a_user_without_any_role_is_401_everywhere_and_an_admin_sees_everything() {
     let world = World::start();
     let job = world.job("j");
-    let nobody = world.cf.issue_user_token("nobody", &["openid"]);
+    let nobody = world.cf.issue_cf_token("nobody");
     for path in
         ["/jobs", &format!("/jobs/{job}"), &format!("/jobs/{UNKNOWN}"), "/cron/next?expression=@daily"]
     {
@@ -299,7 +299,7 @@ fn roles_are_read_over_all_their_pages() {
     }
     world.cf.add_role("many", SPACE);
     let job = world.job("j");
-    let many = world.cf.issue_user_token("many", &[]);
+    let many = world.cf.issue_cf_token("many");
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&many), &[], "").status, 200);
 }
 
@@ -312,6 +312,37 @@ fn a_token_without_a_user_stands_for_its_client() {
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&ci), &[], "").status, 200);
     let other = world.cf.issue_client_token("other", &[]);
     assert_eq!(world.request("GET", &format!("/jobs/{job}"), Some(&other), &[], "").status, 401);
+}
+
+#[test]
+fn a_token_opens_what_its_scopes_say() {
+    let world = World::start();
+    let path = format!("/jobs/{}", world.job("j"));
+    let answers = |scopes: &[&str]| {
+        let token = world.cf.issue_user_token("dev", scopes);
+        let ask = |method: &str| world.request(method, &path, Some(&token), &[], "{}").status;
+        (ask("GET"), ask("HEAD"), ask("PATCH"))
+    };
+    assert_eq!(answers(&["openid"]), (401, 401, 401));
+    assert_eq!(answers(&["openid", "cloud_controller.read"]), (200, 200, 401));
+    assert_eq!(answers(&["openid", "cloud_controller.write"]), (401, 401, 200));
+    assert_eq!(answers(&["cloud_controller.admin"]), (200, 200, 200));
+}
+
+#[test]
+fn a_wrong_client_secret_is_told_to_those_who_can_mend_it() {
+    let world = World::with(&[("CLIENT_SECRET", "wr+ng")]);
+    let token = world.cf.issue_cf_token("dev");
+    let accept = [("Accept", "application/problem+json")];
+    let answer = world.request("GET", "/jobs", Some(&token), &accept, "");
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains("CLIENT_SECRET") && !answer.body.contains("wr+ng"), "{}", answer.body);
+    let ready = world.request("GET", "/readyz", None, &[], "");
+    assert_eq!((ready.status, ready.json()["platform"].as_str()), (200, Some("misconfigured")));
+    assert!(ready.json()["platform_fault"].as_str().unwrap().contains("CLIENT_SECRET"));
+    // A client's token asks UAA with the same secret.
+    let client = world.cf.issue_client_token("ci", &["cloud_controller.read"]);
+    assert_eq!(world.request("GET", "/jobs", Some(&client), &[], "").status, 503);
 }
 
 #[test]

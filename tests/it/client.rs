@@ -325,7 +325,7 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
 
     run("http://127.0.0.1:1", "t", &["jobs"]).expect(5, &["http://127.0.0.1:1 cannot be reached"]);
     world.cf.fault("GET /userinfo", Fault::status(503, Some(("Retry-After", "77"))), ALWAYS);
-    let token = world.cf.issue_user_token("dev", &["openid"]);
+    let token = world.cf.issue_cf_token("dev");
     run(&world.url(), &token, &["jobs"]).expect(5, &["come again in 77 s"]);
 }
 

@@ -50,7 +50,7 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
         let mut begin = |number: u64| {
             let program = start();
             let over = Arc::new(AtomicBool::new(false));
-            let token = cf.issue_user_token("dev", &["openid"]);
+            let token = cf.issue_cf_token("dev");
             let (url, is_over) = (program.url.clone(), Arc::clone(&over));
             let random = Random::seeded(seed ^ (number + 1));
             scope.spawn(move || client(&url, &token, &target.url, known, random, &is_over));
@@ -103,7 +103,7 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     });
 
     cf.clear_faults();
-    let token = cf.issue_user_token("dev", &["openid"]);
+    let token = cf.issue_cf_token("dev");
     let url = &instances[0].program.url;
     let known = known.into_inner().unwrap();
     // Each goes on firing, before it is stopped.

@@ -248,7 +248,7 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     let known = Mutex::new(Known::default());
     let (mut at_places, mut faults) = (BTreeMap::<&str, u32>::new(), 0);
     for round in 0..kills {
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let place = PLACES[usize::try_from(random.below(PLACES.len() as u64)).unwrap()];
         let is_rare =
             matches!(place, "claim.advanced" | "claim.inserted" | "claim.committed" | "retention.batch");
@@ -282,7 +282,7 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     }
 
     cf.clear_faults();
-    let token = cf.issue_user_token("dev", &["openid"]);
+    let token = cf.issue_cf_token("dev");
     let mut program = Program::start(directory.path(), &cf, &[]).unwrap();
     let known = known.into_inner().unwrap();
     // Each goes on firing after the last start, before it is stopped.

@@ -30,7 +30,7 @@ impl World {
         let cf = FakeCf::start();
         cf.add_app("app-1", "space-1");
         cf.add_role("dev", "space-1");
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let program = Program::start(directory.path(), &cf, &[]).unwrap();
         Self { directory, cf, token, program }
     }

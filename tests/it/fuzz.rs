@@ -143,7 +143,7 @@ impl Target {
         let cf = FakeCf::start();
         cf.add_app("app-1", "space-1");
         cf.add_role("dev", "space-1");
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let file = fs::File::create(&log).unwrap();
@@ -165,7 +165,7 @@ impl Target {
     /// Puts what is true now in the place of the corpus's `{TOKEN}`, `{JOB}` and `{CALL}`.
     fn filled_in(&mut self, input: &[u8]) -> Vec<u8> {
         if Duration::from_secs(300) < self.issued_at.elapsed() {
-            self.token = self.cf.issue_user_token("dev", &["openid"]);
+            self.token = self.cf.issue_cf_token("dev");
             self.issued_at = Instant::now();
         }
         let mut output = Vec::with_capacity(2 * input.len());

@@ -211,8 +211,8 @@ fn a_caller_over_the_limit_is_refused_before_anybody_is_asked_about_the_token() 
 #[test]
 fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
     let world = World::with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "5")]);
-    let other = world.cf.issue_user_token("stranger", &["openid"]);
-    let again = world.cf.issue_user_token("dev", &["openid"]);
+    let other = world.cf.issue_cf_token("stranger");
+    let again = world.cf.issue_cf_token("dev");
     // Two tokens of one user are one caller.
     let answers: Vec<_> = (0..40)
         .map(|number| {
@@ -237,7 +237,7 @@ fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
 #[test]
 fn what_is_not_there_looks_like_what_is_not_yours_and_takes_as_much_asking() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
-    let stranger = world.cf.issue_user_token("stranger", &["openid"]);
+    let stranger = world.cf.issue_cf_token("stranger");
     let (job, call) = (world.job("j"), world.call("c", "http://127.0.0.1:9/"));
     let schedule =
         world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"0 0 1 1 *","enabled":false}"#).guid();
@@ -420,7 +420,7 @@ fn cf_with_a_developer() -> (FakeCf, String) {
     let cf = FakeCf::start();
     cf.add_app("app-1", "space-1");
     cf.add_role("dev", "space-1");
-    let token = cf.issue_user_token("dev", &["openid"]);
+    let token = cf.issue_cf_token("dev");
     (cf, token)
 }
 
@@ -449,7 +449,7 @@ fn no_secret_reaches_a_log() {
     cf.add_app("app-1", "space-1");
     cf.add_role("dev", "space-1");
     cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
-    let token = cf.issue_user_token("dev", &["openid"]);
+    let token = cf.issue_cf_token("dev");
     let forged = cf.forge_token("mallory", &["cloud_controller.admin"]);
     let log = directory.path().join("log");
     for format in ["text", "json"] {

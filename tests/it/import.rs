@@ -228,7 +228,7 @@ fn a_go_services_database_moves_with_guids_names_states_times_and_history() {
         let cf = FakeCf::start();
         cf.add_app(APP, SPACE);
         cf.add_role("dev", SPACE);
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let program =
             Program::start(directory.path(), &cf, &[("DATABASE_URL", to), ("HISTORY_DAYS", "3650")]).unwrap();
         let get = |path: &str| ask(&program.url, &token, "GET", path, "").unwrap().1;
@@ -317,7 +317,7 @@ fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
         let cf = FakeCf::start();
         cf.add_app(APP, SPACE);
         cf.add_role("dev", SPACE);
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let variables = [("DATABASE_URL", to.as_str()), ("HISTORY_DAYS", "3650")];
         let mut program = Program::start(directory.path(), &cf, &variables).unwrap();
         // What is asked for now has its turn, so what was due before would have had its own.
@@ -652,7 +652,7 @@ fn filled_by_a_service(directory: &Path) -> Database {
     let cf = FakeCf::start();
     cf.add_app(APP, SPACE);
     cf.add_role("dev", SPACE);
-    let token = cf.issue_user_token("dev", &["openid"]);
+    let token = cf.issue_cf_token("dev");
     let mut program = Program::start(directory, &cf, &[]).unwrap();
     let make = |path: &str, body: &str| {
         let (status, made) = ask(&program.url, &token, "POST", path, body).unwrap();

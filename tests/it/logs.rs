@@ -26,7 +26,7 @@ impl World {
         cf.add_app(APP, "space-1");
         cf.add_role("dev", "space-1");
         cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         Self { cf, token, directory: tempfile::tempdir().unwrap() }
     }
 

@@ -129,7 +129,7 @@ impl Counted {
         cf.add_app(APP, "space-1");
         cf.add_role("dev", "space-1");
         cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let program = Program::start(directory.path(), &cf, variables).unwrap();
         Self { cf, token, program, directory }
     }
@@ -193,7 +193,7 @@ fn what_happens_is_counted() {
     world.send("GET / HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n");
     world.send(&format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(70_000)));
     world.cf.fault("GET /userinfo", Fault::status(500, None), 1);
-    ask(&world.program.url, &world.cf.issue_user_token("dev", &["openid"]), "GET", "/jobs", "").unwrap();
+    ask(&world.program.url, &world.cf.issue_cf_token("dev"), "GET", "/jobs", "").unwrap();
     // A scrape sees what had ended when the database was read, at most a second before.
     let metrics = wait_for(|| {
         let metrics = Exposition::of(&world.text());

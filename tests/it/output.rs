@@ -138,7 +138,7 @@ fn there_is_no_output_of_what_is_not_this_jobs_or_is_kept_elsewhere() {
     let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
     let path = format!("/jobs/{job}/history/{execution}/output");
     assert_eq!(world.get(&path).status, 404, "Cloud Foundry keeps it");
-    let stranger = world.cf.issue_user_token("stranger", &["openid"]);
+    let stranger = world.cf.issue_cf_token("stranger");
     assert_eq!(world.request("GET", &path, Some(&stranger), &[], "").status, 404);
     assert_eq!(world.request("GET", &path, None, &[], "").status, 401);
 }

@@ -198,7 +198,7 @@ impl World {
         cf.add_app("app-1", "space-1");
         cf.add_role("dev", "space-1");
         cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let directory = tempfile::tempdir().unwrap();
         let certificate = server.certificate.to_str().unwrap().to_owned();
         let settings = [("DATABASE_URL", url.as_str()), ("CA_CERT_FILE", &certificate)];

@@ -159,7 +159,7 @@ fn every_rule_that_a_request_breaks_is_told_with_its_field_and_with_what_would_b
 #[test]
 fn who_is_not_let_in_learns_why_and_nothing_of_what_exists() {
     let world = World::start();
-    let nobody = world.cf.issue_user_token("nobody", &["openid"]);
+    let nobody = world.cf.issue_cf_token("nobody");
     for (headers, words) in [
         (&[][..], "there is no Authorization header"),
         (&[("Authorization", "Basic YTpi")], "holds no bearer token"),
@@ -171,7 +171,7 @@ fn who_is_not_let_in_learns_why_and_nothing_of_what_exists() {
         told(&answer, 401, "Authorization", "authorization", words, "bearer TOKEN");
         assert_eq!(answer.header("WWW-Authenticate"), Some("Bearer"));
     }
-    let foreign = world.cf.issue_user_token("stranger", &["openid"]);
+    let foreign = world.cf.issue_cf_token("stranger");
     let (job, call) = (world.job("j"), world.call("c", "test.url"));
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
     let ask = |method: &str, path: &str, token: &str, body: &str| {

@@ -33,7 +33,7 @@ impl World {
         }
         cf.add_role("dev", "space-1");
         cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let program = Program::start(directory.path(), &cf, variables).unwrap();
         Self { cf, token, program, directory }
     }
@@ -167,7 +167,7 @@ fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
     let refused = AtomicUsize::new(0);
     thread::scope(|scope| {
         for _ in 0..8 {
-            let stranger = world.cf.issue_user_token("dev", &["openid"]);
+            let stranger = world.cf.issue_cf_token("dev");
             let (url, refused, hanging) = (&program, &refused, &hanging);
             scope.spawn(move || match ask(url, &stranger, "GET", "/jobs?space_guid=space-1", "") {
                 Some((503, _)) => refused.fetch_add(1, Ordering::SeqCst),

@@ -67,7 +67,7 @@ impl World {
         cf.add_app(FOREIGN_APP, FOREIGN_SPACE);
         cf.add_role("dev", SPACE);
         cf.add_role("stranger", FOREIGN_SPACE);
-        let token = cf.issue_user_token("dev", &["openid"]);
+        let token = cf.issue_cf_token("dev");
         let directory = tempfile::tempdir().unwrap();
         let mut world = Self { cf, directory, token, service: None, settings: settings.to_vec() };
         world.service = Some(world.start_service().unwrap());

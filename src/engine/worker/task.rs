@@ -90,6 +90,10 @@ impl WorkerContext {
                 self.try_later(dispatch, &cause, retry_after, doubt_until);
                 Left::ComesAgain
             }
+            Err(PlatformError::Misconfigured { cause }) => {
+                self.try_later(dispatch, &cause, None, None);
+                Left::ComesAgain
+            }
         }
     }
 
@@ -103,8 +107,8 @@ impl WorkerContext {
                 self.try_later(dispatch, &cause, retry_after, Some(doubt_until));
                 return false;
             }
-            Err(PlatformError::Refused { detail }) => {
-                self.try_later(dispatch, &detail, None, Some(doubt_until));
+            Err(PlatformError::Refused { detail: cause } | PlatformError::Misconfigured { cause }) => {
+                self.try_later(dispatch, &cause, None, Some(doubt_until));
                 return false;
             }
         };

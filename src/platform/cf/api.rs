@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use ureq::http::Method;
 
 use super::endpoint::Endpoint;
+use super::faults::{Fault, Faults};
 use super::transport::{Answer, Body, Request, Transport, Upstream, cleaned};
 use super::uaa::Uaa;
 use crate::model::{Guid, Timestamp};
@@ -22,6 +23,7 @@ pub(super) struct Api {
     pub(super) transport: Arc<Transport>,
     pub(super) uaa: Uaa,
     pub(super) endpoint: Endpoint,
+    pub(super) faults: Arc<Faults>,
 }
 
 impl Api {
@@ -33,21 +35,28 @@ impl Api {
         json: Option<&[u8]>,
     ) -> Result<Answer, PlatformError> {
         let token = self.uaa.own_token(None)?;
-        let answer = self.call_with(&token, method, url, json)?;
-        if answer.status != 401 {
-            return Ok(answer);
+        let mut answer = self.call_with(&token, method, url, json)?;
+        if answer.status == 401 {
+            let token = self.uaa.own_token(Some(&token))?;
+            answer = self.call_with(&token, method, url, json)?;
         }
-        let token = self.uaa.own_token(Some(&token))?;
-        let answer = self.call_with(&token, method, url, json)?;
-        if answer.status != 401 {
-            return Ok(answer);
+        match answer.status {
+            401 => Err(PlatformError::Unavailable {
+                cause: "Cloud Foundry does not accept the service's own token, though UAA has just issued it"
+                    .to_owned(),
+                retry_after: None,
+                delivery: Delivery::Failed,
+            }),
+            // Cloud Foundry does not show what its client may not see.
+            403 | 404 => self.lacks_no_authority().map(|()| answer),
+            _ => Ok(answer),
         }
-        Err(PlatformError::Unavailable {
-            cause: "Cloud Foundry does not accept the service's own token, though UAA has just issued it"
-                .to_owned(),
-            retry_after: None,
-            delivery: Delivery::Failed,
-        })
+    }
+
+    /// Says that "there is none" means what it says: the service's client may see everything, as far as is known.
+    pub(super) fn lacks_no_authority(&self) -> Result<(), PlatformError> {
+        let lacking = self.faults.cause(Fault::Authorities);
+        lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
     }
 
     /// The resources of a list, over all pages.
@@ -79,6 +88,7 @@ impl Api {
             method: Method::GET,
             url: &url,
             authorization: None,
+            extra_header: None,
             body: Body::None,
         })
     }
@@ -95,6 +105,7 @@ impl Api {
             method: method.clone(),
             url,
             authorization: Some(&format!("Bearer {token}")),
+            extra_header: None,
             body: json.map_or(Body::None, |json| Body::Json(json.to_owned())),
         })
     }

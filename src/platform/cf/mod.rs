@@ -3,7 +3,8 @@
 //! Invariant: every request has a deadline and a bound on its answer, tokens and the client's secret reach no log, error
 //! or `Debug`, and a task is asked for at most once a call of [`Platform::create_task`].
 //!
-//! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may stand in a URL.
+//! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may stand in a URL,
+//! `faults` what an operator has to mend.
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use ureq::http::Method;
 
 use self::api::{Api, AppResource, RoleResource, TaskResource};
 use self::endpoint::{Endpoint, is_identifier, is_user_id, percent_encoded};
+use self::faults::{Fault, Faults};
 use self::transport::Transport;
 use self::uaa::Uaa;
 use super::{Delivery, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task};
@@ -23,6 +25,7 @@ use crate::outbound::Outbound;
 
 mod api;
 mod endpoint;
+mod faults;
 mod transport;
 mod uaa;
 
@@ -98,15 +101,16 @@ impl CloudFoundry {
         let uaa =
             settings.uaa_endpoint.as_deref().map(|url| Endpoint::parse("UAA_ENDPOINT", url)).transpose()?;
         let transport = Arc::new(Transport::new(&settings.outbound, deadlines, clock.clone())?);
+        let faults = Arc::new(Faults::default());
         let uaa = Uaa::new(
             transport.clone(),
             clock,
             cloud_foundry.clone(),
             uaa,
-            &settings.client_id,
-            &settings.client_secret,
+            (&settings.client_id, &settings.client_secret),
+            faults.clone(),
         );
-        Ok(Self { api: Api { transport, uaa, endpoint: cloud_foundry } })
+        Ok(Self { api: Api { transport, uaa, endpoint: cloud_foundry, faults } })
     }
 
     /// The tasks whose `filter` (`guids` or `names`) is one of `values`, in as many requests as their length asks for.
@@ -145,7 +149,11 @@ impl Platform for CloudFoundry {
         let roles: Vec<RoleResource> = self.api.list(&format!(
             "/v3/roles?per_page=5000&types=space_developer,space_manager&user_guids={user_encoded}"
         ))?;
-        Ok(roles.into_iter().filter_map(|role| role.space_where_active(user)).collect())
+        let spaces: Vec<Guid> = roles.into_iter().filter_map(|role| role.space_where_active(user)).collect();
+        if spaces.is_empty() {
+            self.api.lacks_no_authority()?;
+        }
+        Ok(spaces)
     }
 
     fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError> {
@@ -220,7 +228,47 @@ impl Platform for CloudFoundry {
     }
 
     fn check(&self) -> Result<(), PlatformError> {
-        self.api.root()?.into_json::<serde_json::Value>().map(|_| ())
+        self.check_root()?;
+        self.api.uaa.own_token(None)?;
+        self.api.lacks_no_authority()
+    }
+}
+
+impl CloudFoundry {
+    fn check_root(&self) -> Result<(), PlatformError> {
+        let answer = self.api.root()?;
+        if matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429) {
+            let cause = format!(
+                "{}, as a Cloud Foundry in good order does not: CF_ENDPOINT may have a wrong scheme, host, port or path",
+                answer.into_error()
+            );
+            return Err(self.api.faults.found(Fault::CfEndpoint, cause));
+        }
+        answer.into_json::<serde_json::Value>()?;
+        self.api.faults.absent(Fault::CfEndpoint);
+        Ok(())
+    }
+
+    fn ask_for_one_app(&self) -> Result<(), PlatformError> {
+        let url = self.api.endpoint.url("/v3/apps?per_page=1");
+        self.api.call(&Method::GET, &url, None)?.into_json::<serde_json::Value>().map(|_| ())
+    }
+
+    /// Tries all that the service needs of Cloud Foundry and UAA, for an operator: a line for each thing that is wrong.
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = Vec::new();
+        let mut note =
+            |tried: Result<(), PlatformError>| faults.extend(tried.err().map(|err| err.to_string()));
+        note(self.check_root());
+        match self.api.uaa.own_token(None) {
+            Err(err) => note(Err(err)),
+            Ok(_) => {
+                note(self.api.lacks_no_authority());
+                note(self.api.uaa.check_introspection());
+                note(self.ask_for_one_app());
+            }
+        }
+        faults
     }
 }
 

@@ -1,19 +1,21 @@
 //! One request to Cloud Foundry or UAA and its answer.
 //!
 //! Invariant: a request is sent at most once, ends by its deadline also when the answer never does, and an error tells
-//! whether it may have had its effect. What an answer means to the one who asked is for `api` and `uaa`.
+//! whether it may have had its effect. An upstream that asks for a pause gets it from all threads. What an answer means is
+//! for `api` and `uaa`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::debug;
+use log::{debug, warn};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
-use ureq::http::{self, Method, Uri, header};
+use ureq::http::{self, HeaderMap, Method, Uri, header};
 use ureq::{SendBody, Timeout};
 
 use super::Deadlines;
@@ -32,8 +34,13 @@ const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_WORDS_CHARS: usize = 1000;
 /// The most of a path that a line of the log shows.
 const PATH_CHARS: usize = 256;
-/// The longest wait that is believed of a `Retry-After`.
+/// The longest wait that is believed of a `Retry-After` or an `X-RateLimit-Reset`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// Cloud Controller says how many requests its client may still make, and when (in seconds since 1970) it may make more.
+const RATE_LIMIT_REMAINING: &str = "x-ratelimit-remaining";
+const RATE_LIMIT_RESET: &str = "x-ratelimit-reset";
+/// A smaller `X-RateLimit-Reset` is no time since 1970 but a number of seconds from now, as some gateways send it.
+const EARLIEST_RESET: u64 = 1_000_000_000;
 
 /// Who is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +73,7 @@ pub(super) struct Request<'a> {
     pub(super) method: Method,
     pub(super) url: &'a str,
     pub(super) authorization: Option<&'a str>,
+    pub(super) extra_header: Option<(&'static str, &'static str)>,
     pub(super) body: Body,
 }
 
@@ -121,18 +129,28 @@ impl Answer {
             Some(words) => format!("{} answered {status}: {words}", self.upstream),
             None => format!("{} answered {status}", self.upstream),
         };
-        match (self.status, words) {
+        match (self.status, words.filter(|_| self.is_in_own_words())) {
             (429, _) => self.unavailable(cause, Delivery::Failed),
-            // A router answers 404 with words of its own while the API behind it is away.
-            (404, None) => self.unavailable(cause, Delivery::Failed),
             (408, _) => self.unavailable(cause, self.unclear),
             (400..500, Some(words)) => PlatformError::Refused { detail: words },
-            (400..500, None) => PlatformError::Refused { detail: cause },
-            // 502 and 504 are said by gateways that have lost, or not awaited, the answer.
+            // Gateways and routers answer for the API behind them. These they say before they have passed a request on.
+            (400 | 401 | 403..=405 | 411 | 413..=415 | 421 | 431, None) => {
+                self.unavailable(cause, Delivery::Failed)
+            }
+            // 499 and 460 say that they have not awaited its answer; 502 and 504 that they have lost it.
+            (400..500, None) => self.unavailable(cause, self.unclear),
             (500 | 503, _) if self.unclear == Delivery::Unknown => {
                 self.unavailable(cause, Delivery::Answered)
             }
             _ => self.unavailable(cause, self.unclear),
+        }
+    }
+
+    /// Whether the error is worded as the upstream itself does, and not as a gateway before it.
+    fn is_in_own_words(&self) -> bool {
+        match self.upstream {
+            Upstream::CloudFoundry => !self.cloud_foundry_errors().is_empty(),
+            Upstream::Uaa => true,
         }
     }
 
@@ -143,7 +161,7 @@ impl Answer {
     }
 
     /// The errors that Cloud Foundry or UAA names, as far as the body is theirs.
-    fn words(&self) -> Option<String> {
+    pub(super) fn words(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct UaaError {
             error: String, // Not `error_description`: some versions of UAA repeat the token there.
@@ -192,6 +210,27 @@ pub(super) struct Transport {
     client: outbound::Client,
     clock: Arc<dyn Clock>,
     deadlines: Deadlines,
+    /// Until when nobody asks, in monotonic time, by the limit that was met.
+    not_before: Mutex<HashMap<Allowance, Duration>>,
+}
+
+/// Requests that an upstream counts together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Allowance {
+    Uaa,
+    CloudFoundry,
+    /// Cloud Controller counts requests without a token by themselves.
+    CloudFoundryAnonymous,
+}
+
+impl Allowance {
+    fn of(request: &Request<'_>) -> Self {
+        match (request.upstream, request.authorization) {
+            (Upstream::Uaa, _) => Self::Uaa,
+            (Upstream::CloudFoundry, Some(_)) => Self::CloudFoundry,
+            (Upstream::CloudFoundry, None) => Self::CloudFoundryAnonymous,
+        }
+    }
 }
 
 impl Transport {
@@ -205,11 +244,23 @@ impl Transport {
             total_timeout: deadlines.total,
             max_idle_age: MAX_IDLE_AGE,
         };
-        Ok(Self { client: outbound::Client::new(outbound, &limits)?, clock, deadlines })
+        let client = outbound::Client::new(outbound, &limits)?;
+        Ok(Self { client, clock, deadlines, not_before: Mutex::default() })
     }
 
-    /// One request, one answer of any status.
+    /// One request, one answer of any status. While its upstream wants a pause, the request is not sent.
     pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer, PlatformError> {
+        if let Some(wait) = self.pause_left(request) {
+            let upstream = request.upstream;
+            return Err(PlatformError::Unavailable {
+                cause: format!(
+                    "{upstream} has asked for a pause, of which {} s are left",
+                    wait.as_secs().max(1)
+                ),
+                retry_after: Some(wait),
+                delivery: Delivery::Failed,
+            });
+        }
         let uri = outbound::read_uri(request.url).ok_or_else(|| PlatformError::Unavailable {
             cause: format!("the address of {} is not a URL", request.upstream),
             retry_after: None,
@@ -243,6 +294,9 @@ impl Transport {
         if let Some(authorization) = request.authorization {
             builder = builder.header(header::AUTHORIZATION, authorization);
         }
+        if let Some((name, value)) = request.extra_header {
+            builder = builder.header(name, value);
+        }
         if let Some(content_type) = content_type {
             builder = builder.header(header::CONTENT_TYPE, content_type);
         }
@@ -263,21 +317,16 @@ impl Transport {
             if body.asked_for || bytes.is_empty() { request.unclear() } else { Delivery::Failed };
         let mut response = sent.map_err(|err| self.no_answer(request.upstream, &err, sent_delivery))?;
 
-        let retry_after = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|value| self.wait_asked_for(value));
+        let status = response.status().as_u16();
+        let retry_after = self.wait_asked_for(status, response.headers());
+        self.note_pause(request, status, retry_after);
         let body = response
             .body_mut()
             .with_config()
             .limit(MAX_ANSWER_BYTES)
             .read_to_vec()
             .map_err(|err| self.no_answer(request.upstream, &err, request.unclear()))?;
-        Ok(Answer {
-            status: response.status().as_u16(),
-            upstream: request.upstream,
-            unclear: request.unclear(),
-            retry_after,
-            body,
-        })
+        Ok(Answer { status, upstream: request.upstream, unclear: request.unclear(), retry_after, body })
     }
 
     fn no_answer(&self, upstream: Upstream, error: &ureq::Error, delivery: Delivery) -> PlatformError {
@@ -294,17 +343,47 @@ impl Transport {
         PlatformError::Unavailable { cause, retry_after: None, delivery }
     }
 
-    /// Reads `Retry-After`: seconds, or an HTTP date.
-    fn wait_asked_for(&self, value: &str) -> Option<Duration> {
-        let value = value.trim();
-        let wait = match value.parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => {
-                let date = OffsetDateTime::parse(value, &Rfc2822).ok()?;
-                Timestamp::from_seconds(date.unix_timestamp())?.since(self.clock.now())
-            }
-        };
-        Some(wait.min(MAX_RETRY_AFTER))
+    /// What is left of the pause that the upstream of `request` has asked for.
+    fn pause_left(&self, request: &Request<'_>) -> Option<Duration> {
+        let now = self.clock.monotonic();
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        not_before.retain(|_, end| now < *end);
+        let own = Allowance::of(request);
+        // What the service may not ask with its token, it does not ask without one either.
+        let all = [own, if own == Allowance::Uaa { own } else { Allowance::CloudFoundry }];
+        all.iter().filter_map(|it| not_before.get(it)).max().map(|end| end.saturating_sub(now))
+    }
+
+    fn note_pause(&self, request: &Request<'_>, status: u16, wait: Option<Duration>) {
+        let Some(wait) = wait.filter(|wait| !wait.is_zero()) else { return };
+        let end = self.clock.monotonic().saturating_add(wait);
+        let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = not_before.insert(Allowance::of(request), end);
+        if old.is_none() {
+            warn!(status, seconds = wait.as_secs(); "{} asks for a pause, nothing is sent meanwhile", request.upstream);
+        }
+    }
+
+    /// For how long an answer asks not to be followed by another request: `Retry-After` (seconds, or an HTTP date), or until
+    /// the limit is reset that it has used up.
+    fn wait_asked_for(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
+        let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
+        let until = |seconds: i64| Some(Timestamp::from_seconds(seconds)?.since(self.clock.now()));
+        let retry_after = text(header::RETRY_AFTER.as_str())
+            .filter(|_| matches!(status, 429 | 500..))
+            .and_then(|value| match value.parse() {
+                Ok(seconds) => Some(Duration::from_secs(seconds)),
+                Err(_) => until(OffsetDateTime::parse(value, &Rfc2822).ok()?.unix_timestamp()),
+            });
+        let is_used_up = status == 429 || text(RATE_LIMIT_REMAINING) == Some("0");
+        let reset = text(RATE_LIMIT_RESET)
+            .filter(|_| is_used_up)
+            .and_then(|value| value.parse::<u64>().ok())
+            .and_then(|reset| match i64::try_from(reset) {
+                Ok(seconds) if EARLIEST_RESET <= reset => until(seconds),
+                _ => Some(Duration::from_secs(reset)),
+            });
+        retry_after.max(reset).map(|wait| wait.min(MAX_RETRY_AFTER))
     }
 }
 

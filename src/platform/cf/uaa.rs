@@ -3,7 +3,7 @@
 //! Invariant: nothing is read from a token before UAA has vouched for it, except whether it is worth another question;
 //! one request for the own token serves all who wait for it, and so does its failure.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -13,16 +13,23 @@ use serde::Deserialize;
 use ureq::http::Method;
 
 use super::endpoint::{Endpoint, percent_encoded};
+use super::faults::{Fault, Faults};
 use super::transport::{Answer, Body, Request, Transport, Upstream};
 use crate::base::clock::Clock;
 use crate::model::Timestamp;
 use crate::platform::{Delivery, Identity, PlatformError};
 
-/// Tokens of users with many scopes take some KiB. What is longer is not worth a request.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Tokens of users with many scopes take many KiB. A longer one is not worth a request.
+const MAX_TOKEN_BYTES: usize = 32 * 1024;
 /// The own token is replaced this long before its end (or at half its life, when that is short), so that none ends on its way.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
+/// Credentials that UAA has refused are not sent again within this time: it locks out clients that fail too often.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
+const READ_SCOPE: &str = "cloud_controller.read";
+const WRITE_SCOPE: &str = "cloud_controller.write";
 const ADMIN_SCOPE: &str = "cloud_controller.admin";
+/// Tells UAA (4.33 and later) that id and secret are percent-encoded; older ones ignore it.
+const CREDENTIALS_ARE_ENCODED: (&str, &str) = ("X-CF-ENCODED-CREDENTIALS", "true");
 
 pub(super) struct Uaa {
     transport: Arc<Transport>,
@@ -30,17 +37,38 @@ pub(super) struct Uaa {
     cloud_foundry: Endpoint,
     /// From the settings, or from Cloud Foundry's root once it has been asked.
     endpoint: OnceLock<Endpoint>,
-    /// The value of a header, with the client's secret in it.
-    client_authorization: String,
+    credentials: Credentials,
     own_token: Mutex<OwnToken>,
-    /// How many requests for the own token have ended. Who sees it rise while waiting has the result of one that ended
-    /// after they came.
+    /// How many requests for the own token have ended. A thread that sees it rise while it waits takes the latest result.
     fetches_ended: AtomicU64,
+    faults: Arc<Faults>,
+}
+
+/// The client's id and secret as values of an `Authorization` header.
+struct Credentials {
+    /// Percent-encoded, as UAA reads them since 4.33.
+    encoded: String,
+    /// As they are, for older ones; `None` when that is the same.
+    plain: Option<String>,
+    /// The plain ones were accepted last.
+    prefers_plain: AtomicBool,
+}
+
+impl Credentials {
+    fn new(id: &str, secret: &str) -> Self {
+        let header =
+            |id: &str, secret: &str| format!("Basic {}", BASE64_STANDARD.encode(format!("{id}:{secret}")));
+        let encoded = header(&percent_encoded(id), &percent_encoded(secret));
+        let plain = Some(header(id, secret)).filter(|plain| *plain != encoded);
+        Self { encoded, plain, prefers_plain: AtomicBool::new(false) }
+    }
 }
 
 struct OwnToken {
     valid: Option<ValidToken>,
     last_fetch: Result<Arc<str>, PlatformError>,
+    /// When UAA refused the credentials, in monotonic time; `None`: it did not, the last time.
+    refused_at: Option<Duration>,
 }
 
 struct ValidToken {
@@ -54,11 +82,9 @@ impl Uaa {
         clock: Arc<dyn Clock>,
         cloud_foundry: Endpoint,
         endpoint: Option<Endpoint>,
-        client_id: &str,
-        client_secret: &str,
+        (client_id, client_secret): (&str, &str),
+        faults: Arc<Faults>,
     ) -> Self {
-        let client_authorization =
-            format!("Basic {}", BASE64_STANDARD.encode(format!("{client_id}:{client_secret}")));
         let never_fetched = PlatformError::Unavailable {
             cause: "the service has asked UAA for no token yet".to_owned(),
             retry_after: None,
@@ -69,9 +95,10 @@ impl Uaa {
             clock,
             cloud_foundry,
             endpoint: endpoint.map(OnceLock::from).unwrap_or_default(),
-            client_authorization,
-            own_token: Mutex::new(OwnToken { valid: None, last_fetch: Err(never_fetched) }),
+            credentials: Credentials::new(client_id, client_secret),
+            own_token: Mutex::new(OwnToken { valid: None, last_fetch: Err(never_fetched), refused_at: None }),
             fetches_ended: AtomicU64::new(0),
+            faults,
         }
     }
 
@@ -80,7 +107,7 @@ impl Uaa {
     /// An error's delivery is always `Failed`, for what the token was meant for has not been asked.
     pub(super) fn own_token(&self, rejected: Option<&str>) -> Result<Arc<str>, PlatformError> {
         let ended_before = self.fetches_ended.load(Ordering::SeqCst);
-        // Held during the request: whoever else wants a token waits here, and finds what came of it.
+        // Held during the request: all others that want a token wait here and share the result.
         let mut own = self.own_token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(valid) = &own.valid
             && self.clock.now() < valid.renew_at
@@ -92,7 +119,14 @@ impl Uaa {
         if is_news && self.fetches_ended.load(Ordering::SeqCst) != ended_before {
             return own.last_fetch.clone();
         }
+        let now = self.clock.monotonic();
+        let is_refused_still =
+            own.refused_at.and_then(|then| now.checked_sub(then)).is_some_and(|age| age < REFUSAL_PAUSE);
+        if is_refused_still {
+            return own.last_fetch.clone();
+        }
         let fetched = self.fetch_own_token();
+        own.refused_at = self.faults.cause(Fault::Credentials).map(|_| now);
         own.last_fetch = fetched.as_ref().map(|valid| valid.token.clone()).map_err(PlatformError::clone);
         own.valid = fetched.ok();
         self.fetches_ended.fetch_add(1, Ordering::SeqCst);
@@ -106,19 +140,27 @@ impl Uaa {
         if !is_sane {
             return Ok(None);
         }
-        let answer = self.ask(Method::GET, "/userinfo", &format!("Bearer {token}"), Body::None)?;
+        // A token without a user is no use at `/userinfo`, however good it is (UAA 4.30 even answers 500), and the scopes of
+        // one that cannot be read are known to UAA alone.
+        let Some(claims) = claims_of(token).filter(Claims::have_user) else {
+            return self.introspect(token);
+        };
+        let answer = self.ask(Method::GET, "/userinfo", &format!("Bearer {token}"), None, Body::None)?;
         match answer.status {
-            200 => identity_of_user(answer, token).map(Some),
-            // A token without a user is no use at `/userinfo`, however good it is.
-            401 | 403 if claims_of(token).is_none_or(|claims| claims.user_id.is_none()) => {
-                self.introspect(token)
+            200 => {
+                self.faults.absent(Fault::UaaEndpoint);
+                identity_of_user(answer, &claims).map(Some)
             }
-            400 | 401 | 403 => Ok(None),
-            _ => Err(unavailable(answer.into_error())),
+            401 | 403 => Ok(None),
+            // From the server around UAA, for which the head was too long. In a body the token is not.
+            400 | 413 | 414 | 431 if answer.words().is_none() => self.introspect(token),
+            400 => Ok(None),
+            _ => Err(self.no_uaa(answer)),
         }
     }
 
-    /// Judges a token that has no user. Needs the authority `uaa.resource`; without it no such token is accepted.
+    /// Judges a token by `/introspect`, for which the service's client needs the authority `uaa.resource`. Without it no such
+    /// token is accepted.
     fn introspect(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         #[derive(Deserialize)]
         struct Introspection {
@@ -126,19 +168,25 @@ impl Uaa {
             #[serde(flatten)]
             claims: Claims,
         }
-        let form = Body::Form(format!("token={}", percent_encoded(token)));
-        let answer = self.ask(Method::POST, "/introspect", &self.client_authorization, form)?;
-        if matches!(answer.status, 400 | 401 | 403) {
-            return Ok(None);
+        let answer = self.ask_as_client("/introspect", &format!("token={}", percent_encoded(token)))?;
+        match answer.status {
+            401 => return Err(self.refused_credentials(answer)),
+            403 => {
+                let cause = "UAA does not let the client CLIENT_ID ask about tokens: it lacks the authority uaa.resource, \
+                             so opaque tokens and tokens of clients are refused";
+                self.faults.found(Fault::Introspection, cause.to_owned());
+                return Ok(None);
+            }
+            400 if answer.words().is_some() => return Ok(None),
+            200 => {}
+            _ => return Err(self.no_uaa(answer)),
         }
         let Introspection { active, claims } = answer.into_json().map_err(unavailable)?;
-        Ok(match claims.client_id.as_deref() {
-            // A user's token is for `/userinfo` to judge, which has refused it.
-            Some(client) if active && claims.user_id.is_none() && !client.is_empty() => {
-                Some(claims.identity(client.to_owned()))
-            }
-            _ => None,
-        })
+        self.faults.absent(Fault::Introspection);
+        self.faults.absent(Fault::UaaEndpoint);
+        let client = claims.client_id.clone().filter(|client| !client.is_empty());
+        let holder = claims.user_id.clone().filter(|user| !user.is_empty()).or(client);
+        Ok(holder.filter(|_| active).map(|holder| claims.identity(holder)))
     }
 
     fn fetch_own_token(&self) -> Result<ValidToken, PlatformError> {
@@ -146,19 +194,17 @@ impl Uaa {
         struct Granted {
             access_token: String,
             expires_in: u64,
+            scope: Option<Scope>,
         }
         let asked_at = self.clock.now();
-        let form = Body::Form("grant_type=client_credentials".to_owned());
-        let answer = self.ask(Method::POST, "/oauth/token", &self.client_authorization, form)?;
-        if matches!(answer.status, 400 | 401 | 403) {
-            // An operator can mend this while the service runs, so it is not for ever.
-            return Err(PlatformError::Unavailable {
-                cause: format!("UAA does not accept CLIENT_ID with CLIENT_SECRET: {}", answer.into_error()),
-                retry_after: None,
-                delivery: Delivery::Failed,
-            });
+        let answer = self.ask_as_client("/oauth/token", "grant_type=client_credentials")?;
+        match answer.status {
+            401 => return Err(self.refused_credentials(answer)),
+            400 | 403 if answer.words().is_some() => return Err(self.refused_credentials(answer)),
+            200 => {}
+            _ => return Err(self.no_uaa(answer)),
         }
-        let Granted { access_token, expires_in } = answer.into_json().map_err(unavailable)?;
+        let Granted { access_token, expires_in, scope } = answer.into_json().map_err(unavailable)?;
         if access_token.is_empty() || !access_token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(PlatformError::Unavailable {
                 cause: "UAA answered with a token that cannot be one".to_owned(),
@@ -166,9 +212,65 @@ impl Uaa {
                 delivery: Delivery::Failed,
             });
         }
+        self.faults.absent(Fault::Credentials);
+        self.faults.absent(Fault::UaaEndpoint);
+        // Only what UAA says counts: one that says nothing of scopes may have granted all.
+        match scope.or_else(|| claims_of(&access_token).and_then(|claims| claims.scope)) {
+            Some(scope) if !scope.has(ADMIN_SCOPE) => {
+                let cause = format!("the client CLIENT_ID lacks the authority {ADMIN_SCOPE}");
+                self.faults.found(Fault::Authorities, cause);
+            }
+            _ => self.faults.absent(Fault::Authorities),
+        }
         let life = Duration::from_secs(expires_in);
         let renew_at = asked_at.saturating_add(life.saturating_sub(RENEWAL_MARGIN).max(life / 2));
         Ok(ValidToken { token: access_token.into(), renew_at })
+    }
+
+    /// Whether the client may ask UAA about tokens, as is needed for opaque ones and those of clients.
+    pub(super) fn check_introspection(&self) -> Result<(), PlatformError> {
+        self.introspect("a-token-that-nobody-has").map(|_| ())?;
+        let lacking = self.faults.cause(Fault::Introspection);
+        lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
+    }
+
+    fn refused_credentials(&self, answer: Answer) -> PlatformError {
+        let cause = format!("UAA does not accept CLIENT_ID with CLIENT_SECRET: {}", answer.into_error());
+        self.faults.found(Fault::Credentials, cause)
+    }
+
+    /// What an answer means that no UAA in good order gives.
+    fn no_uaa(&self, answer: Answer) -> PlatformError {
+        let is_elsewhere = matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429);
+        if is_elsewhere && answer.words().is_none() {
+            let cause = format!(
+                "{}, as a UAA does not: UAA_ENDPOINT (or, when it is unset, what CF_ENDPOINT links to) may have a wrong \
+                 scheme, port or path",
+                answer.into_error()
+            );
+            return self.faults.found(Fault::UaaEndpoint, cause);
+        }
+        unavailable(answer.into_error())
+    }
+
+    /// A request with the client's id and secret: percent-encoded, and once more as they are when UAA does not know them.
+    fn ask_as_client(&self, path: &str, form: &str) -> Result<Answer, PlatformError> {
+        let Credentials { encoded, plain, prefers_plain } = &self.credentials;
+        let send = |authorization: &str, extra| {
+            self.ask(Method::POST, path, authorization, extra, Body::Form(form.to_owned()))
+        };
+        let send_encoded = || send(encoded, Some(CREDENTIALS_ARE_ENCODED));
+        let Some(plain) = plain else { return send_encoded() };
+        let is_plain_first = prefers_plain.load(Ordering::Relaxed);
+        let first = if is_plain_first { send(plain, None)? } else { send_encoded()? };
+        if first.status != 401 {
+            return Ok(first);
+        }
+        let second = if is_plain_first { send_encoded()? } else { send(plain, None)? };
+        if second.is_success() {
+            prefers_plain.store(!is_plain_first, Ordering::Relaxed);
+        }
+        Ok(second)
     }
 
     fn ask(
@@ -176,12 +278,20 @@ impl Uaa {
         method: Method,
         path: &str,
         authorization: &str,
+        extra_header: Option<(&'static str, &'static str)>,
         body: Body,
     ) -> Result<Answer, PlatformError> {
         let url = self.endpoint()?.url(path);
         let authorization = Some(authorization);
         self.transport
-            .exchange(&Request { upstream: Upstream::Uaa, method, url: &url, authorization, body })
+            .exchange(&Request {
+                upstream: Upstream::Uaa,
+                method,
+                url: &url,
+                authorization,
+                extra_header,
+                body,
+            })
             .map_err(unavailable)
     }
 
@@ -211,6 +321,7 @@ impl Uaa {
                 method: Method::GET,
                 url: &url,
                 authorization: None,
+                extra_header: None,
                 body: Body::None,
             })
             .and_then(Answer::into_json)
@@ -234,8 +345,7 @@ impl Uaa {
 struct Claims {
     user_id: Option<String>,
     client_id: Option<String>,
-    #[serde(default)]
-    scope: Scope,
+    scope: Option<Scope>,
     exp: Option<i64>,
 }
 
@@ -246,19 +356,30 @@ enum Scope {
     Words(String),
 }
 
-impl Default for Scope {
-    fn default() -> Self {
-        Self::List(Vec::new())
+impl Scope {
+    fn has(&self, wanted: &str) -> bool {
+        match self {
+            Self::List(scopes) => scopes.iter().any(|scope| scope == wanted),
+            Self::Words(scopes) => scopes.split(' ').any(|scope| scope == wanted),
+        }
     }
 }
 
 impl Claims {
+    fn have_user(&self) -> bool {
+        self.user_id.as_ref().is_some_and(|user| !user.is_empty())
+    }
+
     fn identity(&self, user: String) -> Identity {
-        let admin = match &self.scope {
-            Scope::List(scopes) => scopes.iter().any(|scope| scope == ADMIN_SCOPE),
-            Scope::Words(scopes) => scopes.split(' ').any(|scope| scope == ADMIN_SCOPE),
-        };
-        Identity { user, admin, expires_at: self.exp.and_then(Timestamp::from_seconds) }
+        let has = |wanted: &str| self.scope.as_ref().is_some_and(|scope| scope.has(wanted));
+        let admin = has(ADMIN_SCOPE);
+        Identity {
+            user,
+            admin,
+            may_read: admin || has(READ_SCOPE),
+            may_write: admin || has(WRITE_SCOPE),
+            expires_at: self.exp.and_then(Timestamp::from_seconds),
+        }
     }
 }
 
@@ -273,8 +394,8 @@ fn claims_of(token: &str) -> Option<Claims> {
     serde_json::from_slice(&payload).ok()
 }
 
-/// The holder of a token that `/userinfo` has vouched for. One that is no JWT has no scopes that could be read.
-fn identity_of_user(answer: Answer, token: &str) -> Result<Identity, PlatformError> {
+/// The holder of a token that `/userinfo` has vouched for, and so for its claims.
+fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, PlatformError> {
     #[derive(Deserialize)]
     struct UserInfo {
         user_id: Option<String>,
@@ -282,7 +403,6 @@ fn identity_of_user(answer: Answer, token: &str) -> Result<Identity, PlatformErr
     }
     let unnamed = answer.nonsense("it names no user");
     let info: UserInfo = answer.into_json().map_err(unavailable)?;
-    let claims = claims_of(token).unwrap_or_default();
     let user = info.user_id.or(info.sub).filter(|user| !user.is_empty()).ok_or(unnamed)?;
     Ok(claims.identity(user))
 }
@@ -292,6 +412,7 @@ fn unavailable(error: PlatformError) -> PlatformError {
     let (cause, retry_after) = match error {
         PlatformError::Unavailable { cause, retry_after, .. } => (cause, retry_after),
         PlatformError::Refused { detail } => (detail, None),
+        misconfigured @ PlatformError::Misconfigured { .. } => return misconfigured,
     };
     PlatformError::Unavailable { cause, retry_after, delivery: Delivery::Failed }
 }

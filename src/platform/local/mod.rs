@@ -77,6 +77,8 @@ impl Platform for Local {
         Ok(self.world.holder_of(token).map(|(user, admin)| Identity {
             user: user.to_owned(),
             admin,
+            may_read: true,
+            may_write: true,
             expires_at: None,
         }))
     }

@@ -173,6 +173,9 @@ impl ApiError {
                 "the database is not available; nothing was changed; send the request again later".to_owned()
             }
             Self::Store(StoreError::Bug(_) | StoreError::Conflict) => INTERNAL.to_owned(),
+            Self::Platform(PlatformError::Misconfigured { cause }) => {
+                format!("{cause}; nothing was changed; the operator of the service has to mend that")
+            }
             Self::Platform(_) => {
                 "the platform (UAA or Cloud Foundry; standalone: its files) is not available; nothing \
                                   was changed; send the request again later"

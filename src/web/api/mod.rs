@@ -9,7 +9,7 @@ use std::time::Duration;
 use crossbeam_channel::Sender;
 use log::{Level, debug, log};
 use serde::Serialize;
-use tiny_http::{Header, StatusCode};
+use tiny_http::{Header, Method, StatusCode};
 
 use crate::base::clock::Clock;
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
@@ -18,9 +18,9 @@ use crate::cron::Weekdays;
 use crate::engine::journal;
 use crate::http::{Body, Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
-use crate::platform::Platform;
+use crate::platform::{Platform, PlatformError};
 use crate::store::{CutOff, Dated, Store};
-use crate::web::auth::{Authenticator, Caller};
+use crate::web::auth::{Authenticator, Caller, Purpose};
 use crate::web::broker::Broker;
 use crate::web::limit::{Limiter, Who};
 use crate::web::routes::{NoRoute, Route};
@@ -164,7 +164,11 @@ impl Api {
             Route::Document => return Ok(document()),
             _ => {}
         }
-        let caller = self.caller(request.header("Authorization"), asker)?;
+        let purpose = match request.method {
+            Method::Get | Method::Head => Purpose::Reading,
+            _ => Purpose::Changing,
+        };
+        let caller = self.caller(request.header("Authorization"), purpose, asker)?;
         let query = Query::of(request.query.as_deref());
         match route {
             Route::Root
@@ -219,12 +223,17 @@ impl Api {
     }
 
     /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked about each time.
-    fn caller(&self, authorization: Option<&str>, asker: &mut Asker) -> Result<Caller, ApiError> {
+    fn caller(
+        &self,
+        authorization: Option<&str>,
+        purpose: Purpose,
+        asker: &mut Asker,
+    ) -> Result<Caller, ApiError> {
         let refused = authorization.map(Who::Refused);
         if let Some(refused) = refused {
             self.limiter.look(refused, self.clock.monotonic()).map_err(ApiError::TooMany)?;
         }
-        let caller = self.auth.caller(authorization).map_err(ApiError::from).and_then(|caller| {
+        let caller = self.auth.caller(authorization, purpose).map_err(ApiError::from).and_then(|caller| {
             asker.user = Some(caller.user.clone());
             self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
             Ok(caller)
@@ -262,11 +271,18 @@ impl Api {
             status: &'static str,
             database: &'static str,
             platform: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            platform_fault: Option<String>,
         }
         self.store.check_writable()?;
         // Reported, yet no reason to be unready: schedules go on, and what waits is done later.
-        let platform = if self.auth.platform_answers() { "ok" } else { "unavailable" };
-        let ready = Ready { status: "ok", database: "ok", platform };
+        let (platform, platform_fault) = match self.auth.check_platform() {
+            Ok(()) => ("ok", None),
+            Err(PlatformError::Misconfigured { cause }) => ("misconfigured", Some(cause)),
+            // Anybody may ask, and what the network says of servers within is not for everybody.
+            Err(_) => ("unavailable", None),
+        };
+        let ready = Ready { status: "ok", database: "ok", platform, platform_fault };
         Ok(respond_with(200, "application/json", to_json(&ready)?))
     }
 

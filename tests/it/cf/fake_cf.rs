@@ -32,6 +32,9 @@ pub const CLIENT_ID: &str = "scheduler-client";
 /// Its secret.
 pub const CLIENT_SECRET: &str = "correct-horse-battery";
 
+/// The scopes of tokens that cf gets for its users.
+pub const CF_SCOPES: &[&str] = &["openid", "cloud_controller.read", "cloud_controller.write"];
+
 /// A running fake. It stops when it is dropped.
 pub struct FakeCf {
     shared: Arc<Shared>,
@@ -111,6 +114,17 @@ pub const TARGET_MAX: usize = 8000;
 /// So is one that asks for more names or guids at once.
 pub const FILTER_MAX: usize = 150;
 
+/// How UAA reads the id and secret of a client in `Authorization: Basic`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Decoding {
+    /// As they are: before 4.33.
+    Never,
+    /// Percent-decoded when `X-CF-ENCODED-CREDENTIALS` says so: since 4.33.
+    WithHeader,
+    /// Always decoded as a form is.
+    Always,
+}
+
 /// How often a fault happens: until it is cleared.
 pub const ALWAYS: usize = usize::MAX;
 
@@ -136,6 +150,10 @@ struct State {
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
     has_uaa_resource: bool,
+    client: (String, String),
+    decoding: Decoding,
+    /// What the service's tokens are good for.
+    authorities: String,
     tasks: Vec<FakeTask>,
     completion: Option<(Duration, String, Option<String>)>,
     largest_page: usize,
@@ -180,6 +198,9 @@ impl FakeCf {
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
                 has_uaa_resource: true,
+                client: (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()),
+                decoding: Decoding::WithHeader,
+                authorities: "cloud_controller.admin uaa.resource".to_owned(),
                 tasks: Vec::new(),
                 completion: None,
                 largest_page: 5000,
@@ -234,6 +255,11 @@ impl FakeCf {
         self.state().roles.retain(|(u, s, _)| (u.as_str(), s.as_str()) != (user, space));
     }
 
+    /// A token of a user as the command line cf gets it.
+    pub fn issue_cf_token(&self, user: &str) -> String {
+        self.issue_user_token(user, CF_SCOPES)
+    }
+
     /// A user's token that UAA knows.
     pub fn issue_user_token(&self, user: &str, scopes: &[&str]) -> String {
         self.issue(UserToken::new(Some(user), "cf", scopes))
@@ -246,9 +272,37 @@ impl FakeCf {
 
     /// A token that UAA knows and whose text says nothing.
     pub fn issue_opaque_user_token(&self, user: &str, scopes: &[&str]) -> String {
+        self.issue_opaque(UserToken::new(Some(user), "cf", scopes))
+    }
+
+    /// The same, for a token that ends at `expires_at` (in seconds since 1970).
+    pub fn issue_opaque_user_token_until(&self, user: &str, scopes: &[&str], expires_at: i64) -> String {
+        self.issue_opaque(UserToken { expires_at, ..UserToken::new(Some(user), "cf", scopes) })
+    }
+
+    /// The same, for a client.
+    pub fn issue_opaque_client_token(&self, client: &str, scopes: &[&str]) -> String {
+        self.issue_opaque(UserToken::new(None, client, scopes))
+    }
+
+    fn issue_opaque(&self, token: UserToken) -> String {
         let text = random();
-        self.state().tokens.insert(text.clone(), UserToken::new(Some(user), "cf", scopes));
+        self.state().tokens.insert(text.clone(), token);
         text
+    }
+
+    /// A user's token as long as those of users with very many scopes.
+    pub fn issue_long_user_token(&self, user: &str, scopes: &[&str], bytes: usize) -> String {
+        let token = UserToken::new(Some(user), "cf", scopes);
+        let text = token.text();
+        let text = format!("{text}{}", "x".repeat(bytes.saturating_sub(text.len())));
+        self.state().tokens.insert(text.clone(), token);
+        text
+    }
+
+    /// UAA vouches for a token that it did not know until now.
+    pub fn learn(&self, token: &str, user: &str, scopes: &[&str]) {
+        self.state().tokens.insert(token.to_owned(), UserToken::new(Some(user), "cf", scopes));
     }
 
     /// What cf gives for a new token of the user.
@@ -275,6 +329,18 @@ impl FakeCf {
     /// Whether the service's client may ask `/introspect` (authority `uaa.resource`); at first it may.
     pub fn allow_introspection(&self, allowed: bool) {
         self.state().has_uaa_resource = allowed;
+    }
+
+    /// The client that UAA knows from now on, and how it reads its id and secret.
+    pub fn set_client(&self, id: &str, secret: &str, decoding: Decoding) {
+        let mut state = self.state();
+        state.client = (id.to_owned(), secret.to_owned());
+        state.decoding = decoding;
+    }
+
+    /// What service tokens are good for that are issued from now on.
+    pub fn set_authorities(&self, authorities: &str) {
+        self.state().authorities = authorities.to_owned();
     }
 
     /// All service tokens issued so far stop working.
@@ -638,16 +704,18 @@ impl State {
 
     fn issue_service_token(&mut self, request: &Incoming) -> Outgoing {
         let form = pairs(&String::from_utf8_lossy(&request.body));
-        if !is_client(request) || form.get("grant_type").map(String::as_str) != Some("client_credentials") {
+        if !self.is_client(request)
+            || form.get("grant_type").map(String::as_str) != Some("client_credentials")
+        {
             let error = json!({"error": "unauthorized", "error_description": "Bad credentials"});
             return Outgoing::json(401, &error);
         }
-        let token = UserToken::new(None, CLIENT_ID, &["cloud_controller.admin"]).text();
+        let token = UserToken::new(None, CLIENT_ID, &[]).text();
         self.service_tokens.insert(token.clone(), Instant::now() + self.service_token_life);
         Outgoing::json(
             200,
             &json!({
-                "access_token": token, "token_type": "bearer", "scope": "cloud_controller.admin",
+                "access_token": token, "token_type": "bearer", "scope": self.authorities,
                 "expires_in": self.service_token_life.as_secs(), "jti": random(),
             }),
         )
@@ -660,7 +728,7 @@ impl State {
             let error = json!({"error": "invalid_token", "error_description": "The token has expired"});
             return Outgoing::json(401, &error);
         };
-        let token = UserToken::new(Some(user), "cf", &["openid"]);
+        let token = UserToken::new(Some(user), "cf", CF_SCOPES);
         let text = token.text();
         self.tokens.insert(text.clone(), token);
         Outgoing::json(200, &json!({"access_token": text, "token_type": "bearer", "expires_in": 599}))
@@ -676,6 +744,12 @@ impl State {
                     "email": format!("{user}@example.com"), "email_verified": true, "previous_logon_time": 1,
                 }),
             ),
+            // As UAA 4.30 does.
+            Some(token) if token.scopes.iter().any(|scope| scope == "openid") => Outgoing {
+                status: 500,
+                headers: vec![("Content-Type".to_owned(), "text/html".to_owned())],
+                body: "<html><body>Something went amiss.</body></html>".to_owned(),
+            },
             Some(_) => {
                 let why = "Invalid token does not contain resource id (openid)";
                 Outgoing::json(403, &json!({"error": "access_denied", "error_description": why}))
@@ -688,7 +762,7 @@ impl State {
     }
 
     fn introspect(&self, request: &Incoming) -> Outgoing {
-        if !is_client(request) {
+        if !self.is_client(request) {
             let error = json!({"error": "unauthorized", "error_description": "Bad credentials"});
             return Outgoing::json(401, &error);
         }
@@ -705,6 +779,22 @@ impl State {
                 Outgoing::json(200, &claims)
             }
         }
+    }
+
+    fn is_client(&self, request: &Incoming) -> bool {
+        let decoded = || {
+            let basic = request.headers.get("authorization")?.strip_prefix("Basic ")?;
+            let pair = String::from_utf8(BASE64_STANDARD.decode(basic).ok()?).ok()?;
+            let (id, secret) = pair.split_once(':')?;
+            let is_marked =
+                request.headers.get("x-cf-encoded-credentials").map(String::as_str) == Some("true");
+            Some(match self.decoding {
+                Decoding::Never => (id.to_owned(), secret.to_owned()),
+                Decoding::WithHeader if !is_marked => (id.to_owned(), secret.to_owned()),
+                _ => (unescaped(id), unescaped(secret)),
+            })
+        };
+        decoded().as_ref() == Some(&self.client)
     }
 
     fn is_service(&self, request: &Incoming) -> bool {
@@ -1024,11 +1114,6 @@ fn route_of(request: &Incoming) -> String {
         _ => &request.path,
     };
     format!("{} {path}", request.method)
-}
-
-fn is_client(request: &Incoming) -> bool {
-    let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("{CLIENT_ID}:{CLIENT_SECRET}")));
-    request.headers.get("authorization") == Some(&expected)
 }
 
 fn bearer(request: &Incoming) -> Option<&str> {

@@ -12,9 +12,10 @@ use ocf_scheduler::outbound::Outbound;
 use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
 use ocf_scheduler::platform::{Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskState};
 
+mod auth;
 pub(crate) mod fake_cf;
 
-use fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
+use fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, Decoding, FakeCf, Fault};
 
 const CREATE: &str = "POST /v3/apps/:guid/tasks";
 const ADMIN: &str = "cloud_controller.admin";
@@ -74,6 +75,7 @@ fn unavailable<T: std::fmt::Debug>(
 ) -> (String, Option<Duration>, Delivery) {
     match outcome {
         Err(PlatformError::Unavailable { cause, retry_after, delivery }) => (cause, retry_after, delivery),
+        Err(PlatformError::Misconfigured { cause }) => (cause, None, Delivery::Failed),
         other => panic!("not unavailable: {other:?}"),
     }
 }
@@ -126,11 +128,59 @@ fn a_revoked_token_is_nobodys() {
 }
 
 #[test]
-fn a_token_that_says_nothing_is_accepted_when_uaa_vouches_for_it_but_makes_no_admin() {
+fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names() {
     let world = World::new();
-    let token = world.fake.issue_opaque_user_token("user-1", &[ADMIN]);
-    let expected = Identity { user: "user-1".to_owned(), admin: false, expires_at: None };
-    assert_eq!(world.identify(&token), Ok(Some(expected)));
+    let end = Timestamp::parse("2026-03-01T00:00:05Z").unwrap();
+    let token = world.fake.issue_opaque_user_token_until("user-1", &[ADMIN], 1_772_323_205);
+    let identity = world.identify(&token).unwrap().unwrap();
+    let expected = Identity {
+        user: "user-1".to_owned(),
+        admin: true,
+        may_read: true,
+        may_write: true,
+        expires_at: Some(end),
+    };
+    assert_eq!(identity, expected);
+    let reader = world.fake.issue_opaque_user_token("user-1", &["cloud_controller.read"]);
+    assert_eq!(rights(&world, &reader), Some((true, false)));
+    let client = world.fake.issue_opaque_client_token("robot", &["cloud_controller.write"]);
+    assert_eq!(rights(&world, &client), Some((false, true)));
+    assert_eq!(world.fake.count("GET /userinfo"), 0);
+    world.fake.allow_introspection(false);
+    assert_eq!(world.identify(&token), Ok(None), "where introspection may not be asked");
+}
+
+fn rights(world: &World, token: &str) -> Option<(bool, bool)> {
+    world.identify(token).unwrap().map(|identity| (identity.may_read, identity.may_write))
+}
+
+#[test]
+fn a_token_is_good_for_what_its_scopes_say() {
+    let world = World::new();
+    #[track_caller]
+    fn check(world: &World, scopes: &[&str], expected: (bool, bool)) {
+        let user = world.fake.issue_user_token("user-1", scopes);
+        let client = world.fake.issue_client_token("robot", scopes);
+        let opaque = world.fake.issue_opaque_user_token("user-1", scopes);
+        for token in [user, client, opaque] {
+            assert_eq!(rights(world, &token), Some(expected), "{scopes:?} {token}");
+        }
+    }
+    check(&world, &["openid"], (false, false));
+    check(&world, &[], (false, false));
+    check(&world, &["openid", "cloud_controller.read"], (true, false));
+    check(&world, &["cloud_controller.write"], (false, true));
+    check(&world, &["cloud_controller.read", "cloud_controller.write"], (true, true));
+    check(&world, &[ADMIN], (true, true));
+    check(&world, &["cloud_controller.admin_read_only", "cloud_controller.reader"], (false, false));
+}
+
+#[test]
+fn a_clients_token_with_openid_goes_to_introspection_first() {
+    let world = World::new();
+    let token = world.fake.issue_client_token("robot", &["openid", "cloud_controller.read"]);
+    assert_eq!(rights(&world, &token), Some((true, false)));
+    assert_eq!(world.fake.count("GET /userinfo"), 0, "which UAA 4.30 answers with 500");
 }
 
 #[test]
@@ -164,13 +214,171 @@ fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
     world.fake.fault("GET /userinfo", Fault::status(403, None), ALWAYS);
     assert_eq!(world.identify(&world.fake.issue_user_token("user-1", &[])), Ok(None));
     assert_eq!(world.fake.count("POST /introspect"), 0);
-    assert_eq!(world.identify(&world.fake.issue_opaque_user_token("user-1", &[])), Ok(None));
+}
+
+#[test]
+fn a_token_of_32_kib_is_judged_though_the_server_around_uaa_takes_no_such_head() {
+    let world = World::new();
+    let token = world.fake.issue_long_user_token("user-1", &["cloud_controller.read"], 32 * 1024);
+    assert_eq!(rights(&world, &token), Some((true, false)));
+    world.fake.fault("GET /userinfo", Fault::html(400), ALWAYS);
+    assert_eq!(rights(&world, &token), Some((true, false)));
+    world.fake.allow_introspection(false);
+    assert_eq!(world.identify(&token), Ok(None));
+}
+
+// The operator's faults.
+
+#[track_caller]
+fn misconfigured<T: std::fmt::Debug>(outcome: Result<T, PlatformError>, named: &str) {
+    match outcome {
+        Err(PlatformError::Misconfigured { cause }) => assert!(cause.contains(named), "{cause}"),
+        other => panic!("not misconfigured: {other:?}"),
+    }
+}
+
+#[test]
+fn a_fault_of_the_operator_is_not_told_as_the_callers() {
+    let wrong_secret = World::new();
+    wrong_secret.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
+    let token = wrong_secret.fake.issue_client_token("robot", &[ADMIN]);
+    misconfigured(wrong_secret.identify(&token), "CLIENT_SECRET");
+
+    for (status, user_alone) in [(400, false), (404, true), (302, true), (405, true)] {
+        let world = World::new();
+        world.fake.fault("POST /introspect", Fault::html(status), ALWAYS);
+        world.fake.fault("GET /userinfo", Fault::html(status), ALWAYS);
+        misconfigured(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), "UAA_ENDPOINT");
+        misconfigured(world.identify(&world.fake.issue_user_token("user-1", &[ADMIN])), "UAA_ENDPOINT");
+        assert_eq!(world.fake.count("POST /introspect"), if user_alone { 1 } else { 2 }, "{status}");
+    }
+}
+
+#[test]
+fn a_service_without_the_authority_it_needs_finds_no_fault_with_others() {
+    let world = World::new();
+    world.fake.set_authorities("uaa.resource");
+    misconfigured(world.platform.check(), "cloud_controller.admin");
+    misconfigured(world.platform.spaces_of("user-1"), "cloud_controller.admin");
+    misconfigured(world.platform.space_of_app(&"unknown".into()), "cloud_controller.admin");
+    world.fake.fault(CREATE, Fault::cf_error(403, 10003, "CF-NotAuthorized", "You are not authorized"), 1);
+    misconfigured(world.create(), "cloud_controller.admin");
+    world.create().unwrap();
+    world.fake.set_authorities("cloud_controller.admin");
+    world.fake.expire_service_tokens();
+    assert_eq!(world.platform.space_of_app(&"unknown".into()), Ok(None));
+    assert_eq!(world.platform.check(), Ok(()));
+}
+
+#[test]
+fn refused_credentials_are_not_sent_again_and_again() {
+    let world = World::new();
+    world.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
+    for _ in 0..5 {
+        misconfigured(world.platform.space_of_app(&"app-1".into()), "CLIENT_SECRET");
+    }
+    assert_eq!(world.fake.count("POST /oauth/token"), 1);
+    world.fake.set_client(CLIENT_ID, CLIENT_SECRET, Decoding::WithHeader);
+    world.clock.set(Timestamp::parse("2026-03-01T00:00:06Z").unwrap());
+    world.platform.space_of_app(&"app-1".into()).unwrap();
+}
+
+#[test]
+fn all_that_is_wrong_with_settings_is_found_on_demand() {
+    let world = World::new();
+    assert_eq!(world.platform.faults(), Vec::<String>::new());
+    world.fake.allow_introspection(false);
+    world.fake.set_authorities("cloud_controller.read");
+    world.fake.expire_service_tokens();
+    world.clock.set(Timestamp::parse("2026-03-01T00:20:00Z").unwrap());
+    let faults = world.platform.faults();
+    assert!(faults.iter().any(|fault| fault.contains("uaa.resource")), "{faults:?}");
+    assert!(faults.iter().any(|fault| fault.contains("cloud_controller.admin")), "{faults:?}");
+    world.fake.fault("GET /", Fault::html(404), ALWAYS);
+    assert!(world.platform.faults()[0].contains("CF_ENDPOINT"));
+}
+
+#[test]
+fn credentials_with_odd_characters_are_understood_by_each_uaa() {
+    let (id, secret) = ("sched+uler %41:é", "s+e%63 r&t/=:");
+    for decoding in [Decoding::Never, Decoding::WithHeader, Decoding::Always] {
+        let fake = FakeCf::start();
+        fake.add_app("app-1", "space-1");
+        let id = id.replace(':', "");
+        fake.set_client(&id, secret, decoding);
+        let settings =
+            Settings { client_id: id.clone(), client_secret: secret.to_owned(), ..settings(&fake) };
+        let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
+        assert!(platform.space_of_app(&"app-1".into()).unwrap().is_some(), "{decoding:?}");
+        let token = fake.issue_client_token("robot", &["cloud_controller.read"]);
+        assert!(platform.identify(&token).unwrap().is_some(), "{decoding:?}");
+        let asked = fake.count("POST /oauth/token") + fake.count("POST /introspect");
+        let expected = if decoding == Decoding::Never { 3 } else { 2 };
+        assert_eq!(asked, expected, "{decoding:?}: what worked is tried first from then on");
+    }
+}
+
+// A pause that is asked for.
+
+#[test]
+fn a_pause_that_is_asked_for_is_kept_by_all() {
+    let world = World::new();
+    let at = |seconds: u64| {
+        world.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
+    };
+    world.platform.space_of_app(&"app-1".into()).unwrap();
+    for (since, fault) in [
+        (0, Fault::status(429, Some(("Retry-After", "300")))),
+        (1000, Fault::status(503, Some(("Retry-After", "300")))),
+        (2000, Fault::status(429, Some(("X-RateLimit-Reset", "1772325500")))),
+        (3000, Fault::status(429, Some(("X-RateLimit-Reset", "300")))),
+    ] {
+        at(since);
+        world.platform.space_of_app(&"app-1".into()).unwrap();
+        world.fake.fault("GET /v3/tasks", fault, 1);
+        unavailable(world.platform.list_tasks(&["task-1".into()]));
+        world.fake.clear_requests();
+        at(since + 299);
+        let (cause, wait, delivery) = unavailable(world.create());
+        assert_eq!((wait, delivery), (Some(Duration::from_secs(1)), Delivery::Failed), "{cause}");
+        unavailable(world.platform.list_tasks(&["task-1".into()]));
+        unavailable(world.platform.check());
+        assert!(world.fake.requests().is_empty(), "{:?}", world.fake.requests());
+        at(since + 300);
+        world.platform.list_tasks(&["task-1".into()]).unwrap();
+    }
+}
+
+#[test]
+fn a_used_up_allowance_is_waited_for_and_each_upstream_has_its_own() {
+    let world = World::new();
+    let headers = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1772323260")];
+    let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let body = r#"{"pagination":{"next":null},"resources":[]}"#.to_owned();
+    world.fake.fault("GET /v3/tasks", Fault::Respond { status: 200, headers, body }, 1);
+    world.platform.list_tasks(&["task-1".into()]).unwrap();
+    let (_, wait, _) = unavailable(world.create());
+    assert_eq!(wait, Some(Duration::from_secs(60)));
+    assert_eq!(rights(&world, &world.fake.issue_cf_token("user-1")), Some((true, true)), "UAA may be asked");
+}
+
+#[test]
+fn what_a_gateway_answers_for_a_task_is_tried_again() {
+    for status in [400, 403, 404, 413, 421] {
+        assert_eq!(delivery_of_create(Fault::html(status)), Delivery::Failed, "{status}");
+    }
+    for status in [460, 499] {
+        assert_eq!(delivery_of_create(Fault::html(status)), Delivery::Unknown, "{status}");
+    }
+    let json = r#"{"error":"forbidden"}"#.to_owned();
+    let json = Fault::Respond { status: 403, headers: Vec::new(), body: json };
+    assert_eq!(delivery_of_create(json), Delivery::Failed, "not in Cloud Foundry's words");
 }
 
 #[test]
 fn a_token_that_cannot_be_one_is_refused_without_asking() {
     let world = World::new();
-    let long = "a".repeat(20_000);
+    let long = "a".repeat(33_000);
     for odd in ["", " ", "a b", "a\r\nX-Evil: 1", "a\0", "t\u{f6}ken", long.as_str()] {
         assert_eq!(world.identify(odd), Ok(None), "{odd:?}");
     }
@@ -269,7 +477,6 @@ fn all_who_wait_for_the_own_token_share_its_failure() {
 
 fn tokens_fetched_by_ten_at_once(fault: Fault, succeeds: bool) -> usize {
     let world = World::new();
-    world.platform.check().unwrap();
     world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap(); // Now it knows where UAA is.
     world.fake.fault("POST /oauth/token", fault, ALWAYS);
     let barrier = Barrier::new(10);
@@ -475,9 +682,6 @@ fn a_refusal_is_in_cloud_foundrys_own_words_bounded_and_clean() {
     let Err(PlatformError::Refused { detail }) = world.create() else { panic!() };
     assert!(detail.starts_with("CF-UnprocessableEntity: memory xxx"), "{detail}");
     assert_eq!(detail.chars().count(), 1000);
-    world.fake.fault(CREATE, Fault::html(403), 1);
-    let Err(PlatformError::Refused { detail }) = world.create() else { panic!() };
-    assert_eq!(detail, "Cloud Foundry answered 403 Forbidden");
 }
 
 #[test]
@@ -615,12 +819,16 @@ fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
 }
 
 #[test]
-fn check_needs_no_token_and_says_what_is_wrong() {
+fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
     let world = World::new();
     world.platform.check().unwrap();
-    assert_eq!(world.fake.requests().len(), 1);
     world.fake.fault("GET /", Fault::html(200), 1);
     unavailable(world.platform.check());
+    world.fake.fault("GET /", Fault::html(404), 1);
+    misconfigured(world.platform.check(), "CF_ENDPOINT");
+    world.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
+    world.clock.set(Timestamp::parse("2026-03-01T00:20:00Z").unwrap());
+    misconfigured(world.platform.check(), "CLIENT_SECRET");
 }
 
 // TLS, settings, secrets.
@@ -708,7 +916,7 @@ fn https_goes_through_the_proxy_unless_no_proxy_names_the_host() {
         thread::spawn(move || std::io::copy(&mut outer, &mut inner));
         checked.join().unwrap().unwrap();
     });
-    assert_eq!(fake.count("GET /"), 2);
+    assert_eq!(fake.count("POST /oauth/token"), 2);
 }
 
 #[test]
