@@ -24,8 +24,9 @@ use crate::cron::{Expression, ExpressionError, Weekdays};
 use crate::fire_times::upcoming;
 use crate::model::Timestamp;
 use crate::outbound;
+use crate::platform::cf::CloudFoundry;
 use crate::platform::local;
-use crate::service::{Service, Welcome};
+use crate::service::{self, Service, Welcome};
 use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
 
 /// The exit status for a command line or settings that are wrong.
@@ -141,13 +142,31 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
 
 fn check_config(arguments: &Arguments) -> ExitCode {
     let mode = if arguments.operand(0) == Some("standalone") { Mode::Standalone } else { Mode::Serve };
-    match checked_config(mode, arguments) {
-        Ok(_) => {
-            println!("the settings are fine");
-            ExitCode::SUCCESS
+    let config = match checked_config(mode, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    if arguments.flag("connect").is_some() {
+        let faults = connection_faults(&config);
+        if !faults.is_empty() {
+            return failed(&format!("the settings can be read, but:\n  {}", faults.join("\n  ")));
         }
-        Err(exit) => exit,
     }
+    println!("the settings are fine");
+    ExitCode::SUCCESS
+}
+
+/// What is wrong with the servers that the settings name, and with what they let the service do.
+fn connection_faults(config: &Config) -> Vec<String> {
+    let database = store::probe(&config.store()).err().map(|err| format!("database: {err}"));
+    let platform = match service::cloud_foundry_settings(config) {
+        None => Vec::new(),
+        Some(settings) => match CloudFoundry::new(&settings, Arc::new(SystemClock::default())) {
+            Ok(cloud_foundry) => cloud_foundry.faults(),
+            Err(fault) => vec![fault],
+        },
+    };
+    database.into_iter().chain(platform).collect()
 }
 
 /// The settings of a service. All that is wrong with them is said at once, with the files that they name too.

@@ -26,7 +26,6 @@ use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
 use crate::http::{Handlers, Server, Settings as HttpSettings};
 use crate::model::{Dispatch, Kind, Release};
-use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
@@ -99,7 +98,7 @@ impl Service {
             None => clock,
         };
         let (task_changed, watch) = bounded(1);
-        let (platform, welcome) = platform(config, outbound, &clock, task_changed.clone())?;
+        let (platform, welcome) = platform(config, &clock, task_changed.clone())?;
         let wake_watcher = task_changed.clone();
 
         let (stopper, stop) = stop_channel();
@@ -391,21 +390,25 @@ fn tirelessly(name: &'static str, stop: Stop, mut run: impl FnMut() + Send) -> i
     }
 }
 
+/// Where Cloud Foundry is; `None` in `standalone`.
+pub fn cloud_foundry_settings(config: &Config) -> Option<cf::Settings> {
+    let settings = config.cloud_foundry.as_ref()?;
+    Some(cf::Settings {
+        cf_endpoint: settings.cf_endpoint.clone(),
+        uaa_endpoint: settings.uaa_endpoint.clone(),
+        client_id: settings.client_id.clone(),
+        client_secret: settings.client_secret.reveal().to_owned(),
+        outbound: config.outbound(),
+    })
+}
+
 fn platform(
     config: &Config,
-    outbound: Outbound,
     clock: &Arc<dyn Clock>,
     task_changed: Sender<()>,
 ) -> Result<(Arc<dyn Platform>, Option<Welcome>), String> {
     if config.mode == Mode::Serve {
-        let settings = config.cloud_foundry.as_ref().ok_or("the settings for Cloud Foundry are missing")?;
-        let settings = cf::Settings {
-            cf_endpoint: settings.cf_endpoint.clone(),
-            uaa_endpoint: settings.uaa_endpoint.clone(),
-            client_id: settings.client_id.clone(),
-            client_secret: settings.client_secret.reveal().to_owned(),
-            outbound,
-        };
+        let settings = cloud_foundry_settings(config).ok_or("the settings for Cloud Foundry are missing")?;
         let cloud_foundry = Arc::new(CloudFoundry::new(&settings, Arc::clone(clock))?);
         let checked = Arc::clone(&cloud_foundry);
         // Beside the start, which waits for nobody else.

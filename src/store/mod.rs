@@ -130,6 +130,22 @@ pub struct Settings {
     pub skip_ssl_validation: bool,
 }
 
+/// Whether the database can be reached and used, without changing anything in it.
+///
+/// # Errors
+/// A text for people.
+pub fn probe(settings: &Settings) -> Result<(), String> {
+    match &settings.database {
+        Location::Sqlite(path) => sqlite::probe(path),
+        #[cfg(feature = "postgres")]
+        Location::Postgres(url) => postgres::Source::open(url, settings).map(|_| ()),
+        #[cfg(not(feature = "postgres"))]
+        Location::Postgres(_) => {
+            Err("this program was built without PostgreSQL (feature `postgres`)".to_owned())
+        }
+    }
+}
+
 /// Where a database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {

@@ -13,7 +13,7 @@ use ocf_scheduler::cli::client::commands::{COMMANDS, Command as Row};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::cf::fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
 use super::standalone::Standalone;
 use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
 
@@ -446,9 +446,43 @@ fn a_token_of_cf_that_has_expired_is_renewed_or_cf_login_is_asked_for() {
     cli(home.path(), &["jobs"]).expect(0, &["nightly"]);
     assert_eq!(cli(home.path(), &["create-job", "x", "true", "--app", "app-app-1"]).status, 0);
     assert_eq!(fs::read(&file).unwrap(), before, "it is cf's file");
+    world.cf.rotate_refresh_tokens();
+    for _ in 0..3 {
+        cli(home.path(), &["jobs"]).expect(0, &["nightly"]);
+    }
+    let after: Value = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+    assert!(after["RefreshToken"] != refresh_token && after["ConfigVersion"] == 4, "{after}");
     let home = cf_home(&world.cf.url(), &world.token, "too-old");
     let said = cli(home.path(), &["jobs"]).expect(4, &["run: cf login"]);
     assert!(!said.err.contains("too-old") && !said.err.contains(&world.token));
+}
+
+#[test]
+fn check_config_tries_what_the_settings_name_when_it_is_asked_to() {
+    let cf = FakeCf::start();
+    let directory = tempfile::tempdir().unwrap();
+    let database = directory.path().join("new/s.db");
+    let check = |secret: &str, database: &Path| {
+        let url = cf.url();
+        let variables = [
+            ("CF_ENDPOINT", url.as_str()),
+            ("CLIENT_ID", CLIENT_ID),
+            ("CLIENT_SECRET", secret),
+            ("DATABASE_URL", database.to_str().unwrap()),
+        ];
+        Said::of(&mut program(&variables, &["check-config", "--connect"]))
+    };
+    check(CLIENT_SECRET, &database).expect(0, &[]);
+    assert!(!database.parent().unwrap().exists(), "nothing is made");
+    let said = check("wrong-one", &database).expect(1, &["CLIENT_SECRET"]);
+    assert!(!said.err.contains("wrong-one"));
+    cf.set_authorities("cloud_controller.read");
+    cf.allow_introspection(false);
+    let text = directory.path().join("text");
+    fs::write(&text, "no database").unwrap();
+    check(CLIENT_SECRET, &text).expect(1, &["database: ", "cloud_controller.admin", "uaa.resource"]);
+    cf.fault("GET /", Fault::html(404), ALWAYS);
+    check(CLIENT_SECRET, &database).expect(1, &["CF_ENDPOINT"]);
 }
 
 #[test]

@@ -1,14 +1,17 @@
 //! What the cf command line knows: which foundation it is logged in to, as whom, and where it targets.
 //!
-//! Invariant: its file is read and never written, and its token goes to hosts of that foundation only.
+//! Invariant: its token goes to hosts of that foundation only. Its file is written only when UAA has replaced the refresh
+//! token in it, as a whole or not at all, and keeps its owner and mode.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::config;
 use crate::model::Secret;
@@ -36,6 +39,8 @@ pub(super) struct CfLogin {
     /// Whether its user wants no certificate to be checked.
     #[serde(rename = "SSLDisabled")]
     pub(super) ssl_disabled: bool,
+    #[serde(skip)]
+    file: PathBuf,
 }
 
 #[derive(Clone, Default, Deserialize)]
@@ -56,6 +61,54 @@ pub(super) struct Renewal {
     pub(super) client_secret: Secret,
     /// What is given for the new one.
     pub(super) refresh_token: Secret,
+    /// The file that `refresh_token` is from.
+    file: PathBuf,
+}
+
+impl Renewal {
+    /// Writes the tokens to the file of cf that UAA gave out for `refresh_token`, which is no longer good: cf would be logged
+    /// out. A file that holds another one by now is left as it is.
+    ///
+    /// # Errors
+    /// A text that names the file.
+    pub(super) fn keep(&self, access_token: &str, refresh_token: &str) -> Result<(), String> {
+        self.replace(access_token, refresh_token)
+            .map_err(|err| format!("the new tokens of cf cannot be kept in {}: {err}", self.file.display()))
+    }
+
+    fn replace(&self, access_token: &str, refresh_token: &str) -> io::Result<()> {
+        // Behind a link, so that the link stays one.
+        let file = fs::canonicalize(&self.file)?;
+        let mut text = String::new();
+        File::open(&file)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
+        let mut config: Value = serde_json::from_str(&text).map_err(|_| ErrorKind::InvalidData)?;
+        if config["RefreshToken"].as_str() != Some(self.refresh_token.reveal()) {
+            return Ok(());
+        }
+        config["AccessToken"] = format!("bearer {access_token}").into();
+        config["RefreshToken"] = refresh_token.into();
+        let new = file.with_file_name(format!(".config.json.{}", uuid::Uuid::new_v4()));
+        let written =
+            write_like(&file, &new, format!("{config:#}").as_bytes()).and_then(|()| fs::rename(&new, &file));
+        if written.is_err() {
+            // The cause is told already.
+            let _ = fs::remove_file(&new);
+        }
+        written
+    }
+}
+
+/// Writes a new file with the owner and mode of `model`.
+fn write_like(model: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
+    let model = fs::metadata(model)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
+    let made = file.metadata()?;
+    if (made.uid(), made.gid()) != (model.uid(), model.gid()) {
+        chown(new, Some(model.uid()), Some(model.gid()))?;
+    }
+    file.set_permissions(model.permissions())?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 impl fmt::Debug for CfLogin {
@@ -82,9 +135,10 @@ impl CfLogin {
             Err(err) => return Err(format!("{} cannot be read: {err}", path.display())),
         }
         // The error of the parser would show some of the text.
-        let login: Self = serde_json::from_str(&text).map_err(|err| {
+        let mut login: Self = serde_json::from_str(&text).map_err(|err| {
             format!("{} is not what cf writes (line {}, column {})", path.display(), err.line(), err.column())
         })?;
+        login.file = path;
         Ok(Some(login).filter(|login| !login.target.trim().is_empty()))
     }
 
@@ -122,6 +176,7 @@ impl CfLogin {
             client: if self.uaa_client.is_empty() { "cf".to_owned() } else { self.uaa_client.clone() },
             client_secret: Secret::from(self.uaa_client_secret.clone()),
             refresh_token: Secret::from(self.refresh_token.clone()),
+            file: self.file.clone(),
         })
     }
 }
@@ -150,6 +205,34 @@ mod tests {
         assert_eq!(url("https://localhost"), None);
         assert_eq!(url("https://10.0.0.1"), None);
         assert_eq!(url(""), None);
+    }
+
+    #[test]
+    fn the_file_is_replaced_with_its_mode_and_only_while_it_holds_the_token_that_was_used() {
+        use std::os::unix::fs::PermissionsExt;
+        let home = tempfile::tempdir().unwrap();
+        let (file, link) = (home.path().join("config.json"), home.path().join("link.json"));
+        fs::write(&file, r#"{"Target":"t","RefreshToken":"old","Other":[1,{"a":null}]}"#).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        let renewal = |refresh_token: &str| Renewal {
+            uaa: String::new(),
+            client: String::new(),
+            client_secret: Secret::from(String::new()),
+            refresh_token: Secret::from(refresh_token.to_owned()),
+            file: link.clone(),
+        };
+        renewal("another").keep("a", "r").unwrap();
+        assert!(fs::read_to_string(&file).unwrap().contains("old"));
+        renewal("old").keep("a", "r").unwrap();
+        let kept: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        let expected = serde_json::json!({
+            "Target": "t", "AccessToken": "bearer a", "RefreshToken": "r", "Other": [1, {"a": null}],
+        });
+        assert_eq!(kept, expected);
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 2, "nothing else is left");
     }
 
     #[test]

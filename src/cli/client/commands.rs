@@ -247,14 +247,17 @@ pub const COMMANDS: &[Command] = &[
         "with no Cloud Foundry: jobs are local processes; to try it, or on an edge machine",
         "ocf-scheduler standalone --port 8000",
     ),
-    other(
-        "check-config",
-        Group::Run,
-        &[Operand { values: &["serve", "standalone"], ..optional("COMMAND") }],
-        Settings::All,
-        "checks the settings of serve or standalone, and starts nothing",
-        "ocf-scheduler check-config standalone --config apps.toml",
-    ),
+    Command {
+        flags: &[switch("connect", "try the database, UAA, the client's authorities and Cloud Foundry too")],
+        ..other(
+            "check-config",
+            Group::Run,
+            &[Operand { values: &["serve", "standalone"], ..optional("COMMAND") }],
+            Settings::All,
+            "checks the settings of serve or standalone, and starts nothing",
+            "ocf-scheduler check-config --connect",
+        )
+    },
     other(
         "backup",
         Group::Run,

@@ -18,6 +18,7 @@ use ureq::{Body, Timeout};
 
 use super::cf_login::Renewal;
 use super::failure::Failure;
+use super::output;
 use crate::model::Secret;
 use crate::outbound::{self, Limits, Outbound};
 
@@ -43,6 +44,13 @@ pub(super) struct Remote {
     base: String,
     token: RefCell<Secret>,
     renewal: Option<Renewal>,
+}
+
+/// The id and secret of a UAA client, joined by a colon.
+enum Credentials {
+    /// Both percent-encoded.
+    Encoded(String),
+    Plain(String),
 }
 
 impl Remote {
@@ -152,41 +160,68 @@ impl Remote {
         sent.map_err(|err| self.unreachable(url, &err))
     }
 
-    /// Has a new token issued by the UAA. It is not kept: cf has its own.
+    /// Has a new token issued by the UAA. When it has replaced the refresh token too, cf's file gets both.
     fn renew(&self) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Issued {
             access_token: String,
+            refresh_token: Option<String>,
         }
         let Some(renewal) = &self.renewal else { return Ok(()) };
         let over = || Failure::Unauthorized("the login of cf has expired; run: cf login".to_owned());
         let url = format!("{}/oauth/token", renewal.uaa);
-        let uri = self.uri(&url)?;
-        let client = format!("{}:{}", renewal.client, renewal.client_secret.reveal());
-        let form =
-            format!("grant_type=refresh_token&refresh_token={}", encode(renewal.refresh_token.reveal()));
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(uri.clone())
-            .header(ACCEPT, "application/json")
-            .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(client)))
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        let sent = request
-            .body(form)
-            .map_err(ureq::Error::from)
-            .and_then(|request| self.client.agent_for(&uri).run(request));
-        let mut response = sent.map_err(|err| self.unreachable(&url, &err))?;
+        let (client, secret) = (renewal.client.as_str(), renewal.client_secret.reveal());
+        let (encoded, plain) =
+            (format!("{}:{}", encode(client), encode(secret)), format!("{client}:{secret}"));
+        let is_plain = plain == encoded;
+        let mut response = self.ask_for_token(&url, &Credentials::Encoded(encoded), renewal)?;
+        // UAA decodes them since 4.33; older ones do not.
+        if response.status() == 401 && !is_plain {
+            response = self.ask_for_token(&url, &Credentials::Plain(plain), renewal)?;
+        }
         match response.status().as_u16() {
             200 => {
                 let bytes = response.body_mut().with_config().limit(MAX_REFUSAL_BYTES).read_to_vec();
                 let bytes = bytes.map_err(|err| self.unreachable(&url, &err))?;
                 let issued: Issued = serde_json::from_slice(&bytes).map_err(|_| over())?;
                 *self.token.borrow_mut() = bare(&issued.access_token);
+                let rotated = issued.refresh_token.filter(|token| token != renewal.refresh_token.reveal());
+                if let Some(refresh_token) = rotated
+                    && let Err(err) = renewal.keep(self.token.borrow().reveal(), &refresh_token)
+                {
+                    output::print_error(&format!("ocf-scheduler: {err}; cf may ask for: cf login\n"));
+                }
                 Ok(())
             }
             400..=428 | 430..=499 => Err(over()),
             status => Err(Failure::Unavailable(format!("{url} answers {status}"))),
         }
+    }
+
+    fn ask_for_token(
+        &self,
+        url: &str,
+        credentials: &Credentials,
+        renewal: &Renewal,
+    ) -> Result<Response<Body>, Failure> {
+        let uri = self.uri(url)?;
+        let (Credentials::Encoded(text) | Credentials::Plain(text)) = credentials;
+        let form =
+            format!("grant_type=refresh_token&refresh_token={}", encode(renewal.refresh_token.reveal()));
+        let mut request = Request::builder()
+            .method(Method::POST)
+            .uri(uri.clone())
+            .header(ACCEPT, "application/json")
+            .header(AUTHORIZATION, format!("Basic {}", STANDARD.encode(text)))
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        if let Credentials::Encoded(_) = credentials {
+            request = request.header("X-CF-ENCODED-CREDENTIALS", "true");
+        }
+        let sent = request
+            .body(form)
+            .map_err(ureq::Error::from)
+            .and_then(|request| self.client.agent_for(&uri).run(request));
+        sent.map_err(|err| self.unreachable(url, &err))
     }
 
     fn uri(&self, url: &str) -> Result<Uri, Failure> {

@@ -217,6 +217,18 @@ pub(crate) fn check_is_ours(path: &Path) -> Result<(), String> {
     migrate::check_is_ours(&connection)
 }
 
+/// Whether a service could use the file, which need not exist yet. Nothing is changed.
+pub(crate) fn probe(path: &Path) -> Result<(), String> {
+    if path.exists() {
+        check_is_ours(path).map_err(|err| format!("the file {} {err}", path.display()))?;
+    }
+    // The files beside it are made there, and missing directories too.
+    let absolute = std::path::absolute(path).map_err(|err| format!("{}: {err}", path.display()))?;
+    let directory = absolute.ancestors().skip(1).find(|it| it.exists()).unwrap_or(Path::new("/"));
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)
+        .map_err(|err| format!("the directory {} cannot be written to: {err}", directory.display()))
+}
+
 /// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;

@@ -147,6 +147,7 @@ struct State {
     tokens: HashMap<String, UserToken>,
     /// Whose new token each is good for.
     refresh_tokens: HashMap<String, String>,
+    rotates_refresh_tokens: bool,
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
     has_uaa_resource: bool,
@@ -195,6 +196,7 @@ impl FakeCf {
                 roles: BTreeSet::new(),
                 tokens: HashMap::new(),
                 refresh_tokens: HashMap::new(),
+                rotates_refresh_tokens: false,
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
                 has_uaa_resource: true,
@@ -303,6 +305,11 @@ impl FakeCf {
     /// UAA vouches for a token that it did not know until now.
     pub fn learn(&self, token: &str, user: &str, scopes: &[&str]) {
         self.state().tokens.insert(token.to_owned(), UserToken::new(Some(user), "cf", scopes));
+    }
+
+    /// A refresh token is good once only, and comes with the next one.
+    pub fn rotate_refresh_tokens(&self) {
+        self.state().rotates_refresh_tokens = true;
     }
 
     /// What cf gives for a new token of the user.
@@ -731,7 +738,14 @@ impl State {
         let token = UserToken::new(Some(user), "cf", CF_SCOPES);
         let text = token.text();
         self.tokens.insert(text.clone(), token);
-        Outgoing::json(200, &json!({"access_token": text, "token_type": "bearer", "expires_in": 599}))
+        let mut answer = json!({"access_token": text, "token_type": "bearer", "expires_in": 599});
+        if self.rotates_refresh_tokens {
+            let user = self.refresh_tokens.remove(refresh_token).unwrap_or_default();
+            answer["refresh_token"] = json!(random());
+            let rotated = answer["refresh_token"].as_str().unwrap_or_default().to_owned();
+            self.refresh_tokens.insert(rotated, user);
+        }
+        Outgoing::json(200, &answer)
     }
 
     fn userinfo(&self, request: &Incoming) -> Outgoing {
