@@ -8,6 +8,10 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod controls;
+
+pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
+
 /// An opaque identifier. Ours are random UUIDs (version 4, lower case); those of apps, spaces and tasks are whatever
 /// the platform says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -107,6 +111,8 @@ pub struct Executable {
     pub updated_at: Timestamp,
     /// What it does.
     pub work: Work,
+    /// How its runs are controlled.
+    pub controls: Controls,
 }
 
 impl Executable {
@@ -129,14 +135,11 @@ pub enum Work {
         memory_in_mb: u32,
         /// The outcome of the execution created last among those that have ended.
         state: JobState,
+        /// How long an attempt may run, from 1 to 604,800; `None`: as long as it likes.
+        timeout_seconds: Option<u32>,
     },
     /// Requests a URL.
-    Call {
-        /// As the client gave it; checked when the call is made.
-        url: String,
-        /// Sent as `Authorization`.
-        auth_header: Secret,
-    },
+    Call(Call),
 }
 
 impl Work {
@@ -144,7 +147,7 @@ impl Work {
     pub const fn kind(&self) -> Kind {
         match self {
             Self::Job { .. } => Kind::Job,
-            Self::Call { .. } => Kind::Call,
+            Self::Call(_) => Kind::Call,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Reads the answers to calls, as leniently as Go's client and curl do: once the status has been read, it counts.
+//! Reads the answers to calls, as leniently as Go's client and curl do: once the status has been read, it
+//! counts.
 //!
 //! Invariant: what is held of an answer is bounded by the constants below, whatever comes.
 
@@ -6,7 +7,8 @@ use std::io::{self, BufRead, ErrorKind, Read};
 
 use ureq::http::StatusCode;
 
-/// What is read of an answer's head, informational ones before it included. Go's client takes 10 MiB, curl 300 KB.
+/// What is read of an answer's head, informational ones before it included. Go's client takes 10 MiB, curl
+/// 300 KB.
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
 /// What is kept of a line. The longest that matters is a `Location`.
 const LINE_BYTES_MAX: usize = 128 * 1024;
@@ -62,7 +64,8 @@ pub(super) fn read_head(source: &mut impl BufRead, method: &str) -> io::Result<H
 }
 
 impl Head {
-    /// Reads the body up to a bound and throws it away. Whether it has ended, so that the connection may be used again.
+    /// Reads the body up to a bound and throws it away. Whether it has ended, so that the connection may be
+    /// used again.
     pub(super) fn skip_body(&self, source: &mut impl BufRead) -> bool {
         let ended = match self.framing {
             Framing::Empty => Ok(true),

@@ -1,7 +1,8 @@
-//! Sends the requests of calls. ureq connects (names, proxies, TLS); the request and its answer are ours, for ureq takes fewer
-//! answers than other clients do, and changes URLs.
+//! Sends the requests of calls. ureq connects (names, proxies, TLS); the request and its answer are ours, for
+//! ureq takes fewer answers than other clients do, and changes URLs.
 //!
-//! Invariant: a request is sent at most once and ends by its deadline, and goes to no address that `Reach` refuses.
+//! Invariant: a request is sent at most once and ends by its deadline, and goes to no address that `Reach`
+//! refuses.
 
 use std::fmt;
 use std::io::{self, BufReader, Write};
@@ -116,7 +117,8 @@ impl Exchanges {
         })
     }
 
-    /// Sends `request` and returns the answer when its head has come, and a part of its body has been thrown away.
+    /// Sends `request` and returns the answer when its head has come, and a part of its body has been thrown
+    /// away.
     pub fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answer, ExchangeError> {
         let mut connection = match self.take_idle(request.target) {
             Some(connection) => connection,
@@ -202,8 +204,9 @@ impl Exchanges {
         }
     }
 
-    /// What a proxy is asked for. With [`Reach::PublicOnly`] that is an address, for the proxy resolves a name by itself, and to
-    /// whatever it likes. Else it is the name, which a proxy may know that nobody here does.
+    /// What a proxy is asked for. With [`Reach::PublicOnly`] that is an address, for the proxy resolves a
+    /// name by itself, and to whatever it likes. Else it is the name, which a proxy may know that nobody here
+    /// does.
     fn asked_of_proxy(&self, uri: &Uri, config: &Config, deadline: Instant) -> Result<Uri, ExchangeError> {
         match self.reach {
             Reach::Anywhere => return Ok(uri.clone()),

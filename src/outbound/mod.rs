@@ -19,10 +19,12 @@ mod answer;
 mod exchange;
 mod reach;
 mod resolve;
+mod signature;
 mod target;
 
 pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value};
 pub use reach::{Reach, Refusal};
+pub use signature::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, signature, signing_key};
 pub use target::{Target, read_uri};
 
 use resolve::RememberingResolver;

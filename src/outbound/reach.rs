@@ -1,7 +1,7 @@
 //! Which addresses calls may go to.
 //!
-//! Invariant: what is judged is the address that is connected to, so a name that resolves to something else the next time
-//! changes nothing.
+//! Invariant: what is judged is the address that is connected to, so a name that resolves to something else
+//! the next time changes nothing.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,12 +11,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub enum Reach {
     /// All.
     Anywhere,
-    /// Neither link-local addresses nor those of cloud metadata services, which give credentials to every process of a machine.
+    /// Neither link-local addresses nor those of cloud metadata services, which give credentials to every
+    /// process of a machine.
     BeyondLink,
-    /// As [`Reach::BeyondLink`], and no loopback address: what listens there trusts the machine that the service runs on.
+    /// As [`Reach::BeyondLink`], and no loopback address: what listens there trusts the machine that the
+    /// service runs on.
     BeyondMachine,
-    /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not reachable from
-    /// anywhere.
+    /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not
+    /// reachable from anywhere.
     PublicOnly,
 }
 
@@ -101,7 +103,8 @@ fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
         // Mapped, compatible, translated (SIIT), NAT64.
         [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] => (Some(last), None),
         [0x64, 0xff9b, 0, 0, 0, 0] => (Some(last), None),
-        // NAT64 of a network's own: a prefix of 96 bits, or of 48, which puts the address around the ninth byte (RFC 6052).
+        // NAT64 of a network's own: a prefix of 96 bits, or of 48, which puts the address around the ninth
+        // byte (RFC 6052).
         [0x64, 0xff9b, 1, ..] => {
             let ([_, low], [high, _]) = (e.to_be_bytes(), f.to_be_bytes());
             (Some(last), Some(at(d, u16::from_be_bytes([low, high]))))
@@ -116,7 +119,8 @@ fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     first.into_iter().chain(second)
 }
 
-/// By the registries of special-purpose addresses (RFC 6890): what is not reachable from anywhere is not public.
+/// By the registries of special-purpose addresses (RFC 6890): what is not reachable from anywhere is not
+/// public.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -148,8 +152,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => true,
-        // Of global unicast, 2000::/3, these are not public: Teredo, benchmarks, ORCHID and its second version, drone
-        // identities, and what is for documentation.
+        // Of global unicast, 2000::/3, these are not public: Teredo, benchmarks, ORCHID and its second
+        // version, drone identities, and what is for documentation.
         [0x2001, 0 | 2 | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
         [0x2001, second, ..] if matches!(second & 0xfff0, 0x10 | 0x20) => false,
         [first, ..] => (0x2000..0x4000).contains(&first),

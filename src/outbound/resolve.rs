@@ -1,5 +1,5 @@
-//! Finds the addresses of hosts. To ask starts a thread each time; so what is an address is not asked for, and a name not again
-//! within a few seconds.
+//! Finds the addresses of hosts. To ask starts a thread each time; so what is an address is not asked for,
+//! and a name not again within a few seconds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

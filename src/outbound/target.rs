@@ -1,7 +1,8 @@
 //! What a URL says about a request: where it goes, and what it asks for there.
 //!
-//! Invariant: the path and query of a stored URL are sent as they are stored; only what no request line can carry (blanks,
-//! characters beyond ASCII) is percent-encoded, as browsers do. The URL of a redirect is resolved as RFC 3986 says.
+//! Invariant: the path and query of a stored URL are sent as they are stored; only what no request line can
+//! carry (blanks, characters beyond ASCII) is percent-encoded, as browsers do. The URL of a redirect is
+//! resolved as RFC 3986 says.
 
 use std::fmt::Write;
 
@@ -110,7 +111,8 @@ impl Target {
     }
 }
 
-/// Reads a URI whose port is one. [`Uri`] alone takes a number above 65535 for no port, and so for the default one.
+/// Reads a URI whose port is one. [`Uri`] alone takes a number above 65535 for no port, and so for the
+/// default one.
 pub fn read_uri(text: &str) -> Option<Uri> {
     text.parse().ok().filter(has_valid_port)
 }

@@ -1,9 +1,14 @@
 //! Jobs and calls: one table, since all but what they do is alike.
 
+use std::collections::BTreeMap;
+
 use super::session::Row;
-use super::statement::{Cell, Column, json_array, sql, values};
+use super::statement::{Cell, Column, Named, Value, json_array, sql, values};
 use super::{CutOff, Extent, Part, Store, StoreError, Window};
-use crate::model::{Executable, Guid, Id, JobState, Kind, Timestamp, Work};
+use crate::model::{
+    Call, ConcurrencyPolicy, Controls, Executable, Guid, Headers, Id, JobState, Kind, Metadata, Method,
+    RetryPolicy, Secret, Statuses, Timestamp, Work,
+};
 
 /// A job or a call that is to be made.
 #[derive(Debug, Clone)]
@@ -16,6 +21,8 @@ pub struct NewExecutable {
     pub space: Guid,
     /// What it does.
     pub work: Work,
+    /// How its runs are controlled.
+    pub controls: Controls,
 }
 
 /// Whose jobs or calls a list shows.
@@ -48,14 +55,13 @@ impl Store {
         now: Timestamp,
     ) -> Result<Written<Executable>, StoreError> {
         let guid = Guid::random();
-        let columns = Columns::of(&new.work);
-        let values = values! {
+        let columns = Columns::of(&new.work, &new.controls)?;
+        let mut values = columns.values();
+        values.extend(values! {
             "guid": &guid, "kind": new.work.kind().as_str(), "name": &new.name,
-            "app_guid": &new.app, "space_guid": &new.space,
-            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
-            "state": columns.state, "url": columns.url, "auth_header": columns.auth_header, "now": now,
-        };
-        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), values, |row| row.get("id")))?;
+            "app_guid": &new.app, "space_guid": &new.space, "now": now,
+        });
+        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), &values, |row| row.get("id")))?;
         Ok(match id {
             None => Written::NameTaken,
             Some(id) => Written::Done(Executable {
@@ -67,6 +73,7 @@ impl Store {
                 created_at: now,
                 updated_at: now,
                 work: new.work.clone(),
+                controls: new.controls.clone(),
             }),
         })
     }
@@ -116,15 +123,15 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
     }
 
-    /// Writes what a client changed of a job or call: its name, its app, and what it does (not the state).
+    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state)
+    /// and how its runs are controlled.
     pub fn update_executable(&self, changed: &Executable, now: Timestamp) -> Result<Written<()>, StoreError> {
-        let columns = Columns::of(&changed.work);
-        let values = values! {
-            "id": changed.id, "name": &changed.name, "app_guid": &changed.app,
-            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
-            "url": columns.url, "auth_header": columns.auth_header, "now": now,
-        };
-        match self.write_one(|tx| tx.execute(sql!("executables/update"), values)) {
+        let columns = Columns::of(&changed.work, &changed.controls)?;
+        let mut values = columns.values();
+        values.extend(values! {
+            "id": changed.id, "name": &changed.name, "app_guid": &changed.app, "now": now,
+        });
+        match self.write_one(|tx| tx.execute(sql!("executables/update"), &values)) {
             Ok(0) => Ok(Written::Gone),
             Ok(_) => Ok(Written::Done(())),
             // The unique index of names is the judge of a race between two of the same name.
@@ -157,37 +164,78 @@ impl Scope {
     }
 }
 
-/// The columns of what a job or a call does.
+/// The columns of what a job or a call does, and of how it is controlled.
 pub(super) struct Columns<'a> {
-    pub(super) command: Option<&'a str>,
-    pub(super) disk_in_mb: Option<u32>,
-    pub(super) memory_in_mb: Option<u32>,
-    pub(super) state: Option<&'static str>,
-    pub(super) url: Option<&'a str>,
-    pub(super) auth_header: Option<&'a str>,
+    work: &'a Work,
+    controls: &'a Controls,
+    headers: Option<String>,
+    labels: Option<String>,
+    annotations: Option<String>,
 }
 
 impl<'a> Columns<'a> {
-    pub(super) fn of(work: &'a Work) -> Self {
-        match work {
-            Work::Job { command, disk_in_mb, memory_in_mb, state } => Self {
-                command: Some(command),
-                disk_in_mb: Some(*disk_in_mb),
-                memory_in_mb: Some(*memory_in_mb),
-                state: Some(state.as_str()),
-                url: None,
-                auth_header: None,
-            },
-            Work::Call { url, auth_header } => Self {
-                command: None,
-                disk_in_mb: None,
-                memory_in_mb: None,
-                state: None,
-                url: Some(url),
-                auth_header: Some(auth_header.reveal()),
-            },
-        }
+    pub(super) fn of(work: &'a Work, controls: &'a Controls) -> Result<Self, StoreError> {
+        let headers = match work {
+            Work::Job { .. } => None,
+            Work::Call(call) => json_object(&call.headers.0)?,
+        };
+        Ok(Self {
+            work,
+            controls,
+            headers,
+            labels: json_object(&controls.metadata.labels)?,
+            annotations: json_object(&controls.metadata.annotations)?,
+        })
     }
+
+    pub(super) fn values(&self) -> Vec<Named<'_>> {
+        let Controls { concurrency_policy, retry, paused, expect_success_within_seconds, .. } = self.controls;
+        let mut values = values! {
+            "concurrency_policy": concurrency_policy.as_str(),
+            "max_retries": retry.map(|retry| retry.max_retries),
+            "backoff_seconds": retry.map(|retry| retry.backoff_seconds),
+            "max_backoff_seconds": retry.map(|retry| retry.max_backoff_seconds),
+            "max_age_seconds": retry.and_then(|retry| retry.max_age_seconds),
+            "paused": *paused,
+            "labels": self.labels.as_deref(),
+            "annotations": self.annotations.as_deref(),
+            "expect_success_within_seconds": *expect_success_within_seconds,
+        }
+        .to_vec();
+        match self.work {
+            Work::Job { command, disk_in_mb, memory_in_mb, state, timeout_seconds } => values.extend(values! {
+                "command": command, "disk_in_mb": *disk_in_mb, "memory_in_mb": *memory_in_mb,
+                "state": state.as_str(), "timeout_seconds": *timeout_seconds, "url": Value::Null,
+                "auth_header": Value::Null, "method": Value::Null, "headers": Value::Null, "body": Value::Null,
+                "success_statuses": Value::Null, "signing_secret": Value::Null,
+            }),
+            Work::Call(call) => values.extend(values! {
+                "command": Value::Null, "disk_in_mb": Value::Null, "memory_in_mb": Value::Null,
+                "state": Value::Null, "timeout_seconds": call.timeout_seconds, "url": &call.url,
+                "auth_header": call.auth_header.reveal(), "method": call.method.as_str(),
+                "headers": self.headers.as_deref(), "body": call.body.as_deref(),
+                "success_statuses": call.success_statuses.as_str(),
+                "signing_secret": call.signing_secret.as_ref().map(Secret::reveal),
+            }),
+        }
+        values
+    }
+}
+
+/// Strings by name as a column has them: NULL where there are none.
+fn json_object(strings: &BTreeMap<String, String>) -> Result<Option<String>, StoreError> {
+    if strings.is_empty() {
+        return Ok(None);
+    }
+    serde_json::to_string(strings).map(Some).map_err(|err| StoreError::Bug(err.to_string()))
+}
+
+fn strings_of(row: &Row<'_>, column: &'static str) -> Result<BTreeMap<String, String>, StoreError> {
+    let json: Option<String> = row.get(column)?;
+    json.map_or_else(
+        || Ok(BTreeMap::new()),
+        |json| serde_json::from_str(&json).map_err(|err| StoreError::Bug(format!("{column}: {err}"))),
+    )
 }
 
 pub(super) fn extent_of(row: &Row<'_>) -> Result<Extent, StoreError> {
@@ -195,10 +243,20 @@ pub(super) fn extent_of(row: &Row<'_>) -> Result<Extent, StoreError> {
 }
 
 fn measure(executable: &Executable) -> (Id, usize) {
+    let length = |strings: &BTreeMap<String, String>| -> usize {
+        strings.iter().map(|(name, value)| name.len() + value.len()).sum()
+    };
     let texts = match &executable.work {
         Work::Job { command, .. } => command.len(),
-        Work::Call { url, auth_header } => url.len() + auth_header.reveal().len(),
+        Work::Call(call) => {
+            call.url.len()
+                + call.auth_header.reveal().len()
+                + call.body.as_ref().map_or(0, String::len)
+                + length(&call.headers.0)
+        }
     };
+    let metadata = &executable.controls.metadata;
+    let texts = texts + length(&metadata.labels) + length(&metadata.annotations);
     (executable.id, executable.name.len() + texts)
 }
 
@@ -210,21 +268,76 @@ fn executable_of(row: &Row<'_>) -> Result<Executable, StoreError> {
         app: row.get("app_guid")?,
         space: row.get("space_guid")?,
         work: work_of(row)?,
+        controls: controls_of(row)?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })
 }
 
 pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
+    let timeout_seconds = row.get("timeout_seconds")?;
     Ok(match row.get("kind")? {
         Kind::Job => Work::Job {
             command: row.get("command")?,
             disk_in_mb: row.get("disk_in_mb")?,
             memory_in_mb: row.get("memory_in_mb")?,
             state: row.get("state")?,
+            timeout_seconds,
         },
-        Kind::Call => Work::Call { url: row.get("url")?, auth_header: row.get("auth_header")? },
+        Kind::Call => Work::Call(Call {
+            url: row.get("url")?,
+            auth_header: row.get("auth_header")?,
+            method: row.get::<Option<Method>>("method")?.unwrap_or_default(),
+            headers: Headers(strings_of(row, "headers")?),
+            body: row.get("body")?,
+            success_statuses: row.get::<Option<Statuses>>("success_statuses")?.unwrap_or_default(),
+            signing_secret: row.get("signing_secret")?,
+            timeout_seconds,
+        }),
     })
+}
+
+pub(super) fn controls_of(row: &Row<'_>) -> Result<Controls, StoreError> {
+    let max_retries: Option<u32> = row.get("max_retries")?;
+    let retry = match max_retries {
+        None => None,
+        Some(max_retries) => Some(RetryPolicy {
+            max_retries,
+            backoff_seconds: row.get("backoff_seconds")?,
+            max_backoff_seconds: row.get("max_backoff_seconds")?,
+            max_age_seconds: row.get("max_age_seconds")?,
+        }),
+    };
+    Ok(Controls {
+        concurrency_policy: row.get("concurrency_policy")?,
+        retry,
+        paused: row.get("paused")?,
+        metadata: Metadata {
+            labels: strings_of(row, "labels")?,
+            annotations: strings_of(row, "annotations")?,
+        },
+        expect_success_within_seconds: row.get("expect_success_within_seconds")?,
+    })
+}
+
+impl Column for Method {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        let name = String::of(cell)?;
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+}
+
+impl Column for ConcurrencyPolicy {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        let name = String::of(cell)?;
+        Self::ALL.into_iter().find(|policy| policy.as_str() == name)
+    }
+}
+
+impl Column for Statuses {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        Self::parse(&String::of(cell)?)
+    }
 }
 
 impl Column for Kind {

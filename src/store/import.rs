@@ -138,15 +138,13 @@ impl Importer<'_> {
     /// Takes a job or call. `false`: its guid is here already, or its name is taken.
     pub fn insert_executable(&self, executable: &MovedExecutable) -> Result<bool, StoreError> {
         let MovedExecutable { guid, new, created_at, updated_at } = executable;
-        let columns = Columns::of(&new.work);
-        let values = values! {
-            "guid": guid, "kind": new.work.kind().as_str(), "name": &new.name,
-            "app_guid": &new.app, "space_guid": &new.space,
-            "command": columns.command, "disk_in_mb": columns.disk_in_mb, "memory_in_mb": columns.memory_in_mb,
-            "state": columns.state, "url": columns.url, "auth_header": columns.auth_header,
-            "created_at": *created_at, "updated_at": *updated_at,
-        };
-        Ok(self.session.execute(sql!("executables/import"), values)? == 1)
+        let columns = Columns::of(&new.work, &new.controls)?;
+        let mut values = columns.values();
+        values.extend(values! {
+            "guid": guid, "kind": new.work.kind().as_str(), "name": &new.name, "app_guid": &new.app,
+            "space_guid": &new.space, "created_at": *created_at, "updated_at": *updated_at,
+        });
+        Ok(self.session.execute(sql!("executables/import"), &values)? == 1)
     }
 
     /// What kind a guid is of here, and whether it was deleted here. `None`: it is not here.

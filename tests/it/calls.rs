@@ -1,4 +1,5 @@
-//! Calls as the web is: URLs, redirects and answers as Go's client and curl take them, and addresses that no call reaches.
+//! Calls as the web is: URLs, redirects and answers as Go's client and curl take them, and addresses that no
+//! call reaches.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -250,4 +251,200 @@ fn serve_refuses_loopback_addresses_unless_they_are_allowed_and_link_local_ones_
     let target = Target::answering(&[redirect]);
     let ended = run(&world, &json!({"url": format!("http://127.0.0.1:{}/", target.port)}));
     assert_eq!(ended["message"], format!("answered 302 Found, which was not followed: {link}"));
+}
+
+#[test]
+fn a_call_says_which_execution_it_is_and_sends_what_its_fields_say() {
+    let world = World::start();
+    let target = Target::answering(&[OK; 4]);
+    let url = format!("http://127.0.0.1:{}/", target.port);
+    let ended = run(&world, &json!({"url": url}));
+    run(
+        &world,
+        &json!({"url": url, "method": "PUT", "body": "grün", "auth_header": "",
+                        "headers": {"x-api-key": "k", "Accept": "text/plain", "User-Agent": "mine"}}),
+    );
+    run(
+        &world,
+        &json!({"url": url, "method": "DELETE", "body": "{}", "headers": {"content-type": "application/json"}}),
+    );
+    run(&world, &json!({"url": url, "method": "GET"}));
+    let requests = target.requests();
+    let has = |request: &str, line: &str| request.contains(&format!("\r\n{line}\r\n"));
+
+    let guid = ended["guid"].as_str().unwrap();
+    let first = &requests[0];
+    assert!(first.starts_with("POST / HTTP/1.1\r\n") && has(first, "Content-Length: 0"), "{first}");
+    for line in [
+        format!("X-Scheduler-Execution: {guid}"),
+        format!("Idempotency-Key: {guid}"),
+        format!("X-Scheduler-Call: {}", ended["call_guid"].as_str().unwrap()),
+        "X-Scheduler-Attempt: 1".to_owned(),
+        "Authorization: Bearer abc".to_owned(),
+    ] {
+        assert!(has(first, &line), "{line}: {first}");
+    }
+    for absent in ["Scheduled-Time", "Webhook-", "Content-Type"] {
+        assert!(!first.contains(absent), "{absent}: {first}");
+    }
+
+    let put = &requests[1];
+    assert!(put.starts_with("PUT / ") && put.ends_with("\r\n\r\ngrün"), "{put}");
+    for line in
+        ["Content-Length: 5", "Content-Type: application/octet-stream", "x-api-key: k", "Accept: text/plain"]
+    {
+        assert!(has(put, line), "{line}: {put}");
+    }
+    assert!(!put.contains("Authorization") && has(put, "User-Agent: mine"), "{put}");
+    assert!(!put.contains("*/*") && !put.contains("ocf-scheduler/"), "{put}");
+
+    let delete = &requests[2];
+    assert!(delete.starts_with("DELETE / ") && delete.ends_with("\r\n\r\n{}"), "{delete}");
+    assert!(has(delete, "content-type: application/json") && !delete.contains("octet-stream"), "{delete}");
+    let get = &requests[3];
+    assert!(get.starts_with("GET / ") && !get.contains("Content-"), "{get}");
+}
+
+#[test]
+fn a_scheduled_call_says_its_fire_time() {
+    let world = World::start();
+    let target = Target::answering(&[OK]);
+    let call = world.call("c", &format!("http://127.0.0.1:{}/", target.port));
+    world.post(&format!("/calls/{call}/schedules"), r#"{"expression":"@every 1s"}"#);
+    let request = target.requests().remove(0);
+    let history = world.get(&format!("/calls/{call}/history")).json();
+    let times: Vec<String> = history["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|execution| {
+            format!("X-Scheduler-Scheduled-Time: {}\r\n", execution["scheduled_time"].as_str().unwrap())
+        })
+        .collect();
+    assert!(times.iter().any(|time| request.contains(time)), "{times:?}: {request}");
+}
+
+#[test]
+fn success_statuses_say_what_a_success_is_and_are_not_followed() {
+    let world = World::start();
+    let answer = |status: &str| {
+        format!("HTTP/1.1 {status}\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
+    for (status, statuses, state, message) in [
+        ("304 Not Modified", "200-299,304", "SUCCEEDED", "answered 304 Not Modified"),
+        ("302 Found", "302", "SUCCEEDED", "answered 302 Found"),
+        ("404 Not Found", "404, 410", "SUCCEEDED", "answered 404 Not Found"),
+        ("200 OK", "201", "FAILED", "answered 200 OK, which success_statuses does not name"),
+        ("500 Internal Server Error", "200-299", "FAILED", "answered 500 Internal Server Error"),
+    ] {
+        let target = Target::answering(&[&answer(status)]);
+        let url = format!("http://127.0.0.1:{}/", target.port);
+        let ended = run(&world, &json!({"url": url, "success_statuses": statuses}));
+        assert_eq!((&ended["state"], &ended["message"]), (&json!(state), &json!(message)), "{status}");
+    }
+}
+
+#[test]
+fn redirects_change_the_method_or_repeat_the_body_as_their_status_says() {
+    let world = World::start();
+    for (status, method, then, has_body) in [
+        (301, "POST", "GET", false),
+        (302, "PUT", "GET", false),
+        (303, "DELETE", "GET", false),
+        (307, "PATCH", "PATCH", true),
+        (308, "POST", "POST", true),
+        (302, "HEAD", "HEAD", false),
+    ] {
+        let redirect =
+            format!("HTTP/1.1 {status} X\r\nLocation: /to\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        let target = Target::answering(&[&redirect, OK]);
+        let mut fields = json!({"url": format!("http://127.0.0.1:{}/", target.port), "method": method,
+                                "headers": {"Content-Type": "text/x", "X-Own": "1"}});
+        if method != "HEAD" {
+            fields["body"] = json!("text");
+        }
+        assert_eq!(run(&world, &fields)["state"], "SUCCEEDED", "{status} {method}");
+        let second = target.requests().remove(1);
+        assert!(second.starts_with(&format!("{then} /to HTTP/1.1\r\n")), "{status} {method}: {second}");
+        assert_eq!(second.ends_with("\r\n\r\ntext"), has_body, "{second}");
+        assert_eq!(second.contains("Content-Type: text/x"), has_body || method == "HEAD", "{second}");
+        assert!(second.contains("X-Own: 1") && second.contains("Authorization: "), "{second}");
+    }
+}
+
+#[test]
+fn headers_signature_and_authorization_do_not_follow_to_another_origin_nor_come_back() {
+    let world = World::start();
+    let redirect = |to: &str| {
+        format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    };
+    // Back to where it began, and then on.
+    let back = TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = format!("http://127.0.0.1:{}/back", back.local_addr().unwrap().port());
+    let other = Target::answering(&[&redirect(&first)]);
+    let away = redirect(&format!("http://127.0.0.1:{}/away", other.port));
+    let server = thread::spawn(move || {
+        [away.as_str(), OK].map(|answer| {
+            let (mut client, _) = back.accept().unwrap();
+            let request = request_of(&mut client);
+            client.write_all(answer.as_bytes()).unwrap();
+            request
+        })
+    });
+    let ended =
+        run(&world, &json!({"url": first, "headers": {"X-Own": "1"}, "body": "b", "signing_secret": SECRET}));
+    assert_eq!(ended["state"], "SUCCEEDED", "{ended}");
+    let [sent, came_back] = server.join().unwrap();
+    let elsewhere = other.requests().remove(0);
+    for header in ["X-Own", "Authorization", "Webhook-Id", "Webhook-Timestamp", "Webhook-Signature"] {
+        assert!(sent.contains(&format!("\r\n{header}: ")), "{header}: {sent}");
+        for later in [&elsewhere, &came_back] {
+            assert!(!later.contains(header), "{header}: {later}");
+        }
+    }
+    assert!(elsewhere.ends_with("\r\n\r\nb") && elsewhere.contains("X-Scheduler-Execution: "), "{elsewhere}");
+}
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+#[test]
+fn a_call_with_a_secret_is_signed_as_standard_webhooks_says() {
+    let world = World::start();
+    let target = Target::answering(&[OK]);
+    let url = format!("http://127.0.0.1:{}/", target.port);
+    let ended = run(&world, &json!({"url": url, "body": "{\"a\":1}", "signing_secret": SECRET}));
+    let request = target.requests().remove(0);
+    let header = |name: &str| {
+        let line = request.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")));
+        line.unwrap_or_else(|| panic!("no {name}: {request}")).to_owned()
+    };
+    let (id, timestamp) = (header("Webhook-Id"), header("Webhook-Timestamp"));
+    assert_eq!(ended["guid"], json!(id));
+    let expected = ocf_scheduler::outbound::signature(SECRET, &id, &timestamp, b"{\"a\":1}").unwrap();
+    assert_eq!(header("Webhook-Signature"), expected);
+    assert!(timestamp.parse::<u64>().is_ok_and(|seconds| 1_700_000_000 < seconds), "{timestamp}");
+}
+
+#[test]
+fn a_call_has_a_time_out_of_its_own() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let world = World::start();
+    let began = Instant::now();
+    let ended = run(&world, &json!({"url": url, "timeout_seconds": 1}));
+    assert_eq!((&ended["state"], &ended["message"]), (&json!("FAILED"), &json!("no answer within 1 s")));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    // A longer one than CALL_TIMEOUT_SECONDS counts as well.
+    let world = World::with(&[("CALL_TIMEOUT_SECONDS", "1")]);
+    thread::spawn(move || {
+        // The first is that of the call before, whose client has gone.
+        let mut held: Vec<TcpStream> = Vec::new();
+        while let Ok((mut client, _)) = listener.accept() {
+            request_of(&mut client);
+            let _ = crossbeam_channel::after(Duration::from_millis(2500)).recv();
+            let _ = client.write_all(OK.as_bytes());
+            held.push(client);
+        }
+    });
+    assert_eq!(run(&world, &json!({"url": url, "timeout_seconds": 60}))["state"], "SUCCEEDED");
 }

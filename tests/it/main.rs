@@ -26,6 +26,7 @@ mod output;
 mod postgres;
 mod program;
 mod refusals;
+mod runs;
 mod scheduling;
 mod standalone;
 mod store;

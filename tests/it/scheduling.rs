@@ -12,8 +12,8 @@ use ocf_scheduler::cron::{Expression, Weekdays};
 use ocf_scheduler::engine::retention::Retention;
 use ocf_scheduler::engine::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::model::{
-    Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome, Release, Schedule,
-    Timestamp, Work,
+    Controls, Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome, Release,
+    Schedule, Timestamp, Work,
 };
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
@@ -78,7 +78,9 @@ impl World {
                 disk_in_mb: 1,
                 memory_in_mb: 1,
                 state: JobState::Pending,
+                timeout_seconds: None,
             },
+            controls: Controls::default(),
         };
         match self.store.create_executable(&new, self.clock.now()).unwrap() {
             Written::Done(executable) => executable,

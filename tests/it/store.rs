@@ -6,7 +6,7 @@ use std::time::Duration;
 use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock};
 use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
-    EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
+    Call, Controls, EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
 };
 use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window, Written};
 use tempfile::TempDir;
@@ -43,6 +43,7 @@ impl Pair {
             app: Guid::from("app"),
             space: Guid::from("space"),
             work,
+            controls: Controls::default(),
         };
         match self.one.create_executable(&new, NOW).unwrap() {
             Written::Done(executable) => executable,
@@ -52,11 +53,17 @@ impl Pair {
 
     fn job(&self) -> Executable {
         let command = "true".to_owned();
-        self.executable(Work::Job { command, disk_in_mb: 1, memory_in_mb: 1, state: JobState::Pending })
+        self.executable(Work::Job {
+            command,
+            disk_in_mb: 1,
+            memory_in_mb: 1,
+            state: JobState::Pending,
+            timeout_seconds: None,
+        })
     }
 
     fn call(&self) -> Executable {
-        self.executable(Work::Call { url: "http://h/".to_owned(), auth_header: Secret::from("x".to_owned()) })
+        self.executable(Work::Call(Call::new("http://h/".to_owned(), Secret::from("x".to_owned()))))
     }
 
     /// An execution that `one` has in hand.
@@ -498,14 +505,14 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     let urls =
         ["a".repeat(70_000), "\u{1a}".repeat(33_000), "b".repeat(70_000), "\0".repeat(40_000), String::new()];
     for url in &urls {
-        pair.executable(Work::Call { url: url.clone(), auth_header: Secret::from("x".to_owned()) });
+        pair.executable(Work::Call(Call::new(url.clone(), Secret::from("x".to_owned()))));
     }
     let mut window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 80 };
     let mut seen = Vec::new();
     loop {
         let part = pair.one.list_executables(Kind::Call, &Scope::All, window).unwrap();
         seen.extend(part.rows.iter().map(|call| match &call.work {
-            Work::Call { url, .. } => url.clone(),
+            Work::Call(call) => call.url.clone(),
             other => panic!("{other:?}"),
         }));
         if part.is_end {

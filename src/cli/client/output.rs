@@ -17,7 +17,7 @@ const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
 /// What is kept to ourselves of the objects of the API.
-const SECRET_FIELDS: [&str; 1] = ["auth_header"];
+const SECRET_FIELDS: [&str; 2] = ["auth_header", "headers"];
 
 /// Writes to the standard output. A reader that has gone away (`| head`) wants no more, which is no fault.
 pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {

@@ -145,7 +145,7 @@ impl WorkerContext {
     fn carry_out(&self, dispatch: &Dispatch) -> Left {
         let _for = on_behalf_of(&dispatch.request_id);
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
-            Work::Call { url, auth_header } => self.perform_call(dispatch, url, auth_header),
+            Work::Call(call) => self.perform_call(dispatch, call),
             Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
                 self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb)
             }

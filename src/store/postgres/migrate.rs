@@ -13,8 +13,12 @@ macro_rules! migration {
     };
 }
 
-const MIGRATIONS: &[&str] =
-    &[migration!("0001_initial"), migration!("0002_request_ids"), migration!("0003_broker")];
+const MIGRATIONS: &[&str] = &[
+    migration!("0001_initial"),
+    migration!("0002_request_ids"),
+    migration!("0003_broker"),
+    migration!("0004_run_fields"),
+];
 
 /// The version of the tables that this program knows.
 pub(super) const VERSION: usize = MIGRATIONS.len();

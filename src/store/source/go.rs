@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Kind, Secret, Timestamp};
+use crate::model::{Controls, Kind, Secret, Timestamp};
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::statement::{Statement, postgres_sql, values};
@@ -26,6 +26,9 @@ pub(super) fn each_executable(
             state: row.word("state"),
             url: row.text("url"),
             auth_header: row.text("auth_header").map(Secret::from),
+            call: None,
+            timeout_seconds: None,
+            controls: Controls::default(),
             created_at: row.time("created_at"),
             updated_at: row.time("updated_at"),
         })?;

@@ -10,7 +10,7 @@ mod own;
 use super::postgres;
 use super::session::Session;
 use super::{Engine, Location, MovedInstance, ServiceBinding, Settings, Store, StoreError, Stray, sqlite};
-use crate::model::{Guid, Kind, Secret, Timestamp};
+use crate::model::{Call, Controls, Guid, Kind, Secret, Timestamp};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,11 @@ pub struct FoundExecutable {
     pub state: Option<String>,
     pub url: Option<String>,
     pub auth_header: Option<Secret>,
+    /// All that a call of ours says of its request.
+    pub call: Option<Call>,
+    /// Of a job.
+    pub timeout_seconds: Option<u32>,
+    pub controls: Controls,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,
 }

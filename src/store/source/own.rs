@@ -1,8 +1,9 @@
 //! Reads our own tables, by key. What is marked as deleted is left out.
 
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Guid, Id, Kind, Timestamp};
+use crate::model::{Guid, Id, Kind, Timestamp, Work};
 use crate::store::broker::{binding_of, instance_of};
+use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
 use crate::store::session::{Row, Session};
 use crate::store::statement::{Statement, sql, values};
@@ -30,6 +31,12 @@ pub(super) fn each_executable(
             state: row.get("state")?,
             url: row.get("url")?,
             auth_header: row.get("auth_header")?,
+            call: match work_of(row)? {
+                Work::Job { .. } => None,
+                Work::Call(call) => Some(call),
+            },
+            timeout_seconds: row.get("timeout_seconds")?,
+            controls: controls_of(row)?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,
         })

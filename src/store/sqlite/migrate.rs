@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0004_space_sizes"),
     migration!("0005_request_ids"),
     migration!("0006_broker"),
+    migration!("0007_run_fields"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use crate::cron::{Expression, Weekdays};
 use crate::fire_times::{next_after, planner};
-use crate::model::{ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
+use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
     MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError,
@@ -366,11 +366,12 @@ fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timest
             disk_in_mb: limit(found.disk_in_mb),
             memory_in_mb: limit(found.memory_in_mb),
             state: state.unwrap_or(JobState::Pending),
+            timeout_seconds: found.timeout_seconds,
         },
-        Kind::Call => Work::Call {
-            url: found.url.unwrap_or_default(),
-            auth_header: found.auth_header.unwrap_or_else(|| Secret::from(String::new())),
-        },
+        Kind::Call => Work::Call(found.call.unwrap_or_else(|| {
+            let auth_header = found.auth_header.unwrap_or_else(|| Secret::from(String::new()));
+            Call::new(found.url.unwrap_or_default(), auth_header)
+        })),
     };
     let created_at = found.created_at.or(found.updated_at).unwrap_or(now);
     MovedExecutable {
@@ -380,6 +381,7 @@ fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timest
             app: Guid::from(found.app.unwrap_or_default()),
             space: Guid::from(found.space.unwrap_or_default()),
             work,
+            controls: found.controls,
         },
         created_at,
         updated_at: found.updated_at.unwrap_or(created_at),

@@ -1,6 +1,6 @@
 //! Jobs and calls: their requests and their JSON.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,7 +12,7 @@ use super::query::Query;
 use super::schedules::ScheduleJson;
 use super::{Api, created};
 use crate::http::{Request, Response, respond, respond_with};
-use crate::model::{Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
+use crate::model::{Call, Controls, Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{NewExecutable, Scope, Written};
 use crate::web::auth::Caller;
 
@@ -29,6 +29,11 @@ struct ExecutableJson {
     name: String,
     #[serde(flatten)]
     work: WorkJson,
+    concurrency_policy: &'static str,
+    retry: Option<RetryJson>,
+    paused: bool,
+    metadata: MetadataJson,
+    expect_success_within_seconds: Option<u32>,
     created_at: String,
     updated_at: String,
     app_guid: String,
@@ -41,28 +46,83 @@ struct ExecutableJson {
 #[derive(Serialize)]
 #[serde(untagged)]
 enum WorkJson {
-    Job { command: String, disk_in_mb: u32, memory_in_mb: u32, state: &'static str },
-    Call { url: String, auth_header: String },
+    Job {
+        command: String,
+        disk_in_mb: u32,
+        memory_in_mb: u32,
+        state: &'static str,
+        timeout_seconds: Option<u32>,
+    },
+    Call {
+        url: String,
+        auth_header: String,
+        method: &'static str,
+        headers: BTreeMap<String, String>,
+        body: Option<String>,
+        success_statuses: String,
+        /// Of the signing secret nobody sees more.
+        signed: bool,
+        timeout_seconds: Option<u32>,
+    },
+}
+
+#[derive(Serialize)]
+struct RetryJson {
+    max_retries: u32,
+    backoff_seconds: u32,
+    max_backoff_seconds: u32,
+    max_age_seconds: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct MetadataJson {
+    labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl ExecutableJson {
     fn of(executable: Executable, schedules: Vec<ScheduleJson>) -> Self {
+        let Controls { concurrency_policy, retry, paused, metadata, expect_success_within_seconds } =
+            executable.controls;
         Self {
             guid: executable.guid.to_string(),
             name: executable.name,
-            work: match executable.work {
-                Work::Job { command, disk_in_mb, memory_in_mb, state } => {
-                    WorkJson::Job { command, disk_in_mb, memory_in_mb, state: state.as_str() }
-                }
-                Work::Call { url, auth_header } => {
-                    WorkJson::Call { url, auth_header: auth_header.reveal().to_owned() }
-                }
-            },
+            work: WorkJson::of(executable.work),
+            concurrency_policy: concurrency_policy.as_str(),
+            retry: retry.map(|retry| RetryJson {
+                max_retries: retry.max_retries,
+                backoff_seconds: retry.backoff_seconds,
+                max_backoff_seconds: retry.max_backoff_seconds,
+                max_age_seconds: retry.max_age_seconds,
+            }),
+            paused,
+            metadata: MetadataJson { labels: metadata.labels, annotations: metadata.annotations },
+            expect_success_within_seconds,
             created_at: executable.created_at.to_string(),
             updated_at: executable.updated_at.to_string(),
             app_guid: executable.app.to_string(),
             space_guid: executable.space.to_string(),
             schedules,
+        }
+    }
+}
+
+impl WorkJson {
+    fn of(work: Work) -> Self {
+        match work {
+            Work::Job { command, disk_in_mb, memory_in_mb, state, timeout_seconds } => {
+                Self::Job { command, disk_in_mb, memory_in_mb, state: state.as_str(), timeout_seconds }
+            }
+            Work::Call(call) => Self::Call {
+                url: call.url,
+                auth_header: call.auth_header.reveal().to_owned(),
+                method: call.method.as_str(),
+                headers: call.headers.0,
+                body: call.body,
+                success_statuses: call.success_statuses.as_str().to_owned(),
+                signed: call.signing_secret.is_some(),
+                timeout_seconds: call.timeout_seconds,
+            },
         }
     }
 }
@@ -94,8 +154,10 @@ impl Api {
         let name = fields.name();
         let name = fields.required("name", name);
         let work = new_work(kind, &mut fields);
-        let (name, work) = fields.finish(name.zip(work))?;
-        let new = NewExecutable { name, app, space, work };
+        let mut controls = Controls::default();
+        fields.change_controls(&mut controls);
+        let name = fields.finish(name)?;
+        let new = NewExecutable { name, app, space, work, controls };
         match self.store.create_executable(&new, self.clock.now())? {
             Written::Done(executable) => created(&ExecutableJson::of(executable, Vec::new())),
             Written::NameTaken => Err(name_taken().into()),
@@ -188,6 +250,7 @@ impl Api {
             }
         }
         change_work(&mut executable.work, &mut fields);
+        fields.change_controls(&mut executable.controls);
         fields.finish(Some(()))?;
         let now = self.clock.now();
         match self.store.update_executable(&executable, now)? {
@@ -209,23 +272,29 @@ impl Api {
     }
 }
 
-fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Option<Work> {
-    match kind {
+/// What was given; what is missing is empty, and a violation.
+fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Work {
+    let mut work = match kind {
         Kind::Job => {
             let command = fields.command();
-            let command = fields.required("command", command);
-            let disk_in_mb = fields.disk_in_mb().unwrap_or(MEGABYTES);
-            let memory_in_mb = fields.memory_in_mb().unwrap_or(MEGABYTES);
-            Some(Work::Job { command: command?, disk_in_mb, memory_in_mb, state: JobState::Pending })
+            Work::Job {
+                command: fields.required("command", command).unwrap_or_default(),
+                disk_in_mb: fields.disk_in_mb().unwrap_or(MEGABYTES),
+                memory_in_mb: fields.memory_in_mb().unwrap_or(MEGABYTES),
+                state: JobState::Pending,
+                timeout_seconds: None,
+            }
         }
         Kind::Call => {
             let url = fields.url();
-            let url = fields.required("url", url);
+            let url = fields.required("url", url).unwrap_or_default();
             let auth_header = fields.auth_header();
-            let auth_header = fields.required("auth_header", auth_header);
-            Some(Work::Call { url: url?, auth_header: Secret::from(auth_header?) })
+            let auth_header = fields.required("auth_header", auth_header).unwrap_or_default();
+            Work::Call(Call::new(url, Secret::from(auth_header)))
         }
-    }
+    };
+    fields.change_options(&mut work);
+    work
 }
 
 fn change_work(work: &mut Work, fields: &mut Fields<'_>) {
@@ -235,11 +304,12 @@ fn change_work(work: &mut Work, fields: &mut Fields<'_>) {
             replace(disk_in_mb, fields.disk_in_mb());
             replace(memory_in_mb, fields.memory_in_mb());
         }
-        Work::Call { url, auth_header } => {
-            replace(url, fields.url());
-            replace(auth_header, fields.auth_header().map(Secret::from));
+        Work::Call(call) => {
+            replace(&mut call.url, fields.url());
+            replace(&mut call.auth_header, fields.auth_header().map(Secret::from));
         }
     }
+    fields.change_options(work);
 }
 
 fn replace<T>(place: &mut T, value: Option<T>) {

@@ -1,9 +1,10 @@
 //! The fields of a request's body, and their rules.
 //!
-//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as missing.
+//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as missing, but for the
+//! fields of `controls` and for `auth_header`.
 
-use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Place, Violation};
@@ -19,7 +20,7 @@ const EXPRESSION_TYPE: &str = "cron_expression";
 
 /// The fields that some request knows, as they were sent. Nothing is allocated for what is in them.
 #[derive(Deserialize)]
-struct Raw<'a> {
+pub(super) struct Raw<'a> {
     #[serde(borrow)]
     name: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -30,7 +31,7 @@ struct Raw<'a> {
     memory_in_mb: Option<&'a RawValue>,
     #[serde(borrow)]
     url: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     auth_header: Option<&'a RawValue>,
     #[serde(borrow)]
     enabled: Option<&'a RawValue>,
@@ -40,11 +41,38 @@ struct Raw<'a> {
     expression_type: Option<&'a RawValue>,
     #[serde(borrow)]
     app_guid: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) timeout_seconds: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) concurrency_policy: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) retry: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) paused: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) metadata: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) expect_success_within_seconds: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) method: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) headers: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) body: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) success_statuses: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) signing_secret: Option<&'a RawValue>,
+}
+
+/// A field that is there, `null` included.
+fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
+    <&RawValue>::deserialize(deserializer).map(Some)
 }
 
 /// Reads fields one by one and collects the rules that they break.
 pub(in crate::web) struct Fields<'a> {
-    raw: Raw<'a>,
+    pub(super) raw: Raw<'a>,
     violations: Vec<Violation>,
 }
 
@@ -74,6 +102,10 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub(super) fn violation_count(&self) -> usize {
+        self.violations.len()
+    }
+
     pub(in crate::web) fn violate(&mut self, violation: Violation) {
         self.violations.push(violation);
     }
@@ -90,13 +122,18 @@ impl<'a> Fields<'a> {
         self.text("url", self.raw.url, usize::MAX)
     }
 
+    /// Empty: none is sent.
     pub(in crate::web) fn auth_header(&mut self) -> Option<String> {
-        let text = self.text("auth_header", self.raw.auth_header, usize::MAX)?;
+        let raw = self.raw.auth_header?;
+        if matches!(raw.get(), "null" | "\"\"") {
+            return Some(String::new());
+        }
+        let text = self.text("auth_header", Some(raw), usize::MAX)?;
         if is_header_value(&text) {
             return Some(text);
         }
         let detail = "has a character that no header can carry, such as a line break";
-        let expected = "a string without control characters (a tab is allowed)";
+        let expected = "a string without control characters (a tab is allowed), or \"\" for no Authorization";
         self.violate(Violation::new("auth_header", "characters", detail, expected));
         None
     }
@@ -176,7 +213,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn value<T: DeserializeOwned>(
+    pub(super) fn value<T: DeserializeOwned>(
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
@@ -219,7 +256,7 @@ fn no_object(text: &str) -> Violation {
 }
 
 /// What a JSON value is, for people.
-fn kind_of(raw: &str) -> &'static str {
+pub(super) fn kind_of(raw: &str) -> &'static str {
     match raw.bytes().next() {
         Some(b'{') => "an object",
         Some(b'[') => "a list",

@@ -25,6 +25,7 @@ use crate::web::broker::Broker;
 use crate::web::limit::{Limiter, Who};
 use crate::web::routes::{NoRoute, Route};
 
+mod controls;
 pub(in crate::web) mod error;
 mod executables;
 mod executions;
