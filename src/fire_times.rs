@@ -2,10 +2,15 @@
 //!
 //! [`crate::cron`] says which seconds match; everything that computes a `next_fire_time` does it here.
 
-use crate::cron::{Expression, Weekdays};
+use crate::cron::{Dialect, Expression, Reading};
 use crate::model::Timestamp;
 
-/// The first fire time strictly after `after`; `None`: it never fires again.
+/// The first fire time strictly after any instant; `None`: it never fires again.
+pub fn first_after(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
+    expression.first_after(after.seconds()).and_then(Timestamp::from_seconds)
+}
+
+/// The fire time that follows the fire time `after`; `None`: it never fires again.
 pub fn next_after(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
     expression.next_after(after.seconds()).and_then(Timestamp::from_seconds)
 }
@@ -16,12 +21,12 @@ pub fn upcoming(
     after: Timestamp,
     count: u64,
 ) -> impl Iterator<Item = Timestamp> + '_ {
-    std::iter::successors(next_after(expression, after), |time| next_after(expression, *time))
+    std::iter::successors(first_after(expression, after), |time| next_after(expression, *time))
         .take(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// A function from an expression's text to its first fire time after `now`; `None`: it never fires, or is not valid under
-/// these weekdays.
-pub fn planner(weekdays: Weekdays, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
-    move |text| next_after(&Expression::parse(text, weekdays).ok()?, now)
+/// A function from an expression's text to its first fire time after `now`; `None`: it never fires, or is not valid in
+/// this dialect.
+pub fn planner(dialect: Dialect, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
+    move |text| first_after(&Expression::parse(text, &Reading::plain(dialect)).ok()?, now)
 }

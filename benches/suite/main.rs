@@ -20,7 +20,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::cron::{Dialect, Expression, Reading};
 
 use fakes::{FakeCf, Target};
 use load::Connection;
@@ -92,7 +92,7 @@ fn cron() {
         "@every 90s",
         "TZ=Europe/Berlin 0 9 * * 1-5",
     ] {
-        let expression = Expression::parse(text, Weekdays::Unix).unwrap();
+        let expression = Expression::parse(text, &Reading::plain(Dialect::default())).unwrap();
         let (mut time, rounds) = (1_780_000_000, 20_000);
         let began = Instant::now();
         for _ in 0..rounds {

@@ -20,7 +20,7 @@ use crate::cli::client::commands::Command;
 use crate::cli::client::parse::Arguments;
 use crate::cli::client::{completions, help, output};
 use crate::config::{self, Config, ConfigError, LogFormat, Mode};
-use crate::cron::{Expression, ExpressionError, Weekdays};
+use crate::cron::{Dialect, Expression, ParseError, Reading};
 use crate::fire_times::upcoming;
 use crate::model::Timestamp;
 use crate::outbound;
@@ -244,7 +244,7 @@ fn move_from(
         Unread::Usage(fault) => usage_of("import", &fault),
         Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
-    let report = crate::transfer::import::import(&source, &store, config.weekdays, now, fate)
+    let report = crate::transfer::import::import(&source, &store, config.dialect, now, fate)
         .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "the Go service's tables in ",
@@ -263,9 +263,9 @@ fn next(arguments: &Arguments) -> ExitCode {
     let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
         return usage_of("next", "--count must be a whole number from 1 to 100");
     };
-    let weekdays = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
-        Ok(config) => config.weekdays,
-        Err(_) => Weekdays::default(),
+    let dialect = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
+        Ok(config) => config.dialect,
+        Err(_) => Dialect::default(),
     };
     let after = match arguments.flag("after").map(Timestamp::parse) {
         None => SystemClock::default().now(),
@@ -275,7 +275,7 @@ fn next(arguments: &Arguments) -> ExitCode {
             return usage_of("next", must);
         }
     };
-    match Expression::parse(expression, weekdays) {
+    match Expression::parse(expression, &Reading::plain(dialect)) {
         Ok(parsed) => {
             let mut times = upcoming(&parsed, after, count).peekable();
             if times.peek().is_none() {
@@ -298,7 +298,7 @@ fn next(arguments: &Arguments) -> ExitCode {
 }
 
 /// The expression, and below it carets under what is wrong.
-fn pointed_at(expression: &str, err: &ExpressionError) -> String {
+fn pointed_at(expression: &str, err: &ParseError) -> String {
     // One place for each character, so that the carets are where they belong.
     let shown = expression.chars().map(|it| match it {
         it if it.is_whitespace() => ' ',

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use crate::cron::Weekdays;
+use crate::cron::Dialect;
 use crate::model::Secret;
 use crate::outbound::{Outbound, Reach};
 use crate::store::{self, Location};
@@ -90,7 +90,7 @@ pub struct Config {
     pub task_poll: Duration,
     pub history: Duration,
     pub history_max_per_executable: Option<u32>,
-    pub weekdays: Weekdays,
+    pub dialect: Dialect,
     pub client_timeout: Duration,
     pub max_connections: usize,
     pub rate_limit: Option<RateLimit>,

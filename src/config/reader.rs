@@ -11,7 +11,7 @@ use super::{
     CloudFoundryConfig, Config, Flags, LogFormat, MisfirePolicy, Mode, RateLimit, SETTINGS, blamed, location,
     vcap,
 };
-use crate::cron::Weekdays;
+use crate::cron::{Dialect, Weekdays};
 use crate::model::Secret;
 use crate::outbound::{Outbound, Reach, read_uri};
 use crate::store::Location;
@@ -98,7 +98,7 @@ impl Reader<'_> {
             no_proxy,
             log_level: log_level?,
             log_format: log_format?,
-            weekdays: weekdays?,
+            dialect: Dialect::Classic(weekdays?),
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
             call_reach: call_reach?,

@@ -4,14 +4,14 @@ const NANOS_PER_SECOND: u64 = 1_000_000_000;
 /// Go counts nanoseconds in 64 bits with a sign; the most negative duration is this long.
 const NANOS_MAX: u64 = 1 << 63;
 
-/// The interval in whole seconds, at least 1. `None` when it is not a duration or longer than Go can count.
-pub(super) fn parse(text: &str) -> Option<u64> {
+/// The duration in nanoseconds. `None` when it is not one or is longer than Go can count.
+pub(super) fn parse(text: &str) -> Option<i64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let nanos = if unsigned == "0" { 0 } else { sum_of_parts(unsigned)? };
     if text.starts_with('-') {
-        return Some(1);
+        return 0_i64.checked_sub_unsigned(nanos);
     }
-    (nanos < NANOS_MAX).then_some((nanos / NANOS_PER_SECOND).max(1))
+    i64::try_from(nanos).ok()
 }
 
 /// The sum of one or more numbers with units, in nanoseconds.

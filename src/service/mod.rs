@@ -15,7 +15,7 @@ use crate::base::clock::{Clock, SteeredClock};
 use crate::base::metrics::metrics;
 use crate::base::stop::{Stop, Stopper, is_stopped, stop_channel};
 use crate::config::{Config, Mode};
-use crate::cron::Weekdays;
+use crate::cron::Dialect;
 use crate::engine::journal;
 use crate::engine::lease::Keeper;
 use crate::engine::observer::Observer;
@@ -185,7 +185,7 @@ impl Service {
         start("watcher".to_owned(), Box::new(tirelessly("watcher", stop.clone(), run)))?;
 
         let settings = SchedulerSettings {
-            weekdays: config.weekdays,
+            dialect: config.dialect,
             misfire_policy: config.misfire_policy,
             misfire_grace: config.misfire_grace,
             wait_max: config.late_task,
@@ -209,9 +209,9 @@ impl Service {
         let retention_stop = stop.clone();
         let run = move || retention.run(&retention_wake, &retention_stop);
         if !config.require_service_instance {
-            let (store, clock, weekdays) = (Arc::clone(&store), Arc::clone(&clock), config.weekdays);
+            let (store, clock, dialect) = (Arc::clone(&store), Arc::clone(&clock), config.dialect);
             let (wake, stop) = (wake_scheduler.clone(), stop.clone());
-            let run = move || resume_suspended(&store, &*clock, weekdays, &wake, &stop);
+            let run = move || resume_suspended(&store, &*clock, dialect, &wake, &stop);
             start("resumption".to_owned(), Box::new(run))?;
         }
         start("retention".to_owned(), Box::new(tirelessly("retention", stop.clone(), run)))?;
@@ -238,7 +238,7 @@ impl Service {
             ),
             limiter: Limiter::new(config.rate_limit),
             clock: Arc::clone(&clock),
-            weekdays: config.weekdays,
+            dialect: config.dialect,
             broker: config.broker.clone().map(Broker::new),
             require_service_instance: config.require_service_instance,
             scrape: Scrape { observer, token: config.metrics_token.clone() },
@@ -340,10 +340,10 @@ impl Service {
 }
 
 /// What stopped for want of a service instance goes on where none is required any more, once the database is there.
-fn resume_suspended(store: &Store, clock: &dyn Clock, weekdays: Weekdays, wake: &Sender<()>, stop: &Stop) {
+fn resume_suspended(store: &Store, clock: &dyn Clock, dialect: Dialect, wake: &Sender<()>, stop: &Stop) {
     loop {
         let now = clock.now();
-        match store.resume_all_spaces(now, &planner(weekdays, now)) {
+        match store.resume_all_spaces(now, &planner(dialect, now)) {
             Ok(0) => return,
             Ok(spaces) => {
                 info!(spaces; "no service instance is required any more, schedules go on");

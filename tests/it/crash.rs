@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::cron::{Dialect, Expression, Reading};
 
 use super::cf::fake_cf::{FakeCf, Fault};
 use super::database::{Database, is_postgres};
@@ -447,7 +447,7 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
     let fired = database.rows(&format!(
         "SELECT scheduled_time, note FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
     ));
-    let expression = Expression::parse(expression, Weekdays::Unix).unwrap();
+    let expression = Expression::parse(expression, &Reading::plain(Dialect::default())).unwrap();
     let seconds = |nanos: &str| nanos.parse::<i64>().unwrap().div_euclid(1_000_000_000);
     let mut time = seconds(created_at);
     for row in &fired {

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::cron::{Dialect, Expression, Reading, Weekdays};
 use tempfile::TempDir;
 
 use super::cf::fake_cf::FakeCf;
@@ -403,6 +403,9 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
         b",",
         b"?",
         b"L",
+        b"H",
+        b"H(",
+        b")",
         b"W",
         b"LW",
         b"#",
@@ -431,9 +434,13 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
     let (mut accepted, mut random) = (0, Random::seeded(2));
     let tries = fuzz(&corpus, words, |input| {
         let text = String::from_utf8_lossy(input);
-        let weekdays = if random.below(2) == 0 { Weekdays::Unix } else { Weekdays::Quartz };
+        let dialect = match random.below(4) {
+            0 => Dialect::Classic(Weekdays::Unix),
+            1 => Dialect::Classic(Weekdays::Quartz),
+            _ => Dialect::Ocf2,
+        };
         let began = Instant::now();
-        let Ok(expression) = Expression::parse(&text, weekdays) else { return };
+        let Ok(expression) = Expression::parse(&text, &Reading::plain(dialect)) else { return };
         accepted += 1;
         // From 1700 to 2250, and the ends of what there is.
         let mut time = match random.below(20) {
@@ -441,9 +448,14 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
             1 => i64::MAX,
             _ => i64::try_from(random.below(17_000_000_000)).unwrap() - 8_500_000_000,
         };
-        for _ in 0..5 {
-            let Some(next) = expression.next_after(time) else { break };
+        for round in 0..5 {
+            let next = if round == 0 { expression.first_after(time) } else { expression.next_after(time) };
+            let Some(next) = next else { break };
             assert!(time < next, "{text:?} after {time}: {next}");
+            // An interval has no place of its own, and the first fire time of ocf2 may repeat one before `time`.
+            if expression.interval().is_none() && dialect != Dialect::Ocf2 {
+                assert_eq!(expression.last_before(next + 1), Some(next), "{text:?}");
+            }
             time = next;
         }
         assert!(began.elapsed() < PATIENCE, "{text:?} takes {:?}", began.elapsed());

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use ocf_scheduler::base::clock::{Clock, ManualClock};
 use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::config::MisfirePolicy;
-use ocf_scheduler::cron::{Expression, Weekdays};
+use ocf_scheduler::cron::{Dialect, Expression, Reading};
 use ocf_scheduler::engine::retention::Retention;
 use ocf_scheduler::engine::scheduler::{Lane, Scheduler, Settings};
 use ocf_scheduler::model::{
@@ -90,7 +90,9 @@ impl World {
 
     fn schedule(&self, executable: &Executable, expression: &str) -> Schedule {
         let now = self.clock.now();
-        let next = Expression::parse(expression, Weekdays::Unix).unwrap().next_after(now.seconds());
+        let next = Expression::parse(expression, &Reading::plain(Dialect::default()))
+            .unwrap()
+            .next_after(now.seconds());
         let next = next.and_then(Timestamp::from_seconds);
         self.store.create_schedule(executable.id, true, expression, next, now).unwrap().unwrap()
     }
@@ -174,7 +176,7 @@ fn scheduler(
     let (release, released) = bounded(8);
     let minute = Duration::from_secs(60);
     let settings =
-        Settings { weekdays: Weekdays::Unix, misfire_policy, misfire_grace: minute, wait_max: minute };
+        Settings { dialect: Dialect::default(), misfire_policy, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch, None)];
     (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
@@ -505,7 +507,7 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     let (_release, released) = bounded(8);
     let minute = Duration::from_secs(60);
     let settings = Settings {
-        weekdays: Weekdays::Unix,
+        dialect: Dialect::default(),
         misfire_policy: MisfirePolicy::Once,
         misfire_grace: minute,
         wait_max: minute,
@@ -541,7 +543,8 @@ impl World {
     fn provision(&self, id: &str, space: &str) -> usize {
         let now = self.clock.now();
         let planner = |text: &str| {
-            let next = Expression::parse(text, Weekdays::Unix).ok()?.next_after(now.seconds());
+            let next =
+                Expression::parse(text, &Reading::plain(Dialect::default())).ok()?.next_after(now.seconds());
             next.and_then(Timestamp::from_seconds)
         };
         match self.store.provision(&instance(id, space), "{}", now, &planner).unwrap() {

@@ -4,7 +4,7 @@ use log::{info, warn};
 
 use super::Settings;
 use crate::config::MisfirePolicy;
-use crate::cron::Expression;
+use crate::cron::{Expression, Reading};
 use crate::fire_times;
 use crate::model::Timestamp;
 use crate::store::{DueSchedule, Fire, Plan};
@@ -16,7 +16,7 @@ const CATCH_UP_MAX: usize = 100;
 
 /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
 pub(super) fn plan(settings: &Settings, schedule: &DueSchedule, now: Timestamp) -> Plan {
-    let Ok(expression) = Expression::parse(&schedule.expression, settings.weekdays) else {
+    let Ok(expression) = Expression::parse(&schedule.expression, &Reading::plain(settings.dialect)) else {
         // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
         warn!(
             schedule:% = schedule.guid;
@@ -84,29 +84,11 @@ fn latest_missed(expression: &Expression, first: Timestamp, cutoff: Timestamp) -
         latest = next;
         missed += 1;
         if missed == MISSED_COUNT_MAX {
-            latest = latest_before(expression, cutoff).unwrap_or(latest).max(latest);
+            latest = expression.last_before(cutoff).unwrap_or(latest).max(latest);
             break;
         }
     }
     (Timestamp::from_seconds(latest).unwrap_or(first), missed)
-}
-
-/// The last fire time before `cutoff`, found by looking back ever further.
-fn latest_before(expression: &Expression, cutoff: i64) -> Option<i64> {
-    let mut window = 60;
-    let mut latest = loop {
-        if let Some(time) = expression.next_after(cutoff - window).filter(|time| *time < cutoff) {
-            break time;
-        }
-        window *= 2;
-        if window > cutoff {
-            return None;
-        }
-    };
-    while let Some(next) = expression.next_after(latest).filter(|next| *next < cutoff) {
-        latest = next;
-    }
-    Some(latest)
 }
 
 fn missed_note(missed: u64) -> String {

@@ -15,7 +15,7 @@ use crate::base::crash;
 use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
 use crate::config::MisfirePolicy;
-use crate::cron::Weekdays;
+use crate::cron::Dialect;
 use crate::engine::journal::{self, About};
 use crate::fire_times::planner;
 use crate::model::{Release, Timestamp};
@@ -43,7 +43,7 @@ const INTERRUPTED: &str = "interrupted: the service ended while the call was in 
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How numbers in day-of-week are read.
-    pub weekdays: Weekdays,
+    pub dialect: Dialect,
     /// What becomes of missed fire times.
     pub misfire_policy: MisfirePolicy,
     /// A fire time later than this is a missed one.
@@ -205,7 +205,7 @@ impl Scheduler {
         if ahead.is_empty() {
             return Ok(false);
         }
-        let next = planner(self.settings.weekdays, now);
+        let next = planner(self.settings.dialect, now);
         let plans: Vec<Plan> =
             ahead.iter().map(|schedule| Plan::without_fire(schedule, next(&schedule.expression))).collect();
         info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");

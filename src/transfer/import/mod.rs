@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::cron::{Expression, Weekdays};
-use crate::fire_times::{next_after, planner};
+use crate::cron::{Dialect, Expression, Reading};
+use crate::fire_times::{first_after, planner};
 use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
@@ -31,7 +31,7 @@ const SHIFTS_MAX: i64 = 100;
 pub fn import(
     source: &Source,
     store: &Store,
-    weekdays: Weekdays,
+    dialect: Dialect,
     now: Timestamp,
     fate: Fate,
 ) -> Result<Report, StoreError> {
@@ -39,7 +39,7 @@ pub fn import(
         let mut moving = Moving {
             into,
             origin: source.origin(),
-            weekdays,
+            dialect,
             now,
             jobs: Vec::new(),
             last_fires: HashMap::new(),
@@ -61,7 +61,7 @@ pub fn import(
 struct Moving<'a> {
     into: &'a Importer<'a>,
     origin: Origin,
-    weekdays: Weekdays,
+    dialect: Dialect,
     now: Timestamp,
     /// Those that were taken, and whether their history says their state.
     jobs: Vec<(Guid, bool)>,
@@ -72,8 +72,8 @@ struct Moving<'a> {
 
 impl Moving<'_> {
     fn take_instance(&mut self, moved: &MovedInstance) -> Result<(), StoreError> {
-        let (weekdays, now) = (self.weekdays, self.now);
-        if self.into.insert_instance(moved, now, &planner(weekdays, now))? {
+        let (dialect, now) = (self.dialect, self.now);
+        if self.into.insert_instance(moved, now, &planner(dialect, now))? {
             self.report.take("instance");
         } else {
             self.report.find("instance");
@@ -192,7 +192,7 @@ impl Moving<'_> {
             self.report.leave("schedule", format!("a schedule of {owner} without a guid"));
             return Ok(None);
         }
-        let expression = match Expression::parse(&found.expression, self.weekdays) {
+        let expression = match Expression::parse(&found.expression, &Reading::plain(self.dialect)) {
             Ok(expression) => expression,
             Err(fault) => {
                 let FoundSchedule { guid, executable, expression, .. } = &found;
@@ -211,7 +211,7 @@ impl Moving<'_> {
         };
         // The instants of an interval are its own; all others come from the expression alone.
         let kept = found.next_fire_time.filter(|next| expression.interval().is_some() && *next > self.now);
-        let next = kept.or_else(|| next_after(&expression, self.now));
+        let next = kept.or_else(|| first_after(&expression, self.now));
         let created_at = found.created_at.or(found.updated_at).unwrap_or(self.now);
         Ok(Some(MovedSchedule {
             guid: Guid::from(found.guid),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tiny_http::Header;
 
-use crate::cron::ExpressionError;
+use crate::cron::ParseError;
 use crate::http::{BODY_MAX, HEAD_MAX, HEADERS_MAX, Refusal, Response, TRAILERS_MAX, respond, respond_with};
 use crate::platform::PlatformError;
 use crate::store::StoreError;
@@ -80,8 +80,8 @@ impl Violation {
     }
 
     /// A cron expression that was not understood.
-    pub(in crate::web) fn of_expression(error: &ExpressionError) -> Self {
-        let place = Place::Cron { part: error.field, position: error.position + 1 };
+    pub(in crate::web) fn of_expression(error: &ParseError) -> Self {
+        let place = Place::Cron { part: error.field.unwrap_or("expression"), position: error.position + 1 };
         let detail = format!("is not valid: {error}");
         Self { place: Some(place), ..Self::new("expression", "cron", detail, error.expected.as_str()) }
     }

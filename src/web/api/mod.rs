@@ -14,7 +14,7 @@ use tiny_http::{Header, Method, StatusCode};
 use crate::base::clock::Clock;
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
-use crate::cron::Weekdays;
+use crate::cron::Dialect;
 use crate::engine::journal;
 use crate::http::{Body, Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
@@ -60,7 +60,7 @@ pub struct Api {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// How numbers in day-of-week are read.
-    pub weekdays: Weekdays,
+    pub dialect: Dialect,
     /// The service broker, when there is one.
     pub broker: Option<Broker>,
     /// Whether a space needs a service instance to create something.

@@ -9,8 +9,8 @@ use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::{Api, created};
-use crate::cron::Expression;
-use crate::fire_times::{next_after, upcoming};
+use crate::cron::{Expression, Reading};
+use crate::fire_times::{first_after, upcoming};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
 
@@ -67,7 +67,7 @@ impl Api {
         fields.check_expression_type();
         let (text, expression) = fields.finish(text.zip(expression))?;
         let now = self.clock.now();
-        let next = next_after(&expression, now);
+        let next = first_after(&expression, now);
         let schedule = self.store.create_schedule(executable.id, enabled, &text, next, now)?;
         self.wake_scheduler();
         created(&ScheduleJson::of(schedule.ok_or(ApiError::NotFound)?, executable.kind(), &executable.guid))
@@ -108,7 +108,7 @@ impl Api {
         (schedule.enabled, schedule.expression) = (enabled, text);
         if !same {
             // From now on: what was planned before is not made up for.
-            let ended = self.store.update_schedule(&schedule, next_after(&expression, now), now)?;
+            let ended = self.store.update_schedule(&schedule, first_after(&expression, now), now)?;
             Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule disabled");
             schedule.updated_at = now;
             self.wake_scheduler();
@@ -152,8 +152,8 @@ impl Api {
                 "?expression= and a cron expression in which each blank is + or %20, as in 0+9+*+*+1-5";
             Violation::new("expression", "missing", "is missing", expected)
         })?;
-        let expression =
-            Expression::parse(text, self.weekdays).map_err(|err| Violation::of_expression(&err))?;
+        let expression = Expression::parse(text, &Reading::plain(self.dialect))
+            .map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),
             // A `+` of an offset that was not encoded has become a blank.
@@ -169,7 +169,7 @@ impl Api {
     }
 
     fn parsed(&self, fields: &mut Fields<'_>, text: &str) -> Option<Expression> {
-        Expression::parse(text, self.weekdays)
+        Expression::parse(text, &Reading::plain(self.dialect))
             .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()
     }
