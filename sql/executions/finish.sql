@@ -1,6 +1,9 @@
 -- Ends an execution, once. No row: it had ended before, is gone, or is owned under another lease; all are normal.
 UPDATE executions
-   SET state = :state, message = :message, end_time = :end_time, dispatch_time = NULL, doubt_until = NULL
+   SET state = :state, message = :message, dispatch_time = NULL, doubt_until = NULL,
+-- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
+       end_time = MAX(:end_time, COALESCE(start_time, :end_time)) --sqlite
+--pg end_time = GREATEST(CAST(:end_time AS BIGINT), start_time)
 --pg , owner = NULL
  WHERE id = :id AND state IN ('PENDING', 'RUNNING')
 -- Without :fence it is a cancellation, which counts under any lease as long as the work has not begun.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{error, warn};
+use log::{error, info, warn};
 
 use crate::base::clock::Clock;
 use crate::base::crash;
@@ -20,7 +20,7 @@ use crate::base::logging::on_behalf_of;
 use crate::base::stop::{Stop, is_stopped};
 use crate::engine::journal::{self, About};
 use crate::model::{EndState, Guid, Id, Kind, Outcome};
-use crate::platform::{Platform, PlatformError, TASK_BATCH, Task, TaskState};
+use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
 use crate::store::{End, RunningTask, Store, StoreError, Stray};
 
 /// The slowest pace, as a multiple of the set one.
@@ -133,8 +133,8 @@ impl Watcher {
     /// Asks for one batch and records what has ended. `None`: the platform did not answer.
     fn follow(&mut self, batch: &[RunningTask]) -> Result<Option<usize>, StoreError> {
         let guids: Vec<Guid> = batch.iter().map(|running| running.task.clone()).collect();
-        let tasks = match self.platform.list_tasks(&guids) {
-            Ok(tasks) => tasks,
+        let found = match self.platform.list_tasks(&guids) {
+            Ok(found) => found,
             Err(err) => {
                 warn!(tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
                 return Ok(None);
@@ -142,7 +142,11 @@ impl Watcher {
         };
         let mut ends = Vec::new();
         for running in batch {
-            let task = tasks.iter().find(|task| task.guid == running.task);
+            // What cannot be shown goes on, as far as is known.
+            if found.unclear.iter().any(|guid| guid == running.task.as_str()) {
+                continue;
+            }
+            let task = found.tasks.iter().find(|task| task.guid == running.task);
             if let Some(outcome) = self.outcome_or_fault(running, task) {
                 ends.push(End { of: running.of, outcome });
             }
@@ -173,8 +177,7 @@ impl Watcher {
             };
             let Some(end) = batch.last() else { return left };
             last.clone_from(&end.name);
-            let names: Vec<String> = batch.iter().map(|stray| stray.name.clone()).collect();
-            let settled = self.cancel_strays(&batch, &names).unwrap_or_else(|err| {
+            let settled = self.cancel_strays(&batch).unwrap_or_else(|err| {
                 warn!(cause:% = err; "stray tasks could not be asked for, asking again later");
                 Vec::new()
             });
@@ -190,12 +193,23 @@ impl Watcher {
         }
     }
 
-    /// Cancels those that are there. The names that need not be looked for again.
-    fn cancel_strays(&self, batch: &[Stray], names: &[String]) -> Result<Vec<String>, PlatformError> {
+    /// Cancels those that are there, each in the app of its execution alone. The names that need not be looked for again.
+    fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let asked_at = self.clock.now();
-        let tasks = self.platform.find_tasks(names)?;
+        let names = batch.iter().filter_map(|stray| {
+            let app = stray.app.clone()?;
+            Some(TaskName { app, name: stray.name.clone() })
+        });
+        let Found { tasks, unclear } = self.platform.find_tasks(&names.collect::<Vec<TaskName>>())?;
         let mut settled = Vec::new();
         for stray in batch {
+            if stray.app.is_none() {
+                info!(execution:% = stray.name; "an execution is gone, a task of it is left to end");
+                settled.push(stray.name.clone());
+            }
+            if stray.app.is_none() || unclear.contains(&stray.name) {
+                continue;
+            }
             let _for = on_behalf_of(&stray.request_id);
             let mut found = tasks.iter().filter(|task| task.name == stray.name).peekable();
             let is_there = found.peek().is_some();
@@ -252,9 +266,10 @@ impl Watcher {
         let (state, message) = match &task.state {
             TaskState::Active => return None,
             TaskState::Succeeded => (EndState::Succeeded, String::new()),
-            TaskState::Failed(reason) => (EndState::Failed, reason.clone()),
+            TaskState::Failed(reason) | TaskState::NeverRan(reason) => (EndState::Failed, reason.clone()),
         };
-        Some(Outcome { state, message, end_time: task.updated_at })
+        let end_time = task.updated_at.unwrap_or_else(|| self.clock.now());
+        Some(Outcome { state, message, end_time: end_time.max(running.start_time.unwrap_or(end_time)) })
     }
 }
 

@@ -27,11 +27,11 @@ pub trait Platform: Send + Sync + 'static {
     /// [`Platform::find_tasks`].
     fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError>;
 
-    /// All tasks of these names (at most [`TASK_BATCH`]), over all apps, in no order.
-    fn find_tasks(&self, names: &[String]) -> Result<Vec<Task>, PlatformError>;
+    /// All tasks of these names (at most [`TASK_BATCH`]), each in its own app alone, in no order.
+    fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError>;
 
     /// The tasks of these guids (at most [`TASK_BATCH`]), in no order; unknown ones are missing from the answer.
-    fn list_tasks(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError>;
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError>;
 
     /// Asks for the end of a task. That it has ended already, or is unknown, is no error.
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError>;
@@ -95,6 +95,24 @@ pub struct NewTask {
     pub disk_in_mb: u32,
 }
 
+/// Which task is looked for: that of another app is another task, whatever its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskName {
+    /// The app in whose context it runs.
+    pub app: Guid,
+    /// The name it was created with.
+    pub name: String,
+}
+
+/// What is known of the tasks that were asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Those that there are.
+    pub tasks: Vec<Task>,
+    /// The names or guids of which the platform cannot say now whether there is such a task, or where it stands.
+    pub unclear: Vec<String>,
+}
+
 /// A task as the platform knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
@@ -104,10 +122,10 @@ pub struct Task {
     pub name: String,
     /// Where it stands.
     pub state: TaskState,
-    /// When it was created.
-    pub created_at: Timestamp,
+    /// When it was created, as far as the platform says so.
+    pub created_at: Option<Timestamp>,
     /// When the platform last changed it: for an ended task, its end.
-    pub updated_at: Timestamp,
+    pub updated_at: Option<Timestamp>,
 }
 
 /// A part of the output of a task.
@@ -124,8 +142,10 @@ pub struct OutputPart {
 /// Where a task stands. Only `Succeeded` is success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
-    /// Not ended: PENDING, RUNNING or CANCELING.
+    /// Not ended, as far as is known.
     Active,
+    /// The platform has stored it, could not start it, and never will: its command has not run.
+    NeverRan(String),
     /// Ended well.
     Succeeded,
     /// Ended otherwise, with the platform's reason (never empty).

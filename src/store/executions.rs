@@ -69,6 +69,8 @@ pub struct Stray {
     pub doubt_until: Timestamp,
     /// The request that asked for its execution; empty: none did, or the execution is gone.
     pub request_id: String,
+    /// The app that its execution belongs to; `None`: the execution is gone.
+    pub app: Option<Guid>,
 }
 
 impl Store {
@@ -378,6 +380,7 @@ pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
         name: row.get("name")?,
         doubt_until: row.get("doubt_until")?,
         request_id: row.get("request_id")?,
+        app: row.get("app_guid")?,
     })
 }
 

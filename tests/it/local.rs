@@ -61,7 +61,7 @@ impl Machine {
     #[track_caller]
     fn ended(&self, task: &Task) -> TaskState {
         wait_for(|| {
-            let found = self.local().list_tasks(std::slice::from_ref(&task.guid)).unwrap();
+            let found = self.local().list_tasks(std::slice::from_ref(&task.guid)).unwrap().tasks;
             let state = found.first()?.state.clone();
             (state != TaskState::Active).then_some(state)
         })
@@ -145,7 +145,7 @@ fn a_task_runs_on_while_the_service_is_away() {
     fs::write(machine.file("go"), "").unwrap();
     machine.restart();
     assert_eq!(reason(machine.ended(&task)), "exit status 7");
-    assert!(machine.local().list_tasks(&[Guid::from("unknown")]).unwrap().is_empty());
+    assert!(machine.local().list_tasks(&[Guid::from("unknown")]).unwrap().tasks.is_empty());
 }
 
 #[test]

@@ -121,6 +121,29 @@ fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
 }
 
 #[test]
+fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
+    let world = World::start(&[]);
+    let job = world.job("patient");
+    world.cf.take_diego_away(true);
+    world.execute(&job);
+    wait_for(|| (2 <= world.cf.tasks().len()).then_some(()));
+    assert_eq!(world.newest(&job)["state"], "PENDING");
+    world.cf.take_diego_away(false);
+    let ended = world.ended(&job);
+    assert_eq!((ended["state"].as_str(), ended["message"].as_str()), (Some("SUCCEEDED"), Some("")));
+    let execution = ended["guid"].as_str().unwrap();
+    let mut names: Vec<String> = world.cf.tasks().into_iter().map(|task| task.name).collect();
+    assert!(names.iter().all(|name| name.starts_with(execution)), "{names:?}");
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all, "each attempt has a name of its own");
+    assert!(ended["execution_start_time"].as_str() <= ended["execution_end_time"].as_str(), "{ended}");
+    let ran = world.cf.tasks().into_iter().filter(|task| task.state == "SUCCEEDED").count();
+    assert_eq!(ran, 1);
+}
+
+#[test]
 fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_time() {
     let world = World::start(&[("RETRY_SECONDS", "2")]);
     let (certain, doubtful) = (world.job("certain"), world.job("doubtful"));

@@ -9,14 +9,17 @@ use log::{info, warn};
 use super::{Left, WorkerContext};
 use crate::base::crash;
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, ExecutionState, Outcome, Timestamp};
-use crate::platform::{Delivery, NewTask, PlatformError, Task};
+use crate::model::{Dispatch, EndState, ExecutionState, Guid, Outcome, Timestamp};
+use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
 
 /// The wait after the first failure in a row; it doubles with each.
 const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between attempts, unless the platform asks for a longer one.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+
+/// So many attempts back it is looked for tasks that have names of their own.
+const NAMES_MAX: usize = 20;
 
 /// How often, and at which pace, it is looked whose task an execution has that is in another process's hand.
 const SURPLUS_LOOKS: u32 = 60;
@@ -40,11 +43,13 @@ impl WorkerContext {
         disk_in_mb: u32,
         memory_in_mb: u32,
     ) -> Left {
-        if let Some(doubt_until) = dispatch.attempts.doubt_until
-            && !self.may_attempt_again(dispatch, doubt_until)
-        {
-            return Left::ComesAgain;
-        }
+        let name = match dispatch.attempts.doubt_until {
+            None => dispatch.guid.to_string(),
+            Some(doubt_until) => match self.next_name(dispatch, doubt_until) {
+                Some(name) => name,
+                None => return Left::ComesAgain,
+            },
+        };
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
         let begun = self.may_go_on(dispatch, || {
@@ -66,7 +71,7 @@ impl WorkerContext {
         crash::point("task.attempting");
         let created = self.platform.create_task(&NewTask {
             app: dispatch.app.clone(),
-            name: dispatch.guid.to_string(),
+            name,
             command: command.to_owned(),
             memory_in_mb,
             disk_in_mb,
@@ -97,22 +102,37 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the platform whether an attempt made a task after all. Whether it is certain that it did not.
-    fn may_attempt_again(&self, dispatch: &Dispatch, doubt_until: Timestamp) -> bool {
+    /// Asks the platform whether an attempt made a task after all. When it is certain that none ran, the name for the task of
+    /// the next attempt: another one than that of a task which the platform stored and never ran.
+    fn next_name(&self, dispatch: &Dispatch, doubt_until: Timestamp) -> Option<String> {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();
-        let mut tasks = match self.platform.find_tasks(&[dispatch.guid.to_string()]) {
-            Ok(found) => found,
+        let names = names_so_far(&dispatch.guid, dispatch.attempts.count);
+        let names: Vec<TaskName> =
+            names.into_iter().map(|name| TaskName { app: dispatch.app.clone(), name }).collect();
+        let mut tasks = match self.platform.find_tasks(&names) {
+            Ok(Found { tasks, unclear }) if unclear.is_empty() => tasks,
+            Ok(_) => {
+                self.try_later(dispatch, "Cloud Foundry cannot show a task", None, Some(doubt_until));
+                return None;
+            }
             Err(PlatformError::Unavailable { cause, retry_after, .. }) => {
                 self.try_later(dispatch, &cause, retry_after, Some(doubt_until));
-                return false;
+                return None;
             }
             Err(PlatformError::Refused { detail: cause } | PlatformError::Misconfigured { cause }) => {
                 self.try_later(dispatch, &cause, None, Some(doubt_until));
-                return false;
+                return None;
             }
         };
-        tasks.sort_by(|one, other| (one.created_at, &one.guid).cmp(&(other.created_at, &other.guid)));
+        let all = tasks.len();
+        tasks.retain(|task| !matches!(task.state, TaskState::NeverRan(_)));
+        let some_never_ran = tasks.len() < all;
+        // One without a time comes last.
+        tasks.sort_by(|one, other| {
+            let key = |task: &Task| (task.created_at.is_none(), task.created_at);
+            (key(one), &one.guid).cmp(&(key(other), &other.guid))
+        });
         let mut tasks = tasks.into_iter();
         if let Some(task) = tasks.next() {
             for surplus in tasks {
@@ -126,9 +146,10 @@ impl WorkerContext {
             }
             info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
             self.accept(dispatch, &task);
-            return false;
+            return None;
         }
-        if asked_at < doubt_until {
+        // A task that never ran is the one whose creation was in doubt.
+        if asked_at < doubt_until && !some_never_ran {
             let retry = Retry {
                 dispatch_time: doubt_until,
                 message: "waiting to be certain that an attempt made no task".to_owned(),
@@ -139,9 +160,12 @@ impl WorkerContext {
             if self.record(dispatch.guid.as_str(), || self.store.postpone(dispatch.of, &retry)) {
                 journal::postponed(&About::of(dispatch, None), doubt_until.since(asked_at), &retry.message);
             }
-            return false;
+            return None;
         }
-        true
+        Some(match some_never_ran {
+            true => attempt_name(&dispatch.guid, dispatch.attempts.count.saturating_add(1)),
+            false => dispatch.guid.to_string(),
+        })
     }
 
     fn accept(&self, dispatch: &Dispatch, task: &Task) {
@@ -223,6 +247,17 @@ impl WorkerContext {
             journal::postponed(&About::of(dispatch, None), wait, cause);
         }
     }
+}
+
+/// The name of the task of an attempt after one whose task never ran.
+fn attempt_name(execution: &Guid, attempt: u32) -> String {
+    format!("{execution}-{attempt}")
+}
+
+/// The names that tasks of so many attempts may have, of the latest of them at least.
+fn names_so_far(execution: &Guid, attempts: u32) -> Vec<String> {
+    let later = (2..=attempts).rev().take(NAMES_MAX).map(|attempt| attempt_name(execution, attempt));
+    std::iter::once(execution.to_string()).chain(later).collect()
 }
 
 /// The wait after so many failures in a row: doubled each time, up to a bound, then up to a fifth more at random, so that

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use ureq::http::Method;
 
 use super::endpoint::Endpoint;
@@ -60,16 +61,20 @@ impl Api {
     }
 
     /// The resources of a list, over all pages.
-    pub(super) fn list<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<Vec<T>, PlatformError> {
-        let endless = |why: &str| PlatformError::Unavailable {
-            cause: format!("Cloud Foundry's list does not end well: {why}"),
-            retry_after: None,
-            delivery: Delivery::Failed,
+    pub(super) fn list<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<Vec<T>, ListFault> {
+        let endless = |why: &str| {
+            ListFault::Whole(PlatformError::Unavailable {
+                cause: format!("Cloud Foundry's list does not end well: {why}"),
+                retry_after: None,
+                delivery: Delivery::Failed,
+            })
         };
         let mut resources = Vec::new();
         let mut url = self.endpoint.url(path_and_query);
         for _ in 0..MAX_PAGES {
-            let page: Page<T> = self.call(&Method::GET, &url, None)?.into_json()?;
+            let answer = self.call(&Method::GET, &url, None).map_err(ListFault::Whole)?;
+            let fault = if answer.status == 429 { ListFault::Whole } else { ListFault::OfContent };
+            let page: Page<T> = answer.into_json().map_err(fault)?;
             resources.extend(page.resources);
             match page.pagination.next {
                 None => return Ok(resources),
@@ -108,6 +113,22 @@ impl Api {
             extra_header: None,
             body: json.map_or(Body::None, |json| Body::Json(json.to_owned())),
         })
+    }
+}
+
+/// Why a list was not read.
+pub(super) enum ListFault {
+    /// It was answered, but not with a list: perhaps one of the things in it cannot be shown, and all others can.
+    OfContent(PlatformError),
+    /// Asking for parts of it is of no use.
+    Whole(PlatformError),
+}
+
+impl From<ListFault> for PlatformError {
+    fn from(fault: ListFault) -> Self {
+        match fault {
+            ListFault::OfContent(error) | ListFault::Whole(error) => error,
+        }
     }
 }
 
@@ -178,45 +199,38 @@ impl RoleResource {
     }
 }
 
-/// A task.
-#[derive(Deserialize)]
-pub(super) struct TaskResource {
-    guid: String,
-    name: String,
-    state: String,
-    result: Option<TaskResult>,
-    created_at: String,
-    updated_at: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct TaskResult {
-    failure_reason: Option<String>,
-}
-
-impl TaskResource {
-    /// The error says what is not understood.
-    pub(super) fn into_task(self) -> Result<Task, String> {
-        let instant = |text: &str| Timestamp::parse(text).ok_or(format!("{text:?} is no time"));
-        let created_at = instant(&self.created_at)?;
-        let state = match self.state.as_str() {
-            "PENDING" | "RUNNING" | "CANCELING" => TaskState::Active,
-            "SUCCEEDED" => TaskState::Succeeded,
-            "FAILED" => {
-                let reason = self.result.and_then(|result| result.failure_reason).unwrap_or_default();
-                let said_nothing = reason.trim().is_empty();
-                TaskState::Failed(if said_nothing { NO_REASON.to_owned() } else { cleaned(&reason) })
+/// A task, of which nothing is needed but its guid; what else is there is taken when it makes sense. `None`: it has no guid.
+/// `name` is what it was asked for by, if it can be no other's.
+pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
+    let text = |field: &str| resource[field].as_str();
+    let instant = |field: &str| text(field).and_then(Timestamp::parse);
+    let state = match text("state") {
+        Some("SUCCEEDED") => TaskState::Succeeded,
+        Some("FAILED") => {
+            let reason = resource["result"]["failure_reason"].as_str().unwrap_or_default();
+            match cleaned(reason.trim()) {
+                none if none.is_empty() => TaskState::Failed(NO_REASON.to_owned()),
+                reason if reason == NEVER_REQUESTED => TaskState::NeverRan(reason),
+                reason => TaskState::Failed(reason),
             }
-            other => return Err(format!("{other:?} is no state of a task")),
-        };
-        Ok(Task {
-            guid: Guid::from(self.guid),
-            name: self.name,
-            state,
-            created_at,
-            updated_at: self.updated_at.map_or(Ok(created_at), |text| instant(&text))?,
-        })
-    }
+        }
+        // PENDING, RUNNING, CANCELING, and what later versions may call a task that goes on.
+        _ => TaskState::Active,
+    };
+    Some(Task {
+        guid: Guid::from(text("guid").filter(|guid| !guid.is_empty())?),
+        name: text("name").or(name).unwrap_or_default().to_owned(),
+        state,
+        created_at: instant("created_at"),
+        updated_at: instant("updated_at"),
+    })
 }
 
+/// Whether a task belongs to `app`, or does not say to which: it was asked for among the tasks of that app.
+pub(super) fn is_of_app(resource: &Value, app: &str) -> bool {
+    resource["relationships"]["app"]["data"]["guid"].as_str().is_none_or(|guid| guid == app)
+}
+
+/// The failure reason of a task that Cloud Controller has stored, but could not give to Diego.
+const NEVER_REQUESTED: &str = "Unable to request task to be run";
 const NO_REASON: &str = "the task failed without a reason";

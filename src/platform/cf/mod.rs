@@ -6,19 +6,22 @@
 //! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may stand in a URL,
 //! `faults` what an operator has to mend.
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use log::warn;
 use serde::Serialize;
+use serde_json::Value;
 use ureq::http::Method;
 
-use self::api::{Api, AppResource, RoleResource, TaskResource};
+use self::api::{Api, AppResource, ListFault, RoleResource, is_of_app, task_of};
 use self::endpoint::{Endpoint, is_identifier, is_user_id, percent_encoded};
 use self::faults::{Fault, Faults};
 use self::transport::Transport;
 use self::uaa::Uaa;
-use super::{Delivery, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task};
+use super::{Delivery, Found, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task, TaskName};
 use crate::base::clock::Clock;
 use crate::model::Guid;
 use crate::outbound::Outbound;
@@ -74,6 +77,9 @@ impl Default for Deadlines {
 /// The platform when the service runs on, or beside, a Cloud Foundry.
 pub struct CloudFoundry {
     api: Api,
+    clock: Arc<dyn Clock>,
+    /// Tasks that Cloud Foundry could not show, and when (in monotonic time) each is asked for again.
+    hidden: Mutex<HashMap<String, Duration>>,
 }
 
 impl fmt::Debug for CloudFoundry {
@@ -82,6 +88,13 @@ impl fmt::Debug for CloudFoundry {
     }
 }
 
+/// The filter for tasks by name.
+const NAMES: &str = "names";
+/// After so many answers without a list, and none with one, it is Cloud Foundry that is in trouble, and not a task.
+const FAILURES_MAX: u32 = 16;
+/// For so long a task is not asked for again that could not be shown, and so many of them are remembered.
+const HIDDEN_PAUSE: Duration = Duration::from_secs(60);
+const HIDDEN_MAX: usize = 1000;
 /// Proxies stop at 8 KB of request line.
 const MAX_URL_BYTES: usize = 7500;
 
@@ -104,36 +117,134 @@ impl CloudFoundry {
         let faults = Arc::new(Faults::default());
         let uaa = Uaa::new(
             transport.clone(),
-            clock,
+            clock.clone(),
             cloud_foundry.clone(),
             uaa,
             (&settings.client_id, &settings.client_secret),
             faults.clone(),
         );
-        Ok(Self { api: Api { transport, uaa, endpoint: cloud_foundry, faults } })
+        let api = Api { transport, uaa, endpoint: cloud_foundry, faults };
+        Ok(Self { api, clock, hidden: Mutex::default() })
     }
 
-    /// The tasks whose `filter` (`guids` or `names`) is one of `values`, in as many requests as their length asks for.
-    fn tasks_where(&self, filter: &str, values: &[&str]) -> Result<Vec<Task>, PlatformError> {
-        let query = format!("/v3/tasks?per_page=5000&{filter}=");
-        let room = MAX_URL_BYTES.saturating_sub(self.api.endpoint.url(&query).len());
-        let mut tasks = Vec::new();
-        let mut rest = values;
-        while !rest.is_empty() {
-            let mut length = 0;
-            let fitting = rest.iter().take(TASK_BATCH).take_while(|value| {
-                length += value.len() + 1;
-                length <= room
-            });
-            // At least one, whatever its length, or this would not end.
-            let (batch, later) = rest.split_at(fitting.count().max(1));
-            rest = later;
-            for resource in self.api.list::<TaskResource>(&format!("{query}{}", batch.join(",")))? {
-                tasks.push(resource.into_task().map_err(|why| misunderstood(&why, Delivery::Failed))?);
+    /// The tasks that are wanted by a `filter` (`guids` or `names`), in as many requests as their length asks for.
+    ///
+    /// A list that holds a task which Cloud Foundry cannot show fails as a whole: it is halved until that one is alone.
+    fn tasks_where(&self, filter: &str, wanted: &[Wanted<'_>]) -> Result<Found, PlatformError> {
+        let mut found = Found::default();
+        let (mut later, mut due) = (Vec::new(), Vec::new());
+        for it in wanted {
+            match self.is_hidden(it.value) {
+                Some(true) => found.unclear.push(it.value.to_owned()),
+                Some(false) => later.push(std::slice::from_ref(it)),
+                None => due.push(*it),
             }
         }
-        Ok(tasks)
+        let mut batches = batches_of(&due, MAX_URL_BYTES.saturating_sub(self.api.endpoint.url("").len()));
+        batches.splice(0..0, later);
+        let (mut answered, mut failed) = (0, 0);
+        while let Some(batch) = batches.pop() {
+            match self.tasks_of(filter, batch) {
+                Ok(tasks) => {
+                    answered += 1;
+                    found.tasks.extend(tasks);
+                    if let [shown] = batch {
+                        self.lock_hidden().remove(shown.value);
+                    }
+                }
+                Err(ListFault::Whole(error)) => return Err(error),
+                Err(ListFault::OfContent(error)) => {
+                    failed += 1;
+                    let is_last = batches.is_empty() && batch.len() == 1;
+                    if answered == 0 && (FAILURES_MAX <= failed || is_last) {
+                        return Err(error);
+                    }
+                    if let [hidden] = batch {
+                        self.hide(hidden.value, &error);
+                        found.unclear.push(hidden.value.to_owned());
+                    } else {
+                        let (one, other) = batch.split_at(batch.len() / 2);
+                        batches.extend([other, one]);
+                    }
+                }
+            }
+        }
+        Ok(found)
     }
+
+    /// Asks for one batch.
+    fn tasks_of(&self, filter: &str, batch: &[Wanted<'_>]) -> Result<Vec<Task>, ListFault> {
+        let values: Vec<&str> = batch.iter().map(|wanted| wanted.value).collect();
+        let mut apps: Vec<&str> = batch.iter().filter_map(|wanted| wanted.app).collect();
+        apps.sort_unstable();
+        apps.dedup();
+        let of_apps = if apps.is_empty() { String::new() } else { format!("&app_guids={}", apps.join(",")) };
+        let resources: Vec<Value> =
+            self.api.list(&format!("/v3/tasks?per_page=5000{of_apps}&{filter}={}", values.join(",")))?;
+        let only = match batch {
+            [wanted] if filter == NAMES => Some(wanted.value),
+            _ => None,
+        };
+        if filter == NAMES && only.is_none() && resources.iter().any(|it| !it["name"].is_string()) {
+            return Err(ListFault::OfContent(misunderstood("a task without a name", Delivery::Failed)));
+        }
+        let is_wanted = |resource: &Value, task: &Task| {
+            batch.iter().any(|wanted| {
+                let value = if filter == NAMES { &task.name } else { task.guid.as_str() };
+                wanted.value == value && wanted.app.is_none_or(|app| is_of_app(resource, app))
+            })
+        };
+        let tasks = resources.iter().filter_map(|resource| {
+            let task = task_of(resource, only)?;
+            is_wanted(resource, &task).then_some(task)
+        });
+        Ok(tasks.collect())
+    }
+
+    /// Whether a task is one that Cloud Foundry could not show, and is not asked for again yet. `None`: it is not.
+    fn is_hidden(&self, value: &str) -> Option<bool> {
+        self.lock_hidden().get(value).map(|again_at| self.clock.monotonic() < *again_at)
+    }
+
+    fn hide(&self, value: &str, error: &PlatformError) {
+        let mut hidden = self.lock_hidden();
+        if HIDDEN_MAX <= hidden.len() {
+            hidden.clear();
+        }
+        let again_at = self.clock.monotonic().saturating_add(HIDDEN_PAUSE);
+        if hidden.insert(value.to_owned(), again_at).is_none() {
+            warn!(task = value, cause:% = error; "Cloud Foundry cannot show a task, the others are followed");
+        }
+    }
+
+    fn lock_hidden(&self) -> MutexGuard<'_, HashMap<String, Duration>> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A task that is asked for, by its guid or by its name and app.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    value: &'a str,
+    app: Option<&'a str>,
+}
+
+/// Splits what is asked for into batches that fit into a URL of `room` bytes, and into what Cloud Foundry takes.
+fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]> {
+    let room = room.saturating_sub("/v3/tasks?per_page=5000&app_guids=&names=".len());
+    let (mut batches, mut rest) = (Vec::new(), wanted);
+    while !rest.is_empty() {
+        let mut length = 0;
+        let fitting = rest.iter().take(TASK_BATCH).take_while(|wanted| {
+            length += wanted.value.len() + wanted.app.map_or(0, |app| app.len() + 1) + 1;
+            length <= room
+        });
+        // At least one, whatever its length, or this would not end.
+        let (batch, later) = rest.split_at(fitting.count().max(1));
+        batches.push(batch);
+        rest = later;
+    }
+    batches
 }
 
 impl Platform for CloudFoundry {
@@ -190,28 +301,30 @@ impl Platform for CloudFoundry {
             detail: format!("the task cannot be put into JSON: {err}"),
         })?;
         let url = self.api.endpoint.url(&format!("/v3/apps/{app}/tasks"));
-        let created: TaskResource = self.api.call(&Method::POST, &url, Some(&json))?.into_json()?;
-        created.into_task().map_err(|why| misunderstood(&why, Delivery::Unknown))
+        let created: Value = self.api.call(&Method::POST, &url, Some(&json))?.into_json()?;
+        task_of(&created, Some(name)).ok_or_else(|| misunderstood("a task without a guid", Delivery::Unknown))
     }
 
-    fn find_tasks(&self, names: &[String]) -> Result<Vec<Task>, PlatformError> {
+    fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
         // An odd name would ask for others; and "there is none" must not be said of a name that was not asked for.
-        if let Some(odd) = names.iter().find(|name| !is_identifier(name)) {
+        if let Some(odd) = names.iter().find(|wanted| !is_identifier(&wanted.name)) {
             return Err(PlatformError::Refused {
-                detail: format!("no task can be looked up by the name {odd:?}"),
+                detail: format!("no task can be looked up by the name {:?}", odd.name),
             });
         }
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let mut tasks = self.tasks_where("names", &names)?;
-        tasks.retain(|task| names.contains(&task.name.as_str()));
-        Ok(tasks)
+        // What can be no app's guid is no app, and has no tasks.
+        let wanted: Vec<Wanted<'_>> = names
+            .iter()
+            .filter(|wanted| is_identifier(wanted.app.as_str()))
+            .map(|wanted| Wanted { value: &wanted.name, app: Some(wanted.app.as_str()) })
+            .collect();
+        self.tasks_where(NAMES, &wanted)
     }
 
-    fn list_tasks(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
-        let guids: Vec<&str> = guids.iter().map(Guid::as_str).filter(|guid| is_identifier(guid)).collect();
-        let mut tasks = self.tasks_where("guids", &guids)?;
-        tasks.retain(|task| guids.contains(&task.guid.as_str()));
-        Ok(tasks)
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError> {
+        let guids = guids.iter().map(Guid::as_str).filter(|guid| is_identifier(guid));
+        let wanted: Vec<Wanted<'_>> = guids.map(|value| Wanted { value, app: None }).collect();
+        self.tasks_where("guids", &wanted)
     }
 
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError> {

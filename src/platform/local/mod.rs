@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::base::clock::Clock;
 use crate::model::Guid;
-use crate::platform::{Identity, NewTask, OutputPart, Platform, PlatformError, Task};
+use crate::platform::{Found, Identity, NewTask, OutputPart, Platform, PlatformError, Task, TaskName};
 
 mod config;
 mod memory;
@@ -99,12 +99,14 @@ impl Platform for Local {
         self.tasks.create(task, app)
     }
 
-    fn find_tasks(&self, names: &[String]) -> Result<Vec<Task>, PlatformError> {
-        self.tasks.find(names)
+    fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
+        // The directory holds tasks of this service alone, each named after its execution.
+        let tasks = self.tasks.find(names.iter().map(|wanted| wanted.name.as_str()))?;
+        Ok(Found { tasks, unclear: Vec::new() })
     }
 
-    fn list_tasks(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
-        self.tasks.list(guids)
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError> {
+        Ok(Found { tasks: self.tasks.list(guids)?, unclear: Vec::new() })
     }
 
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError> {

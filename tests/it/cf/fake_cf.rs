@@ -151,6 +151,12 @@ struct State {
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
     has_uaa_resource: bool,
+    /// Tasks are stored, and cannot be run.
+    is_diego_away: bool,
+    /// Each list with one of these tasks is answered 500.
+    hidden: BTreeSet<String>,
+    /// Fields of tasks that are shown otherwise than they are.
+    odd_fields: BTreeMap<String, Value>,
     client: (String, String),
     decoding: Decoding,
     /// What the service's tokens are good for.
@@ -200,6 +206,9 @@ impl FakeCf {
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
                 has_uaa_resource: true,
+                is_diego_away: false,
+                hidden: BTreeSet::new(),
+                odd_fields: BTreeMap::new(),
                 client: (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()),
                 decoding: Decoding::WithHeader,
                 authorities: "cloud_controller.admin uaa.resource".to_owned(),
@@ -375,6 +384,45 @@ impl FakeCf {
     pub fn complete_tasks_after(&self, completion: Option<(Duration, &str, Option<&str>)>) {
         self.state().completion = completion
             .map(|(after, task_state, reason)| (after, task_state.to_owned(), reason.map(str::to_owned)));
+    }
+
+    /// While it is away, tasks are stored, answered 503 and never run.
+    pub fn take_diego_away(&self, is_away: bool) {
+        self.state().is_diego_away = is_away;
+    }
+
+    /// A list with this task (by guid or name) is answered 500 as a whole, as by Cloud Controllers that miss its droplet.
+    pub fn hide_task(&self, guid_or_name: &str, is_hidden: bool) {
+        let mut state = self.state();
+        if is_hidden {
+            state.hidden.insert(guid_or_name.to_owned());
+        } else {
+            state.hidden.remove(guid_or_name);
+        }
+    }
+
+    /// All tasks are shown with these fields.
+    pub fn show_tasks_with(&self, field: &str, value: Value) {
+        self.state().odd_fields.insert(field.to_owned(), value);
+    }
+
+    /// A task that somebody else has created.
+    pub fn plant_task(&self, app: &str, name: &str) -> String {
+        let guid = random();
+        self.state().tasks.push(FakeTask {
+            guid: guid.clone(),
+            app: app.to_owned(),
+            name: name.to_owned(),
+            command: "true".to_owned(),
+            memory_in_mb: 1,
+            disk_in_mb: 1,
+            state: "RUNNING".to_owned(),
+            failure_reason: None,
+            created_at: now(),
+            updated_at: now(),
+            born: Instant::now(),
+        });
+        guid
     }
 
     /// Cloud Foundry no longer knows the task.
@@ -871,16 +919,28 @@ impl State {
             }
             "GET /v3/tasks" => {
                 let (guids, names) = (filter(request, "guids"), filter(request, "names"));
+                let apps = filter(request, "app_guids");
                 let fits = |allowed: &Option<Vec<String>>, value: &String| {
                     allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
                 };
-                let tasks = self
-                    .tasks
-                    .iter()
-                    .filter(|task| fits(&guids, &task.guid) && fits(&names, &task.name))
-                    .map(FakeTask::json)
-                    .collect();
-                self.page(request, base, tasks)
+                let wanted = |task: &&FakeTask| {
+                    fits(&guids, &task.guid) && fits(&names, &task.name) && fits(&apps, &task.app)
+                };
+                let tasks: Vec<&FakeTask> = self.tasks.iter().filter(wanted).collect();
+                let is_hidden =
+                    |task: &&FakeTask| self.hidden.contains(&task.guid) || self.hidden.contains(&task.name);
+                if tasks.iter().any(is_hidden) {
+                    return Outgoing::cf_error(500, 10001, "UnknownError", "An unknown error occurred.");
+                }
+                let shown = tasks.into_iter().map(|task| {
+                    let mut shown = task.json();
+                    for (field, value) in &self.odd_fields {
+                        shown[field] = value.clone();
+                    }
+                    shown
+                });
+                let shown = shown.collect();
+                self.page(request, base, shown)
             }
             "POST /v3/apps/:guid/tasks" => {
                 if !self.apps.contains_key(&guid) {
@@ -924,7 +984,7 @@ impl State {
         else {
             return unprocessable("Memory in mb must be a number");
         };
-        let task = FakeTask {
+        let mut task = FakeTask {
             guid: random(),
             app: app.to_owned(),
             name: name.to_owned(),
@@ -937,6 +997,13 @@ impl State {
             updated_at: now(),
             born: Instant::now(),
         };
+        if self.is_diego_away {
+            let why = "Unable to request task to be run";
+            task.state = "FAILED".to_owned();
+            task.failure_reason = Some(why.to_owned());
+            self.tasks.push(task);
+            return Outgoing::cf_error(503, 170_020, "CF-TaskWorkersUnavailable", why);
+        }
         let answer = Outgoing::json(202, &task.json());
         self.tasks.push(task);
         answer

@@ -10,7 +10,10 @@ use ocf_scheduler::base::clock::{ManualClock, SystemClock};
 use ocf_scheduler::model::{Guid, Timestamp};
 use ocf_scheduler::outbound::Outbound;
 use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
-use ocf_scheduler::platform::{Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskState};
+use ocf_scheduler::platform::{
+    Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
+};
+use serde_json::json;
 
 mod auth;
 pub(crate) mod fake_cf;
@@ -57,6 +60,16 @@ fn settings(fake: &FakeCf) -> Settings {
         client_secret: CLIENT_SECRET.to_owned(),
         outbound: Outbound::default(),
     }
+}
+
+fn find(world: &World, names: &[String]) -> Result<Vec<Task>, PlatformError> {
+    let of_app = |name: &String| TaskName { app: "app-1".into(), name: name.clone() };
+    let names: Vec<TaskName> = names.iter().map(of_app).collect();
+    world.platform.find_tasks(&names).map(|found| found.tasks)
+}
+
+fn list(world: &World, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
+    world.platform.list_tasks(guids).map(|found| found.tasks)
 }
 
 fn new_task(name: &str) -> NewTask {
@@ -336,16 +349,16 @@ fn a_pause_that_is_asked_for_is_kept_by_all() {
         at(since);
         world.platform.space_of_app(&"app-1".into()).unwrap();
         world.fake.fault("GET /v3/tasks", fault, 1);
-        unavailable(world.platform.list_tasks(&["task-1".into()]));
+        unavailable(list(&world, &["task-1".into()]));
         world.fake.clear_requests();
         at(since + 299);
         let (cause, wait, delivery) = unavailable(world.create());
         assert_eq!((wait, delivery), (Some(Duration::from_secs(1)), Delivery::Failed), "{cause}");
-        unavailable(world.platform.list_tasks(&["task-1".into()]));
+        unavailable(list(&world, &["task-1".into()]));
         unavailable(world.platform.check());
         assert!(world.fake.requests().is_empty(), "{:?}", world.fake.requests());
         at(since + 300);
-        world.platform.list_tasks(&["task-1".into()]).unwrap();
+        list(&world, &["task-1".into()]).unwrap();
     }
 }
 
@@ -356,7 +369,7 @@ fn a_used_up_allowance_is_waited_for_and_each_upstream_has_its_own() {
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let body = r#"{"pagination":{"next":null},"resources":[]}"#.to_owned();
     world.fake.fault("GET /v3/tasks", Fault::Respond { status: 200, headers, body }, 1);
-    world.platform.list_tasks(&["task-1".into()]).unwrap();
+    list(&world, &["task-1".into()]).unwrap();
     let (_, wait, _) = unavailable(world.create());
     assert_eq!(wait, Some(Duration::from_secs(60)));
     assert_eq!(rights(&world, &world.fake.issue_cf_token("user-1")), Some((true, true)), "UAA may be asked");
@@ -655,7 +668,7 @@ fn a_task_is_created_as_asked_and_followed_to_its_end() {
 
     let state_of = |state: &str, reason: Option<&str>| {
         world.fake.set_task_state(task.guid.as_str(), state, reason);
-        world.platform.list_tasks(std::slice::from_ref(&task.guid)).unwrap().remove(0).state
+        list(&world, std::slice::from_ref(&task.guid)).unwrap().remove(0).state
     };
     assert_eq!(state_of("PENDING", None), TaskState::Active);
     assert_eq!(state_of("CANCELING", None), TaskState::Active);
@@ -664,11 +677,11 @@ fn a_task_is_created_as_asked_and_followed_to_its_end() {
     let silent = TaskState::Failed("the task failed without a reason".to_owned());
     assert_eq!(state_of("FAILED", None), silent);
     assert_eq!(state_of("FAILED", Some(" ")), silent);
-    let [found] = &world.platform.find_tasks(&["execution-1".to_owned()]).unwrap()[..] else { panic!() };
-    assert_eq!(found.updated_at, Timestamp::parse(&world.fake.tasks()[0].updated_at).unwrap());
+    let [found] = &find(&world, &["execution-1".to_owned()]).unwrap()[..] else { panic!() };
+    assert_eq!(found.updated_at, Timestamp::parse(&world.fake.tasks()[0].updated_at));
 
     world.fake.forget_task(task.guid.as_str());
-    assert_eq!(world.platform.list_tasks(&[task.guid]), Ok(Vec::new()));
+    assert_eq!(list(&world, &[task.guid]), Ok(Vec::new()));
 }
 
 #[test]
@@ -690,7 +703,7 @@ fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
     world.fake.fault(CREATE, Fault::DropAfter, ALWAYS);
     assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
     assert_eq!((world.fake.count(CREATE), world.fake.tasks().len()), (1, 1));
-    assert_eq!(world.platform.find_tasks(&["execution-1".to_owned()]).unwrap().len(), 1);
+    assert_eq!(find(&world, &["execution-1".to_owned()]).unwrap().len(), 1);
     assert_eq!(delivery_of_create(Fault::DropBefore), Delivery::Unknown);
     assert_eq!(delivery_of_create(Fault::Delay(Duration::from_secs(6))), Delivery::Unknown);
 }
@@ -701,9 +714,9 @@ fn a_task_taken_late_is_found_later() {
     world.fake.fault(CREATE, Fault::CommitLate(Duration::from_millis(500)), 1);
     assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
     let names = ["execution-1".to_owned()];
-    assert_eq!(world.platform.find_tasks(&names), Ok(Vec::new()));
+    assert_eq!(find(&world, &names), Ok(Vec::new()));
     thread_sleep(Duration::from_millis(900));
-    assert_eq!(world.platform.find_tasks(&names).unwrap().len(), 1);
+    assert_eq!(find(&world, &names).unwrap().len(), 1);
 }
 
 #[test]
@@ -720,7 +733,7 @@ fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
     }
     assert_eq!(delivery_of_create(Fault::html(202)), Delivery::Unknown);
     assert_eq!(delivery_of_create(Fault::html(302)), Delivery::Unknown);
-    let odd = r#"{"guid":"g","name":"n","state":"ASLEEP","created_at":"2026-01-01T00:00:00Z"}"#;
+    let odd = r#"{"name":"n","state":"RUNNING","created_at":"2026-01-01T00:00:00Z"}"#;
     let odd = Fault::Respond { status: 202, headers: Vec::new(), body: odd.to_owned() };
     assert_eq!(delivery_of_create(odd), Delivery::Unknown);
     assert_eq!(delivery_of_create(Fault::Endless { status: 202 }), Delivery::Unknown);
@@ -755,11 +768,11 @@ fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
     let world = World::new();
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
     let started = Instant::now();
-    let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
+    let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
     assert!(cause.contains("no whole answer within 4s"), "{cause}");
     assert!(started.elapsed() < Duration::from_secs(12));
     world.fake.fault("GET /v3/tasks", Fault::Flood, 1);
-    let (cause, _, _) = unavailable(world.platform.list_tasks(&["task-1".into()]));
+    let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
     assert!(cause.contains("longer than"), "{cause}");
 }
 
@@ -783,12 +796,12 @@ fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
     for name in &names {
         world.platform.create_task(&new_task(name)).unwrap();
     }
-    let tasks = world.platform.find_tasks(&names).unwrap();
+    let tasks = find(&world, &names).unwrap();
     assert_eq!(tasks.len(), 200);
     let guids: Vec<Guid> = tasks.into_iter().map(|task| task.guid).collect();
-    assert_eq!(world.platform.list_tasks(&guids).unwrap().len(), 200);
+    assert_eq!(list(&world, &guids).unwrap().len(), 200);
     let long: Vec<String> = (0..150).map(|number| format!("{number:0200}")).collect();
-    assert_eq!(world.platform.find_tasks(&long), Ok(Vec::new()));
+    assert_eq!(find(&world, &long), Ok(Vec::new()));
     assert!(world.fake.requests().iter().all(|request| request.status != 414));
 }
 
@@ -797,10 +810,10 @@ fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
     let world = World::new();
     world.create().unwrap();
     world.fake.clear_requests();
-    assert_eq!(world.platform.find_tasks(&[]), Ok(Vec::new()));
-    assert_eq!(world.platform.list_tasks(&[]), Ok(Vec::new()));
-    assert_eq!(world.platform.list_tasks(&["a,b".into()]), Ok(Vec::new()));
-    let odd = world.platform.find_tasks(&["execution-1,execution-2".to_owned()]);
+    assert_eq!(find(&world, &[]), Ok(Vec::new()));
+    assert_eq!(list(&world, &[]), Ok(Vec::new()));
+    assert_eq!(list(&world, &["a,b".into()]), Ok(Vec::new()));
+    let odd = find(&world, &["execution-1,execution-2".to_owned()]);
     assert!(matches!(odd, Err(PlatformError::Refused { .. })));
     assert!(world.fake.requests().is_empty());
 }
@@ -829,6 +842,91 @@ fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
     world.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
     world.clock.set(Timestamp::parse("2026-03-01T00:20:00Z").unwrap());
     misconfigured(world.platform.check(), "CLIENT_SECRET");
+}
+
+// Tasks that cannot be shown, and those of others.
+
+#[test]
+fn one_task_that_cannot_be_shown_hides_no_other() {
+    let world = World::new();
+    let guids: Vec<Guid> = (0..150)
+        .map(|number| world.platform.create_task(&new_task(&format!("execution-{number}"))).unwrap().guid)
+        .collect();
+    world.fake.hide_task(guids[0].as_str(), true);
+    world.fake.hide_task(guids[77].as_str(), true);
+    world.fake.clear_requests();
+    let found = world.platform.list_tasks(&guids).unwrap();
+    assert_eq!((found.tasks.len(), found.unclear.len()), (148, 2));
+    assert!(found.unclear.contains(&guids[77].to_string()));
+    assert!(world.fake.count("GET /v3/tasks") < 40);
+    world.fake.clear_requests();
+    assert_eq!(world.platform.list_tasks(&guids).unwrap().tasks.len(), 148);
+    assert_eq!(world.fake.count("GET /v3/tasks"), 1, "those that cannot be shown are left alone for a while");
+    world.fake.hide_task(guids[0].as_str(), false);
+    world.clock.set(Timestamp::parse("2026-03-01T00:01:00Z").unwrap());
+    assert_eq!(world.platform.list_tasks(&guids).unwrap().tasks.len(), 149);
+    // By name too: of that one alone nothing is known.
+    world.fake.hide_task("execution-3", true);
+    let names: Vec<TaskName> =
+        (0..10).map(|number| TaskName { app: "app-1".into(), name: format!("execution-{number}") }).collect();
+    let found = world.platform.find_tasks(&names).unwrap();
+    assert_eq!((found.tasks.len(), found.unclear), (9, vec!["execution-3".to_owned()]));
+}
+
+#[test]
+fn a_cloud_foundry_in_trouble_is_not_asked_for_each_task() {
+    let world = World::new();
+    let guids: Vec<Guid> = (0..150).map(|number| Guid::from(format!("task-{number}").as_str())).collect();
+    world.fake.fault("GET /v3/tasks", Fault::status(500, None), ALWAYS);
+    unavailable(world.platform.list_tasks(&guids));
+    assert!(world.fake.count("GET /v3/tasks") <= 16);
+    world.fake.clear_requests();
+    world.fake.clear_faults();
+    world.fake.fault("GET /v3/tasks", Fault::DropBefore, ALWAYS);
+    unavailable(world.platform.list_tasks(&guids));
+    assert!(world.fake.count("GET /v3/tasks") <= 2, "without an answer nothing is halved");
+}
+
+#[test]
+fn what_is_not_needed_of_a_task_may_be_anything() {
+    let world = World::new();
+    let task = world.create().unwrap();
+    for (field, value) in [
+        ("state", json!("PARKED")),
+        ("created_at", json!(null)),
+        ("updated_at", json!("soon")),
+        ("result", json!(7)),
+        ("name", json!(null)),
+        ("relationships", json!([])),
+    ] {
+        world.fake.show_tasks_with(field, value);
+        let listed = list(&world, std::slice::from_ref(&task.guid)).unwrap();
+        assert_eq!((listed.len(), &listed[0].state), (1, &TaskState::Active), "{field}");
+        let found = find(&world, &["execution-1".to_owned(), "execution-2".to_owned()]).unwrap();
+        assert_eq!((found.len(), found[0].name.as_str()), (1, "execution-1"), "{field}");
+    }
+}
+
+#[test]
+fn a_task_is_looked_for_in_its_own_app_alone() {
+    let world = World::new();
+    world.fake.add_app("app-2", "space-2");
+    world.fake.plant_task("app-2", "execution-1");
+    assert_eq!(find(&world, &["execution-1".to_owned()]), Ok(Vec::new()));
+    let own = world.create().unwrap();
+    assert_eq!(find(&world, &["execution-1".to_owned()]).unwrap()[0].guid, own.guid);
+    let both = ["app-1", "app-2"].map(|app| TaskName { app: app.into(), name: "execution-1".to_owned() });
+    assert_eq!(world.platform.find_tasks(&both).unwrap().tasks.len(), 2);
+}
+
+#[test]
+fn a_task_that_was_stored_and_never_run_is_told_from_one_that_failed() {
+    let world = World::new();
+    world.fake.take_diego_away(true);
+    let (_, _, delivery) = unavailable(world.create());
+    assert_eq!(delivery, Delivery::Answered);
+    let found = find(&world, &["execution-1".to_owned()]).unwrap();
+    assert!(matches!(found[0].state, TaskState::NeverRan(_)), "{found:?}");
 }
 
 // TLS, settings, secrets.

@@ -149,16 +149,14 @@ impl Tasks {
             guid: Guid::from(task.name.as_str()),
             name: task.name.clone(),
             state: TaskState::Active,
-            created_at,
-            updated_at: created_at,
+            created_at: Some(created_at),
+            updated_at: Some(created_at),
         })
     }
 
     /// The tasks of these names. A claim whose command has not run and will not run by itself is none of them.
-    pub(super) fn find(&self, names: &[String]) -> Result<Vec<Task>, PlatformError> {
-        self.read_all(names.iter().map(String::as_str), |standing| {
-            !matches!(standing, Standing::NeverStarted)
-        })
+    pub(super) fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<Vec<Task>, PlatformError> {
+        self.read_all(names, |standing| !matches!(standing, Standing::NeverStarted))
     }
 
     /// The tasks of these guids. A task's guid is its name.
@@ -410,7 +408,13 @@ fn task_of(name: &str, created_at: Timestamp, standing: Standing) -> Task {
             }
         }
     };
-    Task { guid: Guid::from(name), name: name.to_owned(), state, created_at, updated_at }
+    Task {
+        guid: Guid::from(name),
+        name: name.to_owned(),
+        state,
+        created_at: Some(created_at),
+        updated_at: Some(updated_at),
+    }
 }
 
 /// Whether the name can be that of a directory of ours: no way out of ours, none that is hidden.
