@@ -261,28 +261,28 @@ fn measure(executable: &Executable) -> (Id, usize) {
 }
 
 fn executable_of(row: &Row<'_>) -> Result<Executable, StoreError> {
+    // In the order of the columns, which are looked for from the one before.
     Ok(Executable {
         id: row.get("id")?,
         guid: row.get("guid")?,
-        name: row.get("name")?,
-        app: row.get("app_guid")?,
-        space: row.get("space_guid")?,
         work: work_of(row)?,
         controls: controls_of(row)?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
+        name: row.get("name")?,
+        app: row.get("app_guid")?,
+        space: row.get("space_guid")?,
     })
 }
 
 pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
-    let timeout_seconds = row.get("timeout_seconds")?;
     Ok(match row.get("kind")? {
         Kind::Job => Work::Job {
             command: row.get("command")?,
             disk_in_mb: row.get("disk_in_mb")?,
             memory_in_mb: row.get("memory_in_mb")?,
             state: row.get("state")?,
-            timeout_seconds,
+            timeout_seconds: row.get("timeout_seconds")?,
         },
         Kind::Call => Work::Call(Call {
             url: row.get("url")?,
@@ -292,14 +292,14 @@ pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
             body: row.get("body")?,
             success_statuses: row.get::<Option<Statuses>>("success_statuses")?.unwrap_or_default(),
             signing_secret: row.get("signing_secret")?,
-            timeout_seconds,
+            timeout_seconds: row.get("timeout_seconds")?,
         }),
     })
 }
 
 pub(super) fn controls_of(row: &Row<'_>) -> Result<Controls, StoreError> {
-    let max_retries: Option<u32> = row.get("max_retries")?;
-    let retry = match max_retries {
+    let concurrency_policy = row.get("concurrency_policy")?;
+    let retry = match row.get("max_retries")? {
         None => None,
         Some(max_retries) => Some(RetryPolicy {
             max_retries,
@@ -309,7 +309,7 @@ pub(super) fn controls_of(row: &Row<'_>) -> Result<Controls, StoreError> {
         }),
     };
     Ok(Controls {
-        concurrency_policy: row.get("concurrency_policy")?,
+        concurrency_policy,
         retry,
         paused: row.get("paused")?,
         metadata: Metadata {

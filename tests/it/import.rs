@@ -69,7 +69,10 @@ fn counts(report: &str, of: &str) -> [u64; 3] {
 fn contents(database: &Database) -> Vec<Vec<String>> {
     let mut rows = database.rows(
         "SELECT guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header,
-                created_at, updated_at FROM executables WHERE deleted_at IS NULL ORDER BY id",
+                created_at, updated_at, timeout_seconds, concurrency_policy, max_retries, backoff_seconds,
+                max_backoff_seconds, max_age_seconds, CASE WHEN paused THEN 'paused' END, labels, annotations,
+                expect_success_within_seconds, method, headers, body, success_statuses, signing_secret
+           FROM executables WHERE deleted_at IS NULL ORDER BY id",
     );
     rows.extend(database.rows(
         "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.created_at,
@@ -546,6 +549,16 @@ fn two_kinds_of_tables_in_one_database_are_told_apart() {
 fn our_own_databases_move_between_files_and_servers_and_back() {
     let directory = tempfile::tempdir().unwrap();
     let source = filled_by_a_service(directory.path());
+    source.execute(
+        "UPDATE executables
+            SET timeout_seconds = 7, concurrency_policy = 'Queue', max_retries = 3, backoff_seconds = 1,
+                max_backoff_seconds = 60, max_age_seconds = 600, paused = TRUE, labels = '{\"a\":\"1\"}',
+                annotations = '{\"b\":\"2\"}', expect_success_within_seconds = 60;
+         UPDATE executables
+            SET method = 'PUT', headers = '{\"X\":\"y\"}', body = 'text', success_statuses = '200,304',
+                signing_secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
+          WHERE kind = 'call'",
+    );
     let before = everything(&source);
     let mut places = vec![directory.path().join("one.db").to_str().unwrap().to_owned()];
     if is_postgres() {

@@ -51,9 +51,26 @@ def with_real_values(values):
     if isinstance(expression, str) and not EXPRESSION.match(expression):
         values["expression"] = "* * * * *".ljust(len(expression))
     # 1024.0 is 1024 for a schema, and no whole number for clients that send and read integers.
-    for name in ("memory_in_mb", "disk_in_mb"):
+    for name in ("memory_in_mb", "disk_in_mb", "timeout_seconds", "expect_success_within_seconds"):
         if isinstance(values.get(name), float):
             values[name] = int(values[name])
+    if isinstance(values.get("retry"), dict):
+        values["retry"] = {
+            name: int(value) if isinstance(value, float) else value for name, value in values["retry"].items()
+        }
+    # Rules of whole values, which docs/runs.md has.
+    if isinstance(values.get("signing_secret"), str):
+        values["signing_secret"] = "whsec_" + "A" * 32
+    if isinstance(values.get("success_statuses"), str):
+        values["success_statuses"] = "200-299,304"
+    if isinstance(values.get("headers"), dict):
+        values["headers"] = {f"X-Own-{number}": value[:100] for number, value in enumerate(values["headers"].values())}
+    if isinstance(values.get("body"), str):
+        values["body"] = values["body"].encode()[:100_000].decode(errors="ignore")
+    if values.get("method") in ("GET", "HEAD"):
+        values["body"] = None
+    elif "body" in values:
+        values.setdefault("method", "POST")
     return values
 
 
