@@ -1,15 +1,20 @@
--- Takes executions (a JSON array of triples: id, dispatch time, attempts) in hand, those that nobody else has, and that are as they
--- were read: another may have had one in hand meanwhile, and have made an attempt. The lock on the lease keeps it from being taken over
--- meanwhile; a lease that has been taken over claims nothing.
+-- Claims executions (a JSON array of triples: id, dispatch time, attempts) under a lease: those that are as they were read, for another
+-- instance may have made an attempt since, and that no other instance owns. The lock on the lease keeps it from being taken over
+-- meanwhile; a lease that was taken over claims nothing.
+--
+-- By primary key: the conditions stand outside of `held`, for with them the planner may walk a partial index of all that is PENDING.
 WITH lease AS (SELECT id FROM instances WHERE id = :fence FOR KEY SHARE),
-     wanted AS (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS dispatch_time,
-                       CAST(value ->> 2 AS BIGINT) AS attempts
-                  FROM json_array_elements(CAST(:wanted AS JSON))),
-     free AS (SELECT e.id
-                FROM executions AS e JOIN wanted AS w ON w.id = e.id
-               WHERE w.dispatch_time = e.dispatch_time AND w.attempts = e.attempts AND e.state = 'PENDING' AND (e.owner IS NULL OR e.owner = :fence)
-               ORDER BY e.id
-                 FOR UPDATE OF e SKIP LOCKED)
+     wanted AS MATERIALIZED (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS dispatch_time,
+                                    CAST(value ->> 2 AS BIGINT) AS attempts
+                               FROM json_array_elements(CAST(:wanted AS JSON))),
+     held AS MATERIALIZED (SELECT id, dispatch_time, attempts, state, owner
+                             FROM executions
+                            WHERE id = ANY (ARRAY (SELECT id FROM wanted))
+                            ORDER BY id
+                              FOR UPDATE SKIP LOCKED),
+     free AS MATERIALIZED (SELECT held.id
+                             FROM held JOIN wanted USING (id, dispatch_time, attempts)
+                            WHERE held.state = 'PENDING' AND (held.owner IS NULL OR held.owner = :fence))
 UPDATE executions AS e
    SET owner = lease.id
   FROM lease, free

@@ -12,5 +12,6 @@ SELECT r.guid, x.id, s.id, r.scheduled_time, x.kind, r.state, r.note, r.message,
   LEFT JOIN schedules AS s ON s.guid = r.schedule_guid AND s.executable_id = x.id
  WHERE x.kind = r.kind AND x.deleted_at IS NULL AND (r.schedule_guid IS NULL OR s.id IS NOT NULL)
  ORDER BY r.ordinality
+-- By the index of guids, or that of fire times: either keeps it out.
     ON CONFLICT DO NOTHING
 RETURNING guid;

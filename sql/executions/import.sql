@@ -11,5 +11,6 @@ SELECT r.value ->> 'guid', x.id, s.id, r.value ->> 'scheduled_time', x.kind, r.v
   LEFT JOIN schedules AS s ON s.guid = r.value ->> 'schedule_guid' AND s.executable_id = x.id
  WHERE x.kind = r.value ->> 'kind' AND x.deleted_at IS NULL AND (r.value ->> 'schedule_guid' IS NULL OR s.id IS NOT NULL)
  ORDER BY r.key
+-- By the index of guids, or that of fire times: either keeps it out.
     ON CONFLICT DO NOTHING
 RETURNING guid;

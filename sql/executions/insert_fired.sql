@@ -4,4 +4,4 @@ INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, 
 SELECT :guid, s.executable_id, s.id, :scheduled_time, x.kind, 'PENDING', :note, s.created_at, :now, :scheduled_time
   FROM schedules AS s CROSS JOIN executables AS x
  WHERE s.id = :schedule_id AND x.id = s.executable_id
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (schedule_id, scheduled_time) WHERE schedule_id IS NOT NULL DO NOTHING;

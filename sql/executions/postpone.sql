@@ -1,8 +1,9 @@
 -- Another attempt later: the wait is a due time here, not a sleeping thread. PostgreSQL: any instance may make it.
+-- By primary key: `state || ''` keeps the planner from the partial index of all that is PENDING.
 UPDATE executions
    SET dispatch_time = :dispatch_time, message = :message, doubt_until = :doubt_until, failures = :failures,
        give_up_at = :give_up_at
 --pg , owner = NULL
- WHERE id = :id AND state = 'PENDING'
+ WHERE id = :id AND state || '' = 'PENDING'
 --pg AND owner = :fence
 ;

@@ -1,10 +1,10 @@
--- Schedules whose fire time has come, the earliest first, by schedules_due. PostgreSQL skips those that another process claims.
-SELECT id, guid, executable_id, expression, next_fire_time,
-       (SELECT x.kind FROM executables AS x WHERE x.id = executable_id) AS kind,
-       (SELECT x.guid FROM executables AS x WHERE x.id = executable_id) AS executable_guid
-  FROM schedules
- WHERE next_fire_time <= :now
- ORDER BY next_fire_time, id
+-- Schedules whose fire time has come, the earliest first, by schedules_due. PostgreSQL skips those that another process claims, and
+-- those whose executable is being deleted: a claim waits for neither, so it deadlocks with neither.
+SELECT s.id, s.guid, s.executable_id, s.expression, s.next_fire_time, x.kind, x.guid AS executable_guid
+  FROM schedules AS s CROSS JOIN executables AS x
+ WHERE s.next_fire_time <= :now AND x.id = s.executable_id
+ ORDER BY s.next_fire_time, s.id
  LIMIT :limit
---pg FOR UPDATE SKIP LOCKED
+--pg FOR UPDATE OF s SKIP LOCKED
+--pg FOR KEY SHARE OF x SKIP LOCKED
 ;

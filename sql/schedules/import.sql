@@ -8,4 +8,4 @@ SELECT :guid, id, :enabled, :expression,
        :now, :created_at, :updated_at
   FROM executables
  WHERE guid = :executable_guid AND kind = :kind AND deleted_at IS NULL
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (guid) DO NOTHING;

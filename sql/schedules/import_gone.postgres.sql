@@ -8,4 +8,4 @@ SELECT r.schedule_guid, MIN(x.id), FALSE, '', :now, MIN(r.created_at), MIN(r.cre
    AND NOT EXISTS (SELECT 1 FROM schedules AS s WHERE s.guid = r.schedule_guid)
    AND NOT EXISTS (SELECT 1 FROM executions AS e WHERE e.guid = r.guid)
  GROUP BY r.schedule_guid
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (guid) DO NOTHING;

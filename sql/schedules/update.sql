@@ -2,11 +2,12 @@
 -- does not fire until the space is resumed; the locks wait for a transaction that suspends it, or deletes the executable.
 UPDATE schedules
    SET enabled = :enabled, expression = :expression, planned_at = :now, updated_at = :now,
-       next_fire_time = CASE (SELECT p.is_suspended
+       next_fire_time = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN NULL
+                             WHEN (SELECT p.is_suspended
                                 FROM executables AS x JOIN service_spaces AS p ON p.space_guid = x.space_guid
                                WHERE x.id = executable_id
 --pg FOR SHARE OF p
-                             ) WHEN TRUE THEN NULL ELSE CAST(:next_fire_time AS BIGINT) END
+                             ) THEN NULL ELSE CAST(:next_fire_time AS BIGINT) END
  WHERE id = :id AND deleted_at IS NULL
    AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL
 --pg FOR KEY SHARE

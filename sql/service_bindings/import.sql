@@ -3,4 +3,4 @@ INSERT INTO service_bindings (id, instance_id, service_id, plan_id, app_guid, pa
 SELECT :id, id, :service_id, :plan_id, :app_guid, :parameters, :api_endpoint, :created_at
   FROM service_instances
  WHERE id = :instance_id
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (id) DO NOTHING;

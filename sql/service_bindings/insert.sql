@@ -1,4 +1,4 @@
 -- No row: one of that id is there already.
 INSERT INTO service_bindings (id, instance_id, service_id, plan_id, app_guid, parameters, api_endpoint, created_at)
 VALUES (:id, :instance_id, :service_id, :plan_id, :app_guid, :parameters, :api_endpoint, :now)
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (id) DO NOTHING;

@@ -2,4 +2,4 @@
 INSERT INTO service_instances (id, service_id, plan_id, organization_guid, space_guid, parameters, context, created_at,
                                updated_at)
 VALUES (:id, :service_id, :plan_id, :organization_guid, :space_guid, :parameters, :context, :now, :now)
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (id) DO NOTHING;

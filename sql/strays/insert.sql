@@ -1,10 +1,10 @@
--- The name of a task that may exist though its execution ends, by primary key. No row: there is no such doubt, or the execution is
--- owned under another lease.
+-- The name of a task that may exist though its execution ends. No row: there is no such doubt, or the execution is owned under another
+-- lease. By primary key: `state || ''` keeps the planner from the partial index of all that is PENDING.
 INSERT INTO strays (name, doubt_until)
 SELECT guid, doubt_until
   FROM executions
- WHERE id = :id AND state = 'PENDING' AND doubt_until IS NOT NULL
+ WHERE id = :id AND state || '' = 'PENDING' AND doubt_until IS NOT NULL
 --pg AND (CAST(:fence AS BIGINT) IS NULL OR owner = :fence)
 -- Locked until the end is recorded.
 --pg FOR UPDATE
-    ON CONFLICT DO NOTHING;
+    ON CONFLICT (name) DO NOTHING;

@@ -154,7 +154,7 @@ impl Watcher {
         if ends.is_empty() {
             return Ok(Some(0));
         }
-        let changed = self.store.finish_many(&ends.iter().collect::<Vec<_>>())?;
+        let changed = self.record(&ends)?;
         for (end, changed) in ends.iter().zip(changed) {
             self.missing.remove(&end.of.id);
             if let Some(running) = batch.iter().find(|running| changed && running.of == end.of) {
@@ -162,6 +162,23 @@ impl Watcher {
             }
         }
         Ok(Some(ends.len()))
+    }
+
+    /// Records ends in one transaction; when the database refuses that for good, one by one, so that a bad one leaves no other
+    /// RUNNING. Which of them changed anything.
+    fn record(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
+        match self.store.finish_many(&ends.iter().collect::<Vec<_>>()) {
+            Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {
+                let alone = |end: &End| {
+                    self.store.finish(end).unwrap_or_else(|err| {
+                        error!(execution = end.of.id, cause:% = err; "the end of a task could not be recorded");
+                        false
+                    })
+                };
+                Ok(ends.iter().map(alone).collect())
+            }
+            recorded => recorded,
+        }
     }
 
     /// Looks for tasks that should not be there. How many are still to be looked for.

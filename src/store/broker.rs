@@ -4,7 +4,7 @@
 //! last instance away, or makes the first.
 
 use super::session::{Row, Session};
-use super::statement::{Named, sql, values};
+use super::statement::{Named, postgres_sql, sql, values};
 use super::{CutOff, Store, StoreError, ends};
 use crate::model::{Guid, Id, Kind, Timestamp};
 
@@ -261,6 +261,7 @@ fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result
         return Ok(Stopped::default());
     }
     tx.execute(sql!("service_spaces/set"), values! { "space_guid": space, "is_suspended": true })?;
+    tx.lock(postgres_sql!("service_spaces/lock_executables"), values)?;
     let schedules = tx.execute(sql!("service_spaces/silence_schedules"), values)?;
     let executions = ends::cancel_pending_of_space(tx, space, SERVICE_INSTANCE_DELETED, now)?;
     Ok(Stopped { schedules, executions })

@@ -2,10 +2,10 @@
 //!
 //! Invariant: an execution ends once. What is cancelled has not begun, and stays so until that is recorded.
 
-use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use super::session::{Row, Session};
-use super::statement::{Named, sql, values};
+use super::statement::{Named, json_array, sql, values};
 use super::{Store, StoreError};
 use crate::model::{EndState, Fence, Guid, Id, InHand, Kind, Outcome, Schedule, Timestamp};
 
@@ -42,6 +42,7 @@ impl Store {
     /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
+            jobs_among(tx, std::iter::once(end.of.id))?;
             remember_stray(tx, end.of.id, Some(end.of.fence))?;
             Ok(end_all(tx, std::slice::from_ref(&Ending::of(end)))? == [true])
         })
@@ -174,9 +175,13 @@ fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreE
 }
 
 fn end_batch(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
-    let sets: Vec<Vec<Named<'_>>> = endings
+    // Before the executions, so that two transactions lock both in the same order.
+    let jobs = jobs_among(tx, endings.iter().map(|ending| ending.id))?;
+    let mut in_order: Vec<(usize, &Ending<'_>)> = endings.iter().enumerate().collect();
+    in_order.sort_unstable_by_key(|(_, ending)| ending.id);
+    let sets: Vec<Vec<Named<'_>>> = in_order
         .iter()
-        .map(|ending| {
+        .map(|(_, ending)| {
             values! {
                 "id": ending.id, "fence": ending.fence, "state": ending.state, "message": ending.message,
                 "end_time": ending.end_time,
@@ -184,25 +189,23 @@ fn end_batch(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, Stor
             .to_vec()
         })
         .collect();
-    let changed = tx.execute_each(sql!("executions/finish"), &sets)?;
-    let mut ended: Vec<(Id, &str)> = endings
-        .iter()
-        .zip(&changed)
-        .filter(|(_, rows)| **rows == 1)
-        .map(|(ending, _)| (ending.id, ending.state))
-        .collect();
-    // The last first: of many of one job it alone changes a row then.
-    ended.sort_unstable_by_key(|(id, _)| Reverse(*id));
-    set_states(tx, &ended)?;
-    Ok(changed.iter().map(|rows| *rows == 1).collect())
+    let rows = tx.execute_each(sql!("executions/finish"), &sets)?;
+    let mut changed = vec![false; endings.len()];
+    // The last first: of many executions of one job, it alone changes the job then.
+    let mut ended_jobs = Vec::new();
+    for ((index, ending), rows) in in_order.into_iter().zip(rows).rev() {
+        changed[index] = rows == 1;
+        if rows == 1 && jobs.contains(&ending.id) {
+            ended_jobs.push(values! { "execution_id": ending.id, "state": ending.state }.to_vec());
+        }
+    }
+    tx.execute_each(sql!("executables/set_state"), &ended_jobs)?;
+    Ok(changed)
 }
 
-/// The states of jobs follow those in which their executions have ended.
-fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
-    let sets: Vec<Vec<Named<'_>>> = ended
-        .iter()
-        .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
-        .collect();
-    tx.execute_each(sql!("executables/set_state"), &sets)?;
-    Ok(())
+/// Which of these executions run jobs, whose states follow those in which their executions end. The jobs are locked.
+fn jobs_among(tx: &Session<'_>, ids: impl Iterator<Item = Id>) -> Result<HashSet<Id>, StoreError> {
+    let ids = json_array(ids)?;
+    let jobs = tx.rows(sql!("executions/jobs_among"), values! { "ids": &ids }, |row| row.get("id"))?;
+    Ok(jobs.into_iter().collect())
 }

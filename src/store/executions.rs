@@ -231,12 +231,13 @@ impl Store {
     }
 
     /// Tasks that are under way and for this process to follow, by key: those beyond the execution `after`, at most `limit`.
-    /// With `after` 0 it first takes up to `limit` that nobody follows.
+    /// With `after` 0 it first adopts all that no instance follows, so many at a time.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
         let fence = self.fence()?;
         if self.is_shared() && after == 0 {
             let values = values! { "fence": fence, "limit": limit };
-            self.write_one(|tx| tx.execute(postgres_sql!("executions/adopt"), values))?;
+            let adopt = || self.write_one(|tx| tx.execute(postgres_sql!("executions/adopt"), values));
+            while adopt()? == limit as usize {}
         }
         let values = values! { "after_id": after, "limit": limit, "fence": fence };
         self.read_at_once(|session| {

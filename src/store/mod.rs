@@ -176,10 +176,15 @@ pub(crate) fn check_url(url: &str) -> Result<(), String> {
     }
 }
 
-/// A statement's text as PostgreSQL is given it: with numbers for the names of parameters. For tests of the files.
+/// What each connection to PostgreSQL asks of the server first. For tests of plans.
 #[cfg(feature = "postgres")]
-pub fn numbered_for_postgres(text: &str) -> String {
-    postgres::numbered(text).0
+pub const POSTGRES_SESSION: &str = postgres::SESSION;
+
+/// A statement's text as PostgreSQL gets it, with numbers for the names of its parameters, and these names. For tests of the
+/// files.
+#[cfg(feature = "postgres")]
+pub fn numbered_for_postgres(text: &str) -> (String, Vec<&str>) {
+    postgres::numbered(text)
 }
 
 /// Scheme, host, port and name of a URL; what stands before `@` or behind `?` may be secret.

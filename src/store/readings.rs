@@ -21,8 +21,11 @@ impl Store {
                 due_jobs: due_of(Kind::Job)?,
                 due_calls: due_of(Kind::Call)?,
                 due_schedules: session.one(sql!("schedules/count_due"), due, |row| row.get("total"))?,
-                running_tasks: session
-                    .one(sql!("executions/count_running_tasks"), running, |row| row.get("total"))?,
+                running_tasks: session.one(
+                    sql_by_engine!("executions/count_running_tasks"),
+                    running,
+                    |row| row.get("total"),
+                )?,
                 size_bytes: session
                     .one(sql_by_engine!("database/size"), values! {}, |row| row.get("size"))?,
             })

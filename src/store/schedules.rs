@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::executables::extent_of;
 use super::session::{Row, Session};
-use super::statement::{Named, json_array, sql, values};
+use super::statement::{Named, json_array, postgres_sql, sql, values};
 use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
 use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
@@ -170,6 +170,9 @@ impl Store {
             "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
         };
         self.write(|tx| {
+            if !changed.enabled {
+                tx.lock(postgres_sql!("executables/lock"), values! { "id": changed.executable })?;
+            }
             let rows = tx.execute(sql!("schedules/update"), values)?;
             if rows == 1 && !changed.enabled {
                 let message = "cancelled: schedule disabled";
@@ -187,6 +190,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<Option<Vec<CutOff>>, StoreError> {
         self.write(|tx| {
+            tx.lock(postgres_sql!("executables/lock"), values! { "id": schedule.executable })?;
             let rows =
                 tx.execute(sql!("schedules/mark_deleted"), values! { "id": schedule.id, "now": now })?;
             if rows == 1 {

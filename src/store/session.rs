@@ -30,7 +30,16 @@ impl Session<'_> {
         }
     }
 
-    /// The same for several sets of values, in their order; where a network lies between, without waiting for each.
+    /// Takes the locks of a statement of PostgreSQL. The one writer of SQLite needs none.
+    pub(super) fn lock(&self, statement: &'static Statement, values: &[Named<'_>]) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(connection) => connection.execute(statement, values).map(|_| ()),
+        }
+    }
+
+    /// Runs a statement once for each of several sets of values, in their order; where a network lies between, without waiting for each.
     pub(super) fn execute_each(
         &self,
         statement: &'static Statement,

@@ -143,8 +143,7 @@ fn what_is_being_deleted_gets_nothing_new() {
     }
     let pair = Pair::new();
     let job = pair.job();
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/executables/mark_deleted.sql");
-    let mark = ocf_scheduler::store::numbered_for_postgres(&std::fs::read_to_string(root).unwrap());
+    let mark = statement("executables/mark_deleted").text;
     let mut client = pair.database.client();
     let mut deleting = client.transaction().unwrap();
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id]).unwrap(), 1);
@@ -526,7 +525,7 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     assert_eq!((part.rows.len(), part.is_end), (1, true), "what is passed over takes nothing away");
 
     let names = ["list_all", "list_in_space", "list_in_spaces"].map(|name| format!("executables/{name}"));
-    for (name, text) in statements().iter().filter(|(name, _)| names.contains(name)) {
+    for Numbered { name, text, .. } in statements().iter().filter(|it| names.contains(&it.name)) {
         let text = text.replace("$1", "'call'");
         let text = match name.as_str() {
             "executables/list_all" => text,
@@ -544,8 +543,99 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     }
 }
 
-/// The statements that PostgreSQL runs: names, and texts with numbered parameters.
-fn statements() -> Vec<(String, String)> {
+#[test]
+fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    let schedule = pair.one.create_schedule(job.id, true, "@daily", Some(NOW), NOW).unwrap().unwrap();
+    let of = pair.claimed(&job);
+    let mut client = pair.database.client();
+    let deleter: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
+    let mut deleting = client.transaction().unwrap();
+    let mark = statement("executables/mark_deleted").text;
+    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id]).unwrap(), 1);
+    let claimed = pair.one.claim_due(NOW, 9, |due| Plan::without_fire(due, None)).unwrap();
+    assert_eq!(claimed.schedules, 0, "what is being deleted is skipped");
+    let wait_for_blocked = |count: i64| {
+        let blocked = format!(
+            "SELECT COUNT(*) FROM pg_stat_activity AS a
+              WHERE {deleter} = ANY (pg_blocking_pids(a.pid))
+                 OR EXISTS (SELECT 1 FROM unnest(pg_blocking_pids(a.pid)) AS b WHERE {deleter} = ANY (pg_blocking_pids(b)))"
+        );
+        wait_for(|| (pair.database.number(&blocked) >= count).then_some(()));
+    };
+    std::thread::scope(|scope| {
+        let finished = scope.spawn(|| pair.one.finish(&end(of)).unwrap());
+        wait_for_blocked(1);
+        let unscheduled = scope.spawn(|| pair.other.delete_schedule(&schedule, NOW).unwrap());
+        wait_for_blocked(2);
+        let rest = "SET LOCAL lock_timeout = '3s'; UPDATE schedules SET next_fire_time = NULL; SELECT 1 FROM executions FOR UPDATE";
+        deleting.batch_execute(rest).unwrap();
+        deleting.commit().unwrap();
+        assert!(finished.join().unwrap());
+        assert!(unscheduled.join().unwrap().is_some());
+    });
+}
+
+#[test]
+fn all_tasks_that_no_instance_follows_are_adopted_at_one_look() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let job = pair.job();
+    pair.database.execute(&format!(
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, task_guid)
+         SELECT 'e' || i, {}, 'job', 'RUNNING', 1, 1, 't' || i FROM generate_series(1, 401) AS i",
+        job.id
+    ));
+    assert_eq!(pair.one.running_tasks(0, 100).unwrap().len(), 100);
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions WHERE owner IS NULL"), 0);
+}
+
+#[test]
+fn a_database_that_cannot_hold_every_name_is_refused() {
+    if !is_postgres() {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::of(directory.path(), "s.db");
+    let name = format!("latin_{}", Guid::random().as_str().replace('-', ""));
+    let mut client = postgres::Client::connect(
+        database.url.split("schema=").next().unwrap().trim_end_matches(['?', '&']),
+        postgres::NoTls,
+    )
+    .unwrap();
+    client
+        .batch_execute(&format!(
+            "CREATE DATABASE {name} ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0"
+        ))
+        .unwrap();
+    let (server, _) = database.url.split_once('?').unwrap();
+    let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
+    let refused = Store::open(&Database::at(&url).settings()).unwrap_err();
+    client.batch_execute(&format!("DROP DATABASE {name}")).unwrap();
+    assert!(refused.contains("the encoding of the database is LATIN1"), "{refused}");
+}
+
+/// A statement as PostgreSQL gets it.
+struct Numbered {
+    /// `table/statement`.
+    name: String,
+    text: String,
+    /// The names of its parameters, in the order of their numbers.
+    parameters: Vec<String>,
+}
+
+fn statement(name: &str) -> Numbered {
+    statements().into_iter().find(|it| it.name == name).unwrap()
+}
+
+/// All that PostgreSQL runs.
+fn statements() -> Vec<Numbered> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
     let directories = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
     let files = directories
@@ -561,86 +651,157 @@ fn statements() -> Vec<(String, String)> {
     files
         .iter()
         .map(|file| {
-            let name = file[root.len() + 1..].split('.').next().unwrap().to_owned();
             let text = std::fs::read_to_string(file).unwrap();
-            (name, ocf_scheduler::store::numbered_for_postgres(&text))
+            let (numbered, names) = ocf_scheduler::store::numbered_for_postgres(&text);
+            Numbered {
+                name: file[root.len() + 1..].split('.').next().unwrap().to_owned(),
+                text: numbered.trim().trim_end_matches(';').to_owned(),
+                parameters: names.into_iter().map(str::to_owned).collect(),
+            }
         })
         .collect()
 }
 
 #[test]
-fn every_statement_prepares_and_hot_ones_search_an_index_and_sort_nothing() {
+fn every_statement_prepares() {
     if !is_postgres() {
         return;
     }
     let pair = Pair::new();
-    let statements = statements();
-    assert!(statements.len() > 40);
-    let hot = [
-        ("executables/get", "executables_guid_key"),
-        ("executables/list_in_space", "executables_by_space"),
-        // All in the order of ids is what the key itself gives.
-        ("executables/list_all", "Index Scan"),
-        ("schedules/get", "schedules_guid_key"),
-        ("schedules/list", "schedules_by_executable"),
-        ("schedules/due", "schedules_due"),
-        ("schedules/next_fire_time", "schedules_due"),
-        ("schedules/planned_ahead", "schedules_by_planned_at"),
-        ("executions/list_of_executable", "executions_by_executable"),
-        ("executions/list_of_schedule", "executions_by_schedule"),
-        ("executions/pending", "executions_to_dispatch"),
-        ("executions/pending_asked_after", "executions_by_asked_at"),
-        ("executions/next_dispatch_time", "executions_to_dispatch"),
-        ("executions/running_tasks", "executions_by_owner"),
-        ("executions/calls_in_flight", "executions_by_owner"),
-        ("executions/adopt", "executions_unfollowed"),
-        ("executions/let_go", "executions_by_owner"),
-        ("executions/pending_of_schedule", "executions_pending"),
-        ("executions/pending_of_executable", "executions_pending"),
-        ("executions/purge_ended", "executions_ended"),
-        ("executables/first_deleted", "executables_deleted"),
-    ];
-    // As many rows as make a difference.
-    pair.database.execute(
-        "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, created_at,
-                                  updated_at)
-         SELECT 'x' || i, 'job', 'n' || i, 'a', 's' || i % 50, 'c', 1, 1, 'PENDING', 1, 1 FROM generate_series(1, 3000) AS i;
-         INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
-         SELECT 's' || id, id, TRUE, '@daily', id, id, 1, 1 FROM executables;
-         INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
-                                 end_time, owner)
-         SELECT 'e' || x.id || '-' || i, x.id, s.id, i, 'job', CASE WHEN i > 3 THEN 'SUCCEEDED' ELSE 'PENDING' END, 1, 1,
-                CASE WHEN i > 3 THEN NULL ELSE x.id END, CASE WHEN i > 3 THEN x.id END, CASE WHEN i = 1 THEN x.id % 7 END
-           FROM executables AS x JOIN schedules AS s ON s.executable_id = x.id, generate_series(1, 10) AS i;
-         ANALYZE;",
-    );
-    let setup =
-        "SET enable_seqscan = off; SET enable_bitmapscan = off; SET plan_cache_mode = force_generic_plan;";
-    let mut slow = Vec::new();
     let mut client = pair.database.client();
     // A Go service has schedules and executions, too.
     client.batch_execute("CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT)").unwrap();
-    for (name, text) in &statements {
+    let statements = statements();
+    assert!(statements.len() > 100);
+    for Numbered { name, text, .. } in &statements {
         client.prepare(text).unwrap_or_else(|err| panic!("{name}: {err}"));
-        if name.starts_with("go/") {
-            continue;
-        }
-        let text = text.trim().trim_end_matches(';');
-        let parameters = (1..).take_while(|number| text.contains(&format!("${number}"))).count();
-        let nulls = vec!["NULL"; parameters].join(", ");
-        let values = if nulls.is_empty() { String::new() } else { format!("({nulls})") };
-        let plan = pair.database.rows(&format!("{setup} PREPARE one AS {text}; EXPLAIN EXECUTE one{values}"));
-        let plan: Vec<String> = plan.into_iter().map(|mut row| row.remove(0)).collect();
-        if let Some((_, index)) = hot.iter().find(|(hot, _)| hot == name) {
-            let is_read_whole =
-                plan.iter().any(|step| step.contains("Seq Scan on ") || step.contains("Sort  ("));
-            if is_read_whole || !plan.iter().any(|step| step.contains(index)) {
-                slow.push(format!("{name} {plan:#?}"));
+    }
+}
+
+/// The value of a parameter in [`with_a_long_history_and_a_sudden_backlog_no_statement_reads_much`].
+fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
+    let listed: Vec<i64> = (pending..pending + 20).collect();
+    match parameter {
+        "id" | "execution_id" => pending.to_string(),
+        "fence" => fence.to_string(),
+        "owner_id" | "executable_id" | "schedule_id" | "after_executable" | "after_schedule"
+        | "executable" => "1500".to_owned(),
+        "executable_ids" | "ids" => format!("'{listed:?}'"),
+        "wanted" => format!("'{:?}'", listed.iter().map(|id| [*id, id - pending, 0]).collect::<Vec<_>>()),
+        "kind" => "'job'".to_owned(),
+        "guid" => "'e1500-5'".to_owned(),
+        "executable_guid" => "'x1500'".to_owned(),
+        "name" | "after" | "note" | "message" | "request_id" | "task_guid" | "expression" => "'n'".to_owned(),
+        "app_guid" => "'a'".to_owned(),
+        "url" | "auth_header" => "NULL".to_owned(),
+        "space_guid" => "'s7'".to_owned(),
+        "space_guids" => r#"'["s7", "s9"]'"#.to_owned(),
+        "but_apps" => r#"'["none"]'"#.to_owned(),
+        "state" => "'FAILED'".to_owned(),
+        "limit" | "most" => "20".to_owned(),
+        "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
+        "before_id" | "last_id" => i64::MAX.to_string(),
+        "enabled" | "is_suspended" | "paused" => "TRUE".to_owned(),
+        // Times, of which half of what waits is due.
+        _ => "5000".to_owned(),
+    }
+}
+
+/// A plan is made once, when a connection first runs a statement, and kept. It must do for what comes.
+#[test]
+fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
+    if !is_postgres() {
+        return;
+    }
+    let pair = Pair::new();
+    let fence = pair.one.fence().unwrap();
+    pair.database.execute(
+        "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, created_at,
+                                  updated_at)
+         SELECT 'x' || i, 'job', 'n' || i, 'a', 's' || i % 500, 'c', 1, 1, 'PENDING', 1, 1 FROM generate_series(1, 3000) AS i;
+         INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+         SELECT 's' || id, id, TRUE, '@daily', id + 4000, id + 4000, 1, 1 FROM executables;
+         INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
+         SELECT 'e' || x.id || '-' || i, x.id, s.id, i, 'job', 'SUCCEEDED', 1, 1, 6000 + x.id
+           FROM executables AS x JOIN schedules AS s ON s.executable_id = x.id, generate_series(1, 10) AS i;
+         INSERT INTO strays (name, doubt_until) SELECT 'e' || i || '-3', 1 FROM generate_series(1, 300) AS i;
+         ANALYZE;",
+    );
+    // What moves a whole database, looks at the server, or counts or walks all spaces.
+    let is_left_out = |name: &str| {
+        ["executables/list_in_spaces", "executables/count_all"].contains(&name)
+            || ["import", "export", "go/", "database/", "schema_version/"]
+                .iter()
+                .any(|part| name.contains(part))
+    };
+    let mut statements = statements();
+    statements.retain(|it| !is_left_out(&it.name));
+    let mut client = pair.database.client();
+    client.batch_execute(ocf_scheduler::store::POSTGRES_SESSION).unwrap();
+    let pending = pair.database.number("SELECT MAX(id) + 1000 FROM executions");
+    let execute = |number: usize, of: &Numbered| {
+        let values: Vec<String> =
+            of.parameters.iter().map(|parameter| value_for(parameter, fence, pending)).collect();
+        let values = if of.text.contains("INSERT INTO") {
+            values.into_iter().map(|value| value.replace("e1500-5", "new")).collect()
+        } else {
+            values
+        };
+        let values = if values.is_empty() { String::new() } else { format!("({})", values.join(", ")) };
+        format!("EXECUTE statement_{number}{values}")
+    };
+    for (number, of) in statements.iter().enumerate() {
+        let text = format!("PREPARE statement_{number} AS {}; EXPLAIN {}", of.text, execute(number, of));
+        client.simple_query(&text).unwrap_or_else(|err| panic!("{}: {err}", of.name));
+    }
+    pair.database.execute(
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
+                                 owner)
+         SELECT 'p' || i, x.id, s.id, 2000 + i, 'job', 'PENDING', 9001 - i, 1, i,
+                CASE WHEN i BETWEEN 0 AND 19 THEN (SELECT MIN(id) FROM instances) END
+           FROM generate_series(-999, 9000) AS i
+           JOIN executables AS x ON x.id = 1 + (i + 1000) % 3000 JOIN schedules AS s ON s.executable_id = x.id
+          ORDER BY i;
+         INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, task_guid, owner)
+         SELECT 'r' || i, id, id, -i, 'job', 'RUNNING', 1, 1, 't', CASE WHEN i > 50 THEN (SELECT MIN(id) FROM instances) END
+           FROM schedules, generate_series(1, 100) AS i WHERE id = i",
+    );
+    assert_eq!(
+        pair.database.number(&format!("SELECT dispatch_time FROM executions WHERE id = {pending}")),
+        0
+    );
+    let mut slow = Vec::new();
+    for (number, of) in statements.iter().enumerate() {
+        let text = format!("BEGIN; EXPLAIN (ANALYZE, BUFFERS) {}; ROLLBACK", execute(number, of));
+        let messages = match client.simple_query(&text) {
+            Ok(messages) => messages,
+            // Rows refer to what it would delete, or there is one of that key.
+            Err(err) if err.code().is_some_and(|code| code.code().starts_with("23")) => {
+                client.batch_execute("ROLLBACK").unwrap();
+                continue;
             }
+            Err(err) => panic!("{}: {err:?}", of.name),
+        };
+        let rows = messages.iter().filter_map(|message| match message {
+            postgres::SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
+            _ => None,
+        });
+        let plan: Vec<String> = rows.collect();
+        let numbers = |line: &str, after: &str| -> u64 {
+            let rest = line.split(after).nth(1).unwrap_or_default();
+            rest.split(|character: char| !character.is_ascii_digit())
+                .next()
+                .unwrap_or_default()
+                .parse()
+                .unwrap_or(0)
+        };
+        let buffers = plan.iter().find(|line| line.trim_start().starts_with("Buffers:"));
+        let pages = buffers.map_or(0, |line| numbers(line, "hit=") + numbers(line, "read="));
+        let removed = plan.iter().map(|line| numbers(line, "Filter: ")).max().unwrap_or(0);
+        // Twenty rows are written into a dozen indexes, of three pages each.
+        if pages > 1500 || removed > 500 || plan.iter().any(|line| line.contains("Seq Scan on exec")) {
+            slow.push(format!("{} reads {pages} pages, drops {removed} rows {plan:#?}", of.name));
         }
     }
     assert!(slow.is_empty(), "{}", slow.join("\n"));
-    for (name, _) in hot {
-        assert!(statements.iter().any(|(known, _)| known == name), "{name} is not there");
-    }
 }

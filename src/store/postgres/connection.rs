@@ -39,13 +39,16 @@ const PATIENT_SESSION: &str = "
     SET idle_in_transaction_session_timeout = '600s'";
 /// A peer that acknowledges nothing for so long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What each connection asks of the server. A session that is stopped in the middle of a transaction holds up nobody for long;
-/// what was answered is on the disk, and each statement sees what was committed before it, however the server is set up. Plans go by
-/// indexes: those that are made while the tables are empty, and kept, would read whole tables when they are long.
-const SESSION: &str = "
+/// What each connection asks of the server. A session that stops in the middle of a transaction holds up nobody for long; what
+/// was answered is on the disk, and each statement sees what was committed before it, however the server is set up. A plan is made
+/// once and kept. It goes by indexes: one that was made while the tables were empty would otherwise read them whole when they
+/// have grown.
+pub(in crate::store) const SESSION: &str = "
     SET enable_seqscan = off;
+    SET enable_bitmapscan = off;
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
+    SET plan_cache_mode = force_generic_plan;
     SET jit = off;
     SET default_transaction_isolation = 'read committed';
     SET statement_timeout = '8s';
@@ -74,6 +77,7 @@ pub(super) enum Purpose {
 pub(super) struct Connector {
     target: Target,
     tls: MakeRustlsConnect,
+    purpose: Purpose,
 }
 
 impl Connector {
@@ -94,7 +98,7 @@ impl Connector {
                 Purpose::Work => TargetSessionAttrs::ReadWrite,
                 Purpose::Source => TargetSessionAttrs::Any,
             });
-        Ok(Self { target, tls })
+        Ok(Self { target, tls, purpose })
     }
 
     pub(super) fn connect(&self) -> Result<Connection, Refused> {
@@ -111,6 +115,15 @@ impl Connector {
             Ok(Err(err)) => return Err(refused(&err)),
             Err(_) => return Err(Refused::ForNow("PostgreSQL does not answer in time".to_owned())),
         };
+        if self.purpose == Purpose::Work
+            && let Some(encoding) = connection.parameter("server_encoding")
+            && encoding != "UTF8"
+        {
+            return Err(Refused::ForGood(format!(
+                "the encoding of the database is {encoding}, which cannot hold every name; make one with CREATE DATABASE … \
+                 ENCODING 'UTF8' TEMPLATE template0"
+            )));
+        }
         // It is driven whenever its own thread waits for something; what ends it is seen in the answers that do not come.
         runtime.spawn(async move { drop(connection.await) });
         let connection = Connection {

@@ -18,6 +18,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0002_request_ids"),
     migration!("0003_broker"),
     migration!("0004_run_fields"),
+    migration!("0005_collation"),
 ];
 
 /// The version of the tables that this program knows.

@@ -21,7 +21,7 @@ mod tls;
 mod url;
 mod wire;
 
-pub(super) use connection::Connection;
+pub(super) use connection::{Connection, SESSION};
 use connection::{Connector, Purpose, Refused};
 pub(super) use source::Source;
 pub(super) use wire::{cell_of, encoded, numbered};
