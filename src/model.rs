@@ -27,6 +27,12 @@ impl Guid {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether it has the form of those that this program makes: a random UUID in lower case.
+    pub fn is_ours(&self) -> bool {
+        let uuid = uuid::Uuid::try_parse(&self.0);
+        uuid.is_ok_and(|uuid| uuid.get_version_num() == 4 && uuid.hyphenated().to_string() == self.0)
+    }
 }
 
 impl From<String> for Guid {

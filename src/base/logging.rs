@@ -1,6 +1,7 @@
 //! The log: lines for people (`simplelog`) or one JSON object a line, on standard error.
 //!
-//! Invariant: a record is one line, whatever is in it: control characters are escaped.
+//! Invariants: a record is one line, whatever is in it: control characters are escaped. Nobody who logs waits for whoever reads
+//! standard error.
 //!
 //! What a line is about stands in key-value pairs: `info!(execution:%, attempts = 2; "task started")`. They are fields of the
 //! JSON object, and `key=value` at the end of a line for people. Who does something for a client says so once, with
@@ -9,12 +10,15 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
-use std::sync::Arc;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::{Receiver, Sender, after, unbounded};
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
-use log::{Level, LevelFilter, Log, Metadata, Record, error};
+use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
 use serde_json::Map;
 use simplelog::{ConfigBuilder, SharedLogger, WriteLogger};
 
@@ -31,12 +35,22 @@ pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
                 .set_target_level(LevelFilter::Off)
                 .set_location_level(LevelFilter::Off)
                 .build();
-            Box::new(TextLogger(*WriteLogger::new(level, config, io::stderr())))
+            Box::new(TextLogger(*WriteLogger::new(level, config, Lines::default())))
         }
         LogFormat::Json => Box::new(JsonLogger { clock }),
     };
     if log::set_boxed_logger(Box::new(OursOnly { logger, level })).is_ok() {
         log::set_max_level(level);
+    }
+}
+
+/// Waits until what was logged so far is on standard error, or for as long as a reader who has stopped reading may hold up
+/// the end of the process.
+pub fn flush() {
+    let written = sink();
+    let deadline = Instant::now() + FLUSH_MAX;
+    while written.queued_bytes.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+        let _ = after(FLUSH_PAUSE).recv();
     }
 }
 
@@ -105,6 +119,97 @@ impl Log for OursOnly {
     }
 }
 
+/// As much of the log waits for a reader who has stopped reading; what comes after that is dropped, counted, and the count is
+/// logged afterwards.
+const QUEUE_MAX_BYTES: usize = 1024 * 1024;
+/// How long the end of the process waits for the log.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+const FLUSH_PAUSE: Duration = Duration::from_millis(2);
+
+/// Between those who log and standard error, so that nobody waits for whoever reads that.
+struct Sink {
+    lines: Sender<Vec<u8>>,
+    queued_bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+fn sink() -> &'static Sink {
+    static SINK: OnceLock<Sink> = OnceLock::new();
+    SINK.get_or_init(|| {
+        // Its bound is in bytes, and kept by those who send.
+        let (lines, waiting) = unbounded();
+        let writer =
+            thread::Builder::new().name("log-writer".to_owned()).spawn(move || write_lines(&waiting));
+        if writer.is_err() {
+            // Without the thread, all is dropped and counted; a machine that has none left has other troubles.
+            let _ = io::stderr().lock().write_all(b"the log cannot be written: no thread can be started\n");
+        }
+        Sink { lines, queued_bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
+    })
+}
+
+impl Sink {
+    fn send(&self, line: Vec<u8>) {
+        let length = line.len();
+        if QUEUE_MAX_BYTES < self.queued_bytes.fetch_add(length, Ordering::AcqRel) + length {
+            self.queued_bytes.fetch_sub(length, Ordering::AcqRel);
+            self.dropped.fetch_add(1, Ordering::AcqRel);
+            return;
+        }
+        if self.lines.send(line).is_err() {
+            self.queued_bytes.fetch_sub(length, Ordering::AcqRel);
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<Vec<u8>>) {
+    let mut stderr = io::stderr();
+    for line in lines {
+        let length = line.len();
+        write_line(&mut stderr, &line);
+        let sink = sink();
+        sink.queued_bytes.fetch_sub(length, Ordering::AcqRel);
+        let dropped = sink.dropped.swap(0, Ordering::AcqRel);
+        if dropped > 0 {
+            warn!(lines = dropped; "lines of the log were dropped, as standard error was not read");
+        }
+    }
+}
+
+fn write_line(stderr: &mut impl Write, mut rest: &[u8]) {
+    while !rest.is_empty() {
+        match stderr.write(rest) {
+            Ok(0) => return,
+            Ok(length) => rest = &rest[length..],
+            Err(err) if err.kind() == io::ErrorKind::Interrupted => (),
+            // Somebody else has set it so. A pause, for there is nobody to tell us when it can be written again.
+            Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
+                let _ = after(FLUSH_PAUSE).recv();
+            }
+            // Nobody is left to be told when the log itself cannot be written.
+            Err(_) => return,
+        }
+    }
+}
+
+/// Collects what is written to whole lines.
+#[derive(Default)]
+struct Lines(Vec<u8>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend_from_slice(bytes);
+        if self.0.last() == Some(&b'\n') {
+            sink().send(std::mem::take(&mut self.0));
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// Lines for people: the message, and its pairs after it.
 struct TextLogger<L>(L);
 
@@ -164,8 +269,7 @@ impl Log for JsonLogger {
     fn log(&self, record: &Record<'_>) {
         let mut line = json_of(record, &self.clock.now().to_string());
         line.push('\n');
-        // Nobody is left to be told when the log itself cannot be written.
-        let _ = io::stderr().lock().write_all(line.as_bytes());
+        sink().send(line.into_bytes());
     }
 
     fn flush(&self) {}

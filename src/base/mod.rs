@@ -5,4 +5,5 @@ pub mod crash;
 pub(crate) mod lock;
 pub mod logging;
 pub mod metrics;
+pub(crate) mod orphans;
 pub mod stop;

@@ -4,13 +4,15 @@
 pub mod client;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
 use log::{error, warn};
-use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
 use crate::base::clock::{Clock, SystemClock};
@@ -28,9 +30,12 @@ use crate::platform::cf::CloudFoundry;
 use crate::platform::local;
 use crate::service::{self, Service, Welcome};
 use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
+use crate::transfer;
+use crate::transfer::backup::Places;
 
 /// The exit status for a command line or settings that are wrong.
 const USAGE: u8 = 2;
+const VERSION: &str = concat!("ocf-scheduler ", env!("CARGO_PKG_VERSION"), "\n");
 /// What people do once a service is in front of a Cloud Foundry.
 const NEXT_OF_SERVE: &str = "\
 Next, where cf is logged in: ocf-scheduler jobs (with SCHEDULER_URL where the service is not at scheduler.SYSTEM_DOMAIN).
@@ -41,9 +46,15 @@ const NEXT_COUNT: u64 = 5;
 
 /// Runs the program with these arguments (without its own name).
 pub fn main(typed: Vec<OsString>) -> ExitCode {
+    // First of all: until then a task of an earlier service could read the secrets in our environment.
+    local::hide_memory();
     let mut rest = typed.into_iter().peekable();
     let name = match rest.peek().map(|first| first.to_string_lossy().into_owned()) {
-        // A task's runner, which nobody types.
+        // A task's runner, and what starts its command as another user. Nobody types these.
+        Some(name) if name == "run-as" => {
+            rest.next();
+            return failed_to_become(&local::run_as(rest));
+        }
         Some(name) if name == "run-task" => {
             rest.next();
             return match local::run_task(rest) {
@@ -52,7 +63,6 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
             };
         }
         Some(name) if matches!(name.as_str(), "-h" | "--help") => return shown(&help::overview()),
-        Some(name) if matches!(name.as_str(), "-V" | "--version") => "version".to_owned(),
         // Flags without a command are those of `serve`.
         Some(name) if !name.starts_with('-') => {
             rest.next();
@@ -65,6 +75,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
     };
     let arguments = match Arguments::of(command, rest.collect()) {
         Ok(arguments) if arguments.wants_help => return shown(&help::of(command)),
+        Ok(arguments) if arguments.wants_version => return shown(VERSION),
         Ok(arguments) => arguments,
         Err(err) => return usage_of(command.name, &err),
     };
@@ -76,12 +87,19 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
         "standalone" => run(Mode::Standalone, &arguments),
         "check-config" => check_config(&arguments),
         "backup" => backup(&arguments),
+        "restore" => restore(&arguments),
         "import" => import(&arguments),
         "next" => next(&arguments),
         "completions" => shown(&completions::of(arguments.required(0)).unwrap_or_default()),
         "help" => say_help(&arguments),
-        _ => shown(concat!("ocf-scheduler ", env!("CARGO_PKG_VERSION"), "\n")),
+        _ => shown(VERSION),
     }
+}
+
+/// The status that shells give to a command that was found and cannot be executed.
+fn failed_to_become(cause: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {cause}");
+    ExitCode::from(126)
 }
 
 fn say_help(arguments: &Arguments) -> ExitCode {
@@ -112,7 +130,8 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         return not_started(&config, &format!("signals cannot be caught: {err}"));
     }
     // Before the threads start, so that none of them is there for a signal to end.
-    let mut signals = match Signals::new([SIGTERM, SIGINT]) {
+    let hangup = Hangup::at_start();
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
         Ok(signals) => signals,
         Err(err) => return not_started(&config, &format!("signals cannot be caught: {err}")),
     };
@@ -126,10 +145,16 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     };
     // The service is there, whether or not anybody can read that.
     let _ = output::print(told.as_bytes());
-    signals.forever().next();
+    for signal in signals.forever() {
+        if signal != SIGHUP || hangup.is_end() {
+            break;
+        }
+        service.reload();
+    }
     // A second signal ends at once.
     let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
+        // A terminal that closes may send more than one SIGHUP.
+        if signals.forever().any(|signal| signal != SIGHUP) {
             std::process::exit(1);
         }
     });
@@ -137,7 +162,37 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         warn!(cause:% = err; "a second signal will not be heard");
     }
     service.stop();
+    logging::flush();
     ExitCode::SUCCESS
+}
+
+/// What SIGHUP means: that the terminal was closed under which the service was started, or that files are to be read again.
+struct Hangup {
+    had_terminal: bool,
+}
+
+impl Hangup {
+    fn at_start() -> Self {
+        // Who starts it with `nohup` wants it to stay.
+        Self { had_terminal: has_terminal() && !ignores_hangup() }
+    }
+
+    fn is_end(&self) -> bool {
+        self.had_terminal && !has_terminal()
+    }
+}
+
+/// Whether this process has a controlling terminal that is open.
+fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP is ignored, as far as the system says so.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
 }
 
 fn check_config(arguments: &Arguments) -> ExitCode {
@@ -152,8 +207,7 @@ fn check_config(arguments: &Arguments) -> ExitCode {
             return failed(&format!("the settings can be read, but:\n  {}", faults.join("\n  ")));
         }
     }
-    println!("the settings are fine");
-    ExitCode::SUCCESS
+    shown(&in_use(&config))
 }
 
 /// What is wrong with the servers that the settings name, and with what they let the service do.
@@ -169,14 +223,50 @@ fn connection_faults(config: &Config) -> Vec<String> {
     database.into_iter().chain(platform).collect()
 }
 
+/// What a service of these settings would use.
+fn in_use(config: &Config) -> String {
+    let state = |path: &Path| if path.exists() { "" } else { " (made at the first start)" };
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut told = format!(
+        "the settings are fine\n  address:    http://{}\n",
+        std::net::SocketAddr::new(config.host, config.port)
+    );
+    if let Some(port) = config.metrics_port {
+        told += &format!("  metrics:    http://{}\n", std::net::SocketAddr::new(config.host, port));
+    }
+    told += &match &config.database {
+        Location::Sqlite(path) => format!("  database:   {}{}\n", absolute(path).display(), state(path)),
+        Location::Postgres(_) => format!("  database:   {}\n", config.database.shown()),
+    };
+    match &config.cloud_foundry {
+        Some(settings) => told += &format!("  CF API:     {}\n", settings.cf_endpoint),
+        None => {
+            let file = standalone_file(config);
+            told += &format!("  file:       {}{}\n", absolute(&file).display(), state(&file));
+        }
+    }
+    told + "  time zone:  UTC, unless an expression names another\n"
+}
+
 /// The settings of a service. All that is wrong with them is said at once, with the files that they name too.
 fn checked_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
     let flags = arguments.settings();
     let config = Config::from_environment(mode, &flags);
     let (file, outbound) = config::looked_into(&flags);
-    let world = file.map_or(Ok(()), |file| local::World::read(&file).map(|_| ()));
-    let of_files = world.err().map(|err| format!("STANDALONE_CONFIG (--config): {err}"));
-    let of_files: Vec<String> = of_files.into_iter().chain(outbound::faults(&outbound)).collect();
+    let world = file.as_ref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
+    let mut of_files: Vec<String> =
+        world.err().map(|err| format!("STANDALONE_CONFIG (--config): {err}")).into_iter().collect();
+    if let (Mode::Standalone, Ok(config)) = (mode, &config) {
+        let database = match &config.database {
+            Location::Sqlite(path) => Some(path.as_path()),
+            Location::Postgres(_) => None,
+        };
+        let mut planted = local::trust_faults(&config.state_dir(), database, file.as_deref());
+        // The file has been judged when it was read.
+        planted.retain(|fault| !of_files.iter().any(|told| told.contains(fault)));
+        of_files.extend(planted);
+    }
+    of_files.extend(outbound::faults(&outbound));
     match config {
         Ok(config) if of_files.is_empty() => Ok(config),
         Ok(_) => Err(wrong_settings(mode, &ConfigError(of_files))),
@@ -185,8 +275,8 @@ fn checked_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode>
 }
 
 fn backup(arguments: &Arguments) -> ExitCode {
-    let to = Path::new(arguments.required(0));
-    // What `serve` needs beyond the database is of no account here.
+    let to = arguments.required(0);
+    // Only the database counts, not what `serve` needs beyond it.
     let config = match read_config(Mode::Standalone, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,
@@ -194,13 +284,57 @@ fn backup(arguments: &Arguments) -> ExitCode {
     let Location::Sqlite(database) = &config.database else {
         return usage("backup copies an SQLite file; for PostgreSQL use pg_dump");
     };
-    match crate::transfer::backup::backup(database, to) {
-        Ok(()) => {
-            println!("{} is a copy of {}", to.display(), database.display());
-            ExitCode::SUCCESS
+    let standalone_file = standalone_file(&config);
+    let from = Places { database, standalone_file: &standalone_file };
+    if to == "-" {
+        if io::stdout().is_terminal() {
+            return usage_of("backup", "a backup is not text; send the standard output to a file or a pipe");
+        }
+        return match transfer::backup::backup_into(from, &mut io::stdout().lock()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(err) => failed(&err),
+        };
+    }
+    match transfer::backup::backup(from, Path::new(to)) {
+        Ok(()) => shown(&format!("{to} is a copy of {}\n", database.display())),
+        Err(err) => failed(&err),
+    }
+}
+
+fn restore(arguments: &Arguments) -> ExitCode {
+    let from = arguments.required(0);
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let Location::Sqlite(database) = &config.database else {
+        return usage("restore puts an SQLite file back; for PostgreSQL use pg_restore or psql");
+    };
+    let standalone_file = standalone_file(&config);
+    let to = Places { database, standalone_file: &standalone_file };
+    let restored = match from {
+        "-" => transfer::backup::restore_from(&mut io::stdin().lock(), to),
+        from => transfer::backup::restore(Path::new(from), to),
+    };
+    match restored {
+        Ok(has_file) => {
+            let mut told = format!("{} is restored from {from}\n", database.display());
+            if has_file {
+                told += &format!("Apps and tokens are in {}\n", standalone_file.display());
+                // On another machine, directories and users may be missing.
+                if let Err(err) = local::World::read(&standalone_file) {
+                    told += &format!("Before the service can start, mend this:\n  {err}\n");
+                }
+            }
+            shown(&told)
         }
         Err(err) => failed(&err),
     }
+}
+
+/// Where a standalone service of these settings looks for its apps and tokens.
+fn standalone_file(config: &Config) -> PathBuf {
+    config.standalone_config.clone().unwrap_or_else(|| local::default_file(&config.state_dir()))
 }
 
 fn import(arguments: &Arguments) -> ExitCode {
@@ -221,13 +355,76 @@ fn import(arguments: &Arguments) -> ExitCode {
     if let Some(place) = config::crash_point() {
         crash::arm(&place);
     }
-    match move_from(from, origin, fate, &config) {
+    let is_for_standalone = !config::names_cloud_foundry(&arguments.settings());
+    match move_from(from, origin, fate, &config, is_for_standalone) {
         Ok(report) => shown(&report),
         Err(exit) => exit,
     }
 }
 
 fn move_from(
+    from: Location,
+    origin: Option<Origin>,
+    fate: Fate,
+    config: &Config,
+    is_for_standalone: bool,
+) -> Result<String, ExitCode> {
+    let unreadable = |place: &str, cause: &str| failed(&format!("{place} cannot be read: {cause}"));
+    // Before anything is made here.
+    let mut along = None;
+    if let (Location::Sqlite(path), Some(Origin::Own) | None) = (&from, origin) {
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        if matches!(&config.database, Location::Sqlite(here) if absolute(here) == absolute(path)) {
+            return Err(usage_of("import", &format!("{} is the database itself", path.display())));
+        }
+        store::check_is_ours(path)
+            .map_err(|cause| unreadable(&from.shown(), &format!("the file {} {cause}", path.display())))?;
+        if is_for_standalone {
+            along = taken_along(path, config).map_err(|err| failed(&format!("nothing was moved: {err}")))?;
+        }
+    }
+    let made = match &config.database {
+        Location::Sqlite(path) if fs::symlink_metadata(path).is_err() => Some(path),
+        _ => None,
+    };
+    let report = move_database(from, origin, fate, config);
+    // A database that was made for this, and in which nothing has come, goes again.
+    if let Some(made) = made
+        && (report.is_err() || fate == Fate::Undone)
+        && let Err(err) = store::remove(made)
+    {
+        eprintln!("ocf-scheduler: {} is empty and cannot be removed: {err}", made.display());
+    }
+    let mut report = report?;
+    if let Some(joined) = along {
+        let file = standalone_file(config);
+        if fate == Fate::Kept {
+            joined.write(&file).map_err(|err| failed(&format!("the database was moved, but {err}")))?;
+        }
+        let ([spaces, apps, tokens], [old_spaces, old_apps, old_tokens]) = (joined.taken, joined.there);
+        report += &format!(
+            "\nApps and tokens, in {}: {apps} apps, {spaces} spaces, {tokens} tokens \
+             (there already: {old_apps}, {old_spaces}, {old_tokens})\n",
+            file.display()
+        );
+    }
+    Ok(report)
+}
+
+/// The apps, spaces and tokens of the standalone service whose database, or backup, is `from`, joined with those here.
+fn taken_along(from: &Path, config: &Config) -> Result<Option<local::Joined>, String> {
+    let mut state_dir = from.as_os_str().to_owned();
+    state_dir.push(".tasks");
+    let state_dir = PathBuf::from(state_dir);
+    let source = local::default_file(&state_dir);
+    let text = match fs::symlink_metadata(&source) {
+        Ok(_) => Some(local::file_text(&source)?),
+        Err(_) => store::attached(from)?,
+    };
+    text.map(|text| local::join(&text, &state_dir, &standalone_file(config))).transpose()
+}
+
+fn move_database(
     from: Location,
     origin: Option<Origin>,
     fate: Fate,
@@ -244,7 +441,7 @@ fn move_from(
         Unread::Usage(fault) => usage_of("import", &fault),
         Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
-    let report = crate::transfer::import::import(&source, &store, config.dialect, now, fate)
+    let report = transfer::import::import(&source, &store, config.dialect, now, fate)
         .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "the Go service's tables in ",
@@ -332,10 +529,12 @@ fn failed(message: &str) -> ExitCode {
 
 /// Says why a service has not started: to people as they are used to, to those who read JSON in a line of it.
 fn not_started(config: &Config, reason: &str) -> ExitCode {
+    logging::flush();
     match config.log_format {
         LogFormat::Text => failed(reason),
         LogFormat::Json => {
             error!(cause = reason; "the service cannot start");
+            logging::flush();
             ExitCode::FAILURE
         }
     }
@@ -361,7 +560,12 @@ fn shown(text: &str) -> ExitCode {
 /// What a newcomer can paste.
 fn banner(welcome: &Welcome, service: &Service) -> String {
     let url = format!("http://{}", service.local_addr());
-    let token = welcome.token.as_deref().unwrap_or("A_TOKEN_OF_YOUR_FILE");
+    let token = match &welcome.token {
+        Some(token) if io::stdout().is_terminal() => token.clone(),
+        // What is no terminal may be a log that others read: there the shell takes it from the file.
+        Some(_) => token_from(&welcome.file),
+        None => "A_TOKEN_OF_YOUR_FILE".to_owned(),
+    };
     let (app, space) = (&welcome.app, &welcome.space);
     format!(
         r#"ocf-scheduler listens on {url}
@@ -394,6 +598,17 @@ The same with the command line, all of whose commands ocf-scheduler --help lists
     )
 }
 
+/// What a shell replaces by the first token in a file.
+fn token_from(file: &Path) -> String {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    format!(r#"$(sed -n 's/^token = "\(.*\)"/\1/p' {} | head -n 1)"#, quoted(&file))
+}
+
+/// A path as a word of a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
 /// A line that makes `ocf-scheduler` this program, for those who have not installed it; else empty.
 fn alias() -> String {
     let Ok(program) = std::env::current_exe() else { return String::new() };
@@ -405,5 +620,5 @@ fn alias() -> String {
     if found.is_some_and(|found| found == program) {
         return String::new();
     }
-    format!("  alias ocf-scheduler='{}'\n", program.display().to_string().replace('\'', "'\\''"))
+    format!("  alias ocf-scheduler={}\n", quoted(&program))
 }

@@ -161,6 +161,16 @@ impl Config {
         }
     }
 
+    /// Where `standalone` keeps its file and its tasks: beside the database, and beside nothing when that is elsewhere.
+    pub fn state_dir(&self) -> PathBuf {
+        let mut state_dir = match &self.database {
+            Location::Sqlite(path) => path.clone().into_os_string(),
+            Location::Postgres(_) => "scheduler.db".into(),
+        };
+        state_dir.push(".tasks");
+        state_dir.into()
+    }
+
     /// Reads the settings from `flags` and `environment`, and checks them all before it answers.
     /// A blank variable counts as unset.
     pub fn read(
@@ -189,6 +199,12 @@ pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
 pub fn looked_into(flags: &Flags) -> (Option<PathBuf>, Outbound) {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
     (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
+}
+
+/// Whether the settings say which Cloud Foundry a service is in front of.
+pub fn names_cloud_foundry(flags: &Flags) -> bool {
+    let reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    reader.text("CF_ENDPOINT").is_some() || variable("VCAP_APPLICATION").is_some()
 }
 
 /// The beginning of a fault, up to its `must`: the setting with its value, unless that may hold a password.

@@ -13,8 +13,8 @@ use ureq::http::{StatusCode, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration as Span, Instant as Moment};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector, TcpConnector,
-    Transport, TransportAdapter,
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, TcpConnector, Transport,
+    TransportAdapter,
 };
 use ureq::{Timeout, config::Config};
 
@@ -82,7 +82,6 @@ pub struct Exchanges {
     reach: Reach,
     resolver: RememberingResolver,
     tunnel: ConnectProxyConnector,
-    tls: Arc<RustlsConnector>,
     idle: Mutex<Vec<Idle>>,
 }
 
@@ -112,7 +111,6 @@ impl Exchanges {
             reach,
             resolver: RememberingResolver::default(),
             tunnel: ConnectProxyConnector::default(),
-            tls: Arc::default(),
             idle: Mutex::default(),
         })
     }
@@ -164,7 +162,8 @@ impl Exchanges {
     fn connect(&self, target: &Target, deadline: Instant) -> Result<Connection, ExchangeError> {
         let deadline = deadline.min(Instant::now() + self.limits.connect_timeout);
         let uri = target.uri()?;
-        let config = self.client.agent_for(&uri).config();
+        let agent = self.client.agent_for(&uri);
+        let config = agent.config();
         let transport: Box<dyn Transport> = if config.proxy().is_some() {
             let asked_for = self.asked_of_proxy(&uri, config, deadline)?;
             let details = self.details(&asked_for, self.resolver.empty(), config, deadline);
@@ -178,7 +177,8 @@ impl Exchanges {
         };
         // The certificate is checked against the name, whatever a proxy was asked for.
         let details = self.details(&uri, self.resolver.empty(), config, deadline);
-        let transport = self.tls.connect(&details, Some(transport))?.ok_or(ureq::Error::ConnectionFailed)?;
+        let transport =
+            self.client.tls().connect(&details, Some(transport))?.ok_or(ureq::Error::ConnectionFailed)?;
         Ok(BufReader::new(TransportAdapter::new(Box::new(transport), Arc::new(Moment::now))))
     }
 
@@ -235,7 +235,7 @@ impl Exchanges {
         config: &'a Config,
         deadline: Instant,
     ) -> ConnectionDetails<'a> {
-        let tls = Arc::clone(&self.tls);
+        let tls = self.client.tls();
         ConnectionDetails {
             uri,
             addrs,

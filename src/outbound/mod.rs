@@ -6,13 +6,13 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::transport::DefaultConnector;
+use ureq::unversioned::transport::{DefaultConnector, RustlsConnector};
 use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
 
 mod answer;
@@ -41,8 +41,38 @@ pub struct Outbound {
     pub https_proxy: Option<String>,
     /// `NO_PROXY`: hosts and domains reached without the proxy, separated by commas; `*` is all of them.
     pub no_proxy: Option<String>,
-    /// The certificates to trust, read when the first https request is made, and once for all.
-    pub roots: Arc<OnceLock<RootCerts>>,
+    /// The certificates to trust, for all clients of these settings.
+    pub trust: Arc<Trust>,
+}
+
+/// The certificates to trust: read when the first https request is made, and again when an operator asks for it.
+#[derive(Default)]
+pub struct Trust(Mutex<Trusted>);
+
+#[derive(Default)]
+struct Trusted {
+    /// How often they have been read again.
+    generation: u64,
+    /// Those of `CA_CERT_FILE` as it was read last; `None`: as it was at the start.
+    own: Option<Vec<Certificate<'static>>>,
+    roots: Option<RootCerts>,
+}
+
+impl Outbound {
+    /// Reads the certificates again, for connections that are made from now on.
+    ///
+    /// # Errors
+    /// What is wrong with `CA_CERT_FILE`; the certificates stay as they were.
+    pub fn reload_certificates(&self) -> Result<(), String> {
+        let own = own_certificates(self)?;
+        let mut trusted = lock(&self.trust.0);
+        *trusted = Trusted { generation: trusted.generation + 1, own: Some(own), roots: None };
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Outbound {
@@ -73,7 +103,7 @@ pub struct Client {
     /// For http URLs.
     plain: Agent,
     /// For https URLs, once there is one: reading a few hundred certificates takes longer than all else at a start.
-    secure: OnceLock<Secure>,
+    secure: Mutex<Option<Secure>>,
     settings: Outbound,
     own_certificates: Vec<Certificate<'static>>,
     proxy: Option<Proxy>,
@@ -83,8 +113,12 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Secure {
+    /// That of [`Trusted`] for which they were made.
+    generation: u64,
     direct: Agent,
     proxied: Option<Agent>,
+    /// Of the same certificates, for those who make connections themselves. It remembers the first that it sees.
+    tls: Arc<RustlsConnector>,
 }
 
 /// Idle connections kept in all; each agent talks to a few hosts from a few dozen threads.
@@ -102,7 +136,7 @@ impl Client {
         let unproxied_hosts = settings.no_proxy.as_deref().unwrap_or_default();
         Ok(Self {
             plain: agent(TlsConfig::builder().root_certs(RootCerts::from(Vec::new())).build(), None, limits),
-            secure: OnceLock::new(),
+            secure: Mutex::default(),
             settings: settings.clone(),
             own_certificates,
             proxy,
@@ -116,26 +150,38 @@ impl Client {
     }
 
     /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of `NO_PROXY` fits.
-    pub fn agent_for(&self, uri: &Uri) -> &Agent {
+    pub fn agent_for(&self, uri: &Uri) -> Agent {
         if uri.scheme_str() != Some("https") {
-            return &self.plain;
+            return self.plain.clone();
         }
-        let secure = self.secure.get_or_init(|| self.secure());
+        let generation = lock(&self.settings.trust.0).generation;
+        let mut secure = lock(&self.secure);
+        let secure = match &mut *secure {
+            Some(secure) if secure.generation == generation => secure,
+            outdated => outdated.insert(self.secure()),
+        };
         match &secure.proxied {
-            Some(proxied) if !self.is_unproxied(uri) => proxied,
-            _ => &secure.direct,
+            Some(proxied) if !self.is_unproxied(uri) => proxied.clone(),
+            _ => secure.direct.clone(),
         }
     }
 
+    /// What makes a connection secure, with the certificates of the last [`Client::agent_for`].
+    fn tls(&self) -> Arc<RustlsConnector> {
+        lock(&self.secure).as_ref().map(|secure| Arc::clone(&secure.tls)).unwrap_or_default()
+    }
+
     fn secure(&self) -> Secure {
-        let own = || self.own_certificates.clone();
+        let mut trusted = lock(&self.settings.trust.0);
         let skips = self.settings.skip_ssl_validation;
-        let roots = self
-            .settings
+        let own = trusted.own.clone().unwrap_or_else(|| self.own_certificates.clone());
+        let roots = trusted
             .roots
-            .get_or_init(|| RootCerts::from(if skips { own() } else { [system_roots(), own()].concat() }));
+            .get_or_insert_with(|| RootCerts::from(if skips { own } else { [system_roots(), own].concat() }));
         let tls = TlsConfig::builder().root_certs(roots.clone()).disable_verification(skips).build();
         Secure {
+            generation: trusted.generation,
+            tls: Arc::default(),
             direct: agent(tls.clone(), None, &self.limits),
             proxied: self.proxy.clone().map(|proxy| agent(tls, Some(proxy), &self.limits)),
         }

@@ -17,7 +17,7 @@ pub trait Platform: Send + Sync + 'static {
     /// Who holds `token` (without its scheme). `None`: the platform does not accept it.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
 
-    /// The spaces in which `user` is a developer or a manager, in no order.
+    /// The spaces in which `user` is a developer or a manager, in no order; for an [`Identity`] that names none.
     fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
 
     /// The space of an app; `None`: no such app.
@@ -76,6 +76,8 @@ pub struct Identity {
     pub may_read: bool,
     /// The token is good for changing things; an admin's always is.
     pub may_write: bool,
+    /// The spaces in which the token is good for a developer's work, where that is the token's own; `None`: those of its user.
+    pub spaces: Option<Vec<Guid>>,
     /// When the token ends, as far as it says so. No remembered verdict outlives it.
     pub expires_at: Option<Timestamp>,
 }

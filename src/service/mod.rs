@@ -13,6 +13,7 @@ use log::{error, info, warn};
 
 use crate::base::clock::{Clock, SteeredClock};
 use crate::base::metrics::metrics;
+use crate::base::orphans;
 use crate::base::stop::{Stop, Stopper, is_stopped, stop_channel};
 use crate::config::{Config, Mode};
 use crate::cron::Dialect;
@@ -26,10 +27,11 @@ use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
 use crate::http::{Handlers, Server, Settings as HttpSettings};
 use crate::model::{Dispatch, Kind, Release};
+use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
-use crate::store::{Location, Store};
+use crate::store::Store;
 use crate::web::api::{Api, Door, Scrape};
 use crate::web::auth::Authenticator;
 use crate::web::{Broker, Limiter};
@@ -45,6 +47,9 @@ const METRICS_THREADS: usize = 2;
 const METRICS_CONNECTIONS_MAX: usize = 16;
 /// The pause after a panic of a thread that there is only one of.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause between two looks for processes that have been left to this one.
+const REAP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause before the database is asked again for what is to go on.
 const RESUME_PAUSE: Duration = Duration::from_secs(5);
@@ -79,6 +84,15 @@ pub struct Service {
     threads: Vec<JoinHandle<()>>,
     stop_time: Duration,
     welcome: Option<Welcome>,
+    reloading: Reloading,
+}
+
+/// What is read again while the service runs.
+struct Reloading {
+    /// The file of apps and tokens, of `standalone` only.
+    local: Option<(Arc<Local>, PathBuf)>,
+    /// The certificates to trust.
+    outbound: Outbound,
 }
 
 impl Service {
@@ -98,7 +112,7 @@ impl Service {
             None => clock,
         };
         let (task_changed, watch) = bounded(1);
-        let (platform, welcome) = platform(config, &clock, task_changed.clone())?;
+        let (platform, welcome, reloading) = platform(config, outbound, &clock, task_changed.clone())?;
         let wake_watcher = task_changed.clone();
 
         let (stopper, stop) = stop_channel();
@@ -216,6 +230,12 @@ impl Service {
         }
         start("retention".to_owned(), Box::new(tirelessly("retention", stop.clone(), run)))?;
 
+        if config.mode == Mode::Serve && orphans::are_ours() {
+            let reaper_stop = stop.clone();
+            let run = move || reap_orphans(&reaper_stop);
+            start("reaper".to_owned(), Box::new(tirelessly("reaper", stop.clone(), run)))?;
+        }
+
         metrics().started(clock.now(), |kind| match kind {
             Kind::Job => STARTERS,
             Kind::Call => config.worker_num,
@@ -232,7 +252,11 @@ impl Service {
             auth: Authenticator::new(
                 Arc::clone(&platform),
                 Arc::clone(&clock),
-                config.auth_cache,
+                match config.mode {
+                    Mode::Serve => config.auth_cache,
+                    // A look into memory; so a token that was removed from the file is refused at once.
+                    Mode::Standalone => Duration::ZERO,
+                },
                 // The rest of the threads is for those who need not wait.
                 config.http_threads - config.http_threads / 4,
             ),
@@ -282,6 +306,7 @@ impl Service {
             threads,
             stop_time: config.stop,
             welcome,
+            reloading,
         })
     }
 
@@ -298,6 +323,22 @@ impl Service {
     /// What to tell a newcomer; of `standalone` only.
     pub fn welcome(&self) -> Option<&Welcome> {
         self.welcome.as_ref()
+    }
+
+    /// Reads the certificates, and the file of apps and tokens, again. A file that is wrong changes nothing.
+    pub fn reload(&self) {
+        match self.reloading.outbound.reload_certificates() {
+            Ok(()) => info!("certificates are read again"),
+            Err(cause) => error!(cause; "certificates stay as they were, for the file is wrong"),
+        }
+        let Some((local, file)) = &self.reloading.local else { return };
+        match World::read(file) {
+            Ok(world) => {
+                info!(file:% = file.display(), apps = world.apps().len(); "apps and tokens were read again");
+                local.replace_world(world);
+            }
+            Err(cause) => error!(cause; "apps and tokens stay as they were, for the file is wrong"),
+        }
     }
 
     /// Stops: takes nothing more, answers the requests in hand, gives the calls in flight their time, and records what
@@ -336,6 +377,17 @@ impl Service {
             }
         }
         info!("service stopped");
+    }
+}
+
+/// Waits for the processes that the first process of a container inherits. Of its own, `serve` has none.
+fn reap_orphans(stop: &Stop) {
+    loop {
+        orphans::reap(|_| false);
+        select! {
+            recv(stop) -> _ => return,
+            recv(after(REAP_PAUSE)) -> _ => (),
+        }
     }
 }
 
@@ -402,13 +454,20 @@ pub fn cloud_foundry_settings(config: &Config) -> Option<cf::Settings> {
     })
 }
 
+/// A platform, what to tell a newcomer of it, and what of it is read again.
+type BuiltPlatform = (Arc<dyn Platform>, Option<Welcome>, Reloading);
+
 fn platform(
     config: &Config,
+    outbound: Outbound,
     clock: &Arc<dyn Clock>,
     task_changed: Sender<()>,
-) -> Result<(Arc<dyn Platform>, Option<Welcome>), String> {
+) -> Result<BuiltPlatform, String> {
     if config.mode == Mode::Serve {
-        let settings = cloud_foundry_settings(config).ok_or("the settings for Cloud Foundry are missing")?;
+        let mut settings =
+            cloud_foundry_settings(config).ok_or("the settings for Cloud Foundry are missing")?;
+        // The same certificates for all, so that all read them again.
+        settings.outbound = outbound.clone();
         let cloud_foundry = Arc::new(CloudFoundry::new(&settings, Arc::clone(clock))?);
         let checked = Arc::clone(&cloud_foundry);
         // Beside the start, which waits for nobody else.
@@ -421,35 +480,29 @@ fn platform(
             .name("first-look".to_owned())
             .spawn(check)
             .map_err(|err| format!("a thread cannot be started: {err}"))?;
-        return Ok((cloud_foundry, None));
+        return Ok((cloud_foundry, None, Reloading { local: None, outbound }));
     }
-    // Beside the database; beside nothing when that is elsewhere.
-    let mut state_dir = match &config.database {
-        Location::Sqlite(path) => path.clone().into_os_string(),
-        Location::Postgres(_) => "scheduler.db".into(),
+    let state_dir = config.state_dir();
+    let (world, file) = match &config.standalone_config {
+        Some(file) => (World::read(file)?, file.clone()),
+        None => (World::default_in(&state_dir)?, local::default_file(&state_dir)),
     };
-    state_dir.push(".tasks");
-    let state_dir = PathBuf::from(state_dir);
-    let (world, token, file) = match &config.standalone_config {
-        Some(file) => (World::read(file)?, None, file.clone()),
-        None => {
-            let (world, token) = World::default_in(&state_dir)?;
-            (world, token, state_dir.join("standalone.toml"))
-        }
-    };
+    // The token in a file of the user's is the user's to know.
+    let token = world.first_token().filter(|_| config.standalone_config.is_none()).map(str::to_owned);
     let welcome = world.apps().first().map(|app| Welcome {
         token,
         app: app.guid.to_string(),
         space: app.space.to_string(),
-        file,
+        file: file.clone(),
         memory_limit: MemoryLimit::in_force(),
     });
     let runner = std::env::current_exe().map_err(|err| format!("our own program cannot be found: {err}"))?;
     let environment = crate::config::whole_environment();
     let settings = local::Settings { world, state_dir, runner, environment };
-    let local = Local::new(settings, Arc::clone(clock), move || {
+    let local = Arc::new(Local::new(settings, Arc::clone(clock), move || {
         // Full means that the watcher is about to look anyway.
         let _ = task_changed.try_send(());
-    })?;
-    Ok((Arc::new(local), welcome))
+    })?);
+    let platform = Arc::clone(&local) as Arc<dyn Platform>;
+    Ok((platform, welcome, Reloading { local: Some((local, file)), outbound }))
 }

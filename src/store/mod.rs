@@ -35,7 +35,7 @@ pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, Moved
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
-pub(crate) use sqlite::{check_is_ours, copy};
+pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
 
 use session::Session;
 

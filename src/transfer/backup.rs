@@ -1,52 +1,225 @@
-//! Copies the database of a service that runs, or of one that does not.
+//! Copies the database of a service that runs, or of one that does not, with its file of apps and tokens; and puts such a
+//! copy back.
 //!
-//! Invariant: what is at the destination is a whole database or what was there before; the source is only read.
+//! Invariant: what is at the destination is whole or what was there before; the source is only read; a restore overwrites
+//! nothing.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
+use crate::platform::local;
 use crate::store;
 
-/// Copies the database file `from` to `to`, as it is at one instant, while others may write to it. An older backup at `to` is
-/// replaced once the new one is whole and on the disk.
-///
-/// # Errors
-/// A text for people: when `from` is no database of this program, when `to` is anything but a backup, or when the disk says no.
-pub fn backup(from: &Path, to: &Path) -> Result<(), String> {
-    let shown = to.display();
-    if let Ok(there) = to.canonicalize() {
-        if from.canonicalize().is_ok_and(|from| from == there) {
-            return Err(format!("{shown} is the database itself"));
-        }
-        store::check_is_ours(to)
-            .map_err(|err| format!("the file {shown} {err}; it is no backup and was not replaced"))?;
-    }
-    let mut partial = to.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let cleared = fs::remove_file(&partial).or_else(|err| match err.kind() {
-        ErrorKind::NotFound => Ok(()),
-        _ => Err(err),
-    });
-    // It holds secrets (auth_header), so nobody else may read it.
-    let made =
-        cleared.and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial));
-    made.map_err(|err| format!("cannot make {}: {err}", partial.display()))?;
-    let done = store::copy(from, &partial).and_then(|()| {
-        put_in_place(&partial, to).map_err(|err| format!("cannot put the backup in place at {shown}: {err}"))
-    });
-    if done.is_err() {
-        // What is left of it is of no use; that it cannot be removed either adds nothing to the error.
-        let _ = fs::remove_file(&partial);
-    }
-    done
+/// What SQLite keeps beside a database.
+const BESIDE_DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// Where a service keeps what a backup holds.
+#[derive(Debug, Clone, Copy)]
+pub struct Places<'a> {
+    /// The database file.
+    pub database: &'a Path,
+    /// The file of apps and tokens of a standalone service. Where there is none, a backup holds none.
+    pub standalone_file: &'a Path,
 }
 
-fn put_in_place(partial: &Path, to: &Path) -> std::io::Result<()> {
-    File::open(partial)?.sync_all()?;
-    fs::rename(partial, to)?;
-    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(directory)?.sync_all()
+/// Copies what is at `from` to the file `to`, as it is at one instant, while others may write to it. An older backup at
+/// `to` is replaced once the new one is whole and on the disk.
+///
+/// # Errors
+/// A text for people: when there is no database of this program, when `to` is anything but a backup, or when the disk says no.
+pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
+    let shown = to.display();
+    // Through a link, its target is replaced and the link stays.
+    let target = match fs::metadata(to) {
+        Ok(metadata) if !metadata.is_file() => {
+            return Err(format!("{shown} is no regular file; to write to a pipe: ocf-scheduler backup -"));
+        }
+        Ok(_) => {
+            let target = to.canonicalize().map_err(|err| format!("{shown} cannot be resolved: {err}"))?;
+            if from.database.canonicalize().is_ok_and(|from| from == target) {
+                return Err(format!("{shown} is the database itself"));
+            }
+            store::check_is_ours(&target)
+                .map_err(|err| format!("the file {shown} {err}; it is no backup and was not replaced"))?;
+            target
+        }
+        Err(err) if err.kind() == ErrorKind::NotFound && fs::symlink_metadata(to).is_ok() => {
+            return Err(format!("{shown} is a link to nothing; name the file itself"));
+        }
+        Err(err) if err.kind() == ErrorKind::NotFound => to.to_owned(),
+        Err(err) => return Err(format!("{shown} cannot be looked at: {err}")),
+    };
+    let partial = Partial::beside(&target, ".partial")?;
+    copy(from, &partial.0)?;
+    fs::rename(&partial.0, &target)
+        .and_then(|()| sync_directory_of(&target))
+        .map_err(|err| format!("cannot put the backup in place at {shown}: {err}"))
+}
+
+/// Writes a copy of what is at `from` to `out`.
+///
+/// # Errors
+/// As with [`backup`]; a part may have been written.
+pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<(), String> {
+    let partial = Partial::beside(from.database, ".stdout.partial")?;
+    copy(from, &partial.0)?;
+    File::open(&partial.0)
+        .and_then(|mut file| io::copy(&mut file, out))
+        .and_then(|_| out.flush())
+        .map_err(|err| format!("the backup cannot be written: {err}"))
+}
+
+/// Puts the backup `from` to where the service of `to` looks for it. Answers whether a file of apps and tokens was in it.
+///
+/// # Errors
+/// A text for people: when `from` is no backup, or when there is anything at `to` already, which stays as it is.
+pub fn restore(from: &Path, to: Places<'_>) -> Result<bool, String> {
+    check_is_free(to)?;
+    let partial = prepare_restore(to)?;
+    store::copy(from, &partial.0)?;
+    put_back(&partial, to)
+}
+
+/// The same with a backup that comes from `from`, as [`backup_into`] has written it.
+///
+/// # Errors
+/// As with [`restore`].
+pub fn restore_from(from: &mut impl Read, to: Places<'_>) -> Result<bool, String> {
+    check_is_free(to)?;
+    let partial = prepare_restore(to)?;
+    let received = Partial::beside(to.database, ".stdin.partial")?;
+    OpenOptions::new()
+        .write(true)
+        .open(&received.0)
+        .and_then(|mut file| io::copy(from, &mut file))
+        .map_err(|err| format!("the backup cannot be read: {err}"))?;
+    store::copy(&received.0, &partial.0)?;
+    put_back(&partial, to)
+}
+
+fn check_is_free(to: Places<'_>) -> Result<(), String> {
+    for suffix in BESIDE_DATABASE {
+        let path = with_suffix(to.database, suffix);
+        if fs::symlink_metadata(&path).is_ok() {
+            return Err(is_there(&path));
+        }
+    }
+    Ok(())
+}
+
+fn is_there(path: &Path) -> String {
+    format!("{} is there already; restore overwrites nothing, so move it away first", path.display())
+}
+
+fn prepare_restore(to: Places<'_>) -> Result<Partial, String> {
+    make_directory_of(to.database)?;
+    Partial::beside(to.database, ".restore.partial")
+}
+
+fn put_back(partial: &Partial, to: Places<'_>) -> Result<bool, String> {
+    let text = store::detach(&partial.0)?;
+    sync(&partial.0)?;
+    let file = to.standalone_file;
+    if let Some(text) = &text {
+        if fs::symlink_metadata(file).is_ok() {
+            return Err(is_there(file));
+        }
+        make_directory_of(file)?;
+        let unfinished = Partial::beside(file, ".restore.partial")?;
+        fs::write(&unfinished.0, text)
+            .and_then(|()| File::open(&unfinished.0)?.sync_all())
+            .map_err(|err| format!("{} cannot be written: {err}", file.display()))?;
+        put(&unfinished.0, file)?;
+    }
+    // The database last: with it, all is there.
+    put(&partial.0, to.database).inspect_err(|_| {
+        if text.is_some() {
+            // It is ours; that it cannot be removed either adds nothing to the error.
+            let _ = fs::remove_file(file);
+        }
+    })?;
+    Ok(text.is_some())
+}
+
+/// Copies both into the file `to`, and has it on the disk.
+fn copy(from: Places<'_>, to: &Path) -> Result<(), String> {
+    let text = match fs::symlink_metadata(from.standalone_file) {
+        Ok(_) => Some(local::file_text(from.standalone_file)?),
+        Err(err) if err.kind() == ErrorKind::NotFound => None,
+        Err(err) => return Err(format!("{} cannot be looked at: {err}", from.standalone_file.display())),
+    };
+    store::copy(from.database, to)?;
+    store::attach(to, text.as_deref())?;
+    sync(to)
+}
+
+fn sync(path: &Path) -> Result<(), String> {
+    File::open(path)
+        .and_then(|file| file.sync_all())
+        .map_err(|err| format!("{} cannot be written to the disk: {err}", path.display()))
+}
+
+/// Gives a whole file its name, unless that is taken.
+fn put(partial: &Path, to: &Path) -> Result<(), String> {
+    let renamed = match renameat_with(CWD, partial, CWD, to, RenameFlags::NOREPLACE) {
+        // Not every file system can do that. The partial file goes when it is dropped.
+        Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(partial, to),
+        other => other.map_err(io::Error::from),
+    };
+    match renamed.and_then(|()| sync_directory_of(to)) {
+        Ok(()) => Ok(()),
+        Err(err) if err.kind() == ErrorKind::AlreadyExists => Err(is_there(to)),
+        Err(err) => Err(format!("cannot put the backup in place at {}: {err}", to.display())),
+    }
+}
+
+/// A file under way, which only its owner may read, for it holds secrets. It is removed unless it was renamed.
+struct Partial(PathBuf);
+
+impl Partial {
+    fn beside(path: &Path, suffix: &str) -> Result<Self, String> {
+        let partial = with_suffix(path, suffix);
+        let cleared = fs::remove_file(&partial).or_else(|err| match err.kind() {
+            ErrorKind::NotFound => Ok(()),
+            _ => Err(err),
+        });
+        cleared
+            .and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial))
+            .map_err(|err| format!("cannot make {}: {err}", partial.display()))?;
+        Ok(Self(partial))
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+fn make_directory_of(path: &Path) -> Result<(), String> {
+    let directory = directory_of(path);
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(|err| format!("cannot make the directory {}: {err}", directory.display()))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = path.as_os_str().to_owned();
+    path.push(suffix);
+    path.into()
 }

@@ -35,6 +35,8 @@ pub struct Caller {
     pub user: String,
     admin: bool,
     spaces: Arc<HashSet<Guid>>,
+    /// The spaces are the token's own, so its user's roles do not count.
+    has_own_spaces: bool,
 }
 
 impl Caller {
@@ -122,22 +124,30 @@ impl Authenticator {
             _ => {}
         }
         if identity.admin {
-            return Ok(Caller { user: identity.user, admin: true, spaces: Arc::default() });
+            let (user, spaces) = (identity.user, Arc::default());
+            return Ok(Caller { user, admin: true, spaces, has_own_spaces: true });
         }
-        let mut spaces = self.spaces_of(&identity.user, self.time_to_live)?;
-        if spaces.is_empty() {
+        let has_own_spaces = identity.spaces.is_some();
+        let mut spaces = match identity.spaces {
+            Some(own) => Arc::new(own.into_iter().collect()),
+            None => self.spaces_of(&identity.user, self.time_to_live)?,
+        };
+        if spaces.is_empty() && !has_own_spaces {
             spaces = self.spaces_of(&identity.user, REFUSAL_AGE_MAX)?;
         }
         if spaces.is_empty() {
             return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
         }
-        Ok(Caller { user: identity.user, admin: false, spaces })
+        Ok(Caller { user: identity.user, admin: false, spaces, has_own_spaces })
     }
 
     /// Whether the caller may work in `space`.
     pub fn may_work_in(&self, caller: &Caller, space: &Guid) -> Result<bool, AuthError> {
         if caller.admin || caller.spaces.contains(space) {
             return Ok(true);
+        }
+        if caller.has_own_spaces {
+            return Ok(false);
         }
         Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
     }

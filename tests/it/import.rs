@@ -599,7 +599,8 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     run("waits", "job", "PENDING", "NULL", "7");
     run("in-flight", "call", "RUNNING", "NULL", "NULL");
     run("task", "job", "RUNNING", "'task-of-it'", "NULL");
-    source.execute("INSERT INTO strays (name, doubt_until) VALUES ('stray', 8)");
+    source
+        .execute("INSERT INTO strays (name, doubt_until) VALUES ('0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10', 8)");
     source.execute("UPDATE executables SET deleted_at = 1 WHERE name = 'second'");
     source.execute("DELETE FROM service_bindings; DELETE FROM service_instances; UPDATE service_spaces SET is_suspended = TRUE");
     let to = directory.path().join("target.db").to_str().unwrap().to_owned();
@@ -613,7 +614,10 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     assert_eq!(rows[0], ["waits", "FAILED", "interrupted: it was PENDING when it was moved here"]);
     assert_eq!(rows[1], ["in-flight", "FAILED", "interrupted: it was RUNNING when it was moved here"]);
     assert_eq!(rows[2], ["task", "RUNNING", ""]);
-    assert_eq!(target.rows("SELECT name, doubt_until FROM strays"), [["stray", "8"]]);
+    assert_eq!(
+        target.rows("SELECT name, doubt_until FROM strays"),
+        [["0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10", "8"]]
+    );
     // In a suspended space nothing fires.
     assert_eq!(target.rows("SELECT is_suspended FROM service_spaces"), [["1"]]);
     assert_eq!(target.rows("SELECT next_fire_time FROM schedules WHERE enabled"), [[""]]);

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use ocf_scheduler::base::clock::SystemClock;
+use ocf_scheduler::base::clock::{Clock, SystemClock};
 use ocf_scheduler::model::Guid;
 use ocf_scheduler::platform::local::{Local, Settings, World};
 use ocf_scheduler::platform::{NewTask, Platform, Task, TaskState};
@@ -155,4 +155,86 @@ fn a_task_beyond_its_memory_fails() {
     let task =
         machine.start("hog", "head -c 100000000 /dev/zero | tr '\\0' 'x' | sort -S 200M > /dev/null", 32);
     assert!(matches!(machine.ended(&task), TaskState::Failed(_)));
+}
+
+#[test]
+fn what_is_no_regular_file_in_the_place_of_a_record_or_an_output_holds_nobody_up() {
+    let machine = Machine::new();
+    let task = machine.start("one", "echo secret", 64);
+    machine.ended(&task);
+    let read = || machine.local().read_output("one", 0, 100).unwrap();
+    assert_eq!(read().unwrap().bytes, b"secret\n");
+    fs::write(machine.file("elsewhere"), "not for you").unwrap();
+    let fifo = |path: &PathBuf| {
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, path, kind, rustix::fs::Mode::RWXU, 0).unwrap();
+    };
+    for name in ["output.log", "ended.json", "task.json"] {
+        let path = machine.of_task(&task, name);
+        let kept = fs::read(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        fifo(&path);
+        assert_eq!(read(), None, "a FIFO as {name}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(machine.file("elsewhere"), &path).unwrap();
+        assert_eq!(read(), None, "a link as {name}");
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        assert_eq!(read(), None, "a directory as {name}");
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, kept).unwrap();
+    }
+    assert_eq!(read().unwrap().bytes, b"secret\n");
+    let ended = machine.of_task(&task, "ended.json");
+    fs::remove_file(&ended).unwrap();
+    fifo(&ended);
+    let listed = machine.local().list_tasks(std::slice::from_ref(&task.guid)).unwrap();
+    assert!(reason(listed.tasks[0].state.clone()).contains("no regular file"), "{listed:?}");
+    let lock = machine.of_task(&task, "lock");
+    fs::remove_file(&lock).unwrap();
+    fifo(&lock);
+    fs::remove_file(&ended).unwrap();
+    assert_eq!(read(), None, "a FIFO as lock");
+}
+
+#[test]
+fn no_more_than_a_thousand_outputs_are_kept_of_the_last_hour_either() {
+    let mut machine = Machine::new();
+    let tasks = machine.file("state/tasks");
+    machine.local = None;
+    for number in 0..1050_i64 {
+        let directory = tasks.join(format!("t{number:04}"));
+        fs::create_dir(&directory).unwrap();
+        let now = SystemClock::default().now().seconds();
+        let ended = (now - 1100 + number) * 1_000_000_000;
+        let order = serde_json::json!({"command": "true", "directory": "/", "memory_in_mb": 1, "created_at_ns": ended});
+        fs::write(directory.join("task.json"), order.to_string()).unwrap();
+        let ended = serde_json::json!({"outcome": "succeeded", "ended_at_ns": ended});
+        fs::write(directory.join("ended.json"), ended.to_string()).unwrap();
+        for name in ["lock", "seen"] {
+            fs::write(directory.join(name), "").unwrap();
+        }
+        fs::write(directory.join("output.log"), "x").unwrap();
+    }
+    machine.restart();
+    let kept = |number: i64| tasks.join(format!("t{number:04}")).join("output.log").exists();
+    assert!((0..1050).filter(|number| kept(*number)).count() <= 1000);
+    assert!(!kept(0) && kept(1049), "the oldest go");
+    let found = machine.local().list_tasks(&[Guid::from("t0000")]).unwrap();
+    assert_eq!(found.tasks[0].state, TaskState::Succeeded, "its outcome can be asked for again");
+    assert_eq!(machine.local().read_output("t0000", 0, 9).unwrap(), None);
+}
+
+#[test]
+fn a_runner_ends_with_its_task_when_its_directory_was_removed() {
+    let machine = Machine::new();
+    let task = machine.start("one", "touch begun; until [ -e go ]; do sleep 0.05; done", 64);
+    wait_for(|| machine.file("begun").exists().then_some(()));
+    let started = fs::read_to_string(machine.of_task(&task, "started.json")).unwrap();
+    let started: serde_json::Value = serde_json::from_str(&started).unwrap();
+    let runner = started["runner_pid"].as_i64().unwrap();
+    fs::remove_dir_all(machine.of_task(&task, "")).unwrap();
+    fs::write(machine.file("go"), "").unwrap();
+    // The service waits for its runners, so none stays as a zombie.
+    wait_for(|| (!PathBuf::from(format!("/proc/{runner}")).exists()).then_some(()));
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
 
 mod api;
+mod backup;
 mod binary;
 mod broker;
 mod calls;
@@ -24,6 +25,7 @@ mod metrics;
 mod openapi;
 mod output;
 mod postgres;
+mod process;
 mod program;
 mod refusals;
 mod runs;

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -10,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use super::database::Database;
-use super::world::wait_for;
+use super::world::{request, wait_for};
 
 pub(crate) struct Standalone {
     child: Child,
@@ -26,24 +28,44 @@ impl Standalone {
 
     /// With settings of its own.
     pub(crate) fn with(directory: &Path, settings: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        Self::spawn(Self::command(directory).envs(settings.iter().copied()))
+    }
+
+    pub(crate) fn command(directory: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"));
+        command
             .args(["standalone", "--port", "0"])
             .current_dir(directory)
             .env("CLIENT_SECRET", "not-for-tasks")
             .env("DATABASE_URL", Database::of(directory, "scheduler.db").url)
-            .envs(settings.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::null());
+        command
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    /// What it logs, where its command pipes that.
+    pub(crate) fn log(&mut self) -> std::process::ChildStderr {
+        self.child.stderr.take().unwrap()
+    }
+
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let export =
             lines.find_map(|line| line.unwrap().trim().strip_prefix("export ").map(str::to_owned)).unwrap();
         let value = |name: &str| {
-            let pair = export.split(' ').find_map(|pair| pair.strip_prefix(name)).unwrap();
-            pair.trim_start_matches('=').to_owned()
+            let pair = export.split(' ').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
+            pair.unwrap().to_owned()
         };
-        Self { url: value("URL"), token: value("TOKEN"), app: value("APP"), child }
+        // What is no terminal is not shown the token, only where it is.
+        let token =
+            Command::new("sh").args(["-c", &format!("export {export}; printf %s \"$TOKEN\"")]).output();
+        let token = String::from_utf8(token.unwrap().stdout).unwrap();
+        assert!(token == "A_TOKEN_OF_YOUR_FILE" || !export.contains(&token), "{export}");
+        Self { url: value("URL"), token, app: value("APP"), child }
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Value {
@@ -166,7 +188,7 @@ fn a_bad_file_is_told_before_anything_is_opened() {
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains("line 3") && told.contains("spaec") && told.contains("none.pem"), "{told}");
+    assert!(told.contains("line 3: [[app]] has no such key") && told.contains("none.pem"), "{told}");
     assert!(!directory.path().join("scheduler.db").exists());
 }
 
@@ -217,4 +239,125 @@ fn a_service_whose_banner_cannot_be_written_is_there_all_the_same() {
     assert!(log.any(|line| line.unwrap().contains("service started")));
     kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+fn standalone(directory: &Path, arguments: &[&str]) -> std::process::Output {
+    Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["standalone", "--port", "0"])
+        .args(arguments)
+        .current_dir(directory)
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn a_token_has_no_rights_of_another_token_of_its_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let text = "\
+        [[app]]\nname = 'in-lab'\nspace = 'lab'\n[[app]]\nname = 'in-factory'\nspace = 'factory'\n\
+        [[token]]\ntoken = 'look'\nuser = 'anna'\nrole = 'auditor'\nspaces = ['lab', 'factory']\n\
+        [[token]]\ntoken = 'lab'\nuser = 'anna'\nspaces = ['lab']\n\
+        [[token]]\ntoken = 'factory'\nuser = 'anna'\nrole = 'manager'\nspaces = ['factory']\n";
+    std::fs::write(directory.path().join("apps.toml"), text).unwrap();
+    let service = Standalone::with(directory.path(), &[("STANDALONE_CONFIG", "apps.toml")]);
+    let create = |token: &str, app: &str| {
+        let path = format!("/jobs?app_guid={app}");
+        let body = format!(r#"{{"name":"{token}-{app}","command":"true"}}"#);
+        request(&service.url, "POST", &path, Some(token), &[], &body).status
+    };
+    for (token, lab, factory) in [("look", 401, 401), ("lab", 201, 401), ("factory", 401, 201)] {
+        let statuses = (create(token, "in-lab"), create(token, "in-factory"));
+        let allowed = [(201, lab), (201, factory)].map(|(yes, wanted)| yes == wanted);
+        assert_eq!((statuses.0 == 201, statuses.1 == 201), (allowed[0], allowed[1]), "{token}: {statuses:?}");
+    }
+    let seen = |token: &str| request(&service.url, "GET", "/jobs", Some(token), &[], "");
+    assert_eq!(seen("look").status, 401);
+    assert!(seen("lab").body.contains("lab-in-lab") && !seen("lab").body.contains("factory"));
+    service.stop();
+}
+
+#[test]
+fn what_others_can_have_planted_is_refused_with_what_mends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let set = |name: &str, mode: u32| {
+        let path = directory.path().join(name);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    Standalone::with(directory.path(), &[("DATABASE_URL", "scheduler.db")]).stop();
+    for name in ["scheduler.db", "scheduler.db.tasks", "scheduler.db.tasks/standalone.toml"] {
+        let mode = directory.path().join(name).metadata().unwrap().permissions().mode();
+        set(name, mode | 0o020);
+        let output = standalone(directory.path(), &[]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("can be written by its group; to mend it: chmod go-w"), "{told}");
+        assert!(told.contains(name), "{told}");
+        set(name, mode);
+    }
+    std::fs::copy(
+        directory.path().join("scheduler.db.tasks/standalone.toml"),
+        directory.path().join("a.toml"),
+    )
+    .unwrap();
+    set("a.toml", 0o666);
+    let output = standalone(directory.path(), &["--config", "a.toml"]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("chmod go-w a.toml"));
+    set("", 0o777);
+    let output = standalone(directory.path(), &[]);
+    assert!(String::from_utf8(output.stderr).unwrap().contains("could replace what is in the directory"));
+    set("", 0o700);
+    Standalone::with(directory.path(), &[("DATABASE_URL", "scheduler.db")]).stop();
+}
+
+#[test]
+fn no_process_of_ours_lets_a_task_of_the_same_user_read_its_environment() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = Standalone::command(directory.path());
+    if rustix::process::geteuid().is_root() {
+        // Root reads everything, so the service is somebody else.
+        std::os::unix::fs::chown(directory.path(), Some(65_534), Some(65_534)).unwrap();
+        command.uid(65_534).gid(65_534);
+    }
+    let service = Standalone::spawn(&mut command);
+    let pids = format!("$PPID {}", service.child.id());
+    let ended =
+        service.run("nosy", &format!("for pid in {pids}; do cat /proc/$pid/environ >> seen; done; true"));
+    assert_eq!(ended["state"], "SUCCEEDED", "{ended}");
+    assert_eq!(std::fs::read_to_string(directory.path().join("seen")).unwrap(), "");
+    let ended = service.run("own", "cat /proc/self/environ > own");
+    assert_eq!(ended["state"], "SUCCEEDED", "a task's own environment is its own");
+    service.stop();
+}
+
+/// A user of the machine without rights, and the groups that the system says it has.
+fn nobody() -> Option<String> {
+    let output = Command::new("id").args(["-G", "nobody"]).output().ok()?;
+    (rustix::process::geteuid().is_root() && output.status.success())
+        .then(|| String::from_utf8(output.stdout).unwrap().trim().to_owned())
+}
+
+#[test]
+fn the_tasks_of_an_app_with_a_user_run_as_that_user_and_cannot_read_the_services_file() {
+    let Some(groups) = nobody() else { return };
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let text = "[[app]]\nname = 'a'\nspace = 's'\nuser = 'nobody'\nenv = { SHELL = '/bin/own' }\n\
+                [[token]]\ntoken = 'test'\nuser = 'u'\nspaces = ['s']\n";
+    std::fs::write(directory.path().join("apps.toml"), text).unwrap();
+    std::fs::set_permissions(directory.path().join("apps.toml"), std::fs::Permissions::from_mode(0o600))
+        .unwrap();
+    let mut service = Standalone::with(directory.path(), &[("STANDALONE_CONFIG", "apps.toml")]);
+    (service.token, service.app) = ("test".to_owned(), "a".to_owned());
+    let prints = "id -un; id -G; echo $USER $LOGNAME $SHELL; cat apps.toml; \
+                  cat /proc/$PPID/environ; cat /proc/self/status | grep NoNewPrivs; exit 0";
+    let ended = service.run("who", prints);
+    assert_eq!(ended["state"], "SUCCEEDED", "{ended}");
+    let path = format!("scheduler.db.tasks/tasks/{}/output.log", ended["guid"].as_str().unwrap());
+    let printed = std::fs::read_to_string(directory.path().join(path)).unwrap();
+    assert!(printed.starts_with(&format!("nobody\n{groups}\nnobody nobody /bin/own\n")), "{printed}");
+    assert!(printed.contains("apps.toml: Permission denied") && !printed.contains("test"), "{printed}");
+    assert!(printed.contains("environ: Permission denied"), "{printed}");
+    let ended = service.run("fail", "exit 3");
+    assert_eq!(ended["message"], "exit status 3");
+    service.stop();
 }

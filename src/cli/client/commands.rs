@@ -263,8 +263,16 @@ pub const COMMANDS: &[Command] = &[
         Group::Run,
         &[operand("FILE")],
         Settings::All,
-        "copies the database, also that of a service that runs",
+        "copies the database, with standalone's apps and tokens, also of a service that runs; - is standard output",
         "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
+    ),
+    other(
+        "restore",
+        Group::Run,
+        &[operand("FILE")],
+        Settings::All,
+        "puts a backup where the service looks for it, and overwrites nothing; - is standard input",
+        "ocf-scheduler restore scheduler-backup.db --database-url sqlite://scheduler.db",
     ),
     Command {
         flags: &[

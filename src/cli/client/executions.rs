@@ -10,7 +10,7 @@ use ureq::http::Response;
 
 use super::commands::HISTORY_LIMIT;
 use super::failure::Failure;
-use super::output::{self, Table, duration, field, instant, span};
+use super::output::{self, Table, Visible, duration, field, instant, span};
 use super::parse::Arguments;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid};
@@ -59,7 +59,7 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<bool, Fail
     Ok(field(&ended, "state") == "SUCCEEDED")
 }
 
-/// Prints what a task wrote, as it wrote it: it is the user's own, like a file of theirs.
+/// Prints what a task wrote, as it wrote it; to a terminal, without anything that the terminal would act upon.
 pub(super) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let (found, execution) = execution_meant(session, arguments)?;
     let path = format!("{}/history/{}/output", found.path(), encode(&execution));
@@ -211,17 +211,26 @@ fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
     let mut reader = response.body_mut().as_reader();
     let mut out = io::stdout().lock();
     let mut piece = vec![0; PIECE_BYTES];
+    // A terminal acts upon what another developer's task has printed; a file or a pipe gets it as it is.
+    let mut visible = out.is_terminal().then(Visible::default);
     let mut copied = Copied { bytes: 0, is_whole: false, is_read_on: true };
     loop {
         let length = match reader.read(&mut piece) {
             Ok(0) => {
                 copied.is_whole = true;
+                if let Some(visible) = &mut visible {
+                    out.write_all(visible.end().as_bytes()).and_then(|()| out.flush())?;
+                }
                 return Ok(copied);
             }
             Ok(length) => length,
             Err(_) => return Ok(copied),
         };
-        match out.write_all(&piece[..length]).and_then(|()| out.flush()) {
+        let written = match &mut visible {
+            Some(visible) => out.write_all(visible.text_of(&piece[..length]).as_bytes()),
+            None => out.write_all(&piece[..length]),
+        };
+        match written.and_then(|()| out.flush()) {
             Ok(()) => copied.bytes += length as u64,
             Err(err) if err.kind() == ErrorKind::BrokenPipe => {
                 copied.is_read_on = false;

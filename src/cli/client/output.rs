@@ -59,6 +59,60 @@ pub(crate) fn shown_lines(text: &str) -> String {
     text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
 }
 
+/// Makes the output of a task, which comes in pieces, text that a terminal shows and does not act upon.
+#[derive(Default)]
+pub(crate) struct Visible {
+    /// The beginning of a character, or of a line's end, that the next piece may complete.
+    rest: Vec<u8>,
+}
+
+impl Visible {
+    pub(crate) fn text_of(&mut self, piece: &[u8]) -> String {
+        self.rest.extend_from_slice(piece);
+        let bytes = std::mem::take(&mut self.rest);
+        let end = bytes.len() - unfinished(&bytes);
+        self.rest = bytes[end..].to_vec();
+        made_visible(&bytes[..end])
+    }
+
+    /// What is left when no more comes.
+    pub(crate) fn end(&mut self) -> String {
+        made_visible(&std::mem::take(&mut self.rest))
+    }
+}
+
+/// How many bytes at the end may become something else by what follows.
+fn unfinished(bytes: &[u8]) -> usize {
+    if bytes.last() == Some(&b'\r') {
+        return 1;
+    }
+    let tail = &bytes[bytes.len().saturating_sub(3)..];
+    // A valid beginning of a character is an error without a length.
+    let is_begun = |tail: &[u8]| {
+        std::str::from_utf8(tail).is_err_and(|err| err.error_len().is_none() && err.valid_up_to() == 0)
+    };
+    (0..tail.len()).map(|start| &tail[start..]).find(|tail| is_begun(tail)).map_or(0, <[u8]>::len)
+}
+
+fn made_visible(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        // The end of a line on other systems. A return elsewhere would write over what stands there.
+        for character in chunk.valid().replace("\r\n", "\n").chars() {
+            if matches!(character, '\n' | '\t') || is_harmless(character) {
+                text.push(character);
+            } else {
+                text.extend(character.escape_default());
+            }
+        }
+        for byte in chunk.invalid() {
+            // In a terminal that is not set to UTF-8, 0x9b begins a sequence.
+            let _ = write!(text, "\\x{byte:02x}");
+        }
+    }
+    text
+}
+
 fn is_harmless(character: char) -> bool {
     let turns = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     !character.is_control() && !turns
@@ -182,6 +236,19 @@ mod tests {
         let text = json(&value);
         assert!(text.chars().all(|c| c == '\n' || is_harmless(c)), "{text:?}");
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), serde_json::json!({ "name": hostile }));
+    }
+
+    #[test]
+    fn no_output_of_a_task_is_acted_upon_wherever_its_pieces_end() {
+        let output = "a\t\u{1b}]0;x\u{7}\r\nprogress\rover ü\u{202e}€\n".as_bytes();
+        let output = [output, b"\x9b31m\xe2\x82", b"\xf0\x9f\x98\x80\r"].concat();
+        let seen = "a\t\\u{1b}]0;x\\u{7}\nprogress\\rover ü\\u{202e}€\n\\x9b31m\\xe2\\x82😀\\r";
+        for length in 1..=output.len() {
+            let mut visible = Visible::default();
+            let mut text: String = output.chunks(length).map(|piece| visible.text_of(piece)).collect();
+            text += &visible.end();
+            assert_eq!(text, seen, "in pieces of {length}");
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Arguments {
     variables: Vec<(&'static str, &'static str)>,
     /// Whether help is asked for, whatever else there is.
     pub wants_help: bool,
+    /// Whether the version is asked for, whatever else there is.
+    pub wants_version: bool,
 }
 
 impl Arguments {
@@ -35,6 +37,10 @@ impl Arguments {
             match argument {
                 Arg::Long("help") | Arg::Short('h') => {
                     arguments.wants_help = true;
+                    return Ok(arguments);
+                }
+                Arg::Long("version") | Arg::Short('V') => {
+                    arguments.wants_version = true;
                     return Ok(arguments);
                 }
                 Arg::Long(name) => {
@@ -143,5 +149,7 @@ mod tests {
         assert_eq!(arguments.operand(0), Some("--name"));
         assert_eq!((arguments.flag("app"), arguments.has("wait")), (Some("y"), true));
         assert!(parse("run", &["--help"]).unwrap().wants_help);
+        assert!(parse("run", &["--app", "x", "--version"]).unwrap().wants_version);
+        assert!(!parse("run", &["x", "--app", "--version"]).unwrap().wants_version);
     }
 }

@@ -376,6 +376,7 @@ impl Claims {
         Identity {
             user,
             admin,
+            spaces: None,
             may_read: admin || has(READ_SCOPE),
             may_write: admin || has(WRITE_SCOPE),
             expires_at: self.exp.and_then(Timestamp::from_seconds),

@@ -1,19 +1,36 @@
 //! The file of `standalone`: which apps and spaces there are, and who may do what.
 //!
-//! Invariant: what is wrong in a file is said exactly and all at once, and no token is ever shown.
+//! Invariant: rights belong to a token, not to its user; and no message shows a token. [`parse`] reads the text.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Read, Write as _};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use log::warn;
-use serde::Deserialize;
-use sha2::{Digest, Sha256};
+use nix::unistd::{Uid, User};
+use serde::{Deserialize, Serialize};
 
-use crate::model::Guid;
+use super::trust;
+use crate::model::{Guid, Secret};
+
+mod join;
+mod parse;
+
+pub use join::{Joined, join};
+pub(super) use parse::{Entries, parse};
+
+/// A file of more bytes than this is refused.
+const FILE_MAX: u64 = 16 * 1024 * 1024;
+
+/// A named space.
+#[derive(Debug, Clone)]
+pub(super) struct Space {
+    pub(super) name: String,
+    pub(super) guid: Guid,
+}
 
 /// An app: where its tasks run.
 #[derive(Debug, Clone)]
@@ -28,22 +45,98 @@ pub struct App {
     pub directory: PathBuf,
     /// What its tasks have in their environment.
     pub environment: BTreeMap<String, String>,
+    /// As whom its tasks run; `None`: as the service.
+    pub user: Option<TaskUser>,
 }
 
-/// Apps, spaces, users and tokens.
+/// The user of this machine as whom an app's tasks run. Uid, gid and groups are looked up again when a task starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskUser {
+    /// The login name.
+    pub name: String,
+    /// The home directory.
+    pub home: PathBuf,
+    /// The login shell.
+    pub shell: PathBuf,
+}
+
+impl TaskUser {
+    /// Looks a user up. The error goes on after "user: ".
+    pub(super) fn find(name: &str) -> Result<Self, String> {
+        let user = User::from_name(name).map_err(|err| format!("users cannot be looked up: {err}"))?;
+        let user = user.ok_or("there is no user of that name on this machine")?;
+        if !Uid::effective().is_root() && user.uid != Uid::effective() {
+            return Err("only a service that runs as root can start tasks as another user".to_owned());
+        }
+        Ok(Self { name: user.name, home: user.dir, shell: user.shell })
+    }
+}
+
+/// A token and what it is good for.
+pub(super) struct Token {
+    pub(super) secret: TokenSecret,
+    pub(super) user: String,
+    pub(super) spaces: Vec<Guid>,
+    pub(super) role: Role,
+}
+
+/// A token as the file gives it.
+pub(super) enum TokenSecret {
+    Plain(Secret),
+    Sha256([u8; 32]),
+}
+
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    #[default]
+    Developer,
+    Manager,
+    Auditor,
+    Admin,
+}
+
+impl Role {
+    const ALL: [(&str, Self); 4] = [
+        ("developer", Self::Developer),
+        ("manager", Self::Manager),
+        ("auditor", Self::Auditor),
+        ("admin", Self::Admin),
+    ];
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(name, _)| *name == text).map(|(_, role)| role)
+    }
+
+    fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// What a token is good for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Whose it is, for the log.
+    pub user: String,
+    /// Good everywhere.
+    pub admin: bool,
+    /// The spaces in which it is good for a developer's or manager's work.
+    pub spaces: Vec<Guid>,
+}
+
+/// Apps, spaces and tokens.
 #[derive(Clone, Default)]
 pub struct World {
     apps: Vec<App>,
-    /// By the SHA-256 of the token: comparing hashes tells nothing about the token through time.
-    holders: HashMap<[u8; 32], (String, bool)>,
-    spaces: HashMap<String, Vec<Guid>>,
+    /// By the SHA-256 of the token.
+    grants: HashMap<[u8; 32], Grant>,
+    first_token: Option<Secret>,
 }
 
 impl fmt::Debug for World {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("World")
             .field("apps", &self.apps)
-            .field("tokens", &self.holders.len())
+            .field("tokens", &self.grants.len())
             .finish_non_exhaustive()
     }
 }
@@ -52,39 +145,32 @@ impl World {
     /// Reads a file.
     ///
     /// # Errors
-    /// A text that names the file and everything that is wrong in it.
+    /// A text that names the file and everything that is wrong in it; also when another user may have written it.
     pub fn read(path: &Path) -> Result<Self, String> {
+        let (text, is_open) = read_trusted(path)?;
         let shown = path.display();
-        let text = fs::read_to_string(path).map_err(|err| format!("{shown} cannot be read: {err}"))?;
-        let world = Self::parse(&text, path.parent().unwrap_or(Path::new(".")))
-            .map_err(|err| format!("{shown}: {err}"))?;
-        let is_open = fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o044 != 0);
-        if is_open && text.contains("token =") {
+        let entries = parse(&text, base_of(path)).map_err(|err| format!("{shown}:\n  {err}"))?;
+        let has_token = entries.tokens.iter().any(|token| matches!(token.secret, TokenSecret::Plain(_)));
+        if is_open && has_token {
             warn!(
                 file:% = shown;
                 "the file holds tokens and others on this machine can read it; chmod 600 would prevent it"
             );
         }
-        Ok(world)
+        Ok(Self::of(entries))
     }
 
-    /// Reads the default file in `state_dir`; makes it, with a random token, when there is none. Also answers that token
-    /// (none when the file was changed to hold none).
+    /// Reads the default file in `state_dir`; makes it, with a random token, when there is none.
     ///
     /// # Errors
     /// A text for people, as with [`World::read`], or when the file cannot be made.
-    pub fn default_in(state_dir: &Path) -> Result<(Self, Option<String>), String> {
-        let path = state_dir.join("standalone.toml");
+    pub fn default_in(state_dir: &Path) -> Result<Self, String> {
+        let path = default_file(state_dir);
         if !path.exists() {
             make_default(state_dir, &path)
                 .map_err(|err| format!("{} cannot be made: {err}", path.display()))?;
         }
-        let text =
-            fs::read_to_string(&path).map_err(|err| format!("{} cannot be read: {err}", path.display()))?;
-        let token = toml::from_str::<WorldFile>(&text)
-            .ok()
-            .and_then(|file| file.token.into_iter().find_map(|it| it.token));
-        Ok((Self::read(&path)?, token))
+        Self::read(&path)
     }
 
     /// The app of that guid.
@@ -97,116 +183,75 @@ impl World {
         &self.apps
     }
 
-    /// The user that a token stands for, and whether they are an admin.
-    pub fn holder_of(&self, token: &str) -> Option<(&str, bool)> {
-        let hash: [u8; 32] = Sha256::digest(token.as_bytes()).into();
-        self.holders.get(&hash).map(|(user, admin)| (user.as_str(), *admin))
+    /// What a token is good for; `None`: it is not in the file.
+    pub fn grant_of(&self, token: &str) -> Option<&Grant> {
+        self.grants.get(&TokenSecret::Plain(token.to_owned().into()).sha256())
     }
 
-    /// The spaces in which a user is developer or manager.
-    pub fn spaces_of(&self, user: &str) -> &[Guid] {
-        self.spaces.get(user).map_or(&[], Vec::as_slice)
+    /// The first token whose text is in the file.
+    pub fn first_token(&self) -> Option<&str> {
+        self.first_token.as_ref().map(Secret::reveal)
     }
 
-    fn parse(text: &str, base: &Path) -> Result<Self, String> {
-        // Its message names line and column, the key, and what is allowed there.
-        let file: WorldFile = toml::from_str(text).map_err(|err| without_tokens(&err))?;
-        let mut faults = Vec::new();
-        let mut world = Self::default();
-        let spaces: HashMap<&str, &str> = file
-            .space
-            .iter()
-            .flat_map(|space| {
-                let guid = space.guid.as_deref().unwrap_or(&space.name);
-                [(space.name.as_str(), guid), (guid, guid)]
-            })
-            .collect();
-        // A space that is only named by an app exists too; its guid is that name.
-        let space_guid = |name: &str| Guid::from(*spaces.get(name).unwrap_or(&name));
-        for (index, app) in file.app.iter().enumerate() {
-            let place = format!("[[app]] number {}", index + 1);
-            check_text(&mut faults, &place, "name", &app.name);
-            check_text(&mut faults, &place, "space", &app.space);
-            let guid = Guid::from(app.guid.as_deref().unwrap_or(&app.name));
-            check_text(&mut faults, &place, "guid", guid.as_str());
-            if world.app(&guid).is_some() {
-                faults.push(format!(
-                    "{place}: the guid {guid:?} is another app's already",
-                    guid = guid.as_str()
-                ));
-            }
-            let directory = base.join(app.dir.as_deref().unwrap_or(Path::new(".")));
-            if !directory.is_dir() {
-                faults.push(format!("{place}: dir {} is not a directory", directory.display()));
-            }
-            for name in app.env.keys().filter(|name| name.is_empty() || name.contains(['=', '\0'])) {
-                faults.push(format!("{place}: env: {name:?} cannot be the name of a variable"));
-            }
-            let directory = directory.canonicalize().unwrap_or(directory);
-            let space = space_guid(&app.space);
-            world.apps.push(App {
-                name: app.name.clone(),
-                guid,
-                space,
-                directory,
-                environment: app.env.clone(),
-            });
-        }
-        if file.app.is_empty() {
-            faults.push("there is no [[app]]; at least one is needed".to_owned());
-        }
-        for (index, token) in file.token.iter().enumerate() {
-            let place = format!("[[token]] number {}", index + 1);
-            check_text(&mut faults, &place, "user", &token.user);
-            let hash = match token.hash() {
-                Ok(hash) => hash,
-                Err(fault) => {
-                    faults.push(format!("{place}: {fault}"));
-                    continue;
-                }
-            };
-            for space in &token.spaces {
-                let guid = space_guid(space);
-                if !spaces.contains_key(space.as_str()) && !world.apps.iter().any(|app| app.space == guid) {
-                    faults.push(format!("{place}: spaces: there is no space {space:?} in this file"));
-                }
-            }
+    fn of(entries: Entries) -> Self {
+        let first_token = entries.tokens.iter().find_map(|token| match &token.secret {
+            TokenSecret::Plain(token) => Some(token.clone()),
+            TokenSecret::Sha256(_) => None,
+        });
+        let grant = |token: Token| {
+            let spaces = if token.role == Role::Auditor { Vec::new() } else { token.spaces };
             let admin = token.role == Role::Admin;
-            if world.holders.insert(hash, (token.user.clone(), admin)).is_some() {
-                faults.push(format!("{place}: this token is in the file twice"));
-            }
-            if token.role != Role::Auditor {
-                let granted = world.spaces.entry(token.user.clone()).or_default();
-                granted.extend(token.spaces.iter().map(|space| space_guid(space)));
-            }
-        }
-        if file.token.is_empty() {
-            faults.push("there is no [[token]]; at least one is needed".to_owned());
-        }
-        if faults.is_empty() { Ok(world) } else { Err(faults.join("\n  ")) }
+            (token.secret.sha256(), Grant { user: token.user, admin, spaces })
+        };
+        Self { apps: entries.apps, grants: entries.tokens.into_iter().map(grant).collect(), first_token }
     }
 }
 
-fn check_text(faults: &mut Vec<String>, place: &str, key: &str, text: &str) {
-    if text.trim().is_empty() {
-        faults.push(format!("{place}: {key} is blank"));
-    }
+/// Where `standalone` looks for its file unless a setting names another.
+pub fn default_file(state_dir: &Path) -> PathBuf {
+    state_dir.join("standalone.toml")
 }
 
-/// The parser shows the line that it stumbled over; not when a token may stand there.
-fn without_tokens(error: &toml::de::Error) -> String {
-    let shown = error.to_string();
-    if !shown.contains("token =") && !shown.contains("token=") {
-        return shown.trim_end().to_owned();
+/// The text of the file `path`, which holds secrets, if nobody else can have written it.
+///
+/// # Errors
+/// A text for people.
+pub fn file_text(path: &Path) -> Result<String, String> {
+    read_trusted(path).map(|(text, _)| text)
+}
+
+/// What relative directories in the file `path` are relative to.
+pub(super) fn base_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The text of a file that nobody else can have written, and whether others can read it. What is judged is the file that
+/// is open, so that it cannot be another one by then.
+fn read_trusted(path: &Path) -> Result<(String, bool), String> {
+    let shown = path.display();
+    let cannot = |err: io::Error| format!("{shown} cannot be read: {err}");
+    // A FIFO in its place must not hold up the start.
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
+    let metadata = file.metadata().map_err(cannot)?;
+    if !metadata.is_file() {
+        return Err(format!("{shown} is no regular file"));
     }
-    let first = shown.lines().next().unwrap_or_default();
-    format!("{first}: {}", error.message())
+    if let Some(fault) = trust::fault("the file", path, &metadata) {
+        return Err(fault);
+    }
+    let mut text = String::new();
+    file.take(FILE_MAX + 1).read_to_string(&mut text).map_err(cannot)?;
+    if FILE_MAX < text.len() as u64 {
+        return Err(format!("{shown} has more than {FILE_MAX} bytes"));
+    }
+    Ok((text, metadata.permissions().mode() & 0o044 != 0))
 }
 
 fn make_default(state_dir: &Path, path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let mut text = String::from(
-        "# Apps and tokens of `ocf-scheduler standalone`. Change them as you like; a restart reads them again.\n",
+        "# Apps and tokens of `ocf-scheduler standalone`. Change them as you like; SIGHUP or a restart reads them again.\n",
     );
     let directory = std::env::current_dir()?;
     // A JSON string is a TOML string too.
@@ -226,88 +271,15 @@ fn make_default(state_dir: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WorldFile {
-    #[serde(default)]
-    space: Vec<SpaceEntry>,
-    #[serde(default)]
-    app: Vec<AppEntry>,
-    #[serde(default)]
-    token: Vec<TokenEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SpaceEntry {
-    name: String,
-    guid: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AppEntry {
-    name: String,
-    guid: Option<String>,
-    space: String,
-    dir: Option<PathBuf>,
-    #[serde(default)]
-    env: BTreeMap<String, String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TokenEntry {
-    token: Option<String>,
-    sha256: Option<String>,
-    user: String,
-    #[serde(default)]
-    spaces: Vec<String>,
-    #[serde(default)]
-    role: Role,
-}
-
-#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-enum Role {
-    #[default]
-    Developer,
-    Manager,
-    Auditor,
-    Admin,
-}
-
-impl TokenEntry {
-    fn hash(&self) -> Result<[u8; 32], &'static str> {
-        match (&self.token, &self.sha256) {
-            (Some(token), None) if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                Err("token must be of visible ASCII characters, without blanks")
-            }
-            (Some(token), None) => Ok(Sha256::digest(token.as_bytes()).into()),
-            (None, Some(hex)) => from_hex(hex).ok_or("sha256 must be 64 hexadecimal digits"),
-            _ => Err("exactly one of token and sha256 is needed"),
-        }
-    }
-}
-
-fn from_hex(hex: &str) -> Option<[u8; 32]> {
-    let mut hash = [0; 32];
-    if hex.len() != 64 || !hex.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(hash)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[track_caller]
     fn check(text: &str, parts: &[&str]) {
-        let error = World::parse(text, Path::new("/")).unwrap_err();
+        let error = parse(text, Path::new("/")).err().unwrap();
         for part in parts {
             assert!(error.contains(part), "{part:?} is not in:\n{error}");
         }
@@ -317,53 +289,94 @@ mod tests {
     const APP: &str = "[[app]]\nname = 'a'\nspace = 's'\n";
 
     #[test]
-    fn a_bad_file_is_told_exactly_what_is_wrong() {
+    fn a_bad_file_is_told_exactly_what_is_wrong_and_all_of_it() {
         check("", &["no [[app]]", "no [[token]]"]);
-        check("[[app]]\nname = 'a'\nspaec = 's'\n", &["line 3", "spaec", "space"]);
-        check("[[app]]\nname = 'a'\n", &["missing field `space`"]);
-        check("app = 3", &["line 1"]);
-        check(&format!("{APP}{APP}"), &["number 2", "another app's already"]);
-        check("[[app]]\nname = 'a'\nspace = 's'\ndir = '/no/such'\n", &["/no/such is not a directory"]);
         check(
-            &format!("{APP}[[token]]\ntoken = 'hunter2'\nuser = 'u'\nspaces = ['t']\n"),
-            &["no space \"t\""],
+            "[[app]]\nname = 'a'\nspaec = 's'\n",
+            &["line 3: [[app]] has no such key", "name, guid, space"],
         );
-        check(&format!("{APP}[[token]]\nuser = 'u'\n"), &["exactly one of token and sha256"]);
-        check(&format!("{APP}[[token]]\nsha256 = 'abc'\nuser = 'u'\n"), &["64 hexadecimal digits"]);
+        check("[[app]]\nname = 'a'\n", &["line 1: [[app]] needs the key space"]);
+        check("app = 3\nboss = 1", &["line 1: app must be a list", "line 2: there is no such key"]);
+        check(&format!("{APP}{APP}"), &["line 5: another [[app]] has this guid"]);
+        check("[[app]]\nname = 'a'\nspace = 's'\ndir = '/no/such'\n", &["line 4: dir /no/such is not"]);
+        check("[[app]]\nname = 'a'\nspace = 's'\nuser = 'no-such-user'\n", &["line 4: user: there is no"]);
+        check("[[space]]\nname = 'a'\n[[space]]\nname = 'b'\nguid = 'a'", &["line 4: another [[space]]"]);
+        let token = format!("{APP}[[token]]\ntoken = 'hunter2'\nuser = 'u'\n");
+        check(&format!("{token}spaces = ['s', 't']\n"), &["line 7: spaces: there is no space like entry 2"]);
+        check(&format!("{token}role = 'boss'\n"), &["line 7: role must be one of developer"]);
+        check(&format!("{token}{}", &token[APP.len()..]), &["line 8: this token is in the file twice"]);
+        check(&format!("{APP}[[token]]\nuser = 'u'\n"), &["line 4: [[token]] needs exactly one"]);
+        check(&format!("{APP}[[token]]\nsha256 = 'abc'\nuser = 'u'\n"), &["line 5: sha256 must be 64"]);
         check(
-            &format!("{APP}[[token]]\ntoken = 'hunter2'\nuser = 'u'\nrole = 'boss'\n"),
-            &["boss", "developer"],
+            "[[app]]\nname = 'a'\nspaec = 's'\n[[token]]\nuser = 1\nrole = 'x'\n",
+            &["line 1: ", "line 3: ", "line 4: ", "line 5: user must", "line 6: role must"],
         );
-        check(&format!("{APP}[[token]]\ntoken = 'hunter2' x\n"), &["line 5"]);
     }
 
     #[test]
-    fn tokens_are_known_by_text_or_by_hash_and_auditors_may_do_nothing() {
+    fn no_text_of_a_bad_file_is_shown_for_it_may_be_a_secret() {
+        for line in [
+            "token  = \"hunter2secret\" x",
+            "token = 'hunter2' x",
+            "token = hunter2",
+            "token: hunter2",
+            "hunter2",
+            "\"hunter2\" = token",
+            "hunter2 = 1",
+            "token = ['hunter2']",
+            "token = 'hunter2 hunter2'",
+            "role = 'hunter2'",
+            "spaces = 'hunter2'",
+            "spaces = ['hunter2']",
+            "sha256 = 'hunter2'",
+            "user = { hunter2 = 1 }",
+            "token = 'a'\ntoken = 'hunter2'",
+            "token = 'hunter2",
+            "token = \"hunter2\\q\"",
+            "[hunter2",
+            "[[hunter2]]",
+            "[[app]]\nname = 'n'\nspace = 's'\nenv = { \"TOKEN=hunter2\" = '', B = 3 }",
+            "[[app]]\nname = 'n'\nspace = 's'\nenv.A = hunter2",
+            "[[app]]\nname = 'n'\nspace = 's'\nenv = 'A=hunter2'",
+            "[[app]]\nname = 'n'\nspace = 's'\nuser = 'hunter2'",
+        ] {
+            let text = format!("{APP}[[token]]\nuser = 'u'\n{line}\n");
+            let error = parse(&text, Path::new("/")).err().unwrap();
+            assert!(!error.contains("hunter2"), "{line}: {error}");
+            assert!(error.contains("line "), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn rights_belong_to_a_token_and_not_to_its_user() {
         let hash = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"; // of "test"
         let text = format!(
             "{APP}[[token]]\nsha256 = '{hash}'\nuser = 'u'\nspaces = ['s']\n\
-             [[token]]\ntoken = 'x'\nuser = 'v'\nrole = 'auditor'\nspaces = ['s']\n\
-             [[token]]\ntoken = 'y'\nuser = 'w'\nrole = 'admin'\n"
+             [[token]]\ntoken = 'x'\nuser = 'u'\nrole = 'auditor'\nspaces = ['s']\n\
+             [[token]]\ntoken = 'y'\nuser = 'u'\nrole = 'admin'\n"
         );
-        let world = World::parse(&text, Path::new("/")).unwrap();
-        assert_eq!(world.holder_of("test"), Some(("u", false)));
-        assert_eq!(world.spaces_of("u"), [Guid::from("s")]);
-        assert_eq!(world.holder_of("x"), Some(("v", false)));
-        assert!(world.spaces_of("v").is_empty());
-        assert_eq!(world.holder_of("y"), Some(("w", true)));
-        assert_eq!(world.holder_of("z"), None);
+        let world = World::of(parse(&text, Path::new("/")).unwrap_or_else(|err| panic!("{err}")));
+        let grant = |admin, spaces: &[&str]| Grant {
+            user: "u".to_owned(),
+            admin,
+            spaces: spaces.iter().copied().map(Guid::from).collect(),
+        };
+        assert_eq!(world.grant_of("test"), Some(&grant(false, &["s"])));
+        assert_eq!(world.grant_of("x"), Some(&grant(false, &[])), "an auditor may work nowhere");
+        assert_eq!(world.grant_of("y"), Some(&grant(true, &[])));
+        assert_eq!(world.grant_of("z"), None);
     }
 
     #[test]
     fn the_default_file_is_made_once_and_is_private() {
         let directory = tempfile::tempdir().unwrap();
-        let (world, token) = World::default_in(&directory.path().join("state")).unwrap();
-        let token = token.unwrap();
-        assert!(world.holder_of(&token).is_some());
-        let (again, same) = World::default_in(&directory.path().join("state")).unwrap();
-        assert_eq!(same, Some(token));
+        let state_dir = directory.path().join("state");
+        let world = World::default_in(&state_dir).unwrap();
+        assert!(world.grant_of(world.first_token().unwrap()).is_some());
+        let again = World::default_in(&state_dir).unwrap();
+        assert_eq!(again.first_token(), world.first_token());
         assert_eq!(again.apps()[0].guid, world.apps()[0].guid);
-        let mode = fs::metadata(directory.path().join("state/standalone.toml")).unwrap().permissions().mode();
+        let mode = fs::metadata(default_file(&state_dir)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 }

@@ -1,7 +1,8 @@
 //! `memory_in_mb` as a limit: of a whole task where a cgroup (version 2) can be made for it, else of each process.
 //!
 //! A cgroup can be made where the `memory` controller is enabled for the children of our own cgroup or of its parent,
-//! and we may write there: as root under systemd, or in a unit with `Delegate=memory` and `DelegateSubgroup=`.
+//! and we may write there: as root under systemd, or in a unit with `Delegate=memory pids` and `DelegateSubgroup=`.
+//! Such a cgroup also bounds how many processes a task has.
 
 use std::fmt;
 use std::fs;
@@ -11,6 +12,9 @@ use std::time::Duration;
 
 use crossbeam_channel::after;
 use log::warn;
+
+/// Processes and threads of a task at one time, where a cgroup is made: many for a program, few for a fork bomb.
+const PIDS_MAX: &str = "2048";
 
 const REMOVE_TRIES: u32 = 10;
 const REMOVE_RETRY_DELAY: Duration = Duration::from_millis(20);
@@ -84,6 +88,8 @@ impl Group {
         fs::write(group.path.join("memory.max"), limit.to_string()).ok()?;
         // A kernel may know no swap.
         let _ = fs::write(group.path.join("memory.swap.max"), "0");
+        // The controller `pids` may be off where `memory` is on.
+        let _ = fs::write(group.path.join("pids.max"), PIDS_MAX);
         Some(group)
     }
 
@@ -150,6 +156,7 @@ mod tests {
         let made = slice.join("ocf-task-one");
         assert_eq!(group.path, made);
         assert_eq!(fs::read_to_string(made.join("memory.max")).unwrap(), "67108864");
+        assert_eq!(fs::read_to_string(made.join("pids.max")).unwrap(), PIDS_MAX);
         group.enter().unwrap();
         assert_eq!(fs::read_to_string(made.join("cgroup.procs")).unwrap(), "0");
         fs::write(made.join("memory.events"), "max 9\noom 1\noom_kill 1\n").unwrap();

@@ -18,10 +18,15 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
+
+/// A record is not read beyond this: a command is at most as long as a request's body, and JSON may escape each byte.
+const RECORD_MAX: u64 = 16 * 1024 * 1024;
 
 /// What to run.
 #[derive(Debug, Serialize, Deserialize)]
@@ -29,6 +34,9 @@ pub(super) struct Order {
     pub(super) command: String,
     pub(super) directory: PathBuf,
     pub(super) memory_in_mb: u32,
+    /// The login name of the user as whom the command runs; `None`: as the service. Older records have none.
+    #[serde(default)]
+    pub(super) user: Option<String>,
     pub(super) created_at_ns: i64,
 }
 
@@ -118,7 +126,7 @@ impl TaskDirectory {
 
     /// Takes the lock, which says that no runner is alive. `None`: somebody has it.
     pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
-        let lock = private_file().open(self.path.join("lock"))?;
+        let lock = regular(private_file().open(self.path.join("lock"))?)?;
         match lock.try_lock() {
             Ok(()) => Ok(Some(lock)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -157,13 +165,15 @@ impl TaskDirectory {
         private_file().create_new(true).open(self.path.join("output.log"))
     }
 
+    /// The file of the output, if there is one (or anything else in its place).
+    pub(super) fn output(&self) -> Option<PathBuf> {
+        let path = self.path.join("output.log");
+        path.symlink_metadata().is_ok().then_some(path)
+    }
+
     /// At most `limit` bytes of the output from `offset` on, and how long it is. `None`: there is none yet.
     pub(super) fn read_output(&self, offset: u64, limit: usize) -> io::Result<Option<(Vec<u8>, u64)>> {
-        let mut output = match File::open(self.path.join("output.log")) {
-            Ok(output) => output,
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(err) => return Err(err),
-        };
+        let Some(mut output) = open_to_read(&self.path.join("output.log"))? else { return Ok(None) };
         let length = output.metadata()?.len();
         let mut bytes = Vec::new();
         if offset < length {
@@ -174,13 +184,17 @@ impl TaskDirectory {
     }
 
     fn read<T: DeserializeOwned>(&self, name: &str) -> io::Result<Option<T>> {
-        match fs::read(self.path.join(name)) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|err| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{name} is damaged: {err}"))
-            }),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(err) => Err(err),
-        }
+        let damaged =
+            |cause: String| io::Error::new(io::ErrorKind::InvalidData, format!("{name} is damaged: {cause}"));
+        let path = self.path.join(name);
+        let file = open_to_read(&path).map_err(|err| match err.kind() {
+            io::ErrorKind::InvalidData => damaged(err.to_string()),
+            _ => err,
+        })?;
+        let Some(file) = file else { return Ok(None) };
+        let mut bytes = Vec::new();
+        file.take(RECORD_MAX).read_to_end(&mut bytes)?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|err| damaged(err.to_string()))
     }
 
     fn write<T: Serialize>(&self, name: &str, record: &T) -> io::Result<()> {
@@ -201,10 +215,38 @@ pub(super) fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// A task that runs as the service's user can put anything in the place of a record. What is no regular file is not
+/// followed (a link) nor waited for (a FIFO).
+const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
+
 fn private_file() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).write(true).mode(0o600);
+    options.read(true).write(true).mode(0o600).custom_flags(SAFELY.bits().cast_signed());
     options
+}
+
+/// `None`: there is no such file. What is no regular file is an error of the kind `InvalidData`.
+fn open_to_read(path: &Path) -> io::Result<Option<File>> {
+    match OpenOptions::new().read(true).custom_flags(SAFELY.bits().cast_signed()).open(path) {
+        Ok(file) => regular(file).map(Some),
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
+        // What opening a link with `NOFOLLOW`, a socket, or a device without a driver says.
+        Err(err) if is_irregular(&err) => Err(not_regular()),
+        Err(err) => Err(err),
+    }
+}
+
+fn regular(file: File) -> io::Result<File> {
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+fn is_irregular(err: &io::Error) -> bool {
+    let errno = Errno::from_io_error(err);
+    matches!(errno, Some(Errno::LOOP | Errno::NXIO | Errno::NODEV))
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

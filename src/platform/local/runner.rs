@@ -7,7 +7,7 @@
 //! which it writes one byte at its end. It has a session of its own, so that it outlives the service and its
 //! terminal. One thread; everything it waits for is a descriptor in [`supervise`].
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::File;
 use std::io::{self, PipeReader, Read, Write};
 use std::os::fd::AsFd;
@@ -18,9 +18,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::after;
+use nix::unistd::{Uid, User, initgroups, setresgid, setresuid};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, setsid, waitid};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, getpid, kill_process_group, setsid, waitid,
+};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::memory::Group;
@@ -34,6 +36,9 @@ const OUTPUT_MAX_BYTES: usize = 1024 * 1024 - 76;
 /// How long a cancelled task may take to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
+/// How often a runner looks whether its directory is still there.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
+
 /// A disk that is full when the task ends (the task may have filled it) must not cost the outcome at once.
 const RECORD_TRIES: u32 = 150;
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(2);
@@ -44,6 +49,7 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
     let (Some(path), None) = (arguments.next(), arguments.next()) else {
         return Err("run-task takes one argument, the directory of a task".to_owned());
     };
+    hide_memory();
     // Fails only for the leader of a process group, which a child of the service is not.
     let _ = setsid();
     let directory = TaskDirectory::at(path);
@@ -57,11 +63,40 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
     directory.record_started(&started).map_err(describe)?;
 
     let outcome = if directory.is_cancelled() { cancelled() } else { run_order(&directory, &signals) };
-    record(&directory, &Ended { outcome, ended_at_ns: now_ns() })?;
+    // What has ended the command is over; a signal from here on is for us.
+    signals.end.store(false, Ordering::SeqCst);
+    record(&directory, &Ended { outcome, ended_at_ns: now_ns() }, &signals)?;
     // The service may be gone, or another one be there that does not hold the other end: then nobody needs waking.
     let mut wake = io::stdout();
     let _ = wake.write_all(&[TASK_ENDED]).and_then(|()| wake.flush());
     Ok(())
+}
+
+/// What the hidden subcommand `run-as USER PROGRAM ARGUMENTS…` does: becomes that user, with the user's uid, gid and
+/// supplementary groups, and then that program.
+/// It returns only with an error, which is the task's to print.
+pub fn run_as(mut arguments: impl Iterator<Item = OsString>) -> String {
+    let (Some(user), Some(program)) = (arguments.next(), arguments.next()) else {
+        return "run-as takes a user and a program".to_owned();
+    };
+    match become_user(&user.to_string_lossy()) {
+        Ok(()) => Command::new(program).args(arguments).exec().to_string(),
+        Err(err) => format!("the task cannot run as the user {}: {err}", user.to_string_lossy()),
+    }
+}
+
+fn become_user(name: &str) -> Result<(), String> {
+    let user = User::from_name(name).map_err(|err| err.to_string())?.ok_or("there is no such user")?;
+    if !Uid::effective().is_root() {
+        // A file may name the service's own user.
+        return if user.uid == Uid::effective() { Ok(()) } else { Err("the service is not root".to_owned()) };
+    }
+    let name = CString::new(user.name).map_err(|err| err.to_string())?;
+    // The user comes last: after that nothing could be changed.
+    initgroups(&name, user.gid)
+        .and_then(|()| setresgid(user.gid, user.gid, user.gid))
+        .and_then(|()| setresuid(user.uid, user.uid, user.uid))
+        .map_err(|err| err.to_string())
 }
 
 /// What a runner writes to its standard output at its end.
@@ -77,14 +112,29 @@ fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
     }
 }
 
-fn record(directory: &TaskDirectory, ended: &Ended) -> Result<(), String> {
+/// Keeps other processes of the same user from reading this one's memory and environment, and from tracing it.
+pub(crate) fn hide_memory() {
+    // It fails on kernels only that know no such thing.
+    let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}
+
+/// Whether the lock file, our standard input, has been unlinked: the directory is gone, or is going.
+fn is_directory_gone() -> bool {
+    rustix::fs::fstat(io::stdin().as_fd()).is_ok_and(|lock| lock.st_nlink == 0)
+}
+
+fn record(directory: &TaskDirectory, ended: &Ended, signals: &Signals) -> Result<(), String> {
     let mut last_error = String::new();
     for _ in 0..RECORD_TRIES {
         match directory.record_ended(ended) {
             Ok(()) => return Ok(()),
             Err(err) => last_error = describe(err),
         }
-        let _ = after(RECORD_RETRY_DELAY).recv();
+        // Nobody could ever read it, or the machine is stopping.
+        if is_directory_gone() || signals.end_asked() {
+            break;
+        }
+        wait(signals, None, Some(RECORD_RETRY_DELAY));
     }
     Err(format!("the outcome could not be recorded: {last_error}"))
 }
@@ -120,7 +170,15 @@ fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
 /// Starts the command in a process group of its own, under its memory limit.
 fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)> {
     let (output, input) = io::pipe()?;
-    let mut command = Command::new("/bin/sh");
+    let mut command = match &order.user {
+        None => Command::new("/bin/sh"),
+        // A process of its own becomes that user: this one must stay who it is to keep the records.
+        Some(user) => {
+            let mut command = Command::new(std::env::current_exe()?);
+            command.arg("run-as").arg(user).arg("/bin/sh");
+            command
+        }
+    };
     command.arg("-c");
     if group.is_some() {
         command.arg(&order.command);
@@ -157,7 +215,8 @@ fn supervise(
     let mut kill_at: Option<Instant> = None;
     let mut ending = false;
     while !has_exited(pid) {
-        if signals.end_asked() && !ending {
+        // Without its directory nobody can learn of the task, nor cancel it.
+        if (signals.end_asked() || is_directory_gone()) && !ending {
             ending = true;
             kill_at = Some(Instant::now() + CANCEL_GRACE);
             let _ = kill_process_group(pid, Signal::TERM);
@@ -167,7 +226,7 @@ fn supervise(
             let _ = kill_process_group(pid, Signal::KILL);
         }
         let patience = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
-        if wait(signals, open.then_some(&output), patience) {
+        if wait(signals, open.then_some(&output), Some(patience.unwrap_or(LOOK_INTERVAL))) {
             open = log.take_from(&mut output);
         }
     }

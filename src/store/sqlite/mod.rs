@@ -19,10 +19,13 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 use super::{Fate, StoreError, lock};
 use crate::base::crash;
 
+mod attached;
 mod migrate;
 mod statements;
 
 pub(super) use statements::{cell_of, execute, visit};
+
+pub(crate) use attached::{attach, attached, detach};
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -227,6 +230,19 @@ pub(crate) fn probe(path: &Path) -> Result<(), String> {
     let directory = absolute.ancestors().skip(1).find(|it| it.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)
         .map_err(|err| format!("the directory {} cannot be written to: {err}", directory.display()))
+}
+
+/// Removes the database at `path`, with what is kept beside it.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
+        let mut path = path.as_os_str().to_owned();
+        path.push(suffix);
+        match std::fs::remove_file(path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => (),
+        }
+    }
+    Ok(())
 }
 
 /// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.

@@ -10,7 +10,7 @@ use crate::fire_times::{first_after, planner};
 use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
-    MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError,
+    MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError, Stray,
 };
 
 mod report;
@@ -52,7 +52,7 @@ pub fn import(
         source.each_executable(&mut |found| moving.take_executables(found))?;
         source.each_schedule(&mut |found| moving.take_schedules(found))?;
         source.each_execution(&mut |found| moving.take_executions(found))?;
-        source.each_stray(&mut |stray| into.insert_stray(&stray))?;
+        source.each_stray(&mut |stray| moving.take_stray(&stray))?;
         into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
         Ok(moving.report)
     })
@@ -79,6 +79,15 @@ impl Moving<'_> {
             self.report.find("instance");
         }
         Ok(())
+    }
+
+    /// A task of this name will be cancelled. So it must be a name that only we give, and not any that a file says.
+    fn take_stray(&mut self, stray: &Stray) -> Result<(), StoreError> {
+        if !Guid::from(stray.name.as_str()).is_ours() {
+            self.report.odd_strays += 1;
+            return Ok(());
+        }
+        self.into.insert_stray(stray)
     }
 
     fn take_binding(&mut self, found: &ServiceBinding, created_at: Timestamp) -> Result<(), StoreError> {

@@ -32,6 +32,8 @@ pub struct Report {
     pub(super) followed: u64,
     /// Executions whose schedule had one of the same fire time already.
     pub(super) redated: u64,
+    /// Names of tasks to cancel that this program never gives.
+    pub(super) odd_strays: u64,
     /// What was taken, but not as it was.
     notes: Vec<String>,
     /// What was not taken, and why.
@@ -97,7 +99,7 @@ impl fmt::Display for Report {
         for note in &self.notes {
             writeln!(f, "  {}", one_line(note))?;
         }
-        if !self.causes.is_empty() || !self.many.is_empty() {
+        if !self.causes.is_empty() || !self.many.is_empty() || self.odd_strays > 0 {
             writeln!(f, "\nNot taken:")?;
         }
         for cause in &self.causes {
@@ -105,6 +107,9 @@ impl fmt::Display for Report {
         }
         for (cause, number) in &self.many {
             writeln!(f, "  executions {}: {number}", one_line(cause))?;
+        }
+        if self.odd_strays > 0 {
+            writeln!(f, "  tasks to cancel whose names this program never gives: {}", self.odd_strays)?;
         }
         Ok(())
     }

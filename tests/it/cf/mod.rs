@@ -149,6 +149,7 @@ fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names
     let expected = Identity {
         user: "user-1".to_owned(),
         admin: true,
+        spaces: None,
         may_read: true,
         may_write: true,
         expires_at: Some(end),

@@ -1,9 +1,10 @@
 //! What is kept of ended tasks, which is their directories with their output, and for how long.
 //!
-//! Invariant: a directory goes only after its task has ended, and then as a whole.
+//! Invariant: a directory, or the output in it, goes only after its task has ended.
 
 use std::fs;
 use std::io;
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -19,10 +20,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a task's directory, with its output, stays after its outcome was first handed out.
 const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
 
-/// The most directories of tasks whose outcome was handed out; beyond, those that ended first go …
+/// The most outputs of ended tasks that are kept, and the most directories of tasks whose outcome was handed out; beyond,
+/// those that ended first go …
 const KEPT_MAX: usize = 1000;
 
-/// … but none this soon after: whoever was told the outcome may ask again after a crash.
+/// … but no directory this soon after, only its output: a caller that was told the outcome may ask again after a crash.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
 
 /// How long a task's directory stays when nobody asks for its outcome: as long as history does.
@@ -39,14 +41,29 @@ impl Tasks {
         limit: usize,
     ) -> Result<Option<OutputPart>, PlatformError> {
         let Some(directory) = self.directory_of(name) else { return Ok(None) };
-        if directory.order().map_err(unavailable)?.is_none() {
+        match self.output_of(&directory, offset, limit) {
+            // Something else is in its place, so nothing of it is kept.
+            Err(err) if err.kind() == io::ErrorKind::InvalidData => Ok(None),
+            read => read.map_err(unavailable),
+        }
+    }
+
+    fn output_of(
+        &self,
+        directory: &TaskDirectory,
+        offset: u64,
+        limit: usize,
+    ) -> io::Result<Option<OutputPart>> {
+        if directory.order()?.is_none() {
             return Ok(None);
         }
         // First this, then the output: what is there after the end of the runner is all that there will be.
-        let is_ended = directory.ended().map_err(unavailable)?.is_some()
-            || !self.is_locked(&directory).map_err(unavailable)?;
-        let output = directory.read_output(offset, limit).map_err(unavailable)?;
-        let (bytes, length) = output.unwrap_or_default();
+        let is_ended = directory.ended()?.is_some() || !self.is_locked(directory)?;
+        let Some((bytes, length)) = directory.read_output(offset, limit)? else {
+            // Of one that goes on it may come; of one that ended it was removed, or there never was any.
+            let nothing_yet = OutputPart { bytes: Vec::new(), length: 0, is_ended };
+            return Ok((!is_ended).then_some(nothing_yet));
+        };
         Ok(Some(OutputPart { bytes, length, is_ended }))
     }
 
@@ -79,10 +96,12 @@ impl Tasks {
         let now = self.clock.now();
         let mut old = Vec::new();
         let mut read = Vec::new();
+        let mut outputs = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let directory = TaskDirectory::at(entry?.path());
             let Ok(Some(ended)) = directory.ended() else { continue };
             let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
+            outputs.extend(directory.output().map(|output| (ended_at, output)));
             match seen_at(&directory) {
                 Some(seen_at) if KEPT_AFTER_READ < now.since(seen_at) => old.push(directory),
                 Some(seen_at) => read.push((ended_at, seen_at, directory)),
@@ -101,6 +120,7 @@ impl Tasks {
         for directory in &old {
             self.remove(directory)?;
         }
+        remove_oldest(outputs)?;
         Ok(old.len())
     }
 
@@ -128,6 +148,20 @@ impl Tasks {
         }
         Ok(removed)
     }
+}
+
+/// Leaves so many outputs that there are not more than [`KEPT_MAX`] of ended tasks when this is done again.
+fn remove_oldest(mut outputs: Vec<(Timestamp, PathBuf)>) -> io::Result<()> {
+    outputs.sort_by_key(|(ended_at, _)| *ended_at);
+    let too_many = outputs.len().saturating_sub(KEPT_MAX - CLEAN_EVERY);
+    for (_, output) in outputs.into_iter().take(too_many) {
+        match fs::remove_file(output) {
+            // It went with its directory.
+            Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
+            _ => (),
+        }
+    }
+    Ok(())
 }
 
 fn seen_at(directory: &TaskDirectory) -> Option<Timestamp> {

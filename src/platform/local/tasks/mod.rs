@@ -26,10 +26,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::INHERITED_VARIABLES;
-use super::config::App;
+use super::config::{App, TaskUser};
 use super::records::{Ended, Order, Outcome, TaskDirectory};
 use super::runner::TASK_ENDED;
 use crate::base::clock::Clock;
+use crate::base::orphans;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
 
@@ -127,6 +128,7 @@ impl Tasks {
             command: task.command.clone(),
             directory: app.directory.clone(),
             memory_in_mb: task.memory_in_mb,
+            user: app.user.as_ref().map(|user| user.name.clone()),
             created_at_ns: self.clock.now().nanos(),
         };
         // Whatever fails up to the start of the runner, the command has not run.
@@ -208,6 +210,9 @@ impl Tasks {
         let mut command = Command::new(&self.runner);
         command.arg("run-task").arg(directory.path()).current_dir("/");
         command.env_clear().envs(self.inherited.iter().map(|(name, value)| (name, value)));
+        if let Some(TaskUser { name, home, shell }) = &app.user {
+            command.env("USER", name).env("LOGNAME", name).env("HOME", home).env("SHELL", shell);
+        }
         command.envs(&app.environment);
         command.stdin(lock).stdout(self.wake.try_clone()?).stderr(Stdio::null());
         let mut runners = self::lock(&self.runners);
@@ -305,6 +310,10 @@ impl Tasks {
         let before = runners.len();
         // An error means that somebody else has waited for it.
         runners.retain_mut(|runner| matches!(runner.try_wait(), Ok(None)));
+        if orphans::are_ours() {
+            // Runners are started under this lock too, so none is unknown.
+            orphans::reap(|pid| runners.iter().any(|runner| runner.id() == pid));
+        }
         runners.len() < before
     }
 
@@ -373,7 +382,8 @@ impl Drop for Follower {
 
 fn follow(tasks: &Tasks, mut wakes: PipeReader, task_changed: &dyn Fn()) {
     while !tasks.closing.load(Ordering::SeqCst) {
-        let timeout = (!lock(&tasks.runners).is_empty()).then_some(REAP_INTERVAL);
+        let has_children = orphans::are_ours() || !lock(&tasks.runners).is_empty();
+        let timeout = has_children.then_some(REAP_INTERVAL);
         let ended = wait_for_end(&mut wakes, timeout);
         let reaped = tasks.reap();
         if ended || reaped {

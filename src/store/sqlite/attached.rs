@@ -1,0 +1,60 @@
+//! A text that travels inside of a backup: the file of apps and tokens of a standalone service.
+//!
+//! It is a table that a database in use does not have, so that a backup is one file and still a database.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension};
+
+const TABLE: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'backup_files'";
+const CREATE: &str = "CREATE TABLE backup_files (contents TEXT NOT NULL) STRICT";
+const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
+const SELECT: &str = "SELECT contents FROM backup_files";
+/// Its pages are overwritten, or the tokens would stay in the file.
+const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
+/// A copy says of itself that it has a log beside it, so it could not be read from a directory without write access.
+const ONE_FILE: &str = "PRAGMA journal_mode = DELETE";
+
+/// Puts `text`, or none, into the copy at `path`, and leaves no other file beside that.
+pub(crate) fn attach(path: &Path, text: Option<&str>) -> Result<(), String> {
+    change(path, |copy| {
+        // A backup that was made a database in use by copying has one still.
+        copy.execute_batch(DROP)?;
+        if let Some(text) = text {
+            copy.execute_batch(CREATE)?;
+            copy.execute(INSERT, [text])?;
+        }
+        Ok(())
+    })
+}
+
+/// Takes the text out of the copy at `path`; `None`: there is none in it.
+pub(crate) fn detach(path: &Path) -> Result<Option<String>, String> {
+    change(path, |copy| {
+        let text = read(copy)?;
+        copy.execute_batch(DROP)?;
+        Ok(text)
+    })
+}
+
+/// The text in the backup at `path`; `None`: there is none in it.
+pub(crate) fn attached(path: &Path) -> Result<Option<String>, String> {
+    super::open_to_read(path)
+        .and_then(|backup| read(&backup))
+        .map_err(|err| format!("the file {} cannot be read: {err}", path.display()))
+}
+
+fn read(backup: &Connection) -> rusqlite::Result<Option<String>> {
+    if backup.query_row(TABLE, [], |row| row.get::<_, i64>(0))? == 0 {
+        return Ok(None);
+    }
+    backup.query_row(SELECT, [], |row| row.get(0)).optional()
+}
+
+fn change<T>(path: &Path, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, String> {
+    let changed = Connection::open(path).and_then(|copy| {
+        copy.query_row(ONE_FILE, [], |_| Ok(()))?;
+        work(&copy)
+    });
+    changed.map_err(|err| format!("the copy {} cannot be written: {err}", path.display()))
+}

@@ -1,0 +1,244 @@
+//! Backups of files: what they may replace, what they hold, and what becomes of them elsewhere.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::standalone::Standalone;
+
+fn run(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(arguments)
+        .current_dir(directory)
+        .env_clear()
+        .output()
+        .unwrap()
+}
+
+#[track_caller]
+fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+#[track_caller]
+fn refused(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn start(directory: &Path) -> Standalone {
+    Standalone::with(directory, &[("DATABASE_URL", "scheduler.db")])
+}
+
+/// A machine on which a standalone service has a job, and the guid of that.
+fn machine_with_a_job() -> (TempDir, String, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let service = start(directory.path());
+    let body = r#"{"name":"hello","command":"echo hello"}"#;
+    let job = service.ask("POST", &format!("/jobs?app_guid={}", service.app), body);
+    let (job, token) = (job["guid"].as_str().unwrap().to_owned(), service.token.clone());
+    service.stop();
+    (directory, job, token)
+}
+
+/// Runs the job at a service of which `token` is one.
+fn runs(directory: &Path, token: &str, job: &str) -> Value {
+    let mut service = start(directory);
+    token.clone_into(&mut service.token);
+    service.ask("POST", &format!("/jobs/{job}/execute"), "");
+    let ended = service.ended(job);
+    service.stop();
+    ended
+}
+
+#[test]
+fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
+    let (machine, ..) = machine_with_a_job();
+    let at = |name: &str| machine.path().join(name);
+    rustix::fs::mknodat(rustix::fs::CWD, at("fifo"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0)
+        .unwrap();
+    symlink("/dev/null", at("device")).unwrap();
+    symlink(at("nowhere"), at("dangling")).unwrap();
+    symlink(at("fifo"), at("to-fifo")).unwrap();
+    fs::create_dir(at("directory")).unwrap();
+    for name in ["fifo", "device", "to-fifo", "directory", "dangling"] {
+        let before = at(name).symlink_metadata().unwrap();
+        let told = refused(&run(machine.path(), &["backup", name]));
+        assert!(
+            told.contains(name) && (told.contains("no regular file") || told.contains("link to nothing"))
+        );
+        assert_eq!(
+            at(name).symlink_metadata().unwrap().file_type(),
+            before.file_type(),
+            "{name} is as it was"
+        );
+    }
+    // What stands for the standard output is a pipe here.
+    let told = refused(&run(machine.path(), &["backup", "/dev/stdout"]));
+    assert!(told.contains("backup -"), "{told}");
+    assert!(Path::new("/dev/stdout").exists());
+
+    succeeded(&run(machine.path(), &["backup", "real"]));
+    symlink(at("real"), at("link")).unwrap();
+    let before = fs::metadata(at("real")).unwrap();
+    succeeded(&run(machine.path(), &["backup", "link"]));
+    assert!(at("link").symlink_metadata().unwrap().is_symlink(), "a link to a file stays one");
+    use std::os::unix::fs::MetadataExt;
+    assert_ne!(before.ino(), fs::metadata(at("real")).unwrap().ino(), "and the file is replaced");
+    let left: Vec<_> = fs::read_dir(machine.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(!left.iter().any(|name| name.to_string_lossy().contains("partial")), "{left:?}");
+}
+
+#[test]
+fn a_backup_has_all_that_a_service_on_another_machine_needs() {
+    let (machine, job, token) = machine_with_a_job();
+    succeeded(&run(machine.path(), &["backup", "saved.db"]));
+    let other = tempfile::tempdir().unwrap();
+    fs::copy(machine.path().join("saved.db"), other.path().join("saved.db")).unwrap();
+    let told = succeeded(&run(other.path(), &["restore", "saved.db"]));
+    assert!(told.contains("scheduler.db is restored from saved.db"), "{told}");
+    assert!(told.contains("scheduler.db.tasks/standalone.toml") && !told.contains(&token), "{told}");
+    assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
+    // Without write access beside it, a backup can be read too.
+    let names: Vec<_> = fs::read_dir(other.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("saved.db-")), "{names:?}");
+
+    for taken in ["scheduler.db", "scheduler.db-wal", "scheduler.db.tasks/standalone.toml"] {
+        let place = tempfile::tempdir().unwrap();
+        fs::create_dir(place.path().join("scheduler.db.tasks")).unwrap();
+        fs::write(place.path().join(taken), "mine").unwrap();
+        let saved = machine.path().join("saved.db");
+        let told = refused(&run(place.path(), &["restore", saved.to_str().unwrap()]));
+        assert!(told.contains(taken) && told.contains("is there already"), "{told}");
+        assert_eq!(fs::read_to_string(place.path().join(taken)).unwrap(), "mine");
+        let left = fs::read_dir(place.path()).unwrap().count();
+        assert_eq!(left, if taken.contains('/') { 1 } else { 2 }, "nothing else is left at {taken}");
+    }
+    let place = tempfile::tempdir().unwrap();
+    for wrong in ["nosuch.db", "/etc/passwd"] {
+        refused(&run(place.path(), &["restore", wrong]));
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0, "{wrong}");
+    }
+}
+
+#[test]
+fn a_backup_goes_through_a_pipe_and_comes_back_from_one() {
+    let (machine, job, token) = machine_with_a_job();
+    let piped = run(machine.path(), &["backup", "-"]);
+    assert!(piped.status.success() && piped.stdout.starts_with(b"SQLite format 3"));
+    let other = tempfile::tempdir().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["restore", "-"])
+        .current_dir(other.path())
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), &piped.stdout).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
+}
+
+#[test]
+fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
+    let (machine, job, token) = machine_with_a_job();
+    let other = tempfile::tempdir().unwrap();
+    let told = refused(&run(other.path(), &["import", "--from", "nosuch.db"]));
+    assert!(told.contains("nosuch.db"), "{told}");
+    fs::write(other.path().join("text.db"), "no database").unwrap();
+    refused(&run(other.path(), &["import", "--from", "text.db"]));
+    fs::remove_file(other.path().join("text.db")).unwrap();
+    let from = machine.path().join("scheduler.db");
+    let from = from.to_str().unwrap();
+    succeeded(&run(other.path(), &["import", "--from", from, "--dry-run"]));
+    assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0, "a failed one and a dry run leave nothing");
+
+    // Its own app and token have the names of those that come.
+    let own = start(other.path());
+    let own_token = own.token.clone();
+    own.stop();
+    let told = succeeded(&run(other.path(), &["import", "--from", from]));
+    assert!(told.contains("1 apps, 1 spaces, 1 tokens (there already: 0, 0, 0)"), "{told}");
+    assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
+    let mut service = start(other.path());
+    service.token = own_token;
+    assert_eq!(service.ask("GET", "/jobs", "")["resources"].as_array().unwrap().len(), 0);
+    service.stop();
+    let told = succeeded(&run(other.path(), &["import", "--from", from]));
+    assert!(told.contains("0 apps, 0 spaces, 0 tokens (there already: 1, 1, 1)"), "{told}");
+    // What is moved in front of a Cloud Foundry needs no file of apps.
+    let cf = tempfile::tempdir().unwrap();
+    succeeded(&run(cf.path(), &["import", "--from", from, "--cf-endpoint", "https://api.example.com"]));
+    assert!(!cf.path().join("scheduler.db.tasks").exists());
+}
+
+#[test]
+fn an_import_takes_only_strays_that_this_program_can_have_named() {
+    let (machine, ..) = machine_with_a_job();
+    let source = rusqlite::Connection::open(machine.path().join("scheduler.db")).unwrap();
+    let ours = "0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10";
+    for name in [ours, "nightly-deploy", "0B2D3E6C-5F5A-4C57-8F39-0A4F1F4A9F10", "%"] {
+        source
+            .execute("INSERT INTO strays (name, doubt_until) VALUES (?1, 9000000000000000000)", [name])
+            .unwrap();
+    }
+    drop(source);
+    let other = tempfile::tempdir().unwrap();
+    let from = machine.path().join("scheduler.db");
+    let told = succeeded(&run(other.path(), &["import", "--from", from.to_str().unwrap()]));
+    assert!(told.contains("names this program never gives: 3"), "{told}");
+    let target = rusqlite::Connection::open(other.path().join("scheduler.db")).unwrap();
+    let names: Vec<String> = target
+        .prepare("SELECT name FROM strays")
+        .unwrap()
+        .query_map([], |row| row.get(0))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(names, [ours]);
+}
+
+#[test]
+fn check_config_says_what_a_service_would_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = succeeded(&run(directory.path(), &["check-config", "standalone", "--port", "8123"]));
+    let place = directory.path().canonicalize().unwrap();
+    for part in [
+        "http://127.0.0.1:8123".to_owned(),
+        format!("{} (made at the first start)", place.join("scheduler.db").display()),
+        format!("{} (made", place.join("scheduler.db.tasks/standalone.toml").display()),
+        "UTC".to_owned(),
+    ] {
+        assert!(told.contains(&part), "{part} is not in {told}");
+    }
+    let url = "postgres://u:hunter2@db.example.com/s";
+    let told = succeeded(&run(directory.path(), &["check-config", "standalone", "--database-url", url]));
+    assert!(told.contains("postgres://db.example.com/s") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn the_version_is_told_after_any_command_and_its_flags() {
+    let directory = tempfile::tempdir().unwrap();
+    let version = succeeded(&run(directory.path(), &["version"]));
+    for arguments in [
+        &["--version"][..],
+        &["-V"],
+        &["--port", "8000", "--version"],
+        &["standalone", "--version"],
+        &["serve", "--port", "8000", "-V"],
+        &["run", "a", "--version"],
+        &["jobs", "--version"],
+        &["backup", "--version"],
+        &["next", "--count", "3", "--version"],
+        &["help", "--version"],
+        &["version", "--version"],
+    ] {
+        assert_eq!(succeeded(&run(directory.path(), arguments)), version, "{arguments:?}");
+    }
+}
