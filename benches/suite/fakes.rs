@@ -62,11 +62,15 @@ impl FakeCf {
                     .collect();
                 (200, format!(r#"{{"pagination":{{"next":null}},"resources":[{}]}}"#, tasks.join(",")))
             }
-            ("POST", _) => {
+            ("POST", "/v3/apps/app-1/tasks") => {
                 let number = self.created.fetch_add(1, Ordering::Relaxed);
                 (202, self.task(&format!("{now}-{number}"), now))
             }
-            _ => (200, r#"{"guid":"app-1","relationships":{"space":{"data":{"guid":"space-1"}}}}"#.to_owned()),
+            ("GET", "/v3/apps/app-1") => {
+                (200, r#"{"guid":"app-1","relationships":{"space":{"data":{"guid":"space-1"}}}}"#.to_owned())
+            }
+            // Ends the connection, and says why.
+            _ => panic!("the fake Cloud Foundry does not know {method} {path}"),
         }
     }
 

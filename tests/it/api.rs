@@ -718,11 +718,9 @@ fn everything_is_there_after_a_restart_and_a_second_service_on_the_file_is_refus
     assert_eq!(world.get(&format!("/jobs/{job}")).status, 200);
 }
 
+#[needs::sqlite]
 #[test]
 fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
-    if is_postgres() {
-        return;
-    }
     let mut world = World::start();
     world.stop();
     let path = world.directory.path().join("data/s.db");

@@ -536,8 +536,10 @@ fn what_is_no_scheduler_is_told_from_one() {
 
 #[test]
 fn certificates_are_checked_unless_a_setting_or_cf_says_otherwise() {
-    // It is no scheduler, which is told only once it is believed.
+    // It is no scheduler. The command line says so only after it has verified the certificate.
     let server = FakeCf::start_tls();
+    let no_route = Fault::status(404, Some(("X-Cf-RouterError", "unknown_route")));
+    server.fault("GET /jobs", no_route, ALWAYS);
     let url = server.url();
     let cli = |variables: &[(&str, &str)]| {
         let named = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", "t")];

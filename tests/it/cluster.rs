@@ -11,7 +11,7 @@ use rustix::process::{Signal, kill_process};
 use super::crash::{
     Known, Random, Target, busy_cf, check_history, client, inject, number_of, pause, silence_schedules,
 };
-use super::database::{Database, is_postgres};
+use super::database::Database;
 use super::program::{Program, ask};
 
 /// Longer than a lease, and than it takes the others to see that.
@@ -28,12 +28,10 @@ struct Instance {
 }
 
 /// `CLUSTER_SECONDS=300 CLUSTER_SEED=7 cargo test --test it instances_that -- --nocapture` is the long version.
+#[needs::postgres]
 #[test]
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
-    if !is_postgres() {
-        return; // SQLite has one.
-    }
     let (seconds, seed) = (number_of("CLUSTER_SECONDS", 45), number_of("CLUSTER_SEED", 1));
     let mut random = Random::seeded(seed);
     let directory = tempfile::tempdir().unwrap();

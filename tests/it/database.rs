@@ -12,13 +12,25 @@ pub(crate) struct Database {
     pub(crate) url: String,
 }
 
-/// The server that the tests are to use; `None`: files.
+/// The server that the tests were compiled for: `#[needs::postgres]` decided by it. With `option_env!` cargo compiles the
+/// tests again when it changes.
+const SERVER_AT_COMPILE_TIME: Option<&str> = option_env!("TEST_DATABASE_URL");
+
+/// The server that the tests use; `None` when they use files.
 fn server() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "it says what is tested")]
-    std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty())
+    let server = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
+    let compiled_for = SERVER_AT_COMPILE_TIME.filter(|url| !url.is_empty());
+    assert_eq!(
+        server.is_some(),
+        compiled_for.is_some(),
+        "TEST_DATABASE_URL has changed; run the tests through cargo"
+    );
+    server
 }
 
-/// Whether the tests run on PostgreSQL. Those that are about files have nothing to do then.
+/// Whether the tests run on PostgreSQL. A test that needs one of the two says so with `#[needs::postgres]` or
+/// `#[needs::sqlite]`.
 pub(crate) fn is_postgres() -> bool {
     server().is_some()
 }

@@ -13,18 +13,18 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::FakeCf;
-use super::database::is_postgres;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
-struct World {
+/// The program on a database whose disk, locks and bytes a test can spoil.
+struct OneDatabase {
     directory: TempDir,
     cf: FakeCf,
     token: String,
     program: Program,
 }
 
-impl World {
+impl OneDatabase {
     fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cf = FakeCf::start();
@@ -61,12 +61,10 @@ impl World {
     }
 }
 
+#[needs::sqlite]
 #[test]
 fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
-    if is_postgres() {
-        return;
-    }
-    let mut world = World::start();
+    let mut world = OneDatabase::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let body =
         format!(r#"{{"name":"c","url":"http://{}/","auth_header":"x"}}"#, listener.local_addr().unwrap());
@@ -98,12 +96,10 @@ fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
     assert_eq!(message, "answered 204 No Content", "the outcome was kept until it could be recorded");
 }
 
+#[needs::sqlite]
 #[test]
 fn a_lock_of_another_process_is_503_until_it_goes() {
-    if is_postgres() {
-        return;
-    }
-    let world = World::start();
+    let world = OneDatabase::start();
     assert_eq!(world.make_job("before").0, 201);
     let other = Connection::open(world.directory.path().join("s.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -120,12 +116,10 @@ fn a_lock_of_another_process_is_503_until_it_goes() {
     assert_eq!(world.names(), ["before", "after"]);
 }
 
+#[needs::sqlite]
 #[test]
 fn a_damaged_database_is_503_or_refused_with_a_clear_error() {
-    if is_postgres() {
-        return;
-    }
-    let mut world = World::start();
+    let mut world = OneDatabase::start();
     for number in 0..50 {
         assert_eq!(world.make_job(&format!("job-{number}")).0, 201);
     }
@@ -165,7 +159,7 @@ fn damage(path: &Path, pages: &[u32]) {
     }
 }
 
-fn back_up(world: &World, to: &str) -> (bool, String) {
+fn back_up(world: &OneDatabase, to: &str) -> (bool, String) {
     back_up_from(world.directory.path(), to)
 }
 
@@ -180,12 +174,10 @@ fn back_up_from(directory: &Path, to: &str) -> (bool, String) {
     (done.status.success(), String::from_utf8(done.stderr).unwrap())
 }
 
+#[needs::sqlite]
 #[test]
 fn a_backup_of_a_running_service_can_be_started_from() {
-    if is_postgres() {
-        return;
-    }
-    let mut world = World::start();
+    let mut world = OneDatabase::start();
     assert_eq!(world.make_job("first").0, 201);
     thread::scope(|scope| {
         let busy = &world;
@@ -209,12 +201,10 @@ fn a_backup_of_a_running_service_can_be_started_from() {
     assert_eq!(world.make_job("goes on").0, 201);
 }
 
+#[needs::sqlite]
 #[test]
 fn a_backup_replaces_nothing_but_a_backup() {
-    if is_postgres() {
-        return;
-    }
-    let world = World::start();
+    let world = OneDatabase::start();
     for name in ["s.db", "./s.db"] {
         let (done, said) = back_up(&world, name);
         assert!(!done && said.contains("is the database itself"), "{said}");

@@ -210,11 +210,9 @@ fn targets(directory: &Path) -> [String; 2] {
     [directory.join("target.db").to_str().unwrap().to_owned(), Database::of(directory, "target").url]
 }
 
+#[needs::postgres]
 #[test]
 fn a_go_services_database_moves_with_guids_names_states_times_and_history() {
-    if !is_postgres() {
-        return;
-    }
     for place in 0..2 {
         let directory = tempfile::tempdir().unwrap();
         let go = GoDatabase::filled(directory.path());
@@ -279,11 +277,9 @@ fn a_go_services_database_moves_with_guids_names_states_times_and_history() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
-    if !is_postgres() {
-        return;
-    }
     for place in 0..2 {
         let directory = tempfile::tempdir().unwrap();
         let go = GoDatabase::filled(directory.path());
@@ -346,11 +342,9 @@ fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn importing_twice_changes_nothing_nor_does_a_dry_run() {
-    if !is_postgres() {
-        return;
-    }
     for place in 0..2 {
         let directory = tempfile::tempdir().unwrap();
         let go = GoDatabase::filled(directory.path());
@@ -378,11 +372,9 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     go.schedule("s-refused", "true", "61 * * * *", CALL, "call");
@@ -435,11 +427,9 @@ fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn a_go_services_tables_may_differ_and_lack_things() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     go.database.execute(
@@ -469,11 +459,9 @@ fn a_go_services_tables_may_differ_and_lack_things() {
     assert_eq!(enabled, [["33333333-3333-4333-8333-333333333333"], ["s-call"]]);
 }
 
+#[needs::postgres]
 #[test]
 fn a_name_that_is_taken_here_gets_a_number() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     for to in targets(directory.path()) {
@@ -494,11 +482,9 @@ fn a_name_that_is_taken_here_gets_a_number() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn an_import_that_is_killed_or_fails_has_changed_nothing() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     for to in targets(directory.path()) {
@@ -511,11 +497,9 @@ fn an_import_that_is_killed_or_fails_has_changed_nothing() {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn two_kinds_of_tables_in_one_database_are_told_apart() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     // The one database that is bound to both: a schema of our own beside theirs, here named by the search path.

@@ -14,13 +14,14 @@ use super::cf::fake_cf::{FakeCf, Fault};
 use super::program::Program;
 use super::world::{APP, wait_for};
 
-struct World {
+/// A Cloud Foundry, and a place for programs whose logs are read.
+struct Logged {
     cf: FakeCf,
     token: String,
     directory: TempDir,
 }
 
-impl World {
+impl Logged {
     fn new() -> Self {
         let cf = FakeCf::start();
         cf.add_app(APP, "space-1");
@@ -101,7 +102,7 @@ const ENDED: &[&str] = &["SUCCEEDED", "FAILED"];
 
 #[test]
 fn a_panic_and_a_start_that_fails_are_lines_of_json_too() {
-    let world = World::new();
+    let world = Logged::new();
     let mut program = world.start(&[("LOG_FORMAT", "json"), ("OCF_CRASH_POINT", "task.attempting:1:panic")]);
     let job = world.made(&program, "jobs", &json!({"name": "n", "command": "c"}));
     let execution = world.execute(&program, &job, "asked-for-it");
@@ -127,7 +128,7 @@ fn a_panic_and_a_start_that_fails_are_lines_of_json_too() {
 
 #[test]
 fn whatever_clients_write_each_line_of_json_is_one_object() {
-    let world = World::new();
+    let world = Logged::new();
     let mut program = world.start(&[("LOG_LEVEL", "trace"), ("LOG_FORMAT", "json")]);
     let hostile =
         ["a\nb", "\u{1b}[31m", "\"}\n{\"level\":\"ERROR\"", "\u{85}\u{7f}", "\u{202e}", "level=ERROR x=\"y"];
@@ -180,7 +181,7 @@ fn whatever_clients_write_each_line_of_json_is_one_object() {
 
 #[test]
 fn each_request_is_a_line_and_so_is_each_state_of_an_execution() {
-    let world = World::new();
+    let world = Logged::new();
     let mut program = world.start(&[("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")]);
     let job = world.made(&program, "jobs", &json!({"name": "j", "command": "c"}));
     let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
@@ -223,7 +224,7 @@ fn each_request_is_a_line_and_so_is_each_state_of_an_execution() {
 
 #[test]
 fn the_request_that_asked_for_an_execution_is_on_all_of_its_lines_after_a_restart_too() {
-    let world = World::new();
+    let world = Logged::new();
     world.cf.complete_tasks_after(None);
     let variables = [("LOG_LEVEL", "debug"), ("LOG_FORMAT", "json")];
     let mut program = world.start(&variables);
@@ -266,7 +267,7 @@ fn the_request_that_asked_for_an_execution_is_on_all_of_its_lines_after_a_restar
 
 #[test]
 fn at_info_an_execution_is_the_line_of_its_end() {
-    let world = World::new();
+    let world = Logged::new();
     let mut program = world.start(&[("LOG_LEVEL", "info")]);
     let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
     let execution = world.execute(&program, &call, "asked");

@@ -13,7 +13,6 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{FakeCf, tls_config_files};
-use super::database::is_postgres;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
@@ -182,7 +181,8 @@ fn programs() -> PathBuf {
     found.ok().flatten().unwrap_or_default()
 }
 
-struct World {
+/// The program in front of a PostgreSQL server of its own, which a test can stop, pause and fill.
+struct OwnServer {
     server: Server,
     cf: FakeCf,
     token: String,
@@ -190,7 +190,7 @@ struct World {
     _directory: TempDir,
 }
 
-impl World {
+impl OwnServer {
     fn start() -> Self {
         let server = Server::start();
         let url = server.url("localhost", PASSWORD, "sslmode=require");
@@ -249,12 +249,10 @@ impl World {
     }
 }
 
+#[needs::postgres]
 #[test]
 fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
-    if !is_postgres() {
-        return;
-    }
-    let world = World::start();
+    let world = OwnServer::start();
     assert_eq!(world.make_job("before"), 201);
     let path = world.every_second();
     wait_for(|| (world.history(&path).len() >= 2).then_some(()));
@@ -276,12 +274,10 @@ fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
     world.check_no_second_is_missing(&path, so_far + 3);
 }
 
+#[needs::postgres]
 #[test]
 fn a_service_that_starts_before_its_server_waits_for_it() {
-    if !is_postgres() {
-        return;
-    }
-    let mut world = World::start();
+    let mut world = OwnServer::start();
     assert_eq!(world.make_job("before"), 201);
     world.program.kill();
     world.server.end();
@@ -298,12 +294,10 @@ fn a_service_that_starts_before_its_server_waits_for_it() {
     world.every_second();
 }
 
+#[needs::postgres]
 #[test]
 fn a_server_that_hangs_is_503_after_a_while_and_the_engine_goes_on_with_it() {
-    if !is_postgres() {
-        return;
-    }
-    let world = World::start();
+    let world = OwnServer::start();
     let path = world.every_second();
     wait_for(|| (world.history(&path).len() >= 2).then_some(()));
     world.server.signal(Signal::STOP);
@@ -317,12 +311,10 @@ fn a_server_that_hangs_is_503_after_a_while_and_the_engine_goes_on_with_it() {
     world.check_no_second_is_missing(&path, so_far + 3);
 }
 
+#[needs::postgres]
 #[test]
 fn a_server_that_is_full_or_takes_no_writes_is_503_for_writes_until_that_is_over() {
-    if !is_postgres() {
-        return;
-    }
-    let world = World::start();
+    let world = OwnServer::start();
     assert_eq!(world.make_job("before"), 201);
     world.server.sql(
         "d",
@@ -346,11 +338,9 @@ fn a_server_that_is_full_or_takes_no_writes_is_503_for_writes_until_that_is_over
     wait_for(|| (world.make_job("read and write") == 201).then_some(()));
 }
 
+#[needs::postgres]
 #[test]
 fn only_a_server_that_is_the_one_it_should_be_is_believed() {
-    if !is_postgres() {
-        return;
-    }
     let server = Server::start();
     let cf = FakeCf::start();
     let certificate = server.certificate.to_str().unwrap().to_owned();

@@ -25,7 +25,8 @@ use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
 
-struct World {
+/// The scheduler by itself, on a clock that is set.
+struct Engine {
     clock: Arc<ManualClock>,
     store: Arc<Store>,
     scheduler: Scheduler,
@@ -39,7 +40,7 @@ fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
 }
 
-impl World {
+impl Engine {
     fn at(now: &str) -> Self {
         Self::with(now, MisfirePolicy::Once)
     }
@@ -184,7 +185,7 @@ fn scheduler(
 
 #[test]
 fn a_schedule_made_for_the_next_minute_fires_in_it_at_the_instant_planned() {
-    let mut world = World::at("2026-03-01T00:00:59.9Z");
+    let mut world = Engine::at("2026-03-01T00:00:59.9Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
     assert!(world.scheduler.pass().unwrap() <= Duration::from_millis(100));
@@ -199,7 +200,7 @@ fn a_schedule_made_for_the_next_minute_fires_in_it_at_the_instant_planned() {
 
 #[test]
 fn fire_times_missed_while_down_coalesce_into_the_latest() {
-    let mut world = World::at("2026-03-01T00:00:00Z");
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("ping");
     world.schedule(&job, "*/5 * * * *");
     world.restart();
@@ -212,7 +213,7 @@ fn fire_times_missed_while_down_coalesce_into_the_latest() {
 
 #[test]
 fn within_the_grace_each_fire_time_runs() {
-    let mut world = World::at("2026-03-01T00:00:00Z");
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     world.schedule(&job, "@every 20s");
     world.go_to("2026-03-01T00:01:00Z");
@@ -222,7 +223,7 @@ fn within_the_grace_each_fire_time_runs() {
 
 #[test]
 fn a_year_of_missed_minutes_and_seconds_is_one_execution() {
-    let mut world = World::at("2025-03-01T00:00:00Z");
+    let mut world = Engine::at("2025-03-01T00:00:00Z");
     let (minutes, seconds) = (world.job("minutes"), world.job("seconds"));
     world.schedule(&minutes, "* * * * *");
     world.schedule(&seconds, "@every 1s");
@@ -235,7 +236,7 @@ fn a_year_of_missed_minutes_and_seconds_is_one_execution() {
 
 #[test]
 fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
-    let mut skip = World::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
+    let mut skip = Engine::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
     let job = skip.job("j");
     skip.schedule(&job, "*/5 * * * *");
     skip.go_to("2026-03-01T00:17:00Z");
@@ -243,7 +244,7 @@ fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
     skip.go_to("2026-03-01T00:20:00Z");
     assert_eq!(skip.scheduled_times(&job), ["2026-03-01T00:20:00Z"]);
 
-    let mut all = World::with("2026-03-01T00:00:00Z", MisfirePolicy::All);
+    let mut all = Engine::with("2026-03-01T00:00:00Z", MisfirePolicy::All);
     let job = all.job("j");
     all.schedule(&job, "*/5 * * * *");
     all.go_to("2026-03-01T00:17:00Z");
@@ -255,7 +256,7 @@ fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
 
 #[test]
 fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice() {
-    let mut world = World::at("2026-03-01T00:00:00Z");
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
     for number in 0..10 {
         world.schedule(&world.job(&format!("j{number}")), "* * * * *");
     }
@@ -277,7 +278,7 @@ fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice
 
 #[test]
 fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
-    let mut world = World::at("2026-03-01T00:00:00Z");
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     let mut disabled = world.schedule(&job, "* * * * *");
     let deleted = world.schedule(&job, "* * * * *");
@@ -298,7 +299,7 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
 
 #[test]
 fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
-    let world = World::at("2026-03-01T00:00:00Z");
+    let world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     let [first, second, third] = [(); 3].map(|()| world.started(&job));
     assert_eq!(world.job_state(), JobState::Pending);
@@ -312,7 +313,7 @@ fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
 
 #[test]
 fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
-    let world = World::at("2026-01-01T00:00:00Z");
+    let world = Engine::at("2026-01-01T00:00:00Z");
     let job = world.job("j");
     for _ in 0..450 {
         world.end(world.started(&job), EndState::Failed);
@@ -335,7 +336,7 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
 
 #[test]
 fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing() {
-    let world = World::at("2026-01-01T00:00:00Z");
+    let world = Engine::at("2026-01-01T00:00:00Z");
     let (job, gone) = (world.job("j"), world.job("gone"));
     world.schedule(&gone, "@daily");
     for job in [&job, &gone] {
@@ -360,7 +361,7 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
 
 #[test]
 fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_no_execution() {
-    let mut world = World::at("2026-03-01T10:00:30Z");
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T10:01:00Z");
@@ -376,7 +377,7 @@ fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_n
 
 #[test]
 fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_anew() {
-    let mut world = World::at("2026-03-01T10:00:30Z");
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T10:01:00Z");
@@ -394,7 +395,7 @@ fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_ane
 #[test]
 fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year() {
     for restarted in [false, true] {
-        let mut world = World::at("2027-03-01T10:00:30Z");
+        let mut world = Engine::at("2027-03-01T10:00:30Z");
         let (new, fired) = (world.job("new"), world.job("fired"));
         world.schedule(&new, "0 * * * *");
         world.schedule(&fired, "* * * * *");
@@ -412,7 +413,7 @@ fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year(
 
 #[test]
 fn a_clock_set_forward_by_a_day_starts_one_run_and_goes_on() {
-    let mut world = World::at("2026-03-01T10:00:30Z");
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
     let (seconds, minutes) = (world.job("seconds"), world.job("minutes"));
     world.schedule(&seconds, "@every 1s");
     world.schedule(&minutes, "* * * * *");
@@ -426,12 +427,10 @@ fn a_clock_set_forward_by_a_day_starts_one_run_and_goes_on() {
     );
 }
 
+#[needs::sqlite]
 #[test]
 fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_span() {
-    if is_postgres() {
-        return; // Its clock counts, which nobody sets under it.
-    }
-    let mut world = World::at("2026-03-01T10:00:00Z");
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     world.scheduler.pass().unwrap();
     let now = world.clock.now();
@@ -461,12 +460,10 @@ fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_
     assert_eq!(dispatch.attempts.give_up_at, Some(time("2026-06-01T00:00:01Z")));
 }
 
+#[needs::sqlite]
 #[test]
 fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
-    if is_postgres() {
-        return; // Its clock counts, which nobody sets under it.
-    }
-    let mut world = World::at("2027-03-01T10:00:00Z");
+    let mut world = Engine::at("2027-03-01T10:00:00Z");
     let job = world.job("j");
     world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
     world.restart();
@@ -476,7 +473,7 @@ fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
 
 #[test]
 fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_it() {
-    let mut world = World::at("2026-03-01T10:00:00Z");
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (early, late) = (world.job("early"), world.job("late"));
     for _ in 0..200 {
         world.schedule(&late, "2 10 * * *");
@@ -502,7 +499,7 @@ fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_
 
 #[test]
 fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
-    let mut world = World::at("2026-03-01T10:00:00Z");
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatch, dispatches) = bounded(4);
     let (_release, released) = bounded(8);
     let minute = Duration::from_secs(60);
@@ -539,7 +536,7 @@ fn instance(id: &str, space: &str) -> ServiceInstance {
     }
 }
 
-impl World {
+impl Engine {
     fn provision(&self, id: &str, space: &str) -> usize {
         let now = self.clock.now();
         let planner = |text: &str| {
@@ -563,7 +560,7 @@ impl World {
 
 #[test]
 fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on_with_a_new_one() {
-    let mut world = World::at("2026-03-01T00:00:30Z");
+    let mut world = Engine::at("2026-03-01T00:00:30Z");
     world.provision("i1", "space");
     world.provision("i2", "space");
     world.provision("elsewhere", "other");
@@ -628,7 +625,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
 
 #[test]
 fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
-    let world = World::at("2026-03-01T00:00:30Z");
+    let world = Engine::at("2026-03-01T00:00:30Z");
     let job = world.job("a");
     let changed = world.schedule(&job, "*/7 * * * *");
     for round in 0..20 {

@@ -11,7 +11,7 @@ use ocf_scheduler::model::{
 use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window, Written};
 use tempfile::TempDir;
 
-use super::database::{Database, is_postgres};
+use super::database::Database;
 use super::world::wait_for;
 
 /// Two processes' stores on one database.
@@ -91,11 +91,9 @@ fn end(of: InHand) -> End {
     End { of, outcome: Outcome { state: EndState::Succeeded, message: String::new(), end_time: NOW } }
 }
 
+#[needs::postgres]
 #[test]
 fn what_one_instance_has_in_hand_no_other_takes() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
@@ -111,11 +109,9 @@ fn what_one_instance_has_in_hand_no_other_takes() {
     assert!(pair.one.finish(&end(of)).unwrap());
 }
 
+#[needs::postgres]
 #[test]
 fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let id = pair.one.create_execution(pair.job().id, "", NOW).unwrap().unwrap().id;
     let read = pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap();
@@ -136,11 +132,9 @@ fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
     assert_eq!(pair.other.claim_executions(&[(id, later, 1)]).unwrap().ids, [id]);
 }
 
+#[needs::postgres]
 #[test]
 fn what_is_being_deleted_gets_nothing_new() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     let mark = statement("executables/mark_deleted").text;
@@ -159,11 +153,9 @@ fn what_is_being_deleted_gets_nothing_new() {
     });
 }
 
+#[needs::postgres]
 #[test]
 fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let (job, call) = (pair.job(), pair.call());
     let [sent, waiting] = [(); 2].map(|()| pair.claimed(&call));
@@ -201,11 +193,9 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     assert!(pair.other.finish(&End { of: followed[0].of, ..end(running) }).unwrap());
 }
 
+#[needs::postgres]
 #[test]
 fn a_lease_that_has_ended_and_that_nobody_took_over_is_held_again() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     pair.database.execute("UPDATE instances SET lease_until = 0");
@@ -214,11 +204,9 @@ fn a_lease_that_has_ended_and_that_nobody_took_over_is_held_again() {
     assert_eq!(pair.one.take_over(GONE, NOW).unwrap().instances, 1, "the other's has ended");
 }
 
+#[needs::postgres]
 #[test]
 fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
     assert!(pair.one.start_call(sent, NOW).unwrap());
@@ -228,11 +216,9 @@ fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
     assert!(pair.one.fence().is_err());
 }
 
+#[needs::postgres]
 #[test]
 fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
     assert!(pair.one.start_call(sent, NOW).unwrap());
@@ -242,11 +228,9 @@ fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
     assert_eq!(pair.other.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
 }
 
+#[needs::postgres]
 #[test]
 fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     for _ in 0..10 {
@@ -277,11 +261,9 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     assert_eq!(pair.database.number("SELECT SUM(size) FROM history_sizes WHERE owner = 'executable'"), 10);
 }
 
+#[needs::postgres]
 #[test]
 fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let of = pair.claimed(&pair.call());
     pair.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {}", of.fence));
@@ -306,11 +288,9 @@ fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
     assert_eq!(pair.state(of), ["FAILED", GONE]);
 }
 
+#[needs::postgres]
 #[test]
 fn what_the_server_does_not_commit_is_not_answered_as_done() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     // It gives the row that was asked for, and fails after that.
@@ -325,11 +305,9 @@ fn what_the_server_does_not_commit_is_not_answered_as_done() {
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 0);
 }
 
+#[needs::postgres]
 #[test]
 fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let url = format!("{}&options=-c%20default_transaction_isolation%3Dserializable", pair.database.url);
     let settings = ocf_scheduler::store::Settings {
@@ -351,11 +329,9 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 160);
 }
 
+#[needs::postgres]
 #[test]
 fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair.one.create_schedule(job.id, true, "* * * * *", Some(NOW), NOW).unwrap().unwrap();
@@ -374,11 +350,9 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executables"), 0);
 }
 
+#[needs::postgres]
 #[test]
 fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_come_back() {
-    if !is_postgres() {
-        return;
-    }
     let Pair { one, other, database, _directory } = Pair::new();
     database.execute(
         "CREATE TABLE clock AS SELECT now_nanos() AS nanos;
@@ -415,11 +389,9 @@ fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_com
     assert!(!is_there());
 }
 
+#[needs::postgres]
 #[test]
 fn nobody_has_a_lease_before_it_knows_the_time() {
-    if !is_postgres() {
-        return;
-    }
     let Pair { one: _, other, database, _directory } = Pair::new();
     database.execute(
         "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
@@ -434,11 +406,9 @@ fn nobody_has_a_lease_before_it_knows_the_time() {
     assert!(far < clock.now(), "it is asked for before the lease is");
 }
 
+#[needs::postgres]
 #[test]
 fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let (of, task) = (pair.claimed(&pair.job()), Guid::from("task"));
     assert!(pair.one.accept_task(of, &task).unwrap());
@@ -451,11 +421,9 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
     assert!(pair.one.start_call(call, NOW).unwrap());
 }
 
+#[needs::postgres]
 #[test]
 fn many_that_wait_are_cancelled_in_parts_and_their_job_changes_once_for_each() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair.one.create_schedule(job.id, true, "* * * * *", None, NOW).unwrap().unwrap();
@@ -477,11 +445,9 @@ fn many_that_wait_are_cancelled_in_parts_and_their_job_changes_once_for_each() {
     assert!(pair.database.number("SELECT last_value FROM changes") <= 3);
 }
 
+#[needs::postgres]
 #[test]
 fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     // As if it had been given when the clock was an hour ahead.
@@ -494,11 +460,9 @@ fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
     assert!(pair.database.number(&left) <= 15_000_000_000);
 }
 
+#[needs::postgres]
 #[test]
 fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_missing() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     // Such a character is two in the database.
     let urls =
@@ -543,11 +507,9 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     }
 }
 
+#[needs::postgres]
 #[test]
 fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair.one.create_schedule(job.id, true, "@daily", Some(NOW), NOW).unwrap().unwrap();
@@ -580,11 +542,9 @@ fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     });
 }
 
+#[needs::postgres]
 #[test]
 fn all_tasks_that_no_instance_follows_are_adopted_at_one_look() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let job = pair.job();
     pair.database.execute(&format!(
@@ -596,11 +556,9 @@ fn all_tasks_that_no_instance_follows_are_adopted_at_one_look() {
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions WHERE owner IS NULL"), 0);
 }
 
+#[needs::postgres]
 #[test]
 fn a_database_that_cannot_hold_every_name_is_refused() {
-    if !is_postgres() {
-        return;
-    }
     let directory = tempfile::tempdir().unwrap();
     let database = Database::of(directory.path(), "s.db");
     let name = format!("latin_{}", Guid::random().as_str().replace('-', ""));
@@ -662,11 +620,9 @@ fn statements() -> Vec<Numbered> {
         .collect()
 }
 
+#[needs::postgres]
 #[test]
 fn every_statement_prepares() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let mut client = pair.database.client();
     // A Go service has schedules and executions, too.
@@ -708,11 +664,9 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
 }
 
 /// A plan is made once, when a connection first runs a statement, and kept. It must do for what comes.
+#[needs::postgres]
 #[test]
 fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
-    if !is_postgres() {
-        return;
-    }
     let pair = Pair::new();
     let fence = pair.one.fence().unwrap();
     pair.database.execute(

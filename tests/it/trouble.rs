@@ -11,20 +11,21 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
-use super::database::{Database, is_postgres};
+use super::database::Database;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
 const CREATE: &str = "POST /v3/apps/:guid/tasks";
 
-struct World {
+/// The program in front of a Cloud Foundry that fails on demand.
+struct Troubled {
     cf: FakeCf,
     token: String,
     program: Program,
     directory: TempDir,
 }
 
-impl World {
+impl Troubled {
     fn start(variables: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let cf = FakeCf::start();
@@ -87,7 +88,7 @@ impl World {
 
 #[test]
 fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
-    let world = World::start(&[]);
+    let world = Troubled::start(&[]);
     let faults = [
         Fault::status(500, None),
         Fault::html(502),
@@ -122,7 +123,7 @@ fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
 
 #[test]
 fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
-    let world = World::start(&[]);
+    let world = Troubled::start(&[]);
     let job = world.job("patient");
     world.cf.take_diego_away(true);
     world.execute(&job);
@@ -145,7 +146,7 @@ fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
 
 #[test]
 fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_time() {
-    let world = World::start(&[("RETRY_SECONDS", "2")]);
+    let world = Troubled::start(&[("RETRY_SECONDS", "2")]);
     let (certain, doubtful) = (world.job("certain"), world.job("doubtful"));
     world.cf.fault(CREATE, Fault::status(429, None), ALWAYS);
     world.execute(&certain);
@@ -166,7 +167,7 @@ fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_tim
 
 #[test]
 fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
-    let world = World::start(&[]);
+    let world = Troubled::start(&[]);
     let (job, call) = (world.job("j"), world.call("c"));
     world.cf.fault(CREATE, Fault::Endless { status: 201 }, ALWAYS);
     world.cf.fault("GET /v3/tasks", Fault::Endless { status: 200 }, ALWAYS);
@@ -183,7 +184,7 @@ fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
 
 #[test]
 fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
-    let mut world = World::start(&[("HTTP_THREADS", "4")]);
+    let mut world = Troubled::start(&[("HTTP_THREADS", "4")]);
     let job = world.job("j");
     let (program, hanging) = (world.program.url.clone(), AtomicUsize::new(0));
     world.cf.fault("GET /userinfo", Fault::Endless { status: 200 }, ALWAYS);
@@ -210,7 +211,7 @@ fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
 
 #[test]
 fn a_token_that_ends_in_mid_flight_is_replaced() {
-    let world = World::start(&[]);
+    let world = Troubled::start(&[]);
     let job = world.job("j");
     world.execute(&job);
     assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
@@ -221,12 +222,10 @@ fn a_token_that_ends_in_mid_flight_is_replaced() {
     assert_eq!(world.cf.count("POST /oauth/token"), 2);
 }
 
+#[needs::postgres]
 #[test]
 fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before_it() {
-    if !is_postgres() {
-        return; // There it can be made to refuse this alone.
-    }
-    let world = World::start(&[("LATE_TASK_SECONDS", "2")]);
+    let world = Troubled::start(&[("LATE_TASK_SECONDS", "2")]);
     let job = world.job("a");
     let database = Database::of(world.directory.path(), "s.db");
     database.execute(
@@ -248,7 +247,7 @@ fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before
 
 #[test]
 fn what_is_cancelled_in_doubt_ends_at_once_and_a_task_that_turns_up_is_cancelled() {
-    let world = World::start(&[("LATE_TASK_SECONDS", "20")]);
+    let world = Troubled::start(&[("LATE_TASK_SECONDS", "20")]);
     world.cf.complete_tasks_after(None);
     let job = world.job("j");
     world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(3)), 1);
@@ -284,7 +283,7 @@ fn a_panic_over_an_execution_fails_it_and_the_thread_lives_on() {
         ("call.started:1:panic", "a fault of the scheduler: the worker panicked"),
         ("task.following:1:panic", "a fault of the scheduler: the watcher panicked"),
     ] {
-        let world = World::start(&[("OCF_CRASH_POINT", place), ("WORKER_NUM", "1")]);
+        let world = Troubled::start(&[("OCF_CRASH_POINT", place), ("WORKER_NUM", "1")]);
         let of = if place.starts_with("call") { world.call("c") } else { world.job("j") };
         world.execute(&of);
         let ended = world.ended(&of);
@@ -298,7 +297,7 @@ fn a_panic_over_an_execution_fails_it_and_the_thread_lives_on() {
 fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alone() {
     let body = r#"{"enabled":true,"expression":"@every 1s","expression_type":"cron_expression"}"#;
     for place in ["claim.committed:1:panic", "schedule.planning:1:panic"] {
-        let world = World::start(&[("OCF_CRASH_POINT", place)]);
+        let world = Troubled::start(&[("OCF_CRASH_POINT", place)]);
         let (first, second) = (world.call("first"), world.call("second"));
         world.ask("POST", &format!("{first}/schedules"), body);
         if place.starts_with("schedule") {
@@ -316,7 +315,7 @@ fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alo
 
 #[test]
 fn a_stop_gives_calls_in_flight_their_time_and_then_says_what_became_of_them() {
-    let mut world = World::start(&[("STOP_SECONDS", "1")]);
+    let mut world = Troubled::start(&[("STOP_SECONDS", "1")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let body =
         format!(r#"{{"name":"c","url":"http://{}/","auth_header":"x"}}"#, listener.local_addr().unwrap());

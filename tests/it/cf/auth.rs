@@ -11,13 +11,13 @@ use ocf_scheduler::web::auth::{AuthError, Authenticator, Caller, Purpose};
 use super::fake_cf::{CF_SCOPES, FakeCf};
 use super::{DEADLINES, START, settings};
 
-struct World {
+struct Verdicts {
     fake: FakeCf,
     clock: Arc<ManualClock>,
     auth: Authenticator,
 }
 
-impl World {
+impl Verdicts {
     fn new() -> Self {
         let fake = FakeCf::start();
         fake.add_app("own", "space-1");
@@ -47,7 +47,7 @@ impl World {
 
 #[test]
 fn a_foreign_app_and_one_that_does_not_exist_take_one_path() {
-    let world = World::new();
+    let world = Verdicts::new();
     let caller = world.caller(&world.fake.issue_cf_token("user-1")).unwrap();
     let owner = world.fake.issue_cf_token("owner");
     world.fake.add_role("owner", "space-2");
@@ -70,7 +70,7 @@ fn a_foreign_app_and_one_that_does_not_exist_take_one_path() {
 
 #[test]
 fn a_refused_token_is_asked_about_again_after_five_seconds() {
-    let world = World::new();
+    let world = Verdicts::new();
     let token = world.fake.forge_token("user-1", CF_SCOPES);
     assert!(world.caller(&token).is_err());
     world.fake.learn(&token, "user-1", CF_SCOPES);
@@ -83,7 +83,7 @@ fn a_refused_token_is_asked_about_again_after_five_seconds() {
 
 #[test]
 fn an_opaque_token_is_out_at_its_end_though_it_is_remembered() {
-    let world = World::new();
+    let world = Verdicts::new();
     let token = world.fake.issue_opaque_user_token_until("user-1", CF_SCOPES, 1_772_323_205);
     assert!(world.caller(&token).is_ok());
     world.at(5);
@@ -92,9 +92,9 @@ fn an_opaque_token_is_out_at_its_end_though_it_is_remembered() {
 
 #[test]
 fn reading_and_changing_ask_for_scopes_of_their_own() {
-    let world = World::new();
+    let world = Verdicts::new();
     #[track_caller]
-    fn check(world: &World, scopes: &[&str], may_read: bool, may_write: bool) {
+    fn check(world: &Verdicts, scopes: &[&str], may_read: bool, may_write: bool) {
         let token = format!("Bearer {}", world.fake.issue_user_token("user-1", scopes));
         let may = |purpose| world.auth.caller(Some(&token), purpose).is_ok();
         assert_eq!((may(Purpose::Reading), may(Purpose::Changing)), (may_read, may_write), "{scopes:?}");

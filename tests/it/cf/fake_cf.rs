@@ -167,6 +167,7 @@ struct State {
     faults: Vec<(String, Fault, usize)>,
     requests: Vec<SeenRequest>,
     requests_ever: usize,
+    unknown_routes: BTreeSet<String>,
     /// What the root links to as UAA, instead of this server.
     uaa_link: Option<String>,
 }
@@ -218,6 +219,7 @@ impl FakeCf {
                 faults: Vec::new(),
                 requests: Vec::new(),
                 requests_ever: 0,
+                unknown_routes: BTreeSet::new(),
                 uaa_link: None,
             }),
         });
@@ -478,6 +480,11 @@ impl Drop for FakeCf {
     fn drop(&mut self) {
         self.shared.stopped.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.shared.address); // Wakes the accepting thread.
+        let unknown = std::mem::take(&mut self.state().unknown_routes);
+        assert!(
+            thread::panicking() || unknown.is_empty(),
+            "asked for what the fake does not know: {unknown:?}"
+        );
     }
 }
 
@@ -721,16 +728,18 @@ impl Shared {
                 state.complete_tasks();
                 state.v3(route, request, &base)
             }
-            _ => Outgoing {
-                status: 404,
-                headers: vec![("X-Cf-Routererror".to_owned(), "unknown_route".to_owned())],
-                body: "404 Not Found: Requested route does not exist.\n".to_owned(),
-            },
+            _ => state.unknown(route),
         }
     }
 }
 
 impl State {
+    /// A request that the real ones may know, and this one does not: the test that caused it fails.
+    fn unknown(&mut self, route: &str) -> Outgoing {
+        self.unknown_routes.insert(route.to_owned());
+        Outgoing { status: 501, headers: Vec::new(), body: format!("the fake does not know {route}\n") }
+    }
+
     fn next_fault(&mut self, route: &str) -> Option<Fault> {
         let index = self.faults.iter().position(|(at, _, _)| at == "*" || at == route)?;
         let (_, fault, times) = &mut self.faults[index];
@@ -961,7 +970,7 @@ impl State {
                 let task = self.tasks.iter().find(|task| task.guid == guid).unwrap();
                 Outgoing::json(202, &task.json())
             }
-            _ => Outgoing::cf_error(404, 10000, "CF-NotFound", "Unknown request"),
+            _ => self.unknown(route),
         }
     }
 
@@ -1078,21 +1087,14 @@ impl FakeTask {
     }
 }
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 7] = [
     "add_app {guid,space}",
-    "remove_app {guid}",
     "add_role {user,space}",
-    "remove_roles {user,space}",
     "issue_user_token {user,scopes} -> {token}",
-    "issue_client_token {client,scopes} -> {token}",
-    "revoke {token}",
-    "expire_service_tokens {}",
-    "set_task_state {guid,state,reason?}",
     "complete_tasks_after {ms?,state?,reason?}",
-    "forget_task {guid}",
     "fault {route,kind,status?,headers?,body?,ms?,times?}",
     "clear_faults {}",
-    "tasks {} and requests {}",
+    "tasks {} -> {tasks}",
 ];
 
 impl Shared {
@@ -1111,40 +1113,19 @@ impl Shared {
             "add_app" => {
                 state.apps.insert(text("guid"), text("space"));
             }
-            "remove_app" => {
-                state.apps.remove(&text("guid"));
-            }
             "add_role" => {
                 state.roles.insert((text("user"), text("space"), "space_developer".to_owned()));
             }
-            "remove_roles" => {
-                let (user, space) = (text("user"), text("space"));
-                state.roles.retain(|(u, s, _)| (u, s) != (&user, &space));
-            }
-            "issue_user_token" | "issue_client_token" => {
-                let user = (verb == "issue_user_token").then(|| text("user"));
-                let client = if user.is_some() { "cf".to_owned() } else { text("client") };
-                let mut token = UserToken::new(user.as_deref(), &client, &[]);
+            "issue_user_token" => {
+                let mut token = UserToken::new(Some(&text("user")), "cf", &[]);
                 token.scopes = scopes();
                 answer = json!({"token": token.text()});
                 state.tokens.insert(answer["token"].as_str().unwrap_or_default().to_owned(), token);
-            }
-            "revoke" => {
-                state.tokens.remove(&text("token"));
-            }
-            "expire_service_tokens" => state.service_tokens.clear(),
-            "set_task_state" => {
-                let reason = order["reason"].as_str().map(str::to_owned);
-                state.set_task_state(&text("guid"), &text("state"), reason);
             }
             "complete_tasks_after" => {
                 let reason = order["reason"].as_str().map(str::to_owned);
                 let task_state = order["state"].as_str().unwrap_or("SUCCEEDED").to_owned();
                 state.completion = order["ms"].as_u64().map(|_| (millis("ms"), task_state, reason));
-            }
-            "forget_task" => {
-                let guid = text("guid");
-                state.tasks.retain(|task| task.guid != guid);
             }
             "fault" => {
                 let status =
@@ -1172,12 +1153,6 @@ impl Shared {
             "tasks" => {
                 state.complete_tasks();
                 answer = json!({"tasks": state.tasks.iter().map(FakeTask::json).collect::<Vec<_>>()});
-            }
-            "requests" => {
-                let requests = state.requests.iter().map(|request| {
-                    json!({"route": request.route, "target": request.target, "status": request.status})
-                });
-                answer = json!({"requests": requests.collect::<Vec<_>>()});
             }
             other => return Outgoing::json(404, &json!({"unknown verb": other, "verbs": VERBS})),
         }

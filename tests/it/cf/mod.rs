@@ -13,11 +13,13 @@ use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
 use ocf_scheduler::platform::{
     Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
 };
-use serde_json::json;
 
 mod auth;
 pub(crate) mod fake_cf;
 
+use serde_json::{Value, json};
+
+use super::world::request;
 use fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, Decoding, FakeCf, Fault};
 
 const CREATE: &str = "POST /v3/apps/:guid/tasks";
@@ -27,13 +29,13 @@ const START: &str = "2026-03-01T00:00:00Z";
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(4), total: Duration::from_secs(4) };
 
 /// A fake with one app, and the platform that talks to it.
-struct World {
+struct Foundation {
     fake: FakeCf,
     clock: Arc<ManualClock>,
     platform: CloudFoundry,
 }
 
-impl World {
+impl Foundation {
     fn new() -> Self {
         let fake = FakeCf::start();
         fake.add_app("app-1", "space-1");
@@ -62,13 +64,13 @@ fn settings(fake: &FakeCf) -> Settings {
     }
 }
 
-fn find(world: &World, names: &[String]) -> Result<Vec<Task>, PlatformError> {
+fn find(world: &Foundation, names: &[String]) -> Result<Vec<Task>, PlatformError> {
     let of_app = |name: &String| TaskName { app: "app-1".into(), name: name.clone() };
     let names: Vec<TaskName> = names.iter().map(of_app).collect();
     world.platform.find_tasks(&names).map(|found| found.tasks)
 }
 
-fn list(world: &World, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
+fn list(world: &Foundation, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
     world.platform.list_tasks(guids).map(|found| found.tasks)
 }
 
@@ -95,7 +97,7 @@ fn unavailable<T: std::fmt::Debug>(
 
 #[track_caller]
 fn delivery_of_create(fault: Fault) -> Delivery {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault(CREATE, fault, ALWAYS);
     let (cause, _, delivery) = unavailable(world.create());
     assert_eq!(world.fake.count(CREATE), 1, "sent again after: {cause}");
@@ -106,7 +108,7 @@ fn delivery_of_create(fault: Fault) -> Delivery {
 
 #[test]
 fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_user_token("user-1", &["openid", "cloud_controller.read"]);
     let identity = world.identify(&token).unwrap().unwrap();
     assert_eq!((identity.user.as_str(), identity.admin), ("user-1", false));
@@ -116,7 +118,7 @@ fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
 
 #[test]
 fn the_admin_scope_counts_in_a_token_that_uaa_vouches_for() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_user_token("root", &["openid", ADMIN]);
     assert!(world.identify(&token).unwrap().unwrap().admin);
     let similar = world
@@ -127,14 +129,14 @@ fn the_admin_scope_counts_in_a_token_that_uaa_vouches_for() {
 
 #[test]
 fn a_forged_admin_token_is_nobodys() {
-    let world = World::new();
+    let world = Foundation::new();
     assert_eq!(world.identify(&world.fake.forge_token("root", &[ADMIN])), Ok(None));
     assert_eq!(world.identify(&world.fake.forge_client_token("robot", &[ADMIN])), Ok(None));
 }
 
 #[test]
 fn a_revoked_token_is_nobodys() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_user_token("user-1", &[]);
     world.fake.revoke(&token);
     assert_eq!(world.identify(&token), Ok(None));
@@ -142,7 +144,7 @@ fn a_revoked_token_is_nobodys() {
 
 #[test]
 fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names() {
-    let world = World::new();
+    let world = Foundation::new();
     let end = Timestamp::parse("2026-03-01T00:00:05Z").unwrap();
     let token = world.fake.issue_opaque_user_token_until("user-1", &[ADMIN], 1_772_323_205);
     let identity = world.identify(&token).unwrap().unwrap();
@@ -164,15 +166,15 @@ fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names
     assert_eq!(world.identify(&token), Ok(None), "where introspection may not be asked");
 }
 
-fn rights(world: &World, token: &str) -> Option<(bool, bool)> {
+fn rights(world: &Foundation, token: &str) -> Option<(bool, bool)> {
     world.identify(token).unwrap().map(|identity| (identity.may_read, identity.may_write))
 }
 
 #[test]
 fn a_token_is_good_for_what_its_scopes_say() {
-    let world = World::new();
+    let world = Foundation::new();
     #[track_caller]
-    fn check(world: &World, scopes: &[&str], expected: (bool, bool)) {
+    fn check(world: &Foundation, scopes: &[&str], expected: (bool, bool)) {
         let user = world.fake.issue_user_token("user-1", scopes);
         let client = world.fake.issue_client_token("robot", scopes);
         let opaque = world.fake.issue_opaque_user_token("user-1", scopes);
@@ -191,7 +193,7 @@ fn a_token_is_good_for_what_its_scopes_say() {
 
 #[test]
 fn a_clients_token_with_openid_goes_to_introspection_first() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_client_token("robot", &["openid", "cloud_controller.read"]);
     assert_eq!(rights(&world, &token), Some((true, false)));
     assert_eq!(world.fake.count("GET /userinfo"), 0, "which UAA 4.30 answers with 500");
@@ -199,7 +201,7 @@ fn a_clients_token_with_openid_goes_to_introspection_first() {
 
 #[test]
 fn a_token_without_a_user_is_judged_by_introspection_and_stands_for_its_client() {
-    let world = World::new();
+    let world = Foundation::new();
     let plain = world.identify(&world.fake.issue_client_token("robot", &["uaa.none"])).unwrap().unwrap();
     assert_eq!((plain.user.as_str(), plain.admin), ("robot", false));
     assert!(plain.expires_at.is_some());
@@ -209,14 +211,14 @@ fn a_token_without_a_user_is_judged_by_introspection_and_stands_for_its_client()
 
 #[test]
 fn without_the_authority_to_introspect_no_token_without_a_user_is_accepted() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.allow_introspection(false);
     assert_eq!(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), Ok(None));
 }
 
 #[test]
 fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_is_said() {
-    let world = World::new();
+    let world = Foundation::new();
     let body = format!(r#"{{"active":false,"client_id":"robot","scope":["{ADMIN}"]}}"#);
     world.fake.fault("POST /introspect", Fault::Respond { status: 200, headers: Vec::new(), body }, ALWAYS);
     assert_eq!(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), Ok(None));
@@ -224,7 +226,7 @@ fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_is_said() 
 
 #[test]
 fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault("GET /userinfo", Fault::status(403, None), ALWAYS);
     assert_eq!(world.identify(&world.fake.issue_user_token("user-1", &[])), Ok(None));
     assert_eq!(world.fake.count("POST /introspect"), 0);
@@ -232,7 +234,7 @@ fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
 
 #[test]
 fn a_token_of_32_kib_is_judged_though_the_server_around_uaa_takes_no_such_head() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_long_user_token("user-1", &["cloud_controller.read"], 32 * 1024);
     assert_eq!(rights(&world, &token), Some((true, false)));
     world.fake.fault("GET /userinfo", Fault::html(400), ALWAYS);
@@ -253,13 +255,13 @@ fn misconfigured<T: std::fmt::Debug>(outcome: Result<T, PlatformError>, named: &
 
 #[test]
 fn a_fault_of_the_operator_is_not_told_as_the_callers() {
-    let wrong_secret = World::new();
+    let wrong_secret = Foundation::new();
     wrong_secret.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
     let token = wrong_secret.fake.issue_client_token("robot", &[ADMIN]);
     misconfigured(wrong_secret.identify(&token), "CLIENT_SECRET");
 
     for (status, user_alone) in [(400, false), (404, true), (302, true), (405, true)] {
-        let world = World::new();
+        let world = Foundation::new();
         world.fake.fault("POST /introspect", Fault::html(status), ALWAYS);
         world.fake.fault("GET /userinfo", Fault::html(status), ALWAYS);
         misconfigured(world.identify(&world.fake.issue_client_token("robot", &[ADMIN])), "UAA_ENDPOINT");
@@ -270,7 +272,7 @@ fn a_fault_of_the_operator_is_not_told_as_the_callers() {
 
 #[test]
 fn a_service_without_the_authority_it_needs_finds_no_fault_with_others() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.set_authorities("uaa.resource");
     misconfigured(world.platform.check(), "cloud_controller.admin");
     misconfigured(world.platform.spaces_of("user-1"), "cloud_controller.admin");
@@ -286,7 +288,7 @@ fn a_service_without_the_authority_it_needs_finds_no_fault_with_others() {
 
 #[test]
 fn refused_credentials_are_not_sent_again_and_again() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
     for _ in 0..5 {
         misconfigured(world.platform.space_of_app(&"app-1".into()), "CLIENT_SECRET");
@@ -299,7 +301,7 @@ fn refused_credentials_are_not_sent_again_and_again() {
 
 #[test]
 fn all_that_is_wrong_with_settings_is_found_on_demand() {
-    let world = World::new();
+    let world = Foundation::new();
     assert_eq!(world.platform.faults(), Vec::<String>::new());
     world.fake.allow_introspection(false);
     world.fake.set_authorities("cloud_controller.read");
@@ -336,7 +338,7 @@ fn credentials_with_odd_characters_are_understood_by_each_uaa() {
 
 #[test]
 fn a_pause_that_is_asked_for_is_kept_by_all() {
-    let world = World::new();
+    let world = Foundation::new();
     let at = |seconds: u64| {
         world.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
     };
@@ -365,7 +367,7 @@ fn a_pause_that_is_asked_for_is_kept_by_all() {
 
 #[test]
 fn a_used_up_allowance_is_waited_for_and_each_upstream_has_its_own() {
-    let world = World::new();
+    let world = Foundation::new();
     let headers = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1772323260")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     let body = r#"{"pagination":{"next":null},"resources":[]}"#.to_owned();
@@ -391,7 +393,7 @@ fn what_a_gateway_answers_for_a_task_is_tried_again() {
 
 #[test]
 fn a_token_that_cannot_be_one_is_refused_without_asking() {
-    let world = World::new();
+    let world = Foundation::new();
     let long = "a".repeat(33_000);
     for odd in ["", " ", "a b", "a\r\nX-Evil: 1", "a\0", "t\u{f6}ken", long.as_str()] {
         assert_eq!(world.identify(odd), Ok(None), "{odd:?}");
@@ -403,7 +405,7 @@ fn a_token_that_cannot_be_one_is_refused_without_asking() {
 fn uaa_in_trouble_judges_nobody() {
     #[track_caller]
     fn check(fault: Fault) {
-        let world = World::new();
+        let world = Foundation::new();
         let token = world.fake.issue_user_token("root", &[ADMIN]);
         world.fake.fault("GET /userinfo", fault, ALWAYS);
         unavailable(world.identify(&token));
@@ -416,7 +418,7 @@ fn uaa_in_trouble_judges_nobody() {
     check(Fault::html(200));
     check(Fault::Respond { status: 200, headers: Vec::new(), body: "{}".to_owned() });
     check(Fault::DropBefore);
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_client_token("robot", &[ADMIN]);
     world.fake.fault("POST /introspect", Fault::html(502), ALWAYS);
     unavailable(world.identify(&token));
@@ -424,7 +426,7 @@ fn uaa_in_trouble_judges_nobody() {
 
 #[test]
 fn an_error_does_not_repeat_a_token_that_uaa_repeats() {
-    let world = World::new();
+    let world = Foundation::new();
     let token = world.fake.issue_user_token("user-1", &[]);
     let body = format!(r#"{{"error":"server_error","error_description":"no luck with {token}"}}"#);
     world.fake.fault("GET /userinfo", Fault::Respond { status: 500, headers: Vec::new(), body }, ALWAYS);
@@ -436,7 +438,7 @@ fn an_error_does_not_repeat_a_token_that_uaa_repeats() {
 fn retry_after_is_read_as_seconds_and_as_a_date() {
     #[track_caller]
     fn check(header: &str, expected: Option<u64>) {
-        let world = World::new();
+        let world = Foundation::new();
         world.fake.fault("GET /userinfo", Fault::status(429, Some(("Retry-After", header))), ALWAYS);
         let token = world.fake.issue_user_token("user-1", &[]);
         let (_, retry_after, _) = unavailable(world.identify(&token));
@@ -453,7 +455,7 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
 
 #[test]
 fn uaa_is_found_through_the_root_once_or_taken_from_its_setting() {
-    let world = World::new();
+    let world = Foundation::new();
     world.create().unwrap();
     world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap();
     assert_eq!(world.fake.count("GET /"), 1);
@@ -467,7 +469,7 @@ fn uaa_is_found_through_the_root_once_or_taken_from_its_setting() {
 
 #[test]
 fn the_own_token_is_kept_until_shortly_before_its_end() {
-    let world = World::new();
+    let world = Foundation::new();
     let seconds_later = |seconds: u64| {
         world.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
         world.platform.space_of_app(&"app-1".into()).unwrap();
@@ -490,7 +492,7 @@ fn all_who_wait_for_the_own_token_share_its_failure() {
 }
 
 fn tokens_fetched_by_ten_at_once(fault: Fault, succeeds: bool) -> usize {
-    let world = World::new();
+    let world = Foundation::new();
     world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap(); // Now it knows where UAA is.
     world.fake.fault("POST /oauth/token", fault, ALWAYS);
     let barrier = Barrier::new(10);
@@ -508,7 +510,7 @@ fn tokens_fetched_by_ten_at_once(fault: Fault, succeeds: bool) -> usize {
 
 #[test]
 fn a_401_replaces_the_own_token_once_and_the_task_is_created_once() {
-    let world = World::new();
+    let world = Foundation::new();
     world.platform.space_of_app(&"app-1".into()).unwrap();
     world.fake.expire_service_tokens();
     world.create().unwrap();
@@ -518,7 +520,7 @@ fn a_401_replaces_the_own_token_once_and_the_task_is_created_once() {
 
 #[test]
 fn many_threads_whose_token_expired_replace_it_once() {
-    let world = World::new();
+    let world = Foundation::new();
     world.platform.space_of_app(&"app-1".into()).unwrap();
     world.fake.expire_service_tokens();
     world.fake.fault("GET /v3/apps/:guid", Fault::Delay(Duration::from_millis(300)), 8);
@@ -532,7 +534,7 @@ fn many_threads_whose_token_expired_replace_it_once() {
 
 #[test]
 fn a_second_401_is_unavailable_and_surely_without_effect() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault(CREATE, Fault::status(401, None), ALWAYS);
     let (cause, _, delivery) = unavailable(world.create());
     assert_eq!((world.fake.count(CREATE), delivery), (2, Delivery::Failed), "{cause}");
@@ -547,7 +549,7 @@ fn without_a_token_nothing_is_created_and_the_cause_names_the_settings() {
     assert_eq!(delivery, Delivery::Failed);
     assert!(cause.contains("CLIENT_SECRET") && !cause.contains("wrong-secret"), "{cause}");
 
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault("POST /oauth/token", Fault::DropAfter, ALWAYS);
     assert_eq!(unavailable(world.create()).2, Delivery::Failed);
     assert_eq!(world.fake.count(CREATE), 0);
@@ -557,7 +559,7 @@ fn without_a_token_nothing_is_created_and_the_cause_names_the_settings() {
 
 #[test]
 fn roles_come_from_all_pages() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.limit_pages_to(2);
     for number in 0..5 {
         world.fake.add_role("user-1", &format!("space-{number}"));
@@ -574,7 +576,7 @@ fn roles_come_from_all_pages() {
 
 #[test]
 fn a_role_is_believed_only_of_the_user_asked_for() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.add_role("alice", "space-1");
     let roles = world.platform.spaces_of("bob,alice").unwrap();
     assert_eq!((roles, world.fake.requests().len()), (Vec::new(), 0));
@@ -587,14 +589,14 @@ fn a_role_is_believed_only_of_the_user_asked_for() {
 
 #[test]
 fn an_odd_user_id_stays_one_value_of_the_filter() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.add_role("ci bot&types=x", "space-1");
     assert_eq!(world.platform.spaces_of("ci bot&types=x"), Ok(vec![Guid::from("space-1")]));
 }
 
 #[test]
 fn a_next_page_on_another_server_is_not_asked_for() {
-    let world = World::new();
+    let world = Foundation::new();
     let other = FakeCf::start();
     let body =
         format!(r#"{{"pagination":{{"next":{{"href":"{}/v3/roles?page=2"}}}},"resources":[]}}"#, other.url());
@@ -605,7 +607,7 @@ fn a_next_page_on_another_server_is_not_asked_for() {
 
 #[test]
 fn no_redirect_is_followed() {
-    let (world, other) = (World::new(), FakeCf::start());
+    let (world, other) = (Foundation::new(), FakeCf::start());
     let elsewhere = format!("{}/", other.url());
     world.fake.fault("GET /v3/apps/:guid", Fault::status(302, Some(("Location", &elsewhere))), ALWAYS);
     unavailable(world.platform.space_of_app(&"app-1".into()));
@@ -616,7 +618,7 @@ fn no_redirect_is_followed() {
 
 #[test]
 fn a_list_that_never_ends_is_given_up() {
-    let world = World::new();
+    let world = Foundation::new();
     let body = format!(
         r#"{{"pagination":{{"next":{{"href":"{}/v3/roles?page=2"}}}},"resources":[]}}"#,
         world.fake.url()
@@ -628,14 +630,14 @@ fn a_list_that_never_ends_is_given_up() {
 
 #[test]
 fn the_space_of_an_app_is_known_and_an_unknown_app_is_none() {
-    let world = World::new();
+    let world = Foundation::new();
     assert_eq!(world.platform.space_of_app(&"app-1".into()), Ok(Some("space-1".into())));
     assert_eq!(world.platform.space_of_app(&"app-2".into()), Ok(None));
 }
 
 #[test]
 fn an_app_guid_that_cannot_be_one_asks_for_nothing() {
-    let world = World::new();
+    let world = Foundation::new();
     for odd in ["", "..", "../tasks", "app-1/tasks", "app-1?x=1", "app-1#x", "app%2d1", "app 1"] {
         assert_eq!(world.platform.space_of_app(&odd.into()), Ok(None), "{odd:?}");
         let task = NewTask { app: odd.into(), ..new_task("execution-1") };
@@ -646,7 +648,7 @@ fn an_app_guid_that_cannot_be_one_asks_for_nothing() {
 
 #[test]
 fn a_404_of_the_router_does_not_mean_that_the_app_is_gone() {
-    let world = World::new();
+    let world = Foundation::new();
     let words = "404 Not Found: Requested route ('api.example.com') does not exist.".to_owned();
     let fault = Fault::Respond { status: 404, headers: Vec::new(), body: words };
     world.fake.fault("*", fault, ALWAYS);
@@ -660,7 +662,7 @@ fn a_404_of_the_router_does_not_mean_that_the_app_is_gone() {
 
 #[test]
 fn a_task_is_created_as_asked_and_followed_to_its_end() {
-    let world = World::new();
+    let world = Foundation::new();
     let task = world.create().unwrap();
     assert_eq!((task.name.as_str(), &task.state), ("execution-1", &TaskState::Active));
     let held = &world.fake.tasks()[0];
@@ -687,7 +689,7 @@ fn a_task_is_created_as_asked_and_followed_to_its_end() {
 
 #[test]
 fn a_refusal_is_in_cloud_foundrys_own_words_bounded_and_clean() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.remove_app("app-1");
     let gone = PlatformError::Refused { detail: "CF-ResourceNotFound: App not found".to_owned() };
     assert_eq!(world.create(), Err(gone));
@@ -700,7 +702,7 @@ fn a_refusal_is_in_cloud_foundrys_own_words_bounded_and_clean() {
 
 #[test]
 fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault(CREATE, Fault::DropAfter, ALWAYS);
     assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
     assert_eq!((world.fake.count(CREATE), world.fake.tasks().len()), (1, 1));
@@ -711,7 +713,7 @@ fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
 
 #[test]
 fn a_task_taken_late_is_found_later() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault(CREATE, Fault::CommitLate(Duration::from_millis(500)), 1);
     assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
     let names = ["execution-1".to_owned()];
@@ -742,7 +744,7 @@ fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
 
 #[test]
 fn a_429_has_surely_created_nothing() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault(CREATE, Fault::status(429, Some(("Retry-After", "30"))), 1);
     let (_, retry_after, delivery) = unavailable(world.create());
     assert_eq!((retry_after, delivery), (Some(Duration::from_secs(30)), Delivery::Failed));
@@ -766,7 +768,7 @@ fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
 
 #[test]
 fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
     let started = Instant::now();
     let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
@@ -779,7 +781,7 @@ fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
 
 #[test]
 fn a_connection_closed_while_idle_does_not_lose_a_creation() {
-    let world = World::new();
+    let world = Foundation::new();
     for number in 0..20 {
         world.fake.fault("GET /v3/apps/:guid", Fault::CloseAfter, 1);
         world.platform.space_of_app(&"app-1".into()).unwrap();
@@ -791,7 +793,7 @@ fn a_connection_closed_while_idle_does_not_lose_a_creation() {
 
 #[test]
 fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.limit_pages_to(40);
     let names: Vec<String> = (0..200).map(|number| format!("execution-{number:030}")).collect();
     for name in &names {
@@ -808,7 +810,7 @@ fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
 
 #[test]
 fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
-    let world = World::new();
+    let world = Foundation::new();
     world.create().unwrap();
     world.fake.clear_requests();
     assert_eq!(find(&world, &[]), Ok(Vec::new()));
@@ -821,7 +823,7 @@ fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
 
 #[test]
 fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
-    let world = World::new();
+    let world = Foundation::new();
     let task = world.create().unwrap();
     world.platform.cancel_task(&task.guid).unwrap();
     assert_eq!(world.fake.tasks()[0].state, "FAILED");
@@ -834,7 +836,7 @@ fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
 
 #[test]
 fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
-    let world = World::new();
+    let world = Foundation::new();
     world.platform.check().unwrap();
     world.fake.fault("GET /", Fault::html(200), 1);
     unavailable(world.platform.check());
@@ -849,7 +851,7 @@ fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
 
 #[test]
 fn one_task_that_cannot_be_shown_hides_no_other() {
-    let world = World::new();
+    let world = Foundation::new();
     let guids: Vec<Guid> = (0..150)
         .map(|number| world.platform.create_task(&new_task(&format!("execution-{number}"))).unwrap().guid)
         .collect();
@@ -876,7 +878,7 @@ fn one_task_that_cannot_be_shown_hides_no_other() {
 
 #[test]
 fn a_cloud_foundry_in_trouble_is_not_asked_for_each_task() {
-    let world = World::new();
+    let world = Foundation::new();
     let guids: Vec<Guid> = (0..150).map(|number| Guid::from(format!("task-{number}").as_str())).collect();
     world.fake.fault("GET /v3/tasks", Fault::status(500, None), ALWAYS);
     unavailable(world.platform.list_tasks(&guids));
@@ -890,7 +892,7 @@ fn a_cloud_foundry_in_trouble_is_not_asked_for_each_task() {
 
 #[test]
 fn what_is_not_needed_of_a_task_may_be_anything() {
-    let world = World::new();
+    let world = Foundation::new();
     let task = world.create().unwrap();
     for (field, value) in [
         ("state", json!("PARKED")),
@@ -910,7 +912,7 @@ fn what_is_not_needed_of_a_task_may_be_anything() {
 
 #[test]
 fn a_task_is_looked_for_in_its_own_app_alone() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.add_app("app-2", "space-2");
     world.fake.plant_task("app-2", "execution-1");
     assert_eq!(find(&world, &["execution-1".to_owned()]), Ok(Vec::new()));
@@ -922,7 +924,7 @@ fn a_task_is_looked_for_in_its_own_app_alone() {
 
 #[test]
 fn a_task_that_was_stored_and_never_run_is_told_from_one_that_failed() {
-    let world = World::new();
+    let world = Foundation::new();
     world.fake.take_diego_away(true);
     let (_, _, delivery) = unavailable(world.create());
     assert_eq!(delivery, Delivery::Answered);
@@ -1072,7 +1074,7 @@ fn wrong_settings_are_named() {
 
 #[test]
 fn no_secret_is_shown() {
-    let world = World::new();
+    let world = Foundation::new();
     world.create().unwrap();
     let shown = format!("{:?} {:?}", settings(&world.fake), world.platform);
     assert!(!shown.contains(CLIENT_SECRET) && !shown.contains("Basic") && !shown.contains("eyJ"), "{shown}");
@@ -1081,4 +1083,33 @@ fn no_secret_is_shown() {
 #[expect(clippy::disallowed_methods, reason = "the fake takes the task late by the real clock")]
 fn thread_sleep(duration: Duration) {
     thread::sleep(duration);
+}
+
+#[test]
+fn the_fake_is_driven_over_http_where_it_is_a_process() {
+    let fake = FakeCf::start();
+    let order = |verb: &str, body: Value| {
+        let path = format!("/_fake/{verb}");
+        let answer = request(&fake.url(), "POST", &path, None, &[], &body.to_string());
+        assert_eq!(answer.status, 200, "{verb}: {}", answer.body);
+        answer.json()
+    };
+    order("add_app", json!({"guid": "app-1", "space": "space-1"}));
+    order("add_role", json!({"user": "dev", "space": "space-1"}));
+    order("complete_tasks_after", json!({"ms": 0, "state": "FAILED", "reason": "it rained"}));
+    let token = order("issue_user_token", json!({"user": "dev", "scopes": ["openid"]}));
+    let platform = CloudFoundry::new(&settings(&fake), Arc::new(SystemClock::default())).unwrap();
+    assert!(platform.identify(token["token"].as_str().unwrap()).unwrap().is_some());
+    order("fault", json!({"route": CREATE, "kind": "respond", "status": 404}));
+    platform.create_task(&new_task("execution-1")).unwrap_err();
+    order("clear_faults", json!({}));
+    platform.create_task(&new_task("execution-1")).unwrap();
+    assert_eq!(order("tasks", json!({}))["tasks"][0]["result"]["failure_reason"], "it rained");
+}
+
+#[test]
+#[should_panic(expected = "asked for what the fake does not know: {\"GET /v2/info\"}")]
+fn a_test_that_asks_for_what_the_fake_does_not_know_fails() {
+    let fake = FakeCf::start();
+    assert_eq!(request(&fake.url(), "GET", "/v2/info", None, &[], "").status, 501);
 }
