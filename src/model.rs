@@ -313,6 +313,8 @@ pub struct Dispatch {
     pub guid: Guid,
     /// The job or call that it runs.
     pub executable: Guid,
+    /// The name of that job or call.
+    pub name: String,
     /// The instant planned.
     pub scheduled_time: Option<Timestamp>,
     /// Since when it waits for a worker: its fire time, or the due time of this attempt.

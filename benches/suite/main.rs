@@ -35,7 +35,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 13] = [
+    let parts: [(&str, fn()); 14] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
@@ -44,6 +44,7 @@ fn main() {
         ("memory", memory),
         ("burst-of-calls", burst_of_calls),
         ("burst-of-jobs", burst_of_jobs),
+        ("fairness", fairness),
         ("steady", steady),
         ("idle", idle),
         ("history", history),
@@ -351,6 +352,24 @@ fn wait_for_second(second: i64) {
     while now() < second {
         pause(1);
     }
+}
+
+/// 1,000 calls of one space whose target never answers, and another space's `@every 2s`: how late that is at most.
+fn fairness() {
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    // Connections are accepted by the system, and nobody reads from them.
+    let hangs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let target = Target::start();
+    let due = now() + 3;
+    place.fill("call", 1000, &format!("http://{}/", hangs.local_addr().unwrap()), due);
+    place.fill_every_2_s("space-2", &target.url, due);
+    let _service = Service::start(&place, &cf, &[("WORKER_NUM", "20")]);
+    wait_for_second(due);
+    pause(20_000);
+    let lateness = place.lateness_in("space-2");
+    row("@every 2s beside 1,000 calls that hang: runs in 20 s", lateness.len() as f64, "");
+    row("  the latest is late by", lateness.last().copied().unwrap_or(f64::INFINITY), "ms");
 }
 
 fn burst_of_calls() {

@@ -84,6 +84,40 @@ impl Place {
         database.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     }
 
+    /// Adds a call of another space to `url`, every two seconds from `first` on.
+    pub fn fill_every_2_s(&self, space: &str, url: &str, first: i64) {
+        let database = self.database();
+        database
+            .execute(
+                "INSERT INTO executables (guid, kind, name, app_guid, space_guid, url, auth_header, created_at, updated_at)
+                 VALUES ('every-2s', 'call', 'every-2s', 'app-2', ?1, ?2, 'Bearer x', 0, 0)",
+                [space, url],
+            )
+            .unwrap();
+        database
+            .execute(
+                "INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+                 SELECT 's-every-2s', id, 1, '@every 2s', ?1, 0, 0, 0 FROM executables WHERE guid = 'every-2s'",
+                [first * 1_000_000_000],
+            )
+            .unwrap();
+    }
+
+    /// The lateness of a space's executions, in milliseconds, in order; of what has not begun, until now.
+    pub fn lateness_in(&self, space: &str) -> Vec<f64> {
+        let database = self.database();
+        let mut statement = database
+            .prepare(
+                "SELECT (COALESCE(e.start_time, ?2) - e.scheduled_time) / 1e6
+                   FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
+                  WHERE x.space_guid = ?1 AND e.scheduled_time IS NOT NULL
+                  ORDER BY 1",
+            )
+            .unwrap();
+        let rows = statement.query_map(rusqlite::params![space, now() * 1_000_000_000], |row| row.get(0));
+        rows.unwrap().map(Result::unwrap).collect()
+    }
+
     /// The lateness of all executions of schedules, in milliseconds, in order.
     pub fn lateness(&self) -> Vec<f64> {
         let database = self.database();

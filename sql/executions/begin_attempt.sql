@@ -5,4 +5,5 @@ UPDATE executions
    SET attempts = attempts + 1, start_time = COALESCE(start_time, :now), doubt_until = :doubt_until
  WHERE id = :id AND state || '' = 'PENDING'
 --pg AND owner = :fence
-;
+   AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0)
+   AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL);

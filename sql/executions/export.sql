@@ -1,6 +1,10 @@
 -- A batch of the executions, by key, for another database.
-SELECT e.id, e.guid, x.guid AS executable_guid, x.kind, s.guid AS schedule_guid, e.scheduled_time, e.state, e.note,
-       e.message, e.task_guid, e.created_at, e.start_time, e.end_time, e.request_id
+SELECT e.id, e.guid, x.guid AS executable_guid, x.kind, s.guid AS schedule_guid, e.scheduled_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       e.task_guid, e.created_at, e.start_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
+       e.request_id
   FROM executions AS e
   JOIN executables AS x ON x.id = e.executable_id
   LEFT JOIN schedules AS s ON s.id = e.schedule_id

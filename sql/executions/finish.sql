@@ -1,4 +1,5 @@
--- Ends an execution, once. No row: it had ended before, is gone, or is owned under another lease; all are normal.
+-- Ends an execution, once. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another lease; all are
+-- normal.
 UPDATE executions
    SET state = :state, message = :message, dispatch_time = NULL, doubt_until = NULL,
 -- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
@@ -6,6 +7,5 @@ UPDATE executions
 --pg end_time = GREATEST(CAST(:end_time AS BIGINT), start_time)
 --pg , owner = NULL
  WHERE id = :id AND state IN ('PENDING', 'RUNNING')
--- Without :fence it is a cancellation, which counts under any lease as long as the work has not begun.
---pg AND (owner = :fence OR (CAST(:fence AS BIGINT) IS NULL AND state = 'PENDING'))
-;
+--pg AND owner = :fence
+   AND (state = 'RUNNING' OR id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0));

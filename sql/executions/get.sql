@@ -1,5 +1,11 @@
 -- One execution of one executable, by the unique index of guid: IS TRUE keeps the planner from choosing another one.
-SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.start_time, e.end_time
+-- What is cancelled by a mark on its schedule reads as FAILED, though its own row does not say so yet.
+SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       e.task_guid, e.start_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
+       e.more_fire_times
   FROM executions AS e
   LEFT JOIN schedules AS s ON s.id = e.schedule_id
  WHERE e.guid = :guid AND (e.executable_id = :executable_id) IS TRUE;

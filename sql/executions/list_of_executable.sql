@@ -1,5 +1,11 @@
 -- A page of the history of one executable, newest first. OFFSET skips entries of executions_by_executable, not whole rows.
-SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.start_time, e.end_time
+-- What is cancelled by a mark on its schedule reads as FAILED, though its own row does not say so yet.
+SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       e.task_guid, e.start_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
+       e.more_fire_times
   FROM (SELECT id
           FROM executions
          WHERE executable_id = :owner_id AND id < :before_id

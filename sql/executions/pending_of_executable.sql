@@ -1,8 +1,2 @@
--- The PENDING executions of an executable, by executions_pending: the + keeps the planner from walking a longer index in the order of ids.
-SELECT id, guid, kind, request_id
-  FROM executions
- WHERE executable_id = :executable_id AND state = 'PENDING'
--- Locked, so that none begins before it is cancelled, in the order in which all lock them.
---pg ORDER BY +id
---pg FOR UPDATE
-;
+-- How many executions of an executable are PENDING, by executions_pending.
+SELECT COUNT(*) AS waiting FROM executions WHERE executable_id = :executable_id AND state = 'PENDING';

@@ -1,8 +1,5 @@
--- The PENDING executions of a schedule, by executions_pending: the + keeps the planner from walking a longer index in the order of ids.
-SELECT id, guid, kind, request_id
+-- How many executions of a schedule are PENDING and not cancelled yet, and the newest of them, by executions_pending.
+SELECT COUNT(*) AS waiting, MAX(id) AS last
   FROM executions
  WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING'
--- Locked, so that none begins before it is cancelled, in the order in which all lock them.
---pg ORDER BY +id
---pg FOR UPDATE
-;
+   AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = :schedule_id), 0);

@@ -6,4 +6,4 @@ UPDATE executions
 --pg , owner = NULL
  WHERE id = :id AND state || '' = 'PENDING'
 --pg AND owner = :fence
-;
+   AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0);

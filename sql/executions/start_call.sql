@@ -4,4 +4,5 @@ UPDATE executions
  WHERE id = :id AND state = 'PENDING' --sqlite
 -- The owner may record it again when the server's answer was lost.
 --pg WHERE id = :id AND state IN ('PENDING', 'RUNNING') AND owner = :fence
-;
+   AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0)
+   AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL);

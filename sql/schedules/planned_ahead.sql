@@ -2,7 +2,8 @@
 -- holds the planner. One whose fire time has come all the same is claimed, and planned then.
 SELECT id, guid, executable_id, expression, next_fire_time,
        (SELECT x.kind FROM executables AS x WHERE x.id = executable_id) AS kind,
-       (SELECT x.guid FROM executables AS x WHERE x.id = executable_id) AS executable_guid
+       (SELECT x.guid FROM executables AS x WHERE x.id = executable_id) AS executable_guid,
+       planned_at, updated_at, last_fire_time
   FROM schedules
  WHERE planned_at > :now AND +next_fire_time > :now
  ORDER BY planned_at

@@ -1,2 +1,2 @@
--- The name of a task that another database has still to look for.
-INSERT INTO strays (name, doubt_until) VALUES (:name, :doubt_until) ON CONFLICT (name) DO NOTHING;
+-- A task that another database has still to look for.
+INSERT INTO strays (name, doubt_until, surplus_of) VALUES (:name, :doubt_until, :surplus_of) ON CONFLICT (name) DO NOTHING;

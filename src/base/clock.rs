@@ -2,11 +2,14 @@
 //!
 //! *Wall* time decides when a schedule fires; *monotonic* time is for waiting and comes from channels' time-outs.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
+
+/// 2025-01-01T00:00:00Z. A clock that shows less was never set: nothing fires and nothing is cleared by it.
+pub const EARLIEST: Timestamp = Timestamp::from_nanos(1_735_689_600_000_000_000);
 
 /// Where the wall time comes from.
 pub trait Clock: Send + Sync + 'static {
@@ -39,6 +42,12 @@ impl Clock for SystemClock {
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
     }
+}
+
+/// Monotonic time for what belongs to the process and has no clock handed to it, such as the pace of the log.
+pub fn since_start() -> Duration {
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed()
 }
 
 /// A wall clock that follows another's, such as that of a database: this machine's monotonic time, and an offset that is

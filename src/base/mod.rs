@@ -6,4 +6,5 @@ pub(crate) mod lock;
 pub mod logging;
 pub mod metrics;
 pub(crate) mod orphans;
+pub mod outage;
 pub mod stop;

@@ -1,16 +1,19 @@
 //! What is said, and counted, of each change of an execution.
 //!
-//! Invariant: a change of state that the database has taken is one line of the log and one count, here and nowhere else.
+//! Invariant: a change of state that the database has taken is one line of the log and one count, here and nowhere
+//! else; what is cancelled together is one line with a count.
 //!
-//! An end is worth a look each time, so it is `info`, with all that matters in its line; what comes before it is `debug`.
+//! An end is worth a look each time: it is `info`, or a warning when it failed, with what matters in its line. What
+//! comes before it is `debug`.
 
 use std::time::Duration;
 
-use log::{debug, info, warn};
+use log::{Level, debug, info, log, warn};
 
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::metrics;
-use crate::model::{Dispatch, ExecutionState, Guid, Kind, Outcome, Timestamp};
+use crate::model::{Dispatch, EndState, ExecutionState, Guid, Kind, Outcome, Timestamp};
+use crate::store::CutOff;
 
 /// The most of a reason that a line shows.
 const REASON_CHARS: usize = 500;
@@ -24,6 +27,8 @@ pub struct About<'a> {
     pub kind: Kind,
     /// The job or call.
     pub executable: &'a Guid,
+    /// The name of the job or call; `None` where the line needs none.
+    pub name: Option<&'a str>,
     /// The instant planned; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
     /// When its first attempt began, if it has.
@@ -39,6 +44,7 @@ impl<'a> About<'a> {
             guid: &dispatch.guid,
             kind: dispatch.work.kind(),
             executable: &dispatch.executable,
+            name: Some(&dispatch.name),
             scheduled_time: dispatch.scheduled_time,
             start_time,
             request_id: &dispatch.request_id,
@@ -79,12 +85,13 @@ pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
     );
 }
 
-/// It stays PENDING, and another attempt comes after `wait`.
+/// It stays PENDING, and another attempt comes after `wait`. That the platform is away is said by
+/// [`crate::base::outage`].
 pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
-    warn!(
-        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "PENDING",
-        wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
+    debug!(
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
+        state = "PENDING", wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
         "another attempt later"
     );
 }
@@ -94,8 +101,13 @@ pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
     let _for = on_behalf_of(about.request_id);
     metrics().execution(about.kind, outcome.state.into());
     let took = about.start_time.map(|start| milliseconds(outcome.end_time.since(start)));
-    info!(
-        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable,
+    let level = match outcome.state {
+        EndState::Succeeded => Level::Info,
+        EndState::Failed => Level::Warn,
+    };
+    log!(
+        level,
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
         state = outcome.state.as_str(), late_ms = about.lateness().map(milliseconds), ms = took,
         task = task.map(Guid::as_str), reason = reason(outcome);
         "execution ended"
@@ -103,10 +115,22 @@ pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
 }
 
 /// It was ended as FAILED by something else than its work.
-pub fn cut_off(guid: &Guid, kind: Kind, request_id: &str, reason: &str) {
-    let _for = on_behalf_of(request_id);
-    metrics().execution(kind, ExecutionState::Failed);
-    info!(execution:% = guid, kind = kind.as_str(), state = "FAILED", reason; "execution ended");
+pub fn cut_off(it: &CutOff, reason: &str) {
+    let _for = on_behalf_of(&it.request_id);
+    metrics().execution(it.kind, ExecutionState::Failed);
+    warn!(
+        execution:% = it.guid, kind = it.kind.as_str(), name = it.name.as_str(), executable:% = it.executable,
+        state = "FAILED", reason;
+        "execution ended"
+    );
+}
+
+/// What was PENDING was cancelled together.
+pub fn cancelled(kind: Kind, count: u64, reason: &str) {
+    if count > 0 {
+        metrics().cancelled(kind, count);
+        info!(executions = count, kind = kind.as_str(), state = "FAILED", reason; "executions cancelled");
+    }
 }
 
 /// What there is to say of an end, if there is.

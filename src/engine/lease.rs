@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, after, select};
-use log::{info, warn};
+use log::{info, log, warn};
 
 use crate::base::clock::{Clock, SteeredClock};
 use crate::base::stop::Stop;
@@ -58,12 +58,12 @@ impl Keeper {
             let pause = match self.pass() {
                 Ok(()) => {
                     if let Err(err) = self.store.refresh_statistics() {
-                        warn!(cause:% = err; "the database's statistics could not be refreshed");
+                        log!(err.noted(), cause:% = err; "the database's statistics could not be refreshed");
                     }
                     RENEW_INTERVAL
                 }
                 Err(err) => {
-                    warn!(cause:% = err; "the lease could not be renewed, trying again");
+                    log!(err.noted(), cause:% = err; "the lease could not be renewed, trying again");
                     RETRY_DELAY
                 }
             };
@@ -111,7 +111,7 @@ impl Keeper {
                 "instances are gone, what they had in hand was taken over"
             );
             for it in &taken.calls {
-                journal::cut_off(&it.guid, it.kind, &it.request_id, INTERRUPTED);
+                journal::cut_off(it, INTERRUPTED);
             }
             // Full means that they are about to look anyway.
             let _ = self.wake_scheduler.try_send(());

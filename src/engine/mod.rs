@@ -7,5 +7,6 @@ pub mod lease;
 pub mod observer;
 pub mod retention;
 pub mod scheduler;
+pub mod upkeep;
 pub mod watcher;
 pub mod worker;

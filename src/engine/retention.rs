@@ -1,24 +1,29 @@
-//! Clears the history: executions that ended long ago, and the rows of what was deleted.
+//! Clears the history: executions that ended long ago, and the rows of what was deleted. Records what marks cancel.
 //!
 //! Invariant: in small batches, each a transaction of its own with a pause behind it, so that no request waits for it; and
 //! an execution that has not ended is never removed, except with its deleted job or call. What the platform keeps of an ended
 //! task (standalone: its output) goes with its execution.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{info, warn};
+use log::{debug, info, log, warn};
 
-use crate::base::clock::Clock;
+use crate::base::clock::{Clock, EARLIEST};
 use crate::base::crash;
 use crate::base::stop::Stop;
+use crate::model::Timestamp;
 use crate::platform::Platform;
 use crate::store::{Store, StoreError};
 
 /// The rows of one batch.
 const BATCH: u32 = 200;
-/// The pause after a batch that was full.
+/// The executions whose cancellation is recorded in one transaction.
+const CANCEL_BATCH: u32 = 500;
+/// So far beyond the newest sign of life the clock is believed.
+const TRUST: Duration = Duration::from_secs(24 * 60 * 60);
+/// The pause after a batch.
 const PAUSE: Duration = Duration::from_millis(20);
 /// The time between two looks.
 const INTERVAL: Duration = Duration::from_secs(600);
@@ -30,6 +35,9 @@ pub struct Retention {
     clock: Arc<dyn Clock>,
     keep: Duration,
     keep_per_executable: Option<u32>,
+    /// The newest sign of life in the database before this process did anything, and the monotonic time when it was
+    /// read.
+    anchor: Mutex<Option<(Timestamp, Duration)>>,
 }
 
 impl Retention {
@@ -41,14 +49,30 @@ impl Retention {
         keep: Duration,
         keep_per_executable: Option<u32>,
     ) -> Self {
-        Self { store, platform, clock, keep, keep_per_executable }
+        let retention = Self { store, platform, clock, keep, keep_per_executable, anchor: Mutex::new(None) };
+        // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the first pass
+        // tries again.
+        let _ = retention.trusted_time();
+        retention
+    }
+
+    /// The time by which history may be cleared: not more than [`TRUST`] beyond the newest sign of life that the database
+    /// had at the start, and what has passed since. So a clock that is ahead clears nothing.
+    fn trusted_time(&self) -> Result<Timestamp, StoreError> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+        let (newest, read_at) = match *anchor {
+            Some(anchor) => anchor,
+            None => *anchor.insert((self.store.newest_activity()?.unwrap_or(now), monotonic)),
+        };
+        Ok(newest.saturating_add(TRUST).saturating_add(monotonic.saturating_sub(read_at)).min(now))
     }
 
     /// Runs until `stop` closes. `wake`: something was deleted.
     pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
         loop {
             if let Err(err) = self.pass(stop) {
-                warn!(cause:% = err; "clearing the history failed, trying again later");
+                log!(err.noted(), cause:% = err; "clearing the history failed, trying again later");
             }
             select! {
                 recv(stop) -> _ => return,
@@ -60,9 +84,16 @@ impl Retention {
 
     /// Clears all that is to be cleared now, unless `stop` closes before.
     pub fn pass(&self, stop: &Stop) -> Result<(), StoreError> {
+        let recorded = self.in_batches(stop, || self.store.record_cancelled(CANCEL_BATCH))?;
+        if recorded > 0 {
+            debug!(rows = recorded; "cancellations recorded");
+        }
+        if self.clock.now() < EARLIEST {
+            return Ok(());
+        }
         let mut cleared = self.in_batches(stop, || self.store.purge_deleted(BATCH))?;
-        cleared += self
-            .in_batches(stop, || self.store.purge_ended(self.clock.now().saturating_sub(self.keep), BATCH))?;
+        let before = self.trusted_time()?.saturating_sub(self.keep);
+        cleared += self.in_batches(stop, || self.store.purge_ended(before, BATCH))?;
         if let Some(keep) = self.keep_per_executable {
             let mut last = 0;
             while let Some(executable) = self.store.next_executable(last)? {

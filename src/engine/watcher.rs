@@ -3,8 +3,9 @@
 //! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what the database
 //! says is RUNNING. A task that the platform does not know is asked for twice before it is given up.
 //!
-//! It also looks for strays: tasks that may exist though their execution was cancelled, or given up, in doubt. One that turns
-//! up is cancelled, so that what the history says stays true.
+//! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its outcome was unknown,
+//! and tasks of an execution that has another one. They are cancelled, so that what the history says stays true; a cancel that
+//! fails is tried again at the next look.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,16 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{error, info, warn};
+use log::{error, info, log, warn};
 
 use crate::base::clock::Clock;
-use crate::base::crash;
 use crate::base::logging::on_behalf_of;
 use crate::base::stop::{Stop, is_stopped};
+use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
-use crate::model::{EndState, Guid, Id, Kind, Outcome};
+use crate::model::{EndState, ExecutionState, Guid, Id, Kind, Outcome};
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
-use crate::store::{End, RunningTask, Store, StoreError, Stray};
+use crate::store::{End, RunningTask, Store, StoreError, Stray, Surplus};
 
 /// The slowest pace, as a multiple of the set one.
 const SLOWEST: u32 = 4;
@@ -101,7 +102,7 @@ impl Watcher {
             let batch = match self.store.running_tasks(last, TASK_BATCH as u32) {
                 Ok(batch) => batch,
                 Err(err) => {
-                    warn!(cause:% = err; "running tasks could not be read");
+                    log!(err.noted(), cause:% = err; "running tasks could not be read");
                     look.failed = true;
                     return look;
                 }
@@ -118,7 +119,7 @@ impl Watcher {
                     look.running += batch.len();
                 }
                 Err(err) => {
-                    warn!(cause:% = err; "the outcome of tasks could not be recorded, looking again later");
+                    log!(err.noted(), cause:% = err; "the outcome of tasks could not be recorded, looking again later");
                     look.failed = true;
                     look.running += batch.len();
                 }
@@ -134,9 +135,12 @@ impl Watcher {
     fn follow(&mut self, batch: &[RunningTask]) -> Result<Option<usize>, StoreError> {
         let guids: Vec<Guid> = batch.iter().map(|running| running.task.clone()).collect();
         let found = match self.platform.list_tasks(&guids) {
-            Ok(found) => found,
+            Ok(found) => {
+                outage::PLATFORM.worked();
+                found
+            }
             Err(err) => {
-                warn!(tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
+                log!(err.noted(), tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
                 return Ok(None);
             }
         };
@@ -188,21 +192,21 @@ impl Watcher {
             let batch = match self.store.strays(&last, TASK_BATCH as u32) {
                 Ok(batch) => batch,
                 Err(err) => {
-                    warn!(cause:% = err; "stray tasks could not be read");
+                    log!(err.noted(), cause:% = err; "stray tasks could not be read");
                     return left + 1;
                 }
             };
             let Some(end) = batch.last() else { return left };
             last.clone_from(&end.name);
             let settled = self.cancel_strays(&batch).unwrap_or_else(|err| {
-                warn!(cause:% = err; "stray tasks could not be asked for, asking again later");
+                log!(err.noted(), cause:% = err; "stray tasks could not be asked for, asking again later");
                 Vec::new()
             });
             left += batch.len() - settled.len();
             if !settled.is_empty()
                 && let Err(err) = self.store.forget_strays(&settled)
             {
-                warn!(cause:% = err; "stray tasks could not be forgotten");
+                log!(err.noted(), cause:% = err; "stray tasks could not be forgotten");
             }
             if batch.len() < TASK_BATCH || is_stopped(stop) {
                 return left;
@@ -212,19 +216,37 @@ impl Watcher {
 
     /// Cancels those that are there, each in the app of its execution alone. The names that need not be looked for again.
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
-        let asked_at = self.clock.now();
-        let names = batch.iter().filter_map(|stray| {
-            let app = stray.app.clone()?;
-            Some(TaskName { app, name: stray.name.clone() })
-        });
-        let Found { tasks, unclear } = self.platform.find_tasks(&names.collect::<Vec<TaskName>>())?;
         let mut settled = Vec::new();
+        let mut by_name = Vec::new();
         for stray in batch {
-            if stray.app.is_none() {
-                info!(execution:% = stray.name; "an execution is gone, a task of it is left to end");
-                settled.push(stray.name.clone());
+            match (&stray.surplus, &stray.app) {
+                (Some(surplus), _) if self.is_surplus_settled(stray, surplus) => {
+                    settled.push(stray.name.clone())
+                }
+                (Some(_), _) => {}
+                (None, Some(app)) => by_name.push((stray, app)),
+                (None, None) => {
+                    info!(execution:% = stray.name; "an execution is gone, a task of it is left to end");
+                    settled.push(stray.name.clone());
+                }
             }
-            if stray.app.is_none() || unclear.contains(&stray.name) {
+        }
+        if by_name.is_empty() {
+            return Ok(settled);
+        }
+        let asked_at = self.clock.now();
+        let names: Vec<TaskName> = by_name
+            .iter()
+            .map(|(stray, app)| TaskName { app: (*app).clone(), name: stray.name.clone() })
+            .collect();
+        let Found { tasks, unclear } = match self.platform.find_tasks(&names) {
+            Ok(found) => found,
+            Err(err) if settled.is_empty() => return Err(err),
+            // Those by name are asked for at the next look.
+            Err(_) => return Ok(settled),
+        };
+        for (stray, _) in by_name {
+            if unclear.contains(&stray.name) {
                 continue;
             }
             let _for = on_behalf_of(&stray.request_id);
@@ -244,11 +266,44 @@ impl Watcher {
                 Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
                 Ok(_) => {}
                 Err(err) => {
-                    warn!(execution:% = stray.name, cause:% = err; "a task could not be cancelled");
+                    log!(err.noted(), execution:% = stray.name, cause:% = err; "a task could not be cancelled, trying again");
                 }
             }
         }
         Ok(settled)
+    }
+
+    /// Cancels a surplus task, once it is known which one is its execution's own. Whether nothing is left to do.
+    fn is_surplus_settled(&self, stray: &Stray, surplus: &Surplus) -> bool {
+        let _for = on_behalf_of(&stray.request_id);
+        let task = Guid::from(stray.name.as_str());
+        match (surplus.state, &surplus.own_task) {
+            (Some(ExecutionState::Pending), None) => false,
+            // It is the execution's own after all.
+            (_, Some(own)) if *own == task => true,
+            (_, Some(own)) => match self.platform.cancel_task(&task) {
+                Ok(()) => {
+                    warn!(
+                        execution:% = surplus.execution, task:% = own, cancelled:% = task;
+                        "a surplus task of an execution was cancelled"
+                    );
+                    true
+                }
+                Err(PlatformError::Refused { detail }) => {
+                    info!(execution:% = surplus.execution, task:% = task, cause = detail; "a surplus task had ended");
+                    true
+                }
+                Err(err) => {
+                    log!(
+                        err.noted(), execution:% = surplus.execution, task:% = task, cause:% = err;
+                        "a surplus task could not be cancelled, trying again"
+                    );
+                    false
+                }
+            },
+            // The execution has ended without a task, or is gone: then its task is left to end.
+            (_, None) => true,
+        }
     }
 
     /// What became of a running task. A panic over it ends its execution, and holds up no other.
@@ -295,6 +350,7 @@ fn about(running: &RunningTask) -> About<'_> {
         guid: &running.guid,
         kind: Kind::Job,
         executable: &running.executable,
+        name: Some(&running.name),
         scheduled_time: running.scheduled_time,
         start_time: running.start_time,
         request_id: &running.request_id,

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::base::outage;
 use crate::model::{Guid, Timestamp};
 
 pub mod cf;
@@ -200,3 +201,14 @@ impl fmt::Display for PlatformError {
 }
 
 impl std::error::Error for PlatformError {}
+
+impl PlatformError {
+    /// Notes the outage of which this is a part, and gives the level of a line about it.
+    pub fn noted(&self) -> log::Level {
+        let is_outage = matches!(self, Self::Unavailable { .. });
+        if is_outage {
+            outage::PLATFORM.failed(self);
+        }
+        outage::level(is_outage)
+    }
+}

@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, after, bounded, select};
-use log::{error, info, warn};
+use log::{debug, error, info, log, warn};
 
 use crate::base::clock::{Clock, SteeredClock};
 use crate::base::metrics::metrics;
@@ -22,6 +22,7 @@ use crate::engine::lease::Keeper;
 use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
 use crate::engine::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
+use crate::engine::upkeep;
 use crate::engine::watcher::Watcher;
 use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
@@ -38,8 +39,6 @@ use crate::web::{Broker, Limiter};
 
 /// Threads that start tasks. A task holds none while it runs, so these are not WORKER_NUM's.
 const STARTERS: usize = 16;
-/// Of these the most for one app, so that an app whose requests hang leaves some to the others.
-const STARTERS_PER_APP: usize = 12;
 /// What is said of a call that a stop did not wait for.
 const STOPPED: &str = "interrupted: service stopped";
 /// The bounds of the server that answers `/metrics` alone: one who scrapes, and a few who look.
@@ -50,6 +49,10 @@ const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// The pause between two looks for processes that have been left to this one.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often, and at which pace, the write-ahead log is moved into the file at a stop.
+const CHECKPOINT_TRIES: u32 = 10;
+const CHECKPOINT_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause before the database is asked again for what is to go on.
 const RESUME_PAUSE: Duration = Duration::from_secs(5);
@@ -139,7 +142,7 @@ impl Service {
                 Keeper::new(Arc::clone(&store), steered, wake_scheduler.clone(), task_changed.clone());
             // So that those who start now find a lease; without one they try again.
             if let Err(err) = keeper.pass() {
-                warn!(cause:% = err; "there is no lease yet");
+                log!(err.noted(), cause:% = err; "there is no lease yet");
             }
             let for_keeper = keeper_stop.clone();
             let run = move || keeper.run(&for_keeper);
@@ -172,7 +175,7 @@ impl Service {
         }
         // It ends when the workers have, and then tells so.
         drop(call_ended);
-        let run = move || workers_context.record_ends(&ended_calls, &release);
+        let run = move || workers_context.record_ends(&ended_calls);
         let run = tirelessly("recorder", stop.clone(), run);
         start(
             "recorder".to_owned(),
@@ -204,10 +207,7 @@ impl Service {
             misfire_grace: config.misfire_grace,
             wait_max: config.late_task,
         };
-        let lanes = vec![
-            Lane::new(Kind::Call, call_dispatch, None),
-            Lane::new(Kind::Job, job_dispatch, Some(STARTERS_PER_APP)),
-        ];
+        let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
         let mut scheduler = Scheduler::new(Arc::clone(&store), Arc::clone(&clock), settings, lanes, released);
         let scheduler_stop = stop.clone();
         let run = move || scheduler.run(&scheduler_wake, &scheduler_stop);
@@ -229,6 +229,9 @@ impl Service {
             start("resumption".to_owned(), Box::new(run))?;
         }
         start("retention".to_owned(), Box::new(tirelessly("retention", stop.clone(), run)))?;
+        let (kept, upkeep_stop) = (Arc::clone(&store), stop.clone());
+        let run = move || upkeep::run(&kept, &upkeep_stop);
+        start("upkeep".to_owned(), Box::new(tirelessly("upkeep", stop.clone(), run)))?;
 
         if config.mode == Mode::Serve && orphans::are_ours() {
             let reaper_stop = stop.clone();
@@ -364,7 +367,7 @@ impl Service {
                 Ok(calls) => {
                     warn!(calls = calls.len(); "calls in flight were interrupted");
                     for it in &calls {
-                        journal::cut_off(&it.guid, it.kind, &it.request_id, STOPPED);
+                        journal::cut_off(it, STOPPED);
                     }
                 }
                 Err(err) => error!(cause:% = err; "what was in hand could not be given back"),
@@ -376,6 +379,7 @@ impl Service {
                 error!("a thread had panicked");
             }
         }
+        checkpoint_last(&self.store);
         info!("service stopped");
     }
 }
@@ -391,6 +395,18 @@ fn reap_orphans(stop: &Stop) {
     }
 }
 
+/// Leaves a file that is up to date by itself. A reader that is still at work, such as a backup, is waited for a little.
+fn checkpoint_last(store: &Store) {
+    for _ in 0..CHECKPOINT_TRIES {
+        match store.checkpoint() {
+            Ok(()) => return,
+            Err(err) => debug!(cause:% = err; "the write-ahead log is not in the file yet, trying again"),
+        }
+        let _ = after(CHECKPOINT_PAUSE).recv();
+    }
+    warn!("the write-ahead log is not in the database file; copy both, or start the service once more");
+}
+
 /// What stopped for want of a service instance goes on where none is required any more, once the database is there.
 fn resume_suspended(store: &Store, clock: &dyn Clock, dialect: Dialect, wake: &Sender<()>, stop: &Stop) {
     loop {
@@ -403,7 +419,7 @@ fn resume_suspended(store: &Store, clock: &dyn Clock, dialect: Dialect, wake: &S
                 return;
             }
             Err(err) => {
-                warn!(cause:% = err; "schedules without a service instance do not go on yet, trying again");
+                log!(err.noted(), cause:% = err; "schedules without a service instance do not go on yet, trying again");
             }
         }
         select! {

@@ -5,7 +5,7 @@
 
 use super::session::{Row, Session};
 use super::statement::{Named, postgres_sql, sql, values};
-use super::{CutOff, Store, StoreError, ends};
+use super::{Store, StoreError, ends};
 use crate::model::{Guid, Id, Kind, Timestamp};
 
 /// The schedules that are read at a time while a space goes on.
@@ -78,8 +78,8 @@ pub enum Changed<T> {
 pub struct Stopped {
     /// How many schedules.
     pub schedules: usize,
-    /// What was PENDING for them, and is FAILED now.
-    pub executions: Vec<CutOff>,
+    /// How many executions of each kind were PENDING for them, and are FAILED now.
+    pub executions: Vec<(Kind, u64)>,
 }
 
 /// What is said of an execution whose space has lost its last instance.

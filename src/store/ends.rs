@@ -1,15 +1,16 @@
 //! The ends of executions, and the states of jobs that follow from them.
 //!
-//! Invariant: an execution ends once. What is cancelled has not begun, and stays so until that is recorded.
+//! Invariant: an execution ends once. What is cancelled has not begun, and never begins: a mark on its schedule says so at once
+//! to every reader and to the workers, and the rows follow in batches.
 
 use std::collections::HashSet;
 
 use super::session::{Row, Session};
-use super::statement::{Named, json_array, sql, values};
+use super::statement::{Named, json_array, postgres_sql, sql, values};
 use super::{Store, StoreError};
 use crate::model::{EndState, Fence, Guid, Id, InHand, Kind, Outcome, Schedule, Timestamp};
 
-/// The most statements that are sent before the first is answered: who deletes a job may have a million executions waiting.
+/// The most statements that are sent before the first is answered.
 const AT_ONCE: usize = 500;
 
 /// How an execution in hand ended.
@@ -30,6 +31,10 @@ pub struct CutOff {
     pub kind: Kind,
     /// The request that asked for it; empty: none did.
     pub request_id: String,
+    /// The guid of its job or call.
+    pub executable: Guid,
+    /// The name of its job or call.
+    pub name: String,
 }
 
 impl Store {
@@ -43,16 +48,47 @@ impl Store {
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
             jobs_among(tx, std::iter::once(end.of.id))?;
-            remember_stray(tx, end.of.id, Some(end.of.fence))?;
-            Ok(end_all(tx, std::slice::from_ref(&Ending::of(end)))? == [true])
+            tx.execute(sql!("strays/insert"), values! { "id": end.of.id, "fence": end.of.fence })?;
+            Ok(end_all(tx, &[end])? == [true])
         })
     }
 
     /// The end of several executions, in one transaction. Answers which of them that changed, in their order.
     pub fn finish_many(&self, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
+        self.write(|tx| end_all(tx, ends))
+    }
+
+    /// Records a batch of the executions that marks on their schedules cancel. Answers how many rows that changed; 0: all are
+    /// recorded. It may be repeated, and goes on where a crash ended it.
+    pub fn record_cancelled(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
-            let endings: Vec<Ending<'_>> = ends.iter().map(|end| Ending::of(end)).collect();
-            end_all(tx, &endings)
+            let read = |row: &Row<'_>| -> Result<(Id, Id, Id, Timestamp, String), StoreError> {
+                Ok((
+                    row.get("id")?,
+                    row.get("executable_id")?,
+                    row.get("cancelled_up_to")?,
+                    row.get("cancelled_at")?,
+                    row.get("cancel_reason")?,
+                ))
+            };
+            let marked = tx.first(sql!("schedules/first_cancelled"), values! {}, read)?;
+            let Some((schedule, executable, up_to, at, reason)) = marked else { return Ok(0) };
+            // Before the executions, so that two transactions lock both in the same order.
+            tx.lock(postgres_sql!("executables/lock"), values! { "id": executable })?;
+            let values = values! {
+                "executable_id": executable, "schedule_id": schedule, "up_to": up_to, "limit": limit,
+            };
+            let ids: Vec<Id> = tx.rows(sql!("executions/marked"), values, |row| row.get("id"))?;
+            let Some(last) = ids.last() else {
+                return tx.execute(sql!("schedules/clear_cancelled"), values! { "id": schedule });
+            };
+            let json = json_array(ids.iter())?;
+            // A task may be on its way: it is looked for, and cancelled.
+            tx.execute(sql!("strays/insert_many"), values! { "ids": &json })?;
+            let values = values! { "ids": &json, "reason": &reason, "end_time": at };
+            let rows = tx.execute(sql!("executions/cancel"), values)?;
+            set_states(tx, &[(*last, EndState::Failed.as_str())])?;
+            Ok(rows)
         })
     }
 
@@ -64,40 +100,41 @@ impl Store {
     }
 }
 
+/// Cancels what is PENDING of a schedule, by a mark. Answers how many executions that are.
 pub(super) fn cancel_pending_of_schedule(
     tx: &Session<'_>,
     schedule: &Schedule,
-    message: &str,
+    reason: &str,
     now: Timestamp,
-) -> Result<Vec<CutOff>, StoreError> {
+) -> Result<u64, StoreError> {
     let values = values! { "executable_id": schedule.executable, "schedule_id": schedule.id };
-    let pending = tx.rows(sql!("executions/pending_of_schedule"), values, cut_off_of)?;
-    remember_strays(tx, &pending)?;
-    fail_all(tx, pending, None, message, now)
+    let waiting = |row: &Row<'_>| Ok((row.get::<u64>("waiting")?, row.get::<Option<Id>>("last")?));
+    let (count, last) = tx.one(sql!("executions/pending_of_schedule"), values, waiting)?;
+    if let Some(last) = last {
+        let values = values! { "id": schedule.id, "up_to": last, "now": now, "reason": reason };
+        tx.execute(sql!("schedules/mark_cancelled"), values)?;
+        set_states(tx, &[(last, EndState::Failed.as_str())])?;
+    }
+    Ok(count)
 }
 
-pub(super) fn cancel_pending_of_executable(
-    tx: &Session<'_>,
-    executable: Id,
-    now: Timestamp,
-) -> Result<Vec<CutOff>, StoreError> {
-    // A task that may be on its way is left to end, as a running one is.
-    let values = values! { "executable_id": executable };
-    let pending = tx.rows(sql!("executions/pending_of_executable"), values, cut_off_of)?;
-    fail_all(tx, pending, None, "cancelled: deleted", now)
-}
-
-/// What schedules of the space have waiting; what was started by hand goes on.
+/// Cancels what is PENDING of the schedules of a space, by marks; what was started by hand goes on. Answers how many
+/// executions of each kind that are.
 pub(super) fn cancel_pending_of_space(
     tx: &Session<'_>,
     space: &Guid,
-    message: &str,
+    reason: &str,
     now: Timestamp,
-) -> Result<Vec<CutOff>, StoreError> {
-    let values = values! { "space_guid": space };
-    let pending = tx.rows(sql!("service_spaces/pending_executions"), values, cut_off_of)?;
-    remember_strays(tx, &pending)?;
-    fail_all(tx, pending, None, message, now)
+) -> Result<Vec<(Kind, u64)>, StoreError> {
+    let values = values! { "space_guid": space, "now": now, "reason": reason };
+    let counts = tx.one(sql!("service_spaces/pending_executions"), values, |row| {
+        Ok([(Kind::Job, row.get::<u64>("jobs")?), (Kind::Call, row.get::<u64>("calls")?)])
+    })?;
+    let counts: Vec<(Kind, u64)> = counts.into_iter().filter(|(_, count)| *count > 0).collect();
+    if !counts.is_empty() {
+        tx.execute(sql!("service_spaces/mark_cancelled"), values)?;
+    }
+    Ok(counts)
 }
 
 /// Ends the calls that are under way in the hand of `fence`.
@@ -108,98 +145,60 @@ pub(super) fn interrupt_calls(
     now: Timestamp,
 ) -> Result<Vec<CutOff>, StoreError> {
     let calls = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, cut_off_of)?;
-    fail_all(tx, calls, Some(fence), message, now)
-}
-
-/// Ends executions as FAILED with `message`, and answers which of them had not ended before. `fence`: only those in its hand.
-fn fail_all(
-    tx: &Session<'_>,
-    executions: Vec<(Id, CutOff)>,
-    fence: Option<Fence>,
-    message: &str,
-    now: Timestamp,
-) -> Result<Vec<CutOff>, StoreError> {
-    let state = EndState::Failed.as_str();
-    let endings: Vec<Ending<'_>> =
-        executions.iter().map(|(id, _)| Ending { id: *id, fence, state, message, end_time: now }).collect();
-    let changed = end_all(tx, &endings)?;
-    Ok(executions.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|((_, it), _)| it).collect())
+    let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
+    let end = |id: Id| End { of: InHand { id, fence }, outcome: outcome.clone() };
+    let ends: Vec<End> = calls.iter().map(|(id, _)| end(*id)).collect();
+    let changed = end_all(tx, &ends.iter().collect::<Vec<_>>())?;
+    Ok(calls.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|((_, it), _)| it).collect())
 }
 
 fn cut_off_of(row: &Row<'_>) -> Result<(Id, CutOff), StoreError> {
-    Ok((
-        row.get("id")?,
-        CutOff { guid: row.get("guid")?, kind: row.get("kind")?, request_id: row.get("request_id")? },
-    ))
-}
-
-fn remember_stray(tx: &Session<'_>, id: Id, fence: Option<Fence>) -> Result<(), StoreError> {
-    tx.execute(sql!("strays/insert"), values! { "id": id, "fence": fence })?;
-    Ok(())
-}
-
-/// The same for many, whosever hand they are in.
-fn remember_strays(tx: &Session<'_>, executions: &[(Id, CutOff)]) -> Result<(), StoreError> {
-    for batch in executions.chunks(AT_ONCE) {
-        let sets: Vec<Vec<Named<'_>>> =
-            batch.iter().map(|(id, _)| values! { "id": *id, "fence": None::<Fence> }.to_vec()).collect();
-        tx.execute_each(sql!("strays/insert"), &sets)?;
-    }
-    Ok(())
-}
-
-/// An end that is to be recorded.
-struct Ending<'a> {
-    id: Id,
-    /// The execution must be in this hand; `None`: in whosever.
-    fence: Option<Fence>,
-    state: &'static str,
-    message: &'a str,
-    end_time: Timestamp,
-}
-
-impl<'a> Ending<'a> {
-    fn of(end: &'a End) -> Self {
-        let Outcome { state, message, end_time } = &end.outcome;
-        Self { id: end.of.id, fence: Some(end.of.fence), state: state.as_str(), message, end_time: *end_time }
-    }
+    let cut_off = CutOff {
+        guid: row.get("guid")?,
+        kind: row.get("kind")?,
+        request_id: row.get("request_id")?,
+        executable: row.get("executable_guid")?,
+        name: row.get("name")?,
+    };
+    Ok((row.get("id")?, cut_off))
 }
 
 /// Records ends, and the states of jobs that follow from them. Which executions that changed.
-fn end_all(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
-    let mut changed = Vec::with_capacity(endings.len());
-    for batch in endings.chunks(AT_ONCE) {
+fn end_all(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
+    let mut changed = Vec::with_capacity(ends.len());
+    for batch in ends.chunks(AT_ONCE) {
         changed.extend(end_batch(tx, batch)?);
     }
     Ok(changed)
 }
 
-fn end_batch(tx: &Session<'_>, endings: &[Ending<'_>]) -> Result<Vec<bool>, StoreError> {
+fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     // Before the executions, so that two transactions lock both in the same order.
-    let jobs = jobs_among(tx, endings.iter().map(|ending| ending.id))?;
-    let mut in_order: Vec<(usize, &Ending<'_>)> = endings.iter().enumerate().collect();
-    in_order.sort_unstable_by_key(|(_, ending)| ending.id);
+    let jobs = jobs_among(tx, ends.iter().map(|end| end.of.id))?;
+    let mut in_order: Vec<(usize, &End)> = ends.iter().copied().enumerate().collect();
+    in_order.sort_unstable_by_key(|(_, end)| end.of.id);
     let sets: Vec<Vec<Named<'_>>> = in_order
         .iter()
-        .map(|(_, ending)| {
+        .map(|(_, end)| {
+            let Outcome { state, message, end_time } = &end.outcome;
             values! {
-                "id": ending.id, "fence": ending.fence, "state": ending.state, "message": ending.message,
-                "end_time": ending.end_time,
+                "id": end.of.id, "fence": end.of.fence, "state": state.as_str(), "message": message,
+                "end_time": *end_time,
             }
             .to_vec()
         })
         .collect();
     let rows = tx.execute_each(sql!("executions/finish"), &sets)?;
-    let mut changed = vec![false; endings.len()];
+    let mut changed = vec![false; ends.len()];
     // The last first: of many executions of one job, it alone changes the job then.
     let mut ended_jobs = Vec::new();
-    for ((index, ending), rows) in in_order.into_iter().zip(rows).rev() {
+    for ((index, end), rows) in in_order.into_iter().zip(rows).rev() {
         changed[index] = rows == 1;
-        if rows == 1 && jobs.contains(&ending.id) {
-            ended_jobs.push(values! { "execution_id": ending.id, "state": ending.state }.to_vec());
+        if rows == 1 && jobs.contains(&end.of.id) {
+            ended_jobs.push((end.of.id, end.outcome.state.as_str()));
         }
     }
-    tx.execute_each(sql!("executables/set_state"), &ended_jobs)?;
+    set_states(tx, &ended_jobs)?;
     Ok(changed)
 }
 
@@ -208,4 +207,14 @@ fn jobs_among(tx: &Session<'_>, ids: impl Iterator<Item = Id>) -> Result<HashSet
     let ids = json_array(ids)?;
     let jobs = tx.rows(sql!("executions/jobs_among"), values! { "ids": &ids }, |row| row.get("id"))?;
     Ok(jobs.into_iter().collect())
+}
+
+/// The states of jobs follow those in which their executions have ended. The jobs are locked already.
+fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
+    let sets: Vec<Vec<Named<'_>>> = ended
+        .iter()
+        .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
+        .collect();
+    tx.execute_each(sql!("executables/set_state"), &sets)?;
+    Ok(())
 }

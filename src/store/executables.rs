@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::session::Row;
 use super::statement::{Cell, Column, Named, Value, json_array, sql, values};
-use super::{CutOff, Extent, Part, Store, StoreError, Window};
+use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Executable, Guid, Headers, Id, JobState, Kind, Metadata, Method,
     RetryPolicy, Secret, Statuses, Timestamp, Work,
@@ -141,13 +141,16 @@ impl Store {
     }
 
     /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later, in the batches
-    /// of [`Store::purge_deleted`]. Answers what was PENDING and is FAILED now. `None`: it was deleted already.
-    pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<Option<Vec<CutOff>>, StoreError> {
+    /// of [`Store::purge_deleted`]. Answers how many executions were PENDING, which never begin. `None`: it was deleted already.
+    pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<Option<u64>, StoreError> {
         self.write(|tx| {
             let marked = tx.execute(sql!("executables/mark_deleted"), values! { "id": id, "now": now })?;
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": id })?;
-                return super::ends::cancel_pending_of_executable(tx, id, now).map(Some);
+                let values = values! { "executable_id": id };
+                return tx
+                    .one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))
+                    .map(Some);
             }
             Ok(None)
         })

@@ -2,11 +2,17 @@
 //!
 //! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
 
+use std::collections::HashMap;
+
 use super::executables::{extent_of, work_of};
 use super::session::Row;
-use super::statement::{Cell, Column, Named, Statement, json_array, postgres_sql, sql, sqlite_sql, values};
+use super::statement::{
+    Cell, Column, Named, Statement, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql, values,
+};
 use super::{Extent, Part, Store, StoreError, Window};
-use crate::model::{Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Timestamp};
+use crate::model::{
+    Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Timestamp, Work,
+};
 
 /// What a history belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +21,78 @@ pub enum Dated {
     Executable(Id),
     /// A schedule.
     Schedule(Id),
+}
+
+/// Whose turn an execution takes: a call's space and the host that it goes to, or a job's app.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Share(String);
+
+impl Share {
+    /// As the database has it: tenant and target with a blank between them.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The space of a call, or the app of a job.
+    pub fn tenant(&self) -> &str {
+        self.0.split_once(' ').map_or(&self.0, |(tenant, _)| tenant)
+    }
+
+    /// The host of a call, with its port; empty for a job.
+    pub fn target(&self) -> &str {
+        self.0.split_once(' ').map_or("", |(_, target)| target)
+    }
+}
+
+impl Column for Share {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        String::of(cell).map(Self)
+    }
+}
+
+/// A PENDING execution that is due: what is needed to decide whose turn it is, without the long texts of its work.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The execution.
+    pub of: InHand,
+    /// Its guid, which names its task.
+    pub guid: Guid,
+    /// The guid of its job or call.
+    pub executable: Guid,
+    /// The name of its job or call.
+    pub name: String,
+    /// Its fire time; `None`: started by hand.
+    pub scheduled_time: Option<Timestamp>,
+    /// Since when it waits for a worker: its fire time, or the due time of this attempt.
+    pub due_since: Timestamp,
+    /// The attempts so far.
+    pub attempts: Attempts,
+    /// The app in whose context it runs.
+    pub app: Guid,
+    /// Decides the lane that it waits in.
+    pub kind: Kind,
+    /// Decides how many workers it competes for.
+    pub share: Share,
+    /// The request that asked for it; empty: none did.
+    pub request_id: String,
+}
+
+impl Waiting {
+    /// The same with what is to be done, for a worker.
+    pub fn with_work(self, work: Work) -> Dispatch {
+        Dispatch {
+            of: self.of,
+            guid: self.guid,
+            executable: self.executable,
+            name: self.name,
+            scheduled_time: self.scheduled_time,
+            due_since: self.due_since,
+            attempts: self.attempts,
+            app: self.app,
+            work,
+            request_id: self.request_id,
+        }
+    }
 }
 
 /// Executions that this process may hand out, and under which lease.
@@ -37,6 +115,8 @@ pub struct RunningTask {
     pub task: Guid,
     /// The job.
     pub executable: Guid,
+    /// The job's name.
+    pub name: String,
     /// The instant planned.
     pub scheduled_time: Option<Timestamp>,
     /// When its first attempt began.
@@ -60,17 +140,30 @@ pub struct Retry {
     pub give_up_at: Option<Timestamp>,
 }
 
-/// A task that may exist though its execution has ended.
+/// A task that may exist though its execution has no use for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
-    /// Its name.
+    /// Its name; of a surplus task its guid.
     pub name: String,
-    /// From when on it counts that there is none.
+    /// After this instant, "not found" is conclusive.
     pub doubt_until: Timestamp,
     /// The request that asked for its execution; empty: none did, or the execution is gone.
     pub request_id: String,
     /// The app that its execution belongs to; `None`: the execution is gone.
     pub app: Option<Guid>,
+    /// `None`: its execution has ended.
+    pub surplus: Option<Surplus>,
+}
+
+/// A task that was created for an execution that may have another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surplus {
+    /// The guid of the execution.
+    pub execution: Guid,
+    /// Where the execution stands; `None`: it is gone.
+    pub state: Option<ExecutionState>,
+    /// The task that is the execution's own.
+    pub own_task: Option<Guid>,
 }
 
 impl Store {
@@ -123,41 +216,73 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, execution_of, measure))
     }
 
-    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none of `but_apps`, and none
-    /// that another process has in hand.
+    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none that another process
+    /// owns.
     pub fn pending_executions(
         &self,
         kind: Kind,
         now: Timestamp,
-        but_apps: &[&Guid],
         limit: u32,
-    ) -> Result<Vec<Dispatch>, StoreError> {
+    ) -> Result<Vec<Waiting>, StoreError> {
         let fence = self.fence()?;
-        let but_apps = json_array(but_apps.iter().map(|app| app.as_str()))?;
-        let values = values! {
-            "kind": kind.as_str(), "now": now, "limit": limit, "but_apps": &but_apps, "fence": fence,
-        };
+        let values = values! { "kind": kind.as_str(), "now": now, "limit": limit, "fence": fence };
         self.read_at_once(|session| {
-            session.rows(sql!("executions/pending"), values, |row| dispatch_of(row, fence))
+            session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
         })
     }
 
     /// PENDING executions of a kind that are due by `now` and that somebody asked for after `asked_after`, by hand or by
-    /// making their schedule: the latest first, at most `limit`; none that another process has in hand.
+    /// making their schedule: the latest first, at most `limit`; none that another process owns.
     pub fn pending_asked_after(
         &self,
         kind: Kind,
         now: Timestamp,
         asked_after: Timestamp,
         limit: u32,
-    ) -> Result<Vec<Dispatch>, StoreError> {
+    ) -> Result<Vec<Waiting>, StoreError> {
         let fence = self.fence()?;
         let values = values! {
             "kind": kind.as_str(), "now": now, "asked_after": asked_after, "limit": limit, "fence": fence,
         };
         self.read_at_once(|session| {
-            session.rows(sql!("executions/pending_asked_after"), values, |row| dispatch_of(row, fence))
+            session.rows(sql!("executions/pending_asked_after"), values, |row| waiting_of(row, fence))
         })
+    }
+
+    /// Shares that have something PENDING, in their order: those behind `after`, at most `limit`.
+    pub fn pending_shares(&self, kind: Kind, after: &str, limit: u32) -> Result<Vec<Share>, StoreError> {
+        let values = values! { "kind": kind.as_str(), "after": after, "limit": limit };
+        self.read_at_once(|session| session.rows(sql!("executions/shares"), values, |row| row.get("share")))
+    }
+
+    /// Of each of these shares the first `each` executions that are due by `now`; none that another process owns.
+    pub fn pending_of_shares(
+        &self,
+        kind: Kind,
+        now: Timestamp,
+        shares: &[Share],
+        each: u32,
+    ) -> Result<Vec<Waiting>, StoreError> {
+        let fence = self.fence()?;
+        let shares = json_array(shares.iter().map(Share::as_str))?;
+        let values = values! {
+            "kind": kind.as_str(), "now": now, "shares": &shares, "each": each, "fence": fence,
+        };
+        self.read_at_once(|session| {
+            session.rows(sql_by_engine!("executions/pending_of_shares"), values, |row| waiting_of(row, fence))
+        })
+    }
+
+    /// What these executions are to do; none for one that is gone.
+    pub fn work_of(&self, executions: &[Id]) -> Result<HashMap<Id, Work>, StoreError> {
+        if executions.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let ids = json_array(executions.iter())?;
+        let read = |row: &Row<'_>| Ok((row.get("id")?, work_of(row)?));
+        let found = self
+            .read_at_once(|session| session.rows(sql!("executions/work"), values! { "ids": &ids }, read))?;
+        Ok(found.into_iter().collect())
     }
 
     /// Takes PENDING executions in hand, each with the due time and the number of attempts that were read of it, and answers
@@ -221,15 +346,6 @@ impl Store {
         self.write_one(|tx| Ok(tx.execute(statement, values)? == 1))
     }
 
-    /// What became of an execution's task: its state, and the task that is its own. `None`: the execution is gone.
-    pub fn task_of(&self, execution: Id) -> Result<Option<(ExecutionState, Option<Guid>)>, StoreError> {
-        let values = values! { "id": execution };
-        self.read_at_once(|session| {
-            session
-                .first(sql!("executions/task"), values, |row| Ok((row.get("state")?, row.get("task_guid")?)))
-        })
-    }
-
     /// Tasks that are under way and for this process to follow, by key: those beyond the execution `after`, at most `limit`.
     /// With `after` 0 it first adopts all that no instance follows, so many at a time.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
@@ -248,6 +364,7 @@ impl Store {
                     guid: row.get("guid")?,
                     task: row.get("task_guid")?,
                     executable: row.get("executable_guid")?,
+                    name: row.get("name")?,
                     scheduled_time: row.get("scheduled_time")?,
                     start_time: row.get("start_time")?,
                     request_id: row.get("request_id")?,
@@ -260,6 +377,14 @@ impl Store {
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))
+    }
+
+    /// A task was created for an execution that may have another one: the watcher cancels it once that is certain.
+    pub fn note_surplus(&self, execution: &Guid, task: &Guid, now: Timestamp) -> Result<bool, StoreError> {
+        self.step(
+            sql!("strays/insert_surplus"),
+            values! { "task_guid": task, "execution_guid": execution, "now": now },
+        )
     }
 
     /// Those were found, or certainly are not there.
@@ -295,6 +420,13 @@ impl Store {
             tx.execute(sqlite_sql!("executions/shift_waits"), values! { "by": by_nanos, "now": now })?;
             tx.execute(sqlite_sql!("strays/shift"), values! { "by": by_nanos })?;
             Ok(())
+        })
+    }
+
+    /// The newest sign of life: when something ended, was created, or was planned. `None`: the database is empty.
+    pub fn newest_activity(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read_at_once(|session| {
+            session.one(sql!("executions/newest"), values! {}, |row| row.get("newest"))
         })
     }
 
@@ -337,13 +469,23 @@ impl Store {
     }
 }
 
+pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
+    let (name, doubt_until, request_id) = (row.get("name")?, row.get("doubt_until")?, row.get("request_id")?);
+    let surplus_of: Option<Guid> = row.get("surplus_of")?;
+    let (state, own_task) = (row.get("state")?, row.get("task_guid")?);
+    let surplus = surplus_of.map(|execution| Surplus { execution, state, own_task });
+    Ok(Stray { name, doubt_until, request_id, app: row.get("app_guid")?, surplus })
+}
+
 pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
     let (note, message): (String, String) = (row.get("note")?, row.get("message")?);
-    let message = match (note.is_empty(), message.is_empty()) {
-        (true, _) => message,
-        (false, true) => note,
-        (false, false) => format!("{note}; {message}"),
+    let more = match row.get::<u64>("more_fire_times")? {
+        0 => String::new(),
+        1 => "stands for 1 more fire time".to_owned(),
+        more => format!("stands for {more} more fire times"),
     };
+    let parts: Vec<String> = [note, more, message].into_iter().filter(|part| !part.is_empty()).collect();
+    let message = parts.join("; ");
     Ok(Execution {
         id: row.get("id")?,
         guid: row.get("guid")?,
@@ -357,11 +499,12 @@ pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
     })
 }
 
-fn dispatch_of(row: &Row<'_>, fence: Fence) -> Result<Dispatch, StoreError> {
-    Ok(Dispatch {
+fn waiting_of(row: &Row<'_>, fence: Fence) -> Result<Waiting, StoreError> {
+    Ok(Waiting {
         of: InHand { id: row.get("id")?, fence },
         guid: row.get("guid")?,
         executable: row.get("executable_guid")?,
+        name: row.get("name")?,
         scheduled_time: row.get("scheduled_time")?,
         due_since: row.get("dispatch_time")?,
         attempts: Attempts {
@@ -371,17 +514,9 @@ fn dispatch_of(row: &Row<'_>, fence: Fence) -> Result<Dispatch, StoreError> {
             give_up_at: row.get("give_up_at")?,
         },
         app: row.get("app_guid")?,
-        work: work_of(row)?,
+        kind: row.get("kind")?,
+        share: row.get("share")?,
         request_id: row.get("request_id")?,
-    })
-}
-
-pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
-    Ok(Stray {
-        name: row.get("name")?,
-        doubt_until: row.get("doubt_until")?,
-        request_id: row.get("request_id")?,
-        app: row.get("app_guid")?,
     })
 }
 

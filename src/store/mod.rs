@@ -7,6 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::base::outage;
 use crate::model::{Fence, Id};
 
 mod broker;
@@ -30,7 +31,7 @@ pub use broker::{
 };
 pub use ends::{CutOff, End};
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Claimed, Dated, Retry, RunningTask, Stray};
+pub use executions::{Claimed, Dated, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
@@ -67,6 +68,17 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+impl StoreError {
+    /// Notes the outage of which this is a part, and gives the level of a line about it.
+    pub fn noted(&self) -> log::Level {
+        let is_outage = matches!(self, Self::Unavailable(_));
+        if is_outage {
+            outage::DATABASE.failed(self);
+        }
+        outage::level(is_outage)
+    }
+}
 
 /// A part of a list that is in the order of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,6 +258,27 @@ impl Store {
             Engine::Sqlite(database) => database.check_writable(),
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => database.check_writable(),
+        }
+    }
+
+    /// SQLite: moves what was written into the file itself, so that the file alone is up to date.
+    ///
+    /// # Errors
+    /// `Unavailable` while somebody reads; then it is to be tried again.
+    pub fn checkpoint(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.checkpoint(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// SQLite: makes the file a little smaller if much of it is free. Whether there may be more to do.
+    pub fn release_free_pages(&self) -> Result<bool, StoreError> {
+        match &self.engine {
+            Engine::Sqlite(database) => database.release_free_pages(),
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(false),
         }
     }
 

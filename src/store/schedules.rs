@@ -5,9 +5,12 @@ use std::collections::HashMap;
 use super::executables::extent_of;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
-use super::{CutOff, Engine, Extent, Part, Store, StoreError, Window, ends};
+use super::{Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
 use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
+
+/// The most executions of one schedule that are PENDING. Fire times beyond are counted on the newest of them.
+const PENDING_MAX: u32 = 1000;
 
 /// A schedule whose fire time has come.
 #[derive(Debug, Clone)]
@@ -26,6 +29,12 @@ pub struct DueSchedule {
     pub kind: Kind,
     /// The guid of the job or call, for the log.
     pub executable_guid: Guid,
+    /// What the clock showed when the fire time was computed.
+    pub planned_at: Timestamp,
+    /// When a client last changed it.
+    pub changed_at: Timestamp,
+    /// The latest fire time that was served, whatever was cleared from the history.
+    pub last_fire_time: Option<Timestamp>,
 }
 
 /// How a schedule is to be moved on.
@@ -39,6 +48,8 @@ pub struct Plan {
     pub claimed: Timestamp,
     /// The fire time to come; `None`: never again.
     pub next_fire_time: Option<Timestamp>,
+    /// The latest fire time that this serves, by an execution or by passing it over; `None`: none.
+    pub served: Option<Timestamp>,
     /// The fire times for which an execution is recorded, oldest first.
     pub fires: Vec<Fire>,
     /// Whether it runs a job or a call.
@@ -54,6 +65,8 @@ pub struct Fire {
     pub scheduled_time: Timestamp,
     /// What there is to say of it beforehand.
     pub note: String,
+    /// The missed fire times that it stands for.
+    pub missed: u64,
 }
 
 impl Plan {
@@ -64,6 +77,7 @@ impl Plan {
             executable: schedule.executable,
             claimed: schedule.fire_time,
             next_fire_time,
+            served: None,
             fires: Vec::new(),
             kind: schedule.kind,
             executable_guid: schedule.executable_guid.clone(),
@@ -157,14 +171,14 @@ impl Store {
         Ok(by_executable)
     }
 
-    /// Writes what a client changed of a schedule. What is PENDING for one that is disabled ends as FAILED, and is answered.
+    /// Writes what a client changed of a schedule. What is PENDING for one that is disabled is FAILED; how many executions that are is the answer.
     /// `None`: it, or its executable, was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: &Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Vec<CutOff>>, StoreError> {
+    ) -> Result<Option<u64>, StoreError> {
         let values = values! {
             "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
             "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
@@ -178,17 +192,13 @@ impl Store {
                 let message = "cancelled: schedule disabled";
                 return ends::cancel_pending_of_schedule(tx, changed, message, now).map(Some);
             }
-            Ok((rows == 1).then(Vec::new))
+            Ok((rows == 1).then_some(0))
         })
     }
 
-    /// Deletes a schedule. Its executions stay in the history; what is PENDING for it ends as FAILED, and is
-    /// answered. `None`: it was deleted already.
-    pub fn delete_schedule(
-        &self,
-        schedule: &Schedule,
-        now: Timestamp,
-    ) -> Result<Option<Vec<CutOff>>, StoreError> {
+    /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
+    /// executions that are is the answer. `None`: it was deleted already.
+    pub fn delete_schedule(&self, schedule: &Schedule, now: Timestamp) -> Result<Option<u64>, StoreError> {
         self.write(|tx| {
             tx.lock(postgres_sql!("executables/lock"), values! { "id": schedule.executable })?;
             let rows =
@@ -263,6 +273,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         .map(|plan| {
             values! {
                 "id": plan.schedule, "claimed": plan.claimed, "next_fire_time": plan.next_fire_time, "now": now,
+                "served": plan.served,
             }
             .to_vec()
         })
@@ -280,12 +291,25 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         .map(|(plan, fire, guid)| {
             values! {
                 "guid": guid, "schedule_id": plan.schedule, "scheduled_time": fire.scheduled_time,
-                "note": &fire.note, "now": now,
+                "note": &fire.note, "now": now, "pending_max": PENDING_MAX,
             }
             .to_vec()
         })
         .collect();
     let inserted = tx.execute_each(sql!("executions/insert_fired"), &inserts)?;
+    let beyond: Vec<Vec<Named<'_>>> = fires
+        .iter()
+        .zip(&inserted)
+        .filter(|(_, rows)| **rows == 0)
+        .map(|((plan, fire, _), _)| {
+            values! {
+                "executable_id": plan.executable, "schedule_id": plan.schedule,
+                "scheduled_time": fire.scheduled_time, "more": 1 + fire.missed,
+            }
+            .to_vec()
+        })
+        .collect();
+    tx.execute_each(sql!("executions/stand_for"), &beyond)?;
     let recorded = fires.iter().zip(inserted).filter(|(_, rows)| *rows == 1);
     let recorded: Vec<Recorded> = recorded
         .map(|((plan, fire, guid), _)| Recorded {
@@ -310,6 +334,9 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         fire_time: row.get("next_fire_time")?,
         kind: row.get("kind")?,
         executable_guid: row.get("executable_guid")?,
+        planned_at: row.get("planned_at")?,
+        changed_at: row.get("updated_at")?,
+        last_fire_time: row.get("last_fire_time")?,
     })
 }
 

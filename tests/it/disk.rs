@@ -176,6 +176,21 @@ fn back_up_from(directory: &Path, to: &str) -> (bool, String) {
 
 #[needs::sqlite]
 #[test]
+fn after_a_stop_the_database_file_alone_has_everything() {
+    let mut world = OneDatabase::start();
+    for number in 0..20 {
+        assert_eq!(world.make_job(&format!("j{number}")).0, 201);
+    }
+    assert_eq!(world.program.terminate(), Some(0));
+    let copy = world.directory.path().join("copy.db");
+    fs::copy(world.directory.path().join("s.db"), &copy).unwrap();
+    let copied = Connection::open(copy).unwrap();
+    let jobs: i64 = copied.query_row("SELECT COUNT(*) FROM executables", [], |row| row.get(0)).unwrap();
+    assert_eq!(jobs, 20);
+}
+
+#[needs::sqlite]
+#[test]
 fn a_backup_of_a_running_service_can_be_started_from() {
     let mut world = OneDatabase::start();
     assert_eq!(world.make_job("first").0, 201);

@@ -217,7 +217,7 @@ fn each_request_is_a_line_and_so_is_each_state_of_an_execution() {
         let ended =
             lines.iter().find(|line| line["execution"] == *execution && line["state"] == end).unwrap();
         assert!(ended["late_ms"].is_number() && ended["ms"].is_number(), "{ended}");
-        assert_eq!(ended["level"], "INFO");
+        assert_eq!(ended["level"], if end == "FAILED" { "WARN" } else { "INFO" });
         assert_eq!(ended.get("request_id"), None, "nobody has asked for it");
     }
 }
@@ -266,7 +266,7 @@ fn the_request_that_asked_for_an_execution_is_on_all_of_its_lines_after_a_restar
 }
 
 #[test]
-fn at_info_an_execution_is_the_line_of_its_end() {
+fn at_info_an_execution_is_the_line_of_its_end_a_warning_when_it_failed_with_the_name_of_its_call() {
     let world = Logged::new();
     let mut program = world.start(&[("LOG_LEVEL", "info")]);
     let call = world.made(&program, "calls", &json!({"name": "c", "url": "test.url", "auth_header": "x"}));
@@ -276,7 +276,9 @@ fn at_info_an_execution_is_the_line_of_its_end() {
     let log = world.log();
     let lines: Vec<&str> = log.lines().filter(|line| line.contains(&execution)).collect();
     let [line] = lines[..] else { panic!("{lines:?}") };
-    assert!(line.contains(&format!(" [INFO] execution ended execution={execution} kind=call executable=")));
+    assert!(
+        line.contains(&format!(" [WARN] execution ended execution={execution} kind=call name=c executable="))
+    );
     assert!(line.contains(" state=FAILED ms=") && line.contains(" reason=\"the URL is not valid"), "{line}");
     assert!(line.ends_with(" request_id=asked"), "{line}");
 }

@@ -32,5 +32,6 @@ mod runs;
 mod scheduling;
 mod standalone;
 mod store;
+mod surplus;
 mod trouble;
 mod world;

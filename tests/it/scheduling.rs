@@ -11,9 +11,10 @@ use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Dialect, Expression, Reading};
 use ocf_scheduler::engine::retention::Retention;
 use ocf_scheduler::engine::scheduler::{Lane, Scheduler, Settings};
+use ocf_scheduler::engine::upkeep;
 use ocf_scheduler::model::{
-    Controls, Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome, Release,
-    Schedule, Timestamp, Work,
+    Call, Controls, Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome,
+    Release, Schedule, Timestamp, Work,
 };
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
@@ -100,6 +101,7 @@ impl Engine {
 
     fn go_to(&mut self, now: &str) {
         self.clock.set(time(now));
+        self.store.renew_lease().unwrap();
         while self.scheduler.pass().unwrap().is_zero() {}
     }
 
@@ -117,6 +119,7 @@ impl Engine {
             self.end(dispatch.of, EndState::Succeeded);
             self.release.send(Release::Done(dispatch.of.id)).unwrap();
             seen.push(dispatch);
+            self.store.renew_lease().unwrap();
             self.scheduler.pass().unwrap();
         }
         seen
@@ -152,6 +155,7 @@ impl Engine {
 
     /// An execution started by hand, taken in hand.
     fn started(&self, executable: &Executable) -> InHand {
+        self.store.renew_lease().unwrap();
         let id = self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap().id;
         let claimed = self.store.claim_executions(&[(id, self.clock.now(), 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
@@ -179,7 +183,7 @@ fn scheduler(
     let settings =
         Settings { dialect: Dialect::default(), misfire_policy, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
-    let lanes = vec![Lane::new(Kind::Job, dispatch, None)];
+    let lanes = vec![Lane::new(Kind::Job, dispatch)];
     (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
 }
 
@@ -510,7 +514,7 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
         wait_max: minute,
     };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
-    let lanes = vec![Lane::new(Kind::Job, dispatch, Some(3))];
+    let lanes = vec![Lane::new(Kind::Job, dispatch)];
     world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
     let hanging = world.job("j");
     for _ in 0..50 {
@@ -522,6 +526,292 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
     assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
     assert_eq!(apps.iter().filter(|app| *app == "other-app").count(), 1);
+}
+
+/// A scheduler of calls alone, with `workers` of them.
+fn call_lane(world: &mut Engine, workers: usize) -> (Receiver<Dispatch>, Sender<Release>) {
+    let (dispatch, dispatches) = bounded(workers);
+    let (release, released) = bounded(1000);
+    let minute = Duration::from_secs(60);
+    let settings = Settings {
+        dialect: Dialect::default(),
+        misfire_policy: MisfirePolicy::Once,
+        misfire_grace: minute,
+        wait_max: minute,
+    };
+    let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+    let lanes = vec![Lane::new(Kind::Call, dispatch)];
+    world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
+    (dispatches, release)
+}
+
+impl Engine {
+    fn call_of(&self, name: &str, space: &str, url: &str) -> Executable {
+        let new = NewExecutable {
+            name: name.to_owned(),
+            app: Guid::from(space),
+            space: Guid::from(space),
+            work: Work::Call(Call::new(url.to_owned(), "x".to_owned().into())),
+            controls: Controls::default(),
+        };
+        match self.store.create_executable(&new, self.clock.now()).unwrap() {
+            Written::Done(executable) => executable,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn start_by_hand(&self, executable: &Executable, times: usize) {
+        for _ in 0..times {
+            self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap();
+        }
+    }
+
+    fn database(&self) -> Database {
+        Database::of(self.directory.path(), "s.db")
+    }
+
+    /// PENDING executions that were due before now, without the store.
+    fn backlog(&self, executable: &Executable, schedule: Option<&Schedule>, count: usize) {
+        let numbers = if is_postgres() {
+            format!("(SELECT i FROM generate_series(1, {count}) AS i)")
+        } else {
+            format!(
+                "(WITH RECURSIVE n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
+                 SELECT i FROM n)"
+            )
+        };
+        let (schedule_id, scheduled_time) =
+            schedule.map_or(("NULL".to_owned(), "NULL"), |schedule| (schedule.id.to_string(), "numbers.i"));
+        self.database().execute(&format!(
+            "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at,
+                                     created_at, dispatch_time, share)
+             SELECT 'backlog-' || x.id || '-' || numbers.i, x.id, {schedule_id}, {scheduled_time}, x.kind, 'PENDING',
+                    numbers.i, numbers.i, numbers.i, x.share
+               FROM {numbers} AS numbers, executables AS x
+              WHERE x.id = {}",
+            executable.id
+        ));
+    }
+}
+
+#[test]
+fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_no_host_has_more_than_half() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let (dispatches, _release) = call_lane(&mut world, 20);
+    let hanging = world.call_of("hanging", "space-a", "http://hangs.example:81/x?y=1");
+    world.backlog(&hanging, None, 100_000);
+    world.store.renew_lease().unwrap();
+    world.scheduler.pass().unwrap();
+    let handed_out: Vec<Dispatch> = dispatches.try_iter().collect();
+    assert_eq!(handed_out.len(), 13, "a host that is alone leaves some of its space's 15 to others");
+    assert!(handed_out.iter().all(|dispatch| dispatch.executable == hanging.guid));
+
+    // What comes then does not wait for the calls that hang.
+    let another_host = world.call_of("another", "space-a", "https://other.example/");
+    let elsewhere = world.call_of("elsewhere", "space-b", "http://hangs.example:81/");
+    world.start_by_hand(&another_host, 10);
+    world.start_by_hand(&elsewhere, 10);
+    world.go_to("2026-03-01T10:00:01Z");
+    let seen: Vec<Guid> = dispatches.try_iter().map(|dispatch| dispatch.executable).collect();
+    let count = |of: &Executable| seen.iter().filter(|guid| **guid == of.guid).count();
+    assert!(1 <= count(&another_host) && 2 <= count(&elsewhere), "{seen:?}");
+    assert_eq!(count(&hanging), 0);
+}
+
+#[test]
+fn spaces_and_hosts_that_wait_together_share_the_workers() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let (dispatches, release) = call_lane(&mut world, 20);
+    let [first, second] = ["one", "two"].map(|host| world.call_of(host, "a", &format!("http://{host}/")));
+    let other = world.call_of("other", "b", "http://one/");
+    for call in [&first, &second, &other] {
+        world.backlog(call, None, 1000);
+    }
+    world.scheduler.pass().unwrap();
+    let count = |seen: &[Dispatch], of: &Executable| {
+        seen.iter().filter(|dispatch| dispatch.executable == of.guid).count()
+    };
+    let mut under_way: Vec<Dispatch> = dispatches.try_iter().collect();
+    for host in [&first, &second] {
+        assert!(count(&under_way, host) <= 7, "a host has at most half of a space's 15");
+    }
+    // In the long run no space has more than another.
+    for _ in 0..200 {
+        let ended = under_way.remove(0);
+        world.database().execute(&format!(
+            "UPDATE executions SET state = 'FAILED', dispatch_time = NULL, end_time = 1 WHERE id = {}",
+            ended.of.id
+        ));
+        release.send(Release::Done(ended.of.id)).unwrap();
+        world.store.renew_lease().unwrap();
+        world.scheduler.pass().unwrap();
+        under_way.extend(dispatches.try_iter());
+    }
+    let of_a = count(&under_way, &first) + count(&under_way, &second);
+    let of_b = count(&under_way, &other);
+    assert!(of_a.abs_diff(of_b) <= 2 && of_a + of_b >= 16, "{of_a} and {of_b}");
+}
+
+#[test]
+fn a_schedule_with_1000_pending_executions_gets_no_more_and_the_newest_counts_the_rest() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let job = world.job("j");
+    let schedule = world.schedule(&job, "@every 1s");
+    world.backlog(&job, Some(&schedule), 999);
+    for second in 1..=4 {
+        world.go_to(&format!("2026-03-01T10:00:0{second}Z"));
+    }
+    let history = world.history(&job);
+    assert_eq!(history.len(), 1000);
+    assert_eq!(history[999].scheduled_time, Some(time("2026-03-01T10:00:01Z")));
+    assert_eq!(history[999].message, "stands for 3 more fire times");
+    // One that is served makes room for the next.
+    world.end(world.dispatches.try_recv().unwrap().of, EndState::Succeeded);
+    world.go_to("2026-03-01T10:00:05Z");
+    let history = world.history(&job);
+    assert_eq!(history.len(), 1001);
+    assert_eq!(history[999].message, "stands for 3 more fire times");
+    assert_eq!(history[1000].message, "");
+}
+
+#[test]
+fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_batches_over_a_crash() {
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
+    let job = world.job("j");
+    let schedule = world.schedule(&job, "* * * * *");
+    world.backlog(&job, Some(&schedule), 2500);
+    let now = world.clock.now();
+    let disabled = Schedule { enabled: false, ..schedule.clone() };
+    assert_eq!(world.store.update_schedule(&disabled, None, now).unwrap(), Some(2500));
+    let is_cancelled = |it: &Execution| {
+        it.state.as_str() == "FAILED"
+            && it.message == "cancelled: schedule disabled"
+            && it.end_time == Some(now)
+    };
+    assert!(world.history(&job).iter().all(is_cancelled));
+    assert_eq!(world.job_state(), JobState::Failed);
+    world.scheduler.pass().unwrap();
+    assert!(world.dispatches.try_recv().is_err());
+
+    // It goes on meanwhile: what comes then is not cancelled.
+    let next = Some(time("2026-03-01T10:01:00Z"));
+    assert_eq!(world.store.update_schedule(&schedule, next, now).unwrap(), Some(0));
+    world.go_to("2026-03-01T10:01:00Z");
+    let dispatch = world.dispatches.try_recv().unwrap();
+    assert_eq!(dispatch.scheduled_time, next);
+    assert!(world.dispatches.try_recv().is_err());
+    world.end(dispatch.of, EndState::Succeeded);
+
+    let failed =
+        |world: &Engine| world.database().number("SELECT COUNT(*) FROM executions WHERE state = 'FAILED'");
+    assert_eq!(world.store.record_cancelled(1000).unwrap(), 1000);
+    assert_eq!(failed(&world), 1000);
+    world.restart();
+    while world.store.record_cancelled(1000).unwrap() > 0 {}
+    assert_eq!(failed(&world), 2500);
+    assert!(world.history(&job)[..2500].iter().all(is_cancelled));
+    assert_eq!(world.job_state(), JobState::Succeeded, "that of the one created last");
+}
+
+#[test]
+fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
+    let job = world.job("j");
+    world.start_by_hand(&job, 3);
+    world.scheduler.pass().unwrap();
+    let handed_out = world.dispatches.try_recv().unwrap();
+    assert_eq!(world.store.delete_executable(job.id, world.clock.now()).unwrap(), Some(3));
+    let now = world.clock.now();
+    assert!(!world.store.begin_attempt(handed_out.of, now, now).unwrap());
+    world.restart();
+    world.scheduler.pass().unwrap();
+    assert!(world.dispatches.try_recv().is_err());
+    while world.store.purge_deleted(2).unwrap() > 0 {}
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM executions"), 0);
+}
+
+#[test]
+fn a_clock_that_was_never_set_fires_nothing_and_once_set_nothing_runs_that_was_served_or_never_due() {
+    for policy in [MisfirePolicy::Once, MisfirePolicy::Skip, MisfirePolicy::All] {
+        let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
+        let [monthly, late, new] = ["monthly", "late", "new"].map(|name| world.job(name));
+        world.schedule(&monthly, "30 0 1 * *");
+        world.go_to("2026-03-01T00:30:00Z");
+        assert_eq!(world.run_all().len(), 1);
+        world.database().execute("DELETE FROM executions"); // The history was cleared.
+        world.clock.set(time("2026-03-01T23:55:00Z"));
+        world.schedule(&late, "55 22 * * *");
+
+        // Without a battery it starts in 1970, or where the firmware was built.
+        for wrong in ["1970-01-01T00:00:10Z", "2025-06-01T00:00:00Z"] {
+            world.restart();
+            world.set_clock_to(wrong);
+            if wrong.starts_with("1970") {
+                world.schedule(&new, "0 * * * *");
+                world.go_to("1970-06-01T00:00:00Z");
+                assert!(world.history(&new).is_empty(), "nothing fires");
+            }
+            world.set_clock_to("2026-03-01T23:58:00Z");
+            for job in [&monthly, &late, &new] {
+                assert!(world.history(job).is_empty(), "{policy:?} {wrong}: {:?}", world.history(job));
+            }
+        }
+        world.go_to("2026-03-02T00:00:00Z");
+        assert_eq!(world.scheduled_times(&new), ["2026-03-02T00:00:00Z"], "it goes on");
+        world.go_to("2026-03-02T22:55:00Z");
+        assert_eq!(world.scheduled_times(&late), ["2026-03-02T22:55:00Z"]);
+    }
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let job = world.job("j");
+    for _ in 0..5 {
+        world.end(world.started(&job), EndState::Succeeded);
+    }
+    let (_stopper, stop) = stop_channel();
+    for wrong in ["2026-12-01T00:00:00Z", "1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z"] {
+        world.set_clock_to(wrong);
+        // As after a start of the machine.
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
+        let days = Duration::from_secs(150 * 86_400);
+        let retention = Retention::new(Arc::clone(&world.store), world.platform(), clock, days, None);
+        retention.pass(&stop).unwrap();
+        assert_eq!(world.history(&job).len(), 5, "{wrong}");
+        if wrong.starts_with("2031") {
+            // What is created by that clock says nothing about the time.
+            world.end(world.started(&job), EndState::Succeeded);
+            retention.pass(&stop).unwrap();
+            assert_eq!(world.history(&job).len(), 6);
+        }
+    }
+}
+
+#[test]
+fn the_file_alone_is_up_to_date_after_a_checkpoint_and_shrinks_when_much_was_cleared() {
+    if is_postgres() {
+        return; // It does this by itself.
+    }
+    let world = Engine::at("2026-03-01T10:00:00Z");
+    let job = world.job("j");
+    world.backlog(&job, None, 30_000);
+    world.database().execute("UPDATE executions SET state = 'FAILED', dispatch_time = NULL, end_time = 1");
+    let (_stopper, stop) = stop_channel();
+    upkeep::pass(&world.store, &stop).unwrap();
+    let file = world.directory.path().join("s.db");
+    let copy = world.directory.path().join("copy.db");
+    std::fs::copy(&file, &copy).unwrap();
+    let copied = Database::at(copy.to_str().unwrap());
+    assert_eq!(copied.number("SELECT COUNT(*) FROM executions"), 30_000);
+
+    let before = std::fs::metadata(&file).unwrap().len();
+    while world.store.purge_ended(world.clock.now(), 1000).unwrap() > 0 {}
+    upkeep::pass(&world.store, &stop).unwrap();
+    let after = std::fs::metadata(&file).unwrap().len();
+    assert!(after * 4 < before, "{before} {after}");
+    assert_eq!(copied.number("PRAGMA auto_vacuum"), 2);
+    assert_eq!(world.database().rows("PRAGMA integrity_check"), [["ok"]]);
 }
 
 /// The instance of a service in a space.

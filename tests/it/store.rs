@@ -97,12 +97,8 @@ fn what_one_instance_has_in_hand_no_other_takes() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
-    assert!(pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap().is_empty());
-    assert_eq!(
-        pair.one.pending_executions(Kind::Job, NOW, &[], 9).unwrap().len(),
-        1,
-        "it may hand it out again"
-    );
+    assert!(pair.other.pending_executions(Kind::Job, NOW, 9).unwrap().is_empty());
+    assert_eq!(pair.one.pending_executions(Kind::Job, NOW, 9).unwrap().len(), 1, "it may hand it out again");
     let in_the_others_hand = InHand { fence: pair.other.fence().unwrap(), ..of };
     assert!(!pair.other.begin_attempt(in_the_others_hand, NOW, NOW).unwrap());
     assert!(!pair.other.finish(&end(in_the_others_hand)).unwrap());
@@ -114,7 +110,7 @@ fn what_one_instance_has_in_hand_no_other_takes() {
 fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
     let pair = Pair::new();
     let id = pair.one.create_execution(pair.job().id, "", NOW).unwrap().unwrap().id;
-    let read = pair.other.pending_executions(Kind::Job, NOW, &[], 9).unwrap();
+    let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
     let of = InHand { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
     assert!(pair.one.begin_attempt(of, NOW, NOW).unwrap());
@@ -166,7 +162,7 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     pair.take_over();
 
     assert_eq!(pair.state(sent), ["FAILED", GONE], "it may have been sent, and is not sent again");
-    let pending = |kind| pair.other.pending_executions(kind, NOW, &[], 9).unwrap();
+    let pending = |kind| pair.other.pending_executions(kind, NOW, 9).unwrap();
     let calls = pending(Kind::Call);
     assert_eq!(calls.iter().map(|it| it.of.id).collect::<Vec<_>>(), [waiting.id]);
     let jobs = pending(Kind::Job);
@@ -238,7 +234,7 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     }
     let later = NOW.saturating_add(Duration::from_secs(60));
     let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
-        fires: vec![ocf_scheduler::store::Fire { scheduled_time: NOW, note: String::new() }],
+        fires: vec![ocf_scheduler::store::Fire { scheduled_time: NOW, note: String::new(), missed: 0 }],
         ..Plan::without_fire(due, Some(later))
     };
     let by_the_other = std::sync::Mutex::new(Vec::new());
@@ -423,7 +419,7 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 
 #[needs::postgres]
 #[test]
-fn many_that_wait_are_cancelled_in_parts_and_their_job_changes_once_for_each() {
+fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_changes_once_for_each() {
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair.one.create_schedule(job.id, true, "* * * * *", None, NOW).unwrap().unwrap();
@@ -437,7 +433,10 @@ fn many_that_wait_are_cancelled_in_parts_and_their_job_changes_once_for_each() {
         job.id, schedule.id
     ));
     let cancelled = pair.one.delete_schedule(&schedule, NOW).unwrap().unwrap();
-    assert_eq!(cancelled.len(), 1201);
+    assert_eq!(cancelled, 1201);
+    let batches =
+        std::iter::from_fn(|| Some(pair.one.record_cancelled(500).unwrap()).filter(|rows| *rows > 0));
+    assert_eq!(batches.collect::<Vec<_>>(), [500, 500, 201, 1]);
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions WHERE state = 'FAILED'"), 1201);
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM strays"), 600);
     let last = "SELECT MAX(e.id) - MAX(x.state_execution_id) FROM executables AS x, executions AS e";

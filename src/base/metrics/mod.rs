@@ -171,6 +171,11 @@ impl Metrics {
         self.executions[kind as usize][state as usize].inc();
     }
 
+    /// So many executions were cancelled together.
+    pub fn cancelled(&self, kind: Kind, count: u64) {
+        self.executions[kind as usize][ExecutionState::Failed as usize].inc_by(count);
+    }
+
     /// The first attempt of an execution began this long after its scheduled time.
     pub fn late_by(&self, kind: Kind, lateness: Duration) {
         self.lateness[kind as usize].observe(lateness.as_secs_f64());

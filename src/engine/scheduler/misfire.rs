@@ -3,6 +3,7 @@
 use log::{info, warn};
 
 use super::Settings;
+use crate::base::clock::EARLIEST;
 use crate::config::MisfirePolicy;
 use crate::cron::{Expression, Reading};
 use crate::fire_times;
@@ -25,32 +26,38 @@ pub(super) fn plan(settings: &Settings, schedule: &DueSchedule, now: Timestamp) 
         return Plan::without_fire(schedule, None);
     };
     let next_after = |time: Timestamp| fire_times::next_after(&expression, time);
-    let once = |time: Timestamp, note: String| Plan {
-        fires: vec![Fire { scheduled_time: time, note }],
+    let once = |time: Timestamp, missed: u64| Plan {
+        fires: vec![Fire { scheduled_time: time, note: missed_note(missed), missed }],
+        served: Some(time),
         ..Plan::without_fire(schedule, next_after(time))
     };
     let cutoff = now.saturating_sub(settings.misfire_grace);
-    let first = schedule.fire_time;
+    let first = match first_to_serve(&expression, schedule, now, cutoff) {
+        Some(first) if first <= now => first,
+        // Nothing up to now counts any more, whatever the clock shows later.
+        later => return Plan { served: Some(now), ..Plan::without_fire(schedule, later) },
+    };
     if cutoff <= first {
-        return once(first, String::new());
+        return once(first, 0);
     }
     match settings.misfire_policy {
         MisfirePolicy::Skip => {
             let (latest, _) = latest_missed(&expression, first, cutoff);
             info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
-            Plan::without_fire(schedule, next_after(latest))
+            Plan { served: Some(latest), ..Plan::without_fire(schedule, next_after(latest)) }
         }
         MisfirePolicy::Once => {
             let (latest, missed) = latest_missed(&expression, first, cutoff);
             info!(schedule:% = schedule.guid, latest:%, missed; "missed fire times run once");
-            once(latest, missed_note(missed))
+            once(latest, missed)
         }
         MisfirePolicy::All => {
             let mut plan = Plan::without_fire(schedule, Some(first));
             while let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff)
                 && plan.fires.len() < CATCH_UP_MAX
             {
-                plan.fires.push(Fire { scheduled_time: time, note: String::new() });
+                plan.served = Some(time);
+                plan.fires.push(Fire { scheduled_time: time, note: String::new(), missed: 0 });
                 plan.next_fire_time = next_after(time);
             }
             if let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff) {
@@ -61,11 +68,34 @@ pub(super) fn plan(settings: &Settings, schedule: &DueSchedule, now: Timestamp) 
                 );
                 if let Some(last) = plan.fires.last_mut() {
                     last.note = missed_note(dropped + 1);
+                    last.missed = dropped + 1;
                 }
+                plan.served = Some(latest);
                 plan.next_fire_time = next_after(latest);
             }
             plan
         }
+    }
+}
+
+/// The first fire time that counts of a schedule that is due: one after the last that was served and after its last change.
+/// What the clock showed before it was set counts as nothing, and what was planned by it and missed does neither.
+fn first_to_serve(
+    expression: &Expression,
+    schedule: &DueSchedule,
+    now: Timestamp,
+    cutoff: Timestamp,
+) -> Option<Timestamp> {
+    let is_missed = schedule.fire_time < cutoff;
+    if schedule.fire_time < EARLIEST || (is_missed && schedule.planned_at < EARLIEST) {
+        return fire_times::next_after(expression, now);
+    }
+    // One that lies ahead is from a clock that was ahead; it must not silence the schedule.
+    let until =
+        schedule.last_fire_time.into_iter().chain([schedule.changed_at]).filter(|time| *time <= now).max();
+    match until {
+        Some(until) if schedule.fire_time <= until => fire_times::next_after(expression, until),
+        _ => Some(schedule.fire_time),
     }
 }
 

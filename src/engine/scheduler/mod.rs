@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, select};
-use log::{debug, error, info, warn};
+use log::{debug, error, info, log, warn};
 
-use crate::base::clock::Clock;
-use crate::base::crash;
+use crate::base::clock::{Clock, EARLIEST};
 use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
+use crate::base::{crash, outage};
 use crate::config::MisfirePolicy;
 use crate::cron::Dialect;
 use crate::engine::journal::{self, About};
@@ -52,6 +52,9 @@ pub struct Settings {
     pub wait_max: Duration,
 }
 
+/// How a lane is filled: [`Lane::fill`] or [`Lane::refill`].
+type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<bool, StoreError>;
+
 /// The due loop.
 pub struct Scheduler {
     store: Arc<Store>,
@@ -62,6 +65,8 @@ pub struct Scheduler {
     released: Receiver<Release>,
     /// The wall clock and the monotonic one at the last pass; `None`: there was none.
     last_reading: Option<(Timestamp, Duration)>,
+    /// The log says that the clock was never set.
+    is_unset_clock_told: bool,
 }
 
 /// What there is to say of lanes that were filled: why to look again before the next pass.
@@ -82,15 +87,15 @@ impl Scheduler {
         lanes: Vec<Lane>,
         released: Receiver<Release>,
     ) -> Self {
-        Self { store, clock, settings, lanes, released, last_reading: None }
+        Self { store, clock, settings, lanes, released, last_reading: None, is_unset_clock_told: false }
     }
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         loop {
-            let sleep = self.pass().unwrap_or_else(|err| {
-                warn!(
-                    retry_ms = milliseconds(RETRY_DELAY), cause:% = err;
+            let sleep = self.pass().inspect(|_| outage::DATABASE.worked()).unwrap_or_else(|err| {
+                log!(
+                    err.noted(), retry_ms = milliseconds(RETRY_DELAY), cause:% = err;
                     "scheduler pass failed, retrying"
                 );
                 RETRY_DELAY
@@ -108,7 +113,7 @@ impl Scheduler {
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
                         // Room in a lane is no reason to look for what is due.
-                        if self.release(release) || self.fill_lanes() != Ok(Filled::default()) {
+                        if self.release(release) || self.fill_lanes(Lane::refill) != Ok(Filled::default()) {
                             break;
                         }
                     }
@@ -122,16 +127,17 @@ impl Scheduler {
     pub fn pass(&mut self) -> Result<Duration, StoreError> {
         let now = self.clock.now();
         self.heed_clock(now)?;
-        let more_to_do = self.plan_anew(now)? | self.claim_due(now)?;
-        let filled = self.fill_lanes()?;
+        let is_clock_set = self.is_clock_set(now);
+        let more_to_do = is_clock_set && (self.plan_anew(now)? | self.claim_due(now)?);
+        let filled = self.fill_lanes(Lane::fill)?;
         if more_to_do {
             return Ok(Duration::ZERO);
         }
         if filled.was_slower {
             return Ok(ELSEWHERE_DELAY);
         }
-        let next =
-            [self.store.next_fire_time()?, self.store.next_dispatch_time(now)?].into_iter().flatten().min();
+        let next_fire_time = if is_clock_set { self.store.next_fire_time()? } else { None };
+        let next = [next_fire_time, self.store.next_dispatch_time(now)?].into_iter().flatten().min();
         let then = now;
         let now = self.clock.now();
         // What does not fit in the channel waits for a release, which wakes the loop by itself.
@@ -144,6 +150,20 @@ impl Scheduler {
         })
     }
 
+    /// Whether the clock can be believed. A machine without a battery starts in the past until it has the time from the network.
+    fn is_clock_set(&mut self, now: Timestamp) -> bool {
+        let is_set = EARLIEST <= now;
+        if is_set == self.is_unset_clock_told {
+            self.is_unset_clock_told = !is_set;
+            if is_set {
+                info!(now:%; "the clock was set, schedules fire");
+            } else {
+                warn!(now:%; "the clock was never set, no schedule fires before it shows {EARLIEST}");
+            }
+        }
+        is_set
+    }
+
     /// Whether it may be due again before the next pass.
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
@@ -154,14 +174,14 @@ impl Scheduler {
     }
 
     /// Takes note of what was released, and hands out what there is room for.
-    fn fill_lanes(&mut self) -> Result<Filled, StoreError> {
+    fn fill_lanes(&mut self, fill: Fill) -> Result<Filled, StoreError> {
         let mut filled = Filled::default();
         while let Ok(release) = self.released.try_recv() {
             filled.comes_again |= self.release(release);
         }
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         for lane in &mut self.lanes {
-            filled.was_slower |= lane.fill(&self.store, now, monotonic)?;
+            filled.was_slower |= fill(lane, &self.store, now, monotonic)?;
         }
         Ok(filled)
     }
@@ -178,7 +198,7 @@ impl Scheduler {
                     warn!(calls; "calls that were in flight when the service ended are FAILED");
                 }
                 for it in &interrupted {
-                    journal::cut_off(&it.guid, it.kind, &it.request_id, INTERRUPTED);
+                    journal::cut_off(it, INTERRUPTED);
                 }
                 self.store.settle_waits(now, now.saturating_add(self.settings.wait_max))?;
             }
@@ -226,6 +246,7 @@ impl Scheduler {
                 guid: &it.guid,
                 kind: it.kind,
                 executable: &it.executable,
+                name: None,
                 scheduled_time: Some(it.scheduled_time),
                 start_time: None,
                 request_id: "",

@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, after, select};
-use log::{debug, error, warn};
+use log::{debug, error, log};
 
 use crate::base::clock::Clock;
 use crate::base::logging::on_behalf_of;
 use crate::base::metrics::metrics;
+use crate::base::outage;
 use crate::base::stop::{Stop, is_stopped};
 use crate::engine::journal::{self, About};
 use crate::model::{Dispatch, EndState, Outcome, Release, Timestamp, Work};
@@ -71,7 +72,7 @@ pub struct WorkerContext {
 
 impl WorkerContext {
     /// A worker: carries out what comes from `dispatches`, one after the other, until the service stops. How calls ended goes to
-    /// `ends`, for [`WorkerContext::record_ends`]; the rest is released here.
+    /// `ends`, for [`WorkerContext::record_ends`]; all are released here.
     pub fn run(
         &self,
         dispatches: &Receiver<Dispatch>,
@@ -94,7 +95,11 @@ impl WorkerContext {
             let left = self.carry_out(&dispatch);
             drop(busy);
             let sent = match left {
-                Left::Ended(end) => ends.send((dispatch, end)).is_ok(),
+                // It is RUNNING, so it is not handed out again; the worker is free though the end is not recorded yet.
+                Left::Ended(end) => {
+                    let id = dispatch.of.id;
+                    ends.send((dispatch, end)).is_ok() && released.send(Release::Done(id)).is_ok()
+                }
                 Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
                 Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
             };
@@ -104,8 +109,8 @@ impl WorkerContext {
         }
     }
 
-    /// Records how calls ended, and releases them, until no worker is left.
-    pub fn record_ends(&self, ends: &Receiver<(Dispatch, CallEnd)>, released: &Sender<Release>) {
+    /// Records how calls ended, until no worker is left.
+    pub fn record_ends(&self, ends: &Receiver<(Dispatch, CallEnd)>) {
         while let Ok(first) = ends.recv() {
             let batch: Vec<(Dispatch, CallEnd)> =
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
@@ -114,8 +119,6 @@ impl WorkerContext {
                 if changed {
                     journal::ended(&About::of(&dispatch, call.began_at), &call.end.outcome, None);
                 }
-                // Nobody to tell means that the scheduler has stopped.
-                let _ = released.send(Release::Done(dispatch.of.id));
             }
         }
     }
@@ -177,13 +180,16 @@ impl WorkerContext {
     fn record(&self, what: &str, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         loop {
             match step() {
-                Ok(changed) => return changed,
+                Ok(changed) => {
+                    outage::DATABASE.worked();
+                    return changed;
+                }
                 Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
                     error!(execution = what, cause:% = err; "a state could not be recorded");
                     return false;
                 }
                 Err(err) => {
-                    warn!(execution = what, cause:% = err; "a state is not recorded yet, trying again");
+                    log!(err.noted(), execution = what, cause:% = err; "a state is not recorded yet, trying again");
                     select! {
                         recv(self.stop) -> _ => return false,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),

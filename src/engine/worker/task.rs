@@ -3,13 +3,12 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use crossbeam_channel::{after, select};
 use log::{info, warn};
 
 use super::{Left, WorkerContext};
-use crate::base::crash;
+use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, ExecutionState, Guid, Outcome, Timestamp};
+use crate::model::{Dispatch, EndState, Guid, Outcome, Timestamp};
 use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
 
@@ -20,10 +19,6 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// So many attempts back it is looked for tasks that have names of their own.
 const NAMES_MAX: usize = 20;
-
-/// How often, and at which pace, it is looked whose task an execution has that is in another process's hand.
-const SURPLUS_LOOKS: u32 = 60;
-const SURPLUS_PAUSE: Duration = Duration::from_secs(2);
 
 /// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +74,7 @@ impl WorkerContext {
         crash::point("task.created");
         match created {
             Ok(task) => {
+                outage::PLATFORM.worked();
                 self.accept(dispatch, &task);
                 Left::Done
             }
@@ -87,6 +83,7 @@ impl WorkerContext {
                 Left::Done
             }
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
+                outage::PLATFORM.failed(&cause);
                 let doubt_until = match delivery {
                     Delivery::Failed => None,
                     Delivery::Answered => Some(self.clock.now()),
@@ -111,12 +108,16 @@ impl WorkerContext {
         let names: Vec<TaskName> =
             names.into_iter().map(|name| TaskName { app: dispatch.app.clone(), name }).collect();
         let mut tasks = match self.platform.find_tasks(&names) {
-            Ok(Found { tasks, unclear }) if unclear.is_empty() => tasks,
-            Ok(_) => {
-                self.try_later(dispatch, "Cloud Foundry cannot show a task", None, Some(doubt_until));
-                return None;
+            Ok(Found { tasks, unclear }) => {
+                outage::PLATFORM.worked();
+                if !unclear.is_empty() {
+                    self.try_later(dispatch, "Cloud Foundry cannot show a task", None, Some(doubt_until));
+                    return None;
+                }
+                tasks
             }
             Err(PlatformError::Unavailable { cause, retry_after, .. }) => {
+                outage::PLATFORM.failed(&cause);
                 self.try_later(dispatch, &cause, retry_after, Some(doubt_until));
                 return None;
             }
@@ -140,9 +141,7 @@ impl WorkerContext {
                     execution:% = dispatch.guid, task:% = task.guid, cancelled:% = surplus.guid;
                     "two tasks of one execution, the younger is cancelled"
                 );
-                if let Err(err) = self.platform.cancel_task(&surplus.guid) {
-                    warn!(execution:% = dispatch.guid, task:% = surplus.guid, cause:% = err; "a surplus task could not be cancelled");
-                }
+                self.note_surplus(dispatch, &surplus);
             }
             info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
             self.accept(dispatch, &task);
@@ -177,39 +176,19 @@ impl WorkerContext {
             // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
             info!(execution:% = dispatch.guid, task:% = task.guid; "the execution has ended, or is gone");
             if self.store.is_shared() {
-                self.settle_surplus(dispatch, task);
+                // Another process may have created one too, or may have found this one.
+                self.note_surplus(dispatch, task);
             }
         }
         // Full means that the watcher is about to look anyway.
         let _ = self.task_started.try_send(());
     }
 
-    /// Another process has the execution in hand, and may have made a task for it too: then this one, which nobody follows, is
-    /// cancelled. It may also have found this one, which is then the execution's own.
-    fn settle_surplus(&self, dispatch: &Dispatch, task: &Task) {
-        for _ in 0..SURPLUS_LOOKS {
-            match self.store.task_of(dispatch.of.id) {
-                Ok(Some((_, Some(own)))) if own != task.guid => {
-                    warn!(
-                        execution:% = dispatch.guid, task:% = own, cancelled:% = task.guid;
-                        "a task of another instance is the execution's own, this one is cancelled"
-                    );
-                    if let Err(err) = self.platform.cancel_task(&task.guid) {
-                        warn!(execution:% = dispatch.guid, task:% = task.guid, cause:% = err; "a surplus task could not be cancelled");
-                    }
-                    return;
-                }
-                Ok(Some((ExecutionState::Pending, None))) => {}
-                Ok(_) => return,
-                Err(err) => {
-                    warn!(execution:% = dispatch.guid, cause:% = err; "an execution could not be read")
-                }
-            }
-            select! {
-                recv(self.stop) -> _ => return,
-                recv(after(SURPLUS_PAUSE)) -> _ => (),
-            }
-        }
+    /// Leaves the task to the watcher, which cancels it once the execution has another one of its own.
+    fn note_surplus(&self, dispatch: &Dispatch, task: &Task) {
+        self.record(dispatch.guid.as_str(), || {
+            self.store.note_surplus(&dispatch.guid, &task.guid, self.clock.now())
+        });
     }
 
     fn try_later(

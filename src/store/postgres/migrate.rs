@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0003_broker"),
     migration!("0004_run_fields"),
     migration!("0005_collation"),
+    migration!("0006_shares_and_marks"),
 ];
 
 /// The version of the tables that this program knows.

@@ -7,11 +7,11 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use log::{info, warn};
+use log::debug;
 
 use super::statement::{postgres_sql, values};
 use super::{Fate, Settings, StoreError, lock};
-use crate::base::crash;
+use crate::base::{crash, outage};
 use crate::model::{Fence, Secret, Timestamp};
 
 mod connection;
@@ -112,7 +112,7 @@ impl DatabaseServer {
             }
             Err(Refused::ForGood(cause)) => return Err(cause),
             Err(Refused::ForNow(cause)) => {
-                warn!(cause:% = cause; "PostgreSQL does not answer; requests get 503 until it does");
+                outage::DATABASE.failed(&cause);
                 database.note_outage(cause);
             }
         }
@@ -281,7 +281,7 @@ impl DatabaseServer {
             drop(seat);
             match done {
                 Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
-                    warn!(cause:% = err; "work at the database is begun anew");
+                    debug!(cause:% = err; "work at the database begins again");
                 }
                 done => return done,
             }
@@ -328,7 +328,7 @@ impl DatabaseServer {
         match self.connect() {
             Ok(connection) => {
                 if lock(&self.outage).take().is_some() {
-                    info!("PostgreSQL answers again");
+                    debug!("PostgreSQL answers again");
                 }
                 Ok(connection)
             }

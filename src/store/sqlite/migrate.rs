@@ -19,6 +19,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0005_request_ids"),
     migration!("0006_broker"),
     migration!("0007_run_fields"),
+    migration!("0008_shares_and_marks"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -155,6 +156,8 @@ mod tests {
             ("executions/list_of_schedule", "executions_by_schedule"),
             ("executions/pending", "executions_to_dispatch"),
             ("executions/pending_asked_after", "executions_by_asked_at"),
+            ("executions/shares", "executions_by_share"),
+            ("executions/pending_of_shares", "executions_by_share"),
             ("schedules/planned_ahead", "schedules_by_planned_at"),
             ("executions/next_dispatch_time", "executions_to_dispatch"),
             ("executions/running_tasks", "executions_running"),

@@ -37,6 +37,10 @@ const GROUP_MAX: usize = 256;
 const LONG_WRITE_CACHE: &str = "PRAGMA cache_size = -64000";
 /// The cache of all others.
 const WRITE_CACHE: &str = "PRAGMA cache_size = -1000";
+/// The pages that one step gives back: 800 kB, which writers wait for.
+const VACUUM_STEP: &str = "PRAGMA incremental_vacuum(200)";
+/// Free pages that stay for what is written next.
+const FREE_PAGES_KEPT: i64 = 256;
 /// Prepared statements kept by a connection; more than there are files under `sql/`.
 const STATEMENTS_MAX: usize = 96;
 
@@ -92,6 +96,8 @@ impl DatabaseFile {
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
+        // For a new file; one that has tables already keeps what it has until a VACUUM. What is wrong with the file is found next.
+        let _ = connection.pragma_update(None, "auto_vacuum", "INCREMENTAL");
         let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
         if applied > 0 {
             info!(path:% = shown, migrations = applied; "database brought up to date");
@@ -139,6 +145,45 @@ impl DatabaseFile {
         }
         open.connection.execute_batch(WRITE_CACHE)?;
         Ok(value)
+    }
+
+    /// Moves the write-ahead log into the file and empties it, so that the file alone is up to date.
+    ///
+    /// # Errors
+    /// `Unavailable` while somebody reads what is in the log; then it is to be tried again.
+    pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        if std::fs::metadata(PathBuf::from(log)).is_ok_and(|log| log.len() == 0) {
+            return Ok(());
+        }
+        let mut open = lock(&self.writer.open);
+        open.close(commit);
+        // Writers wait for this; so it does not wait for readers.
+        open.connection.busy_timeout(Duration::ZERO)?;
+        let busy: rusqlite::Result<i64> =
+            open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+        open.connection.busy_timeout(if open.is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
+        if busy? != 0 {
+            return Err(StoreError::Unavailable("a reader is at work in the write-ahead log".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Gives a few free pages back to the file system, if there are many. Whether there may be more.
+    pub(super) fn release_free_pages(&self) -> Result<bool, StoreError> {
+        let free = self.writer.write(|connection| {
+            let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0));
+            if number("PRAGMA freelist_count")? <= FREE_PAGES_KEPT || number("PRAGMA auto_vacuum")? != 2 {
+                return Ok(false);
+            }
+            let mut vacuum = connection.prepare_cached(VACUUM_STEP)?;
+            let mut pages = vacuum.raw_query();
+            // It frees a page with each step.
+            while pages.next()?.is_some() {}
+            Ok(true)
+        })?;
+        Ok(free)
     }
 
     /// Which file it is.

@@ -11,6 +11,7 @@ use super::page::{self, Order, Paging, to_json};
 use super::query::Query;
 use super::schedules::ScheduleJson;
 use super::{Api, created};
+use crate::engine::journal;
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Call, Controls, Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{NewExecutable, Scope, Written};
@@ -264,8 +265,8 @@ impl Api {
     }
 
     pub(in crate::web) fn delete_executable(&self, executable: &Executable) -> Result<Response, ApiError> {
-        let ended = self.store.delete_executable(executable.id, self.clock.now())?;
-        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: deleted");
+        let waiting = self.store.delete_executable(executable.id, self.clock.now())?;
+        journal::cancelled(executable.kind(), waiting.ok_or(ApiError::NotFound)?, "cancelled: deleted");
         self.wake_scheduler();
         self.wake_retention();
         Ok(respond(204))

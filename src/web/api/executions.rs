@@ -69,6 +69,7 @@ impl Api {
             guid: &execution.guid,
             kind: executable.kind(),
             executable: &executable.guid,
+            name: Some(&executable.name),
             scheduled_time: None,
             start_time: None,
             request_id,

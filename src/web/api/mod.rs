@@ -15,11 +15,10 @@ use crate::base::clock::Clock;
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
 use crate::cron::Dialect;
-use crate::engine::journal;
 use crate::http::{Body, Refusal, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
 use crate::platform::{Platform, PlatformError};
-use crate::store::{CutOff, Dated, Store};
+use crate::store::{Dated, Store};
 use crate::web::auth::{Authenticator, Caller, Purpose};
 use crate::web::broker::Broker;
 use crate::web::limit::{Limiter, Who};
@@ -287,13 +286,6 @@ impl Api {
         Ok(respond_with(200, "application/json", to_json(&ready)?))
     }
 
-    /// Says what a client has ended with something else.
-    pub(in crate::web) fn log_cut_off(ended: &[CutOff], reason: &str) {
-        for it in ended {
-            journal::cut_off(&it.guid, it.kind, &it.request_id, reason);
-        }
-    }
-
     pub(in crate::web) fn wake_scheduler(&self) {
         // Full means that it is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
@@ -304,7 +296,8 @@ impl Api {
         let _ = self.wake_watcher.try_send(());
     }
 
-    fn wake_retention(&self) {
+    /// Rows are to be removed, or cancellations to be recorded.
+    pub(in crate::web) fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
     }
 }

@@ -10,6 +10,7 @@ use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::{Api, created};
 use crate::cron::{Expression, Reading};
+use crate::engine::journal;
 use crate::fire_times::{first_after, upcoming};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
@@ -108,10 +109,12 @@ impl Api {
         (schedule.enabled, schedule.expression) = (enabled, text);
         if !same {
             // From now on: what was planned before is not made up for.
-            let ended = self.store.update_schedule(&schedule, first_after(&expression, now), now)?;
-            Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule disabled");
+            let waiting = self.store.update_schedule(&schedule, first_after(&expression, now), now)?;
+            let waiting = waiting.ok_or(ApiError::NotFound)?;
+            journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
             schedule.updated_at = now;
             self.wake_scheduler();
+            self.wake_retention();
             self.wake_watcher();
         }
         let shown = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
@@ -124,9 +127,11 @@ impl Api {
         schedule: &str,
     ) -> Result<Response, ApiError> {
         let schedule = self.schedule(executable, schedule)?;
-        let ended = self.store.delete_schedule(&schedule, self.clock.now())?;
-        Self::log_cut_off(&ended.ok_or(ApiError::NotFound)?, "cancelled: schedule deleted");
+        let waiting = self.store.delete_schedule(&schedule, self.clock.now())?;
+        let waiting = waiting.ok_or(ApiError::NotFound)?;
+        journal::cancelled(executable.kind(), waiting, "cancelled: schedule deleted");
         self.wake_scheduler();
+        self.wake_retention();
         self.wake_watcher();
         Ok(respond(204))
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::error::BrokerError;
 use super::fields::{Body, check_hints, required_ids};
 use super::{Broker, answer};
+use crate::engine::journal;
 use crate::fire_times::planner;
 use crate::http::Response;
 use crate::model::Guid;
@@ -91,8 +92,11 @@ impl Api {
         match self.store.deprovision(id, service, plan, last, self.clock.now())? {
             Changed::Done(stopped) => {
                 info!(instance = id, schedules_stopped = stopped.schedules; "service instance deleted");
-                Self::log_cut_off(&stopped.executions, SERVICE_INSTANCE_DELETED);
+                for (kind, count) in &stopped.executions {
+                    journal::cancelled(*kind, *count, SERVICE_INSTANCE_DELETED);
+                }
                 self.wake_scheduler();
+                self.wake_retention();
                 self.wake_watcher();
                 Ok(answer(200, "{}".to_owned()))
             }

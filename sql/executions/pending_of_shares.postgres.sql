@@ -1,0 +1,14 @@
+-- The first :each executions that are due of each share in :shares (a JSON array), by executions_by_share. PostgreSQL looks up a
+-- share's rows by LATERAL only; the subquery that SQLite has would be evaluated for each row of the table.
+SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
+       e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
+  FROM json_array_elements_text(CAST(:shares AS JSON)) AS wanted (share)
+ CROSS JOIN LATERAL (SELECT p.*
+                       FROM executions AS p
+                      WHERE p.kind = :kind AND p.share = wanted.share AND p.dispatch_time <= :now
+                        AND p.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = p.schedule_id), 0)
+                        AND (p.owner IS NULL OR p.owner = :fence)
+                      ORDER BY p.dispatch_time, p.id
+                      LIMIT :each) AS e
+ CROSS JOIN executables AS x
+ WHERE x.id = e.executable_id AND x.deleted_at IS NULL;

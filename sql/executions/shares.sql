@@ -1,0 +1,14 @@
+-- Shares that have something PENDING, in their order, those behind :after. Each is found by one step in executions_by_share, so
+-- that a long backlog of one is not read.
+WITH RECURSIVE shares (share, number) AS (
+    SELECT MIN(e.share), 1
+      FROM executions AS e
+     WHERE e.kind = :kind AND e.dispatch_time IS NOT NULL AND e.share > :after
+     UNION ALL
+    SELECT (SELECT MIN(e.share)
+              FROM executions AS e
+             WHERE e.kind = :kind AND e.dispatch_time IS NOT NULL AND e.share > shares.share), number + 1
+      FROM shares
+     WHERE share IS NOT NULL AND number < CAST(:limit AS BIGINT)
+)
+SELECT share FROM shares WHERE share IS NOT NULL;
