@@ -203,7 +203,7 @@ fn next_prints_fire_times_or_where_an_expression_is_wrong() {
     assert_eq!(refused.status.code(), Some(2));
     let told = String::from_utf8(refused.stderr).unwrap();
     let lines: Vec<&str> = told.lines().collect();
-    assert!(lines[0].ends_with("in field 3 (day of month), at character 5: 32 is beyond 31"), "{told}");
+    assert!(lines[0].ends_with("in field 3 (day-of-month), at character 5: 32 is beyond 31"), "{told}");
     assert_eq!(lines[1..3], ["  0 0 32 * *", "      ^^"]);
     assert!(lines[3].contains("from 1 to 31") && lines[3].contains("15W"), "{told}");
 }
