@@ -12,6 +12,9 @@ mod controls;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 
+/// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
+pub const GUID_MAX: usize = 255;
+
 /// An opaque identifier. Ours are random UUIDs (version 4, lower case); those of apps, spaces and tasks are whatever
 /// the platform says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,6 +24,13 @@ impl Guid {
     /// A new random one.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
+    }
+
+    /// A guid that a client or platform wrote: 1 to 255 bytes of visible ASCII. `None`: the text is none.
+    pub fn from_outside(text: &str) -> Option<Self> {
+        let is_guid =
+            (1..=GUID_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        is_guid.then(|| Self::from(text))
     }
 
     /// The text of it.
@@ -400,6 +410,12 @@ impl Timestamp {
     /// The time from `earlier` to this; zero when `earlier` is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// When something is changed now that was last changed at `seen`: later than that, whatever the clock says, so that no two
+    /// versions of it have the same time.
+    pub fn next_version(self, seen: Self) -> Self {
+        Self(self.0.max(seen.0.saturating_add(1)))
     }
 
     /// Reads RFC 3339 with any offset. `None` when it is not that, or beyond the range.

@@ -1,4 +1,5 @@
--- What a client may change. No row: it was deleted meanwhile. The state is the engine's alone.
+-- What a client may change, while it still is what the client's change was made of: updated_at never stays the same, and the state
+-- is the engine's. No row: it was changed or deleted meanwhile.
 UPDATE executables
    SET name = :name, app_guid = :app_guid, command = :command, disk_in_mb = :disk_in_mb,
        memory_in_mb = :memory_in_mb, url = :url, auth_header = :auth_header, method = :method, headers = :headers,
@@ -6,5 +7,6 @@ UPDATE executables
        timeout_seconds = :timeout_seconds, concurrency_policy = :concurrency_policy, max_retries = :max_retries,
        backoff_seconds = :backoff_seconds, max_backoff_seconds = :max_backoff_seconds,
        max_age_seconds = :max_age_seconds, paused = :paused, labels = :labels, annotations = :annotations,
-       expect_success_within_seconds = :expect_success_within_seconds, updated_at = :now
- WHERE id = :id AND deleted_at IS NULL;
+       expect_success_within_seconds = :expect_success_within_seconds, updated_at = :updated_at
+ WHERE id = :id AND updated_at = :seen_updated_at AND (state IS NULL OR state = :seen_state)
+   AND deleted_at IS NULL;

@@ -1,7 +1,8 @@
--- All schedules of some executables (a JSON array of ids), each executable's oldest first, by schedules_by_executable.
+-- The first schedules of some executables (a JSON array of ids), each executable's oldest first, by schedules_by_executable.
 SELECT id, guid, executable_id, enabled, expression, created_at, updated_at
   FROM schedules
  WHERE executable_id IN (SELECT value FROM json_each(:executable_ids)) --sqlite
 --pg WHERE executable_id IN (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:executable_ids AS JSON)))
    AND deleted_at IS NULL
- ORDER BY executable_id, id;
+ ORDER BY executable_id, id
+ LIMIT :limit;

@@ -1,14 +1,15 @@
--- What a client may change, by primary key. No row: the schedule, or its executable, was deleted meanwhile. In a suspended space it
--- does not fire until the space is resumed; the locks wait for a transaction that suspends it, or deletes the executable.
+-- What a client may change, by primary key, while it still is what the client's change was made of: updated_at never stays the same.
+-- No row: the schedule, or its executable, was changed or deleted meanwhile. In a suspended space
+-- it does not fire until the space is resumed; the locks wait for a transaction that suspends it, or deletes the executable.
 UPDATE schedules
-   SET enabled = :enabled, expression = :expression, planned_at = :now, updated_at = :now,
+   SET enabled = :enabled, expression = :expression, planned_at = :now, updated_at = :updated_at,
        next_fire_time = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN NULL
                              WHEN (SELECT p.is_suspended
                                 FROM executables AS x JOIN service_spaces AS p ON p.space_guid = x.space_guid
                                WHERE x.id = executable_id
 --pg FOR SHARE OF p
                              ) THEN NULL ELSE CAST(:next_fire_time AS BIGINT) END
- WHERE id = :id AND deleted_at IS NULL
+ WHERE id = :id AND updated_at = :seen_updated_at AND deleted_at IS NULL
    AND EXISTS (SELECT 1 FROM executables AS x WHERE x.id = executable_id AND x.deleted_at IS NULL
 --pg FOR KEY SHARE
        );

@@ -17,6 +17,7 @@ use crate::store::{self, Location};
 
 mod broker;
 mod location;
+mod memory;
 mod reader;
 mod settings;
 mod vcap;
@@ -92,6 +93,9 @@ pub struct Config {
     pub history_max_per_executable: Option<u32>,
     pub dialect: Dialect,
     pub client_timeout: Duration,
+    pub idle_timeout: Duration,
+    /// What requests and their answers may hold, in bytes: a quarter of the memory that the process has.
+    pub request_memory_max: usize,
     pub max_connections: usize,
     pub rate_limit: Option<RateLimit>,
     pub misfire_policy: MisfirePolicy,

@@ -9,7 +9,7 @@ use log::LevelFilter;
 
 use super::{
     CloudFoundryConfig, Config, Flags, LogFormat, MisfirePolicy, Mode, RateLimit, SETTINGS, blamed, location,
-    vcap,
+    memory, vcap,
 };
 use crate::cron::{Dialect, Weekdays};
 use crate::model::Secret;
@@ -87,6 +87,8 @@ impl Reader<'_> {
                 .text("HISTORY_MAX_PER_EXECUTABLE")
                 .map(|_| self.number("HISTORY_MAX_PER_EXECUTABLE", 1, 1, u32::MAX)),
             client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS", 30, 1, 3600),
+            idle_timeout: self.seconds("IDLE_TIMEOUT_SECONDS", 100, 1, 3600),
+            request_memory_max: self.request_memory_max(),
             rate_limit: self.rate_limit(),
             max_connections: self.number("MAX_CONNECTIONS", 1024, 1, 65_536) as usize,
             misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
@@ -135,6 +137,19 @@ impl Reader<'_> {
             ));
         }
         Some(Secret::from(token))
+    }
+
+    /// Cloud Foundry says in `MEMORY_LIMIT` how much memory the app has, also where no cgroup can be read.
+    fn request_memory_max(&mut self) -> usize {
+        let text = (self.environment)("MEMORY_LIMIT").filter(is_not_blank);
+        let limit = text.as_deref().map(|text| memory::parse_size(text.trim()));
+        if limit == Some(None) {
+            self.faults.push(format!(
+                "MEMORY_LIMIT is {:?}; it must be a whole number and a unit, like 64M or 1G",
+                text.unwrap_or_default()
+            ));
+        }
+        memory::request_memory_max(limit.flatten())
     }
 
     fn metrics_port(&mut self, port: Option<u16>) -> Option<u16> {

@@ -98,11 +98,12 @@ pub const SETTINGS: &[Setting] = &[
         "ended executions kept of each job or call",
     ),
     setting("CRON_WEEKDAYS", "cron-weekdays", "unix", "unix: 0 or 7 is Sunday; quartz: 1 is Sunday"),
+    setting("CLIENT_TIMEOUT_SECONDS", "client-timeout-seconds", "30", "a request must have arrived by then"),
     setting(
-        "CLIENT_TIMEOUT_SECONDS",
-        "client-timeout-seconds",
-        "30",
-        "a request must have arrived by then; an idle connection ends after twice that",
+        "IDLE_TIMEOUT_SECONDS",
+        "idle-timeout-seconds",
+        "100",
+        "an idle connection is closed then; gorouter uses one again for up to 90 s",
     ),
     setting("MAX_CONNECTIONS", "max-connections", "1024", "client connections at one time (1 to 65536)"),
     setting(

@@ -1,4 +1,8 @@
-//! Takes connections in: each gets a seat and a thread, or a 503.
+//! Takes connections in: each gets a seat and a thread, or a place in the lobby.
+//!
+//! In the lobby wait those for whom there is no seat. What the head of their request alone decides is answered, `/healthz`
+//! above all, so that the platform does not restart a service that is merely full; the rest gets a 503. It takes no thread,
+//! and each place only for a moment.
 //!
 //! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out it waits for a connection to
 //! end, after closing an idle one, so the server answers again as soon as there is one.
@@ -7,16 +11,19 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use log::{debug, error, info, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tiny_http::Method;
 
 use super::answer::{self, Manner};
 use super::connection::{self, Shared};
-use super::{Refusal, message::Version};
+use super::message::{Head, HeadEnd, Version, parse_head};
+use super::{Refusal, Response};
 
 /// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst tries again
 /// after a whole second.
@@ -27,18 +34,68 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 const EVICTION_WAIT: Duration = Duration::from_millis(200);
 /// The stack of a connection's thread. A `Body::Stream` is read on it, so it has room for a database statement.
 const STACK_BYTES: usize = 256 * 1024;
-/// Refused connections that are kept open for a moment: closed at once, the answer could get lost on its way.
-const REFUSED_MAX: usize = 32;
-const REFUSED_TIME: Duration = Duration::from_millis(500);
+/// Connections without a seat whose request is waited for, and for how long: those who want to know whether the service is
+/// alive send it at once.
+const LOBBY_MAX: usize = 64;
+const LOBBY_TIME: Duration = Duration::from_millis(500);
+/// The longest head that is read in the lobby.
+const LOBBY_HEAD_MAX: usize = 4 * 1024;
+/// Answered connections that are kept open for a moment: closed at once, the answer could get lost on its way.
+const ANSWERED_MAX: usize = 32;
+const ANSWERED_TIME: Duration = Duration::from_millis(500);
 
 pub(super) struct Acceptor {
     listener: TcpListener,
     /// Ends when the server is to stop.
     stop: UnixStream,
     shared: Arc<Shared>,
-    refused: VecDeque<(TcpStream, Instant)>,
+    /// In the order of their arrival.
+    lobby: VecDeque<Guest>,
+    /// Each until when it is kept open.
+    answered: VecDeque<(TcpStream, Instant)>,
     /// Accepting has failed since the last connection: said once, not ten times a second.
     in_trouble: bool,
+}
+
+/// A connection without a seat.
+struct Guest {
+    socket: TcpStream,
+    remote: SocketAddr,
+    head: Vec<u8>,
+    until: Instant,
+}
+
+/// What has come of a guest's request.
+enum Came {
+    /// Not all of its head.
+    Part,
+    Head(Box<Head>),
+    /// Nothing that can be answered from its head.
+    Nothing,
+}
+
+impl Guest {
+    /// Reads what has come, without waiting.
+    fn look(&mut self) -> Came {
+        let mut bytes = [0; LOBBY_HEAD_MAX];
+        loop {
+            match self.socket.read(&mut bytes[..LOBBY_HEAD_MAX - self.head.len()]) {
+                Ok(0) => return Came::Nothing,
+                Ok(count) => self.head.extend_from_slice(&bytes[..count]),
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Came::Part,
+                Err(err) if err.kind() == ErrorKind::Interrupted => continue,
+                Err(_) => return Came::Nothing,
+            }
+            match HeadEnd::default().find(&self.head) {
+                Ok(Some(end)) => {
+                    return parse_head(&self.head[..end])
+                        .map_or(Came::Nothing, |head| Came::Head(Box::new(head)));
+                }
+                Ok(None) if self.head.len() < LOBBY_HEAD_MAX => (),
+                Ok(None) | Err(_) => return Came::Nothing,
+            }
+        }
+    }
 }
 
 impl Acceptor {
@@ -46,7 +103,14 @@ impl Acceptor {
         // Not blocking, so that the one place to wait is a `poll` that a stop ends too.
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;
-        Ok(Self { listener, stop, shared, refused: VecDeque::new(), in_trouble: false })
+        Ok(Self {
+            listener,
+            stop,
+            shared,
+            lobby: VecDeque::new(),
+            answered: VecDeque::new(),
+            in_trouble: false,
+        })
     }
 
     pub(super) fn run(mut self) {
@@ -77,7 +141,7 @@ impl Acceptor {
     fn take_in(&mut self, socket: TcpStream, remote: SocketAddr) {
         let connections = &self.shared.connections;
         let admitted = connections.admit(socket, remote).or_else(|socket| {
-            if connections.close_longest_idle() && connections.wait_for_room(EVICTION_WAIT) {
+            if connections.close_one() && connections.wait_for_room(EVICTION_WAIT) {
                 connections.admit(socket, remote)
             } else {
                 Err(socket)
@@ -85,7 +149,7 @@ impl Acceptor {
         });
         let (connection, seat) = match admitted {
             Ok(admitted) => admitted,
-            Err(socket) => return self.refuse(socket, remote),
+            Err(socket) => return self.let_wait(socket, remote),
         };
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("http-connection".to_owned()).stack_size(STACK_BYTES);
@@ -100,55 +164,113 @@ impl Acceptor {
         }
     }
 
-    /// Says 503 without a thread, and without waiting for the client.
-    fn refuse(&mut self, mut socket: TcpStream, remote: SocketAddr) {
-        let refusal = Refusal::overloaded("too many connections, and none is idle");
+    /// Has a connection without a seat wait in the lobby.
+    fn let_wait(&mut self, socket: TcpStream, remote: SocketAddr) {
+        if let Err(err) = socket.set_nonblocking(true) {
+            debug!(remote:%, cause:% = err; "HTTP connection closed");
+            return;
+        }
+        if self.lobby.len() == LOBBY_MAX {
+            self.serve_lobby();
+        }
+        if self.lobby.len() == LOBBY_MAX
+            && let Some(guest) = self.lobby.pop_front()
+        {
+            self.refuse(guest.socket, guest.remote);
+        }
+        self.lobby.push_back(Guest { socket, remote, head: Vec::new(), until: Instant::now() + LOBBY_TIME });
+        // The request has often come already.
+        let last = self.lobby.len() - 1;
+        self.serve_guests(last);
+    }
+
+    fn serve_lobby(&mut self) {
+        self.serve_guests(0);
+    }
+
+    /// Answers the guests from the one at `first` on, as far as their requests have come.
+    fn serve_guests(&mut self, first: usize) {
+        let now = Instant::now();
+        for mut guest in self.lobby.split_off(first) {
+            match guest.look() {
+                Came::Part if now < guest.until => self.lobby.push_back(guest),
+                Came::Head(head) => self.answer_guest(guest.socket, guest.remote, *head),
+                Came::Part | Came::Nothing => self.refuse(guest.socket, guest.remote),
+            }
+        }
+    }
+
+    fn answer_guest(&mut self, socket: TcpStream, remote: SocketAddr, head: Head) {
+        let head_only = head.method == Method::Head;
+        let request = connection::request(head, remote);
+        let answered = catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.answer_head)(&request)));
+        match answered {
+            Ok(Some(response)) => self.send(socket, remote, response, head_only, &request.id),
+            Ok(None) | Err(_) => self.refuse(socket, remote),
+        }
+    }
+
+    fn refuse(&mut self, socket: TcpStream, remote: SocketAddr) {
+        let refusal = Refusal::overloaded("too many connections, and none gives way");
         let request_id = connection::new_request_id();
         info!(
             status = refusal.status, remote:%, reason:% = refusal.reason, request_id:%;
             "HTTP connection refused"
         );
         let response = self.shared.worded(&refusal, &[]);
-        let manner =
-            Manner { version: Version::Http11, head_only: false, close: true, request_id: &request_id };
+        self.send(socket, remote, response, false, &request_id);
+    }
+
+    /// Sends a connection's only answer, without waiting for the client.
+    fn send(
+        &mut self,
+        mut socket: TcpStream,
+        remote: SocketAddr,
+        response: Response,
+        head_only: bool,
+        request_id: &str,
+    ) {
+        let manner = Manner { version: Version::Http11, head_only, close: true, request_id };
         let mut bytes = Vec::new();
         if answer::write(&mut bytes, response, &manner).is_err() {
             return;
         }
-        let sent = socket
-            .set_nonblocking(true)
-            .and_then(|()| socket.write_all(&bytes))
-            .and_then(|()| socket.shutdown(Shutdown::Write));
+        let sent = socket.write_all(&bytes).and_then(|()| socket.shutdown(Shutdown::Write));
         if let Err(err) = sent {
-            debug!(remote:%, request_id:%, cause:% = err; "HTTP refusal not sent");
+            debug!(remote:%, request_id, cause:% = err; "HTTP answer not sent");
             return;
         }
-        if self.refused.len() == REFUSED_MAX {
-            self.close_refused();
+        if self.answered.len() == ANSWERED_MAX {
+            self.close_answered();
         }
-        self.refused.push_back((socket, Instant::now() + REFUSED_TIME));
+        self.answered.push_back((socket, Instant::now() + ANSWERED_TIME));
     }
 
-    /// Waits for a connection, for the stop, or until a refused connection can be closed.
+    /// Waits for a connection, for the stop, for a guest's request, or until a guest has waited or stayed for long enough.
     fn wait(&mut self) {
         let now = Instant::now();
-        while self.refused.front().is_some_and(|(_, until)| *until <= now) {
-            self.close_refused();
+        while self.answered.front().is_some_and(|(_, until)| *until <= now) {
+            self.close_answered();
         }
-        let patience = self.refused.front().map(|(_, until)| until.duration_since(now));
+        let closing = self.answered.front().map(|(_, until)| *until);
+        let refusing = self.lobby.front().map(|guest| guest.until);
+        let until = closing.into_iter().chain(refusing).min();
+        let patience = until.map(|until| until.saturating_duration_since(now));
         let patience = patience.and_then(|patience| Timespec::try_from(patience).ok());
-        let mut waiting_for =
-            [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
-        if let Err(err) = poll(&mut waiting_for, patience.as_ref())
-            && err != rustix::io::Errno::INTR
-        {
-            self.wait_for_descriptor(&err.into());
+        let own = [PollFd::new(&self.listener, PollFlags::IN), PollFd::new(&self.stop, PollFlags::IN)];
+        let guests = self.lobby.iter().map(|guest| PollFd::new(&guest.socket, PollFlags::IN));
+        let mut waiting_for: Vec<PollFd<'_>> = own.into_iter().chain(guests).collect();
+        let polled = poll(&mut waiting_for, patience.as_ref());
+        drop(waiting_for);
+        match polled {
+            Err(err) if err != rustix::io::Errno::INTR => self.wait_for_descriptor(&err.into()),
+            _ => self.serve_lobby(),
         }
     }
 
-    fn close_refused(&mut self) {
-        if let Some((mut socket, _)) = self.refused.pop_front() {
-            // What the client sent is taken off first: a close with bytes unread is a reset, which can outrun the 503.
+    fn close_answered(&mut self) {
+        if let Some((mut socket, _)) = self.answered.pop_front() {
+            // What the client sent is taken off first: a close with bytes unread is a reset, which can outrun the answer.
             let _ = socket.read(&mut [0; 4096]);
         }
     }
@@ -158,8 +280,9 @@ impl Acceptor {
             self.in_trouble = true;
             warn!(cause:% = err; "HTTP server cannot accept connections, closing idle ones and trying again");
         }
-        self.refused.clear();
-        self.shared.connections.close_longest_idle();
+        self.answered.clear();
+        self.lobby.clear();
+        self.shared.connections.close_one();
         self.shared.connections.wait_for_change(ACCEPT_RETRY);
     }
 }

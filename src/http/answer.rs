@@ -44,6 +44,7 @@ pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_
     let status = response.status_code().0;
     let announced = response.data_length();
     let mut bytes = head_without_framing(&response).map_err(Cut::Body)?;
+    let names_cache_control = response.headers().iter().any(|header| header.field.equiv("Cache-Control"));
     let body = response.into_reader();
     let framing = Framing::of(&body, announced, manner);
     let without_body = matches!(status, 204 | 304);
@@ -51,6 +52,10 @@ pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_
         framing.describe(&mut bytes);
     }
     put(&mut bytes, &["X-Request-Id: ", manner.request_id, "\r\n"]);
+    if !names_cache_control {
+        // What a caller may see, no cache on the way may show to another.
+        put(&mut bytes, &["Cache-Control: no-store\r\n"]);
+    }
     // tiny_http drops a header of this name.
     put(&mut bytes, &[if manner.close { "Connection: close\r\n\r\n" } else { "\r\n" }]);
     if manner.head_only || without_body {

@@ -4,10 +4,9 @@
 //! refused. Every answer carries its request's id, and says so when it is the connection's last.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use log::{Level, debug, error, log};
@@ -17,23 +16,28 @@ use uuid::Uuid;
 
 use super::answer::{self, Cut, Manner, Outbox};
 use super::connections::{Connection, Connections};
+use super::memory::{Held, Memory};
 use super::message::{BODY_MAX, BodyLength, Head, Version, sane_request_id};
 use super::pool::{NoAnswer, Pool};
-use super::receive::{Held, Inbox, NoRequest};
+use super::receive::{Inbox, NoRequest};
 use super::{Handlers, Refusal, Request, Response, respond};
 
 /// How long, and for how many bytes, a client may go on sending after its connection's last answer.
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What an answer holds at a time, if it is not shorter: a part of a stream that was read, and the piece that is written.
+const ANSWER_HELD_BYTES: usize = 64 * 1024;
+
 /// What every connection needs of the server.
 pub(super) struct Shared {
     pub handlers: Arc<Handlers>,
     pub client_timeout: Duration,
+    pub idle_timeout: Duration,
     pub connections: Arc<Connections>,
     pub pool: Pool,
-    /// What all requests together hold of memory; see [`Held`].
-    pub held_bytes: AtomicUsize,
+    /// What all requests and answers together may hold.
+    pub memory: Memory,
 }
 
 impl Shared {
@@ -56,13 +60,31 @@ pub(super) fn new_request_id() -> String {
     Uuid::new_v4().to_string()
 }
 
+/// A request whose body has not been read.
+pub(super) fn request(head: Head, remote: SocketAddr) -> Request {
+    Request {
+        id: sane_request_id(&head.headers).map_or_else(new_request_id, str::to_owned),
+        method: head.method,
+        path: head.path,
+        query: head.query,
+        headers: head.headers,
+        body: Vec::new(),
+        remote,
+    }
+}
+
 /// Serves a connection to its end.
 pub(super) fn serve(shared: &Shared, connection: &Connection) {
     let mut conversation = Conversation {
         shared,
         connection,
         socket: &connection.socket,
-        inbox: Inbox::new(&connection.socket, shared.client_timeout),
+        inbox: Inbox::new(
+            &connection.socket,
+            shared.client_timeout,
+            shared.idle_timeout,
+            Held::nothing(&shared.memory),
+        ),
     };
     match conversation.hold() {
         Ok(()) => (),
@@ -100,7 +122,7 @@ impl Conversation<'_> {
             if !goes_on {
                 return Ok(());
             }
-            if !self.inbox.wait_for_request()? || !self.connection.mark_busy() {
+            if !self.inbox.wait_for_request()? || !self.shared.connections.mark_arriving(self.connection) {
                 return Ok(());
             }
             match self.exchange()? {
@@ -118,39 +140,54 @@ impl Conversation<'_> {
             Err(NoRequest::Gone(err)) => return Err(err),
             Err(NoRequest::Rejected(rejected)) => return self.refuse(&rejected.refusal, &rejected.headers),
         };
-        let mut held = Held::nothing(&self.shared.held_bytes);
-        if head.expects_continue && self.wants_body(&head) {
-            (&mut &*self.socket).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
-        }
-        let body = match self.inbox.body(&head, &mut held) {
-            Ok(body) => body,
-            Err(NoRequest::Gone(err)) => return Err(err),
-            Err(NoRequest::Rejected(rejected)) => return self.refuse(&rejected.refusal, &head.headers),
-        };
-        let id = sane_request_id(&head.headers).map_or_else(new_request_id, str::to_owned);
         let (version, keep_alive, head_only) = (head.version, head.keep_alive, head.method == Method::Head);
-        let response = self.answer(Request {
-            id: id.clone(),
-            method: head.method,
-            path: head.path,
-            query: head.query,
-            headers: head.headers,
-            body,
-            remote: self.connection.remote,
-        });
-        drop(held);
-        let close = !keep_alive || self.shared.connections.is_stopping();
+        let (body, expects_continue) = (head.body, head.expects_continue);
+        let mut request = request(head, self.connection.remote);
+        let id = request.id.clone();
+        let (response, body_is_unread) = match self.answer_head(&request) {
+            Some(response) => {
+                if !self.shared.connections.mark_answering(self.connection) {
+                    return Ok(Next::Close);
+                }
+                (response, !self.inbox.pass_over(body))
+            }
+            None => {
+                if expects_continue && self.wants_body(body) {
+                    (&mut &*self.socket).write_all(b"HTTP/1.1 100 Continue\r\n\r\n")?;
+                }
+                request.body = match self.inbox.body(body) {
+                    Ok(body) => body,
+                    Err(NoRequest::Gone(err)) => return Err(err),
+                    Err(NoRequest::Rejected(rejected)) => {
+                        return self.refuse(&rejected.refusal, &request.headers);
+                    }
+                };
+                if !self.shared.connections.mark_answering(self.connection) {
+                    return Ok(Next::Close);
+                }
+                (self.answer(request), false)
+            }
+        };
+        let response = self.held(response, &id);
+        let close = !keep_alive || body_is_unread || self.shared.connections.is_stopping();
         self.write(response, &Manner { version, head_only, close, request_id: &id })?;
         Ok(match close {
             false => Next::Request,
-            true if self.inbox.has_bytes() => Next::CloseUnread,
+            true if body_is_unread || self.inbox.has_bytes() => Next::CloseUnread,
             true => Next::Close,
         })
     }
 
+    /// What the head alone decides.
+    fn answer_head(&self, request: &Request) -> Option<Response> {
+        let answered = catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.answer_head)(request)));
+        answered
+            .unwrap_or_else(|_panic| Some(self.worded(&NoAnswer::Panicked, &request.headers, &request.id)))
+    }
+
     /// Whether there is a body to come that is not refused anyhow, and the client has not begun to send.
-    fn wants_body(&self, head: &Head) -> bool {
-        let is_acceptable = match head.body {
+    fn wants_body(&self, body: BodyLength) -> bool {
+        let is_acceptable = match body {
             BodyLength::Bytes(length) => 0 < length && length <= BODY_MAX as u64,
             BodyLength::Chunked => true,
         };
@@ -162,23 +199,35 @@ impl Conversation<'_> {
         let accepts: Vec<Header> =
             request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
         let id = request.id.clone();
-        let answered = match catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.quick)(&request))) {
-            Ok(Some(response)) => Ok(response),
-            Ok(None) => self.shared.pool.answer(request),
-            Err(_panic) => Err(NoAnswer::Panicked),
+        self.shared.pool.answer(request).unwrap_or_else(|no_answer| self.worded(&no_answer, &accepts, &id))
+    }
+
+    fn worded(&self, no_answer: &NoAnswer, headers: &[Header], id: &str) -> Response {
+        let refusal = match no_answer {
+            NoAnswer::Busy => Refusal::overloaded("more requests than threads can answer"),
+            NoAnswer::Panicked => Refusal::new(500, "the handler panicked"),
         };
-        answered.unwrap_or_else(|no_answer| {
-            let refusal = match no_answer {
-                NoAnswer::Busy => Refusal::overloaded("more requests than threads can answer"),
-                NoAnswer::Panicked => Refusal::new(500, "the handler panicked"),
-            };
-            self.log_refusal(&refusal, &id);
-            self.shared.worded(&refusal, &accepts)
-        })
+        self.log_refusal(&refusal, id);
+        self.shared.worded(&refusal, headers)
+    }
+
+    /// The answer, if there is memory to hold it while the client reads.
+    fn held(&mut self, response: Response, id: &str) -> Response {
+        let bytes = response.data_length().unwrap_or(usize::MAX).min(ANSWER_HELD_BYTES);
+        match self.inbox.hold_answer(bytes) {
+            Ok(()) => response,
+            Err(refusal) => {
+                self.log_refusal(&refusal, id);
+                self.shared.worded(&refusal, &[])
+            }
+        }
     }
 
     /// Refuses what cannot be read on from.
     fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> io::Result<Next> {
+        if !self.shared.connections.mark_answering(self.connection) {
+            return Ok(Next::Close);
+        }
         let id = sane_request_id(headers).map_or_else(new_request_id, str::to_owned);
         self.log_refusal(refusal, &id);
         let response = self.shared.worded(refusal, headers);

@@ -1,7 +1,7 @@
-//! All connections: how many there are, and which has been idle the longest.
+//! All connections: how many there are, and which may be closed for a new one.
 //!
-//! Invariant: there are never more than the limit, and only a connection that waits for the first byte of a request is
-//! ever closed for another.
+//! Invariant: there are never more than the limit. Only a connection that waits for the first byte of a request is closed
+//! for another, or one whose request has been arriving for longer than [`ARRIVAL_GRACE`]; never one that is being answered.
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 
+/// A request that has been arriving for longer than this gives way to a new connection when no other is idle: who sends a
+/// byte now and then must not hold a seat for long.
+const ARRIVAL_GRACE: Duration = Duration::from_secs(2);
 /// Idle connections that are looked at for one that can go, when bytes have just come on the first.
 const CANDIDATES_MAX: usize = 8;
 
@@ -33,12 +36,46 @@ struct Open {
 pub(super) struct Connection {
     pub socket: TcpStream,
     pub remote: SocketAddr,
-    /// [`BUSY`], [`CLOSING`], or since when it is idle, in microseconds since the server started.
-    idle_since: AtomicU64,
+    /// A [`Phase`] in the lowest two bits, and above them since when, in microseconds since the server started.
+    state: AtomicU64,
 }
 
-const BUSY: u64 = 0;
-const CLOSING: u64 = u64::MAX;
+/// What a connection is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// It waits for the first byte of a request.
+    Idle,
+    /// A request has begun to come, and is not here yet.
+    Arriving,
+    /// A request is being answered.
+    Answering,
+    /// It has been shut down for another, or by the stop.
+    Closing,
+}
+
+impl Phase {
+    const BITS: u32 = 2;
+
+    fn since(self, micros: u64) -> u64 {
+        let tag = match self {
+            Self::Idle => 0,
+            Self::Arriving => 1,
+            Self::Answering => 2,
+            Self::Closing => 3,
+        };
+        micros << Self::BITS | tag
+    }
+
+    fn of(state: u64) -> (Self, u64) {
+        let phase = match state & 3 {
+            0 => Self::Idle,
+            1 => Self::Arriving,
+            2 => Self::Answering,
+            _ => Self::Closing,
+        };
+        (phase, state >> Self::BITS)
+    }
+}
 
 impl Connections {
     pub(super) fn new(limit: usize) -> Self {
@@ -63,30 +100,50 @@ impl Connections {
         }
         open.last_number += 1;
         let number = open.last_number;
-        let connection = Arc::new(Connection { socket, remote, idle_since: AtomicU64::new(self.now()) });
+        let connection =
+            Arc::new(Connection { socket, remote, state: AtomicU64::new(Phase::Idle.since(self.now())) });
         open.by_number.insert(number, Arc::clone(&connection));
         Ok((connection, Seat { connections: Arc::clone(self), number }))
     }
 
     /// Marks a connection as waiting for the first byte of a request. `false`: it must end, the server stops.
     pub(super) fn mark_idle(&self, connection: &Connection) -> bool {
-        connection.idle_since.store(self.now(), Ordering::SeqCst);
+        connection.enter(Phase::Idle, self.now());
         // After the store: a stop either sees that this one is idle, or is seen here.
         !self.is_stopping()
     }
 
-    /// Closes the connection that has been idle the longest. `false`: none is idle.
-    pub(super) fn close_longest_idle(&self) -> bool {
+    /// Marks a connection as having sent the first byte of a request. `false`: it has been closed meanwhile.
+    pub(super) fn mark_arriving(&self, connection: &Connection) -> bool {
+        connection.enter(Phase::Arriving, self.now())
+    }
+
+    /// Marks a connection whose request is here. `false`: it has been closed meanwhile.
+    pub(super) fn mark_answering(&self, connection: &Connection) -> bool {
+        connection.enter(Phase::Answering, self.now())
+    }
+
+    /// Closes a connection for a new one: the longest idle, else the one whose request has been arriving for longest, if
+    /// that is longer than [`ARRIVAL_GRACE`]. `false`: there is none.
+    pub(super) fn close_one(&self) -> bool {
+        let grace = u64::try_from(ARRIVAL_GRACE.as_micros()).unwrap_or(u64::MAX);
+        self.close_longest(Phase::Idle, u64::MAX)
+            || self.close_longest(Phase::Arriving, self.now().saturating_sub(grace))
+    }
+
+    /// Closes the connection that has been in `phase` for longest, and since before `before`.
+    fn close_longest(&self, phase: Phase, before: u64) -> bool {
         let open = self.lock();
-        let mut tried = BUSY;
+        let mut tried = None;
         for _ in 0..CANDIDATES_MAX {
-            let idle = open.by_number.values().filter_map(|connection| {
-                let since = connection.idle_since.load(Ordering::SeqCst);
-                (tried < since && since != CLOSING).then_some((since, connection))
+            let candidates = open.by_number.values().filter_map(|connection| {
+                let state = connection.state.load(Ordering::SeqCst);
+                let (now_in, since) = Phase::of(state);
+                (now_in == phase && since < before && tried < Some(state)).then_some((state, connection))
             });
-            let Some((since, connection)) = idle.min_by_key(|(since, _)| *since) else { return false };
-            tried = since;
-            if connection.close_if_idle(since) {
+            let Some((state, connection)) = candidates.min_by_key(|(state, _)| *state) else { return false };
+            tried = Some(state);
+            if connection.close_if(state) {
                 return true;
             }
         }
@@ -113,7 +170,10 @@ impl Connections {
         let open = self.lock();
         self.stopping.store(true, Ordering::SeqCst);
         for connection in open.by_number.values() {
-            connection.close_if_idle(connection.idle_since.load(Ordering::SeqCst));
+            let state = connection.state.load(Ordering::SeqCst);
+            if Phase::of(state).0 == Phase::Idle {
+                connection.close_if(state);
+            }
         }
         self.changed.notify_all();
     }
@@ -143,24 +203,25 @@ impl Connections {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Never [`BUSY`] nor [`CLOSING`].
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(CLOSING - 1).clamp(BUSY + 1, CLOSING - 1)
+        u64::try_from(self.started.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
 impl Connection {
-    /// Marks it as having sent something. `false`: it has been closed meanwhile.
-    pub(super) fn mark_busy(&self) -> bool {
-        self.idle_since.swap(BUSY, Ordering::SeqCst) != CLOSING
+    /// `false`: it is closing, and stays so.
+    fn enter(&self, phase: Phase, now: u64) -> bool {
+        let enter = |state| (Phase::of(state).0 != Phase::Closing).then(|| phase.since(now));
+        self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).is_ok()
     }
 
-    fn close_if_idle(&self, since: u64) -> bool {
-        if since == BUSY || since == CLOSING || self.has_bytes_waiting() {
+    /// Closes it if its state is still `state`, and no request has come to an idle one meanwhile.
+    fn close_if(&self, state: u64) -> bool {
+        if Phase::of(state).0 == Phase::Idle && self.has_bytes_waiting() {
             return false;
         }
-        let claimed =
-            self.idle_since.compare_exchange(since, CLOSING, Ordering::SeqCst, Ordering::SeqCst).is_ok();
+        let closing = Phase::Closing.since(0);
+        let claimed = self.state.compare_exchange(state, closing, Ordering::SeqCst, Ordering::SeqCst).is_ok();
         if claimed {
             self.shut_down();
         }

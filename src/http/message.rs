@@ -189,26 +189,40 @@ fn check_head<'head>(
     let method = parse_method(parsed.method.unwrap_or_default())?;
     let target = parse_target(parsed.path.unwrap_or_default(), &method)?;
     check_host(version, headers)?;
+    if 1 < values(headers, "Authorization").count() {
+        // Which of them counts, a proxy may decide otherwise.
+        return Err(Refusal::malformed("more than one Authorization"));
+    }
     let body = body_length(version, headers)?;
     let keep_alive = version == Version::Http11 && !asks_to_close(headers);
     let expects_continue = version == Version::Http11 && expects_continue(headers)?;
     Ok(Checked { method, target, body, keep_alive, expects_continue })
 }
 
-/// `None`: a header that tiny_http cannot hold and nobody here needs, such as a `User-Agent` with an umlaut.
+/// A header whose bytes above 127 change what a request means: its framing, or what it does.
+const ASCII_ONLY: [&str; 10] = [
+    "Host",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Connection",
+    "Expect",
+    "Accept",
+    "If-Match",
+    "If-None-Match",
+    "X-Broker-API-Version",
+    "X-Broker-API-Originating-Identity",
+];
+
+/// `None`: a header that RFC 9110 allows, tiny_http cannot hold, and nobody here needs, such as a `User-Agent` with an
+/// umlaut. What is left of an `Authorization` of such bytes is empty, which is no token.
 fn readable_header(header: &httparse::Header<'_>) -> Result<Option<Header>, Refusal> {
     if let Ok(readable) = Header::from_bytes(header.name, header.value) {
         return Ok(Some(readable));
     }
-    if std::str::from_utf8(header.value).is_err() {
-        return Err(Refusal::malformed(format!("the header {} is not UTF-8", header.name)));
-    }
-    const DECIDES_FRAMING: [&str; 5] =
-        ["Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect"];
-    if DECIDES_FRAMING.iter().any(|name| name.eq_ignore_ascii_case(header.name)) {
+    if ASCII_ONLY.iter().any(|name| name.eq_ignore_ascii_case(header.name)) {
         return Err(Refusal::malformed(format!("the header {} is not ASCII", header.name)));
     }
-    Ok(None)
+    Ok(Header::from_bytes(header.name, "").ok().filter(|empty| empty.field.equiv("Authorization")))
 }
 
 fn parse_method(name: &str) -> Result<Method, Refusal> {

@@ -12,6 +12,7 @@ mod accept;
 mod answer;
 mod connection;
 mod connections;
+mod memory;
 mod message;
 mod pool;
 mod receive;
@@ -20,7 +21,6 @@ use std::io::{self, Cursor, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ use tiny_http::{Header, Method, StatusCode};
 use accept::Acceptor;
 use connection::Shared;
 use connections::Connections;
+use memory::Memory;
 use pool::Pool;
 
 pub use message::{BODY_MAX, HEAD_MAX, HEADERS_MAX};
@@ -100,6 +101,14 @@ pub fn respond_with(status: u16, content_type: &'static str, body: impl Into<Vec
     Response::new(StatusCode(status), headers, Body::Bytes(Cursor::new(body)), Some(length), None)
 }
 
+/// The same answer with one more header, unless its name or value cannot be sent.
+pub fn with_header(response: Response, name: &str, value: &str) -> Response {
+    match Header::from_bytes(name, value) {
+        Ok(header) => response.with_header(header),
+        Err(()) => response,
+    }
+}
+
 /// Why this module did not hand a request on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -136,8 +145,9 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub struct Handlers {
     /// Answers a request, on a thread of the pool. It returns in a bounded time.
     pub handle: Box<dyn Fn(Request) -> Response + Send + Sync>,
-    /// Answers what must be answered though the pool is busy, on the connection's own thread, at once.
-    pub quick: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
+    /// Answers what needs no body, on the connection's own thread, at once: it is asked about every request, whose body has
+    /// not been read yet.
+    pub answer_head: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
     /// Words a refusal of this module, knowing the headers that have been read (perhaps none).
     pub refuse: Box<dyn Fn(&Refusal, &[Header]) -> Response + Send + Sync>,
 }
@@ -150,8 +160,12 @@ pub struct Settings {
     /// The most connections at a time.
     pub max_connections: usize,
     /// A request must have arrived whole this long after its first byte, and a piece of an answer must have been
-    /// taken this long after it was offered. An idle connection is closed after twice that.
+    /// taken this long after it was offered.
     pub client_timeout: Duration,
+    /// A connection that waits this long for a request is closed.
+    pub idle_timeout: Duration,
+    /// The most bytes that all requests and answers hold together.
+    pub memory_max: usize,
 }
 
 /// A server that listens. Dropping it stops it without waiting.
@@ -168,16 +182,18 @@ impl Server {
     /// Starts to serve on `listener`. Fails only when the first threads cannot be started.
     pub fn start(listener: TcpListener, settings: Settings, handlers: Handlers) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
-        let connections = Arc::new(Connections::new(affordable_connections(settings.max_connections)));
+        let max_connections = affordable_connections(settings.max_connections);
+        let connections = Arc::new(Connections::new(max_connections));
         let handlers = Arc::new(handlers);
         let (alive, running) = bounded(0);
         let pool = Pool::start(settings.threads, &handlers, &alive)?;
         let shared = Arc::new(Shared {
             handlers,
             client_timeout: settings.client_timeout,
+            idle_timeout: settings.idle_timeout,
             connections: Arc::clone(&connections),
             pool,
-            held_bytes: AtomicUsize::new(0),
+            memory: Memory::new(settings.memory_max, max_connections),
         });
         let (accepting, stop_accepting) = UnixStream::pair()?;
         let acceptor = Acceptor::new(listener, stop_accepting, shared)?;

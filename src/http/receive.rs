@@ -4,10 +4,10 @@
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Refusal;
+use super::memory::Held;
 use super::message::{
     BODY_MAX, BodyLength, HEAD_MAX, Head, HeadEnd, Rejected, check_beginning, check_trailer,
     parse_chunk_line, parse_head,
@@ -23,12 +23,8 @@ const CHUNK_LINE_MAX: usize = 256;
 const EXTENSIONS_MAX: usize = 16 * 1024;
 /// The most bytes of trailers: they are thrown away too.
 pub const TRAILERS_MAX: usize = 8 * 1024;
-/// What the bodies and headers of all requests together may hold, beyond [`FREE_BYTES`] each.
-const HELD_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// What each request may hold in any case.
-const FREE_BYTES: usize = 32 * 1024;
-/// What a header holds beside its text, about.
-const HEADER_COST: usize = 96;
+/// What a header holds beside its text: two strings, each with its own allocation.
+const HEADER_COST: usize = 112;
 
 /// Why no request came.
 pub(super) enum NoRequest {
@@ -60,6 +56,9 @@ impl From<Refusal> for NoRequest {
 pub(super) struct Inbox<'connection> {
     socket: &'connection TcpStream,
     client_timeout: Duration,
+    idle_timeout: Duration,
+    /// What the connection holds: the buffer, and what was made of the bytes.
+    held: Held<'connection>,
     buffer: Vec<u8>,
     /// The bytes of `buffer` that have come and were not used yet.
     start: usize,
@@ -71,25 +70,63 @@ pub(super) struct Inbox<'connection> {
 }
 
 impl<'connection> Inbox<'connection> {
-    pub(super) fn new(socket: &'connection TcpStream, client_timeout: Duration) -> Self {
-        let buffer = vec![0; SMALL_BUFFER];
-        Self { socket, client_timeout, buffer, start: 0, end: 0, deadline: None, read_timeout: None }
+    pub(super) fn new(
+        socket: &'connection TcpStream,
+        client_timeout: Duration,
+        idle_timeout: Duration,
+        held: Held<'connection>,
+    ) -> Self {
+        Self {
+            socket,
+            client_timeout,
+            idle_timeout,
+            held,
+            buffer: Vec::new(),
+            start: 0,
+            end: 0,
+            deadline: None,
+            read_timeout: None,
+        }
     }
 
     /// Waits for the first byte of a request. `false`: there will be none.
     pub(super) fn wait_for_request(&mut self) -> io::Result<bool> {
         self.deadline = None;
         if self.has_bytes() {
+            self.held.keep(self.buffer.capacity());
             return Ok(true);
         }
-        if SMALL_BUFFER < self.buffer.len() {
+        if self.buffer.len() != SMALL_BUFFER {
             self.buffer = vec![0; SMALL_BUFFER];
         }
-        self.set_read_timeout(2 * self.client_timeout)?;
+        self.held.keep(0);
+        if self.held.hold(SMALL_BUFFER).is_err() {
+            // So many connections that not even this is left for each: as if there were no seat.
+            return Ok(false);
+        }
+        self.set_read_timeout(self.idle_timeout)?;
         match self.read() {
             Ok(count) => Ok(count != 0),
             Err(err) if is_timeout(&err) => Ok(false),
             Err(err) => Err(err),
+        }
+    }
+
+    /// Gives back what the request held, once it is answered, and holds its answer while that is written.
+    pub(super) fn hold_answer(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.held.keep(self.buffer.capacity());
+        self.held.hold(bytes)
+    }
+
+    /// Passes over a body that nobody reads, if all of it is here. `false`: more of it is to come.
+    pub(super) fn pass_over(&mut self, body: BodyLength) -> bool {
+        let BodyLength::Bytes(length) = body else { return false };
+        match usize::try_from(length) {
+            Ok(length) if length <= self.end - self.start => {
+                self.start += length;
+                true
+            }
+            _ => false,
         }
     }
 
@@ -110,9 +147,12 @@ impl<'connection> Inbox<'connection> {
                 return Err(Rejected::unread(refusal, bytes).into());
             }
             if let Some(end) = end {
-                let head = parse_head(&bytes[..end]);
+                let head = parse_head(&bytes[..end])?;
                 self.start += end;
-                return Ok(head?);
+                self.held
+                    .hold(end + head.headers.len() * HEADER_COST)
+                    .map_err(|refusal| Rejected { refusal, headers: head.headers.clone() })?;
+                return Ok(head);
             }
             // Each time there is twice as much, so all the looking together costs no more than two looks at the whole.
             if 2 * checked_to <= bytes.len() {
@@ -125,20 +165,20 @@ impl<'connection> Inbox<'connection> {
     }
 
     /// Brings the whole body that a head announced.
-    pub(super) fn body(&mut self, head: &Head, held: &mut Held<'_>) -> Result<Vec<u8>, NoRequest> {
-        held.hold(head.headers.len() * HEADER_COST)?;
-        match head.body {
+    pub(super) fn body(&mut self, length: BodyLength) -> Result<Vec<u8>, NoRequest> {
+        match length {
             BodyLength::Bytes(0) => Ok(Vec::new()),
             BodyLength::Bytes(length) => {
                 let mut body = Vec::new();
-                self.take(checked_length(&body, length)?, &mut body, held)?;
+                let length = checked_length(&body, length)?;
+                self.take(length, length, &mut body)?;
                 Ok(body)
             }
-            BodyLength::Chunked => self.chunks(held),
+            BodyLength::Chunked => self.chunks(),
         }
     }
 
-    fn chunks(&mut self, held: &mut Held<'_>) -> Result<Vec<u8>, NoRequest> {
+    fn chunks(&mut self) -> Result<Vec<u8>, NoRequest> {
         let mut body = Vec::new();
         let mut extensions = 0;
         loop {
@@ -150,7 +190,7 @@ impl<'connection> Inbox<'connection> {
             if line.size == 0 {
                 break;
             }
-            self.take(checked_length(&body, line.size)?, &mut body, held)?;
+            self.take(checked_length(&body, line.size)?, BODY_MAX, &mut body)?;
             if !self.line(0, 400)?.is_empty() {
                 return Err(Refusal::malformed("a chunk longer than its size").into());
             }
@@ -166,13 +206,18 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Appends the next `length` bytes to `body`.
-    fn take(&mut self, length: usize, body: &mut Vec<u8>, held: &mut Held<'_>) -> Result<(), NoRequest> {
+    /// Appends the next `length` bytes to `body`, which will never have more than `body_max` of them.
+    fn take(&mut self, length: usize, body_max: usize, body: &mut Vec<u8>) -> Result<(), NoRequest> {
         let whole = body.len() + length;
         loop {
             let count = (whole - body.len()).min(self.end - self.start);
             // Only for what has come: announcing much costs a client nothing, so it must cost us nothing.
-            held.hold(count)?;
+            let needed = body.len() + count;
+            if body.capacity() < needed {
+                let capacity = needed.max(2 * body.capacity()).min(body_max);
+                self.held.hold(capacity - body.capacity())?;
+                body.reserve_exact(capacity - body.len());
+            }
             body.extend_from_slice(&self.buffer[self.start..self.start + count]);
             self.start += count;
             if body.len() == whole {
@@ -217,7 +262,7 @@ impl<'connection> Inbox<'connection> {
         if deadline <= now {
             return Err(too_slow().into());
         }
-        self.make_room(size);
+        self.make_room(size)?;
         self.set_read_timeout(deadline - now)?;
         match self.read() {
             // It may still listen: a client that has no more to say can have closed its sending side only.
@@ -228,15 +273,18 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    fn make_room(&mut self, size: usize) {
+    fn make_room(&mut self, size: usize) -> Result<(), Refusal> {
         if 0 < self.start {
             self.buffer.copy_within(self.start..self.end, 0);
             self.end -= self.start;
             self.start = 0;
         }
         if self.buffer.len() < size {
+            self.held.hold(size - self.buffer.len())?;
+            self.buffer.reserve_exact(size - self.buffer.len());
             self.buffer.resize(size, 0);
         }
+        Ok(())
     }
 
     fn read(&mut self) -> io::Result<usize> {
@@ -279,44 +327,4 @@ fn too_slow() -> Refusal {
 /// What the system says when a time-out of a socket is over: which of the two depends on the system.
 fn is_timeout(err: &io::Error) -> bool {
     matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// What one request holds of the memory that all requests share. Given back when it is dropped.
-pub(super) struct Held<'server> {
-    all: &'server AtomicUsize,
-    bytes: usize,
-}
-
-impl<'server> Held<'server> {
-    pub(super) fn nothing(all: &'server AtomicUsize) -> Self {
-        Self { all, bytes: 0 }
-    }
-
-    /// Holds `more` bytes, or refuses because all requests together hold too much.
-    fn hold(&mut self, more: usize) -> Result<(), Refusal> {
-        let before = self.shared_bytes();
-        self.bytes += more;
-        let shared = self.shared_bytes() - before;
-        if shared == 0 {
-            return Ok(());
-        }
-        // Counted first and given back by the drop, so the sum is right whatever other threads do meanwhile.
-        if HELD_BYTES_MAX < self.all.fetch_add(shared, Ordering::Relaxed) + shared {
-            return Err(Refusal::overloaded("the requests in hand hold too much memory"));
-        }
-        Ok(())
-    }
-
-    fn shared_bytes(&self) -> usize {
-        self.bytes.saturating_sub(FREE_BYTES)
-    }
-}
-
-impl Drop for Held<'_> {
-    fn drop(&mut self) {
-        let shared = self.shared_bytes();
-        if 0 < shared {
-            self.all.fetch_sub(shared, Ordering::Relaxed);
-        }
-    }
 }

@@ -33,9 +33,9 @@ use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
 use crate::store::Store;
-use crate::web::api::{Api, Door, Scrape};
+use crate::web::api::{Api, MetricsAccess, Readiness};
 use crate::web::auth::Authenticator;
-use crate::web::{Broker, Limiter};
+use crate::web::{Broker, Front, Limiter, Listener};
 
 /// Threads that start tasks. A task holds none while it runs, so these are not WORKER_NUM's.
 const STARTERS: usize = 16;
@@ -44,6 +44,8 @@ const STOPPED: &str = "interrupted: service stopped";
 /// The bounds of the server that answers `/metrics` alone: one who scrapes, and a few who look.
 const METRICS_THREADS: usize = 2;
 const METRICS_CONNECTIONS_MAX: usize = 16;
+/// Its part of what requests and answers may hold: one in so many bytes.
+const METRICS_MEMORY_PART: usize = 16;
 /// The pause after a panic of a thread that there is only one of.
 const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
@@ -249,7 +251,7 @@ impl Service {
         let run = move || observing.run(&observer_stop, || observed.readings(observer_clock.now()));
         start("observer".to_owned(), Box::new(tirelessly("observer", stop, run)))?;
 
-        let api = Arc::new(Api {
+        let api = Api {
             store: Arc::clone(&store),
             platform: Arc::clone(&platform),
             auth: Authenticator::new(
@@ -266,31 +268,38 @@ impl Service {
             limiter: Limiter::new(config.rate_limit),
             clock: Arc::clone(&clock),
             dialect: config.dialect,
-            broker: config.broker.clone().map(Broker::new),
             require_service_instance: config.require_service_instance,
-            scrape: Scrape { observer, token: config.metrics_token.clone() },
+            readiness: Readiness::default(),
+            metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },
             wake_scheduler,
             wake_watcher,
             wake_retention,
-        });
+        };
+        let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new) });
+        let metrics_memory =
+            if metrics_listener.is_some() { config.request_memory_max / METRICS_MEMORY_PART } else { 0 };
         let settings = HttpSettings {
             threads: config.http_threads,
             max_connections: config.max_connections,
             client_timeout: config.client_timeout,
+            idle_timeout: config.idle_timeout,
+            memory_max: config.request_memory_max - metrics_memory,
         };
         let metrics_settings = HttpSettings {
             threads: METRICS_THREADS,
             max_connections: METRICS_CONNECTIONS_MAX,
             client_timeout: config.client_timeout,
+            idle_timeout: config.idle_timeout,
+            memory_max: metrics_memory,
         };
-        let serve = |listener, settings, door| {
-            Server::start(listener, settings, handlers(&api, door))
+        let serve = |socket, settings, listener| {
+            Server::start(socket, settings, handlers(&front, listener))
                 .map_err(|err| format!("the HTTP server cannot be started: {err}"))
         };
-        let door = if metrics_listener.is_some() { Door::WithoutMetrics } else { Door::Whole };
-        let server = serve(listener, settings, door)?;
+        let served = if metrics_listener.is_some() { Listener::WithoutMetrics } else { Listener::Whole };
+        let server = serve(listener, settings, served)?;
         let metrics_server = metrics_listener
-            .map(|listener| serve(listener, metrics_settings, Door::MetricsOnly))
+            .map(|listener| serve(listener, metrics_settings, Listener::MetricsOnly))
             .transpose()?;
         info!(
             address:% = server.local_addr(),
@@ -435,13 +444,13 @@ fn listen(address: SocketAddr, port_setting: &str) -> Result<TcpListener, String
     })
 }
 
-/// What a server does with the requests that come in through `door`.
-fn handlers(api: &Arc<Api>, door: Door) -> Handlers {
-    let (api, quick_api, refusing_api) = (Arc::clone(api), Arc::clone(api), Arc::clone(api));
+/// What a server does with the requests that come to `listener`.
+fn handlers(front: &Arc<Front>, listener: Listener) -> Handlers {
+    let (handling, heads, refusing) = (Arc::clone(front), Arc::clone(front), Arc::clone(front));
     Handlers {
-        handle: Box::new(move |request| api.handle(&request, door)),
-        quick: Box::new(move |request| quick_api.quick(request, door)),
-        refuse: Box::new(move |refusal, headers| refusing_api.refuse(refusal, headers)),
+        handle: Box::new(move |request| handling.handle(&request, listener)),
+        answer_head: Box::new(move |request| heads.answer_head(request, listener)),
+        refuse: Box::new(move |refusal, headers| refusing.refuse(refusal, headers)),
     }
 }
 

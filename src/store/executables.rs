@@ -43,7 +43,7 @@ pub enum Written<T> {
     Done(T),
     /// Another of that kind has the name in that app.
     NameTaken,
-    /// What it was about was deleted meanwhile.
+    /// What it was about was changed or deleted meanwhile.
     Gone,
 }
 
@@ -123,17 +123,23 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
     }
 
-    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state)
-    /// and how its runs are controlled.
-    pub fn update_executable(&self, changed: &Executable, now: Timestamp) -> Result<Written<()>, StoreError> {
+    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state) and how its runs are
+    /// controlled. `changed` is what was read, with other values; its times are left as they were. Answers when that was.
+    pub fn update_executable(
+        &self,
+        changed: &Executable,
+        now: Timestamp,
+    ) -> Result<Written<Timestamp>, StoreError> {
         let columns = Columns::of(&changed.work, &changed.controls)?;
+        let updated_at = now.next_version(changed.updated_at);
         let mut values = columns.values();
         values.extend(values! {
-            "id": changed.id, "name": &changed.name, "app_guid": &changed.app, "now": now,
+            "id": changed.id, "name": &changed.name, "app_guid": &changed.app, "updated_at": updated_at,
+            "seen_updated_at": changed.updated_at, "seen_state": state_of(&changed.work),
         });
         match self.write_one(|tx| tx.execute(sql!("executables/update"), &values)) {
             Ok(0) => Ok(Written::Gone),
-            Ok(_) => Ok(Written::Done(())),
+            Ok(_) => Ok(Written::Done(updated_at)),
             // The unique index of names is the judge of a race between two of the same name.
             Err(StoreError::Conflict) => Ok(Written::NameTaken),
             Err(err) => Err(err),
@@ -141,19 +147,32 @@ impl Store {
     }
 
     /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later, in the batches
-    /// of [`Store::purge_deleted`]. Answers how many executions were PENDING, which never begin. `None`: it was deleted already.
-    pub fn delete_executable(&self, id: Id, now: Timestamp) -> Result<Option<u64>, StoreError> {
+    /// of [`Store::purge_deleted`]. Answers how many executions were PENDING, which never begin. `None`: it was changed since
+    /// `seen` was read, or deleted.
+    pub fn delete_executable(&self, seen: &Executable, now: Timestamp) -> Result<Option<u64>, StoreError> {
+        let values = values! {
+            "id": seen.id, "now": now, "seen_updated_at": seen.updated_at,
+            "seen_state": state_of(&seen.work),
+        };
         self.write(|tx| {
-            let marked = tx.execute(sql!("executables/mark_deleted"), values! { "id": id, "now": now })?;
+            let marked = tx.execute(sql!("executables/mark_deleted"), values)?;
             if marked == 1 {
-                tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": id })?;
-                let values = values! { "executable_id": id };
+                tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": seen.id })?;
+                let values = values! { "executable_id": seen.id };
                 return tx
                     .one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))
                     .map(Some);
             }
             Ok(None)
         })
+    }
+}
+
+/// The state that a job has; a call has none.
+fn state_of(work: &Work) -> Option<&'static str> {
+    match work {
+        Work::Job { state, .. } => Some(state.as_str()),
+        Work::Call(_) => None,
     }
 }
 

@@ -105,15 +105,6 @@ pub struct Part<T> {
 }
 
 impl<T> Part<T> {
-    /// Leaves all but the first `count` rows for the next part.
-    pub fn truncate(&mut self, count: usize, id_of: impl Fn(&T) -> Id) {
-        if count < self.rows.len() {
-            self.rows.truncate(count);
-            self.last = self.rows.last().map(id_of);
-            self.is_end = false;
-        }
-    }
-
     /// The same part of something else.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Part<U> {
         Part { rows: self.rows.into_iter().map(change).collect(), last: self.last, is_end: self.is_end }

@@ -1,7 +1,5 @@
 //! Schedules and their fire times.
 
-use std::collections::HashMap;
-
 use super::executables::extent_of;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
@@ -154,34 +152,32 @@ impl Store {
             "executable_id": executable, "after_id": window.beyond, "last_id": window.last,
             "limit": limit, "offset": window.offset,
         };
-        let measure = |schedule: &Schedule| (schedule.id, schedule.expression.len());
         self.read(|session| session.part(sql!("schedules/list"), values, limit, schedule_of, measure))
     }
 
-    /// All schedules of some executables, by executable, each oldest first.
-    pub fn schedules_of(&self, executables: &[Id]) -> Result<HashMap<Id, Vec<Schedule>>, StoreError> {
+    /// The first schedules of some executables, in the order of the executables' ids, each one's oldest first.
+    pub fn schedules_of(&self, executables: &[Id], limit: u32) -> Result<Part<Schedule>, StoreError> {
         let ids = json_array(executables.iter())?;
-        let values = values! { "executable_ids": &ids };
-        let schedules =
-            self.read(|session| session.rows(sql!("schedules/list_of_many"), values, schedule_of))?;
-        let mut by_executable: HashMap<Id, Vec<Schedule>> = HashMap::new();
-        for schedule in schedules {
-            by_executable.entry(schedule.executable).or_default().push(schedule);
-        }
-        Ok(by_executable)
+        let limit = self.part_limit(limit);
+        let values = values! { "executable_ids": &ids, "limit": limit };
+        self.read(|session| session.part(sql!("schedules/list_of_many"), values, limit, schedule_of, measure))
     }
 
-    /// Writes what a client changed of a schedule. What is PENDING for one that is disabled is FAILED; how many executions that are is the answer.
-    /// `None`: it, or its executable, was deleted meanwhile. `next_fire_time` is ignored for one that is not enabled.
+    /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times are left as they
+    /// were. What is PENDING for one that is disabled is FAILED. Answers when the change was, and how many executions that
+    /// ended. `None`: it was changed meanwhile, or it or its executable was deleted. `next_fire_time` is ignored for one that
+    /// is not enabled.
     pub fn update_schedule(
         &self,
         changed: &Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<u64>, StoreError> {
+    ) -> Result<Option<(Timestamp, u64)>, StoreError> {
+        let updated_at = now.next_version(changed.updated_at);
         let values = values! {
             "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
             "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
+            "updated_at": updated_at, "seen_updated_at": changed.updated_at,
         };
         self.write(|tx| {
             if !changed.enabled {
@@ -190,19 +186,22 @@ impl Store {
             let rows = tx.execute(sql!("schedules/update"), values)?;
             if rows == 1 && !changed.enabled {
                 let message = "cancelled: schedule disabled";
-                return ends::cancel_pending_of_schedule(tx, changed, message, now).map(Some);
+                let ended = ends::cancel_pending_of_schedule(tx, changed, message, now)?;
+                return Ok(Some((updated_at, ended)));
             }
-            Ok((rows == 1).then_some(0))
+            Ok((rows == 1).then_some((updated_at, 0)))
         })
     }
 
     /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
-    /// executions that are is the answer. `None`: it was deleted already.
+    /// executions that are is the answer. `None`: it was changed since it was read, or deleted.
     pub fn delete_schedule(&self, schedule: &Schedule, now: Timestamp) -> Result<Option<u64>, StoreError> {
         self.write(|tx| {
             tx.lock(postgres_sql!("executables/lock"), values! { "id": schedule.executable })?;
-            let rows =
-                tx.execute(sql!("schedules/mark_deleted"), values! { "id": schedule.id, "now": now })?;
+            let values = values! {
+                "id": schedule.id, "seen_updated_at": schedule.updated_at, "now": now,
+            };
+            let rows = tx.execute(sql!("schedules/mark_deleted"), values)?;
             if rows == 1 {
                 let message = "cancelled: schedule deleted";
                 return ends::cancel_pending_of_schedule(tx, schedule, message, now).map(Some);
@@ -338,6 +337,10 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         changed_at: row.get("updated_at")?,
         last_fire_time: row.get("last_fire_time")?,
     })
+}
+
+fn measure(schedule: &Schedule) -> (Id, usize) {
+    (schedule.id, schedule.expression.len())
 }
 
 fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {

@@ -25,6 +25,8 @@ const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
 const SLOW: Duration = Duration::from_secs(1);
 /// What those are told to wait who are turned away while the platform is slow.
 const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// Why a request without an `Authorization` header is refused.
+pub(in crate::web) const WITHOUT_TOKEN: &str = "there is no Authorization header";
 /// Longer tokens are refused unseen.
 const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 
@@ -277,7 +279,7 @@ impl Drop for Seat<'_> {
 
 /// The token of `Authorization: bearer TOKEN`, the scheme in any case.
 fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
-    let authorization = authorization.ok_or(AuthError::Unauthorized("there is no Authorization header"))?;
+    let authorization = authorization.ok_or(AuthError::Unauthorized(WITHOUT_TOKEN))?;
     let (scheme, token) = authorization.trim().split_once(' ').unwrap_or((authorization, ""));
     let token = token.trim();
     let sane = !token.is_empty()

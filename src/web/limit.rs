@@ -20,9 +20,9 @@ use crate::config::RateLimit;
 /// The most callers that are known at a time.
 const BUCKETS_MAX: usize = 8192;
 
-/// Whose bucket it is. It may hold a token, so there is no `Debug`.
+/// RateLimitKeyse bucket it is. It may hold a token, so there is no `Debug`.
 #[derive(Clone, Copy)]
-pub(in crate::web) enum Who<'a> {
+pub(in crate::web) enum RateLimitKey<'a> {
     /// Somebody whom the platform vouches for.
     User(&'a str),
     /// The platform, as the user of the service broker.
@@ -55,16 +55,16 @@ impl Limiter {
     }
 
     /// Takes a request out of a bucket. `Err`: there is none in it, and when there will be.
-    pub(in crate::web) fn take(&self, who: Who<'_>, now: Duration) -> Result<(), Duration> {
+    pub(in crate::web) fn take(&self, who: RateLimitKey<'_>, now: Duration) -> Result<(), Duration> {
         self.draw(who, now, REQUEST)
     }
 
     /// Whether there is a request in the bucket, which stays there. `Err`: none, and when there will be.
-    pub(in crate::web) fn look(&self, who: Who<'_>, now: Duration) -> Result<(), Duration> {
+    pub(in crate::web) fn look(&self, who: RateLimitKey<'_>, now: Duration) -> Result<(), Duration> {
         self.draw(who, now, 0)
     }
 
-    fn draw(&self, who: Who<'_>, now: Duration, amount: u64) -> Result<(), Duration> {
+    fn draw(&self, who: RateLimitKey<'_>, now: Duration, amount: u64) -> Result<(), Duration> {
         let Some(rate) = self.rate else { return Ok(()) };
         let key = who.key();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -108,7 +108,7 @@ fn make_room(buckets: &mut HashMap<[u8; 32], Bucket>, rate: RateLimit, now: Dura
     buckets.retain(|_, bucket| quarter < bucket.at);
 }
 
-impl Who<'_> {
+impl RateLimitKey<'_> {
     fn key(self) -> [u8; 32] {
         let (kind, text) = match self {
             Self::User(user) => ("user ", user),
@@ -123,7 +123,7 @@ impl Who<'_> {
 mod tests {
     use super::*;
 
-    const ANNA: Who<'_> = Who::User("anna");
+    const ANNA: RateLimitKey<'_> = RateLimitKey::User("anna");
 
     fn limiter(per_second: u32, burst: u32) -> Limiter {
         Limiter::new(Some(RateLimit { per_second, burst }))
@@ -161,8 +161,8 @@ mod tests {
     fn callers_do_not_touch_each_others_buckets_and_none_is_limited_without_a_rate() {
         let limited = limiter(1, 1);
         assert_eq!(limited.take(ANNA, at(0)), Ok(()));
-        assert_eq!(limited.take(Who::User("ben"), at(0)), Ok(()));
-        assert_eq!(limited.take(Who::Refused("anna"), at(0)), Ok(()));
+        assert_eq!(limited.take(RateLimitKey::User("ben"), at(0)), Ok(()));
+        assert_eq!(limited.take(RateLimitKey::Refused("anna"), at(0)), Ok(()));
         assert!(limited.take(ANNA, at(0)).is_err());
         let off = Limiter::new(None);
         assert!((0..1000).all(|_| off.take(ANNA, at(0)).is_ok()));
@@ -172,11 +172,11 @@ mod tests {
     fn buckets_are_bounded_and_an_empty_one_is_kept_while_full_ones_go() {
         let limiter = limiter(1, 1);
         for number in 0..BUCKETS_MAX {
-            assert!(limiter.take(Who::User(&number.to_string()), at(0)).is_ok());
+            assert!(limiter.take(RateLimitKey::User(&number.to_string()), at(0)).is_ok());
         }
         assert!(limiter.take(ANNA, at(1000)).is_ok(), "the others are full again, and go");
         for number in 0..3 * BUCKETS_MAX {
-            let _ = limiter.take(Who::User(&number.to_string()), at(1001));
+            let _ = limiter.take(RateLimitKey::User(&number.to_string()), at(1001));
         }
         assert!(limiter.buckets.lock().unwrap().len() <= BUCKETS_MAX);
     }

@@ -5,8 +5,10 @@
 pub mod api;
 pub mod auth;
 mod broker;
+mod front;
 mod limit;
 mod routes;
 
 pub use broker::Broker;
+pub use front::{Front, Listener};
 pub use limit::Limiter;

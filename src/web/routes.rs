@@ -4,18 +4,33 @@
 
 use tiny_http::Method;
 
-use crate::base::metrics::UNKNOWN_ROUTE;
 use crate::model::Kind;
 
-/// What a request is for.
+/// What a request is for, by who may ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum Route {
+    /// Anybody.
+    Open(OpenRoute),
+    /// A caller whom the platform vouches for.
+    Caller(CallerRoute),
+    /// The platform itself, with the name and password of the service broker. The broker judges the method.
+    Broker(Target),
+}
+
+/// What needs no caller. The metrics may ask for a token of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::web) enum OpenRoute {
     Root,
     Live,
     Ready,
     /// The OpenAPI document.
     Document,
     Metrics,
+}
+
+/// What needs a caller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::web) enum CallerRoute {
     NextFireTimes,
     List(Kind),
     Create(Kind),
@@ -31,8 +46,17 @@ pub(in crate::web) enum Route {
     ChangeSchedule(Kind, String, String),
     DeleteSchedule(Kind, String, String),
     ScheduleHistory(Kind, String, String),
-    /// What follows `/v2`, for the service broker, whatever the method.
-    Broker(Vec<String>),
+}
+
+/// What is asked of the service broker. The ids are the platform's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::web) enum Target {
+    Catalog,
+    Instance(String),
+    InstanceOperation(String),
+    /// The instance, and the binding.
+    Binding(String, String),
+    BindingOperation(String, String),
 }
 
 /// Why a request is for nothing.
@@ -51,90 +75,91 @@ impl Route {
         let segments: Vec<String> =
             path.split('/').map(decode_segment).collect::<Option<_>>().ok_or(NoRoute::UnknownPath)?;
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        let kind = match segments.first() {
-            Some(&"jobs") => Kind::Job,
-            Some(&"calls") => Kind::Call,
-            _ => Kind::Job,
-        };
-        let get = matches!(method, Method::Get | Method::Head);
-        let owned = |text: &str| text.to_owned();
         match segments.as_slice() {
-            [""] if get => Ok(Self::Root),
-            ["healthz"] if get => Ok(Self::Live),
-            ["readyz"] if get => Ok(Self::Ready),
-            ["metrics"] if get => Ok(Self::Metrics),
-            ["openapi.json"] if get => Ok(Self::Document),
-            ["cron", "next"] if get => Ok(Self::NextFireTimes),
-            [""] | ["healthz"] | ["readyz"] | ["metrics"] | ["openapi.json"] | ["cron", "next"] => {
-                Err(NoRoute::OtherMethod("GET, HEAD"))
-            }
-            ["jobs" | "calls"] => match method {
-                Method::Post => Ok(Self::Create(kind)),
-                _ if get => Ok(Self::List(kind)),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
-            },
-            ["jobs" | "calls", guid] if !guid.is_empty() => match method {
-                Method::Patch => Ok(Self::Change(kind, owned(guid))),
-                Method::Delete => Ok(Self::Delete(kind, owned(guid))),
-                _ if get => Ok(Self::Get(kind, owned(guid))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, PATCH, DELETE")),
-            },
-            ["jobs" | "calls", guid, "execute"] => match method {
-                Method::Post => Ok(Self::Execute(kind, owned(guid))),
-                _ => Err(NoRoute::OtherMethod("POST")),
-            },
-            ["jobs" | "calls", guid, "history"] => match method {
-                _ if get => Ok(Self::History(kind, owned(guid))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
-            },
-            ["jobs", guid, "history", execution, "output"] => match method {
-                _ if get => Ok(Self::Output(owned(guid), owned(execution))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
-            },
-            ["jobs" | "calls", guid, "schedules"] => match method {
-                Method::Post => Ok(Self::CreateSchedule(kind, owned(guid))),
-                _ if get => Ok(Self::ListSchedules(kind, owned(guid))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
-            },
-            ["jobs" | "calls", guid, "schedules", schedule] if !schedule.is_empty() => match method {
-                Method::Patch => Ok(Self::ChangeSchedule(kind, owned(guid), owned(schedule))),
-                Method::Delete => Ok(Self::DeleteSchedule(kind, owned(guid), owned(schedule))),
-                _ => Err(NoRoute::OtherMethod("PATCH, DELETE")),
-            },
-            ["jobs" | "calls", guid, "schedules", schedule, "history"] => match method {
-                _ if get => Ok(Self::ScheduleHistory(kind, owned(guid), owned(schedule))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD")),
-            },
-            ["v2", path @ ..] => Ok(Self::Broker(path.iter().copied().map(owned).collect())),
+            [""] => read_only(method, Self::Open(OpenRoute::Root)),
+            ["healthz"] => read_only(method, Self::Open(OpenRoute::Live)),
+            ["readyz"] => read_only(method, Self::Open(OpenRoute::Ready)),
+            ["metrics"] => read_only(method, Self::Open(OpenRoute::Metrics)),
+            ["openapi.json"] => read_only(method, Self::Open(OpenRoute::Document)),
+            ["cron", "next"] => read_only(method, Self::Caller(CallerRoute::NextFireTimes)),
+            ["jobs", rest @ ..] => CallerRoute::of(Kind::Job, rest, method).map(Self::Caller),
+            ["calls", rest @ ..] => CallerRoute::of(Kind::Call, rest, method).map(Self::Caller),
+            ["v2", rest @ ..] => Target::of(rest).map(Self::Broker).ok_or(NoRoute::UnknownPath),
             _ => Err(NoRoute::UnknownPath),
         }
     }
 
     /// The path with names in the place of what a client chose.
     pub(in crate::web) fn template(&self) -> &'static str {
-        let of = |kind: &Kind, job: &'static str, call: &'static str| match kind {
-            Kind::Job => job,
-            Kind::Call => call,
-        };
+        match self {
+            Self::Open(route) => route.template(),
+            Self::Caller(route) => route.template(),
+            Self::Broker(target) => target.template(),
+        }
+    }
+}
+
+impl OpenRoute {
+    pub(in crate::web) fn template(self) -> &'static str {
         match self {
             Self::Root => "/",
             Self::Live => "/healthz",
             Self::Ready => "/readyz",
             Self::Metrics => "/metrics",
             Self::Document => "/openapi.json",
-            Self::NextFireTimes => "/cron/next",
-            Self::Broker(path) => match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-                ["catalog"] => "/v2/catalog",
-                ["service_instances", _] => "/v2/service_instances/:id",
-                ["service_instances", _, "last_operation"] => "/v2/service_instances/:id/last_operation",
-                ["service_instances", _, "service_bindings", _] => {
-                    "/v2/service_instances/:id/service_bindings/:id"
-                }
-                ["service_instances", _, "service_bindings", _, "last_operation"] => {
-                    "/v2/service_instances/:id/service_bindings/:id/last_operation"
-                }
-                _ => UNKNOWN_ROUTE,
+        }
+    }
+}
+
+impl CallerRoute {
+    /// `path` is what follows `/jobs` or `/calls`.
+    fn of(kind: Kind, path: &[&str], method: &Method) -> Result<Self, NoRoute> {
+        let owned = |text: &str| text.to_owned();
+        let get = is_get(method);
+        match path {
+            [] => match method {
+                Method::Post => Ok(Self::Create(kind)),
+                _ if get => Ok(Self::List(kind)),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
             },
+            [guid] if !guid.is_empty() => match method {
+                Method::Patch => Ok(Self::Change(kind, owned(guid))),
+                Method::Delete => Ok(Self::Delete(kind, owned(guid))),
+                _ if get => Ok(Self::Get(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, PATCH, DELETE")),
+            },
+            [guid, "execute"] => match method {
+                Method::Post => Ok(Self::Execute(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("POST")),
+            },
+            [guid, "history"] => read_only(method, Self::History(kind, owned(guid))),
+            [guid, "history", execution, "output"] if kind == Kind::Job => {
+                read_only(method, Self::Output(owned(guid), owned(execution)))
+            }
+            [guid, "schedules"] => match method {
+                Method::Post => Ok(Self::CreateSchedule(kind, owned(guid))),
+                _ if get => Ok(Self::ListSchedules(kind, owned(guid))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+            },
+            [guid, "schedules", schedule] if !schedule.is_empty() => match method {
+                Method::Patch => Ok(Self::ChangeSchedule(kind, owned(guid), owned(schedule))),
+                Method::Delete => Ok(Self::DeleteSchedule(kind, owned(guid), owned(schedule))),
+                _ => Err(NoRoute::OtherMethod("PATCH, DELETE")),
+            },
+            [guid, "schedules", schedule, "history"] => {
+                read_only(method, Self::ScheduleHistory(kind, owned(guid), owned(schedule)))
+            }
+            _ => Err(NoRoute::UnknownPath),
+        }
+    }
+
+    fn template(&self) -> &'static str {
+        let of = |kind: &Kind, job: &'static str, call: &'static str| match kind {
+            Kind::Job => job,
+            Kind::Call => call,
+        };
+        match self {
+            Self::NextFireTimes => "/cron/next",
             Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
             Self::Get(kind, _) | Self::Change(kind, _) | Self::Delete(kind, _) => {
                 of(kind, "/jobs/:guid", "/calls/:guid")
@@ -155,9 +180,48 @@ impl Route {
     }
 }
 
+impl Target {
+    /// `path` is what follows `/v2`.
+    fn of(path: &[&str]) -> Option<Self> {
+        let owned = |text: &str| text.to_owned();
+        match *path {
+            ["catalog"] => Some(Self::Catalog),
+            ["service_instances", instance] => Some(Self::Instance(owned(instance))),
+            ["service_instances", instance, "last_operation"] => {
+                Some(Self::InstanceOperation(owned(instance)))
+            }
+            ["service_instances", instance, "service_bindings", binding] => {
+                Some(Self::Binding(owned(instance), owned(binding)))
+            }
+            ["service_instances", instance, "service_bindings", binding, "last_operation"] => {
+                Some(Self::BindingOperation(owned(instance), owned(binding)))
+            }
+            _ => None,
+        }
+    }
+
+    fn template(&self) -> &'static str {
+        match self {
+            Self::Catalog => "/v2/catalog",
+            Self::Instance(_) => "/v2/service_instances/:id",
+            Self::InstanceOperation(_) => "/v2/service_instances/:id/last_operation",
+            Self::Binding(..) => "/v2/service_instances/:id/service_bindings/:id",
+            Self::BindingOperation(..) => "/v2/service_instances/:id/service_bindings/:id/last_operation",
+        }
+    }
+}
+
+fn is_get(method: &Method) -> bool {
+    matches!(method, Method::Get | Method::Head)
+}
+
+fn read_only<R>(method: &Method, route: R) -> Result<R, NoRoute> {
+    if is_get(method) { Ok(route) } else { Err(NoRoute::OtherMethod("GET, HEAD")) }
+}
+
 /// Whether the path is that of the metrics, whatever the method.
 pub(in crate::web) fn is_metrics(path: &str) -> bool {
-    Route::of(&Method::Get, path) == Ok(Route::Metrics)
+    Route::of(&Method::Get, path) == Ok(Route::Open(OpenRoute::Metrics))
 }
 
 fn decode_segment(segment: &str) -> Option<String> {
@@ -189,11 +253,14 @@ mod tests {
     #[test]
     fn paths_and_methods_are_told_apart() {
         let of = |method: &str, path: &str| Route::of(&method.parse().unwrap(), path);
-        assert_eq!(of("GET", "/"), Ok(Route::Root));
-        assert_eq!(of("GET", "/jobs"), Ok(Route::List(Kind::Job)));
-        assert_eq!(of("HEAD", "/calls/"), Ok(Route::List(Kind::Call)));
-        assert_eq!(of("GET", "/jobs/%61b"), Ok(Route::Get(Kind::Job, "ab".to_owned())));
-        assert_eq!(of("POST", "/calls/g/execute/"), Ok(Route::Execute(Kind::Call, "g".to_owned())));
+        assert_eq!(of("GET", "/"), Ok(Route::Open(OpenRoute::Root)));
+        assert_eq!(of("GET", "/jobs"), Ok(Route::Caller(CallerRoute::List(Kind::Job))));
+        assert_eq!(of("HEAD", "/calls/"), Ok(Route::Caller(CallerRoute::List(Kind::Call))));
+        assert_eq!(of("GET", "/jobs/%61b"), Ok(Route::Caller(CallerRoute::Get(Kind::Job, "ab".to_owned()))));
+        assert_eq!(
+            of("POST", "/calls/g/execute/"),
+            Ok(Route::Caller(CallerRoute::Execute(Kind::Call, "g".to_owned())))
+        );
         assert_eq!(of("PUT", "/jobs"), Err(NoRoute::OtherMethod("GET, HEAD, POST")));
         assert_eq!(of("GET", "/jobs/g/execute"), Err(NoRoute::OtherMethod("POST")));
         for path in
@@ -219,37 +286,37 @@ mod tests {
     }
 
     operations! {
-        Route::Root => "getRoot",
-        Route::Live => "getHealth",
-        Route::Ready => "getReadiness",
-        Route::Document => "getDocument",
-        Route::Metrics => "getMetrics",
-        Route::NextFireTimes => "listFireTimes",
-        Route::List(Kind::Job) => "listJobs",
-        Route::List(Kind::Call) => "listCalls",
-        Route::Create(Kind::Job) => "createJob",
-        Route::Create(Kind::Call) => "createCall",
-        Route::Get(Kind::Job, _) => "getJob",
-        Route::Get(Kind::Call, _) => "getCall",
-        Route::Change(Kind::Job, _) => "changeJob",
-        Route::Change(Kind::Call, _) => "changeCall",
-        Route::Delete(Kind::Job, _) => "deleteJob",
-        Route::Delete(Kind::Call, _) => "deleteCall",
-        Route::Execute(Kind::Job, _) => "executeJob",
-        Route::Execute(Kind::Call, _) => "executeCall",
-        Route::History(Kind::Job, _) => "listJobExecutions",
-        Route::History(Kind::Call, _) => "listCallExecutions",
-        Route::Output(..) => "getJobOutput",
-        Route::ListSchedules(Kind::Job, _) => "listJobSchedules",
-        Route::ListSchedules(Kind::Call, _) => "listCallSchedules",
-        Route::CreateSchedule(Kind::Job, _) => "createJobSchedule",
-        Route::CreateSchedule(Kind::Call, _) => "createCallSchedule",
-        Route::ChangeSchedule(Kind::Job, ..) => "changeJobSchedule",
-        Route::ChangeSchedule(Kind::Call, ..) => "changeCallSchedule",
-        Route::DeleteSchedule(Kind::Job, ..) => "deleteJobSchedule",
-        Route::DeleteSchedule(Kind::Call, ..) => "deleteCallSchedule",
-        Route::ScheduleHistory(Kind::Job, ..) => "listJobScheduleExecutions",
-        Route::ScheduleHistory(Kind::Call, ..) => "listCallScheduleExecutions",
+        Route::Open(OpenRoute::Root) => "getRoot",
+        Route::Open(OpenRoute::Live) => "getHealth",
+        Route::Open(OpenRoute::Ready) => "getReadiness",
+        Route::Open(OpenRoute::Document) => "getDocument",
+        Route::Open(OpenRoute::Metrics) => "getMetrics",
+        Route::Caller(CallerRoute::NextFireTimes) => "listFireTimes",
+        Route::Caller(CallerRoute::List(Kind::Job)) => "listJobs",
+        Route::Caller(CallerRoute::List(Kind::Call)) => "listCalls",
+        Route::Caller(CallerRoute::Create(Kind::Job)) => "createJob",
+        Route::Caller(CallerRoute::Create(Kind::Call)) => "createCall",
+        Route::Caller(CallerRoute::Get(Kind::Job, _)) => "getJob",
+        Route::Caller(CallerRoute::Get(Kind::Call, _)) => "getCall",
+        Route::Caller(CallerRoute::Change(Kind::Job, _)) => "changeJob",
+        Route::Caller(CallerRoute::Change(Kind::Call, _)) => "changeCall",
+        Route::Caller(CallerRoute::Delete(Kind::Job, _)) => "deleteJob",
+        Route::Caller(CallerRoute::Delete(Kind::Call, _)) => "deleteCall",
+        Route::Caller(CallerRoute::Execute(Kind::Job, _)) => "executeJob",
+        Route::Caller(CallerRoute::Execute(Kind::Call, _)) => "executeCall",
+        Route::Caller(CallerRoute::History(Kind::Job, _)) => "listJobExecutions",
+        Route::Caller(CallerRoute::History(Kind::Call, _)) => "listCallExecutions",
+        Route::Caller(CallerRoute::Output(..)) => "getJobOutput",
+        Route::Caller(CallerRoute::ListSchedules(Kind::Job, _)) => "listJobSchedules",
+        Route::Caller(CallerRoute::ListSchedules(Kind::Call, _)) => "listCallSchedules",
+        Route::Caller(CallerRoute::CreateSchedule(Kind::Job, _)) => "createJobSchedule",
+        Route::Caller(CallerRoute::CreateSchedule(Kind::Call, _)) => "createCallSchedule",
+        Route::Caller(CallerRoute::ChangeSchedule(Kind::Job, ..)) => "changeJobSchedule",
+        Route::Caller(CallerRoute::ChangeSchedule(Kind::Call, ..)) => "changeCallSchedule",
+        Route::Caller(CallerRoute::DeleteSchedule(Kind::Job, ..)) => "deleteJobSchedule",
+        Route::Caller(CallerRoute::DeleteSchedule(Kind::Call, ..)) => "deleteCallSchedule",
+        Route::Caller(CallerRoute::ScheduleHistory(Kind::Job, ..)) => "listJobScheduleExecutions",
+        Route::Caller(CallerRoute::ScheduleHistory(Kind::Call, ..)) => "listCallScheduleExecutions",
     }
 
     #[test]

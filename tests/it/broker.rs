@@ -203,8 +203,8 @@ fn the_catalog_has_one_service_with_ids_that_stay_and_all_of_it_is_configurable(
     assert_eq!(service["metadata"]["imageUrl"], "https://docs.example.com/i.png");
     check(&world, 400, "PUT", I1, &instance_body().to_string());
     let body = json!({"service_id": "s-1", "plan_id": "p-1", "organization_guid": "o", "space_guid": "s/1"});
-    let made = check(&world, 201, "PUT", "/v2/service_instances/i%201", &body.to_string());
-    assert_eq!(made["dashboard_url"], "https://d.example.com/s%2F1?i=i%201");
+    let made = check(&world, 201, "PUT", "/v2/service_instances/i%2B1", &body.to_string());
+    assert_eq!(made["dashboard_url"], "https://d.example.com/s%2F1?i=i%2B1");
 }
 
 #[test]
@@ -294,9 +294,16 @@ fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
         vec![String::new(), "null".to_owned(), "[]".to_owned(), "{".to_owned(), "{}".to_owned(), deep];
     for field in ["service_id", "plan_id", "organization_guid", "space_guid"] {
         wrong.push(without(good.clone(), field));
-        for value in
-            [json!(null), json!(""), json!(" "), json!(3), json!(["x"]), json!(long), json!("a\u{0}b")]
-        {
+        for value in [
+            json!(null),
+            json!(""),
+            json!(" "),
+            json!(3),
+            json!(["x"]),
+            json!(long),
+            json!("a\u{0}b"),
+            json!("ü"),
+        ] {
             wrong.push(with(good.clone(), field, value));
         }
     }
@@ -314,13 +321,13 @@ fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
     let conflict = with(good.clone(), "maintenance_info", json!({"version": "1.0.0"}));
     assert_eq!(check(&world, 422, "PUT", I1, &conflict)["error"], "MaintenanceInfoConflict");
     check(&world, 404, "GET", I1, "");
-    for id in [long.as_str(), "a%00b", "%20"] {
-        check(&world, 400, "PUT", &format!("/v2/service_instances/{id}"), &good.to_string());
+    for id in [long.as_str(), "a%00b", "%20", "a%20b", "%C3%BC"] {
+        check(&world, 404, "PUT", &format!("/v2/service_instances/{id}"), &good.to_string());
     }
     // What is not known is passed over; null is as good as missing.
     let extended = with(good.clone(), "x-vendor", json!({"y": [1]}));
     check(&world, 201, "PUT", I1, &with(serde_json::from_str(&extended).unwrap(), "parameters", json!(null)));
-    let odd = "/v2/service_instances/%C3%BC~";
+    let odd = "/v2/service_instances/%7E!~";
     check(&world, 201, "PUT", odd, &good.to_string());
 }
 

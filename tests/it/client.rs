@@ -522,6 +522,22 @@ fn what_reads_is_asked_again_when_the_service_says_so_and_what_changes_is_not() 
 }
 
 #[test]
+fn lists_are_read_in_pages_and_no_answer_of_more_than_16_mib_is_taken() {
+    let page = |number: usize, next: &Value| {
+        let resources =
+            json!([{"guid": number.to_string(), "name": format!("job-{number}"), "app_guid": "a"}]);
+        answer(200, "", json!({"pagination": {"next": next}, "resources": resources}).to_string())
+    };
+    let (more, end) = (json!({"href": "http://elsewhere.invalid/"}), Value::Null);
+    let server = Scripted::start(vec![page(1, &more), page(2, &more), page(3, &end)]);
+    server.run(&["jobs"]).expect(0, &["job-1", "job-2", "job-3"]);
+    let asked = ["1", "2", "3"].map(|page| format!("GET /jobs?page={page}&per_page=100"));
+    assert_eq!(server.asked(), asked);
+    let huge = answer(200, "", format!("{{\"resources\":[\"{}\"]}}", "x".repeat(16 * 1024 * 1024)));
+    Scripted::start(vec![huge]).run(&["jobs"]).expect(5, &["its answer is longer than"]);
+}
+
+#[test]
 fn what_is_no_scheduler_is_told_from_one() {
     let html = || answer(200, "", "<html>");
     Scripted::start(vec![html()]).run(&["jobs"]).expect(5, &["no JSON"]);

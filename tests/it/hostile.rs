@@ -295,8 +295,8 @@ fn what_is_not_there_looks_like_what_is_not_yours_and_takes_as_much_asking() {
 #[test]
 fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_database() {
     let world = World::with(&[("HTTP_THREADS", "4")]);
-    let url = format!("http://h/{}", "u".repeat(60_000));
-    for number in 0..150 {
+    let url = format!("http://h/{}", "u".repeat(16_000));
+    for number in 0..500 {
         world.call(&format!("c{number}"), &url);
     }
     let address = world.url().trim_start_matches("http://").to_owned();
@@ -339,9 +339,9 @@ fn clients_that_read_long_strings_slowly_make_it_hold_little() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[("CLIENT_TIMEOUT_SECONDS", "60")]).unwrap();
-    let long = "u".repeat(1_000_000);
-    for number in 0..40 {
-        let call = json!({"name": number.to_string(), "url": long, "auth_header": "x"}).to_string();
+    let long = "u".repeat(16 * 1024);
+    for number in 0..500 {
+        let call = json!({"name": number.to_string(), "url": long, "auth_header": long}).to_string();
         let (status, made) = ask(&program.url, &token, "POST", "/calls?app_guid=app-1", &call).unwrap();
         assert_eq!(
             (status, made["url"].as_str()),
@@ -359,11 +359,11 @@ fn clients_that_read_long_strings_slowly_make_it_hold_little() {
             stream
         })
         .collect();
-    let one = ask(&program.url, &token, "GET", "/calls?page=40&per_page=1", "").unwrap().1;
-    assert_eq!(one["resources"][0]["name"], "39");
-    // Sixteen times the whole list would be 640 MB.
+    let one = ask(&program.url, &token, "GET", "/calls?page=500&per_page=1", "").unwrap().1;
+    assert_eq!(one["resources"][0]["name"], "499");
+    // Sixteen times the whole list would be 256 MB.
     let peak = figure(&program, "status", "VmHWM:") / 1024;
-    assert!(peak < 320, "{peak} MB");
+    assert!(peak < 150, "{peak} MB");
     // As many descriptors as connections have come, and those of a few reads at a time.
     let descriptors =
         std::fs::read_dir(format!("/proc/{}/fd", program.pid().as_raw_nonzero())).unwrap().count();
@@ -416,6 +416,166 @@ fn without_descriptors_the_whole_service_waits_and_then_answers_again() {
     }
     let made = ask(&program.url, &token, "POST", "/jobs?app_guid=app-1", r#"{"name":"n","command":"c"}"#);
     assert_eq!(made.unwrap().0, 201);
+}
+
+/// Sends the beginning of a request on a connection of its own.
+fn begin(program: &Program, beginning: &str) -> TcpStream {
+    let mut stream = connect(program);
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    // An error means that it was refused before its end.
+    let _ = stream.write_all(beginning.as_bytes());
+    stream
+}
+
+#[test]
+fn without_a_token_the_head_alone_is_refused_after_path_and_method() {
+    let (cf, _) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    for (request, status) in [
+        ("POST /jobs?app_guid=app-1", "401"),
+        ("PATCH /calls/g/schedules/s", "401"),
+        ("POST /jobs/g/execute", "401"),
+        ("GET /cron/next", "401"),
+        ("POST /nowhere", "404"),
+        ("POST /v2/catalog", "404"),
+        ("PUT /jobs", "405"),
+        ("POST /healthz", "405"),
+    ] {
+        // The body never comes.
+        let mut client =
+            begin(&program, &format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"));
+        assert!(head_of(&mut client).starts_with(&format!("HTTP/1.1 {status} ")), "{request}");
+    }
+}
+
+#[test]
+fn a_token_that_is_sent_twice_or_is_not_ascii_opens_nothing() {
+    let (cf, token) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[]).unwrap();
+    let status = |headers: &[u8]| {
+        let mut client = connect(&program);
+        client.write_all(&[b"GET /jobs HTTP/1.1\r\nHost: x\r\n", headers, b"\r\n"].concat()).unwrap();
+        head_of(&mut client)[9..12].to_owned()
+    };
+    let good = format!("Authorization: bearer {token}\r\n");
+    assert_eq!(status(good.as_bytes()), "200");
+    assert_eq!(status(format!("{good}Authorization: bearer x\r\n").as_bytes()), "400");
+    assert_eq!(status(format!("{good}authorization: bearer {token}\r\n").as_bytes()), "400");
+    assert_eq!(status(b"Authorization: bearer caf\xe9\r\n"), "401");
+    assert_eq!(status(&[good.as_bytes(), b"User-Agent: caf\xe9\r\n"].concat()), "200");
+}
+
+#[test]
+fn what_clients_send_and_never_end_holds_no_more_than_a_quarter_of_the_memory() {
+    let (cf, token) = cf_with_a_developer();
+    let directory = tempfile::tempdir().unwrap();
+    let program = Program::start(directory.path(), &cf, &[("MEMORY_LIMIT", "64M")]).unwrap();
+    let anonymous = || figure(&program, "status", "RssAnon:") / 1024;
+    let before = anonymous();
+    let body = "x".repeat(900_000);
+    let mut held = Vec::new();
+    for authorization in ["", "Authorization: bearer x\r\n"] {
+        held.extend((0..64).map(|_| {
+            let head =
+                format!("POST /jobs HTTP/1.1\r\nHost: x\r\n{authorization}Content-Length: 1000000\r\n");
+            begin(&program, &format!("{head}\r\n{body}"))
+        }));
+    }
+    held.extend(
+        (0..300).map(|_| begin(&program, &format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", &body[..60_000]))),
+    );
+    let grown = anonymous().saturating_sub(before);
+    // A quarter of 64 MB, and the stacks of so many threads.
+    assert!(grown < 16 + 12, "{grown} MB");
+    let (status, made) =
+        ask(&program.url, &token, "POST", "/jobs?app_guid=app-1", r#"{"name":"n","command":"c"}"#).unwrap();
+    assert_eq!(status, 201, "{made}");
+}
+
+#[test]
+fn guids_from_outside_are_short_and_of_visible_ascii() {
+    let world = World::start();
+    let job = world.job("mine");
+    let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
+    let long = "g".repeat(256);
+    for (written, decoded) in
+        [(long.as_str(), long.as_str()), ("a%20b", "a b"), ("%C3%A9", "\u{e9}"), ("a%00b", "a\0b")]
+    {
+        for path in ["/jobs?app_guid=", "/calls?app_guid="] {
+            let body = r#"{"name":"n","command":"c","url":"u","auth_header":"a"}"#;
+            assert_eq!(world.post(&format!("{path}{written}"), body).status, 422, "{path}{written}");
+        }
+        for path in ["/jobs?space_guid=", "/calls?space_guid="] {
+            assert_eq!(world.get(&format!("{path}{written}")).status, 422, "{path}{written}");
+        }
+        let change = json!({"app_guid": decoded}).to_string();
+        assert_eq!(world.patch(&format!("/jobs/{job}"), &change).status, 422, "{decoded:?}");
+        for path in [
+            format!("/jobs/{written}"),
+            format!("/calls/{written}/history"),
+            format!("/jobs/{written}/schedules"),
+            format!("/jobs/{job}/schedules/{written}/history"),
+            format!("/jobs/{job}/history/{written}/output"),
+        ] {
+            assert_eq!(world.get(&path).status, 404, "{path}");
+        }
+        assert_eq!(world.delete(&format!("/jobs/{job}/schedules/{written}")).status, 404);
+    }
+    assert_eq!(world.get(&format!("/jobs/{job}/schedules/{schedule}/history")).status, 200);
+    assert_eq!(world.get(&format!("/jobs/{}", "g".repeat(255))).status, 404);
+}
+
+#[test]
+fn a_url_and_an_auth_header_have_at_most_16_kib_each() {
+    let world = World::start();
+    let call = |url: &str, auth_header: &str| {
+        json!({"name": format!("{}", url.len()), "url": url, "auth_header": auth_header}).to_string()
+    };
+    let calls = format!("/calls?app_guid={APP}");
+    let (fits, long, wide) = ("u".repeat(16_384), "u".repeat(16_385), "\u{e9}".repeat(8193));
+    let made = world.post(&calls, &call(&fits, &fits));
+    assert_eq!((made.status, made.json()["auth_header"].as_str()), (201, Some(fits.as_str())));
+    for too_long in [&long, &wide] {
+        assert_eq!(world.post(&calls, &call(too_long, "a")).status, 422);
+        assert_eq!(world.post(&calls, &call("u", too_long)).status, 422);
+        for field in ["url", "auth_header"] {
+            let change = json!({field: too_long}).to_string();
+            assert_eq!(world.patch(&format!("/calls/{}", made.guid()), &change).status, 422);
+        }
+    }
+}
+
+#[test]
+fn a_byte_order_mark_in_front_of_json_is_passed_over() {
+    let world = World::start();
+    let made = world.post(&format!("/jobs?app_guid={APP}"), "\u{feff}{\"name\":\"n\",\"command\":\"c\"}");
+    assert_eq!(made.status, 201);
+    let twice = "\u{feff}\u{feff}{\"name\":\"m\"}";
+    assert_eq!(world.patch(&format!("/jobs/{}", made.guid()), twice).status, 422);
+}
+
+#[test]
+fn forwarded_headers_get_into_links_only_as_a_scheme_and_a_host() {
+    let world = World::start();
+    world.job("one");
+    let link = |headers: &[(&str, &str)]| {
+        let answer = world.request("GET", "/jobs?page=1", Some(&world.token), headers, "");
+        answer.json()["pagination"]["first"]["href"].as_str().unwrap().to_owned()
+    };
+    let own = link(&[]);
+    assert_eq!(
+        link(&[("X-Forwarded-Proto", "HTTPS"), ("X-Forwarded-Host", "scheduler.example.com:8443, proxy")]),
+        "https://scheduler.example.com:8443/jobs?page=1"
+    );
+    for proto in ["javascript", "ftp", "https:", "http://x", ""] {
+        assert_eq!(link(&[("X-Forwarded-Proto", proto)]), own, "{proto}");
+    }
+    for host in ["evil@good", "good/evil", "good:80:90", "a b", "good:x", "\"><script>", "[::1", "a,b@c\\"] {
+        let shown = link(&[("X-Forwarded-Host", host)]);
+        assert!(shown == own || shown == "http://a/jobs?page=1", "{host}: {shown}");
+    }
 }
 
 fn cf_with_a_developer() -> (FakeCf, String) {

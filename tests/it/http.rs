@@ -43,6 +43,9 @@ fn heads_are_read_in_one_way_or_refused() {
     then("BREW /%00%2e%2e/%ff?%zz HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     then("POST / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     then("GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: J\u{f6}rg\r\n\r\n", "200 stays");
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nUser-Agent: caf\xe9\r\n\r\n", "200 stays");
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer caf\xe9\r\n\r\n", "200 stays");
+    then("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a b\r\n\r\n", "200 stays");
     // Request lines.
     then("hello\r\n", "400 closes");
     then("GET /\r\n", "400 closes");
@@ -84,7 +87,15 @@ fn heads_are_read_in_one_way_or_refused() {
     then("GET / HTTP/1.1\r\nHost: x/y\r\n\r\n", "400 closes");
     then("GET / HTTP/1.1\r\nHost: \u{e9}\r\n\r\n", "400 closes");
     then("GET / HTTP/1.1\r\nHost: x\r\nExpect: magic\r\n\r\n", "417 closes");
-    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nA: \xff\xfe\r\n\r\n", "400 closes");
+    then("GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a b\r\nauthorization: a b\r\n\r\n", "400 closes");
+    world.check(
+        b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: a b\r\nAuthorization: \xe9\r\n\r\n",
+        "400 closes",
+    );
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nAccept: caf\xe9\r\n\r\n", "400 closes");
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nIf-Match: \"\xe9\"\r\n\r\n", "400 closes");
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: \xe9\r\n\r\n", "400 closes");
+    world.check(b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \xe9\r\n\r\n", "400 closes");
     world.check(b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n", "400 closes");
 }
 
@@ -441,8 +452,8 @@ fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
 }
 
 #[test]
-fn idle_connections_are_closed_after_twice_the_time_of_a_request() {
-    let world = EchoServer::with(Settings { client_timeout: SHORT, ..settings() });
+fn idle_connections_are_closed_after_a_time_of_their_own() {
+    let world = EchoServer::with(Settings { client_timeout: SHORT, idle_timeout: 2 * SHORT, ..settings() });
     let started = Instant::now();
     let mut silent = world.connect();
     let mut kept = world.connect();
@@ -507,6 +518,7 @@ fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
     world.wait_until(|| world.handled("/wait") == 1);
     for _ in 0..100 {
         let mut refused = world.connect();
+        refused.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
         let answer = refused.answer();
         assert_eq!((answer.status, answer.header("Retry-After")), (503, Some("1")));
         assert_eq!(answer.header("Connection"), Some("close"));
@@ -516,6 +528,122 @@ fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
     assert_eq!(beginning.answer().status, 200);
     world.open_gate();
     assert_eq!(waiting.answer().status, 200);
+}
+
+#[test]
+fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_connection() {
+    let world = EchoServer::with(Settings { max_connections: 3, ..settings() });
+    let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
+    clients[0].send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    world.wait_until(|| world.handled("/wait") == 1);
+    clients[1].send("G");
+    thread::park_timeout(Duration::from_millis(50));
+    clients[2].send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n12");
+    let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+    let mut new = world.connect();
+    new.send(get);
+    assert_eq!(new.answer().status, 503, "a request has two seconds to come");
+    thread::park_timeout(Duration::from_millis(2500));
+    clients[1].send("E"); // Trickling does not help.
+    let mut new = world.connect();
+    new.send(get);
+    assert_eq!(new.answer().status, 200);
+    clients[1].assert_closed();
+    clients[2].send("34");
+    assert_eq!(clients[2].answer().status, 200, "only one had to go");
+    world.open_gate();
+    assert_eq!(clients[0].answer().text(), "waited", "what is being answered never goes");
+}
+
+#[test]
+fn health_is_answered_at_once_though_nobody_gives_up_a_seat() {
+    let world = EchoServer::with(Settings { max_connections: 2, ..settings() });
+    let mut held: Vec<Client> = (0..2).map(|_| world.connect()).collect();
+    for client in &held {
+        client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
+    }
+    world.wait_until(|| world.handled("/wait") == 2);
+    // More than the lobby holds, none of which says anything.
+    let silent: Vec<Client> = (0..150).map(|_| world.connect()).collect();
+    for pieces in
+        [["GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", ""], ["GET /heal", "thz HTTP/1.1\r\nHost: x\r\n\r\n"]]
+    {
+        let mut client = world.connect();
+        for piece in pieces {
+            client.send(piece);
+            thread::park_timeout(Duration::from_millis(20));
+        }
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.header("Connection")), (200, Some("close")));
+        assert_eq!(answer.text(), "quick");
+    }
+    for mut client in silent {
+        assert_eq!(client.answer().status, 503);
+    }
+    world.open_gate();
+    assert!(held.iter_mut().all(|client| client.answer().status == 200));
+}
+
+#[test]
+fn what_the_head_decides_is_answered_before_the_body_comes() {
+    let world = EchoServer::start();
+    let mut client = world.connect();
+    client
+        .send("POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n");
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.header("Connection")), (401, Some("close")));
+    client.assert_closed();
+    // A body that is here already is passed over, and the connection stays.
+    world.check(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", "401 stays");
+    world.check(
+        b"POST /refused HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "401 closes",
+    );
+}
+
+#[test]
+fn no_answer_may_be_kept_by_a_cache_on_the_way() {
+    let world = EchoServer::start();
+    for path in ["/", "/stream", "/status/204", "/status/404", "/healthz", "/panic"] {
+        let mut client = world.connect();
+        client.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"));
+        assert_eq!(client.answer().header("Cache-Control"), Some("no-store"), "{path}");
+    }
+    let mut client = world.connect();
+    client.send("nonsense\r\n\r\n");
+    assert_eq!(client.answer().header("Cache-Control"), Some("no-store"));
+}
+
+#[test]
+fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_requests_pass() {
+    let world =
+        EchoServer::with(Settings { memory_max: 4 * 1024 * 1024, max_connections: 200, ..settings() });
+    let filler = "x".repeat(60 * 1024);
+    let held: Vec<Client> = (0..150)
+        .map(|number| {
+            let client = world.connect();
+            match number % 2 {
+                0 => client.send(&format!("GET / HTTP/1.1\r\nHost: x\r\nA: {filler}")),
+                _ => client
+                    .send(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n{filler}")),
+            }
+            client
+        })
+        .collect();
+    let is_refused = |client: &&Client| {
+        client.stream.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        let refused = client.stream.peek(&mut [0; 12]).is_ok();
+        client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        refused
+    };
+    // At least 60 kB each in 4 MiB: far fewer than half of them can be held.
+    world.wait_until(|| held.iter().filter(is_refused).count() > 80);
+    let mut refused: Vec<Client> = Vec::new();
+    let (gone, stay): (Vec<Client>, Vec<Client>) = held.into_iter().partition(|client| is_refused(&client));
+    refused.extend(gone);
+    assert!(refused.iter_mut().all(|client| client.answer().status == 503));
+    world.check(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", "200 stays");
+    drop(stay);
 }
 
 #[test]
@@ -788,7 +916,13 @@ struct EchoServer {
 }
 
 fn settings() -> Settings {
-    Settings { threads: 4, max_connections: 1000, client_timeout: PATIENCE }
+    Settings {
+        threads: 4,
+        max_connections: 1000,
+        client_timeout: PATIENCE,
+        idle_timeout: 2 * PATIENCE,
+        memory_max: 64 * 1024 * 1024,
+    }
 }
 
 impl EchoServer {
@@ -805,7 +939,8 @@ impl EchoServer {
                 let _ = tell.send(request.path.clone());
                 handle(request, &closed_gate)
             }),
-            quick: Box::new(|request| match request.path.as_str() {
+            answer_head: Box::new(|request| match request.path.as_str() {
+                "/refused" => Some(respond(401)),
                 "/healthz" => Some(respond_with(200, "text/plain", "quick")),
                 "/panic-quickly" => panic!("as the test wants"),
                 _ => None,

@@ -34,4 +34,5 @@ mod standalone;
 mod store;
 mod surplus;
 mod trouble;
+mod versions;
 mod world;

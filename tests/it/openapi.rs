@@ -251,6 +251,10 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         let guid = drive.accepted(&id("create", ""), &[], &[("app_guid", APP)], new).guid();
         let of = [guid.as_str()];
         drive.accepted(&id("get", ""), &of, &[], "");
+        let known = drive.operation(&id("get", ""));
+        let headers = [("If-None-Match", "*")];
+        let target = target_of(&known.path, &of, &[]);
+        assert_eq!(drive.send(&known, Some(&drive.token), &headers, &target, "").status, 304);
         drive.accepted(&id("change", ""), &of, &[], change);
         drive.accepted(&id("change", ""), &of, &[], &format!(r#"{{"app_guid":"{OTHER_APP}","name":null}}"#));
         let schedules = id("create", "Schedule");
@@ -312,6 +316,14 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
         }
         if may_be("413") {
             drive.refused(&operation, token, &nowhere, &too_long, 413);
+        }
+        if may_be("412") {
+            let kind = operation.path.split('/').nth(1).unwrap();
+            let schedules = format!("/{kind}/{guid}/schedules");
+            let schedule = world.post(&schedules, r#"{"expression":"@daily"}"#).guid();
+            let target = target_of(&operation.path, &[guid, &schedule], &[]);
+            let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];
+            assert_eq!(drive.send(&operation, token, &stale, &target, "{}").status, 412, "{}", operation.id);
         }
         // A run is refused for one reason only: see below.
         if may_be("422") && !operation.id.starts_with("execute") {

@@ -348,7 +348,10 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
             world.end(world.started(job), EndState::Succeeded);
         }
     }
-    assert!(world.store.delete_executable(gone.id, world.clock.now()).unwrap().is_some());
+    // Its state is another by now.
+    assert!(world.store.delete_executable(&gone, world.clock.now()).unwrap().is_none());
+    let gone = world.store.executable(Kind::Job, gone.guid.as_str()).unwrap().unwrap();
+    assert!(world.store.delete_executable(&gone, world.clock.now()).unwrap().is_some());
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let retention = Retention::new(
@@ -682,7 +685,8 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     world.backlog(&job, Some(&schedule), 2500);
     let now = world.clock.now();
     let disabled = Schedule { enabled: false, ..schedule.clone() };
-    assert_eq!(world.store.update_schedule(&disabled, None, now).unwrap(), Some(2500));
+    let (changed_at, cancelled) = world.store.update_schedule(&disabled, None, now).unwrap().unwrap();
+    assert_eq!(cancelled, 2500);
     let is_cancelled = |it: &Execution| {
         it.state.as_str() == "FAILED"
             && it.message == "cancelled: schedule disabled"
@@ -695,7 +699,8 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
 
     // It goes on meanwhile: what comes then is not cancelled.
     let next = Some(time("2026-03-01T10:01:00Z"));
-    assert_eq!(world.store.update_schedule(&schedule, next, now).unwrap(), Some(0));
+    let enabled = Schedule { updated_at: changed_at, ..schedule.clone() };
+    assert_eq!(world.store.update_schedule(&enabled, next, now).unwrap().unwrap().1, 0);
     world.go_to("2026-03-01T10:01:00Z");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert_eq!(dispatch.scheduled_time, next);
@@ -720,7 +725,7 @@ fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
     world.start_by_hand(&job, 3);
     world.scheduler.pass().unwrap();
     let handed_out = world.dispatches.try_recv().unwrap();
-    assert_eq!(world.store.delete_executable(job.id, world.clock.now()).unwrap(), Some(3));
+    assert_eq!(world.store.delete_executable(&job, world.clock.now()).unwrap(), Some(3));
     let now = world.clock.now();
     assert!(!world.store.begin_attempt(handed_out.of, now, now).unwrap());
     world.restart();
@@ -931,7 +936,12 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
                 scope.spawn(|| {
                     for _ in 0..3 {
                         store.create_schedule(job.id, true, "* * * * *", next, now).unwrap().unwrap();
-                        assert!(store.update_schedule(&changed, next, now).unwrap().is_some());
+                        // Begun again when another thread was faster.
+                        let write = || {
+                            let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
+                            store.update_schedule(&seen, next, now).unwrap()
+                        };
+                        while write().is_none() {}
                     }
                 });
             }

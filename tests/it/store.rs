@@ -136,7 +136,8 @@ fn what_is_being_deleted_gets_nothing_new() {
     let mark = statement("executables/mark_deleted").text;
     let mut client = pair.database.client();
     let mut deleting = client.transaction().unwrap();
-    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id]).unwrap(), 1);
+    let seen = (job.updated_at.nanos(), "PENDING");
+    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     std::thread::scope(|scope| {
         let started = scope.spawn(|| pair.one.create_execution(job.id, "", NOW).unwrap());
         let scheduled =
@@ -336,7 +337,7 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
         job.id, schedule.id
     ));
-    pair.one.delete_executable(job.id, NOW).unwrap().unwrap();
+    pair.one.delete_executable(&job, NOW).unwrap().unwrap();
     std::thread::scope(|scope| {
         for store in [&pair.one, &pair.other, &pair.one, &pair.other] {
             scope.spawn(|| while store.purge_deleted(5).unwrap() > 0 {});
@@ -517,7 +518,8 @@ fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     let deleter: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
     let mut deleting = client.transaction().unwrap();
     let mark = statement("executables/mark_deleted").text;
-    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id]).unwrap(), 1);
+    let seen = (job.updated_at.nanos(), "PENDING");
+    assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     let claimed = pair.one.claim_due(NOW, 9, |due| Plan::without_fire(due, None)).unwrap();
     assert_eq!(claimed.schedules, 0, "what is being deleted is skipped");
     let wait_for_blocked = |count: i64| {

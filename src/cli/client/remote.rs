@@ -24,11 +24,11 @@ use crate::outbound::{self, Limits, Outbound};
 
 /// To have a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a whole answer: a list without pages may be long.
+/// For a whole answer.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_IDLE_AGE: Duration = Duration::from_secs(10);
-/// The largest answer that is taken in.
-const MAX_ANSWER_BYTES: u64 = 512 * 1024 * 1024;
+/// The largest answer that is taken in. Lists are read in pages.
+const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// The most of a refusal that is looked at.
 const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
 /// How often a request that only reads is sent again.

@@ -13,6 +13,12 @@ use crate::config;
 use crate::model::Kind;
 use crate::outbound;
 
+/// Jobs or calls on a page of a list; with their schedules, of which each may have thousands, fewer.
+const PAGE: usize = 100;
+const PAGE_WITH_SCHEDULES: usize = 20;
+/// The most pages of one list.
+const PAGES_MAX: usize = 5000;
+
 /// A service, and how its answers are shown.
 pub struct Session {
     pub(super) remote: Remote,
@@ -88,20 +94,40 @@ impl Session {
 
     /// All jobs or calls of the space, or all that the caller may see.
     pub(super) fn list(&self, kind: Kind, with_schedules: bool) -> Result<Vec<Value>, Failure> {
-        let space = self.space.as_deref().map(|space| format!("space_guid={}", encode(space)));
-        let query: Vec<String> =
-            space.into_iter().chain(with_schedules.then(|| "detailed=true".to_owned())).collect();
-        self.resources(&format!("/{}?{}", plural(kind), query.join("&")))
+        self.list_where(kind, with_schedules, |_| true)
+    }
+
+    /// Those of them that `is_wanted` takes. Read in pages, so that no answer is long and the others are not kept.
+    fn list_where(
+        &self,
+        kind: Kind,
+        with_schedules: bool,
+        is_wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<Value>, Failure> {
+        let per_page = if with_schedules { PAGE_WITH_SCHEDULES } else { PAGE };
+        let space = self.space.as_deref().map(|space| format!("space_guid={}&", encode(space)));
+        let detailed = if with_schedules { "detailed=true&" } else { "" };
+        let list = format!("/{}?{}{detailed}", plural(kind), space.unwrap_or_default());
+        let mut wanted = Vec::new();
+        for page in 1..=PAGES_MAX {
+            let mut answer = self.remote.get(&format!("{list}page={page}&per_page={per_page}"))?;
+            // A service that knows no pages shows everything, and no next one.
+            let is_last = answer["pagination"]["next"].is_null();
+            wanted.extend(resources_of(&mut answer)?.into_iter().filter(&is_wanted));
+            if is_last {
+                return Ok(wanted);
+            }
+        }
+        Err(Failure::Unavailable(format!(
+            "there are more than {} {}; name a space with --space",
+            PAGES_MAX * per_page,
+            plural(kind)
+        )))
     }
 
     /// The resources of a collection.
     pub(super) fn resources(&self, path: &str) -> Result<Vec<Value>, Failure> {
-        match self.remote.get(path)?["resources"].take() {
-            Value::Array(resources) => Ok(resources),
-            _ => Err(Failure::Unavailable(
-                "the answer is no list: is it a scheduler that was asked?".to_owned(),
-            )),
-        }
+        resources_of(&mut self.remote.get(path)?)
     }
 
     /// The one job or call (of these kinds) of a name or guid, of that app when one is named.
@@ -122,8 +148,8 @@ impl Session {
                 field(resource, "name") == wanted
                     && app.as_deref().is_none_or(|app| field(resource, "app_guid") == app)
             };
-            let fitting = self.list(kind, false)?.into_iter().filter(fits);
-            found.extend(fitting.map(|resource| Found { kind, resource }));
+            let fitting = self.list_where(kind, false, fits)?;
+            found.extend(fitting.into_iter().map(|resource| Found { kind, resource }));
         }
         match found.len() {
             1 => Ok(found.remove(0)),
@@ -226,6 +252,13 @@ impl Session {
         if let Err(err) = output::print(text.as_bytes()) {
             output::print_error(&format!("ocf-scheduler: the output cannot be written: {err}\n"));
         }
+    }
+}
+
+fn resources_of(answer: &mut Value) -> Result<Vec<Value>, Failure> {
+    match answer["resources"].take() {
+        Value::Array(resources) => Ok(resources),
+        _ => Err(Failure::Unavailable("the answer is no list: is it a scheduler that was asked?".to_owned())),
     }
 }
 

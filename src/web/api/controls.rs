@@ -9,8 +9,8 @@ use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::error::Violation;
 use super::fields::{Fields, kind_of};
+use super::violation::Violation;
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Secret, Statuses, Work,
 };

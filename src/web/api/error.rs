@@ -4,14 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
-use tiny_http::Header;
 
-use crate::cron::ParseError;
-use crate::http::{BODY_MAX, HEAD_MAX, HEADERS_MAX, Refusal, Response, TRAILERS_MAX, respond, respond_with};
+use super::violation::Violation;
+use crate::http::{
+    BODY_MAX, HEAD_MAX, HEADERS_MAX, Refusal, Response, TRAILERS_MAX, respond, respond_with, with_header,
+};
 use crate::platform::PlatformError;
 use crate::store::StoreError;
-use crate::web::auth::AuthError;
-use crate::web::broker::BrokerError;
+use crate::web::auth::{AuthError, WITHOUT_TOKEN};
 
 /// What a client is asked to wait when nobody said how long.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -32,6 +32,8 @@ pub(in crate::web) enum ApiError {
     NotFound,
     /// The path is known, with other methods: the text of `Allow`.
     MethodNotAllowed(&'static str),
+    /// It is not the version that `If-Match` or `If-None-Match` asks for.
+    OtherVersion,
     /// The caller comes too often: when to come again.
     TooMany(Duration),
     /// The rules that the request breaks.
@@ -40,57 +42,6 @@ pub(in crate::web) enum ApiError {
     Store(StoreError),
     /// UAA or Cloud Foundry; standalone, the files of tasks.
     Platform(PlatformError),
-    /// The service broker's, which has JSON of its own.
-    Broker(BrokerError),
-}
-
-/// A rule that a request breaks.
-#[derive(Debug, Clone, Serialize)]
-pub(in crate::web) struct Violation {
-    /// Where: a field of the body or of the query, a header, or `body`, `path`, `method` as a whole.
-    pub(in crate::web) field: &'static str,
-    /// What is wrong there, so that it reads on after the field: `is blank`.
-    pub(in crate::web) detail: String,
-    /// Which rule that breaks, for programs: of a few words that do not change.
-    pub(in crate::web) rule: &'static str,
-    /// What would be right.
-    pub(in crate::web) expected: String,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(in crate::web) place: Option<Place>,
-}
-
-/// Where in the field.
-#[derive(Debug, Clone, Serialize)]
-#[serde(untagged)]
-pub(in crate::web) enum Place {
-    /// In a text of JSON; both from 1, the column in bytes.
-    Json { line: usize, column: usize },
-    /// In a cron expression: which of its fields, and the character, from 1.
-    Cron { part: &'static str, position: usize },
-}
-
-impl Violation {
-    pub(in crate::web) fn new(
-        field: &'static str,
-        rule: &'static str,
-        detail: impl Into<String>,
-        expected: impl Into<String>,
-    ) -> Self {
-        Self { field, rule, detail: detail.into(), expected: expected.into(), place: None }
-    }
-
-    /// A cron expression that was not understood.
-    pub(in crate::web) fn of_expression(error: &ParseError) -> Self {
-        let place = Place::Cron { part: error.field.unwrap_or("expression"), position: error.position + 1 };
-        let detail = format!("is not valid: {error}");
-        Self { place: Some(place), ..Self::new("expression", "cron", detail, error.expected.as_str()) }
-    }
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.field, self.detail)
-    }
 }
 
 impl From<Violation> for ApiError {
@@ -121,23 +72,24 @@ impl From<AuthError> for ApiError {
 }
 
 impl ApiError {
+    pub(in crate::web) fn without_token() -> Self {
+        Self::Unauthorized(WITHOUT_TOKEN)
+    }
+
     pub(in crate::web) fn status(&self) -> u16 {
         match self {
             Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => 401,
             Self::NoSuchPath | Self::NotFound => 404,
             Self::MethodNotAllowed(_) => 405,
+            Self::OtherVersion => 412,
             Self::TooMany(_) => 429,
             Self::Unprocessable(_) => 422,
             Self::Store(StoreError::Bug(_) | StoreError::Conflict) => 500,
             Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
-            Self::Broker(error) => error.status(),
         }
     }
 
     pub(in crate::web) fn response(&self, accept: Option<&str>) -> Response {
-        if let Self::Broker(error) = self {
-            return error.response();
-        }
         let status = self.status();
         let retry_after = match self {
             Self::TooMany(wait) => Some(whole_seconds(*wait)),
@@ -218,14 +170,20 @@ impl ApiError {
             Self::MethodNotAllowed(allow) => {
                 vec![Violation::new("method", "method", "is none of this path", format!("one of {allow}"))]
             }
+            Self::OtherVersion => vec![Violation::new(
+                "If-Match",
+                "version",
+                "names another version than the one that there is",
+                "the ETag of the last answer that showed it",
+            )],
             Self::TooMany(wait) => vec![Violation::new(
                 "Authorization",
                 "rate",
                 "is of a caller who comes too often",
                 format!("the next request in {} s, or later", whole_seconds(*wait)),
             )],
-            // Nothing is wrong with the request; or the broker has words of its own.
-            Self::Store(_) | Self::Platform(_) | Self::Broker(_) => Vec::new(),
+            // Nothing is wrong with the request.
+            Self::Store(_) | Self::Platform(_) => Vec::new(),
         }
     }
 }
@@ -248,6 +206,9 @@ impl fmt::Display for ApiError {
             Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
             Self::NoSuchPath => f.write_str("there is no such path"),
             Self::NotFound => f.write_str("there is no such thing, or it is not for this caller"),
+            Self::OtherVersion => {
+                f.write_str("it is another version than the one asked for; nothing was changed")
+            }
             Self::TooMany(wait) => write!(f, "too many requests; the next one is welcome in {wait:?}"),
             Self::MethodNotAllowed(allow) => write!(f, "the methods here are {allow}"),
             Self::Unprocessable(violations) => {
@@ -259,7 +220,6 @@ impl fmt::Display for ApiError {
             }
             Self::Store(error) => error.fmt(f),
             Self::Platform(error) => error.fmt(f),
-            Self::Broker(error) => error.fmt(f),
         }
     }
 }
@@ -334,12 +294,5 @@ impl Problem {
         } else {
             respond(self.status)
         }
-    }
-}
-
-pub(in crate::web) fn with_header(response: Response, name: &str, value: &str) -> Response {
-    match Header::from_bytes(name, value) {
-        Ok(header) => response.with_header(header),
-        Err(()) => response,
     }
 }

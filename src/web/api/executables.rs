@@ -1,31 +1,31 @@
 //! Jobs and calls: their requests and their JSON.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::{ApiError, Violation};
+use super::detailed::Detailed;
+use super::error::ApiError;
 use super::fields::{Fields, MEGABYTES};
-use super::page::{self, Order, Paging, to_json};
+use super::page::{self, Order, Paging, Walk};
 use super::query::Query;
 use super::schedules::ScheduleJson;
-use super::{Api, created};
+use super::violation::Violation;
+use super::{Api, until_written, versions};
 use crate::engine::journal;
-use crate::http::{Request, Response, respond, respond_with};
-use crate::model::{Call, Controls, Executable, Guid, Id, JobState, Kind, Secret, Timestamp, Work};
+use crate::http::{Request, Response, respond};
+use crate::model::{Call, Controls, Executable, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{NewExecutable, Scope, Written};
 use crate::web::auth::Caller;
 
-/// The schedules that are read for one part of a list, roughly: those of one job or call are read together.
-const PART_SCHEDULES: usize = 200;
-
 const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the user is developer or manager";
+const NO_GUID: &str = "is not 1 to 255 characters of visible ASCII";
 const A_SPACE: &str = "?space_guid= and the guid of a space, or no space_guid for all that you may see";
 
 /// A job or call as clients see it.
 #[derive(Serialize)]
-struct ExecutableJson {
+pub(super) struct ExecutableJson {
     guid: String,
     name: String,
     #[serde(flatten)]
@@ -82,7 +82,7 @@ struct MetadataJson {
 }
 
 impl ExecutableJson {
-    fn of(executable: Executable, schedules: Vec<ScheduleJson>) -> Self {
+    pub(super) fn of(executable: Executable, schedules: Vec<ScheduleJson>) -> Self {
         let Controls { concurrency_policy, retry, paused, metadata, expect_success_within_seconds } =
             executable.controls;
         Self {
@@ -146,9 +146,10 @@ impl Api {
             Some(app) if app.trim().is_empty() => {
                 return Err(Violation::new("app_guid", "blank", "is blank", AN_APP).into());
             }
-            Some(app) => app,
+            Some(app) => {
+                Guid::from_outside(app).ok_or_else(|| Violation::new("app_guid", "form", NO_GUID, AN_APP))?
+            }
         };
-        let app = Guid::from(app);
         let space = self.auth.space_of_app(caller, &app)?.ok_or_else(no_app)?;
         self.check_service_instance(&space)?;
         let mut fields = Fields::of(body)?;
@@ -160,7 +161,7 @@ impl Api {
         let name = fields.finish(name)?;
         let new = NewExecutable { name, app, space, work, controls };
         match self.store.create_executable(&new, self.clock.now())? {
-            Written::Done(executable) => created(&ExecutableJson::of(executable, Vec::new())),
+            Written::Done(executable) => versions::object(201, &ExecutableJson::of(executable, Vec::new())),
             Written::NameTaken => Err(name_taken().into()),
             Written::Gone => Err(ApiError::NotFound),
         }
@@ -178,7 +179,8 @@ impl Api {
                 return Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into());
             }
             (Some(space), _) => {
-                let space = Guid::from(space);
+                let space = Guid::from_outside(space)
+                    .ok_or_else(|| Violation::new("space_guid", "form", NO_GUID, A_SPACE))?;
                 if !self.auth.may_work_in(caller, &space)? {
                     return Err(ApiError::NoRoleInSpace);
                 }
@@ -202,46 +204,58 @@ impl Api {
         let paging = Paging::of(query)?;
         let extent = self.store.count_executables(kind, &scope)?;
         let store = Arc::clone(&self.store);
+        if detailed {
+            let walk = Walk::through(paging, extent, Order::OldestFirst);
+            let mut detailed = Detailed::new(store, kind, scope, walk);
+            return page::streamed(request, query, paging, extent, move |body| detailed.append_next(body));
+        }
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            let mut part = store.list_executables(kind, &scope, window)?;
-            let mut schedules = HashMap::new();
-            if detailed {
-                // More and more at a time, until there is enough for one part: some have thousands.
-                let ids: Vec<Id> = part.rows.iter().map(|executable| executable.id).collect();
-                let (mut done, mut total) = (0, 0);
-                while done < ids.len() && total < PART_SCHEDULES {
-                    let next = &ids[done..ids.len().min(2 * done + 1)];
-                    let found = store.schedules_of(next)?;
-                    total += found.values().map(Vec::len).sum::<usize>();
-                    schedules.extend(found);
-                    done += next.len();
-                }
-                part.truncate(done, |executable| executable.id);
-            }
-            Ok(part.map(|executable| {
-                let schedules = schedules.remove(&executable.id).unwrap_or_default();
-                let schedules =
-                    schedules.into_iter().map(|it| ScheduleJson::of(it, kind, &executable.guid)).collect();
-                ExecutableJson::of(executable, schedules)
-            }))
+            let part = store.list_executables(kind, &scope, window)?;
+            Ok(part.map(|executable| ExecutableJson::of(executable, Vec::new())))
         })
     }
 
-    pub(in crate::web) fn get_executable(&self, executable: Executable) -> Result<Response, ApiError> {
-        Ok(respond_with(200, "application/json", to_json(&ExecutableJson::of(executable, Vec::new()))?))
+    pub(in crate::web) fn get_executable(
+        &self,
+        executable: Executable,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        versions::shown(request, &ExecutableJson::of(executable, Vec::new()))
     }
 
     pub(in crate::web) fn change_executable(
         &self,
         caller: &Caller,
-        mut executable: Executable,
-        body: &[u8],
+        kind: Kind,
+        guid: &str,
+        request: &Request,
     ) -> Result<Response, ApiError> {
+        let changed = until_written(|| {
+            let mut executable = self.executable(caller, kind, guid)?;
+            let seen = ExecutableJson::of(executable.clone(), Vec::new());
+            self.apply_change(caller, &mut executable, &request.body)?;
+            versions::check(request, &seen)?;
+            match self.store.update_executable(&executable, self.clock.now())? {
+                Written::Done(updated_at) => Ok(Some(Executable { updated_at, ..executable })),
+                Written::NameTaken => Err(name_taken().into()),
+                Written::Gone => Ok(None),
+            }
+        })?;
+        versions::object(200, &ExecutableJson::of(changed, Vec::new()))
+    }
+
+    /// Changes the fields that the body names.
+    fn apply_change(
+        &self,
+        caller: &Caller,
+        executable: &mut Executable,
+        body: &[u8],
+    ) -> Result<(), ApiError> {
         let mut fields = Fields::of(body)?;
         if let Some(name) = fields.name() {
             executable.name = name;
         }
-        if let Some(app) = fields.app_guid().map(Guid::from) {
+        if let Some(app) = fields.app_guid() {
             if self.auth.space_of_app(caller, &app)?.as_ref() == Some(&executable.space) {
                 executable.app = app;
             } else {
@@ -252,21 +266,22 @@ impl Api {
         }
         change_work(&mut executable.work, &mut fields);
         fields.change_controls(&mut executable.controls);
-        fields.finish(Some(()))?;
-        let now = self.clock.now();
-        match self.store.update_executable(&executable, now)? {
-            Written::Done(()) => {
-                executable.updated_at = now;
-                self.get_executable(executable)
-            }
-            Written::NameTaken => Err(name_taken().into()),
-            Written::Gone => Err(ApiError::NotFound),
-        }
+        fields.finish(Some(()))
     }
 
-    pub(in crate::web) fn delete_executable(&self, executable: &Executable) -> Result<Response, ApiError> {
-        let waiting = self.store.delete_executable(executable.id, self.clock.now())?;
-        journal::cancelled(executable.kind(), waiting.ok_or(ApiError::NotFound)?, "cancelled: deleted");
+    pub(in crate::web) fn delete_executable(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        guid: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let waiting = until_written(|| {
+            let executable = self.executable(caller, kind, guid)?;
+            versions::check(request, &ExecutableJson::of(executable.clone(), Vec::new()))?;
+            Ok(self.store.delete_executable(&executable, self.clock.now())?)
+        })?;
+        journal::cancelled(kind, waiting, "cancelled: deleted");
         self.wake_scheduler();
         self.wake_retention();
         Ok(respond(204))

@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::executables::shown;
 use super::page::{self, Order, Paging};
 use super::query::Query;
-use super::{Api, created};
+use super::{Api, versions};
 use crate::engine::journal::{self, About};
 use crate::http::{Request, Response};
 use crate::model::{Executable, Execution, Guid, Kind};
@@ -75,7 +75,7 @@ impl Api {
             request_id,
         });
         self.wake_scheduler();
-        created(&ExecutionJson::of(execution, executable.kind(), &executable.guid))
+        versions::object(201, &ExecutionJson::of(execution, executable.kind(), &executable.guid))
     }
 
     pub(in crate::web) fn history(

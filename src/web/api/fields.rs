@@ -7,11 +7,15 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
-use super::error::{ApiError, Place, Violation};
+use super::error::ApiError;
+use super::violation::{Place, Violation};
+use crate::model::{GUID_MAX, Guid};
 use crate::outbound::is_header_value;
 
 const NAME_MAX: usize = 255;
 const COMMAND_MAX: usize = 4096;
+/// The most bytes of a URL, or of what is sent as `Authorization`: servers take no longer ones.
+const LONG_TEXT_BYTES_MAX: usize = 16 * 1024;
 const MEGABYTES_MAX: u64 = i32::MAX as u64;
 /// The limits of a task when the client names none (or 0, as the `cf` plugin does).
 pub(in crate::web) const MEGABYTES: u32 = 1024;
@@ -78,6 +82,7 @@ pub(in crate::web) struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub(in crate::web) fn of(body: &'a [u8]) -> Result<Self, ApiError> {
+        let body = without_byte_order_mark(body);
         let text = std::str::from_utf8(body).map_err(|err| {
             let (line, column) = place_of(&body[..err.valid_up_to()]);
             in_body("encoding", "is not UTF-8".to_owned(), line, column)
@@ -119,7 +124,7 @@ impl<'a> Fields<'a> {
     }
 
     pub(in crate::web) fn url(&mut self) -> Option<String> {
-        self.text("url", self.raw.url, usize::MAX)
+        self.long_text("url", self.raw.url)
     }
 
     /// Empty: none is sent.
@@ -128,7 +133,7 @@ impl<'a> Fields<'a> {
         if matches!(raw.get(), "null" | "\"\"") {
             return Some(String::new());
         }
-        let text = self.text("auth_header", Some(raw), usize::MAX)?;
+        let text = self.long_text("auth_header", Some(raw))?;
         if is_header_value(&text) {
             return Some(text);
         }
@@ -142,8 +147,14 @@ impl<'a> Fields<'a> {
         self.text("expression", self.raw.expression, usize::MAX)
     }
 
-    pub(in crate::web) fn app_guid(&mut self) -> Option<String> {
-        self.text("app_guid", self.raw.app_guid, usize::MAX)
+    pub(in crate::web) fn app_guid(&mut self) -> Option<Guid> {
+        let text = self.text("app_guid", self.raw.app_guid, GUID_MAX)?;
+        let guid = Guid::from_outside(&text);
+        if guid.is_none() {
+            let expected = format!("a string of at most {GUID_MAX} characters of visible ASCII");
+            self.violate(Violation::new("app_guid", "form", "has a character that no guid has", expected));
+        }
+        guid
     }
 
     pub(in crate::web) fn disk_in_mb(&mut self) -> Option<u32> {
@@ -198,6 +209,18 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
+    /// A text whose bound is in bytes, since it is sent on as such.
+    fn long_text(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<String> {
+        let text = self.text(field, raw, usize::MAX)?;
+        if LONG_TEXT_BYTES_MAX < text.len() {
+            let detail = format!("is longer than {LONG_TEXT_BYTES_MAX} bytes");
+            let expected = format!("a string of at most {LONG_TEXT_BYTES_MAX} bytes that is not blank");
+            self.violate(Violation::new(field, "too_long", detail, expected));
+            return None;
+        }
+        Some(text)
+    }
+
     fn megabytes(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<u32> {
         let expected = format!(
             "a whole number from 1 to {MEGABYTES_MAX}, without point or exponent; 0 stands for {MEGABYTES}"
@@ -233,6 +256,11 @@ impl<'a> Fields<'a> {
             }
         }
     }
+}
+
+/// RFC 8259 lets a reader pass over a byte order mark in front of a text, and some editors write one.
+pub(in crate::web) fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
 
 const OBJECT: &str = "a JSON object like {\"name\":\"nightly\"}, in UTF-8";

@@ -4,47 +4,47 @@
 //! path. A refusal has a status and an empty body; its reason is for the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use log::{Level, debug, log};
-use serde::Serialize;
 use tiny_http::{Header, Method, StatusCode};
 
 use crate::base::clock::Clock;
-use crate::base::logging::{beginning, milliseconds, on_behalf_of};
-use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
 use crate::cron::Dialect;
-use crate::http::{Body, Refusal, Request, Response, respond_with};
+use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
-use crate::platform::{Platform, PlatformError};
-use crate::store::{Dated, Store};
+use crate::platform::Platform;
+use crate::store::{Dated, Store, StoreError};
 use crate::web::auth::{Authenticator, Caller, Purpose};
-use crate::web::broker::Broker;
-use crate::web::limit::{Limiter, Who};
-use crate::web::routes::{NoRoute, Route};
+use crate::web::limit::{Limiter, RateLimitKey};
+use crate::web::routes::{CallerRoute, OpenRoute};
 
 mod controls;
+mod detailed;
 pub(in crate::web) mod error;
 mod executables;
 mod executions;
-mod fields;
+pub(in crate::web) mod fields;
 mod observability;
 mod output;
 pub(in crate::web) mod page;
 pub(in crate::web) mod query;
+mod readiness;
 mod schedules;
+mod versions;
+pub(in crate::web) mod violation;
 
-use error::{ApiError, Problem};
-use page::to_json;
+use error::ApiError;
 use query::Query;
+use violation::Violation;
 
-pub use observability::{Door, Scrape};
+pub use observability::MetricsAccess;
+pub use readiness::Readiness;
 
 /// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see `tests/it/openapi.rs`.
 pub(in crate::web) const DOCUMENT: &str = include_str!("openapi.json");
-/// The most of a path that a line of the log shows.
-const PATH_CHARS: usize = 256;
+
+/// How often a change is begun again because others were faster. Each time somebody else's has succeeded.
+const CHANGES_MAX: usize = 100;
 
 /// Everything that handlers need.
 pub struct Api {
@@ -60,12 +60,12 @@ pub struct Api {
     pub clock: Arc<dyn Clock>,
     /// How numbers in day-of-week are read.
     pub dialect: Dialect,
-    /// The service broker, when there is one.
-    pub broker: Option<Broker>,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
+    /// What `/readyz` has seen.
+    pub readiness: Readiness,
     /// What `/metrics` needs.
-    pub scrape: Scrape,
+    pub metrics_access: MetricsAccess,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
@@ -84,86 +84,29 @@ pub(in crate::web) struct Asker {
 }
 
 impl Api {
-    /// Answers a request that came through `door`, counts it, and logs a line about it.
-    pub fn handle(&self, request: &Request, door: Door) -> Response {
-        let _for = on_behalf_of(&request.id);
-        let began_at = self.clock.monotonic();
-        let mut asker = Asker::default();
-        let route = if door.leads_to(&request.path) {
-            // In this order: the path, the method, the token, and only then what the request says.
-            Route::of(&request.method, &request.path).map_err(|none| match none {
-                NoRoute::UnknownPath => ApiError::NoSuchPath,
-                NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
-            })
-        } else {
-            Err(ApiError::NoSuchPath)
-        };
-        let template = route.as_ref().map_or(UNKNOWN_ROUTE, Route::template);
-        let answer = route.and_then(|route| self.answer(request, route, &mut asker));
-        let (response, reason) = match answer {
-            Ok(response) => (response, None),
-            Err(error) => (error.response(request.header("Accept")), Some(error)),
-        };
-        let status = response.status_code().0;
-        let took = self.clock.monotonic().saturating_sub(began_at);
-        metrics().answered(request.method.as_str(), template, status, took);
-        let level = match status {
-            500 => Level::Error,
-            // Somebody asks every few seconds, and nothing has happened.
-            200 if template == Route::Metrics.template() => Level::Debug,
-            _ => Level::Info,
-        };
-        let reason = reason.map(|reason| reason.to_string());
-        // The query is left out: nobody knows what clients put there. A path may be of 64 KiB, which no route is.
-        log!(
-            level,
-            method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,
-            ms = milliseconds(took), user = asker.user.as_deref(),
-            origin_platform = asker.origin_platform.as_deref(), origin_user = asker.origin_user.as_deref(),
-            reason = reason.as_deref();
-            "request"
-        );
-        response
-    }
-
-    /// Answers `/healthz` without a thread of the pool; `None` for all else.
-    pub fn quick(&self, request: &Request, door: Door) -> Option<Response> {
-        if !door.leads_to(&request.path) {
-            return None;
-        }
-        match Route::of(&request.method, &request.path) {
-            Ok(Route::Live) => {
-                metrics().answered(request.method.as_str(), Route::Live.template(), 200, Duration::ZERO);
-                debug!(
-                    method = request.method.as_str(), path = "/healthz", status = 200, request_id:% = request.id;
-                    "request"
-                );
-                Some(respond_with(200, "application/json", r#"{"status":"ok"}"#))
-            }
-            _ => None,
-        }
-    }
-
-    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged it.
-    pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
-        metrics().refused(refusal.status);
-        let accept =
-            headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
-        Problem::of_refusal(refusal).response(accept)
-    }
-
-    fn answer(&self, request: &Request, route: Route, asker: &mut Asker) -> Result<Response, ApiError> {
+    /// Answers what anybody may ask.
+    pub(in crate::web) fn answer_open(
+        &self,
+        route: OpenRoute,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
         match route {
-            Route::Root | Route::Live => {
-                return Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#));
+            OpenRoute::Root | OpenRoute::Live => {
+                Ok(respond_with(200, "application/json", r#"{"status":"ok"}"#))
             }
-            Route::Ready => return self.ready(),
-            Route::Metrics => return self.metrics(request.header("Authorization")),
-            // It has a name and a password of its own.
-            Route::Broker(path) => return self.answer_broker(request, &path, asker),
-            Route::Document => return Ok(document()),
-            _ => {}
+            OpenRoute::Ready => self.ready(),
+            OpenRoute::Metrics => self.metrics(request.header("Authorization")),
+            OpenRoute::Document => Ok(document()),
         }
+    }
+
+    /// Answers what a caller asks.
+    pub(in crate::web) fn answer(
+        &self,
+        route: CallerRoute,
+        request: &Request,
+        asker: &mut Asker,
+    ) -> Result<Response, ApiError> {
         let purpose = match request.method {
             Method::Get | Method::Head => Purpose::Reading,
             _ => Purpose::Changing,
@@ -171,50 +114,43 @@ impl Api {
         let caller = self.caller(request.header("Authorization"), purpose, asker)?;
         let query = Query::of(request.query.as_deref());
         match route {
-            Route::Root
-            | Route::Live
-            | Route::Ready
-            | Route::Metrics
-            | Route::Document
-            | Route::Broker(_) => Err(ApiError::NotFound),
-            Route::NextFireTimes => self.next_fire_times(&query?),
-            Route::List(kind) => self.list_executables(&caller, kind, request, &query?),
-            Route::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
-            Route::Get(kind, guid) => self.get_executable(self.executable(&caller, kind, &guid)?),
-            Route::Change(kind, guid) => {
-                let executable = self.executable(&caller, kind, &guid)?;
-                self.change_executable(&caller, executable, &request.body)
+            CallerRoute::NextFireTimes => self.next_fire_times(&query?),
+            CallerRoute::List(kind) => self.list_executables(&caller, kind, request, &query?),
+            CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
+            CallerRoute::Get(kind, guid) => {
+                self.get_executable(self.executable(&caller, kind, &guid)?, request)
             }
-            Route::Delete(kind, guid) => self.delete_executable(&self.executable(&caller, kind, &guid)?),
-            Route::Execute(kind, guid) => {
+            CallerRoute::Change(kind, guid) => self.change_executable(&caller, kind, &guid, request),
+            CallerRoute::Delete(kind, guid) => self.delete_executable(&caller, kind, &guid, request),
+            CallerRoute::Execute(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
                 self.execute(&executable, &request.id)
             }
-            Route::History(kind, guid) => {
+            CallerRoute::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 let of = Dated::Executable(executable.id);
                 self.history(executable, of, request, &query?)
             }
-            Route::Output(job, execution) => {
+            CallerRoute::Output(job, execution) => {
                 self.output(&self.executable(&caller, Kind::Job, &job)?, &execution, &query?)
             }
-            Route::ListSchedules(kind, guid) => {
+            CallerRoute::ListSchedules(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.list_schedules(executable, request, &query?)
             }
-            Route::CreateSchedule(kind, guid) => {
+            CallerRoute::CreateSchedule(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
                 self.create_schedule(&executable, &request.body)
             }
-            Route::ChangeSchedule(kind, guid, schedule) => {
-                self.change_schedule(&self.executable(&caller, kind, &guid)?, &schedule, &request.body)
+            CallerRoute::ChangeSchedule(kind, guid, schedule) => {
+                self.change_schedule(&self.executable(&caller, kind, &guid)?, &schedule, request)
             }
-            Route::DeleteSchedule(kind, guid, schedule) => {
-                self.delete_schedule(&self.executable(&caller, kind, &guid)?, &schedule)
+            CallerRoute::DeleteSchedule(kind, guid, schedule) => {
+                self.delete_schedule(&self.executable(&caller, kind, &guid)?, &schedule, request)
             }
-            Route::ScheduleHistory(kind, guid, schedule) => {
+            CallerRoute::ScheduleHistory(kind, guid, schedule) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 let of = Dated::Schedule(self.schedule(&executable, &schedule)?.id);
                 self.history(executable, of, request, &query?)
@@ -229,13 +165,15 @@ impl Api {
         purpose: Purpose,
         asker: &mut Asker,
     ) -> Result<Caller, ApiError> {
-        let refused = authorization.map(Who::Refused);
+        let refused = authorization.map(RateLimitKey::Refused);
         if let Some(refused) = refused {
             self.limiter.look(refused, self.clock.monotonic()).map_err(ApiError::TooMany)?;
         }
         let caller = self.auth.caller(authorization, purpose).map_err(ApiError::from).and_then(|caller| {
             asker.user = Some(caller.user.clone());
-            self.limiter.take(Who::User(&caller.user), self.clock.monotonic()).map_err(ApiError::TooMany)?;
+            self.limiter
+                .take(RateLimitKey::User(&caller.user), self.clock.monotonic())
+                .map_err(ApiError::TooMany)?;
             Ok(caller)
         });
         if let (Some(refused), Err(ApiError::Unauthorized(_) | ApiError::TooMany(_))) = (refused, &caller) {
@@ -248,7 +186,8 @@ impl Api {
     /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
     /// which guids exist: what is not there is looked for in a space that nobody has.
     fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
-        let found = self.store.executable(kind, guid)?;
+        let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
+        let found = self.store.executable(kind, guid.as_str())?;
         let nowhere = Guid::from("");
         let space = found.as_ref().map_or(&nowhere, |executable| &executable.space);
         let may_work = self.auth.may_work_in(caller, space)?;
@@ -260,30 +199,9 @@ impl Api {
         if self.require_service_instance && !self.store.has_service_instance(space)? {
             let detail = "has no instance of the scheduler service; `cf create-service` makes one";
             let expected = "a space with an instance of the scheduler service";
-            return Err(error::Violation::new("space", "instance", detail, expected).into());
+            return Err(Violation::new("space", "instance", detail, expected).into());
         }
         Ok(())
-    }
-
-    fn ready(&self) -> Result<Response, ApiError> {
-        #[derive(Serialize)]
-        struct Ready {
-            status: &'static str,
-            database: &'static str,
-            platform: &'static str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            platform_fault: Option<String>,
-        }
-        self.store.check_writable()?;
-        // Reported, yet no reason to be unready: schedules go on, and what waits is done later.
-        let (platform, platform_fault) = match self.auth.check_platform() {
-            Ok(()) => ("ok", None),
-            Err(PlatformError::Misconfigured { cause }) => ("misconfigured", Some(cause)),
-            // Anybody may ask, and what the network says of servers within is not for everybody.
-            Err(_) => ("unavailable", None),
-        };
-        let ready = Ready { status: "ok", database: "ok", platform, platform_fault };
-        Ok(respond_with(200, "application/json", to_json(&ready)?))
     }
 
     pub(in crate::web) fn wake_scheduler(&self) {
@@ -309,6 +227,12 @@ fn document() -> Response {
     Response::new(StatusCode(200), headers, body, Some(DOCUMENT.len()), None)
 }
 
-fn created<T: Serialize>(resource: &T) -> Result<Response, ApiError> {
-    Ok(respond_with(201, "application/json", to_json(resource)?))
+/// Does `change` until it says that nobody else had changed the object meanwhile; it begins with reading it.
+fn until_written<T>(mut change: impl FnMut() -> Result<Option<T>, ApiError>) -> Result<T, ApiError> {
+    for _ in 0..CHANGES_MAX {
+        if let Some(done) = change()? {
+            return Ok(done);
+        }
+    }
+    Err(StoreError::Unavailable("others change the same object all the time".to_owned()).into())
 }

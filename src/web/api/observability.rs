@@ -13,32 +13,9 @@ use crate::base::metrics::{CONTENT_TYPE, metrics};
 use crate::engine::observer::Observer;
 use crate::http::{Response, respond_with};
 use crate::model::Secret;
-use crate::web::routes;
-
-/// Where a request came in, and what there is behind it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// Everything.
-    Whole,
-    /// Everything but the metrics, which have a door of their own.
-    WithoutMetrics,
-    /// The metrics alone.
-    MetricsOnly,
-}
-
-impl Door {
-    /// Whether there is such a path behind this door at all.
-    pub(in crate::web) fn leads_to(self, path: &str) -> bool {
-        match self {
-            Self::Whole => true,
-            Self::WithoutMetrics => !routes::is_metrics(path),
-            Self::MetricsOnly => routes::is_metrics(path),
-        }
-    }
-}
 
 /// What `/metrics` needs.
-pub struct Scrape {
+pub struct MetricsAccess {
     /// What the database knows.
     pub observer: Arc<Observer>,
     /// The bearer token that it asks for; `None`: it asks for none.
@@ -47,12 +24,12 @@ pub struct Scrape {
 
 impl Api {
     pub(in crate::web) fn metrics(&self, authorization: Option<&str>) -> Result<Response, ApiError> {
-        if let Some(token) = &self.scrape.token
+        if let Some(token) = &self.metrics_access.token
             && !is_bearer_of(token, authorization)
         {
             return Err(ApiError::NotOfMetrics);
         }
-        let readings = self.scrape.observer.readings();
+        let readings = self.metrics_access.observer.readings();
         Ok(respond_with(200, CONTENT_TYPE, metrics().text(readings.as_ref())))
     }
 }

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use tiny_http::{Header, StatusCode};
 
 use super::Api;
-use super::error::{ApiError, with_header};
+use super::error::ApiError;
 use super::page::{Batches, whole_number};
 use super::query::Query;
-use crate::http::{Body, Response};
-use crate::model::{Executable, ExecutionState};
+use crate::http::{Body, Response, with_header};
+use crate::model::{Executable, ExecutionState, Guid};
 use crate::platform::OutputPart;
 
 /// The most bytes of one answer; whoever wants more goes on from its end.
@@ -27,7 +27,8 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let offset = query.get("offset").map(|text| whole_number(text, "offset", (0, u64::MAX)));
         let offset = offset.transpose()?.unwrap_or(0);
-        let execution = self.store.execution(executable.id, execution)?.ok_or(ApiError::NotFound)?;
+        let guid = Guid::from_outside(execution).ok_or(ApiError::NotFound)?;
+        let execution = self.store.execution(executable.id, guid.as_str())?.ok_or(ApiError::NotFound)?;
         let name = execution.guid.to_string();
         let is_ended = matches!(execution.state, ExecutionState::Succeeded | ExecutionState::Failed);
         let part = match self.platform.read_output(&name, offset, PART_BYTES)? {

@@ -3,19 +3,23 @@
 //! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is `null`.
 
 use std::io::{self, Read};
+use std::net::Ipv6Addr;
 
 use log::warn;
 use serde::Serialize;
 use tiny_http::{Header, StatusCode};
 
-use super::error::{ApiError, Violation};
+use super::error::ApiError;
 use super::query::Query;
+use super::violation::Violation;
 use crate::http::{Body, Request, Response, respond_with};
 use crate::store::{Extent, Part, StoreError, Window};
 
 /// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is asked for.
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
+/// The longest DNS name.
+const NAME_MAX: usize = 253;
 /// The most that are read from the database at a time.
 const BATCH: u32 = 200;
 
@@ -83,9 +87,6 @@ struct Link {
 }
 
 /// Answers with a collection, of which `fetch` reads a part.
-///
-/// What is more than one part is read part by part by the thread that writes it, so that it is never in memory as a whole,
-/// and no read of the database stays open for a slow client.
 pub(in crate::web) fn collection<T: Serialize + 'static>(
     request: &Request,
     query: &Query,
@@ -94,47 +95,108 @@ pub(in crate::web) fn collection<T: Serialize + 'static>(
     order: Order,
     mut fetch: impl FnMut(Window) -> Result<Part<T>, StoreError> + Send + 'static,
 ) -> Result<Response, ApiError> {
+    let mut walk = Walk::through(paging, extent, order);
+    streamed(request, query, paging, extent, move |body| {
+        for resource in walk.next(&mut fetch)? {
+            walk.append(body, &resource)?;
+        }
+        Ok(!walk.is_over())
+    })
+}
+
+/// Answers with a collection, of which `append_next` appends the next resources and says whether there are more.
+///
+/// What is more than one part is read part by part by the thread that writes it, so that it is never in memory as a whole,
+/// and no read of the database stays open for a slow client.
+pub(in crate::web) fn streamed(
+    request: &Request,
+    query: &Query,
+    paging: Paging,
+    extent: Extent,
+    mut append_next: impl FnMut(&mut Vec<u8>) -> Result<bool, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
     let pagination = pagination(request, query, paging, extent.total);
     let mut body = format!("{{\"pagination\":{},\"resources\":[", to_json(&pagination)?).into_bytes();
-    let start = match order {
-        Order::OldestFirst => 0,
-        Order::NewestFirst => extent.last.saturating_add(1),
-    };
-    let offset = paging.page.map_or(0, |page| (page - 1).saturating_mul(paging.per_page));
-    let mut window = Window { beyond: start, last: extent.last, offset, limit: 0 };
-    let mut left = if paging.page.is_some() { paging.per_page } else { u64::MAX };
-    if extent.total <= offset {
-        left = 0;
-    }
-    let mut is_first = true;
-    // Appends the next part, and says whether there is more.
-    let mut append_next = move |body: &mut Vec<u8>| -> Result<bool, ApiError> {
-        window.limit = u32::try_from(left).map_or(BATCH, |left| left.min(BATCH));
-        let part =
-            if left == 0 { Part { rows: Vec::new(), last: None, is_end: true } } else { fetch(window)? };
-        for resource in &part.rows {
-            if !is_first {
-                body.push(b',');
-            }
-            is_first = false;
-            serde_json::to_writer(&mut *body, resource).map_err(bug)?;
+    let mut next = move |body: &mut Vec<u8>| -> Result<bool, ApiError> {
+        let has_more = append_next(body)?;
+        if !has_more {
+            body.extend_from_slice(b"]}");
         }
-        left -= part.rows.len() as u64;
-        if let (Some(last), false) = (part.last, part.is_end || left == 0) {
-            window.beyond = last;
-            window.offset = 0;
-            return Ok(true);
-        }
-        body.extend_from_slice(b"]}");
-        Ok(false)
+        Ok(has_more)
     };
-    if !append_next(&mut body)? {
+    if !next(&mut body)? {
         return Ok(respond_with(200, "application/json", body));
     }
-    let next = move |buffer: &mut Vec<u8>| append_next(buffer).map_err(|err| err.to_string());
+    let next = move |buffer: &mut Vec<u8>| next(buffer).map_err(|err| err.to_string());
     let stream = Batches::new(body, Some(Box::new(next)));
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     Ok(Response::new(StatusCode(200), headers, Body::Stream(Box::new(stream)), None, None))
+}
+
+/// A walk through the rows of a list that a request asks for, part by part.
+pub(in crate::web) struct Walk {
+    window: Window,
+    /// How many rows may still come.
+    left: u64,
+    is_over: bool,
+    nothing_written: bool,
+}
+
+impl Walk {
+    pub(in crate::web) fn through(paging: Paging, extent: Extent, order: Order) -> Self {
+        let start = match order {
+            Order::OldestFirst => 0,
+            Order::NewestFirst => extent.last.saturating_add(1),
+        };
+        let offset = paging.page.map_or(0, |page| (page - 1).saturating_mul(paging.per_page));
+        Self {
+            window: Window { beyond: start, last: extent.last, offset, limit: 0 },
+            left: if paging.page.is_some() { paging.per_page } else { u64::MAX },
+            is_over: extent.total <= offset,
+            nothing_written: true,
+        }
+    }
+
+    /// The next rows, perhaps none.
+    pub(in crate::web) fn next<T>(
+        &mut self,
+        fetch: impl FnOnce(Window) -> Result<Part<T>, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        if self.is_over {
+            return Ok(Vec::new());
+        }
+        self.window.limit = u32::try_from(self.left).map_or(BATCH, |left| left.min(BATCH));
+        let part = fetch(self.window)?;
+        self.left -= part.rows.len() as u64;
+        match part.last {
+            Some(last) if !part.is_end && 0 < self.left => {
+                self.window.beyond = last;
+                self.window.offset = 0;
+            }
+            _ => self.is_over = true,
+        }
+        Ok(part.rows)
+    }
+
+    pub(in crate::web) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Appends a resource to those before it.
+    pub(in crate::web) fn append<T: Serialize>(
+        &mut self,
+        body: &mut Vec<u8>,
+        resource: &T,
+    ) -> Result<(), ApiError> {
+        if !std::mem::take(&mut self.nothing_written) {
+            body.push(b',');
+        }
+        append_json(body, resource)
+    }
+}
+
+pub(in crate::web) fn append_json<T: Serialize>(body: &mut Vec<u8>, value: &T) -> Result<(), ApiError> {
+    serde_json::to_writer(body, value).map_err(bug)
 }
 
 /// Writes what comes next into the buffer, and says whether there is more.
@@ -216,14 +278,77 @@ fn href(request: &Request, query: &Query, page: u64) -> String {
 }
 
 /// The URL of the service as the client (or the proxy in front) knows it, without a slash at the end.
+///
+/// What a client sends ends up in links, so a forwarded header counts only when it holds a scheme of ours, or a host with an
+/// optional port, and nothing else.
 pub(in crate::web) fn base_url(request: &Request) -> String {
-    let first_of = |name: &str| {
-        let value = request.header(name)?.split(',').next()?.trim();
-        let sane = !value.is_empty()
-            && value.bytes().all(|byte| byte.is_ascii_graphic() && !b"/\\?#<>\"".contains(&byte));
-        sane.then_some(value)
+    let first_of = |name: &str| Some(request.header(name)?.split(',').next()?.trim());
+    let scheme = match first_of("X-Forwarded-Proto") {
+        Some(scheme) if scheme.eq_ignore_ascii_case("https") => "https",
+        _ => "http",
     };
-    let scheme = first_of("X-Forwarded-Proto").unwrap_or("http");
-    let host = first_of("X-Forwarded-Host").or_else(|| first_of("Host")).unwrap_or("localhost");
-    format!("{scheme}://{host}")
+    let host = first_of("X-Forwarded-Host").filter(|host| is_host_and_port(host));
+    // `http` has checked the characters of this one.
+    let host = host.or_else(|| request.header("Host").filter(|host| !host.is_empty()));
+    format!("{scheme}://{}", host.unwrap_or("localhost"))
+}
+
+/// A DNS name, an IPv4 address, or an IPv6 address in brackets, each with an optional port.
+fn is_host_and_port(text: &str) -> bool {
+    if let Some((address, port)) = text.strip_prefix('[').and_then(|text| text.split_once(']')) {
+        let port_is_right = port.is_empty() || port.strip_prefix(':').is_some_and(is_port);
+        return port_is_right && address.parse::<Ipv6Addr>().is_ok();
+    }
+    match text.split_once(':') {
+        Some((name, port)) => is_name(name) && is_port(port),
+        None => is_name(text),
+    }
+}
+
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_MAX).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_with_an_optional_port_gets_into_links_and_nothing_else() {
+        for good in ["example.com", "example.com:8443", "127.0.0.1:80", "[::1]", "[2001:db8::1]:443", "a_b-c"]
+        {
+            assert!(is_host_and_port(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":80",
+            "x:",
+            "x:0",
+            "x:65536",
+            "x:8a",
+            "x:+80",
+            "u@x",
+            "x/y",
+            "x?y",
+            "x#y",
+            "x y",
+            "x\"y",
+            "x<y",
+            "[::1",
+            "[::1]x",
+            "[x]",
+            "::1",
+            "x:80:80",
+            "x'y",
+            "x%41",
+            &"x".repeat(254),
+        ] {
+            assert!(!is_host_and_port(bad), "{bad}");
+        }
+    }
 }

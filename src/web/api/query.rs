@@ -1,6 +1,6 @@
 //! The query of a request.
 
-use super::error::{ApiError, Violation};
+use super::violation::Violation;
 use crate::web::routes::decode;
 
 /// Names and values, decoded; of several with one name the first counts.
@@ -10,7 +10,7 @@ pub(in crate::web) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    pub(in crate::web) fn of(text: Option<&'a str>) -> Result<Self, ApiError> {
+    pub(in crate::web) fn of(text: Option<&'a str>) -> Result<Self, Violation> {
         let raw: Vec<(&str, &str)> = text
             .unwrap_or_default()
             .split('&')

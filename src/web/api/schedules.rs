@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::error::{ApiError, Violation};
+use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
-use super::{Api, created};
+use super::violation::Violation;
+use super::{Api, until_written, versions};
 use crate::cron::{Expression, Reading};
 use crate::engine::journal;
 use crate::fire_times::{first_after, upcoming};
@@ -71,7 +72,8 @@ impl Api {
         let next = first_after(&expression, now);
         let schedule = self.store.create_schedule(executable.id, enabled, &text, next, now)?;
         self.wake_scheduler();
-        created(&ScheduleJson::of(schedule.ok_or(ApiError::NotFound)?, executable.kind(), &executable.guid))
+        let schedule = schedule.ok_or(ApiError::NotFound)?;
+        versions::object(201, &ScheduleJson::of(schedule, executable.kind(), &executable.guid))
     }
 
     pub(in crate::web) fn list_schedules(
@@ -92,43 +94,48 @@ impl Api {
     pub(in crate::web) fn change_schedule(
         &self,
         executable: &Executable,
-        schedule: &str,
-        body: &[u8],
+        guid: &str,
+        request: &Request,
     ) -> Result<Response, ApiError> {
-        let mut schedule = self.schedule(executable, schedule)?;
-        let mut fields = Fields::of(body)?;
-        let enabled = fields.enabled().unwrap_or(schedule.enabled);
-        let text = fields.expression();
-        fields.check_expression_type();
-        let is_new = text.as_ref().is_some_and(|text| *text != schedule.expression);
-        let text = text.unwrap_or_else(|| schedule.expression.clone());
-        let expression = self.parsed(&mut fields, &text);
-        let expression = fields.finish(expression)?;
-        let now = self.clock.now();
-        let same = !is_new && enabled == schedule.enabled;
-        (schedule.enabled, schedule.expression) = (enabled, text);
-        if !same {
+        let show = |schedule| ScheduleJson::of(schedule, executable.kind(), &executable.guid);
+        let changed = until_written(|| {
+            let seen = self.schedule(executable, guid)?;
+            let mut fields = Fields::of(&request.body)?;
+            let enabled = fields.enabled().unwrap_or(seen.enabled);
+            let text = fields.expression().unwrap_or_else(|| seen.expression.clone());
+            fields.check_expression_type();
+            let expression = self.parsed(&mut fields, &text);
+            let expression = fields.finish(expression)?;
+            versions::check(request, &show(seen.clone()))?;
+            if enabled == seen.enabled && text == seen.expression {
+                return Ok(Some(seen));
+            }
+            let changed = Schedule { enabled, expression: text, ..seen };
+            let now = self.clock.now();
             // From now on: what was planned before is not made up for.
-            let waiting = self.store.update_schedule(&schedule, first_after(&expression, now), now)?;
-            let waiting = waiting.ok_or(ApiError::NotFound)?;
+            let written = self.store.update_schedule(&changed, first_after(&expression, now), now)?;
+            let Some((updated_at, waiting)) = written else { return Ok(None) };
             journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
-            schedule.updated_at = now;
             self.wake_scheduler();
             self.wake_retention();
             self.wake_watcher();
-        }
-        let shown = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
-        Ok(respond_with(200, "application/json", to_json(&shown)?))
+            Ok(Some(Schedule { updated_at, ..changed }))
+        })?;
+        versions::object(200, &show(changed))
     }
 
     pub(in crate::web) fn delete_schedule(
         &self,
         executable: &Executable,
-        schedule: &str,
+        guid: &str,
+        request: &Request,
     ) -> Result<Response, ApiError> {
-        let schedule = self.schedule(executable, schedule)?;
-        let waiting = self.store.delete_schedule(&schedule, self.clock.now())?;
-        let waiting = waiting.ok_or(ApiError::NotFound)?;
+        let waiting = until_written(|| {
+            let schedule = self.schedule(executable, guid)?;
+            let shown = ScheduleJson::of(schedule.clone(), executable.kind(), &executable.guid);
+            versions::check(request, &shown)?;
+            Ok(self.store.delete_schedule(&schedule, self.clock.now())?)
+        })?;
         journal::cancelled(executable.kind(), waiting, "cancelled: schedule deleted");
         self.wake_scheduler();
         self.wake_retention();
@@ -142,7 +149,8 @@ impl Api {
         executable: &Executable,
         schedule: &str,
     ) -> Result<Schedule, ApiError> {
-        self.store.schedule(executable.id, schedule)?.ok_or(ApiError::NotFound)
+        let guid = Guid::from_outside(schedule).ok_or(ApiError::NotFound)?;
+        self.store.schedule(executable.id, guid.as_str())?.ok_or(ApiError::NotFound)
     }
 
     /// What an expression means, before it is used.

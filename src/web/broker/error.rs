@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::http::{Response, respond_with};
+use crate::http::{Response, respond_with, with_header};
 use crate::store::StoreError;
-use crate::web::api::error::{ApiError, with_header};
+use crate::web::api::violation::Violation;
 
 /// What a platform is asked to wait when the database is away.
 const RETRY_AFTER_SECONDS: u64 = 5;
@@ -75,10 +75,6 @@ impl BrokerError {
         self
     }
 
-    pub(in crate::web) fn status(&self) -> u16 {
-        self.status
-    }
-
     pub(in crate::web) fn response(&self) -> Response {
         #[derive(Serialize)]
         struct Refused<'a> {
@@ -97,20 +93,22 @@ impl BrokerError {
 
 impl From<StoreError> for BrokerError {
     fn from(error: StoreError) -> Self {
-        let status = if matches!(error, StoreError::Unavailable(_)) { 503 } else { 500 };
-        let refused = Self::new(status, "DatabaseUnavailable", "the database is not available");
+        let refused = match error {
+            StoreError::Unavailable(_) => {
+                Self::new(503, "DatabaseUnavailable", "the database is not available")
+                    .with_header("Retry-After", &RETRY_AFTER_SECONDS.to_string())
+            }
+            StoreError::Conflict | StoreError::Bug(_) => {
+                Self::new(500, "InternalError", "a fault of the service; its log says more")
+            }
+        };
         Self { cause: Some(error.to_string()), ..refused }
-            .with_header("Retry-After", &RETRY_AFTER_SECONDS.to_string())
     }
 }
 
-impl From<ApiError> for BrokerError {
-    fn from(error: ApiError) -> Self {
-        match error {
-            ApiError::Store(error) => error.into(),
-            ApiError::Broker(error) => error,
-            other => Self::invalid(other.to_string()),
-        }
+impl From<Violation> for BrokerError {
+    fn from(violation: Violation) -> Self {
+        Self::invalid(violation.to_string())
     }
 }
 

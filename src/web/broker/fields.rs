@@ -3,10 +3,10 @@
 use serde_json::{Map, Value};
 
 use super::error::BrokerError;
+use crate::model::{GUID_MAX, Guid};
+use crate::web::api::fields::without_byte_order_mark;
 use crate::web::api::query::Query;
 
-/// The longest id, in characters.
-const ID_MAX: usize = 255;
 /// The longest `parameters`, or `context`, in bytes.
 const OBJECT_MAX: usize = 64 * 1024;
 
@@ -15,7 +15,7 @@ pub(in crate::web) struct Body(Map<String, Value>);
 
 impl Body {
     pub(in crate::web) fn of(bytes: &[u8]) -> Result<Self, BrokerError> {
-        match serde_json::from_slice(bytes) {
+        match serde_json::from_slice(without_byte_order_mark(bytes)) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(BrokerError::invalid("the body is not a JSON object")),
             Err(err) => Err(BrokerError::invalid(format!("the body is not JSON: {err}"))),
@@ -93,16 +93,15 @@ pub(in crate::web) fn check_hints(query: &Query<'_>, service: &str, plan: &str) 
     Ok(())
 }
 
-/// Ids are opaque, yet are to be stored and shown.
-pub(in crate::web) fn check_id(field: &str, text: &str) -> Result<(), BrokerError> {
-    let fault = if text.trim().is_empty() {
-        "is blank".to_owned()
-    } else if ID_MAX < text.chars().count() {
-        format!("is longer than {ID_MAX} characters")
-    } else if text.chars().any(char::is_control) {
-        "has a control character".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(BrokerError::invalid(format!("{field} {fault}")))
+/// Ids are opaque, yet they are stored, compared and shown.
+fn check_id(field: &str, text: &str) -> Result<(), BrokerError> {
+    if text.trim().is_empty() {
+        return Err(BrokerError::invalid(format!("{field} is blank")));
+    }
+    match Guid::from_outside(text) {
+        Some(_) => Ok(()),
+        None => {
+            Err(BrokerError::invalid(format!("{field} is not 1 to {GUID_MAX} characters of visible ASCII")))
+        }
+    }
 }

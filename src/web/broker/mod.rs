@@ -16,19 +16,21 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tiny_http::Method;
 
-use super::api::error::{ApiError, with_header};
 use super::api::page::base_url;
 use super::api::query::Query;
 use super::api::{Api, Asker};
-use super::limit::Who;
+use super::limit::RateLimitKey;
+use super::routes::Target;
 use crate::config::BrokerConfig;
-use crate::http::{Request, Response, respond_with};
+use crate::http::{Request, Response, respond_with, with_header};
+use crate::model::Guid;
 
 pub(in crate::web) use error::BrokerError;
-use fields::check_id;
 
 /// What is kept in the log of who is behind a request, in characters each.
 const ORIGIN_MAX: usize = 64;
+/// The header in which a platform names its request.
+const IDENTITY: &str = "X-Broker-API-Request-Identity";
 /// A longer name of a request is not given back.
 const IDENTITY_MAX: usize = 255;
 /// A header with more than this is no identity that a platform would send.
@@ -60,33 +62,7 @@ impl Broker {
     }
 }
 
-/// What a request is about. The ids are the platform's.
-enum Target<'a> {
-    Catalog,
-    Instance(&'a str),
-    InstanceOperation(&'a str),
-    Binding(&'a str, &'a str),
-    BindingOperation(&'a str, &'a str),
-}
-
-impl<'a> Target<'a> {
-    /// From what follows `/v2`, decoded.
-    fn of(path: &'a [String]) -> Option<Self> {
-        let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        match *path.as_slice() {
-            ["catalog"] => Some(Self::Catalog),
-            ["service_instances", instance] => Some(Self::Instance(instance)),
-            ["service_instances", instance, "last_operation"] => Some(Self::InstanceOperation(instance)),
-            ["service_instances", instance, "service_bindings", binding] => {
-                Some(Self::Binding(instance, binding))
-            }
-            ["service_instances", instance, "service_bindings", binding, "last_operation"] => {
-                Some(Self::BindingOperation(instance, binding))
-            }
-            _ => None,
-        }
-    }
-
+impl Target {
     fn methods(&self) -> &'static str {
         match self {
             Self::Catalog | Self::InstanceOperation(_) | Self::BindingOperation(..) => "GET, HEAD",
@@ -95,98 +71,113 @@ impl<'a> Target<'a> {
         }
     }
 
+    fn check_method(&self, method: &Method) -> Result<(), BrokerError> {
+        match self.methods().split(", ").any(|known| known == method.as_str()) {
+            true => Ok(()),
+            false => Err(BrokerError::method_not_allowed(self.methods())),
+        }
+    }
+
+    /// An id that none of ours can have names nothing.
     fn check_ids(&self) -> Result<(), BrokerError> {
+        let is_guid = |text: &str| Guid::from_outside(text).is_some();
         match self {
             Self::Catalog => Ok(()),
-            Self::Instance(instance) | Self::InstanceOperation(instance) => check_id("instance_id", instance),
-            Self::Binding(instance, binding) | Self::BindingOperation(instance, binding) => {
-                check_id("instance_id", instance).and_then(|()| check_id("binding_id", binding))
+            Self::Instance(instance) | Self::InstanceOperation(instance) if is_guid(instance) => Ok(()),
+            Self::Instance(_) | Self::InstanceOperation(_) => Err(BrokerError::no_instance()),
+            Self::Binding(instance, binding) | Self::BindingOperation(instance, binding)
+                if is_guid(instance) && is_guid(binding) =>
+            {
+                Ok(())
             }
+            Self::Binding(..) | Self::BindingOperation(..) => Err(BrokerError::no_binding()),
         }
     }
 }
 
-impl Api {
-    /// Answers what is asked of the broker. Without one there are no such paths.
-    pub(in crate::web) fn answer_broker(
+impl Broker {
+    /// Answers what is asked of the broker.
+    pub(in crate::web) fn answer(
         &self,
+        api: &Api,
         request: &Request,
-        path: &[String],
+        target: &Target,
         asker: &mut Asker,
-    ) -> Result<Response, ApiError> {
-        let (Some(broker), Some(target)) = (&self.broker, Target::of(path)) else {
-            return Err(ApiError::NoSuchPath);
-        };
+    ) -> Result<Response, BrokerError> {
+        let answered = self.answer_target(api, request, target, asker);
         // Platforms find in it what they sent, also in a refusal.
-        let identity = request.header("X-Broker-API-Request-Identity").filter(|identity| {
-            identity.len() <= IDENTITY_MAX && identity.bytes().all(|it| it.is_ascii_graphic())
-        });
-        match (self.answer_target(broker, request, &target, asker), identity) {
-            (Ok(response), Some(identity)) => {
-                Ok(with_header(response, "X-Broker-API-Request-Identity", identity))
-            }
-            (Ok(response), None) => Ok(response),
-            (Err(error), Some(identity)) => {
-                Err(ApiError::Broker(error.with_header("X-Broker-API-Request-Identity", identity)))
-            }
-            (Err(error), None) => Err(ApiError::Broker(error)),
+        match identity_of(request) {
+            None => answered,
+            Some(identity) => answered
+                .map(|response| with_header(response, IDENTITY, identity))
+                .map_err(|error| error.with_header(IDENTITY, identity)),
+        }
+    }
+
+    /// What a request without an `Authorization` header is told.
+    pub(in crate::web) fn refusal_without_credentials(target: &Target, request: &Request) -> BrokerError {
+        let refusal = target.check_method(&request.method).err().unwrap_or_else(without_credentials);
+        match identity_of(request) {
+            None => refusal,
+            Some(identity) => refusal.with_header(IDENTITY, identity),
         }
     }
 
     fn answer_target(
         &self,
-        broker: &Broker,
+        api: &Api,
         request: &Request,
-        target: &Target<'_>,
+        target: &Target,
         asker: &mut Asker,
     ) -> Result<Response, BrokerError> {
-        let known = target.methods().split(", ").any(|method| request.method.as_str() == method);
-        if !known {
-            return Err(BrokerError::method_not_allowed(target.methods()));
-        }
-        self.check_platform(broker, request, asker)?;
+        target.check_method(&request.method)?;
+        self.check_platform(api, request, asker)?;
         check_version(request.header("X-Broker-API-Version"))?;
         target.check_ids()?;
         let query = Query::of(request.query.as_deref())?;
         match (target, &request.method) {
-            (Target::Catalog, _) => broker.catalog(),
-            (Target::Instance(id), Method::Put) => self.provision(broker, id, &request.body),
-            (Target::Instance(id), Method::Patch) => self.update_instance(broker, id, &request.body),
-            (Target::Instance(id), Method::Delete) => self.deprovision(id, &query),
-            (Target::Instance(id), _) => self.fetch_instance(broker, id, &query),
-            (Target::InstanceOperation(id), _) => self.instance_operation(id, &query),
-            (Target::Binding(instance, id), Method::Put) => self.bind(broker, instance, id, request),
-            (Target::Binding(instance, id), Method::Delete) => self.unbind(instance, id, &query),
-            (Target::Binding(instance, id), _) => self.fetch_binding(instance, id, &query),
-            (Target::BindingOperation(instance, id), _) => self.binding_operation(instance, id, &query),
+            (Target::Catalog, _) => self.catalog(),
+            (Target::Instance(id), Method::Put) => api.provision(self, id, &request.body),
+            (Target::Instance(id), Method::Patch) => api.update_instance(self, id, &request.body),
+            (Target::Instance(id), Method::Delete) => api.deprovision(id, &query),
+            (Target::Instance(id), _) => api.fetch_instance(self, id, &query),
+            (Target::InstanceOperation(id), _) => api.instance_operation(id, &query),
+            (Target::Binding(instance, id), Method::Put) => api.bind(self, instance, id, request),
+            (Target::Binding(instance, id), Method::Delete) => api.unbind(instance, id, &query),
+            (Target::Binding(instance, id), _) => api.fetch_binding(instance, id, &query),
+            (Target::BindingOperation(instance, id), _) => api.binding_operation(instance, id, &query),
         }
     }
 
-    /// Whether it is the platform that calls, and not too often. Who comes again and again with what was refused is limited
-    /// as with tokens.
-    fn check_platform(
-        &self,
-        broker: &Broker,
-        request: &Request,
-        asker: &mut Asker,
-    ) -> Result<(), BrokerError> {
-        let authorization = request
-            .header("Authorization")
-            .ok_or_else(|| BrokerError::unauthorized("there is no basic authentication"))?;
-        let now = self.clock.monotonic();
-        self.limiter.look(Who::Refused(authorization), now).map_err(BrokerError::too_many)?;
-        if !broker.admits(authorization) {
-            // It was looked at before; should others have emptied the bucket meanwhile, this one is refused all the same.
-            let _ = self.limiter.take(Who::Refused(authorization), now);
+    /// Whether it is the platform that calls, within its rate limit. Wrong credentials that are sent again and again are
+    /// limited as tokens are.
+    fn check_platform(&self, api: &Api, request: &Request, asker: &mut Asker) -> Result<(), BrokerError> {
+        let authorization = request.header("Authorization").ok_or_else(without_credentials)?;
+        let now = api.clock.monotonic();
+        api.limiter.look(RateLimitKey::Refused(authorization), now).map_err(BrokerError::too_many)?;
+        if !self.admits(authorization) {
+            // Looked at before: if others have emptied the bucket since, this one is refused all the same.
+            let _ = api.limiter.take(RateLimitKey::Refused(authorization), now);
             return Err(BrokerError::unauthorized("the user or the password is wrong"));
         }
-        let name = &broker.config.user;
+        let name = &self.config.user;
         asker.user = Some(name.clone());
         if let Some(header) = request.header("X-Broker-API-Originating-Identity") {
             (asker.origin_platform, asker.origin_user) = origin(header);
         }
-        self.limiter.take(Who::Broker(name), now).map_err(BrokerError::too_many)
+        api.limiter.take(RateLimitKey::Broker(name), now).map_err(BrokerError::too_many)
     }
+}
+
+fn without_credentials() -> BrokerError {
+    BrokerError::unauthorized("there is no basic authentication")
+}
+
+/// The platform's name for its request, when it can be given back.
+fn identity_of(request: &Request) -> Option<&str> {
+    request.header(IDENTITY).filter(|identity| {
+        identity.len() <= IDENTITY_MAX && identity.bytes().all(|byte| byte.is_ascii_graphic())
+    })
 }
 
 /// Minor versions only add to each other.

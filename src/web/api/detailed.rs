@@ -1,0 +1,137 @@
+//! Lists of jobs or calls with their schedules (`detailed=true`), of which some have thousands.
+//!
+//! Invariant: what is in memory at a time is bounded, however many schedules a job has, and a read of the database ends before
+//! its rows are written to the client.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::error::ApiError;
+use super::executables::ExecutableJson;
+use super::page::{Walk, append_json};
+use super::schedules::ScheduleJson;
+use crate::model::{Executable, Guid, Id, Kind, Schedule};
+use crate::store::{Scope, Store, Window};
+
+/// The most schedules that are read at a time.
+const SCHEDULES_MAX: u32 = 200;
+/// Jobs or calls whose schedules are read together, if these are few.
+const TOGETHER_MAX: usize = 200;
+/// About what is appended at a time.
+const PART_BYTES: usize = 32 * 1024;
+
+pub(super) struct Detailed {
+    store: Arc<Store>,
+    kind: Kind,
+    scope: Scope,
+    walk: Walk,
+    /// Read, without their schedules.
+    rows: VecDeque<Executable>,
+    /// The schedules of the first so many of `rows` are here, all of them.
+    known: usize,
+    /// These schedules, in the order of `rows`.
+    schedules: VecDeque<Schedule>,
+    /// How many are read together next: twice as many each time, until there are too many schedules for one read.
+    together: usize,
+    /// The one whose schedules are being written part by part.
+    open: Option<Open>,
+}
+
+/// A job or call whose JSON has begun.
+struct Open {
+    id: Id,
+    guid: Guid,
+    /// The last schedule that was written.
+    after: Id,
+}
+
+impl Detailed {
+    pub(super) fn new(store: Arc<Store>, kind: Kind, scope: Scope, walk: Walk) -> Self {
+        Self {
+            store,
+            kind,
+            scope,
+            walk,
+            rows: VecDeque::new(),
+            known: 0,
+            schedules: VecDeque::new(),
+            together: 1,
+            open: None,
+        }
+    }
+
+    /// Appends what comes next, and says whether there is more.
+    pub(super) fn append_next(&mut self, body: &mut Vec<u8>) -> Result<bool, ApiError> {
+        let enough = body.len() + PART_BYTES;
+        while body.len() < enough {
+            if let Some(open) = self.open.take() {
+                self.go_on(open, body)?;
+            } else if 0 < self.known {
+                self.append_known(body)?;
+            } else if !self.rows.is_empty() {
+                self.read_schedules(body)?;
+            } else if !self.walk.is_over() {
+                let (store, kind, scope) = (&self.store, self.kind, &self.scope);
+                self.rows.extend(self.walk.next(|window| store.list_executables(kind, scope, window))?);
+            } else {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Reads the schedules of the next rows together, if they are few; else begins to write the first row.
+    fn read_schedules(&mut self, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        let ids: Vec<Id> = self.rows.iter().take(self.together).map(|executable| executable.id).collect();
+        let part = self.store.schedules_of(&ids, SCHEDULES_MAX)?;
+        if part.is_end {
+            self.known = ids.len();
+            self.schedules = part.rows.into();
+            self.together = (2 * self.together).min(TOGETHER_MAX);
+            return Ok(());
+        }
+        self.together = 1;
+        let Some(executable) = self.rows.pop_front() else { return Ok(()) };
+        let own: Vec<Schedule> =
+            part.rows.into_iter().take_while(|schedule| schedule.executable == executable.id).collect();
+        let (id, guid) = (executable.id, executable.guid.clone());
+        let after = own.last().map_or(0, |schedule| schedule.id);
+        self.walk.append(body, &self.shown(executable, own))?;
+        if 0 < after {
+            // More may follow those that were written: the closing `]}` goes, and comes again after the last.
+            body.truncate(body.len() - 2);
+            self.open = Some(Open { id, guid, after });
+        }
+        Ok(())
+    }
+
+    fn append_known(&mut self, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        self.known -= 1;
+        let Some(executable) = self.rows.pop_front() else { return Ok(()) };
+        let mut own = Vec::new();
+        while self.schedules.front().is_some_and(|schedule| schedule.executable == executable.id) {
+            own.extend(self.schedules.pop_front());
+        }
+        self.walk.append(body, &self.shown(executable, own))
+    }
+
+    fn go_on(&mut self, open: Open, body: &mut Vec<u8>) -> Result<(), ApiError> {
+        let window = Window { beyond: open.after, last: Id::MAX, offset: 0, limit: SCHEDULES_MAX };
+        let part = self.store.list_schedules(open.id, window)?;
+        for schedule in part.rows {
+            body.push(b',');
+            append_json(body, &ScheduleJson::of(schedule, self.kind, &open.guid))?;
+        }
+        match part.last {
+            Some(after) if !part.is_end => self.open = Some(Open { after, ..open }),
+            _ => body.extend_from_slice(b"]}"),
+        }
+        Ok(())
+    }
+
+    fn shown(&self, executable: Executable, schedules: Vec<Schedule>) -> ExecutableJson {
+        let of = |schedule| ScheduleJson::of(schedule, self.kind, &executable.guid);
+        let schedules = schedules.into_iter().map(of).collect();
+        ExecutableJson::of(executable, schedules)
+    }
+}

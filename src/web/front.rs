@@ -1,0 +1,174 @@
+//! Takes a request in: finds its route, has the API or the service broker answer, counts it, and logs a line about it.
+//!
+//! Invariant: a path is judged before its method, the method before the token, the token before the body. A request that
+//! needs a token and has none is refused from its head alone.
+
+use std::time::Duration;
+
+use log::{Level, debug, log};
+use tiny_http::Header;
+
+use super::api::error::{ApiError, Problem};
+use super::api::{Api, Asker};
+use super::broker::{Broker, BrokerError};
+use super::routes::{self, NoRoute, OpenRoute, Route};
+use crate::base::logging::{beginning, milliseconds, on_behalf_of};
+use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
+use crate::http::{Refusal, Request, Response, respond_with};
+
+/// The most of a path that a line of the log shows.
+const PATH_CHARS: usize = 256;
+
+/// Which of the service's addresses a request came to, and what is served there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Listener {
+    /// Everything.
+    Whole,
+    /// Everything but the metrics, which have a port of their own.
+    WithoutMetrics,
+    /// The metrics alone.
+    MetricsOnly,
+}
+
+/// The API, and the service broker when there is one.
+pub struct Front {
+    /// What all but `/v2` is answered by.
+    pub api: Api,
+    /// What `/v2` is answered by; `None`: there are no such paths.
+    pub broker: Option<Broker>,
+}
+
+/// An answer, and for a refusal its reason for the log.
+struct Answered {
+    response: Response,
+    reason: Option<String>,
+}
+
+impl Front {
+    /// Answers a request.
+    pub fn handle(&self, request: &Request, listener: Listener) -> Response {
+        let _for = on_behalf_of(&request.id);
+        let began_at = self.api.clock.monotonic();
+        let route = self.route(request, listener);
+        let template = template(&route);
+        let mut asker = Asker::default();
+        let accept = request.header("Accept");
+        let answered = match route {
+            Err(error) => refused(&error, accept),
+            Ok(Route::Open(route)) => self
+                .api
+                .answer_open(route, request)
+                .map_or_else(|error| refused(&error, accept), |response| Answered { response, reason: None }),
+            Ok(Route::Caller(route)) => self
+                .api
+                .answer(route, request, &mut asker)
+                .map_or_else(|error| refused(&error, accept), |response| Answered { response, reason: None }),
+            Ok(Route::Broker(target)) => match &self.broker {
+                None => refused(&ApiError::NoSuchPath, accept),
+                Some(broker) => broker.answer(&self.api, request, &target, &mut asker).map_or_else(
+                    |error| broker_refused(&error),
+                    |response| Answered { response, reason: None },
+                ),
+            },
+        };
+        self.log(request, template, answered, &asker, began_at)
+    }
+
+    /// Answers from the head alone, without a thread of the pool, what can be: `/healthz`, and what is refused whatever its
+    /// body says. `None`: the rest, for [`Front::handle`].
+    pub fn answer_head(&self, request: &Request, listener: Listener) -> Option<Response> {
+        let _for = on_behalf_of(&request.id);
+        let began_at = self.api.clock.monotonic();
+        let route = self.route(request, listener);
+        let template = template(&route);
+        let without_token = request.header("Authorization").is_none();
+        let accept = request.header("Accept");
+        let answered = match route {
+            Ok(Route::Open(OpenRoute::Live)) => return Some(health(request, template)),
+            Err(error) => refused(&error, accept),
+            Ok(Route::Caller(_)) if without_token => refused(&ApiError::without_token(), accept),
+            Ok(Route::Broker(target)) if without_token => match &self.broker {
+                None => refused(&ApiError::NoSuchPath, accept),
+                Some(_) => broker_refused(&Broker::refusal_without_credentials(&target, request)),
+            },
+            Ok(_) => return None,
+        };
+        Some(self.log(request, template, answered, &Asker::default(), began_at))
+    }
+
+    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged it.
+    pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
+        metrics().refused(refusal.status);
+        let accept =
+            headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
+        Problem::of_refusal(refusal).response(accept)
+    }
+
+    fn route(&self, request: &Request, listener: Listener) -> Result<Route, ApiError> {
+        if !listener.serves(&request.path) {
+            return Err(ApiError::NoSuchPath);
+        }
+        Route::of(&request.method, &request.path).map_err(|none| match none {
+            NoRoute::UnknownPath => ApiError::NoSuchPath,
+            NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
+        })
+    }
+
+    fn log(
+        &self,
+        request: &Request,
+        template: &'static str,
+        answered: Answered,
+        asker: &Asker,
+        began_at: Duration,
+    ) -> Response {
+        let status = answered.response.status_code().0;
+        let took = self.api.clock.monotonic().saturating_sub(began_at);
+        metrics().answered(request.method.as_str(), template, status, took);
+        let level = match status {
+            500 => Level::Error,
+            // A scrape every few seconds is no event.
+            200 if template == OpenRoute::Metrics.template() => Level::Debug,
+            _ => Level::Info,
+        };
+        // The query is left out: clients put secrets there. A path may be 64 KiB long, which no route is.
+        log!(
+            level,
+            method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,
+            ms = milliseconds(took), user = asker.user.as_deref(),
+            origin_platform = asker.origin_platform.as_deref(), origin_user = asker.origin_user.as_deref(),
+            reason = answered.reason.as_deref();
+            "request"
+        );
+        answered.response
+    }
+}
+
+impl Listener {
+    /// Whether there is such a path at this address at all.
+    fn serves(self, path: &str) -> bool {
+        match self {
+            Self::Whole => true,
+            Self::WithoutMetrics => !routes::is_metrics(path),
+            Self::MetricsOnly => routes::is_metrics(path),
+        }
+    }
+}
+
+fn template(route: &Result<Route, ApiError>) -> &'static str {
+    route.as_ref().map_or(UNKNOWN_ROUTE, Route::template)
+}
+
+fn refused(error: &ApiError, accept: Option<&str>) -> Answered {
+    Answered { response: error.response(accept), reason: Some(error.to_string()) }
+}
+
+fn broker_refused(error: &BrokerError) -> Answered {
+    Answered { response: error.response(), reason: Some(error.to_string()) }
+}
+
+fn health(request: &Request, template: &'static str) -> Response {
+    metrics().answered(request.method.as_str(), template, 200, Duration::ZERO);
+    debug!(method = request.method.as_str(), path = template, status = 200; "request");
+    respond_with(200, "application/json", r#"{"status":"ok"}"#)
+}
