@@ -32,6 +32,7 @@ mod runs;
 mod scheduling;
 mod standalone;
 mod store;
+mod storeys;
 mod surplus;
 mod trouble;
 mod versions;
