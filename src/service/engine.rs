@@ -1,0 +1,253 @@
+//! Builds the engine and starts its threads.
+//!
+//! Invariant: the parts of the engine meet only through the channels that are made here, and each has a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
+use log::{info, log};
+
+use super::threads::Threads;
+use crate::base::clock::{Clock, SteeredClock};
+use crate::base::metrics::metrics;
+use crate::base::orphans;
+use crate::base::stop::{Stop, Stopper, stop_channel};
+use crate::config::{Config, Mode};
+use crate::cron::Dialect;
+use crate::engine::lease::Keeper;
+use crate::engine::observer::Observer;
+use crate::engine::retention::Retention;
+use crate::engine::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
+use crate::engine::upkeep;
+use crate::engine::watcher::Watcher;
+use crate::engine::worker::{Caller, Patience, WorkerContext};
+use crate::fire_times::planner;
+use crate::model::{Dispatch, Kind, Release};
+use crate::platform::Platform;
+use crate::store::Store;
+
+/// Threads that create tasks. A task holds none while it runs, so `WORKER_NUM` does not count here.
+const STARTERS: usize = 16;
+/// The pause between two looks for orphaned processes.
+const REAP_PAUSE: Duration = Duration::from_secs(1);
+/// The pause before suspended schedules are tried again.
+const RESUME_PAUSE: Duration = Duration::from_secs(5);
+
+/// A running engine, as the rest of the service sees it.
+pub(super) struct Engine {
+    pub(super) observer: Arc<Observer>,
+    pub(super) wake_scheduler: Sender<()>,
+    pub(super) wake_watcher: Sender<()>,
+    pub(super) wake_retention: Sender<()>,
+    /// Closes when the last worker has ended.
+    pub(super) workers_ended: Receiver<()>,
+    /// Stops the thread that renews the lease, after all that need the lease; `None` without a lease.
+    pub(super) keeper_stopper: Option<Stopper>,
+}
+
+/// What the parts of the engine are built from.
+pub(super) struct EngineBuilder<'a> {
+    pub(super) config: &'a Config,
+    pub(super) store: Arc<Store>,
+    pub(super) platform: Arc<dyn Platform>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) stop: Stop,
+    pub(super) threads: &'a mut Threads,
+}
+
+impl EngineBuilder<'_> {
+    /// Starts all threads of the engine. `lease_clock` is there for a database that instances share.
+    pub(super) fn start(
+        mut self,
+        caller: Caller,
+        lease_clock: Option<Arc<SteeredClock>>,
+        (wake_watcher, watcher_wake): (Sender<()>, Receiver<()>),
+    ) -> Result<Engine, String> {
+        let (wake_scheduler, scheduler_wake) = bounded(1);
+        let (wake_retention, retention_wake) = bounded(1);
+        let (call_dispatch, calls) = bounded::<Dispatch>(self.config.worker_num);
+        let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
+        let (release, released) = bounded::<Release>(self.config.worker_num + STARTERS);
+
+        // First: the others need a lease.
+        let keeper_stopper = match lease_clock {
+            Some(clock) => Some(self.start_keeper(clock, wake_scheduler.clone(), wake_watcher.clone())?),
+            None => None,
+        };
+        let workers_ended = self.start_workers(caller, &calls, &jobs, &release, wake_watcher.clone())?;
+        self.start_watcher(watcher_wake)?;
+        let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
+        self.start_scheduler(lanes, released, scheduler_wake)?;
+        self.start_retention(retention_wake)?;
+        self.start_upkeep()?;
+        self.start_resumption(&wake_scheduler)?;
+        self.start_reaper()?;
+        let observer = self.start_observer()?;
+        Ok(Engine { observer, wake_scheduler, wake_watcher, wake_retention, workers_ended, keeper_stopper })
+    }
+
+    fn start_keeper(
+        &mut self,
+        clock: Arc<SteeredClock>,
+        wake_scheduler: Sender<()>,
+        wake_watcher: Sender<()>,
+    ) -> Result<Stopper, String> {
+        let (stopper, stop) = stop_channel();
+        let mut keeper = Keeper::new(Arc::clone(&self.store), clock, wake_scheduler, wake_watcher);
+        // Before the other threads start, so that they find a lease. Without one they try again.
+        if let Err(err) = keeper.pass() {
+            log!(err.noted(), cause:% = err; "no lease yet, trying again");
+        }
+        self.threads.spawn_forever("keeper", &stop, move |stop| keeper.run(stop))?;
+        Ok(stopper)
+    }
+
+    /// Starts the workers, the starters, and the recorder of their calls. The answer closes when all have ended.
+    fn start_workers(
+        &mut self,
+        caller: Caller,
+        calls: &Receiver<Dispatch>,
+        jobs: &Receiver<Dispatch>,
+        release: &Sender<Release>,
+        wake_watcher: Sender<()>,
+    ) -> Result<Receiver<()>, String> {
+        let context = Arc::new(WorkerContext {
+            store: Arc::clone(&self.store),
+            platform: Arc::clone(&self.platform),
+            clock: Arc::clone(&self.clock),
+            caller,
+            patience: Patience { retry_for: self.config.retry, late_task: self.config.late_task },
+            task_started: wake_watcher,
+            stop: self.stop.clone(),
+        });
+        metrics().started(self.clock.now(), |kind| match kind {
+            Kind::Job => STARTERS,
+            Kind::Call => self.config.worker_num,
+        });
+        let (call_ended, ended_calls) = bounded(self.config.worker_num);
+        let (alive, workers_ended) = bounded::<()>(0);
+        let workers = (1..=self.config.worker_num).map(|number| (format!("worker-{number}"), calls));
+        let starters = (1..=STARTERS).map(|number| (format!("starter-{number}"), jobs));
+        for (name, dispatches) in workers.chain(starters) {
+            let (context, dispatches, release) = (Arc::clone(&context), dispatches.clone(), release.clone());
+            let (ends, alive) = (call_ended.clone(), alive.clone());
+            self.threads.spawn_forever(name, &self.stop, move |_| {
+                let _dropped_at_the_end = &alive;
+                context.run(&dispatches, &ends, &release);
+            })?;
+        }
+        // The recorder ends when the last worker has dropped its sender.
+        drop(call_ended);
+        self.threads.spawn_forever("recorder", &self.stop, move |_| {
+            let _dropped_at_the_end = &alive;
+            context.record_ends(&ended_calls);
+        })?;
+        Ok(workers_ended)
+    }
+
+    fn start_watcher(&mut self, wake: Receiver<()>) -> Result<(), String> {
+        let poll = self.config.task_poll;
+        // A local task wakes the watcher when it ends, and looking at it reads a file.
+        let gather = match self.config.mode {
+            Mode::Serve => poll / 2,
+            Mode::Standalone => Duration::ZERO,
+        };
+        let (store, platform) = (Arc::clone(&self.store), Arc::clone(&self.platform));
+        let mut watcher = Watcher::new(store, platform, Arc::clone(&self.clock), poll, gather);
+        self.threads.spawn_forever("watcher", &self.stop, move |stop| watcher.run(&wake, stop))
+    }
+
+    fn start_scheduler(
+        &mut self,
+        lanes: Vec<Lane>,
+        released: Receiver<Release>,
+        wake: Receiver<()>,
+    ) -> Result<(), String> {
+        let settings = SchedulerSettings {
+            dialect: self.config.dialect,
+            misfire_policy: self.config.misfire_policy,
+            misfire_grace: self.config.misfire_grace,
+            wait_max: self.config.late_task,
+        };
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let mut scheduler = Scheduler::new(store, clock, settings, lanes, released);
+        self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
+    }
+
+    fn start_retention(&mut self, wake: Receiver<()>) -> Result<(), String> {
+        let retention = Retention::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.platform),
+            Arc::clone(&self.clock),
+            self.config.history,
+            self.config.history_max_per_executable,
+        );
+        self.threads.spawn_forever("retention", &self.stop, move |stop| retention.run(&wake, stop))
+    }
+
+    fn start_upkeep(&mut self) -> Result<(), String> {
+        let store = Arc::clone(&self.store);
+        self.threads.spawn_forever("upkeep", &self.stop, move |stop| upkeep::run(&store, stop))
+    }
+
+    fn start_resumption(&mut self, wake_scheduler: &Sender<()>) -> Result<(), String> {
+        if self.config.require_service_instance {
+            return Ok(());
+        }
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let (dialect, wake) = (self.config.dialect, wake_scheduler.clone());
+        let run = move |stop: &Stop| resume_suspended(&store, &*clock, dialect, &wake, stop);
+        self.threads.spawn_forever("resumption", &self.stop, run)
+    }
+
+    fn start_reaper(&mut self) -> Result<(), String> {
+        if self.config.mode == Mode::Standalone || !orphans::are_ours() {
+            return Ok(());
+        }
+        self.threads.spawn_forever("reaper", &self.stop, reap_orphans)
+    }
+
+    fn start_observer(&mut self) -> Result<Arc<Observer>, String> {
+        let observer = Arc::new(Observer::new(Arc::clone(&self.clock)));
+        let (running, store, clock) =
+            (Arc::clone(&observer), Arc::clone(&self.store), Arc::clone(&self.clock));
+        self.threads.spawn_forever("observer", &self.stop, move |stop| {
+            running.run(stop, || store.readings(clock.now()));
+        })?;
+        Ok(observer)
+    }
+}
+
+/// Resumes the schedules of spaces that lost their service instance, now that none is required.
+fn resume_suspended(store: &Store, clock: &dyn Clock, dialect: Dialect, wake: &Sender<()>, stop: &Stop) {
+    loop {
+        let now = clock.now();
+        match store.resume_all_spaces(now, &planner(dialect, now)) {
+            Ok(0) => return,
+            Ok(spaces) => {
+                info!(spaces; "no service instance is required any more, schedules resumed");
+                let _ = wake.try_send(());
+                return;
+            }
+            Err(err) => {
+                log!(err.noted(), cause:% = err; "suspended schedules could not be resumed, trying again");
+            }
+        }
+        select! {
+            recv(stop) -> _ => return,
+            recv(after(RESUME_PAUSE)) -> _ => (),
+        }
+    }
+}
+
+/// Reaps the processes that the first process of a container inherits. `serve` has no children of its own.
+fn reap_orphans(stop: &Stop) {
+    loop {
+        orphans::reap(|_| false);
+        select! {
+            recv(stop) -> _ => return,
+            recv(after(REAP_PAUSE)) -> _ => (),
+        }
+    }
+}
