@@ -2,6 +2,9 @@
 //!
 //! [`crate::cron`] says which seconds match; everything that computes a `next_fire_time` does it here.
 
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
+
 use crate::cron::{Dialect, Expression, Reading};
 use crate::model::Timestamp;
 
@@ -25,8 +28,19 @@ pub fn upcoming(
         .take(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// A function from an expression's text to its first fire time after `now`; `None`: it never fires, or is not valid in
-/// this dialect.
+/// A function from an expression's text to its first fire time after `now`; `None`: it never fires, or is not
+/// valid in this dialect.
 pub fn planner(dialect: Dialect, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
     move |text| first_after(&Expression::parse(text, &Reading::plain(dialect)).ok()?, now)
+}
+
+/// A fire time as clocks in the zone of its expression show it, in RFC 3339.
+pub fn local(expression: &Expression, time: Timestamp) -> String {
+    let offset = UtcOffset::from_whole_seconds(expression.offset_at(time.seconds())).ok();
+    let instant = OffsetDateTime::from_unix_timestamp(time.seconds()).ok();
+    offset
+        .zip(instant)
+        .and_then(|(offset, instant)| instant.checked_to_offset(offset)?.format(&Rfc3339).ok())
+        // An offset with seconds, as there were long ago, has no form in RFC 3339.
+        .unwrap_or_else(|| time.to_string())
 }

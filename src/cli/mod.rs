@@ -22,8 +22,8 @@ use crate::cli::client::commands::Command;
 use crate::cli::client::parse::Arguments;
 use crate::cli::client::{completions, help, output};
 use crate::config::{self, Config, ConfigError, LogFormat, Mode};
-use crate::cron::{Dialect, Expression, ParseError, Reading};
-use crate::fire_times::upcoming;
+use crate::cron::{self, Dialect, Expression, HASH_KEY, ParseError, Reading, Zone};
+use crate::fire_times::{local, upcoming};
 use crate::model::Timestamp;
 use crate::outbound;
 use crate::platform::cf::CloudFoundry;
@@ -464,6 +464,14 @@ fn next(arguments: &Arguments) -> ExitCode {
         Ok(config) => config.dialect,
         Err(_) => Dialect::default(),
     };
+    let dialect = if arguments.flag("dialect") == Some("ocf2") { Dialect::Ocf2 } else { dialect };
+    let timezone = arguments.flag("timezone").map(|name| Zone::named(name).ok_or(name)).transpose();
+    let timezone = match timezone {
+        Ok(timezone) => timezone,
+        Err(name) => {
+            return usage_of("next", &format!("--timezone {name:?} is no zone of the IANA database"));
+        }
+    };
     let after = match arguments.flag("after").map(Timestamp::parse) {
         None => SystemClock::default().now(),
         Some(Some(after)) => after,
@@ -472,14 +480,22 @@ fn next(arguments: &Arguments) -> ExitCode {
             return usage_of("next", must);
         }
     };
-    match Expression::parse(expression, &Reading::plain(dialect)) {
+    let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref() };
+    match Expression::parse(expression, &reading) {
         Ok(parsed) => {
+            if let Ok(explanation) = cron::explain(expression, &reading, after.seconds()) {
+                eprintln!("{}", explanation.description);
+                for warning in explanation.warnings.iter().chain(&explanation.later_warnings) {
+                    eprintln!("Warning: {}", warning.message);
+                }
+            }
             let mut times = upcoming(&parsed, after, count).peekable();
             if times.peek().is_none() {
                 eprintln!("ocf-scheduler: {expression:?} is valid and never fires again");
             }
             for time in times {
-                println!("{time}");
+                let (utc, local) = (time.to_string(), local(&parsed, time));
+                if utc == local { println!("{utc}") } else { println!("{utc}  {local}") }
             }
             ExitCode::SUCCESS
         }

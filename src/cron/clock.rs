@@ -1,7 +1,8 @@
-//! From matching wall-clock times to instants: the zone, and what becomes of skipped and repeated local times.
+//! From matching wall-clock times to instants: the zone, and what becomes of skipped and repeated local
+//! times.
 //!
-//! Wall-clock times are written as the seconds since 1970 that they would be in UTC, so an instant plus its offset is
-//! its wall-clock time.
+//! Wall-clock times are written as the seconds since 1970 that they would be in UTC, so an instant plus its
+//! offset is its wall-clock time.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -41,6 +42,13 @@ struct Segment {
     before: i64,
 }
 
+/// A clock change: its instant, and the offsets from UTC before and after it.
+pub(super) struct Change {
+    pub(super) at: i64,
+    pub(super) before: i64,
+    pub(super) after: i64,
+}
+
 impl Segment {
     /// The first wall-clock time that the clocks have not shown before.
     fn first_new_wall(&self) -> i64 {
@@ -78,8 +86,17 @@ impl WallClock {
         instant.saturating_add(self.segment_at(instant).offset)
     }
 
-    /// The first fire time strictly later than `after`, which may be any instant. Walks from one clock change to the
-    /// next: in between the offset is constant, and the search is one on the wall clock.
+    /// The clock changes after `from`, in ascending order.
+    pub(super) fn changes_from(&self, from: i64) -> impl Iterator<Item = Change> {
+        std::iter::successors(Some(self.segment_at(from)), |segment| {
+            (segment.end < END_OF_9999).then(|| self.segment_at(segment.end))
+        })
+        .skip(1)
+        .map(|segment| Change { at: segment.start, before: segment.before, after: segment.offset })
+    }
+
+    /// The first fire time strictly later than `after`, which may be any instant. Walks from one clock change
+    /// to the next: in between the offset is constant, and the search is one on the wall clock.
     pub(super) fn first_after(&self, after: i64) -> Option<i64> {
         let from = after.clamp(START_OF_YEAR_1, END_OF_9999) + 1;
         // Four centuries of clock changes by rule have shown all that will ever come, but for listed years.
@@ -105,8 +122,9 @@ impl WallClock {
             if let Some(fire_time) = soonest {
                 return Some(fire_time).filter(|it| *it <= END_OF_9999);
             }
-            // Nothing matches between `wall` and `matching`, so go to the first instant that may show `matching` under
-            // any offset, unless a change comes soon enough to set the clock back to before `wall`.
+            // Nothing matches between `wall` and `matching`, so go to the first instant that may show
+            // `matching` under any offset, unless a change comes soon enough to set the clock back to before
+            // `wall`.
             let earliest = match (pending, matching) {
                 (Some(_), _) => segment.end,
                 (None, Some(matching)) => matching - OFFSET_MAX,
@@ -183,8 +201,8 @@ impl WallClock {
         }
     }
 
-    /// A time in a gap of exactly one hour, but not at midnight, comes at the first matching minute and second of the
-    /// hour after its own.
+    /// A time in a gap of exactly one hour, but not at midnight, comes at the first matching minute and
+    /// second of the hour after its own.
     fn moved_to_next_hour(
         &self,
         segment: &Segment,
@@ -198,7 +216,8 @@ impl WallClock {
             if of_day == 0 || of_day == 23 {
                 return None;
             }
-            // Where a gap begins within an hour, OCF Scheduler 2.x walks over it by minutes when it is in that hour.
+            // Where a gap begins within an hour, OCF Scheduler 2.x walks over it by minutes when it is in
+            // that hour.
             let walks_over = gap_start < start && has(self.pattern.hours, of_day - 1);
             let from = start.max(gap_start);
             let skipped = self.pattern.first_from(from, gap_end)?;

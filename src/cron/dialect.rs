@@ -1,6 +1,7 @@
 //! The dialects as tables: what each field takes, and in which options the dialects differ.
 //!
-//! Invariant: parser and matcher ask these tables and know no dialect by name, so a further dialect is a table.
+//! Invariant: parser and matcher ask these tables and know no dialect by name, so a further dialect is a
+//! table.
 
 use std::fmt;
 
@@ -203,8 +204,8 @@ impl Field {
         };
         let specials = self.specials;
         format!(
-            "numbers from {first} to {highest}{names}, * for all, a range like {first}-{last}, a step like */2, \
-             or a list of these like {first},{last}{specials}"
+            "numbers from {first} to {highest}{names}, * for all, a range like {first}-{last}, \
+             a step like */2, or a list of these like {first},{last}{specials}"
         )
     }
 

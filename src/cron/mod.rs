@@ -1,22 +1,27 @@
 //! The cron dialects: what an expression means, when it fires next and when it last fired.
 //!
-//! Invariant: a next fire time is strictly later than what it follows and skips no fire time, and both a fire time and the
-//! proof that there is none come in a bounded short time. Pure: no I/O, no clocks; zone data is compiled in.
+//! Invariant: a next fire time is strictly later than what it follows and skips no fire time, and both a fire
+//! time and the proof that there is none come in a bounded short time. Pure: no I/O, no clocks; zone data is
+//! compiled in.
 //!
-//! From text to fire times: [`dialect`] says in tables what may be written, [`parse`] reads it, [`pattern`] matches
-//! wall-clock times, [`clock`] turns these into instants, by the rule for clock changes that is in force.
+//! From text to fire times: [`dialect`] says in tables what may be written, [`parse`] reads it, [`pattern`]
+//! matches wall-clock times, [`clock`] turns these into instants, by the rule for clock changes that is in
+//! force.
 
 mod clock;
 mod dialect;
 mod error;
+mod explain;
 mod interval;
 mod parse;
 mod pattern;
+mod words;
 
 use jiff::tz::TimeZone;
 
 pub use dialect::{Dialect, Weekdays};
 pub use error::ParseError;
+pub use explain::{Explanation, HashedField, Warning, explain, fields_of};
 
 use clock::WallClock;
 use dialect::ClockChanges;
@@ -54,6 +59,11 @@ impl Zone {
         parse::zone_named(name).map(Self)
     }
 
+    /// A fixed offset, in seconds east of UTC; `None` beyond a day.
+    pub fn of_offset(seconds: i32) -> Option<Self> {
+        jiff::tz::Offset::from_seconds(seconds).ok().map(|offset| Self(offset.to_time_zone()))
+    }
+
     /// `None` for an offset.
     pub fn name(&self) -> Option<&str> {
         self.0.iana_name()
@@ -68,7 +78,11 @@ impl Zone {
 
 /// A cron expression that was understood.
 #[derive(Debug, Clone)]
-pub struct Expression(Kind);
+pub struct Expression {
+    kind: Kind,
+    /// In which fire times are shown beside UTC.
+    zone: TimeZone,
+}
 
 #[derive(Debug, Clone)]
 enum Kind {
@@ -87,7 +101,9 @@ impl Expression {
         if parsed.zone.is_some() && reading.timezone.is_some() {
             return Err(Box::new(ParseError::two_zones(text)));
         }
-        Ok(Self(match parsed.timing {
+        let own = reading.timezone.map(|zone| zone.0.clone());
+        let zone = parsed.zone.clone().or(own).unwrap_or(TimeZone::UTC);
+        let kind = match parsed.timing {
             Timing::Every(seconds) => Kind::Interval(seconds),
             Timing::Triggered => Kind::Triggered,
             Timing::Fields(fields) => {
@@ -99,41 +115,48 @@ impl Expression {
                 let pattern = Pattern::new(&fields, grammar);
                 Kind::WallClock(Box::new(WallClock { pattern, zone, changes }))
             }
-        }))
+        };
+        Ok(Self { kind, zone })
     }
 
-    /// The first fire time strictly later than any instant, in seconds since 1970; an instant between two seconds is
-    /// given as the earlier of them. `None`: never again, or not before the year 10000.
+    /// The first fire time strictly later than any instant, in seconds since 1970; an instant between two
+    /// seconds is given as the earlier of them. `None`: never again, or not before the year 10000.
     pub fn first_after(&self, instant: i64) -> Option<i64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Interval(seconds) => instant.checked_add_unsigned(*seconds),
             Kind::Triggered => None,
             Kind::WallClock(wall_clock) => wall_clock.first_after(instant),
         }
     }
 
-    /// The fire time that follows the fire time `fire_time`; `None` as with [`Self::first_after`]. It differs from that
-    /// in `ocf2`, where a fire time with the same wall-clock reading as the one before it is dropped.
+    /// The fire time that follows the fire time `fire_time`; `None` as with [`Self::first_after`]. It differs
+    /// from that in `ocf2`, where a fire time with the same wall-clock reading as the one before it is
+    /// dropped.
     pub fn next_after(&self, fire_time: i64) -> Option<i64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Interval(_) | Kind::Triggered => self.first_after(fire_time),
             Kind::WallClock(wall_clock) => wall_clock.next_after(fire_time),
         }
     }
 
-    /// The last fire time strictly earlier than `before_seconds`; both in seconds since 1970. An instant between two
-    /// seconds is given as the later of them.
+    /// The last fire time strictly earlier than `before_seconds`; both in seconds since 1970. An instant
+    /// between two seconds is given as the later of them.
     pub fn last_before(&self, before_seconds: i64) -> Option<i64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Interval(seconds) => before_seconds.checked_sub_unsigned(*seconds),
             Kind::Triggered => None,
             Kind::WallClock(wall_clock) => wall_clock.last_before(before_seconds),
         }
     }
 
+    /// Seconds east of UTC of the zone in which the expression is read, at an instant in seconds since 1970.
+    pub fn offset_at(&self, seconds: i64) -> i32 {
+        Zone(self.zone.clone()).offset_at(seconds)
+    }
+
     /// The interval of `@every`, in seconds; `None` for all other expressions.
     pub fn interval(&self) -> Option<u64> {
-        match &self.0 {
+        match &self.kind {
             Kind::Interval(seconds) => Some(*seconds),
             Kind::Triggered | Kind::WallClock(_) => None,
         }

@@ -44,17 +44,16 @@ pub(super) enum Timing<'a> {
 }
 
 pub(super) struct Fields<'a> {
-    /// Second, minute, hour, day of month, month, day of week, year; the first and the last may not be written.
+    /// Second, minute, hour, day of month, month, day of week, year; the first and the last may not be
+    /// written.
     pub(super) lists: [Option<List<'a>>; 7],
 }
 
 /// A field as it is written.
 pub(super) struct List<'a> {
     pub(super) field: &'static Field,
-    #[expect(dead_code, reason = "for warnings")]
     pub(super) text: &'a str,
     pub(super) items: Vec<Item>,
-    #[expect(dead_code, reason = "for warnings")]
     pub(super) has_empty_element: bool,
 }
 
@@ -251,8 +250,8 @@ fn no_duration(part: Part<'_>) -> Box<Refusal<'_>> {
 
 fn fields_shown(grammar: &Grammar) -> &'static str {
     if grammar.seconds {
-        "perhaps seconds, then minute, hour, day of month, month, day of week and perhaps a year, with blanks in \
-         between, as in 0 9 * * 1-5; or one like @daily or @every 1h30m"
+        "perhaps seconds, then minute, hour, day of month, month, day of week and perhaps a year, \
+         with blanks in between, as in 0 9 * * 1-5; or one like @daily or @every 1h30m"
     } else {
         "minute, hour, day of month, month, day of week and perhaps a year, with blanks in between, as in \
          0 9 * * 1-5; or one like @daily or @every 1h30m"
@@ -292,7 +291,7 @@ fn fields<'a>(
 }
 
 /// How OCF Scheduler 2.x knows a year: by a number of 100 or more.
-fn looks_like_year(text: &str) -> bool {
+pub(super) fn looks_like_year(text: &str) -> bool {
     text.split([',', '-', '/']).any(|it| it.parse::<i64>().is_ok_and(|number| 100 <= number))
 }
 
@@ -474,8 +473,8 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// How many numbers there are from `first` to `last`, which may come round. Not positive when a cyclic range
-    /// begins so far beyond its field that it has none.
+    /// How many numbers there are from `first` to `last`, which may come round. Not positive when a cyclic
+    /// range begins so far beyond its field that it has none.
     fn count(&self, first: u64, last: u64) -> i128 {
         let [first, last, size] = [first, last, self.field.size()].map(i128::from);
         if last < first { last + size - first + 1 } else { last - first + 1 }

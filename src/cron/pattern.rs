@@ -1,7 +1,7 @@
 //! What an expression matches on the wall clock, and a search forwards and backwards.
 //!
-//! Sets of small numbers are bits: bit 5 of `hours` is five o'clock. No bit is outside of its field. An empty set
-//! never matches.
+//! Sets of small numbers are bits: bit 5 of `hours` is five o'clock. No bit is outside of its field. An empty
+//! set never matches.
 
 use super::dialect::{BothDays, Field, Grammar};
 use super::parse::{Fields, Item, List};
@@ -23,10 +23,12 @@ pub(super) struct Pattern {
     pub(super) hours: u64,
     /// Whether the hour is `*`, `?` or `*/1`.
     pub(super) every_hour: bool,
+    /// Whether the hour is not restricted, be it in a list.
+    pub(super) every_hour_in_list: bool,
     days_of_month: DaysOfMonth,
     months: u64,
     days_of_week: DaysOfWeek,
-    either_day: bool,
+    pub(super) either_day: bool,
     /// `None`: all years without end.
     pub(super) years: Option<Vec<Progression>>,
 }
@@ -72,12 +74,31 @@ impl Pattern {
             minutes: set(minute, 1),
             hours: set(hour, 1),
             every_hour: hour.as_ref().is_some_and(|it| it.items.as_slice() == [Item::All]),
+            every_hour_in_list: hour.as_ref().is_some_and(|it| it.items.contains(&Item::All)),
             either_day: both && grammar.both_days == BothDays::Either,
             days_of_month,
             months: set(month, 0),
             days_of_week,
             years: year.as_ref().and_then(years_of),
         }
+    }
+
+    /// Whether day of month and day of week are both restricted.
+    pub(super) fn restricts_both_days(&self) -> bool {
+        self.days_of_month.restricted && self.days_of_week.restricted
+    }
+
+    /// The months that never have a day that day-of-month asks for by its number, and those that have one.
+    pub(super) fn months_without_and_with_day(&self) -> (u64, u64) {
+        let days = &self.days_of_month;
+        let smallest = days.listed.trailing_zeros();
+        if !days.restricted || smallest < 29 || days.listed == 0 || days.before_last != 0 || days.last_workday
+        {
+            return (0, self.months);
+        }
+        let short = bits(self.months).filter(|month| month_length(2023, *month) < u64::from(smallest));
+        let without = short.fold(0, |set, month| set | 1 << month);
+        (without, self.months & !without)
     }
 
     /// The first matching wall-clock time, `wall` included. Looks until `horizon` or a little farther.
@@ -160,8 +181,8 @@ impl Pattern {
         Some(first_bit_from(self.minutes, minute + 1)? * 60 + first_bit(self.seconds)?)
     }
 
-    /// Whether any of the months has a matching day in any kind of year: these are leap or not, and begin on one of
-    /// seven weekdays.
+    /// Whether any of the months has a matching day in any kind of year: these are leap or not, and begin on
+    /// one of seven weekdays.
     fn has_days(&self) -> bool {
         // Each kind comes within these 40 years.
         (2000..2040).any(|year| bits(self.months).any(|month| self.days_in(&Month::of((year, month))) != 0))
@@ -425,7 +446,7 @@ fn day_of(year: i64, month: u64) -> i64 {
 }
 
 /// Year, month and day of a day that is counted from 1970-01-01.
-fn date_of(day: i64) -> (i64, u64, u64) {
+pub(super) fn date_of(day: i64) -> (i64, u64, u64) {
     // 146,097 days are 400 years. The first guess is at most a year off.
     let mut year = 1970 + day.div_euclid(146_097) * 400 + day.rem_euclid(146_097) / 366;
     while day_of(year + 1, 1) <= day {

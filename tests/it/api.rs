@@ -689,9 +689,18 @@ fn deleting_takes_schedules_and_history_along() {
 fn the_next_fire_times_of_an_expression_can_be_asked_for() {
     let world = World::start();
     let answer = world.get("/cron/next?expression=0+9+*+*+1-5&after=2026-03-27T10:00:00Z&count=2");
-    let expected =
-        json!({"expression": "0 9 * * 1-5", "fire_times": ["2026-03-30T09:00:00Z", "2026-03-31T09:00:00Z"]});
+    let times = ["2026-03-30T09:00:00Z", "2026-03-31T09:00:00Z"];
+    let expected = json!({
+        "expression": "0 9 * * 1-5", "dialect": "classic", "description": "at 09:00 on Monday to Friday",
+        "fire_times": times, "local_times": times, "warnings": [],
+    });
     assert_eq!(answer.json(), expected);
+    let query =
+        "?expression=30+2+13+*+FRI&timezone=Europe/Berlin&dialect=ocf2&count=1&after=2026-03-01T00:00:00Z";
+    let answer = world.get(&format!("/cron/next{query}")).json();
+    assert_eq!(answer["fire_times"], json!(["2026-03-13T01:30:00Z"]));
+    assert_eq!(answer["local_times"], json!(["2026-03-13T02:30:00+01:00"]));
+    assert_eq!(answer["warnings"][0]["code"], "dom_and_dow");
     assert_eq!(world.get("/cron/next?expression=@daily").json()["fire_times"].as_array().unwrap().len(), 5);
     for query in [
         "",
@@ -700,6 +709,9 @@ fn the_next_fire_times_of_an_expression_can_be_asked_for() {
         "?expression=@daily&count=0",
         "?expression=@daily&count=101",
         "?expression=@daily&after=yesterday",
+        "?expression=@daily&timezone=Mars/Base",
+        "?expression=TZ=UTC+@daily&timezone=UTC",
+        "?expression=@daily&dialect=other",
     ] {
         assert_eq!(world.get(&format!("/cron/next{query}")).status, 422, "{query}");
     }

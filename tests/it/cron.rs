@@ -1,6 +1,9 @@
-//! The cron dialect against the vectors of other implementations, against a plain walk, and where no vector looks.
+//! The cron dialect against the vectors of other implementations, against a plain walk, and where no vector
+//! looks.
 
-use ocf_scheduler::cron::{Dialect, Expression, HASH_KEY, ParseError, Reading, Weekdays, Zone};
+use ocf_scheduler::cron::{
+    Dialect, Expression, HASH_KEY, ParseError, Reading, Weekdays, Zone, explain, fields_of,
+};
 use ocf_scheduler::model::Timestamp;
 use proptest::prelude::*;
 use serde::Deserialize;
@@ -331,7 +334,8 @@ proptest! {
     }
 }
 
-/// Zones and instants at which their clocks change: by an hour, half of one, two, at midnight, within an hour, by a day.
+/// Zones and instants at which their clocks change: by an hour, half of one, two, at midnight, within an
+/// hour, by a day.
 const CHANGES: [(&str, &str); 14] = [
     ("Europe/Berlin", "2026-03-29T01:00:00Z"),
     ("Europe/Berlin", "2026-10-25T01:00:00Z"),
@@ -552,4 +556,200 @@ fn classic_takes_cyclic_ranges_hashed_fields_and_quoted_zones() {
     // The key of expressions without a job or call leads to 08:56.
     check("H H * * *", "2026-11-01T00:00:00Z", &["2026-11-01T08:56:00Z", "2026-11-02T08:56:00Z"]);
     check("H/15 * * * *", "2026-11-01T00:00:00Z", &["2026-11-01T00:11:00Z", "2026-11-01T00:26:00Z"]);
+}
+
+const WORDS: &str = include_str!("../cron/words.txt");
+const OCF2_VALIDATE: &str = include_str!("../cron/ocf2_validate.jsonl");
+
+#[test]
+fn every_expression_is_described_in_a_sentence() {
+    let mut count = 0;
+    for line in WORDS.lines() {
+        let (written, sentence) = line.split_once(" => ").unwrap();
+        let (dialect, expression) = written.split_once(" | ").unwrap();
+        let dialect = Dialect::named(dialect, Weekdays::Unix).unwrap();
+        let explanation = explain(expression, &Reading::plain(dialect), 1_790_000_000).unwrap();
+        assert_eq!(explanation.description, sentence, "{expression}");
+        count += 1;
+    }
+    assert!(150 <= count, "{count}");
+}
+
+#[derive(Deserialize)]
+struct Validated {
+    expr: String,
+    guid: Option<String>,
+    from: String,
+    next: usize,
+    prev: usize,
+    illustrative: bool,
+    hashed_fields: Vec<serde_json::Value>,
+    next_runs: Vec<String>,
+    prev_runs: Vec<String>,
+    errors: Vec<serde_json::Value>,
+    warnings: Vec<serde_json::Value>,
+    note: String,
+}
+
+/// A zone that is the offset of a time in RFC 3339.
+fn offset_of(text: &str) -> Option<Zone> {
+    let instant = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap();
+    Zone::of_offset(instant.offset().whole_seconds())
+}
+
+#[test]
+fn what_ocf_scheduler_2_validates_is_explained_alike() {
+    let mut failures = Vec::new();
+    for line in OCF2_VALIDATE.lines() {
+        let case: Validated = serde_json::from_str(line).unwrap();
+        // Cuba: see the test above.
+        if case.note.starts_with("horizon") || case.expr.contains("America/Havana") {
+            continue;
+        }
+        let hash_key = case.guid.as_deref().unwrap_or(HASH_KEY);
+        // Without a prefix, the offset of `from` is the zone.
+        let prefixed = case.expr.trim().starts_with("TZ=") || case.expr.trim().starts_with("CRON_TZ=");
+        let zone = offset_of(&case.from).filter(|_| !prefixed);
+        let reading = Reading { dialect: Dialect::Ocf2, hash_key, timezone: zone.as_ref() };
+        let from = Timestamp::parse(&case.from).unwrap();
+        let explanation = match explain(&case.expr, &reading, from.seconds()) {
+            Ok(explanation) => explanation,
+            Err(error) => {
+                if case.errors[0]["code"] != ParseError::CODE {
+                    failures.push(format!("{:?}: {error}", case.expr));
+                }
+                continue;
+            }
+        };
+        let expression = Expression::parse(&case.expr, &reading).unwrap();
+        let next = fire_times(&expression, from.seconds(), case.next);
+        let before = from.seconds() + i64::from(from.nanos() % 1_000_000_000 != 0);
+        let previous =
+            std::iter::successors(expression.last_before(before), |it| expression.last_before(*it));
+        let previous: Vec<i64> = previous.take(case.prev).collect();
+        let instants = |times: &[String]| times.iter().map(|it| seconds(it)).collect::<Vec<i64>>();
+        let never = expression.first_after(from.seconds()).is_none();
+        let expects_never = case.errors.iter().any(|error| error["code"] == "never_fires");
+        let mut warnings: Vec<&str> = explanation.warnings.iter().map(|it| it.code).collect();
+        if case.errors.is_empty() {
+            warnings.extend(explanation.later_warnings.iter().map(|it| it.code));
+        }
+        let expected: Vec<&str> = case.warnings.iter().map(|it| it["code"].as_str().unwrap()).collect();
+        let hashed: Vec<serde_json::Value> = explanation
+            .hashed_fields
+            .iter()
+            .map(|it| serde_json::json!({"field": it.field, "value": it.value, "resolved": it.resolved}))
+            .collect();
+        if never && case.next_runs.is_empty() && expects_never && case.prev_runs.len() < case.prev {
+            // Upstream looks back for five years only.
+        } else if previous.get(..case.prev_runs.len()) != Some(&instants(&case.prev_runs)) {
+            failures.push(format!(
+                "{:?} before {}: {previous:?}, not {:?}",
+                case.expr, case.from, case.prev_runs
+            ));
+        }
+        if next.get(..case.next_runs.len()) != Some(&instants(&case.next_runs)) || never != expects_never {
+            failures.push(format!("{:?} after {}: {next:?}, not {:?}", case.expr, case.from, case.next_runs));
+        }
+        if warnings != expected || hashed != case.hashed_fields || hashed.is_empty() == case.illustrative {
+            failures.push(format!(
+                "{:?} from {}: {warnings:?}, not {expected:?}; {hashed:?}",
+                case.expr, case.from
+            ));
+        }
+    }
+    assert!(failures.is_empty(), "{}:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[test]
+fn surprises_of_both_dialects_come_with_a_warning_that_says_what_happens() {
+    let warned = |text: &str, dialect: Dialect, zone: Option<&str>| {
+        let zone = zone.and_then(Zone::named);
+        let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref() };
+        let explanation = explain(text, &reading, seconds("2026-01-01T00:00:00Z")).unwrap();
+        let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
+        warnings.map(|it| format!("{}: {}", it.code, it.message)).collect::<Vec<_>>()
+    };
+    let either = warned("0 0 13 * FRI", CLASSIC, None);
+    assert!(either[0].contains("either"), "{either:?}");
+    let both = warned("0 0 13 * FRI", Dialect::Ocf2, None);
+    assert!(both[0].contains("both counts"), "{both:?}");
+    let six = warned("*/10 * * * * *", CLASSIC, None);
+    assert!(six[0].starts_with("six_fields: ") && six[0].contains("not as seconds first"), "{six:?}");
+    assert!(warned("0 9 * * * 2027", CLASSIC, None).is_empty());
+    let gap = warned("30 2 * * *", CLASSIC, Some("Europe/Berlin"));
+    assert_eq!(
+        gap,
+        [
+            "dst_skipped: On 2026-03-29 the clocks jump from 02:00 to 03:00: \
+             what falls into it fires as much later as the clocks jump.",
+            "dst_repeated: On 2026-10-25 the time from 02:00 to 03:00 comes twice: \
+             what falls into it fires the first time only.",
+        ]
+    );
+    let months = warned("0 0 31 * *", CLASSIC, None);
+    assert!(months[0].contains("February, April, June, September and November"), "{months:?}");
+    assert!(warned("0 0 29 2 MON", Dialect::Ocf2, None).iter().any(|it| it.starts_with("far: ")));
+}
+
+#[test]
+fn fields_that_cannot_be_described_are_shown_as_they_are_written() {
+    assert_eq!(fields_of("60 * * * *"), "minute 60, hour *, day of month *, month *, day of week *");
+    assert_eq!(
+        fields_of(" TZ=UTC 0 0 24 * * * "),
+        "second 0, minute 0, hour 24, day of month *, month *, day of week *"
+    );
+    assert_eq!(fields_of("@dayly"), "@dayly");
+}
+
+const ZONES: &str = include_str!("../cron/zones.txt");
+
+/// Each clock change of a zone from 2000 to 2037, with the offsets before and after it.
+fn clock_changes(zone: &Zone) -> Vec<(i64, i64, i64)> {
+    let offset = |instant: i64| i64::from(zone.offset_at(instant));
+    let (first, end) = (seconds("2000-01-01T00:00:00Z"), seconds("2038-01-01T00:00:00Z"));
+    let hours = (first..end).step_by(3 * 3600).filter(|start| offset(*start) != offset(start + 3 * 3600));
+    hours
+        .map(|start| {
+            let (before, after) = (offset(start), offset(start + 3 * 3600));
+            let (mut low, mut high) = (start, start + 3 * 3600);
+            while 1 < high - low {
+                let middle = i64::midpoint(low, high);
+                if offset(middle) == before { low = middle } else { high = middle }
+            }
+            (high, before, after)
+        })
+        .collect()
+}
+
+/// `tests/clock_changes.py` makes the table with Python's zoneinfo and says what is in it.
+#[test]
+fn at_every_clock_change_of_48_zones_python_finds_the_same_fire_times() {
+    assert_eq!(ZONES.lines().count(), 48);
+    for line in ZONES.lines() {
+        let [name, count, digest] = line.split(' ').collect::<Vec<_>>().try_into().unwrap();
+        let zone = Zone::named(name).unwrap();
+        let changes = clock_changes(&zone);
+        let mut found: u64 = 0xcbf2_9ce4_8422_2325;
+        for (instant, before, after) in &changes {
+            let middle = (instant + (before + after).div_euclid(2)).div_euclid(60) * 60;
+            for wall in [middle, middle - 3600] {
+                let local = time::OffsetDateTime::from_unix_timestamp(wall).unwrap();
+                let (minute, hour, day) = (local.minute(), local.hour(), local.day());
+                let (month, year) = (u8::from(local.month()), local.year());
+                let fields = format!("{minute} {hour} {day} {month} ? {year}");
+                let reading = Reading { dialect: CLASSIC, hash_key: HASH_KEY, timezone: Some(&zone) };
+                let expression = Expression::parse(&fields, &reading).unwrap();
+                let fires = expression.first_after(instant - 3 * 86_400).unwrap();
+                for byte in format!("{instant} {fires}\n").bytes() {
+                    found = (found ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+                }
+            }
+        }
+        assert_eq!(
+            (changes.len().to_string(), format!("{found:016x}")),
+            (count.into(), digest.into()),
+            "{name}"
+        );
+    }
 }

@@ -62,6 +62,8 @@ pub struct Operand {
     pub name: &'static str,
     /// Whether it may be left out.
     pub is_optional: bool,
+    /// Whether further words belong to it, as when a shell has split an expression.
+    pub takes_rest: bool,
     /// What it can be, when that is known.
     pub values: &'static [&'static str],
 }
@@ -138,11 +140,11 @@ impl Command {
 }
 
 const fn operand(name: &'static str) -> Operand {
-    Operand { name, is_optional: false, values: &[] }
+    Operand { name, is_optional: false, takes_rest: false, values: &[] }
 }
 
 const fn optional(name: &'static str) -> Operand {
-    Operand { name, is_optional: true, values: &[] }
+    Operand { name, is_optional: true, takes_rest: false, values: &[] }
 }
 
 const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
@@ -438,11 +440,20 @@ pub const COMMANDS: &[Command] = &[
         flags: &[
             Flag { default: "now", ..flag("after", "TIME", "from when on, in the form of RFC 3339") },
             Flag { default: "5", ..flag("count", "N", "how many, from 1 to 100") },
+            Flag {
+                default: "UTC",
+                ..flag("timezone", "ZONE", "the zone in which it is read, like Europe/Berlin")
+            },
+            Flag {
+                default: "classic",
+                values: &["classic", "ocf2"],
+                ..flag("dialect", "DIALECT", "how it is read, like OCF Scheduler 1.x or 2.x")
+            },
         ],
         ..other(
             "next",
             Group::Other,
-            &[operand("EXPRESSION")],
+            &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
             Settings::One("CRON_WEEKDAYS"),
             "prints the next fire times of a cron expression",
             "ocf-scheduler next '0 9 * * 1-5'",

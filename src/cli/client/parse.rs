@@ -59,6 +59,14 @@ impl Arguments {
                 Arg::Short(name) => return Err(format!("{} has no flag -{name}", command.name)),
                 Arg::Value(value) => {
                     let value = value.to_string_lossy().into_owned();
+                    let takes_rest = command.operands.last().is_some_and(|operand| operand.takes_rest);
+                    if let Some(last) = arguments.operands.last_mut()
+                        && takes_rest
+                    {
+                        last.push(' ');
+                        last.push_str(&value);
+                        continue;
+                    }
                     let Some(operand) = command.operands.get(arguments.operands.len()) else {
                         return Err(format!("{} takes nothing like {value:?} here", command.name));
                     };

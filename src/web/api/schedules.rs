@@ -10,9 +10,9 @@ use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::violation::Violation;
 use super::{Api, until_written, versions};
-use crate::cron::{Expression, Reading};
+use crate::cron::{self, Dialect, Expression, HASH_KEY, Reading, Weekdays, Zone};
 use crate::engine::journal;
-use crate::fire_times::{first_after, upcoming};
+use crate::fire_times::{first_after, local, upcoming};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
 
@@ -158,15 +158,26 @@ impl Api {
         #[derive(Serialize)]
         struct Next<'a> {
             expression: &'a str,
+            dialect: &'static str,
+            description: String,
             fire_times: Vec<String>,
+            local_times: Vec<String>,
+            warnings: Vec<WarningJson>,
+        }
+        #[derive(Serialize)]
+        struct WarningJson {
+            code: &'static str,
+            message: String,
         }
         let text = query.get("expression").ok_or_else(|| {
             let expected =
                 "?expression= and a cron expression in which each blank is + or %20, as in 0+9+*+*+1-5";
             Violation::new("expression", "missing", "is missing", expected)
         })?;
-        let expression = Expression::parse(text, &Reading::plain(self.dialect))
-            .map_err(|err| Violation::of_expression(&err))?;
+        let dialect = query.get("dialect").map_or(Ok(self.dialect), |name| self.dialect_named(name))?;
+        let timezone = query.get("timezone").map(zone_named).transpose()?;
+        let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref() };
+        let expression = Expression::parse(text, &reading).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),
             // A `+` of an offset that was not encoded has become a blank.
@@ -177,8 +188,29 @@ impl Api {
         };
         let count = query.get("count").map(|text| whole_number(text, "count", (1, NEXT_COUNT_MAX)));
         let count = count.transpose()?.unwrap_or(NEXT_COUNT);
-        let fire_times = upcoming(&expression, after, count).map(|time| time.to_string()).collect();
-        Ok(respond_with(200, "application/json", to_json(&Next { expression: text, fire_times })?))
+        let explanation =
+            cron::explain(text, &reading, after.seconds()).map_err(|err| Violation::of_expression(&err))?;
+        let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
+        let times: Vec<Timestamp> = upcoming(&expression, after, count).collect();
+        let next = Next {
+            expression: text,
+            dialect: dialect.name(),
+            description: explanation.description,
+            fire_times: times.iter().map(Timestamp::to_string).collect(),
+            local_times: times.iter().map(|time| local(&expression, *time)).collect(),
+            warnings: warnings.map(|it| WarningJson { code: it.code, message: it.message }).collect(),
+        };
+        Ok(respond_with(200, "application/json", to_json(&next)?))
+    }
+
+    /// The dialect of this name; weekdays count as the setting says.
+    fn dialect_named(&self, name: &str) -> Result<Dialect, ApiError> {
+        let weekdays = match self.dialect {
+            Dialect::Classic(weekdays) => weekdays,
+            Dialect::Ocf2 => Weekdays::default(),
+        };
+        let named = Dialect::named(name, weekdays);
+        Ok(named.ok_or_else(|| Violation::new("dialect", "unknown", "is not known", "classic or ocf2"))?)
     }
 
     fn parsed(&self, fields: &mut Fields<'_>, text: &str) -> Option<Expression> {
@@ -186,4 +218,9 @@ impl Api {
             .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()
     }
+}
+
+fn zone_named(name: &str) -> Result<Zone, ApiError> {
+    let expected = "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin";
+    Ok(Zone::named(name).ok_or_else(|| Violation::new("timezone", "zone", "is no time zone", expected))?)
 }

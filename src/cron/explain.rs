@@ -1,0 +1,238 @@
+//! What an expression means to people: a sentence, the values of hashed fields, and warnings.
+
+use super::clock::WallClock;
+use super::dialect::{ClockChanges, FieldKind};
+use super::parse::{self, Fields, Item, List, Timing};
+use super::pattern::{Pattern, bits, values_of};
+use super::{Expression, Kind, ParseError, Reading, words};
+
+const SECONDS_PER_YEAR: i64 = 31_556_952;
+/// Twelve months, each counted as 31 days, as OCF Scheduler 2.x does.
+const TWELVE_MONTHS: i64 = 12 * 31 * 24 * 60 * 60;
+/// No zone changes its clocks more often in twelve months.
+const CHANGES_MAX: usize = 16;
+/// First fire times later than this are worth a warning.
+const FAR: i64 = 5 * SECONDS_PER_YEAR;
+
+/// What an expression means.
+#[derive(Debug)]
+pub struct Explanation {
+    /// A sentence without the zone.
+    pub description: String,
+    /// The values of stepped hashed fields, for example `minute: 2, 17, 32, 47`.
+    pub note: Option<String>,
+    /// The zone of a prefix or of the field `timezone`; `None` where neither is or where none counts, as in
+    /// `@every`.
+    pub zone: Option<String>,
+    /// Fields that hold an `H`.
+    pub hashed_fields: Vec<HashedField>,
+    /// In the order in which they are shown. Those of clock changes and of far fire times are in
+    /// [`Self::later_warnings`].
+    pub warnings: Vec<Warning>,
+    /// They count only when the expression has no other fault.
+    pub later_warnings: Vec<Warning>,
+}
+
+/// A field with an `H`.
+#[derive(Debug)]
+pub struct HashedField {
+    /// For example `minute`.
+    pub field: &'static str,
+    /// As it is written.
+    pub value: String,
+    /// The values that it has, in ascending order, with commas.
+    pub resolved: String,
+}
+
+/// Something that is valid and may surprise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// `empty_list_element`, `dom_and_dow`, `dom_skips_months`, `dst_skipped`, `dst_repeated`, `six_fields`
+    /// or `far`.
+    pub code: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// The field it is about, with its text.
+    pub field: Option<(&'static str, String)>,
+}
+
+impl Warning {
+    fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), field: None }
+    }
+}
+
+/// Explains an expression. Clock changes are those of the twelve months from `from`, in seconds since 1970.
+pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanation, Box<ParseError>> {
+    let grammar = reading.dialect.grammar();
+    let expression = Expression::parse(text, reading)?;
+    let parsed = parse::parse(text, grammar, parse::hash_of(reading.hash_key))?;
+    let description = words::describe(&parsed, grammar);
+    let mut explanation = Explanation {
+        description,
+        note: None,
+        zone: None,
+        hashed_fields: Vec::new(),
+        warnings: Vec::new(),
+        later_warnings: Vec::new(),
+    };
+    let (Timing::Fields(fields), Kind::WallClock(clock)) = (&parsed.timing, &expression.kind) else {
+        return Ok(explanation);
+    };
+    let has_zone = parsed.zone.is_some() || reading.timezone.is_some();
+    explanation.zone = clock.zone.iana_name().filter(|_| has_zone).map(str::to_owned);
+    explanation.note = note(fields);
+    explanation.hashed_fields = hashed_fields(fields);
+    explanation.warnings = warnings(fields, &clock.pattern);
+    explanation.later_warnings.extend(clock_changes(clock, from));
+    explanation.later_warnings.extend(six_fields(fields, reading));
+    if let Some(first) = expression.first_after(from)
+        && from.saturating_add(FAR) < first
+    {
+        explanation
+            .later_warnings
+            .push(Warning::new("far", "The first fire time is more than five years away."));
+    }
+    Ok(explanation)
+}
+
+/// The fields of an expression that cannot be described, as they are written: `minute 60, hour *, …`.
+pub fn fields_of(text: &str) -> String {
+    let trimmed = text.trim();
+    let rest = match trimmed.split_once(' ') {
+        Some((prefix, rest)) if prefix.starts_with("TZ=") || prefix.starts_with("CRON_TZ=") => rest,
+        _ => trimmed,
+    };
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let names: &[&str] = match words.len() {
+        5 => &["minute", "hour", "day of month", "month", "day of week"],
+        6 => &["second", "minute", "hour", "day of month", "month", "day of week"],
+        7 => &["second", "minute", "hour", "day of month", "month", "day of week", "year"],
+        _ => return trimmed.to_owned(),
+    };
+    let named: Vec<String> = names.iter().zip(words).map(|(name, word)| format!("{name} {word}")).collect();
+    named.join(", ")
+}
+
+fn lists<'f, 'a>(fields: &'f Fields<'a>) -> impl Iterator<Item = &'f List<'a>> {
+    fields.lists.iter().flatten()
+}
+
+fn resolved(list: &List<'_>) -> Vec<String> {
+    let mut values: Vec<u64> = bits(values_of(list))
+        // The 7 that is Sunday is the 0.
+        .map(|it| if list.field.kind == FieldKind::DayOfWeek && list.field.first == 0 { it % 7 } else { it })
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    values.iter().map(u64::to_string).collect()
+}
+
+fn hashed_fields(fields: &Fields<'_>) -> Vec<HashedField> {
+    lists(fields)
+        .filter(|list| list.items.iter().any(|item| matches!(item, Item::Hashed { .. })))
+        .map(|list| HashedField {
+            field: list.field.name,
+            value: list.text.to_owned(),
+            resolved: resolved(list).join(","),
+        })
+        .collect()
+}
+
+fn note(fields: &Fields<'_>) -> Option<String> {
+    let notes: Vec<String> = lists(fields)
+        .filter(|list| list.items.iter().any(|item| matches!(item, Item::Hashed { step: Some(_), .. })))
+        .map(|list| format!("{}: {}", list.field.name, resolved(list).join(", ")))
+        .collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+fn warnings(fields: &Fields<'_>, pattern: &Pattern) -> Vec<Warning> {
+    let mut warnings: Vec<Warning> = lists(fields)
+        .filter(|list| list.has_empty_element)
+        .map(|list| Warning {
+            field: Some((list.field.name, list.text.to_owned())),
+            ..Warning::new("empty_list_element", "An empty element of the list is ignored.")
+        })
+        .collect();
+    if pattern.restricts_both_days() {
+        let message = if pattern.either_day {
+            "Day of month and day of week are both restricted: a day that matches either of them counts."
+        } else {
+            "Day of month and day of week are both restricted: only a day that matches both counts."
+        };
+        warnings.push(Warning::new("dom_and_dow", message));
+    }
+    let (without, with) = pattern.months_without_and_with_day();
+    if without != 0 && with != 0 {
+        let months: Vec<String> = bits(without).map(words::month).collect();
+        let message =
+            format!("There is no such day in {}, so it does not fire then.", words::joined(&months));
+        warnings.push(Warning::new("dom_skips_months", message));
+    }
+    warnings
+}
+
+/// The changes of the next twelve months that fall upon a time asked for.
+fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
+    if clock.pattern.every_hour_in_list {
+        return Vec::new();
+    }
+    let changes = clock
+        .changes_from(from)
+        .take_while(|change| change.at < from.saturating_add(TWELVE_MONTHS))
+        .filter_map(|change| {
+            let (first, end) =
+                (change.at + change.before.min(change.after), change.at + change.before.max(change.after));
+            clock.pattern.first_from(first, end).filter(|wall| *wall < end)?;
+            let day = words::date(first);
+            let (first, end) = (words::clock(first), words::clock(end));
+            Some(if change.before < change.after {
+                let what = match clock.changes {
+                    ClockChanges::Plain => "what falls into it does not fire",
+                    ClockChanges::Once => "what falls into it fires as much later as the clocks jump",
+                    ClockChanges::Ocf2 if change.after - change.before == 3600 => {
+                        "what falls into it fires once in the hour after, but not at midnight"
+                    }
+                    ClockChanges::Ocf2 => "what falls into it does not fire",
+                };
+                Warning::new(
+                    "dst_skipped",
+                    format!("On {day} the clocks jump from {first} to {end}: {what}."),
+                )
+            } else {
+                let what = match clock.changes {
+                    ClockChanges::Plain => "what falls into it fires twice",
+                    ClockChanges::Once => "what falls into it fires the first time only",
+                    ClockChanges::Ocf2 => {
+                        "what falls into it fires in both, but not the same time twice in a row"
+                    }
+                };
+                let message = format!("On {day} the time from {first} to {end} comes twice: {what}.");
+                Warning::new("dst_repeated", message)
+            })
+        })
+        .take(CHANGES_MAX);
+    // The window is a little longer than a year, so the same change of the year after may be in it: once is
+    // enough.
+    let mut warnings: Vec<Warning> = Vec::new();
+    for warning in changes {
+        if warnings.iter().all(|it| it.code != warning.code) {
+            warnings.push(warning);
+        }
+    }
+    warnings
+}
+
+/// Six fields whose first would be seconds in `ocf2`.
+fn six_fields(fields: &Fields<'_>, reading: &Reading<'_>) -> Option<Warning> {
+    let year = fields.lists[6].as_ref()?;
+    let is_trap = !reading.dialect.grammar().seconds && !parse::looks_like_year(year.text);
+    is_trap.then(|| {
+        Warning::new(
+            "six_fields",
+            "Six fields are read as minute, hour, day of month, month, day of week and year, \
+             not as seconds first.",
+        )
+    })
+}
