@@ -1,2 +1,2 @@
--- All cancellations of the schedule are recorded.
-UPDATE schedules SET cancelled_up_to = NULL WHERE id = :id;
+-- All cancellations up to :up_to are recorded. No row: there is a later mark.
+UPDATE schedules SET cancelled_up_to = NULL WHERE id = :id AND cancelled_up_to = :up_to;

@@ -1,8 +1,9 @@
--- A schedule whose cancellations are not all recorded yet, by schedules_cancelled. PostgreSQL skips one that another process is at.
-SELECT id, executable_id, cancelled_up_to, cancelled_at, cancel_reason
-  FROM schedules
- WHERE cancelled_up_to IS NOT NULL
- ORDER BY id
+-- A schedule whose cancellations are not all recorded yet, by schedules_cancelled. PostgreSQL locks its executable before the
+-- executions, as a deletion does, and skips one that another process has locked.
+SELECT s.id, s.executable_id, s.cancelled_up_to, s.cancelled_at, s.cancel_reason
+  FROM schedules AS s CROSS JOIN executables AS x
+ WHERE s.cancelled_up_to IS NOT NULL AND x.id = s.executable_id
+ ORDER BY s.id
  LIMIT 1
---pg FOR UPDATE SKIP LOCKED
+--pg FOR NO KEY UPDATE OF x SKIP LOCKED
 ;

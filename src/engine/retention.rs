@@ -7,7 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, Sender, after, select};
 use log::{debug, info, log, warn};
 
 use crate::base::clock::{Clock, EARLIEST};
@@ -35,6 +35,8 @@ pub struct Retention {
     clock: Arc<dyn Clock>,
     keep: Duration,
     keep_per_executable: Option<u32>,
+    /// Wakes the watcher: a cancelled execution may have left a task behind.
+    wake_watcher: Sender<()>,
     /// The newest sign of life in the database before this process did anything, and the monotonic time when it was
     /// read.
     anchor: Mutex<Option<(Timestamp, Duration)>>,
@@ -48,8 +50,10 @@ impl Retention {
         clock: Arc<dyn Clock>,
         keep: Duration,
         keep_per_executable: Option<u32>,
+        wake_watcher: Sender<()>,
     ) -> Self {
-        let retention = Self { store, platform, clock, keep, keep_per_executable, anchor: Mutex::new(None) };
+        let anchor = Mutex::new(None);
+        let retention = Self { store, platform, clock, keep, keep_per_executable, wake_watcher, anchor };
         // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the first pass
         // tries again.
         let _ = retention.trusted_time();
@@ -84,21 +88,18 @@ impl Retention {
 
     /// Clears all that is to be cleared now, unless `stop` closes before.
     pub fn pass(&self, stop: &Stop) -> Result<(), StoreError> {
-        let recorded = self.in_batches(stop, || self.store.record_cancelled(CANCEL_BATCH))?;
-        if recorded > 0 {
-            debug!(rows = recorded; "cancellations recorded");
-        }
+        self.record_cancelled(stop)?;
         if self.clock.now() < EARLIEST {
             return Ok(());
         }
-        let mut cleared = self.in_batches(stop, || self.store.purge_deleted(BATCH))?;
+        let mut cleared = self.clear(stop, || self.store.purge_deleted(BATCH))?;
         let before = self.trusted_time()?.saturating_sub(self.keep);
-        cleared += self.in_batches(stop, || self.store.purge_ended(before, BATCH))?;
+        cleared += self.clear(stop, || self.store.purge_ended(before, BATCH))?;
         if let Some(keep) = self.keep_per_executable {
             let mut last = 0;
             while let Some(executable) = self.store.next_executable(last)? {
                 last = executable;
-                cleared += self.in_batches(stop, || self.store.purge_beyond(executable, keep, BATCH))?;
+                cleared += self.clear(stop, || self.store.purge_beyond(executable, keep, BATCH))?;
             }
         }
         if cleared > 0 {
@@ -106,6 +107,24 @@ impl Retention {
         }
         self.forget_tasks();
         Ok(())
+    }
+
+    /// Records what marks on schedules cancel.
+    fn record_cancelled(&self, stop: &Stop) -> Result<(), StoreError> {
+        let rows = self.in_batches(stop, || self.store.record_cancelled(CANCEL_BATCH))?;
+        if rows > 0 {
+            debug!(rows; "cancellations recorded");
+            let _ = self.wake_watcher.try_send(());
+        }
+        Ok(())
+    }
+
+    /// Clears in batches. A long history holds up no cancellation.
+    fn clear(&self, stop: &Stop, batch: impl Fn() -> Result<usize, StoreError>) -> Result<usize, StoreError> {
+        self.in_batches(stop, || {
+            self.record_cancelled(stop)?;
+            batch()
+        })
     }
 
     /// Looked for anew each time, rather than told when a row goes: so a crash in between leaves nothing behind for good.

@@ -79,7 +79,7 @@ impl EngineBuilder<'_> {
         self.start_watcher(watcher_wake)?;
         let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
         self.start_scheduler(lanes, released, scheduler_wake)?;
-        self.start_retention(retention_wake)?;
+        self.start_retention(retention_wake, wake_watcher.clone())?;
         self.start_upkeep()?;
         self.start_resumption(&wake_scheduler)?;
         self.start_reaper()?;
@@ -175,13 +175,14 @@ impl EngineBuilder<'_> {
         self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
     }
 
-    fn start_retention(&mut self, wake: Receiver<()>) -> Result<(), String> {
+    fn start_retention(&mut self, wake: Receiver<()>, wake_watcher: Sender<()>) -> Result<(), String> {
         let retention = Retention::new(
             Arc::clone(&self.store),
             Arc::clone(&self.platform),
             Arc::clone(&self.clock),
             self.config.history,
             self.config.history_max_per_executable,
+            wake_watcher,
         );
         self.threads.spawn_forever("retention", &self.stop, move |stop| retention.run(&wake, stop))
     }

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::session::{Row, Session};
-use super::statement::{Named, json_array, postgres_sql, sql, values};
+use super::statement::{Named, json_array, sql, values};
 use super::{Store, StoreError};
 use crate::model::{EndState, Fence, Guid, Id, InHand, Kind, Outcome, Schedule, Timestamp};
 
@@ -73,14 +73,15 @@ impl Store {
             };
             let marked = tx.first(sql!("schedules/first_cancelled"), values! {}, read)?;
             let Some((schedule, executable, up_to, at, reason)) = marked else { return Ok(0) };
-            // Before the executions, so that two transactions lock both in the same order.
-            tx.lock(postgres_sql!("executables/lock"), values! { "id": executable })?;
             let values = values! {
                 "executable_id": executable, "schedule_id": schedule, "up_to": up_to, "limit": limit,
             };
             let ids: Vec<Id> = tx.rows(sql!("executions/marked"), values, |row| row.get("id"))?;
             let Some(last) = ids.last() else {
-                return tx.execute(sql!("schedules/clear_cancelled"), values! { "id": schedule });
+                let values = values! { "id": schedule, "up_to": up_to };
+                tx.execute(sql!("schedules/clear_cancelled"), values)?;
+                // Another schedule may follow, or a later mark on this one.
+                return Ok(1);
             };
             let json = json_array(ids.iter())?;
             // A task may be on its way: it is looked for, and cancelled.

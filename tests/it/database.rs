@@ -1,5 +1,6 @@
 //! The database of a test: a file in its directory; or, with `TEST_DATABASE_URL=postgres://…`, a schema of its own on that server.
 
+use std::any::Any;
 use std::path::Path;
 
 use ocf_scheduler::model::Secret;
@@ -109,6 +110,18 @@ impl Database {
         } else {
             self.file().execute_batch(statement).unwrap();
         }
+    }
+
+    /// Until this is dropped nobody else changes executions.
+    pub(crate) fn lock_executions(&self) -> Box<dyn Any> {
+        if self.is_on_server() {
+            let mut client = self.client();
+            client.batch_execute("BEGIN; LOCK TABLE executions IN EXCLUSIVE MODE").unwrap();
+            return Box::new(client);
+        }
+        let file = self.file();
+        file.execute_batch("BEGIN IMMEDIATE").unwrap();
+        Box::new(file)
     }
 
     fn file(&self) -> rusqlite::Connection {

@@ -7,10 +7,11 @@ use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, prlimit};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::cf::fake_cf::{FakeCf, Fault};
+use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
 use super::program::Program;
 use super::world::{APP, wait_for};
 
@@ -281,4 +282,69 @@ fn at_info_an_execution_is_the_line_of_its_end_a_warning_when_it_failed_with_the
     );
     assert!(line.contains(" state=FAILED ms=") && line.contains(" reason=\"the URL is not valid"), "{line}");
     assert!(line.ends_with(" request_id=asked"), "{line}");
+}
+
+fn lines_about(log: &str, what: &str) -> Vec<String> {
+    log.lines().filter(|line| line.contains(what)).map(str::to_owned).collect()
+}
+
+#[test]
+fn while_cloud_foundry_is_away_the_log_says_so_once_and_once_that_it_is_back() {
+    let world = Logged::new();
+    let mut program = world.start(&[("LOG_LEVEL", "info")]);
+    let job = world.made(&program, "jobs", &json!({"name": "j", "command": "c"}));
+    world.cf.fault("POST /v3/apps/:guid/tasks", Fault::html(503), ALWAYS);
+    let executions: Vec<String> = (0..20).map(|_| world.execute(&program, &job, "asked")).collect();
+    wait_for(|| (world.cf.count("POST /v3/apps/:guid/tasks") > 60).then_some(()));
+    world.cf.clear_faults();
+    for execution in &executions {
+        world.wait_for_state(&program, &job, execution, &["SUCCEEDED"]);
+    }
+    // It is back when nothing has failed for five seconds.
+    wait_for(|| {
+        let last = world.execute(&program, &job, "asked");
+        world.wait_for_state(&program, &job, &last, &["SUCCEEDED"]);
+        world.log().contains("the platform is available again").then_some(())
+    });
+    program.terminate();
+    let log = world.log();
+    let warnings: Vec<&str> =
+        log.lines().filter(|line| line.contains("[WARN]") || line.contains("[ERROR]")).collect();
+    let [warning] = warnings[..] else { panic!("{warnings:?}") };
+    assert!(warning.contains("the platform is not available, what needs it is tried again"), "{warning}");
+    assert!(warning.contains("failures=1 cause="), "{warning}");
+    assert_eq!(lines_about(&log, "the platform is available again").len(), 1);
+}
+
+#[needs::sqlite]
+#[test]
+fn while_the_disk_is_full_the_log_says_so_once_and_once_that_it_is_not() {
+    let world = Logged::new();
+    let mut program = world.start(&[("LOG_LEVEL", "info")]);
+    let job = world.made(&program, "jobs", &json!({"name": "j", "command": "c"}));
+    let every_second = json!({"enabled": true, "expression": "@every 1s"}).to_string();
+    let schedules = format!("{job}/schedules");
+    for _ in 0..3 {
+        assert_eq!(world.ask(&program, "POST", &schedules, "asked", &every_second).0, 201);
+    }
+    let limit = |bytes| {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(program.pid()), Resource::Fsize, limit).unwrap();
+    };
+    // The log is a file too, and may grow.
+    let log_bytes = std::fs::metadata(world.directory.path().join("log")).unwrap().len();
+    limit(Some(log_bytes + 4096));
+    let is_told = || lines_about(&world.log(), "the database is not available").len() == 1;
+    wait_for(|| is_told().then_some(()));
+    // Several passes of the scheduler fail meanwhile.
+    let _ = crossbeam_channel::after(Duration::from_secs(6)).recv();
+    assert!(is_told(), "{}", world.log());
+    limit(None);
+    wait_for(|| world.log().contains("the database is available again").then_some(()));
+    program.terminate();
+    let log = world.log();
+    let told = |line: &&str| line.contains("[WARN]") && !line.contains("execution ended");
+    assert_eq!(log.lines().filter(told).count(), 1, "{log}");
+    assert_eq!(lines_about(&log, "[ERROR]"), [""; 0]);
+    assert_eq!(lines_about(&log, "the database is available again").len(), 1);
 }

@@ -187,7 +187,7 @@ struct OwnServer {
     cf: FakeCf,
     token: String,
     program: Program,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl OwnServer {
@@ -201,9 +201,17 @@ impl OwnServer {
         let token = cf.issue_cf_token("dev");
         let directory = tempfile::tempdir().unwrap();
         let certificate = server.certificate.to_str().unwrap().to_owned();
-        let settings = [("DATABASE_URL", url.as_str()), ("CA_CERT_FILE", &certificate)];
-        let program = Program::start(directory.path(), &cf, &settings).unwrap();
-        Self { server, cf, token, program, _directory: directory }
+        let settings =
+            [("DATABASE_URL", url.as_str()), ("CA_CERT_FILE", &certificate), ("LOG_LEVEL", "info")];
+        let log = fs::File::create(directory.path().join("log")).unwrap();
+        let program = Program::start_with(directory.path(), &cf, &settings, log.into()).unwrap();
+        Self { server, cf, token, program, directory }
+    }
+
+    /// How many lines of the log contain this.
+    fn lines_with(&self, text: &str) -> usize {
+        let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
+        log.lines().filter(|line| line.contains(text)).count()
     }
 
     #[track_caller]
@@ -265,6 +273,10 @@ fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
         assert_eq!(world.ask("GET", "/healthz", "").0, 200);
         assert!(began_at.elapsed() < Duration::from_secs(20), "answered at once, not after each has waited");
     }
+    // The engine asks several times a second.
+    let _ = crossbeam_channel::after(Duration::from_secs(3)).recv();
+    assert_eq!(world.lines_with("the database is not available, what needs it is tried again"), 1);
+    assert_eq!(world.lines_with("[WARN]") + world.lines_with("[ERROR]"), 1);
     world.server.begin();
     wait_for(|| (world.make_job("after") == 201).then_some(()));
     let mut names = world.names();

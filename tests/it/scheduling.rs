@@ -326,8 +326,14 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let days = |days: u64| Duration::from_secs(86_400 * days);
-    let retention =
-        Retention::new(Arc::clone(&world.store), world.platform(), Arc::clone(&clock), days(150), None);
+    let retention = Retention::new(
+        Arc::clone(&world.store),
+        world.platform(),
+        Arc::clone(&clock),
+        days(150),
+        None,
+        bounded(1).0,
+    );
     world.clock.set(time("2026-05-30T00:00:00Z")); // 149 days later.
     retention.pass(&stop).unwrap();
     assert_eq!(world.history(&job).len(), 451);
@@ -360,6 +366,7 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
         clock,
         Duration::from_secs(86_400),
         Some(5),
+        bounded(1).0,
     );
     retention.pass(&stop).unwrap();
     assert_eq!((world.history(&job).len(), world.history(&gone).len()), (5, 0));
@@ -781,7 +788,8 @@ fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
         // As after a start of the machine.
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
         let days = Duration::from_secs(150 * 86_400);
-        let retention = Retention::new(Arc::clone(&world.store), world.platform(), clock, days, None);
+        let retention =
+            Retention::new(Arc::clone(&world.store), world.platform(), clock, days, None, bounded(1).0);
         retention.pass(&stop).unwrap();
         assert_eq!(world.history(&job).len(), 5, "{wrong}");
         if wrong.starts_with("2031") {

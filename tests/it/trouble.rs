@@ -2,7 +2,7 @@
 //! cause, and all else goes on.
 
 use std::io::Write;
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
-use super::database::Database;
+use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 use super::world::wait_for;
 
@@ -275,6 +275,51 @@ fn what_is_cancelled_in_doubt_ends_at_once_and_a_task_that_turns_up_is_cancelled
         let late = tasks.iter().find(|task| task.name == in_doubt)?;
         (late.state == "FAILED").then_some(())
     });
+}
+
+#[test]
+fn ends_that_the_database_refuses_leave_no_other_call_running() {
+    const CALLS: usize = 10;
+    let world = Troubled::start(&[]);
+    let database = Database::of(world.directory.path(), "s.db");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let body = format!(r#"{{"name":"c","url":"{url}","auth_header":"x"}}"#);
+    let (_, call) = world.ask("POST", "/calls?app_guid=app-1", &body);
+    let call = format!("/calls/{}", call["guid"].as_str().unwrap());
+    let guids: Vec<String> = (0..CALLS)
+        .map(|_| world.ask("POST", &format!("{call}/execute"), "").1["guid"].as_str().unwrap().to_owned())
+        .collect();
+    let in_flight: Vec<TcpStream> = listener.incoming().take(CALLS).map(Result::unwrap).collect();
+
+    // Two of them, for the first end may be recorded alone.
+    let refused = format!("NEW.state = 'SUCCEEDED' AND NEW.guid IN ('{}', '{}')", guids[3], guids[7]);
+    if is_postgres() {
+        database.execute(&format!(
+            "CREATE FUNCTION refuse() RETURNS TRIGGER LANGUAGE plpgsql AS
+                 $$ BEGIN IF {refused} THEN RAISE 'refused'; END IF; RETURN NEW; END $$;
+             CREATE TRIGGER refuse BEFORE UPDATE ON executions FOR EACH ROW EXECUTE FUNCTION refuse()"
+        ));
+    } else {
+        database.execute(&format!(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON executions WHEN {refused}
+             BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        ));
+    }
+    // All ends come while none can be recorded, so they are recorded together.
+    let lock = database.lock_executions();
+    for mut stream in in_flight {
+        stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
+    }
+    let _ = crossbeam_channel::after(Duration::from_secs(1)).recv();
+    drop(lock);
+
+    wait_for(|| {
+        let succeeded = database.number("SELECT COUNT(*) FROM executions WHERE state = 'SUCCEEDED'");
+        (succeeded == CALLS as i64 - 2).then_some(())
+    });
+    let running = database.rows("SELECT guid FROM executions WHERE state = 'RUNNING' ORDER BY id");
+    assert_eq!(running, [[guids[3].clone()], [guids[7].clone()]]);
 }
 
 #[test]
