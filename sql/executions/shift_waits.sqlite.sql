@@ -1,6 +1,7 @@
 -- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for a worker alone
--- keeps its place, but not beyond now.
+-- keeps its place, but not beyond now. Of a long backlog only those rows are written that this changes.
 UPDATE executions
    SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by ELSE MIN(dispatch_time, :now) END,
        doubt_until = doubt_until + :by, give_up_at = give_up_at + :by
- WHERE dispatch_time IS NOT NULL;
+ WHERE dispatch_time IS NOT NULL
+   AND (attempts > 0 OR dispatch_time > :now OR doubt_until IS NOT NULL OR give_up_at IS NOT NULL);
