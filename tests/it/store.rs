@@ -654,6 +654,8 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "space_guid" => "'s7'".to_owned(),
         "space_guids" => r#"'["s7", "s9"]'"#.to_owned(),
         "but_apps" => r#"'["none"]'"#.to_owned(),
+        "shares" => r#"'["a ", "b "]'"#.to_owned(),
+        "each" => "8".to_owned(),
         "state" => "'FAILED'".to_owned(),
         "limit" | "most" => "20".to_owned(),
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
@@ -711,8 +713,8 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
     }
     pair.database.execute(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
-                                 owner)
-         SELECT 'p' || i, x.id, s.id, 2000 + i, 'job', 'PENDING', 9001 - i, 1, i,
+                                 share, owner)
+         SELECT 'p' || i, x.id, s.id, 2000 + i, 'job', 'PENDING', 9001 - i, 1, i, x.share,
                 CASE WHEN i BETWEEN 0 AND 19 THEN (SELECT MIN(id) FROM instances) END
            FROM generate_series(-999, 9000) AS i
            JOIN executables AS x ON x.id = 1 + (i + 1000) % 3000 JOIN schedules AS s ON s.executable_id = x.id
