@@ -22,6 +22,7 @@ mod import;
 mod local;
 mod logs;
 mod metrics;
+mod migrations;
 mod openapi;
 mod output;
 mod postgres;
