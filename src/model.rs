@@ -9,8 +9,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 mod controls;
+mod location;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
+pub use location::Location;
 
 /// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
 pub const GUID_MAX: usize = 255;
@@ -298,7 +300,7 @@ pub type Fence = i64;
 
 /// An execution that a process has in hand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InHand {
+pub struct Owned {
     /// The execution.
     pub id: Id,
     /// The lease under which it was taken: what is recorded of it counts only while it is in that hand.
@@ -318,7 +320,7 @@ impl From<EndState> for ExecutionState {
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// The execution.
-    pub of: InHand,
+    pub of: Owned,
     /// Its guid.
     pub guid: Guid,
     /// The job or call that it runs.

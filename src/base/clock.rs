@@ -28,7 +28,7 @@ pub struct SystemClock {
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { start: Instant::now() }
+        Self { start: instant() }
     }
 }
 
@@ -44,10 +44,17 @@ impl Clock for SystemClock {
     }
 }
 
+/// The monotonic time now, for deadlines of sockets and channels, which count in the machine's own time. Decisions that a
+/// test must reach take a [`Clock`].
+#[expect(clippy::disallowed_methods, reason = "this module is the one place that reads the clock")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
 /// Monotonic time for what belongs to the process and has no clock handed to it, such as the pace of the log.
 pub fn since_start() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
-    START.get_or_init(Instant::now).elapsed()
+    START.get_or_init(instant).elapsed()
 }
 
 /// A wall clock that follows another's, such as that of a database: this machine's monotonic time, and an offset that is

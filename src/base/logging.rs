@@ -14,7 +14,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, after, unbounded};
 use log::kv::{self, Key, Value, VisitSource, VisitValue};
@@ -22,8 +22,16 @@ use log::{Level, LevelFilter, Log, Metadata, Record, error, warn};
 use serde_json::Map;
 use simplelog::{ConfigBuilder, SharedLogger, WriteLogger};
 
-use crate::base::clock::Clock;
-use crate::config::LogFormat;
+use crate::base::clock::{self, Clock};
+
+/// How lines are written to the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Starts logging. A second call in one process changes nothing.
 pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
@@ -48,8 +56,8 @@ pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
 /// the end of the process.
 pub fn flush() {
     let written = sink();
-    let deadline = Instant::now() + FLUSH_MAX;
-    while written.queued_bytes.load(Ordering::Acquire) > 0 && Instant::now() < deadline {
+    let deadline = clock::instant() + FLUSH_MAX;
+    while written.queued_bytes.load(Ordering::Acquire) > 0 && clock::instant() < deadline {
         let _ = after(FLUSH_PAUSE).recv();
     }
 }

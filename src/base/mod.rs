@@ -7,4 +7,6 @@ pub mod logging;
 pub mod metrics;
 pub(crate) mod orphans;
 pub mod outage;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres_url;
 pub mod stop;

@@ -17,19 +17,19 @@ use signal_hook::iterator::Signals;
 
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
-use crate::base::logging;
+use crate::base::logging::{self, LogFormat};
 use crate::cli::client::commands::Command;
 use crate::cli::client::parse::Arguments;
 use crate::cli::client::{completions, help, output};
-use crate::config::{self, Config, ConfigError, LogFormat, Mode};
+use crate::config::{self, Config, ConfigError, Mode};
 use crate::cron::{self, Dialect, Expression, HASH_KEY, ParseError, Reading, Zone};
 use crate::fire_times::{local, upcoming};
-use crate::model::Timestamp;
+use crate::model::{Location, Timestamp};
 use crate::outbound;
 use crate::platform::cf::CloudFoundry;
 use crate::platform::local;
-use crate::service::{self, Service, Welcome};
-use crate::store::{self, Fate, Location, Origin, Source, Store, Unread};
+use crate::service::{self, Service, Welcome, store_settings};
+use crate::store::{self, ImportMode, Origin, Source, Store, StoreSettings, Unread};
 use crate::transfer;
 use crate::transfer::backup::Places;
 
@@ -212,7 +212,7 @@ fn check_config(arguments: &Arguments) -> ExitCode {
 
 /// What is wrong with the servers that the settings name, and with what they let the service do.
 fn connection_faults(config: &Config) -> Vec<String> {
-    let database = store::probe(&config.store()).err().map(|err| format!("database: {err}"));
+    let database = store::probe(&store_settings(config)).err().map(|err| format!("database: {err}"));
     let platform = match service::cloud_foundry_settings(config) {
         None => Vec::new(),
         Some(settings) => match CloudFoundry::new(&settings, Arc::new(SystemClock::default())) {
@@ -351,12 +351,12 @@ fn import(arguments: &Arguments) -> ExitCode {
         None => return usage_of("import", "--from must name the database to move"),
     };
     let origin = arguments.flag("kind").map(|kind| if kind == "go" { Origin::Go } else { Origin::Own });
-    let fate = if arguments.has("dry-run") { Fate::Undone } else { Fate::Kept };
+    let mode = if arguments.has("dry-run") { ImportMode::DryRun } else { ImportMode::Commit };
     if let Some(place) = config::crash_point() {
         crash::arm(&place);
     }
     let is_for_standalone = !config::names_cloud_foundry(&arguments.settings());
-    match move_from(from, origin, fate, &config, is_for_standalone) {
+    match move_from(from, origin, mode, &config, is_for_standalone) {
         Ok(report) => shown(&report),
         Err(exit) => exit,
     }
@@ -365,7 +365,7 @@ fn import(arguments: &Arguments) -> ExitCode {
 fn move_from(
     from: Location,
     origin: Option<Origin>,
-    fate: Fate,
+    mode: ImportMode,
     config: &Config,
     is_for_standalone: bool,
 ) -> Result<String, ExitCode> {
@@ -387,10 +387,10 @@ fn move_from(
         Location::Sqlite(path) if fs::symlink_metadata(path).is_err() => Some(path),
         _ => None,
     };
-    let report = move_database(from, origin, fate, config);
+    let report = move_database(from, origin, mode, config);
     // A database that was made for this, and in which nothing has come, goes again.
     if let Some(made) = made
-        && (report.is_err() || fate == Fate::Undone)
+        && (report.is_err() || mode == ImportMode::DryRun)
         && let Err(err) = store::remove(made)
     {
         eprintln!("ocf-scheduler: {} is empty and cannot be removed: {err}", made.display());
@@ -398,7 +398,7 @@ fn move_from(
     let mut report = report?;
     if let Some(joined) = along {
         let file = standalone_file(config);
-        if fate == Fate::Kept {
+        if mode == ImportMode::Commit {
             joined.write(&file).map_err(|err| failed(&format!("the database was moved, but {err}")))?;
         }
         let ([spaces, apps, tokens], [old_spaces, old_apps, old_tokens]) = (joined.taken, joined.there);
@@ -427,30 +427,30 @@ fn taken_along(from: &Path, config: &Config) -> Result<Option<local::Joined>, St
 fn move_database(
     from: Location,
     origin: Option<Origin>,
-    fate: Fate,
+    mode: ImportMode,
     config: &Config,
 ) -> Result<String, ExitCode> {
     let clock = SystemClock::default();
-    let store = Store::open(&config.store()).map_err(|err| failed(&err))?;
+    let store = Store::open(&store_settings(config), Arc::new(clock)).map_err(|err| failed(&err))?;
     // That of the server counts, where there is one.
     let time = store.database_time().map_err(|err| failed(&err.to_string()))?;
     let now = time.unwrap_or_else(|| clock.now());
-    let settings = store::Settings { database: from, ..config.store() };
+    let settings = StoreSettings { database: from, ..store_settings(config) };
     let place = settings.database.shown();
     let source = Source::open(&settings, origin, &store).map_err(|err| match err {
         Unread::Usage(fault) => usage_of("import", &fault),
         Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
-    let report = transfer::import::import(&source, &store, config.dialect, now, fate)
+    let report = transfer::import::import(&source, &store, config.dialect, now, mode)
         .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "the Go service's tables in ",
         Origin::Own => "",
     };
     let way = format!("from {of}{place} to {}", config.database.shown());
-    Ok(match fate {
-        Fate::Kept => format!("Moved {way}\n\n{report}"),
-        Fate::Undone => format!("Would move {way}; nothing was moved (--dry-run)\n\n{report}"),
+    Ok(match mode {
+        ImportMode::Commit => format!("Moved {way}\n\n{report}"),
+        ImportMode::DryRun => format!("Would move {way}; nothing was moved (--dry-run)\n\n{report}"),
     })
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::model::Secret;
-use crate::store::{self, Location};
+#[cfg(feature = "postgres")]
+use crate::base::postgres_url;
+use crate::model::{Location, Secret};
 
 /// Reads `sqlite://PATH`, a bare path, or `postgres://…`.
 ///
@@ -13,7 +14,7 @@ pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
     let fault = match scheme.as_deref() {
-        Some("postgres" | "postgresql") => match store::check_url(url) {
+        Some("postgres" | "postgresql") => match check_postgres_url(url) {
             Ok(()) => return Ok(Location::Postgres(Secret::from(url.to_owned()))),
             Err(fault) => fault,
         },
@@ -33,4 +34,15 @@ pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
         _ => return Ok(Location::Sqlite(PathBuf::from(path))),
     };
     Err(format!("{name} {fault}"))
+}
+
+/// The error goes on after the name of the setting, and shows no part of the URL.
+fn check_postgres_url(url: &str) -> Result<(), String> {
+    #[cfg(feature = "postgres")]
+    return postgres_url::Target::of(url).map(|_| ());
+    #[cfg(not(feature = "postgres"))]
+    {
+        let _ = url;
+        Err("names PostgreSQL, which this build does not support; use sqlite://PATH".to_owned())
+    }
 }

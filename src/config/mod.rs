@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use crate::base::logging::LogFormat;
 use crate::cron::Dialect;
-use crate::model::Secret;
+use crate::model::{Location, Secret};
 use crate::outbound::{Outbound, Reach};
-use crate::store::{self, Location};
 
 mod broker;
 mod location;
@@ -38,15 +38,6 @@ pub enum Mode {
 
 /// The variables of the settings that say how other servers are reached.
 pub const OUTBOUND_SETTINGS: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SKIP_SSL_VALIDATION", "CA_CERT_FILE"];
-
-/// How lines are written to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
 
 /// What becomes of fire times that nobody served in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,16 +143,6 @@ impl Config {
             https_proxy: self.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
             no_proxy: self.no_proxy.clone(),
             ..Outbound::default()
-        }
-    }
-
-    /// How the database is reached.
-    pub fn store(&self) -> store::Settings {
-        store::Settings {
-            database: self.database.clone(),
-            connections: self.database_connections,
-            ca_cert_file: self.ca_cert_file.clone(),
-            skip_ssl_validation: self.skip_ssl_validation,
         }
     }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::{
-    CloudFoundryConfig, Config, Flags, LogFormat, MisfirePolicy, Mode, RateLimit, SETTINGS, blamed, location,
-    memory, vcap,
+    CloudFoundryConfig, Config, Flags, MisfirePolicy, Mode, RateLimit, SETTINGS, blamed, location, memory,
+    vcap,
 };
+use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays};
-use crate::model::Secret;
+use crate::model::{Location, Secret};
 use crate::outbound::{Outbound, Reach, read_uri};
-use crate::store::Location;
 
 const PORT_ALLOWED: &str = "a whole number from 0 to 65535";
 

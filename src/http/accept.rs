@@ -24,6 +24,7 @@ use super::answer::{self, Manner};
 use super::connection::{self, Shared};
 use super::message::{Head, HeadEnd, Version, parse_head};
 use super::{Refusal, Response};
+use crate::base::clock;
 
 /// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst tries again
 /// after a whole second.
@@ -178,7 +179,12 @@ impl Acceptor {
         {
             self.refuse(guest.socket, guest.remote);
         }
-        self.lobby.push_back(Guest { socket, remote, head: Vec::new(), until: Instant::now() + LOBBY_TIME });
+        self.lobby.push_back(Guest {
+            socket,
+            remote,
+            head: Vec::new(),
+            until: clock::instant() + LOBBY_TIME,
+        });
         // The request has often come already.
         let last = self.lobby.len() - 1;
         self.serve_guests(last);
@@ -190,7 +196,7 @@ impl Acceptor {
 
     /// Answers the guests from the one at `first` on, as far as their requests have come.
     fn serve_guests(&mut self, first: usize) {
-        let now = Instant::now();
+        let now = clock::instant();
         for mut guest in self.lobby.split_off(first) {
             match guest.look() {
                 Came::Part if now < guest.until => self.lobby.push_back(guest),
@@ -243,12 +249,12 @@ impl Acceptor {
         if self.answered.len() == ANSWERED_MAX {
             self.close_answered();
         }
-        self.answered.push_back((socket, Instant::now() + ANSWERED_TIME));
+        self.answered.push_back((socket, clock::instant() + ANSWERED_TIME));
     }
 
     /// Waits for a connection, for the stop, for a guest's request, or until a guest has waited or stayed for long enough.
     fn wait(&mut self) {
-        let now = Instant::now();
+        let now = clock::instant();
         while self.answered.front().is_some_and(|(_, until)| *until <= now) {
             self.close_answered();
         }

@@ -11,6 +11,7 @@ use tiny_http::{HTTPVersion, Header};
 
 use super::message::Version;
 use super::{Body, Response};
+use crate::base::clock;
 
 /// The most bytes that are given to the socket at once: the client must take them within its time-out.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -209,7 +210,7 @@ pub(super) struct Outbox<'connection> {
 
 impl<'connection> Outbox<'connection> {
     pub(super) fn new(socket: &'connection TcpStream, client_timeout: Duration) -> Self {
-        Self { socket, client_timeout, started: Instant::now() }
+        Self { socket, client_timeout, started: clock::instant() }
     }
 }
 
@@ -217,7 +218,7 @@ impl Write for Outbox<'_> {
     /// Writes a whole piece, or fails: a client that takes a few bytes now and then is as slow as one that takes none.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
-        let piece_started = Instant::now();
+        let piece_started = clock::instant();
         if WHOLE_ANSWER_TIMEOUTS * self.client_timeout <= piece_started - self.started {
             return Err(ErrorKind::TimedOut.into());
         }

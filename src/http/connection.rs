@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{Level, debug, error, log};
 use socket2::SockRef;
@@ -21,6 +21,7 @@ use super::message::{BODY_MAX, BodyLength, Head, Version, sane_request_id};
 use super::pool::{NoAnswer, Pool};
 use super::receive::{Inbox, NoRequest};
 use super::{Handlers, Refusal, Request, Response, respond};
+use crate::base::clock;
 
 /// How long, and for how many bytes, a client may go on sending after its connection's last answer.
 const UNREAD_TIME: Duration = Duration::from_secs(1);
@@ -263,11 +264,11 @@ impl Conversation<'_> {
     /// answer; so the client gets a moment to read it, and what it sends is thrown away.
     fn close_unread(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)?;
-        let until = Instant::now() + UNREAD_TIME;
+        let until = clock::instant() + UNREAD_TIME;
         let mut unread = 0;
         let mut thrown_away = [0; 8 * 1024];
         while unread < UNREAD_BYTES_MAX {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = until.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 break;
             }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::net::RecvFlags;
 
+use crate::base::clock;
+
 /// A request that has been arriving for longer than this gives way to a new connection when no other is idle: who sends a
 /// byte now and then must not hold a seat for long.
 const ARRIVAL_GRACE: Duration = Duration::from_secs(2);
@@ -81,7 +83,7 @@ impl Connections {
     pub(super) fn new(limit: usize) -> Self {
         Self {
             limit,
-            started: Instant::now(),
+            started: clock::instant(),
             stopping: AtomicBool::new(false),
             open: Mutex::default(),
             changed: Condvar::new(),
@@ -184,7 +186,7 @@ impl Connections {
 
     /// Waits until every connection has ended, until the deadline at most. `true`: all have.
     pub(super) fn wait_until_none(&self, deadline: Instant) -> bool {
-        let patience = deadline.saturating_duration_since(Instant::now());
+        let patience = deadline.saturating_duration_since(clock::instant());
         let some_are_open = |open: &mut Open| !open.by_number.is_empty();
         let waited = self.changed.wait_timeout_while(self.lock(), patience, some_are_open);
         waited.unwrap_or_else(PoisonError::into_inner).0.by_number.is_empty()

@@ -22,11 +22,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use log::{info, warn};
 use tiny_http::{Header, Method, StatusCode};
+
+use crate::base::clock;
 
 use accept::Acceptor;
 use connection::Shared;
@@ -154,7 +156,7 @@ pub struct Handlers {
 
 /// The bounds of a server.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct HttpSettings {
     /// Threads that answer requests.
     pub threads: usize,
     /// The most connections at a time.
@@ -180,7 +182,7 @@ pub struct Server {
 
 impl Server {
     /// Starts to serve on `listener`. Fails only when the first threads cannot be started.
-    pub fn start(listener: TcpListener, settings: Settings, handlers: Handlers) -> io::Result<Self> {
+    pub fn start(listener: TcpListener, settings: HttpSettings, handlers: Handlers) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
         let max_connections = affordable_connections(settings.max_connections);
         let connections = Arc::new(Connections::new(max_connections));
@@ -212,7 +214,7 @@ impl Server {
     /// Takes no more connections, closes the idle ones, answers the requests in hand, and ends its threads. What is
     /// not done at the deadline is cut.
     pub fn stop(mut self, deadline: Duration) {
-        let deadline = Instant::now() + deadline;
+        let deadline = clock::instant() + deadline;
         self.begin_stop();
         let everything_ended = self.connections.wait_until_none(deadline)
             && self.running.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());

@@ -12,6 +12,7 @@ use super::message::{
     BODY_MAX, BodyLength, HEAD_MAX, Head, HeadEnd, Rejected, check_beginning, check_trailer,
     parse_chunk_line, parse_head,
 };
+use crate::base::clock;
 
 /// What a connection holds while it is idle, and what most heads fit in.
 const SMALL_BUFFER: usize = 4 * 1024;
@@ -257,7 +258,7 @@ impl<'connection> Inbox<'connection> {
 
     /// Waits for more bytes of a request that has begun, with a buffer of at least `size`: larger than what it holds.
     fn fill(&mut self, size: usize) -> Result<(), NoRequest> {
-        let now = Instant::now();
+        let now = clock::instant();
         let deadline = *self.deadline.get_or_insert(now + self.client_timeout);
         if deadline <= now {
             return Err(too_slow().into());

@@ -23,6 +23,7 @@ use super::reach::{Reach, Refusal};
 use super::resolve::RememberingResolver;
 use super::target::Target;
 use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
+use crate::base::clock;
 
 /// How long the body of an answer is read, so that its connection can be used again.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -131,7 +132,7 @@ impl Exchanges {
         };
         let Head { status, ref location, .. } = head;
         let answer = Answer { status, location: location.clone() };
-        let body_deadline = deadline.min(Instant::now() + BODY_TIMEOUT);
+        let body_deadline = deadline.min(clock::instant() + BODY_TIMEOUT);
         connection.get_mut().set_timeout(until(body_deadline, Timeout::RecvBody));
         // What goes wrong here changes nothing about the status.
         if head.skip_body(&mut connection) {
@@ -155,12 +156,12 @@ impl Exchanges {
             !connection.buffer().is_empty() || !connection.get_mut().get_mut().buffers().input().is_empty();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !has_more && idle.len() < MAX_IDLE_CONNECTIONS {
-            idle.push(Idle { connection, target: target.clone(), since: Instant::now() });
+            idle.push(Idle { connection, target: target.clone(), since: clock::instant() });
         }
     }
 
     fn connect(&self, target: &Target, deadline: Instant) -> Result<Connection, ExchangeError> {
-        let deadline = deadline.min(Instant::now() + self.limits.connect_timeout);
+        let deadline = deadline.min(clock::instant() + self.limits.connect_timeout);
         let uri = target.uri()?;
         let agent = self.client.agent_for(&uri);
         let config = agent.config();
@@ -262,7 +263,7 @@ pub fn is_header_value(text: &str) -> bool {
 }
 
 fn until(deadline: Instant, reason: Timeout) -> NextTimeout {
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.saturating_duration_since(clock::instant());
     NextTimeout { after: Span::Exact(left), reason, ..NextTimeout::default() }
 }
 

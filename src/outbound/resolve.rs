@@ -11,6 +11,8 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use crate::base::clock;
+
 /// How long an answer is believed.
 const AGE_MAX: Duration = Duration::from_secs(5);
 /// The most names that are remembered. A name that has an address has at most 253 characters.
@@ -50,7 +52,7 @@ impl Resolver for RememberingResolver {
             return Ok(addresses);
         }
         drop(known);
-        let asked_at = Instant::now();
+        let asked_at = clock::instant();
         let found = self.asked.resolve(uri, config, timeout)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if REMEMBERED_MAX <= known.len() {

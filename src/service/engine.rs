@@ -18,7 +18,7 @@ use crate::cron::Dialect;
 use crate::engine::lease::Keeper;
 use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
-use crate::engine::scheduler::{Lane, Scheduler, Settings as SchedulerSettings};
+use crate::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
 use crate::engine::upkeep;
 use crate::engine::watcher::Watcher;
 use crate::engine::worker::{Caller, Patience, WorkerContext};

@@ -8,19 +8,19 @@ mod threads;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, after, bounded};
 use log::{debug, error, info, warn};
 
-use crate::base::clock::{Clock, SteeredClock};
+use crate::base::clock::{self, Clock, SteeredClock};
 use crate::base::stop::{Stopper, stop_channel};
 use crate::config::{Config, Mode};
 use crate::engine::journal;
 use crate::engine::worker::Caller;
-use crate::http::{Handlers, Server, Settings as HttpSettings};
+use crate::http::{Handlers, HttpSettings, Server};
 use crate::platform::Platform;
-use crate::store::Store;
+use crate::store::{Store, StoreSettings};
 use crate::web::api::{Api, MetricsAccess, Readiness};
 use crate::web::auth::Authenticator;
 use crate::web::{Broker, Front, Limiter, Listener};
@@ -66,7 +66,7 @@ impl Service {
         let outbound = config.outbound();
         let caller = Caller::new(&outbound, config.call_timeout, config.call_reach)?;
         let listeners = Listeners::bind(config)?;
-        let store = Arc::new(Store::open(&config.store())?);
+        let store = Arc::new(Store::open(&store_settings(config), Arc::clone(&clock))?);
         let lease_clock = store.is_shared().then(|| Arc::new(SteeredClock::new(Arc::clone(&clock))));
         let clock: Arc<dyn Clock> = match &lease_clock {
             Some(lease_clock) => Arc::clone(lease_clock) as Arc<dyn Clock>,
@@ -134,13 +134,13 @@ impl Service {
     /// the calls in flight. Calls that outlast it are recorded as interrupted. Tasks keep running, and the next
     /// start follows them again.
     pub fn stop(self) {
-        let deadline = Instant::now() + self.stop_time;
+        let deadline = clock::instant() + self.stop_time;
         info!("service stops");
         // The engine first: what it has not begun stays PENDING. Requests are still answered.
         self.stopper.stop();
         self.server.stop(self.stop_time);
         if let Some(metrics_server) = self.metrics_server {
-            metrics_server.stop(deadline.saturating_duration_since(Instant::now()));
+            metrics_server.stop(deadline.saturating_duration_since(clock::instant()));
         }
         let workers_ended =
             self.workers_ended.recv_deadline(deadline).is_err_and(|err| err.is_disconnected());
@@ -273,4 +273,14 @@ fn checkpoint_last(store: &Store) {
         let _ = after(CHECKPOINT_PAUSE).recv();
     }
     warn!("the write-ahead log is not in the database file; copy both, or start the service once more");
+}
+
+/// The part of the settings that the store needs.
+pub fn store_settings(config: &Config) -> StoreSettings {
+    StoreSettings {
+        database: config.database.clone(),
+        connections: config.database_connections,
+        ca_cert_file: config.ca_cert_file.clone(),
+        skip_ssl_validation: config.skip_ssl_validation,
+    }
 }

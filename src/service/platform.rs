@@ -77,9 +77,9 @@ pub(super) fn build(
 }
 
 /// How Cloud Foundry is reached; `None` for `standalone`.
-pub fn cloud_foundry_settings(config: &Config) -> Option<cf::Settings> {
+pub fn cloud_foundry_settings(config: &Config) -> Option<cf::CloudFoundrySettings> {
     let settings = config.cloud_foundry.as_ref()?;
-    Some(cf::Settings {
+    Some(cf::CloudFoundrySettings {
         cf_endpoint: settings.cf_endpoint.clone(),
         uaa_endpoint: settings.uaa_endpoint.clone(),
         client_id: settings.client_id.clone(),
@@ -130,7 +130,8 @@ fn local(
     });
     let runner =
         std::env::current_exe().map_err(|err| format!("the program's file cannot be found: {err}"))?;
-    let settings = local::Settings { world, state_dir, runner, environment: config::whole_environment() };
+    let settings =
+        local::LocalSettings { world, state_dir, runner, environment: config::whole_environment() };
     let local = Arc::new(Local::new(settings, Arc::clone(clock), move || {
         // If it is full, the watcher is about to look anyway.
         let _ = wake_watcher.try_send(());

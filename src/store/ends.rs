@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, sql, values};
 use super::{Store, StoreError};
-use crate::model::{EndState, Fence, Guid, Id, InHand, Kind, Outcome, Schedule, Timestamp};
+use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Schedule, Timestamp};
 
 /// The most statements that are sent before the first is answered.
 const AT_ONCE: usize = 500;
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 500;
 #[derive(Debug, Clone)]
 pub struct End {
     /// The execution.
-    pub of: InHand,
+    pub of: Owned,
     /// What it came to.
     pub outcome: Outcome,
 }
@@ -147,7 +147,7 @@ pub(super) fn interrupt_calls(
 ) -> Result<Vec<CutOff>, StoreError> {
     let calls = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, cut_off_of)?;
     let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
-    let end = |id: Id| End { of: InHand { id, fence }, outcome: outcome.clone() };
+    let end = |id: Id| End { of: Owned { id, fence }, outcome: outcome.clone() };
     let ends: Vec<End> = calls.iter().map(|(id, _)| end(*id)).collect();
     let changed = end_all(tx, &ends.iter().collect::<Vec<_>>())?;
     Ok(calls.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|((_, it), _)| it).collect())

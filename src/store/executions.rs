@@ -11,12 +11,12 @@ use super::statement::{
 };
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
-    Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, InHand, Kind, Timestamp, Work,
+    Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Timestamp, Work,
 };
 
 /// What a history belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dated {
+pub enum HistoryOf {
     /// A job or call.
     Executable(Id),
     /// A schedule.
@@ -54,7 +54,7 @@ impl Column for Share {
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The execution.
-    pub of: InHand,
+    pub of: Owned,
     /// Its guid, which names its task.
     pub guid: Guid,
     /// The guid of its job or call.
@@ -108,7 +108,7 @@ pub struct Claimed {
 #[derive(Debug, Clone)]
 pub struct RunningTask {
     /// The execution.
-    pub of: InHand,
+    pub of: Owned,
     /// Its guid, for the log.
     pub guid: Guid,
     /// The platform's task.
@@ -194,19 +194,19 @@ impl Store {
     }
 
     /// How long a history is.
-    pub fn count_executions(&self, of: Dated) -> Result<Extent, StoreError> {
+    pub fn count_executions(&self, of: HistoryOf) -> Result<Extent, StoreError> {
         let (statement, id) = match of {
-            Dated::Executable(id) => (sql!("executions/count_of_executable"), id),
-            Dated::Schedule(id) => (sql!("executions/count_of_schedule"), id),
+            HistoryOf::Executable(id) => (sql!("executions/count_of_executable"), id),
+            HistoryOf::Schedule(id) => (sql!("executions/count_of_schedule"), id),
         };
         self.read(|session| session.one(statement, values! { "owner_id": id }, extent_of))
     }
 
     /// A part of a history, newest first.
-    pub fn list_executions(&self, of: Dated, window: Window) -> Result<Part<Execution>, StoreError> {
+    pub fn list_executions(&self, of: HistoryOf, window: Window) -> Result<Part<Execution>, StoreError> {
         let (statement, id) = match of {
-            Dated::Executable(id) => (sql!("executions/list_of_executable"), id),
-            Dated::Schedule(id) => (sql!("executions/list_of_schedule"), id),
+            HistoryOf::Executable(id) => (sql!("executions/list_of_executable"), id),
+            HistoryOf::Schedule(id) => (sql!("executions/list_of_schedule"), id),
         };
         let limit = self.part_limit(window.limit);
         let values = values! {
@@ -309,7 +309,7 @@ impl Store {
 
     /// A call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, for it is no longer PENDING, or no longer
     /// in this process's hand. It may be asked again after an error.
-    pub fn start_call(&self, of: InHand, now: Timestamp) -> Result<bool, StoreError> {
+    pub fn start_call(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
         self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
     }
 
@@ -317,7 +317,7 @@ impl Store {
     /// `false`: it must not be, for the execution is no longer PENDING, or no longer in this process's hand.
     pub fn begin_attempt(
         &self,
-        of: InHand,
+        of: Owned,
         now: Timestamp,
         doubt_until: Timestamp,
     ) -> Result<bool, StoreError> {
@@ -327,14 +327,14 @@ impl Store {
 
     /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING, or no longer in this
     /// process's hand. It may be recorded again after an error.
-    pub fn accept_task(&self, of: InHand, task: &Guid) -> Result<bool, StoreError> {
+    pub fn accept_task(&self, of: Owned, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
         self.step(sql!("executions/accept_task"), values)
     }
 
     /// Another attempt is due later, by whoever takes it. `false`: the execution is no longer PENDING, or no longer in this
     /// process's hand.
-    pub fn postpone(&self, of: InHand, retry: &Retry) -> Result<bool, StoreError> {
+    pub fn postpone(&self, of: Owned, retry: &Retry) -> Result<bool, StoreError> {
         let values = values! {
             "id": of.id, "fence": of.fence, "dispatch_time": retry.dispatch_time, "message": &retry.message,
             "doubt_until": retry.doubt_until, "failures": retry.failures, "give_up_at": retry.give_up_at,
@@ -358,7 +358,7 @@ impl Store {
         let values = values! { "after_id": after, "limit": limit, "fence": fence };
         self.read_at_once(|session| {
             session.rows(sql!("executions/running_tasks"), values, |row| {
-                let of = InHand { id: row.get("id")?, fence };
+                let of = Owned { id: row.get("id")?, fence };
                 Ok(RunningTask {
                     of,
                     guid: row.get("guid")?,
@@ -501,7 +501,7 @@ pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
 
 fn waiting_of(row: &Row<'_>, fence: Fence) -> Result<Waiting, StoreError> {
     Ok(Waiting {
-        of: InHand { id: row.get("id")?, fence },
+        of: Owned { id: row.get("id")?, fence },
         guid: row.get("guid")?,
         executable: row.get("executable_guid")?,
         name: row.get("name")?,

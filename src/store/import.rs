@@ -11,7 +11,8 @@ use super::executables::Columns;
 use super::session::Session;
 use super::statement::{Named, json_array, sql, sql_by_engine, values};
 use super::{
-    Engine, Fate, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray, broker,
+    Engine, ImportMode, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray,
+    broker,
 };
 use crate::model::{ExecutionState, Guid, Kind, Timestamp};
 
@@ -110,20 +111,20 @@ struct ExecutionRow<'a> {
 }
 
 impl Store {
-    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `fate` says, nothing of it stays.
+    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `mode` says, nothing of it stays.
     pub fn import<T>(
         &self,
-        fate: Fate,
+        mode: ImportMode,
         work: impl FnOnce(&Importer<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let work = |session: Session<'_>| work(&Importer { session: &session });
         match &self.engine {
             Engine::Sqlite(database) => {
-                database.write_long(fate, |connection| work(Session::Sqlite(connection)))
+                database.write_long(mode, |connection| work(Session::Sqlite(connection)))
             }
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => {
-                database.write_long(fate, |connection| work(Session::Postgres(connection)))
+                database.write_long(mode, |connection| work(Session::Postgres(connection)))
             }
         }
     }

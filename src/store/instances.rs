@@ -114,7 +114,7 @@ impl Store {
     fn renew(&self, database: &postgres::DatabaseServer) -> Result<Renewal, StoreError> {
         let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
         if let Some(fence) = database.last_fence() {
-            let asked_at = std::time::Instant::now();
+            let asked_at = database.monotonic();
             let values = values! { "id": fence, "lease": lease };
             if database
                 .write_lease(|connection| connection.execute(postgres_sql!("instances/renew"), values))?
@@ -125,7 +125,7 @@ impl Store {
             }
             database.forget_lease();
         }
-        let asked_at = std::time::Instant::now();
+        let asked_at = database.monotonic();
         let values = values! { "lease": lease };
         let fence =
             database.write_lease(|connection| connection.value(postgres_sql!("instances/insert"), values))?;

@@ -5,10 +5,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::base::clock::Clock;
 use crate::base::outage;
-use crate::model::{Fence, Id};
+use crate::model::{Fence, Id, Location};
 
 mod broker;
 mod ends;
@@ -31,7 +32,7 @@ pub use broker::{
 };
 pub use ends::{CutOff, End};
 pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Claimed, Dated, Retry, RunningTask, Share, Stray, Surplus, Waiting};
+pub use executions::{Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
@@ -122,7 +123,7 @@ pub struct Extent {
 
 /// Which database, and how it is reached.
 #[derive(Debug, Clone)]
-pub struct Settings {
+pub struct StoreSettings {
     /// Which.
     pub database: Location,
     /// PostgreSQL: the most connections at a time, at least 2.
@@ -137,7 +138,7 @@ pub struct Settings {
 ///
 /// # Errors
 /// A text for people.
-pub fn probe(settings: &Settings) -> Result<(), String> {
+pub fn probe(settings: &StoreSettings) -> Result<(), String> {
     match &settings.database {
         Location::Sqlite(path) => sqlite::probe(path),
         #[cfg(feature = "postgres")]
@@ -146,36 +147,6 @@ pub fn probe(settings: &Settings) -> Result<(), String> {
         Location::Postgres(_) => {
             Err("this program was built without PostgreSQL (feature `postgres`)".to_owned())
         }
-    }
-}
-
-/// Where a database is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Location {
-    /// A file.
-    Sqlite(PathBuf),
-    /// A URL, `postgres://…`; it may hold a password.
-    Postgres(crate::model::Secret),
-}
-
-impl Location {
-    /// What it is called in logs: a path, or the URL's host and name, without its password.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::Sqlite(path) => path.display().to_string(),
-            Self::Postgres(url) => shown_url(url.reveal()),
-        }
-    }
-}
-
-/// Whether a URL of PostgreSQL can be used. The error goes on after the name of the setting, and shows no part of the URL.
-pub(crate) fn check_url(url: &str) -> Result<(), String> {
-    #[cfg(feature = "postgres")]
-    return postgres::check_url(url);
-    #[cfg(not(feature = "postgres"))]
-    {
-        let _ = url;
-        Err("names PostgreSQL, without which this program was built; use sqlite://PATH".to_owned())
     }
 }
 
@@ -190,21 +161,13 @@ pub fn numbered_for_postgres(text: &str) -> (String, Vec<&str>) {
     postgres::numbered(text)
 }
 
-/// Scheme, host, port and name of a URL; what stands before `@` or behind `?` may be secret.
-fn shown_url(url: &str) -> String {
-    let without_query = url.split('?').next().unwrap_or_default();
-    let (scheme, rest) = without_query.split_once("://").unwrap_or(("postgres", without_query));
-    let place = rest.rsplit('@').next().unwrap_or_default();
-    format!("{scheme}://{place}")
-}
-
-/// What becomes of a long write once it is done.
+/// Whether an import keeps what it wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
-    /// It stays.
-    Kept,
-    /// It was to see what would come of it.
-    Undone,
+pub enum ImportMode {
+    /// Kept, all of it or nothing.
+    Commit,
+    /// Everything is written and rolled back, so that the report is that of a real import.
+    DryRun,
 }
 
 /// The database, opened. Closing is dropping it.
@@ -230,11 +193,16 @@ impl Store {
     /// A text for people, when the file cannot be had, is no database of this program, is from a newer version (then it is
     /// left as it was), or is open in another process; when the server refuses for good (name or password), or its
     /// certificate is not trusted.
-    pub fn open(settings: &Settings) -> Result<Self, String> {
+    pub fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        // SQLite has no leases, and no outages to wait out.
+        #[cfg(not(feature = "postgres"))]
+        let _ = clock;
         let engine = match &settings.database {
             Location::Sqlite(path) => Engine::Sqlite(sqlite::DatabaseFile::open(path)?),
             #[cfg(feature = "postgres")]
-            Location::Postgres(url) => Engine::Postgres(postgres::DatabaseServer::open(url, settings)?),
+            Location::Postgres(url) => {
+                Engine::Postgres(postgres::DatabaseServer::open(url, settings, clock)?)
+            }
             #[cfg(not(feature = "postgres"))]
             Location::Postgres(_) => {
                 return Err("this program was built without PostgreSQL (feature `postgres`)".to_owned());

@@ -4,11 +4,12 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::world::{APP, World};
+use ocf_scheduler::base::clock;
 
 /// A server that gives these answers, each on a connection of its own, and hands over the requests.
 pub(crate) struct Target {
@@ -174,7 +175,7 @@ fn a_body_that_trickles_is_not_waited_for() {
         }
     });
     let world = World::start();
-    let began = Instant::now();
+    let began = clock::instant();
     assert_eq!(run(&world, &json!({"url": url}))["state"], "SUCCEEDED");
     assert!(began.elapsed() < Duration::from_secs(25), "{:?}", began.elapsed());
 }
@@ -430,7 +431,7 @@ fn a_call_has_a_time_out_of_its_own() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let world = World::start();
-    let began = Instant::now();
+    let began = clock::instant();
     let ended = run(&world, &json!({"url": url, "timeout_seconds": 1}));
     assert_eq!((&ended["state"], &ended["message"]), (&json!("FAILED"), &json!("no answer within 1 s")));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());

@@ -13,6 +13,7 @@ use super::crash::{
 };
 use super::database::Database;
 use super::program::{Program, ask};
+use ocf_scheduler::base::clock;
 
 /// Longer than a lease, and than it takes the others to see that.
 const PAUSE: Duration = Duration::from_secs(22);
@@ -55,13 +56,13 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
             Instance { program, over, paused_until: None }
         };
         let mut instances: Vec<Instance> = (0..3).map(&mut begin).collect();
-        let until = Instant::now() + Duration::from_secs(seconds);
+        let until = clock::instant() + Duration::from_secs(seconds);
         let mut round = 3;
-        while Instant::now() < until {
+        while clock::instant() < until {
             pause(500 + random.below(2500));
             round += 1;
             for instance in &mut instances {
-                instance.paused_until = instance.paused_until.filter(|until| Instant::now() < *until);
+                instance.paused_until = instance.paused_until.filter(|until| clock::instant() < *until);
             }
             faults += inject(&cf, &mut random);
             let is_anybody_paused = instances.iter().any(|instance| instance.paused_until.is_some());
@@ -76,7 +77,7 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
                         pause(PAUSE.as_millis().try_into().unwrap());
                         kill_process(pid, Signal::CONT).unwrap();
                     });
-                    instance.paused_until = Some(Instant::now() + PAUSE + Duration::from_millis(500));
+                    instance.paused_until = Some(clock::instant() + PAUSE + Duration::from_millis(500));
                     pauses += 1;
                 }
                 2 if instance.paused_until.is_none() => {
@@ -115,10 +116,10 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     silence_schedules(&database);
     let left =
         "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
-    let deadline = Instant::now() + SETTLE_MAX;
+    let deadline = clock::instant() + SETTLE_MAX;
     while database.number(left) > 0 {
         assert!(
-            Instant::now() < deadline,
+            clock::instant() < deadline,
             "stuck: {:?} {:?}",
             database.rows("SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time IS NULL LIMIT 5"),
             database.rows("SELECT id, lease_until - now_nanos() FROM instances")

@@ -8,8 +8,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ocf_scheduler::base::clock;
 use ocf_scheduler::cron::{Dialect, Expression, Reading};
 
 use super::cf::fake_cf::{FakeCf, Fault};
@@ -268,8 +269,8 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
                 let (url, token, target, known, over) = (&url, &token, &target.url, &known, &over);
                 scope.spawn(move || client(url, token, target, known, client_random, over));
             }
-            let until = Instant::now() + Duration::from_millis(100 + random.below(1300));
-            while Instant::now() < until && !program.has_ended() {
+            let until = clock::instant() + Duration::from_millis(100 + random.below(1300));
+            while clock::instant() < until && !program.has_ended() {
                 pause(5);
             }
             if program.has_ended() {

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::path::Path;
+use std::sync::Arc;
 
-use ocf_scheduler::model::Secret;
-use ocf_scheduler::store::{Location, Settings};
+use ocf_scheduler::base::clock::SystemClock;
+use ocf_scheduler::model::{Location, Secret};
+use ocf_scheduler::store::{Store, StoreSettings};
 use postgres::{NoTls, SimpleQueryMessage};
 
 /// The database of a directory, whether it is there already or not.
@@ -57,13 +59,18 @@ impl Database {
         self.url.starts_with("postgres")
     }
 
-    pub(crate) fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> StoreSettings {
         let database = if self.is_on_server() {
             Location::Postgres(Secret::from(self.url.clone()))
         } else {
             Location::Sqlite(self.url.clone().into())
         };
-        Settings { database, connections: 8, ca_cert_file: None, skip_ssl_validation: false }
+        StoreSettings { database, connections: 8, ca_cert_file: None, skip_ssl_validation: false }
+    }
+
+    /// Opens it in this process, on the machine's clock.
+    pub(crate) fn open(&self) -> Result<Store, String> {
+        Store::open(&self.settings(), Arc::new(SystemClock::default()))
     }
 
     /// All rows of a query, each column as text; `NULL` is empty.

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use ocf_scheduler::base::clock;
 use ocf_scheduler::cron::{Dialect, Expression, Reading, Weekdays};
 use tempfile::TempDir;
 
@@ -33,9 +34,9 @@ fn number_of(variable: &str) -> Option<u64> {
 /// Calls `attempt` with inputs made from `corpus`: so often, or for so long. How many those were.
 fn fuzz(corpus: &[Vec<u8>], words: &[&[u8]], mut attempt: impl FnMut(&[u8])) -> u64 {
     let mut random = Random::seeded(number_of("FUZZ_SEED").unwrap_or(1));
-    let until = number_of("FUZZ_SECONDS").map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let until = number_of("FUZZ_SECONDS").map(|seconds| clock::instant() + Duration::from_secs(seconds));
     let mut tries = 0;
-    while until.map_or(tries < TRIES, |until| Instant::now() < until) {
+    while until.map_or(tries < TRIES, |until| clock::instant() < until) {
         attempt(&mutated(corpus, words, &mut random));
         tries += 1;
     }
@@ -158,7 +159,7 @@ impl Target {
             r#"{"name":"fuzzed","url":"http://127.0.0.1:9/","auth_header":"x"}"#,
         );
         let address = program.url.trim_start_matches("http://").to_owned();
-        let issued_at = Instant::now();
+        let issued_at = clock::instant();
         Self { cf, program, log, address, token, issued_at, job, call, _directory: directory }
     }
 
@@ -166,7 +167,7 @@ impl Target {
     fn filled_in(&mut self, input: &[u8]) -> Vec<u8> {
         if Duration::from_secs(300) < self.issued_at.elapsed() {
             self.token = self.cf.issue_cf_token("dev");
-            self.issued_at = Instant::now();
+            self.issued_at = clock::instant();
         }
         let mut output = Vec::with_capacity(2 * input.len());
         let mut rest = input;
@@ -439,7 +440,7 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
             1 => Dialect::Classic(Weekdays::Quartz),
             _ => Dialect::Ocf2,
         };
-        let began = Instant::now();
+        let began = clock::instant();
         let Ok(expression) = Expression::parse(&text, &Reading::plain(dialect)) else { return };
         accepted += 1;
         // From 1700 to 2250, and the ends of what there is.

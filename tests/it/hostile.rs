@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -14,6 +14,7 @@ use super::cf::fake_cf::{ALWAYS, CLIENT_SECRET, FakeCf, Fault, tls_config};
 use super::database::is_postgres;
 use super::program::{Program, ask};
 use super::world::{APP, SPACE, World, wait_for};
+use ocf_scheduler::base::clock;
 
 #[test]
 fn odd_json_is_422_or_comes_back_as_it_was() {
@@ -194,7 +195,7 @@ fn a_caller_over_the_limit_is_refused_before_anybody_is_asked_about_the_token() 
     let bad = "x".repeat(2000);
     for token in [world.token.as_str(), &bad] {
         world.cf.clear_requests();
-        let began = Instant::now();
+        let began = clock::instant();
         let refused = (0..60)
             .map(|_| world.request("GET", "/jobs", Some(token), &[], "").status)
             .filter(|status| *status == 429)

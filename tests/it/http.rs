@@ -6,11 +6,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use ocf_scheduler::base::clock;
 use ocf_scheduler::http::{
-    Body, Handlers, Refusal, Request, Response, Server, Settings, respond, respond_with,
+    Body, Handlers, HttpSettings, Refusal, Request, Response, Server, respond, respond_with,
 };
 use tiny_http::{Header, StatusCode};
 
@@ -415,7 +416,7 @@ fn a_client_that_closes_its_sending_side_gets_its_answers() {
 
 #[test]
 fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
-    let world = EchoServer::with(Settings { client_timeout: SHORT, ..settings() });
+    let world = EchoServer::with(HttpSettings { client_timeout: SHORT, ..settings() });
     for beginning in [
         "G",
         "GET / HTTP/1.1\r\nHost: x\r\n",
@@ -424,7 +425,7 @@ fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
     ] {
         let mut client = world.connect();
-        let started = Instant::now();
+        let started = clock::instant();
         client.send(beginning);
         let answer = thread::scope(|scope| {
             let mut trickle = client.stream.try_clone().unwrap();
@@ -453,8 +454,9 @@ fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
 
 #[test]
 fn idle_connections_are_closed_after_a_time_of_their_own() {
-    let world = EchoServer::with(Settings { client_timeout: SHORT, idle_timeout: 2 * SHORT, ..settings() });
-    let started = Instant::now();
+    let world =
+        EchoServer::with(HttpSettings { client_timeout: SHORT, idle_timeout: 2 * SHORT, ..settings() });
+    let started = clock::instant();
     let mut silent = world.connect();
     let mut kept = world.connect();
     kept.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -466,7 +468,7 @@ fn idle_connections_are_closed_after_a_time_of_their_own() {
 
 #[test]
 fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
-    let world = EchoServer::with(Settings { client_timeout: SHORT, threads: 2, ..settings() });
+    let world = EchoServer::with(HttpSettings { client_timeout: SHORT, threads: 2, ..settings() });
     let deaf: Vec<Client> = (0..10)
         .map(|_| {
             let client = world.connect();
@@ -474,7 +476,7 @@ fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
             client
         })
         .collect();
-    let started = Instant::now();
+    let started = clock::instant();
     world.check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     assert!(started.elapsed() < SOON);
     for client in deaf {
@@ -488,7 +490,7 @@ fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
 
 #[test]
 fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
-    let world = EchoServer::with(Settings { max_connections: 3, ..settings() });
+    let world = EchoServer::with(HttpSettings { max_connections: 3, ..settings() });
     let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
     for client in &mut clients {
@@ -510,7 +512,7 @@ fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
 
 #[test]
 fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
-    let world = EchoServer::with(Settings { max_connections: 2, ..settings() });
+    let world = EchoServer::with(HttpSettings { max_connections: 2, ..settings() });
     let mut waiting = world.connect();
     waiting.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     let mut beginning = world.connect();
@@ -532,7 +534,7 @@ fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
 
 #[test]
 fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_connection() {
-    let world = EchoServer::with(Settings { max_connections: 3, ..settings() });
+    let world = EchoServer::with(HttpSettings { max_connections: 3, ..settings() });
     let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
     clients[0].send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     world.wait_until(|| world.handled("/wait") == 1);
@@ -557,7 +559,7 @@ fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_co
 
 #[test]
 fn health_is_answered_at_once_though_nobody_gives_up_a_seat() {
-    let world = EchoServer::with(Settings { max_connections: 2, ..settings() });
+    let world = EchoServer::with(HttpSettings { max_connections: 2, ..settings() });
     let mut held: Vec<Client> = (0..2).map(|_| world.connect()).collect();
     for client in &held {
         client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -617,7 +619,7 @@ fn no_answer_may_be_kept_by_a_cache_on_the_way() {
 #[test]
 fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_requests_pass() {
     let world =
-        EchoServer::with(Settings { memory_max: 4 * 1024 * 1024, max_connections: 200, ..settings() });
+        EchoServer::with(HttpSettings { memory_max: 4 * 1024 * 1024, max_connections: 200, ..settings() });
     let filler = "x".repeat(60 * 1024);
     let held: Vec<Client> = (0..150)
         .map(|number| {
@@ -648,9 +650,9 @@ fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_request
 
 #[test]
 fn thousands_of_idle_connections_keep_nobody_out() {
-    let world = EchoServer::with(Settings { max_connections: 50, ..settings() });
+    let world = EchoServer::with(HttpSettings { max_connections: 50, ..settings() });
     let idle: Vec<Client> = (0..400).map(|_| world.connect()).collect();
-    let started = Instant::now();
+    let started = clock::instant();
     world.check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     assert!(started.elapsed() < SOON);
     drop(idle);
@@ -658,7 +660,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
 
 #[test]
 fn a_busy_pool_says_503_and_still_answers_what_is_quick() {
-    let world = EchoServer::with(Settings { threads: 2, ..settings() });
+    let world = EchoServer::with(HttpSettings { threads: 2, ..settings() });
     let send_to_wait = || {
         let client = world.connect();
         client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -689,7 +691,7 @@ fn a_busy_pool_says_503_and_still_answers_what_is_quick() {
 
 #[test]
 fn a_panic_is_a_500_and_ends_nothing() {
-    let world = EchoServer::with(Settings { threads: 1, ..settings() });
+    let world = EchoServer::with(HttpSettings { threads: 1, ..settings() });
     let mut client = world.connect();
     for path in ["/panic", "/panic", "/panic-quickly"] {
         client.send(&format!("GET {path} HTTP/1.1\r\nHost: x\r\nAccept: a/b\r\n\r\n"));
@@ -757,7 +759,7 @@ fn without_descriptors_it_waits_and_then_answers_again() {
             assert_eq!(bystander.answer().status, 200, "idle connections go for a new one");
         }
         drop(flood);
-        let started = Instant::now();
+        let started = clock::instant();
         let mut bystander = Client::connect(addr);
         bystander.send(get);
         let answer = bystander.answer();
@@ -794,7 +796,7 @@ fn a_stop_answers_the_requests_in_hand_and_closes_idle_connections() {
     world.wait_until(|| world.handled("/wait") == 1);
     let server = world.server.take().unwrap();
     let stopping = thread::spawn(move || {
-        let started = Instant::now();
+        let started = clock::instant();
         server.stop(PATIENCE);
         started.elapsed()
     });
@@ -831,7 +833,7 @@ fn a_stop_waits_no_longer_than_it_may() {
     let mut beginning = world.connect();
     beginning.send("GET /");
     world.wait_until(|| world.handled("/wait") == 1);
-    let started = Instant::now();
+    let started = clock::instant();
     world.server.take().unwrap().stop(SHORT);
     assert!(SHORT <= started.elapsed() && started.elapsed() < SOON, "{:?}", started.elapsed());
     beginning.assert_closed();
@@ -854,7 +856,7 @@ fn mutilated_requests_get_4xx_or_a_close() {
     ];
     const SPLICES: [&[u8]; 10] =
         [b"\r\n", b"\r", b"\n", b"\0", b" ", b":", b"\xff", b"Content-Length: 7\r\n", b"0", b"HTTP/1.1"];
-    let world = EchoServer::with(Settings { client_timeout: Duration::from_secs(5), ..settings() });
+    let world = EchoServer::with(HttpSettings { client_timeout: Duration::from_secs(5), ..settings() });
     let mut random = Random(0x5eed);
     for round in 0..ROUNDS {
         let mut bytes = seeds[random.below(seeds.len())].to_vec();
@@ -915,8 +917,8 @@ struct EchoServer {
     handled_so_far: Mutex<Vec<String>>,
 }
 
-fn settings() -> Settings {
-    Settings {
+fn settings() -> HttpSettings {
+    HttpSettings {
         threads: 4,
         max_connections: 1000,
         client_timeout: PATIENCE,
@@ -930,7 +932,7 @@ impl EchoServer {
         Self::with(settings())
     }
 
-    fn with(settings: Settings) -> Self {
+    fn with(settings: HttpSettings) -> Self {
         let (gate, closed_gate) = bounded(0);
         let (tell, handled) = unbounded();
         let handlers = Handlers {
@@ -972,9 +974,9 @@ impl EchoServer {
 
     #[track_caller]
     fn wait_until(&self, mut is_true: impl FnMut() -> bool) {
-        let until = Instant::now() + PATIENCE;
+        let until = clock::instant() + PATIENCE;
         while !is_true() {
-            assert!(Instant::now() < until, "waited in vain");
+            assert!(clock::instant() < until, "waited in vain");
             thread::park_timeout(Duration::from_millis(5));
         }
     }

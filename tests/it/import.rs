@@ -8,7 +8,6 @@ use std::process::Command;
 use std::time::Duration;
 
 use ocf_scheduler::base::clock::{Clock, SystemClock};
-use ocf_scheduler::store::Store;
 use serde_json::Value;
 
 use super::cf::fake_cf::FakeCf;
@@ -352,7 +351,7 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
         let to = &targets(directory.path())[place];
         let target = Database::at(to);
         // A dry run leaves no database where there was none.
-        drop(Store::open(&target.settings()).unwrap());
+        drop(target.open().unwrap());
         let report = imported(&go.url, to, &["--dry-run"]);
         assert!(report.starts_with("Would move") && report.contains("nothing was moved"), "{report}");
         assert_eq!(counts(&report, "executions"), [3, 0, 0]);
@@ -469,7 +468,7 @@ fn a_name_that_is_taken_here_gets_a_number() {
     let go = GoDatabase::filled(directory.path());
     for to in targets(directory.path()) {
         let target = Database::at(&to);
-        drop(Store::open(&target.settings()).unwrap());
+        drop(target.open().unwrap());
         target.execute(&format!(
             "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state,
                  created_at, updated_at)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ocf_scheduler::base::clock::{Clock, SystemClock};
 use ocf_scheduler::model::Guid;
-use ocf_scheduler::platform::local::{Local, Settings, World};
+use ocf_scheduler::platform::local::{Local, LocalSettings, World};
 use ocf_scheduler::platform::{NewTask, Platform, Task, TaskState};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -31,7 +31,7 @@ impl Machine {
 
     fn restart(&mut self) {
         self.local = None;
-        let settings = Settings {
+        let settings = LocalSettings {
             world: World::read(&self.directory.path().join("world.toml")).unwrap(),
             state_dir: self.directory.path().join("state"),
             runner: PathBuf::from(env!("CARGO_BIN_EXE_ocf-scheduler")),

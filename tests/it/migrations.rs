@@ -8,7 +8,7 @@ use std::fs;
 
 use ocf_scheduler::base::clock::{Clock, ManualClock};
 use ocf_scheduler::model::{EndState, ExecutionState, Guid, Kind, Outcome, Timestamp};
-use ocf_scheduler::store::{Dated, End, Extent, Scope, Store, Window};
+use ocf_scheduler::store::{End, Extent, HistoryOf, Scope, Store, Window};
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
@@ -304,7 +304,7 @@ fn a_database_with_rows_is_brought_up_to_date_from_every_version() {
             assert!(!rows.is_empty(), "version {version}: this test puts no rows into {table}");
         }
 
-        let store = Store::open(&old.database.settings()).unwrap();
+        let store = old.database.open().unwrap();
         for (rows, table, mut columns) in before {
             let mut rows = rows;
             if table == "executions" && !old.has("lanes_and_clocks") {
@@ -363,9 +363,9 @@ fn check_what_the_store_reads(store: &Store, database: &Database) {
         let live = format!("SELECT COUNT(*) FROM executables WHERE deleted_at IS NULL AND kind = '{guid}'");
         assert_eq!(i64::try_from(counted.total).unwrap(), database.number(&live));
         let executable = store.executable(kind, guid).unwrap().unwrap();
-        let Extent { total, .. } = store.count_executions(Dated::Executable(executable.id)).unwrap();
+        let Extent { total, .. } = store.count_executions(HistoryOf::Executable(executable.id)).unwrap();
         let window = Window { beyond: i64::MAX, last: i64::MAX, offset: 0, limit: 100 };
-        let listed = store.list_executions(Dated::Executable(executable.id), window).unwrap();
+        let listed = store.list_executions(HistoryOf::Executable(executable.id), window).unwrap();
         assert_eq!(listed.rows.len() as u64, total);
         assert!(listed.rows.iter().any(|execution| execution.state == ExecutionState::Running));
         assert!(store.count_schedules(executable.id).unwrap().total > 0);

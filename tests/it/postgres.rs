@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -15,6 +15,7 @@ use tempfile::TempDir;
 use super::cf::fake_cf::{FakeCf, tls_config_files};
 use super::program::{Program, ask};
 use super::world::wait_for;
+use ocf_scheduler::base::clock;
 
 const PASSWORD: &str = "hunter2";
 
@@ -266,7 +267,7 @@ fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
     wait_for(|| (world.history(&path).len() >= 2).then_some(()));
     world.server.end();
     for _ in 0..20 {
-        let began_at = Instant::now();
+        let began_at = clock::instant();
         assert_eq!(world.make_job("meanwhile"), 503);
         assert_eq!(world.ask("GET", "/jobs", "").0, 503);
         assert_eq!(world.ask("GET", "/readyz", "").0, 503);
@@ -313,7 +314,7 @@ fn a_server_that_hangs_is_503_after_a_while_and_the_engine_goes_on_with_it() {
     let path = world.every_second();
     wait_for(|| (world.history(&path).len() >= 2).then_some(()));
     world.server.signal(Signal::STOP);
-    let began_at = Instant::now();
+    let began_at = clock::instant();
     assert_eq!(world.ask("GET", "/jobs", "").0, 503);
     assert!(began_at.elapsed() < Duration::from_secs(19), "{:?}", began_at.elapsed());
     assert_eq!(world.ask("GET", "/healthz", "").0, 200);

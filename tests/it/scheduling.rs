@@ -10,16 +10,16 @@ use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Dialect, Expression, Reading};
 use ocf_scheduler::engine::retention::Retention;
-use ocf_scheduler::engine::scheduler::{Lane, Scheduler, Settings};
+use ocf_scheduler::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
 use ocf_scheduler::engine::upkeep;
 use ocf_scheduler::model::{
-    Call, Controls, Dispatch, EndState, Executable, Execution, Guid, Id, InHand, JobState, Kind, Outcome,
+    Call, Controls, Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Owned,
     Release, Schedule, Timestamp, Work,
 };
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
-    Changed, Dated, End, LastInstance, Made, NewExecutable, Retry, Scope, ServiceInstance, Store, Window,
+    Changed, End, HistoryOf, LastInstance, Made, NewExecutable, Retry, Scope, ServiceInstance, Store, Window,
     Written,
 };
 use tempfile::TempDir;
@@ -49,7 +49,7 @@ impl Engine {
     fn with(now: &str, policy: MisfirePolicy) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::new(time(now)));
-        let store = Arc::new(Store::open(&Database::of(directory.path(), "s.db").settings()).unwrap());
+        let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
         store.renew_lease().unwrap();
         let (scheduler, dispatches, release) = scheduler(&store, &clock, policy);
         Self { clock, store, scheduler, dispatches, release, policy, directory }
@@ -57,7 +57,7 @@ impl Engine {
 
     /// One that runs nothing here.
     fn platform(&self) -> Arc<dyn Platform> {
-        let settings = local::Settings {
+        let settings = local::LocalSettings {
             world: local::World::default(),
             state_dir: self.directory.path().join("tasks"),
             runner: std::env::current_exe().unwrap(),
@@ -133,7 +133,7 @@ impl Engine {
         let mut window = Window { beyond: Id::MAX, last: Id::MAX, offset: 0, limit: 1000 };
         let mut executions = Vec::new();
         loop {
-            let part = self.store.list_executions(Dated::Executable(executable.id), window).unwrap();
+            let part = self.store.list_executions(HistoryOf::Executable(executable.id), window).unwrap();
             executions.extend(part.rows);
             match part.last {
                 Some(last) if !part.is_end => window.beyond = last,
@@ -148,18 +148,18 @@ impl Engine {
         self.history(executable).iter().map(|it| it.scheduled_time.unwrap().to_string()).collect()
     }
 
-    fn end(&self, of: InHand, state: EndState) {
+    fn end(&self, of: Owned, state: EndState) {
         let outcome = Outcome { state, message: String::new(), end_time: self.clock.now() };
         assert!(self.store.finish(&End { of, outcome }).unwrap());
     }
 
     /// An execution started by hand, taken in hand.
-    fn started(&self, executable: &Executable) -> InHand {
+    fn started(&self, executable: &Executable) -> Owned {
         self.store.renew_lease().unwrap();
         let id = self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap().id;
         let claimed = self.store.claim_executions(&[(id, self.clock.now(), 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
-        InHand { id, fence: claimed.fence }
+        Owned { id, fence: claimed.fence }
     }
 
     fn job_state(&self) -> JobState {
@@ -180,8 +180,12 @@ fn scheduler(
     let (dispatch, dispatches) = bounded(4);
     let (release, released) = bounded(8);
     let minute = Duration::from_secs(60);
-    let settings =
-        Settings { dialect: Dialect::default(), misfire_policy, misfire_grace: minute, wait_max: minute };
+    let settings = SchedulerSettings {
+        dialect: Dialect::default(),
+        misfire_policy,
+        misfire_grace: minute,
+        wait_max: minute,
+    };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch)];
     (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
@@ -517,7 +521,7 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     let (dispatch, dispatches) = bounded(4);
     let (_release, released) = bounded(8);
     let minute = Duration::from_secs(60);
-    let settings = Settings {
+    let settings = SchedulerSettings {
         dialect: Dialect::default(),
         misfire_policy: MisfirePolicy::Once,
         misfire_grace: minute,
@@ -543,7 +547,7 @@ fn call_lane(world: &mut Engine, workers: usize) -> (Receiver<Dispatch>, Sender<
     let (dispatch, dispatches) = bounded(workers);
     let (release, released) = bounded(1000);
     let minute = Duration::from_secs(60);
-    let settings = Settings {
+    let settings = SchedulerSettings {
         dialect: Dialect::default(),
         misfire_policy: MisfirePolicy::Once,
         misfire_grace: minute,

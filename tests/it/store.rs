@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock};
+use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock, SystemClock};
 use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
-    Call, Controls, EndState, Executable, Guid, Id, InHand, JobState, Kind, Outcome, Secret, Timestamp, Work,
+    Call, Controls, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned, Secret, Timestamp, Work,
 };
 use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window, Written};
 use tempfile::TempDir;
@@ -30,7 +30,7 @@ impl Pair {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::of(directory.path(), "s.db");
         let store = || {
-            let store = Store::open(&database.settings()).unwrap();
+            let store = database.open().unwrap();
             assert!(store.renew_lease().unwrap().unwrap().is_new);
             store
         };
@@ -67,11 +67,11 @@ impl Pair {
     }
 
     /// An execution that `one` has in hand.
-    fn claimed(&self, executable: &Executable) -> InHand {
+    fn claimed(&self, executable: &Executable) -> Owned {
         let id = self.one.create_execution(executable.id, "", NOW).unwrap().unwrap().id;
         let claimed = self.one.claim_executions(&[(id, NOW, 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
-        InHand { id, fence: claimed.fence }
+        Owned { id, fence: claimed.fence }
     }
 
     /// The lease of `one` ends, as if its process had been stopped for long; `other` takes over.
@@ -81,13 +81,13 @@ impl Pair {
         assert_eq!(self.other.take_over(GONE, NOW).unwrap().instances, 1);
     }
 
-    fn state(&self, of: InHand) -> Vec<String> {
+    fn state(&self, of: Owned) -> Vec<String> {
         let query = format!("SELECT state, message FROM executions WHERE id = {}", of.id);
         self.database.rows(&query).remove(0)
     }
 }
 
-fn end(of: InHand) -> End {
+fn end(of: Owned) -> End {
     End { of, outcome: Outcome { state: EndState::Succeeded, message: String::new(), end_time: NOW } }
 }
 
@@ -99,7 +99,7 @@ fn what_one_instance_has_in_hand_no_other_takes() {
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
     assert!(pair.other.pending_executions(Kind::Job, NOW, 9).unwrap().is_empty());
     assert_eq!(pair.one.pending_executions(Kind::Job, NOW, 9).unwrap().len(), 1, "it may hand it out again");
-    let in_the_others_hand = InHand { fence: pair.other.fence().unwrap(), ..of };
+    let in_the_others_hand = Owned { fence: pair.other.fence().unwrap(), ..of };
     assert!(!pair.other.begin_attempt(in_the_others_hand, NOW, NOW).unwrap());
     assert!(!pair.other.finish(&end(in_the_others_hand)).unwrap());
     assert!(pair.one.finish(&end(of)).unwrap());
@@ -112,7 +112,7 @@ fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
     let id = pair.one.create_execution(pair.job().id, "", NOW).unwrap().unwrap().id;
     let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
-    let of = InHand { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
+    let of = Owned { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
     assert!(pair.one.begin_attempt(of, NOW, NOW).unwrap());
     let later = NOW.saturating_add(Duration::from_secs(1));
     let retry = Retry {
@@ -307,11 +307,11 @@ fn what_the_server_does_not_commit_is_not_answered_as_done() {
 fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
     let pair = Pair::new();
     let url = format!("{}&options=-c%20default_transaction_isolation%3Dserializable", pair.database.url);
-    let settings = ocf_scheduler::store::Settings {
-        database: ocf_scheduler::store::Location::Postgres(Secret::from(url)),
+    let settings = ocf_scheduler::store::StoreSettings {
+        database: ocf_scheduler::model::Location::Postgres(Secret::from(url)),
         ..pair.database.settings()
     };
-    let store = Store::open(&settings).unwrap();
+    let store = Store::open(&settings, Arc::new(SystemClock::default())).unwrap();
     let job = pair.job();
     // Each counts in the same rows.
     std::thread::scope(|scope| {
@@ -575,7 +575,7 @@ fn a_database_that_cannot_hold_every_name_is_refused() {
         .unwrap();
     let (server, _) = database.url.split_once('?').unwrap();
     let url = format!("{}/{name}", server.rsplit_once('/').unwrap().0);
-    let refused = Store::open(&Database::at(&url).settings()).unwrap_err();
+    let refused = Database::at(&url).open().unwrap_err();
     client.batch_execute(&format!("DROP DATABASE {name}")).unwrap();
     assert!(refused.contains("the encoding of the database is LATIN1"), "{refused}");
 }
@@ -761,4 +761,28 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
         }
     }
     assert!(slow.is_empty(), "{}", slow.join("\n"));
+}
+
+#[needs::postgres]
+#[test]
+fn a_lease_that_is_not_renewed_in_time_lets_nothing_be_claimed() {
+    let pair = Pair::new();
+    let (first, second) = (pair.job(), pair.job());
+    let clock = Arc::new(ManualClock::new(NOW));
+    let store = Store::open(&pair.database.settings(), clock.clone()).unwrap();
+    let fence = store.renew_lease().unwrap().unwrap().fence;
+    let claim = |job: &Executable| {
+        let id = store.create_execution(job.id, "", NOW).unwrap().unwrap().id;
+        store.claim_executions(&[(id, NOW, 0)])
+    };
+    let after = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
+    clock.set(after(14));
+    assert_eq!(claim(&first).unwrap().fence, fence);
+    clock.set(after(15));
+    assert!(matches!(claim(&second), Err(ocf_scheduler::store::StoreError::Unavailable(_))));
+    clock.jump(NOW);
+    assert!(store.fence().is_err(), "setting the wall clock back brings no lease back");
+    // Nobody took it over, so the same lease goes on.
+    assert_eq!(store.renew_lease().unwrap().unwrap().fence, fence);
+    assert_eq!(claim(&second).unwrap().fence, fence);
 }

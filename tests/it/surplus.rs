@@ -7,9 +7,9 @@ use std::time::Duration;
 use ocf_scheduler::base::clock::ManualClock;
 use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::engine::watcher::Watcher;
-use ocf_scheduler::model::{Controls, Guid, InHand, JobState, Timestamp, Work};
+use ocf_scheduler::model::{Controls, Guid, JobState, Owned, Timestamp, Work};
 use ocf_scheduler::platform::{Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName};
-use ocf_scheduler::store::{NewExecutable, Store, Written};
+use ocf_scheduler::store::{NewExecutable, Written};
 
 use super::database::Database;
 
@@ -64,7 +64,7 @@ impl Platform for Cancelling {
 #[test]
 fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_and_again_until_it_works() {
     let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(&Database::of(directory.path(), "s.db").settings()).unwrap());
+    let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
     store.renew_lease().unwrap();
     let work = Work::Job {
         command: "true".to_owned(),
@@ -102,7 +102,7 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
     assert!(cancelled().is_empty());
 
     let claimed = store.claim_executions(&[(execution.id, NOW, 0)]).unwrap();
-    let of = InHand { id: execution.id, fence: claimed.fence };
+    let of = Owned { id: execution.id, fence: claimed.fence };
     assert!(store.accept_task(of, &own).unwrap());
     platform.is_away.store(true, Ordering::SeqCst);
     assert_eq!(watcher.look_for_strays(&stop), 1, "a cancel that fails is tried again");

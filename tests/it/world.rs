@@ -1,9 +1,9 @@
 //! A service in front of a fake Cloud Foundry, over real sockets and a real database file.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ocf_scheduler::base::clock::{Clock, SystemClock};
+use ocf_scheduler::base::clock::{self, Clock, SystemClock};
 use ocf_scheduler::config::{Config, Mode};
 use ocf_scheduler::service::Service;
 use serde_json::Value;
@@ -237,12 +237,12 @@ pub(crate) fn request(
 /// Looks until there is something to see.
 #[track_caller]
 pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = clock::instant() + Duration::from_secs(30);
     loop {
         if let Some(seen) = look() {
             return seen;
         }
-        assert!(Instant::now() < deadline, "waited in vain");
+        assert!(clock::instant() < deadline, "waited in vain");
         let _ = crossbeam_channel::after(Duration::from_millis(10)).recv();
     }
 }

@@ -43,7 +43,7 @@ pub struct Command {
     /// Its own flags.
     pub flags: &'static [Flag],
     /// Which settings are flags of it too.
-    pub settings: Settings,
+    pub settings: AcceptedSettings,
     /// What it does, in a line.
     pub about: &'static str,
     /// What can be pasted.
@@ -87,7 +87,7 @@ pub struct Flag {
 
 /// Which settings of the service are flags of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Settings {
+pub enum AcceptedSettings {
     /// None.
     None,
     /// All.
@@ -98,7 +98,7 @@ pub enum Settings {
     One(&'static str),
 }
 
-impl Settings {
+impl AcceptedSettings {
     fn has(self, setting: &Setting) -> bool {
         match self {
             Self::None => false,
@@ -215,7 +215,7 @@ const fn uses(
     example: &'static str,
     perform: Perform,
 ) -> Command {
-    let (group, settings) = (Group::Use, Settings::Outbound);
+    let (group, settings) = (Group::Use, AcceptedSettings::Outbound);
     Command { name, group, operands, flags, settings, about, example, perform: Some(perform) }
 }
 
@@ -224,7 +224,7 @@ const fn other(
     name: &'static str,
     group: Group,
     operands: &'static [Operand],
-    settings: Settings,
+    settings: AcceptedSettings,
     about: &'static str,
     example: &'static str,
 ) -> Command {
@@ -237,7 +237,7 @@ pub const COMMANDS: &[Command] = &[
         "serve",
         Group::Run,
         &[],
-        Settings::All,
+        AcceptedSettings::All,
         "in front of a Cloud Foundry; the command that is meant when none is given",
         "CLIENT_SECRET=… ocf-scheduler serve --cf-endpoint https://api.example.com --client-id scheduler",
     ),
@@ -245,7 +245,7 @@ pub const COMMANDS: &[Command] = &[
         "standalone",
         Group::Run,
         &[],
-        Settings::All,
+        AcceptedSettings::All,
         "with no Cloud Foundry: jobs are local processes; to try it, or on an edge machine",
         "ocf-scheduler standalone --port 8000",
     ),
@@ -255,7 +255,7 @@ pub const COMMANDS: &[Command] = &[
             "check-config",
             Group::Run,
             &[Operand { values: &["serve", "standalone"], ..optional("COMMAND") }],
-            Settings::All,
+            AcceptedSettings::All,
             "checks the settings of serve or standalone, and starts nothing",
             "ocf-scheduler check-config --connect",
         )
@@ -264,7 +264,7 @@ pub const COMMANDS: &[Command] = &[
         "backup",
         Group::Run,
         &[operand("FILE")],
-        Settings::All,
+        AcceptedSettings::All,
         "copies the database, with standalone's apps and tokens, also of a service that runs; - is standard output",
         "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
     ),
@@ -272,7 +272,7 @@ pub const COMMANDS: &[Command] = &[
         "restore",
         Group::Run,
         &[operand("FILE")],
-        Settings::All,
+        AcceptedSettings::All,
         "puts a backup where the service looks for it, and overwrites nothing; - is standard input",
         "ocf-scheduler restore scheduler-backup.db --database-url sqlite://scheduler.db",
     ),
@@ -294,7 +294,7 @@ pub const COMMANDS: &[Command] = &[
             "import",
             Group::Run,
             &[],
-            Settings::All,
+            AcceptedSettings::All,
             "moves the database of a Go service, or another one of this program, here",
             "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db --dry-run",
         )
@@ -454,7 +454,7 @@ pub const COMMANDS: &[Command] = &[
             "next",
             Group::Other,
             &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
-            Settings::One("CRON_WEEKDAYS"),
+            AcceptedSettings::One("CRON_WEEKDAYS"),
             "prints the next fire times of a cron expression",
             "ocf-scheduler next '0 9 * * 1-5'",
         )
@@ -463,7 +463,7 @@ pub const COMMANDS: &[Command] = &[
         "completions",
         Group::Other,
         &[Operand { values: SHELLS, ..operand("SHELL") }],
-        Settings::None,
+        AcceptedSettings::None,
         "prints the completions for a shell: bash, zsh or fish",
         "source <(ocf-scheduler completions bash)",
     ),
@@ -471,11 +471,18 @@ pub const COMMANDS: &[Command] = &[
         "help",
         Group::Other,
         &[optional("COMMAND")],
-        Settings::None,
+        AcceptedSettings::None,
         "prints what there is to know of a command, or of all; of `settings`: all settings",
         "ocf-scheduler help run",
     ),
-    other("version", Group::Other, &[], Settings::None, "prints the version", "ocf-scheduler version"),
+    other(
+        "version",
+        Group::Other,
+        &[],
+        AcceptedSettings::None,
+        "prints the version",
+        "ocf-scheduler version",
+    ),
 ];
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::output::{self, Table, Visible, duration, field, instant, span};
 use super::parse::Arguments;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid};
+use crate::base::clock;
 use crate::model::Kind;
 
 /// How often an execution is looked at: at first, and in the long run.
@@ -173,7 +174,7 @@ fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, F
 /// Lets a service that is in trouble pass for a while. `None`: it is, and is to be asked again.
 fn bear<T>(outcome: Result<T, Failure>, since: &mut Option<Instant>) -> Result<Option<T>, Failure> {
     match outcome {
-        Err(Failure::Unavailable(_)) if since.get_or_insert_with(Instant::now).elapsed() < TROUBLE_MAX => {
+        Err(Failure::Unavailable(_)) if since.get_or_insert_with(clock::instant).elapsed() < TROUBLE_MAX => {
             Ok(None)
         }
         Err(other) => Err(other),
@@ -254,7 +255,7 @@ impl Progress {
     fn new(found: &Found) -> Self {
         Self {
             title: output::shown(&found.title()),
-            began_at: Instant::now(),
+            began_at: clock::instant(),
             is_terminal: io::stderr().is_terminal(),
             last_state: String::new(),
             width: 0,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::commands::{COMMANDS, Command, Flag, Group, Settings};
+use super::commands::{AcceptedSettings, COMMANDS, Command, Flag, Group};
 use super::failure::EXIT_STATUSES;
 
 /// Where the second column begins.
@@ -40,7 +40,7 @@ pub(crate) fn settings() -> String {
     let mut text = String::from(
         "Settings of a service: each is a variable and a flag of serve and standalone; the flag wins:\n",
     );
-    flags(&mut text, Settings::All.flags());
+    flags(&mut text, AcceptedSettings::All.flags());
     text
 }
 

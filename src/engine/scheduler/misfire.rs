@@ -2,7 +2,7 @@
 
 use log::{info, warn};
 
-use super::Settings;
+use super::SchedulerSettings;
 use crate::base::clock::EARLIEST;
 use crate::config::MisfirePolicy;
 use crate::cron::{Expression, Reading};
@@ -16,7 +16,7 @@ const MISSED_COUNT_MAX: u64 = 1000;
 const CATCH_UP_MAX: usize = 100;
 
 /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
-pub(super) fn plan(settings: &Settings, schedule: &DueSchedule, now: Timestamp) -> Plan {
+pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Timestamp) -> Plan {
     let Ok(expression) = Expression::parse(&schedule.expression, &Reading::plain(settings.dialect)) else {
         // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
         warn!(

@@ -41,7 +41,7 @@ const INTERRUPTED: &str = "interrupted: the service ended while the call was in 
 
 /// What the scheduler does about time.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct SchedulerSettings {
     /// How numbers in day-of-week are read.
     pub dialect: Dialect,
     /// What becomes of missed fire times.
@@ -59,7 +59,7 @@ type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<bool, StoreErro
 pub struct Scheduler {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: SchedulerSettings,
     lanes: Vec<Lane>,
     /// From the workers: an execution that they have let go of, whatever came of it.
     released: Receiver<Release>,
@@ -83,7 +83,7 @@ impl Scheduler {
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
-        settings: Settings,
+        settings: SchedulerSettings,
         lanes: Vec<Lane>,
         released: Receiver<Release>,
     ) -> Self {

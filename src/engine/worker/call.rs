@@ -1,9 +1,10 @@
 //! Performs calls: one request, its redirects, and a verdict.
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{CallEnd, Left, WorkerContext};
+use crate::base::clock;
 use crate::base::crash;
 use crate::base::metrics::{Upstream, metrics};
 use crate::engine::journal::{self, About};
@@ -61,7 +62,7 @@ impl Caller {
     fn call(&self, call: &Call, identity: &Identity<'_>) -> Result<String, String> {
         let timeout =
             call.timeout_seconds.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into()));
-        let deadline = Instant::now() + timeout;
+        let deadline = clock::instant() + timeout;
         if !is_header_value(call.auth_header.reveal()) {
             return Err("auth_header has characters that no HTTP header can carry".to_owned());
         }
@@ -81,7 +82,7 @@ impl Caller {
             let headers = headers(call, identity, body.is_some(), is_at_origin, signature.as_deref());
             let request =
                 Request { method: method.as_str(), target: &target, headers: &headers, body: bytes };
-            let asked_at = Instant::now();
+            let asked_at = clock::instant();
             let sent = self.exchanges.send(&request, deadline);
             let status = sent.as_ref().ok().map(|answer| answer.status.as_u16());
             metrics().asked(Upstream::Call, status, asked_at.elapsed());

@@ -34,7 +34,7 @@ mod uaa;
 
 /// Where Cloud Foundry is, and as whom to talk to it.
 #[derive(Clone)]
-pub struct Settings {
+pub struct CloudFoundrySettings {
     /// `CF_ENDPOINT`.
     pub cf_endpoint: String,
     /// `UAA_ENDPOINT`; without it, Cloud Foundry's root says where UAA is.
@@ -47,9 +47,9 @@ pub struct Settings {
     pub outbound: Outbound,
 }
 
-impl fmt::Debug for Settings {
+impl fmt::Debug for CloudFoundrySettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Settings")
+        f.debug_struct("CloudFoundrySettings")
             .field("cf_endpoint", &self.cf_endpoint)
             .field("uaa_endpoint", &self.uaa_endpoint)
             .field("client_id", &self.client_id)
@@ -100,13 +100,13 @@ const MAX_URL_BYTES: usize = 7500;
 
 impl CloudFoundry {
     /// Asks for nothing yet, so it works while Cloud Foundry is away. The error says which setting is wrong.
-    pub fn new(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Self, String> {
+    pub fn new(settings: &CloudFoundrySettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
         Self::with_deadlines(settings, Deadlines::default(), clock)
     }
 
     /// Like [`CloudFoundry::new`], with other deadlines.
     pub fn with_deadlines(
-        settings: &Settings,
+        settings: &CloudFoundrySettings,
         deadlines: Deadlines,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io::Read;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::{debug, warn};
 use serde::Deserialize;
@@ -19,7 +19,7 @@ use ureq::http::{self, HeaderMap, Method, Uri, header};
 use ureq::{SendBody, Timeout};
 
 use super::Deadlines;
-use crate::base::clock::Clock;
+use crate::base::clock::{self, Clock};
 use crate::base::logging::{beginning, milliseconds};
 use crate::base::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
@@ -267,7 +267,7 @@ impl Transport {
             delivery: Delivery::Failed,
         })?;
         let path = uri.path().to_owned();
-        let started = Instant::now();
+        let started = clock::instant();
         let outcome = self.send(request, uri);
         let took = started.elapsed();
         let status = outcome.as_ref().ok().map(|answer| answer.status);

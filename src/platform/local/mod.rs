@@ -33,7 +33,7 @@ use tasks::{Follower, Tasks};
 
 /// What [`Local`] is made of.
 #[derive(Debug)]
-pub struct Settings {
+pub struct LocalSettings {
     /// Apps, spaces and tokens.
     pub world: World,
     /// Where the directories of tasks are; made when it is missing.
@@ -63,11 +63,11 @@ impl Local {
     ///
     /// Only one service can be at a directory: the second is refused.
     pub fn new(
-        settings: Settings,
+        settings: LocalSettings,
         clock: Arc<dyn Clock>,
         task_changed: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, String> {
-        let Settings { world, state_dir, runner, environment } = settings;
+        let LocalSettings { world, state_dir, runner, environment } = settings;
         let (tasks, wakes) = Tasks::open(state_dir, runner, environment, clock)?;
         let tasks = Arc::new(tasks);
         let follower = Follower::start(Arc::clone(&tasks), wakes, task_changed)?;

@@ -27,7 +27,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
-use crate::base::clock::{Clock, SystemClock};
+use crate::base::clock::{self, Clock, SystemClock};
 
 /// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With the line that
 /// says so it is no more than the MiB that one answer shows.
@@ -218,14 +218,14 @@ fn supervise(
         // Without its directory nobody can learn of the task, nor cancel it.
         if (signals.end_asked() || is_directory_gone()) && !ending {
             ending = true;
-            kill_at = Some(Instant::now() + CANCEL_GRACE);
+            kill_at = Some(clock::instant() + CANCEL_GRACE);
             let _ = kill_process_group(pid, Signal::TERM);
         }
-        if kill_at.is_some_and(|at| at <= Instant::now()) {
+        if kill_at.is_some_and(|at| at <= clock::instant()) {
             kill_at = None;
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        let patience = kill_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let patience = kill_at.map(|at| at.saturating_duration_since(clock::instant()));
         if wait(signals, open.then_some(&output), Some(patience.unwrap_or(LOOK_INTERVAL))) {
             open = log.take_from(&mut output);
         }

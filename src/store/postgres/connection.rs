@@ -22,11 +22,11 @@ use tokio_postgres::{Client, Error, Statement as Planned};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::tls;
-use super::url::{Target, Trust};
 use super::wire::{cell_of, numbered};
+use crate::base::postgres_url::{Target, Trust};
 use crate::model::Secret;
 use crate::store::statement::{Column, Named, Statement, Value, value_of};
-use crate::store::{Settings, StoreError};
+use crate::store::{StoreError, StoreSettings};
 
 /// To have a connection, its TLS and its login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -82,7 +82,7 @@ pub(super) struct Connector {
 
 impl Connector {
     /// The error says which setting is wrong.
-    pub(super) fn new(url: &Secret, settings: &Settings, purpose: Purpose) -> Result<Self, String> {
+    pub(super) fn new(url: &Secret, settings: &StoreSettings, purpose: Purpose) -> Result<Self, String> {
         let mut target = Target::of(url.reveal()).map_err(|fault| format!("DATABASE_URL {fault}"))?;
         let trust = if settings.skip_ssl_validation { Trust::Any } else { target.trust };
         let root = target.root_certificate.as_deref();

@@ -4,13 +4,14 @@
 //! is without a bound: of a connection, a statement, a seat among the connections. A server that is away is tried again with
 //! growing delays, and whoever asks meanwhile is answered at once.
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use log::debug;
 
 use super::statement::{postgres_sql, values};
-use super::{Fate, Settings, StoreError, lock};
+use super::{ImportMode, StoreError, StoreSettings, lock};
+use crate::base::clock::Clock;
 use crate::base::{crash, outage};
 use crate::model::{Fence, Secret, Timestamp};
 
@@ -18,7 +19,6 @@ mod connection;
 mod migrate;
 mod source;
 mod tls;
-mod url;
 mod wire;
 
 pub(super) use connection::{Connection, SESSION};
@@ -45,14 +45,10 @@ const LONG_WRITE: &str = "
 /// How long a lease holds after it was renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
-/// Whether a URL can be used. The error shows no part of it.
-pub(super) fn check_url(text: &str) -> Result<(), String> {
-    url::Target::of(text).map(|_| ())
-}
-
 /// A server's database, and the connections to it.
 pub(super) struct DatabaseServer {
     connector: Connector,
+    clock: Arc<dyn Clock>,
     connections_max: usize,
     pool: Mutex<Pool>,
     freed: Condvar,
@@ -65,7 +61,8 @@ pub(super) struct DatabaseServer {
 
 #[derive(Default)]
 struct Pool {
-    idle: Vec<(Connection, Instant)>,
+    /// Each with the monotonic time at which it was returned.
+    idle: Vec<(Connection, Duration)>,
     at_work: usize,
     /// Of these, for those who read for clients.
     reading: usize,
@@ -74,13 +71,14 @@ struct Pool {
 struct Outage {
     cause: String,
     delay: Duration,
-    try_again_at: Instant,
+    /// In monotonic time.
+    try_again_at: Duration,
 }
 
 struct Lease {
     fence: Fence,
-    /// By this process's clock, from before it was asked for.
-    holds_until: Instant,
+    /// In this process's monotonic time, counted from before the request for it was sent.
+    holds_until: Duration,
 }
 
 /// For whom a connection is.
@@ -96,9 +94,14 @@ enum Use {
 
 impl DatabaseServer {
     /// Brings the database up to date when the server is there; otherwise whoever finds it does.
-    pub(super) fn open(url: &Secret, settings: &Settings) -> Result<Self, String> {
+    pub(super) fn open(
+        url: &Secret,
+        settings: &StoreSettings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, String> {
         let database = Self {
             connector: Connector::new(url, settings, Purpose::Work)?,
+            clock,
             connections_max: settings.connections.max(2),
             pool: Mutex::default(),
             freed: Condvar::new(),
@@ -108,7 +111,7 @@ impl DatabaseServer {
         };
         match database.connect() {
             Ok(connection) => {
-                lock(&database.pool).idle.push((connection, Instant::now()));
+                lock(&database.pool).idle.push((connection, database.clock.monotonic()));
             }
             Err(Refused::ForGood(cause)) => return Err(cause),
             Err(Refused::ForNow(cause)) => {
@@ -126,13 +129,18 @@ impl DatabaseServer {
     /// The lease that holds now.
     pub(super) fn fence(&self) -> Result<Fence, StoreError> {
         match &*lock(&self.lease) {
-            Some(lease) if Instant::now() < lease.holds_until => Ok(lease.fence),
+            Some(lease) if self.clock.monotonic() < lease.holds_until => Ok(lease.fence),
             _ => Err(StoreError::Unavailable("this process has no lease on it now".to_owned())),
         }
     }
 
-    /// Notes that the lease `fence` was renewed, or begun, by a request that was sent at `asked_at`.
-    pub(super) fn note_lease(&self, fence: Fence, asked_at: Instant) {
+    /// The monotonic time now, which leases count in.
+    pub(super) fn monotonic(&self) -> Duration {
+        self.clock.monotonic()
+    }
+
+    /// Notes that the lease `fence` was renewed or begun by a request that was sent at the monotonic time `asked_at`.
+    pub(super) fn note_lease(&self, fence: Fence, asked_at: Duration) {
         *lock(&self.lease) = Some(Lease { fence, holds_until: asked_at + LEASE });
     }
 
@@ -183,7 +191,7 @@ impl DatabaseServer {
     /// Runs `work` once, in a transaction that may take long, on a connection of its own.
     pub(super) fn write_long<T>(
         &self,
-        fate: Fate,
+        mode: ImportMode,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let connection = self
@@ -194,9 +202,9 @@ impl DatabaseServer {
         // Whatever ends early, the connection goes, and what it had begun with it.
         let value = work(&connection)?;
         crash::point("import.ending");
-        match fate {
-            Fate::Kept => connection.commit()?,
-            Fate::Undone => connection.batch("ROLLBACK")?,
+        match mode {
+            ImportMode::Commit => connection.commit()?,
+            ImportMode::DryRun => connection.batch("ROLLBACK")?,
         }
         Ok(value)
     }
@@ -272,7 +280,7 @@ impl DatabaseServer {
             let may_try_again = connection.may_try_again();
             let mut pool = lock(&self.pool);
             if connection.is_usable() {
-                pool.idle.push((connection, Instant::now()));
+                pool.idle.push((connection, self.clock.monotonic()));
             } else {
                 // What has ended one has ended the others too, as a rule.
                 pool.idle.clear();
@@ -313,7 +321,9 @@ impl DatabaseServer {
         loop {
             let idle = lock(&self.pool).idle.pop();
             match idle {
-                Some((connection, since)) if since.elapsed() < IDLE_TRUSTED || connection.answers() => {
+                Some((connection, since))
+                    if self.clock.monotonic() < since + IDLE_TRUSTED || connection.answers() =>
+                {
                     return Ok(connection);
                 }
                 Some(_) => {}
@@ -321,7 +331,7 @@ impl DatabaseServer {
             }
         }
         if let Some(outage) = &*lock(&self.outage)
-            && Instant::now() < outage.try_again_at
+            && self.clock.monotonic() < outage.try_again_at
         {
             return Err(StoreError::Unavailable(outage.cause.clone()));
         }
@@ -352,7 +362,7 @@ impl DatabaseServer {
     fn note_outage(&self, cause: String) {
         let mut outage = lock(&self.outage);
         let delay = outage.as_ref().map_or(RETRY_FIRST, |outage| (outage.delay * 2).min(RETRY_MAX));
-        *outage = Some(Outage { cause, delay, try_again_at: Instant::now() + delay });
+        *outage = Some(Outage { cause, delay, try_again_at: self.clock.monotonic() + delay });
     }
 }
 

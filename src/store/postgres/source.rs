@@ -4,7 +4,7 @@ use super::connection::{Connection, Connector, Purpose, Refused};
 use super::migrate;
 use crate::model::Secret;
 use crate::store::statement::{postgres_sql, values};
-use crate::store::{Settings, StoreError};
+use crate::store::{StoreError, StoreSettings};
 
 /// A database that is read in one transaction, which sees it as it was when that began.
 pub(in crate::store) struct Source {
@@ -23,7 +23,7 @@ struct Tables {
 impl Source {
     /// # Errors
     /// A text for people, when the server refuses or does not answer.
-    pub(in crate::store) fn open(url: &Secret, settings: &Settings) -> Result<Self, String> {
+    pub(in crate::store) fn open(url: &Secret, settings: &StoreSettings) -> Result<Self, String> {
         let connector = Connector::new(url, settings, Purpose::Source)?;
         let connection =
             connector.connect().map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| cause)?;

@@ -9,8 +9,8 @@ mod own;
 #[cfg(feature = "postgres")]
 use super::postgres;
 use super::session::Session;
-use super::{Engine, Location, MovedInstance, ServiceBinding, Settings, Store, StoreError, Stray, sqlite};
-use crate::model::{Call, Controls, Guid, Kind, Secret, Timestamp};
+use super::{Engine, MovedInstance, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite};
+use crate::model::{Call, Controls, Guid, Kind, Location, Secret, Timestamp};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +107,7 @@ impl Source {
     ///
     /// # Errors
     /// It is out of reach, is none, or is `target` itself; or it has two kinds of tables, and it is not said which are meant.
-    pub fn open(settings: &Settings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
+    pub fn open(settings: &StoreSettings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
         match &settings.database {
             Location::Sqlite(path) => {
                 if origin == Some(Origin::Go) {

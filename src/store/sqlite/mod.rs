@@ -16,7 +16,7 @@ use log::info;
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
-use super::{Fate, StoreError, lock};
+use super::{ImportMode, StoreError, lock};
 use crate::base::crash;
 
 mod attached;
@@ -130,7 +130,7 @@ impl DatabaseFile {
     /// what every page was before.
     pub(super) fn write_long<T>(
         &self,
-        fate: Fate,
+        mode: ImportMode,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut open = lock(&self.writer.open);
@@ -139,9 +139,9 @@ impl DatabaseFile {
         let transaction = Transaction::new_unchecked(&open.connection, TransactionBehavior::Immediate)?;
         let value = work(&transaction)?;
         crash::point("import.ending");
-        match fate {
-            Fate::Kept => transaction.commit()?,
-            Fate::Undone => transaction.rollback()?,
+        match mode {
+            ImportMode::Commit => transaction.commit()?,
+            ImportMode::DryRun => transaction.rollback()?,
         }
         open.connection.execute_batch(WRITE_CACHE)?;
         Ok(value)

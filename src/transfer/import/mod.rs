@@ -9,7 +9,7 @@ use crate::cron::{Dialect, Expression, Reading};
 use crate::fire_times::{first_after, planner};
 use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
-    Fate, FoundExecutable, FoundExecution, FoundSchedule, Importer, MovedExecutable, MovedExecution,
+    FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedExecutable, MovedExecution,
     MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError, Stray,
 };
 
@@ -33,9 +33,9 @@ pub fn import(
     store: &Store,
     dialect: Dialect,
     now: Timestamp,
-    fate: Fate,
+    mode: ImportMode,
 ) -> Result<Report, StoreError> {
-    store.import(fate, |into| {
+    store.import(mode, |into| {
         let mut moving = Moving {
             into,
             origin: source.origin(),

@@ -12,7 +12,7 @@ use super::{Api, versions};
 use crate::engine::journal::{self, About};
 use crate::http::{Request, Response};
 use crate::model::{Executable, Execution, Guid, Kind};
-use crate::store::Dated;
+use crate::store::HistoryOf;
 
 /// An execution as clients see it.
 #[derive(Serialize)]
@@ -81,7 +81,7 @@ impl Api {
     pub(in crate::web) fn history(
         &self,
         executable: Executable,
-        of: Dated,
+        of: HistoryOf,
         request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {

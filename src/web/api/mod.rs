@@ -13,7 +13,7 @@ use crate::cron::Dialect;
 use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
 use crate::platform::Platform;
-use crate::store::{Dated, Store, StoreError};
+use crate::store::{HistoryOf, Store, StoreError};
 use crate::web::auth::{Authenticator, Caller, Purpose};
 use crate::web::limit::{Limiter, RateLimitKey};
 use crate::web::routes::{CallerRoute, OpenRoute};
@@ -129,7 +129,7 @@ impl Api {
             }
             CallerRoute::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
-                let of = Dated::Executable(executable.id);
+                let of = HistoryOf::Executable(executable.id);
                 self.history(executable, of, request, &query?)
             }
             CallerRoute::Output(job, execution) => {
@@ -152,7 +152,7 @@ impl Api {
             }
             CallerRoute::ScheduleHistory(kind, guid, schedule) => {
                 let executable = self.executable(&caller, kind, &guid)?;
-                let of = Dated::Schedule(self.schedule(&executable, &schedule)?.id);
+                let of = HistoryOf::Schedule(self.schedule(&executable, &schedule)?.id);
                 self.history(executable, of, request, &query?)
             }
         }

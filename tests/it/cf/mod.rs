@@ -4,12 +4,12 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Barrier};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use ocf_scheduler::base::clock::{ManualClock, SystemClock};
+use ocf_scheduler::base::clock::{self, ManualClock, SystemClock};
 use ocf_scheduler::model::{Guid, Timestamp};
 use ocf_scheduler::outbound::Outbound;
-use ocf_scheduler::platform::cf::{CloudFoundry, Deadlines, Settings};
+use ocf_scheduler::platform::cf::{CloudFoundry, CloudFoundrySettings, Deadlines};
 use ocf_scheduler::platform::{
     Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
 };
@@ -54,8 +54,8 @@ impl Foundation {
     }
 }
 
-fn settings(fake: &FakeCf) -> Settings {
-    Settings {
+fn settings(fake: &FakeCf) -> CloudFoundrySettings {
+    CloudFoundrySettings {
         cf_endpoint: fake.url(),
         uaa_endpoint: None,
         client_id: CLIENT_ID.to_owned(),
@@ -322,8 +322,11 @@ fn credentials_with_odd_characters_are_understood_by_each_uaa() {
         fake.add_app("app-1", "space-1");
         let id = id.replace(':', "");
         fake.set_client(&id, secret, decoding);
-        let settings =
-            Settings { client_id: id.clone(), client_secret: secret.to_owned(), ..settings(&fake) };
+        let settings = CloudFoundrySettings {
+            client_id: id.clone(),
+            client_secret: secret.to_owned(),
+            ..settings(&fake)
+        };
         let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
         assert!(platform.space_of_app(&"app-1".into()).unwrap().is_some(), "{decoding:?}");
         let token = fake.issue_client_token("robot", &["cloud_controller.read"]);
@@ -461,7 +464,7 @@ fn uaa_is_found_through_the_root_once_or_taken_from_its_setting() {
     assert_eq!(world.fake.count("GET /"), 1);
 
     let fake = FakeCf::start();
-    let settings = Settings { uaa_endpoint: Some(format!("{}/", fake.url())), ..settings(&fake) };
+    let settings = CloudFoundrySettings { uaa_endpoint: Some(format!("{}/", fake.url())), ..settings(&fake) };
     let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
     platform.space_of_app(&"app-1".into()).unwrap();
     assert_eq!(fake.count("GET /"), 0);
@@ -543,7 +546,7 @@ fn a_second_401_is_unavailable_and_surely_without_effect() {
 #[test]
 fn without_a_token_nothing_is_created_and_the_cause_names_the_settings() {
     let fake = FakeCf::start();
-    let settings = Settings { client_secret: "wrong-secret".to_owned(), ..settings(&fake) };
+    let settings = CloudFoundrySettings { client_secret: "wrong-secret".to_owned(), ..settings(&fake) };
     let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
     let (cause, _, delivery) = unavailable(platform.create_task(&new_task("execution-1")));
     assert_eq!(delivery, Delivery::Failed);
@@ -754,7 +757,7 @@ fn a_429_has_surely_created_nothing() {
 fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
     let fake = FakeCf::start();
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let settings = Settings {
+    let settings = CloudFoundrySettings {
         cf_endpoint: format!("http://{unused}"),
         uaa_endpoint: Some(fake.url()),
         ..settings(&fake)
@@ -770,7 +773,7 @@ fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
 fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
     let world = Foundation::new();
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
-    let started = Instant::now();
+    let started = clock::instant();
     let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
     assert!(cause.contains("no whole answer within 4s"), "{cause}");
     assert!(started.elapsed() < Duration::from_secs(12));
@@ -950,7 +953,7 @@ fn ca_cert_file_makes_it_trusted() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), fake.certificate_pem()).unwrap();
     let outbound = Outbound { ca_cert_file: Some(file.path().to_owned()), ..Outbound::default() };
-    let settings = Settings { outbound, ..settings(&fake) };
+    let settings = CloudFoundrySettings { outbound, ..settings(&fake) };
     let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
     platform.check().unwrap();
     assert_eq!(platform.space_of_app(&"app-1".into()), Ok(None));
@@ -960,16 +963,18 @@ fn ca_cert_file_makes_it_trusted() {
 fn skip_ssl_validation_believes_any_certificate() {
     let fake = FakeCf::start_tls();
     let outbound = Outbound { skip_ssl_validation: true, ..Outbound::default() };
-    let platform =
-        CloudFoundry::new(&Settings { outbound, ..settings(&fake) }, Arc::new(SystemClock::default()))
-            .unwrap();
+    let platform = CloudFoundry::new(
+        &CloudFoundrySettings { outbound, ..settings(&fake) },
+        Arc::new(SystemClock::default()),
+    )
+    .unwrap();
     platform.check().unwrap();
 }
 
 #[test]
 fn a_creation_that_meets_an_untrusted_certificate_has_surely_created_nothing() {
     let (uaa, cloud_foundry) = (FakeCf::start(), FakeCf::start_tls());
-    let settings = Settings { uaa_endpoint: Some(uaa.url()), ..settings(&cloud_foundry) };
+    let settings = CloudFoundrySettings { uaa_endpoint: Some(uaa.url()), ..settings(&cloud_foundry) };
     let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
     assert_eq!(unavailable(platform.create_task(&new_task("execution-1"))).2, Delivery::Failed);
 }
@@ -979,9 +984,11 @@ fn a_uaa_without_tls_named_by_a_cloud_foundry_with_tls_gets_no_secret() {
     let (fake, eavesdropper) = (FakeCf::start_tls(), FakeCf::start());
     fake.link_uaa_to(&eavesdropper.url());
     let outbound = Outbound { skip_ssl_validation: true, ..Outbound::default() };
-    let platform =
-        CloudFoundry::new(&Settings { outbound, ..settings(&fake) }, Arc::new(SystemClock::default()))
-            .unwrap();
+    let platform = CloudFoundry::new(
+        &CloudFoundrySettings { outbound, ..settings(&fake) },
+        Arc::new(SystemClock::default()),
+    )
+    .unwrap();
     let (cause, _, _) = unavailable(platform.space_of_app(&"app-1".into()));
     assert!(cause.contains("UAA_ENDPOINT"), "{cause}");
     assert!(eavesdropper.requests().is_empty());
@@ -998,7 +1005,7 @@ fn https_goes_through_the_proxy_unless_no_proxy_names_the_host() {
         ..Outbound::default()
     };
     let platform = |no_proxy: &str| {
-        let settings = Settings { outbound: outbound(no_proxy), ..settings(&fake) };
+        let settings = CloudFoundrySettings { outbound: outbound(no_proxy), ..settings(&fake) };
         CloudFoundry::with_deadlines(&settings, DEADLINES, Arc::new(SystemClock::default())).unwrap()
     };
     platform("localhost, 127.0.0.1").check().unwrap();
@@ -1029,7 +1036,8 @@ fn a_proxy_that_refuses_or_says_nothing_has_surely_created_nothing() {
         https_proxy: Some(format!("http://{}", proxy.local_addr().unwrap())),
         ..Outbound::default()
     };
-    let settings = Settings { uaa_endpoint: Some(uaa.url()), outbound, ..settings(&cloud_foundry) };
+    let settings =
+        CloudFoundrySettings { uaa_endpoint: Some(uaa.url()), outbound, ..settings(&cloud_foundry) };
     let platform =
         CloudFoundry::with_deadlines(&settings, DEADLINES, Arc::new(SystemClock::default())).unwrap();
     let task = new_task("execution-1");
@@ -1057,7 +1065,7 @@ fn read_head(stream: &mut TcpStream) -> String {
 #[test]
 fn wrong_settings_are_named() {
     #[track_caller]
-    fn check(change: impl FnOnce(&mut Settings), named: &str) {
+    fn check(change: impl FnOnce(&mut CloudFoundrySettings), named: &str) {
         let mut settings = settings(&FakeCf::start());
         change(&mut settings);
         let message = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap_err();

@@ -1,5 +1,5 @@
-//! Reads `postgres://…`: what the library knows of it, and what it does not (`sslmode` beyond its own, `sslrootcert`, and our own
-//! `schema`).
+//! Parses `postgres://…`: the options that the library knows, and those that it does not (all values of `sslmode`,
+//! `sslrootcert`, and `schema`, which is ours). The settings check a URL with it; the store connects with it.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use tokio_postgres::config::SslMode;
 
 /// How sure the server's identity must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trust {
+pub(crate) enum Trust {
     /// None is asked for: as the connection may do without TLS, a check would add nothing.
     Any,
     /// Its certificate comes from an authority that is trusted.
@@ -20,14 +20,14 @@ pub(super) enum Trust {
 
 /// What a URL says.
 #[derive(Clone)]
-pub(super) struct Target {
-    pub(super) config: Config,
-    pub(super) trust: Trust,
-    pub(super) root_certificate: Option<PathBuf>,
+pub(crate) struct Target {
+    pub(crate) config: Config,
+    pub(crate) trust: Trust,
+    pub(crate) root_certificate: Option<PathBuf>,
     /// Where the tables are. Small letters, digits and `_`.
-    pub(super) schema: String,
+    pub(crate) schema: String,
     /// Whether the URL says so.
-    pub(super) names_schema: bool,
+    pub(crate) names_schema: bool,
 }
 
 /// A schema of our own: the Go service's tables, which have some of the same names, may be in the same database.
@@ -39,7 +39,7 @@ const SCHEMA_LENGTH_MAX: usize = 63;
 
 impl Target {
     /// The error names what is wrong, never the URL, which may hold a password.
-    pub(super) fn of(url: &str) -> Result<Self, String> {
+    pub(crate) fn of(url: &str) -> Result<Self, String> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if query.contains('@') {
             // The library takes all before an @ for a user and password: a ? in those would hide the options, and show in logs.
