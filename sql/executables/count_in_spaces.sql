@@ -1,4 +1,5 @@
--- How many there are in several spaces (a JSON array), which is counted already, and the last of them, by executables_by_space.
+-- How many there are in several spaces (a JSON array), which is counted already, and the last of them, by
+-- executables_by_space.
 SELECT COALESCE(CAST(SUM((SELECT SUM(size) FROM space_sizes WHERE kind = :kind AND space_guid = value)) AS BIGINT), 0) AS total,
        COALESCE(MAX((SELECT MAX(id) FROM executables WHERE space_guid = value AND kind = :kind AND deleted_at IS NULL)), 0)
            AS last_id

@@ -1,4 +1,5 @@
--- One of another database, with its guid and its times. No row: its guid is here already, or its name is taken.
+-- One of another database, with its guid and its times. No row: its guid is here already, or its name is
+-- taken.
 INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url,
                          auth_header, method, headers, body, success_statuses, signing_secret, timeout_seconds,
                          concurrency_policy, max_retries, backoff_seconds, max_backoff_seconds, max_age_seconds,

@@ -1,5 +1,5 @@
--- A job that was just taken, after its history: which execution its state is the outcome of, by executions_by_executable; what
--- the other database said of the state counts unless :from_history.
+-- A job that was just taken, after its history: which execution its state is the outcome of, by
+-- executions_by_executable; what the other database said of the state counts unless :from_history.
 UPDATE executables
    SET state = CASE WHEN NOT :from_history THEN state
                     ELSE COALESCE((SELECT e.state

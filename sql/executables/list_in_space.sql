@@ -1,7 +1,8 @@
 -- A page of one space, oldest first, by executables_by_space.
 --
--- PostgreSQL sends every row that a statement yields, however few of them the caller reads. So there it stops once the long texts
--- reach 64 KiB (twice PART_BYTES, for its encoding can be longer), and yields at least one row.
+-- PostgreSQL sends every row that a statement yields, however few of them the caller reads. So there it stops
+-- once the long texts reach 64 KiB (twice PART_BYTES, for its encoding can be longer), and yields at least
+-- one row.
 --pg SELECT id, guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header,
 --pg        method, headers, body, success_statuses, signing_secret, timeout_seconds, concurrency_policy,
 --pg        max_retries, backoff_seconds, max_backoff_seconds, max_age_seconds, paused, labels, annotations,

@@ -1,5 +1,5 @@
--- What a client may change, while it still is what the client's change was made of: updated_at never stays the same, and the state
--- is the engine's. No row: it was changed or deleted meanwhile.
+-- What a client may change, while it still is what the client's change was made of: updated_at never stays
+-- the same, and the state is the engine's. No row: it was changed or deleted meanwhile.
 UPDATE executables
    SET name = :name, app_guid = :app_guid, command = :command, disk_in_mb = :disk_in_mb,
        memory_in_mb = :memory_in_mb, url = :url, auth_header = :auth_header, method = :method, headers = :headers,

@@ -1,4 +1,4 @@
--- Takes tasks that nobody follows in hand, by executions_unfollowed; as executions/claim does.
+-- Claims running tasks that no instance follows, by executions_unfollowed, as executions/claim does.
 WITH lease AS (SELECT id FROM instances WHERE id = :fence FOR KEY SHARE),
      free AS (SELECT e.id
                 FROM executions AS e

@@ -1,6 +1,6 @@
--- By primary key, recorded before the request for the task is sent, so that after a crash the outcome counts as unknown. No row: the execution was
--- cancelled, is gone, or is owned under another lease.
--- `state || ''` keeps the planner from the partial index of all that is PENDING.
+-- By primary key, recorded before the request for the task is sent, so that after a crash the outcome counts
+-- as unknown. No row: the execution was cancelled, is gone, or is owned under another lease. `state || ''`
+-- keeps the planner from the partial index of PENDING executions.
 UPDATE executions
    SET attempts = attempts + 1, start_time = COALESCE(start_time, :now), doubt_until = :doubt_until
  WHERE id = :id AND state || '' = 'PENDING'

@@ -1,4 +1,5 @@
--- Calls that have been started and not ended, by executions_running; PostgreSQL: under one lease, by executions_by_owner.
+-- Calls that have been started and not ended, by executions_running; PostgreSQL: under one lease, by
+-- executions_by_owner.
 SELECT e.id, e.guid, e.kind, e.request_id, x.guid AS executable_guid, x.name
   FROM executions AS e CROSS JOIN executables AS x
  WHERE e.state = 'RUNNING' AND e.kind = 'call' AND x.id = e.executable_id

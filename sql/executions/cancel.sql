@@ -1,4 +1,4 @@
--- Records the cancellation of executions (a JSON array of ids), by primary key, whoever owns them.
+-- Records the cancellation of executions (a JSON array of ids), by primary key, under any owner.
 UPDATE executions
    SET state = 'FAILED', message = :reason, end_time = :end_time, dispatch_time = NULL, doubt_until = NULL
 --pg , owner = NULL

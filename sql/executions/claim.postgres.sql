@@ -1,8 +1,9 @@
--- Claims executions (a JSON array of triples: id, dispatch time, attempts) under a lease: those that are as they were read, for another
--- instance may have made an attempt since, and that no other instance owns. The lock on the lease keeps it from being taken over
--- meanwhile; a lease that was taken over claims nothing.
+-- Claims executions (a JSON array of triples: id, dispatch time, attempts) under a lease: those that are as
+-- they were read, for another instance may have made an attempt since, and that no other instance owns. The
+-- lock on the lease keeps it from being taken over meanwhile; a lease that was taken over claims nothing.
 --
--- By primary key: the conditions stand outside of `held`, for with them the planner may walk a partial index of all that is PENDING.
+-- By primary key: the conditions stand outside of `held`, for with them the planner may walk the partial
+-- index of PENDING executions.
 WITH lease AS (SELECT id FROM instances WHERE id = :fence FOR KEY SHARE),
      wanted AS MATERIALIZED (SELECT CAST(value ->> 0 AS BIGINT) AS id, CAST(value ->> 1 AS BIGINT) AS dispatch_time,
                                     CAST(value ->> 2 AS BIGINT) AS attempts

@@ -1,5 +1,5 @@
--- Ends an execution, once. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another lease; all are
--- normal.
+-- Ends an execution, once. No row: it had ended before, is cancelled by a mark, is gone, or is owned under
+-- another lease; all are normal.
 UPDATE executions
    SET state = :state, message = :message, dispatch_time = NULL, doubt_until = NULL,
 -- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.

@@ -1,5 +1,5 @@
--- As import.sql does. A second file, for PostgreSQL reads a JSON array as a record set, of columns with types. All rows in one
--- statement: a trigger counts the sizes of histories once a statement.
+-- As import.sql does. A second file, for PostgreSQL reads a JSON array as a record set, of columns with
+-- types. All rows in one statement: a trigger counts the sizes of histories once a statement.
 INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, message, task_guid, asked_at,
                         created_at, attempts, start_time, end_time, request_id)
 SELECT r.guid, x.id, s.id, r.scheduled_time, x.kind, r.state, r.note, r.message, r.task_guid, r.created_at, r.created_at,

@@ -1,5 +1,5 @@
--- Executions of another database (a JSON array), in its order. Those that give no row: the guid is here already; what they ran,
--- or a schedule of it, is not; or their schedule has one of that fire time.
+-- Executions of another database (a JSON array), in its order. Those that give no row: the guid is here
+-- already; what they ran, or a schedule of it, is not; or their schedule has one of that fire time.
 INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, message, task_guid, asked_at,
                         created_at, attempts, start_time, end_time, request_id)
 SELECT r.value ->> 'guid', x.id, s.id, r.value ->> 'scheduled_time', x.kind, r.value ->> 'state', r.value ->> 'note',

@@ -1,3 +1,3 @@
--- What one hand had that is not under way as a call: anybody may take it. A call that has got under way since its calls were ended stays
--- in that hand, which is missing from then on: see instances/missing.
+-- Releases the executions that a lease owns, except calls under way. A call that was started after the
+-- lease's calls were ended keeps its owner, a lease that no longer exists: see instances/missing.
 UPDATE executions SET owner = NULL WHERE owner = :fence AND NOT (kind = 'call' AND state = 'RUNNING');

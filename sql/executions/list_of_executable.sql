@@ -1,5 +1,6 @@
--- A page of the history of one executable, newest first. OFFSET skips entries of executions_by_executable, not whole rows.
--- What is cancelled by a mark on its schedule reads as FAILED, though its own row does not say so yet.
+-- A page of the history of one executable, newest first. OFFSET skips entries of executions_by_executable,
+-- not whole rows. What is cancelled by a mark on its schedule reads as FAILED, though its own row does not
+-- say so yet.
 SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,

@@ -1,4 +1,5 @@
--- The newest sign of life in the database, each by an index: when something ended, was created, or was planned.
+-- The newest sign of life in the database, each by an index: when something ended, was created, or was
+-- planned.
 SELECT MAX(newest) AS newest
   FROM (SELECT MAX(end_time) AS newest FROM executions WHERE end_time IS NOT NULL
          UNION ALL

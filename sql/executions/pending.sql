@@ -1,4 +1,5 @@
--- Executions that are due, in order of time, by executions_to_dispatch; none that is deleted, or cancelled by a mark.
+-- Executions that are due, in order of time, by executions_to_dispatch; none that is deleted, or cancelled by
+-- a mark.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
        e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
   FROM executions AS e CROSS JOIN executables AS x

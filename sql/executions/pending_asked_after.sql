@@ -1,5 +1,5 @@
--- Executions that are due and were requested after :asked_after, the latest first, by executions_by_asked_at, to which the + holds
--- the planner.
+-- Executions that are due and were requested after :asked_after, the latest first, by executions_by_asked_at,
+-- to which the + holds the planner.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
        e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
   FROM executions AS e CROSS JOIN executables AS x

@@ -1,4 +1,5 @@
--- How many executions of a schedule are PENDING and not cancelled yet, and the newest of them, by executions_pending.
+-- How many executions of a schedule are PENDING and not cancelled yet, and the newest of them, by
+-- executions_pending.
 SELECT COUNT(*) AS waiting, MAX(id) AS last
   FROM executions
  WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING'

@@ -1,4 +1,5 @@
--- A batch of executions whose tasks are running, by key, by executions_running; PostgreSQL: under one lease, by executions_by_owner.
+-- A batch of executions whose tasks are running, by key, by executions_running; PostgreSQL: under one lease,
+-- by executions_by_owner.
 SELECT e.id, e.guid, e.task_guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.start_time,
        e.request_id
   FROM executions AS e CROSS JOIN executables AS x

@@ -1,5 +1,6 @@
--- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for a worker alone
--- keeps its place, but not beyond now. Of a long backlog only those rows are written that this changes.
+-- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for
+-- a worker alone keeps its place, but not beyond now. Of a long backlog only the rows that this changes are
+-- written.
 UPDATE executions
    SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by ELSE MIN(dispatch_time, :now) END,
        doubt_until = doubt_until + :by, give_up_at = give_up_at + :by

@@ -1,5 +1,5 @@
--- A fire time that got no execution, as too many of its schedule are PENDING: the newest of those stands for it, by
--- executions_pending. No row: it has an execution already, or none is PENDING.
+-- A fire time that got no execution, as too many of its schedule are PENDING: the newest of those stands for
+-- it, by executions_pending. No row: it has an execution already, or none is PENDING.
 UPDATE executions
    SET more_fire_times = more_fire_times + :more
  WHERE id = (SELECT MAX(p.id)

@@ -1,4 +1,5 @@
--- The call is about to be sent. No row: the execution was cancelled, is gone, or is owned under another lease.
+-- The call is about to be sent. No row: the execution was cancelled, is gone, or is owned under another
+-- lease.
 UPDATE executions
    SET state = 'RUNNING', start_time = :now, attempts = 1, dispatch_time = NULL
  WHERE id = :id AND state = 'PENDING' --sqlite

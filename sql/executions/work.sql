@@ -1,4 +1,5 @@
--- What executions (a JSON array of ids) are to do, by their primary keys: the long texts are read only for what is handed out.
+-- What executions (a JSON array of ids) are to do, by their primary keys: the long texts are read only for
+-- what is handed out.
 SELECT e.id, x.kind, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url, x.auth_header,
        x.method, x.headers, x.body, x.success_statuses, x.signing_secret, x.timeout_seconds
   FROM executions AS e CROSS JOIN executables AS x

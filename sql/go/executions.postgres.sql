@@ -1,5 +1,6 @@
--- The executions of the Go service as JSON, in the order in which they came: it has kept no other time than that of the start;
--- a time of year 1 is none. All these times are in UTC, so that their texts are in their order.
+-- The executions of the Go service as JSON, in the order in which they came: it has kept no other time than
+-- that of the start; a time of year 1 is none. All these times are in UTC, so that their texts are in their
+-- order.
 DECLARE go_rows NO SCROLL CURSOR FOR
  SELECT CAST(t.row AS TEXT) AS row
    FROM (SELECT to_jsonb(t) AS row FROM executions AS t OFFSET 0) AS t

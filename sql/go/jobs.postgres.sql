@@ -1,4 +1,5 @@
--- The jobs of the Go service, oldest first, each as JSON: whatever columns its version had, of whatever types.
+-- The jobs of the Go service, oldest first, each as JSON: whatever columns its version had, of whatever
+-- types.
 DECLARE go_rows NO SCROLL CURSOR FOR
  SELECT CAST(to_jsonb(t) AS TEXT) AS row
    FROM jobs AS t

@@ -1,4 +1,5 @@
--- Guarded by the fire time that is claimed: whoever claims second, or finds the schedule changed, changes no row.
+-- Guarded by the fire time that is claimed: a second claim, or one of a schedule that was changed, changes no
+-- row.
 UPDATE schedules
    SET next_fire_time = :next_fire_time, planned_at = :now,
        last_fire_time = CASE WHEN last_fire_time >= CAST(:served AS BIGINT) THEN last_fire_time

@@ -1,5 +1,5 @@
--- A schedule that is gone, for each that executions of another database (a JSON array) name and that is not here: so they keep
--- its guid and their fire times, as those of a deleted one do.
+-- A schedule that is gone, for each that executions of another database (a JSON array) name and that is not
+-- here: so they keep its guid and their fire times, as those of a deleted one do.
 INSERT INTO schedules (guid, executable_id, enabled, expression, planned_at, created_at, updated_at, deleted_at)
 SELECT r.value ->> 'schedule_guid', MIN(x.id), 0, '', :now, MIN(r.value ->> 'created_at'), MIN(r.value ->> 'created_at'), :now
   FROM json_each(:rows) AS r

@@ -1,5 +1,5 @@
--- A new schedule. No row: the executable was deleted meanwhile. In a suspended space it does not fire until the space is resumed;
--- the lock waits for a transaction that suspends it.
+-- A new schedule. No row: the executable was deleted meanwhile. In a suspended space it does not fire until
+-- the space is resumed; the lock waits for a transaction that suspends it.
 INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
 SELECT :guid, id, :enabled, :expression,
        CASE (SELECT p.is_suspended FROM service_spaces AS p WHERE p.space_guid = executables.space_guid

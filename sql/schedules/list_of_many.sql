@@ -1,4 +1,5 @@
--- The first schedules of some executables (a JSON array of ids), each executable's oldest first, by schedules_by_executable.
+-- The first schedules of some executables (a JSON array of ids), each executable's oldest first, by
+-- schedules_by_executable.
 SELECT id, guid, executable_id, enabled, expression, created_at, updated_at
   FROM schedules
  WHERE executable_id IN (SELECT value FROM json_each(:executable_ids)) --sqlite

@@ -1,6 +1,7 @@
--- What a client may change, by primary key, while it still is what the client's change was made of: updated_at never stays the same.
--- No row: the schedule, or its executable, was changed or deleted meanwhile. In a suspended space
--- it does not fire until the space is resumed; the locks wait for a transaction that suspends it, or deletes the executable.
+-- What a client may change, by primary key, while it still is what the client's change was made of:
+-- updated_at never stays the same. No row: the schedule, or its executable, was changed or deleted meanwhile.
+-- In a suspended space it does not fire until the space is resumed; the locks wait for a transaction that
+-- suspends it, or deletes the executable.
 UPDATE schedules
    SET enabled = :enabled, expression = :expression, planned_at = :now, updated_at = :updated_at,
        next_fire_time = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN NULL

@@ -1,5 +1,5 @@
--- What is PENDING of the space's schedules is cancelled, at once for every reader; the rows are changed in batches. By
--- executables_by_space, schedules_by_executable and executions_pending.
+-- What is PENDING of the space's schedules is cancelled, at once for every reader; the rows are changed in
+-- batches. By executables_by_space, schedules_by_executable and executions_pending.
 UPDATE schedules
    SET cancelled_up_to = (SELECT MAX(e.id) FROM executions AS e), cancelled_at = :now, cancel_reason = :reason
  WHERE executable_id IN (SELECT id FROM executables WHERE space_guid = :space_guid AND deleted_at IS NULL)

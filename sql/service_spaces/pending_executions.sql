@@ -1,5 +1,5 @@
--- How many executions of a space's schedules are PENDING and not cancelled yet, of each kind, by executables_by_space and
--- executions_pending. Those started by hand are left out.
+-- How many executions of a space's schedules are PENDING and not cancelled yet, of each kind, by
+-- executables_by_space and executions_pending. Those started by hand are left out.
 SELECT COALESCE(SUM(CASE e.kind WHEN 'job' THEN 1 ELSE 0 END), 0) AS jobs,
        COALESCE(SUM(CASE e.kind WHEN 'call' THEN 1 ELSE 0 END), 0) AS calls
   FROM executables AS x CROSS JOIN executions AS e

@@ -1,5 +1,6 @@
--- The name of a task that may exist though its execution ends. No row: there is no such doubt, or the execution is owned under another
--- lease. By primary key: `state || ''` keeps the planner from the partial index of all that is PENDING.
+-- The name of a task that may exist though its execution ends. No row: no attempt has an unknown outcome, or
+-- the execution is owned under another lease. By primary key: `state || ''` keeps the planner from the
+-- partial index of PENDING executions.
 INSERT INTO strays (name, doubt_until)
 SELECT guid, doubt_until
   FROM executions

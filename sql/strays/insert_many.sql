@@ -1,4 +1,5 @@
--- The names of tasks that may exist though their executions (a JSON array of ids) are cancelled, by primary key.
+-- The names of tasks that may exist though their executions (a JSON array of ids) are cancelled, by primary
+-- key.
 INSERT INTO strays (name, doubt_until)
 SELECT guid, doubt_until
   FROM executions

@@ -1,7 +1,8 @@
-//! What the service broker has made: instances of the service and their bindings. Which spaces are suspended for want of one.
+//! What the service broker has made: instances of the service and their bindings. Which spaces are suspended
+//! for want of one.
 //!
-//! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction that takes the
-//! last instance away, or makes the first.
+//! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction
+//! that takes the last instance away, or makes the first.
 
 use super::session::{Row, Session};
 use super::statement::{Named, postgres_sql, sql, values};
@@ -11,7 +12,7 @@ use crate::model::{Guid, Id, Kind, Timestamp};
 /// The schedules that are read at a time while a space goes on.
 const RESUME_BATCH: u32 = 500;
 
-/// An instance of the service, as a platform asked for it.
+/// A service instance, as the platform requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInstance {
     /// The platform's id of it.
@@ -98,7 +99,8 @@ pub enum LastInstance {
 pub type Planner<'a> = &'a dyn Fn(&str) -> Option<Timestamp>;
 
 impl Store {
-    /// Makes an instance. When its space was suspended, its schedules go on from now on, as `planner` says. Answers how many.
+    /// Makes an instance. When its space was suspended, its schedules go on from now on, as `planner` says.
+    /// Returns how many.
     pub fn provision(
         &self,
         new: &ServiceInstance,
@@ -152,8 +154,8 @@ impl Store {
         })
     }
 
-    /// Deletes an instance and what bindings it has. When it was its space's last, `last` counts: what is PENDING for a
-    /// schedule that stops ends as FAILED. Answers what stopped.
+    /// Deletes an instance and what bindings it has. When it was its space's last, `last` counts: what is
+    /// PENDING for a schedule that stops ends as FAILED. Returns what stopped.
     pub fn deprovision(
         &self,
         id: &str,
@@ -224,9 +226,11 @@ impl Store {
         })
     }
 
-    /// The schedules of all suspended spaces go on: no instance is required any more. Answers how many spaces.
+    /// The schedules of all suspended spaces go on: no instance is required any more. Returns how many
+    /// spaces.
     pub fn resume_all_spaces(&self, now: Timestamp, planner: Planner<'_>) -> Result<usize, StoreError> {
-        // Each by itself. At a start nobody else writes, and a connection to read with is not opened for this.
+        // Each by itself. At a start nobody else writes, and a connection to read with is not opened for
+        // this.
         let resume_one = || {
             self.write(|tx| {
                 let space: Option<Guid> =
@@ -245,7 +249,7 @@ impl Store {
 }
 
 impl ServiceBinding {
-    /// The endpoint is ours, and not what anybody asked for.
+    /// The endpoint is ours, not part of the request.
     fn is_what_was_asked_for(&self, asked: &Self) -> bool {
         *self == Self { api_endpoint: self.api_endpoint.clone(), ..asked.clone() }
     }
@@ -267,7 +271,7 @@ fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result
     Ok(Stopped { schedules, executions })
 }
 
-/// Plans the space's schedules anew, if they were stopped. Answers how many.
+/// Plans the space's schedules again if they were suspended. Returns how many.
 pub(super) fn resume(
     tx: &Session<'_>,
     space: &Guid,

@@ -1,7 +1,7 @@
 //! The ends of executions, and the states of jobs that follow from them.
 //!
-//! Invariant: an execution ends once. What is cancelled has not begun, and never begins: a mark on its schedule says so at once
-//! to every reader and to the workers, and the rows follow in batches.
+//! Invariant: an execution ends once. What is cancelled has not begun, and never begins: a mark on its
+//! schedule says so at once to every reader and to the workers, and the rows follow in batches.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Schedule, Ti
 /// The most statements that are sent before the first is answered.
 const AT_ONCE: usize = 500;
 
-/// How an execution in hand ended.
+/// The end of an owned execution.
 #[derive(Debug, Clone)]
 pub struct End {
     /// The execution.
@@ -29,7 +29,7 @@ pub struct CutOff {
     pub guid: Guid,
     /// Whether it is a job's or a call's.
     pub kind: Kind,
-    /// The request that asked for it; empty: none did.
+    /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
     /// The guid of its job or call.
     pub executable: Guid,
@@ -38,13 +38,13 @@ pub struct CutOff {
 }
 
 impl Store {
-    /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or is no longer in
-    /// this process's hand.
+    /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or
+    /// is no longer owned under this lease.
     pub fn finish(&self, end: &End) -> Result<bool, StoreError> {
         self.finish_many(&[end]).map(|finished| finished == [true])
     }
 
-    /// The end of an execution of which nobody knows whether it has a task. Should one turn up, it is cancelled.
+    /// Ends an execution whose task may or may not exist. If one turns up, it is cancelled.
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
             jobs_among(tx, std::iter::once(end.of.id))?;
@@ -53,13 +53,13 @@ impl Store {
         })
     }
 
-    /// The end of several executions, in one transaction. Answers which of them that changed, in their order.
+    /// The end of several executions, in one transaction. Returns which of them that changed, in their order.
     pub fn finish_many(&self, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
         self.write(|tx| end_all(tx, ends))
     }
 
-    /// Records a batch of the executions that marks on their schedules cancel. Answers how many rows that changed; 0: all are
-    /// recorded. It may be repeated, and goes on where a crash ended it.
+    /// Records a batch of the executions that marks on their schedules cancel. Returns how many rows that
+    /// changed; 0: all are recorded. It may be repeated, and goes on where a crash ended it.
     pub fn record_cancelled(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
             let read = |row: &Row<'_>| -> Result<(Id, Id, Id, Timestamp, String), StoreError> {
@@ -93,15 +93,15 @@ impl Store {
         })
     }
 
-    /// Ends the calls that are under way in this process's hand as FAILED with `message`, and answers which those were:
-    /// at start, those of the process before; at stop, those that took too long.
+    /// Ends the calls that this process owns as FAILED with `message`, and returns them: at start, those of
+    /// the process before; at stop, those that took too long.
     pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         let fence = self.fence()?;
         self.write(|tx| interrupt_calls(tx, fence, message, now))
     }
 }
 
-/// Cancels what is PENDING of a schedule, by a mark. Answers how many executions that are.
+/// Cancels what is PENDING of a schedule, by a mark. Returns how many executions that are.
 pub(super) fn cancel_pending_of_schedule(
     tx: &Session<'_>,
     schedule: &Schedule,
@@ -119,8 +119,8 @@ pub(super) fn cancel_pending_of_schedule(
     Ok(count)
 }
 
-/// Cancels what is PENDING of the schedules of a space, by marks; what was started by hand goes on. Answers how many
-/// executions of each kind that are.
+/// Cancels what is PENDING of the schedules of a space, by marks; what was started by hand goes on. Returns
+/// how many executions of each kind that are.
 pub(super) fn cancel_pending_of_space(
     tx: &Session<'_>,
     space: &Guid,
@@ -138,7 +138,7 @@ pub(super) fn cancel_pending_of_space(
     Ok(counts)
 }
 
-/// Ends the calls that are under way in the hand of `fence`.
+/// Ends the calls that are owned under the lease `fence`.
 pub(super) fn interrupt_calls(
     tx: &Session<'_>,
     fence: Fence,
@@ -203,7 +203,8 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     Ok(changed)
 }
 
-/// Which of these executions run jobs, whose states follow those in which their executions end. The jobs are locked.
+/// Which of these executions run jobs, whose states follow those in which their executions end. The jobs are
+/// locked.
 fn jobs_among(tx: &Session<'_>, ids: impl Iterator<Item = Id>) -> Result<HashSet<Id>, StoreError> {
     let ids = json_array(ids)?;
     let jobs = tx.rows(sql!("executions/jobs_among"), values! { "ids": &ids }, |row| row.get("id"))?;

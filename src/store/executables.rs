@@ -10,7 +10,7 @@ use crate::model::{
     RetryPolicy, Secret, Statuses, Timestamp, Work,
 };
 
-/// A job or a call that is to be made.
+/// A new job or call.
 #[derive(Debug, Clone)]
 pub struct NewExecutable {
     /// Its name.
@@ -123,8 +123,9 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
     }
 
-    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state) and how its runs are
-    /// controlled. `changed` is what was read, with other values; its times are left as they were. Answers when that was.
+    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state) and how
+    /// its runs are controlled. `changed` is what was read, with other values; its times are left as they
+    /// were. Returns the time of the change.
     pub fn update_executable(
         &self,
         changed: &Executable,
@@ -146,9 +147,9 @@ impl Store {
         }
     }
 
-    /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later, in the batches
-    /// of [`Store::purge_deleted`]. Answers how many executions were PENDING, which never begin. `None`: it was changed since
-    /// `seen` was read, or deleted.
+    /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later,
+    /// in the batches of [`Store::purge_deleted`]. Returns how many executions were PENDING, which never
+    /// begin. `None`: it was changed since `seen` was read, or deleted.
     pub fn delete_executable(&self, seen: &Executable, now: Timestamp) -> Result<Option<u64>, StoreError> {
         let values = values! {
             "id": seen.id, "now": now, "seen_updated_at": seen.updated_at,

@@ -50,7 +50,8 @@ impl Column for Share {
     }
 }
 
-/// A PENDING execution that is due: what is needed to decide whose turn it is, without the long texts of its work.
+/// A PENDING execution that is due: what is needed to decide whose turn it is, without the long texts of its
+/// work.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The execution.
@@ -73,7 +74,7 @@ pub struct Waiting {
     pub kind: Kind,
     /// Decides how many workers it competes for.
     pub share: Share,
-    /// The request that asked for it; empty: none did.
+    /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
 }
 
@@ -121,7 +122,7 @@ pub struct RunningTask {
     pub scheduled_time: Option<Timestamp>,
     /// When its first attempt began.
     pub start_time: Option<Timestamp>,
-    /// The request that asked for it; empty: none did.
+    /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
 }
 
@@ -132,7 +133,8 @@ pub struct Retry {
     pub dispatch_time: Timestamp,
     /// Why it is necessary.
     pub message: String,
-    /// A task may exist, and that there is none counts from this instant on only; `None`: there is no such doubt.
+    /// An attempt may have created a task. After this instant, "not found" is conclusive. `None`: no attempt
+    /// has an unknown outcome.
     pub doubt_until: Option<Timestamp>,
     /// How often the platform could not be asked in a row.
     pub failures: u32,
@@ -147,7 +149,7 @@ pub struct Stray {
     pub name: String,
     /// After this instant, "not found" is conclusive.
     pub doubt_until: Timestamp,
-    /// The request that asked for its execution; empty: none did, or the execution is gone.
+    /// The id of the request that started its execution; empty when a schedule did, or the execution is gone.
     pub request_id: String,
     /// The app that its execution belongs to; `None`: the execution is gone.
     pub app: Option<Guid>,
@@ -167,7 +169,8 @@ pub struct Surplus {
 }
 
 impl Store {
-    /// Records an execution that is started by hand, by the request of that id. `None`: the executable was deleted meanwhile.
+    /// Records an execution that a client starts by hand with the request `request_id`. `None`: the
+    /// executable has been deleted.
     pub fn create_execution(
         &self,
         executable: Id,
@@ -216,8 +219,8 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, execution_of, measure))
     }
 
-    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none that another process
-    /// owns.
+    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none that
+    /// another process owns.
     pub fn pending_executions(
         &self,
         kind: Kind,
@@ -231,8 +234,9 @@ impl Store {
         })
     }
 
-    /// PENDING executions of a kind that are due by `now` and that somebody asked for after `asked_after`, by hand or by
-    /// making their schedule: the latest first, at most `limit`; none that another process owns.
+    /// PENDING executions of a kind that are due by `now` and that were requested after `asked_after`, by
+    /// hand or by creating their schedule. The latest come first, at most `limit`, and none that another
+    /// process owns.
     pub fn pending_asked_after(
         &self,
         kind: Kind,
@@ -255,7 +259,8 @@ impl Store {
         self.read_at_once(|session| session.rows(sql!("executions/shares"), values, |row| row.get("share")))
     }
 
-    /// Of each of these shares the first `each` executions that are due by `now`; none that another process owns.
+    /// Of each of these shares the first `each` executions that are due by `now`; none that another process
+    /// owns.
     pub fn pending_of_shares(
         &self,
         kind: Kind,
@@ -285,8 +290,9 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
-    /// Takes PENDING executions in hand, each with the due time and the number of attempts that were read of it, and answers
-    /// which of them those are: all, unless another process was faster, or has had one in hand meanwhile.
+    /// Claims PENDING executions under this process's lease. Each is claimed only if its due time and number
+    /// of attempts are still those that were read. Returns the ids that were claimed; the others were claimed
+    /// by another process first.
     pub fn claim_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
         let fence = self.fence()?;
         if !self.is_shared() || wanted.is_empty() {
@@ -307,14 +313,15 @@ impl Store {
         })
     }
 
-    /// A call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, for it is no longer PENDING, or no longer
-    /// in this process's hand. It may be asked again after an error.
+    /// Records that a call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, because it
+    /// is no longer PENDING or no longer owned under this lease. Safe to repeat after an error.
     pub fn start_call(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
         self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
     }
 
-    /// A task is about to be asked for; whatever comes of it, that there is none counts from `doubt_until` on only.
-    /// `false`: it must not be, for the execution is no longer PENDING, or no longer in this process's hand.
+    /// Records that a task is about to be requested. Its outcome is unknown until the platform has answered;
+    /// after `doubt_until`, "not found" is conclusive. `false`: it must not be requested, because the
+    /// execution is no longer PENDING or no longer owned under this lease.
     pub fn begin_attempt(
         &self,
         of: Owned,
@@ -325,15 +332,15 @@ impl Store {
         self.step(sql!("executions/begin_attempt"), values)
     }
 
-    /// The platform has the task: PENDING → RUNNING. `false`: the execution is no longer PENDING, or no longer in this
-    /// process's hand. It may be recorded again after an error.
+    /// Records that the platform has the task: PENDING → RUNNING. `false`: the execution is no longer
+    /// PENDING, or no longer owned under this lease. Safe to repeat after an error.
     pub fn accept_task(&self, of: Owned, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
         self.step(sql!("executions/accept_task"), values)
     }
 
-    /// Another attempt is due later, by whoever takes it. `false`: the execution is no longer PENDING, or no longer in this
-    /// process's hand.
+    /// Schedules another attempt, which any process may claim. `false`: the execution is no longer PENDING,
+    /// or no longer owned under this lease.
     pub fn postpone(&self, of: Owned, retry: &Retry) -> Result<bool, StoreError> {
         let values = values! {
             "id": of.id, "fence": of.fence, "dispatch_time": retry.dispatch_time, "message": &retry.message,
@@ -346,8 +353,8 @@ impl Store {
         self.write_one(|tx| Ok(tx.execute(statement, values)? == 1))
     }
 
-    /// Tasks that are under way and for this process to follow, by key: those beyond the execution `after`, at most `limit`.
-    /// With `after` 0 it first adopts all that no instance follows, so many at a time.
+    /// Running tasks that this process follows, after the execution `after` in order of id, at most `limit`.
+    /// With `after` 0 it first adopts up to `limit` tasks that no instance follows.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
         let fence = self.fence()?;
         if self.is_shared() && after == 0 {
@@ -373,13 +380,15 @@ impl Store {
         })
     }
 
-    /// Names of tasks that may exist though their executions have ended: those beyond `after`, at most `limit`.
+    /// Names of tasks that may exist though their executions have ended, after the name `after`, at most
+    /// `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))
     }
 
-    /// A task was created for an execution that may have another one: the watcher cancels it once that is certain.
+    /// A task was created for an execution that may have another one: the watcher cancels it once that is
+    /// certain.
     pub fn note_surplus(&self, execution: &Guid, task: &Guid, now: Timestamp) -> Result<bool, StoreError> {
         self.step(
             sql!("strays/insert_surplus"),
@@ -397,8 +406,8 @@ impl Store {
         })
     }
 
-    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it. Nothing where the
-    /// database's clock counts, which went on meanwhile.
+    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it.
+    /// Nothing where the database's clock counts, which went on meanwhile.
     pub fn settle_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -410,8 +419,8 @@ impl Store {
         })
     }
 
-    /// The clock was set, by so many nanoseconds (negative: back), and shows `now`: moves what waits for a span of time.
-    /// Nothing where the database's clock counts: each process would move it once more.
+    /// The clock was set, by so many nanoseconds (negative: back), and shows `now`: moves what waits for a
+    /// span of time. Nothing where the database's clock counts: each process would move it once more.
     pub fn shift_waits(&self, by_nanos: i64, now: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -423,14 +432,15 @@ impl Store {
         })
     }
 
-    /// The newest sign of life: when something ended, was created, or was planned. `None`: the database is empty.
+    /// The time of the latest change: when something ended, was created, or was planned. `None`: the database
+    /// is empty.
     pub fn newest_activity(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read_at_once(|session| {
             session.one(sql!("executions/newest"), values! {}, |row| row.get("newest"))
         })
     }
 
-    /// Deletes a batch of executions that ended before `before`, and answers how many those were.
+    /// Deletes a batch of executions that ended before `before`, and returns how many those were.
     pub fn purge_ended(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "before": before, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("executions/purge_ended"), values))
@@ -442,13 +452,15 @@ impl Store {
         self.read_at_once(|session| session.first(sql!("executables/next_id"), values, |row| row.get("id")))
     }
 
-    /// Deletes a batch of the ended executions of `executable` beyond its newest `keep`, and answers how many those were.
+    /// Deletes a batch of the ended executions of `executable` beyond its newest `keep`, and returns how many
+    /// those were.
     pub fn purge_beyond(&self, executable: Id, keep: u32, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "executable_id": executable, "keep": keep, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("executions/purge_beyond"), values))
     }
 
-    /// Deletes a batch of what belongs to deleted executables and schedules, and answers how many rows those were.
+    /// Deletes a batch of what belongs to deleted executables and schedules, and returns how many rows those
+    /// were.
     pub fn purge_deleted(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
             let executable: Option<Id> =

@@ -1,6 +1,7 @@
 //! Takes in what another database has, in one transaction.
 //!
-//! Invariant: what is here already is not changed; what comes keeps its guid. Ids are given in the order in which rows come.
+//! Invariant: what is here already is not changed; what comes keeps its guid. Ids are given in the order in
+//! which rows come.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::model::{ExecutionState, Guid, Kind, Timestamp};
 
-/// A job or a call that comes from another database.
+/// A job or call from another database.
 #[derive(Debug)]
 pub struct MovedExecutable {
     /// Its guid, which it keeps.
@@ -75,7 +76,7 @@ pub struct MovedExecution {
     pub start_time: Option<Timestamp>,
     /// The end, of one that has ended.
     pub end_time: Option<Timestamp>,
-    /// Which request asked for it; empty for those of schedules.
+    /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
 }
 
@@ -111,7 +112,8 @@ struct ExecutionRow<'a> {
 }
 
 impl Store {
-    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `mode` says, nothing of it stays.
+    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `mode` says, nothing
+    /// of it stays.
     pub fn import<T>(
         &self,
         mode: ImportMode,
@@ -155,8 +157,8 @@ impl Importer<'_> {
         })
     }
 
-    /// Takes schedules, which are planned `now`, and answers for each whether it was taken: its guid is not here already, and
-    /// what it runs is.
+    /// Takes schedules, which are planned `now`, and returns for each whether it was taken: its guid is not
+    /// here already, and what it runs is.
     pub fn insert_schedules(
         &self,
         schedules: &[MovedSchedule],
@@ -184,7 +186,8 @@ impl Importer<'_> {
             .first(sql!("schedules/import_find"), values! { "guid": guid }, |row| row.get("executable_guid"))
     }
 
-    /// Takes executions and answers the guids of those that were taken. A schedule that is not here is made, as a deleted one.
+    /// Takes executions and returns the guids of those that were taken. A schedule that is not here is made,
+    /// as a deleted one.
     pub fn insert_executions<'a>(
         &self,
         executions: impl Iterator<Item = &'a MovedExecution>,
@@ -209,8 +212,8 @@ impl Importer<'_> {
         Ok(known.into_iter().collect())
     }
 
-    /// After their histories: of which execution the states of jobs are the outcome. `from_history`: those that say so have
-    /// the state that their history says.
+    /// After their histories: of which execution the states of jobs are the outcome. `from_history`: those
+    /// that say so have the state that their history says.
     pub fn settle_states<'a>(&self, jobs: impl Iterator<Item = (&'a Guid, bool)>) -> Result<(), StoreError> {
         let sets: Vec<Vec<Named<'_>>> = jobs
             .map(|(guid, from_history)| values! { "guid": guid, "from_history": from_history }.to_vec())
@@ -221,8 +224,8 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Takes an instance of the service. Where its space was suspended for want of one, schedules go on from `now` on, as
-    /// `planner` says. `false`: one of its id is here already.
+    /// Takes an instance of the service. Where its space was suspended for want of one, schedules go on from
+    /// `now` on, as `planner` says. `false`: one of its id is here already.
     pub fn insert_instance(
         &self,
         moved: &MovedInstance,

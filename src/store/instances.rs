@@ -1,7 +1,7 @@
 //! Instances: the processes that share a database, and their leases.
 //!
-//! Invariant: what an instance has in hand is its own until its lease has ended, by the database's clock, and another has taken
-//! it over; from then on nothing that it records of that counts.
+//! Invariant: an execution that is owned under a lease stays so until the lease has ended by the database's
+//! clock and another instance has taken over. After that, updates under the old lease change no row.
 
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
@@ -16,29 +16,29 @@ use crate::model::{Fence, Timestamp};
 #[cfg(feature = "postgres")]
 const TAKEN_OVER_MAX: u32 = 16;
 
-/// A lease that was renewed, or begun.
+/// A lease that was renewed, or a new one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
     /// Its number.
     pub fence: Fence,
-    /// The one before had ended and was taken over, or there was none: nothing is in hand.
+    /// There was no lease, or it had ended and was taken over: this process owns no executions.
     pub is_new: bool,
 }
 
-/// What was taken over from instances that are gone.
+/// Executions that were taken over from instances whose leases have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
     /// How many those were.
     pub instances: usize,
     /// Their calls, which are FAILED now.
     pub calls: Vec<CutOff>,
-    /// Their other executions, which anybody may take.
+    /// Their other executions, which any instance may claim.
     pub executions: usize,
 }
 
 impl Store {
-    /// The time by the clock that counts for all who share the database; `None` where only one process can have it open,
-    /// whose own clock counts.
+    /// The database server's time, which decides for all instances; `None` for SQLite, where the process's
+    /// own clock decides.
     pub fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -47,7 +47,7 @@ impl Store {
         }
     }
 
-    /// Renews this process's lease, or begins one. `None` where none is needed.
+    /// Renews this process's lease, or takes a new one. `None` for SQLite, which needs none.
     pub fn renew_lease(&self) -> Result<Option<Renewal>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -56,8 +56,8 @@ impl Store {
         }
     }
 
-    /// Takes over what instances had in hand whose lease has ended: calls that they had begun to send are FAILED with
-    /// `message`, all else is free for anybody. A task that may have been created is looked for by whoever takes it.
+    /// Takes over executions whose lease has ended. Calls that were being sent become FAILED with `message`;
+    /// any instance may claim the rest. The next owner looks for tasks that may have been created.
     pub fn take_over(&self, message: &str, now: Timestamp) -> Result<TakenOver, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -67,7 +67,7 @@ impl Store {
                 let values = values! { "limit": TAKEN_OVER_MAX };
                 let mut ended =
                     tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>("id"))?;
-                // There are none, unless somebody has been at the table of instances.
+                // Empty, unless rows were deleted from `instances` by hand.
                 ended.extend(
                     tx.rows(postgres_sql!("instances/missing"), values, |row| row.get::<Fence>("owner"))?,
                 );
@@ -86,7 +86,7 @@ impl Store {
         }
     }
 
-    /// Lets the database look anew at how much there is in tables that have grown much, where that decides how it finds things.
+    /// Refreshes the planner's statistics of tables that have grown much. PostgreSQL only.
     pub fn refresh_statistics(&self) -> Result<(), StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -95,8 +95,8 @@ impl Store {
         }
     }
 
-    /// Gives the lease back, at a stop: calls still under way are FAILED with `message`, all else that is in hand is free at
-    /// once. Which calls those were.
+    /// Gives the lease back at a stop. Calls still under way become FAILED with `message` and are returned;
+    /// any instance may claim the rest at once.
     pub fn resign(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -134,7 +134,7 @@ impl Store {
     }
 }
 
-/// Ends what the hand `fence` had: calls FAILED, all else free; and the lease.
+/// Ends the lease `fence`: its calls become FAILED, the rest may be claimed.
 #[cfg(feature = "postgres")]
 fn settle(
     tx: &Session<'_>,
@@ -142,7 +142,8 @@ fn settle(
     message: &str,
     now: Timestamp,
 ) -> Result<(Vec<CutOff>, usize), StoreError> {
-    // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is claimed afterwards.
+    // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is
+    // claimed afterwards.
     tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     let calls = ends::interrupt_calls(tx, fence, message, now)?;
     let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;

@@ -1,7 +1,8 @@
 //! The database: SQLite, or PostgreSQL. All SQL is here, under `sql/`, one statement a file.
 //!
-//! Invariant: what a method has answered is on the disk, and nothing is ever half-written. No network in a transaction, but
-//! that to the database itself. The methods are the seam: what they promise holds for both engines.
+//! Invariant: what a method has answered is on the disk, and nothing is ever half-written. No network in a
+//! transaction, but that to the database itself. The methods are the seam: what they promise holds for both
+//! engines.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -41,18 +42,19 @@ pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
 
 use session::Session;
 
-/// What is read of a list at a time, roughly, so that those who read it slowly hold little memory. One row may be longer.
+/// Roughly how much of a list is read at a time, so that slow clients hold little memory. A single row may be
+/// longer.
 const PART_BYTES: usize = 32 * 1024;
-/// What a row is in memory, and as JSON, beside its long texts.
+/// The size of a row in memory and as JSON, without its long texts.
 const ROW_BYTES: usize = 400;
 
-/// Why the database did not do what it was asked, by what the caller does next.
+/// Why the database failed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// Full, locked, read-only, damaged or out of reach: nothing was changed (or, when the answer to a COMMIT was lost, nobody
-    /// knows), and later it may work.
+    /// Full, locked, read-only, damaged or out of reach. Nothing was changed; if the answer to a COMMIT was
+    /// lost, the outcome is unknown. A retry may work.
     Unavailable(String),
-    /// A unique index refused it. The methods of the store turn it into an answer where it is one.
+    /// A unique index refused it. Methods for which that is an expected result return it as a value instead.
     Conflict,
     /// A fault of this program.
     Bug(String),
@@ -71,7 +73,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// Notes the outage of which this is a part, and gives the level of a line about it.
+    /// Records the outage that this is part of, and returns the level to log it at.
     pub fn noted(&self) -> log::Level {
         let is_outage = matches!(self, Self::Unavailable(_));
         if is_outage {
@@ -86,22 +88,22 @@ impl StoreError {
 pub struct Window {
     /// Only what lies beyond this id, in the list's direction. Oldest first: greater; newest first: less.
     pub beyond: Id,
-    /// For lists that are oldest first: nothing greater than this, so that what comes meanwhile does not lengthen them.
+    /// For lists that are oldest first: no greater ids, so that new rows do not lengthen the list.
     pub last: Id,
-    /// So many of those are passed over.
+    /// How many of those to skip.
     pub offset: u64,
     /// At most so many.
     pub limit: u32,
 }
 
-/// What was read of a list at a time.
+/// One batch of a list.
 #[derive(Debug, Clone)]
 pub struct Part<T> {
     /// In the list's order.
     pub rows: Vec<T>,
     /// The id of the last of them.
     pub last: Option<Id>,
-    /// Beyond them the window has nothing more. Otherwise it may have, and reading goes on beyond `last`.
+    /// `true`: the window has no more rows. Otherwise it may have, and reading continues after `last`.
     pub is_end: bool,
 }
 
@@ -121,7 +123,7 @@ pub struct Extent {
     pub last: Id,
 }
 
-/// Which database, and how it is reached.
+/// Which database, and how to reach it.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
     /// Which.
@@ -130,7 +132,7 @@ pub struct StoreSettings {
     pub connections: usize,
     /// PostgreSQL: a PEM file of certificates to trust as well.
     pub ca_cert_file: Option<PathBuf>,
-    /// PostgreSQL: believe any certificate.
+    /// PostgreSQL: accept any certificate.
     pub skip_ssl_validation: bool,
 }
 
@@ -154,8 +156,8 @@ pub fn probe(settings: &StoreSettings) -> Result<(), String> {
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SESSION: &str = postgres::SESSION;
 
-/// A statement's text as PostgreSQL gets it, with numbers for the names of its parameters, and these names. For tests of the
-/// files.
+/// A statement's text as PostgreSQL gets it, with numbers for the names of its parameters, and these names.
+/// For tests of the files.
 #[cfg(feature = "postgres")]
 pub fn numbered_for_postgres(text: &str) -> (String, Vec<&str>) {
     postgres::numbered(text)
@@ -186,13 +188,14 @@ enum Engine {
 }
 
 impl Store {
-    /// Opens the database and brings it up to date: a file (made, with its directory, when there is none), or that of a
-    /// server. A server that is away is awaited by whoever asks: until it comes, each is answered `Unavailable`.
+    /// Opens the database and brings it up to date: a file (made, with its directory, when there is none), or
+    /// that of a server. A server that is down is no error: until it is up, every method returns
+    /// `Unavailable`. Leases and retries count in the monotonic time of `clock`.
     ///
     /// # Errors
-    /// A text for people, when the file cannot be had, is no database of this program, is from a newer version (then it is
-    /// left as it was), or is open in another process; when the server refuses for good (name or password), or its
-    /// certificate is not trusted.
+    /// A text for people, when the file cannot be had, is no database of this program, is from a newer
+    /// version (then it is left as it was), or is open in another process; when the server refuses for good
+    /// (name or password), or its certificate is not trusted.
     pub fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
         // SQLite has no leases, and no outages to wait out.
         #[cfg(not(feature = "postgres"))]
@@ -223,7 +226,7 @@ impl Store {
     /// SQLite: moves what was written into the file itself, so that the file alone is up to date.
     ///
     /// # Errors
-    /// `Unavailable` while somebody reads; then it is to be tried again.
+    /// `Unavailable` while there are readers; try again later.
     pub fn checkpoint(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.checkpoint(),
@@ -241,8 +244,8 @@ impl Store {
         }
     }
 
-    /// The number of the lease under which this process has executions in hand: each update of one carries it, so that
-    /// whoever has lost it changes nothing any more. 0 where only one process can have the database open.
+    /// The number of the lease under which this process owns executions. Every update carries it, so a
+    /// process that lost its lease changes nothing. 0 for SQLite, which only one process can open.
     ///
     /// # Errors
     /// `Unavailable`, when there is no lease now.
@@ -259,17 +262,17 @@ impl Store {
         !matches!(self.engine, Engine::Sqlite(_))
     }
 
-    /// How many rows of a list are asked for at a time, of `limit`: a server sends all that it was asked for, however few of them
-    /// make a part.
+    /// How many rows of `limit` to select at a time. A server sends every selected row, even those beyond the
+    /// batch.
     fn part_limit(&self, limit: u32) -> u32 {
         let enough = u32::try_from(PART_BYTES / ROW_BYTES + 1).unwrap_or(limit);
         if self.is_shared() { limit.min(enough) } else { limit }
     }
 
-    /// Runs `work` in a transaction and answers when that is on the disk. When `work` fails, or panics, nothing of it stays.
-    /// It may be run again when the database asks for that.
+    /// Runs `work` in a transaction and returns once it is on the disk. If `work` fails or panics, nothing is
+    /// kept. `work` may run more than once, when the database asks for a retry.
     ///
-    /// SQLite: writes that come while another is under way share the next transaction, so that all wait for the same flush.
+    /// SQLite: writes that arrive during another share the next transaction, and so its flush.
     fn write<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.write(|connection| work(&Session::Sqlite(connection))),
@@ -289,8 +292,8 @@ impl Store {
         }
     }
 
-    /// Runs `work` on a reading connection; waits for one while all are at work. For those who read for clients, who may be
-    /// many. `work` does not read in its turn.
+    /// Runs `work` on a reading connection, and waits while all are busy. For requests of clients. `work`
+    /// must not read again inside.
     fn read<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.read(|connection| work(&Session::Sqlite(connection))),
@@ -299,7 +302,7 @@ impl Store {
         }
     }
 
-    /// The same for the threads of the engine, which are few and do not wait for those of clients.
+    /// The same for the few threads of the engine, which never wait for clients.
     fn read_at_once<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => {
@@ -320,6 +323,6 @@ impl fmt::Debug for Store {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole at every point where a panic can come.
+    // The guarded values are consistent at every point that can panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Single executions, for those who want what their tasks have printed.
+//! Single executions, for clients that read the output of tasks.
 
 use super::executions::execution_of;
 use super::statement::{sql, values};

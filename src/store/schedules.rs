@@ -61,7 +61,7 @@ pub struct Plan {
 pub struct Fire {
     /// The instant planned.
     pub scheduled_time: Timestamp,
-    /// What there is to say of it beforehand.
+    /// The note to record with it.
     pub note: String,
     /// The missed fire times that it stands for.
     pub missed: u64,
@@ -155,7 +155,8 @@ impl Store {
         self.read(|session| session.part(sql!("schedules/list"), values, limit, schedule_of, measure))
     }
 
-    /// The first schedules of some executables, in the order of the executables' ids, each one's oldest first.
+    /// The first schedules of some executables, in the order of the executables' ids, each one's oldest
+    /// first.
     pub fn schedules_of(&self, executables: &[Id], limit: u32) -> Result<Part<Schedule>, StoreError> {
         let ids = json_array(executables.iter())?;
         let limit = self.part_limit(limit);
@@ -163,10 +164,10 @@ impl Store {
         self.read(|session| session.part(sql!("schedules/list_of_many"), values, limit, schedule_of, measure))
     }
 
-    /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times are left as they
-    /// were. What is PENDING for one that is disabled is FAILED. Answers when the change was, and how many executions that
-    /// ended. `None`: it was changed meanwhile, or it or its executable was deleted. `next_fire_time` is ignored for one that
-    /// is not enabled.
+    /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
+    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns when the change
+    /// was, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable was
+    /// deleted. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: &Schedule,
@@ -210,8 +211,8 @@ impl Store {
         })
     }
 
-    /// Looks for schedules whose fire time has come by `now`, the earliest first, at most `limit`, and claims them as `plan`
-    /// says. Schedules that another process is at are passed over.
+    /// Looks for schedules whose fire time has come by `now`, the earliest first, at most `limit`, and claims
+    /// them as `plan` says. Schedules that another process is at are passed over.
     pub fn claim_due(
         &self,
         now: Timestamp,
@@ -234,14 +235,15 @@ impl Store {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
                 let mut plans = plans(due(tx)?);
-                // Counters are locked in this order by whoever claims, so that no two wait for each other.
+                // Every claim locks the counters in this order, so that no two deadlock.
                 plans.sort_by_key(|plan| plan.executable);
                 Ok(ClaimPass { schedules: plans.len(), executions: apply(tx, &plans, now)? })
             }),
         }
     }
 
-    /// Schedules to come that were planned after `now`, so that the clock was set back since, at most `limit`.
+    /// Schedules to come that were planned after `now`, so that the clock was set back since, at most
+    /// `limit`.
     pub fn schedules_planned_ahead(
         &self,
         now: Timestamp,
@@ -258,9 +260,9 @@ impl Store {
         })
     }
 
-    /// Claims fire times in one transaction: each plan moves its schedule on and records its executions, all or nothing.
-    /// Answers which executions were recorded; one whose fire time was claimed already, or whose schedule was changed
-    /// meanwhile, is passed over.
+    /// Claims fire times in one transaction: each plan moves its schedule on and records its executions, all
+    /// or nothing. Returns which executions were recorded; one whose fire time was claimed already, or whose
+    /// schedule was changed meanwhile, is passed over.
     pub fn claim(&self, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         self.write(|tx| apply(tx, plans, now))
     }

@@ -1,4 +1,5 @@
-//! What the methods of the store run their statements on: a connection of either engine, in a transaction or not.
+//! What the methods of the store run their statements on: a connection of either engine, in a transaction or
+//! not.
 
 use std::cell::Cell as Flag;
 use std::ops::ControlFlow;
@@ -17,7 +18,7 @@ pub(super) enum Session<'a> {
 }
 
 impl Session<'_> {
-    /// Runs a statement that gives no rows, and answers how many it changed.
+    /// Runs a statement that gives no rows, and returns how many it changed.
     pub(super) fn execute(
         &self,
         statement: &'static Statement,
@@ -39,7 +40,8 @@ impl Session<'_> {
         }
     }
 
-    /// Runs a statement once for each of several sets of values, in their order; where a network lies between, without waiting for each.
+    /// Runs a statement once for each of several sets of values, in their order; where a network lies
+    /// between, without waiting for each.
     pub(super) fn execute_each(
         &self,
         statement: &'static Statement,
@@ -93,8 +95,8 @@ impl Session<'_> {
             .ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
     }
 
-    /// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of each: its id, and
-    /// how long its texts are.
+    /// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of
+    /// each: its id, and how long its texts are.
     pub(super) fn part<T>(
         &self,
         statement: &'static Statement,

@@ -1,16 +1,18 @@
-//! A statement, the values for its parameters, and what is in the columns of its rows. Both engines are above this, and know
-//! nothing of each other.
+//! A statement, the values for its parameters, and what is in the columns of its rows. Both engines are above
+//! this, and know nothing of each other.
 //!
-//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this program.
+//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this
+//! program.
 
 use super::StoreError;
 use crate::model::{Guid, Secret, Timestamp};
 
 /// A statement's text for each engine: `sql/<table>/<statement>.sql`. Parameters are written `:name`.
 ///
-/// One file serves both engines. A line that begins with `--pg ` is a comment to SQLite; for PostgreSQL the marker is removed. A
-/// line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have little in common, PostgreSQL has a second file,
-/// `<statement>.postgres.sql`. A statement that one engine alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
+/// One file serves both engines. A line that begins with `--pg ` is a comment to SQLite; for PostgreSQL the
+/// marker is removed. A line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have
+/// little in common, PostgreSQL has a second file, `<statement>.postgres.sql`. A statement that one engine
+/// alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) sqlite: &'static str,

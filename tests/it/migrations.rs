@@ -1,7 +1,7 @@
 //! Upgrades: a database with rows, of any older version, becomes one of this version.
 //!
-//! Each older version is built from the first migrations and filled by SQL, for the program of that time is gone. A
-//! migration that adds a table, or a column without a default, must add rows here: the test fails until it does.
+//! Each older version is built from the first migrations and filled by SQL. A migration that adds a table must add
+//! rows here: the test fails until it does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,8 @@ use super::database::{Database, is_postgres};
 
 /// What all rows are from; in nanoseconds since 1970.
 const NOW: i64 = 1_700_000_000_000_000_000;
-/// Migration 2 of SQLite moved the start of an unheard-of attempt on by this, to the instant at which it is settled.
+/// Migration 2 of SQLite replaced the start of an attempt whose outcome is unknown by the instant after which "not
+/// found" is conclusive: so much later.
 const DOUBT_TIME: i64 = 60_000_000_000;
 
 /// A migration: its name without the number, and its text.
@@ -333,7 +334,8 @@ fn settle_doubts(rows: &mut [Vec<String>], columns: &mut [String]) {
 #[track_caller]
 fn check_what_is_derived(database: &Database, version: usize) {
     for wrong in [
-        "SELECT e.guid FROM executions AS e JOIN executables AS x ON x.id = e.executable_id WHERE e.kind <> x.kind",
+        "SELECT e.guid FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
+          WHERE e.kind <> x.kind",
         "SELECT e.guid FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
           WHERE e.dispatch_time IS NOT NULL AND e.share <> x.share",
         "SELECT guid FROM executions WHERE state = 'PENDING' AND asked_at <> created_at",
@@ -341,10 +343,12 @@ fn check_what_is_derived(database: &Database, version: usize) {
         "SELECT guid FROM executables WHERE kind = 'call' AND share <> 'space-1 host:8080'",
         "SELECT guid FROM executables WHERE kind = 'job' AND share <> 'app-1 '",
         "SELECT x.guid FROM executables AS x
-          WHERE COALESCE((SELECT SUM(size) FROM history_sizes WHERE owner = 'executable' AND owner_id = x.id), 0)
+          WHERE COALESCE((SELECT SUM(size) FROM history_sizes
+                           WHERE owner = 'executable' AND owner_id = x.id), 0)
                 <> (SELECT COUNT(*) FROM executions WHERE executable_id = x.id)",
         "SELECT s.guid FROM schedules AS s
-          WHERE COALESCE((SELECT SUM(size) FROM history_sizes WHERE owner = 'schedule' AND owner_id = s.id), 0)
+          WHERE COALESCE((SELECT SUM(size) FROM history_sizes
+                           WHERE owner = 'schedule' AND owner_id = s.id), 0)
                 <> (SELECT COUNT(*) FROM executions WHERE schedule_id = s.id)",
         "SELECT z.kind FROM (SELECT kind, space_guid, SUM(size) AS size FROM space_sizes GROUP BY 1, 2) AS z
           WHERE z.size <> (SELECT COUNT(*) FROM executables AS x

@@ -66,7 +66,7 @@ impl Pair {
         self.executable(Work::Call(Call::new("http://h/".to_owned(), Secret::from("x".to_owned()))))
     }
 
-    /// An execution that `one` has in hand.
+    /// An execution that `one` owns.
     fn claimed(&self, executable: &Executable) -> Owned {
         let id = self.one.create_execution(executable.id, "", NOW).unwrap().unwrap().id;
         let claimed = self.one.claim_executions(&[(id, NOW, 0)]).unwrap();
@@ -93,15 +93,15 @@ fn end(of: Owned) -> End {
 
 #[needs::postgres]
 #[test]
-fn what_one_instance_has_in_hand_no_other_takes() {
+fn no_instance_takes_what_another_owns() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
     assert!(pair.other.pending_executions(Kind::Job, NOW, 9).unwrap().is_empty());
     assert_eq!(pair.one.pending_executions(Kind::Job, NOW, 9).unwrap().len(), 1, "it may hand it out again");
-    let in_the_others_hand = Owned { fence: pair.other.fence().unwrap(), ..of };
-    assert!(!pair.other.begin_attempt(in_the_others_hand, NOW, NOW).unwrap());
-    assert!(!pair.other.finish(&end(in_the_others_hand)).unwrap());
+    let under_the_other_lease = Owned { fence: pair.other.fence().unwrap(), ..of };
+    assert!(!pair.other.begin_attempt(under_the_other_lease, NOW, NOW).unwrap());
+    assert!(!pair.other.finish(&end(under_the_other_lease)).unwrap());
     assert!(pair.one.finish(&end(of)).unwrap());
 }
 

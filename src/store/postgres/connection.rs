@@ -1,6 +1,7 @@
 //! One connection to the server, and what an error of it means.
 //!
-//! Invariant: every exchange with the server has a deadline; a connection that missed one, or was lost, is not used again.
+//! Invariant: every exchange with the server has a deadline; a connection that missed one, or was lost, is
+//! not used again.
 
 use std::cell::{Cell as Flag, RefCell};
 use std::collections::HashMap;
@@ -32,17 +33,18 @@ use crate::store::{StoreError, StoreSettings};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// To have an answer. The server's own bound, below, comes first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The same for whoever moves a whole database, a statement of which may sort all of its rows; and what it asks of the server.
+/// The statement time-out of an import, whose statements may sort all rows, and the session settings that go
+/// with it.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(600);
 const PATIENT_SESSION: &str = "
     SET statement_timeout = '590s';
     SET idle_in_transaction_session_timeout = '600s'";
 /// A peer that acknowledges nothing for so long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What each connection asks of the server. A session that stops in the middle of a transaction holds up nobody for long; what
-/// was answered is on the disk, and each statement sees what was committed before it, however the server is set up. A plan is made
-/// once and kept. It goes by indexes: one that was made while the tables were empty would otherwise read them whole when they
-/// have grown.
+/// What each connection asks of the server. A session that stops in the middle of a transaction holds up
+/// nobody for long; what was answered is on the disk, and each statement sees what was committed before it,
+/// however the server is set up. A plan is made once and kept. It goes by indexes: one that was made while
+/// the tables were empty would otherwise read them whole when they have grown.
 pub(in crate::store) const SESSION: &str = "
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
@@ -124,7 +126,8 @@ impl Connector {
                  ENCODING 'UTF8' TEMPLATE template0"
             )));
         }
-        // It is driven whenever its own thread waits for something; what ends it is seen in the answers that do not come.
+        // It is driven whenever its own thread waits for something; what ends it is seen in the answers that
+        // do not come.
         runtime.spawn(async move { drop(connection.await) });
         let connection = Connection {
             runtime,
@@ -323,7 +326,8 @@ impl Connection {
                 }
                 match visit(&row) {
                     Ok(ControlFlow::Continue(())) => {}
-                    // To the end all the same: only behind the last row the server says whether it is done, and committed.
+                    // To the end all the same: only behind the last row the server says whether it is done,
+                    // and committed.
                     Ok(ControlFlow::Break(())) => is_enough = true,
                     Err(err) => return Ok(Err(err)),
                 }

@@ -1,5 +1,6 @@
-//! Brings a database up to date. The files under `sql/migrations/postgres` are append-only and applied in order, each in a
-//! transaction of its own; `schema_version` counts them. Processes that start together take turns.
+//! Brings a database up to date. The files under `sql/migrations/postgres` are append-only and applied in
+//! order, each in a transaction of its own; `schema_version` counts them. Processes that start together take
+//! turns.
 
 use log::info;
 
@@ -27,7 +28,8 @@ pub(super) const VERSION: usize = MIGRATIONS.len();
 
 /// Applies what is missing.
 pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
-    // It may be there already, made by somebody who may do that. Of two that make it, one is refused and comes again.
+    // An administrator may have created it already. Of two processes that create it at once, one is refused
+    // and retries.
     connection
         .batch_for_setup(&format!(
             "DO $$ BEGIN

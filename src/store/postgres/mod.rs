@@ -1,8 +1,8 @@
 //! The PostgreSQL engine: a server that several processes share.
 //!
-//! Invariant: what is answered is committed; what failed before its COMMIT was sent has changed nothing. No wait for the server
-//! is without a bound: of a connection, a statement, a seat among the connections. A server that is away is tried again with
-//! growing delays, and whoever asks meanwhile is answered at once.
+//! Invariant: what is answered is committed; what failed before its COMMIT was sent has changed nothing.
+//! Every wait has a time-out: for a connection, a statement, a place in the pool. A server that is down is
+//! retried with backoff; until then every request fails at once.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,17 +26,17 @@ use connection::{Connector, Purpose, Refused};
 pub(super) use source::Source;
 pub(super) use wire::{cell_of, encoded, numbered};
 
-/// How long somebody waits for a connection while all are at work.
+/// How long a thread waits for a free connection.
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);
-/// A connection that was idle for longer is tried before it is trusted with anything.
+/// A connection that was idle for longer is tested before use.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
-/// The wait before a server that is away is tried again; it doubles each time.
+/// The delay before a server that is down is tried again; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often work is begun anew that the server broke off, or whose connection was lost before its end.
+/// How often work is attempted when the server aborts it or its connection is lost.
 const TRIES: u32 = 4;
-/// The beginning of a long write. Its statements are planned while the tables are small, or empty, and grow meanwhile: by
-/// index they stay as fast as they were.
+/// The beginning of a long write. Its statements are planned while the tables are small, or empty, and grow
+/// meanwhile: by index they stay as fast as they were.
 const LONG_WRITE: &str = "
     BEGIN;
     SET LOCAL enable_seqscan = off;
@@ -64,7 +64,7 @@ struct Pool {
     /// Each with the monotonic time at which it was returned.
     idle: Vec<(Connection, Duration)>,
     at_work: usize,
-    /// Of these, for those who read for clients.
+    /// Those of them that read for clients.
     reading: usize,
 }
 
@@ -84,16 +84,16 @@ struct Lease {
 /// For whom a connection is.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
-    /// Reads for clients, who may be many.
+    /// Reads for clients.
     Client,
     /// Writes, and the engine.
     Engine,
-    /// The lease, which must not end because all others are at work.
+    /// Renews the lease, which must not end because all other connections are busy.
     Lease,
 }
 
 impl DatabaseServer {
-    /// Brings the database up to date when the server is there; otherwise whoever finds it does.
+    /// Migrates the database if the server is up; otherwise the first successful connection does.
     pub(super) fn open(
         url: &Secret,
         settings: &StoreSettings,
@@ -126,7 +126,7 @@ impl DatabaseServer {
         self.write_one(|tx| tx.execute(postgres_sql!("schema_version/rewrite"), values! {}).map(|_| ()))
     }
 
-    /// The lease that holds now.
+    /// The number of the lease that is valid now.
     pub(super) fn fence(&self) -> Result<Fence, StoreError> {
         match &*lock(&self.lease) {
             Some(lease) if self.clock.monotonic() < lease.holds_until => Ok(lease.fence),
@@ -139,7 +139,8 @@ impl DatabaseServer {
         self.clock.monotonic()
     }
 
-    /// Notes that the lease `fence` was renewed or begun by a request that was sent at the monotonic time `asked_at`.
+    /// Notes that the lease `fence` was renewed or begun by a request that was sent at the monotonic time
+    /// `asked_at`.
     pub(super) fn note_lease(&self, fence: Fence, asked_at: Duration) {
         *lock(&self.lease) = Some(Lease { fence, holds_until: asked_at + LEASE });
     }
@@ -157,8 +158,8 @@ impl DatabaseServer {
         self.read_at_once(|connection| connection.value(postgres_sql!("instances/now"), values! {}))
     }
 
-    /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most: until then it goes
-    /// by plans that it made when they were empty.
+    /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most:
+    /// until then it goes by plans that it made when they were empty.
     pub(super) fn refresh_statistics(&self) -> Result<(), StoreError> {
         self.attempt(Use::Engine, |connection| {
             let grown: Vec<String> = connection.column(postgres_sql!("database/grown"), values! {})?;
@@ -180,7 +181,7 @@ impl DatabaseServer {
                     Ok(value)
                 }
                 Err(err) => {
-                    // One that cannot be ended is not used again.
+                    // A connection whose ROLLBACK fails is not used again.
                     let _ = connection.batch("ROLLBACK");
                     Err(err)
                 }
@@ -209,7 +210,7 @@ impl DatabaseServer {
         Ok(value)
     }
 
-    /// What the server calls the database; no two have the same.
+    /// The server's unique name for the database.
     pub(super) fn identity(&self) -> Result<String, StoreError> {
         self.read_at_once(|connection| connection.value(postgres_sql!("schema_version/server"), values! {}))
     }
@@ -227,7 +228,7 @@ impl DatabaseServer {
         self.write_one_for(Use::Engine, work)
     }
 
-    /// The same for the lease, to which a connection is left.
+    /// The same for the lease, for which one connection is reserved.
     pub(super) fn write_lease<T>(
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
@@ -242,7 +243,7 @@ impl DatabaseServer {
     ) -> Result<T, StoreError> {
         self.attempt(purpose, |connection| {
             crash::point("write.committing");
-            // Lost, nobody knows whether it was done.
+            // If the answer is lost, the outcome is unknown.
             connection.commits_at_once();
             let value = work(connection)?;
             crash::point("write.committed");
@@ -264,7 +265,7 @@ impl DatabaseServer {
         self.attempt(Use::Engine, work)
     }
 
-    /// Does `work` on a connection; anew, where that is certain to do nothing twice.
+    /// Does `work` on a connection, and retries where that is certain to do nothing twice.
     fn attempt<T>(
         &self,
         purpose: Use,
@@ -282,7 +283,7 @@ impl DatabaseServer {
             if connection.is_usable() {
                 pool.idle.push((connection, self.clock.monotonic()));
             } else {
-                // What has ended one has ended the others too, as a rule.
+                // The cause usually ended the other connections too.
                 pool.idle.clear();
             }
             drop(pool);
@@ -316,7 +317,7 @@ impl DatabaseServer {
         Ok(Seat { database: self, purpose })
     }
 
-    /// A connection that works, as far as one can know.
+    /// An idle connection that still works, or a new one.
     fn idle_or_new(&self) -> Result<Connection, StoreError> {
         loop {
             let idle = lock(&self.pool).idle.pop();
@@ -366,7 +367,7 @@ impl DatabaseServer {
     }
 }
 
-/// A place among those who have a connection.
+/// A place in the pool.
 struct Seat<'a> {
     database: &'a DatabaseServer,
     purpose: Use,
@@ -378,7 +379,7 @@ impl Drop for Seat<'_> {
         pool.at_work -= 1;
         pool.reading -= usize::from(self.purpose == Use::Client);
         drop(pool);
-        // Not all who wait may go on with the next seat.
+        // A reader may have to leave the free seat to the engine, so all waiting threads are woken.
         self.database.freed.notify_all();
     }
 }

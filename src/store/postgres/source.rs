@@ -52,8 +52,8 @@ impl Source {
         Ok(self.tables()?.own)
     }
 
-    /// Whether the Go service's tables are there: in the schema that the URL names, else where the server looks by itself.
-    /// From here on they are in reach.
+    /// Whether the Go service's tables are there: in the schema that the URL names, else where the server
+    /// looks by itself. From here on they are in reach.
     ///
     /// # Errors
     /// Also when some of them are missing.

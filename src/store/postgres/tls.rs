@@ -49,10 +49,11 @@ pub(super) fn connector(
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Believes more than the library does: a certificate of a trusted authority whatever name it is for, or any at all.
+/// Believes more than the library does: a certificate of a trusted authority whatever name it is for, or any
+/// at all.
 #[derive(Debug)]
 struct Lenient {
-    /// What knows the authorities; `None`: nothing was asked for but encryption.
+    /// The trusted authorities; `None`: encryption without verification.
     authorities: Option<Arc<WebPkiServerVerifier>>,
     provider: Arc<CryptoProvider>,
 }

@@ -6,8 +6,9 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use crate::store::StoreError;
 use crate::store::statement::{Cell, Value};
 
-/// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that order. `--pg ` at the
-/// beginning of a line is removed, a line with `--sqlite` at its end is left out, and so are comments.
+/// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that
+/// order. `--pg ` at the beginning of a line is removed, a line with `--sqlite` at its end is left out, and
+/// so are comments.
 pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
     for line in text.lines().filter(|line| !line.ends_with("--sqlite")) {
@@ -32,8 +33,8 @@ pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     (numbered, names)
 }
 
-/// A text of PostgreSQL cannot hold a NUL, which clients may send: it is written as this and a `0`, and this itself as twice
-/// itself. It is the control character SUBSTITUTE.
+/// A text of PostgreSQL cannot hold a NUL, which clients may send: it is written as this and a `0`, and this
+/// itself as twice itself. It is the control character SUBSTITUTE.
 const ESCAPE: char = '\u{1a}';
 
 pub(in crate::store) fn encoded(text: &str) -> String {

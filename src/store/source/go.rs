@@ -1,4 +1,5 @@
-//! Reads the tables of a Go service. Each row comes as JSON, so that a column more or less, or one of another type, does no harm.
+//! Reads the tables of a Go service. Each row comes as JSON, so that a column more or less, or one of another
+//! type, does no harm.
 
 use serde_json::{Map, Value};
 

@@ -1,6 +1,7 @@
 //! Another database, from which one is filled: what there is in it, whatever its kind.
 //!
-//! Invariant: it is seen as it was at one instant, and never changed. Reading goes in batches, so that it takes little memory.
+//! Invariant: it is seen as it was at one instant, and never changed. Reading goes in batches, so that it
+//! takes little memory.
 
 #[cfg(feature = "postgres")]
 mod go;
@@ -24,7 +25,7 @@ pub enum Origin {
 /// Why another database is not read. A text for people.
 #[derive(Debug)]
 pub enum Unread {
-    /// What was asked for cannot be meant.
+    /// The command line is wrong.
     Usage(String),
     /// It is out of reach, or is none.
     Failed(String),
@@ -103,10 +104,12 @@ enum SourceEngine {
 }
 
 impl Source {
-    /// Opens the database of `settings`, which `target` is filled from. `origin`: whose tables are meant, where both are there.
+    /// Opens the database of `settings`, which `target` is filled from. `origin`: whose tables are meant,
+    /// where both are there.
     ///
     /// # Errors
-    /// It is out of reach, is none, or is `target` itself; or it has two kinds of tables, and it is not said which are meant.
+    /// It is out of reach, is none, or is `target` itself; or it has two kinds of tables, and it is not said
+    /// which are meant.
     pub fn open(settings: &StoreSettings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
         match &settings.database {
             Location::Sqlite(path) => {
@@ -243,7 +246,7 @@ impl Source {
     }
 }
 
-/// Whose tables are meant, of those that are there. They are in reach afterwards.
+/// Decides which tables to read, and makes them reachable.
 #[cfg(feature = "postgres")]
 fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> Result<Origin, Unread> {
     let failed = |err: StoreError| Unread::Failed(err.to_string());

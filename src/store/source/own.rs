@@ -11,7 +11,8 @@ use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
-/// The same of executions, which are many and short: what takes them in counts the sizes of histories once for each batch.
+/// The same of executions, which are many and short: what takes them in counts the sizes of histories once
+/// for each batch.
 const EXECUTIONS_BATCH: u32 = 4000;
 
 pub(super) fn each_executable(

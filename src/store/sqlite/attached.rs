@@ -12,7 +12,8 @@ const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
 const SELECT: &str = "SELECT contents FROM backup_files";
 /// Its pages are overwritten, or the tokens would stay in the file.
 const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
-/// A copy says of itself that it has a log beside it, so it could not be read from a directory without write access.
+/// A copy says of itself that it has a log beside it, so it could not be read from a directory without write
+/// access.
 const ONE_FILE: &str = "PRAGMA journal_mode = DELETE";
 
 /// Puts `text`, or none, into the copy at `path`, and leaves no other file beside that.

@@ -1,5 +1,5 @@
-//! Brings a database up to date. The files under `sql/migrations/sqlite` are append-only and applied in order, each in a
-//! transaction of its own; `user_version` counts them.
+//! Brings a database up to date. The files under `sql/migrations/sqlite` are append-only and applied in
+//! order, each in a transaction of its own; `user_version` counts them.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -28,7 +28,8 @@ const APPLICATION_ID: i64 = 0x4f43_4673;
 /// Applies what is missing and says how many migrations that were.
 ///
 /// # Errors
-/// A text that goes on after "the file …". A file that is not ours, or from a newer version, has not been changed.
+/// A text that goes on after "the file …". A file that is not ours, or from a newer version, has not been
+/// changed.
 pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
     let version = number(connection, "PRAGMA user_version")?;
     let application = number(connection, "PRAGMA application_id")?;

@@ -1,7 +1,7 @@
 //! The SQLite engine: one file, one process.
 //!
-//! Invariant: what is answered is on the disk (`synchronous=FULL`), and nothing is ever half-written. Writes of many threads
-//! share transactions; reads run beside them on connections of their own.
+//! Invariant: what is answered is on the disk (`synchronous=FULL`), and nothing is ever half-written. Writes
+//! of many threads share transactions; reads run beside them on connections of their own.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -83,8 +83,8 @@ impl DatabaseFile {
     /// Opens the database file, makes it (and its directory) when there is none, and brings it up to date.
     ///
     /// # Errors
-    /// A text for people, when the file cannot be had, is no database of this program, is from a newer version (then it is
-    /// left as it was), or is open in another process.
+    /// A text for people, when the file cannot be had, is no database of this program, is from a newer
+    /// version (then it is left as it was), or is open in another process.
     pub(super) fn open(path: &Path) -> Result<Self, String> {
         let shown = path.display();
         let lock = prepare_files(path)?;
@@ -96,7 +96,8 @@ impl DatabaseFile {
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
-        // For a new file; one that has tables already keeps what it has until a VACUUM. What is wrong with the file is found next.
+        // For a new file; one that has tables already keeps what it has until a VACUUM. What is wrong with
+        // the file is found next.
         let _ = connection.pragma_update(None, "auto_vacuum", "INCREMENTAL");
         let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
         if applied > 0 {
@@ -116,9 +117,11 @@ impl DatabaseFile {
         self.writer.write(|connection| Ok(migrate::rewrite_version(connection)?))
     }
 
-    /// Runs `work` in a transaction and answers when that is on the disk. When `work` fails, or panics, nothing of it stays.
+    /// Runs `work` in a transaction and returns when that is on the disk. When `work` fails, or panics,
+    /// nothing is kept.
     ///
-    /// Writes that come while another is under way share the next transaction, so that all wait for the same flush.
+    /// Writes that come while another is under way share the next transaction, so that all wait for the same
+    /// flush.
     pub(super) fn write<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -126,8 +129,8 @@ impl DatabaseFile {
         self.writer.write(work)
     }
 
-    /// Runs `work` once, in a transaction of its own that may take long. It is no part of a group, whose savepoints remember
-    /// what every page was before.
+    /// Runs `work` once, in a transaction of its own that may take long. It is no part of a group, whose
+    /// savepoints remember what every page was before.
     pub(super) fn write_long<T>(
         &self,
         mode: ImportMode,
@@ -150,7 +153,7 @@ impl DatabaseFile {
     /// Moves the write-ahead log into the file and empties it, so that the file alone is up to date.
     ///
     /// # Errors
-    /// `Unavailable` while somebody reads what is in the log; then it is to be tried again.
+    /// `Unavailable` while a reader still needs the write-ahead log; try again later.
     pub(super) fn checkpoint(&self) -> Result<(), StoreError> {
         let mut log = self.path.clone().into_os_string();
         log.push("-wal");
@@ -191,8 +194,8 @@ impl DatabaseFile {
         &self.path
     }
 
-    /// Runs `work` on a reading connection; waits for one while all are at work. For those who read for clients, who may be
-    /// many. `work` does not read in its turn.
+    /// Runs `work` on a reading connection, and waits while all are busy. For requests of clients. `work`
+    /// must not read again inside.
     pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -204,7 +207,7 @@ impl DatabaseFile {
         self.read_as_one_of(readers, work)
     }
 
-    /// The same for the threads of the engine, which are few and do not wait for those of clients.
+    /// The same for the few threads of the engine, which never wait for clients.
     pub(super) fn read_at_once<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -249,7 +252,8 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a database of this version to read all of it as it is at one instant; others may write to it meanwhile.
+/// Opens a database of this version to read all of it as it is at one instant; others may write to it
+/// meanwhile.
 pub(super) fn open_source(path: &Path) -> Result<Connection, String> {
     let cannot = |err: rusqlite::Error| format!("the database {} cannot be read: {err}", path.display());
     let connection = open_to_read(path).map_err(cannot)?;
@@ -290,14 +294,15 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it meanwhile.
+/// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it
+/// meanwhile.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
     let cannot = |err: rusqlite::Error| format!("the database {} cannot be copied: {err}", from.display());
     let source = open_to_read(from).map_err(cannot)?;
     let mut copy = Connection::open(to).map_err(cannot)?;
-    // All in one step: a copy in steps would begin anew whenever the service writes in between, and a reader of a database in
-    // WAL mode holds up no writer.
+    // All in one step: a copy in steps would restart whenever the service writes in between, and a reader of
+    // a database in WAL mode holds up no writer.
     let copied = Backup::new(&source, &mut copy).and_then(|backup| backup.step(-1)).map_err(cannot)?;
     if copied != StepResult::Done {
         return Err(format!("the database {} is locked by another process", from.display()));
@@ -319,7 +324,8 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     std::fs::create_dir_all(directory).map_err(|err| {
         format!("cannot make the directory {} for the database: {err}", directory.display())
     })?;
-    // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of another process.
+    // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of
+    // another process.
     let mut lock_name = path.as_os_str().to_owned();
     lock_name.push(".lock");
     let lock_path = PathBuf::from(lock_name);
@@ -459,7 +465,8 @@ impl OpenGroup {
         let is_locked =
             begun.as_ref().is_err_and(|err| err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
         if is_locked != self.is_locked {
-            // One has waited for the lock of another process; those behind it are not made to wait each in turn.
+            // One has waited for the lock of another process; those behind it are not made to wait each in
+            // turn.
             self.connection.busy_timeout(if is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
             self.is_locked = is_locked;
         }

@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, Row};
 use crate::store::StoreError;
 use crate::store::statement::{Cell, Named, Statement, Value, value_of};
 
-/// Runs a statement that yields no rows, and answers how many it changed.
+/// Runs a statement that yields no rows, and returns how many it changed.
 pub(in crate::store) fn execute(
     connection: &Connection,
     statement: &'static Statement,
