@@ -145,6 +145,9 @@ impl Conversation<'_> {
         let (body, expects_continue) = (head.body, head.expects_continue);
         let mut request = request(head, self.connection.remote);
         let id = request.id.clone();
+        // The handler takes the request with it, and a refusal is worded by what the client accepts.
+        let accepts: Vec<Header> =
+            request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
         let (response, body_is_unread) = match self.answer_head(&request) {
             Some(response) => {
                 if !self.shared.connections.mark_answering(self.connection) {
@@ -166,10 +169,10 @@ impl Conversation<'_> {
                 if !self.shared.connections.mark_answering(self.connection) {
                     return Ok(Next::Close);
                 }
-                (self.answer(request), false)
+                (self.answer(request, &accepts), false)
             }
         };
-        let response = self.held(response, &id);
+        let response = self.held(response, &accepts, &id);
         let close = !keep_alive || body_is_unread || self.shared.connections.is_stopping();
         self.write(response, &Manner { version, head_only, close, request_id: &id })?;
         Ok(match close {
@@ -195,12 +198,9 @@ impl Conversation<'_> {
         is_acceptable && !self.inbox.has_bytes()
     }
 
-    fn answer(&self, request: Request) -> Response {
-        // The handler takes the request with it, and a refusal is worded by what the client accepts.
-        let accepts: Vec<Header> =
-            request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
+    fn answer(&self, request: Request, accepts: &[Header]) -> Response {
         let id = request.id.clone();
-        self.shared.pool.answer(request).unwrap_or_else(|no_answer| self.worded(&no_answer, &accepts, &id))
+        self.shared.pool.answer(request).unwrap_or_else(|no_answer| self.worded(&no_answer, accepts, &id))
     }
 
     fn worded(&self, no_answer: &NoAnswer, headers: &[Header], id: &str) -> Response {
@@ -213,13 +213,13 @@ impl Conversation<'_> {
     }
 
     /// The answer, if there is memory to hold it while the client reads.
-    fn held(&mut self, response: Response, id: &str) -> Response {
+    fn held(&mut self, response: Response, accepts: &[Header], id: &str) -> Response {
         let bytes = response.data_length().unwrap_or(usize::MAX).min(ANSWER_HELD_BYTES);
         match self.inbox.hold_answer(bytes) {
             Ok(()) => response,
             Err(refusal) => {
                 self.log_refusal(&refusal, id);
-                self.shared.worded(&refusal, &[])
+                self.shared.worded(&refusal, accepts)
             }
         }
     }

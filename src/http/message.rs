@@ -66,18 +66,21 @@ impl From<Refusal> for Rejected {
 impl Rejected {
     /// A head, or its beginning, of which no header could be read: but for what its client accepts, which is how it is told.
     pub(super) fn unread(refusal: Refusal, bytes: &[u8]) -> Self {
-        Self { refusal, headers: accept_of(bytes).into_iter().collect() }
+        Self { refusal, headers: accepts_of(bytes) }
     }
 }
 
-/// The first `Accept` among the whole lines of what may be no proper head.
-fn accept_of(bytes: &[u8]) -> Option<Header> {
-    let whole_lines = &bytes[..bytes.iter().rposition(|byte| *byte == b'\n')?];
-    let (_, value) = whole_lines.split(|byte| *byte == b'\n').find_map(|line| {
+/// Each `Accept` among the whole lines of what may be no proper head.
+fn accepts_of(bytes: &[u8]) -> Vec<Header> {
+    let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
+    let values = bytes[..end].split(|byte| *byte == b'\n').filter_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
-        line[..colon].eq_ignore_ascii_case(b"Accept").then(|| line.split_at(colon + 1))
-    })?;
-    Header::from_bytes("Accept", value.trim_ascii()).ok()
+        line[..colon].eq_ignore_ascii_case(b"Accept").then(|| &line[colon + 1..])
+    });
+    values
+        .take(HEADERS_USUAL)
+        .filter_map(|value| Header::from_bytes("Accept", value.trim_ascii()).ok())
+        .collect()
 }
 
 /// Finds where a head ends while its bytes come in, and looks at each byte once, however few come at a time.

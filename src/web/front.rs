@@ -19,6 +19,9 @@ use crate::http::{Refusal, Request, Response, respond_with};
 /// The most of a path that a line of the log shows.
 const PATH_CHARS: usize = 256;
 
+/// The resource of a refusal that is about none.
+const REQUEST: &str = "request";
+
 /// Which of the service's addresses a request came to, and what is served there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
@@ -52,19 +55,20 @@ impl Front {
         let route = self.route(request, listener);
         let template = template(&route);
         let mut asker = Asker::default();
-        let accept = request.header("Accept");
+        let resource = resource(&route);
+        let refused = |error: &ApiError| refused(error, &request.headers, resource);
         let answered = match route {
-            Err(error) => refused(&error, accept),
+            Err(error) => refused(&error),
             Ok(Route::Open(route)) => self
                 .api
                 .answer_open(route, request)
-                .map_or_else(|error| refused(&error, accept), |response| Answered { response, reason: None }),
+                .map_or_else(|error| refused(&error), |response| Answered { response, reason: None }),
             Ok(Route::Caller(route)) => self
                 .api
                 .answer(route, request, &mut asker)
-                .map_or_else(|error| refused(&error, accept), |response| Answered { response, reason: None }),
+                .map_or_else(|error| refused(&error), |response| Answered { response, reason: None }),
             Ok(Route::Broker(target)) => match &self.broker {
-                None => refused(&ApiError::NoSuchPath, accept),
+                None => refused(&ApiError::NoSuchPath),
                 Some(broker) => broker.answer(&self.api, request, &target, &mut asker).map_or_else(
                     |error| broker_refused(&error),
                     |response| Answered { response, reason: None },
@@ -82,13 +86,14 @@ impl Front {
         let route = self.route(request, listener);
         let template = template(&route);
         let without_token = request.header("Authorization").is_none();
-        let accept = request.header("Accept");
+        let resource = resource(&route);
+        let refused = |error: &ApiError| refused(error, &request.headers, resource);
         let answered = match route {
             Ok(Route::Open(OpenRoute::Live)) => return Some(health(request, template)),
-            Err(error) => refused(&error, accept),
-            Ok(Route::Caller(_)) if without_token => refused(&ApiError::without_token(), accept),
+            Err(error) => refused(&error),
+            Ok(Route::Caller(_)) if without_token => refused(&ApiError::without_token()),
             Ok(Route::Broker(target)) if without_token => match &self.broker {
-                None => refused(&ApiError::NoSuchPath, accept),
+                None => refused(&ApiError::NoSuchPath),
                 Some(_) => broker_refused(&Broker::refusal_without_credentials(&target, request)),
             },
             Ok(_) => return None,
@@ -99,9 +104,7 @@ impl Front {
     /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged it.
     pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
         metrics().refused(refusal.status);
-        let accept =
-            headers.iter().find(|header| header.field.equiv("Accept")).map(|header| header.value.as_str());
-        Problem::of_refusal(refusal).response(accept)
+        Problem::of_refusal(refusal).response(headers, REQUEST)
     }
 
     fn route(&self, request: &Request, listener: Listener) -> Result<Route, ApiError> {
@@ -159,8 +162,16 @@ fn template(route: &Result<Route, ApiError>) -> &'static str {
     route.as_ref().map_or(UNKNOWN_ROUTE, Route::template)
 }
 
-fn refused(error: &ApiError, accept: Option<&str>) -> Answered {
-    Answered { response: error.response(accept), reason: Some(error.to_string()) }
+/// What a refusal is about, in the words of the Java client.
+fn resource(route: &Result<Route, ApiError>) -> &'static str {
+    match route {
+        Ok(Route::Caller(route)) => route.resource(),
+        _ => REQUEST,
+    }
+}
+
+fn refused(error: &ApiError, headers: &[Header], resource: &str) -> Answered {
+    Answered { response: error.response(headers, resource), reason: Some(error.to_string()) }
 }
 
 fn broker_refused(error: &BrokerError) -> Answered {

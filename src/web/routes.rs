@@ -153,6 +153,26 @@ impl CallerRoute {
         }
     }
 
+    /// What a refusal is about, in the words of the Java client.
+    pub(in crate::web) fn resource(&self) -> &'static str {
+        match self {
+            Self::List(kind)
+            | Self::Create(kind)
+            | Self::Get(kind, _)
+            | Self::Change(kind, _)
+            | Self::Delete(kind, _)
+            | Self::Execute(kind, _)
+            | Self::History(kind, _) => kind.as_str(),
+            Self::Output(..) => Kind::Job.as_str(),
+            Self::NextFireTimes
+            | Self::ListSchedules(..)
+            | Self::CreateSchedule(..)
+            | Self::ChangeSchedule(..)
+            | Self::DeleteSchedule(..)
+            | Self::ScheduleHistory(..) => "schedule",
+        }
+    }
+
     fn template(&self) -> &'static str {
         let of = |kind: &Kind, job: &'static str, call: &'static str| match kind {
             Kind::Job => job,

@@ -407,10 +407,8 @@ fn refusals_have_the_body_that_the_client_can_read() {
         |accept: &str| world.request("GET", "/jobs?page=0", Some(&world.token), &[("Accept", accept)], "");
     assert_eq!(ask("*/*").body, "");
     let json = ask("application/json");
-    assert_eq!(
-        (json.status, json.body.as_str(), json.header("Content-Type")),
-        (422, "\"\"", Some("application/json"))
-    );
+    assert_eq!((json.status, json.header("Content-Type")), (422, Some("application/json")));
+    assert_eq!(json.json()["description"], "Validation of resource failed.");
     let problem = ask("application/json, application/problem+json");
     assert_eq!(problem.header("Content-Type"), Some("application/problem+json"));
     assert_eq!(problem.json()["errors"][0]["field"], "page");

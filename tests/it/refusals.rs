@@ -296,3 +296,164 @@ fn a_head_that_is_too_long_or_malformed_is_told_so_as_far_as_it_says_what_it_acc
         assert!(!error["expected"].as_str().unwrap().is_empty());
     }
 }
+
+/// The headers of the PCF Java client (io.pivotal 1.x on Reactor Netty) and of plugin 2.x (Go's net/http).
+const JAVA_CLIENT: [(&str, &str); 3] = [
+    ("user-agent", "PivotalCloudFoundryClient/1.1.0.RELEASE (Java; Oracle Corporation/1.8.0_181)"),
+    ("accept", "application/json"),
+    ("Content-Type", "application/json"),
+];
+const PLUGIN_2: [(&str, &str); 3] = [
+    ("User-Agent", "Go-http-client/1.1"),
+    ("Accept", "application/json"),
+    ("Content-Type", "application/json"),
+];
+
+#[test]
+fn the_java_client_reads_why_it_was_refused_and_plugin_2_where() {
+    let world = World::start();
+    let job = world.job("taken");
+    let call = world.call("c", "test.url");
+    let jobs = format!("/jobs?app_guid={APP}");
+    let job_schedules = format!("/jobs/{job}/schedules");
+    let call_schedules = format!("/calls/{call}/schedules");
+    let expression =
+        |text: &str| json!({"expression": text, "expression_type": "cron_expression"}).to_string();
+    let error = |path: &str, body: &str| {
+        let answers = [&JAVA_CLIENT[..], &PLUGIN_2[..]].map(|headers| {
+            let answer = world.request("POST", path, Some(&world.token), headers, body);
+            assert_eq!((answer.status, answer.header("Content-Type")), (422, Some("application/json")));
+            answer.json()
+        });
+        assert_eq!(answers[0], answers[1]);
+        let [refusal, _] = answers;
+        assert_eq!(refusal["description"], "Validation of resource failed.");
+        assert_eq!(refusal["warnings"], json!([]));
+        let error = refusal["errors"][0].clone();
+        assert_eq!(error["messages"], json!([error["message"]]), "{error}");
+        error
+    };
+    // Body, and the resource, code, field and a word of the message.
+    for (path, body, resource, code, field, words) in [
+        (&jobs, r#"{"name":"taken","command":"c"}"#.to_owned(), "job", "taken", "name", "is taken"),
+        (&jobs, r#"{"name":"n"}"#.to_owned(), "job", "missing", "command", "is missing"),
+        (&jobs, "nonsense".to_owned(), "job", "json", "body", "not JSON"),
+        (&job_schedules, "{}".to_owned(), "schedule", "missing", "expression", "is missing"),
+    ] {
+        let error = error(path, &body);
+        assert_eq!(
+            (&error["resource"], &error["code"], &error["field"]),
+            (&json!(resource), &json!(code), &json!(field))
+        );
+        assert!(error["message"].as_str().unwrap().contains(words), "{error}");
+        for absent in ["value", "valid_range", "offset"] {
+            assert_eq!(error.get(absent), None, "{error}");
+        }
+    }
+    for (text, field, value, range, offset) in [
+        ("60 * * * *", "minute", "60", Some("0-59"), 0),
+        ("  0 24 * * *  ", "hour", "24", Some("0-23"), 2),
+        ("0 0 1,32 * *", "day-of-month", "32", Some("1-31"), 6),
+        ("TZ=Mars/Base 0 0 * * *", "time zone", "Mars/Base", None, 3),
+        ("@every soon", "@every", "soon", None, 7),
+    ] {
+        let error = error(&call_schedules, &expression(text));
+        assert_eq!(
+            (&error["resource"], &error["code"]),
+            (&json!("schedule"), &json!("parse_error")),
+            "{text}"
+        );
+        assert_eq!((&error["field"], &error["value"]), (&json!(field), &json!(value)), "{error}");
+        assert_eq!(error["offset"], json!(offset), "{error}");
+        assert!(text.trim()[offset..].starts_with(value), "{text}");
+        if let Some(range) = range {
+            assert_eq!(error["valid_range"], json!(range), "{error}");
+        }
+    }
+    let count = error(&job_schedules, &expression("0 0 * *"));
+    assert_eq!((&count["code"], count.get("field")), (&json!("parse_error"), None));
+}
+
+#[test]
+fn what_is_no_broken_rule_is_described_by_its_status_for_those_who_accept_json() {
+    let world = World::start();
+    let job = world.job("j");
+    let get = |path: &str, token: Option<&str>, headers: &[(&str, &str)]| {
+        world.request("GET", path, token, headers, "")
+    };
+    let none = format!("/jobs/{UNKNOWN}");
+    for (method, path, token, status, description) in [
+        ("GET", "/nope", None, 404, "Not Found"),
+        ("GET", "/jobs", None, 401, "Unauthorized"),
+        ("GET", "/jobs", Some("bad"), 401, "Unauthorized"),
+        ("PUT", "/jobs", None, 405, "Method Not Allowed"),
+        ("DELETE", &none, Some(world.token.as_str()), 404, "Not Found"),
+    ] {
+        let answer = world.request(method, path, token, &JAVA_CLIENT, "");
+        let expected = json!({"description": description, "errors": [], "warnings": []});
+        assert_eq!((answer.status, answer.json()), (status, expected), "{method} {path}");
+        let curl = world.request(method, path, token, &[("Accept", "*/*")], "");
+        assert_eq!((curl.status, curl.body.as_str()), (status, ""), "{method} {path}");
+        let silent = world.request(method, path, token, &[], "");
+        assert_eq!((silent.status, silent.body.as_str()), (status, ""), "{method} {path}");
+    }
+    for (accept, content_type) in [
+        ("application/json, application/problem+json", "application/problem+json"),
+        ("application/problem+json;q=0.5, application/json", "application/problem+json"),
+        ("text/html, Application/JSON; charset=utf-8", "application/json"),
+    ] {
+        let answer = get("/jobs?page=0", Some(&world.token), &[("Accept", accept)]);
+        assert_eq!(answer.header("Content-Type"), Some(content_type), "{accept}");
+    }
+    let large = world.request(
+        "PATCH",
+        &format!("/jobs/{job}"),
+        Some(&world.token),
+        &PLUGIN_2,
+        &"x".repeat(1024 * 1024 + 1),
+    );
+    assert_eq!(large.status, 413);
+    assert!(large.json()["description"].as_str().unwrap().contains("Too Large"), "{}", large.body);
+
+    let down = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
+    down.cf.fault("*", Fault::status(503, None), 100);
+    let answer = down.request("GET", "/jobs", Some(&down.token), &JAVA_CLIENT, "");
+    assert_eq!((answer.status, answer.json()["description"].as_str()), (503, Some("Service Unavailable")));
+    assert!(answer.header("Retry-After").is_some());
+}
+
+#[test]
+fn a_head_that_is_refused_has_the_json_body_as_far_as_it_says_what_it_accepts() {
+    let world = World::start();
+    for (accept, has_body) in [
+        ("accept: application/json\r\n", true),
+        ("Accept: text/plain\r\nAccept: application/json\r\n", true),
+        ("Accept: */*\r\n", false),
+        ("", false),
+    ] {
+        let begin = format!("GET /jobs HTTP/1.1\r\nHost: x\r\n{accept}");
+        for (rest, status) in [
+            ("a:\r\n".repeat(4096), 431),
+            (format!("X: {}", "x".repeat(64 * 1024)), 431),
+            ("X Y: z".to_owned(), 400),
+            ("Content-Length: x".to_owned(), 400),
+            ("Content-Length: 1048577".to_owned(), 401),
+            ("Expect: x".to_owned(), 417),
+        ] {
+            let mut client = TcpStream::connect(world.url().trim_start_matches("http://")).unwrap();
+            client.write_all(format!("{begin}{rest}\r\n\r\n").as_bytes()).unwrap();
+            client.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).unwrap();
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            let body = answer.split_once("\r\n\r\n").unwrap().1;
+            if has_body {
+                let refusal: Value = serde_json::from_str(body).unwrap();
+                assert!(!refusal["description"].as_str().unwrap().is_empty(), "{refusal}");
+                assert_eq!((&refusal["errors"], &refusal["warnings"]), (&json!([]), &json!([])));
+            } else {
+                assert_eq!(body, "", "{answer}");
+            }
+        }
+    }
+}

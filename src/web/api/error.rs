@@ -1,10 +1,12 @@
-//! Refusals: a status, an empty body, and a reason for the log.
+//! Refusals: a status, a body in the form that the client accepts, and a reason for the log.
 
 use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
+use tiny_http::Header;
 
+use super::refusal;
 use super::violation::Violation;
 use crate::http::{
     BODY_MAX, HEAD_MAX, HEADERS_MAX, Refusal, Response, TRAILERS_MAX, respond, respond_with, with_header,
@@ -16,8 +18,8 @@ use crate::web::auth::{AuthError, WITHOUT_TOKEN};
 /// What a client is asked to wait when nobody said how long.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a request was refused. The client sees the status alone, with an empty body; the rest is for the log, and for
-/// those who accept `application/problem+json`.
+/// Why a request was refused. A client that accepts neither `application/json` nor `application/problem+json` sees the
+/// status alone.
 #[derive(Debug)]
 pub(in crate::web) enum ApiError {
     /// No bearer token, a bad one, or no role.
@@ -89,7 +91,8 @@ impl ApiError {
         }
     }
 
-    pub(in crate::web) fn response(&self, accept: Option<&str>) -> Response {
+    /// The answer to a client that sent `headers` about a `resource`, for example `job`.
+    pub(in crate::web) fn response(&self, headers: &[Header], resource: &str) -> Response {
         let status = self.status();
         let retry_after = match self {
             Self::TooMany(wait) => Some(whole_seconds(*wait)),
@@ -101,7 +104,7 @@ impl ApiError {
         };
         let problem =
             Problem { errors: self.violations(), ..Problem::new(status, self.detail(), retry_after) };
-        let response = problem.response(accept);
+        let response = problem.response(headers, resource);
         match self {
             Self::MethodNotAllowed(allow) => with_header(response, "Allow", allow),
             Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => {
@@ -274,25 +277,28 @@ impl Problem {
         Self { errors, ..Self::new(refusal.status, detail, retry_after) }
     }
 
-    /// In the form that the client's `Accept` asks for: RFC 9457 for `application/problem+json`, `""` for
-    /// `application/json` (the PCF Java client takes an empty refusal for success), else nothing.
-    pub(in crate::web) fn response(&self, accept: Option<&str>) -> Response {
-        let accepts = |media_type: &str| {
-            accept.is_some_and(|accept| {
-                accept.split(',').any(|range| {
-                    range.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type)
-                })
-            })
-        };
-        if accepts("application/problem+json")
+    /// In the form that the client's `Accept` names: RFC 9457, else the JSON of [`refusal`] (the PCF Java client takes an
+    /// empty refusal for success), else nothing.
+    pub(in crate::web) fn response(&self, headers: &[Header], resource: &str) -> Response {
+        if accepts(headers, "application/problem+json")
             && let Ok(body) = serde_json::to_vec(self)
         {
             return respond_with(self.status, "application/problem+json", body);
         }
-        if accepts("application/json") {
-            respond_with(self.status, "application/json", "\"\"")
+        if accepts(headers, "application/json") {
+            let body = refusal::body(self.status, self.title, resource, &self.errors);
+            respond_with(self.status, "application/json", body)
         } else {
             respond(self.status)
         }
     }
+}
+
+/// Whether some `Accept` names the media type itself: `*/*`, as curl sends, does not.
+fn accepts(headers: &[Header], media_type: &str) -> bool {
+    headers
+        .iter()
+        .filter(|header| header.field.equiv("Accept"))
+        .flat_map(|header| header.value.as_str().split(','))
+        .any(|range| range.split(';').next().unwrap_or("").trim().eq_ignore_ascii_case(media_type))
 }

@@ -1,7 +1,7 @@
 //! The HTTP API: a request, who makes it, what it is for, its answer.
 //!
 //! Invariant: a handler sees only objects of spaces in which its caller has a role; "not yours" and "not there" take one
-//! path. A refusal has a status and an empty body; its reason is for the log.
+//! path. A refusal has a status, the body that `error` gives it, and a reason for the log.
 
 use std::sync::Arc;
 
@@ -29,6 +29,7 @@ mod output;
 pub(in crate::web) mod page;
 pub(in crate::web) mod query;
 mod readiness;
+mod refusal;
 mod schedules;
 mod versions;
 pub(in crate::web) mod violation;

@@ -19,6 +19,9 @@ pub(in crate::web) struct Violation {
     pub(in crate::web) expected: String,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(in crate::web) place: Option<Place>,
+    /// The cron parser's account, when the field is an expression; `application/json` shows more of it.
+    #[serde(skip)]
+    pub(in crate::web) parse_error: Option<Box<ParseError>>,
 }
 
 /// Where in the field.
@@ -38,14 +41,18 @@ impl Violation {
         detail: impl Into<String>,
         expected: impl Into<String>,
     ) -> Self {
-        Self { field, rule, detail: detail.into(), expected: expected.into(), place: None }
+        Self { field, rule, detail: detail.into(), expected: expected.into(), place: None, parse_error: None }
     }
 
     /// A cron expression that was not understood.
     pub(in crate::web) fn of_expression(error: &ParseError) -> Self {
         let place = Place::Cron { part: error.field.unwrap_or("expression"), position: error.position + 1 };
         let detail = format!("is not valid: {error}");
-        Self { place: Some(place), ..Self::new("expression", "cron", detail, error.expected.as_str()) }
+        Self {
+            place: Some(place),
+            parse_error: Some(Box::new(error.clone())),
+            ..Self::new("expression", "cron", detail, error.expected.as_str())
+        }
     }
 }
 

@@ -1,0 +1,66 @@
+//! The JSON body of a refusal, for requests whose `Accept` names `application/json`.
+//!
+//! One body serves two clients, each of which ignores what it does not know. The PCF Java client reads `description`, and of
+//! each error `resource` and `messages`; plugin 2.x reads of each error `message`, `field`, `value` and `offset`, and
+//! underlines `value` at `offset`.
+
+use serde::Serialize;
+
+use super::violation::Violation;
+use crate::cron::ParseError;
+
+/// The description of a broken rule: the Java client's tests and its users know it from the service of Pivotal.
+const VALIDATION_FAILED: &str = "Validation of resource failed.";
+
+#[derive(Serialize)]
+pub(super) struct RefusalJson<'a> {
+    description: &'a str,
+    errors: Vec<ErrorJson<'a>>,
+    /// Always empty here. Plugin 2.x expects it.
+    warnings: [(); 0],
+}
+
+#[derive(Serialize)]
+struct ErrorJson<'a> {
+    resource: &'a str,
+    messages: [&'a str; 1],
+    code: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    valid_range: Option<&'a str>,
+    /// In bytes of the expression without the blanks around it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset: Option<usize>,
+}
+
+/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors.
+pub(super) fn body(status: u16, title: &str, resource: &str, violations: &[Violation]) -> Vec<u8> {
+    let is_validation = status == 422;
+    let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
+    let errors = violations
+        .iter()
+        .zip(&messages)
+        .filter(|_| is_validation)
+        .map(|(violation, message)| error(violation, message, resource))
+        .collect();
+    let description = if is_validation { VALIDATION_FAILED } else { title };
+    serde_json::to_vec(&RefusalJson { description, errors, warnings: [] }).unwrap_or_default()
+}
+
+fn error<'a>(violation: &'a Violation, message: &'a str, resource: &'a str) -> ErrorJson<'a> {
+    let parsed = violation.parse_error.as_deref();
+    ErrorJson {
+        resource,
+        messages: [message],
+        code: parsed.map_or(violation.rule, |_| ParseError::CODE),
+        message,
+        field: parsed.map_or(Some(violation.field), |parsed| parsed.field),
+        value: parsed.map(|parsed| parsed.value.as_str()).filter(|value| !value.is_empty()),
+        valid_range: parsed.and_then(|parsed| parsed.valid_range.as_deref()),
+        offset: parsed.and_then(|parsed| parsed.offset),
+    }
+}
