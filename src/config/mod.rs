@@ -287,6 +287,30 @@ mod tests {
     }
 
     #[test]
+    fn the_names_of_the_go_service_2_are_understood_and_two_numbers_of_workers_are_refused() {
+        let workers = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
+            read(Mode::Standalone, flags, variables).map(|config| config.worker_num)
+        };
+        let (three, four) = (("WORKER_NUM", "3"), ("SCHEDULER_WORKERS", "4"));
+        assert_eq!(workers(&[], &[]).unwrap(), 20);
+        assert_eq!(workers(&[], &[four]).unwrap(), 4);
+        assert_eq!(workers(&[], &[("WORKER_NUM", "4"), four]).unwrap(), 4);
+        assert_eq!(workers(&[], &[("WORKER_NUM", ""), four]).unwrap(), 4);
+        assert_eq!(workers(&[("worker-num", "5")], &[three, four]).unwrap(), 5);
+        let fault = workers(&[], &[three, four]).unwrap_err().to_string();
+        assert!(fault.contains("WORKER_NUM is 3 and SCHEDULER_WORKERS is 4"), "{fault}");
+        let fault = workers(&[], &[("SCHEDULER_WORKERS", "many")]).unwrap_err().to_string();
+        assert!(fault.contains(r#"SCHEDULER_WORKERS is "many"; it must be a whole number"#), "{fault}");
+
+        for (name, level) in
+            [("warning", LevelFilter::Warn), ("fatal", LevelFilter::Error), ("Panic", LevelFilter::Error)]
+        {
+            let config = read(Mode::Standalone, &[], &[("LOG_LEVEL", name)]).unwrap();
+            assert_eq!(config.log_level, level, "{name}");
+        }
+    }
+
+    #[test]
     fn standalone_listens_on_this_machine_only_unless_told_otherwise() {
         assert!(read(Mode::Standalone, &[], &[]).unwrap().host.is_loopback());
         assert!(read(Mode::Serve, &[], NEEDED).unwrap().host.is_unspecified());

@@ -46,6 +46,10 @@ impl Reader<'_> {
                 ("info", LevelFilter::Info),
                 ("debug", LevelFilter::Debug),
                 ("trace", LevelFilter::Trace),
+                // The other names of the Go service. Here nothing is graver than an error.
+                ("warning", LevelFilter::Warn),
+                ("fatal", LevelFilter::Error),
+                ("panic", LevelFilter::Error),
             ],
         );
         let log_format = self.choice(
@@ -75,7 +79,7 @@ impl Reader<'_> {
             broker,
             require_service_instance: require_service_instance?,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
-            worker_num: self.number("WORKER_NUM", 20, 1, 1000) as usize,
+            worker_num: self.worker_num() as usize,
             http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,
             metrics_token: self.metrics_token(),
             metrics_port,
@@ -124,6 +128,26 @@ impl Reader<'_> {
             (false, true, Mode::Serve) => Reach::BeyondLink,
             (false, true, Mode::Standalone) => Reach::Anywhere,
         })
+    }
+
+    /// The Go service 2.x calls it `SCHEDULER_WORKERS`. A flag wins over both names.
+    fn worker_num(&mut self) -> u32 {
+        let read = |this: &mut Self, variable: &str| this.number(variable, 20, 1, 1000);
+        let other = self.text("SCHEDULER_WORKERS");
+        match (self.text("WORKER_NUM"), other) {
+            (None, Some(_)) => read(self, "SCHEDULER_WORKERS"),
+            (Some(_), Some(_)) if self.given("WORKER_NUM").is_none() => {
+                let (number, other) = (read(self, "WORKER_NUM"), read(self, "SCHEDULER_WORKERS"));
+                if number != other {
+                    self.faults.push(format!(
+                        "WORKER_NUM is {number} and SCHEDULER_WORKERS is {other}; they name one setting, so set \
+                         only one of them"
+                    ));
+                }
+                number
+            }
+            _ => read(self, "WORKER_NUM"),
+        }
     }
 
     fn metrics_token(&mut self) -> Option<Secret> {

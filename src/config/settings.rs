@@ -59,9 +59,19 @@ pub const SETTINGS: &[Setting] = &[
         "0.0.0.0; standalone: 127.0.0.1",
         "address to listen on: an IP address or localhost",
     ),
-    setting("WORKER_NUM", "worker-num", "20", "worker threads: calls in flight at most (1 to 1000)"),
+    setting(
+        "WORKER_NUM",
+        "worker-num",
+        "20",
+        "worker threads: calls in flight at most (1 to 1000). SCHEDULER_WORKERS counts when unset",
+    ),
     setting("HTTP_THREADS", "http-threads", "16", "threads that answer requests (1 to 1000)"),
-    setting("LOG_LEVEL", "log-level", "info", "error, warn, info, debug, trace"),
+    setting(
+        "LOG_LEVEL",
+        "log-level",
+        "info",
+        "error, warn, info, debug, trace; warning is warn, fatal and panic are error",
+    ),
     setting("LOG_FORMAT", "log-format", "text", "text, or json: one object a line"),
     setting("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics asks for; unset: none"),
     setting(
