@@ -151,6 +151,8 @@ pub enum Work {
         disk_in_mb: u32,
         /// Memory limit in MiB, from 1 to 2,147,483,647.
         memory_in_mb: u32,
+        /// Bytes of log a second, up to 2,147,483,647; -1: unlimited; 0: not given, so Cloud Foundry decides.
+        log_rate_in_bps: i64,
         /// The outcome of the execution created last among those that have ended.
         state: JobState,
         /// How long an attempt may run, from 1 to 604,800; `None`: as long as it likes.

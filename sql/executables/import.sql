@@ -3,10 +3,11 @@
 INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url,
                          auth_header, method, headers, body, success_statuses, signing_secret, timeout_seconds,
                          concurrency_policy, max_retries, backoff_seconds, max_backoff_seconds, max_age_seconds,
-                         paused, labels, annotations, expect_success_within_seconds, created_at, updated_at)
+                         paused, labels, annotations, expect_success_within_seconds, log_rate_in_bps, created_at,
+                         updated_at)
 VALUES (:guid, :kind, :name, :app_guid, :space_guid, :command, :disk_in_mb, :memory_in_mb, :state, :url,
         :auth_header, :method, :headers, :body, :success_statuses, :signing_secret, :timeout_seconds,
         :concurrency_policy, :max_retries, :backoff_seconds, :max_backoff_seconds, :max_age_seconds, :paused,
-        :labels, :annotations, :expect_success_within_seconds, :created_at, :updated_at)
+        :labels, :annotations, :expect_success_within_seconds, :log_rate_in_bps, :created_at, :updated_at)
 -- By the index of guids, or that of names: either keeps it out.
     ON CONFLICT DO NOTHING;

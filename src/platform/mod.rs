@@ -96,6 +96,8 @@ pub struct NewTask {
     pub memory_in_mb: u32,
     /// Disk limit in MiB.
     pub disk_in_mb: u32,
+    /// Bytes of log a second; -1: unlimited; 0: not given.
+    pub log_rate_in_bps: i64,
 }
 
 /// Which task is looked for: that of another app is another task, whatever its name.

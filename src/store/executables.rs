@@ -226,14 +226,14 @@ impl<'a> Columns<'a> {
         }
         .to_vec();
         match self.work {
-            Work::Job { command, disk_in_mb, memory_in_mb, state, timeout_seconds } => values.extend(values! {
-                "command": command, "disk_in_mb": *disk_in_mb, "memory_in_mb": *memory_in_mb,
+            Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, state, timeout_seconds } => values.extend(values! {
+                "command": command, "log_rate_in_bps": *log_rate_in_bps, "disk_in_mb": *disk_in_mb, "memory_in_mb": *memory_in_mb,
                 "state": state.as_str(), "timeout_seconds": *timeout_seconds, "url": Value::Null,
                 "auth_header": Value::Null, "method": Value::Null, "headers": Value::Null, "body": Value::Null,
                 "success_statuses": Value::Null, "signing_secret": Value::Null,
             }),
             Work::Call(call) => values.extend(values! {
-                "command": Value::Null, "disk_in_mb": Value::Null, "memory_in_mb": Value::Null,
+                "command": Value::Null, "log_rate_in_bps": 0_i64, "disk_in_mb": Value::Null, "memory_in_mb": Value::Null,
                 "state": Value::Null, "timeout_seconds": call.timeout_seconds, "url": &call.url,
                 "auth_header": call.auth_header.reveal(), "method": call.method.as_str(),
                 "headers": self.headers.as_deref(), "body": call.body.as_deref(),
@@ -304,6 +304,7 @@ pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
             command: row.get("command")?,
             disk_in_mb: row.get("disk_in_mb")?,
             memory_in_mb: row.get("memory_in_mb")?,
+            log_rate_in_bps: row.get("log_rate_in_bps")?,
             state: row.get("state")?,
             timeout_seconds: row.get("timeout_seconds")?,
         },

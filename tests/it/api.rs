@@ -419,6 +419,35 @@ fn refusals_have_the_body_that_the_client_can_read() {
 }
 
 #[test]
+fn a_jobs_log_rate_is_kept_shown_changed_and_sent_with_its_task() {
+    let world = World::start();
+    let jobs = format!("/jobs?app_guid={APP}");
+    for (number, (given, shown)) in
+        [("", 0), (",\"log_rate_in_bps\":null", 0), (",\"log_rate_in_bps\":-1", -1)].into_iter().enumerate()
+    {
+        let job = world.post(&jobs, &format!(r#"{{"name":"j{number}","command":"c"{given}}}"#)).json();
+        assert_eq!(job["log_rate_in_bps"], shown, "{given}");
+    }
+    for wrong in ["-2", "2147483648", "1.0", "1e3", "\"1\"", "true"] {
+        let body = format!(r#"{{"name":"w","command":"c","log_rate_in_bps":{wrong}}}"#);
+        assert_eq!(world.post(&jobs, &body).status, 422, "{wrong}");
+    }
+    let job = world.post(&jobs, r#"{"name":"j","command":"c","log_rate_in_bps":2147483647}"#).guid();
+    let path = format!("/jobs/{job}");
+    assert_eq!(world.get(&path).json()["log_rate_in_bps"], 2_147_483_647);
+    let patch = |body: &str| world.request("PATCH", &path, Some(&world.token), &[], body).json();
+    assert_eq!(patch(r#"{"log_rate_in_bps":4096}"#)["log_rate_in_bps"], 4096);
+    assert_eq!(patch(r#"{"log_rate_in_bps":null}"#)["log_rate_in_bps"], 4096);
+    let list = world.get("/jobs").json();
+    assert_eq!(list["resources"].as_array().unwrap().last().unwrap()["log_rate_in_bps"], 4096);
+    world.post(&format!("{path}/execute"), "");
+    let task = wait_for(|| world.cf.tasks().pop());
+    assert_eq!(task.log_rate, Some(4096));
+    let call = world.call("c", "test.url");
+    assert_eq!(world.get(&format!("/calls/{call}")).json().get("log_rate_in_bps"), None);
+}
+
+#[test]
 fn a_job_runs_as_a_task_named_after_its_execution() {
     let world = World::start();
     let job = world.job("j");

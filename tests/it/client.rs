@@ -192,10 +192,13 @@ fn jobs_and_calls_are_made_listed_changed_and_deleted_by_name() {
         APP,
         "--memory",
         "64",
+        "--log-rate",
+        "-1",
         "--output",
         "json",
     ]);
     let created = created.json();
+    assert_eq!(created["log_rate_in_bps"].as_i64(), Some(-1));
     assert_eq!((created["memory_in_mb"].as_u64(), created["disk_in_mb"].as_u64()), (Some(64), Some(1024)));
     let guid = created["guid"].as_str().unwrap();
     world.cli(&["jobs"]).expect(0, &["NAME", "nightly", "PENDING", guid, "bin/report"]);

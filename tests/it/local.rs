@@ -54,6 +54,7 @@ impl Machine {
             command: command.to_owned(),
             memory_in_mb,
             disk_in_mb: 1,
+            log_rate_in_bps: 0,
         };
         self.local().create_task(&new).unwrap()
     }

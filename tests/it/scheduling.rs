@@ -79,6 +79,7 @@ impl Engine {
                 command: "true".to_owned(),
                 disk_in_mb: 1,
                 memory_in_mb: 1,
+                log_rate_in_bps: 0,
                 state: JobState::Pending,
                 timeout_seconds: None,
             },

@@ -57,6 +57,7 @@ impl Pair {
             command,
             disk_in_mb: 1,
             memory_in_mb: 1,
+            log_rate_in_bps: 0,
             state: JobState::Pending,
             timeout_seconds: None,
         })

@@ -70,6 +70,7 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
         command: "true".to_owned(),
         disk_in_mb: 1,
         memory_in_mb: 1,
+        log_rate_in_bps: 0,
         state: JobState::Pending,
         timeout_seconds: None,
     };

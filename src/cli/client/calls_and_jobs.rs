@@ -164,6 +164,14 @@ fn limits(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(), Fa
             body.insert(field.to_owned(), json!(megabytes));
         }
     }
+    if let Some(text) = arguments.flag("log-rate") {
+        let rate: i64 = text.trim().parse().map_err(|_| {
+            Failure::Usage(format!(
+                "--log-rate is {text:?}; it must be a whole number of bytes a second, or -1 for unlimited"
+            ))
+        })?;
+        body.insert("log_rate_in_bps".to_owned(), json!(rate));
+    }
     Ok(())
 }
 

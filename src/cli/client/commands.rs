@@ -200,10 +200,12 @@ const CONNECTION: &[Flag] = &[
     },
 ];
 
-const JOB_LIMITS: [Flag; 2] = [
+const JOB_LIMITS: [Flag; 3] = [
     Flag { default: "1024", ..flag("memory", "MB", "memory of its task") },
     Flag { default: "1024", ..flag("disk", "MB", "disk of its task") },
+    flag("log-rate", "BPS", LOG_RATE_HELP),
 ];
+const LOG_RATE_HELP: &str = "bytes of log a second of its task; -1: unlimited; 0: what Cloud Foundry allows";
 const HEADER_HELP: &str = "what the call sends as Authorization; - reads it from the standard input";
 
 /// A command that uses a service.
@@ -381,6 +383,7 @@ pub const COMMANDS: &[Command] = &[
             flag("command", "COMMAND", "its new command"),
             flag("memory", "MB", "memory of its task"),
             flag("disk", "MB", "disk of its task"),
+            flag("log-rate", "BPS", LOG_RATE_HELP),
             flag("to-app", "APP", "another app of the same space, for example after a blue-green deployment"),
         ],
         "changes a job",

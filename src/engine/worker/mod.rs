@@ -19,7 +19,7 @@ use crate::base::outage;
 use crate::base::stop::{Stop, is_stopped};
 use crate::engine::journal::{self, About};
 use crate::model::{Dispatch, EndState, Outcome, Release, Timestamp, Work};
-use crate::platform::Platform;
+use crate::platform::{NewTask, Platform};
 use crate::store::{End, Store, StoreError};
 
 mod call;
@@ -149,8 +149,15 @@ impl WorkerContext {
         let _for = on_behalf_of(&dispatch.request_id);
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
             Work::Call(call) => self.perform_call(dispatch, call),
-            Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
-                self.start_task(dispatch, command, *disk_in_mb, *memory_in_mb)
+            Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, .. } => {
+                self.start_task(dispatch, |name| NewTask {
+                    app: dispatch.app.clone(),
+                    name,
+                    command: command.clone(),
+                    memory_in_mb: *memory_in_mb,
+                    disk_in_mb: *disk_in_mb,
+                    log_rate_in_bps: *log_rate_in_bps,
+                })
             }
         }));
         done.unwrap_or_else(|_| {

@@ -31,13 +31,7 @@ pub struct Patience {
 }
 
 impl WorkerContext {
-    pub(super) fn start_task(
-        &self,
-        dispatch: &Dispatch,
-        command: &str,
-        disk_in_mb: u32,
-        memory_in_mb: u32,
-    ) -> Left {
+    pub(super) fn start_task(&self, dispatch: &Dispatch, task_named: impl FnOnce(String) -> NewTask) -> Left {
         let name = match dispatch.attempts.doubt_until {
             None => dispatch.guid.to_string(),
             Some(doubt_until) => match self.next_name(dispatch, doubt_until) {
@@ -64,13 +58,7 @@ impl WorkerContext {
             journal::first_attempt(&About::of(dispatch, Some(began_at)));
         }
         crash::point("task.attempting");
-        let created = self.platform.create_task(&NewTask {
-            app: dispatch.app.clone(),
-            name,
-            command: command.to_owned(),
-            memory_in_mb,
-            disk_in_mb,
-        });
+        let created = self.platform.create_task(&task_named(name));
         crash::point("task.created");
         match created {
             Ok(task) => {

@@ -286,16 +286,19 @@ impl Platform for CloudFoundry {
             command: &'a str,
             memory_in_mb: u32,
             disk_in_mb: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            log_rate_limit_in_bytes_per_second: Option<i64>,
         }
         if !is_identifier(task.app.as_str()) {
             return Err(PlatformError::Refused { detail: "CF-ResourceNotFound: App not found".to_owned() });
         }
-        let NewTask { app, name, command, memory_in_mb, disk_in_mb } = task;
+        let NewTask { app, name, command, memory_in_mb, disk_in_mb, log_rate_in_bps } = task;
         let json = serde_json::to_vec(&TaskRequest {
             name,
             command,
             memory_in_mb: *memory_in_mb,
             disk_in_mb: *disk_in_mb,
+            log_rate_limit_in_bytes_per_second: log_rate_to_send(*log_rate_in_bps),
         })
         .map_err(|err| PlatformError::Refused {
             detail: format!("the task cannot be put into JSON: {err}"),
@@ -388,4 +391,11 @@ impl CloudFoundry {
 fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
     let cause = format!("Cloud Foundry's answer is not understood: {}", transport::cleaned(why));
     PlatformError::Unavailable { cause, retry_after: None, delivery }
+}
+
+/// The rate that plugin 2.x sends when its user gave none. A foundation with a log-rate quota would refuse every such task.
+const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
+
+fn log_rate_to_send(log_rate_in_bps: i64) -> Option<i64> {
+    Some(log_rate_in_bps).filter(|rate| *rate != 0 && *rate != LOG_RATE_OF_PLUGIN_2)
 }

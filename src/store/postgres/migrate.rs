@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0004_run_fields"),
     migration!("0005_collation"),
     migration!("0006_shares_and_marks"),
+    migration!("0007_log_rate"),
 ];
 
 /// The version of the tables that this program knows.

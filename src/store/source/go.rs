@@ -24,6 +24,7 @@ pub(super) fn each_executable(
             command: row.text("command"),
             disk_in_mb: row.number("disk_in_mb"),
             memory_in_mb: row.number("memory_in_mb"),
+            log_rate_in_bps: row.number("log_rate_in_bps"),
             state: row.word("state"),
             url: row.text("url"),
             auth_header: row.text("auth_header").map(Secret::from),

@@ -43,6 +43,7 @@ pub struct FoundExecutable {
     pub command: Option<String>,
     pub disk_in_mb: Option<i64>,
     pub memory_in_mb: Option<i64>,
+    pub log_rate_in_bps: Option<i64>,
     pub state: Option<String>,
     pub url: Option<String>,
     pub auth_header: Option<Secret>,

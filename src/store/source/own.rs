@@ -29,6 +29,7 @@ pub(super) fn each_executable(
             command: row.get("command")?,
             disk_in_mb: row.get("disk_in_mb")?,
             memory_in_mb: row.get("memory_in_mb")?,
+            log_rate_in_bps: row.get("log_rate_in_bps")?,
             state: row.get("state")?,
             url: row.get("url")?,
             auth_header: row.get("auth_header")?,

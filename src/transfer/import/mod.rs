@@ -363,6 +363,11 @@ fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
     lacks
 }
 
+/// A rate out of range is none, as for Cloud Foundry when none is sent.
+fn log_rate(found: Option<i64>) -> i64 {
+    found.filter(|rate| (-1..=i64::from(i32::MAX)).contains(rate)).unwrap_or(0)
+}
+
 fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timestamp) -> MovedExecutable {
     let limit = |limit: Option<i64>| {
         let limit =
@@ -374,6 +379,7 @@ fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timest
             command: found.command.unwrap_or_default(),
             disk_in_mb: limit(found.disk_in_mb),
             memory_in_mb: limit(found.memory_in_mb),
+            log_rate_in_bps: log_rate(found.log_rate_in_bps),
             state: state.unwrap_or(JobState::Pending),
             timeout_seconds: found.timeout_seconds,
         },

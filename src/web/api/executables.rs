@@ -51,6 +51,7 @@ enum WorkJson {
         command: String,
         disk_in_mb: u32,
         memory_in_mb: u32,
+        log_rate_in_bps: i64,
         state: &'static str,
         timeout_seconds: Option<u32>,
     },
@@ -111,8 +112,15 @@ impl ExecutableJson {
 impl WorkJson {
     fn of(work: Work) -> Self {
         match work {
-            Work::Job { command, disk_in_mb, memory_in_mb, state, timeout_seconds } => {
-                Self::Job { command, disk_in_mb, memory_in_mb, state: state.as_str(), timeout_seconds }
+            Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, state, timeout_seconds } => {
+                Self::Job {
+                    command,
+                    disk_in_mb,
+                    memory_in_mb,
+                    log_rate_in_bps,
+                    state: state.as_str(),
+                    timeout_seconds,
+                }
             }
             Work::Call(call) => Self::Call {
                 url: call.url,
@@ -297,6 +305,7 @@ fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Work {
                 command: fields.required("command", command).unwrap_or_default(),
                 disk_in_mb: fields.disk_in_mb().unwrap_or(MEGABYTES),
                 memory_in_mb: fields.memory_in_mb().unwrap_or(MEGABYTES),
+                log_rate_in_bps: fields.log_rate_in_bps().unwrap_or(0),
                 state: JobState::Pending,
                 timeout_seconds: None,
             }
@@ -315,10 +324,11 @@ fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Work {
 
 fn change_work(work: &mut Work, fields: &mut Fields<'_>) {
     match work {
-        Work::Job { command, disk_in_mb, memory_in_mb, .. } => {
+        Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, .. } => {
             replace(command, fields.command());
             replace(disk_in_mb, fields.disk_in_mb());
             replace(memory_in_mb, fields.memory_in_mb());
+            replace(log_rate_in_bps, fields.log_rate_in_bps());
         }
         Work::Call(call) => {
             replace(&mut call.url, fields.url());

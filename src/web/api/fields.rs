@@ -34,6 +34,8 @@ pub(super) struct Raw<'a> {
     #[serde(borrow)]
     memory_in_mb: Option<&'a RawValue>,
     #[serde(borrow)]
+    log_rate_in_bps: Option<&'a RawValue>,
+    #[serde(borrow)]
     url: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     auth_header: Option<&'a RawValue>,
@@ -219,6 +221,21 @@ impl<'a> Fields<'a> {
             return None;
         }
         Some(text)
+    }
+
+    /// Bytes of log a second; -1: unlimited; 0: not given.
+    pub(in crate::web) fn log_rate_in_bps(&mut self) -> Option<i64> {
+        let expected = format!(
+            "a whole number of bytes a second up to {MEGABYTES_MAX}, without point or exponent; -1 stands for \
+             unlimited, 0 for none given"
+        );
+        let rate: i64 = self.value("log_rate_in_bps", self.raw.log_rate_in_bps, &expected)?;
+        if (-1..=MEGABYTES_MAX.cast_signed()).contains(&rate) {
+            return Some(rate);
+        }
+        let side = if rate < -1 { "below -1".to_owned() } else { format!("beyond {MEGABYTES_MAX}") };
+        self.violate(Violation::new("log_rate_in_bps", "range", format!("is {side}"), expected));
+        None
     }
 
     fn megabytes(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<u32> {

@@ -81,6 +81,7 @@ fn new_task(name: &str) -> NewTask {
         command: "bin/report --all \"of it\"".to_owned(),
         memory_in_mb: 256,
         disk_in_mb: 512,
+        log_rate_in_bps: 0,
     }
 }
 
@@ -662,6 +663,23 @@ fn a_404_of_the_router_does_not_mean_that_the_app_is_gone() {
 }
 
 // Tasks.
+
+#[test]
+fn a_log_rate_is_sent_unless_nobody_chose_it() {
+    for (rate, sent) in [
+        (0, None),
+        (-1, Some(-1)),
+        (1, Some(1)),
+        (1_023_999_999, Some(1_023_999_999)),
+        // Plugin 2.x sends this when its user gave none.
+        (1_024_000_000, None),
+        (i64::from(i32::MAX), Some(i64::from(i32::MAX))),
+    ] {
+        let world = Foundation::new();
+        world.platform.create_task(&NewTask { log_rate_in_bps: rate, ..new_task("execution-1") }).unwrap();
+        assert_eq!(world.fake.tasks()[0].log_rate, sent, "{rate}");
+    }
+}
 
 #[test]
 fn a_task_is_created_as_asked_and_followed_to_its_end() {
