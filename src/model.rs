@@ -10,9 +10,13 @@ use time::format_description::well_known::Rfc3339;
 
 mod controls;
 mod location;
+mod task_names;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use location::Location;
+pub use task_names::{
+    TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,
+};
 
 /// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
 pub const GUID_MAX: usize = 255;
@@ -223,7 +227,7 @@ pub struct Schedule {
 pub struct Execution {
     /// Its place in the order of creation.
     pub id: Id,
-    /// Its public identifier; also the name of its task, and the `Idempotency-Key` of its call.
+    /// Its public identifier; also in the name of its task, and the `Idempotency-Key` of its call.
     pub guid: Guid,
     /// The schedule that fired; `None`: started by hand.
     pub schedule: Option<Guid>,
@@ -335,6 +339,8 @@ pub struct Dispatch {
     pub due_since: Timestamp,
     /// The attempts so far, and what came of them.
     pub attempts: Attempts,
+    /// The name of the task of the first attempt; `None`: the guid, or there was no attempt.
+    pub task_name: Option<String>,
     /// The app in whose context it runs.
     pub app: Guid,
     /// What is to be done.

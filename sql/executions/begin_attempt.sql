@@ -2,7 +2,9 @@
 -- as unknown. No row: the execution was cancelled, is gone, or is owned under another lease. `state || ''`
 -- keeps the planner from the partial index of PENDING executions.
 UPDATE executions
-   SET attempts = attempts + 1, start_time = COALESCE(start_time, :now), doubt_until = :doubt_until
+-- The name of the first attempt's task stays: those of the others follow from it.
+   SET task_name = CASE WHEN attempts = 0 THEN :task_name ELSE task_name END,
+       attempts = attempts + 1, start_time = COALESCE(start_time, :now), doubt_until = :doubt_until
  WHERE id = :id AND state || '' = 'PENDING'
 --pg AND owner = :fence
    AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0)

@@ -1,7 +1,7 @@
 -- Executions that are due, in order of time, by executions_to_dispatch; none that is deleted, or cancelled by
 -- a mark.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
-       e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
+       e.doubt_until, e.give_up_at, e.task_name, x.app_guid, e.kind, e.share, e.request_id
   FROM executions AS e CROSS JOIN executables AS x
  WHERE e.kind = :kind AND e.dispatch_time <= :now AND x.id = e.executable_id
    AND x.deleted_at IS NULL AND e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0)

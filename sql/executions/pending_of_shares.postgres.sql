@@ -2,7 +2,7 @@
 -- PostgreSQL looks up a share's rows by LATERAL only; the subquery that SQLite has would be evaluated for
 -- each row of the table.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
-       e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
+       e.doubt_until, e.give_up_at, e.task_name, x.app_guid, e.kind, e.share, e.request_id
   FROM json_array_elements_text(CAST(:shares AS JSON)) AS wanted (share)
  CROSS JOIN LATERAL (SELECT p.*
                        FROM executions AS p

@@ -1,6 +1,6 @@
 -- The first :each executions that are due of each share in :shares (a JSON array), by executions_by_share.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
-       e.doubt_until, e.give_up_at, x.app_guid, e.kind, e.share, e.request_id
+       e.doubt_until, e.give_up_at, e.task_name, x.app_guid, e.kind, e.share, e.request_id
   FROM json_each(:shares) AS wanted CROSS JOIN executions AS e CROSS JOIN executables AS x
  WHERE e.id IN (SELECT p.id
                   FROM executions AS p

@@ -12,7 +12,7 @@ use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
 use crate::cron::Dialect;
-use crate::model::{Location, Secret};
+use crate::model::{Location, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach};
 
 mod broker;
@@ -93,6 +93,8 @@ pub struct Config {
     pub misfire_grace: Duration,
     pub retry: Duration,
     pub late_task: Duration,
+    pub task_names: TaskNames,
+    pub instance_id: Option<String>,
     pub stop: Duration,
     pub https_proxy: Option<Secret>,
     pub no_proxy: Option<String>,
@@ -392,6 +394,22 @@ mod tests {
         assert_eq!((port(" "), port("0"), port("9100")), (Ok(None), Ok(Some(0)), Ok(Some(9100))));
         for wrong in ["8000", "x", "65536"] {
             assert!(port(wrong).unwrap_err().to_string().contains("METRICS_PORT is"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn tasks_and_instances_are_named_as_they_are_set_and_an_impossible_name_is_a_fault() {
+        let read = |variables: &[(&str, &str)]| read(Mode::Standalone, &[], variables);
+        let config = read(&[("TASK_NAME", "{job}-|-{execution}"), ("INSTANCE_ID", " blue ")]).unwrap();
+        assert_eq!(config.task_names, TaskNames::parse("{job}-|-{execution}").unwrap());
+        assert_eq!(config.instance_id.as_deref(), Some("blue"));
+        let config = read(&[]).unwrap();
+        assert_eq!((config.task_names, config.instance_id), (TaskNames::default(), None));
+        let fault = read(&[("TASK_NAME", "{job}")]).unwrap_err().to_string();
+        assert!(fault.contains(r#"TASK_NAME is "{job}"; it must hold {execution}"#), "{fault}");
+        for wrong in ["a\u{7}b", &"x".repeat(256)] {
+            let fault = read(&[("INSTANCE_ID", wrong)]).unwrap_err().to_string();
+            assert!(fault.contains("INSTANCE_ID is"), "{fault}");
         }
     }
 

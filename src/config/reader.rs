@@ -13,10 +13,11 @@ use super::{
 };
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays};
-use crate::model::{Location, Secret};
+use crate::model::{Location, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const PORT_ALLOWED: &str = "a whole number from 0 to 65535";
+const INSTANCE_ID_CHARS_MAX: usize = 255;
 
 /// Collects values and, in passing, everything that is wrong with them.
 pub(super) struct Reader<'a> {
@@ -98,6 +99,8 @@ impl Reader<'_> {
             misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
             retry: self.seconds("RETRY_SECONDS", 600, 1, 86_400),
             late_task: self.seconds("LATE_TASK_SECONDS", 60, 1, 3600),
+            task_names: self.task_names(),
+            instance_id: self.instance_id(),
             stop: self.seconds("STOP_SECONDS", 8, 0, 3600),
             ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
             https_proxy: https_proxy.map(Secret::from),
@@ -174,6 +177,25 @@ impl Reader<'_> {
             ));
         }
         memory::request_memory_max(limit.flatten())
+    }
+
+    fn task_names(&mut self) -> TaskNames {
+        let Some(text) = self.text("TASK_NAME") else { return TaskNames::default() };
+        TaskNames::parse(&text).unwrap_or_else(|rule| {
+            self.faults.push(format!("{} is {text:?}; it {rule}", self.named("TASK_NAME")));
+            TaskNames::default()
+        })
+    }
+
+    fn instance_id(&mut self) -> Option<String> {
+        let text = self.text("INSTANCE_ID")?;
+        if text.contains(char::is_control) || INSTANCE_ID_CHARS_MAX < text.chars().count() {
+            self.faults.push(format!(
+                "{} is {text:?}; it must have at most {INSTANCE_ID_CHARS_MAX} characters, and no control characters",
+                self.named("INSTANCE_ID")
+            ));
+        }
+        Some(text)
     }
 
     fn metrics_port(&mut self, port: Option<u16>) -> Option<u16> {

@@ -147,6 +147,18 @@ pub const SETTINGS: &[Setting] = &[
         "60",
         "a task whose creation was not answered may turn up for so long; only then is it created again",
     ),
+    setting(
+        "TASK_NAME",
+        "task-name",
+        "{execution}",
+        "serve: name of tasks; {execution} and {job} stand for the execution's guid and the job's name",
+    ),
+    setting(
+        "INSTANCE_ID",
+        "instance-id",
+        "",
+        "PostgreSQL: name of this instance, kept over restarts; it takes over at once what it had itself",
+    ),
     setting("STOP_SECONDS", "stop-seconds", "8", "time for calls in flight when the service stops"),
     setting("HTTPS_PROXY", "https-proxy", "", "proxy towards CF, UAA and call targets"),
     setting("NO_PROXY", "no-proxy", "", "hosts to reach without the proxy, separated by commas"),

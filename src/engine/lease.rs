@@ -2,19 +2,20 @@
 //! that are gone had in hand.
 //!
 //! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun: after the database was
-//! away, or its clock was set, the others have time to come back. With a database that one process has to itself there is nothing
+//! away, or its clock was set, the others have time to come back. What a process before this one had in hand under the same name
+//! (`INSTANCE_ID`) is taken over at once, for that process is gone. With a database that one process has to itself there is nothing
 //! to keep.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, after, select};
-use log::{info, log, warn};
+use log::{error, info, log, warn};
 
 use crate::base::clock::{Clock, SteeredClock};
 use crate::base::stop::Stop;
 use crate::engine::journal;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, TakenOver};
 
 /// The pause between two renewals: a few of them may fail before a lease ends.
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
@@ -39,6 +40,17 @@ pub struct Keeper {
     wake_watcher: Sender<()>,
     /// Since when the lease is held without a gap, and when it was last renewed, in monotonic time.
     held: Option<(Duration, Duration)>,
+    name: NameStep,
+}
+
+/// What is to be done about the name of this instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NameStep {
+    /// Take over what processes before this one had in hand under it.
+    TakeOver,
+    /// Keep it with a further lease.
+    Keep,
+    Done,
 }
 
 impl Keeper {
@@ -49,7 +61,7 @@ impl Keeper {
         wake_scheduler: Sender<()>,
         wake_watcher: Sender<()>,
     ) -> Self {
-        Self { store, clock, wake_scheduler, wake_watcher, held: None }
+        Self { store, clock, wake_scheduler, wake_watcher, held: None, name: NameStep::TakeOver }
     }
 
     /// Runs until `stop` closes.
@@ -95,6 +107,10 @@ impl Keeper {
             }
         };
         self.held = Some((since, asked_at));
+        if renewal.is_new && self.name == NameStep::Done {
+            self.name = NameStep::Keep;
+        }
+        self.settle_name()?;
 
         if JUMP_MIN <= self.follow_clock()? {
             // All leases may have ended at once.
@@ -105,19 +121,45 @@ impl Keeper {
             return Ok(());
         }
         let taken = self.store.take_over(INTERRUPTED, self.clock.now())?;
-        if taken.instances > 0 {
-            warn!(
-                instances = taken.instances, calls = taken.calls.len(), executions = taken.executions;
-                "instances are gone, what they had in hand was taken over"
-            );
-            for it in &taken.calls {
-                journal::cut_off(it, INTERRUPTED);
-            }
-            // Full means that they are about to look anyway.
-            let _ = self.wake_scheduler.try_send(());
-            let _ = self.wake_watcher.try_send(());
-        }
+        self.report(&taken);
         Ok(())
+    }
+
+    fn settle_name(&mut self) -> Result<(), StoreError> {
+        let has_name = match self.name {
+            NameStep::Done => return Ok(()),
+            NameStep::TakeOver => match self.store.take_over_own(INTERRUPTED, self.clock.now())? {
+                Some(taken) => {
+                    self.report(&taken);
+                    true
+                }
+                None => false,
+            },
+            NameStep::Keep => self.store.keep_name()?,
+        };
+        if !has_name {
+            error!(
+                "another process has started with the same INSTANCE_ID; each instance needs an INSTANCE_ID of its own"
+            );
+        }
+        self.name = NameStep::Done;
+        Ok(())
+    }
+
+    fn report(&self, taken: &TakenOver) {
+        if taken.instances == 0 {
+            return;
+        }
+        warn!(
+            instances = taken.instances, calls = taken.calls.len(), executions = taken.executions;
+            "instances are gone, what they had in hand was taken over"
+        );
+        for it in &taken.calls {
+            journal::cut_off(it, INTERRUPTED);
+        }
+        // Full means that they are about to look anyway.
+        let _ = self.wake_scheduler.try_send(());
+        let _ = self.wake_watcher.try_send(());
     }
 
     /// Sets the clock as that of the database is. By how much it was wrong.

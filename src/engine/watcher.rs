@@ -1,7 +1,8 @@
 //! Follows running tasks to their end.
 //!
 //! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what the database
-//! says is RUNNING. A task that the platform does not know is asked for twice before it is given up.
+//! says is RUNNING. A task that the platform does not know is asked for twice before it is given up. One that the platform
+//! stored and never ran is no run: its execution is PENDING again, for another attempt.
 //!
 //! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its outcome was unknown,
 //! and tasks of an execution that has another one. They are cancelled, so that what the history says stays true; a cancel that
@@ -19,10 +20,11 @@ use crate::base::clock::Clock;
 use crate::base::logging::on_behalf_of;
 use crate::base::stop::{Stop, is_stopped};
 use crate::base::{crash, outage};
+use crate::engine::backoff::backoff;
 use crate::engine::journal::{self, About};
-use crate::model::{EndState, ExecutionState, Guid, Id, Kind, Outcome};
+use crate::model::{EndState, ExecutionState, Guid, Id, Kind, Outcome, task_names_so_far};
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
-use crate::store::{End, RunningTask, Store, StoreError, Stray, Surplus};
+use crate::store::{End, Retry, RunningTask, Store, StoreError, Stray, Surplus};
 
 /// The slowest pace, as a multiple of the set one.
 const SLOWEST: u32 = 4;
@@ -38,6 +40,8 @@ pub struct Watcher {
     poll: Duration,
     /// How long others are awaited after the first that wakes it.
     gather: Duration,
+    /// For how long tasks are tried that the platform cannot run.
+    retry_for: Duration,
     /// Executions whose task was unknown at the last look; a part of those that run.
     missing: HashSet<Id>,
 }
@@ -54,15 +58,17 @@ pub struct Look {
 }
 
 impl Watcher {
-    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken.
+    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken. A task that never ran is
+    /// tried again for `retry_for`.
     pub fn new(
         store: Arc<Store>,
         platform: Arc<dyn Platform>,
         clock: Arc<dyn Clock>,
         poll: Duration,
         gather: Duration,
+        retry_for: Duration,
     ) -> Self {
-        Self { store, platform, clock, poll, gather, missing: HashSet::new() }
+        Self { store, platform, clock, poll, gather, retry_for, missing: HashSet::new() }
     }
 
     /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps until then.
@@ -144,19 +150,30 @@ impl Watcher {
                 return Ok(None);
             }
         };
-        let mut ends = Vec::new();
+        let (mut ends, mut retried) = (Vec::new(), 0);
         for running in batch {
             // What cannot be shown goes on, as far as is known.
             if found.unclear.iter().any(|guid| guid == running.task.as_str()) {
                 continue;
             }
             let task = found.tasks.iter().find(|task| task.guid == running.task);
+            if let Some(Task { state: TaskState::NeverRan(cause), .. }) = task
+                && let Some(retry) = self.retry_of(running, cause)
+            {
+                self.missing.remove(&running.of.id);
+                retried += 1;
+                if self.store.retry_task(running.of, &running.task, &retry)? {
+                    let wait = retry.dispatch_time.since(self.clock.now());
+                    journal::postponed(&about(running), wait, cause);
+                }
+                continue;
+            }
             if let Some(outcome) = self.outcome_or_fault(running, task) {
                 ends.push(End { of: running.of, outcome });
             }
         }
         if ends.is_empty() {
-            return Ok(Some(0));
+            return Ok(Some(retried));
         }
         let changed = self.record(&ends)?;
         for (end, changed) in ends.iter().zip(changed) {
@@ -165,7 +182,22 @@ impl Watcher {
                 journal::ended(&about(running), &end.outcome, Some(&running.task));
             }
         }
-        Ok(Some(ends.len()))
+        Ok(Some(retried + ends.len()))
+    }
+
+    /// Another attempt after a task that never ran; `None`: there were attempts for long enough.
+    fn retry_of(&self, running: &RunningTask, cause: &str) -> Option<Retry> {
+        let now = self.clock.now();
+        let give_up_at = running.give_up_at.unwrap_or_else(|| now.saturating_add(self.retry_for));
+        let failures = running.failures.saturating_add(1);
+        (now < give_up_at).then(|| Retry {
+            dispatch_time: now.saturating_add(backoff(failures)),
+            message: format!("waiting for another attempt: {cause}"),
+            // The look-up finds the task that never ran, and gives the next one another name.
+            doubt_until: Some(now),
+            failures,
+            give_up_at: Some(give_up_at),
+        })
     }
 
     /// Records ends in one transaction; when the database refuses that for good, one by one, so that a bad one leaves no other
@@ -217,14 +249,14 @@ impl Watcher {
     /// Cancels those that are there, each in the app of its execution alone. The names that need not be looked for again.
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let mut settled = Vec::new();
-        let mut by_name = Vec::new();
+        let mut by_name: Vec<(&Stray, Vec<TaskName>)> = Vec::new();
         for stray in batch {
             match (&stray.surplus, &stray.app) {
                 (Some(surplus), _) if self.is_surplus_settled(stray, surplus) => {
                     settled.push(stray.name.clone())
                 }
                 (Some(_), _) => {}
-                (None, Some(app)) => by_name.push((stray, app)),
+                (None, Some(app)) => by_name.push((stray, names_of(stray, app))),
                 (None, None) => {
                     info!(execution:% = stray.name; "an execution is gone, a task of it is left to end");
                     settled.push(stray.name.clone());
@@ -235,28 +267,27 @@ impl Watcher {
             return Ok(settled);
         }
         let asked_at = self.clock.now();
-        let names: Vec<TaskName> = by_name
-            .iter()
-            .map(|(stray, app)| TaskName { app: (*app).clone(), name: stray.name.clone() })
-            .collect();
-        let Found { tasks, unclear } = match self.platform.find_tasks(&names) {
+        let all_names: Vec<TaskName> = by_name.iter().flat_map(|(_, names)| names.clone()).collect();
+        let Found { tasks, unclear } = match self.find_all(&all_names) {
             Ok(found) => found,
             Err(err) if settled.is_empty() => return Err(err),
             // Those by name are asked for at the next look.
             Err(_) => return Ok(settled),
         };
-        for (stray, _) in by_name {
-            if unclear.contains(&stray.name) {
+        for (stray, names) in by_name {
+            if names.iter().any(|it| unclear.contains(&it.name)) {
                 continue;
             }
             let _for = on_behalf_of(&stray.request_id);
-            let mut found = tasks.iter().filter(|task| task.name == stray.name).peekable();
-            let is_there = found.peek().is_some();
-            let active = found.filter(|task| task.state == TaskState::Active);
+            let found: Vec<&Task> =
+                tasks.iter().filter(|task| names.iter().any(|it| it.name == task.name)).collect();
+            // One that never ran is of an earlier attempt, as a rule: the task of the latest may still turn up.
+            let is_there = found.iter().any(|task| !matches!(task.state, TaskState::NeverRan(_)));
+            let active = found.into_iter().filter(|task| task.state == TaskState::Active);
             let cancelled: Result<Vec<()>, PlatformError> = active
                 .map(|task| {
                     warn!(
-                        execution:% = task.name, task:% = task.guid;
+                        execution:% = stray.name, task:% = task.guid;
                         "a task of an ended execution is cancelled"
                     );
                     self.platform.cancel_task(&task.guid)
@@ -271,6 +302,17 @@ impl Watcher {
             }
         }
         Ok(settled)
+    }
+
+    /// Asks for as many names at a time as the platform takes.
+    fn find_all(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
+        let mut all = Found::default();
+        for batch in names.chunks(TASK_BATCH) {
+            let Found { tasks, unclear } = self.platform.find_tasks(batch)?;
+            all.tasks.extend(tasks);
+            all.unclear.extend(unclear);
+        }
+        Ok(all)
     }
 
     /// Cancels a surplus task, once it is known which one is its execution's own. Whether nothing is left to do.
@@ -343,6 +385,14 @@ impl Watcher {
         let end_time = task.updated_at.unwrap_or_else(|| self.clock.now());
         Some(Outcome { state, message, end_time: end_time.max(running.start_time.unwrap_or(end_time)) })
     }
+}
+
+/// The names under which the tasks of a stray's execution may turn up.
+fn names_of(stray: &Stray, app: &Guid) -> Vec<TaskName> {
+    let execution = Guid::from(stray.name.as_str());
+    let first = stray.task_name.as_deref().unwrap_or(&stray.name);
+    let names = task_names_so_far(first, &execution, stray.attempts);
+    names.into_iter().map(|name| TaskName { app: app.clone(), name }).collect()
 }
 
 fn about(running: &RunningTask) -> About<'_> {

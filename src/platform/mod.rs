@@ -88,7 +88,7 @@ pub struct Identity {
 pub struct NewTask {
     /// The app in whose context it runs.
     pub app: Guid,
-    /// Its name: the guid of its execution, so that it can be found again.
+    /// Its name, which holds the guid of its execution, so that it can be found again.
     pub name: String,
     /// The command line.
     pub command: String,

@@ -23,7 +23,7 @@ use crate::engine::upkeep;
 use crate::engine::watcher::Watcher;
 use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
-use crate::model::{Dispatch, Kind, Release};
+use crate::model::{Dispatch, Kind, Release, TaskNames};
 use crate::platform::Platform;
 use crate::store::Store;
 
@@ -117,6 +117,11 @@ impl EngineBuilder<'_> {
             platform: Arc::clone(&self.platform),
             clock: Arc::clone(&self.clock),
             caller,
+            task_names: match self.config.mode {
+                Mode::Serve => self.config.task_names.clone(),
+                // The directory of a task is named after its execution.
+                Mode::Standalone => TaskNames::default(),
+            },
             patience: Patience { retry_for: self.config.retry, late_task: self.config.late_task },
             task_started: wake_watcher,
             stop: self.stop.clone(),
@@ -154,7 +159,8 @@ impl EngineBuilder<'_> {
             Mode::Standalone => Duration::ZERO,
         };
         let (store, platform) = (Arc::clone(&self.store), Arc::clone(&self.platform));
-        let mut watcher = Watcher::new(store, platform, Arc::clone(&self.clock), poll, gather);
+        let mut watcher =
+            Watcher::new(store, platform, Arc::clone(&self.clock), poll, gather, self.config.retry);
         self.threads.spawn_forever("watcher", &self.stop, move |stop| watcher.run(&wake, stop))
     }
 

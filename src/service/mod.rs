@@ -282,5 +282,6 @@ pub fn store_settings(config: &Config) -> StoreSettings {
         connections: config.database_connections,
         ca_cert_file: config.ca_cert_file.clone(),
         skip_ssl_validation: config.skip_ssl_validation,
+        instance_id: config.instance_id.clone(),
     }
 }

@@ -56,7 +56,7 @@ impl Column for Share {
 pub struct Waiting {
     /// The execution.
     pub of: Owned,
-    /// Its guid, which names its task.
+    /// Its guid.
     pub guid: Guid,
     /// The guid of its job or call.
     pub executable: Guid,
@@ -68,6 +68,8 @@ pub struct Waiting {
     pub due_since: Timestamp,
     /// The attempts so far.
     pub attempts: Attempts,
+    /// The name of the task of the first attempt; `None`: the guid, or there was no attempt.
+    pub task_name: Option<String>,
     /// The app in whose context it runs.
     pub app: Guid,
     /// Decides the lane that it waits in.
@@ -89,6 +91,7 @@ impl Waiting {
             scheduled_time: self.scheduled_time,
             due_since: self.due_since,
             attempts: self.attempts,
+            task_name: self.task_name,
             app: self.app,
             work,
             request_id: self.request_id,
@@ -124,6 +127,10 @@ pub struct RunningTask {
     pub start_time: Option<Timestamp>,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
+    /// How often the platform could not run its task in a row.
+    pub failures: u32,
+    /// When that is too long; `None`: it has not begun.
+    pub give_up_at: Option<Timestamp>,
 }
 
 /// Another attempt, later.
@@ -145,8 +152,12 @@ pub struct Retry {
 /// A task that may exist though its execution has no use for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
-    /// Its name; of a surplus task its guid.
+    /// The guid of its execution; of a surplus task its own guid.
     pub name: String,
+    /// The name of the task of the first attempt; `None`: the guid of its execution.
+    pub task_name: Option<String>,
+    /// How many attempts there were, each of which may have made a task.
+    pub attempts: u32,
     /// After this instant, "not found" is conclusive.
     pub doubt_until: Timestamp,
     /// The id of the request that started its execution; empty when a schedule did, or the execution is gone.
@@ -319,16 +330,19 @@ impl Store {
         self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
     }
 
-    /// Records that a task is about to be requested. Its outcome is unknown until the platform has answered;
-    /// after `doubt_until`, "not found" is conclusive. `false`: it must not be requested, because the
-    /// execution is no longer PENDING or no longer owned under this lease.
+    /// A task is about to be requested; after `doubt_until`, "not found" is conclusive. `task_name` is recorded with the
+    /// first attempt; `None`: the task is named after the execution's guid. `false`: the execution is no longer PENDING, or no
+    /// longer in this process's hand.
     pub fn begin_attempt(
         &self,
         of: Owned,
+        task_name: Option<&str>,
         now: Timestamp,
         doubt_until: Timestamp,
     ) -> Result<bool, StoreError> {
-        let values = values! { "id": of.id, "fence": of.fence, "now": now, "doubt_until": doubt_until };
+        let values = values! {
+            "id": of.id, "fence": of.fence, "task_name": task_name, "now": now, "doubt_until": doubt_until,
+        };
         self.step(sql!("executions/begin_attempt"), values)
     }
 
@@ -347,6 +361,17 @@ impl Store {
             "doubt_until": retry.doubt_until, "failures": retry.failures, "give_up_at": retry.give_up_at,
         };
         self.step(sql!("executions/postpone"), values)
+    }
+
+    /// The platform stored the task and will never run it: RUNNING → PENDING, for another attempt later. `false`: the execution
+    /// is no longer RUNNING with that task, or no longer in this process's hand.
+    pub fn retry_task(&self, of: Owned, task: &Guid, retry: &Retry) -> Result<bool, StoreError> {
+        let values = values! {
+            "id": of.id, "fence": of.fence, "task_guid": task, "dispatch_time": retry.dispatch_time,
+            "message": &retry.message, "doubt_until": retry.doubt_until, "failures": retry.failures,
+            "give_up_at": retry.give_up_at,
+        };
+        self.step(sql!("executions/retry_task"), values)
     }
 
     fn step(&self, statement: &'static Statement, values: &[Named<'_>]) -> Result<bool, StoreError> {
@@ -375,13 +400,14 @@ impl Store {
                     scheduled_time: row.get("scheduled_time")?,
                     start_time: row.get("start_time")?,
                     request_id: row.get("request_id")?,
+                    failures: row.get("failures")?,
+                    give_up_at: row.get("give_up_at")?,
                 })
             })
         })
     }
 
-    /// Names of tasks that may exist though their executions have ended, after the name `after`, at most
-    /// `limit`.
+    /// Tasks that may exist though their executions have ended, by key: those beyond `after`, at most `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))
@@ -486,7 +512,8 @@ pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
     let surplus_of: Option<Guid> = row.get("surplus_of")?;
     let (state, own_task) = (row.get("state")?, row.get("task_guid")?);
     let surplus = surplus_of.map(|execution| Surplus { execution, state, own_task });
-    Ok(Stray { name, doubt_until, request_id, app: row.get("app_guid")?, surplus })
+    let (task_name, attempts) = (row.get("stray_task_name")?, row.get("stray_attempts")?);
+    Ok(Stray { name, task_name, attempts, doubt_until, request_id, app: row.get("app_guid")?, surplus })
 }
 
 pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
@@ -525,6 +552,7 @@ fn waiting_of(row: &Row<'_>, fence: Fence) -> Result<Waiting, StoreError> {
             doubt_until: row.get("doubt_until")?,
             give_up_at: row.get("give_up_at")?,
         },
+        task_name: row.get("task_name")?,
         app: row.get("app_guid")?,
         kind: row.get("kind")?,
         share: row.get("share")?,

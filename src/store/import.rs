@@ -270,7 +270,8 @@ impl Importer<'_> {
     /// Takes the name of a task to look for.
     pub fn insert_stray(&self, stray: &Stray) -> Result<(), StoreError> {
         let values = values! {
-            "name": &stray.name, "doubt_until": stray.doubt_until,
+            "name": &stray.name, "task_name": stray.task_name.as_ref(), "attempts": stray.attempts,
+            "doubt_until": stray.doubt_until,
             "surplus_of": stray.surplus.as_ref().map(|surplus| &surplus.execution),
         };
         self.session.execute(sql!("strays/import"), values)?;

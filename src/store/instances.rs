@@ -1,7 +1,8 @@
 //! Instances: the processes that share a database, and their leases.
 //!
-//! Invariant: an execution that is owned under a lease stays so until the lease has ended by the database's
-//! clock and another instance has taken over. After that, updates under the old lease change no row.
+//! Invariant: an execution that is owned under a lease stays so until another instance has taken over: after the
+//! lease has ended by the database's clock, or with a start under the same name. After that, updates under the
+//! old lease change no row.
 
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
@@ -86,6 +87,59 @@ impl Store {
         }
     }
 
+    /// Takes over what processes before this one had in hand under its name (`INSTANCE_ID`), whether or not their leases have ended.
+    /// `None`: a process that began later has the name.
+    pub fn take_over_own(&self, message: &str, now: Timestamp) -> Result<Option<TakenOver>, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => {
+                let (Some(name), Some(fence)) = (database.instance_id(), database.last_fence()) else {
+                    return Ok(Some(TakenOver::default()));
+                };
+                self.write(|tx| {
+                    let before = leases_of(tx, name)?;
+                    if before.iter().any(|other| fence < *other) {
+                        return Ok(None);
+                    }
+                    let mut taken = TakenOver::default();
+                    for other in before.into_iter().filter(|other| *other < fence) {
+                        let (calls, executions) = settle(tx, other, message, now)?;
+                        taken.instances += 1;
+                        taken.calls.extend(calls);
+                        taken.executions += executions;
+                    }
+                    tx.execute(postgres_sql!("instances/take_name"), values! { "id": fence, "name": name })?;
+                    Ok(Some(taken))
+                })
+            }
+            _ => {
+                let _ = (message, now);
+                Ok(Some(TakenOver::default()))
+            }
+        }
+    }
+
+    /// A further lease of this process gets its name, unless another process has begun under it: two that are set to the same
+    /// would otherwise take everything from each other by turns. Whether it has the name, where there is one.
+    pub fn keep_name(&self) -> Result<bool, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => {
+                let (Some(name), Some(fence)) = (database.instance_id(), database.last_fence()) else {
+                    return Ok(true);
+                };
+                self.write(|tx| {
+                    if leases_of(tx, name)?.iter().any(|other| *other != fence) {
+                        return Ok(false);
+                    }
+                    tx.execute(postgres_sql!("instances/take_name"), values! { "id": fence, "name": name })?;
+                    Ok(true)
+                })
+            }
+            _ => Ok(true),
+        }
+    }
+
     /// Refreshes the planner's statistics of tables that have grown much. PostgreSQL only.
     pub fn refresh_statistics(&self) -> Result<(), StoreError> {
         match &self.engine {
@@ -132,6 +186,13 @@ impl Store {
         database.note_lease(fence, asked_at);
         Ok(Renewal { fence, is_new: true })
     }
+}
+
+/// The leases that have a name: none, or one. Processes that ask under one name at the same time take turns.
+#[cfg(feature = "postgres")]
+fn leases_of(tx: &Session<'_>, name: &str) -> Result<Vec<Fence>, StoreError> {
+    tx.lock(postgres_sql!("instances/take_turns"), values! { "name": name })?;
+    tx.rows(postgres_sql!("instances/of_name"), values! { "name": name }, |row| row.get("id"))
 }
 
 /// Ends the lease `fence`: its calls become FAILED, the rest may be claimed.

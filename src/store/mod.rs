@@ -134,6 +134,8 @@ pub struct StoreSettings {
     pub ca_cert_file: Option<PathBuf>,
     /// PostgreSQL: accept any certificate.
     pub skip_ssl_validation: bool,
+    /// PostgreSQL: the name of this instance, which takes over at once what was in hand under that name.
+    pub instance_id: Option<String>,
 }
 
 /// Whether the database can be reached and used, without changing anything in it.

@@ -1,6 +1,7 @@
 //! Several instances on one database, killed, paused and stopped at random while schedules fire and clients work: each fire time
 //! once over all, nothing stuck, and one that comes back from a pause overwrites nothing.
 
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -13,12 +14,70 @@ use super::crash::{
 };
 use super::database::Database;
 use super::program::{Program, ask};
+use super::world::wait_for;
 use ocf_scheduler::base::clock;
 
 /// Longer than a lease, and than it takes the others to see that.
 const PAUSE: Duration = Duration::from_secs(22);
 /// In which what instances had in hand must be settled.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
+
+#[needs::postgres]
+#[test]
+fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that_name_doubles_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let cf = busy_cf();
+    cf.complete_tasks_after(None);
+    let settings = [("INSTANCE_ID", "blue"), ("LATE_TASK_SECONDS", "20")];
+    let start = || Program::start(directory.path(), &cf, &settings).unwrap();
+    let mut first = start();
+    let token = cf.issue_cf_token("dev");
+    let made = |program: &Program, path: &str, body: &str| {
+        let (status, made) = ask(&program.url, &token, "POST", path, body).unwrap();
+        assert_eq!(status, 201);
+        made["guid"].as_str().unwrap().to_owned()
+    };
+    let job = made(&first, "/jobs?app_guid=app-1", r#"{"name":"j","command":"true"}"#);
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let body =
+        format!(r#"{{"name":"c","url":"http://{}/","auth_header":"x"}}"#, silent.local_addr().unwrap());
+    let call = made(&first, "/calls?app_guid=app-1", &body);
+    made(&first, &format!("/jobs/{job}/execute"), "");
+    made(&first, &format!("/calls/{call}/execute"), "");
+    let _never_answered = silent.accept().unwrap();
+    let database = Database::of(directory.path(), "s.db");
+    let running = "SELECT COUNT(*) FROM executions WHERE state = 'RUNNING' AND owner IS NOT NULL";
+    wait_for(|| (database.number(running) == 2).then_some(()));
+
+    first.kill();
+    let started = Instant::now();
+    let second = start();
+    let interrupted =
+        "SELECT COUNT(*) FROM executions WHERE state = 'FAILED' AND message LIKE 'interrupted: %'";
+    wait_for(|| (database.number(interrupted) == 1).then_some(()));
+    let followed =
+        "SELECT COUNT(*) FROM executions WHERE kind = 'job' AND owner = (SELECT MAX(id) FROM instances)";
+    wait_for(|| (database.number(followed) == 1).then_some(()));
+    // Without a name it takes at least as long as others are given to come back.
+    assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
+
+    // Somebody starts another one under the same name while the first lives.
+    let third = start();
+    wait_for(|| (database.number("SELECT COUNT(*) FROM instances") == 2).then_some(()));
+    for program in [&second, &third] {
+        made(program, &format!("/jobs/{job}/execute"), "");
+    }
+    cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
+    let succeeded = "SELECT COUNT(*) FROM executions WHERE kind = 'job' AND state = 'SUCCEEDED'";
+    wait_for(|| (database.number(succeeded) == 3).then_some(()));
+    assert_eq!(cf.tasks().len(), 3, "each ran once");
+    let leases = || database.rows("SELECT id, COALESCE(name, '-') FROM instances ORDER BY id");
+    let before = leases();
+    assert_eq!(before.iter().map(|it| it[1].as_str()).collect::<Vec<_>>(), ["blue", "-"]);
+    // Longer than the time from one renewal to the next.
+    pause(5000);
+    assert_eq!(leases(), before, "neither takes anything from the other any more");
+}
 
 struct Instance {
     program: Program,

@@ -65,7 +65,13 @@ impl Database {
         } else {
             Location::Sqlite(self.url.clone().into())
         };
-        StoreSettings { database, connections: 8, ca_cert_file: None, skip_ssl_validation: false }
+        StoreSettings {
+            database,
+            connections: 8,
+            ca_cert_file: None,
+            skip_ssl_validation: false,
+            instance_id: None,
+        }
     }
 
     /// Opens it in this process, on the machine's clock.

@@ -301,7 +301,7 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     assert_eq!(world.history(&job).len(), 2, "neither fires any more");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert!(
-        !world.store.begin_attempt(dispatch.of, world.clock.now(), world.clock.now()).unwrap(),
+        !world.store.begin_attempt(dispatch.of, None, world.clock.now(), world.clock.now()).unwrap(),
         "nor is it started"
     );
 }
@@ -455,7 +455,7 @@ fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_
     let now = world.clock.now();
     let [retried, waiting] = [(); 2].map(|()| world.started(&job));
     let in_a_minute = now.saturating_add(Duration::from_secs(60));
-    assert!(world.store.begin_attempt(retried, now, in_a_minute).unwrap());
+    assert!(world.store.begin_attempt(retried, None, now, in_a_minute).unwrap());
     let retry = Retry {
         dispatch_time: in_a_minute,
         message: String::new(),
@@ -739,7 +739,7 @@ fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
     let handed_out = world.dispatches.try_recv().unwrap();
     assert_eq!(world.store.delete_executable(&job, world.clock.now()).unwrap(), Some(3));
     let now = world.clock.now();
-    assert!(!world.store.begin_attempt(handed_out.of, now, now).unwrap());
+    assert!(!world.store.begin_attempt(handed_out.of, None, now, now).unwrap());
     world.restart();
     world.scheduler.pass().unwrap();
     assert!(world.dispatches.try_recv().is_err());

@@ -8,7 +8,9 @@ use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
     Call, Controls, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned, Secret, Timestamp, Work,
 };
-use ocf_scheduler::store::{End, NewExecutable, Plan, Retry, Scope, Store, Window, Written};
+use ocf_scheduler::store::{
+    End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Window, Written,
+};
 use tempfile::TempDir;
 
 use super::database::Database;
@@ -101,7 +103,7 @@ fn no_instance_takes_what_another_owns() {
     assert!(pair.other.pending_executions(Kind::Job, NOW, 9).unwrap().is_empty());
     assert_eq!(pair.one.pending_executions(Kind::Job, NOW, 9).unwrap().len(), 1, "it may hand it out again");
     let under_the_other_lease = Owned { fence: pair.other.fence().unwrap(), ..of };
-    assert!(!pair.other.begin_attempt(under_the_other_lease, NOW, NOW).unwrap());
+    assert!(!pair.other.begin_attempt(under_the_other_lease, None, NOW, NOW).unwrap());
     assert!(!pair.other.finish(&end(under_the_other_lease)).unwrap());
     assert!(pair.one.finish(&end(of)).unwrap());
 }
@@ -114,7 +116,7 @@ fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
     let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
     let of = Owned { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
-    assert!(pair.one.begin_attempt(of, NOW, NOW).unwrap());
+    assert!(pair.one.begin_attempt(of, None, NOW, NOW).unwrap());
     let later = NOW.saturating_add(Duration::from_secs(1));
     let retry = Retry {
         dispatch_time: later,
@@ -159,7 +161,7 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     let [sent, waiting] = [(); 2].map(|()| pair.claimed(&call));
     let [attempted, running] = [(); 2].map(|()| pair.claimed(&job));
     assert!(pair.one.start_call(sent, NOW).unwrap());
-    assert!(pair.one.begin_attempt(attempted, NOW, NOW).unwrap());
+    assert!(pair.one.begin_attempt(attempted, None, NOW, NOW).unwrap());
     assert!(pair.one.accept_task(running, &Guid::from("task")).unwrap());
     pair.take_over();
 
@@ -176,7 +178,7 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     for of in [sent, waiting, attempted, running] {
         let before = pair.state(of);
         assert!(!pair.one.start_call(of, NOW).unwrap());
-        assert!(!pair.one.begin_attempt(of, NOW, NOW).unwrap());
+        assert!(!pair.one.begin_attempt(of, None, NOW, NOW).unwrap());
         assert!(!pair.one.accept_task(of, &Guid::from("another")).unwrap());
         assert!(!pair.one.finish(&end(of)).unwrap());
         assert!(!pair.one.give_up(&end(of)).unwrap());
@@ -189,6 +191,75 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
     assert!(renewed.is_new && sent.fence < renewed.fence);
     assert_eq!(pair.one.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
     assert!(pair.other.finish(&End { of: followed[0].of, ..end(running) }).unwrap());
+}
+
+#[needs::postgres]
+#[test]
+fn an_instance_takes_over_what_it_had_under_its_name_and_of_two_under_one_name_the_later_stays() {
+    let pair = Pair::new();
+    let store = |name: &str| {
+        let instance_id = Some(name.to_owned());
+        let store = Store::open(
+            &StoreSettings { instance_id, ..pair.database.settings() },
+            Arc::new(SystemClock::default()),
+        )
+        .unwrap();
+        store.renew_lease().unwrap();
+        store
+    };
+    let begin = |name: &str| {
+        let store = store(name);
+        let taken = store.take_over_own(GONE, NOW).unwrap();
+        (store, taken)
+    };
+    let (old, nothing) = begin("blue");
+    assert_eq!(nothing, Some(TakenOver::default()));
+    let (_green, nothing) = begin("green");
+    assert_eq!(nothing, Some(TakenOver::default()), "that of another name is left alone");
+    let (job, call) = (pair.job(), pair.call());
+    let claimed = |executable: &Executable| {
+        let id = old.create_execution(executable.id, "", NOW).unwrap().unwrap().id;
+        Owned { id, fence: old.claim_executions(&[(id, NOW, 0)]).unwrap().fence }
+    };
+    let (sent, attempted, running, waiting) = (claimed(&call), claimed(&job), claimed(&job), claimed(&call));
+    assert!(old.start_call(sent, NOW).unwrap());
+    assert!(old.begin_attempt(attempted, None, NOW, NOW).unwrap());
+    assert!(old.accept_task(running, &Guid::from("task")).unwrap());
+    let others = pair.claimed(&job);
+
+    let (new, taken) = begin("blue");
+    let taken = taken.unwrap();
+    assert_eq!((taken.instances, taken.calls.len(), taken.executions), (1, 1, 3));
+    assert_eq!(pair.state(sent), ["FAILED", GONE]);
+    assert_eq!(new.running_tasks(0, 9).unwrap()[0].of.id, running.id);
+    assert_eq!(new.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
+    assert!(pair.one.finish(&end(others)).unwrap(), "what others have in hand stays theirs");
+
+    // The older process is there after all: it notices, records nothing more, and gives way.
+    for of in [sent, attempted, running, waiting] {
+        let before = pair.state(of);
+        assert!(!old.start_call(of, NOW).unwrap() && !old.finish(&end(of)).unwrap());
+        assert!(!old.begin_attempt(of, None, NOW, NOW).unwrap());
+        assert_eq!(pair.state(of), before);
+    }
+    assert!(old.claim_executions(&[(attempted.id, NOW, 1)]).unwrap().ids.is_empty());
+    assert!(old.renew_lease().unwrap().unwrap().is_new);
+    assert!(!old.keep_name().unwrap(), "otherwise each would take everything from the other by turns");
+    assert!(!new.renew_lease().unwrap().unwrap().is_new, "the newer one keeps its lease");
+    // One that lost its lease to somebody else has its name again.
+    pair.database.execute("DELETE FROM instances WHERE name = 'blue'");
+    assert!(new.renew_lease().unwrap().unwrap().is_new);
+    assert!(new.keep_name().unwrap());
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM instances WHERE name = 'blue'"), 1);
+    // Of those that begin at the same time, one has it in the end, whatever their order.
+    let begun = [store("blue"), store("blue"), store("blue")];
+    let taken: Vec<bool> = std::thread::scope(|scope| {
+        let each = begun.iter().map(|it| scope.spawn(|| it.take_over_own(GONE, NOW).unwrap().is_some()));
+        let each: Vec<_> = each.collect();
+        each.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert!(taken.iter().any(|took| *took));
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM instances WHERE name = 'blue'"), 1);
 }
 
 #[needs::postgres]
@@ -649,7 +720,9 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "kind" => "'job'".to_owned(),
         "guid" => "'e1500-5'".to_owned(),
         "executable_guid" => "'x1500'".to_owned(),
-        "name" | "after" | "note" | "message" | "request_id" | "task_guid" | "expression" => "'n'".to_owned(),
+        "name" | "task_name" | "after" | "note" | "message" | "request_id" | "task_guid" | "expression" => {
+            "'n'".to_owned()
+        }
         "app_guid" => "'a'".to_owned(),
         "url" | "auth_header" => "NULL".to_owned(),
         "space_guid" => "'s7'".to_owned(),

@@ -97,6 +97,7 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
         clock,
         Duration::from_secs(1),
         Duration::ZERO,
+        Duration::from_secs(600),
     );
     let cancelled = || platform.cancelled.lock().unwrap().clone();
     assert_eq!(watcher.look_for_strays(&stop), 2, "it has none of its own yet");

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
+use super::cf::fake_cf::{ALWAYS, FakeCf, FakeTask, Fault};
 use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 use super::world::wait_for;
@@ -142,6 +142,100 @@ fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
     assert!(ended["execution_start_time"].as_str() <= ended["execution_end_time"].as_str(), "{ended}");
     let ran = world.cf.tasks().into_iter().filter(|task| task.state == "SUCCEEDED").count();
     assert_eq!(ran, 1);
+}
+
+#[test]
+fn a_task_that_was_accepted_and_never_ran_is_tried_again_under_another_name_for_a_bounded_time() {
+    let world = Troubled::start(&[("RETRY_SECONDS", "4"), ("TASK_NAME", "{job}-|-{execution}")]);
+    world.cf.complete_tasks_after(None);
+    let never_ran = "Unable to request task to be run";
+    let job = world.job("patient");
+    world.execute(&job);
+    let first = wait_for(|| {
+        let newest = world.newest(&job);
+        (newest["state"] == "RUNNING").then(|| newest["task_guid"].as_str().unwrap().to_owned())
+    });
+    world.cf.set_task_state(&first, "FAILED", Some(never_ran));
+    wait_for(|| (world.cf.tasks().len() == 2).then_some(()));
+    world.cf.complete_tasks_after(Some((Duration::ZERO, "SUCCEEDED", None)));
+    let ended = world.ended(&job);
+    assert_eq!((ended["state"].as_str(), ended["message"].as_str()), (Some("SUCCEEDED"), Some("")));
+    let name = format!("patient-|-{}", ended["guid"].as_str().unwrap());
+    let names: Vec<String> = world.cf.tasks().into_iter().map(|task| task.name).collect();
+    assert_eq!(names, [name.clone(), format!("{name}-2")]);
+    assert_ne!(ended["task_guid"], first.as_str());
+
+    world.cf.complete_tasks_after(Some((Duration::ZERO, "FAILED", Some(never_ran))));
+    world.execute(&job);
+    let ended = wait_for(|| Some(world.newest(&job)).filter(|it| it["state"] == "FAILED"));
+    assert_eq!(ended["message"], never_ran, "after RETRY_SECONDS");
+    assert!(4 <= world.cf.tasks().len(), "it was tried again");
+}
+
+#[test]
+fn a_task_that_never_ran_says_nothing_about_a_later_attempt_whose_answer_was_lost() {
+    let world = Troubled::start(&[("LATE_TASK_SECONDS", "10")]);
+    let job = world.job("j");
+    world.cf.take_diego_away(true);
+    world.execute(&job);
+    wait_for(|| (1 <= world.cf.tasks().len()).then_some(()));
+    world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(4)), 1);
+    world.cf.take_diego_away(false);
+    assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
+    // One that comes late is there by now, too.
+    let _ = crossbeam_channel::after(Duration::from_secs(4)).recv();
+    let ran = world.cf.tasks().into_iter().filter(|task| task.state == "SUCCEEDED").count();
+    assert_eq!(ran, 1);
+}
+
+#[test]
+fn a_task_is_found_under_the_name_it_was_given_though_its_job_and_the_setting_have_changed() {
+    let mut world = Troubled::start(&[("TASK_NAME", "{job}-|-{execution}"), ("LATE_TASK_SECONDS", "6")]);
+    let name = "Ночь 50%, 日本 & \u{1f980} ".repeat(12);
+    let job = world.job(name.trim());
+    // The task comes about after a look that finds none.
+    world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(3)), 1);
+    world.execute(&job);
+    wait_for(|| (1 <= world.cf.count(CREATE)).then_some(()));
+    assert_eq!(world.ask("PATCH", &job, r#"{"name":"renamed"}"#).0, 200);
+    world.program.kill();
+    world.program = Program::start(world.directory.path(), &world.cf, &[("LATE_TASK_SECONDS", "6")]).unwrap();
+    let ended = world.ended(&job);
+    assert_eq!((ended["state"].as_str(), ended["message"].as_str()), (Some("SUCCEEDED"), Some("")));
+    let tasks = world.cf.tasks();
+    assert_eq!(tasks.len(), 1, "no second one was made: {tasks:?}");
+    let guid = ended["guid"].as_str().unwrap();
+    assert!(tasks[0].name.starts_with("Ночь 50__ 日本 & \u{1f980}"), "{}", tasks[0].name);
+    assert!(tasks[0].name.ends_with(&format!("-|-{guid}")), "{}", tasks[0].name);
+    // The next one is named by the setting as it is now.
+    world.execute(&job);
+    wait_for(|| world.cf.tasks().iter().any(|task| task.name.len() == 36).then_some(()));
+}
+
+#[test]
+fn what_is_cancelled_in_doubt_is_looked_for_under_the_names_of_all_its_attempts() {
+    let world = Troubled::start(&[("LATE_TASK_SECONDS", "20"), ("TASK_NAME", "{job}-|-{execution}")]);
+    world.cf.complete_tasks_after(None);
+    let job = world.job("j");
+    world.cf.take_diego_away(true);
+    let body = r#"{"enabled":true,"expression":"@every 1s","expression_type":"cron_expression"}"#;
+    let (_, schedule) = world.ask("POST", &format!("{job}/schedules"), body);
+    let schedule = format!("{job}/schedules/{}", schedule["guid"].as_str().unwrap());
+    wait_for(|| (!world.cf.tasks().is_empty()).then_some(()));
+    world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(4)), ALWAYS);
+    world.cf.take_diego_away(false);
+    let database = Database::of(world.directory.path(), "s.db");
+    // The doubt about the latest attempt reaches beyond the next look.
+    let again = "SELECT guid FROM executions
+                  WHERE attempts > 1 AND dispatch_time < doubt_until AND message LIKE 'waiting for another attempt%'";
+    let in_doubt = wait_for(|| database.rows(again).pop()).remove(0);
+    assert_eq!(world.ask("DELETE", &schedule, "").0, 204);
+    wait_for(|| {
+        let tasks = world.cf.tasks();
+        let name = format!("j-|-{in_doubt}-");
+        let cancelled = |task: &&FakeTask| task.failure_reason.as_deref() == Some("task was cancelled");
+        tasks.iter().filter(|task| task.name.starts_with(&name)).find(cancelled).map(|_| ())
+    });
 }
 
 #[test]

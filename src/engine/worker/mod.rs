@@ -18,7 +18,7 @@ use crate::base::metrics::metrics;
 use crate::base::outage;
 use crate::base::stop::{Stop, is_stopped};
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, Outcome, Release, Timestamp, Work};
+use crate::model::{Dispatch, EndState, Outcome, Release, TaskNames, Timestamp, Work};
 use crate::platform::{NewTask, Platform};
 use crate::store::{End, Store, StoreError};
 
@@ -62,6 +62,8 @@ pub struct WorkerContext {
     pub clock: Arc<dyn Clock>,
     /// Makes the requests of calls.
     pub caller: Caller,
+    /// How tasks are named.
+    pub task_names: TaskNames,
     /// With a platform in trouble.
     pub patience: Patience,
     /// Wakes the watcher: a task was started.

@@ -7,18 +7,11 @@ use log::{info, warn};
 
 use super::{Left, WorkerContext};
 use crate::base::{crash, outage};
+use crate::engine::backoff::backoff;
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, Guid, Outcome, Timestamp};
+use crate::model::{Dispatch, EndState, Outcome, Timestamp, task_name_of_attempt, task_names_so_far};
 use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
-
-/// The wait after the first failure in a row; it doubles with each.
-const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// The longest wait between attempts, unless the platform asks for a longer one.
-const BACKOFF_MAX: Duration = Duration::from_secs(60);
-
-/// So many attempts back it is looked for tasks that have names of their own.
-const NAMES_MAX: usize = 20;
 
 /// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
 #[derive(Debug, Clone, Copy)]
@@ -32,9 +25,10 @@ pub struct Patience {
 
 impl WorkerContext {
     pub(super) fn start_task(&self, dispatch: &Dispatch, task_named: impl FnOnce(String) -> NewTask) -> Left {
+        let first_name = self.first_name(dispatch);
         let name = match dispatch.attempts.doubt_until {
-            None => dispatch.guid.to_string(),
-            Some(doubt_until) => match self.next_name(dispatch, doubt_until) {
+            None => first_name.clone(),
+            Some(doubt_until) => match self.next_name(dispatch, &first_name, doubt_until) {
                 Some(name) => name,
                 None => return Left::ComesAgain,
             },
@@ -42,9 +36,10 @@ impl WorkerContext {
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
         let begun = self.may_go_on(dispatch, || {
-            // Anew each time: while the database was away the attempt had not begun, and the doubt must outlast it.
+            // Read again each time: while the database was away the attempt had not begun, and the doubt must outlast it.
             began_at.set(self.clock.now());
-            self.store.begin_attempt(dispatch.of, began_at.get(), doubt_until())
+            let recorded = Some(first_name.as_str()).filter(|name| *name != dispatch.guid.as_str());
+            self.store.begin_attempt(dispatch.of, recorded, began_at.get(), doubt_until())
         });
         if !begun {
             return Left::ComesAgain;
@@ -87,12 +82,22 @@ impl WorkerContext {
         }
     }
 
+    /// The name of the task of the first attempt. Once there was one, it is what was recorded, whatever the setting and the job's
+    /// name are by now.
+    fn first_name(&self, dispatch: &Dispatch) -> String {
+        match (&dispatch.task_name, dispatch.attempts.count) {
+            (Some(name), _) => name.clone(),
+            (None, 0) => self.task_names.first(&dispatch.guid, &dispatch.name),
+            (None, _) => dispatch.guid.to_string(),
+        }
+    }
+
     /// Asks the platform whether an attempt made a task after all. When it is certain that none ran, the name for the task of
-    /// the next attempt: another one than that of a task which the platform stored and never ran.
-    fn next_name(&self, dispatch: &Dispatch, doubt_until: Timestamp) -> Option<String> {
+    /// the next attempt, which is not that of a task that the platform stored and never ran.
+    fn next_name(&self, dispatch: &Dispatch, first_name: &str, doubt_until: Timestamp) -> Option<String> {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();
-        let names = names_so_far(&dispatch.guid, dispatch.attempts.count);
+        let names = task_names_so_far(first_name, &dispatch.guid, dispatch.attempts.count);
         let names: Vec<TaskName> =
             names.into_iter().map(|name| TaskName { app: dispatch.app.clone(), name }).collect();
         let mut tasks = match self.platform.find_tasks(&names) {
@@ -114,9 +119,15 @@ impl WorkerContext {
                 return None;
             }
         };
-        let all = tasks.len();
-        tasks.retain(|task| !matches!(task.state, TaskState::NeverRan(_)));
-        let some_never_ran = tasks.len() < all;
+        // Of an earlier attempt it says nothing about the latest, whose task may come late.
+        let latest_name = match dispatch.attempts.count {
+            ..=1 => first_name.to_owned(),
+            count => task_name_of_attempt(first_name, &dispatch.guid, count),
+        };
+        let never_ran = |task: &Task| matches!(task.state, TaskState::NeverRan(_));
+        let some_never_ran = tasks.iter().any(never_ran);
+        let latest_never_ran = tasks.iter().any(|task| never_ran(task) && task.name == latest_name);
+        tasks.retain(|task| !never_ran(task));
         // One without a time comes last.
         tasks.sort_by(|one, other| {
             let key = |task: &Task| (task.created_at.is_none(), task.created_at);
@@ -135,8 +146,7 @@ impl WorkerContext {
             self.accept(dispatch, &task);
             return None;
         }
-        // A task that never ran is the one whose creation was in doubt.
-        if asked_at < doubt_until && !some_never_ran {
+        if asked_at < doubt_until && !latest_never_ran {
             let retry = Retry {
                 dispatch_time: doubt_until,
                 message: "waiting to be certain that an attempt made no task".to_owned(),
@@ -150,8 +160,10 @@ impl WorkerContext {
             return None;
         }
         Some(match some_never_ran {
-            true => attempt_name(&dispatch.guid, dispatch.attempts.count.saturating_add(1)),
-            false => dispatch.guid.to_string(),
+            true => {
+                task_name_of_attempt(first_name, &dispatch.guid, dispatch.attempts.count.saturating_add(1))
+            }
+            false => first_name.to_owned(),
         })
     }
 
@@ -214,24 +226,4 @@ impl WorkerContext {
             journal::postponed(&About::of(dispatch, None), wait, cause);
         }
     }
-}
-
-/// The name of the task of an attempt after one whose task never ran.
-fn attempt_name(execution: &Guid, attempt: u32) -> String {
-    format!("{execution}-{attempt}")
-}
-
-/// The names that tasks of so many attempts may have, of the latest of them at least.
-fn names_so_far(execution: &Guid, attempts: u32) -> Vec<String> {
-    let later = (2..=attempts).rev().take(NAMES_MAX).map(|attempt| attempt_name(execution, attempt));
-    std::iter::once(execution.to_string()).chain(later).collect()
-}
-
-/// The wait after so many failures in a row: doubled each time, up to a bound, then up to a fifth more at random, so that
-/// those who failed together do not come again together.
-fn backoff(failures: u32) -> Duration {
-    let doublings = failures.saturating_sub(1).min(16);
-    let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
-    let jitter = (uuid::Uuid::new_v4().as_u128() % 200) as u32;
-    doubled + doubled * jitter / 1000
 }

@@ -4,6 +4,7 @@
 
 use ureq::http::Uri;
 
+use crate::model::{TASK_NAME_CHARS_MAX, is_unfindable};
 use crate::outbound::read_uri;
 
 /// Guids and names longer than this are nobody's.
@@ -66,11 +67,16 @@ impl Origin {
     }
 }
 
-/// Whether `text` can be the guid of an app or a task, or the name of a task of ours. Cloud Foundry's are UUIDs; what
-/// has a slash, a dot or a comma in it would ask for something else.
+/// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs; what has a slash, a dot or a comma in it
+/// would ask for something else.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// Whether `text` can be the name of a task of ours, and a value in a filter.
+pub(super) fn is_task_name(text: &str) -> bool {
+    (1..=TASK_NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(is_unfindable)
 }
 
 /// Whether `text` can be a user's id or a client's name as a value in a filter, where a comma begins another value.

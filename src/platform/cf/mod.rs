@@ -17,7 +17,7 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use self::api::{Api, AppResource, ListFault, RoleResource, is_of_app, task_of};
-use self::endpoint::{Endpoint, is_identifier, is_user_id, percent_encoded};
+use self::endpoint::{Endpoint, is_identifier, is_task_name, is_user_id, percent_encoded};
 use self::faults::{Fault, Faults};
 use self::transport::Transport;
 use self::uaa::Uaa;
@@ -174,7 +174,7 @@ impl CloudFoundry {
 
     /// Asks for one batch.
     fn tasks_of(&self, filter: &str, batch: &[Wanted<'_>]) -> Result<Vec<Task>, ListFault> {
-        let values: Vec<&str> = batch.iter().map(|wanted| wanted.value).collect();
+        let values: Vec<String> = batch.iter().map(|wanted| percent_encoded(wanted.value)).collect();
         let mut apps: Vec<&str> = batch.iter().filter_map(|wanted| wanted.app).collect();
         apps.sort_unstable();
         apps.dedup();
@@ -236,7 +236,7 @@ fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]
     while !rest.is_empty() {
         let mut length = 0;
         let fitting = rest.iter().take(TASK_BATCH).take_while(|wanted| {
-            length += wanted.value.len() + wanted.app.map_or(0, |app| app.len() + 1) + 1;
+            length += percent_encoded(wanted.value).len() + wanted.app.map_or(0, |app| app.len() + 1) + 1;
             length <= room
         });
         // At least one, whatever its length, or this would not end.
@@ -310,7 +310,7 @@ impl Platform for CloudFoundry {
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
         // An odd name would ask for others; and "there is none" must not be said of a name that was not asked for.
-        if let Some(odd) = names.iter().find(|wanted| !is_identifier(&wanted.name)) {
+        if let Some(odd) = names.iter().find(|wanted| !is_task_name(&wanted.name)) {
             return Err(PlatformError::Refused {
                 detail: format!("no task can be looked up by the name {:?}", odd.name),
             });

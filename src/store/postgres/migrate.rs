@@ -22,6 +22,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0005_collation"),
     migration!("0006_shares_and_marks"),
     migration!("0007_log_rate"),
+    migration!("0008_task_names"),
 ];
 
 /// The version of the tables that this program knows.

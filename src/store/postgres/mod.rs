@@ -57,6 +57,8 @@ pub(super) struct DatabaseServer {
     /// The server is away.
     outage: Mutex<Option<Outage>>,
     lease: Mutex<Option<Lease>>,
+    /// `INSTANCE_ID`.
+    instance_id: Option<String>,
 }
 
 #[derive(Default)]
@@ -108,6 +110,7 @@ impl DatabaseServer {
             is_migrated: Mutex::new(false),
             outage: Mutex::new(None),
             lease: Mutex::new(None),
+            instance_id: settings.instance_id.clone(),
         };
         match database.connect() {
             Ok(connection) => {
@@ -148,6 +151,10 @@ impl DatabaseServer {
     /// The number of the lease that was held last, whether it still holds or not.
     pub(super) fn last_fence(&self) -> Option<Fence> {
         lock(&self.lease).as_ref().map(|lease| lease.fence)
+    }
+
+    pub(super) fn instance_id(&self) -> Option<&str> {
+        self.instance_id.as_deref()
     }
 
     pub(super) fn forget_lease(&self) {

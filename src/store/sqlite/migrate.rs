@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0007_run_fields"),
     migration!("0008_shares_and_marks"),
     migration!("0009_log_rate"),
+    migration!("0010_task_names"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -83,7 +83,10 @@ impl Moving<'_> {
 
     /// A task of this name will be cancelled. So it must be a name that only we give, and not any that a file says.
     fn take_stray(&mut self, stray: &Stray) -> Result<(), StoreError> {
-        if !Guid::from(stray.name.as_str()).is_ours() {
+        let is_of_it = |task_name: &String| task_name.contains(&stray.name);
+        let is_ours =
+            Guid::from(stray.name.as_str()).is_ours() && stray.task_name.as_ref().is_none_or(is_of_it);
+        if !is_ours {
             self.report.odd_strays += 1;
             return Ok(());
         }
