@@ -6,7 +6,7 @@ use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
 use crate::cron::{Dialect, Expression, Reading};
-use crate::model::Timestamp;
+use crate::model::{Guid, Timestamp};
 
 /// The first fire time strictly after any instant; `None`: it never fires again.
 pub fn first_after(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
@@ -28,10 +28,17 @@ pub fn upcoming(
         .take(usize::try_from(count).unwrap_or(usize::MAX))
 }
 
-/// A function from an expression's text to its first fire time after `now`; `None`: it never fires, or is not
-/// valid in this dialect.
-pub fn planner(dialect: Dialect, now: Timestamp) -> impl Fn(&str) -> Option<Timestamp> {
-    move |text| first_after(&Expression::parse(text, &Reading::plain(dialect)).ok()?, now)
+/// How the expression of a schedule of this job or call is read.
+pub fn reading_of(dialect: Dialect, executable: &Guid) -> Reading<'_> {
+    Reading { dialect, hash_key: executable.as_str(), timezone: None }
+}
+
+/// A function from the expression of a schedule, its dialect and the guid of what it runs to its first fire time
+/// after `now`; `None`: it never fires, or is not valid in its dialect.
+pub fn planner(now: Timestamp) -> impl Fn(&str, Dialect, &Guid) -> Option<Timestamp> {
+    move |text, dialect, executable| {
+        first_after(&Expression::parse(text, &reading_of(dialect, executable)).ok()?, now)
+    }
 }
 
 /// A fire time as clocks in the zone of its expression show it, in RFC 3339.

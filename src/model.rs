@@ -9,10 +9,12 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 mod controls;
+mod dialect;
 mod location;
 mod task_names;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
+pub use dialect::{Dialect, Weekdays};
 pub use location::Location;
 pub use task_names::{
     TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,
@@ -216,6 +218,8 @@ pub struct Schedule {
     pub enabled: bool,
     /// The cron expression, as the client gave it.
     pub expression: String,
+    /// How it is read.
+    pub dialect: Dialect,
     /// When it was created.
     pub created_at: Timestamp,
     /// When a client last changed it.

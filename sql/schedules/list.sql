@@ -1,5 +1,5 @@
 -- A page of an executable's schedules, oldest first, by schedules_by_executable.
-SELECT id, guid, executable_id, enabled, expression, created_at, updated_at
+SELECT id, guid, executable_id, enabled, expression, dialect, created_at, updated_at
   FROM schedules
  WHERE executable_id = :executable_id AND deleted_at IS NULL AND id > :after_id AND id <= :last_id
  ORDER BY id

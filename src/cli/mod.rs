@@ -22,7 +22,7 @@ use crate::cli::client::commands::Command;
 use crate::cli::client::parse::Arguments;
 use crate::cli::client::{completions, help, output};
 use crate::config::{self, Config, ConfigError, Mode};
-use crate::cron::{self, Dialect, Expression, HASH_KEY, ParseError, Reading, Zone};
+use crate::cron::{self, Dialect, Expression, HASH_KEY, ParseError, Reading, Weekdays, Zone};
 use crate::fire_times::{local, upcoming};
 use crate::model::{Location, Timestamp};
 use crate::outbound;
@@ -441,7 +441,7 @@ fn move_database(
         Unread::Usage(fault) => usage_of("import", &fault),
         Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
-    let report = transfer::import::import(&source, &store, config.dialect, now, mode)
+    let report = transfer::import::import(&source, &store, Dialect::Classic(config.weekdays), now, mode)
         .map_err(|err| failed(&format!("nothing was moved from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "the Go service's tables in ",
@@ -460,11 +460,12 @@ fn next(arguments: &Arguments) -> ExitCode {
     let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
         return usage_of("next", "--count must be a whole number from 1 to 100");
     };
-    let dialect = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
-        Ok(config) => config.dialect,
-        Err(_) => Dialect::default(),
+    let (dialect, weekdays) = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
+        Ok(config) => (config.dialect, config.weekdays),
+        Err(_) => (Dialect::default(), Weekdays::default()),
     };
-    let dialect = if arguments.flag("dialect") == Some("ocf2") { Dialect::Ocf2 } else { dialect };
+    let dialect =
+        arguments.flag("dialect").and_then(|name| Dialect::named(name, weekdays)).unwrap_or(dialect);
     let timezone = arguments.flag("timezone").map(|name| Zone::named(name).ok_or(name)).transpose();
     let timezone = match timezone {
         Ok(timezone) => timezone,

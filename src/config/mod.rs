@@ -11,7 +11,7 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
-use crate::cron::Dialect;
+use crate::cron::{Dialect, Weekdays};
 use crate::model::{Location, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach};
 
@@ -83,6 +83,7 @@ pub struct Config {
     pub history: Duration,
     pub history_max_per_executable: Option<u32>,
     pub dialect: Dialect,
+    pub weekdays: Weekdays,
     pub client_timeout: Duration,
     pub idle_timeout: Duration,
     /// What requests and their answers may hold, in bytes: a quarter of the memory that the process has.

@@ -63,6 +63,7 @@ impl Reader<'_> {
             Weekdays::Unix,
             &[("unix", Weekdays::Unix), ("quartz", Weekdays::Quartz)],
         );
+        let dialect = self.choice("CRON_DIALECT", "classic", &[("classic", "classic"), ("ocf2", "ocf2")]);
         let misfire_policy = self.choice(
             "MISFIRE_POLICY",
             MisfirePolicy::Once,
@@ -107,7 +108,8 @@ impl Reader<'_> {
             no_proxy,
             log_level: log_level?,
             log_format: log_format?,
-            dialect: Dialect::Classic(weekdays?),
+            dialect: Dialect::named(dialect?, weekdays?)?,
+            weekdays: weekdays?,
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
             call_reach: call_reach?,

@@ -107,6 +107,12 @@ pub const SETTINGS: &[Setting] = &[
         "no limit",
         "ended executions kept of each job or call",
     ),
+    setting(
+        "CRON_DIALECT",
+        "cron-dialect",
+        "classic",
+        "how new schedules are read: classic, as by PCF and OCF 1.x; ocf2, as by OCF 2.x",
+    ),
     setting("CRON_WEEKDAYS", "cron-weekdays", "unix", "unix: 0 or 7 is Sunday; quartz: 1 is Sunday"),
     setting("CLIENT_TIMEOUT_SECONDS", "client-timeout-seconds", "30", "a request must have arrived by then"),
     setting(

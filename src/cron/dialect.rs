@@ -3,70 +3,17 @@
 //! Invariant: parser and matcher ask these tables and know no dialect by name, so a further dialect is a
 //! table.
 
-use std::fmt;
-
-/// How numbers in day-of-week are read. Names mean the same in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Weekdays {
-    /// 0 = Sunday to 6 = Saturday, and 7 = Sunday too.
-    #[default]
-    Unix,
-    /// 1 = Sunday to 7 = Saturday.
-    Quartz,
-}
-
-/// How an expression is read. It is recorded with each schedule when the schedule is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dialect {
-    /// That of PCF/Tanzu Scheduler and OCF Scheduler 1.x.
-    Classic(Weekdays),
-    /// That of OCF Scheduler 2.x.
-    Ocf2,
-}
-
-impl Default for Dialect {
-    fn default() -> Self {
-        Self::Classic(Weekdays::Unix)
-    }
-}
+use crate::model::{Dialect, Weekdays};
 
 impl Dialect {
-    /// As the setting `CRON_DIALECT` and the API name it, `weekdays` being how `classic` counts.
-    pub fn named(name: &str, weekdays: Weekdays) -> Option<Self> {
-        match name {
-            "classic" => Some(Self::Classic(weekdays)),
-            "ocf2" => Some(Self::Ocf2),
-            _ => None,
-        }
-    }
-
-    /// `classic` or `ocf2`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Classic(_) => "classic",
-            Self::Ocf2 => "ocf2",
-        }
-    }
-
-    /// As the database records it, weekday numbering included.
-    pub fn recorded(self) -> &'static str {
-        match self {
-            Self::Classic(Weekdays::Unix) => "classic",
-            Self::Classic(Weekdays::Quartz) => "classic-quartz",
-            Self::Ocf2 => "ocf2",
-        }
-    }
-
-    /// Reads what [`Self::recorded`] wrote.
-    pub fn from_recorded(text: &str) -> Option<Self> {
-        [Self::Classic(Weekdays::Unix), Self::Classic(Weekdays::Quartz), Self::Ocf2]
-            .into_iter()
-            .find(|dialect| dialect.recorded() == text)
-    }
-
     /// The expression as it is stored: as it came, or without the blanks around it.
     pub fn stored(self, expression: &str) -> &str {
         if self.grammar().stored_trimmed { expression.trim() } else { expression }
+    }
+
+    /// Whether a schedule that never fires is refused when it is made.
+    pub fn refuses_what_never_fires(self) -> bool {
+        self.grammar().never_is_refused
     }
 
     pub(super) fn grammar(self) -> &'static Grammar {
@@ -78,16 +25,12 @@ impl Dialect {
     }
 }
 
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// What a dialect takes.
 pub(super) struct Grammar {
     pub(super) length: Length,
     pub(super) stored_trimmed: bool,
+    /// Whether a schedule that never fires is refused.
+    pub(super) never_is_refused: bool,
     /// Second, minute, hour, day of month, month, day of week, year.
     pub(super) fields: [&'static Field; 7],
     /// Whether six fields may begin with seconds and seven are taken.
@@ -257,6 +200,7 @@ const OCF2_YEAR: Field = Field {
 const CLASSIC: Grammar = Grammar {
     length: Length::Characters(256),
     stored_trimmed: false,
+    never_is_refused: false,
     fields: [&SECOND, &MINUTE, &HOUR, &DAY_OF_MONTH, &MONTH, &WEEKDAY, &YEAR],
     seconds: false,
     both_days: BothDays::Either,
@@ -276,6 +220,7 @@ const CLASSIC_QUARTZ: Grammar =
 const OCF2: Grammar = Grammar {
     length: Length::Bytes(1024),
     stored_trimmed: true,
+    never_is_refused: true,
     fields: [&SECOND, &MINUTE, &HOUR, &DAY_OF_MONTH, &MONTH, &OCF2_WEEKDAY, &OCF2_YEAR],
     seconds: true,
     both_days: BothDays::Both,

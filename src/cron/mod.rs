@@ -16,12 +16,15 @@ mod interval;
 mod parse;
 mod pattern;
 mod words;
+mod zones;
 
 use jiff::tz::TimeZone;
 
-pub use dialect::{Dialect, Weekdays};
+pub use crate::model::{Dialect, Weekdays};
 pub use error::ParseError;
 pub use explain::{Explanation, HashedField, Warning, explain, fields_of};
+
+pub use zones::{ZoneYear, zones_in_year_of};
 
 use clock::WallClock;
 use dialect::ClockChanges;
@@ -152,6 +155,11 @@ impl Expression {
     /// Seconds east of UTC of the zone in which the expression is read, at an instant in seconds since 1970.
     pub fn offset_at(&self, seconds: i64) -> i32 {
         Zone(self.zone.clone()).offset_at(seconds)
+    }
+
+    /// Whether it is about times of a clock, and so of a zone: not `@every`, and not `@triggered`.
+    pub fn reads_a_clock(&self) -> bool {
+        matches!(self.kind, Kind::WallClock(_))
     }
 
     /// The interval of `@every`, in seconds; `None` for all other expressions.

@@ -437,7 +437,7 @@ fn month_length(year: i64, month: u64) -> u64 {
 }
 
 /// The first day of a month of the Gregorian calendar, counted from 1970-01-01.
-fn day_of(year: i64, month: u64) -> i64 {
+pub(super) fn day_of(year: i64, month: u64) -> i64 {
     // Years begin in March here, so that the leap day is their last.
     let month = month.cast_signed();
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };

@@ -334,7 +334,7 @@ fn joined_with(parts: &[String], word: &str) -> String {
     }
 }
 
-fn duration(seconds: u64) -> String {
+pub(super) fn duration(seconds: u64) -> String {
     let units = [("hour", seconds / 3600), ("minute", seconds / 60 % 60), ("second", seconds % 60)];
     let parts: Vec<String> = units
         .into_iter()

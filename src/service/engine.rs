@@ -14,7 +14,6 @@ use crate::base::metrics::metrics;
 use crate::base::orphans;
 use crate::base::stop::{Stop, Stopper, stop_channel};
 use crate::config::{Config, Mode};
-use crate::cron::Dialect;
 use crate::engine::lease::Keeper;
 use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
@@ -171,7 +170,6 @@ impl EngineBuilder<'_> {
         wake: Receiver<()>,
     ) -> Result<(), String> {
         let settings = SchedulerSettings {
-            dialect: self.config.dialect,
             misfire_policy: self.config.misfire_policy,
             misfire_grace: self.config.misfire_grace,
             wait_max: self.config.late_task,
@@ -203,8 +201,8 @@ impl EngineBuilder<'_> {
             return Ok(());
         }
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let (dialect, wake) = (self.config.dialect, wake_scheduler.clone());
-        let run = move |stop: &Stop| resume_suspended(&store, &*clock, dialect, &wake, stop);
+        let wake = wake_scheduler.clone();
+        let run = move |stop: &Stop| resume_suspended(&store, &*clock, &wake, stop);
         self.threads.spawn_forever("resumption", &self.stop, run)
     }
 
@@ -227,10 +225,10 @@ impl EngineBuilder<'_> {
 }
 
 /// Resumes the schedules of spaces that lost their service instance, now that none is required.
-fn resume_suspended(store: &Store, clock: &dyn Clock, dialect: Dialect, wake: &Sender<()>, stop: &Stop) {
+fn resume_suspended(store: &Store, clock: &dyn Clock, wake: &Sender<()>, stop: &Stop) {
     loop {
         let now = clock.now();
-        match store.resume_all_spaces(now, &planner(dialect, now)) {
+        match store.resume_all_spaces(now, &planner(now)) {
             Ok(0) => return,
             Ok(spaces) => {
                 info!(spaces; "no service instance is required any more, schedules resumed");

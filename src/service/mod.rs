@@ -243,6 +243,7 @@ fn api(
         limiter: Limiter::new(config.rate_limit),
         clock: Arc::clone(clock),
         dialect: config.dialect,
+        weekdays: config.weekdays,
         require_service_instance: config.require_service_instance,
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },
@@ -283,5 +284,6 @@ pub fn store_settings(config: &Config) -> StoreSettings {
         ca_cert_file: config.ca_cert_file.clone(),
         skip_ssl_validation: config.skip_ssl_validation,
         instance_id: config.instance_id.clone(),
+        weekdays: config.weekdays,
     }
 }

@@ -4,10 +4,11 @@
 //! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction
 //! that takes the last instance away, or makes the first.
 
+use super::schedules::dialect_of;
 use super::session::{Row, Session};
 use super::statement::{Named, postgres_sql, sql, values};
 use super::{Store, StoreError, ends};
-use crate::model::{Guid, Id, Kind, Timestamp};
+use crate::model::{Dialect, Guid, Id, Kind, Timestamp};
 
 /// The schedules that are read at a time while a space goes on.
 const RESUME_BATCH: u32 = 500;
@@ -95,8 +96,8 @@ pub enum LastInstance {
     ChangesNothing,
 }
 
-/// Finds the fire time to come of an expression.
-pub type Planner<'a> = &'a dyn Fn(&str) -> Option<Timestamp>;
+/// Finds the next fire time of an expression in its dialect, for the job or call of this guid.
+pub type Planner<'a> = &'a dyn Fn(&str, Dialect, &Guid) -> Option<Timestamp>;
 
 impl Store {
     /// Makes an instance. When its space was suspended, its schedules go on from now on, as `planner` says.
@@ -290,17 +291,18 @@ pub(super) fn resume(
                 "space_guid": space, "kind": kind.as_str(), "after_executable": after.0,
                 "after_schedule": after.1, "limit": RESUME_BATCH,
             };
-            let silent: Vec<(Id, Id, String)> =
+            let silent: Vec<(Id, Id, Option<Timestamp>)> =
                 tx.rows(sql!("service_spaces/silent_schedules"), values, |row| {
-                    Ok((row.get("executable_id")?, row.get("id")?, row.get("expression")?))
+                    let (expression, executable): (String, Guid) =
+                        (row.get("expression")?, row.get("executable_guid")?);
+                    let next = planner(&expression, dialect_of(row)?, &executable);
+                    Ok((row.get("executable_id")?, row.get("id")?, next))
                 })?;
             let Some((executable, schedule, _)) = silent.last() else { break };
             after = (*executable, *schedule);
             let plans: Vec<Vec<Named<'_>>> = silent
                 .iter()
-                .map(|(_, id, expression)| {
-                    values! { "id": *id, "next_fire_time": planner(expression), "now": now }.to_vec()
-                })
+                .map(|(_, id, next)| values! { "id": *id, "next_fire_time": *next, "now": now }.to_vec())
                 .collect();
             resumed += tx.execute_each(sql!("service_spaces/resume_schedule"), &plans)?.iter().sum::<usize>();
         }

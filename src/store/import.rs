@@ -15,7 +15,7 @@ use super::{
     Engine, ImportMode, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray,
     broker,
 };
-use crate::model::{ExecutionState, Guid, Kind, Timestamp};
+use crate::model::{Dialect, ExecutionState, Guid, Kind, Timestamp};
 
 /// A job or call from another database.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct MovedSchedule {
     pub enabled: bool,
     /// Its expression.
     pub expression: String,
+    /// How that is read.
+    pub dialect: Dialect,
     /// When it fires next, which is planned now; `None` for one that is not enabled.
     pub next_fire_time: Option<Timestamp>,
     /// When it was created.
@@ -170,7 +172,8 @@ impl Importer<'_> {
                 values! {
                     "guid": &schedule.guid, "executable_guid": &schedule.executable,
                     "kind": schedule.kind.as_str(), "enabled": schedule.enabled,
-                    "expression": &schedule.expression, "next_fire_time": schedule.next_fire_time, "now": now,
+                    "expression": &schedule.expression, "dialect": schedule.dialect.recorded(),
+                    "next_fire_time": schedule.next_fire_time, "now": now,
                     "created_at": schedule.created_at, "updated_at": schedule.updated_at,
                 }
                 .to_vec()

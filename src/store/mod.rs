@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::base::clock::Clock;
 use crate::base::outage;
-use crate::model::{Fence, Id, Location};
+use crate::model::{Fence, Id, Location, Weekdays};
 
 mod broker;
 mod ends;
@@ -136,6 +136,8 @@ pub struct StoreSettings {
     pub skip_ssl_validation: bool,
     /// PostgreSQL: the name of this instance, which takes over at once what was in hand under that name.
     pub instance_id: Option<String>,
+    /// How weekdays count in schedules that were made before dialects were recorded.
+    pub weekdays: Weekdays,
 }
 
 /// Whether the database can be reached and used, without changing anything in it.
@@ -203,7 +205,7 @@ impl Store {
         #[cfg(not(feature = "postgres"))]
         let _ = clock;
         let engine = match &settings.database {
-            Location::Sqlite(path) => Engine::Sqlite(sqlite::DatabaseFile::open(path)?),
+            Location::Sqlite(path) => Engine::Sqlite(sqlite::DatabaseFile::open(path, settings.weekdays)?),
             #[cfg(feature = "postgres")]
             Location::Postgres(url) => {
                 Engine::Postgres(postgres::DatabaseServer::open(url, settings, clock)?)

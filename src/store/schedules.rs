@@ -5,7 +5,7 @@ use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
 use super::{Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
-use crate::model::{Guid, Id, Kind, Schedule, Timestamp};
+use crate::model::{Dialect, Guid, Id, Kind, Schedule, Timestamp};
 
 /// The most executions of one schedule that are PENDING. Fire times beyond are counted on the newest of them.
 const PENDING_MAX: u32 = 1000;
@@ -21,6 +21,8 @@ pub struct DueSchedule {
     pub executable: Id,
     /// Its cron expression.
     pub expression: String,
+    /// How that is read.
+    pub dialect: Dialect,
     /// The fire time that has come.
     pub fire_time: Timestamp,
     /// Whether that is a job or a call.
@@ -113,12 +115,14 @@ impl Store {
         executable: Id,
         enabled: bool,
         expression: &str,
+        dialect: Dialect,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Schedule>, StoreError> {
         let guid = Guid::random();
         let values = values! {
             "guid": &guid, "executable_id": executable, "enabled": enabled, "expression": expression,
+            "dialect": dialect.recorded(),
             "next_fire_time": next_fire_time.filter(|_| enabled), "now": now,
         };
         let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get("id")))?;
@@ -128,6 +132,7 @@ impl Store {
             executable,
             enabled,
             expression: expression.to_owned(),
+            dialect,
             created_at: now,
             updated_at: now,
         }))
@@ -177,6 +182,7 @@ impl Store {
         let updated_at = now.next_version(changed.updated_at);
         let values = values! {
             "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
+            "dialect": changed.dialect.recorded(),
             "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
             "updated_at": updated_at, "seen_updated_at": changed.updated_at,
         };
@@ -332,6 +338,7 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         guid: row.get("guid")?,
         executable: row.get("executable_id")?,
         expression: row.get("expression")?,
+        dialect: dialect_of(row)?,
         fire_time: row.get("next_fire_time")?,
         kind: row.get("kind")?,
         executable_guid: row.get("executable_guid")?,
@@ -339,6 +346,11 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         changed_at: row.get("updated_at")?,
         last_fire_time: row.get("last_fire_time")?,
     })
+}
+
+/// An older version of this program may have written the schedule since the start; its default counts then.
+pub(super) fn dialect_of(row: &Row<'_>) -> Result<Dialect, StoreError> {
+    Ok(row.get::<Option<Dialect>>("dialect")?.unwrap_or_default())
 }
 
 fn measure(schedule: &Schedule) -> (Id, usize) {
@@ -352,6 +364,7 @@ fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {
         executable: row.get("executable_id")?,
         enabled: row.get("enabled")?,
         expression: row.get("expression")?,
+        dialect: dialect_of(row)?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
     })

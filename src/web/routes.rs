@@ -32,6 +32,8 @@ pub(in crate::web) enum OpenRoute {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum CallerRoute {
     NextFireTimes,
+    Validate,
+    TimeZones,
     List(Kind),
     Create(Kind),
     Get(Kind, String),
@@ -82,6 +84,11 @@ impl Route {
             ["metrics"] => read_only(method, Self::Open(OpenRoute::Metrics)),
             ["openapi.json"] => read_only(method, Self::Open(OpenRoute::Document)),
             ["cron", "next"] => read_only(method, Self::Caller(CallerRoute::NextFireTimes)),
+            ["schedules", "validate"] => match method {
+                Method::Post => Ok(Self::Caller(CallerRoute::Validate)),
+                _ => Err(NoRoute::OtherMethod("POST")),
+            },
+            ["scheduler-time-zones"] => read_only(method, Self::Caller(CallerRoute::TimeZones)),
             ["jobs", rest @ ..] => CallerRoute::of(Kind::Job, rest, method).map(Self::Caller),
             ["calls", rest @ ..] => CallerRoute::of(Kind::Call, rest, method).map(Self::Caller),
             ["v2", rest @ ..] => Target::of(rest).map(Self::Broker).ok_or(NoRoute::UnknownPath),
@@ -165,6 +172,8 @@ impl CallerRoute {
             | Self::History(kind, _) => kind.as_str(),
             Self::Output(..) => Kind::Job.as_str(),
             Self::NextFireTimes
+            | Self::Validate
+            | Self::TimeZones
             | Self::ListSchedules(..)
             | Self::CreateSchedule(..)
             | Self::ChangeSchedule(..)
@@ -180,6 +189,8 @@ impl CallerRoute {
         };
         match self {
             Self::NextFireTimes => "/cron/next",
+            Self::Validate => "/schedules/validate",
+            Self::TimeZones => "/scheduler-time-zones",
             Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
             Self::Get(kind, _) | Self::Change(kind, _) | Self::Delete(kind, _) => {
                 of(kind, "/jobs/:guid", "/calls/:guid")
@@ -312,6 +323,8 @@ mod tests {
         Route::Open(OpenRoute::Document) => "getDocument",
         Route::Open(OpenRoute::Metrics) => "getMetrics",
         Route::Caller(CallerRoute::NextFireTimes) => "listFireTimes",
+        Route::Caller(CallerRoute::Validate) => "validateSchedule",
+        Route::Caller(CallerRoute::TimeZones) => "listTimeZones",
         Route::Caller(CallerRoute::List(Kind::Job)) => "listJobs",
         Route::Caller(CallerRoute::List(Kind::Call)) => "listCalls",
         Route::Caller(CallerRoute::Create(Kind::Job)) => "createJob",

@@ -771,3 +771,57 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
     assert!(world.start_service().err().unwrap().contains("is not an SQLite database"));
     assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
 }
+
+#[test]
+fn the_dialect_is_recorded_when_a_schedule_is_made_and_when_its_expression_changes() {
+    let mut world = World::start();
+    let schedules = format!("/jobs/{}/schedules", world.job("j"));
+    let made = world.post(&schedules, r#"{"expression":"0 0 13 * FRI"}"#);
+    let old = format!("{schedules}/{}", made.guid());
+    assert_eq!((made.status, &made.json()["dialect"]), (201, &json!("classic")));
+    world.stop();
+    world.set(&[("CRON_DIALECT", "ocf2")]);
+    world.begin();
+    // Seconds first, blanks around it: only `ocf2` reads and stores it like this.
+    let new = world.post(&schedules, r#"{"expression":"  30 0 0 13 * FRI "}"#);
+    assert_eq!((new.status, &new.json()["dialect"]), (201, &json!("ocf2")));
+    assert_eq!(new.json()["expression"], "30 0 0 13 * FRI");
+    let shown = |world: &World| world.get(&schedules).json()["resources"].clone();
+    assert_eq!(shown(&world)[0]["dialect"], "classic");
+    // Enabling says nothing about the expression; the same expression again does.
+    assert_eq!(world.patch(&old, r#"{"enabled":false}"#).json()["dialect"], "classic");
+    assert_eq!(world.patch(&old, r#"{"expression":"0 0 13 * FRI"}"#).json()["dialect"], "ocf2");
+    for never in ["0 0 30 2 *", "0 0 1 1 * 2020", "@triggered", "@manual", "@none"] {
+        let body = json!({ "expression": never }).to_string();
+        assert_eq!(world.post(&schedules, &body).status, 422, "{never}");
+        assert_eq!(world.patch(&old, &body).status, 422, "{never}");
+    }
+    // It fires, though not soon.
+    assert_eq!(world.post(&schedules, r#"{"expression":"0 0 1 1 * 3000"}"#).status, 201);
+    world.stop();
+    world.set(&[("CRON_DIALECT", "classic")]);
+    world.begin();
+    let dialects: Vec<Value> =
+        shown(&world).as_array().unwrap().iter().map(|it| it["dialect"].clone()).collect();
+    assert_eq!(dialects, ["ocf2", "ocf2", "ocf2"]);
+    assert_eq!(world.post(&schedules, r#"{"expression":"0 0 30 2 *"}"#).status, 201);
+}
+
+#[test]
+fn schedules_from_before_dialects_keep_the_weekdays_that_were_in_force() {
+    let mut world = World::start();
+    let schedules = format!("/jobs/{}/schedules", world.job("j"));
+    world.post(&schedules, r#"{"expression":"0 0 * * 1"}"#);
+    let database = world.database();
+    let recorded = || database.rows("SELECT dialect FROM schedules")[0][0].clone();
+    world.stop();
+    database.execute("UPDATE schedules SET dialect = NULL");
+    for (weekdays, dialect) in [("quartz", "ocf2"), ("unix", "classic")] {
+        world.set(&[("CRON_WEEKDAYS", weekdays), ("CRON_DIALECT", dialect)]);
+        world.begin();
+        assert_eq!(world.get(&schedules).json()["resources"][0]["dialect"], "classic");
+        world.stop();
+        assert_eq!(recorded(), "classic-quartz");
+    }
+    world.begin();
+}

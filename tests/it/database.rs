@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use ocf_scheduler::base::clock::SystemClock;
-use ocf_scheduler::model::{Location, Secret};
+use ocf_scheduler::model::{Location, Secret, Weekdays};
 use ocf_scheduler::store::{Store, StoreSettings};
 use postgres::{NoTls, SimpleQueryMessage};
 
@@ -71,6 +71,7 @@ impl Database {
             ca_cert_file: None,
             skip_ssl_validation: false,
             instance_id: None,
+            weekdays: Weekdays::default(),
         }
     }
 

@@ -75,8 +75,8 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
            FROM executables WHERE deleted_at IS NULL ORDER BY id",
     );
     rows.extend(database.rows(
-        "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.created_at,
-                s.updated_at
+        "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.dialect,
+                s.created_at, s.updated_at
            FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.deleted_at IS NULL ORDER BY s.id",
     ));
     rows.extend(database.rows(
@@ -543,7 +543,8 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
          UPDATE executables
             SET method = 'PUT', headers = '{\"X\":\"y\"}', body = 'text', success_statuses = '200,304',
                 signing_secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
-          WHERE kind = 'call'",
+          WHERE kind = 'call';
+         UPDATE schedules SET dialect = CASE WHEN enabled THEN 'ocf2' ELSE 'classic-quartz' END",
     );
     let before = everything(&source);
     let mut places = vec![directory.path().join("one.db").to_str().unwrap().to_owned()];

@@ -36,5 +36,6 @@ mod store;
 mod storeys;
 mod surplus;
 mod trouble;
+mod validate;
 mod versions;
 mod world;

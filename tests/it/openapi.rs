@@ -240,6 +240,8 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     }
     let query = [("expression", "0 9 * * 1-5"), ("after", "2026-05-20T00:00:00Z"), ("count", "3")];
     drive.accepted("listFireTimes", &[], &query, "");
+    drive.accepted("listTimeZones", &[], &[], "");
+    drive.accepted("validateSchedule", &[], &[], r#"{"expression":"0 9 * * 1-5","next":1,"prev":1}"#);
     for (kind, new, change) in [
         (
             "Job",

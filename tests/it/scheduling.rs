@@ -8,10 +8,11 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use ocf_scheduler::base::clock::{Clock, ManualClock};
 use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::config::MisfirePolicy;
-use ocf_scheduler::cron::{Dialect, Expression, Reading};
+use ocf_scheduler::cron::{Dialect, Expression, Reading, Weekdays};
 use ocf_scheduler::engine::retention::Retention;
 use ocf_scheduler::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
 use ocf_scheduler::engine::upkeep;
+use ocf_scheduler::fire_times;
 use ocf_scheduler::model::{
     Call, Controls, Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Owned,
     Release, Schedule, Timestamp, Work,
@@ -97,7 +98,10 @@ impl Engine {
             .unwrap()
             .next_after(now.seconds());
         let next = next.and_then(Timestamp::from_seconds);
-        self.store.create_schedule(executable.id, true, expression, next, now).unwrap().unwrap()
+        self.store
+            .create_schedule(executable.id, true, expression, Dialect::default(), next, now)
+            .unwrap()
+            .unwrap()
     }
 
     fn go_to(&mut self, now: &str) {
@@ -181,12 +185,7 @@ fn scheduler(
     let (dispatch, dispatches) = bounded(4);
     let (release, released) = bounded(8);
     let minute = Duration::from_secs(60);
-    let settings = SchedulerSettings {
-        dialect: Dialect::default(),
-        misfire_policy,
-        misfire_grace: minute,
-        wait_max: minute,
-    };
+    let settings = SchedulerSettings { misfire_policy, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch)];
     (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
@@ -522,12 +521,8 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     let (dispatch, dispatches) = bounded(4);
     let (_release, released) = bounded(8);
     let minute = Duration::from_secs(60);
-    let settings = SchedulerSettings {
-        dialect: Dialect::default(),
-        misfire_policy: MisfirePolicy::Once,
-        misfire_grace: minute,
-        wait_max: minute,
-    };
+    let settings =
+        SchedulerSettings { misfire_policy: MisfirePolicy::Once, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch)];
     world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
@@ -548,12 +543,8 @@ fn call_lane(world: &mut Engine, workers: usize) -> (Receiver<Dispatch>, Sender<
     let (dispatch, dispatches) = bounded(workers);
     let (release, released) = bounded(1000);
     let minute = Duration::from_secs(60);
-    let settings = SchedulerSettings {
-        dialect: Dialect::default(),
-        misfire_policy: MisfirePolicy::Once,
-        misfire_grace: minute,
-        wait_max: minute,
-    };
+    let settings =
+        SchedulerSettings { misfire_policy: MisfirePolicy::Once, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let lanes = vec![Lane::new(Kind::Call, dispatch)];
     world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
@@ -847,7 +838,7 @@ fn instance(id: &str, space: &str) -> ServiceInstance {
 impl Engine {
     fn provision(&self, id: &str, space: &str) -> usize {
         let now = self.clock.now();
-        let planner = |text: &str| {
+        let planner = |text: &str, _, _: &Guid| {
             let next =
                 Expression::parse(text, &Reading::plain(Dialect::default())).ok()?.next_after(now.seconds());
             next.and_then(Timestamp::from_seconds)
@@ -927,7 +918,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     assert_eq!(world.deprovision("i4", LastInstance::StopsSchedules), 2);
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     let noon = time("2026-03-01T12:00:00Z");
-    assert_eq!(world.store.resume_all_spaces(noon, &|_| Some(noon)).unwrap(), 1);
+    assert_eq!(world.store.resume_all_spaces(noon, &|_, _, _| Some(noon)).unwrap(), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(noon));
 }
 
@@ -948,7 +939,10 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..3 {
-                        store.create_schedule(job.id, true, "* * * * *", next, now).unwrap().unwrap();
+                        store
+                            .create_schedule(job.id, true, "* * * * *", Dialect::default(), next, now)
+                            .unwrap()
+                            .unwrap();
                         // Begun again when another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
@@ -966,4 +960,37 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
         });
         assert_eq!(world.store.next_fire_time().unwrap(), None, "round {round}");
     }
+}
+
+#[test]
+fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its_job() {
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let now = world.clock.now();
+    let make = |expression: &str, dialect: Dialect| {
+        let reading = fire_times::reading_of(dialect, &job.guid);
+        let first = fire_times::first_after(&Expression::parse(expression, &reading).unwrap(), now);
+        world.store.create_schedule(job.id, true, expression, dialect, first, now).unwrap().unwrap();
+        first.unwrap()
+    };
+    // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads to.
+    make("0 0 13 * 1", Dialect::Ocf2);
+    make("0 0 13 * 1", Dialect::default());
+    make("0 0 * * 1", Dialect::Classic(Weekdays::Quartz));
+    let hashed = make("H H * * *", Dialect::Ocf2);
+    let next_of = |world: &Engine, index: usize| {
+        Database::of(world.directory.path(), "s.db").rows("SELECT next_fire_time FROM schedules ORDER BY id")
+            [index][0]
+            .clone()
+    };
+    // Each is planned once by the scheduler itself.
+    for day in ["2026-03-02", "2026-03-03", "2026-03-09", "2026-04-14"] {
+        world.go_to(&format!("{day}T00:00:30Z"));
+    }
+    let nanos = |text: &str| time(text).nanos().to_string();
+    assert_eq!(next_of(&world, 0), nanos("2026-07-13T00:00:00Z"));
+    assert_eq!(next_of(&world, 1), nanos("2026-04-20T00:00:00Z"));
+    assert_eq!(next_of(&world, 2), nanos("2026-04-19T00:00:00Z"));
+    let of_day = |nanos: i64| nanos.rem_euclid(86_400_000_000_000);
+    assert_eq!(of_day(next_of(&world, 3).parse().unwrap()), of_day(hashed.nanos()));
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock, SystemClock};
 use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
-    Call, Controls, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned, Secret, Timestamp, Work,
+    Call, Controls, Dialect, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned, Secret,
+    Timestamp, Work,
 };
 use ocf_scheduler::store::{
     End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Window, Written,
@@ -143,8 +144,9 @@ fn what_is_being_deleted_gets_nothing_new() {
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     std::thread::scope(|scope| {
         let started = scope.spawn(|| pair.one.create_execution(job.id, "", NOW).unwrap());
-        let scheduled =
-            scope.spawn(|| pair.other.create_schedule(job.id, true, "@daily", Some(NOW), NOW).unwrap());
+        let scheduled = scope.spawn(|| {
+            pair.other.create_schedule(job.id, true, "@daily", Dialect::default(), Some(NOW), NOW).unwrap()
+        });
         // Whether they wait by now or come later, they see what was done.
         let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
         wait_for(|| (pair.database.number(waiting) >= 2).then_some(()));
@@ -303,7 +305,10 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     let pair = Pair::new();
     let job = pair.job();
     for _ in 0..10 {
-        pair.one.create_schedule(job.id, true, "* * * * *", Some(NOW), NOW).unwrap().unwrap();
+        pair.one
+            .create_schedule(job.id, true, "* * * * *", Dialect::default(), Some(NOW), NOW)
+            .unwrap()
+            .unwrap();
     }
     let later = NOW.saturating_add(Duration::from_secs(60));
     let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
@@ -403,7 +408,11 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
 fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, true, "* * * * *", Some(NOW), NOW).unwrap().unwrap();
+    let schedule = pair
+        .one
+        .create_schedule(job.id, true, "* * * * *", Dialect::default(), Some(NOW), NOW)
+        .unwrap()
+        .unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
@@ -495,7 +504,8 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_changes_once_for_each() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, true, "* * * * *", None, NOW).unwrap().unwrap();
+    let schedule =
+        pair.one.create_schedule(job.id, true, "* * * * *", Dialect::default(), None, NOW).unwrap().unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
                                  doubt_until)
@@ -584,7 +594,11 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
 fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, true, "@daily", Some(NOW), NOW).unwrap().unwrap();
+    let schedule = pair
+        .one
+        .create_schedule(job.id, true, "@daily", Dialect::default(), Some(NOW), NOW)
+        .unwrap()
+        .unwrap();
     let of = pair.claimed(&job);
     let mut client = pair.database.client();
     let deleter: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);

@@ -5,7 +5,7 @@ use log::{info, warn};
 use super::SchedulerSettings;
 use crate::base::clock::EARLIEST;
 use crate::config::MisfirePolicy;
-use crate::cron::{Expression, Reading};
+use crate::cron::Expression;
 use crate::fire_times;
 use crate::model::Timestamp;
 use crate::store::{DueSchedule, Fire, Plan};
@@ -17,8 +17,9 @@ const CATCH_UP_MAX: usize = 100;
 
 /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
 pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Timestamp) -> Plan {
-    let Ok(expression) = Expression::parse(&schedule.expression, &Reading::plain(settings.dialect)) else {
-        // It was valid when it was stored; CRON_WEEKDAYS may have been changed since.
+    let reading = fire_times::reading_of(schedule.dialect, &schedule.executable_guid);
+    let Ok(expression) = Expression::parse(&schedule.expression, &reading) else {
+        // It was valid when it was stored; the zone data of another version may lack its zone.
         warn!(
             schedule:% = schedule.guid;
             "schedule no longer fires, its expression is not valid any more"

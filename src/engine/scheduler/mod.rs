@@ -15,7 +15,6 @@ use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
 use crate::base::{crash, outage};
 use crate::config::MisfirePolicy;
-use crate::cron::Dialect;
 use crate::engine::journal::{self, About};
 use crate::fire_times::planner;
 use crate::model::{Release, Timestamp};
@@ -42,8 +41,6 @@ const INTERRUPTED: &str = "interrupted: the service ended while the call was in 
 /// What the scheduler does about time.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerSettings {
-    /// How numbers in day-of-week are read.
-    pub dialect: Dialect,
     /// What becomes of missed fire times.
     pub misfire_policy: MisfirePolicy,
     /// A fire time later than this is a missed one.
@@ -225,9 +222,10 @@ impl Scheduler {
         if ahead.is_empty() {
             return Ok(false);
         }
-        let next = planner(self.settings.dialect, now);
+        let next = planner(now);
+        let next = |it: &DueSchedule| next(&it.expression, it.dialect, &it.executable_guid);
         let plans: Vec<Plan> =
-            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(&schedule.expression))).collect();
+            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
         info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");
         self.store.claim(&plans, now)?;
         Ok(true)

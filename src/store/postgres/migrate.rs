@@ -6,7 +6,8 @@ use log::info;
 
 use super::connection::{Connection, Refused};
 use crate::base::crash;
-use crate::store::statement::{postgres_sql, values};
+use crate::model::{Dialect, Weekdays};
+use crate::store::statement::{postgres_sql, sql, values};
 
 macro_rules! migration {
     ($name:literal) => {
@@ -23,13 +24,14 @@ const MIGRATIONS: &[&str] = &[
     migration!("0006_shares_and_marks"),
     migration!("0007_log_rate"),
     migration!("0008_task_names"),
+    migration!("0009_dialects"),
 ];
 
 /// The version of the tables that this program knows.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
-/// Applies what is missing.
-pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refused> {
+/// Applies what is missing, and records how schedules are read that do not say so themselves.
+pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays) -> Result<(), Refused> {
     // An administrator may have created it already. Of two processes that create it at once, one is refused
     // and retries.
     connection
@@ -68,6 +70,10 @@ pub(super) fn migrate(connection: &Connection, schema: &str) -> Result<(), Refus
             )));
         }
         let Some(migration) = MIGRATIONS.get(applied) else {
+            let values = values! { "dialect": Dialect::Classic(weekdays).recorded() };
+            connection
+                .execute(sql!("schedules/record_dialect"), values)
+                .map_err(|err| Refused::ForNow(err.to_string()))?;
             return connection.batch_for_setup("COMMIT");
         };
         connection.batch_for_setup(migration)?;

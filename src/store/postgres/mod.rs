@@ -13,7 +13,7 @@ use super::statement::{postgres_sql, values};
 use super::{ImportMode, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
 use crate::base::{crash, outage};
-use crate::model::{Fence, Secret, Timestamp};
+use crate::model::{Fence, Secret, Timestamp, Weekdays};
 
 mod connection;
 mod migrate;
@@ -50,6 +50,7 @@ pub(super) struct DatabaseServer {
     connector: Connector,
     clock: Arc<dyn Clock>,
     connections_max: usize,
+    weekdays: Weekdays,
     pool: Mutex<Pool>,
     freed: Condvar,
     /// Whether the tables are there, and as this version knows them.
@@ -105,6 +106,7 @@ impl DatabaseServer {
             connector: Connector::new(url, settings, Purpose::Work)?,
             clock,
             connections_max: settings.connections.max(2),
+            weekdays: settings.weekdays,
             pool: Mutex::default(),
             freed: Condvar::new(),
             is_migrated: Mutex::new(false),
@@ -361,7 +363,7 @@ impl DatabaseServer {
         let connection = self.connector.connect()?;
         let mut is_migrated = lock(&self.is_migrated);
         if !*is_migrated {
-            migrate::migrate(&connection, self.connector.schema())?;
+            migrate::migrate(&connection, self.connector.schema(), self.weekdays)?;
             *is_migrated = true;
         }
         Ok(connection)

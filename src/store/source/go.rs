@@ -49,6 +49,7 @@ pub(super) fn each_schedule(
         // Nothing is not enabled, for the service that wrote it passes it over.
         enabled: row.truth("enabled"),
         expression: row.text("expression").unwrap_or_default(),
+        dialect: None,
         next_fire_time: None,
         created_at: row.time("created_at"),
         updated_at: row.time("updated_at"),

@@ -11,7 +11,7 @@ mod own;
 use super::postgres;
 use super::session::Session;
 use super::{Engine, MovedInstance, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite};
-use crate::model::{Call, Controls, Guid, Kind, Location, Secret, Timestamp};
+use crate::model::{Call, Controls, Dialect, Guid, Kind, Location, Secret, Timestamp};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct FoundSchedule {
     pub kind: Option<Kind>,
     pub enabled: bool,
     pub expression: String,
+    /// `None`: nothing says how it is read.
+    pub dialect: Option<Dialect>,
     pub next_fire_time: Option<Timestamp>,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,

@@ -56,6 +56,7 @@ pub(super) fn each_schedule(
             kind: row.get::<Kind>("kind").map(Some)?,
             enabled: row.get("enabled")?,
             expression: row.get("expression")?,
+            dialect: row.get("dialect")?,
             next_fire_time: row.get("next_fire_time")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,

@@ -3,7 +3,11 @@
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
+use super::statements;
 use crate::base::crash;
+use crate::model::{Dialect, Weekdays};
+use crate::store::StoreError;
+use crate::store::statement::{sql, values};
 
 macro_rules! migration {
     ($name:literal) => {
@@ -22,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0008_shares_and_marks"),
     migration!("0009_log_rate"),
     migration!("0010_task_names"),
+    migration!("0011_dialects"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -52,6 +57,13 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
             .map_err(|err| format!("could not be brought up to date (migration {}): {err}", index + 1))?;
     }
     Ok(MIGRATIONS.len() - applied)
+}
+
+/// Records how schedules are read that do not say so themselves.
+pub(super) fn record_dialect(connection: &Connection, weekdays: Weekdays) -> Result<(), StoreError> {
+    let values = values! { "dialect": Dialect::Classic(weekdays).recorded() };
+    statements::execute(connection, sql!("schedules/record_dialect"), values)?;
+    Ok(())
 }
 
 /// Whether it is a database of this program, of this version. The error goes on after "the file …".

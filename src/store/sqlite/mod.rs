@@ -18,6 +18,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavio
 
 use super::{ImportMode, StoreError, lock};
 use crate::base::crash;
+use crate::model::Weekdays;
 
 mod attached;
 mod migrate;
@@ -85,7 +86,7 @@ impl DatabaseFile {
     /// # Errors
     /// A text for people, when the file cannot be had, is no database of this program, is from a newer
     /// version (then it is left as it was), or is open in another process.
-    pub(super) fn open(path: &Path) -> Result<Self, String> {
+    pub(super) fn open(path: &Path, weekdays: Weekdays) -> Result<Self, String> {
         let shown = path.display();
         let lock = prepare_files(path)?;
         let mut connection = Connection::open_with_flags(
@@ -105,6 +106,8 @@ impl DatabaseFile {
         }
         prepare_connection(&connection)
             .map_err(|err| format!("cannot set up the database {shown}: {err}"))?;
+        migrate::record_dialect(&connection, weekdays)
+            .map_err(|err| format!("the file {shown} could not be brought up to date: {err}"))?;
         let writer = Writer {
             waiting: AtomicUsize::new(0),
             open: Mutex::new(OpenGroup { connection, group: None, members: 0, is_locked: false }),
@@ -518,7 +521,7 @@ mod tests {
     #[test]
     fn clients_share_so_many_reading_connections_and_the_engine_does_not_wait_for_them() {
         let directory = tempfile::tempdir().unwrap();
-        let database = DatabaseFile::open(&directory.path().join("s.db")).unwrap();
+        let database = DatabaseFile::open(&directory.path().join("s.db"), Weekdays::default()).unwrap();
         let (at_work, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let (entered, everybody) = crossbeam_channel::unbounded();
         let (go_on, gate) = crossbeam_channel::bounded::<()>(0);

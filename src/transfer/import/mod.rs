@@ -26,6 +26,8 @@ const SHIFTS_MAX: i64 = 100;
 
 /// Moves all that is in `source` to `store`.
 ///
+/// `dialect` is that of schedules that record none.
+///
 /// # Errors
 /// Nothing was moved (or, when the answer to the COMMIT was lost, nobody knows; doing it again is no harm).
 pub fn import(
@@ -72,8 +74,8 @@ struct Moving<'a> {
 
 impl Moving<'_> {
     fn take_instance(&mut self, moved: &MovedInstance) -> Result<(), StoreError> {
-        let (dialect, now) = (self.dialect, self.now);
-        if self.into.insert_instance(moved, now, &planner(dialect, now))? {
+        let now = self.now;
+        if self.into.insert_instance(moved, now, &planner(now))? {
             self.report.take("instance");
         } else {
             self.report.find("instance");
@@ -204,7 +206,9 @@ impl Moving<'_> {
             self.report.leave("schedule", format!("a schedule of {owner} without a guid"));
             return Ok(None);
         }
-        let expression = match Expression::parse(&found.expression, &Reading::plain(self.dialect)) {
+        let dialect = found.dialect.unwrap_or(self.dialect);
+        let reading = Reading { dialect, hash_key: &found.executable, timezone: None };
+        let expression = match Expression::parse(&found.expression, &reading) {
             Ok(expression) => expression,
             Err(fault) => {
                 let FoundSchedule { guid, executable, expression, .. } = &found;
@@ -231,6 +235,7 @@ impl Moving<'_> {
             kind,
             enabled: found.enabled,
             expression: found.expression,
+            dialect,
             next_fire_time: next.filter(|_| found.enabled),
             created_at,
             updated_at: found.updated_at.unwrap_or(created_at),

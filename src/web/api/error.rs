@@ -32,6 +32,8 @@ pub(in crate::web) enum ApiError {
     NoSuchPath,
     /// It does not exist, or not for this caller: which of the two nobody learns.
     NotFound,
+    /// A job or call that a validation names does not exist, or not for this caller.
+    RefNotFound,
     /// The path is known, with other methods: the text of `Allow`.
     MethodNotAllowed(&'static str),
     /// It is not the version that `If-Match` or `If-None-Match` asks for.
@@ -81,7 +83,7 @@ impl ApiError {
     pub(in crate::web) fn status(&self) -> u16 {
         match self {
             Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => 401,
-            Self::NoSuchPath | Self::NotFound => 404,
+            Self::NoSuchPath | Self::NotFound | Self::RefNotFound => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::OtherVersion => 412,
             Self::TooMany(_) => 429,
@@ -104,7 +106,10 @@ impl ApiError {
         };
         let problem =
             Problem { errors: self.violations(), ..Problem::new(status, self.detail(), retry_after) };
-        let response = problem.response(headers, resource);
+        let response = match self {
+            Self::RefNotFound => problem.of_ref(headers),
+            _ => problem.response(headers, resource),
+        };
         match self {
             Self::MethodNotAllowed(allow) => with_header(response, "Allow", allow),
             Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => {
@@ -170,6 +175,9 @@ impl ApiError {
             Self::NotFound => {
                 vec![Violation::new("path", "not_found", "names nothing that you may see", FOUND)]
             }
+            Self::RefNotFound => {
+                vec![Violation::new("ref_guid", REF_NOT_FOUND, "names nothing that you may see", FOUND)]
+            }
             Self::MethodNotAllowed(allow) => {
                 vec![Violation::new("method", "method", "is none of this path", format!("one of {allow}"))]
             }
@@ -191,6 +199,8 @@ impl ApiError {
     }
 }
 
+/// Plugin 2.x takes a 404 without this for an older scheduler.
+pub(super) const REF_NOT_FOUND: &str = "ref_not_found";
 const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is developer or \
                              manager of a space or holds cloud_controller.admin";
 const FOUND: &str = "the guid of something that exists in a space in which the user is developer or manager; a schedule \
@@ -208,6 +218,7 @@ impl fmt::Display for ApiError {
             Self::NotOfMetrics => f.write_str("the token of the metrics is missing, or is another"),
             Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
             Self::NoSuchPath => f.write_str("there is no such path"),
+            Self::RefNotFound => f.write_str("there is no such job or call, or it is not for this caller"),
             Self::NotFound => f.write_str("there is no such thing, or it is not for this caller"),
             Self::OtherVersion => {
                 f.write_str("it is another version than the one asked for; nothing was changed")
@@ -275,6 +286,15 @@ impl Problem {
         };
         let retry_after = refusal.retry_after_seconds.map(u64::from);
         Self { errors, ..Self::new(refusal.status, detail, retry_after) }
+    }
+
+    /// Of a ref that is not found: with a body whatever `Accept` names.
+    fn of_ref(&self, headers: &[Header]) -> Response {
+        if accepts(headers, "application/problem+json") {
+            return self.response(headers, "schedule");
+        }
+        let body = refusal::body(self.status, self.title, "schedule", &self.errors);
+        respond_with(self.status, "application/json", body)
     }
 
     /// In the form that the client's `Accept` names: RFC 9457, else the JSON of [`refusal`] (the PCF Java client takes an

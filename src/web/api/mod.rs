@@ -9,7 +9,7 @@ use crossbeam_channel::Sender;
 use tiny_http::{Header, Method, StatusCode};
 
 use crate::base::clock::Clock;
-use crate::cron::Dialect;
+use crate::cron::{Dialect, Weekdays};
 use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
 use crate::platform::Platform;
@@ -31,6 +31,7 @@ pub(in crate::web) mod query;
 mod readiness;
 mod refusal;
 mod schedules;
+mod validate;
 mod versions;
 pub(in crate::web) mod violation;
 
@@ -59,8 +60,10 @@ pub struct Api {
     pub limiter: Limiter,
     /// The time.
     pub clock: Arc<dyn Clock>,
-    /// How numbers in day-of-week are read.
+    /// That of new schedules.
     pub dialect: Dialect,
+    /// How `classic` counts where a client names that.
+    pub weekdays: Weekdays,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
     /// What `/readyz` has seen.
@@ -110,12 +113,15 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let purpose = match request.method {
             Method::Get | Method::Head => Purpose::Reading,
+            _ if route == CallerRoute::Validate => Purpose::Reading,
             _ => Purpose::Changing,
         };
         let caller = self.caller(request.header("Authorization"), purpose, asker)?;
         let query = Query::of(request.query.as_deref());
         match route {
             CallerRoute::NextFireTimes => self.next_fire_times(&query?),
+            CallerRoute::Validate => self.validate(&caller, request, &query?),
+            CallerRoute::TimeZones => self.time_zones(request, &query?),
             CallerRoute::List(kind) => self.list_executables(&caller, kind, request, &query?),
             CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
             CallerRoute::Get(kind, guid) => {

@@ -39,6 +39,11 @@ pub(in crate::web) enum Order {
 }
 
 impl Paging {
+    /// All `total` on one page.
+    pub(in crate::web) fn whole(total: u64) -> Self {
+        Self { page: None, per_page: total.max(1) }
+    }
+
     pub(in crate::web) fn of(query: &Query) -> Result<Self, ApiError> {
         let page = query.get("page").map(|text| whole_number(text, "page", (1, u64::MAX))).transpose()?;
         let per_page = query
@@ -113,10 +118,22 @@ pub(in crate::web) fn streamed(
     query: &Query,
     paging: Paging,
     extent: Extent,
+    append_next: impl FnMut(&mut Vec<u8>) -> Result<bool, ApiError> + Send + 'static,
+) -> Result<Response, ApiError> {
+    streamed_with("", request, query, paging, extent, append_next)
+}
+
+/// The same with further members, each followed by a comma.
+pub(in crate::web) fn streamed_with(
+    members: &str,
+    request: &Request,
+    query: &Query,
+    paging: Paging,
+    extent: Extent,
     mut append_next: impl FnMut(&mut Vec<u8>) -> Result<bool, ApiError> + Send + 'static,
 ) -> Result<Response, ApiError> {
-    let pagination = pagination(request, query, paging, extent.total);
-    let mut body = format!("{{\"pagination\":{},\"resources\":[", to_json(&pagination)?).into_bytes();
+    let pagination = to_json(&pagination(request, query, paging, extent.total))?;
+    let mut body = format!("{{\"pagination\":{pagination},{members}\"resources\":[").into_bytes();
     let mut next = move |body: &mut Vec<u8>| -> Result<bool, ApiError> {
         let has_more = append_next(body)?;
         if !has_more {
@@ -131,6 +148,19 @@ pub(in crate::web) fn streamed(
     let stream = Batches::new(body, Some(Box::new(next)));
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     Ok(Response::new(StatusCode(200), headers, Body::Stream(Box::new(stream)), None, None))
+}
+
+/// Answers with a collection that is in memory, on one page.
+pub(in crate::web) fn whole<T: Serialize>(
+    request: &Request,
+    query: &Query,
+    resources: &[T],
+) -> Result<Response, ApiError> {
+    let total = resources.len() as u64;
+    let pagination = to_json(&pagination(request, query, Paging::whole(total), total))?;
+    let resources = to_json(&resources)?;
+    let body = format!("{{\"pagination\":{pagination},\"resources\":{resources}}}");
+    Ok(respond_with(200, "application/json", body))
 }
 
 /// A walk through the rows of a list that a request asks for, part by part.

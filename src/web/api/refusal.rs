@@ -6,6 +6,7 @@
 
 use serde::Serialize;
 
+use super::error::REF_NOT_FOUND;
 use super::violation::Violation;
 use crate::cron::ParseError;
 
@@ -37,14 +38,15 @@ struct ErrorJson<'a> {
     offset: Option<usize>,
 }
 
-/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors.
+/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors, and a ref that
+/// is not found.
 pub(super) fn body(status: u16, title: &str, resource: &str, violations: &[Violation]) -> Vec<u8> {
     let is_validation = status == 422;
     let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();
     let errors = violations
         .iter()
         .zip(&messages)
-        .filter(|_| is_validation)
+        .filter(|(violation, _)| is_validation || violation.rule == REF_NOT_FOUND)
         .map(|(violation, message)| error(violation, message, resource))
         .collect();
     let description = if is_validation { VALIDATION_FAILED } else { title };

@@ -8,11 +8,12 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
+use super::validate::{Finding, warnings_of};
 use super::violation::Violation;
 use super::{Api, until_written, versions};
-use crate::cron::{self, Dialect, Expression, HASH_KEY, Reading, Weekdays, Zone};
+use crate::cron::{self, Dialect, Expression, HASH_KEY, Reading, Zone};
 use crate::engine::journal;
-use crate::fire_times::{first_after, local, upcoming};
+use crate::fire_times::{first_after, local, reading_of, upcoming};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
 
@@ -33,6 +34,16 @@ pub(in crate::web) struct ScheduleJson {
     job_guid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     call_guid: Option<String>,
+    dialect: &'static str,
+}
+
+/// A schedule that was just made, with what may surprise about it.
+#[derive(Serialize)]
+struct CreatedJson<'a> {
+    #[serde(flatten)]
+    schedule: &'a ScheduleJson,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Finding>,
 }
 
 impl ScheduleJson {
@@ -51,6 +62,7 @@ impl ScheduleJson {
             updated_at: schedule.updated_at.to_string(),
             job_guid,
             call_guid,
+            dialect: schedule.dialect.name(),
         }
     }
 }
@@ -65,15 +77,19 @@ impl Api {
         let enabled = fields.enabled().unwrap_or(true);
         let expression = fields.expression();
         let text = fields.required("expression", expression);
-        let expression = text.as_deref().and_then(|text| self.parsed(&mut fields, text));
+        let now = self.clock.now();
+        let text = text.map(|text| self.dialect.stored(&text).to_owned());
+        let expression =
+            text.as_deref().and_then(|text| self.new_expression(&mut fields, text, executable, now));
         fields.check_expression_type();
         let (text, expression) = fields.finish(text.zip(expression))?;
-        let now = self.clock.now();
         let next = first_after(&expression, now);
-        let schedule = self.store.create_schedule(executable.id, enabled, &text, next, now)?;
+        let schedule = self.store.create_schedule(executable.id, enabled, &text, self.dialect, next, now)?;
         self.wake_scheduler();
         let schedule = schedule.ok_or(ApiError::NotFound)?;
-        versions::object(201, &ScheduleJson::of(schedule, executable.kind(), &executable.guid))
+        let warnings = warnings_of(&schedule, executable, now);
+        let schedule = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
+        versions::object_as(201, &schedule, &CreatedJson { schedule: &schedule, warnings })
     }
 
     pub(in crate::web) fn list_schedules(
@@ -102,16 +118,28 @@ impl Api {
             let seen = self.schedule(executable, guid)?;
             let mut fields = Fields::of(&request.body)?;
             let enabled = fields.enabled().unwrap_or(seen.enabled);
-            let text = fields.expression().unwrap_or_else(|| seen.expression.clone());
+            let given = fields.expression();
             fields.check_expression_type();
-            let expression = self.parsed(&mut fields, &text);
+            let now = self.clock.now();
+            // A new expression is read as the setting in force says, an old one as it always was.
+            let (text, dialect, expression) = match given {
+                Some(text) => {
+                    let text = self.dialect.stored(&text).to_owned();
+                    let expression = self.new_expression(&mut fields, &text, executable, now);
+                    (text, self.dialect, expression)
+                }
+                None => {
+                    let reading = reading_of(seen.dialect, &executable.guid);
+                    let expression = parsed(&mut fields, &seen.expression, &reading);
+                    (seen.expression.clone(), seen.dialect, expression)
+                }
+            };
             let expression = fields.finish(expression)?;
             versions::check(request, &show(seen.clone()))?;
-            if enabled == seen.enabled && text == seen.expression {
+            if enabled == seen.enabled && text == seen.expression && dialect == seen.dialect {
                 return Ok(Some(seen));
             }
-            let changed = Schedule { enabled, expression: text, ..seen };
-            let now = self.clock.now();
+            let changed = Schedule { enabled, expression: text, dialect, ..seen };
             // From now on: what was planned before is not made up for.
             let written = self.store.update_schedule(&changed, first_after(&expression, now), now)?;
             let Some((updated_at, waiting)) = written else { return Ok(None) };
@@ -204,23 +232,34 @@ impl Api {
     }
 
     /// The dialect of this name; weekdays count as the setting says.
-    fn dialect_named(&self, name: &str) -> Result<Dialect, ApiError> {
-        let weekdays = match self.dialect {
-            Dialect::Classic(weekdays) => weekdays,
-            Dialect::Ocf2 => Weekdays::default(),
-        };
-        let named = Dialect::named(name, weekdays);
+    pub(super) fn dialect_named(&self, name: &str) -> Result<Dialect, ApiError> {
+        let named = Dialect::named(name, self.weekdays);
         Ok(named.ok_or_else(|| Violation::new("dialect", "unknown", "is not known", "classic or ocf2"))?)
     }
 
-    fn parsed(&self, fields: &mut Fields<'_>, text: &str) -> Option<Expression> {
-        Expression::parse(text, &Reading::plain(self.dialect))
-            .map_err(|err| fields.violate(Violation::of_expression(&err)))
-            .ok()
+    /// An expression that a schedule is to have, in the dialect of new schedules.
+    fn new_expression(
+        &self,
+        fields: &mut Fields<'_>,
+        text: &str,
+        executable: &Executable,
+        now: Timestamp,
+    ) -> Option<Expression> {
+        let expression = parsed(fields, text, &reading_of(self.dialect, &executable.guid))?;
+        if self.dialect.refuses_what_never_fires() && expression.first_after(now.seconds()).is_none() {
+            let expected = "an expression with a fire time to come";
+            fields.violate(Violation::new("expression", "never_fires", "never fires", expected));
+            return None;
+        }
+        Some(expression)
     }
 }
 
-fn zone_named(name: &str) -> Result<Zone, ApiError> {
+fn parsed(fields: &mut Fields<'_>, text: &str, reading: &Reading<'_>) -> Option<Expression> {
+    Expression::parse(text, reading).map_err(|err| fields.violate(Violation::of_expression(&err))).ok()
+}
+
+pub(super) fn zone_named(name: &str) -> Result<Zone, ApiError> {
     let expected = "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin";
     Ok(Zone::named(name).ok_or_else(|| Violation::new("timezone", "zone", "is no time zone", expected))?)
 }

@@ -15,8 +15,17 @@ const ETAG_BYTES: usize = 16;
 
 /// An answer that shows an object, with its `ETag`.
 pub(in crate::web) fn object<T: Serialize>(status: u16, object: &T) -> Result<Response, ApiError> {
-    let json = to_json(object)?;
-    let etag = etag_of(&json);
+    object_as(status, object, object)
+}
+
+/// The same where the answer shows more of the object, `shown`, than its version depends on.
+pub(in crate::web) fn object_as<T: Serialize, S: Serialize>(
+    status: u16,
+    object: &T,
+    shown: &S,
+) -> Result<Response, ApiError> {
+    let etag = etag_of(&to_json(object)?);
+    let json = to_json(shown)?;
     Ok(with_header(respond_with(status, "application/json", json), "ETag", &etag))
 }
 

@@ -34,7 +34,7 @@ impl Api {
         broker.check_offered(&new.service_id, &new.plan_id)?;
         body.check_maintenance()?;
         let now = self.clock.now();
-        let made = self.store.provision(&new, &context, now, &planner(self.dialect, now))?;
+        let made = self.store.provision(&new, &context, now, &planner(now))?;
         let status = match made {
             Made::Now(resumed) => {
                 info!(
