@@ -741,3 +741,19 @@ fn shells_complete_commands_flags_and_values() {
         }
     }
 }
+
+#[test]
+fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_made() {
+    let world = World::start();
+    world.job("nightly");
+    let from = ["--from", "2026-03-01T00:00:00Z", "--count", "1"];
+    let valid = [&["validate", "0 9 * * MON-FRI", "--timezone", "Europe/Berlin"][..], &from].concat();
+    world.cli(&valid).expect(0, &["at 09:00 on Monday to Friday (Europe/Berlin)", "2026-03-02T08:00:00Z"]);
+    let hashed = [&["validate", "H 9 31 * *", "--for", "nightly"][..], &from].concat();
+    world.cli(&hashed).expect(0, &["Warning: There is no such day in "]);
+    world.cli(&["validate", "61 * * * *"]).expect(1, &["not valid", "  61 * * * *\n  ^^\n"]);
+    world.cli(&["validate", "@daily", "--count", "x"]).expect(2, &["--count"]);
+    world.cli(&["time-zones"]).expect(0, &["Europe/Berlin", "CET (UTC +01:00)", "CEST (UTC +02:00)"]);
+    let made = world.cli(&["schedule-job", "nightly", "0 0 31 * *"]);
+    made.expect(0, &["0 0 31 * *", "Warning: There is no such day in ", "Next: "]);
+}

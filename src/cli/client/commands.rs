@@ -4,7 +4,7 @@
 use super::failure::Failure;
 use super::parse::Arguments;
 use super::session::Session;
-use super::{calls_and_jobs, executions, schedules};
+use super::{calls_and_jobs, cron, executions, schedules};
 use crate::config::{OUTBOUND_SETTINGS, SETTINGS, Setting};
 
 /// Under which heading the help shows a command.
@@ -373,6 +373,33 @@ pub const COMMANDS: &[Command] = &[
         "runs a call on a cron expression from now on",
         "ocf-scheduler schedule-call ping '*/5 * * * *'",
         schedules::schedule_call,
+    ),
+    uses(
+        "validate",
+        &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
+        &[
+            OF_APP,
+            Flag { default: "nothing", ..flag("for", "NAME", "the job or call that H is hashed with") },
+            Flag { default: "now", ..flag("from", "TIME", "from when on, in the form of RFC 3339") },
+            Flag { default: "5", ..flag("count", "N", "how many fire times, from 0 to 100") },
+            flag("timezone", "ZONE", "the zone in which it is read, like Europe/Berlin"),
+            Flag {
+                default: "that of new schedules",
+                values: &["classic", "ocf2"],
+                ..flag("dialect", "DIALECT", "how it is read, like OCF Scheduler 1.x or 2.x")
+            },
+        ],
+        "checks a cron expression as the service reads it, and makes nothing",
+        "ocf-scheduler validate '0 9 * * MON-FRI' --timezone Europe/Berlin",
+        cron::validate,
+    ),
+    uses(
+        "time-zones",
+        &[],
+        &[],
+        "lists the time zones that an expression may name",
+        "ocf-scheduler time-zones",
+        cron::time_zones,
     ),
     uses(
         "update-job",

@@ -14,6 +14,7 @@ pub mod session;
 
 mod calls_and_jobs;
 mod cf_login;
+mod cron;
 mod executions;
 mod remote;
 mod schedules;

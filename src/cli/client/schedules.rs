@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::cron;
 use super::failure::Failure;
 use super::output::{Table, field};
 use super::parse::Arguments;
@@ -73,7 +74,8 @@ fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool
         "enabled": !arguments.has("disabled"),
     });
     let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body))?;
-    session.show(with_owner(created, &found), table);
+    session.show(with_owner(created.clone(), &found), table);
+    cron::explain_new(session, &found, &created);
     Ok(true)
 }
 

@@ -231,6 +231,15 @@ impl Session {
         }
     }
 
+    /// The same with some lines.
+    pub(super) fn tell_lines(&self, resource: &Value, lines: &[String]) {
+        if self.is_json {
+            return self.print(&json(resource));
+        }
+        let lines: String = lines.iter().map(|line| format!("{}\n", output::shown(line))).collect();
+        self.print(&lines);
+    }
+
     /// Shows how an execution ended: as a JSON object, or in a line with its state, how long it took, and its message.
     pub(super) fn end(&self, execution: &Value, title: &str) {
         if self.is_json {

@@ -1,0 +1,112 @@
+//! Commands about expressions, before there is a schedule.
+
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::output::{Table, field, print_error, shown};
+use super::parse::Arguments;
+use super::session::{Found, Session};
+use crate::model::Kind;
+
+/// The fire times that are shown of a new schedule.
+const NEXT_OF_NEW: usize = 3;
+const VALIDATE: &str = "/schedules/validate";
+
+/// Checks an expression. It went well when the expression is valid.
+pub(super) fn validate(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let expression = arguments.required(0);
+    let mut body = Map::new();
+    body.insert("expression".to_owned(), expression.into());
+    for name in ["timezone", "dialect", "from"] {
+        if let Some(value) = arguments.flag(name) {
+            body.insert(name.to_owned(), value.into());
+        }
+    }
+    if let Some(count) = arguments.flag("count") {
+        let count: u64 = count
+            .parse()
+            .map_err(|_| Failure::Usage("--count must be a whole number from 0 to 100".to_owned()))?;
+        body.insert("next".to_owned(), count.into());
+    }
+    if let Some(name) = arguments.flag("for") {
+        let found = session.find(&[Kind::Job, Kind::Call], name, arguments.flag("app"))?;
+        refer_to(&found, &mut body);
+    }
+    let answer = session.remote.post(VALIDATE, Some(&body.into()))?;
+    print_findings(&answer["warnings"], "Warning");
+    session.tell_lines(&answer, &lines(&answer));
+    Ok(answer["valid"] == true)
+}
+
+/// Lists the time zones that an expression may name.
+pub(super) fn time_zones(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+    let zones = session.resources("/scheduler-time-zones")?;
+    session.show_all(zones, table, "the service knows no time zones");
+    Ok(true)
+}
+
+/// Says what may surprise about a new schedule, and when it fires. A service that cannot say so is no fault.
+pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
+    print_findings(&created["warnings"], "Warning");
+    let mut body = Map::new();
+    body.insert("expression".to_owned(), created["expression"].clone());
+    body.insert("next".to_owned(), NEXT_OF_NEW.into());
+    if created["dialect"].is_string() {
+        body.insert("dialect".to_owned(), created["dialect"].clone());
+    }
+    refer_to(found, &mut body);
+    let Ok(answer) = session.remote.post(VALIDATE, Some(&body.into())) else { return };
+    let times = texts(&answer["next_runs"]);
+    if times.is_empty() {
+        print_error("It never fires.\n");
+    } else {
+        print_error(&format!("Next: {}\n", times.join(", ")));
+    }
+}
+
+fn refer_to(found: &Found, body: &mut Map<String, Value>) {
+    body.insert("ref_type".to_owned(), found.kind.as_str().into());
+    body.insert("ref_guid".to_owned(), json!(field(&found.resource, "guid")));
+}
+
+fn lines(answer: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    if answer["valid"] != true {
+        for error in answer["errors"].as_array().into_iter().flatten() {
+            lines.push(format!("not valid: {}", field(error, "message")));
+            let value = field(error, "value");
+            if let Some(offset) = error["offset"].as_u64().and_then(|offset| usize::try_from(offset).ok()) {
+                let expression = field(answer, "expression");
+                let before = expression.get(..offset).map_or(offset, |before| before.chars().count());
+                lines.push(format!("  {expression}"));
+                lines.push(format!("  {}{}", " ".repeat(before), "^".repeat(value.chars().count().max(1))));
+            }
+        }
+        return lines;
+    }
+    let zone = match field(answer, "location") {
+        "" => String::new(),
+        zone => format!(" ({zone})"),
+    };
+    lines.push(format!("{}{zone}", field(answer, "description")));
+    lines.extend(texts(&answer["next_runs"]));
+    lines
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(shown).collect()
+}
+
+fn print_findings(findings: &Value, title: &str) {
+    for finding in findings.as_array().into_iter().flatten() {
+        print_error(&format!("{title}: {}\n", shown(field(finding, "message"))));
+    }
+}
+
+fn table(zones: &[Value]) -> Table {
+    let mut table = Table::new(&["NAME", "STANDARD", "SUMMER"]);
+    for zone in zones {
+        table.row(&[field(zone, "Name"), field(zone, "Std"), field(zone, "Dst")]);
+    }
+    table
+}
