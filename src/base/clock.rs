@@ -1,6 +1,7 @@
 //! Time. The only module that reads a clock, so that tests can set it.
 //!
-//! *Wall* time decides when a schedule fires; *monotonic* time is for waiting and comes from channels' time-outs.
+//! *Wall* time decides when a schedule fires; *monotonic* time is for waiting and comes from channels'
+//! time-outs.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -8,15 +9,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
-/// 2025-01-01T00:00:00Z. A clock that shows less was never set: nothing fires and nothing is cleared by it.
+/// 2025-01-01T00:00:00Z. An earlier clock was never set, so nothing fires and no history is cleared.
 pub const EARLIEST: Timestamp = Timestamp::from_nanos(1_735_689_600_000_000_000);
 
-/// Where the wall time comes from.
+/// A source of time.
 pub trait Clock: Send + Sync + 'static {
     /// The wall time now, in UTC.
     fn now(&self) -> Timestamp;
 
-    /// Time since an arbitrary start, which no setting of the clock moves. For ages and waiting.
+    /// Time since an arbitrary start, which setting the clock does not change. For ages and waiting.
     fn monotonic(&self) -> Duration;
 }
 
@@ -44,41 +45,42 @@ impl Clock for SystemClock {
     }
 }
 
-/// The monotonic time now, for deadlines of sockets and channels, which count in the machine's own time. Decisions that a
-/// test must reach take a [`Clock`].
+/// The monotonic time of the machine, for deadlines of sockets and channels. Code whose decisions a test must reach
+/// takes a [`Clock`].
 #[expect(clippy::disallowed_methods, reason = "this module is the one place that reads the clock")]
 pub fn instant() -> Instant {
     Instant::now()
 }
 
-/// Monotonic time for what belongs to the process and has no clock handed to it, such as the pace of the log.
+/// Monotonic time for code without a [`Clock`], such as the log.
 pub fn since_start() -> Duration {
     static START: OnceLock<Instant> = OnceLock::new();
     START.get_or_init(instant).elapsed()
 }
 
-/// A wall clock that follows another's, such as that of a database: this machine's monotonic time, and an offset that is
-/// measured now and then. How this machine's own wall clock is set plays no part.
+/// A wall clock that follows another one, such as a database's: monotonic time plus a measured offset.
+/// It does not depend on how the wall clock of this machine is set.
 pub struct SteeredClock {
     base: Arc<dyn Clock>,
-    /// What is added to the monotonic time, in nanoseconds.
+    /// Added to the monotonic time, in nanoseconds.
     offset: AtomicI64,
 }
 
 impl SteeredClock {
-    /// Until it is measured, it shows what `base` shows now.
+    /// Shows the time of `base` until the first measurement.
     pub fn new(base: Arc<dyn Clock>) -> Self {
         let offset = base.now().nanos().saturating_sub(nanos_of(base.monotonic()));
         Self { base, offset: AtomicI64::new(offset) }
     }
 
-    /// The other clock showed `reading` at some instant between `asked_at` and `answered_at` of the monotonic time. What is
-    /// within that doubt changes nothing, so that the clock does not tremble. By how much this clock was set, forward or back.
+    /// Follows the other clock, which showed `reading` between the monotonic times `asked_at` and
+    /// `answered_at`. A difference within that uncertainty is ignored, to avoid jitter. Returns by how much
+    /// the clock was set, forward or back.
     pub fn measure(&self, asked_at: Duration, answered_at: Duration, reading: Timestamp) -> Duration {
-        let doubt = nanos_of(answered_at.saturating_sub(asked_at)) / 2;
-        let measured = reading.nanos().saturating_sub(nanos_of(asked_at).saturating_add(doubt));
+        let uncertainty = nanos_of(answered_at.saturating_sub(asked_at)) / 2;
+        let measured = reading.nanos().saturating_sub(nanos_of(asked_at).saturating_add(uncertainty));
         let moved = measured.saturating_sub(self.offset.load(Ordering::SeqCst)).saturating_abs();
-        if moved <= doubt {
+        if moved <= uncertainty {
             return Duration::ZERO;
         }
         self.offset.store(measured, Ordering::SeqCst);
@@ -109,7 +111,7 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// A clock that shows `start`.
+    /// Shows `start` until it is set.
     pub fn new(start: Timestamp) -> Self {
         Self { wall: AtomicI64::new(start.nanos()), monotonic_nanos: AtomicI64::new(0) }
     }
@@ -148,9 +150,9 @@ mod tests {
         assert_eq!(clock.now(), time("2026-03-01T12:00:00Z"));
         let (asked_at, answered_at) = (machine.monotonic(), machine.monotonic() + Duration::from_millis(10));
         clock.measure(asked_at, answered_at, time("2026-03-01T11:59:30Z"));
-        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "in the middle of question and answer");
+        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "in the middle of request and response");
         clock.measure(asked_at, answered_at, time("2026-03-01T11:59:30.004Z"));
-        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "within the doubt");
+        assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "within the uncertainty");
         machine.jump(time("2027-01-01T00:00:00Z"));
         assert_eq!(clock.now(), time("2026-03-01T11:59:29.995Z"), "its own machine's clock was set");
         machine.set(time("2027-01-01T00:00:10Z"));

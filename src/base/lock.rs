@@ -1,17 +1,15 @@
-//! A lock on a file, for as long as the file is open: what only one process may use.
+//! Locks a file that only one process may use, for as long as it is open.
 
 use std::fs::{File, TryLockError};
 use std::time::Duration;
 
 use crossbeam_channel::after;
 
-/// How often it is tried.
 const TRIES: u32 = 25;
-/// The pause between two tries.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// Takes the lock. A holder that is just ending, or a child process that holds it until it becomes another program, is
-/// awaited for half a second.
+/// Takes the lock. Waits half a second for a process that is ending, or a child that holds the lock until it
+/// execs.
 ///
 /// # Errors
 /// [`TryLockError::WouldBlock`]: another process has it.

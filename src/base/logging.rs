@@ -1,11 +1,11 @@
-//! The log: lines for people (`simplelog`) or one JSON object a line, on standard error.
+//! The log on standard error: lines of text (`simplelog`), or one JSON object per line.
 //!
-//! Invariants: a record is one line, whatever is in it: control characters are escaped. Nobody who logs waits for whoever reads
-//! standard error.
+//! Invariants: a record is one line, because control characters are escaped. Logging never waits for the
+//! reader of standard error.
 //!
-//! What a line is about stands in key-value pairs: `info!(execution:%, attempts = 2; "task started")`. They are fields of the
-//! JSON object, and `key=value` at the end of a line for people. Who does something for a client says so once, with
-//! [`on_behalf_of`]: then every line of that thread has the client's `request_id`.
+//! Records carry key-value pairs: `info!(execution:%, attempts = 2; "task started")`. They become fields of
+//! the JSON object, or `key=value` at the end of a line of text. [`on_behalf_of`] adds a client's
+//! `request_id` to the lines of a thread.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
@@ -52,8 +52,7 @@ pub fn start(level: LevelFilter, format: LogFormat, clock: Arc<dyn Clock>) {
     }
 }
 
-/// Waits until what was logged so far is on standard error, or for as long as a reader who has stopped reading may hold up
-/// the end of the process.
+/// Waits until all records are written, for at most [`FLUSH_MAX`] if standard error is not read.
 pub fn flush() {
     let written = sink();
     let deadline = clock::instant() + FLUSH_MAX;
@@ -62,14 +61,14 @@ pub fn flush() {
     }
 }
 
-/// Has panics logged like all else. The words that a process has for them otherwise are several lines of text.
+/// Logs panics like other records. The default output is several lines of text.
 pub fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let payload = panic.payload();
         let cause = payload.downcast_ref::<&str>().copied();
         let cause = cause.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
         let place = panic.location().map(ToString::to_string);
-        // There is one when RUST_BACKTRACE asks for it.
+        // RUST_BACKTRACE enables it.
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         error!(
@@ -80,11 +79,11 @@ pub fn log_panics() {
 }
 
 thread_local! {
-    /// The request on whose behalf this thread works; empty: none.
+    /// The request that this thread works for; empty if there is none.
     static REQUEST_ID: RefCell<String> = const { RefCell::new(String::new()) };
 }
 
-/// Until the answer is dropped, the lines of this thread have `request_id`. One that is empty changes nothing.
+/// Adds `request_id` to the lines of this thread until the result is dropped. An empty one changes nothing.
 pub fn on_behalf_of(request_id: &str) -> OnBehalf {
     let is_known = !request_id.is_empty();
     OnBehalf { before: is_known.then(|| REQUEST_ID.replace(request_id.to_owned())) }
@@ -98,13 +97,13 @@ pub struct OnBehalf {
 impl Drop for OnBehalf {
     fn drop(&mut self) {
         if let Some(before) = self.before.take() {
-            // While a thread ends there may be no place to put it back to, nor anybody to see it.
+            // Fails only while the thread ends, when it no longer matters.
             let _ = REQUEST_ID.try_with(|id| id.replace(before));
         }
     }
 }
 
-/// Keeps libraries quiet: their debug lines are not written with our secrets in mind (headers, for one).
+/// Drops the info and debug lines of libraries, which may contain secrets, for example in headers.
 struct OursOnly {
     logger: Box<dyn Log>,
     level: LevelFilter,
@@ -127,14 +126,14 @@ impl Log for OursOnly {
     }
 }
 
-/// As much of the log waits for a reader who has stopped reading; what comes after that is dropped, counted, and the count is
-/// logged afterwards.
+/// How much of the log is queued if standard error is not read. Further lines are dropped, and their number
+/// is logged later.
 const QUEUE_MAX_BYTES: usize = 1024 * 1024;
-/// How long the end of the process waits for the log.
+/// How long the process waits for the log when it ends.
 const FLUSH_MAX: Duration = Duration::from_secs(1);
 const FLUSH_PAUSE: Duration = Duration::from_millis(2);
 
-/// Between those who log and standard error, so that nobody waits for whoever reads that.
+/// The queue of lines for standard error.
 struct Sink {
     lines: Sender<Vec<u8>>,
     queued_bytes: AtomicUsize,
@@ -144,13 +143,13 @@ struct Sink {
 fn sink() -> &'static Sink {
     static SINK: OnceLock<Sink> = OnceLock::new();
     SINK.get_or_init(|| {
-        // Its bound is in bytes, and kept by those who send.
+        // Bounded by `queued_bytes`, which `send` checks.
         let (lines, waiting) = unbounded();
         let writer =
             thread::Builder::new().name("log-writer".to_owned()).spawn(move || write_lines(&waiting));
         if writer.is_err() {
-            // Without the thread, all is dropped and counted; a machine that has none left has other troubles.
-            let _ = io::stderr().lock().write_all(b"the log cannot be written: no thread can be started\n");
+            // Without the thread, all lines are dropped and counted.
+            let _ = io::stderr().lock().write_all(b"cannot write the log: the thread cannot be started\n");
         }
         Sink { lines, queued_bytes: AtomicUsize::new(0), dropped: AtomicU64::new(0) }
     })
@@ -179,7 +178,7 @@ fn write_lines(lines: &Receiver<Vec<u8>>) {
         sink.queued_bytes.fetch_sub(length, Ordering::AcqRel);
         let dropped = sink.dropped.swap(0, Ordering::AcqRel);
         if dropped > 0 {
-            warn!(lines = dropped; "lines of the log were dropped, as standard error was not read");
+            warn!(lines = dropped; "log lines dropped, standard error was not read");
         }
     }
 }
@@ -190,17 +189,17 @@ fn write_line(stderr: &mut impl Write, mut rest: &[u8]) {
             Ok(0) => return,
             Ok(length) => rest = &rest[length..],
             Err(err) if err.kind() == io::ErrorKind::Interrupted => (),
-            // Somebody else has set it so. A pause, for there is nobody to tell us when it can be written again.
+            // Another process has made it non-blocking, and nothing says when it is writable again.
             Err(err) if err.kind() == io::ErrorKind::WouldBlock => {
                 let _ = after(FLUSH_PAUSE).recv();
             }
-            // Nobody is left to be told when the log itself cannot be written.
+            // An error of the log itself cannot be reported.
             Err(_) => return,
         }
     }
 }
 
-/// Collects what is written to whole lines.
+/// Collects output into whole lines.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 
@@ -218,7 +217,7 @@ impl Write for Lines {
     }
 }
 
-/// Lines for people: the message, and its pairs after it.
+/// Writes a line of text: the message, then the pairs.
 struct TextLogger<L>(L);
 
 impl<L: SharedLogger> Log for TextLogger<L> {
@@ -244,7 +243,7 @@ fn text_of(record: &Record<'_>) -> String {
             serde_json::Value::String(text) => text,
             other => other.to_string(),
         };
-        // Quoted where it would otherwise look like more, or less, than one value.
+        // Quoted if it would not look like exactly one value.
         let is_plain = !text.is_empty()
             && !text.contains(|it: char| it.is_whitespace() || it.is_control() || matches!(it, '"' | '='));
         let _ = if is_plain { write!(line, " {key}={text}") } else { write!(line, " {key}={text:?}") };
@@ -264,7 +263,7 @@ fn escaped(message: &str) -> String {
     text
 }
 
-/// One JSON object a line.
+/// Writes one JSON object per line.
 struct JsonLogger {
     clock: Arc<dyn Clock>,
 }
@@ -288,7 +287,7 @@ fn json_of(record: &Record<'_>, time: &str) -> String {
     each_pair(record, |key, value| {
         object.insert(key.to_owned(), value);
     });
-    // After the pairs, none of which is then taken for one of these.
+    // Last, so that no pair can replace one of these.
     object.insert("time".to_owned(), time.into());
     object.insert("level".to_owned(), record.level().as_str().into());
     object.insert("message".to_owned(), record.args().to_string().into());
@@ -296,7 +295,7 @@ fn json_of(record: &Record<'_>, time: &str) -> String {
     if !json.contains(char::is_control) {
         return json;
     }
-    // JSON leaves DEL and what comes after it as they are; they stand in texts only, where an escape means the same.
+    // `serde_json` does not escape DEL and the control characters after it. They occur only within strings.
     let mut line = String::with_capacity(json.len());
     for character in json.chars() {
         if character.is_control() {
@@ -308,7 +307,7 @@ fn json_of(record: &Record<'_>, time: &str) -> String {
     line
 }
 
-/// The pairs of a record, in their order, and the request on whose behalf it was written. Pairs without a value are left out.
+/// Passes the pairs of a record in their order, then the request id. Pairs without a value are left out.
 fn each_pair(record: &Record<'_>, mut take: impl FnMut(&str, serde_json::Value)) {
     struct Pairs<'a>(&'a mut dyn FnMut(&str, serde_json::Value));
     impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
@@ -321,7 +320,7 @@ fn each_pair(record: &Record<'_>, mut take: impl FnMut(&str, serde_json::Value))
             Ok(())
         }
     }
-    // A value that cannot be shown ends the pairs, not the line.
+    // If a value cannot be formatted, the remaining pairs are missing.
     let _ = record.key_values().visit(&mut Pairs(&mut take));
     REQUEST_ID.with_borrow(|id| {
         if !id.is_empty() {
@@ -330,7 +329,7 @@ fn each_pair(record: &Record<'_>, mut take: impl FnMut(&str, serde_json::Value))
     });
 }
 
-/// A value as JSON: numbers and booleans as such, all else as its text.
+/// A value as JSON: a number, a boolean, or else a string.
 struct Json(serde_json::Value);
 
 impl VisitValue<'_> for Json {
@@ -369,12 +368,12 @@ impl VisitValue<'_> for Json {
     }
 }
 
-/// A span of time in milliseconds, to a tenth, as the log shows it.
+/// Milliseconds with one decimal, for the log.
 pub fn milliseconds(span: std::time::Duration) -> f64 {
     (span.as_secs_f64() * 10_000.0).round() / 10.0
 }
 
-/// The first `max` characters of a text that somebody else has written.
+/// The first `max` characters of a text from outside.
 pub fn beginning(text: &str, max: usize) -> &str {
     text.char_indices().nth(max).map_or(text, |(end, _)| &text[..end])
 }
@@ -383,7 +382,7 @@ pub fn beginning(text: &str, max: usize) -> &str {
 mod tests {
     use super::*;
 
-    /// What becomes of a message and the pairs `name`, `count` and, without a value, `nothing`.
+    /// A record as text and as JSON.
     fn lines(message: &str, name: &str) -> (String, String) {
         let pairs = [
             ("name", Value::from(name)),
@@ -414,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn pairs_are_fields_in_json_and_the_end_of_a_line_for_people() {
+    fn pairs_are_fields_in_json_and_the_end_of_a_line_of_text() {
         let (text, json) = lines("task started", "a");
         assert_eq!(text, "task started name=a count=7 ms=0.5 level=forged");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -429,7 +428,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_done_for_a_request_says_so_until_it_is_done() {
+    fn lines_have_the_request_id_until_the_request_is_done() {
         let outer = on_behalf_of("r-1");
         drop(on_behalf_of("r-2"));
         drop(on_behalf_of(""));

@@ -1,19 +1,19 @@
-//! Reaps processes that others have left to us: as the first process of a container we inherit children whose parent has ended,
-//! and nobody else can wait for them.
+//! Reaps orphaned processes. The first process of a container inherits those whose parent has ended, and only
+//! it can wait for them.
 
 use nix::sys::wait::{Id, WaitPidFlag, waitid, waitpid};
 use nix::unistd::Pid;
 
-/// The most that are reaped at a time; the rest waits for the next look.
+/// The most that one call reaps; the rest is left to the next call.
 const BATCH: usize = 1000;
 
-/// Whether this process inherits others.
+/// Whether this process inherits orphans.
 pub(crate) fn are_ours() -> bool {
     Pid::this().as_raw() == 1
 }
 
-/// Waits for the children that have ended, but not for those of which `is_known` says that somebody else waits. None of these
-/// should have ended, or it hides those behind it until the next look.
+/// Reaps the children that have ended, except those that `is_known` says other code waits for. If one of
+/// these has ended, it hides the others until the next call.
 pub(crate) fn reap(is_known: impl Fn(u32) -> bool) -> usize {
     let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
     for reaped in 0..BATCH {

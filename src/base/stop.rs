@@ -1,6 +1,7 @@
 //! Shutdown: a channel that carries nothing and closes once.
 //!
-//! Everything that waits also waits on a [`Stop`]; when its [`Stopper`] is dropped or told to stop, all of them wake.
+//! Everything that waits also waits on a [`Stop`]; when its [`Stopper`] is dropped or told to stop, all of
+//! them wake.
 
 use std::convert::Infallible;
 use std::sync::Mutex;

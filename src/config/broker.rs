@@ -1,9 +1,9 @@
 //! The settings of the service broker.
 
-use super::{Reader, blamed};
+use super::{Mode, Reader, blamed};
 use crate::model::Secret;
 
-// What platforms and people know the service by: these stay as they are from version to version.
+// Platforms and people know the service by these, so they never change.
 pub(super) const SERVICE_NAME: &str = "scheduler-for-pcf";
 pub(super) const SERVICE_ID: &str = "65bf6d26-130b-4c2d-a0a1-e1ac36855051";
 pub(super) const PLAN_NAME: &str = "standard";
@@ -11,10 +11,10 @@ pub(super) const PLAN_ID: &str = "d2296d84-97bd-452f-afb9-8363d4e2ecf1";
 pub(super) const DESCRIPTION: &str = "Runs tasks and HTTP calls on cron schedules";
 pub(super) const PLAN_DESCRIPTION: &str = "Jobs and calls of a space, without a limit";
 const ICON: &str = include_str!("icon.svg");
-/// The longest text that platforms keep of names, ids and URLs.
+/// The longest name, id or URL that platforms store.
 const TEXT_MAX: usize = 255;
 
-/// What the service broker is, and who may use it.
+/// The service broker: its credentials and its catalog.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
 pub struct BrokerConfig {
@@ -40,7 +40,7 @@ pub struct CatalogConfig {
 }
 
 impl Reader<'_> {
-    /// `None`: there is none, or the settings are wrong.
+    /// `None` if there is no broker, or the settings are wrong.
     pub(super) fn broker(&mut self) -> Option<BrokerConfig> {
         let catalog = CatalogConfig {
             service_name: self.name("BROKER_SERVICE_NAME", SERVICE_NAME),
@@ -64,7 +64,7 @@ impl Reader<'_> {
         if let Some(user) = user.as_ref().filter(|user| user.contains(':')) {
             let blamed = blamed(&self.named("BROKER_USER"), user);
             self.faults
-                .push(format!("{blamed} must have no colon, for basic authentication has no way for one"));
+                .push(format!("{blamed} must have no colon, because basic authentication cannot carry one"));
         }
         match (user, self.text("BROKER_PASSWORD")) {
             (Some(user), Some(password)) => {
@@ -83,22 +83,21 @@ impl Reader<'_> {
     }
 
     pub(super) fn require_service_instance(&mut self, has_broker: bool) -> Option<bool> {
-        let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
-        let required = self.choice("REQUIRE_SERVICE_INSTANCE", false, &choices);
+        let required = self.boolean("REQUIRE_SERVICE_INSTANCE", Mode::Serve);
         if required == Some(true) && !has_broker {
-            // Nobody could make an instance.
+            // Otherwise nobody could create an instance.
             self.faults.push("REQUIRE_SERVICE_INSTANCE needs BROKER_USER and BROKER_PASSWORD".to_owned());
         }
         required
     }
 
-    /// A text that can be typed on a command line.
+    /// A name that needs no quotes on a command line.
     fn name(&mut self, variable: &str, default: &str) -> String {
         let Some(text) = self.text(variable) else { return default.to_owned() };
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
         if TEXT_MAX < text.len() || !text.bytes().all(is_plain) {
             self.faults.push(format!(
-                "{} is {text:?}; it must be of letters, digits, '.', '-' and '_', at most {TEXT_MAX}",
+                "{} is {text:?}; it must consist of letters, digits, '.', '-' and '_', at most {TEXT_MAX}",
                 self.named(variable)
             ));
         }
@@ -136,7 +135,7 @@ mod tests {
         let both = [("BROKER_USER", "cc"), ("BROKER_PASSWORD", "s3cret")];
         let broker = read(&both).unwrap().broker.unwrap();
         assert!(!format!("{broker:?}").contains("s3cret"));
-        // Platforms know what they have by these.
+        // Platforms store these ids.
         assert_eq!(broker.catalog.service_id, "65bf6d26-130b-4c2d-a0a1-e1ac36855051");
         assert_eq!(broker.catalog.plan_id, "d2296d84-97bd-452f-afb9-8363d4e2ecf1");
         for half in &both {
@@ -156,7 +155,7 @@ mod tests {
         .unwrap_err();
         assert_eq!(faults.0.len(), 4, "{faults}");
         for told in [
-            r#"BROKER_SERVICE_NAME is "two words"; it must be of letters"#,
+            r#"BROKER_SERVICE_NAME is "two words"; it must consist of letters"#,
             r#"BROKER_USER is "c:c"; it must have no colon"#,
             r#"API_ENDPOINT is "scheduler.example.com"; it must begin with https:// or http://"#,
             "BROKER_ICON_URL must begin with https:// or http:// or data:image/",

@@ -1,4 +1,4 @@
-//! Where a database is, as people write it.
+//! Parses the URL of a database.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::model::{Location, Secret};
 /// Reads `sqlite://PATH`, a bare path, or `postgres://…`.
 ///
 /// # Errors
-/// A text that begins with `name`, the setting; it does not show the value, for a URL may hold a password.
+/// A message that begins with the setting `name`. It does not show the value, which may hold a password.
 pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
     let path = url.strip_prefix("sqlite://").or_else(|| url.strip_prefix("sqlite:")).unwrap_or(url);
     let scheme = url.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -26,10 +26,10 @@ pub(super) fn location(name: &str, url: &str) -> Result<Location, String> {
             "names no file; use sqlite://PATH, for example sqlite://scheduler.db".to_owned()
         }
         _ if path.contains(":memory:") => {
-            "names a database in memory, which would not last; use sqlite://PATH".to_owned()
+            "names a database in memory, which would be lost; use sqlite://PATH".to_owned()
         }
         _ if path.contains('?') || path.contains('\0') => {
-            "has a character that a path cannot have here (? or NUL); use sqlite://PATH".to_owned()
+            "has a character that is not allowed in a path (? or NUL); use sqlite://PATH".to_owned()
         }
         _ => return Ok(Location::Sqlite(PathBuf::from(path))),
     };

@@ -1,21 +1,21 @@
-//! How much memory the process may use, as far as its surroundings say.
+//! How much memory the process may use, from `MEMORY_LIMIT` and its cgroups.
 
 use std::fs;
 use std::path::Path;
 
-/// What is assumed when nothing says how much there is.
+/// Assumed if no limit is known.
 const MEMORY_UNLESS_KNOWN: u64 = 256 * 1024 * 1024;
-/// The part of it that requests may hold.
+/// Requests and responses may hold one part in this many.
 const REQUESTS_PART: u64 = 4;
 
-/// What requests and their answers may hold, in bytes. `memory_limit` is `MEMORY_LIMIT` as Cloud Foundry sets it, understood.
+/// The bytes that requests and responses may hold together. `memory_limit` is `MEMORY_LIMIT`, parsed.
 pub(super) fn request_memory_max(memory_limit: Option<u64>) -> usize {
     let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let known = memory_limit.into_iter().chain(cgroup_limits(&groups, Path::new("/sys/fs/cgroup"))).min();
     usize::try_from(known.unwrap_or(MEMORY_UNLESS_KNOWN) / REQUESTS_PART).unwrap_or(usize::MAX)
 }
 
-/// A size like `64M`, `1G` or `512MB`: whole units of 1024.
+/// Parses a size like `64M`, `1G` or `512MB`, in powers of 1024.
 pub(super) fn parse_size(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
@@ -30,7 +30,7 @@ pub(super) fn parse_size(text: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(unit).filter(|bytes| 0 < *bytes)
 }
 
-/// The limits of the process's own groups and of all around them. `groups` is `/proc/self/cgroup`.
+/// The limits of the process's groups and all their ancestors. `groups` is the text of `/proc/self/cgroup`.
 fn cgroup_limits(groups: &str, mount: &Path) -> Vec<u64> {
     let mut limits = Vec::new();
     for line in groups.lines() {
@@ -43,10 +43,11 @@ fn cgroup_limits(groups: &str, mount: &Path) -> Vec<u64> {
             }
             _ => continue,
         };
-        // In a container the path may be that of the host, and the mount the container's own group: so the root counts too.
+        // In a container the path may be the host's and the mount the container's group, so the root counts
+        // too.
         for group in Path::new(group.trim_start_matches('/')).ancestors() {
             let limit = fs::read_to_string(root.join(group).join(file));
-            // Without a limit it holds `max`, or in version 1 a number of about 2^63.
+            // Without a limit: `max`, or in version 1 a number of about 2^63.
             limits.extend(
                 limit.ok().and_then(|limit| limit.trim().parse::<u64>().ok()).filter(|it| *it < 1 << 60),
             );
@@ -70,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn the_limits_of_a_cgroup_and_of_those_around_it_are_found_in_both_versions() {
+    fn the_limits_of_a_cgroup_and_its_ancestors_are_found_in_both_versions() {
         let mount = std::env::temp_dir().join(format!("ocf-cgroups-{}", std::process::id()));
         let write = |path: &str, text: &str| {
             let path = mount.join(path);

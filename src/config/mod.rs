@@ -1,6 +1,6 @@
-//! Settings: the environment and the flags, read once, checked as a whole.
+//! The settings, read from flags and the environment, and checked as a whole.
 //!
-//! Invariant: the only module that reads the environment. A secret given here is never shown again.
+//! Invariant: only this module reads the environment. No secret appears in `Debug` output or in an error.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -23,43 +23,43 @@ mod settings;
 mod vcap;
 
 pub use broker::{BrokerConfig, CatalogConfig};
-pub use settings::{SETTINGS, Setting};
+pub use settings::{SETTINGS, Setting, SettingKind};
 
 use reader::Reader;
 
-/// Where tasks run and tokens are judged.
+/// Where tasks run, and who checks tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// In front of a Cloud Foundry.
+    /// Cloud Foundry and its UAA.
     Serve,
-    /// With no Cloud Foundry: local processes, tokens from a file.
+    /// Local processes, and tokens from a file.
     Standalone,
 }
 
-/// The variables of the settings that say how other servers are reached.
+/// The settings for outgoing connections.
 pub const OUTBOUND_SETTINGS: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SKIP_SSL_VALIDATION", "CA_CERT_FILE"];
 
-/// What becomes of fire times that nobody served in time.
+/// Which fire times run that were not served within their grace.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MisfirePolicy {
     /// None of them runs.
     Skip,
-    /// The latest runs and stands for all.
+    /// The latest runs, for all of them.
     Once,
     /// Each runs, oldest first, up to a bound.
     All,
 }
 
-/// How often one caller may come.
+/// How many requests one caller may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RateLimit {
-    /// Requests a second, in the long run; at least 1.
+    /// Requests per second, in the long run; at least 1.
     pub per_second: u32,
     /// Requests at once, after a pause; at least 1.
     pub burst: u32,
 }
 
-/// Everything that can be set. Values are within the ranges that [`SETTINGS`] names.
+/// All settings. Values are within the ranges in [`SETTINGS`].
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
 pub struct Config {
@@ -86,7 +86,7 @@ pub struct Config {
     pub weekdays: Weekdays,
     pub client_timeout: Duration,
     pub idle_timeout: Duration,
-    /// What requests and their answers may hold, in bytes: a quarter of the memory that the process has.
+    /// The bytes that requests and responses may hold together: a quarter of the process's memory.
     pub request_memory_max: usize,
     pub max_connections: usize,
     pub rate_limit: Option<RateLimit>,
@@ -105,7 +105,7 @@ pub struct Config {
     pub require_service_instance: bool,
 }
 
-/// What `serve` needs to talk to a Cloud Foundry.
+/// How `serve` reaches Cloud Foundry.
 #[derive(Debug, Clone)]
 #[expect(missing_docs, reason = "each field is described in SETTINGS under its variable")]
 pub struct CloudFoundryConfig {
@@ -115,7 +115,7 @@ pub struct CloudFoundryConfig {
     pub client_secret: Secret,
 }
 
-/// All that is wrong with the settings, a line each.
+/// Everything that is wrong with the settings, one message each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(pub Vec<String>);
 
@@ -129,16 +129,16 @@ impl fmt::Display for ConfigError {
     }
 }
 
-/// The flags of a command line: (name without dashes, value).
+/// Flags as (name without dashes, value).
 pub type Flags = Vec<(String, String)>;
 
 impl Config {
-    /// Reads the settings of the process's environment, over which `flags` win.
+    /// Reads the settings from `flags` and the environment of the process.
     pub fn from_environment(mode: Mode, flags: &Flags) -> Result<Self, ConfigError> {
         Self::read(mode, flags, variable)
     }
 
-    /// How outgoing requests are made.
+    /// The settings for outgoing requests.
     pub fn outbound(&self) -> Outbound {
         Outbound {
             skip_ssl_validation: self.skip_ssl_validation,
@@ -149,7 +149,8 @@ impl Config {
         }
     }
 
-    /// Where `standalone` keeps its file and its tasks: beside the database, and beside nothing when that is elsewhere.
+    /// Where `standalone` keeps its file and its tasks: beside the SQLite file, else in the working
+    /// directory.
     pub fn state_dir(&self) -> PathBuf {
         let mut state_dir = match &self.database {
             Location::Sqlite(path) => path.clone().into_os_string(),
@@ -159,8 +160,7 @@ impl Config {
         state_dir.into()
     }
 
-    /// Reads the settings from `flags` and `environment`, and checks them all before it answers.
-    /// A blank variable counts as unset.
+    /// Reads and checks all settings. A flag wins over its variable, and a blank value counts as unset.
     pub fn read(
         mode: Mode,
         flags: &Flags,
@@ -175,38 +175,37 @@ impl Config {
     }
 }
 
-/// How outgoing requests are made, for a process that needs no other setting than those of [`OUTBOUND_SETTINGS`].
+/// The settings for outgoing requests, for a command that needs only [`OUTBOUND_SETTINGS`].
 pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
     let outbound = reader.outbound();
     if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
 }
 
-/// The settings that are looked into before a start, whatever else is wrong: the file of apps and tokens, and how outgoing
-/// requests are made.
-pub fn looked_into(flags: &Flags) -> (Option<PathBuf>, Outbound) {
+/// The settings that name files: apps and tokens, and certificates. Faults in other settings do not matter.
+pub fn files(flags: &Flags) -> (Option<PathBuf>, Outbound) {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
     (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
 }
 
-/// Whether the settings say which Cloud Foundry a service is in front of.
+/// Whether the settings name a Cloud Foundry.
 pub fn names_cloud_foundry(flags: &Flags) -> bool {
     let reader = Reader { flags, environment: &variable, faults: Vec::new() };
     reader.text("CF_ENDPOINT").is_some() || variable("VCAP_APPLICATION").is_some()
 }
 
-/// The beginning of a fault, up to its `must`: the setting with its value, unless that may hold a password.
+/// The beginning of an error, up to `must`: the setting and its value, unless that may hold a password.
 fn blamed(name: &str, value: &str) -> String {
     if value.contains('@') { name.to_owned() } else { format!("{name} is {value:?}; it") }
 }
 
-/// A variable of the environment.
+/// Reads an environment variable.
 pub fn variable(name: &str) -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The place at which a test ends this process; see [`crate::base::crash`].
+/// The point at which a test kills this process; see [`crate::base::crash`].
 pub fn crash_point() -> Option<String> {
     if !cfg!(debug_assertions) {
         return None;
@@ -215,15 +214,15 @@ pub fn crash_point() -> Option<String> {
     std::env::var("OCF_CRASH_POINT").ok()
 }
 
-/// Where the database is that a flag names.
+/// Parses the URL of a database in `flag`.
 ///
 /// # Errors
-/// A text for people that does not show the value, for a URL may hold a password.
+/// A message for the user. It does not show the value, which may hold a password.
 pub fn location(flag: &str, text: &str) -> Result<Location, String> {
     location::location(flag, text)
 }
 
-/// All variables, for those who hand some of them on.
+/// All environment variables, for processes that inherit some of them.
 pub fn whole_environment() -> Vec<(OsString, OsString)> {
     std::env::vars_os().collect()
 }
@@ -248,7 +247,7 @@ mod tests {
     ];
 
     #[test]
-    fn serve_needs_a_cloud_foundry_and_says_all_that_is_missing_at_once() {
+    fn serve_needs_a_cloud_foundry_and_reports_everything_missing_at_once() {
         let faults = read(Mode::Serve, &[], &[("WORKER_NUM", "many"), ("LOG_LEVEL", "loud")]).unwrap_err().0;
         let text = faults.join("\n");
         for part in ["CF_ENDPOINT is missing", "CLIENT_ID is missing", "CLIENT_SECRET is missing"] {
@@ -275,6 +274,40 @@ mod tests {
             fault.to_string().contains("CF_ENDPOINT is") && fault.to_string().contains("65535"),
             "{fault}"
         );
+    }
+
+    #[test]
+    fn every_word_and_range_that_the_help_names_is_accepted_and_nothing_beyond() {
+        // Without these, two settings could not be read.
+        let others = [("RATE_LIMIT_PER_SECOND", "5"), ("BROKER_USER", "u"), ("BROKER_PASSWORD", "p")];
+        let check = |variable: &'static str, value: &str, is_good: bool| {
+            let variables: Vec<(&str, &str)> =
+                [NEEDED, &others, &[("PORT", "9"), (variable, value)]].concat().into_iter().rev().collect();
+            let read = read(Mode::Serve, &[], &variables);
+            assert_eq!(read.is_ok(), is_good, "{variable} {value}: {read:?}");
+        };
+        for Setting { variable, kind, default, help, .. } in SETTINGS {
+            match kind {
+                SettingKind::Text => (),
+                SettingKind::Number { default: number, least, most } => {
+                    check(variable, &least.to_string(), true);
+                    check(variable, &most.to_string(), true);
+                    check(variable, &(i64::from(*least) - 1).to_string(), false);
+                    check(variable, &(i64::from(*most) + 1).to_string(), false);
+                    assert!(help.ends_with(&format!(" ({least} to {most})")), "{help}");
+                    assert!(number.is_none_or(|number| number.to_string() == *default), "{variable}");
+                }
+                SettingKind::Choice { words, .. } => {
+                    words.iter().for_each(|word| check(variable, &word.to_uppercase(), true));
+                    check(variable, "another", false);
+                    assert!(words.contains(default) && help.ends_with(&words.join(", ")), "{help}");
+                }
+                SettingKind::Bool { .. } => {
+                    settings::BOOL_WORDS.iter().for_each(|word| check(variable, word, true));
+                    check(variable, "yes", false);
+                }
+            }
+        }
     }
 
     #[test]
@@ -314,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn standalone_listens_on_this_machine_only_unless_told_otherwise() {
+    fn standalone_listens_only_on_this_machine_by_default() {
         assert!(read(Mode::Standalone, &[], &[]).unwrap().host.is_loopback());
         assert!(read(Mode::Serve, &[], NEEDED).unwrap().host.is_unspecified());
         assert!(read(Mode::Standalone, &[("host", "0.0.0.0")], &[]).unwrap().host.is_unspecified());
@@ -355,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn on_cloud_foundry_the_bound_service_and_the_application_say_where_things_are() {
+    fn on_cloud_foundry_the_bound_service_and_the_application_name_the_servers() {
         let services = r#"{"z-mail":[{"credentials":{"uri":"smtp://h"}}],
             "a-sql":[{"credentials":{"host":"h"}},{"credentials":{"uri":"postgresql://u:hunter2@first/d"}}],
             "b-sql":[{"credentials":{"uri":"postgres://u:hunter2@second/d"}}]}"#;
@@ -375,7 +408,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_off_unless_it_is_set_and_its_burst_is_as_much() {
+    fn without_a_rate_there_is_no_limit_and_the_burst_defaults_to_the_rate() {
         let rate = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
             read(Mode::Standalone, flags, variables).map(|config| config.rate_limit)
         };
@@ -388,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_have_a_port_of_their_own_or_none() {
+    fn metrics_may_have_a_port_of_their_own() {
         let port = |metrics_port: &str| {
             read(Mode::Standalone, &[], &[("METRICS_PORT", metrics_port)]).map(|config| config.metrics_port)
         };
@@ -415,7 +448,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_nobody_could_send_is_a_fault() {
+    fn a_token_that_no_client_could_send_is_refused() {
         let read = |token: &str| read(Mode::Standalone, &[], &[("METRICS_TOKEN", token)]);
         assert!(read(" a-Z_0.~+/= ").is_ok());
         for wrong in ["s3cret s3cret", "s3crét", "s3cret\u{7f}"] {

@@ -1,4 +1,4 @@
-//! Reads the settings one by one, and notes in passing everything that is wrong with them.
+//! Reads the settings, and collects everything that is wrong with them.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::settings::{BOOL_WORDS, SETTINGS, SettingKind, setting};
 use super::{
-    CloudFoundryConfig, Config, Flags, MisfirePolicy, Mode, RateLimit, SETTINGS, blamed, location, memory,
-    vcap,
+    CloudFoundryConfig, Config, Flags, MisfirePolicy, Mode, RateLimit, blamed, location, memory, vcap,
 };
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays};
 use crate::model::{Location, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach, read_uri};
 
-const PORT_ALLOWED: &str = "a whole number from 0 to 65535";
 const INSTANCE_ID_CHARS_MAX: usize = 255;
 
-/// Collects values and, in passing, everything that is wrong with them.
 pub(super) struct Reader<'a> {
     pub(super) flags: &'a Flags,
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
@@ -32,46 +30,37 @@ impl Reader<'_> {
         let cloud_foundry = if standalone { None } else { self.cloud_foundry() };
         let database = self.database();
         let port = match (self.text("SCHEDULER_PORT"), (self.environment)("PORT").filter(is_not_blank)) {
-            (Some(text), _) => self.parse("SCHEDULER_PORT", &text, PORT_ALLOWED),
-            (None, Some(text)) => self.parse("PORT", &text, PORT_ALLOWED),
-            (None, None) => Some(8000),
+            (None, Some(text)) => self.parse("PORT", &text, "a whole number from 0 to 65535"),
+            _ => self.port("SCHEDULER_PORT"),
         };
         let metrics_port = self.metrics_port(port);
         let host = self.host(standalone);
-        let log_level = self.choice(
-            "LOG_LEVEL",
-            LevelFilter::Info,
-            &[
-                ("error", LevelFilter::Error),
-                ("warn", LevelFilter::Warn),
-                ("info", LevelFilter::Info),
-                ("debug", LevelFilter::Debug),
-                ("trace", LevelFilter::Trace),
-                // The other names of the Go service. Here nothing is graver than an error.
-                ("warning", LevelFilter::Warn),
-                ("fatal", LevelFilter::Error),
-                ("panic", LevelFilter::Error),
-            ],
-        );
-        let log_format = self.choice(
-            "LOG_FORMAT",
-            LogFormat::Text,
-            &[("text", LogFormat::Text), ("json", LogFormat::Json)],
-        );
-        let weekdays = self.choice(
-            "CRON_WEEKDAYS",
-            Weekdays::Unix,
-            &[("unix", Weekdays::Unix), ("quartz", Weekdays::Quartz)],
-        );
-        let dialect = self.choice("CRON_DIALECT", "classic", &[("classic", "classic"), ("ocf2", "ocf2")]);
-        let misfire_policy = self.choice(
-            "MISFIRE_POLICY",
-            MisfirePolicy::Once,
-            &[("skip", MisfirePolicy::Skip), ("once", MisfirePolicy::Once), ("all", MisfirePolicy::All)],
-        );
+        let log_level = self.choice("LOG_LEVEL", |word| match word {
+            // The other names of the Go service. Here nothing is graver than an error.
+            "warning" => Some(LevelFilter::Warn),
+            "fatal" | "panic" => Some(LevelFilter::Error),
+            word => word.parse().ok(),
+        });
+        let log_format = self.choice("LOG_FORMAT", |word| match word {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        });
+        let weekdays = self.choice("CRON_WEEKDAYS", |word| match word {
+            "unix" => Some(Weekdays::Unix),
+            "quartz" => Some(Weekdays::Quartz),
+            _ => None,
+        });
+        let is_ocf2 = self.choice("CRON_DIALECT", |word| Some(word == "ocf2"));
+        let misfire_policy = self.choice("MISFIRE_POLICY", |word| match word {
+            "skip" => Some(MisfirePolicy::Skip),
+            "once" => Some(MisfirePolicy::Once),
+            "all" => Some(MisfirePolicy::All),
+            _ => None,
+        });
         let skip_ssl_validation = self.skip_ssl_validation();
         let call_reach = self.call_reach(mode);
-        // The lower-case names are the older custom, and curl's.
+        // The lower-case names are older, and curl reads them.
         let https_proxy = self.text_or("HTTPS_PROXY", "https_proxy");
         let no_proxy = self.text_or("NO_PROXY", "no_proxy");
         let broker = self.broker();
@@ -82,39 +71,37 @@ impl Reader<'_> {
             require_service_instance: require_service_instance?,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
-            http_threads: self.number("HTTP_THREADS", 16, 1, 1000) as usize,
+            http_threads: self.number("HTTP_THREADS") as usize,
             metrics_token: self.metrics_token(),
             metrics_port,
-            auth_cache: self.seconds("AUTH_CACHE_SECONDS", 60, 0, 86_400),
-            call_timeout: self.seconds("CALL_TIMEOUT_SECONDS", 60, 1, 86_400),
-            task_poll: self.seconds("TASK_POLL_SECONDS", 2, 1, 3600),
-            history: Duration::from_secs(86_400 * u64::from(self.number("HISTORY_DAYS", 150, 1, 36_500))),
-            history_max_per_executable: self
-                .text("HISTORY_MAX_PER_EXECUTABLE")
-                .map(|_| self.number("HISTORY_MAX_PER_EXECUTABLE", 1, 1, u32::MAX)),
-            client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS", 30, 1, 3600),
-            idle_timeout: self.seconds("IDLE_TIMEOUT_SECONDS", 100, 1, 3600),
+            auth_cache: self.seconds("AUTH_CACHE_SECONDS"),
+            call_timeout: self.seconds("CALL_TIMEOUT_SECONDS"),
+            task_poll: self.seconds("TASK_POLL_SECONDS"),
+            history: Duration::from_secs(86_400 * u64::from(self.number("HISTORY_DAYS"))),
+            history_max_per_executable: self.optional_number("HISTORY_MAX_PER_EXECUTABLE"),
+            client_timeout: self.seconds("CLIENT_TIMEOUT_SECONDS"),
+            idle_timeout: self.seconds("IDLE_TIMEOUT_SECONDS"),
             request_memory_max: self.request_memory_max(),
             rate_limit: self.rate_limit(),
-            max_connections: self.number("MAX_CONNECTIONS", 1024, 1, 65_536) as usize,
-            misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS", 60, 1, 86_400),
-            retry: self.seconds("RETRY_SECONDS", 600, 1, 86_400),
-            late_task: self.seconds("LATE_TASK_SECONDS", 60, 1, 3600),
-            task_names: self.task_names(),
-            instance_id: self.instance_id(),
-            stop: self.seconds("STOP_SECONDS", 8, 0, 3600),
+            max_connections: self.number("MAX_CONNECTIONS") as usize,
+            misfire_grace: self.seconds("MISFIRE_GRACE_SECONDS"),
+            retry: self.seconds("RETRY_SECONDS"),
+            late_task: self.seconds("LATE_TASK_SECONDS"),
+            stop: self.seconds("STOP_SECONDS"),
             ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
             https_proxy: https_proxy.map(Secret::from),
             no_proxy,
             log_level: log_level?,
             log_format: log_format?,
-            dialect: Dialect::named(dialect?, weekdays?)?,
+            dialect: if is_ocf2? { Dialect::Ocf2 } else { Dialect::Classic(weekdays?) },
             weekdays: weekdays?,
+            task_names: self.task_names(),
+            instance_id: self.instance_id(),
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
             call_reach: call_reach?,
             database: database?,
-            database_connections: self.number("DATABASE_CONNECTIONS", 8, 2, 100) as usize,
+            database_connections: self.number("DATABASE_CONNECTIONS") as usize,
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
@@ -122,11 +109,9 @@ impl Reader<'_> {
     }
 
     fn call_reach(&mut self, mode: Mode) -> Option<Reach> {
-        let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
-        // Whoever uses `standalone` calls services of that machine, and may run commands on it anyhow.
-        let is_standalone = mode == Mode::Standalone;
-        let allows_loopback = self.choice("CALL_ALLOW_LOOPBACK", is_standalone, &choices);
-        let denies_private = self.choice("CALL_DENY_PRIVATE", false, &choices);
+        // Users of `standalone` call services of that machine, and can run commands on it anyway.
+        let allows_loopback = self.boolean("CALL_ALLOW_LOOPBACK", mode);
+        let denies_private = self.boolean("CALL_DENY_PRIVATE", mode);
         Some(match (denies_private?, allows_loopback?, mode) {
             (true, ..) => Reach::PublicOnly,
             (false, false, _) => Reach::BeyondMachine,
@@ -137,48 +122,32 @@ impl Reader<'_> {
 
     /// The Go service 2.x calls it `SCHEDULER_WORKERS`. A flag wins over both names.
     fn worker_num(&mut self) -> u32 {
-        let read = |this: &mut Self, variable: &str| this.number(variable, 20, 1, 1000);
-        let other = self.text("SCHEDULER_WORKERS");
-        match (self.text("WORKER_NUM"), other) {
-            (None, Some(_)) => read(self, "SCHEDULER_WORKERS"),
-            (Some(_), Some(_)) if self.given("WORKER_NUM").is_none() => {
-                let (number, other) = (read(self, "WORKER_NUM"), read(self, "SCHEDULER_WORKERS"));
-                if number != other {
-                    self.faults.push(format!(
-                        "WORKER_NUM is {number} and SCHEDULER_WORKERS is {other}; they name one setting, so set \
-                         only one of them"
-                    ));
-                }
+        let SettingKind::Number { least, most, .. } = setting("WORKER_NUM").kind else { return 0 };
+        let number = self.optional_number("WORKER_NUM");
+        let other = (self.environment)("SCHEDULER_WORKERS").filter(is_not_blank);
+        let other = other.and_then(|text| {
+            let number = text.trim().parse().ok().filter(|number| (least..=most).contains(number));
+            if number.is_none() {
+                self.refuse(
+                    "SCHEDULER_WORKERS",
+                    text.trim(),
+                    &format!("a whole number from {least} to {most}"),
+                );
+            }
+            number
+        });
+        match (number, other) {
+            (Some(number), Some(other)) if number != other && self.given("WORKER_NUM").is_none() => {
+                self.faults.push(format!(
+                    "WORKER_NUM is {number} and SCHEDULER_WORKERS is {other}; they name one setting, so set \
+                     only one of them"
+                ));
                 number
             }
-            _ => read(self, "WORKER_NUM"),
+            (Some(number), _) => number,
+            (None, Some(other)) => other,
+            (None, None) => self.number("WORKER_NUM"),
         }
-    }
-
-    fn metrics_token(&mut self) -> Option<Secret> {
-        let token = self.text("METRICS_TOKEN")?;
-        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-            // Nobody could ever send it.
-            self.faults.push(format!(
-                "{} has a character that no bearer token can have; it must be of ASCII letters, digits and signs, \
-                 without blanks",
-                self.named("METRICS_TOKEN")
-            ));
-        }
-        Some(Secret::from(token))
-    }
-
-    /// Cloud Foundry says in `MEMORY_LIMIT` how much memory the app has, also where no cgroup can be read.
-    fn request_memory_max(&mut self) -> usize {
-        let text = (self.environment)("MEMORY_LIMIT").filter(is_not_blank);
-        let limit = text.as_deref().map(|text| memory::parse_size(text.trim()));
-        if limit == Some(None) {
-            self.faults.push(format!(
-                "MEMORY_LIMIT is {:?}; it must be a whole number and a unit, like 64M or 1G",
-                text.unwrap_or_default()
-            ));
-        }
-        memory::request_memory_max(limit.flatten())
     }
 
     fn task_names(&mut self) -> TaskNames {
@@ -200,12 +169,37 @@ impl Reader<'_> {
         Some(text)
     }
 
+    fn metrics_token(&mut self) -> Option<Secret> {
+        let token = self.text("METRICS_TOKEN")?;
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.faults.push(format!(
+                "{} has a character that a bearer token cannot have; it must consist of ASCII letters, digits and \
+                 punctuation, without spaces",
+                self.named("METRICS_TOKEN")
+            ));
+        }
+        Some(Secret::from(token))
+    }
+
+    /// Cloud Foundry sets `MEMORY_LIMIT`, which helps where no cgroup can be read.
+    fn request_memory_max(&mut self) -> usize {
+        let text = (self.environment)("MEMORY_LIMIT").filter(is_not_blank);
+        let limit = text.as_deref().map(|text| memory::parse_size(text.trim()));
+        if limit == Some(None) {
+            self.faults.push(format!(
+                "MEMORY_LIMIT is {:?}; it must be a whole number and a unit, for example 64M or 1G",
+                text.unwrap_or_default()
+            ));
+        }
+        memory::request_memory_max(limit.flatten())
+    }
+
     fn metrics_port(&mut self, port: Option<u16>) -> Option<u16> {
         let text = self.text("METRICS_PORT")?;
-        let metrics_port = self.parse("METRICS_PORT", &text, PORT_ALLOWED)?;
+        let metrics_port = self.port("METRICS_PORT")?;
         if metrics_port != 0 && port == Some(metrics_port) {
             self.faults.push(format!(
-                "{} is {text:?}, the port of everything else; it must be another",
+                "{} is {text:?}, the port of the API; it must be another port",
                 self.named("METRICS_PORT")
             ));
         }
@@ -214,8 +208,8 @@ impl Reader<'_> {
 
     fn rate_limit(&mut self) -> Option<RateLimit> {
         let is_set = self.text("RATE_LIMIT_PER_SECOND").is_some();
-        let per_second = self.number("RATE_LIMIT_PER_SECOND", 0, 0, 1_000_000);
-        let burst = self.number("RATE_LIMIT_BURST", per_second.max(1), 1, 1_000_000);
+        let per_second = self.optional_number("RATE_LIMIT_PER_SECOND").unwrap_or_default();
+        let burst = self.optional_number("RATE_LIMIT_BURST").unwrap_or(per_second.max(1));
         if !is_set && self.text("RATE_LIMIT_BURST").is_some() {
             self.faults.push("RATE_LIMIT_BURST needs RATE_LIMIT_PER_SECOND".to_owned());
         }
@@ -272,13 +266,13 @@ impl Reader<'_> {
         }
     }
 
-    /// The setting's flag and its value, when it was given as one.
+    /// The flag and its value, if the setting was given as a flag.
     pub(super) fn given(&self, variable: &str) -> Option<&(String, String)> {
-        let setting = SETTINGS.iter().find(|setting| setting.variable == variable)?;
-        self.flags.iter().rev().find(|(name, _)| name == setting.flag)
+        let flag = SETTINGS.iter().find(|setting| setting.variable == variable)?.flag;
+        self.flags.iter().rev().find(|(name, _)| name == flag)
     }
 
-    /// The setting's name, with its flag when it was given as one.
+    /// The variable, with the flag if the setting was given as a flag.
     pub(super) fn named(&self, variable: &str) -> String {
         match self.given(variable) {
             Some((flag, _)) => format!("{variable} (--{flag})"),
@@ -286,7 +280,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The setting's text: its flag, else its variable, else nothing.
+    /// The value: of the flag, else of the variable. A blank one counts as unset.
     pub(super) fn text(&self, variable: &str) -> Option<String> {
         match self.given(variable) {
             Some((_, value)) => Some(value.clone()),
@@ -296,7 +290,7 @@ impl Reader<'_> {
         .filter(is_not_blank)
     }
 
-    /// The same with a variable that counts when neither is there.
+    /// Like [`Self::text`], with another variable as the last resort.
     fn text_or(&self, variable: &str, other: &str) -> Option<String> {
         self.text(variable).or_else(|| (self.environment)(other).filter(is_not_blank))
     }
@@ -312,18 +306,13 @@ impl Reader<'_> {
     }
 
     fn skip_ssl_validation(&mut self) -> Option<bool> {
-        let choices = [("true", true), ("false", false), ("1", true), ("0", false)];
-        self.choice("SKIP_SSL_VALIDATION", false, &choices)
+        self.boolean("SKIP_SSL_VALIDATION", Mode::Serve)
     }
 
     pub(super) fn required(&mut self, variable: &str) -> Option<String> {
         let text = self.text(variable);
         if text.is_none() {
-            let help = SETTINGS
-                .iter()
-                .find(|setting| setting.variable == variable)
-                .map_or("", |setting| setting.help);
-            self.faults.push(format!("{variable} is missing: {help}"));
+            self.faults.push(format!("{variable} is missing: {}", setting(variable).help));
         }
         text
     }
@@ -331,41 +320,70 @@ impl Reader<'_> {
     pub(super) fn parse<T: FromStr>(&mut self, variable: &str, text: &str, allowed: &str) -> Option<T> {
         let value = text.trim().parse().ok();
         if value.is_none() {
-            self.faults.push(format!("{} is {text:?}; it must be {allowed}", self.named(variable)));
+            self.refuse(variable, text, allowed);
         }
         value
     }
 
-    pub(super) fn number(&mut self, variable: &str, default: u32, least: u32, most: u32) -> u32 {
-        let Some(text) = self.text(variable) else { return default };
-        match text.parse() {
-            Ok(number) if (least..=most).contains(&number) => number,
-            _ => {
-                self.faults.push(format!(
-                    "{} is {text:?}; it must be a whole number from {least} to {most}",
-                    self.named(variable)
-                ));
-                default
-            }
+    /// A number within its range in the table, else its default.
+    fn number(&mut self, variable: &str) -> u32 {
+        let SettingKind::Number { default, .. } = setting(variable).kind else { return 0 };
+        self.optional_number(variable).or(default).unwrap_or_default()
+    }
+
+    /// `None` if it is unset, or wrong.
+    fn optional_number(&mut self, variable: &str) -> Option<u32> {
+        let SettingKind::Number { least, most, .. } = setting(variable).kind else { return None };
+        let text = self.text(variable)?;
+        let number = text.parse().ok().filter(|number| (least..=most).contains(number));
+        if number.is_none() {
+            self.refuse(variable, &text, &format!("a whole number from {least} to {most}"));
+        }
+        number
+    }
+
+    /// `None` if it is wrong, or unset without a default.
+    fn port(&mut self, variable: &str) -> Option<u16> {
+        let SettingKind::Number { default, .. } = setting(variable).kind else { return None };
+        let faults = self.faults.len();
+        let number = self.optional_number(variable);
+        let number = if self.faults.len() == faults { number.or(default) } else { None };
+        number.and_then(|number| u16::try_from(number).ok())
+    }
+
+    fn seconds(&mut self, variable: &str) -> Duration {
+        Duration::from_secs(self.number(variable).into())
+    }
+
+    /// One of the words in the table, else its default. `None` if it is another word.
+    fn choice<T>(&mut self, variable: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let SettingKind::Choice { default, words } = setting(variable).kind else { return None };
+        let word = match self.text(variable) {
+            None => default,
+            Some(text) => self.word(variable, &text, words)?,
+        };
+        read(word)
+    }
+
+    pub(super) fn boolean(&mut self, variable: &str, mode: Mode) -> Option<bool> {
+        let SettingKind::Bool { serve, standalone } = setting(variable).kind else { return None };
+        match self.text(variable) {
+            None if mode == Mode::Standalone => Some(standalone),
+            None => Some(serve),
+            Some(text) => Some(matches!(self.word(variable, &text, &BOOL_WORDS)?, "true" | "1")),
         }
     }
 
-    pub(super) fn seconds(&mut self, variable: &str, default: u32, least: u32, most: u32) -> Duration {
-        Duration::from_secs(self.number(variable, default, least, most).into())
+    fn word(&mut self, variable: &str, text: &str, words: &[&'static str]) -> Option<&'static str> {
+        let word = words.iter().find(|word| word.eq_ignore_ascii_case(text)).copied();
+        if word.is_none() {
+            self.refuse(variable, text, &format!("one of {}", words.join(", ")));
+        }
+        word
     }
 
-    pub(super) fn choice<T: Copy>(&mut self, variable: &str, default: T, choices: &[(&str, T)]) -> Option<T> {
-        let Some(text) = self.text(variable) else { return Some(default) };
-        let found = choices.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
-        if found.is_none() {
-            let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
-            self.faults.push(format!(
-                "{} is {text:?}; it must be one of {}",
-                self.named(variable),
-                names.join(", ")
-            ));
-        }
-        found.map(|(_, value)| *value)
+    fn refuse(&mut self, variable: &str, text: &str, allowed: &str) {
+        self.faults.push(format!("{} is {text:?}; it must be {allowed}", self.named(variable)));
     }
 }
 

@@ -1,212 +1,348 @@
-//! The settings that there are: what each is called, and what people are told of it.
+//! The table of settings: names, kind, default, range and help, each written once.
+//!
+//! The reader takes defaults and ranges from here. The help, the completions and `docs/configuration.md` are
+//! made from it.
 
 use super::broker;
 
-/// A setting: its variable, its flag, what holds without it, and what it means.
+/// A setting of the service.
 #[derive(Debug)]
 pub struct Setting {
     /// The environment variable.
     pub variable: &'static str,
     /// The flag, without its dashes.
     pub flag: &'static str,
-    /// The default, as text for people; empty when there is none.
+    /// What values it takes.
+    pub kind: SettingKind,
+    /// The default, as the help shows it; empty if there is none.
     pub default: &'static str,
-    /// What it means, in a line.
+    /// One line for the help, with the range or the choices.
     pub help: &'static str,
 }
 
-const fn setting(
+/// The values that a setting takes.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the variants describe their fields")]
+pub enum SettingKind {
+    /// Text, a path or a URL. What it must look like is checked where it is read.
+    Text,
+    /// A whole number from `least` to `most`. Without a `default`, the setting is off or depends on another.
+    Number { default: Option<u32>, least: u32, most: u32 },
+    /// One of these words, in upper or lower case.
+    Choice { default: &'static str, words: &'static [&'static str] },
+    /// `true` or `false`, or 1 or 0. The default may differ between `serve` and `standalone`.
+    Bool { serve: bool, standalone: bool },
+}
+
+/// The words for `true` and `false`.
+pub(super) const BOOL_WORDS: [&str; 4] = ["true", "false", "1", "0"];
+
+macro_rules! number {
+    ($variable:literal, $flag:literal, $default:literal, $least:literal..=$most:literal, $help:literal) => {
+        Setting {
+            variable: $variable,
+            flag: $flag,
+            kind: SettingKind::Number { default: Some($default), least: $least, most: $most },
+            default: concat!($default),
+            help: concat!($help, " (", $least, " to ", $most, ")"),
+        }
+    };
+}
+
+/// A number whose default is not a number, but what `$default` says.
+macro_rules! optional_number {
+    ($variable:literal, $flag:literal, $default:literal, $least:literal..=$most:literal, $help:literal) => {
+        Setting {
+            variable: $variable,
+            flag: $flag,
+            kind: SettingKind::Number { default: None, least: $least, most: $most },
+            default: $default,
+            help: concat!($help, " (", $least, " to ", $most, ")"),
+        }
+    };
+}
+
+macro_rules! choice {
+    ($variable:literal, $flag:literal, $default:literal, [$first:literal $(, $word:literal)*], $help:literal) => {
+        Setting {
+            variable: $variable,
+            flag: $flag,
+            kind: SettingKind::Choice { default: $default, words: &[$first $(, $word)*] },
+            default: $default,
+            help: concat!($help, ": ", $first $(, ", ", $word)*),
+        }
+    };
+}
+
+macro_rules! boolean {
+    ($variable:literal, $flag:literal, $default:literal, $help:literal) => {
+        Setting {
+            variable: $variable,
+            flag: $flag,
+            kind: SettingKind::Bool { serve: $default, standalone: $default },
+            default: concat!($default),
+            help: concat!("true: ", $help),
+        }
+    };
+    ($variable:literal, $flag:literal, $serve:literal, standalone $standalone:literal, $help:literal) => {
+        Setting {
+            variable: $variable,
+            flag: $flag,
+            kind: SettingKind::Bool { serve: $serve, standalone: $standalone },
+            default: concat!($serve, "; standalone: ", $standalone),
+            help: concat!("true: ", $help),
+        }
+    };
+}
+
+const fn text(
     variable: &'static str,
     flag: &'static str,
     default: &'static str,
     help: &'static str,
 ) -> Setting {
-    Setting { variable, flag, default, help }
+    Setting { variable, flag, kind: SettingKind::Text, default, help }
 }
 
-/// All settings, in the order in which people meet them.
+/// All settings, in the order of the help.
 pub const SETTINGS: &[Setting] = &[
-    setting(
+    text(
         "CF_ENDPOINT",
         "cf-endpoint",
         "cf_api of VCAP_APPLICATION",
-        "base URL of the Cloud Foundry API (serve needs it)",
+        "base URL of the Cloud Foundry API (required by serve)",
     ),
-    setting("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
-    setting("CLIENT_ID", "client-id", "", "UAA client that the service itself uses (serve needs it)"),
-    setting("CLIENT_SECRET", "client-secret", "", "its secret (serve needs it)"),
-    setting(
+    text("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
+    text("CLIENT_ID", "client-id", "", "UAA client of the service (required by serve)"),
+    text("CLIENT_SECRET", "client-secret", "", "secret of the UAA client (required by serve)"),
+    text(
         "DATABASE_URL",
         "database-url",
         "a bound service, else sqlite://scheduler.db",
         "sqlite://PATH or a bare path; postgres://USER:PASSWORD@HOST:PORT/NAME",
     ),
-    setting(
-        "DATABASE_CONNECTIONS",
-        "database-connections",
-        "8",
-        "PostgreSQL: connections at one time (2 to 100)",
-    ),
-    setting(
+    number!("DATABASE_CONNECTIONS", "database-connections", 8, 2..=100, "most connections to PostgreSQL"),
+    number!(
         "SCHEDULER_PORT",
         "port",
-        "8000",
-        "port to listen on; 0 takes a free one. PORT counts when unset",
+        8000,
+        0..=65535,
+        "port to listen on; 0 takes a free one. PORT is used if this is unset"
     ),
-    setting(
+    text(
         "SCHEDULER_HOST",
         "host",
         "0.0.0.0; standalone: 127.0.0.1",
         "address to listen on: an IP address or localhost",
     ),
-    setting(
+    number!(
         "WORKER_NUM",
         "worker-num",
-        "20",
-        "worker threads: calls in flight at most (1 to 1000). SCHEDULER_WORKERS counts when unset",
+        20,
+        1..=1000,
+        "worker threads, and so the most calls in flight. SCHEDULER_WORKERS is used if this is unset"
     ),
-    setting("HTTP_THREADS", "http-threads", "16", "threads that answer requests (1 to 1000)"),
-    setting(
+    number!("HTTP_THREADS", "http-threads", 16, 1..=1000, "threads that answer requests"),
+    choice!(
         "LOG_LEVEL",
         "log-level",
         "info",
-        "error, warn, info, debug, trace; warning is warn, fatal and panic are error",
+        ["error", "warn", "info", "debug", "trace", "warning", "fatal", "panic"],
+        "least level to log; warning is warn, fatal and panic are error"
     ),
-    setting("LOG_FORMAT", "log-format", "text", "text, or json: one object a line"),
-    setting("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics asks for; unset: none"),
-    setting(
+    choice!(
+        "LOG_FORMAT",
+        "log-format",
+        "text",
+        ["text", "json"],
+        "one line of text or one JSON object for each event"
+    ),
+    text("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics requires; unset: none"),
+    optional_number!(
         "METRICS_PORT",
         "metrics-port",
         "",
-        "port for /metrics, which the other port does not answer then; 0 takes a free one",
+        0..=65535,
+        "separate port for /metrics; 0 takes a free one; unset: SCHEDULER_PORT"
     ),
-    setting(
+    number!(
         "AUTH_CACHE_SECONDS",
         "auth-cache-seconds",
-        "60",
-        "how long a verdict of UAA and CF is believed; 0 asks each time",
+        60,
+        0..=86400,
+        "how long answers of UAA and CF about a caller are cached; 0: not at all"
     ),
-    setting("CALL_TIMEOUT_SECONDS", "call-timeout-seconds", "60", "time for a call, redirects included"),
-    setting(
+    number!(
+        "CALL_TIMEOUT_SECONDS",
+        "call-timeout-seconds",
+        60,
+        1..=86400,
+        "time limit of a call, redirects included"
+    ),
+    boolean!(
         "CALL_DENY_PRIVATE",
         "call-deny-private",
-        "false",
-        "true: calls go to public addresses only, redirects included",
+        false,
+        "calls reach only public addresses, redirects included"
     ),
-    setting(
+    boolean!(
         "CALL_ALLOW_LOOPBACK",
         "call-allow-loopback",
-        "false; standalone: true",
-        "true: calls may go to loopback addresses, unless CALL_DENY_PRIVATE is true",
+        false,
+        standalone true,
+        "calls may reach loopback addresses, unless CALL_DENY_PRIVATE is true"
     ),
-    setting("TASK_POLL_SECONDS", "task-poll-seconds", "2", "pace of looking at running tasks"),
-    setting("HISTORY_DAYS", "history-days", "150", "days that ended executions are kept"),
-    setting(
+    number!("TASK_POLL_SECONDS", "task-poll-seconds", 2, 1..=3600, "how often running tasks are polled"),
+    number!("HISTORY_DAYS", "history-days", 150, 1..=36500, "days that ended executions are kept"),
+    optional_number!(
         "HISTORY_MAX_PER_EXECUTABLE",
         "history-max-per-executable",
         "no limit",
-        "ended executions kept of each job or call",
+        1..=4294967295,
+        "most ended executions kept for each job or call"
     ),
-    setting(
+    choice!(
+        "CRON_WEEKDAYS",
+        "cron-weekdays",
+        "unix",
+        ["unix", "quartz"],
+        "day 1 is Monday (unix) or Sunday (quartz)"
+    ),
+    choice!(
         "CRON_DIALECT",
         "cron-dialect",
         "classic",
-        "how new schedules are read: classic, as by PCF and OCF 1.x; ocf2, as by OCF 2.x",
+        ["classic", "ocf2"],
+        "dialect of new schedules, as in PCF and OCF 1.x (classic) or OCF 2.x (ocf2)"
     ),
-    setting("CRON_WEEKDAYS", "cron-weekdays", "unix", "unix: 0 or 7 is Sunday; quartz: 1 is Sunday"),
-    setting("CLIENT_TIMEOUT_SECONDS", "client-timeout-seconds", "30", "a request must have arrived by then"),
-    setting(
+    number!(
+        "CLIENT_TIMEOUT_SECONDS",
+        "client-timeout-seconds",
+        30,
+        1..=3600,
+        "time limit for a request to arrive"
+    ),
+    number!(
         "IDLE_TIMEOUT_SECONDS",
         "idle-timeout-seconds",
-        "100",
-        "an idle connection is closed then; gorouter uses one again for up to 90 s",
+        100,
+        1..=3600,
+        "idle connections are closed after this; gorouter reuses them for up to 90 s"
     ),
-    setting("MAX_CONNECTIONS", "max-connections", "1024", "client connections at one time (1 to 65536)"),
-    setting(
+    number!("MAX_CONNECTIONS", "max-connections", 1024, 1..=65536, "most client connections"),
+    optional_number!(
         "RATE_LIMIT_PER_SECOND",
         "rate-limit-per-second",
         "no limit",
-        "requests a second of one caller; more are answered 429",
+        0..=1000000,
+        "requests per second of one caller; more get 429; 0: no limit"
     ),
-    setting(
+    optional_number!(
         "RATE_LIMIT_BURST",
         "rate-limit-burst",
         "RATE_LIMIT_PER_SECOND",
-        "requests of one caller at once, after a pause",
+        1..=1000000,
+        "requests of one caller at once, after a pause"
     ),
-    setting("MISFIRE_POLICY", "misfire-policy", "once", "missed fire times: skip, once or all"),
-    setting(
+    choice!(
+        "MISFIRE_POLICY",
+        "misfire-policy",
+        "once",
+        ["skip", "once", "all"],
+        "which missed fire times run"
+    ),
+    number!(
         "MISFIRE_GRACE_SECONDS",
         "misfire-grace-seconds",
-        "60",
-        "a fire time that is later than this is a missed one",
+        60,
+        1..=86400,
+        "a fire time later than this counts as missed"
     ),
-    setting(
+    number!(
         "RETRY_SECONDS",
         "retry-seconds",
-        "600",
-        "how long a task is tried for while Cloud Foundry is in trouble",
+        600,
+        1..=86400,
+        "how long the creation of a task is retried while Cloud Foundry is unavailable"
     ),
-    setting(
+    number!(
         "LATE_TASK_SECONDS",
         "late-task-seconds",
-        "60",
-        "a task whose creation was not answered may turn up for so long; only then is it created again",
+        60,
+        1..=3600,
+        "how long a task may take to appear if its creation got no answer; only then is it created again"
     ),
-    setting(
+    text(
         "TASK_NAME",
         "task-name",
         "{execution}",
-        "serve: name of tasks; {execution} and {job} stand for the execution's guid and the job's name",
+        "serve: name of tasks; {execution} and {job} are replaced by the execution's guid and the job's name",
     ),
-    setting(
+    text(
         "INSTANCE_ID",
         "instance-id",
         "",
-        "PostgreSQL: name of this instance, kept over restarts; it takes over at once what it had itself",
+        "PostgreSQL: name of this instance; after a restart it takes over its own work at once",
     ),
-    setting("STOP_SECONDS", "stop-seconds", "8", "time for calls in flight when the service stops"),
-    setting("HTTPS_PROXY", "https-proxy", "", "proxy towards CF, UAA and call targets"),
-    setting("NO_PROXY", "no-proxy", "", "hosts to reach without the proxy, separated by commas"),
-    setting(
+    number!(
+        "STOP_SECONDS",
+        "stop-seconds",
+        8,
+        0..=3600,
+        "time limit for calls in flight when the service stops"
+    ),
+    text("HTTPS_PROXY", "https-proxy", "", "proxy for CF, UAA and call targets"),
+    text("NO_PROXY", "no-proxy", "", "hosts that are reached without the proxy, separated by commas"),
+    boolean!(
         "SKIP_SSL_VALIDATION",
         "skip-ssl-validation",
-        "false",
-        "true: do not verify TLS certificates of CF, UAA and call targets",
+        false,
+        "do not verify TLS certificates of CF, UAA and call targets"
     ),
-    setting("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of certificates to trust as well"),
-    setting("BROKER_USER", "broker-user", "no broker", "user of the service broker at /v2"),
-    setting("BROKER_PASSWORD", "broker-password", "no broker", "password of the service broker"),
-    setting(
+    text("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of additional trusted certificates"),
+    text("BROKER_USER", "broker-user", "no broker", "user name for the service broker at /v2"),
+    text("BROKER_PASSWORD", "broker-password", "no broker", "password for the service broker"),
+    text(
         "API_ENDPOINT",
         "api-endpoint",
-        "as the broker is asked",
-        "base URL of the service, for those who bind it (the broker's credentials)",
+        "the host of the broker's requests",
+        "base URL of the service, for the credentials of a binding",
     ),
-    setting(
+    boolean!(
         "REQUIRE_SERVICE_INSTANCE",
         "require-service-instance",
-        "false",
-        "true: a space needs an instance of the service to create jobs and calls",
+        false,
+        "jobs and calls can be created only in spaces that have a service instance"
     ),
-    setting("BROKER_SERVICE_NAME", "broker-service-name", broker::SERVICE_NAME, "service in the marketplace"),
-    setting("BROKER_SERVICE_ID", "broker-service-id", broker::SERVICE_ID, "its id; other brokers' differ"),
-    setting("BROKER_DESCRIPTION", "broker-description", broker::DESCRIPTION, "its description"),
-    setting("BROKER_PLAN_NAME", "broker-plan-name", broker::PLAN_NAME, "its only plan"),
-    setting("BROKER_PLAN_ID", "broker-plan-id", broker::PLAN_ID, "the plan's id; other brokers' differ"),
-    setting(
+    text(
+        "BROKER_SERVICE_NAME",
+        "broker-service-name",
+        broker::SERVICE_NAME,
+        "service name in the marketplace",
+    ),
+    text("BROKER_SERVICE_ID", "broker-service-id", broker::SERVICE_ID, "service id, unique among brokers"),
+    text("BROKER_DESCRIPTION", "broker-description", broker::DESCRIPTION, "description of the service"),
+    text("BROKER_PLAN_NAME", "broker-plan-name", broker::PLAN_NAME, "name of the only plan"),
+    text("BROKER_PLAN_ID", "broker-plan-id", broker::PLAN_ID, "plan id, unique among brokers"),
+    text(
         "BROKER_PLAN_DESCRIPTION",
         "broker-plan-description",
         broker::PLAN_DESCRIPTION,
-        "the plan's description",
+        "description of the plan",
     ),
-    setting("BROKER_DOCUMENTATION_URL", "broker-documentation-url", "", "its documentation"),
-    setting(
+    text("BROKER_DOCUMENTATION_URL", "broker-documentation-url", "", "documentation of the service"),
+    text(
         "BROKER_DASHBOARD_URL",
         "broker-dashboard-url",
         "",
-        "dashboard of an instance; {instance_id} and {space_guid} stand for those",
+        "dashboard of an instance; {instance_id} and {space_guid} are replaced",
     ),
-    setting("BROKER_ICON_URL", "broker-icon-url", "a clock", "its icon: http(s), or data:"),
-    setting("STANDALONE_CONFIG", "config", "made on first start", "standalone: TOML file of apps and tokens"),
+    text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),
+    text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),
 ];
+
+/// The row of a variable, which must be in the table.
+pub(super) fn setting(variable: &str) -> &'static Setting {
+    let found = SETTINGS.iter().find(|setting| setting.variable == variable);
+    found.unwrap_or_else(|| unreachable!("{variable} is not in SETTINGS"))
+}

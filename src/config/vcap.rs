@@ -6,13 +6,13 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// The `uri` of the first bound service that has one of PostgreSQL, in the order of the text.
+/// The `uri` of the first bound service that has a PostgreSQL one, in the order of the text.
 ///
 /// # Errors
-/// It is no JSON; the text is not shown, for it holds passwords.
+/// The text is not JSON. The message does not show it, because it holds passwords.
 pub(super) fn database_url(services: &str) -> Result<Option<String>, String> {
     let services: Services = serde_json::from_str(services)
-        .map_err(|_| "VCAP_SERVICES is not the JSON that Cloud Foundry makes".to_owned())?;
+        .map_err(|_| "VCAP_SERVICES is not the JSON that Cloud Foundry sets".to_owned())?;
     let uris = services.0.iter().filter_map(|service| service.get("credentials")?.get("uri")?.as_str());
     let is_postgres = |uri: &&str| uri.starts_with("postgres://") || uri.starts_with("postgresql://");
     Ok(uris.filter(is_postgres).map(str::to_owned).next())
@@ -24,7 +24,7 @@ pub(super) fn cf_api(application: &str) -> Option<String> {
     Some(application.get("cf_api")?.as_str()?.to_owned())
 }
 
-/// All bound services, in the order of the text, which a map would not keep.
+/// All bound services, in the order of the text, which a `Value` would not keep.
 struct Services(Vec<Value>);
 
 impl<'de> Deserialize<'de> for Services {

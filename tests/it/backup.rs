@@ -164,14 +164,14 @@ fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
     let own_token = own.token.clone();
     own.stop();
     let told = succeeded(&run(other.path(), &["import", "--from", from]));
-    assert!(told.contains("1 apps, 1 spaces, 1 tokens (there already: 0, 0, 0)"), "{told}");
+    assert!(told.contains("1 apps, 1 spaces, 1 tokens (already there: 0, 0, 0)"), "{told}");
     assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
     let mut service = start(other.path());
     service.token = own_token;
     assert_eq!(service.ask("GET", "/jobs", "")["resources"].as_array().unwrap().len(), 0);
     service.stop();
     let told = succeeded(&run(other.path(), &["import", "--from", from]));
-    assert!(told.contains("0 apps, 0 spaces, 0 tokens (there already: 1, 1, 1)"), "{told}");
+    assert!(told.contains("0 apps, 0 spaces, 0 tokens (already there: 1, 1, 1)"), "{told}");
     // What is moved in front of a Cloud Foundry needs no file of apps.
     let cf = tempfile::tempdir().unwrap();
     succeeded(&run(cf.path(), &["import", "--from", from, "--cf-endpoint", "https://api.example.com"]));
@@ -211,8 +211,8 @@ fn check_config_says_what_a_service_would_use() {
     let place = directory.path().canonicalize().unwrap();
     for part in [
         "http://127.0.0.1:8123".to_owned(),
-        format!("{} (made at the first start)", place.join("scheduler.db").display()),
-        format!("{} (made", place.join("scheduler.db.tasks/standalone.toml").display()),
+        format!("{} (created at the first start)", place.join("scheduler.db").display()),
+        format!("{} (created", place.join("scheduler.db.tasks/standalone.toml").display()),
         "UTC".to_owned(),
     ] {
         assert!(told.contains(&part), "{part} is not in {told}");

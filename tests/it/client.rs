@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ocf_scheduler::cli::client::commands::{COMMANDS, Command as Row};
+use ocf_scheduler::cli::command::Command as Row;
+use ocf_scheduler::cli::table::COMMANDS;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -304,9 +305,9 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
     let world = World::start();
     world.job("nightly");
     let refused = world.cli(&["create-job", "nightly", "true", "--app", APP]);
-    refused.expect(1, &["name is taken by another of this app", "expected there: a name that no other"]);
+    refused.expect(1, &["name is taken by another of this app", "expected: a name that no other"]);
     let refused = world.cli(&["schedule-job", "nightly", "61 * * * *"]);
-    refused.expect(1, &["expression is not valid", "expected there: numbers from 0 to 59"]);
+    refused.expect(1, &["expression is not valid", "expected: numbers from 0 to 59"]);
     let refused = world.cli(&["create-job", " ", " ", "--app", APP]);
     refused.expect(1, &["refused:\n  name is blank\n    expected", "command is blank", "at most 4096"]);
     world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(1, &["there is no such app"]);
@@ -329,7 +330,7 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
     run("http://127.0.0.1:1", "t", &["jobs"]).expect(5, &["http://127.0.0.1:1 cannot be reached"]);
     world.cf.fault("GET /userinfo", Fault::status(503, Some(("Retry-After", "77"))), ALWAYS);
     let token = world.cf.issue_cf_token("dev");
-    run(&world.url(), &token, &["jobs"]).expect(5, &["come again in 77 s"]);
+    run(&world.url(), &token, &["jobs"]).expect(5, &["retry in 77 s"]);
 }
 
 #[test]
@@ -340,7 +341,7 @@ fn a_name_that_means_several_things_is_left_alone() {
         world.post(&format!("/jobs?app_guid={app}"), body).guid()
     };
     let (first, second) = (job(APP), job(OTHER_APP));
-    world.cli(&["run", "same"]).expect(3, &[&first, &second, OTHER_APP, "give a guid"]);
+    world.cli(&["run", "same"]).expect(3, &[&first, &second, OTHER_APP, "use a guid"]);
     world.cli(&["delete-job", "same"]).expect(3, &[&first, &second]);
     let started = world.cli(&["run", "same", "--app", OTHER_APP, "--output", "json"]).json();
     assert_eq!(started["job_guid"], second.as_str());
@@ -537,14 +538,14 @@ fn lists_are_read_in_pages_and_no_answer_of_more_than_16_mib_is_taken() {
     let asked = ["1", "2", "3"].map(|page| format!("GET /jobs?page={page}&per_page=100"));
     assert_eq!(server.asked(), asked);
     let huge = answer(200, "", format!("{{\"resources\":[\"{}\"]}}", "x".repeat(16 * 1024 * 1024)));
-    Scripted::start(vec![huge]).run(&["jobs"]).expect(5, &["its answer is longer than"]);
+    Scripted::start(vec![huge]).run(&["jobs"]).expect(5, &["the response is longer than"]);
 }
 
 #[test]
 fn what_is_no_scheduler_is_told_from_one() {
     let html = || answer(200, "", "<html>");
-    Scripted::start(vec![html()]).run(&["jobs"]).expect(5, &["no JSON"]);
-    Scripted::start(vec![answer(200, "", "{}")]).run(&["jobs"]).expect(5, &["no list"]);
+    Scripted::start(vec![html()]).run(&["jobs"]).expect(5, &["not JSON"]);
+    Scripted::start(vec![answer(200, "", "{}")]).run(&["jobs"]).expect(5, &["not a list"]);
     Scripted::start(vec![answer(302, "Location: /x\r\n", "")]).run(&["jobs"]).expect(5, &["base URL"]);
     let unrouted = answer(404, "X-Cf-RouterError: unknown_route\r\n", "404 Not Found");
     Scripted::start(vec![unrouted]).run(&["jobs"]).expect(5, &["there is no service at"]);

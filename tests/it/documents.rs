@@ -6,8 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use ocf_scheduler::cli::client::commands::{COMMANDS, Group};
 use ocf_scheduler::cli::client::failure::EXIT_STATUSES;
+use ocf_scheduler::cli::command::Group;
+use ocf_scheduler::cli::table::COMMANDS;
 use ocf_scheduler::config::{SETTINGS, Setting};
 
 /// A setting, in the words of the help: variable, flag, default, meaning.

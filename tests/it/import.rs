@@ -353,7 +353,7 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
         // A dry run leaves no database where there was none.
         drop(target.open().unwrap());
         let report = imported(&go.url, to, &["--dry-run"]);
-        assert!(report.starts_with("Would move") && report.contains("nothing was moved"), "{report}");
+        assert!(report.starts_with("Would import") && report.contains("nothing was imported"), "{report}");
         assert_eq!(counts(&report, "executions"), [3, 0, 0]);
         assert_eq!(target.rows("SELECT guid FROM executables"), Vec::<Vec<String>>::new());
         assert_eq!(target.rows("SELECT * FROM history_sizes"), Vec::<Vec<String>>::new());

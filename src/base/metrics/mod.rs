@@ -1,10 +1,10 @@
-//! What is counted, and the text of `GET /metrics`.
+//! The metrics, and the text of `GET /metrics`.
 //!
-//! Invariant: to count is a few atomic operations, and no label has a value that a client can make up: routes are
-//! templates, methods and statuses come from fixed lists. So the text stays within a size that the program alone decides.
+//! Invariant: counting takes a few atomic operations. Clients cannot add label values, because routes are
+//! templates, and methods and statuses come from fixed lists, so the size of the text is bounded.
 //!
-//! As with the log there is one for the process ([`metrics`]), so that whoever has something to count needs no handle.
-//! What the database knows is read by `observer`.
+//! Like the log, the metrics are global to the process ([`metrics`]). `observer` reads the gauges that come
+//! from the database.
 
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -27,11 +27,11 @@ pub use requests::UNKNOWN_ROUTE;
 /// The content type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Bounds for what takes a moment: an answer.
-const ANSWER_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Bounds for what others take: Cloud Foundry, UAA, the targets of calls.
+/// Buckets for our own responses.
+const RESPONSE_SECONDS: &[f64] = &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+/// Buckets for other servers: Cloud Foundry, UAA, the targets of calls.
 const UPSTREAM_SECONDS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
-/// Bounds for lateness: from "at once" to "the service was down".
+/// Buckets for lateness: from "on time" to "the service was down".
 const LATENESS_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0];
 
@@ -39,10 +39,10 @@ const KINDS: [Kind; 2] = [Kind::Job, Kind::Call];
 const STATES: [ExecutionState; 4] =
     [ExecutionState::Pending, ExecutionState::Running, ExecutionState::Succeeded, ExecutionState::Failed];
 const UPSTREAMS: [Upstream; 3] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call];
-/// What became of a request of ours: the class of its status (whatever is beyond is as bad as the last), or no answer at all.
+/// The outcome of an outgoing request: the class of its status (one above 599 counts as 5xx), or no response.
 const OUTCOMES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
-/// Whom the service asks.
+/// A server that the service sends requests to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Upstream {
     /// The API of Cloud Foundry.
@@ -63,22 +63,22 @@ impl Upstream {
     }
 }
 
-/// What the database knows, at one instant.
+/// The gauges that come from the database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Readings {
-    /// Executions of jobs that are due and not handed to a worker for good, counted up to a bound.
+    /// Executions of jobs that are due and not dispatched, counted up to a bound.
     pub due_jobs: u64,
-    /// The same of calls.
+    /// The same for calls.
     pub due_calls: u64,
     /// Schedules whose fire time has come and is not claimed yet, counted up to a bound.
     pub due_schedules: u64,
-    /// Tasks under way, counted up to a bound.
+    /// Running tasks, counted up to a bound.
     pub running_tasks: u64,
-    /// The size of the database in bytes.
+    /// The size of the database.
     pub size_bytes: u64,
 }
 
-/// All that is counted.
+/// All metrics that the program counts itself.
 pub struct Metrics {
     registry: Registry,
     requests: Requests,
@@ -101,36 +101,37 @@ impl Metrics {
     fn new() -> Self {
         let maker = Maker { registry: Registry::new() };
         maker
-            .gauges("build_info", "1; which version runs.", &["version"])
+            .gauges("build_info", "Always 1; the version is in the label.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         let executions = maker.counters(
             "executions_total",
-            "Changes of state of executions, by the state that they came to; PENDING: created.",
+            "State changes of executions, by the new state; PENDING means created.",
             &["kind", "state"],
         );
         let lateness = maker.histograms(
             "execution_lateness_seconds",
-            "From an execution's scheduled time to its first attempt; what was started by hand has none.",
+            "Time from the scheduled time of an execution to its first attempt; manual executions are not counted.",
             &["kind"],
             LATENESS_SECONDS,
         );
-        let workers = maker.gauges("workers", "Threads that perform calls, or start tasks.", &["kind"]);
-        let busy = maker.gauges("workers_busy", "Those of them that are at it.", &["kind"]);
+        let workers =
+            maker.gauges("workers", "Threads that perform calls (call) or create tasks (job).", &["kind"]);
+        let busy = maker.gauges("workers_busy", "Worker threads that are busy.", &["kind"]);
         let upstream = maker.counters(
             "upstream_requests_total",
-            "Requests to others, redirects of calls included, by the class of the answer's status; none: no whole answer.",
+            "Requests to other servers, redirects included, by class of the response status; none: no complete response.",
             &["upstream", "outcome"],
         );
         let upstream_seconds = maker.histograms(
             "upstream_request_duration_seconds",
-            "From the beginning of a request to others to its whole answer, or to its failure.",
+            "Time from sending a request to another server until its complete response or failure.",
             &["upstream"],
             UPSTREAM_SECONDS,
         );
         let start_time = maker.own(IntGauge::with_opts(Opts::new(
             "process_start_time_seconds",
-            "When the service started, in seconds since 1970.",
+            "Start time of the service, in seconds since 1970.",
         )));
         Self {
             requests: Requests::new(&maker),
@@ -148,7 +149,7 @@ impl Metrics {
         }
     }
 
-    /// The service starts, at `now`, with so many threads for each kind.
+    /// Records the start of the service and its number of threads for each kind.
     pub fn started(&self, now: Timestamp, threads: impl Fn(Kind) -> usize) {
         self.start_time.set(now.seconds());
         for (kind, workers) in KINDS.iter().zip(&self.workers) {
@@ -156,39 +157,39 @@ impl Metrics {
         }
     }
 
-    /// A request was answered. `route` is a template of the program's, or [`UNKNOWN_ROUTE`].
+    /// Counts a response. `route` is the template of a route, or [`UNKNOWN_ROUTE`].
     pub fn answered(&self, method: &str, route: &'static str, status: u16, took: Duration) {
         self.requests.answered(method, route, status, Some(took));
     }
 
-    /// A request was refused before anybody looked for its route, or because nobody could answer it.
+    /// Counts a request that was refused before it was routed, or because the service is overloaded.
     pub fn refused(&self, status: u16) {
         self.requests.answered("", requests::REFUSED, status, None);
     }
 
-    /// An execution has come to a state.
+    /// Counts a state change of an execution.
     pub fn execution(&self, kind: Kind, state: ExecutionState) {
         self.executions[kind as usize][state as usize].inc();
     }
 
-    /// So many executions were cancelled together.
+    /// Counts executions that were cancelled together.
     pub fn cancelled(&self, kind: Kind, count: u64) {
         self.executions[kind as usize][ExecutionState::Failed as usize].inc_by(count);
     }
 
-    /// The first attempt of an execution began this long after its scheduled time.
+    /// Records how late the first attempt of an execution began.
     pub fn late_by(&self, kind: Kind, lateness: Duration) {
         self.lateness[kind as usize].observe(lateness.as_secs_f64());
     }
 
-    /// A worker is busy until the answer is dropped, panics included.
+    /// Counts a worker as busy until the result is dropped, which also happens in a panic.
     pub fn busy(&self, kind: Kind) -> Busy<'_> {
         let gauge = &self.workers_busy[kind as usize];
         gauge.inc();
         Busy(gauge)
     }
 
-    /// A request of ours got an answer of `status`, or none.
+    /// Counts an outgoing request. `status` is `None` without a complete response.
     pub fn asked(&self, upstream: Upstream, status: Option<u16>, took: Duration) {
         let none = OUTCOMES.len() - 1;
         let outcome = status.map_or(none, |status| usize::from(status / 100).clamp(1, none) - 1);
@@ -196,20 +197,20 @@ impl Metrics {
         self.upstream_seconds[upstream as usize].observe(took.as_secs_f64());
     }
 
-    /// Everything in Prometheus's text format. `readings`: what the database says; `None`: it does not say it in time, which
-    /// the text tells.
+    /// Everything in the text format of Prometheus. `readings` is `None` if the database did not answer in
+    /// time.
     pub fn text(&self, readings: Option<&Readings>) -> String {
         let mut families = self.registry.gather();
         families.extend(process::families());
         families.extend(database_families(readings));
         let mut text = String::new();
-        // It fails when a family has no name or no metric, which these have; then the text ends there.
+        // It fails only for a family without a name or metric, and then the text ends there.
         let _ = TextEncoder::new().encode_utf8(&families, &mut text);
         text
     }
 }
 
-/// A worker at work; see [`Metrics::busy`].
+/// See [`Metrics::busy`].
 pub struct Busy<'a>(&'a IntGauge);
 
 impl Drop for Busy<'_> {
@@ -222,13 +223,13 @@ fn database_families(readings: Option<&Readings>) -> Vec<MetricFamily> {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let mut families = gauge(
         "ocf_scheduler_database_up",
-        "1: the database answered in time, and what it knows is here; 0: that is left out.",
+        "1 if the database answered in time; 0 if not, and then the metrics from the database are missing.",
         i64::from(readings.is_some()),
     );
     let Some(readings) = readings else { return families };
     let backlog = Opts::new(
         "ocf_scheduler_due_backlog",
-        "Executions that are due and wait for a worker, or for its first step; counted up to 100000.",
+        "Executions that are due and wait for a worker; counted up to 100000.",
     );
     if let Ok(backlog) = IntGaugeVec::new(backlog, &["kind"]) {
         for (kind, count) in [(Kind::Job, readings.due_jobs), (Kind::Call, readings.due_calls)] {
@@ -238,23 +239,23 @@ fn database_families(readings: Option<&Readings>) -> Vec<MetricFamily> {
     }
     families.extend(gauge(
         "ocf_scheduler_due_schedules",
-        "Schedules whose fire time has come and has no execution yet; counted up to 100000.",
+        "Schedules that are due and have no execution yet; counted up to 100000.",
         number(readings.due_schedules),
     ));
     families.extend(gauge(
         "ocf_scheduler_running_tasks",
-        "Tasks under way; counted up to 100000.",
+        "Running tasks; counted up to 100000.",
         number(readings.running_tasks),
     ));
     families.extend(gauge(
         "ocf_scheduler_database_size_bytes",
-        "The size of the database, without what is yet to be written into it.",
+        "Size of the database in bytes, without the write-ahead log.",
         number(readings.size_bytes),
     ));
     families
 }
 
-/// A gauge that lives for one text only.
+/// A gauge that is used for one scrape.
 fn gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
     let gauge = IntGauge::with_opts(Opts::new(name, help));
     gauge.map_or_else(
@@ -266,7 +267,7 @@ fn gauge(name: &str, help: &str, value: i64) -> Vec<MetricFamily> {
     )
 }
 
-/// The same for a gauge of fractions.
+/// A gauge of fractions that is used for one scrape.
 fn gauge_of_fractions(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
     Gauge::with_opts(Opts::new(name, help)).map_or_else(
         |_| Vec::new(),
@@ -277,7 +278,7 @@ fn gauge_of_fractions(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
     )
 }
 
-/// The same for a counter that somebody else counts.
+/// A counter that is used for one scrape, because its value is counted elsewhere.
 fn counter(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
     Counter::with_opts(Opts::new(name, help)).map_or_else(
         |_| Vec::new(),
@@ -288,7 +289,7 @@ fn counter(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
     )
 }
 
-/// Makes metrics whose names begin with the program's, and registers them.
+/// Creates metrics with the prefix `ocf_scheduler_`, and registers them.
 struct Maker {
     registry: Registry,
 }
@@ -311,7 +312,7 @@ impl Maker {
         Opts::new(format!("ocf_scheduler_{name}"), help)
     }
 
-    #[expect(clippy::expect_used, reason = "names and labels are constants, and a test makes all of them")]
+    #[expect(clippy::expect_used, reason = "names and labels are constants, and a test creates all of them")]
     fn own<C: Collector + Clone + 'static>(&self, made: prometheus::Result<C>) -> C {
         let collector = made.expect("a name, a label and bounds that Prometheus takes");
         self.registry.register(Box::new(collector.clone())).expect("a name of its own");
@@ -324,7 +325,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn methods_and_statuses_that_nobody_has_heard_of_share_one_value() {
+    fn unknown_methods_and_statuses_share_one_value() {
         let metrics = Metrics::new();
         for number in 0..1000_u16 {
             metrics.answered(&format!("BREW{number}"), "/jobs", number, Duration::ZERO);
@@ -338,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn more_routes_than_there_is_room_for_count_as_unknown() {
+    fn routes_beyond_the_maximum_count_as_unknown() {
         let metrics = Metrics::new();
         for number in 0..100 {
             metrics.answered("GET", format!("/{number}").leak(), 200, Duration::ZERO);
@@ -348,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_is_of_its_class_and_no_answer_is_none() {
+    fn an_outcome_is_the_class_of_the_status_or_none() {
         let metrics = Metrics::new();
         for status in [Some(204), Some(299), Some(302), Some(500), None, Some(999), Some(0)] {
             metrics.asked(Upstream::Uaa, status, Duration::ZERO);

@@ -1,18 +1,18 @@
-//! Requests by method, route and status, found without a lock.
+//! Counts requests by method, route and status, without a lock.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-use super::{ANSWER_SECONDS, Maker};
+use super::{Maker, RESPONSE_SECONDS};
 
-/// The route of a request for something that is not there, or with a method that it does not have.
+/// The route of a request that matches no route, or not its methods.
 pub const UNKNOWN_ROUTE: &str = "unknown";
-/// The route of a request that was refused before anybody looked for its route.
+/// The route of a request that was refused before it was routed.
 pub(super) const REFUSED: &str = "refused";
 
-/// The most routes; there are fewer.
+/// A bound for the number of routes, which is smaller.
 const ROUTES_MAX: usize = 32;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const STATUSES: [u16; 20] =
@@ -20,11 +20,10 @@ const STATUSES: [u16; 20] =
 /// The method or status of all others.
 const OTHER: &str = "other";
 
-/// All requests.
 pub(super) struct Requests {
     total: IntCounterVec,
     seconds: HistogramVec,
-    /// In the order in which they came first. The first is [`UNKNOWN_ROUTE`].
+    /// In the order of their first requests, after [`UNKNOWN_ROUTE`].
     routes: [OnceLock<Route>; ROUTES_MAX],
 }
 
@@ -40,14 +39,14 @@ impl Requests {
         Self {
             total: maker.counters(
                 "http_requests_total",
-                "Requests answered, by route template; unknown: no such route or method; refused: before it had a route.",
+                "Requests answered, by route template; unknown: no such route or method; refused: not routed.",
                 &["method", "route", "status"],
             ),
             seconds: maker.histograms(
                 "http_request_duration_seconds",
-                "From a whole request to its answer, which is still to be written.",
+                "Time from a complete request until its response is ready to be written.",
                 &["route"],
-                ANSWER_SECONDS,
+                RESPONSE_SECONDS,
             ),
             routes: Default::default(),
         }
@@ -69,7 +68,7 @@ impl Requests {
         counter.inc();
     }
 
-    /// The place of a route: the one that has its template, or the first that is free.
+    /// The route with this template, which takes the first free place if it is new.
     fn route(&self, template: &'static str) -> &Route {
         let unknown = self.routes[0].get_or_init(|| self.new_route(UNKNOWN_ROUTE));
         let mut places = self.routes.iter().map(|place| place.get_or_init(|| self.new_route(template)));

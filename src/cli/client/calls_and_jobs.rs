@@ -1,31 +1,28 @@
-//! Commands about jobs and calls themselves.
+//! Commands that list, create, change and delete jobs and calls.
 
 use std::io::Read;
 
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::output::{Table, field};
-use super::parse::Arguments;
 use super::remote::encode;
 use super::session::{Session, plural};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
-/// The most that is read of a secret from the standard input.
+/// The most that is read from standard input.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
-/// Lists jobs.
-pub(super) fn jobs(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn jobs(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     list(session, Kind::Job)
 }
 
-/// Lists calls.
-pub(super) fn calls(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn calls(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     list(session, Kind::Call)
 }
 
-/// Creates a job.
-pub(super) fn create_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn create_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.required(0).into());
     body.insert("command".to_owned(), arguments.required(1).into());
@@ -33,8 +30,7 @@ pub(super) fn create_job(session: &Session, arguments: &Arguments) -> Result<boo
     create(session, Kind::Job, arguments, body)
 }
 
-/// Creates a call.
-pub(super) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let header = auth_header(arguments)?.ok_or_else(|| {
         Failure::Usage("create-call needs --auth-header, for example: --auth-header 'Bearer abc'".to_owned())
     })?;
@@ -45,8 +41,7 @@ pub(super) fn create_call(session: &Session, arguments: &Arguments) -> Result<bo
     create(session, Kind::Call, arguments, body)
 }
 
-/// Changes a job.
-pub(super) fn update_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn update_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
     for (flag, field) in [("name", "name"), ("command", "command")] {
         if let Some(value) = arguments.flag(flag) {
@@ -57,8 +52,7 @@ pub(super) fn update_job(session: &Session, arguments: &Arguments) -> Result<boo
     update(session, Kind::Job, arguments, body)
 }
 
-/// Changes a call.
-pub(super) fn update_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn update_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
     for (flag, field) in [("name", "name"), ("to-url", "url")] {
         if let Some(value) = arguments.flag(flag) {
@@ -71,20 +65,18 @@ pub(super) fn update_call(session: &Session, arguments: &Arguments) -> Result<bo
     update(session, Kind::Call, arguments, body)
 }
 
-/// Deletes a job.
-pub(super) fn delete_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn delete_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     delete(session, Kind::Job, arguments)
 }
 
-/// Deletes a call.
-pub(super) fn delete_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     delete(session, Kind::Call, arguments)
 }
 
 fn list(session: &Session, kind: Kind) -> Result<bool, Failure> {
     let resources = session.list(kind, false)?;
     let none = format!(
-        "there are no {0} yet; ocf-scheduler help create-{1} says how to make one",
+        "there are no {0} yet; to create one, see: ocf-scheduler help create-{1}",
         plural(kind),
         kind.as_str()
     );
@@ -132,7 +124,7 @@ fn update(
 fn delete(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
     let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
     session.remote.delete(&found.path())?;
-    session.tell(&found.resource, &format!("deleted {}", found.title()));
+    session.show_or_say(&found.resource, &format!("deleted {}", found.title()));
     Ok(true)
 }
 
@@ -180,7 +172,7 @@ fn auth_header(arguments: &Arguments) -> Result<Option<String>, Failure> {
         Some("-") => {
             let mut text = String::new();
             std::io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|err| {
-                Failure::Usage(format!("--auth-header - cannot be read from the standard input: {err}"))
+                Failure::Usage(format!("cannot read --auth-header from standard input: {err}"))
             })?;
             Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
         }

@@ -1,7 +1,7 @@
-//! What the cf command line knows: which foundation it is logged in to, as whom, and where it targets.
+//! The login of the cf command line: foundation, tokens, targeted space.
 //!
-//! Invariant: its token goes to hosts of that foundation only. Its file is written only when UAA has replaced the refresh
-//! token in it, as a whole or not at all, and keeps its owner and mode.
+//! Invariant: the token is sent only to hosts of that foundation. The file of cf is written only when UAA has
+//! replaced the refresh token, atomically, and keeps its owner and mode.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -19,14 +19,14 @@ use crate::outbound::read_uri;
 
 /// The most of the file that is read.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-/// The name that the scheduler has where the API is called `api`.
+/// The first label of the scheduler's host, where that of the API is `api`.
 const SERVICE_LABEL: &str = "scheduler";
 
-/// What `~/.cf/config.json` says. Blank is the same as missing.
+/// The content of `~/.cf/config.json`. A blank field counts as missing.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub(super) struct CfLogin {
-    /// The base URL of the Cloud Foundry API.
+    /// Base URL of the Cloud Foundry API.
     pub(super) target: String,
     access_token: String,
     refresh_token: String,
@@ -36,7 +36,7 @@ pub(super) struct CfLogin {
     #[serde(rename = "UAAOAuthClientSecret")]
     uaa_client_secret: String,
     space_fields: Space,
-    /// Whether its user wants no certificate to be checked.
+    /// Set by `cf login --skip-ssl-validation`.
     #[serde(rename = "SSLDisabled")]
     pub(super) ssl_disabled: bool,
     #[serde(skip)]
@@ -50,34 +50,30 @@ struct Space {
     guid: String,
 }
 
-/// How a new token is had when the one at hand has expired.
+/// How an expired token is renewed.
 #[derive(Debug)]
 pub(super) struct Renewal {
-    /// Where to ask.
+    /// Base URL of the UAA.
     pub(super) uaa: String,
     /// The client that the token was issued to.
     pub(super) client: String,
-    /// Its secret; empty for cf.
+    /// Empty for the client `cf`.
     pub(super) client_secret: Secret,
-    /// What is given for the new one.
     pub(super) refresh_token: Secret,
-    /// The file that `refresh_token` is from.
+    /// The file of cf.
     file: PathBuf,
 }
 
 impl Renewal {
-    /// Writes the tokens to the file of cf that UAA gave out for `refresh_token`, which is no longer good: cf would be logged
-    /// out. A file that holds another one by now is left as it is.
-    ///
-    /// # Errors
-    /// A text that names the file.
+    /// Writes new tokens to the file of cf, which would else be logged out: its refresh token is used up.
+    /// Leaves the file alone if it has another refresh token by now. The error names the file.
     pub(super) fn keep(&self, access_token: &str, refresh_token: &str) -> Result<(), String> {
         self.replace(access_token, refresh_token)
-            .map_err(|err| format!("the new tokens of cf cannot be kept in {}: {err}", self.file.display()))
+            .map_err(|err| format!("cannot save the new tokens of cf to {}: {err}", self.file.display()))
     }
 
     fn replace(&self, access_token: &str, refresh_token: &str) -> io::Result<()> {
-        // Behind a link, so that the link stays one.
+        // Follows a symbolic link, so that the link stays.
         let file = fs::canonicalize(&self.file)?;
         let mut text = String::new();
         File::open(&file)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
@@ -91,7 +87,7 @@ impl Renewal {
         let written =
             write_like(&file, &new, format!("{config:#}").as_bytes()).and_then(|()| fs::rename(&new, &file));
         if written.is_err() {
-            // The cause is told already.
+            // The first error is reported.
             let _ = fs::remove_file(&new);
         }
         written
@@ -102,8 +98,8 @@ impl Renewal {
 fn write_like(model: &Path, new: &Path, bytes: &[u8]) -> io::Result<()> {
     let model = fs::metadata(model)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(new)?;
-    let made = file.metadata()?;
-    if (made.uid(), made.gid()) != (model.uid(), model.gid()) {
+    let created = file.metadata()?;
+    if (created.uid(), created.gid()) != (model.uid(), model.gid()) {
         chown(new, Some(model.uid()), Some(model.gid()))?;
     }
     file.set_permissions(model.permissions())?;
@@ -118,10 +114,8 @@ impl fmt::Debug for CfLogin {
 }
 
 impl CfLogin {
-    /// Reads the file of the user, below `CF_HOME` or else their home. `None`: there is none, or it targets nothing.
-    ///
-    /// # Errors
-    /// A text that names the file, when it cannot be read.
+    /// Reads the file below `CF_HOME`, else `HOME`. `None` without a file or a target. The error names the
+    /// file.
     pub(super) fn read() -> Result<Option<Self>, String> {
         let Some(home) = config::variable("CF_HOME").or_else(|| config::variable("HOME")) else {
             return Ok(None);
@@ -134,7 +128,7 @@ impl CfLogin {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
             Err(err) => return Err(format!("{} cannot be read: {err}", path.display())),
         }
-        // The error of the parser would show some of the text.
+        // The message of the parser could show a token.
         let mut login: Self = serde_json::from_str(&text).map_err(|err| {
             format!("{} is not what cf writes (line {}, column {})", path.display(), err.line(), err.column())
         })?;
@@ -142,8 +136,8 @@ impl CfLogin {
         Ok(Some(login).filter(|login| !login.target.trim().is_empty()))
     }
 
-    /// Where the plugin for cf looks for the scheduler: at the API's host with another first label. `None` where the host
-    /// has no labels.
+    /// The URL at which the cf plugin expects the scheduler: the API's host with another first label.
+    /// `None` if the host has no labels.
     pub(super) fn scheduler_url(&self) -> Option<String> {
         let uri = read_uri(self.target.trim())?;
         let (_, domain) = labels(uri.host()?)?;
@@ -151,7 +145,7 @@ impl CfLogin {
         Some(format!("{}://{SERVICE_LABEL}.{domain}{port}", uri.scheme_str()?))
     }
 
-    /// The token, for a server at `base` if it belongs to the same foundation.
+    /// The token, if the server at `base` belongs to the same foundation; empty if cf is not logged in.
     pub(super) fn token_for(&self, base: &str) -> Option<&str> {
         let (target, base) = (read_uri(self.target.trim())?, read_uri(base)?);
         let is_as_safe = base.scheme_str() == Some("https") || target.scheme_str() == Some("http");
@@ -163,12 +157,12 @@ impl CfLogin {
         (is_as_safe && (target == base || is_sibling)).then(|| self.access_token.trim())
     }
 
-    /// The space that is targeted.
+    /// The guid of the targeted space.
     pub(super) fn space(&self) -> Option<String> {
         Some(self.space_fields.guid.trim().to_owned()).filter(|guid| !guid.is_empty())
     }
 
-    /// How a new token is had; `None` when the file does not say.
+    /// `None` if the file has no refresh token.
     pub(super) fn renewal(&self) -> Option<Renewal> {
         let is_there = !self.uaa_endpoint.is_empty() && !self.refresh_token.is_empty();
         is_there.then(|| Renewal {
@@ -181,7 +175,7 @@ impl CfLogin {
     }
 }
 
-/// The first label of a name and the rest; `None` for an address, or a name of one label.
+/// The first label of a host name and the rest; `None` for an IP address or a single label.
 fn labels(host: &str) -> Option<(&str, &str)> {
     if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
         return None;

@@ -1,19 +1,19 @@
-//! Commands about expressions, before there is a schedule.
+//! Commands about cron expressions.
 
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
-use super::output::{Table, field, print_error, shown};
-use super::parse::Arguments;
 use super::session::{Found, Session};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{Table, escaped, field, print_error};
 use crate::model::Kind;
 
-/// The fire times that are shown of a new schedule.
+/// How many fire times of a new schedule are printed.
 const NEXT_OF_NEW: usize = 3;
 const VALIDATE: &str = "/schedules/validate";
 
-/// Checks an expression. It went well when the expression is valid.
-pub(super) fn validate(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+/// Returns whether the expression is valid.
+pub(in crate::cli) fn validate(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let expression = arguments.required(0);
     let mut body = Map::new();
     body.insert("expression".to_owned(), expression.into());
@@ -34,18 +34,17 @@ pub(super) fn validate(session: &Session, arguments: &Arguments) -> Result<bool,
     }
     let answer = session.remote.post(VALIDATE, Some(&body.into()))?;
     print_findings(&answer["warnings"], "Warning");
-    session.tell_lines(&answer, &lines(&answer));
+    session.show_or_say_lines(&answer, &lines(&answer));
     Ok(answer["valid"] == true)
 }
 
-/// Lists the time zones that an expression may name.
-pub(super) fn time_zones(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn time_zones(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     let zones = session.resources("/scheduler-time-zones")?;
     session.show_all(zones, table, "the service knows no time zones");
     Ok(true)
 }
 
-/// Says what may surprise about a new schedule, and when it fires. A service that cannot say so is no fault.
+/// Prints warnings about a new schedule, and its next fire times if the service knows them.
 pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     print_findings(&created["warnings"], "Warning");
     let mut body = Map::new();
@@ -94,12 +93,12 @@ fn lines(answer: &Value) -> Vec<String> {
 }
 
 fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(shown).collect()
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(escaped).collect()
 }
 
 fn print_findings(findings: &Value, title: &str) {
     for finding in findings.as_array().into_iter().flatten() {
-        print_error(&format!("{title}: {}\n", shown(field(finding, "message"))));
+        print_error(&format!("{title}: {}\n", escaped(field(finding, "message"))));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Commands about executions: their history, running one, following one to its end, what it wrote.
+//! Commands about executions: history, run, logs.
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::time::{Duration, Instant};
@@ -8,28 +8,28 @@ use serde_json::Value;
 use ureq::Body;
 use ureq::http::Response;
 
-use super::commands::HISTORY_LIMIT;
 use super::failure::Failure;
-use super::output::{self, Table, Visible, duration, field, instant, span};
-use super::parse::Arguments;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid};
 use crate::base::clock;
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{self, Table, Visible, duration, field, instant, span};
 use crate::model::Kind;
 
-/// How often an execution is looked at: at first, and in the long run.
+/// How many executions `history` shows without `--limit`.
+pub(in crate::cli) const HISTORY_LIMIT: &str = "20";
+/// How often an execution is polled: at first, and in the long run.
 const PACE_MIN: Duration = Duration::from_millis(200);
 const PACE_MAX: Duration = Duration::from_secs(2);
-/// How long the service may be in trouble before an execution is no longer followed: long enough for it to be restarted.
-const TROUBLE_MAX: Duration = Duration::from_secs(120);
-/// How many executions are read at once, and how many such pages are looked through for one.
+/// How long the service may be unavailable while an execution is followed: long enough for a restart.
+const OUTAGE_MAX: Duration = Duration::from_secs(120);
+/// Executions per page, and how many pages are searched for one.
 const PAGE: usize = 100;
 const PAGES_MAX: usize = 1000;
-/// Output is handed on in pieces of this size.
+/// Output is copied in pieces of this size.
 const PIECE_BYTES: usize = 16 * 1024;
 
-/// Lists executions.
-pub(super) fn history(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let text = arguments.flag("limit").unwrap_or(HISTORY_LIMIT);
     let limit = text.parse().ok().filter(|limit| (1..=500).contains(limit)).ok_or_else(|| {
         Failure::Usage(format!("--limit is {text:?}; it must be a whole number from 1 to 500"))
@@ -41,14 +41,14 @@ pub(super) fn history(session: &Session, arguments: &Arguments) -> Result<bool, 
     };
     let mut executions =
         session.resources(&format!("{}{below}/history?page=1&per_page={limit}", found.path()))?;
-    // Some services know no other pages than of 50, and some none.
+    // Some services always return 50, and some return all.
     executions.truncate(limit);
     session.show_all(executions, table, &format!("{} has not run yet", found.title()));
     Ok(true)
 }
 
-/// Runs a job or call, and follows the execution if that is wanted.
-pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+/// Runs a job or call; with `--wait`, follows the execution to its end.
+pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
     let execution = session.remote.post(&format!("{}/execute", found.path()), None)?;
     if !arguments.has("wait") {
@@ -56,27 +56,27 @@ pub(super) fn run(session: &Session, arguments: &Arguments) -> Result<bool, Fail
         return Ok(true);
     }
     let ended = follow(session, &found, execution)?;
-    session.end(&ended, &found.title());
+    session.show_end(&ended, &found.title());
     Ok(field(&ended, "state") == "SUCCEEDED")
 }
 
-/// Prints what a task wrote, as it wrote it; to a terminal, without anything that the terminal would act upon.
-pub(super) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let (found, execution) = execution_meant(session, arguments)?;
+/// Prints the output of a task: unchanged to a file or pipe, with control characters escaped to a terminal.
+pub(in crate::cli) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let (found, execution) = named_execution(session, arguments)?;
     let path = format!("{}/history/{}/output", found.path(), encode(&execution));
     let (mut offset, mut pace) = (0, PACE_MIN);
-    let mut trouble_since = None;
+    let mut outage_since = None;
     loop {
         let part = session.remote.get_raw(&format!("{path}?offset={offset}"));
         let mut response = match part {
             Err(Failure::NotFound(_)) => {
                 return Err(Failure::NotFound(format!(
-                    "no output is kept of that execution of {}; on Cloud Foundry: cf logs APP --recent",
+                    "there is no output of that execution of {}; on Cloud Foundry use: cf logs APP --recent",
                     found.title()
                 )));
             }
             other if !arguments.has("follow") => other?,
-            other => match bear(other, &mut trouble_since)? {
+            other => match tolerate_outage(other, &mut outage_since)? {
                 Some(response) => response,
                 None => {
                     wait(&mut pace);
@@ -86,13 +86,13 @@ pub(super) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Fai
         };
         let is_complete = header(&response, "X-Output-Complete") == Some("true");
         let next_offset = header(&response, "X-Output-Next-Offset").and_then(|text| text.parse::<u64>().ok());
-        let Copied { bytes, is_whole, is_read_on } = copy(&mut response)
+        let Copied { bytes, is_complete_part, has_reader } = copy(&mut response)
             .map_err(|err| Failure::Unavailable(format!("the output cannot be written: {err}")))?;
-        if !is_read_on || !arguments.has("follow") && is_whole {
+        if !has_reader || !arguments.has("follow") && is_complete_part {
             return Ok(true);
         }
-        offset = if is_whole { next_offset.unwrap_or(offset + bytes) } else { offset + bytes };
-        if is_complete && is_whole {
+        offset = if is_complete_part { next_offset.unwrap_or(offset + bytes) } else { offset + bytes };
+        if is_complete && is_complete_part {
             return Ok(true);
         }
         if 0 < bytes {
@@ -102,8 +102,8 @@ pub(super) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Fai
     }
 }
 
-/// The job that is meant, and the guid of its execution.
-fn execution_meant(session: &Session, arguments: &Arguments) -> Result<(Found, String), Failure> {
+/// The job that the operands name, and the guid of its execution.
+fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, String), Failure> {
     let wanted = arguments.required(0);
     match (session.find(&[Kind::Job], wanted, arguments.flag("app")), arguments.operand(1)) {
         (Ok(found), Some(execution)) => Ok((found, execution.to_owned())),
@@ -114,7 +114,7 @@ fn execution_meant(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 None => Err(Failure::NotFound(format!("{} has not run yet", found.title()))),
             }
         }
-        // An execution is reached through its job only, so the newest of each are looked through.
+        // The API reaches an execution only through its job, so the newest of each job are searched.
         (Err(Failure::NotFound(_)), None) if is_guid(wanted) => {
             for resource in session.list(Kind::Job, false)? {
                 let found = Found { kind: Kind::Job, resource };
@@ -124,23 +124,23 @@ fn execution_meant(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 }
             }
             Err(Failure::NotFound(format!(
-                "no job has {wanted} among its last {PAGE} executions; name its job: ocf-scheduler logs JOB {wanted}"
+                "no job has {wanted} among its last {PAGE} executions; name the job: ocf-scheduler logs JOB {wanted}"
             )))
         }
         (Err(err), _) => Err(err),
     }
 }
 
-/// Looks at an execution until it has ended, for as long as that takes; whoever waits can end us.
+/// Polls an execution until it has ended. There is no time limit: the user can interrupt it.
 fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Value, Failure> {
     let guid = field(&execution, "guid").to_owned();
     let mut progress = Progress::new(found);
     let mut pace = PACE_MIN;
-    let mut trouble_since = None;
+    let mut outage_since = None;
     while !has_ended(&execution) {
         progress.show(field(&execution, "state"));
         wait(&mut pace);
-        match bear(look(session, found, &guid), &mut trouble_since)? {
+        match tolerate_outage(look(session, found, &guid), &mut outage_since)? {
             Some(Some(seen)) => execution = seen,
             Some(None) => {
                 return Err(Failure::NotFound(format!(
@@ -156,7 +156,7 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
     Ok(execution)
 }
 
-/// The execution of that guid; there is no way to ask for it alone, yet it is among the newest.
+/// The execution of that guid. The API cannot look up one execution, so the history is searched.
 fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, Failure> {
     for page in 1..=PAGES_MAX {
         let executions =
@@ -171,10 +171,13 @@ fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, F
     Ok(None)
 }
 
-/// Lets a service that is in trouble pass for a while. `None`: it is, and is to be asked again.
-fn bear<T>(outcome: Result<T, Failure>, since: &mut Option<Instant>) -> Result<Option<T>, Failure> {
+/// Turns an outage of the service into `None`, which means retry, until it has lasted for [`OUTAGE_MAX`].
+fn tolerate_outage<T>(
+    outcome: Result<T, Failure>,
+    since: &mut Option<Instant>,
+) -> Result<Option<T>, Failure> {
     match outcome {
-        Err(Failure::Unavailable(_)) if since.get_or_insert_with(clock::instant).elapsed() < TROUBLE_MAX => {
+        Err(Failure::Unavailable(_)) if since.get_or_insert_with(clock::instant).elapsed() < OUTAGE_MAX => {
             Ok(None)
         }
         Err(other) => Err(other),
@@ -186,7 +189,7 @@ fn bear<T>(outcome: Result<T, Failure>, since: &mut Option<Instant>) -> Result<O
 }
 
 fn has_ended(execution: &Value) -> bool {
-    // Not by its end time: of other services it may be there, with the year 1, from the beginning.
+    // Not by the end time: other services send one in the year 1 while the execution runs.
     matches!(field(execution, "state"), "SUCCEEDED" | "FAILED")
 }
 
@@ -199,26 +202,26 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// What became of an answer that was handed on.
+/// How far a response was copied.
 struct Copied {
     bytes: u64,
-    /// Whether it came to its end.
-    is_whole: bool,
-    /// Whether whoever reads us is still there.
-    is_read_on: bool,
+    /// Whether the response was read to its end.
+    is_complete_part: bool,
+    /// Whether standard output is still open.
+    has_reader: bool,
 }
 
 fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
     let mut reader = response.body_mut().as_reader();
     let mut out = io::stdout().lock();
     let mut piece = vec![0; PIECE_BYTES];
-    // A terminal acts upon what another developer's task has printed; a file or a pipe gets it as it is.
+    // Control characters of a task must not reach a terminal; a file or a pipe gets the bytes unchanged.
     let mut visible = out.is_terminal().then(Visible::default);
-    let mut copied = Copied { bytes: 0, is_whole: false, is_read_on: true };
+    let mut copied = Copied { bytes: 0, is_complete_part: false, has_reader: true };
     loop {
         let length = match reader.read(&mut piece) {
             Ok(0) => {
-                copied.is_whole = true;
+                copied.is_complete_part = true;
                 if let Some(visible) = &mut visible {
                     out.write_all(visible.end().as_bytes()).and_then(|()| out.flush())?;
                 }
@@ -234,7 +237,7 @@ fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
         match written.and_then(|()| out.flush()) {
             Ok(()) => copied.bytes += length as u64,
             Err(err) if err.kind() == ErrorKind::BrokenPipe => {
-                copied.is_read_on = false;
+                copied.has_reader = false;
                 return Ok(copied);
             }
             Err(err) => return Err(err),
@@ -242,7 +245,7 @@ fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
     }
 }
 
-/// A line on the standard error: one that changes on a terminal, elsewhere one for each state.
+/// Progress on standard error: one line that changes on a terminal, else one line for each state.
 struct Progress {
     title: String,
     began_at: Instant,
@@ -254,7 +257,7 @@ struct Progress {
 impl Progress {
     fn new(found: &Found) -> Self {
         Self {
-            title: output::shown(&found.title()),
+            title: output::escaped(&found.title()),
             began_at: clock::instant(),
             is_terminal: io::stderr().is_terminal(),
             last_state: String::new(),
@@ -263,7 +266,7 @@ impl Progress {
     }
 
     fn show(&mut self, state: &str) {
-        let state = output::shown(state);
+        let state = output::escaped(state);
         if self.is_terminal {
             let line = format!("{}: {state}, {}", self.title, span(self.began_at.elapsed()));
             output::print_error(&format!("\r{line:<width$}", width = self.width));
@@ -274,7 +277,7 @@ impl Progress {
         }
     }
 
-    /// Makes room for what comes after.
+    /// Clears the line.
     fn end(&self) {
         if self.is_terminal {
             output::print_error(&format!("\r{:width$}\r", "", width = self.width));

@@ -1,34 +1,34 @@
-//! Why a command did not do what it was asked, and the exit status that scripts see.
+//! Why a command failed, and its exit status.
 
 use std::fmt;
 
-/// Why a command did not do what it was asked. Each has a text for people.
+/// Why a command failed, each with a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Failure {
-    /// The service understood and refused: a name that is taken, an expression that is not valid.
+    /// The service rejected the request, for example an invalid expression or a name that is taken.
     Refused(String),
-    /// The command line, or a setting, is wrong.
+    /// The command line or a setting is wrong.
     Usage(String),
-    /// There is no such thing, or more than one that is meant.
+    /// Not found, or the name is ambiguous.
     NotFound(String),
-    /// No token, one that is not accepted, or no role in the space.
+    /// No token, an invalid token, or no role in the space.
     Unauthorized(String),
-    /// The service, or what it needs, cannot be reached or is in trouble; later it may be different.
+    /// The service cannot be reached or has an error of its own. A retry may succeed.
     Unavailable(String),
 }
 
-/// The exit statuses, with what they mean. The help shows them.
+/// The exit statuses, as the help shows them.
 pub const EXIT_STATUSES: [(u8, &str); 6] = [
-    (0, "done; of run --wait: the execution SUCCEEDED"),
-    (1, "of run --wait: the execution FAILED; else: refused, for example a name that is taken"),
+    (0, "success; for run --wait: the execution SUCCEEDED"),
+    (1, "rejected, for example because a name is taken; for run --wait: the execution FAILED"),
     (2, "the command line or a setting is wrong"),
-    (3, "there is no such thing, or a name means several"),
-    (4, "no token, one that is not accepted, or no role in the space"),
-    (5, "the service cannot be reached, is in trouble, or asks to come later"),
+    (3, "not found, or the name is ambiguous"),
+    (4, "no token, an invalid token, or no role in the space"),
+    (5, "the service cannot be reached, has an error, or asks to retry later"),
 ];
 
 impl Failure {
-    /// The exit status for it.
+    /// See [`EXIT_STATUSES`].
     pub const fn exit_status(&self) -> u8 {
         match self {
             Self::Refused(_) => 1,

@@ -1,7 +1,7 @@
-//! Requests to a scheduler, and to the Cloud Foundry that its caller is logged in to.
+//! Requests to a scheduler, and to the Cloud Foundry that cf is logged in to.
 //!
-//! Invariant: what changes something is sent once, unless it was answered with 401, which means that nothing was done. What
-//! only reads is sent again a few times when the server asks to come later. A token is never shown.
+//! Invariant: a request that changes something is sent once, or again after a 401, which did nothing.
+//! A GET is retried a few times if the server asks for that. A token is never printed.
 
 use std::cell::RefCell;
 use std::io::Read;
@@ -18,27 +18,26 @@ use ureq::{Body, Timeout};
 
 use super::cf_login::Renewal;
 use super::failure::Failure;
-use super::output;
+use crate::cli::output;
 use crate::model::Secret;
 use crate::outbound::{self, Limits, Outbound};
 
-/// To have a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a whole answer.
+/// For a whole exchange, the body included.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_IDLE_AGE: Duration = Duration::from_secs(10);
-/// The largest answer that is taken in. Lists are read in pages.
+/// The largest response that is read. Lists come in pages.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// The most of a refusal that is looked at.
+/// The most that is read of an error response.
 const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
-/// How often a request that only reads is sent again.
+/// How often a GET is retried.
 const RETRIES_MAX: u32 = 3;
-/// The longest wait that a server may ask for; when it asks for more, its refusal is told.
+/// The longest `Retry-After` that is honoured; a longer one is reported as an error.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
-/// Refusals come with their reasons in this form (RFC 9457).
+/// Asks for errors with reasons (RFC 9457).
 const ACCEPTED: &str = "application/problem+json, application/json, text/plain";
 
-/// A server, and who asks it.
+/// A server, and the token for it.
 pub(super) struct Remote {
     client: outbound::Client,
     base: String,
@@ -48,13 +47,13 @@ pub(super) struct Remote {
 
 /// The id and secret of a UAA client, joined by a colon.
 enum Credentials {
-    /// Both percent-encoded.
+    /// Percent-encoded, each by itself.
     Encoded(String),
     Plain(String),
 }
 
 impl Remote {
-    /// `base` is an URL without a slash at its end. The error says which setting is wrong.
+    /// `base` has no slash at its end. The error names the wrong setting.
     pub(super) fn new(
         settings: &Outbound,
         base: String,
@@ -70,35 +69,33 @@ impl Remote {
         Ok(Self { client, base, token: RefCell::new(bare(token)), renewal })
     }
 
-    /// Reads an object.
+    /// Gets JSON.
     pub(super) fn get(&self, path: &str) -> Result<Value, Failure> {
         self.get_at(&format!("{}{path}", self.base))
     }
 
-    /// The same of another server that is to have the token too.
+    /// Gets JSON from another server, which receives the token too.
     pub(super) fn get_at(&self, url: &str) -> Result<Value, Failure> {
         self.object(self.exchange(&Method::GET, url, None)?)
     }
 
-    /// Reads something that is no object.
+    /// Gets a body that is not JSON.
     pub(super) fn get_raw(&self, path: &str) -> Result<Response<Body>, Failure> {
         self.exchange(&Method::GET, &format!("{}{path}", self.base), None)
     }
 
-    /// Sends an object to be created, or nothing for something to be done.
+    /// Posts JSON, or an empty body.
     pub(super) fn post(&self, path: &str, body: Option<&Value>) -> Result<Value, Failure> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let url = format!("{}{path}", self.base);
         self.object(self.exchange(&Method::POST, &url, Some(&body))?)
     }
 
-    /// Sends the fields of an object that are to change.
     pub(super) fn patch(&self, path: &str, body: &Value) -> Result<Value, Failure> {
         let url = format!("{}{path}", self.base);
         self.object(self.exchange(&Method::PATCH, &url, Some(&body.to_string()))?)
     }
 
-    /// Deletes.
     pub(super) fn delete(&self, path: &str) -> Result<(), Failure> {
         self.exchange(&Method::DELETE, &format!("{}{path}", self.base), None).map(|_| ())
     }
@@ -108,7 +105,7 @@ impl Remote {
         let bytes = reader.map_err(|err| self.unreachable(&self.base, &err))?;
         serde_json::from_slice(&bytes).map_err(|_| {
             Failure::Unavailable(format!(
-                "what {} answers is no JSON: is it the base URL of a scheduler?",
+                "the response of {} is not JSON: is it the base URL of a scheduler?",
                 self.base
             ))
         })
@@ -139,9 +136,10 @@ impl Remote {
     fn send(&self, method: &Method, url: &str, body: Option<&str>) -> Result<Response<Body>, Failure> {
         let uri = self.uri(url)?;
         let authorization = format!("Bearer {}", self.token.borrow().reveal());
-        // What is wrong with it is not told, for that would show it.
-        let mut authorization = HeaderValue::from_str(&authorization)
-            .map_err(|_| Failure::Unauthorized("the token has characters that none can have".to_owned()))?;
+        // The error does not show the token.
+        let mut authorization = HeaderValue::from_str(&authorization).map_err(|_| {
+            Failure::Unauthorized("the token has characters that a token cannot have".to_owned())
+        })?;
         authorization.set_sensitive(true);
         let request = Request::builder()
             .method(method.clone())
@@ -160,7 +158,7 @@ impl Remote {
         sent.map_err(|err| self.unreachable(url, &err))
     }
 
-    /// Has a new token issued by the UAA. When it has replaced the refresh token too, cf's file gets both.
+    /// Gets a new token from the UAA, and saves it in the file of cf if the refresh token was replaced too.
     fn renew(&self) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Issued {
@@ -175,7 +173,7 @@ impl Remote {
             (format!("{}:{}", encode(client), encode(secret)), format!("{client}:{secret}"));
         let is_plain = plain == encoded;
         let mut response = self.ask_for_token(&url, &Credentials::Encoded(encoded), renewal)?;
-        // UAA decodes them since 4.33; older ones do not.
+        // UAA decodes them since 4.33, older versions do not.
         if response.status() == 401 && !is_plain {
             response = self.ask_for_token(&url, &Credentials::Plain(plain), renewal)?;
         }
@@ -194,7 +192,7 @@ impl Remote {
                 Ok(())
             }
             400..=428 | 430..=499 => Err(over()),
-            status => Err(Failure::Unavailable(format!("{url} answers {status}"))),
+            status => Err(Failure::Unavailable(format!("{url} answered {status}"))),
         }
     }
 
@@ -228,32 +226,32 @@ impl Remote {
         outbound::read_uri(url).ok_or_else(|| Failure::Usage(format!("{url:?} is not a URL")))
     }
 
-    /// What a refusal says, and what it means to scripts.
+    /// The failure that an error response means.
     fn refusal(&self, mut response: Response<Body>) -> Failure {
         let status = response.status();
         let is_unrouted = response.headers().contains_key("X-Cf-Routererror");
         let mut bytes = Vec::new();
-        // Half a reason is better than none.
+        // An incomplete reason is better than none.
         let _ = response.body_mut().as_reader().take(MAX_REFUSAL_BYTES).read_to_end(&mut bytes);
         let reason = reason_of(&bytes);
         let said = match &reason {
             Some(reason) => reason.clone(),
-            None => format!("{} answers {status}, and not why", self.base),
+            None => format!("{} answered {status} without a reason", self.base),
         };
         match status.as_u16() {
             _ if is_unrouted => Failure::Unavailable(format!("there is no service at {}", self.base)),
             401 | 403 => Failure::Unauthorized(format!("not allowed: {said}")),
-            404 if reason.is_none() => Failure::NotFound(format!("{} answers {status}", self.base)),
+            404 if reason.is_none() => Failure::NotFound(format!("{} answered {status}", self.base)),
             404 => Failure::NotFound(said),
             300..=399 => Failure::Unavailable(format!(
-                "{} answers {status}: is it the base URL of a scheduler?",
+                "{} answered {status}: is it the base URL of a scheduler?",
                 self.base
             )),
             429 | 500..=599 => Failure::Unavailable(match retry_after(&response) {
-                Some(wait) => format!("{said}; it asks to come again in {} s", wait.as_secs()),
+                Some(wait) => format!("{said}; retry in {} s", wait.as_secs()),
                 None => said,
             }),
-            // Several faults have lines of their own.
+            // Several faults, one on each line.
             _ if said.starts_with('\n') => Failure::Refused(format!("refused:{said}")),
             _ => Failure::Refused(format!("refused: {said}")),
         }
@@ -264,8 +262,8 @@ impl Remote {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
                 format!("no connection within {CONNECT_TIMEOUT:?}")
             }
-            ureq::Error::Timeout(_) => format!("no whole answer within {TOTAL_TIMEOUT:?}"),
-            ureq::Error::BodyExceedsLimit(bytes) => format!("its answer is longer than {bytes} bytes"),
+            ureq::Error::Timeout(_) => format!("no complete response within {TOTAL_TIMEOUT:?}"),
+            ureq::Error::BodyExceedsLimit(bytes) => format!("the response is longer than {bytes} bytes"),
             other => outbound::untrusted_certificate(other).unwrap_or_else(|| other.to_string()),
         };
         let place = if url.starts_with(&self.base) { &self.base } else { url };
@@ -273,7 +271,7 @@ impl Remote {
     }
 }
 
-/// A token without the scheme that cf writes before it.
+/// A token without the scheme, which cf writes before it.
 fn bare(token: &str) -> Secret {
     let token = token.trim();
     let bare = match token.split_once(' ') {
@@ -287,8 +285,8 @@ fn retry_after(response: &Response<Body>) -> Option<Duration> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The words of a refusal: its faults and what would be right, a line each when there are several faults, else its detail.
-/// Cloud Foundry has another form.
+/// The reason in an error response: its faults with what was expected, one a line if there are several, else
+/// its detail. `None` for another form, such as Cloud Foundry's.
 fn reason_of(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct Problem {
@@ -313,7 +311,7 @@ fn reason_of(body: &[u8]) -> Option<String> {
         })
         .collect();
     let right = |expected: &Option<String>, indent: &str| {
-        expected.as_ref().map_or_else(String::new, |expected| format!("\n{indent}expected there: {expected}"))
+        expected.as_ref().map_or_else(String::new, |expected| format!("\n{indent}expected: {expected}"))
     };
     match faults.as_slice() {
         [] => problem.detail.filter(|detail| !detail.is_empty()),
@@ -324,7 +322,7 @@ fn reason_of(body: &[u8]) -> Option<String> {
     }
 }
 
-/// Percent-encodes all that is not plain anywhere in a URL.
+/// Percent-encodes everything but the unreserved characters of a URL.
 pub(super) fn encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
@@ -341,16 +339,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_told_in_the_words_of_the_server() {
+    fn a_refusal_is_reported_in_the_words_of_the_server() {
         let reason = |body: &str| reason_of(body.as_bytes());
         let one = r#"{"detail":"name is blank","errors":[{"field":"name","detail":"is blank"}]}"#;
         assert_eq!(reason(one).as_deref(), Some("name is blank"));
         let two = r#"{"errors":[{"field":"a","detail":"x"},{"field":"b","detail":"y"}]}"#;
         assert_eq!(reason(two).as_deref(), Some("\n  a x\n  b y"));
         let taught = r#"{"errors":[{"field":"a","detail":"x","expected":"z"}]}"#;
-        assert_eq!(reason(taught).as_deref(), Some("a x\n  expected there: z"));
+        assert_eq!(reason(taught).as_deref(), Some("a x\n  expected: z"));
         let two = r#"{"errors":[{"field":"a","detail":"x","expected":"z"},{"field":"b","detail":"y","expected":""}]}"#;
-        assert_eq!(reason(two).as_deref(), Some("\n  a x\n    expected there: z\n  b y"));
+        assert_eq!(reason(two).as_deref(), Some("\n  a x\n    expected: z\n  b y"));
         assert_eq!(reason(r#"{"detail":"gone"}"#).as_deref(), Some("gone"));
         for nothing in ["", "\"\"", "<html>", "{}", r#"{"detail":""}"#] {
             assert_eq!(reason(nothing), None, "{nothing}");
@@ -358,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_of_a_token_may_come_along() {
+    fn a_token_may_be_given_with_its_scheme() {
         for token in ["t", "bearer t", " Bearer  t\n"] {
             assert_eq!(bare(token).reveal(), "t");
         }

@@ -4,18 +4,17 @@ use serde_json::{Map, Value, json};
 
 use super::cron;
 use super::failure::Failure;
-use super::output::{Table, field};
-use super::parse::Arguments;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
 const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
-/// What is added to a schedule: whose it is.
+/// The field that is added to a schedule: its job or call.
 const OF: &str = "of";
 
-/// Lists the schedules of a job or call, or all.
-pub(super) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let schedules = match arguments.operand(0) {
         Some(name) => {
             let found = session.find(&BOTH, name, arguments.flag("app"))?;
@@ -24,23 +23,20 @@ pub(super) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Fai
         }
         None => all(session)?.into_iter().map(|(found, schedule)| with_owner(schedule, &found)).collect(),
     };
-    let none = "there are no schedules; ocf-scheduler help schedule-job says how to make one";
+    let none = "there are no schedules; to add one, see: ocf-scheduler help schedule-job";
     session.show_all(schedules, table, none);
     Ok(true)
 }
 
-/// Runs a job by an expression.
-pub(super) fn schedule_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn schedule_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     schedule(session, Kind::Job, arguments)
 }
 
-/// Runs a call by an expression.
-pub(super) fn schedule_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn schedule_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     schedule(session, Kind::Call, arguments)
 }
 
-/// Changes a schedule.
-pub(super) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
     if let Some(expression) = arguments.flag("expression") {
         body.insert("expression".to_owned(), expression.into());
@@ -57,12 +53,11 @@ pub(super) fn update(session: &Session, arguments: &Arguments) -> Result<bool, F
     Ok(true)
 }
 
-/// Deletes a schedule.
-pub(super) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let (found, schedule) = find(session, arguments.required(0))?;
     session.remote.delete(&path(&found, &schedule))?;
     let sentence = format!("deleted the schedule {} of {}", field(&schedule, "expression"), found.title());
-    session.tell(&with_owner(schedule, &found), &sentence);
+    session.show_or_say(&with_owner(schedule, &found), &sentence);
     Ok(true)
 }
 
@@ -79,10 +74,12 @@ fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool
     Ok(true)
 }
 
-/// The schedule of that guid. The API reaches it through its job or call only, so those are looked through.
+/// The schedule of that guid. The API reaches it only through its job or call, so all of them are searched.
 fn find(session: &Session, guid: &str) -> Result<(Found, Value), Failure> {
     let unknown = || {
-        Failure::NotFound(format!("there is no schedule {guid:?}; ocf-scheduler schedules lists their guids"))
+        Failure::NotFound(format!(
+            "there is no schedule {guid:?}; to list their guids, run: ocf-scheduler schedules"
+        ))
     };
     if !is_guid(guid) {
         return Err(unknown());

@@ -1,54 +1,54 @@
-//! The service that a command is about, who asks it, and how names become guids.
+//! The service that a command uses, its credentials, and how names become guids.
 //!
-//! Invariant: where a name means several things, nothing is done to any of them.
+//! Invariant: if a name is ambiguous, nothing is changed.
 
 use serde_json::Value;
 
 use super::cf_login::CfLogin;
 use super::failure::Failure;
-use super::output::{self, Table, field, json};
-use super::parse::Arguments;
 use super::remote::{Remote, encode};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{self, Table, field, json};
 use crate::config;
 use crate::model::Kind;
 use crate::outbound;
 
-/// Jobs or calls on a page of a list; with their schedules, of which each may have thousands, fewer.
+/// Jobs or calls per page; fewer with their schedules, of which each may have thousands.
 const PAGE: usize = 100;
 const PAGE_WITH_SCHEDULES: usize = 20;
 /// The most pages of one list.
 const PAGES_MAX: usize = 5000;
 
-/// A service, and how its answers are shown.
-pub struct Session {
+/// A service, and how its responses are printed.
+pub(in crate::cli) struct Session {
     pub(super) remote: Remote,
-    /// The Cloud Foundry API, where cf is logged in.
+    /// The base URL of the Cloud Foundry API that cf is logged in to.
     cloud_foundry: Option<String>,
     space: Option<String>,
     is_json: bool,
     colour: bool,
 }
 
-/// A job or call that was meant.
+/// The job or call that a name or guid stands for.
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) resource: Value,
 }
 
 impl Found {
-    /// Its path, for what is below it.
+    /// Its path in the API.
     pub(super) fn path(&self) -> String {
         format!("/{}/{}", plural(self.kind), encode(field(&self.resource, "guid")))
     }
 
-    /// How it is called before people.
+    /// For messages, for example `job nightly`.
     pub(super) fn title(&self) -> String {
         format!("{} {}", self.kind.as_str(), field(&self.resource, "name"))
     }
 }
 
 impl Session {
-    /// Finds out whom to ask: flags, variables, and what cf knows, in this order.
+    /// Finds the service and the token: from flags, else variables, else the login of cf.
     pub(super) fn open(arguments: &Arguments) -> Result<Self, Failure> {
         let (url, token) = (arguments.value("url"), arguments.value("token"));
         let login =
@@ -61,7 +61,7 @@ impl Session {
             (None, None) => return Err(Failure::Usage(NO_SERVICE.to_owned())),
             (None, Some(login)) => login.scheduler_url().ok_or_else(|| {
                 Failure::Usage(format!(
-                    "where the scheduler is cannot be told from {}, which cf targets: set --url or SCHEDULER_URL",
+                    "cannot derive the URL of the scheduler from {}, which cf targets: set --url or SCHEDULER_URL",
                     login.target
                 ))
             })?,
@@ -75,7 +75,7 @@ impl Session {
                 Some(token) => Remote::new(&outbound, base, token, login.renewal())?,
                 None => {
                     return Err(Failure::Unauthorized(format!(
-                        "the token of cf is for {}, and not sent to {base} unasked: \
+                        "the token of cf is for {} and is not sent to {base}: \
                          set --token or SCHEDULER_TOKEN, for example to \"$(cf oauth-token)\"",
                         login.target
                     )));
@@ -92,12 +92,12 @@ impl Session {
         })
     }
 
-    /// All jobs or calls of the space, or all that the caller may see.
+    /// All jobs or calls of the space, or of all spaces of the caller.
     pub(super) fn list(&self, kind: Kind, with_schedules: bool) -> Result<Vec<Value>, Failure> {
         self.list_where(kind, with_schedules, |_| true)
     }
 
-    /// Those of them that `is_wanted` takes. Read in pages, so that no answer is long and the others are not kept.
+    /// Those that `is_wanted` accepts. Reads in pages, and keeps only these.
     fn list_where(
         &self,
         kind: Kind,
@@ -111,7 +111,7 @@ impl Session {
         let mut wanted = Vec::new();
         for page in 1..=PAGES_MAX {
             let mut answer = self.remote.get(&format!("{list}page={page}&per_page={per_page}"))?;
-            // A service that knows no pages shows everything, and no next one.
+            // A service without paging returns everything, and no next page.
             let is_last = answer["pagination"]["next"].is_null();
             wanted.extend(resources_of(&mut answer)?.into_iter().filter(&is_wanted));
             if is_last {
@@ -125,12 +125,11 @@ impl Session {
         )))
     }
 
-    /// The resources of a collection.
     pub(super) fn resources(&self, path: &str) -> Result<Vec<Value>, Failure> {
         resources_of(&mut self.remote.get(path)?)
     }
 
-    /// The one job or call (of these kinds) of a name or guid, of that app when one is named.
+    /// The one job or call (of these kinds) with this name or guid, in `app` if that is given.
     pub(super) fn find(&self, kinds: &[Kind], wanted: &str, app: Option<&str>) -> Result<Found, Failure> {
         if is_guid(wanted) {
             for &kind in kinds {
@@ -158,17 +157,14 @@ impl Session {
                 let lists: Vec<String> =
                     kinds.iter().map(|kind| format!("ocf-scheduler {}", plural(*kind))).collect();
                 Err(Failure::NotFound(format!(
-                    "there is no {} {wanted:?}; what there is: {}",
+                    "there is no {} {wanted:?}; to list them, run: {}",
                     names.join(" or "),
                     lists.join(", ")
                 )))
             }
             _ => {
                 let lines: Vec<String> = found.iter().map(Self::line).collect();
-                Err(Failure::NotFound(format!(
-                    "{wanted:?} means several; give a guid:\n{}",
-                    lines.join("\n")
-                )))
+                Err(Failure::NotFound(format!("{wanted:?} is ambiguous; use a guid:\n{}", lines.join("\n"))))
             }
         }
     }
@@ -179,7 +175,7 @@ impl Session {
         format!("  {guid}  {} of app {app}", found.kind.as_str())
     }
 
-    /// The guid of an app: what is given, unless Cloud Foundry can be asked for an app of that name.
+    /// The guid of an app. A name is looked up in Cloud Foundry if cf is logged in, else returned as it is.
     pub(super) fn app(&self, wanted: &str) -> Result<String, Failure> {
         let Some(cloud_foundry) = self.cloud_foundry.as_deref().filter(|_| !is_guid(wanted)) else {
             return Ok(wanted.to_owned());
@@ -190,30 +186,32 @@ impl Session {
         let apps = answer["resources"].as_array_mut().map(std::mem::take).unwrap_or_default();
         match apps.as_slice() {
             [app] => Ok(field(app, "guid").to_owned()),
-            [] => Err(Failure::NotFound(format!("there is no app {wanted:?} in the space; see: cf apps"))),
+            [] => Err(Failure::NotFound(format!(
+                "there is no app {wanted:?} in the space; to list them, run: cf apps"
+            ))),
             several => {
                 let lines: Vec<String> =
                     several.iter().map(|app| format!("  {}", field(app, "guid"))).collect();
                 Err(Failure::NotFound(format!(
-                    "several apps are called {wanted:?}; give a guid:\n{}",
+                    "several apps are named {wanted:?}; use a guid:\n{}",
                     lines.join("\n")
                 )))
             }
         }
     }
 
-    /// Shows objects: as a JSON array, or in a table. `none` is for people, when there are none.
+    /// Prints objects as a JSON array or a table. Without objects, the message `none` replaces the table.
     pub(super) fn show_all(&self, resources: Vec<Value>, table: impl FnOnce(&[Value]) -> Table, none: &str) {
         if self.is_json {
             self.print(&json(&Value::Array(resources)));
         } else if resources.is_empty() {
-            output::print_error(&format!("{}\n", output::shown(none)));
+            output::print_error(&format!("{}\n", output::escaped(none)));
         } else {
             self.print(&table(&resources).text(self.colour));
         }
     }
 
-    /// Shows an object: as a JSON object, or in a table.
+    /// Prints an object as JSON or a table.
     pub(super) fn show(&self, resource: Value, table: impl FnOnce(&[Value]) -> Table) {
         if self.is_json {
             self.print(&json(&resource));
@@ -222,44 +220,44 @@ impl Session {
         }
     }
 
-    /// Shows an object: as a JSON object, or as a sentence of ours.
-    pub(super) fn tell(&self, resource: &Value, sentence: &str) {
+    /// Prints an object as JSON, or `sentence`.
+    pub(super) fn show_or_say(&self, resource: &Value, sentence: &str) {
         if self.is_json {
             self.print(&json(resource));
         } else {
-            self.print(&format!("{}\n", output::shown(sentence)));
+            self.print(&format!("{}\n", output::escaped(sentence)));
         }
     }
 
-    /// The same with some lines.
-    pub(super) fn tell_lines(&self, resource: &Value, lines: &[String]) {
+    /// Prints an object as JSON, or `lines`.
+    pub(super) fn show_or_say_lines(&self, resource: &Value, lines: &[String]) {
         if self.is_json {
             return self.print(&json(resource));
         }
-        let lines: String = lines.iter().map(|line| format!("{}\n", output::shown(line))).collect();
+        let lines: String = lines.iter().map(|line| format!("{}\n", output::escaped(line))).collect();
         self.print(&lines);
     }
 
-    /// Shows how an execution ended: as a JSON object, or in a line with its state, how long it took, and its message.
-    pub(super) fn end(&self, execution: &Value, title: &str) {
+    /// Prints how an execution ended, as JSON or as a line with state, duration and message.
+    pub(super) fn show_end(&self, execution: &Value, title: &str) {
         if self.is_json {
             return self.print(&json(execution));
         }
-        let state = output::coloured(&output::shown(field(execution, "state")), self.colour);
+        let state = output::coloured(&output::escaped(field(execution, "state")), self.colour);
         let took = match output::duration(execution) {
             took if took.is_empty() => took,
             took => format!(" in {took}"),
         };
-        let message = match output::shown(field(execution, "message")) {
+        let message = match output::escaped(field(execution, "message")) {
             message if message.is_empty() => message,
             message => format!(": {message}"),
         };
-        self.print(&format!("{} {state}{took}{message}\n", output::shown(title)));
+        self.print(&format!("{} {state}{took}{message}\n", output::escaped(title)));
     }
 
     fn print(&self, text: &str) {
         if let Err(err) = output::print(text.as_bytes()) {
-            output::print_error(&format!("ocf-scheduler: the output cannot be written: {err}\n"));
+            output::print_error(&format!("ocf-scheduler: cannot write the output: {err}\n"));
         }
     }
 }
@@ -267,18 +265,20 @@ impl Session {
 fn resources_of(answer: &mut Value) -> Result<Vec<Value>, Failure> {
     match answer["resources"].take() {
         Value::Array(resources) => Ok(resources),
-        _ => Err(Failure::Unavailable("the answer is no list: is it a scheduler that was asked?".to_owned())),
+        _ => Err(Failure::Unavailable(
+            "the response is not a list; is --url the base URL of a scheduler?".to_owned(),
+        )),
     }
 }
 
-const NO_SERVICE: &str = "no service is named. Either\n  \
+const NO_SERVICE: &str = "no service is given. Either\n  \
      set --url and --token (SCHEDULER_URL, SCHEDULER_TOKEN), or\n  \
-     log in to a Cloud Foundry that has one: cf login, or\n  \
+     log in to a Cloud Foundry that has a scheduler: cf login, or\n  \
      start one on this machine: ocf-scheduler standalone";
 const NO_TOKEN: &str =
     "no token is given: set --token or SCHEDULER_TOKEN (standalone prints one when it starts)";
 
-/// Jobs or calls, in a path.
+/// As in a path.
 pub(super) const fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "jobs",
@@ -286,7 +286,7 @@ pub(super) const fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// Whether a text has the form of a guid of a scheduler's or Cloud Foundry's.
+/// Whether a text has the form of a guid.
 pub(super) fn is_guid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(place, byte)| match place {
@@ -295,7 +295,7 @@ pub(super) fn is_guid(text: &str) -> bool {
         })
 }
 
-/// An URL without the slash at its end. One with a password is not repeated.
+/// Checks a base URL and removes the slash at its end. The error does not repeat a URL with a password.
 fn base_of(url: &str) -> Result<String, Failure> {
     let is_good = outbound::read_uri(url).is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
@@ -309,7 +309,7 @@ fn base_of(url: &str) -> Result<String, Failure> {
     let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
     Err(Failure::Usage(format!(
         "SCHEDULER_URL (--url){shown} must be a URL like http://127.0.0.1:8000 or https://scheduler.example.com, \
-         without a user and a query"
+         without user and query"
     )))
 }
 
@@ -323,14 +323,14 @@ mod tests {
         assert_eq!(base_of("https://s.example.com/x/").unwrap(), "https://s.example.com/x");
         for wrong in ["127.0.0.1:8000", "localhost", "ftp://x", "http://", "http://x/?y", "http://u:s3cret@x"]
         {
-            let told = base_of(wrong).unwrap_err();
-            assert!(matches!(told, Failure::Usage(_)), "{wrong}");
-            assert!(!told.to_string().contains("s3cret"));
+            let failure = base_of(wrong).unwrap_err();
+            assert!(matches!(failure, Failure::Usage(_)), "{wrong}");
+            assert!(!failure.to_string().contains("s3cret"));
         }
     }
 
     #[test]
-    fn guids_are_told_from_names() {
+    fn guids_are_distinguished_from_names() {
         assert!(is_guid("8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11"));
         assert!(!is_guid("8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b1/"));
         assert!(!is_guid("nightly"));

@@ -117,3 +117,24 @@ impl fmt::Display for BrokerError {
         f.write_str(self.cause.as_ref().unwrap_or(&self.description))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_program_is_a_500_and_only_a_database_that_is_away_a_503() {
+        let answer = |error: StoreError| {
+            let error = BrokerError::from(error);
+            let retry = error.headers.iter().any(|(name, _)| *name == "Retry-After");
+            (error.status, error.error, retry, error.to_string())
+        };
+        let bug = StoreError::Bug("column 3 holds something unexpected".to_owned());
+        let (status, error, retry, logged) = answer(bug);
+        assert_eq!((status, error, retry), (500, "InternalError", false));
+        assert!(logged.contains("column 3"), "{logged}");
+        assert_eq!(answer(StoreError::Conflict).0, 500);
+        let (status, error, retry, _) = answer(StoreError::Unavailable("no connection".to_owned()));
+        assert_eq!((status, error, retry), (503, "DatabaseUnavailable", true));
+    }
+}

@@ -1,32 +1,33 @@
-//! Completions for shells, made from the table of commands.
+//! Shell completions, made from the table of commands.
 
 use std::fmt::Write as _;
 
-use super::commands::{COMMANDS, Command, Operand};
+use super::command::{Command, Operand};
 
-/// What the shell is to read; `None` for a shell that is not known.
-pub(crate) fn of(shell: &str) -> Option<String> {
+/// The script for a shell; `None` if the shell is not supported.
+pub(crate) fn of(commands: &[Command], shell: &str) -> Option<String> {
     match shell {
-        "bash" => Some(bash()),
-        "zsh" => Some(zsh()),
-        "fish" => Some(fish()),
+        "bash" => Some(bash(commands)),
+        "zsh" => Some(zsh(commands)),
+        "fish" => Some(fish(commands)),
         _ => None,
     }
 }
 
-fn bash() -> String {
+fn bash(commands: &[Command]) -> String {
     let mut text = String::from(
         "# Completions of ocf-scheduler for bash: source <(ocf-scheduler completions bash)\n\
          _ocf_scheduler() {\n    \
              local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\"\n    \
              if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
     );
-    let _ = writeln!(text, "        COMPREPLY=($(compgen -W \"{}\" -- \"$current\"))", names().join(" "));
+    let _ =
+        writeln!(text, "        COMPREPLY=($(compgen -W \"{}\" -- \"$current\"))", names(commands).join(" "));
     text.push_str("        return\n    fi\n    case \"${COMP_WORDS[1]} $before\" in\n");
-    for command in COMMANDS {
+    for command in commands {
         for flag in command.all_flags().filter(|flag| !flag.value.is_empty()) {
             let _ = match flag.values {
-                // Nothing is known of its value, which may be a file.
+                // The value may be a file.
                 [] => writeln!(text, "        '{} --{}') return ;;", command.name, flag.name),
                 values => writeln!(
                     text,
@@ -39,9 +40,9 @@ fn bash() -> String {
         }
     }
     text.push_str("    esac\n    case \"${COMP_WORDS[1]}\" in\n");
-    for command in COMMANDS {
+    for command in commands {
         let flags = command.all_flags().map(|flag| format!("--{}", flag.name));
-        let words: Vec<String> = operand_words(command).into_iter().chain(flags).collect();
+        let words: Vec<String> = operand_words(commands, command).into_iter().chain(flags).collect();
         let _ = writeln!(text, "        {}) words=\"{} --help\" ;;", command.name, words.join(" "));
     }
     text.push_str(
@@ -51,14 +52,14 @@ fn bash() -> String {
     text
 }
 
-fn zsh() -> String {
+fn zsh(commands: &[Command]) -> String {
     let mut text = String::from(
         "#compdef ocf-scheduler\n\
          # Completions of ocf-scheduler for zsh: source <(ocf-scheduler completions zsh)\n\
          _ocf_scheduler() {\n    \
              local -a commands=(\n",
     );
-    for command in COMMANDS {
+    for command in commands {
         let about = quoted(&command.about.replace(':', "\\:"));
         let _ = writeln!(text, "        {}':'{about}", command.name);
     }
@@ -73,8 +74,8 @@ fn zsh() -> String {
              (( CURRENT-- ))\n    \
              case $command in\n",
     );
-    for command in COMMANDS {
-        let _ = write!(text, "        {}) _arguments '--help[says more]'", command.name);
+    for command in commands {
+        let _ = write!(text, "        {}) _arguments '--help[prints help]'", command.name);
         for flag in command.all_flags() {
             let help =
                 flag.help.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
@@ -86,7 +87,7 @@ fn zsh() -> String {
             let _ = write!(text, " {}", quoted(&format!("--{}[{help}]{value}", flag.name)));
         }
         for operand in command.operands {
-            let words = words_of(command, operand);
+            let words = words_of(commands, command, operand);
             let what = if words.is_empty() { String::new() } else { format!("({})", words.join(" ")) };
             let _ = write!(text, " {}", quoted(&format!(":{}:{what}", operand.name)));
         }
@@ -101,12 +102,12 @@ fn zsh() -> String {
     text
 }
 
-fn fish() -> String {
+fn fish(commands: &[Command]) -> String {
     let mut text = String::from(
         "# Completions of ocf-scheduler for fish: ocf-scheduler completions fish | source\n\
          complete -c ocf-scheduler -f\n",
     );
-    for command in COMMANDS {
+    for command in commands {
         let about = quoted(command.about);
         let _ = writeln!(
             text,
@@ -114,7 +115,7 @@ fn fish() -> String {
             command.name
         );
     }
-    for command in COMMANDS {
+    for command in commands {
         let on = format!("complete -c ocf-scheduler -n '__fish_seen_subcommand_from {}'", command.name);
         for flag in command.all_flags() {
             let value = match (flag.value, flag.values) {
@@ -124,7 +125,7 @@ fn fish() -> String {
             };
             let _ = writeln!(text, "{on} -l {}{value} -d {}", flag.name, quoted(flag.help));
         }
-        let words = operand_words(command);
+        let words = operand_words(commands, command);
         if !words.is_empty() {
             let _ = writeln!(text, "{on} -a {}", quoted(&words.join(" ")));
         }
@@ -132,22 +133,22 @@ fn fish() -> String {
     text
 }
 
-fn names() -> Vec<&'static str> {
-    COMMANDS.iter().map(|command| command.name).collect()
+fn names(commands: &[Command]) -> Vec<&'static str> {
+    commands.iter().map(|command| command.name).collect()
 }
 
-/// What the operands of a command can be, where that is known.
-fn operand_words(command: &Command) -> Vec<String> {
-    command.operands.iter().flat_map(|operand| words_of(command, operand)).collect()
+/// The known values of the operands of a command.
+fn operand_words(commands: &[Command], command: &Command) -> Vec<String> {
+    command.operands.iter().flat_map(|operand| words_of(commands, command, operand)).collect()
 }
 
-fn words_of(command: &Command, operand: &Operand) -> Vec<String> {
-    // The table cannot hold its own names.
-    let words = if command.name == "help" { names() } else { operand.values.to_vec() };
+fn words_of(commands: &[Command], command: &Command, operand: &Operand) -> Vec<String> {
+    // The table cannot contain a list of its own names.
+    let words = if command.name == "help" { names(commands) } else { operand.values.to_vec() };
     words.into_iter().map(str::to_owned).collect()
 }
 
-/// As one word of a shell.
+/// Quoted as one word for a shell.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "'\\''"))
 }

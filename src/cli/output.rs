@@ -1,10 +1,11 @@
-//! What people and scripts get to see.
+//! Everything that is printed.
 //!
-//! Invariant: nothing that a server says reaches a terminal as anything but text: control characters are shown, not sent.
-//! Colours are for terminals that want them.
+//! Invariant: text from a server or a task cannot control a terminal; control characters become escapes.
+//! Colours are used only on terminals that want them.
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,10 +17,40 @@ const GREEN: &str = "\x1b[32m";
 const RED: &str = "\x1b[31m";
 const PLAIN: &str = "\x1b[0m";
 
-/// What is kept to ourselves of the objects of the API.
+/// Fields of API objects that are never printed.
 const SECRET_FIELDS: [&str; 2] = ["auth_header", "headers"];
 
-/// Writes to the standard output. A reader that has gone away (`| head`) wants no more, which is no fault.
+/// The exit status for a command line or settings that are wrong.
+pub(super) const USAGE: u8 = 2;
+pub(super) const VERSION: &str = concat!("ocf-scheduler ", env!("CARGO_PKG_VERSION"), "\n");
+
+/// Prints the result of a command.
+pub(super) fn show(text: &str) -> ExitCode {
+    match print(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => failed(&format!("cannot write the output: {err}")),
+    }
+}
+
+/// Reports that a command failed.
+pub(super) fn failed(message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}");
+    ExitCode::FAILURE
+}
+
+/// Reports a wrong command line.
+pub(super) fn usage(message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler --help");
+    ExitCode::from(USAGE)
+}
+
+/// Reports a wrong command line of `command`.
+pub(super) fn usage_of(command: &str, message: &str) -> ExitCode {
+    eprintln!("ocf-scheduler: {message}\nTry: ocf-scheduler help {command}");
+    ExitCode::from(USAGE)
+}
+
+/// Writes to standard output. A reader that has closed the pipe (`| head`) is no error.
 pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
@@ -28,41 +59,41 @@ pub(crate) fn print(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Writes to the standard error; there is nobody to tell when that fails.
+/// Writes to standard error; a failure cannot be reported anywhere.
 pub(crate) fn print_error(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Whether the standard output is a terminal that wants colours.
+/// Whether standard output is a terminal that wants colours.
 pub(crate) fn wants_colour() -> bool {
     let is_dumb = config::variable("TERM").is_none_or(|term| term == "dumb");
     let is_unwanted = config::variable("NO_COLOR").is_some_and(|value| !value.is_empty());
     io::stdout().is_terminal() && !is_dumb && !is_unwanted
 }
 
-/// A cell of a table, or any text of a server's: control characters, and those that turn the direction of writing, as
-/// escapes.
-pub(crate) fn shown(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
+/// One line of text from a server, safe for a terminal: control characters, and those that change the
+/// direction of writing, become escapes.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         if is_harmless(character) {
-            shown.push(character);
+            escaped.push(character);
         } else {
-            shown.extend(character.escape_default());
+            escaped.extend(character.escape_default());
         }
     }
-    shown
+    escaped
 }
 
-/// The same for text of several lines that are ours.
-pub(crate) fn shown_lines(text: &str) -> String {
-    text.split('\n').map(shown).collect::<Vec<_>>().join("\n")
+/// Like [`escaped`], but keeps the line breaks, which must come from this program.
+pub(crate) fn escaped_lines(text: &str) -> String {
+    text.split('\n').map(escaped).collect::<Vec<_>>().join("\n")
 }
 
-/// Makes the output of a task, which comes in pieces, text that a terminal shows and does not act upon.
+/// Makes the output of a task, which arrives in pieces, safe for a terminal.
 #[derive(Default)]
 pub(crate) struct Visible {
-    /// The beginning of a character, or of a line's end, that the next piece may complete.
+    /// An incomplete character or line break, which the next piece may complete.
     rest: Vec<u8>,
 }
 
@@ -75,19 +106,19 @@ impl Visible {
         made_visible(&bytes[..end])
     }
 
-    /// What is left when no more comes.
+    /// The text that is left after the last piece.
     pub(crate) fn end(&mut self) -> String {
         made_visible(&std::mem::take(&mut self.rest))
     }
 }
 
-/// How many bytes at the end may become something else by what follows.
+/// How many bytes at the end form an incomplete character or line break.
 fn unfinished(bytes: &[u8]) -> usize {
     if bytes.last() == Some(&b'\r') {
         return 1;
     }
     let tail = &bytes[bytes.len().saturating_sub(3)..];
-    // A valid beginning of a character is an error without a length.
+    // An error without a length means: a valid character that is cut off.
     let is_begun = |tail: &[u8]| {
         std::str::from_utf8(tail).is_err_and(|err| err.error_len().is_none() && err.valid_up_to() == 0)
     };
@@ -97,7 +128,7 @@ fn unfinished(bytes: &[u8]) -> usize {
 fn made_visible(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
-        // The end of a line on other systems. A return elsewhere would write over what stands there.
+        // CR LF is a line break. A CR elsewhere would overwrite the line.
         for character in chunk.valid().replace("\r\n", "\n").chars() {
             if matches!(character, '\n' | '\t') || is_harmless(character) {
                 text.push(character);
@@ -106,7 +137,7 @@ fn made_visible(bytes: &[u8]) -> String {
             }
         }
         for byte in chunk.invalid() {
-            // In a terminal that is not set to UTF-8, 0x9b begins a sequence.
+            // In a terminal without UTF-8, 0x9b begins a control sequence.
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
@@ -118,14 +149,14 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() && !turns
 }
 
-/// JSON in lines, without secrets and without characters that a terminal would act upon.
+/// Indented JSON, without secrets and safe for a terminal.
 pub(crate) fn json(value: &Value) -> String {
     let mut text = String::new();
     for character in format!("{:#}", without_secrets(value.clone())).chars() {
         if character == '\n' || is_harmless(character) {
             text.push(character);
         } else {
-            // Such a character is within a string, where JSON has an escape for it. Those below U+0020 have theirs already.
+            // It is within a string, where JSON allows an escape. Those below U+0020 are escaped already.
             let _ = write!(text, "\\u{:04x}", u32::from(character));
         }
     }
@@ -142,7 +173,7 @@ fn without_secrets(mut value: Value) -> Value {
     value
 }
 
-/// Rows under headings, as wide as they need to be; the last column is not filled up.
+/// A table with headings. Columns are as wide as their widest cell; the last one is not padded.
 pub(crate) struct Table {
     headings: &'static [&'static str],
     rows: Vec<Vec<String>>,
@@ -153,12 +184,12 @@ impl Table {
         Self { headings, rows: Vec::new() }
     }
 
-    /// Adds a row of texts that may come from a server.
+    /// Adds a row. The cells may come from a server.
     pub(crate) fn row(&mut self, cells: &[&str]) {
-        self.rows.push(cells.iter().map(|cell| shown(cell)).collect());
+        self.rows.push(cells.iter().map(|cell| escaped(cell)).collect());
     }
 
-    /// The text of it, with a state in its colour when `colour` is wanted.
+    /// With `colour`, states are coloured.
     pub(crate) fn text(&self, colour: bool) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
@@ -182,7 +213,7 @@ impl Table {
     }
 }
 
-/// A state in its colour; all other text as it is.
+/// Colours a state; leaves other text as it is.
 pub(crate) fn coloured(text: &str, colour: bool) -> String {
     match text {
         "SUCCEEDED" if colour => format!("{GREEN}{text}{PLAIN}"),
@@ -191,12 +222,12 @@ pub(crate) fn coloured(text: &str, colour: bool) -> String {
     }
 }
 
-/// A field of an object as text; empty where there is none.
+/// A text field of an object; empty if it is missing.
 pub(crate) fn field<'a>(resource: &'a Value, name: &str) -> &'a str {
     resource[name].as_str().unwrap_or_default()
 }
 
-/// An instant without the digits below a second, for a table.
+/// A time field, to the second.
 pub(crate) fn instant(resource: &Value, name: &str) -> String {
     let text = field(resource, name);
     match Timestamp::parse(text).and_then(|instant| Timestamp::from_seconds(instant.seconds())) {
@@ -205,7 +236,7 @@ pub(crate) fn instant(resource: &Value, name: &str) -> String {
     }
 }
 
-/// How long an execution took; empty when that is not known.
+/// How long an execution took; empty if not known.
 pub(crate) fn duration(execution: &Value) -> String {
     let time = |name| Timestamp::parse(field(execution, name));
     match (time("execution_start_time"), time("execution_end_time")) {
@@ -214,7 +245,7 @@ pub(crate) fn duration(execution: &Value) -> String {
     }
 }
 
-/// A span of time, with a digit more where it is short.
+/// A duration for people, for example `0.3 s` or `1 min 5 s`.
 pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs();
     match seconds {
@@ -229,9 +260,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_of_a_server_is_acted_upon() {
+    fn text_of_a_server_cannot_control_a_terminal() {
         let hostile = "a\x1b[2Jb\u{9b}31mc\r\nd\u{202e}e\u{7f}";
-        assert_eq!(shown(hostile), r"a\u{1b}[2Jb\u{9b}31mc\r\nd\u{202e}e\u{7f}");
+        assert_eq!(escaped(hostile), r"a\u{1b}[2Jb\u{9b}31mc\r\nd\u{202e}e\u{7f}");
         let value = serde_json::json!({ "name": hostile, "auth_header": "s3cret" });
         let text = json(&value);
         assert!(text.chars().all(|c| c == '\n' || is_harmless(c)), "{text:?}");
@@ -239,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn no_output_of_a_task_is_acted_upon_wherever_its_pieces_end() {
+    fn output_of_a_task_cannot_control_a_terminal_wherever_its_pieces_end() {
         let output = "a\t\u{1b}]0;x\u{7}\r\nprogress\rover ü\u{202e}€\n".as_bytes();
         let output = [output, b"\x9b31m\xe2\x82", b"\xf0\x9f\x98\x80\r"].concat();
         let seen = "a\t\\u{1b}]0;x\\u{7}\nprogress\\rover ü\\u{202e}€\n\\x9b31m\\xe2\\x82😀\\r";

@@ -1,0 +1,54 @@
+//! What was typed after a command.
+
+use crate::config;
+
+/// The operands and flags that were typed after a command.
+#[derive(Debug, Default)]
+pub struct Arguments {
+    pub(super) operands: Vec<String>,
+    /// Name and value; the last one of a name wins.
+    pub(super) flags: Vec<(&'static str, String)>,
+    /// Flag and variable; the variable is used when the flag is missing.
+    pub(super) variables: Vec<(&'static str, &'static str)>,
+    /// Set by `--help`, which wins over everything else.
+    pub wants_help: bool,
+    /// Set by `--version`, which wins over everything else.
+    pub wants_version: bool,
+}
+
+impl Arguments {
+    /// The operand at `place`, counted from 0.
+    pub fn operand(&self, place: usize) -> Option<&str> {
+        self.operands.get(place).map(String::as_str)
+    }
+
+    /// The operand at `place`, which the parser has made sure is there.
+    pub fn required(&self, place: usize) -> &str {
+        self.operand(place).unwrap_or_default()
+    }
+
+    /// The value of a flag, without regard to its variable.
+    pub fn flag(&self, name: &str) -> Option<&str> {
+        self.flags.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a flag that takes no value was given.
+    pub fn has(&self, name: &str) -> bool {
+        self.flag(name).is_some()
+    }
+
+    /// The value of a flag, else of its variable; `None` if that is blank.
+    pub fn value(&self, name: &str) -> Option<String> {
+        let variable = || {
+            self.variables.iter().find(|(flag, _)| *flag == name).and_then(|(_, name)| config::variable(name))
+        };
+        let value = self.flag(name).map(str::to_owned).or_else(variable)?;
+        let value = value.trim();
+        (!value.is_empty()).then(|| value.to_owned())
+    }
+
+    /// All flags, as [`config`] reads them.
+    pub fn settings(&self) -> config::Flags {
+        self.flags.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+}

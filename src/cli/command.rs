@@ -1,0 +1,179 @@
+//! The type of a command: its name, its arguments, and what it does.
+
+use std::process::ExitCode;
+
+use super::arguments::Arguments;
+use crate::config::{OUTBOUND_SETTINGS, SETTINGS, Setting};
+
+/// The heading under which the help lists a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// For operators of a service.
+    Run,
+    /// For users of a service; these commands send HTTP requests to it.
+    Use,
+    /// Neither starts a service nor needs one.
+    Other,
+}
+
+impl Group {
+    /// In the order of the help.
+    pub const ALL: [Self; 3] = [Self::Run, Self::Use, Self::Other];
+
+    /// The heading in the help.
+    pub const fn heading(self) -> &'static str {
+        match self {
+            Self::Run => "Run a service",
+            Self::Use => "Use a service, on this machine or elsewhere",
+            Self::Other => "Without a service",
+        }
+    }
+}
+
+/// A command of the program.
+pub struct Command {
+    /// What is typed after `ocf-scheduler`.
+    pub name: &'static str,
+    /// Where the help lists it.
+    pub group: Group,
+    /// In order; the optional ones are last.
+    pub operands: &'static [Operand],
+    /// Without the settings and the flags that all commands of [`Group::Use`] share.
+    pub flags: &'static [Flag],
+    /// The settings that are flags of this command too.
+    pub settings: SettingFlags,
+    /// One line for the help: what it does.
+    pub about: &'static str,
+    /// A complete command line.
+    pub example: &'static str,
+    /// Runs the command.
+    pub action: fn(&Arguments) -> ExitCode,
+}
+
+/// An argument without dashes.
+#[derive(Debug, Clone, Copy)]
+pub struct Operand {
+    /// The name in the help.
+    pub name: &'static str,
+    /// Only the last operands can be optional.
+    pub is_optional: bool,
+    /// Whether it takes all further words, as when a shell has split an expression.
+    pub takes_rest: bool,
+    /// The allowed values; empty if any value is.
+    pub values: &'static [&'static str],
+}
+
+/// An argument with dashes.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// Without its dashes.
+    pub name: &'static str,
+    /// The name of its value in the help; empty if it takes none.
+    pub value: &'static str,
+    /// The allowed values; empty if any value is.
+    pub values: &'static [&'static str],
+    /// The environment variable that is used without the flag; empty if there is none.
+    pub variable: &'static str,
+    /// The default, as the help shows it; empty if there is none.
+    pub default: &'static str,
+    /// One line for the help.
+    pub help: &'static str,
+}
+
+/// The settings of the service that a command takes as flags.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SettingFlags {
+    /// No settings.
+    None,
+    /// All settings.
+    All,
+    /// [`OUTBOUND_SETTINGS`]: how other servers are reached.
+    Outbound,
+    /// The setting of this variable.
+    One(&'static str),
+}
+
+impl SettingFlags {
+    fn has(self, setting: &Setting) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Outbound => OUTBOUND_SETTINGS.contains(&setting.variable),
+            Self::One(variable) => setting.variable == variable,
+        }
+    }
+
+    /// The settings as flags.
+    pub fn flags(self) -> impl Iterator<Item = Flag> {
+        SETTINGS.iter().filter(move |setting| self.has(setting)).map(|setting| Flag {
+            name: setting.flag,
+            value: "VALUE",
+            values: &[],
+            variable: setting.variable,
+            default: setting.default,
+            help: setting.help,
+        })
+    }
+}
+
+impl Command {
+    /// Whether it sends requests to a service, and so has the flags that say which.
+    pub fn asks_service(&self) -> bool {
+        self.group == Group::Use
+    }
+
+    /// The flags that are not settings.
+    pub fn own_flags(&self) -> impl Iterator<Item = Flag> {
+        let shared = if self.asks_service() { CONNECTION } else { &[] };
+        self.flags.iter().chain(shared).copied()
+    }
+
+    /// All flags except `--help` and `--version`.
+    pub fn all_flags(&self) -> impl Iterator<Item = Flag> {
+        self.own_flags().chain(self.settings.flags())
+    }
+}
+
+pub(super) const fn operand(name: &'static str) -> Operand {
+    Operand { name, is_optional: false, takes_rest: false, values: &[] }
+}
+
+pub(super) const fn optional(name: &'static str) -> Operand {
+    Operand { name, is_optional: true, takes_rest: false, values: &[] }
+}
+
+pub(super) const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
+    Flag { name, value, values: &[], variable: "", default: "", help }
+}
+
+pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
+    flag(name, "", help)
+}
+
+/// The flags that all commands of [`Group::Use`] share.
+const CONNECTION: &[Flag] = &[
+    Flag {
+        variable: "SCHEDULER_URL",
+        default: "the scheduler of the foundation that cf is logged in to",
+        ..flag("url", "URL", "base URL of the service")
+    },
+    Flag {
+        variable: "SCHEDULER_TOKEN",
+        default: "the token of cf",
+        ..flag(
+            "token",
+            "TOKEN",
+            "your access token; prefer the variable, because other users of this machine can see flags",
+        )
+    },
+    Flag {
+        variable: "SCHEDULER_SPACE",
+        default: "the space that cf targets, else all spaces",
+        ..flag("space", "GUID", "space in which names are looked up")
+    },
+    Flag {
+        values: &["table", "json"],
+        default: "table",
+        ..flag("output", "FORMAT", "table, or json for scripts: the objects of the API without secrets")
+    },
+];

@@ -1,0 +1,138 @@
+//! `import`: copies the jobs, calls and history of another scheduler's database.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::arguments::Arguments;
+use super::configuration::{read_config, standalone_file};
+use super::output::{failed, print_error, show, usage_of};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::crash;
+use crate::config::{self, Config, Mode};
+use crate::cron::Dialect;
+use crate::model::Location;
+use crate::platform::local;
+use crate::service::store_settings;
+use crate::store::{self, ImportMode, Origin, Source, Store, StoreSettings, Unread};
+use crate::transfer;
+
+pub(super) fn import(arguments: &Arguments) -> ExitCode {
+    // Only the database settings count, so those that `serve` requires may be missing.
+    let config = match read_config(Mode::Standalone, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let from = match arguments.value("from").map(|from| config::location("--from", &from)) {
+        Some(Ok(from)) => from,
+        Some(Err(fault)) => return usage_of("import", &fault),
+        // OCF Scheduler's tables, in the database that both are bound to.
+        None if matches!(config.database, Location::Postgres(_)) => config.database.clone(),
+        None => return usage_of("import", "--from must name the database to import"),
+    };
+    let origin = arguments.flag("kind").map(|kind| if kind == "go" { Origin::Go } else { Origin::Own });
+    let mode = if arguments.has("dry-run") { ImportMode::DryRun } else { ImportMode::Commit };
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
+    let is_for_standalone = !config::names_cloud_foundry(&arguments.settings());
+    match move_from(from, origin, mode, &config, is_for_standalone) {
+        Ok(report) => show(&report),
+        Err(exit) => exit,
+    }
+}
+
+fn move_from(
+    from: Location,
+    origin: Option<Origin>,
+    mode: ImportMode,
+    config: &Config,
+    is_for_standalone: bool,
+) -> Result<String, ExitCode> {
+    let unreadable = |place: &str, cause: &str| failed(&format!("{place} cannot be read: {cause}"));
+    // Check before anything is created.
+    let mut along = None;
+    if let (Location::Sqlite(path), Some(Origin::Own) | None) = (&from, origin) {
+        let absolute = |path: &Path| std::path::absolute(path).ok();
+        if matches!(&config.database, Location::Sqlite(here) if absolute(here) == absolute(path)) {
+            return Err(usage_of("import", &format!("{} is the database itself", path.display())));
+        }
+        store::check_is_ours(path)
+            .map_err(|cause| unreadable(&from.shown(), &format!("the file {} {cause}", path.display())))?;
+        if is_for_standalone {
+            along =
+                taken_along(path, config).map_err(|err| failed(&format!("nothing was imported: {err}")))?;
+        }
+    }
+    let made = match &config.database {
+        Location::Sqlite(path) if fs::symlink_metadata(path).is_err() => Some(path),
+        _ => None,
+    };
+    let report = move_database(from, origin, mode, config);
+    // Remove a database that was created for this import if nothing was imported into it.
+    if let Some(made) = made
+        && (report.is_err() || mode == ImportMode::DryRun)
+        && let Err(err) = store::remove(made)
+    {
+        print_error(&format!("ocf-scheduler: {} is empty and cannot be removed: {err}\n", made.display()));
+    }
+    let mut report = report?;
+    if let Some(joined) = along {
+        let file = standalone_file(config);
+        if mode == ImportMode::Commit {
+            joined.write(&file).map_err(|err| failed(&format!("the database was imported, but {err}")))?;
+        }
+        let ([spaces, apps, tokens], [old_spaces, old_apps, old_tokens]) = (joined.taken, joined.there);
+        report += &format!(
+            "\nApps and tokens, in {}: {apps} apps, {spaces} spaces, {tokens} tokens \
+             (already there: {old_apps}, {old_spaces}, {old_tokens})\n",
+            file.display()
+        );
+    }
+    Ok(report)
+}
+
+/// The apps, spaces and tokens of the standalone service whose database or backup is `from`, merged with the
+/// local ones.
+fn taken_along(from: &Path, config: &Config) -> Result<Option<local::Joined>, String> {
+    let mut state_dir = from.as_os_str().to_owned();
+    state_dir.push(".tasks");
+    let state_dir = PathBuf::from(state_dir);
+    let source = local::default_file(&state_dir);
+    let text = match fs::symlink_metadata(&source) {
+        Ok(_) => Some(local::file_text(&source)?),
+        Err(_) => store::attached(from)?,
+    };
+    text.map(|text| local::join(&text, &state_dir, &standalone_file(config))).transpose()
+}
+
+fn move_database(
+    from: Location,
+    origin: Option<Origin>,
+    mode: ImportMode,
+    config: &Config,
+) -> Result<String, ExitCode> {
+    let clock = SystemClock::default();
+    let store = Store::open(&store_settings(config), Arc::new(clock)).map_err(|err| failed(&err))?;
+    // A database server's clock wins over the local one.
+    let time = store.database_time().map_err(|err| failed(&err.to_string()))?;
+    let now = time.unwrap_or_else(|| clock.now());
+    let settings = StoreSettings { database: from, ..store_settings(config) };
+    let place = settings.database.shown();
+    let source = Source::open(&settings, origin, &store).map_err(|err| match err {
+        Unread::Usage(fault) => usage_of("import", &fault),
+        Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
+    })?;
+    let report = transfer::import::import(&source, &store, Dialect::Classic(config.weekdays), now, mode)
+        .map_err(|err| failed(&format!("nothing was imported from {place}: {err}")))?;
+    let of = match source.origin() {
+        Origin::Go => "OCF Scheduler's tables in ",
+        Origin::Own => "",
+    };
+    let way = format!("from {of}{place} to {}", config.database.shown());
+    Ok(match mode {
+        ImportMode::Commit => format!("Imported {way}\n\n{report}"),
+        ImportMode::DryRun => format!("Would import {way}; nothing was imported (--dry-run)\n\n{report}"),
+    })
+}

@@ -1,0 +1,197 @@
+//! `serve` and `standalone`: run a service until a signal.
+
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+
+use log::{error, warn};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::iterator::Signals;
+
+use super::arguments::Arguments;
+use super::configuration::checked_config;
+use super::output::{self, failed};
+use crate::base::clock::{Clock, SystemClock};
+use crate::base::crash;
+use crate::base::logging::{self, LogFormat};
+use crate::config::{self, Config, Mode};
+use crate::service::{Service, Welcome};
+
+/// Printed when `serve` has started.
+const NEXT_OF_SERVE: &str = "\
+Next, where cf is logged in: ocf-scheduler jobs
+If the service is not at scheduler.SYSTEM_DOMAIN, set SCHEDULER_URL.
+All commands: ocf-scheduler --help. For programs: GET /openapi.json
+";
+
+pub(super) fn serve(arguments: &Arguments) -> ExitCode {
+    run(Mode::Serve, arguments)
+}
+
+pub(super) fn standalone(arguments: &Arguments) -> ExitCode {
+    run(Mode::Standalone, arguments)
+}
+
+fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
+    // Before anything is opened.
+    let config = match checked_config(mode, arguments) {
+        Ok(config) => config,
+        Err(exit) => return exit,
+    };
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+    if let Some(place) = config::crash_point() {
+        crash::arm(&place);
+    }
+    logging::start(config.log_level, config.log_format, Arc::clone(&clock));
+    logging::log_panics();
+    // With a handler, a write beyond the file size limit fails like one to a full disk; the process goes on.
+    if let Err(err) = signal_hook::flag::register(SIGXFSZ, Arc::default()) {
+        return not_started(&config, &format!("signals cannot be caught: {err}"));
+    }
+    // Before any thread starts, so that a signal cannot end the process in between.
+    let hangup = Hangup::at_start();
+    let mut signals = match Signals::new([SIGTERM, SIGINT, SIGHUP]) {
+        Ok(signals) => signals,
+        Err(err) => return not_started(&config, &format!("signals cannot be caught: {err}")),
+    };
+    let service = match Service::start(&config, clock) {
+        Ok(service) => service,
+        Err(err) => return not_started(&config, &err),
+    };
+    let greeting = match service.welcome() {
+        Some(welcome) => banner(welcome, &service),
+        None => format!("ocf-scheduler listens on http://{}\n{NEXT_OF_SERVE}", service.local_addr()),
+    };
+    // The service runs even if nobody can read this.
+    let _ = output::print(greeting.as_bytes());
+    for signal in signals.forever() {
+        if signal != SIGHUP || hangup.is_end() {
+            break;
+        }
+        service.reload();
+    }
+    // A second signal ends the process at once.
+    let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {
+        // A terminal that closes may send more than one SIGHUP.
+        if signals.forever().any(|signal| signal != SIGHUP) {
+            std::process::exit(1);
+        }
+    });
+    if let Err(err) = second {
+        warn!(cause:% = err; "a second signal will not end the process");
+    }
+    service.stop();
+    logging::flush();
+    ExitCode::SUCCESS
+}
+
+/// Reports why the service has not started, in the format of the log.
+fn not_started(config: &Config, reason: &str) -> ExitCode {
+    logging::flush();
+    match config.log_format {
+        LogFormat::Text => failed(reason),
+        LogFormat::Json => {
+            error!(cause = reason; "the service cannot start");
+            logging::flush();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What SIGHUP means: stop, if the terminal that the service was started in has closed; else reload.
+struct Hangup {
+    had_terminal: bool,
+}
+
+impl Hangup {
+    fn at_start() -> Self {
+        // `nohup` ignores SIGHUP, so that the service outlives its terminal.
+        Self { had_terminal: has_terminal() && !ignores_hangup() }
+    }
+
+    fn is_end(&self) -> bool {
+        self.had_terminal && !has_terminal()
+    }
+}
+
+/// Whether this process has a controlling terminal that is open.
+fn has_terminal() -> bool {
+    fs::File::open("/dev/tty").is_ok()
+}
+
+/// Whether SIGHUP was ignored when the process started; `false` if the system does not say.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SIGHUP - 1)) != 0)
+}
+
+/// What `standalone` prints when it has started: commands to paste.
+fn banner(welcome: &Welcome, service: &Service) -> String {
+    let url = format!("http://{}", service.local_addr());
+    let token = match &welcome.token {
+        Some(token) if io::stdout().is_terminal() => token.clone(),
+        // Not a terminal, so perhaps a log that others read: the shell reads the token from the file.
+        Some(_) => token_from(&welcome.file),
+        None => "A_TOKEN_OF_YOUR_FILE".to_owned(),
+    };
+    let (app, space) = (&welcome.app, &welcome.space);
+    format!(
+        r#"ocf-scheduler listens on {url}
+Apps and tokens are in {file}; memory_in_mb limits {limit}.
+
+Paste this in another terminal:
+
+  export TOKEN={token} APP={app} SPACE={space} URL={url}
+  export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
+{alias}
+Create a job, run it now, schedule it every minute, and show its history:
+  JOB=$(curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}' | grep -o '"guid":"[^"]*"' | head -n 1 | cut -d '"' -f 4)
+  curl -s -X POST "$URL/jobs/$JOB/execute" -H "Authorization: Bearer $TOKEN"
+  curl -s "$URL/jobs/$JOB/schedules" -H "Authorization: Bearer $TOKEN" -d '{{"expression":"* * * * *"}}'
+  curl -s "$URL/jobs/$JOB/history" -H "Authorization: Bearer $TOKEN"
+Create a call:
+  curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
+The same with the command line (all commands: ocf-scheduler --help):
+  ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
+  ocf-scheduler run disk --wait
+  ocf-scheduler logs disk
+  ocf-scheduler schedule-job disk '* * * * *'
+  ocf-scheduler history disk
+  ocf-scheduler create-call pong https://example.com/hook --auth-header 'Bearer abc'
+
+"#,
+        file = welcome.file.display(),
+        limit = welcome.memory_limit,
+        alias = alias(),
+    )
+}
+
+/// A shell command substitution that reads the first token in `file`.
+fn token_from(file: &Path) -> String {
+    let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
+    format!(r#"$(sed -n 's/^token = "\(.*\)"/\1/p' {} | head -n 1)"#, quoted(&file))
+}
+
+/// A path quoted for a shell.
+fn quoted(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+/// A line that defines `ocf-scheduler` as this program; empty if it is in the `PATH`.
+fn alias() -> String {
+    let Ok(program) = std::env::current_exe() else { return String::new() };
+    let path = config::variable("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path)
+        .map(|directory| directory.join("ocf-scheduler"))
+        .find(|file| file.is_file())
+        .and_then(|file| file.canonicalize().ok());
+    if found.is_some_and(|found| found == program) {
+        return String::new();
+    }
+    format!("  alias ocf-scheduler={}\n", quoted(&program))
+}

@@ -1,0 +1,404 @@
+//! The table of all commands. The parser, the help and the completions are made from it, so that they agree.
+
+use std::process::ExitCode;
+
+use super::arguments::Arguments;
+use super::client::executions::HISTORY_LIMIT;
+use super::client::{ask, calls_and_jobs, cron, executions, schedules};
+use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
+use super::{backup, check_config, import, next, output, serve};
+
+/// The shells that have completions.
+pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
+
+const APP: Flag = Flag {
+    variable: "SCHEDULER_APP",
+    ..flag("app", "APP", "guid of the app, or its name if cf is logged in and targets a space")
+};
+
+/// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
+const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
+
+const JOB_LIMITS: [Flag; 3] = [
+    Flag { default: "1024", ..flag("memory", "MB", "memory limit of the task") },
+    Flag { default: "1024", ..flag("disk", "MB", "disk limit of the task") },
+    flag("log-rate", "BPS", LOG_RATE_HELP),
+];
+const LOG_RATE_HELP: &str =
+    "most bytes of log per second of the task; -1: unlimited; 0: the default of Cloud Foundry";
+const HEADER_HELP: &str = "value of the Authorization header; - reads it from standard input";
+
+/// A command that uses a service.
+const fn uses(
+    name: &'static str,
+    operands: &'static [Operand],
+    flags: &'static [Flag],
+    about: &'static str,
+    example: &'static str,
+    action: fn(&Arguments) -> ExitCode,
+) -> Command {
+    let (group, settings) = (Group::Use, SettingFlags::Outbound);
+    Command { name, group, operands, flags, settings, about, example, action }
+}
+
+/// A command that does not use a service.
+const fn other(
+    name: &'static str,
+    group: Group,
+    operands: &'static [Operand],
+    settings: SettingFlags,
+    about: &'static str,
+    example: &'static str,
+    action: fn(&Arguments) -> ExitCode,
+) -> Command {
+    Command { name, group, operands, flags: &[], settings, about, example, action }
+}
+
+/// All commands, in the order of the help.
+pub const COMMANDS: &[Command] = &[
+    other(
+        "serve",
+        Group::Run,
+        &[],
+        SettingFlags::All,
+        "runs the service for a Cloud Foundry; the default command",
+        "CLIENT_SECRET=… ocf-scheduler serve --cf-endpoint https://api.example.com --client-id scheduler",
+        serve::serve,
+    ),
+    other(
+        "standalone",
+        Group::Run,
+        &[],
+        SettingFlags::All,
+        "runs the service without Cloud Foundry: jobs are local processes; for a trial or an edge machine",
+        "ocf-scheduler standalone --port 8000",
+        serve::standalone,
+    ),
+    Command {
+        flags: &[switch(
+            "connect",
+            "also try the database, UAA, the authorities of the client, and Cloud Foundry",
+        )],
+        ..other(
+            "check-config",
+            Group::Run,
+            &[Operand { values: &["serve", "standalone"], ..optional("COMMAND") }],
+            SettingFlags::All,
+            "checks the settings of serve or standalone without starting a service",
+            "ocf-scheduler check-config --connect",
+            check_config::check_config,
+        )
+    },
+    other(
+        "backup",
+        Group::Run,
+        &[operand("FILE")],
+        SettingFlags::All,
+        "copies the database with the apps and tokens of standalone, even of a running service; - is standard output",
+        "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
+        backup::backup,
+    ),
+    other(
+        "restore",
+        Group::Run,
+        &[operand("FILE")],
+        SettingFlags::All,
+        "restores a backup to where the service expects it; overwrites nothing; - is standard input",
+        "ocf-scheduler restore scheduler-backup.db --database-url sqlite://scheduler.db",
+        backup::restore,
+    ),
+    Command {
+        flags: &[
+            Flag {
+                variable: "IMPORT_FROM",
+                default: "DATABASE_URL, if it has tables of OCF Scheduler",
+                ..flag("from", "URL", "database to import: postgres://…, sqlite://PATH or a bare path")
+            },
+            Flag {
+                values: &["go", "own"],
+                default: "detected",
+                ..flag("kind", "KIND", "go: a database of OCF Scheduler; own: a database of this program")
+            },
+            switch("dry-run", "report what would be imported, and import nothing"),
+        ],
+        ..other(
+            "import",
+            Group::Run,
+            &[],
+            SettingFlags::All,
+            "imports a database of OCF Scheduler, or another one of this program",
+            "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db --dry-run",
+            import::import,
+        )
+    },
+    uses("jobs", &[], &[], "lists jobs", "ocf-scheduler jobs", |it| ask(calls_and_jobs::jobs, it)),
+    uses("calls", &[], &[], "lists calls", "ocf-scheduler calls --output json", |it| {
+        ask(calls_and_jobs::calls, it)
+    }),
+    uses(
+        "schedules",
+        &[optional("NAME")],
+        &[OF_APP],
+        "lists all schedules, or those of one job or call",
+        "ocf-scheduler schedules nightly",
+        |it| ask(schedules::list, it),
+    ),
+    uses(
+        "history",
+        &[operand("NAME")],
+        &[
+            OF_APP,
+            Flag { default: HISTORY_LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
+            flag("schedule", "GUID", "only executions of this schedule"),
+        ],
+        "lists the executions of a job or call, newest first",
+        "ocf-scheduler history nightly --limit 5",
+        |it| ask(executions::history, it),
+    ),
+    uses(
+        "run",
+        &[operand("NAME")],
+        &[
+            OF_APP,
+            switch("wait", "wait for the execution to end: exit status 0 if it SUCCEEDED, 1 if it FAILED"),
+        ],
+        "runs a job or call now",
+        "ocf-scheduler run nightly --wait",
+        |it| ask(executions::run, it),
+    ),
+    uses(
+        "logs",
+        &[operand("JOB|EXECUTION"), optional("EXECUTION")],
+        &[OF_APP, switch("follow", "print new output until the execution has ended")],
+        "prints the output of a task, by default the newest (standalone; on Cloud Foundry use cf logs)",
+        "ocf-scheduler logs nightly --follow",
+        |it| ask(executions::logs, it),
+    ),
+    uses(
+        "create-job",
+        &[operand("NAME"), operand("COMMAND")],
+        &[APP, JOB_LIMITS[0], JOB_LIMITS[1], JOB_LIMITS[2]],
+        "creates a job: a command that runs as a task of an app",
+        "ocf-scheduler create-job nightly 'bin/report --all' --app reports",
+        |it| ask(calls_and_jobs::create_job, it),
+    ),
+    uses(
+        "create-call",
+        &[operand("NAME"), operand("URL")],
+        &[APP, flag("auth-header", "TEXT", HEADER_HELP)],
+        "creates a call: an HTTP POST to a URL",
+        "ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc' --app reports",
+        |it| ask(calls_and_jobs::create_call, it),
+    ),
+    uses(
+        "schedule-job",
+        &[operand("NAME"), operand("EXPRESSION")],
+        &[OF_APP, switch("disabled", "create the schedule disabled")],
+        "adds a schedule to a job",
+        "ocf-scheduler schedule-job nightly '0 2 * * *'",
+        |it| ask(schedules::schedule_job, it),
+    ),
+    uses(
+        "schedule-call",
+        &[operand("NAME"), operand("EXPRESSION")],
+        &[OF_APP, switch("disabled", "create the schedule disabled")],
+        "adds a schedule to a call",
+        "ocf-scheduler schedule-call ping '*/5 * * * *'",
+        |it| ask(schedules::schedule_call, it),
+    ),
+    uses(
+        "validate",
+        &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
+        &[
+            OF_APP,
+            flag("for", "NAME", "job or call whose guid H is hashed with"),
+            Flag { default: "now", ..flag("from", "TIME", "list fire times after this RFC 3339 time") },
+            Flag { default: "5", ..flag("count", "N", "number of fire times, from 0 to 100") },
+            flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
+            Flag {
+                default: "the dialect of new schedules",
+                values: &["classic", "ocf2"],
+                ..flag("dialect", "DIALECT", "classic: as OCF Scheduler 1.x; ocf2: as OCF Scheduler 2.x")
+            },
+        ],
+        "checks a cron expression on the service, and creates nothing",
+        "ocf-scheduler validate '0 9 * * MON-FRI' --timezone Europe/Berlin",
+        |it| ask(cron::validate, it),
+    ),
+    uses(
+        "time-zones",
+        &[],
+        &[],
+        "lists the time zones that an expression can use",
+        "ocf-scheduler time-zones",
+        |it| ask(cron::time_zones, it),
+    ),
+    uses(
+        "update-job",
+        &[operand("NAME")],
+        &[
+            OF_APP,
+            flag("name", "NAME", "new name"),
+            flag("command", "COMMAND", "new command"),
+            flag("memory", "MB", "memory limit of the task"),
+            flag("disk", "MB", "disk limit of the task"),
+            flag("log-rate", "BPS", LOG_RATE_HELP),
+            flag(
+                "to-app",
+                "APP",
+                "move it to another app of the space, for example after a blue-green deployment",
+            ),
+        ],
+        "changes a job",
+        "ocf-scheduler update-job nightly --command 'bin/report --fast'",
+        |it| ask(calls_and_jobs::update_job, it),
+    ),
+    uses(
+        "update-call",
+        &[operand("NAME")],
+        &[
+            OF_APP,
+            flag("name", "NAME", "new name"),
+            flag("to-url", "URL", "new URL"),
+            flag("auth-header", "TEXT", HEADER_HELP),
+            flag(
+                "to-app",
+                "APP",
+                "move it to another app of the space, for example after a blue-green deployment",
+            ),
+        ],
+        "changes a call",
+        "ocf-scheduler update-call ping --to-url https://example.com/other",
+        |it| ask(calls_and_jobs::update_call, it),
+    ),
+    uses(
+        "update-schedule",
+        &[operand("GUID")],
+        &[
+            flag("expression", "EXPRESSION", "new cron expression"),
+            Flag { values: &["true", "false"], ..flag("enabled", "BOOL", "whether the schedule fires") },
+        ],
+        "changes, disables or enables a schedule",
+        "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --enabled false",
+        |it| ask(schedules::update, it),
+    ),
+    uses(
+        "delete-job",
+        &[operand("NAME")],
+        &[OF_APP],
+        "deletes a job, its schedules and its history; does not ask for confirmation",
+        "ocf-scheduler delete-job nightly",
+        |it| ask(calls_and_jobs::delete_job, it),
+    ),
+    uses(
+        "delete-call",
+        &[operand("NAME")],
+        &[OF_APP],
+        "deletes a call, its schedules and its history; does not ask for confirmation",
+        "ocf-scheduler delete-call ping",
+        |it| ask(calls_and_jobs::delete_call, it),
+    ),
+    uses(
+        "delete-schedule",
+        &[operand("GUID")],
+        &[],
+        "deletes a schedule; does not ask for confirmation",
+        "ocf-scheduler delete-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11",
+        |it| ask(schedules::delete, it),
+    ),
+    Command {
+        flags: &[
+            Flag { default: "now", ..flag("after", "TIME", "list fire times after this RFC 3339 time") },
+            Flag { default: "5", ..flag("count", "N", "number of fire times, from 1 to 100") },
+            Flag {
+                default: "UTC",
+                ..flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin")
+            },
+            Flag {
+                default: "classic",
+                values: &["classic", "ocf2"],
+                ..flag("dialect", "DIALECT", "classic: as OCF Scheduler 1.x; ocf2: as OCF Scheduler 2.x")
+            },
+        ],
+        ..other(
+            "next",
+            Group::Other,
+            &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
+            SettingFlags::One("CRON_WEEKDAYS"),
+            "prints the next fire times of a cron expression",
+            "ocf-scheduler next '0 9 * * 1-5'",
+            next::next,
+        )
+    },
+    other(
+        "completions",
+        Group::Other,
+        &[Operand { values: SHELLS, ..operand("SHELL") }],
+        SettingFlags::None,
+        "prints completions for bash, zsh or fish",
+        "source <(ocf-scheduler completions bash)",
+        completions,
+    ),
+    other(
+        "help",
+        Group::Other,
+        &[optional("COMMAND")],
+        SettingFlags::None,
+        "prints help for a command, for all commands, or for `settings`",
+        "ocf-scheduler help run",
+        help,
+    ),
+    other(
+        "version",
+        Group::Other,
+        &[],
+        SettingFlags::None,
+        "prints the version",
+        "ocf-scheduler version",
+        version,
+    ),
+];
+
+pub(super) fn find(name: &str) -> Option<&'static Command> {
+    COMMANDS.iter().find(|command| command.name == name)
+}
+
+fn completions(arguments: &Arguments) -> ExitCode {
+    output::show(&super::completions::of(COMMANDS, arguments.required(0)).unwrap_or_default())
+}
+
+fn help(arguments: &Arguments) -> ExitCode {
+    match arguments.operand(0) {
+        None => output::show(&super::help::overview(COMMANDS)),
+        Some("settings") => output::show(&super::help::settings()),
+        Some(name) => match find(name) {
+            Some(command) => output::show(&super::help::of(command)),
+            None => output::usage(&format!("there is no command {name:?}")),
+        },
+    }
+}
+
+fn version(_: &Arguments) -> ExitCode {
+    output::show(output::VERSION)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_command_can_be_understood_without_another() {
+        for (index, command) in COMMANDS.iter().enumerate() {
+            let name = command.name;
+            assert!(COMMANDS.iter().skip(index + 1).all(|other| other.name != name), "{name} appears twice");
+            assert!(command.example.contains(&format!("ocf-scheduler {name}")), "{name}");
+            let optional_from = command.operands.iter().position(|operand| operand.is_optional);
+            let required_after = command.operands.iter().rposition(|operand| !operand.is_optional);
+            assert!(optional_from.is_none_or(|from| required_after.is_none_or(|last| last < from)), "{name}");
+            let flags: Vec<&str> = command.all_flags().map(|flag| flag.name).collect();
+            for (index, flag) in flags.iter().enumerate() {
+                assert!(!flags[index + 1..].contains(flag), "{name} has --{flag} twice");
+            }
+        }
+    }
+}
