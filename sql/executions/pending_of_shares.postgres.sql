@@ -1,6 +1,7 @@
 -- The first :each executions that are due of each share in :shares (a JSON array), by executions_by_share.
 -- PostgreSQL looks up a share's rows by LATERAL only; the subquery that SQLite has would be evaluated for
--- each row of the table.
+-- each row of the table. IS TRUE keeps the planner from looking for executables in a partial index instead of
+-- by their key.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
        e.doubt_until, e.give_up_at, e.task_name, x.app_guid, e.kind, e.share, e.request_id
   FROM json_array_elements_text(CAST(:shares AS JSON)) AS wanted (share)
@@ -12,4 +13,4 @@ SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.disp
                       ORDER BY p.dispatch_time, p.id
                       LIMIT :each) AS e
  CROSS JOIN executables AS x
- WHERE x.id = e.executable_id AND x.deleted_at IS NULL;
+ WHERE x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE;

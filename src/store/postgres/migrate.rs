@@ -25,6 +25,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0007_log_rate"),
     migration!("0008_task_names"),
     migration!("0009_dialects"),
+    migration!("0010_index_of_asked_at"),
 ];
 
 /// The version of the tables that this program knows.
