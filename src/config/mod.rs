@@ -267,7 +267,7 @@ mod tests {
             fault.to_string().contains(r#"CF_ENDPOINT is "api.x"; it must begin with https://"#),
             "{fault}"
         );
-        assert_eq!(faults.len(), 5);
+        assert_eq!(faults.len(), 5, "{text}");
         let wrong_port = [("CF_ENDPOINT", "https://api.example.com:99999")];
         let fault = read(Mode::Serve, &[], &[&wrong_port[..], &NEEDED[1..]].concat()).unwrap_err();
         assert!(

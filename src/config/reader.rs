@@ -122,7 +122,7 @@ impl Reader<'_> {
 
     /// The Go service 2.x calls it `SCHEDULER_WORKERS`. A flag wins over both names.
     fn worker_num(&mut self) -> u32 {
-        let SettingKind::Number { least, most, .. } = setting("WORKER_NUM").kind else { return 0 };
+        let SettingKind::Number { default, least, most } = setting("WORKER_NUM").kind else { return 0 };
         let number = self.optional_number("WORKER_NUM");
         let other = (self.environment)("SCHEDULER_WORKERS").filter(is_not_blank);
         let other = other.and_then(|text| {
@@ -146,7 +146,7 @@ impl Reader<'_> {
             }
             (Some(number), _) => number,
             (None, Some(other)) => other,
-            (None, None) => self.number("WORKER_NUM"),
+            (None, None) => default.unwrap_or_default(),
         }
     }
 

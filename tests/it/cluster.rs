@@ -50,7 +50,7 @@ fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that
     wait_for(|| (database.number(running) == 2).then_some(()));
 
     first.kill();
-    let started = Instant::now();
+    let started = clock::instant();
     let second = start();
     let interrupted =
         "SELECT COUNT(*) FROM executions WHERE state = 'FAILED' AND message LIKE 'interrupted: %'";

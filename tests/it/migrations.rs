@@ -163,6 +163,9 @@ impl Old {
             if self.has("lanes_and_clocks") {
                 cells.push(("planned_at", &now));
             }
+            if self.has("dialects") {
+                cells.push(("dialect", "'ocf2'"));
+            }
             cells.extend(own);
             self.insert("schedules", &cells);
         };
