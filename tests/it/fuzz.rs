@@ -148,7 +148,8 @@ impl Target {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path().join("log");
         let file = fs::File::create(&log).unwrap();
-        let settings = [("CLIENT_TIMEOUT_SECONDS", "2"), ("LOG_LEVEL", "error")];
+        let settings =
+            [("CLIENT_TIMEOUT_SECONDS", "2"), ("IDLE_TIMEOUT_SECONDS", "2"), ("LOG_LEVEL", "error")];
         let program = Program::start_with(directory.path(), &cf, &settings, Stdio::from(file)).unwrap();
         let make = |path: &str, body: &str| {
             ask(&program.url, &token, "POST", path, body).unwrap().1["guid"].as_str().unwrap().to_owned()
@@ -279,6 +280,13 @@ fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
         let answers = read_answers(&bytes, &got).unwrap_or_else(|why| {
             panic!("{why}\nsent: {:?}\ngot: {:?}", shown(), String::from_utf8_lossy(&got))
         });
+        // A request that is answered from its head alone, before its body has come, ends the connection.
+        let shown_last = String::from_utf8_lossy(&got).to_ascii_lowercase();
+        let last = shown_last.rsplit("http/1.1 ").next().unwrap_or_default();
+        if answers.len() < expected.len() {
+            assert!(last.contains("connection: close"), "sent: {:?}\ngot: {answers:?}", shown());
+            expected.truncate(answers.len());
+        }
         for (index, expected) in expected.iter().enumerate() {
             let answer = answers.get(index);
             assert_eq!(answer, Some(expected), "{index}\nsent: {:?}\ngot: {answers:?}", shown());

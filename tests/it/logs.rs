@@ -311,7 +311,7 @@ fn while_cloud_foundry_is_away_the_log_says_so_once_and_once_that_it_is_back() {
     let warnings: Vec<&str> =
         log.lines().filter(|line| line.contains("[WARN]") || line.contains("[ERROR]")).collect();
     let [warning] = warnings[..] else { panic!("{warnings:?}") };
-    assert!(warning.contains("the platform is not available, what needs it is tried again"), "{warning}");
+    assert!(warning.contains("the platform is not available, retrying"), "{warning}");
     assert!(warning.contains("failures=1 cause="), "{warning}");
     assert_eq!(lines_about(&log, "the platform is available again").len(), 1);
 }

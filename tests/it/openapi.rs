@@ -208,7 +208,11 @@ impl<'a> Drive<'a> {
         assert_eq!(json.status, status, "{what}");
         assert!(!json.json()["description"].as_str().unwrap().is_empty(), "{what}");
         let empty = self.send(operation, token, &[("Accept", "*/*")], target, body);
-        assert_eq!((empty.status, empty.body.as_str()), (status, ""), "{what}");
+        assert_eq!(empty.status, status, "{what}");
+        // Plugin 2.x takes a 404 without this code for an older scheduler, so this one has a body in any case.
+        let always_says_why = operation.id == "validateSchedule" && status == 404;
+        assert_eq!(empty.body.contains("ref_not_found"), always_says_why, "{what}");
+        assert_eq!(empty.body.is_empty(), !always_says_why, "{what}");
     }
 }
 
@@ -314,8 +318,12 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             drive.refused(&operation, None, &nowhere, "", 401);
         }
         if may_be("404") && !is_metrics {
-            let body = if described.get("requestBody").is_some() { "{}" } else { "" };
-            drive.refused(&operation, token, &nowhere, body, 404);
+            let body = match operation.id.as_str() {
+                "validateSchedule" => format!(r#"{{"ref_type":"job","ref_guid":"{UNKNOWN}"}}"#),
+                _ if described.get("requestBody").is_some() => "{}".to_owned(),
+                _ => String::new(),
+            };
+            drive.refused(&operation, token, &nowhere, &body, 404);
         }
         if may_be("413") {
             drive.refused(&operation, token, &nowhere, &too_long, 413);

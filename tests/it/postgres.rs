@@ -276,7 +276,7 @@ fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
     }
     // The engine asks several times a second.
     let _ = crossbeam_channel::after(Duration::from_secs(3)).recv();
-    assert_eq!(world.lines_with("the database is not available, what needs it is tried again"), 1);
+    assert_eq!(world.lines_with("the database is not available, retrying"), 1);
     assert_eq!(world.lines_with("[WARN]") + world.lines_with("[ERROR]"), 1);
     world.server.begin();
     wait_for(|| (world.make_job("after") == 201).then_some(()));
