@@ -32,6 +32,7 @@ impl Session<'_> {
     }
 
     /// Takes the locks of a statement of PostgreSQL. The one writer of SQLite needs none.
+    #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "PostgreSQL is not built in"))]
     pub(super) fn lock(&self, statement: &'static Statement, values: &[Named<'_>]) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(_) => Ok(()),
