@@ -509,7 +509,7 @@ fn two_kinds_of_tables_in_one_database_are_told_apart() {
     let own = format!("{schema}_own");
     let joint = format!("{server}options=-c%20search_path%3D{schema}&schema={own}");
     let report = imported(&joint, &joint, &[]);
-    assert!(report.contains("from the Go service's tables in"), "{report}");
+    assert!(report.contains("from OCF Scheduler's tables in"), "{report}");
     assert_eq!(counts(&report, "executions"), [3, 0, 0]);
     // And without saying from where.
     let done = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
