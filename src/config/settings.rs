@@ -229,7 +229,13 @@ pub const SETTINGS: &[Setting] = &[
         1..=3600,
         "idle connections are closed after this; gorouter reuses them for up to 90 s"
     ),
-    number!("MAX_CONNECTIONS", "max-connections", 1024, 1..=65536, "most client connections"),
+    number!(
+        "MAX_CONNECTIONS",
+        "max-connections",
+        1024,
+        1..=65536,
+        "most client connections; fewer if they would take over a third of the memory, 44 KiB each"
+    ),
     optional_number!(
         "RATE_LIMIT_PER_SECOND",
         "rate-limit-per-second",

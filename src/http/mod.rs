@@ -184,7 +184,7 @@ impl Server {
     /// Starts to serve on `listener`. Fails only when the first threads cannot be started.
     pub fn start(listener: TcpListener, settings: HttpSettings, handlers: Handlers) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
-        let max_connections = affordable_connections(settings.max_connections);
+        let max_connections = affordable_connections(settings.max_connections, settings.memory_max);
         let connections = Arc::new(Connections::new(max_connections));
         let handlers = Arc::new(handlers);
         let (alive, running) = bounded(0);
@@ -241,16 +241,35 @@ impl Drop for Server {
 /// Descriptors that are kept for everything else: the database, upstream requests, task processes.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// As many connections as asked for, or fewer when the process may not open that many descriptors.
-fn affordable_connections(max_connections: usize) -> usize {
+/// What an open connection costs beside its request: 18 KiB for its thread's stack, and 26 KiB in the kernel, which
+/// a cgroup counts too. Measured with a thousand connections.
+const CONNECTION_BYTES: usize = 44 * 1024;
+
+/// As many connections as `max_connections`, or fewer when the process may not open that many descriptors, or
+/// when they would take more than a third of its memory. `memory_max` is a quarter of that memory.
+fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
-    let affordable = descriptors.saturating_sub(RESERVED_DESCRIPTORS).max(1);
+    let by_descriptors = descriptors.saturating_sub(RESERVED_DESCRIPTORS);
+    let by_memory = memory_max.saturating_mul(4) / 3 / CONNECTION_BYTES;
+    let affordable = by_descriptors.min(by_memory).max(1);
     if affordable < max_connections {
         warn!(
-            connections = affordable, descriptors;
-            "fewer connections than MAX_CONNECTIONS, for the process may not open as many descriptors"
+            connections = affordable, descriptors, memory_mib = memory_max / (1 << 18);
+            "fewer connections than MAX_CONNECTIONS, for want of descriptors or memory"
         );
     }
     max_connections.clamp(1, affordable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_take_no_more_than_a_third_of_the_memory() {
+        let of_total = |mib: usize| affordable_connections(1024, (mib << 20) / 4);
+        assert_eq!(of_total(64), 496, "in the container of the manifest");
+        assert_eq!(of_total(256), 1024.min(affordable_connections(1024, usize::MAX)));
+    }
 }

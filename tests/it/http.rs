@@ -619,9 +619,9 @@ fn no_answer_may_be_kept_by_a_cache_on_the_way() {
 #[test]
 fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_requests_pass() {
     let world =
-        EchoServer::with(HttpSettings { memory_max: 4 * 1024 * 1024, max_connections: 200, ..settings() });
+        EchoServer::with(HttpSettings { memory_max: 8 * 1024 * 1024, max_connections: 240, ..settings() });
     let filler = "x".repeat(60 * 1024);
-    let held: Vec<Client> = (0..150)
+    let held: Vec<Client> = (0..230)
         .map(|number| {
             let client = world.connect();
             match number % 2 {
@@ -638,7 +638,7 @@ fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_request
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         refused
     };
-    // At least 60 kB each in 4 MiB: far fewer than half of them can be held.
+    // At least 60 kB each in 8 MiB: far fewer than half of them can be held.
     world.wait_until(|| held.iter().filter(is_refused).count() > 80);
     let mut refused: Vec<Client> = Vec::new();
     let (gone, stay): (Vec<Client>, Vec<Client>) = held.into_iter().partition(|client| is_refused(&client));
