@@ -625,6 +625,24 @@ fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_n
 }
 
 #[test]
+fn what_comes_right_after_a_look_in_vain_does_not_wait_for_the_next_fire_time() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let (dispatches, _release) = call_lane(&mut world, 20);
+    let hanging = world.call_of("hanging", "space-a", "http://hangs.example/");
+    world.backlog(&hanging, None, 1000);
+    // The first pass takes the space's share, the second one finds nobody else, and says how long it sleeps.
+    world.scheduler.pass().unwrap();
+    world.scheduler.pass().unwrap();
+    let elsewhere = world.call_of("elsewhere", "space-b", "http://other.example/");
+    world.backlog(&elsewhere, None, 1);
+    world.database().execute("UPDATE executions SET dispatch_time = 2000 WHERE share LIKE 'space-b%'");
+    let sleep = world.scheduler.pass().unwrap();
+    assert!(sleep <= Duration::from_millis(100), "{sleep:?}");
+    world.go_to("2026-03-01T10:00:00.1Z");
+    assert!(dispatches.try_iter().any(|dispatch| dispatch.executable == elsewhere.guid));
+}
+
+#[test]
 fn spaces_and_hosts_that_wait_together_share_the_workers() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, release) = call_lane(&mut world, 20);

@@ -23,7 +23,7 @@ const TIMES_IDLE: usize = 3;
 const SHARES_PER_LOOK: u32 = 64;
 /// The time between two looks when something is stocked, and to the next look at shares after one that found nothing:
 /// otherwise each release would cost one.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// What one look reads of each share.
 const ROWS_PER_SHARE: u32 = 8;
 
@@ -45,6 +45,15 @@ pub struct Lane {
     /// When the last look began, and when one at shares found nothing to hand out, in monotonic time.
     looked_at: Option<Duration>,
     found_none_at: Option<Duration>,
+}
+
+/// What a lane says after it was filled: why to look again before the next pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Filled {
+    /// Another process claimed some of it first, so there may be more to hand out.
+    pub(super) was_slower: bool,
+    /// Workers are idle, and shares that may have work were not visited, for they were a moment ago.
+    pub(super) shares_put_off: bool,
 }
 
 /// How much of a space's workers one target host may have.
@@ -72,19 +81,18 @@ impl Lane {
         }
     }
 
-    /// Hands out what is pending as far as there are idle workers. The rest comes after a release. Whether another process was
-    /// faster with some of it, so that there may be more to hand out.
+    /// Hands out what is pending as far as there are idle workers. The rest comes after a release.
     pub(super) fn fill(
         &mut self,
         store: &Store,
         now: Timestamp,
         monotonic: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Filled, StoreError> {
         self.hand_out_stock();
         self.looked_at = Some(monotonic);
         let room = self.workers().saturating_sub(self.stock.len());
         if self.idle() == 0 && room == 0 {
-            return Ok(false);
+            return Ok(Filled::default());
         }
         let limit = self.workers() + self.handed_out.len() + self.stock.len();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
@@ -93,7 +101,8 @@ impl Lane {
         let mut picked = Vec::new();
         let mut left = self.pick_in_turn(store, now, in_order, is_backlog, &mut picked)?;
         let looked_lately = self.found_none_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
-        if self.idle() > 0 && is_backlog && !looked_lately {
+        let has_shares_to_visit = self.idle() > 0 && is_backlog;
+        if has_shares_to_visit && !looked_lately {
             let before = picked.len();
             left.extend(self.pick_by_share(store, now, &mut picked)?);
             self.found_none_at = (picked.len() == before).then_some(monotonic);
@@ -105,7 +114,8 @@ impl Lane {
             let waiting = self.pick(waiting, bound, &mut picked);
             ahead.extend(waiting.filter(|_| ahead.len() < room));
         }
-        self.hand_out(store, picked, ahead)
+        let was_slower = self.hand_out(store, picked, ahead)?;
+        Ok(Filled { was_slower, shares_put_off: has_shares_to_visit && looked_lately })
     }
 
     /// The same after a release: while enough is stocked, the database is not asked each time.
@@ -114,12 +124,12 @@ impl Lane {
         store: &Store,
         now: Timestamp,
         monotonic: Duration,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Filled, StoreError> {
         self.hand_out_stock();
         let is_stocked = self.workers() <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
         if is_stocked && (self.idle() == 0 || looked_lately) {
-            return Ok(false);
+            return Ok(Filled::default());
         }
         self.fill(store, now, monotonic)
     }

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, at, select};
 use log::{debug, error, info, log, warn};
 
-use crate::base::clock::{Clock, EARLIEST};
+use crate::base::clock::{self, Clock, EARLIEST};
 use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
 use crate::base::{crash, outage};
@@ -22,6 +22,8 @@ use crate::store::{DueSchedule, Plan, Store, StoreError};
 
 mod lane;
 mod misfire;
+
+use lane::{Filled, LOOK_INTERVAL};
 
 pub use lane::Lane;
 
@@ -50,7 +52,7 @@ pub struct SchedulerSettings {
 }
 
 /// How a lane is filled: [`Lane::fill`] or [`Lane::refill`].
-type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<bool, StoreError>;
+type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<Filled, StoreError>;
 
 /// The due loop.
 pub struct Scheduler {
@@ -64,15 +66,6 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
     /// The log says that the clock was never set.
     is_unset_clock_told: bool,
-}
-
-/// What there is to say of lanes that were filled: why to look again before the next pass.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Filled {
-    /// Something released may be due again.
-    comes_again: bool,
-    /// Another process was faster with something.
-    was_slower: bool,
 }
 
 impl Scheduler {
@@ -97,8 +90,9 @@ impl Scheduler {
                 );
                 RETRY_DELAY
             });
-            let time_is_up = after(sleep.min(SLEEP_MAX));
+            let mut look_again = clock::instant() + sleep.min(SLEEP_MAX);
             loop {
+                let time_is_up = at(look_again);
                 select! {
                     recv(stop) -> _ => return,
                     recv(wake) -> woken => {
@@ -110,8 +104,12 @@ impl Scheduler {
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
                         // Room in a lane is no reason to look for what is due.
-                        if self.release(release) || self.fill_lanes(Lane::refill) != Ok(Filled::default()) {
+                        let Ok((filled, false)) = self.release_and_refill(release) else { break };
+                        if filled.was_slower {
                             break;
+                        }
+                        if filled.shares_put_off {
+                            look_again = look_again.min(clock::instant() + LOOK_INTERVAL);
                         }
                     }
                     recv(time_is_up) -> _ => break,
@@ -126,7 +124,7 @@ impl Scheduler {
         self.heed_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
         let more_to_do = is_clock_set && (self.plan_anew(now)? | self.claim_due(now)?);
-        let filled = self.fill_lanes(Lane::fill)?;
+        let (filled, _) = self.fill_lanes(Lane::fill)?;
         if more_to_do {
             return Ok(Duration::ZERO);
         }
@@ -138,13 +136,14 @@ impl Scheduler {
         let then = now;
         let now = self.clock.now();
         // What does not fit in the channel waits for a release, which wakes the loop by itself.
-        Ok(match next {
+        let sleep = match next {
             Some(next) if now < next => next.since(now),
             // It was due already, and yet not to be had: another process is at it.
             Some(next) if next <= then => ELSEWHERE_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
-        })
+        };
+        Ok(if filled.shares_put_off { sleep.min(LOOK_INTERVAL) } else { sleep })
     }
 
     /// Whether the clock can be believed. A machine without a battery starts in the past until it has the time from the network.
@@ -170,17 +169,28 @@ impl Scheduler {
         matches!(release, Release::ComesAgain(_))
     }
 
-    /// Takes note of what was released, and hands out what there is room for.
-    fn fill_lanes(&mut self, fill: Fill) -> Result<Filled, StoreError> {
-        let mut filled = Filled::default();
+    /// Takes note of a release and of those behind it, and hands out what there is room for.
+    fn release_and_refill(&mut self, release: Release) -> Result<(Filled, bool), StoreError> {
+        let comes_again = self.release(release);
+        let (filled, others_come_again) = self.fill_lanes(Lane::refill)?;
+        Ok((filled, comes_again || others_come_again))
+    }
+
+    /// Takes note of what was released, and hands out what there is room for. Also whether something that was
+    /// released may be due again before the next pass.
+    fn fill_lanes(&mut self, fill: Fill) -> Result<(Filled, bool), StoreError> {
+        let mut comes_again = false;
         while let Ok(release) = self.released.try_recv() {
-            filled.comes_again |= self.release(release);
+            comes_again |= self.release(release);
         }
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let mut all = Filled::default();
         for lane in &mut self.lanes {
-            filled.was_slower |= fill(lane, &self.store, now, monotonic)?;
+            let filled = fill(lane, &self.store, now, monotonic)?;
+            all.was_slower |= filled.was_slower;
+            all.shares_put_off |= filled.shares_put_off;
         }
-        Ok(filled)
+        Ok((all, comes_again))
     }
 
     /// At the first pass recovers what the process before left behind. Later notices that the clock was set, and lets what
