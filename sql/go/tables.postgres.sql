@@ -1,5 +1,9 @@
 -- Which of the tables that tell the Go service's database from this program's are within reach of the search
--- path.
+-- path; and, as `jobs.log_rate_in_bps`, whether its jobs have the column that version 2 added.
 SELECT name
-  FROM unnest(ARRAY['jobs', 'calls', 'schedules', 'executions', 'executables', 'schema_version']) AS name
- WHERE to_regclass(name) IS NOT NULL;
+  FROM unnest(ARRAY['jobs', 'calls', 'schedules', 'executions', 'gorp_migrations', 'executables', 'schema_version']) AS name
+ WHERE to_regclass(name) IS NOT NULL
+ UNION ALL
+SELECT 'jobs.log_rate_in_bps'
+  FROM pg_attribute
+ WHERE attrelid = to_regclass('jobs') AND attname = 'log_rate_in_bps' AND NOT attisdropped;

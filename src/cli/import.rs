@@ -11,12 +11,13 @@ use super::output::{failed, print_error, show, usage_of};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
 use crate::config::{self, Config, Mode};
-use crate::cron::Dialect;
+use crate::cron::{Dialect, Zone};
 use crate::model::Location;
 use crate::platform::local;
 use crate::service::store_settings;
 use crate::store::{self, ImportMode, Origin, Source, Store, StoreSettings, Unread};
 use crate::transfer;
+use crate::transfer::import::ReadAs;
 
 pub(super) fn import(arguments: &Arguments) -> ExitCode {
     // Only the database settings count, so those that `serve` requires may be missing.
@@ -32,15 +33,28 @@ pub(super) fn import(arguments: &Arguments) -> ExitCode {
         None => return usage_of("import", "--from must name the database to import"),
     };
     let origin = arguments.flag("kind").map(|kind| if kind == "go" { Origin::Go } else { Origin::Own });
+    let wanted = Wanted {
+        timezone: arguments.flag("timezone").map(str::to_owned),
+        dialect: arguments.flag("dialect").and_then(|name| Dialect::named(name, config.weekdays)),
+    };
+    if let Some(zone) = wanted.timezone.as_deref().filter(|zone| Zone::named(zone).is_none()) {
+        return usage_of("import", &format!("--timezone {zone:?} is no time zone, such as Europe/Berlin"));
+    }
     let mode = if arguments.has("dry-run") { ImportMode::DryRun } else { ImportMode::Commit };
     if let Some(place) = config::crash_point() {
         crash::arm(&place);
     }
     let is_for_standalone = !config::names_cloud_foundry(&arguments.settings());
-    match move_from(from, origin, mode, &config, is_for_standalone) {
+    match move_from(from, origin, mode, &config, is_for_standalone, wanted) {
         Ok(report) => show(&report),
         Err(exit) => exit,
     }
+}
+
+/// What the command line says of the schedules of a Go service.
+struct Wanted {
+    timezone: Option<String>,
+    dialect: Option<Dialect>,
 }
 
 fn move_from(
@@ -49,6 +63,7 @@ fn move_from(
     mode: ImportMode,
     config: &Config,
     is_for_standalone: bool,
+    wanted: Wanted,
 ) -> Result<String, ExitCode> {
     let unreadable = |place: &str, cause: &str| failed(&format!("{place} cannot be read: {cause}"));
     // Check before anything is created.
@@ -69,7 +84,7 @@ fn move_from(
         Location::Sqlite(path) if fs::symlink_metadata(path).is_err() => Some(path),
         _ => None,
     };
-    let report = move_database(from, origin, mode, config);
+    let report = move_database(from, origin, mode, config, wanted);
     // Remove a database that was created for this import if nothing was imported into it.
     if let Some(made) = made
         && (report.is_err() || mode == ImportMode::DryRun)
@@ -112,6 +127,7 @@ fn move_database(
     origin: Option<Origin>,
     mode: ImportMode,
     config: &Config,
+    wanted: Wanted,
 ) -> Result<String, ExitCode> {
     let clock = SystemClock::default();
     let store = Store::open(&store_settings(config), Arc::new(clock)).map_err(|err| failed(&err))?;
@@ -124,7 +140,16 @@ fn move_database(
         Unread::Usage(fault) => usage_of("import", &fault),
         Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
-    let report = transfer::import::import(&source, &store, Dialect::Classic(config.weekdays), now, mode)
+    if source.origin() == Origin::Own && (wanted.timezone.is_some() || wanted.dialect.is_some()) {
+        let fault = "--timezone and --dialect are for databases of OCF Scheduler; ours record both";
+        return Err(usage_of("import", fault));
+    }
+    let native = match source.dialect() {
+        Dialect::Classic(_) => Dialect::Classic(config.weekdays),
+        Dialect::Ocf2 => Dialect::Ocf2,
+    };
+    let read_as = ReadAs { dialect: wanted.dialect.unwrap_or(native), timezone: wanted.timezone };
+    let report = transfer::import::import(&source, &store, read_as, now, mode)
         .map_err(|err| failed(&format!("nothing was imported from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "OCF Scheduler's tables in ",

@@ -119,6 +119,15 @@ pub const COMMANDS: &[Command] = &[
                 default: "detected",
                 ..flag("kind", "KIND", "go: a database of OCF Scheduler; own: a database of this program")
             },
+            Flag {
+                default: "UTC",
+                ..flag("timezone", "ZONE", "zone of OCF Scheduler's server, for schedules that name none")
+            },
+            Flag {
+                values: &["classic", "ocf2"],
+                default: "that of the service that wrote it",
+                ..flag("dialect", "DIALECT", "how OCF Scheduler's schedules are read from now on")
+            },
             switch("dry-run", "report what would be imported, and import nothing"),
         ],
         ..other(

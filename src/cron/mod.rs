@@ -157,6 +157,11 @@ impl Expression {
         Zone(self.zone.clone()).offset_at(seconds)
     }
 
+    /// The IANA name of the zone in which it is read; `None` for a fixed offset.
+    pub fn zone_name(&self) -> Option<&str> {
+        self.zone.iana_name()
+    }
+
     /// Whether it is about times of a clock, and so of a zone: not `@every`, and not `@triggered`.
     pub fn reads_a_clock(&self) -> bool {
         matches!(self.kind, Kind::WallClock(_))

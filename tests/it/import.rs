@@ -212,6 +212,83 @@ fn targets(directory: &Path) -> [String; 2] {
 
 #[needs::postgres]
 #[test]
+fn schedules_of_version_2_are_read_as_version_2_reads_them() {
+    let versions = [
+        ("ALTER TABLE jobs ADD COLUMN log_rate_in_bps INT NOT NULL DEFAULT 0", "ocf2"),
+        (
+            "CREATE TABLE gorp_migrations (id TEXT PRIMARY KEY, applied_at TIMESTAMPTZ);
+             INSERT INTO gorp_migrations VALUES ('1648243100', now()), ('1771720878', now())",
+            "ocf2",
+        ),
+        (
+            "CREATE TABLE gorp_migrations (id TEXT PRIMARY KEY); INSERT INTO gorp_migrations VALUES ('1648243100')",
+            "classic",
+        ),
+    ];
+    for (version, dialect) in versions {
+        let directory = tempfile::tempdir().unwrap();
+        let go = GoDatabase::new(directory.path());
+        go.job(JOB, "archive", "2026-02-01 10:00:00+00");
+        go.database.execute(version);
+        go.schedule("s-1", "true", "0 0 13 * FRI", JOB, "job");
+        go.schedule("s-2", "NULL", "*/5 * * * *", JOB, "job");
+        let to = &targets(directory.path())[0];
+        let report = imported(&go.url, to, &[]);
+        assert!(report.contains("read in UTC: 2"), "{report}");
+        assert!(!report.contains("fires at"), "nothing fires otherwise than there: {report}");
+        let here = Database::at(to);
+        let rows = here.rows(
+            "SELECT guid, dialect, CASE WHEN enabled THEN 'on' ELSE 'off' END FROM schedules ORDER BY 1",
+        );
+        assert_eq!(rows, [["s-1", dialect, "on"], ["s-2", dialect, "off"]], "{version}");
+    }
+}
+
+#[needs::postgres]
+#[test]
+fn the_zone_of_the_server_goes_into_expressions_that_name_none() {
+    let directory = tempfile::tempdir().unwrap();
+    let go = GoDatabase::new(directory.path());
+    go.job(JOB, "archive", "2026-02-01 10:00:00+00");
+    go.schedule("s-1", "true", "0 9 * * *", JOB, "job");
+    go.schedule("s-2", "true", "CRON_TZ=Asia/Tokyo 0 9 * * *", JOB, "job");
+    go.schedule("s-3", "true", "@every 5m", JOB, "job");
+    let to = &targets(directory.path())[0];
+    let (status, _, complaint) = import(&go.url, to, &["--timezone", "Europe/Nowhere"]);
+    assert_eq!(status, 2, "{complaint}");
+    let report = imported(&go.url, to, &["--timezone", "Europe/Berlin"]);
+    assert!(report.contains("named no zone, and name that of --timezone here: 1"), "{report}");
+    assert!(!report.contains("read in UTC"), "{report}");
+    let rows = Database::at(to).rows("SELECT expression FROM schedules ORDER BY guid");
+    assert_eq!(rows, [["CRON_TZ=Europe/Berlin 0 9 * * *"], ["CRON_TZ=Asia/Tokyo 0 9 * * *"], ["@every 5m"]]);
+}
+
+#[needs::postgres]
+#[test]
+fn another_dialect_than_that_of_the_source_is_reported_for_each_schedule_that_fires_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let go = GoDatabase::new(directory.path());
+    go.job(JOB, "archive", "2026-02-01 10:00:00+00");
+    go.schedule("s-same", "true", "*/5 * * * *", JOB, "job");
+    go.schedule("s-either", "true", "0 0 13 * FRI", JOB, "job");
+    go.schedule("s-year", "true", "0 0 1 * * *", JOB, "job");
+    let to = &targets(directory.path())[0];
+    let report = imported(&go.url, to, &["--dialect", "ocf2"]);
+    let differing: Vec<&str> = report.lines().filter(|line| line.contains(" fires at ")).collect();
+    assert_eq!(differing.len(), 2, "{report}");
+    assert!(differing[0].contains("s-either") && differing[1].contains("s-year"), "{report}");
+    let rows = Database::at(to).rows("SELECT DISTINCT dialect FROM schedules");
+    assert_eq!(rows, [["ocf2"]]);
+
+    // Our own databases record both.
+    let second = directory.path().join("second.db");
+    let (status, _, complaint) = import(to, second.to_str().unwrap(), &["--dialect", "ocf2"]);
+    assert_eq!(status, 2, "{complaint}");
+    assert!(complaint.contains("are for databases of OCF Scheduler"), "{complaint}");
+}
+
+#[needs::postgres]
+#[test]
 fn a_go_services_database_moves_with_guids_names_states_times_and_history() {
     for place in 0..2 {
         let directory = tempfile::tempdir().unwrap();

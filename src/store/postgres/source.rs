@@ -17,6 +17,9 @@ pub(in crate::store) struct Source {
 struct Tables {
     some_of_go: bool,
     all_of_go: bool,
+    /// The column that OCF Scheduler 2.x added to its jobs.
+    log_rate_of_go: bool,
+    migrations_of_go: bool,
     own: bool,
 }
 
@@ -78,12 +81,24 @@ impl Source {
         Ok(usize::try_from(version) == Ok(migrate::VERSION))
     }
 
+    /// Whether the Go service's tables, which are in reach, were written by its version 2.
+    pub(in crate::store) fn is_go_2(&self) -> Result<bool, StoreError> {
+        let tables = self.tables()?;
+        if tables.log_rate_of_go || !tables.migrations_of_go {
+            return Ok(tables.log_rate_of_go);
+        }
+        let applied: i64 = self.connection.value(postgres_sql!("go/migration_of_2"), values! {})?;
+        Ok(0 < applied)
+    }
+
     fn tables(&self) -> Result<Tables, StoreError> {
         let there: Vec<String> = self.connection.column(postgres_sql!("go/tables"), values! {})?;
         let has = |table: &str| there.iter().any(|name| name == table);
         Ok(Tables {
             some_of_go: has("jobs") || has("calls"),
             all_of_go: has("jobs") && has("calls") && has("schedules") && has("executions"),
+            log_rate_of_go: has("jobs.log_rate_in_bps"),
+            migrations_of_go: has("gorp_migrations"),
             own: has("executables") && has("schema_version"),
         })
     }

@@ -97,6 +97,7 @@ pub struct FoundExecution {
 pub struct Source {
     engine: SourceEngine,
     origin: Origin,
+    dialect: Dialect,
 }
 
 #[cfg_attr(feature = "postgres", expect(clippy::large_enum_variant, reason = "there is one of it"))]
@@ -129,13 +130,20 @@ impl Source {
                     return Err(Unread::Usage(format!("{} is the database itself", path.display())));
                 }
                 let connection = sqlite::open_source(path).map_err(Unread::Failed)?;
-                Ok(Self { engine: SourceEngine::Sqlite(connection), origin: Origin::Own })
+                Ok(Self {
+                    engine: SourceEngine::Sqlite(connection),
+                    origin: Origin::Own,
+                    dialect: Dialect::default(),
+                })
             }
             #[cfg(feature = "postgres")]
             Location::Postgres(url) => {
                 let source = postgres::Source::open(url, settings).map_err(Unread::Failed)?;
                 let origin = decide(&source, origin, target)?;
-                Ok(Self { engine: SourceEngine::Postgres(source), origin })
+                let is_go_2 = origin == Origin::Go
+                    && source.is_go_2().map_err(|err| Unread::Failed(err.to_string()))?;
+                let dialect = if is_go_2 { Dialect::Ocf2 } else { Dialect::default() };
+                Ok(Self { engine: SourceEngine::Postgres(source), origin, dialect })
             }
             #[cfg(not(feature = "postgres"))]
             Location::Postgres(_) => {
@@ -150,6 +158,12 @@ impl Source {
     /// Whose tables they are.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// How its schedules were read that record no dialect: as OCF Scheduler 2.x reads them when that wrote the
+    /// tables, else as 1.x does.
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
     }
 
     /// Hands all jobs and calls to `take`, those of a kind oldest first, in batches.

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::cron::{Dialect, Expression, Reading};
-use crate::fire_times::{first_after, planner};
+use crate::fire_times::{first_after, planner, upcoming};
 use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
 use crate::store::{
     FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedExecutable, MovedExecution,
@@ -24,16 +24,28 @@ const RENAMES_MAX: u32 = 1000;
 /// How many instants are tried for an execution whose schedule has one of its fire time.
 const SHIFTS_MAX: i64 = 100;
 
+/// The fire times of a schedule that are compared to tell whether it fires otherwise than in the source.
+const COMPARED_FIRE_TIMES: u64 = 50;
+/// Zones whose clock changes at midnight OCF Scheduler 2.x gets wrong.
+const MISREAD_ZONES: &[&str] = &["Africa/Cairo", "Asia/Beirut", "Egypt"];
+
+/// How the schedules of a Go service are read here. Those of our own record it.
+#[derive(Debug, Clone)]
+pub struct ReadAs {
+    /// The dialect in which they fire here.
+    pub dialect: Dialect,
+    /// The zone in which those that name none fired there, which was that of the server. `None`: UTC.
+    pub timezone: Option<String>,
+}
+
 /// Moves all that is in `source` to `store`.
-///
-/// `dialect` is that of schedules that record none.
 ///
 /// # Errors
 /// Nothing was moved (or, when the answer to the COMMIT was lost, nobody knows; doing it again is no harm).
 pub fn import(
     source: &Source,
     store: &Store,
-    dialect: Dialect,
+    read_as: ReadAs,
     now: Timestamp,
     mode: ImportMode,
 ) -> Result<Report, StoreError> {
@@ -41,7 +53,8 @@ pub fn import(
         let mut moving = Moving {
             into,
             origin: source.origin(),
-            dialect,
+            dialect_there: source.dialect(),
+            read_as,
             now,
             jobs: Vec::new(),
             last_fires: HashMap::new(),
@@ -63,7 +76,9 @@ pub fn import(
 struct Moving<'a> {
     into: &'a Importer<'a>,
     origin: Origin,
-    dialect: Dialect,
+    /// How the Go service read its schedules.
+    dialect_there: Dialect,
+    read_as: ReadAs,
     now: Timestamp,
     /// Those that were taken, and whether their history says their state.
     jobs: Vec<(Guid, bool)>,
@@ -194,7 +209,7 @@ impl Moving<'_> {
     }
 
     /// A schedule with its next fire time, which comes after now. `None`: it cannot be taken.
-    fn planned(&mut self, found: FoundSchedule) -> Result<Option<MovedSchedule>, StoreError> {
+    fn planned(&mut self, mut found: FoundSchedule) -> Result<Option<MovedSchedule>, StoreError> {
         let guid = &found.guid;
         let Some(kind) = found.kind else {
             self.report
@@ -206,7 +221,10 @@ impl Moving<'_> {
             self.report.leave("schedule", format!("a schedule of {owner} without a guid"));
             return Ok(None);
         }
-        let dialect = found.dialect.unwrap_or(self.dialect);
+        let dialect = found.dialect.unwrap_or(self.read_as.dialect);
+        if self.origin == Origin::Go {
+            found.expression = self.in_zone_of_server(&found);
+        }
         let reading = Reading { dialect, hash_key: &found.executable, timezone: None };
         let expression = match Expression::parse(&found.expression, &reading) {
             Ok(expression) => expression,
@@ -225,6 +243,9 @@ impl Moving<'_> {
                 return Ok(None);
             }
         };
+        if self.origin == Origin::Go {
+            self.note_differences(&found, &expression);
+        }
         // The instants of an interval are its own; all others come from the expression alone.
         let kept = found.next_fire_time.filter(|next| expression.interval().is_some() && *next > self.now);
         let next = kept.or_else(|| first_after(&expression, self.now));
@@ -240,6 +261,55 @@ impl Moving<'_> {
             created_at,
             updated_at: found.updated_at.unwrap_or(created_at),
         }))
+    }
+
+    /// The expression of a schedule of the Go service, with the zone in which that read it.
+    fn in_zone_of_server(&mut self, found: &FoundSchedule) -> String {
+        let (Some(zone), dialect) = (&self.read_as.timezone, self.read_as.dialect) else {
+            self.report.in_utc += u64::from(!names_zone(&found.expression));
+            return found.expression.clone();
+        };
+        let reading = Reading { dialect, hash_key: &found.executable, timezone: None };
+        let reads_a_clock =
+            Expression::parse(&found.expression, &reading).is_ok_and(|expression| expression.reads_a_clock());
+        if names_zone(&found.expression) || !reads_a_clock {
+            return found.expression.clone();
+        }
+        self.report.in_zone += 1;
+        format!("CRON_TZ={zone} {}", found.expression.trim())
+    }
+
+    /// Reports a schedule that fires at other instants here than in the Go service.
+    fn note_differences(&mut self, found: &FoundSchedule, here: &Expression) {
+        let label = format!("schedule {} of {}: {:?}", found.guid, found.executable, found.expression);
+        if self.dialect_there == Dialect::Ocf2
+            && here.zone_name().is_some_and(|it| MISREAD_ZONES.contains(&it))
+        {
+            self.report.note(format!(
+                "{label} may fire otherwise at clock changes: OCF Scheduler 2.x gets them wrong in this zone"
+            ));
+        }
+        if self.dialect_there == self.read_as.dialect {
+            return;
+        }
+        let reading = Reading { dialect: self.dialect_there, hash_key: &found.executable, timezone: None };
+        let Ok(there) = Expression::parse(&found.expression, &reading) else {
+            self.report.note(format!("{label} was not valid there, and fires here"));
+            return;
+        };
+        let fire_times = |expression| upcoming(expression, self.now, COMPARED_FIRE_TIMES);
+        let mut there = fire_times(&there);
+        let mut here = fire_times(here);
+        let shown = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| time.to_string());
+        while let (at_here, at_there) = (here.next(), there.next())
+            && at_here.or(at_there).is_some()
+        {
+            if at_here != at_there {
+                let (at_here, at_there) = (shown(at_here), shown(at_there));
+                self.report.note(format!("{label} fires at {at_here}, and there at {at_there}"));
+                return;
+            }
+        }
     }
 
     fn take_executions(&mut self, found: Vec<FoundExecution>) -> Result<(), StoreError> {
@@ -369,6 +439,12 @@ fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
         _ => {}
     }
     lacks
+}
+
+/// Whether an expression says in which zone it is read.
+fn names_zone(expression: &str) -> bool {
+    let expression = expression.trim_start();
+    expression.starts_with("TZ=") || expression.starts_with("CRON_TZ=")
 }
 
 /// A rate out of range is none, as for Cloud Foundry when none is sent.

@@ -32,6 +32,10 @@ pub struct Report {
     pub(super) followed: u64,
     /// Executions whose schedule had one of the same fire time already.
     pub(super) redated: u64,
+    /// Schedules of a Go service that name no zone, and are read in UTC.
+    pub(super) in_utc: u64,
+    /// Those whose expressions name the zone of the server here.
+    pub(super) in_zone: u64,
     /// Names of tasks to cancel that this program never gives.
     pub(super) odd_strays: u64,
     /// What was taken, but not as it was.
@@ -90,11 +94,23 @@ impl fmt::Display for Report {
                 "had the fire time of another of their schedule, and have that of their start here",
             ),
         ];
-        if !self.notes.is_empty() || changed.iter().any(|(number, _)| *number > 0) {
+        if self.in_utc > 0 {
+            writeln!(
+                f,
+                "\nSchedules that name no zone are read in UTC: {}. Had the server another one, import with \
+                 --timezone ZONE.",
+                self.in_utc
+            )?;
+        }
+        if !self.notes.is_empty() || self.in_zone > 0 || changed.iter().any(|(number, _)| *number > 0) {
             writeln!(f, "\nTaken, but not as it was:")?;
         }
         for (number, what) in changed.iter().filter(|(number, _)| *number > 0) {
             writeln!(f, "  executions that {what}: {number}")?;
+        }
+        if self.in_zone > 0 {
+            let number = self.in_zone;
+            writeln!(f, "  schedules that named no zone, and name that of --timezone here: {number}")?;
         }
         for note in &self.notes {
             writeln!(f, "  {}", one_line(note))?;
