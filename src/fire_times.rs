@@ -5,40 +5,116 @@
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::cron::{Dialect, Expression, Reading};
-use crate::model::{Guid, Timestamp};
+use crate::cron::{Expression, Reading, Zone, hash};
+use crate::model::{Guid, Timestamp, Timing};
 
-/// The first fire time strictly after any instant; `None`: it never fires again.
-pub fn first_after(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
-    expression.first_after(after.seconds()).and_then(Timestamp::from_seconds)
+const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// The fire times of which the least distance is taken.
+const COMPARED_FIRE_TIMES: u64 = 50;
+
+/// The instants at which a schedule fires.
+#[derive(Debug, Clone)]
+pub struct Calendar {
+    expression: Expression,
+    starts_at: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
 }
 
-/// The fire time that follows the fire time `after`; `None`: it never fires again.
-pub fn next_after(expression: &Expression, after: Timestamp) -> Option<Timestamp> {
-    expression.next_after(after.seconds()).and_then(Timestamp::from_seconds)
-}
-
-/// The fire times after `after`, at most `count`.
-pub fn upcoming(
-    expression: &Expression,
-    after: Timestamp,
-    count: u64,
-) -> impl Iterator<Item = Timestamp> + '_ {
-    std::iter::successors(first_after(expression, after), |time| next_after(expression, *time))
-        .take(usize::try_from(count).unwrap_or(usize::MAX))
-}
-
-/// How the expression of a schedule of this job or call is read.
-pub fn reading_of(dialect: Dialect, executable: &Guid) -> Reading<'_> {
-    Reading { dialect, hash_key: executable.as_str(), timezone: None }
-}
-
-/// A function from the expression of a schedule, its dialect and the guid of what it runs to its first fire time
-/// after `now`; `None`: it never fires, or is not valid in its dialect.
-pub fn planner(now: Timestamp) -> impl Fn(&str, Dialect, &Guid) -> Option<Timestamp> {
-    move |text, dialect, executable| {
-        first_after(&Expression::parse(text, &reading_of(dialect, executable)).ok()?, now)
+impl Calendar {
+    /// That of a schedule of the job or call `executable`.
+    ///
+    /// # Errors
+    /// A sentence for people: its expression is not valid, or its zone is not known (any more).
+    pub fn of(timing: &Timing, executable: &Guid) -> Result<Self, String> {
+        let timezone = match &timing.timezone {
+            Some(name) => Some(Zone::named(name).ok_or_else(|| format!("{name:?} is no time zone"))?),
+            None => None,
+        };
+        let reading =
+            Reading { dialect: timing.dialect, hash_key: executable.as_str(), timezone: timezone.as_ref() };
+        let expression = Expression::parse(&timing.expression, &reading).map_err(|err| err.to_string())?;
+        Ok(Self::new(expression, timing.starts_at, timing.ends_at))
     }
+
+    /// The fire times of `expression` between two instants, both included. An `@every` that begins at an instant
+    /// fires first then, at the first whole second.
+    pub fn new(expression: Expression, starts_at: Option<Timestamp>, ends_at: Option<Timestamp>) -> Self {
+        Self { expression, starts_at, ends_at }
+    }
+
+    /// The expression alone.
+    pub fn expression(&self) -> &Expression {
+        &self.expression
+    }
+
+    /// After this instant it never fires again; `None`: it has no end.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.ends_at
+    }
+
+    /// The first fire time strictly after any instant; `None`: it never fires again.
+    pub fn first_after(&self, after: Timestamp) -> Option<Timestamp> {
+        let Some(starts_at) = self.starts_at else {
+            return self.up_to_end(self.expression.first_after(after.seconds()));
+        };
+        let start = starts_at.shifted(NANOS_PER_SECOND - 1).seconds();
+        let seconds = match self.expression.interval().and_then(|interval| i64::try_from(interval).ok()) {
+            Some(interval) if interval > 0 => {
+                let passed = after.seconds().saturating_sub(start);
+                let count = if passed < 0 { 0 } else { passed / interval + 1 };
+                count.checked_mul(interval).and_then(|passed| start.checked_add(passed))
+            }
+            _ => self.expression.first_after(after.seconds().max(start.saturating_sub(1))),
+        };
+        self.up_to_end(seconds)
+    }
+
+    /// The fire time that follows the fire time `fire_time`; `None`: it never fires again.
+    pub fn next_after(&self, fire_time: Timestamp) -> Option<Timestamp> {
+        // An interval that begins at an instant counts from there.
+        let is_counted = |starts_at| fire_time < starts_at || self.expression.interval().is_some();
+        if self.starts_at.is_some_and(is_counted) {
+            return self.first_after(fire_time);
+        }
+        self.up_to_end(self.expression.next_after(fire_time.seconds()))
+    }
+
+    /// The last fire time before `before`, in seconds since 1970; `None`: there is none.
+    pub fn last_before(&self, before: i64) -> Option<Timestamp> {
+        let before = self.ends_at.map_or(before, |ends_at| before.min(ends_at.seconds().saturating_add(1)));
+        let last = self.expression.last_before(before).and_then(Timestamp::from_seconds)?;
+        Some(last).filter(|last| self.starts_at.is_none_or(|starts_at| starts_at <= *last))
+    }
+
+    /// The fire times after `after`, at most `count`.
+    pub fn upcoming(&self, after: Timestamp, count: u64) -> impl Iterator<Item = Timestamp> + '_ {
+        std::iter::successors(self.first_after(after), |time| self.next_after(*time))
+            .take(usize::try_from(count).unwrap_or(usize::MAX))
+    }
+
+    /// The least time between two of the next fire times, in seconds; `None`: there are not two.
+    pub fn shortest_interval(&self, after: Timestamp) -> Option<u64> {
+        let times: Vec<Timestamp> = self.upcoming(after, COMPARED_FIRE_TIMES).collect();
+        times.windows(2).map(|pair| pair[1].since(pair[0]).as_secs()).min()
+    }
+
+    fn up_to_end(&self, seconds: Option<i64>) -> Option<Timestamp> {
+        let time = seconds.and_then(Timestamp::from_seconds)?;
+        Some(time).filter(|time| self.ends_at.is_none_or(|ends_at| *time <= ends_at))
+    }
+}
+
+/// How many seconds after its fire time an execution is due, from 0 to `most`. A hash of the two decides it, so it is
+/// the same after a restart and in every instance.
+pub fn jitter(schedule: &Guid, fire_time: Timestamp, most: u32) -> u32 {
+    let hash = hash(&format!("{schedule} {}", fire_time.seconds()));
+    u32::try_from(hash % (u64::from(most) + 1)).unwrap_or(0)
+}
+
+/// A function from a schedule's times and the guid of what it runs to its first fire time after `now`; `None`: it
+/// never fires, or is not valid.
+pub fn planner(now: Timestamp) -> impl Fn(&Timing, &Guid) -> Option<Timestamp> {
+    move |timing, executable| Calendar::of(timing, executable).ok()?.first_after(now)
 }
 
 /// A fire time as clocks in the zone of its expression show it, in RFC 3339.
@@ -50,4 +126,69 @@ pub fn local(expression: &Expression, time: Timestamp) -> String {
         .and_then(|(offset, instant)| instant.checked_to_offset(offset)?.format(&Rfc3339).ok())
         // An offset with seconds, as there were long ago, has no form in RFC 3339.
         .unwrap_or_else(|| time.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Dialect;
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    fn calendar(expression: &str, starts_at: Option<&str>, ends_at: Option<&str>) -> Calendar {
+        let timing = Timing {
+            starts_at: starts_at.map(at),
+            ends_at: ends_at.map(at),
+            ..Timing::new(expression, Dialect::default())
+        };
+        Calendar::of(&timing, &Guid::from("job")).unwrap()
+    }
+
+    fn times(calendar: &Calendar, after: &str) -> Vec<String> {
+        calendar.upcoming(at(after), 3).map(|time| time.to_string()).collect()
+    }
+
+    #[test]
+    fn it_fires_from_its_start_to_its_end_both_included() {
+        let hourly = calendar("0 * * * *", Some("2026-03-01T10:00:00Z"), Some("2026-03-01T11:00:00Z"));
+        assert_eq!(times(&hourly, "2026-01-01T00:00:00Z"), ["2026-03-01T10:00:00Z", "2026-03-01T11:00:00Z"]);
+        assert_eq!(times(&hourly, "2026-03-01T11:00:00Z"), [] as [&str; 0]);
+        assert_eq!(
+            hourly.last_before(at("2026-03-05T00:00:00Z").seconds()),
+            Some(at("2026-03-01T11:00:00Z"))
+        );
+        assert_eq!(hourly.last_before(at("2026-03-01T10:00:00Z").seconds()), None);
+        let late = calendar("0 * * * *", Some("2026-03-01T10:00:00.5Z"), None);
+        assert_eq!(times(&late, "2026-01-01T00:00:00Z")[0], "2026-03-01T11:00:00Z");
+    }
+
+    #[test]
+    fn an_interval_begins_at_its_start() {
+        let every = calendar("@every 90m", Some("2026-03-01T10:00:00.5Z"), None);
+        let all = ["2026-03-01T10:00:01Z", "2026-03-01T11:30:01Z", "2026-03-01T13:00:01Z"];
+        assert_eq!(times(&every, "2026-01-01T00:00:00Z"), all);
+        assert_eq!(times(&every, "2026-03-01T10:00:01Z")[0], all[1]);
+        assert_eq!(times(&every, "2026-03-01T12:59:59Z")[0], all[2]);
+    }
+
+    #[test]
+    fn jitter_is_the_same_each_time_and_spread_over_all_of_its_seconds() {
+        let guid = Guid::from("c7a1b1de-0d3c-4b8e-b8b4-0a1d8a2f6d33");
+        let at = |second: i64| Timestamp::from_seconds(60 * second).unwrap();
+        let seen: std::collections::BTreeSet<u32> =
+            (0..500).map(|second| jitter(&guid, at(second), 9)).collect();
+        assert_eq!(seen, (0..=9).collect());
+        assert_eq!(jitter(&guid, at(7), 3600), jitter(&guid, at(7), 3600));
+        assert_eq!(jitter(&guid, at(7), 0), 0);
+    }
+
+    #[test]
+    fn the_shortest_interval_is_that_of_the_closest_fire_times() {
+        let now = at("2026-03-01T00:00:00Z");
+        assert_eq!(calendar("0,1 9 * * *", None, None).shortest_interval(now), Some(60));
+        assert_eq!(calendar("@every 7s", None, None).shortest_interval(now), Some(7));
+        assert_eq!(calendar("0 9 1 1 * 2027", None, None).shortest_interval(now), None);
+    }
 }

@@ -12,6 +12,7 @@ mod controls;
 mod dialect;
 mod location;
 mod task_names;
+mod timing;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use dialect::{Dialect, Weekdays};
@@ -19,6 +20,7 @@ pub use location::Location;
 pub use task_names::{
     TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,
 };
+pub use timing::{Definition, MisfirePolicy, Timing};
 
 /// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
 pub const GUID_MAX: usize = 255;
@@ -214,16 +216,16 @@ pub struct Schedule {
     pub guid: Guid,
     /// The job or call that it runs.
     pub executable: Id,
-    /// Whether it fires.
-    pub enabled: bool,
-    /// The cron expression, as the client gave it.
-    pub expression: String,
-    /// How it is read.
-    pub dialect: Dialect,
+    /// What clients say of it.
+    pub definition: Definition,
     /// When it was created.
     pub created_at: Timestamp,
     /// When a client last changed it.
     pub updated_at: Timestamp,
+    /// The fire time to come; `None`: there is none, or it is disabled.
+    pub next_fire_time: Option<Timestamp>,
+    /// Since when it is known that it never fires again; `None`: it may.
+    pub completed_at: Option<Timestamp>,
 }
 
 /// One run of an executable.

@@ -2,7 +2,9 @@
 -- a worker alone keeps its place, but not beyond now. Of a long backlog only the rows that this changes are
 -- written.
 UPDATE executions
-   SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by ELSE MIN(dispatch_time, :now) END,
+   SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by WHEN jitter_seconds > 0
+                            THEN MIN(dispatch_time, MAX(:now, scheduled_time + jitter_seconds * 1000000000))
+                            ELSE MIN(dispatch_time, :now) END,
        doubt_until = doubt_until + :by, give_up_at = give_up_at + :by
  WHERE dispatch_time IS NOT NULL
    AND (attempts > 0 OR dispatch_time > :now OR doubt_until IS NOT NULL OR give_up_at IS NOT NULL);

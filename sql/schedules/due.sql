@@ -1,7 +1,8 @@
 -- Schedules whose fire time has come, the earliest first, by schedules_due. PostgreSQL skips those that
 -- another process claims, and those whose executable is being deleted: a claim waits for neither, so it
 -- deadlocks with neither.
-SELECT s.id, s.guid, s.executable_id, s.expression, s.dialect, s.next_fire_time, x.kind, x.guid AS executable_guid,
+SELECT s.id, s.guid, s.executable_id, s.expression, s.dialect, s.timezone, s.starts_at, s.ends_at,
+       s.jitter_seconds, s.misfire_policy, s.next_fire_time, x.kind, x.guid AS executable_guid,
        s.planned_at, s.updated_at, s.last_fire_time
   FROM schedules AS s CROSS JOIN executables AS x
  WHERE s.next_fire_time <= :now AND x.id = s.executable_id

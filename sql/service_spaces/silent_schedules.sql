@@ -1,6 +1,7 @@
 -- A batch of a space's schedules that are enabled and have no fire time, in the order of executables_by_space
 -- and schedules_by_executable.
-SELECT x.id AS executable_id, s.id, s.expression, s.dialect, x.guid AS executable_guid
+SELECT x.id AS executable_id, s.id, s.expression, s.dialect, s.timezone, s.starts_at, s.ends_at,
+       x.guid AS executable_guid
   FROM executables AS x CROSS JOIN schedules AS s
  WHERE s.executable_id = x.id AND s.enabled AND s.deleted_at IS NULL AND s.next_fire_time IS NULL
    AND x.space_guid = :space_guid AND x.kind = :kind AND x.deleted_at IS NULL

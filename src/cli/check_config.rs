@@ -65,5 +65,6 @@ fn in_use(config: &Config) -> String {
             text += &format!("  file:       {}{}\n", absolute(&file).display(), state(&file));
         }
     }
-    text + "  time zone:  UTC, unless an expression sets another\n"
+    let zone = config.default_timezone.as_deref().unwrap_or("UTC");
+    text + &format!("  time zone:  {zone}, unless a schedule names another\n")
 }

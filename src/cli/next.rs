@@ -7,7 +7,7 @@ use super::output::{USAGE, usage_of};
 use crate::base::clock::{Clock, SystemClock};
 use crate::config::{Config, Mode};
 use crate::cron::{self, Dialect, Expression, HASH_KEY, ParseError, Reading, Weekdays, Zone};
-use crate::fire_times::{local, upcoming};
+use crate::fire_times::{Calendar, local};
 use crate::model::Timestamp;
 
 /// How many fire times `next` prints without `--count`.
@@ -49,12 +49,13 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
                     eprintln!("Warning: {}", warning.message);
                 }
             }
-            let mut times = upcoming(&parsed, after, count).peekable();
+            let calendar = Calendar::new(parsed, None, None);
+            let mut times = calendar.upcoming(after, count).peekable();
             if times.peek().is_none() {
                 eprintln!("ocf-scheduler: {expression:?} is valid but never fires again");
             }
             for time in times {
-                let (utc, local) = (time.to_string(), local(&parsed, time));
+                let (utc, local) = (time.to_string(), local(calendar.expression(), time));
                 if utc == local { println!("{utc}") } else { println!("{utc}  {local}") }
             }
             ExitCode::SUCCESS

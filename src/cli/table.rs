@@ -16,6 +16,25 @@ const APP: Flag = Flag {
     ..flag("app", "APP", "guid of the app, or its name if cf is logged in and targets a space")
 };
 
+/// Flags of commands that make or change a schedule, and those that all of them share.
+macro_rules! schedule_flags {
+    ($($own:expr),*) => {
+        [
+            $($own,)*
+            flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin; \"\" for UTC"),
+            flag("from", "TIME", "fire from this RFC 3339 time on; \"\" for at once"),
+            flag("until", "TIME", "fire up to this RFC 3339 time; \"\" for no end"),
+            flag("jitter", "SECONDS", "spread each run over so many seconds, from 0 to 3600"),
+            Flag {
+                default: "MISFIRE_POLICY of the service",
+                values: &["skip", "once", "all"],
+                ..flag("misfire-policy", "POLICY", "what becomes of missed fire times")
+            },
+            flag("description", "TEXT", "description, at most 1,000 characters; \"\" for none"),
+        ]
+    };
+}
+
 /// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
 const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
 
@@ -202,7 +221,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "schedule-job",
         &[operand("NAME"), operand("EXPRESSION")],
-        &[OF_APP, switch("disabled", "create the schedule disabled")],
+        &schedule_flags!(OF_APP, switch("disabled", "create the schedule disabled")),
         "adds a schedule to a job",
         "ocf-scheduler schedule-job nightly '0 2 * * *'",
         |it| ask(schedules::schedule_job, it),
@@ -210,7 +229,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "schedule-call",
         &[operand("NAME"), operand("EXPRESSION")],
-        &[OF_APP, switch("disabled", "create the schedule disabled")],
+        &schedule_flags!(OF_APP, switch("disabled", "create the schedule disabled")),
         "adds a schedule to a call",
         "ocf-scheduler schedule-call ping '*/5 * * * *'",
         |it| ask(schedules::schedule_call, it),
@@ -283,10 +302,10 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "update-schedule",
         &[operand("GUID")],
-        &[
+        &schedule_flags!(
             flag("expression", "EXPRESSION", "new cron expression"),
-            Flag { values: &["true", "false"], ..flag("enabled", "BOOL", "whether the schedule fires") },
-        ],
+            Flag { values: &["true", "false"], ..flag("enabled", "BOOL", "whether the schedule fires") }
+        ),
         "changes, disables or enables a schedule",
         "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --enabled false",
         |it| ask(schedules::update, it),

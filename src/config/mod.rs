@@ -12,7 +12,7 @@ use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays};
-use crate::model::{Location, Secret, TaskNames};
+use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach};
 
 mod broker;
@@ -38,17 +38,6 @@ pub enum Mode {
 
 /// The settings for outgoing connections.
 pub const OUTBOUND_SETTINGS: [&str; 4] = ["HTTPS_PROXY", "NO_PROXY", "SKIP_SSL_VALIDATION", "CA_CERT_FILE"];
-
-/// Which fire times run that were not served within their grace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MisfirePolicy {
-    /// None of them runs.
-    Skip,
-    /// The latest runs, for all of them.
-    Once,
-    /// Each runs, oldest first, up to a bound.
-    All,
-}
 
 /// How many requests one caller may send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,6 +73,10 @@ pub struct Config {
     pub history_max_per_executable: Option<u32>,
     pub dialect: Dialect,
     pub weekdays: Weekdays,
+    /// The zone of new schedules that name none; `None`: UTC.
+    pub default_timezone: Option<String>,
+    /// So many seconds must lie between two fire times of a new expression.
+    pub schedule_min_seconds: Option<u32>,
     pub client_timeout: Duration,
     pub idle_timeout: Duration,
     /// The bytes that requests and responses may hold together: a quarter of the process's memory.

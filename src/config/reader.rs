@@ -8,12 +8,10 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::settings::{BOOL_WORDS, SETTINGS, SettingKind, setting};
-use super::{
-    CloudFoundryConfig, Config, Flags, MisfirePolicy, Mode, RateLimit, blamed, location, memory, vcap,
-};
+use super::{CloudFoundryConfig, Config, Flags, Mode, RateLimit, blamed, location, memory, vcap};
 use crate::base::logging::LogFormat;
-use crate::cron::{Dialect, Weekdays};
-use crate::model::{Location, Secret, TaskNames};
+use crate::cron::{Dialect, Weekdays, Zone};
+use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const INSTANCE_ID_CHARS_MAX: usize = 255;
@@ -52,12 +50,7 @@ impl Reader<'_> {
             _ => None,
         });
         let is_ocf2 = self.choice("CRON_DIALECT", |word| Some(word == "ocf2"));
-        let misfire_policy = self.choice("MISFIRE_POLICY", |word| match word {
-            "skip" => Some(MisfirePolicy::Skip),
-            "once" => Some(MisfirePolicy::Once),
-            "all" => Some(MisfirePolicy::All),
-            _ => None,
-        });
+        let misfire_policy = self.choice("MISFIRE_POLICY", MisfirePolicy::named);
         let skip_ssl_validation = self.skip_ssl_validation();
         let call_reach = self.call_reach(mode);
         // The lower-case names are older, and curl reads them.
@@ -95,6 +88,8 @@ impl Reader<'_> {
             log_format: log_format?,
             dialect: if is_ocf2? { Dialect::Ocf2 } else { Dialect::Classic(weekdays?) },
             weekdays: weekdays?,
+            default_timezone: self.default_timezone(),
+            schedule_min_seconds: self.optional_number("SCHEDULE_MIN_SECONDS"),
             task_names: self.task_names(),
             instance_id: self.instance_id(),
             misfire_policy: misfire_policy?,
@@ -332,6 +327,15 @@ impl Reader<'_> {
     }
 
     /// `None` if it is unset, or wrong.
+    /// `None`: UTC, or it is wrong.
+    fn default_timezone(&mut self) -> Option<String> {
+        let name = self.text("DEFAULT_TIMEZONE")?;
+        if Zone::named(&name).is_none() {
+            self.refuse("DEFAULT_TIMEZONE", &name, "an IANA time zone, such as Europe/Berlin");
+        }
+        Some(name).filter(|name| name != "UTC")
+    }
+
     fn optional_number(&mut self, variable: &str) -> Option<u32> {
         let SettingKind::Number { least, most, .. } = setting(variable).kind else { return None };
         let text = self.text(variable)?;

@@ -215,6 +215,14 @@ pub const SETTINGS: &[Setting] = &[
         ["classic", "ocf2"],
         "dialect of new schedules, as in PCF and OCF 1.x (classic) or OCF 2.x (ocf2)"
     ),
+    text("DEFAULT_TIMEZONE", "default-timezone", "UTC", "time zone of new schedules that name none"),
+    optional_number!(
+        "SCHEDULE_MIN_SECONDS",
+        "schedule-min-seconds",
+        "no limit",
+        1..=31536000,
+        "least seconds between two fire times of a new expression"
+    ),
     number!(
         "CLIENT_TIMEOUT_SECONDS",
         "client-timeout-seconds",

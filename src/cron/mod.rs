@@ -52,6 +52,11 @@ impl Reading<'static> {
     }
 }
 
+/// FNV-1a, 64 bits, of a text.
+pub fn hash(text: &str) -> u64 {
+    parse::hash_of(text)
+}
+
 /// A zone of the IANA database, or an offset from UTC.
 #[derive(Debug, Clone)]
 pub struct Zone(TimeZone);

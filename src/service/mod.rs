@@ -244,6 +244,8 @@ fn api(
         clock: Arc::clone(clock),
         dialect: config.dialect,
         weekdays: config.weekdays,
+        default_timezone: config.default_timezone.clone(),
+        schedule_min_seconds: config.schedule_min_seconds,
         require_service_instance: config.require_service_instance,
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },

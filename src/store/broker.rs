@@ -4,11 +4,11 @@
 //! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction
 //! that takes the last instance away, or makes the first.
 
-use super::schedules::dialect_of;
+use super::schedules::timing_of;
 use super::session::{Row, Session};
 use super::statement::{Named, postgres_sql, sql, values};
 use super::{Store, StoreError, ends};
-use crate::model::{Dialect, Guid, Id, Kind, Timestamp};
+use crate::model::{Guid, Id, Kind, Timestamp, Timing};
 
 /// The schedules that are read at a time while a space goes on.
 const RESUME_BATCH: u32 = 500;
@@ -96,8 +96,8 @@ pub enum LastInstance {
     ChangesNothing,
 }
 
-/// Finds the next fire time of an expression in its dialect, for the job or call of this guid.
-pub type Planner<'a> = &'a dyn Fn(&str, Dialect, &Guid) -> Option<Timestamp>;
+/// Finds the next fire time of a schedule, for the job or call of this guid.
+pub type Planner<'a> = &'a dyn Fn(&Timing, &Guid) -> Option<Timestamp>;
 
 impl Store {
     /// Makes an instance. When its space was suspended, its schedules go on from now on, as `planner` says.
@@ -293,9 +293,7 @@ pub(super) fn resume(
             };
             let silent: Vec<(Id, Id, Option<Timestamp>)> =
                 tx.rows(sql!("service_spaces/silent_schedules"), values, |row| {
-                    let (expression, executable): (String, Guid) =
-                        (row.get("expression")?, row.get("executable_guid")?);
-                    let next = planner(&expression, dialect_of(row)?, &executable);
+                    let next = planner(&timing_of(row)?, &row.get("executable_guid")?);
                     Ok((row.get("executable_id")?, row.get("id")?, next))
                 })?;
             let Some((executable, schedule, _)) = silent.last() else { break };

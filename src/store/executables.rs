@@ -7,7 +7,7 @@ use super::statement::{Cell, Column, Named, Value, json_array, sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Dialect, Executable, Guid, Headers, Id, JobState, Kind, Metadata,
-    Method, RetryPolicy, Secret, Statuses, Timestamp, Work,
+    Method, MisfirePolicy, RetryPolicy, Secret, Statuses, Timestamp, Work,
 };
 
 /// A new job or call.
@@ -361,6 +361,12 @@ impl Column for ConcurrencyPolicy {
 impl Column for Statuses {
     fn of(cell: Cell<'_>) -> Option<Self> {
         Self::parse(&String::of(cell)?)
+    }
+}
+
+impl Column for MisfirePolicy {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        Self::named(&String::of(cell)?)
     }
 }
 

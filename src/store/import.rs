@@ -15,7 +15,7 @@ use super::{
     Engine, ImportMode, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray,
     broker,
 };
-use crate::model::{Dialect, ExecutionState, Guid, Kind, Timestamp};
+use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Timestamp};
 
 /// A job or call from another database.
 #[derive(Debug)]
@@ -39,12 +39,10 @@ pub struct MovedSchedule {
     pub executable: Guid,
     /// What kind that is.
     pub kind: Kind,
-    /// Whether it fires.
-    pub enabled: bool,
-    /// Its expression.
-    pub expression: String,
-    /// How that is read.
-    pub dialect: Dialect,
+    /// What clients say of it.
+    pub definition: Definition,
+    /// Since when it is known that it never fires again.
+    pub completed_at: Option<Timestamp>,
     /// When it fires next, which is planned now; `None` for one that is not enabled.
     pub next_fire_time: Option<Timestamp>,
     /// When it was created.
@@ -169,10 +167,15 @@ impl Importer<'_> {
         let sets: Vec<Vec<Named<'_>>> = schedules
             .iter()
             .map(|schedule| {
+                let definition = &schedule.definition;
                 values! {
                     "guid": &schedule.guid, "executable_guid": &schedule.executable,
-                    "kind": schedule.kind.as_str(), "enabled": schedule.enabled,
-                    "expression": &schedule.expression, "dialect": schedule.dialect.recorded(),
+                    "kind": schedule.kind.as_str(), "enabled": definition.enabled,
+                    "expression": &definition.timing.expression, "dialect": definition.timing.dialect.recorded(),
+                    "timezone": definition.timing.timezone.as_deref(), "starts_at": definition.timing.starts_at,
+                    "ends_at": definition.timing.ends_at, "jitter_seconds": definition.jitter_seconds,
+                    "misfire_policy": definition.misfire_policy.map(MisfirePolicy::as_str),
+                    "description": definition.description.as_deref(), "completed_at": schedule.completed_at,
                     "next_fire_time": schedule.next_fire_time, "now": now,
                     "created_at": schedule.created_at, "updated_at": schedule.updated_at,
                 }

@@ -1,11 +1,13 @@
 //! Schedules and their fire times.
 
+use std::time::Duration;
+
 use super::executables::extent_of;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
 use super::{Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
-use crate::model::{Dialect, Guid, Id, Kind, Schedule, Timestamp};
+use crate::model::{Definition, Dialect, Guid, Id, Kind, MisfirePolicy, Schedule, Timestamp, Timing};
 
 /// The most executions of one schedule that are PENDING. Fire times beyond are counted on the newest of them.
 const PENDING_MAX: u32 = 1000;
@@ -19,10 +21,12 @@ pub struct DueSchedule {
     pub guid: Guid,
     /// The job or call that it runs.
     pub executable: Id,
-    /// Its cron expression.
-    pub expression: String,
-    /// How that is read.
-    pub dialect: Dialect,
+    /// When it fires.
+    pub timing: Timing,
+    /// Its executions are due up to so many seconds after their fire time, from 0 to 3600.
+    pub jitter_seconds: u32,
+    /// What becomes of missed fire times; `None`: what the setting says.
+    pub misfire_policy: Option<MisfirePolicy>,
     /// The fire time that has come.
     pub fire_time: Timestamp,
     /// Whether that is a job or a call.
@@ -67,6 +71,15 @@ pub struct Fire {
     pub note: String,
     /// The missed fire times that it stands for.
     pub missed: u64,
+    /// How many seconds after its fire time it is due, from 0 to 3600.
+    pub jitter_seconds: u32,
+}
+
+impl Fire {
+    /// When its execution is due: at its fire time, or later by its jitter.
+    pub fn due_time(&self) -> Timestamp {
+        self.scheduled_time.saturating_add(Duration::from_secs(self.jitter_seconds.into()))
+    }
 }
 
 impl Plan {
@@ -113,28 +126,31 @@ impl Store {
     pub fn create_schedule(
         &self,
         executable: Id,
-        enabled: bool,
-        expression: &str,
-        dialect: Dialect,
+        definition: Definition,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
     ) -> Result<Option<Schedule>, StoreError> {
         let guid = Guid::random();
+        let next_fire_time = next_fire_time.filter(|_| definition.enabled);
+        let completed_at = completion(&definition, next_fire_time, now);
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = &definition;
         let values = values! {
-            "guid": &guid, "executable_id": executable, "enabled": enabled, "expression": expression,
-            "dialect": dialect.recorded(),
-            "next_fire_time": next_fire_time.filter(|_| enabled), "now": now,
+            "guid": &guid, "executable_id": executable, "enabled": *enabled, "expression": &timing.expression,
+            "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
+            "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
+            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "completed_at": completed_at, "next_fire_time": next_fire_time, "now": now,
         };
         let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get("id")))?;
         Ok(id.map(|id| Schedule {
             id,
             guid,
             executable,
-            enabled,
-            expression: expression.to_owned(),
-            dialect,
+            definition,
             created_at: now,
             updated_at: now,
+            next_fire_time,
+            completed_at,
         }))
     }
 
@@ -170,34 +186,40 @@ impl Store {
     }
 
     /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
-    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns when the change
-    /// was, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable was
+    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it is
+    /// now, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable was
     /// deleted. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
-        changed: &Schedule,
+        changed: Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<(Timestamp, u64)>, StoreError> {
+    ) -> Result<Option<(Schedule, u64)>, StoreError> {
         let updated_at = now.next_version(changed.updated_at);
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = &changed.definition;
+        let next_fire_time = next_fire_time.filter(|_| *enabled);
+        let completed_at = completion(&changed.definition, next_fire_time, now);
         let values = values! {
-            "id": changed.id, "enabled": changed.enabled, "expression": &changed.expression,
-            "dialect": changed.dialect.recorded(),
-            "next_fire_time": next_fire_time.filter(|_| changed.enabled), "now": now,
+            "id": changed.id, "enabled": *enabled, "expression": &timing.expression,
+            "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
+            "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
+            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "completed_at": completed_at,
+            "next_fire_time": next_fire_time, "now": now,
             "updated_at": updated_at, "seen_updated_at": changed.updated_at,
         };
-        self.write(|tx| {
-            if !changed.enabled {
+        let ended = self.write(|tx| {
+            if !enabled {
                 tx.lock(postgres_sql!("executables/lock"), values! { "id": changed.executable })?;
             }
             let rows = tx.execute(sql!("schedules/update"), values)?;
-            if rows == 1 && !changed.enabled {
+            if rows == 1 && !enabled {
                 let message = "cancelled: schedule disabled";
-                let ended = ends::cancel_pending_of_schedule(tx, changed, message, now)?;
-                return Ok(Some((updated_at, ended)));
+                return ends::cancel_pending_of_schedule(tx, &changed, message, now).map(Some);
             }
-            Ok((rows == 1).then_some((updated_at, 0)))
-        })
+            Ok((rows == 1).then_some(0))
+        })?;
+        Ok(ended.map(|ended| (Schedule { updated_at, next_fire_time, completed_at, ..changed }, ended)))
     }
 
     /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
@@ -299,6 +321,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
             values! {
                 "guid": guid, "schedule_id": plan.schedule, "scheduled_time": fire.scheduled_time,
                 "note": &fire.note, "now": now, "pending_max": PENDING_MAX,
+                "jitter_seconds": fire.jitter_seconds, "dispatch_time": fire.due_time(),
             }
             .to_vec()
         })
@@ -337,8 +360,9 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         id: row.get("id")?,
         guid: row.get("guid")?,
         executable: row.get("executable_id")?,
-        expression: row.get("expression")?,
-        dialect: dialect_of(row)?,
+        timing: timing_of(row)?,
+        jitter_seconds: row.get("jitter_seconds")?,
+        misfire_policy: row.get("misfire_policy")?,
         fire_time: row.get("next_fire_time")?,
         kind: row.get("kind")?,
         executable_guid: row.get("executable_guid")?,
@@ -348,13 +372,40 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
     })
 }
 
+/// When a schedule that has `next_fire_time` is known never to fire again: from now on, if it is enabled and that is
+/// `None`.
+pub(super) fn completion(
+    definition: &Definition,
+    next_fire_time: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    (definition.enabled && next_fire_time.is_none()).then_some(now)
+}
+
+pub(super) fn definition_of(row: &Row<'_>) -> Result<Definition, StoreError> {
+    Ok(Definition {
+        enabled: row.get("enabled")?,
+        timing: timing_of(row)?,
+        jitter_seconds: row.get("jitter_seconds")?,
+        misfire_policy: row.get("misfire_policy")?,
+        description: row.get("description")?,
+    })
+}
+
 /// An older version of this program may have written the schedule since the start; its default counts then.
-pub(super) fn dialect_of(row: &Row<'_>) -> Result<Dialect, StoreError> {
-    Ok(row.get::<Option<Dialect>>("dialect")?.unwrap_or_default())
+pub(super) fn timing_of(row: &Row<'_>) -> Result<Timing, StoreError> {
+    Ok(Timing {
+        expression: row.get("expression")?,
+        dialect: row.get::<Option<Dialect>>("dialect")?.unwrap_or_default(),
+        timezone: row.get("timezone")?,
+        starts_at: row.get("starts_at")?,
+        ends_at: row.get("ends_at")?,
+    })
 }
 
 fn measure(schedule: &Schedule) -> (Id, usize) {
-    (schedule.id, schedule.expression.len())
+    let Definition { timing, description, .. } = &schedule.definition;
+    (schedule.id, timing.expression.len() + description.as_ref().map_or(0, String::len))
 }
 
 fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {
@@ -362,10 +413,10 @@ fn schedule_of(row: &Row<'_>) -> Result<Schedule, StoreError> {
         id: row.get("id")?,
         guid: row.get("guid")?,
         executable: row.get("executable_id")?,
-        enabled: row.get("enabled")?,
-        expression: row.get("expression")?,
-        dialect: dialect_of(row)?,
+        definition: definition_of(row)?,
         created_at: row.get("created_at")?,
         updated_at: row.get("updated_at")?,
+        next_fire_time: row.get("next_fire_time")?,
+        completed_at: row.get("completed_at")?,
     })
 }

@@ -30,6 +30,7 @@ mod process;
 mod program;
 mod refusals;
 mod runs;
+mod schedule_fields;
 mod scheduling;
 mod standalone;
 mod store;

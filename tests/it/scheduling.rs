@@ -7,15 +7,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use ocf_scheduler::base::clock::{Clock, ManualClock};
 use ocf_scheduler::base::stop::stop_channel;
-use ocf_scheduler::config::MisfirePolicy;
 use ocf_scheduler::cron::{Dialect, Expression, Reading, Weekdays};
 use ocf_scheduler::engine::retention::Retention;
 use ocf_scheduler::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
 use ocf_scheduler::engine::upkeep;
-use ocf_scheduler::fire_times;
+use ocf_scheduler::fire_times::{Calendar, jitter};
 use ocf_scheduler::model::{
-    Call, Controls, Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind, Outcome, Owned,
-    Release, Schedule, Timestamp, Work,
+    Call, Controls, Definition, Dispatch, EndState, Executable, Execution, Guid, Id, JobState, Kind,
+    MisfirePolicy, Outcome, Owned, Release, Schedule, Timestamp, Timing, Work,
 };
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
@@ -40,6 +39,11 @@ struct Engine {
 
 fn time(text: &str) -> Timestamp {
     Timestamp::parse(text).unwrap()
+}
+
+/// A schedule with this expression and nothing else.
+fn plain(expression: &str) -> Definition {
+    Definition::new(Timing::new(expression, Dialect::default()))
 }
 
 impl Engine {
@@ -98,10 +102,7 @@ impl Engine {
             .unwrap()
             .next_after(now.seconds());
         let next = next.and_then(Timestamp::from_seconds);
-        self.store
-            .create_schedule(executable.id, true, expression, Dialect::default(), next, now)
-            .unwrap()
-            .unwrap()
+        self.store.create_schedule(executable.id, plain(expression), next, now).unwrap().unwrap()
     }
 
     fn go_to(&mut self, now: &str) {
@@ -263,6 +264,59 @@ fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
 }
 
 #[test]
+fn a_schedules_own_misfire_policy_counts_before_that_of_the_settings() {
+    let mut world = Engine::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
+    let [all, skip] = ["all", "skip"].map(|name| world.job(name));
+    let definition = Definition { misfire_policy: Some(MisfirePolicy::All), ..plain("*/5 * * * *") };
+    let first = Some(time("2026-03-01T00:05:00Z"));
+    world.store.create_schedule(all.id, definition, first, world.clock.now()).unwrap().unwrap();
+    world.schedule(&skip, "*/5 * * * *");
+    world.go_to("2026-03-01T00:17:00Z");
+    assert_eq!(world.scheduled_times(&all).len(), 3);
+    assert!(world.scheduled_times(&skip).is_empty());
+}
+
+#[test]
+fn jitter_defers_each_run_by_a_span_of_its_own_over_restarts_and_is_no_lateness() {
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let definition = Definition { jitter_seconds: 3600, ..plain("0 * * * *") };
+    let fire_time = time("2026-03-01T01:00:00Z");
+    let schedule =
+        world.store.create_schedule(job.id, definition, Some(fire_time), world.clock.now()).unwrap().unwrap();
+    let jitter = Duration::from_secs(u64::from(jitter(&schedule.guid, fire_time, 3600)));
+    assert!(Duration::from_secs(2) < jitter, "a guid in a thousand breaks this");
+    world.go_to("2026-03-01T01:00:00Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T01:00:00Z"], "it is claimed at its fire time");
+    assert!(world.dispatches.try_recv().is_err());
+    world.restart();
+    let due = fire_time.saturating_add(jitter);
+    world.go_to(&due.saturating_sub(Duration::from_secs(1)).to_string());
+    assert!(world.dispatches.try_recv().is_err());
+    world.go_to(&due.to_string());
+    let dispatch = world.dispatches.try_recv().unwrap();
+    assert_eq!((dispatch.scheduled_time, dispatch.due_since), (Some(fire_time), due));
+}
+
+#[test]
+fn after_its_end_a_schedule_is_completed() {
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let mut definition = plain("*/5 * * * *");
+    definition.timing.ends_at = Some(time("2026-03-01T00:10:00Z"));
+    let first = Some(time("2026-03-01T00:05:00Z"));
+    let schedule =
+        world.store.create_schedule(job.id, definition, first, world.clock.now()).unwrap().unwrap();
+    world.go_to("2026-03-01T00:05:00Z");
+    world.go_to("2026-03-01T00:10:00Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:05:00Z", "2026-03-01T00:10:00Z"]);
+    world.go_to("2026-03-01T00:20:00Z");
+    assert_eq!(world.scheduled_times(&job).len(), 2);
+    let seen = world.store.schedule(job.id, schedule.guid.as_str()).unwrap().unwrap();
+    assert_eq!((seen.next_fire_time, seen.completed_at), (None, Some(time("2026-03-01T00:10:00Z"))));
+}
+
+#[test]
 fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice() {
     let mut world = Engine::at("2026-03-01T00:00:00Z");
     for number in 0..10 {
@@ -291,8 +345,8 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     let mut disabled = world.schedule(&job, "* * * * *");
     let deleted = world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T00:01:00Z");
-    disabled.enabled = false;
-    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap().is_some());
+    disabled.definition.enabled = false;
+    assert!(world.store.update_schedule(disabled, None, world.clock.now()).unwrap().is_some());
     assert!(world.store.delete_schedule(&deleted, world.clock.now()).unwrap().is_some());
     let messages: Vec<String> = world.history(&job).into_iter().map(|it| it.message).collect();
     assert_eq!(messages, ["cancelled: schedule disabled", "cancelled: schedule deleted"]);
@@ -705,8 +759,9 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     let schedule = world.schedule(&job, "* * * * *");
     world.backlog(&job, Some(&schedule), 2500);
     let now = world.clock.now();
-    let disabled = Schedule { enabled: false, ..schedule.clone() };
-    let (changed_at, cancelled) = world.store.update_schedule(&disabled, None, now).unwrap().unwrap();
+    let mut disabled = schedule.clone();
+    disabled.definition.enabled = false;
+    let (disabled, cancelled) = world.store.update_schedule(disabled, None, now).unwrap().unwrap();
     assert_eq!(cancelled, 2500);
     let is_cancelled = |it: &Execution| {
         it.state.as_str() == "FAILED"
@@ -720,8 +775,8 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
 
     // It goes on meanwhile: what comes then is not cancelled.
     let next = Some(time("2026-03-01T10:01:00Z"));
-    let enabled = Schedule { updated_at: changed_at, ..schedule.clone() };
-    assert_eq!(world.store.update_schedule(&enabled, next, now).unwrap().unwrap().1, 0);
+    let enabled = Schedule { updated_at: disabled.updated_at, ..schedule.clone() };
+    assert_eq!(world.store.update_schedule(enabled, next, now).unwrap().unwrap().1, 0);
     world.go_to("2026-03-01T10:01:00Z");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert_eq!(dispatch.scheduled_time, next);
@@ -856,7 +911,8 @@ fn instance(id: &str, space: &str) -> ServiceInstance {
 impl Engine {
     fn provision(&self, id: &str, space: &str) -> usize {
         let now = self.clock.now();
-        let planner = |text: &str, _, _: &Guid| {
+        let planner = |timing: &Timing, _: &Guid| {
+            let text = &timing.expression;
             let next =
                 Expression::parse(text, &Reading::plain(Dialect::default())).ok()?.next_after(now.seconds());
             next.and_then(Timestamp::from_seconds)
@@ -883,9 +939,9 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     world.provision("elsewhere", "other");
     let job = world.job("a");
     world.schedule(&job, "* * * * *");
-    let disabled = world.schedule(&job, "*/2 * * * *");
-    let disabled = Schedule { enabled: false, ..disabled };
-    assert!(world.store.update_schedule(&disabled, None, world.clock.now()).unwrap().is_some());
+    let mut disabled = world.schedule(&job, "*/2 * * * *");
+    disabled.definition.enabled = false;
+    assert!(world.store.update_schedule(disabled, None, world.clock.now()).unwrap().is_some());
     let removed = world.schedule(&job, "*/3 * * * *");
     assert!(world.store.delete_schedule(&removed, world.clock.now()).unwrap().is_some());
     world.go_to("2026-03-01T00:01:00Z");
@@ -910,7 +966,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     assert!(
         world
             .store
-            .update_schedule(&new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"))
+            .update_schedule(new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"))
             .unwrap()
             .is_some()
     );
@@ -936,7 +992,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     assert_eq!(world.deprovision("i4", LastInstance::StopsSchedules), 2);
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     let noon = time("2026-03-01T12:00:00Z");
-    assert_eq!(world.store.resume_all_spaces(noon, &|_, _, _| Some(noon)).unwrap(), 1);
+    assert_eq!(world.store.resume_all_spaces(noon, &|_, _| Some(noon)).unwrap(), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(noon));
 }
 
@@ -957,14 +1013,11 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..3 {
-                        store
-                            .create_schedule(job.id, true, "* * * * *", Dialect::default(), next, now)
-                            .unwrap()
-                            .unwrap();
+                        store.create_schedule(job.id, plain("* * * * *"), next, now).unwrap().unwrap();
                         // Begun again when another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
-                            store.update_schedule(&seen, next, now).unwrap()
+                            store.update_schedule(seen, next, now).unwrap()
                         };
                         while write().is_none() {}
                     }
@@ -986,9 +1039,9 @@ fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its
     let job = world.job("j");
     let now = world.clock.now();
     let make = |expression: &str, dialect: Dialect| {
-        let reading = fire_times::reading_of(dialect, &job.guid);
-        let first = fire_times::first_after(&Expression::parse(expression, &reading).unwrap(), now);
-        world.store.create_schedule(job.id, true, expression, dialect, first, now).unwrap().unwrap();
+        let timing = Timing::new(expression, dialect);
+        let first = Calendar::of(&timing, &job.guid).unwrap().first_after(now);
+        world.store.create_schedule(job.id, Definition::new(timing), first, now).unwrap().unwrap();
         first.unwrap()
     };
     // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads to.

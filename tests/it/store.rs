@@ -6,8 +6,8 @@ use std::time::Duration;
 use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock, SystemClock};
 use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
-    Call, Controls, Dialect, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned, Secret,
-    Timestamp, Work,
+    Call, Controls, Definition, Dialect, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned,
+    Secret, Timestamp, Timing, Work,
 };
 use ocf_scheduler::store::{
     End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Window, Written,
@@ -23,6 +23,11 @@ struct Pair {
     other: Store,
     database: Database,
     _directory: TempDir,
+}
+
+/// A schedule with this expression and nothing else.
+fn plain(expression: &str) -> Definition {
+    Definition::new(Timing::new(expression, Dialect::default()))
 }
 
 const NOW: Timestamp = Timestamp::from_nanos(1_700_000_000_000_000_000);
@@ -144,9 +149,8 @@ fn what_is_being_deleted_gets_nothing_new() {
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     std::thread::scope(|scope| {
         let started = scope.spawn(|| pair.one.create_execution(job.id, "", NOW).unwrap());
-        let scheduled = scope.spawn(|| {
-            pair.other.create_schedule(job.id, true, "@daily", Dialect::default(), Some(NOW), NOW).unwrap()
-        });
+        let scheduled =
+            scope.spawn(|| pair.other.create_schedule(job.id, plain("@daily"), Some(NOW), NOW).unwrap());
         // Whether they wait by now or come later, they see what was done.
         let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
         wait_for(|| (pair.database.number(waiting) >= 2).then_some(()));
@@ -305,14 +309,16 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     let pair = Pair::new();
     let job = pair.job();
     for _ in 0..10 {
-        pair.one
-            .create_schedule(job.id, true, "* * * * *", Dialect::default(), Some(NOW), NOW)
-            .unwrap()
-            .unwrap();
+        pair.one.create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW).unwrap().unwrap();
     }
     let later = NOW.saturating_add(Duration::from_secs(60));
     let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
-        fires: vec![ocf_scheduler::store::Fire { scheduled_time: NOW, note: String::new(), missed: 0 }],
+        fires: vec![ocf_scheduler::store::Fire {
+            scheduled_time: NOW,
+            note: String::new(),
+            missed: 0,
+            jitter_seconds: 0,
+        }],
         ..Plan::without_fire(due, Some(later))
     };
     let by_the_other = std::sync::Mutex::new(Vec::new());
@@ -408,11 +414,7 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
 fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair
-        .one
-        .create_schedule(job.id, true, "* * * * *", Dialect::default(), Some(NOW), NOW)
-        .unwrap()
-        .unwrap();
+    let schedule = pair.one.create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW).unwrap().unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
@@ -504,8 +506,7 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_changes_once_for_each() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule =
-        pair.one.create_schedule(job.id, true, "* * * * *", Dialect::default(), None, NOW).unwrap().unwrap();
+    let schedule = pair.one.create_schedule(job.id, plain("* * * * *"), None, NOW).unwrap().unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
                                  doubt_until)
@@ -594,11 +595,7 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
 fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair
-        .one
-        .create_schedule(job.id, true, "@daily", Dialect::default(), Some(NOW), NOW)
-        .unwrap()
-        .unwrap();
+    let schedule = pair.one.create_schedule(job.id, plain("@daily"), Some(NOW), NOW).unwrap().unwrap();
     let of = pair.claimed(&job);
     let mut client = pair.database.client();
     let deleter: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);
@@ -713,7 +710,8 @@ fn every_statement_prepares() {
     let pair = Pair::new();
     let mut client = pair.database.client();
     // A Go service has schedules and executions, too.
-    client.batch_execute("CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT)").unwrap();
+    let tables = "CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT); CREATE TABLE gorp_migrations (id TEXT)";
+    client.batch_execute(tables).unwrap();
     let statements = statements();
     assert!(statements.len() > 100);
     for Numbered { name, text, .. } in &statements {

@@ -53,6 +53,9 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     if created["dialect"].is_string() {
         body.insert("dialect".to_owned(), created["dialect"].clone());
     }
+    if created["timezone"].is_string() {
+        body.insert("timezone".to_owned(), created["timezone"].clone());
+    }
     refer_to(found, &mut body);
     let Ok(answer) = session.remote.post(VALIDATE, Some(&body.into())) else { return };
     let times = texts(&answer["next_runs"]);

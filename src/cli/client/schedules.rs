@@ -1,6 +1,6 @@
 //! Commands about schedules.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::cron;
 use super::failure::Failure;
@@ -44,8 +44,9 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     if let Some(enabled) = arguments.flag("enabled") {
         body.insert("enabled".to_owned(), (enabled == "true").into());
     }
+    add_options(arguments, &mut body)?;
     if body.is_empty() {
-        return Err(Failure::Usage("update-schedule needs --expression or --enabled".to_owned()));
+        return Err(Failure::Usage("update-schedule needs a flag that says what to change".to_owned()));
     }
     let (found, schedule) = find(session, arguments.required(0))?;
     let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
@@ -63,15 +64,39 @@ pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result
 
 fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
     let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
-    let body = json!({
-        "expression": arguments.required(1),
-        "expression_type": "cron_expression",
-        "enabled": !arguments.has("disabled"),
-    });
-    let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body))?;
+    let mut body = Map::new();
+    body.insert("expression".to_owned(), arguments.required(1).into());
+    body.insert("expression_type".to_owned(), "cron_expression".into());
+    body.insert("enabled".to_owned(), (!arguments.has("disabled")).into());
+    add_options(arguments, &mut body)?;
+    let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body.into()))?;
     session.show(with_owner(created.clone(), &found), table);
     cron::explain_new(session, &found, &created);
     Ok(true)
+}
+
+/// Adds the flags that say how a schedule fires. An empty value stands for the default.
+fn add_options(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(), Failure> {
+    let fields = [
+        ("timezone", "timezone"),
+        ("from", "starts_at"),
+        ("until", "ends_at"),
+        ("misfire-policy", "misfire_policy"),
+        ("description", "description"),
+    ];
+    for (flag, field) in fields {
+        if let Some(text) = arguments.flag(flag) {
+            let value = if text.is_empty() { Value::Null } else { text.into() };
+            body.insert(field.to_owned(), value);
+        }
+    }
+    if let Some(text) = arguments.flag("jitter") {
+        let seconds: u32 = text.parse().map_err(|_| {
+            Failure::Usage(format!("--jitter {text:?} is no whole number of seconds from 0 to 3600"))
+        })?;
+        body.insert("jitter_seconds".to_owned(), seconds.into());
+    }
+    Ok(())
 }
 
 /// The schedule of that guid. The API reaches it only through its job or call, so all of them are searched.
@@ -112,10 +137,18 @@ fn with_owner(mut schedule: Value, found: &Found) -> Value {
 }
 
 fn table(schedules: &[Value]) -> Table {
-    let mut table = Table::new(&["OF", "ENABLED", "GUID", "EXPRESSION"]);
+    let mut table = Table::new(&["OF", "ENABLED", "GUID", "NEXT", "EXPRESSION"]);
     for schedule in schedules {
         let enabled = if schedule["enabled"] == true { "yes" } else { "no" };
-        table.row(&[field(schedule, OF), enabled, field(schedule, "guid"), field(schedule, "expression")]);
+        let expression = match field(schedule, "timezone") {
+            "" => field(schedule, "expression").to_owned(),
+            zone => format!("{} ({zone})", field(schedule, "expression")),
+        };
+        let next = match field(schedule, "next_fire_time") {
+            "" => "never",
+            time => time,
+        };
+        table.row(&[field(schedule, OF), enabled, field(schedule, "guid"), next, &expression]);
     }
     table
 }

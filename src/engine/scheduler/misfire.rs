@@ -4,10 +4,8 @@ use log::{info, warn};
 
 use super::SchedulerSettings;
 use crate::base::clock::EARLIEST;
-use crate::config::MisfirePolicy;
-use crate::cron::Expression;
-use crate::fire_times;
-use crate::model::Timestamp;
+use crate::fire_times::{Calendar, jitter};
+use crate::model::{MisfirePolicy, Timestamp};
 use crate::store::{DueSchedule, Fire, Plan};
 
 /// The most missed fire times that are counted one by one; more are "1000+".
@@ -17,8 +15,7 @@ const CATCH_UP_MAX: usize = 100;
 
 /// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
 pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Timestamp) -> Plan {
-    let reading = fire_times::reading_of(schedule.dialect, &schedule.executable_guid);
-    let Ok(expression) = Expression::parse(&schedule.expression, &reading) else {
+    let Ok(calendar) = Calendar::of(&schedule.timing, &schedule.executable_guid) else {
         // It was valid when it was stored; the zone data of another version may lack its zone.
         warn!(
             schedule:% = schedule.guid;
@@ -26,29 +23,35 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         );
         return Plan::without_fire(schedule, None);
     };
-    let next_after = |time: Timestamp| fire_times::next_after(&expression, time);
+    let fire = |scheduled_time: Timestamp, missed: u64| Fire {
+        scheduled_time,
+        note: missed_note(missed),
+        missed,
+        jitter_seconds: jitter(&schedule.guid, scheduled_time, schedule.jitter_seconds),
+    };
     let once = |time: Timestamp, missed: u64| Plan {
-        fires: vec![Fire { scheduled_time: time, note: missed_note(missed), missed }],
+        fires: vec![fire(time, missed)],
         served: Some(time),
-        ..Plan::without_fire(schedule, next_after(time))
+        ..Plan::without_fire(schedule, calendar.next_after(time))
     };
     let cutoff = now.saturating_sub(settings.misfire_grace);
-    let first = match first_to_serve(&expression, schedule, now, cutoff) {
+    let first = match first_to_serve(&calendar, schedule, now, cutoff) {
         Some(first) if first <= now => first,
         // Nothing up to now counts any more, whatever the clock shows later.
         later => return Plan { served: Some(now), ..Plan::without_fire(schedule, later) },
     };
-    if cutoff <= first {
+    // The grace counts from the instant at which it is due.
+    if cutoff <= fire(first, 0).due_time() {
         return once(first, 0);
     }
-    match settings.misfire_policy {
+    match schedule.misfire_policy.unwrap_or(settings.misfire_policy) {
         MisfirePolicy::Skip => {
-            let (latest, _) = latest_missed(&expression, first, cutoff);
+            let (latest, _) = latest_missed(&calendar, first, cutoff);
             info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
-            Plan { served: Some(latest), ..Plan::without_fire(schedule, next_after(latest)) }
+            Plan { served: Some(latest), ..Plan::without_fire(schedule, calendar.next_after(latest)) }
         }
         MisfirePolicy::Once => {
-            let (latest, missed) = latest_missed(&expression, first, cutoff);
+            let (latest, missed) = latest_missed(&calendar, first, cutoff);
             info!(schedule:% = schedule.guid, latest:%, missed; "missed fire times run once");
             once(latest, missed)
         }
@@ -58,11 +61,11 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
                 && plan.fires.len() < CATCH_UP_MAX
             {
                 plan.served = Some(time);
-                plan.fires.push(Fire { scheduled_time: time, note: String::new(), missed: 0 });
-                plan.next_fire_time = next_after(time);
+                plan.fires.push(fire(time, 0));
+                plan.next_fire_time = calendar.next_after(time);
             }
             if let Some(time) = plan.next_fire_time.filter(|time| *time < cutoff) {
-                let (latest, dropped) = latest_missed(&expression, time, cutoff);
+                let (latest, dropped) = latest_missed(&calendar, time, cutoff);
                 warn!(
                     schedule:% = schedule.guid, dropped = dropped + 1, latest:%;
                     "more fire times were missed than are made up for"
@@ -72,7 +75,7 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
                     last.missed = dropped + 1;
                 }
                 plan.served = Some(latest);
-                plan.next_fire_time = next_after(latest);
+                plan.next_fire_time = calendar.next_after(latest);
             }
             plan
         }
@@ -82,44 +85,46 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
 /// The first fire time that counts of a schedule that is due: one after the last that was served and after its last change.
 /// What the clock showed before it was set counts as nothing, and what was planned by it and missed does neither.
 fn first_to_serve(
-    expression: &Expression,
+    calendar: &Calendar,
     schedule: &DueSchedule,
     now: Timestamp,
     cutoff: Timestamp,
 ) -> Option<Timestamp> {
     let is_missed = schedule.fire_time < cutoff;
     if schedule.fire_time < EARLIEST || (is_missed && schedule.planned_at < EARLIEST) {
-        return fire_times::next_after(expression, now);
+        return calendar.next_after(now);
     }
     // One that lies ahead is from a clock that was ahead; it must not silence the schedule.
     let until =
         schedule.last_fire_time.into_iter().chain([schedule.changed_at]).filter(|time| *time <= now).max();
     match until {
-        Some(until) if schedule.fire_time <= until => fire_times::next_after(expression, until),
+        Some(until) if schedule.fire_time <= until => calendar.next_after(until),
         _ => Some(schedule.fire_time),
     }
 }
 
 /// The latest fire time before `cutoff`, from the missed one `first` on, and how many were missed before it
 /// (at most [`MISSED_COUNT_MAX`]).
-fn latest_missed(expression: &Expression, first: Timestamp, cutoff: Timestamp) -> (Timestamp, u64) {
+fn latest_missed(calendar: &Calendar, first: Timestamp, cutoff: Timestamp) -> (Timestamp, u64) {
     let cutoff = if cutoff.nanos() % 1_000_000_000 == 0 { cutoff.seconds() } else { cutoff.seconds() + 1 };
-    let mut latest = first.seconds();
-    if let Some(interval) = expression.interval().and_then(|interval| i64::try_from(interval).ok()) {
-        let steps = (cutoff - 1 - latest).max(0) / interval.max(1);
-        let time = Timestamp::from_seconds(latest + steps * interval).unwrap_or(first);
+    let interval = calendar.expression().interval().and_then(|interval| i64::try_from(interval).ok());
+    if let Some(interval) = interval {
+        let last = calendar.ends_at().map_or(cutoff - 1, |ends_at| ends_at.seconds().min(cutoff - 1));
+        let steps = (last - first.seconds()).max(0) / interval.max(1);
+        let time = Timestamp::from_seconds(first.seconds() + steps * interval).unwrap_or(first);
         return (time, u64::try_from(steps).unwrap_or(0).min(MISSED_COUNT_MAX));
     }
+    let mut latest = first;
     let mut missed = 0;
-    while let Some(next) = expression.next_after(latest).filter(|next| *next < cutoff) {
+    while let Some(next) = calendar.next_after(latest).filter(|next| next.seconds() < cutoff) {
         latest = next;
         missed += 1;
         if missed == MISSED_COUNT_MAX {
-            latest = expression.last_before(cutoff).unwrap_or(latest).max(latest);
+            latest = calendar.last_before(cutoff).unwrap_or(latest).max(latest);
             break;
         }
     }
-    (Timestamp::from_seconds(latest).unwrap_or(first), missed)
+    (latest, missed)
 }
 
 fn missed_note(missed: u64) -> String {

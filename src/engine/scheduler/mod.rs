@@ -14,10 +14,9 @@ use crate::base::clock::{self, Clock, EARLIEST};
 use crate::base::logging::milliseconds;
 use crate::base::stop::Stop;
 use crate::base::{crash, outage};
-use crate::config::MisfirePolicy;
 use crate::engine::journal::{self, About};
 use crate::fire_times::planner;
-use crate::model::{Release, Timestamp};
+use crate::model::{MisfirePolicy, Release, Timestamp};
 use crate::store::{DueSchedule, Plan, Store, StoreError};
 
 mod lane;
@@ -233,7 +232,7 @@ impl Scheduler {
             return Ok(false);
         }
         let next = planner(now);
-        let next = |it: &DueSchedule| next(&it.expression, it.dialect, &it.executable_guid);
+        let next = |it: &DueSchedule| next(&it.timing, &it.executable_guid);
         let plans: Vec<Plan> =
             ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
         info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");

@@ -26,6 +26,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0008_task_names"),
     migration!("0009_dialects"),
     migration!("0010_index_of_asked_at"),
+    migration!("0011_schedule_fields"),
 ];
 
 /// The version of the tables that this program knows.

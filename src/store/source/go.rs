@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Controls, Kind, Secret, Timestamp};
+use crate::model::{Controls, Definition, Dialect, Kind, Secret, Timestamp, Timing};
 use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::statement::{Statement, postgres_sql, values};
@@ -46,10 +46,13 @@ pub(super) fn each_schedule(
         guid: row.word("guid").unwrap_or_default(),
         executable: row.word("ref_guid").unwrap_or_default(),
         kind: row.kind(),
-        // Nothing is not enabled, for the service that wrote it passes it over.
-        enabled: row.truth("enabled"),
-        expression: row.text("expression").unwrap_or_default(),
+        definition: Definition {
+            // Nothing is not enabled, for the service that wrote it passes it over.
+            enabled: row.truth("enabled"),
+            ..Definition::new(Timing::new(row.text("expression").unwrap_or_default(), Dialect::default()))
+        },
         dialect: None,
+        completed_at: None,
         next_fire_time: None,
         created_at: row.time("created_at"),
         updated_at: row.time("updated_at"),

@@ -11,7 +11,7 @@ mod own;
 use super::postgres;
 use super::session::Session;
 use super::{Engine, MovedInstance, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite};
-use crate::model::{Call, Controls, Dialect, Guid, Kind, Location, Secret, Timestamp};
+use crate::model::{Call, Controls, Definition, Dialect, Guid, Kind, Location, Secret, Timestamp};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,10 +64,11 @@ pub struct FoundSchedule {
     /// The guid of what it runs, and of which kind that is; `None`: of neither.
     pub executable: String,
     pub kind: Option<Kind>,
-    pub enabled: bool,
-    pub expression: String,
+    /// Its dialect counts only when `dialect` says so, too.
+    pub definition: Definition,
     /// `None`: nothing says how it is read.
     pub dialect: Option<Dialect>,
+    pub completed_at: Option<Timestamp>,
     pub next_fire_time: Option<Timestamp>,
     pub created_at: Option<Timestamp>,
     pub updated_at: Option<Timestamp>,

@@ -5,6 +5,7 @@ use crate::model::{Guid, Id, Kind, Timestamp, Work};
 use crate::store::broker::{binding_of, instance_of};
 use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
+use crate::store::schedules::definition_of;
 use crate::store::session::{Row, Session};
 use crate::store::statement::{Statement, sql, values};
 use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
@@ -54,9 +55,9 @@ pub(super) fn each_schedule(
             guid: row.get("guid")?,
             executable: row.get("executable_guid")?,
             kind: row.get::<Kind>("kind").map(Some)?,
-            enabled: row.get("enabled")?,
-            expression: row.get("expression")?,
+            definition: definition_of(row)?,
             dialect: row.get("dialect")?,
+            completed_at: row.get("completed_at")?,
             next_fire_time: row.get("next_fire_time")?,
             created_at: row.get("created_at")?,
             updated_at: row.get("updated_at")?,

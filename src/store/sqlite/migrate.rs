@@ -27,6 +27,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0009_log_rate"),
     migration!("0010_task_names"),
     migration!("0011_dialects"),
+    migration!("0012_schedule_fields"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -5,9 +5,8 @@
 
 use std::collections::HashMap;
 
-use crate::cron::{Dialect, Expression, Reading};
-use crate::fire_times::{first_after, planner, upcoming};
-use crate::model::{Call, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Work};
+use crate::fire_times::{Calendar, planner};
+use crate::model::{Call, Dialect, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Timing, Work};
 use crate::store::{
     FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedExecutable, MovedExecution,
     MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError, Stray,
@@ -221,15 +220,16 @@ impl Moving<'_> {
             self.report.leave("schedule", format!("a schedule of {owner} without a guid"));
             return Ok(None);
         }
-        let dialect = found.dialect.unwrap_or(self.read_as.dialect);
+        found.definition.timing.dialect = found.dialect.unwrap_or(self.read_as.dialect);
         if self.origin == Origin::Go {
-            found.expression = self.in_zone_of_server(&found);
+            found.definition.timing.expression = self.in_zone_of_server(&found);
         }
-        let reading = Reading { dialect, hash_key: &found.executable, timezone: None };
-        let expression = match Expression::parse(&found.expression, &reading) {
-            Ok(expression) => expression,
+        let owner = Guid::from(found.executable.as_str());
+        let calendar = match Calendar::of(&found.definition.timing, &owner) {
+            Ok(calendar) => calendar,
             Err(fault) => {
-                let FoundSchedule { guid, executable, expression, .. } = &found;
+                let FoundSchedule { guid, executable, .. } = &found;
+                let expression = &found.definition.timing.expression;
                 if self.into.find_executable(executable)?.is_none() {
                     let cause = self.absence(kind, executable)?;
                     self.report.leave("schedule", format!("schedule {guid} of {cause}"));
@@ -244,20 +244,20 @@ impl Moving<'_> {
             }
         };
         if self.origin == Origin::Go {
-            self.note_differences(&found, &expression);
+            self.note_differences(&found, &calendar);
         }
         // The instants of an interval are its own; all others come from the expression alone.
-        let kept = found.next_fire_time.filter(|next| expression.interval().is_some() && *next > self.now);
-        let next = kept.or_else(|| first_after(&expression, self.now));
+        let is_interval = calendar.expression().interval().is_some();
+        let kept = found.next_fire_time.filter(|next| is_interval && *next > self.now);
+        let next = kept.or_else(|| calendar.first_after(self.now));
         let created_at = found.created_at.or(found.updated_at).unwrap_or(self.now);
         Ok(Some(MovedSchedule {
             guid: Guid::from(found.guid),
-            executable: Guid::from(found.executable),
+            executable: owner,
             kind,
-            enabled: found.enabled,
-            expression: found.expression,
-            dialect,
-            next_fire_time: next.filter(|_| found.enabled),
+            next_fire_time: next.filter(|_| found.definition.enabled),
+            completed_at: found.completed_at,
+            definition: found.definition,
             created_at,
             updated_at: found.updated_at.unwrap_or(created_at),
         }))
@@ -265,48 +265,49 @@ impl Moving<'_> {
 
     /// The expression of a schedule of the Go service, with the zone in which that read it.
     fn in_zone_of_server(&mut self, found: &FoundSchedule) -> String {
-        let (Some(zone), dialect) = (&self.read_as.timezone, self.read_as.dialect) else {
-            self.report.in_utc += u64::from(!names_zone(&found.expression));
-            return found.expression.clone();
+        let timing = &found.definition.timing;
+        let Some(zone) = &self.read_as.timezone else {
+            self.report.in_utc += u64::from(!names_zone(&timing.expression));
+            return timing.expression.clone();
         };
-        let reading = Reading { dialect, hash_key: &found.executable, timezone: None };
-        let reads_a_clock =
-            Expression::parse(&found.expression, &reading).is_ok_and(|expression| expression.reads_a_clock());
-        if names_zone(&found.expression) || !reads_a_clock {
-            return found.expression.clone();
+        let calendar = Calendar::of(timing, &Guid::from(found.executable.as_str()));
+        let reads_a_clock = calendar.is_ok_and(|calendar| calendar.expression().reads_a_clock());
+        if names_zone(&timing.expression) || !reads_a_clock {
+            return timing.expression.clone();
         }
         self.report.in_zone += 1;
-        format!("CRON_TZ={zone} {}", found.expression.trim())
+        format!("CRON_TZ={zone} {}", timing.expression.trim())
     }
 
     /// Reports a schedule that fires at other instants here than in the Go service.
-    fn note_differences(&mut self, found: &FoundSchedule, here: &Expression) {
-        let label = format!("schedule {} of {}: {:?}", found.guid, found.executable, found.expression);
-        if self.dialect_there == Dialect::Ocf2
-            && here.zone_name().is_some_and(|it| MISREAD_ZONES.contains(&it))
-        {
+    fn note_differences(&mut self, found: &FoundSchedule, here: &Calendar) {
+        let timing = &found.definition.timing;
+        let label = format!("schedule {} of {}: {:?}", found.guid, found.executable, timing.expression);
+        let zone = here.expression().zone_name();
+        if self.dialect_there == Dialect::Ocf2 && zone.is_some_and(|zone| MISREAD_ZONES.contains(&zone)) {
             self.report.note(format!(
                 "{label} may fire otherwise at clock changes: OCF Scheduler 2.x gets them wrong in this zone"
             ));
         }
-        if self.dialect_there == self.read_as.dialect {
+        if self.dialect_there == timing.dialect {
             return;
         }
-        let reading = Reading { dialect: self.dialect_there, hash_key: &found.executable, timezone: None };
-        let Ok(there) = Expression::parse(&found.expression, &reading) else {
+        let timing = Timing { dialect: self.dialect_there, ..timing.clone() };
+        let Ok(there) = Calendar::of(&timing, &Guid::from(found.executable.as_str())) else {
             self.report.note(format!("{label} was not valid there, and fires here"));
             return;
         };
-        let fire_times = |expression| upcoming(expression, self.now, COMPARED_FIRE_TIMES);
-        let mut there = fire_times(&there);
-        let mut here = fire_times(here);
-        let shown = |time: Option<Timestamp>| time.map_or("never".to_owned(), |time| time.to_string());
-        while let (at_here, at_there) = (here.next(), there.next())
-            && at_here.or(at_there).is_some()
-        {
+        let mut here = here.upcoming(self.now, COMPARED_FIRE_TIMES);
+        let mut there = there.upcoming(self.now, COMPARED_FIRE_TIMES);
+        let shown = |time: Option<Timestamp>| time.map_or("no instant".to_owned(), |time| time.to_string());
+        loop {
+            let (at_here, at_there) = (here.next(), there.next());
             if at_here != at_there {
                 let (at_here, at_there) = (shown(at_here), shown(at_there));
                 self.report.note(format!("{label} fires at {at_here}, and there at {at_there}"));
+                return;
+            }
+            if at_here.is_none() {
                 return;
             }
         }

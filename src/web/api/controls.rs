@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, kind_of};
 use super::violation::Violation;
 use crate::model::{
-    Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Secret, Statuses, Work,
+    Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, MisfirePolicy, RetryPolicy, Secret,
+    Statuses, Work,
 };
 use crate::outbound::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, is_header_value, signing_key};
 
@@ -309,7 +310,7 @@ impl Fields<'_> {
         Some(Some(Secret::from(text)))
     }
 
-    fn choice<T: Copy + Named>(
+    pub(super) fn choice<T: Copy + Named>(
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
@@ -324,7 +325,7 @@ impl Fields<'_> {
         found.map(Some)
     }
 
-    fn number(
+    pub(super) fn number(
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
@@ -342,7 +343,7 @@ impl Fields<'_> {
 
     /// The value of an optional field. `None`: it is missing, or its type is wrong; `Some(None)`: it is
     /// `null`.
-    fn given<T: DeserializeOwned>(
+    pub(super) fn given<T: DeserializeOwned>(
         &mut self,
         field: &'static str,
         raw: Option<&RawValue>,
@@ -355,11 +356,17 @@ impl Fields<'_> {
     }
 }
 
-trait Named {
+pub(super) trait Named {
     fn name(self) -> &'static str;
 }
 
 impl Named for ConcurrencyPolicy {
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Named for MisfirePolicy {
     fn name(self) -> &'static str {
         self.as_str()
     }

@@ -45,6 +45,18 @@ pub(super) struct Raw<'a> {
     expression: Option<&'a RawValue>,
     #[serde(borrow)]
     expression_type: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) timezone: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) starts_at: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) ends_at: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) jitter_seconds: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) misfire_policy: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) description: Option<&'a RawValue>,
     #[serde(borrow)]
     app_guid: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]

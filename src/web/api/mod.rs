@@ -30,6 +30,7 @@ pub(in crate::web) mod page;
 pub(in crate::web) mod query;
 mod readiness;
 mod refusal;
+mod schedule_fields;
 mod schedules;
 mod validate;
 mod versions;
@@ -64,6 +65,10 @@ pub struct Api {
     pub dialect: Dialect,
     /// How `classic` counts where a client names that.
     pub weekdays: Weekdays,
+    /// The zone of new schedules that name none; `None`: UTC.
+    pub default_timezone: Option<String>,
+    /// So many seconds must lie between two fire times of a new expression; `None`: any.
+    pub schedule_min_seconds: Option<u32>,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
     /// What `/readyz` has seen.

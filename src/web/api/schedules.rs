@@ -13,9 +13,9 @@ use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::cron::{self, Dialect, Expression, HASH_KEY, Reading, Zone};
 use crate::engine::journal;
-use crate::fire_times::{first_after, local, reading_of, upcoming};
+use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond, respond_with};
-use crate::model::{Executable, Guid, Kind, Schedule, Timestamp};
+use crate::model::{Definition, Executable, Guid, Kind, MisfirePolicy, Schedule, Timestamp};
 
 /// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
 const NEXT_COUNT: u64 = 5;
@@ -35,6 +35,14 @@ pub(in crate::web) struct ScheduleJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     call_guid: Option<String>,
     dialect: &'static str,
+    timezone: Option<String>,
+    starts_at: Option<String>,
+    ends_at: Option<String>,
+    jitter_seconds: u32,
+    misfire_policy: Option<&'static str>,
+    description: Option<String>,
+    next_fire_time: Option<String>,
+    completed_at: Option<String>,
 }
 
 /// A schedule that was just made, with what may surprise about it.
@@ -53,16 +61,26 @@ impl ScheduleJson {
             Kind::Job => (Some(executable), None),
             Kind::Call => (None, Some(executable)),
         };
+        let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = schedule.definition;
         Self {
             guid: schedule.guid.to_string(),
-            enabled: schedule.enabled,
-            expression: schedule.expression,
+            enabled,
+            expression: timing.expression,
             expression_type: "cron_expression",
             created_at: schedule.created_at.to_string(),
             updated_at: schedule.updated_at.to_string(),
             job_guid,
             call_guid,
-            dialect: schedule.dialect.name(),
+            dialect: timing.dialect.name(),
+            timezone: timing.timezone,
+            starts_at: shown(timing.starts_at),
+            ends_at: shown(timing.ends_at),
+            jitter_seconds,
+            misfire_policy: misfire_policy.map(MisfirePolicy::as_str),
+            description,
+            next_fire_time: shown(schedule.next_fire_time),
+            completed_at: shown(schedule.completed_at),
         }
     }
 }
@@ -74,17 +92,12 @@ impl Api {
         body: &[u8],
     ) -> Result<Response, ApiError> {
         let mut fields = Fields::of(body)?;
-        let enabled = fields.enabled().unwrap_or(true);
-        let expression = fields.expression();
-        let text = fields.required("expression", expression);
         let now = self.clock.now();
-        let text = text.map(|text| self.dialect.stored(&text).to_owned());
-        let expression =
-            text.as_deref().and_then(|text| self.new_expression(&mut fields, text, executable, now));
-        fields.check_expression_type();
-        let (text, expression) = fields.finish(text.zip(expression))?;
-        let next = first_after(&expression, now);
-        let schedule = self.store.create_schedule(executable.id, enabled, &text, self.dialect, next, now)?;
+        let mut definition = self.new_definition();
+        let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
+        let calendar = fields.finish(calendar)?;
+        let next = calendar.first_after(now);
+        let schedule = self.store.create_schedule(executable.id, definition, next, now)?;
         self.wake_scheduler();
         let schedule = schedule.ok_or(ApiError::NotFound)?;
         let warnings = warnings_of(&schedule, executable, now);
@@ -117,37 +130,29 @@ impl Api {
         let changed = until_written(|| {
             let seen = self.schedule(executable, guid)?;
             let mut fields = Fields::of(&request.body)?;
-            let enabled = fields.enabled().unwrap_or(seen.enabled);
-            let given = fields.expression();
-            fields.check_expression_type();
             let now = self.clock.now();
-            // A new expression is read as the setting in force says, an old one as it always was.
-            let (text, dialect, expression) = match given {
-                Some(text) => {
-                    let text = self.dialect.stored(&text).to_owned();
-                    let expression = self.new_expression(&mut fields, &text, executable, now);
-                    (text, self.dialect, expression)
-                }
-                None => {
-                    let reading = reading_of(seen.dialect, &executable.guid);
-                    let expression = parsed(&mut fields, &seen.expression, &reading);
-                    (seen.expression.clone(), seen.dialect, expression)
-                }
-            };
-            let expression = fields.finish(expression)?;
+            let mut definition = seen.definition.clone();
+            let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
+            let calendar = fields.finish(calendar)?;
             versions::check(request, &show(seen.clone()))?;
-            if enabled == seen.enabled && text == seen.expression && dialect == seen.dialect {
+            if definition == seen.definition {
                 return Ok(Some(seen));
             }
-            let changed = Schedule { enabled, expression: text, dialect, ..seen };
+            // An interval goes on as it did, unless its times change.
+            let is_same =
+                definition.timing == seen.definition.timing && definition.enabled == seen.definition.enabled;
+            let kept = seen.next_fire_time.filter(|next| is_same && now < *next);
+            let next = kept.or_else(|| calendar.first_after(now));
+            let changed = Schedule { definition, ..seen };
             // From now on: what was planned before is not made up for.
-            let written = self.store.update_schedule(&changed, first_after(&expression, now), now)?;
-            let Some((updated_at, waiting)) = written else { return Ok(None) };
+            let Some((changed, waiting)) = self.store.update_schedule(changed, next, now)? else {
+                return Ok(None);
+            };
             journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
             self.wake_scheduler();
             self.wake_retention();
             self.wake_watcher();
-            Ok(Some(Schedule { updated_at, ..changed }))
+            Ok(Some(changed))
         })?;
         versions::object(200, &show(changed))
     }
@@ -204,6 +209,7 @@ impl Api {
         })?;
         let dialect = query.get("dialect").map_or(Ok(self.dialect), |name| self.dialect_named(name))?;
         let timezone = query.get("timezone").map(zone_named).transpose()?;
+        let timezone = timezone.or_else(|| self.default_zone_for(text));
         let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref() };
         let expression = Expression::parse(text, &reading).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
@@ -219,16 +225,23 @@ impl Api {
         let explanation =
             cron::explain(text, &reading, after.seconds()).map_err(|err| Violation::of_expression(&err))?;
         let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
-        let times: Vec<Timestamp> = upcoming(&expression, after, count).collect();
+        let calendar = Calendar::new(expression, None, None);
+        let times: Vec<Timestamp> = calendar.upcoming(after, count).collect();
         let next = Next {
             expression: text,
             dialect: dialect.name(),
             description: explanation.description,
             fire_times: times.iter().map(Timestamp::to_string).collect(),
-            local_times: times.iter().map(|time| local(&expression, *time)).collect(),
+            local_times: times.iter().map(|time| local(calendar.expression(), *time)).collect(),
             warnings: warnings.map(|it| WarningJson { code: it.code, message: it.message }).collect(),
         };
         Ok(respond_with(200, "application/json", to_json(&next)?))
+    }
+
+    /// The zone of the setting `DEFAULT_TIMEZONE`, for an expression that names none.
+    pub(super) fn default_zone_for(&self, expression: &str) -> Option<Zone> {
+        let names_zone = ["TZ=", "CRON_TZ="].iter().any(|it| expression.trim_start().starts_with(it));
+        self.default_timezone.as_deref().filter(|_| !names_zone).and_then(Zone::named)
     }
 
     /// The dialect of this name; weekdays count as the setting says.
@@ -236,27 +249,6 @@ impl Api {
         let named = Dialect::named(name, self.weekdays);
         Ok(named.ok_or_else(|| Violation::new("dialect", "unknown", "is not known", "classic or ocf2"))?)
     }
-
-    /// An expression that a schedule is to have, in the dialect of new schedules.
-    fn new_expression(
-        &self,
-        fields: &mut Fields<'_>,
-        text: &str,
-        executable: &Executable,
-        now: Timestamp,
-    ) -> Option<Expression> {
-        let expression = parsed(fields, text, &reading_of(self.dialect, &executable.guid))?;
-        if self.dialect.refuses_what_never_fires() && expression.first_after(now.seconds()).is_none() {
-            let expected = "an expression with a fire time to come";
-            fields.violate(Violation::new("expression", "never_fires", "never fires", expected));
-            return None;
-        }
-        Some(expression)
-    }
-}
-
-fn parsed(fields: &mut Fields<'_>, text: &str, reading: &Reading<'_>) -> Option<Expression> {
-    Expression::parse(text, reading).map_err(|err| fields.violate(Violation::of_expression(&err))).ok()
 }
 
 pub(super) fn zone_named(name: &str) -> Result<Zone, ApiError> {

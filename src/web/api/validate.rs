@@ -15,16 +15,18 @@ use super::query::Query;
 use super::schedules::zone_named;
 use super::violation::Violation;
 use crate::cron::{self, Expression, HASH_KEY, ParseError, Reading, Warning, Zone};
-use crate::fire_times::reading_of;
+use crate::fire_times::Calendar;
 use crate::http::{Request, Response, respond_with};
-use crate::model::{Executable, Kind, Schedule, Timestamp};
+use crate::model::{Definition, Executable, Kind, Schedule, Timestamp};
 use crate::web::auth::Caller;
 
 /// The fire times that are shown unless told otherwise, and at most.
 const NEXT: i64 = 5;
 const TIMES_MAX: i64 = 100;
-/// The zone of expressions that name none.
-const DEFAULT_ZONE: &str = "UTC";
+/// The zone of expressions without one.
+const UTC: &str = "UTC";
+/// Warnings about an expression that has no fault at all.
+const LATER_WARNINGS: [&str; 4] = ["dst_skipped", "dst_repeated", "six_fields", "far"];
 
 #[derive(Deserialize)]
 struct Asked {
@@ -131,11 +133,13 @@ impl Api {
                 let offset = extent.from.offset().whole_seconds();
                 let of_from = (offset != 0 && !has_prefix).then(|| Zone::of_offset(offset)).flatten();
                 let hash_key = executable.as_ref().map_or(HASH_KEY, |it| it.guid.as_str());
+                let by_default = if asked.from.is_none() { self.default_zone_for(expression) } else { None };
+                let timezone = timezone.or(by_default);
                 let reading = Reading { dialect, hash_key, timezone: timezone.as_ref().or(of_from.as_ref()) };
                 let default = of_from.is_none() || timezone.is_some();
                 let validation = Validation {
                     reference: executable.as_ref().map(ref_of),
-                    ..validation(expression, &reading, extent, default.then_some(DEFAULT_ZONE))
+                    ..self.validation(expression, &reading, extent, default.then_some(UTC))
                 };
                 Ok(respond_with(200, "application/json", to_json(&validation)?))
             }
@@ -147,6 +151,32 @@ impl Api {
                 Err(violation.into())
             }
         }
+    }
+
+    /// What an expression means that a new schedule would have.
+    fn validation(
+        &self,
+        text: &str,
+        reading: &Reading<'_>,
+        extent: Extent,
+        default_zone: Option<&str>,
+    ) -> Validation {
+        let mut found = validation(text, reading, extent, default_zone);
+        let Some(calendar) = Expression::parse(text, reading).ok().filter(|_| found.valid) else {
+            return found;
+        };
+        let calendar = Calendar::new(calendar, None, None);
+        let from = Timestamp::from_seconds(extent.from.unix_timestamp());
+        let from = from.unwrap_or_else(|| self.clock.now());
+        if let Some((least, interval)) = self.too_short_interval(&calendar, from) {
+            found.valid = false;
+            found.warnings.retain(|warning| !LATER_WARNINGS.contains(&warning.code));
+            found.errors.push(Finding::new(
+                "under_min_interval",
+                format!("The expression fires twice within {interval} seconds; {least} must lie between."),
+            ));
+        }
+        found
     }
 
     /// The job or call that a request names, if any.
@@ -189,13 +219,16 @@ impl Api {
         let head = format!("\"ref\":{},", to_json(&reference)?);
         page::streamed_with(&head, request, query, paging, total, move |body| {
             for schedule in walk.next(|window| store.list_schedules(id, window))? {
-                let Schedule { guid: schedule_guid, enabled, expression, dialect, .. } = schedule;
-                let reading = reading_of(dialect, &guid);
+                let Schedule { guid: schedule_guid, definition: Definition { enabled, timing, .. }, .. } =
+                    schedule;
+                let timezone = timing.timezone.as_deref().and_then(Zone::named);
+                let reading =
+                    Reading { dialect: timing.dialect, hash_key: guid.as_str(), timezone: timezone.as_ref() };
                 let resource = Validation {
                     schedule_guid: Some(schedule_guid.to_string()),
                     enabled: Some(enabled),
                     reference: Some(reference.clone()),
-                    ..validation(expression.trim(), &reading, extent, Some(DEFAULT_ZONE))
+                    ..validation(timing.expression.trim(), &reading, extent, Some(UTC))
                 };
                 walk.append(body, &resource)?;
             }
@@ -223,8 +256,9 @@ impl Api {
             #[serde(skip_serializing_if = "String::is_empty")]
             rules: String,
         }
+        let default = self.default_timezone.as_deref().unwrap_or(UTC);
         let zones = cron::zones_in_year_of(self.clock.now().seconds()).into_iter().map(|zone| ZoneJson {
-            is_server_time_zone: (zone.name == DEFAULT_ZONE).then_some("yes"),
+            is_server_time_zone: (zone.name == default).then_some("yes"),
             has_dst: zone.summer.is_some().then_some("yes"),
             name: zone.name,
             std: zone.standard,
@@ -321,8 +355,11 @@ fn validation(text: &str, reading: &Reading<'_>, extent: Extent, default_zone: O
 
 /// What may surprise about a schedule.
 pub(super) fn warnings_of(schedule: &Schedule, executable: &Executable, now: Timestamp) -> Vec<Finding> {
-    let reading = reading_of(schedule.dialect, &executable.guid);
-    let explanation = cron::explain(&schedule.expression, &reading, now.seconds());
+    let timing = &schedule.definition.timing;
+    let timezone = timing.timezone.as_deref().and_then(Zone::named);
+    let reading =
+        Reading { dialect: timing.dialect, hash_key: executable.guid.as_str(), timezone: timezone.as_ref() };
+    let explanation = cron::explain(&timing.expression, &reading, now.seconds());
     let warnings = explanation.into_iter().flat_map(|it| it.warnings.into_iter().chain(it.later_warnings));
     warnings.map(|warning| Finding::of_warning(&warning)).collect()
 }

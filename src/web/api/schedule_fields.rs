@@ -1,0 +1,160 @@
+//! The fields of a request's body that say when a schedule fires.
+//!
+//! In a change, what is missing stays as it is. `null` stands for the default, but for `expression` and `enabled`,
+//! where it is the same as missing.
+
+use serde_json::value::RawValue;
+
+use super::Api;
+use super::fields::Fields;
+use super::violation::Violation;
+use crate::cron::{Expression, Reading, Zone};
+use crate::fire_times::Calendar;
+use crate::model::{Definition, Executable, MisfirePolicy, Timestamp, Timing};
+
+const JITTER_MAX: u32 = 3600;
+const DESCRIPTION_CHARS_MAX: usize = 1000;
+
+impl Api {
+    /// What a new schedule is unless its fields say otherwise: enabled, in the dialect and zone of the settings.
+    /// Its expression is still missing.
+    pub(super) fn new_definition(&self) -> Definition {
+        let timing = Timing::new("", self.dialect);
+        Definition::new(Timing { timezone: self.default_timezone.clone(), ..timing })
+    }
+
+    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken.
+    pub(super) fn change_definition(
+        &self,
+        fields: &mut Fields<'_>,
+        definition: &mut Definition,
+        executable: &Executable,
+        now: Timestamp,
+    ) -> Option<Calendar> {
+        let is_new = definition.timing.expression.is_empty();
+        definition.enabled = fields.enabled().unwrap_or(definition.enabled);
+        let given = fields.expression();
+        let given = if is_new { fields.required("expression", given) } else { given };
+        fields.check_expression_type();
+        let is_zone_given = fields.raw.timezone.is_some();
+        fields.change_options_of(definition, now);
+        let timing = &mut definition.timing;
+        if let Some(text) = &given {
+            // A new expression is read as the setting in force says, an old one as it always was.
+            timing.dialect = self.dialect;
+            self.dialect.stored(text).clone_into(&mut timing.expression);
+            // The zone of the setting is for expressions that name none.
+            let names_zone = ["TZ=", "CRON_TZ="].iter().any(|it| text.trim_start().starts_with(it));
+            if is_new && names_zone && !is_zone_given {
+                timing.timezone = None;
+            }
+        }
+        if is_new && given.is_none() {
+            return None;
+        }
+        let timezone = timing.timezone.as_deref().and_then(Zone::named);
+        let (dialect, hash_key) = (timing.dialect, executable.guid.as_str());
+        let reading = Reading { dialect, hash_key, timezone: timezone.as_ref() };
+        let expression = Expression::parse(&timing.expression, &reading)
+            .map_err(|err| fields.violate(Violation::of_expression(&err)))
+            .ok()?;
+        let calendar = Calendar::new(expression, timing.starts_at, timing.ends_at);
+        if given.is_some() {
+            self.check_fire_times(fields, &calendar, now);
+        }
+        Some(calendar)
+    }
+
+    /// The rules for an expression that is new.
+    fn check_fire_times(&self, fields: &mut Fields<'_>, calendar: &Calendar, now: Timestamp) {
+        if self.dialect.refuses_what_never_fires()
+            && calendar.expression().first_after(now.seconds()).is_none()
+        {
+            let expected = "an expression with a fire time to come";
+            fields.violate(Violation::new("expression", "never_fires", "never fires", expected));
+        } else if let Some((least, found)) = self.too_short_interval(calendar, now) {
+            let detail = format!("fires twice within {found} seconds, and {least} must lie between");
+            let expected = format!("an expression that fires every {least} seconds at most");
+            fields.violate(Violation::new("expression", "under_min_interval", detail, expected));
+        }
+    }
+
+    /// `SCHEDULE_MIN_SECONDS`, and the shorter time between two of the next fire times. `None`: the setting is kept.
+    pub(super) fn too_short_interval(&self, calendar: &Calendar, now: Timestamp) -> Option<(u32, u64)> {
+        let least = self.schedule_min_seconds?;
+        let found = calendar.shortest_interval(now)?;
+        (found < u64::from(least)).then_some((least, found))
+    }
+}
+
+impl Fields<'_> {
+    /// Changes all but the expression and whether it is enabled.
+    fn change_options_of(&mut self, definition: &mut Definition, now: Timestamp) {
+        if let Some(zone) = self.timezone() {
+            definition.timing.timezone = zone;
+        }
+        if let Some(time) = self.instant("starts_at", self.raw.starts_at) {
+            definition.timing.starts_at = time;
+        }
+        if let Some(time) = self.instant("ends_at", self.raw.ends_at) {
+            definition.timing.ends_at = time;
+            if time.is_some_and(|time| time < now) {
+                let expected = "an instant to come, or null for no end";
+                self.violate(Violation::new("ends_at", "past", "is in the past", expected));
+            }
+        }
+        let window = definition.timing.starts_at.zip(definition.timing.ends_at);
+        let is_window_given = self.raw.starts_at.is_some() || self.raw.ends_at.is_some();
+        if is_window_given && window.is_some_and(|(start, end)| end < start) {
+            let expected = "an instant that is not before starts_at";
+            self.violate(Violation::new("ends_at", "order", "is before starts_at", expected));
+        }
+        if let Some(seconds) = self.number("jitter_seconds", self.raw.jitter_seconds, 0..=JITTER_MAX) {
+            definition.jitter_seconds = seconds.unwrap_or_default();
+        }
+        let names = MisfirePolicy::ALL.map(MisfirePolicy::as_str).join(", ");
+        let expected = format!("one of {names}, or null for the setting MISFIRE_POLICY");
+        let raw = self.raw.misfire_policy;
+        if let Some(policy) = self.choice("misfire_policy", raw, &MisfirePolicy::ALL, &expected) {
+            definition.misfire_policy = policy;
+        }
+        if let Some(description) = self.description() {
+            definition.description = description;
+        }
+    }
+
+    fn timezone(&mut self) -> Option<Option<String>> {
+        const EXPECTED: &str = "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin, or null for UTC";
+        let Some(name): Option<String> = self.given("timezone", self.raw.timezone, EXPECTED)? else {
+            return Some(None);
+        };
+        if Zone::named(&name).is_none() {
+            self.violate(Violation::new("timezone", "zone", format!("{name:?} is no time zone"), EXPECTED));
+            return None;
+        }
+        Some(Some(name))
+    }
+
+    fn instant(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<Option<Timestamp>> {
+        const EXPECTED: &str =
+            "a time in the form of RFC 3339, like 2026-12-31T23:59:00+01:00, or null for none";
+        let Some(text): Option<String> = self.given(field, raw, EXPECTED)? else { return Some(None) };
+        let time = Timestamp::parse(&text);
+        if time.is_none() {
+            let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
+            self.violate(Violation::new(field, "time", detail, EXPECTED));
+        }
+        time.map(Some)
+    }
+
+    fn description(&mut self) -> Option<Option<String>> {
+        let expected = format!("a string of at most {DESCRIPTION_CHARS_MAX} characters, or null for none");
+        let text: Option<String> = self.given("description", self.raw.description, &expected)?;
+        if text.as_ref().is_some_and(|text| DESCRIPTION_CHARS_MAX < text.chars().count()) {
+            let detail = format!("is longer than {DESCRIPTION_CHARS_MAX} characters");
+            self.violate(Violation::new("description", "too_long", detail, expected));
+            return None;
+        }
+        Some(text)
+    }
+}

@@ -1,0 +1,154 @@
+//! What a schedule says beside its expression: its zone, its window, its description.
+
+use serde_json::{Value, json};
+
+use super::world::{APP, World};
+
+fn schedules_of_a_new_job(world: &World) -> String {
+    let job = world.post(&format!("/jobs?app_guid={APP}"), r#"{"name":"j","command":"true"}"#);
+    format!("/jobs/{}/schedules", job.guid())
+}
+
+#[test]
+fn without_them_a_schedule_has_their_defaults_and_null_brings_those_back() {
+    let world = World::start();
+    let path = schedules_of_a_new_job(&world);
+    let plain = world.post(&path, r#"{"expression":"0 9 * * *"}"#).json();
+    let defaults = [
+        ("timezone", Value::Null),
+        ("starts_at", Value::Null),
+        ("ends_at", Value::Null),
+        ("jitter_seconds", json!(0)),
+        ("misfire_policy", Value::Null),
+        ("description", Value::Null),
+        ("completed_at", Value::Null),
+    ];
+    for (field, default) in &defaults {
+        assert_eq!(plain[*field], *default, "{field}");
+    }
+    assert!(plain["next_fire_time"].as_str().unwrap().ends_with("T09:00:00Z"), "{plain}");
+
+    let body = r#"{"expression":"0 9 * * *","timezone":"Europe/Berlin","starts_at":"2099-01-01T00:00:00+01:00",
+        "ends_at":"2099-06-30T23:00:00Z","jitter_seconds":30,"misfire_policy":"all","description":"The report."}"#;
+    let made = world.post(&path, body);
+    assert_eq!(made.status, 201);
+    let schedule = made.json();
+    assert_eq!(schedule["starts_at"], "2098-12-31T23:00:00Z");
+    assert_eq!(schedule["next_fire_time"], "2099-01-01T08:00:00Z");
+    assert_eq!((&schedule["jitter_seconds"], &schedule["misfire_policy"]), (&json!(30), &json!("all")));
+    assert_eq!(world.get(&path).json()["resources"], json!([plain, schedule]));
+
+    let reset = r#"{"timezone":null,"starts_at":null,"ends_at":null,"jitter_seconds":null,"misfire_policy":null,
+        "description":null,"expression":null,"enabled":null}"#;
+    let changed = world.patch(&format!("{path}/{}", made.guid()), reset);
+    assert_eq!(changed.status, 200);
+    let changed = changed.json();
+    for (field, default) in &defaults {
+        assert_eq!(changed[*field], *default, "{field}");
+    }
+    assert_eq!(changed["next_fire_time"], plain["next_fire_time"]);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_the_field_and_changes_nothing() {
+    let world = World::start();
+    let path = schedules_of_a_new_job(&world);
+    let made = world.post(&path, r#"{"expression":"0 9 * * *","starts_at":"2098-01-01T00:00:00Z"}"#);
+    let one = format!("{path}/{}", made.guid());
+    for (fields, field) in [
+        (r#""timezone":"Europe/Nowhere""#, "timezone"),
+        (r#""timezone":"europe/berlin""#, "timezone"),
+        (r#""timezone":7"#, "timezone"),
+        (r#""expression":"TZ=Asia/Tokyo 0 9 * * *","timezone":"Europe/Berlin""#, "expression"),
+        (r#""starts_at":"tomorrow""#, "starts_at"),
+        (r#""ends_at":"2020-01-01T00:00:00Z""#, "ends_at"),
+        (r#""starts_at":"2099-01-01T00:00:00Z","ends_at":"2098-01-01T00:00:00Z""#, "ends_at"),
+        (r#""jitter_seconds":3601"#, "jitter_seconds"),
+        (r#""jitter_seconds":1.5"#, "jitter_seconds"),
+        (r#""misfire_policy":"never""#, "misfire_policy"),
+        (&format!(r#""description":"{}""#, "x".repeat(1001)), "description"),
+    ] {
+        let create = match fields.contains("expression") {
+            true => format!("{{{fields}}}"),
+            false => format!(r#"{{"expression":"0 9 * * *",{fields}}}"#),
+        };
+        for answer in [world.post(&path, &create), world.patch(&one, &format!("{{{fields}}}"))] {
+            assert_eq!(answer.status, 422, "{fields}");
+        }
+        let accept = [("Accept", "application/problem+json")];
+        let problem = world.request("POST", &path, Some(&world.token), &accept, &create).json();
+        assert_eq!(problem["errors"][0]["field"], field, "{problem}");
+    }
+    assert_eq!(world.get(&path).json()["resources"], json!([made.json()]));
+}
+
+#[test]
+fn a_schedule_that_will_never_fire_again_says_since_when_and_a_future_clears_that() {
+    let world = World::start();
+    let path = schedules_of_a_new_job(&world);
+    let made = world.post(&path, r#"{"expression":"0 9 1 1 * 2020"}"#);
+    assert!(made.json()["completed_at"].is_string(), "{}", made.json());
+    assert_eq!(made.json()["next_fire_time"], Value::Null);
+    let one = format!("{path}/{}", made.guid());
+    let changed = world.patch(&one, r#"{"expression":"0 9 1 1 * 2099"}"#).json();
+    assert_eq!(
+        (&changed["completed_at"], &changed["next_fire_time"]),
+        (&Value::Null, &json!("2099-01-01T09:00:00Z"))
+    );
+    let disabled = world.patch(&one, r#"{"enabled":false}"#).json();
+    assert_eq!((&disabled["completed_at"], &disabled["next_fire_time"]), (&Value::Null, &Value::Null));
+}
+
+#[test]
+fn the_zone_of_the_setting_is_stored_with_schedules_that_name_none() {
+    let world = World::with(&[("DEFAULT_TIMEZONE", "Europe/Berlin")]);
+    let path = schedules_of_a_new_job(&world);
+    for (body, zone) in [
+        (r#"{"expression":"0 9 1 7 * 2099"}"#, json!("Europe/Berlin")),
+        (r#"{"expression":"0 9 1 7 * 2099","timezone":"Asia/Tokyo"}"#, json!("Asia/Tokyo")),
+        (r#"{"expression":"0 9 1 7 * 2099","timezone":null}"#, Value::Null),
+        (r#"{"expression":"CRON_TZ=Asia/Tokyo 0 9 1 7 * 2099"}"#, Value::Null),
+    ] {
+        let made = world.post(&path, body);
+        assert_eq!((made.status, &made.json()["timezone"]), (201, &zone), "{body}");
+    }
+    let zones = world.get("/scheduler-time-zones").json();
+    let default: Vec<&Value> = zones["resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|zone| zone["IsServerTimeZone"] == "yes")
+        .map(|zone| &zone["Name"])
+        .collect();
+    assert_eq!(default, ["Europe/Berlin"]);
+    let checked = world.post("/schedules/validate", r#"{"expression":"0 9 1 7 * 2099"}"#).json();
+    assert_eq!(checked["location"], "Europe/Berlin");
+    assert_eq!(checked["next_runs"][0], "2099-07-01T07:00:00Z");
+    let next = world.get("/cron/next?expression=0+9+1+7+*+2099&count=1").json();
+    assert_eq!(next["local_times"], json!(["2099-07-01T09:00:00+02:00"]));
+    // With an instant to begin from, that instant's zone counts.
+    let from = r#"{"expression":"0 9 1 7 * 2099","from":"2026-01-01T00:00:00Z"}"#;
+    assert_eq!(world.post("/schedules/validate", from).json()["location"], "UTC");
+}
+
+#[test]
+fn an_expression_that_fires_too_often_is_refused_when_it_is_made_or_changed() {
+    let world = World::with(&[("SCHEDULE_MIN_SECONDS", "300")]);
+    let path = schedules_of_a_new_job(&world);
+    let made = world.post(&path, r#"{"expression":"*/5 * * * *"}"#);
+    assert_eq!(made.status, 201);
+    let one = format!("{path}/{}", made.guid());
+    let accept = [("Accept", "application/json")];
+    for expression in ["@every 299s", "0,4 9 * * *", "* * * * *"] {
+        let body = json!({ "expression": expression }).to_string();
+        for (method, path) in [("POST", &path), ("PATCH", &one)] {
+            let refused = world.request(method, path, Some(&world.token), &accept, &body);
+            assert_eq!(refused.status, 422, "{expression}");
+            assert_eq!(refused.json()["errors"][0]["code"], "under_min_interval", "{}", refused.json());
+        }
+        let checked = world.post("/schedules/validate", &body).json();
+        assert_eq!(checked["valid"], false, "{checked}");
+        assert_eq!(checked["errors"][0]["code"], "under_min_interval", "{checked}");
+    }
+    assert_eq!(world.patch(&one, r#"{"enabled":false}"#).status, 200);
+}
