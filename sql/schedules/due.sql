@@ -3,7 +3,7 @@
 -- deadlocks with neither.
 SELECT s.id, s.guid, s.executable_id, s.expression, s.dialect, s.timezone, s.starts_at, s.ends_at,
        s.jitter_seconds, s.misfire_policy, s.next_fire_time, x.kind, x.guid AS executable_guid,
-       s.planned_at, s.updated_at, s.last_fire_time
+       s.planned_at, s.updated_at, s.last_fire_time, x.paused, x.resumed_at
   FROM schedules AS s CROSS JOIN executables AS x
  WHERE s.next_fire_time <= :now AND x.id = s.executable_id
  ORDER BY s.next_fire_time, s.id

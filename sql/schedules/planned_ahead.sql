@@ -5,7 +5,9 @@ SELECT id, guid, executable_id, expression, dialect, timezone, starts_at, ends_a
        misfire_policy, next_fire_time,
        (SELECT x.kind FROM executables AS x WHERE x.id = executable_id) AS kind,
        (SELECT x.guid FROM executables AS x WHERE x.id = executable_id) AS executable_guid,
-       planned_at, updated_at, last_fire_time
+       planned_at, updated_at, last_fire_time,
+       (SELECT x.paused FROM executables AS x WHERE x.id = executable_id) AS paused,
+       (SELECT x.resumed_at FROM executables AS x WHERE x.id = executable_id) AS resumed_at
   FROM schedules
  WHERE planned_at > :now AND +next_fire_time > :now
  ORDER BY planned_at

@@ -195,6 +195,22 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(executions::run, it),
     ),
     uses(
+        "pause",
+        &[operand("NAME")],
+        &[OF_APP],
+        "keeps the schedules of a job or call from firing; run still works",
+        "ocf-scheduler pause nightly",
+        |it| ask(calls_and_jobs::pause, it),
+    ),
+    uses(
+        "resume",
+        &[operand("NAME")],
+        &[OF_APP],
+        "lets the schedules of a paused job or call fire again; makes up for nothing",
+        "ocf-scheduler resume nightly",
+        |it| ask(calls_and_jobs::resume, it),
+    ),
+    uses(
         "logs",
         &[operand("JOB|EXECUTION"), optional("EXECUTION")],
         &[OF_APP, switch("follow", "print new output until the execution has ended")],

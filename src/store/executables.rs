@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::session::Row;
-use super::statement::{Cell, Column, Named, Value, json_array, sql, values};
+use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Dialect, Executable, Guid, Headers, Id, JobState, Kind, Metadata,
@@ -138,7 +138,15 @@ impl Store {
             "id": changed.id, "name": &changed.name, "app_guid": &changed.app, "updated_at": updated_at,
             "seen_updated_at": changed.updated_at, "seen_state": state_of(&changed.work),
         });
-        match self.write_one(|tx| tx.execute(sql!("executables/update"), &values)) {
+        let written = self.write(|tx| {
+            let rows = tx.execute(sql!("executables/update"), &values)?;
+            if changed.controls.paused {
+                let values = values! { "executable_id": changed.id };
+                tx.lock(postgres_sql!("schedules/lock_of_executable"), values)?;
+            }
+            Ok(rows)
+        });
+        match written {
             Ok(0) => Ok(Written::Gone),
             Ok(_) => Ok(Written::Done(updated_at)),
             // The unique index of names is the judge of a race between two of the same name.

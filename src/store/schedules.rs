@@ -39,6 +39,10 @@ pub struct DueSchedule {
     pub changed_at: Timestamp,
     /// The latest fire time that was served, whatever was cleared from the history.
     pub last_fire_time: Option<Timestamp>,
+    /// Whether its job or call is paused: then it does not fire, and nothing is made up for.
+    pub is_paused: bool,
+    /// When its job or call was resumed last: fire times up to here are not made up for.
+    pub resumed_at: Option<Timestamp>,
 }
 
 /// How a schedule is to be moved on.
@@ -60,6 +64,8 @@ pub struct Plan {
     pub kind: Kind,
     /// The guid of that job or call.
     pub executable_guid: Guid,
+    /// Whether the job or call was paused when this was planned: the plan counts only while that still stands.
+    pub is_paused: bool,
 }
 
 /// A fire time that gets its execution.
@@ -94,6 +100,7 @@ impl Plan {
             fires: Vec::new(),
             kind: schedule.kind,
             executable_guid: schedule.executable_guid.clone(),
+            is_paused: schedule.is_paused,
         }
     }
 }
@@ -302,7 +309,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         .map(|plan| {
             values! {
                 "id": plan.schedule, "claimed": plan.claimed, "next_fire_time": plan.next_fire_time, "now": now,
-                "served": plan.served,
+                "served": plan.served, "paused": plan.is_paused,
             }
             .to_vec()
         })
@@ -369,6 +376,8 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         planned_at: row.get("planned_at")?,
         changed_at: row.get("updated_at")?,
         last_fire_time: row.get("last_fire_time")?,
+        is_paused: row.get("paused")?,
+        resumed_at: row.get("resumed_at")?,
     })
 }
 

@@ -19,8 +19,8 @@ use ocf_scheduler::model::{
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
-    Changed, End, HistoryOf, LastInstance, Made, NewExecutable, Retry, Scope, ServiceInstance, Store, Window,
-    Written,
+    Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope, ServiceInstance,
+    Store, Window, Written,
 };
 use tempfile::TempDir;
 
@@ -274,6 +274,71 @@ fn a_schedules_own_misfire_policy_counts_before_that_of_the_settings() {
     world.go_to("2026-03-01T00:17:00Z");
     assert_eq!(world.scheduled_times(&all).len(), 3);
     assert!(world.scheduled_times(&skip).is_empty());
+}
+
+impl Engine {
+    /// Pauses or resumes a job, and returns it as it is then.
+    fn set_paused(&self, job: &Executable, paused: bool) -> Executable {
+        let mut changed = job.clone();
+        changed.controls.paused = paused;
+        match self.store.update_executable(&changed, self.clock.now()).unwrap() {
+            Written::Done(updated_at) => Executable { updated_at, ..changed },
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_paused_job_does_not_fire_and_what_went_by_is_not_made_up_for() {
+    for policy in MisfirePolicy::ALL {
+        let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
+        let job = world.job("j");
+        world.schedule(&job, "*/5 * * * *");
+        let other = world.job("other");
+        world.schedule(&other, "*/5 * * * *");
+        let paused = world.set_paused(&job, true);
+        world.go_to("2026-03-01T00:05:00Z");
+        world.restart();
+        world.go_to("2026-03-01T00:17:00Z");
+        let resumed = world.set_paused(&paused, false);
+        world.go_to("2026-03-01T00:18:00Z");
+        assert_eq!(world.scheduled_times(&job), [] as [&str; 0], "{policy:?}");
+        world.go_to("2026-03-01T00:20:00Z");
+        assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
+        assert!(world.scheduled_times(&other).len() >= 2, "the others go on");
+        // Nothing is made up for when nobody looked while it was paused, either.
+        let paused = world.set_paused(&resumed, true);
+        world.clock.set(time("2026-03-01T00:26:00Z"));
+        world.store.renew_lease().unwrap();
+        world.set_paused(&paused, false);
+        world.go_to("2026-03-01T00:27:00Z");
+        assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
+        world.start_by_hand(&job, 1);
+    }
+}
+
+#[test]
+fn a_claim_that_was_planned_before_a_pause_or_its_end_does_not_count() {
+    let world = Engine::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    let schedule = world.schedule(&job, "*/5 * * * *");
+    let now = time("2026-03-01T00:05:00Z");
+    let plan = |is_paused| Plan {
+        schedule: schedule.id,
+        executable: job.id,
+        claimed: now,
+        next_fire_time: Some(time("2026-03-01T00:10:00Z")),
+        served: Some(now),
+        fires: vec![Fire { scheduled_time: now, note: String::new(), missed: 0, jitter_seconds: 0 }],
+        kind: Kind::Job,
+        executable_guid: job.guid.clone(),
+        is_paused,
+    };
+    let paused = world.set_paused(&job, true);
+    assert_eq!(world.store.claim(&[plan(false)], now).unwrap(), []);
+    world.set_paused(&paused, false);
+    assert_eq!(world.store.claim(&[plan(true)], now).unwrap(), []);
+    assert_eq!(world.store.claim(&[plan(false)], now).unwrap().len(), 1);
 }
 
 #[test]

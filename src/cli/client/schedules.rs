@@ -144,9 +144,10 @@ fn table(schedules: &[Value]) -> Table {
             "" => field(schedule, "expression").to_owned(),
             zone => format!("{} ({zone})", field(schedule, "expression")),
         };
-        let next = match field(schedule, "next_fire_time") {
-            "" => "never",
-            time => time,
+        let next = match (field(schedule, "next_fire_time"), field(schedule, "completed_at")) {
+            ("", "") => "-",
+            ("", _) => "never",
+            (time, _) => time,
         };
         table.row(&[field(schedule, OF), enabled, field(schedule, "guid"), next, &expression]);
     }

@@ -23,6 +23,9 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         );
         return Plan::without_fire(schedule, None);
     };
+    if schedule.is_paused {
+        return Plan { served: Some(now), ..Plan::without_fire(schedule, calendar.next_after(now)) };
+    }
     let fire = |scheduled_time: Timestamp, missed: u64| Fire {
         scheduled_time,
         note: missed_note(missed),
@@ -95,8 +98,13 @@ fn first_to_serve(
         return calendar.next_after(now);
     }
     // One that lies ahead is from a clock that was ahead; it must not silence the schedule.
-    let until =
-        schedule.last_fire_time.into_iter().chain([schedule.changed_at]).filter(|time| *time <= now).max();
+    let until = schedule
+        .last_fire_time
+        .into_iter()
+        .chain([schedule.changed_at])
+        .chain(schedule.resumed_at)
+        .filter(|time| *time <= now)
+        .max();
     match until {
         Some(until) if schedule.fire_time <= until => calendar.next_after(until),
         _ => Some(schedule.fire_time),

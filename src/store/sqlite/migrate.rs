@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0010_task_names"),
     migration!("0011_dialects"),
     migration!("0012_schedule_fields"),
+    migration!("0013_pauses"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

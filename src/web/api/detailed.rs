@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::error::ApiError;
 use super::executables::ExecutableJson;
 use super::page::{Walk, append_json};
-use super::schedules::ScheduleJson;
-use crate::model::{Executable, Guid, Id, Kind, Schedule};
+use super::schedules::{Owner, ScheduleJson};
+use crate::model::{Executable, Id, Kind, Schedule};
 use crate::store::{Scope, Store, Window};
 
 /// The most schedules that are read at a time.
@@ -40,7 +40,7 @@ pub(super) struct Detailed {
 /// A job or call whose JSON has begun.
 struct Open {
     id: Id,
-    guid: Guid,
+    owner: Owner,
     /// The last schedule that was written.
     after: Id,
 }
@@ -94,13 +94,13 @@ impl Detailed {
         let Some(executable) = self.rows.pop_front() else { return Ok(()) };
         let own: Vec<Schedule> =
             part.rows.into_iter().take_while(|schedule| schedule.executable == executable.id).collect();
-        let (id, guid) = (executable.id, executable.guid.clone());
+        let (id, owner) = (executable.id, Owner::of(&executable));
         let after = own.last().map_or(0, |schedule| schedule.id);
         self.walk.append(body, &self.shown(executable, own))?;
         if 0 < after {
             // More may follow those that were written: the closing `]}` goes, and comes again after the last.
             body.truncate(body.len() - 2);
-            self.open = Some(Open { id, guid, after });
+            self.open = Some(Open { id, owner, after });
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Detailed {
         let part = self.store.list_schedules(open.id, window)?;
         for schedule in part.rows {
             body.push(b',');
-            append_json(body, &ScheduleJson::of(schedule, self.kind, &open.guid))?;
+            append_json(body, &ScheduleJson::of(schedule, &open.owner))?;
         }
         match part.last {
             Some(after) if !part.is_end => self.open = Some(Open { after, ..open }),
@@ -130,7 +130,8 @@ impl Detailed {
     }
 
     fn shown(&self, executable: Executable, schedules: Vec<Schedule>) -> ExecutableJson {
-        let of = |schedule| ScheduleJson::of(schedule, self.kind, &executable.guid);
+        let owner = Owner::of(&executable);
+        let of = |schedule| ScheduleJson::of(schedule, &owner);
         let schedules = schedules.into_iter().map(of).collect();
         ExecutableJson::of(executable, schedules)
     }

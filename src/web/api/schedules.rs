@@ -54,12 +54,27 @@ struct CreatedJson<'a> {
     warnings: Vec<Finding>,
 }
 
+/// The job or call that a schedule runs.
+#[derive(Debug, Clone)]
+pub(in crate::web) struct Owner {
+    kind: Kind,
+    guid: Guid,
+    is_paused: bool,
+}
+
+impl Owner {
+    pub(in crate::web) fn of(executable: &Executable) -> Self {
+        Self { kind: executable.kind(), guid: executable.guid.clone(), is_paused: executable.controls.paused }
+    }
+}
+
 impl ScheduleJson {
-    pub(in crate::web) fn of(schedule: Schedule, kind: Kind, executable: &Guid) -> Self {
-        let executable = executable.to_string();
-        let (job_guid, call_guid) = match kind {
-            Kind::Job => (Some(executable), None),
-            Kind::Call => (None, Some(executable)),
+    /// Of a schedule of `owner`. While that is paused, nothing says when the schedule fires next.
+    pub(in crate::web) fn of(schedule: Schedule, owner: &Owner) -> Self {
+        let guid = owner.guid.to_string();
+        let (job_guid, call_guid) = match owner.kind {
+            Kind::Job => (Some(guid), None),
+            Kind::Call => (None, Some(guid)),
         };
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
         let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = schedule.definition;
@@ -79,7 +94,7 @@ impl ScheduleJson {
             jitter_seconds,
             misfire_policy: misfire_policy.map(MisfirePolicy::as_str),
             description,
-            next_fire_time: shown(schedule.next_fire_time),
+            next_fire_time: shown(schedule.next_fire_time).filter(|_| !owner.is_paused),
             completed_at: shown(schedule.completed_at),
         }
     }
@@ -101,7 +116,7 @@ impl Api {
         self.wake_scheduler();
         let schedule = schedule.ok_or(ApiError::NotFound)?;
         let warnings = warnings_of(&schedule, executable, now);
-        let schedule = ScheduleJson::of(schedule, executable.kind(), &executable.guid);
+        let schedule = ScheduleJson::of(schedule, &Owner::of(executable));
         versions::object_as(201, &schedule, &CreatedJson { schedule: &schedule, warnings })
     }
 
@@ -114,9 +129,10 @@ impl Api {
         let paging = Paging::of(query)?;
         let extent = self.store.count_schedules(executable.id)?;
         let store = Arc::clone(&self.store);
+        let owner = Owner::of(&executable);
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
             let part = store.list_schedules(executable.id, window)?;
-            Ok(part.map(|it| ScheduleJson::of(it, executable.kind(), &executable.guid)))
+            Ok(part.map(|it| ScheduleJson::of(it, &owner)))
         })
     }
 
@@ -126,7 +142,7 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let show = |schedule| ScheduleJson::of(schedule, executable.kind(), &executable.guid);
+        let show = |schedule| ScheduleJson::of(schedule, &Owner::of(executable));
         let changed = until_written(|| {
             let seen = self.schedule(executable, guid)?;
             let mut fields = Fields::of(&request.body)?;
@@ -165,7 +181,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let waiting = until_written(|| {
             let schedule = self.schedule(executable, guid)?;
-            let shown = ScheduleJson::of(schedule.clone(), executable.kind(), &executable.guid);
+            let shown = ScheduleJson::of(schedule.clone(), &Owner::of(executable));
             versions::check(request, &shown)?;
             Ok(self.store.delete_schedule(&schedule, self.clock.now())?)
         })?;
