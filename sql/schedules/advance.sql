@@ -1,9 +1,15 @@
 -- Guarded by the fire time that is claimed: a second claim, or one of a schedule that was changed, changes no
--- row. Nor does one whose job or call was paused or resumed since the plan was made; the next pass makes another.
+-- row. Nor does one whose job, call or space was paused or resumed since the plan was made; the next pass makes another.
 UPDATE schedules
    SET next_fire_time = :next_fire_time, planned_at = :now,
        completed_at = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN CAST(:now AS BIGINT) END,
        last_fire_time = CASE WHEN last_fire_time >= CAST(:served AS BIGINT) THEN last_fire_time
                              ELSE COALESCE(CAST(:served AS BIGINT), last_fire_time) END
  WHERE id = :id AND next_fire_time = :claimed
-   AND (SELECT x.paused FROM executables AS x WHERE x.id = executable_id) = :paused;
+   AND (SELECT CASE WHEN x.paused OR EXISTS (SELECT 1
+                                              FROM space_pauses AS p
+                                             WHERE p.space_guid = x.space_guid AND p.is_paused
+                                               AND COALESCE(p.paused_until > :now, TRUE))
+                    THEN TRUE ELSE FALSE END
+          FROM executables AS x
+         WHERE x.id = executable_id) = :paused;

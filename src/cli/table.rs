@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
-use super::client::{ask, calls_and_jobs, cron, executions, schedules};
+use super::client::{ask, calls_and_jobs, cron, executions, pauses, schedules};
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, import, next, output, serve};
 
@@ -195,20 +195,32 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(executions::run, it),
     ),
     uses(
+        "spaces",
+        &[],
+        &[],
+        "lists spaces, how much is in them, and whether they are paused",
+        "ocf-scheduler spaces",
+        |it| ask(pauses::list, it),
+    ),
+    uses(
         "pause",
-        &[operand("NAME")],
-        &[OF_APP],
-        "keeps the schedules of a job or call from firing; run still works",
+        &[optional("NAME")],
+        &[
+            OF_APP,
+            flag("until", "TIME", "of a space: it resumes by itself at this RFC 3339 time"),
+            flag("note", "TEXT", "of a space: why it is paused"),
+        ],
+        "keeps the schedules of a job or call, or of the whole space, from firing; run still works",
         "ocf-scheduler pause nightly",
-        |it| ask(calls_and_jobs::pause, it),
+        |it| ask(pauses::pause, it),
     ),
     uses(
         "resume",
-        &[operand("NAME")],
+        &[optional("NAME")],
         &[OF_APP],
-        "lets the schedules of a paused job or call fire again; makes up for nothing",
+        "lets the schedules of a job or call, or of the whole space, fire again; makes up for nothing",
         "ocf-scheduler resume nightly",
-        |it| ask(calls_and_jobs::resume, it),
+        |it| ask(pauses::resume, it),
     ),
     uses(
         "logs",

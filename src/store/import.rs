@@ -12,8 +12,8 @@ use super::executables::Columns;
 use super::session::Session;
 use super::statement::{Named, json_array, sql, sql_by_engine, values};
 use super::{
-    Engine, ImportMode, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store, StoreError, Stray,
-    broker,
+    Engine, ImportMode, MovedPause, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store,
+    StoreError, Stray, broker,
 };
 use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Timestamp};
 
@@ -270,6 +270,20 @@ impl Importer<'_> {
     /// Suspends a space of which nothing is known here.
     pub fn insert_suspended_space(&self, space: &Guid) -> Result<(), StoreError> {
         self.session.execute(sql!("service_spaces/import"), values! { "space_guid": space })?;
+        Ok(())
+    }
+
+    /// Takes the pause of a space of which none is known here.
+    pub fn insert_space_pause(&self, moved: &MovedPause) -> Result<(), StoreError> {
+        let MovedPause { space, pause, resumed_at, updated_at } = moved;
+        let values = values! {
+            "space_guid": space, "is_paused": pause.is_some(),
+            "paused_until": pause.as_ref().and_then(|it| it.until),
+            "paused_by": pause.as_ref().map_or("", |it| it.by.as_str()),
+            "paused_note": pause.as_ref().and_then(|it| it.note.as_deref()),
+            "resumed_at": *resumed_at, "updated_at": *updated_at,
+        };
+        self.session.execute(sql!("space_pauses/import"), values)?;
         Ok(())
     }
 

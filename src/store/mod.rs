@@ -25,6 +25,7 @@ mod readings;
 mod schedules;
 mod session;
 mod source;
+mod space_pauses;
 mod sqlite;
 mod statement;
 
@@ -38,6 +39,7 @@ pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, Moved
 pub use instances::{Renewal, TakenOver};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
+pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
 
 use session::Session;

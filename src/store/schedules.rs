@@ -39,9 +39,9 @@ pub struct DueSchedule {
     pub changed_at: Timestamp,
     /// The latest fire time that was served, whatever was cleared from the history.
     pub last_fire_time: Option<Timestamp>,
-    /// Whether its job or call is paused: then it does not fire, and nothing is made up for.
+    /// Whether its job, call or space is paused: then it does not fire, and nothing is made up for.
     pub is_paused: bool,
-    /// When its job or call was resumed last: fire times up to here are not made up for.
+    /// When its job, call or space was resumed last: fire times up to here are not made up for.
     pub resumed_at: Option<Timestamp>,
 }
 
@@ -64,7 +64,7 @@ pub struct Plan {
     pub kind: Kind,
     /// The guid of that job or call.
     pub executable_guid: Guid,
-    /// Whether the job or call was paused when this was planned: the plan counts only while that still stands.
+    /// Whether the job, call or space was paused when this was planned: the plan counts only while that still stands.
     pub is_paused: bool,
 }
 
@@ -277,14 +277,15 @@ impl Store {
         }
     }
 
-    /// Schedules to come that were planned after `now`, so that the clock was set back since, at most
+    /// Schedules to come that were planned after `now`, which is `wall_clock` or a little later, so that the clock was set back since, at most
     /// `limit`.
     pub fn schedules_planned_ahead(
         &self,
         now: Timestamp,
+        wall_clock: Timestamp,
         limit: u32,
     ) -> Result<Vec<DueSchedule>, StoreError> {
-        let values = values! { "now": now, "limit": limit };
+        let values = values! { "now": now, "limit": limit, "wall_clock": wall_clock };
         self.read_at_once(|session| session.rows(sql!("schedules/planned_ahead"), values, due_schedule_of))
     }
 
@@ -376,9 +377,16 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
         planned_at: row.get("planned_at")?,
         changed_at: row.get("updated_at")?,
         last_fire_time: row.get("last_fire_time")?,
-        is_paused: row.get("paused")?,
-        resumed_at: row.get("resumed_at")?,
+        is_paused: row.get("is_paused")?,
+        resumed_at: resumed_at_of(row)?,
     })
+}
+
+/// At the instant at which a pause ends by itself, schedules fire again.
+fn resumed_at_of(row: &Row<'_>) -> Result<Option<Timestamp>, StoreError> {
+    let ended: Option<Timestamp> = row.get("pause_ended_at")?;
+    let (of_executable, of_space) = (row.get("resumed_at")?, row.get("space_resumed_at")?);
+    Ok([of_executable, of_space, ended.map(|ended| ended.shifted(-1))].into_iter().flatten().max())
 }
 
 /// When a schedule that has `next_fire_time` is known never to fire again: from now on, if it is enabled and that is

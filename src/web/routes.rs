@@ -34,6 +34,9 @@ pub(in crate::web) enum CallerRoute {
     NextFireTimes,
     Validate,
     TimeZones,
+    ListSpaces,
+    GetSpace(String),
+    ChangeSpace(String),
     List(Kind),
     Create(Kind),
     Get(Kind, String),
@@ -89,6 +92,12 @@ impl Route {
                 _ => Err(NoRoute::OtherMethod("POST")),
             },
             ["scheduler-time-zones"] => read_only(method, Self::Caller(CallerRoute::TimeZones)),
+            ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
+            ["spaces", guid] if !guid.is_empty() => match method {
+                Method::Patch => Ok(Self::Caller(CallerRoute::ChangeSpace((*guid).to_owned()))),
+                _ if is_get(method) => Ok(Self::Caller(CallerRoute::GetSpace((*guid).to_owned()))),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, PATCH")),
+            },
             ["jobs", rest @ ..] => CallerRoute::of(Kind::Job, rest, method).map(Self::Caller),
             ["calls", rest @ ..] => CallerRoute::of(Kind::Call, rest, method).map(Self::Caller),
             ["v2", rest @ ..] => Target::of(rest).map(Self::Broker).ok_or(NoRoute::UnknownPath),
@@ -171,6 +180,7 @@ impl CallerRoute {
             | Self::Execute(kind, _)
             | Self::History(kind, _) => kind.as_str(),
             Self::Output(..) => Kind::Job.as_str(),
+            Self::ListSpaces | Self::GetSpace(_) | Self::ChangeSpace(_) => "space",
             Self::NextFireTimes
             | Self::Validate
             | Self::TimeZones
@@ -191,6 +201,8 @@ impl CallerRoute {
             Self::NextFireTimes => "/cron/next",
             Self::Validate => "/schedules/validate",
             Self::TimeZones => "/scheduler-time-zones",
+            Self::ListSpaces => "/spaces",
+            Self::GetSpace(_) | Self::ChangeSpace(_) => "/spaces/:guid",
             Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
             Self::Get(kind, _) | Self::Change(kind, _) | Self::Delete(kind, _) => {
                 of(kind, "/jobs/:guid", "/calls/:guid")
@@ -325,6 +337,9 @@ mod tests {
         Route::Caller(CallerRoute::NextFireTimes) => "listFireTimes",
         Route::Caller(CallerRoute::Validate) => "validateSchedule",
         Route::Caller(CallerRoute::TimeZones) => "listTimeZones",
+        Route::Caller(CallerRoute::ListSpaces) => "listSpaces",
+        Route::Caller(CallerRoute::GetSpace(_)) => "getSpace",
+        Route::Caller(CallerRoute::ChangeSpace(_)) => "changeSpace",
         Route::Caller(CallerRoute::List(Kind::Job)) => "listJobs",
         Route::Caller(CallerRoute::List(Kind::Call)) => "listCalls",
         Route::Caller(CallerRoute::Create(Kind::Job)) => "createJob",

@@ -76,6 +76,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     );
     rows.extend(database.rows(
         "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.dialect,
+                s.timezone, s.starts_at, s.ends_at, s.jitter_seconds, s.misfire_policy, s.description,
                 s.created_at, s.updated_at
            FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.deleted_at IS NULL ORDER BY s.id",
     ));
@@ -93,6 +94,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
             "SELECT kind, space_guid, SUM(size) FROM space_sizes GROUP BY kind, space_guid ORDER BY 1, 2",
         ),
     );
+    rows.extend(database.rows("SELECT space_guid, paused_note, resumed_at FROM space_pauses ORDER BY 1"));
     rows.extend(database.rows("SELECT * FROM service_instances ORDER BY id"));
     rows.extend(database.rows("SELECT * FROM service_bindings ORDER BY id"));
     if database.url.starts_with("postgres") {
@@ -621,7 +623,12 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
             SET method = 'PUT', headers = '{\"X\":\"y\"}', body = 'text', success_statuses = '200,304',
                 signing_secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw'
           WHERE kind = 'call';
-         UPDATE schedules SET dialect = CASE WHEN enabled THEN 'ocf2' ELSE 'classic-quartz' END",
+         UPDATE schedules
+            SET dialect = CASE WHEN enabled THEN 'ocf2' ELSE 'classic-quartz' END, timezone = 'Europe/Berlin',
+                starts_at = 7, ends_at = 4000000000000000000, jitter_seconds = 5, misfire_policy = 'all',
+                description = 'for people';
+         INSERT INTO space_pauses (space_guid, is_paused, paused_by, paused_note, resumed_at, updated_at)
+         VALUES ('space-1', TRUE, 'me', 'why', 3, 4)",
     );
     let before = everything(&source);
     let mut places = vec![directory.path().join("one.db").to_str().unwrap().to_owned()];

@@ -32,6 +32,7 @@ mod refusals;
 mod runs;
 mod schedule_fields;
 mod scheduling;
+mod spaces;
 mod standalone;
 mod store;
 mod storeys;

@@ -98,6 +98,16 @@ impl Old {
         if self.has("broker") {
             self.insert_service();
         }
+        if self.has("space_pauses") {
+            let truth = if is_postgres() { "TRUE" } else { "1" };
+            let cells = [
+                ("space_guid", "'space-1'"),
+                ("is_paused", truth),
+                ("paused_by", "'me'"),
+                ("updated_at", "9"),
+            ];
+            self.insert("space_pauses", &cells);
+        }
     }
 
     fn insert_executables(&self) {

@@ -246,6 +246,14 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     drive.accepted("listFireTimes", &[], &query, "");
     drive.accepted("listTimeZones", &[], &[], "");
     drive.accepted("validateSchedule", &[], &[], r#"{"expression":"0 9 * * 1-5","next":1,"prev":1}"#);
+    drive.accepted("listSpaces", &[], &[], "");
+    drive.accepted("getSpace", &[SPACE], &[], "");
+    let known = drive.operation("getSpace");
+    let any = [("If-None-Match", "*")];
+    let target = target_of(&known.path, &[SPACE], &[]);
+    assert_eq!(drive.send(&known, Some(&drive.token), &any, &target, "").status, 304);
+    drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":true,"paused_note":"x"}"#);
+    drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":false}"#);
     for (kind, new, change) in [
         (
             "Job",
@@ -308,7 +316,12 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
     for operation in drive.document.operations() {
         let (_, described) = drive.document.at(&operation.pointer);
         let may_be = |status: &str| described["responses"].get(status).is_some();
-        let guid = if operation.path.starts_with("/jobs") { &job } else { &call };
+        let space = SPACE.to_owned();
+        let guid = match operation.path.split('/').nth(1) {
+            Some("jobs") => &job,
+            Some("spaces") => &space,
+            _ => &call,
+        };
         let token = Some(drive.token.as_str());
         let nowhere = target_of(&operation.path, &[UNKNOWN], &[("app_guid", APP)]);
         // The metrics have a token and a port of their own, if any: see below.
@@ -331,7 +344,10 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
         if may_be("412") {
             let kind = operation.path.split('/').nth(1).unwrap();
             let schedules = format!("/{kind}/{guid}/schedules");
-            let schedule = world.post(&schedules, r#"{"expression":"@daily"}"#).guid();
+            let schedule = match operation.path.contains("schedule_guid") {
+                true => world.post(&schedules, r#"{"expression":"@daily"}"#).guid(),
+                false => String::new(),
+            };
             let target = target_of(&operation.path, &[guid, &schedule], &[]);
             let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];
             assert_eq!(drive.send(&operation, token, &stale, &target, "{}").status, 412, "{}", operation.id);

@@ -20,8 +20,9 @@ use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
     Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope, ServiceInstance,
-    Store, Window, Written,
+    SpacePause, Store, Window, Written,
 };
+use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
@@ -314,6 +315,74 @@ fn a_paused_job_does_not_fire_and_what_went_by_is_not_made_up_for() {
         world.go_to("2026-03-01T00:27:00Z");
         assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
         world.start_by_hand(&job, 1);
+    }
+}
+
+#[test]
+fn a_space_goes_on_by_itself_when_its_pause_ends_and_nothing_of_it_is_made_up_for() {
+    for policy in MisfirePolicy::ALL {
+        let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
+        let job = world.job("j");
+        world.schedule(&job, "*/5 * * * *");
+        let pause = SpacePause { until: Some(time("2026-03-01T00:20:00Z")), ..SpacePause::default() };
+        let seen = world.store.space(&job.space, world.clock.now()).unwrap();
+        assert!(world.store.set_space_pause(&seen, Some(&pause), world.clock.now()).unwrap());
+        assert!(
+            !world.store.set_space_pause(&seen, None, world.clock.now()).unwrap(),
+            "it was changed since"
+        );
+        world.go_to("2026-03-01T00:05:00Z");
+        world.go_to("2026-03-01T00:19:59Z");
+        assert_eq!(world.scheduled_times(&job), [] as [&str; 0]);
+        world.restart();
+        // Nobody looks at the very end of the pause.
+        world.go_to("2026-03-01T00:20:30Z");
+        assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// A pause and its end, anywhere around a fire time and in any order with the claims.
+    #[test]
+    fn a_fire_time_within_a_pause_is_never_served_and_one_after_it_once(
+        paused_ms in 58_000_u64..62_000,
+        length_ms in 0_u64..3000,
+        looks in proptest::collection::vec(58_000_u64..66_000, 0..6),
+        by_itself: bool,
+    ) {
+        let start = time("2026-03-01T00:00:00Z");
+        let after = |ms: u64| start.saturating_add(Duration::from_millis(ms));
+        let mut world = Engine::at("2026-03-01T00:00:00Z");
+        let job = world.job("j");
+        world.schedule(&job, "* * * * *");
+        let resumed_ms = paused_ms + length_ms;
+        let mut steps: Vec<(u64, u8)> = looks.into_iter().map(|ms| (ms, 1)).collect();
+        steps.extend([(paused_ms, 0), (resumed_ms, 2), (70_000, 1), (70_001, 1)]);
+        steps.sort_unstable();
+        for (ms, step) in steps {
+            let now = after(ms);
+            let seen = world.store.space(&job.space, now).unwrap();
+            match step {
+                0 => {
+                    let until = by_itself.then(|| after(resumed_ms)).filter(|until| now < *until);
+                    let pause = SpacePause { until, ..SpacePause::default() };
+                    world.store.set_space_pause(&seen, Some(&pause), now).unwrap();
+                }
+                2 if by_itself && length_ms > 0 => (),
+                2 => prop_assert!(world.store.set_space_pause(&seen, None, now).unwrap()),
+                _ => world.go_to(&now.to_string()),
+            }
+        }
+        let served = world.scheduled_times(&job).len();
+        prop_assert!(served <= 1);
+        if paused_ms <= 60_000 && 60_000 < resumed_ms {
+            prop_assert_eq!(served, 0);
+        }
+        if resumed_ms < 60_000 {
+            prop_assert_eq!(served, 1);
+        }
     }
 }
 

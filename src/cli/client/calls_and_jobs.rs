@@ -65,22 +65,6 @@ pub(in crate::cli) fn update_call(session: &Session, arguments: &Arguments) -> R
     update(session, Kind::Call, arguments, body)
 }
 
-pub(in crate::cli) fn pause(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    set_paused(session, arguments, true)
-}
-
-pub(in crate::cli) fn resume(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    set_paused(session, arguments, false)
-}
-
-fn set_paused(session: &Session, arguments: &Arguments, paused: bool) -> Result<bool, Failure> {
-    let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
-    let changed = session.remote.patch(&found.path(), &json!({ "paused": paused }))?;
-    let verb = if paused { "paused" } else { "resumed" };
-    session.show_or_say(&changed, &format!("{verb} {}", found.title()));
-    Ok(true)
-}
-
 pub(in crate::cli) fn delete_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     delete(session, Kind::Job, arguments)
 }

@@ -92,6 +92,11 @@ impl Session {
         })
     }
 
+    /// The space that is named or logged in to.
+    pub(super) fn space(&self) -> Option<&str> {
+        self.space.as_deref()
+    }
+
     /// All jobs or calls of the space, or of all spaces of the caller.
     pub(super) fn list(&self, kind: Kind, with_schedules: bool) -> Result<Vec<Value>, Failure> {
         self.list_where(kind, with_schedules, |_| true)

@@ -227,7 +227,7 @@ impl Scheduler {
     fn plan_anew(&self, now: Timestamp) -> Result<bool, StoreError> {
         // Processes that share a database know its clock to some milliseconds only.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
-        let ahead = self.store.schedules_planned_ahead(now.saturating_add(slack), CLAIM_BATCH)?;
+        let ahead = self.store.schedules_planned_ahead(now.saturating_add(slack), now, CLAIM_BATCH)?;
         if ahead.is_empty() {
             return Ok(false);
         }

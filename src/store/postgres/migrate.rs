@@ -28,6 +28,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0010_index_of_asked_at"),
     migration!("0011_schedule_fields"),
     migration!("0012_pauses"),
+    migration!("0013_space_pauses"),
 ];
 
 /// The version of the tables that this program knows.

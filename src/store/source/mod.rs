@@ -10,7 +10,9 @@ mod own;
 #[cfg(feature = "postgres")]
 use super::postgres;
 use super::session::Session;
-use super::{Engine, MovedInstance, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite};
+use super::{
+    Engine, MovedInstance, MovedPause, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite,
+};
 use crate::model::{Call, Controls, Definition, Dialect, Guid, Kind, Location, Secret, Timestamp};
 
 /// Whose tables they are.
@@ -242,6 +244,14 @@ impl Source {
         take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.each_of_ours(take, own::each_suspended_space)
+    }
+
+    /// Hands the pauses of all spaces to `take`. A Go service knows none.
+    pub fn each_space_pause(
+        &self,
+        take: &mut dyn FnMut(MovedPause) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_space_pause)
     }
 
     fn each_of_ours<T>(

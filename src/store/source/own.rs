@@ -7,8 +7,9 @@ use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
 use crate::store::schedules::definition_of;
 use crate::store::session::{Row, Session};
+use crate::store::space_pauses::moved_pause_of;
 use crate::store::statement::{Statement, sql, values};
-use crate::store::{MovedInstance, ServiceBinding, StoreError, Stray};
+use crate::store::{MovedInstance, MovedPause, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
@@ -123,6 +124,13 @@ pub(super) fn each_suspended_space(
     take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     each_named(session, sql!("service_spaces/export"), "space_guid", take, |row| row.get("space_guid"))
+}
+
+pub(super) fn each_space_pause(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(MovedPause) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    each_named(session, sql!("space_pauses/export"), "space_guid", take, moved_pause_of)
 }
 
 /// The rows of a statement, in batches by the column `key`, a text.

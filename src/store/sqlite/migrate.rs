@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0011_dialects"),
     migration!("0012_schedule_fields"),
     migration!("0013_pauses"),
+    migration!("0014_space_pauses"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -63,6 +63,7 @@ pub fn import(
         source.each_instance(&mut |found| moving.take_instance(&found))?;
         source.each_binding(&mut |(found, created_at)| moving.take_binding(&found, created_at))?;
         source.each_suspended_space(&mut |space| into.insert_suspended_space(&space))?;
+        source.each_space_pause(&mut |pause| into.insert_space_pause(&pause))?;
         source.each_executable(&mut |found| moving.take_executables(found))?;
         source.each_schedule(&mut |found| moving.take_schedules(found))?;
         source.each_execution(&mut |found| moving.take_executions(found))?;

@@ -3,20 +3,22 @@
 //! Invariant: what is in memory at a time is bounded, however many schedules a job has, and a read of the database ends before
 //! its rows are written to the client.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::error::ApiError;
 use super::executables::ExecutableJson;
 use super::page::{Walk, append_json};
 use super::schedules::{Owner, ScheduleJson};
-use crate::model::{Executable, Id, Kind, Schedule};
-use crate::store::{Scope, Store, Window};
+use crate::model::{Executable, Guid, Id, Kind, Schedule, Timestamp};
+use crate::store::{Scope, SpacePause, Store, Window};
 
 /// The most schedules that are read at a time.
 const SCHEDULES_MAX: u32 = 200;
 /// Jobs or calls whose schedules are read together, if these are few.
 const TOGETHER_MAX: usize = 200;
+/// Spaces whose pauses are remembered.
+const PAUSES_MAX: usize = 1024;
 /// About what is appended at a time.
 const PART_BYTES: usize = 32 * 1024;
 
@@ -35,6 +37,9 @@ pub(super) struct Detailed {
     together: usize,
     /// The one whose schedules are being written part by part.
     open: Option<Open>,
+    /// The pauses of the spaces that came so far, or of the last so many.
+    pauses: HashMap<Guid, Option<SpacePause>>,
+    now: Timestamp,
 }
 
 /// A job or call whose JSON has begun.
@@ -46,7 +51,7 @@ struct Open {
 }
 
 impl Detailed {
-    pub(super) fn new(store: Arc<Store>, kind: Kind, scope: Scope, walk: Walk) -> Self {
+    pub(super) fn new(store: Arc<Store>, kind: Kind, scope: Scope, walk: Walk, now: Timestamp) -> Self {
         Self {
             store,
             kind,
@@ -57,6 +62,8 @@ impl Detailed {
             schedules: VecDeque::new(),
             together: 1,
             open: None,
+            pauses: HashMap::new(),
+            now,
         }
     }
 
@@ -94,9 +101,10 @@ impl Detailed {
         let Some(executable) = self.rows.pop_front() else { return Ok(()) };
         let own: Vec<Schedule> =
             part.rows.into_iter().take_while(|schedule| schedule.executable == executable.id).collect();
-        let (id, owner) = (executable.id, Owner::of(&executable));
+        let (id, owner) = (executable.id, self.owner(&executable)?);
         let after = own.last().map_or(0, |schedule| schedule.id);
-        self.walk.append(body, &self.shown(executable, own))?;
+        let shown = Self::shown(executable, own, &owner);
+        self.walk.append(body, &shown)?;
         if 0 < after {
             // More may follow those that were written: the closing `]}` goes, and comes again after the last.
             body.truncate(body.len() - 2);
@@ -112,7 +120,8 @@ impl Detailed {
         while self.schedules.front().is_some_and(|schedule| schedule.executable == executable.id) {
             own.extend(self.schedules.pop_front());
         }
-        self.walk.append(body, &self.shown(executable, own))
+        let owner = self.owner(&executable)?;
+        self.walk.append(body, &Self::shown(executable, own, &owner))
     }
 
     fn go_on(&mut self, open: Open, body: &mut Vec<u8>) -> Result<(), ApiError> {
@@ -129,10 +138,19 @@ impl Detailed {
         Ok(())
     }
 
-    fn shown(&self, executable: Executable, schedules: Vec<Schedule>) -> ExecutableJson {
-        let owner = Owner::of(&executable);
-        let of = |schedule| ScheduleJson::of(schedule, &owner);
-        let schedules = schedules.into_iter().map(of).collect();
+    fn shown(executable: Executable, schedules: Vec<Schedule>, owner: &Owner) -> ExecutableJson {
+        let schedules = schedules.into_iter().map(|schedule| ScheduleJson::of(schedule, owner)).collect();
         ExecutableJson::of(executable, schedules)
+    }
+
+    fn owner(&mut self, executable: &Executable) -> Result<Owner, ApiError> {
+        if !self.pauses.contains_key(&executable.space) {
+            if self.pauses.len() == PAUSES_MAX {
+                self.pauses.clear();
+            }
+            let pause = self.store.space_pause(&executable.space, self.now)?;
+            self.pauses.insert(executable.space.clone(), pause);
+        }
+        Ok(Owner::of(executable, self.pauses.get(&executable.space).and_then(Option::as_ref)))
     }
 }

@@ -214,7 +214,7 @@ impl Api {
         let store = Arc::clone(&self.store);
         if detailed {
             let walk = Walk::through(paging, extent, Order::OldestFirst);
-            let mut detailed = Detailed::new(store, kind, scope, walk);
+            let mut detailed = Detailed::new(store, kind, scope, walk, self.clock.now());
             return page::streamed(request, query, paging, extent, move |body| detailed.append_next(body));
         }
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {

@@ -46,6 +46,10 @@ pub(super) struct Raw<'a> {
     #[serde(borrow)]
     expression_type: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) paused_until: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) paused_note: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
     pub(super) timezone: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     pub(super) starts_at: Option<&'a RawValue>,

@@ -32,6 +32,7 @@ mod readiness;
 mod refusal;
 mod schedule_fields;
 mod schedules;
+mod spaces;
 mod validate;
 mod versions;
 pub(in crate::web) mod violation;
@@ -127,6 +128,9 @@ impl Api {
             CallerRoute::NextFireTimes => self.next_fire_times(&query?),
             CallerRoute::Validate => self.validate(&caller, request, &query?),
             CallerRoute::TimeZones => self.time_zones(request, &query?),
+            CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
+            CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
+            CallerRoute::ChangeSpace(guid) => self.change_space(&caller, &guid, request),
             CallerRoute::List(kind) => self.list_executables(&caller, kind, request, &query?),
             CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
             CallerRoute::Get(kind, guid) => {

@@ -135,7 +135,11 @@ impl Fields<'_> {
         Some(Some(name))
     }
 
-    fn instant(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<Option<Timestamp>> {
+    pub(super) fn instant(
+        &mut self,
+        field: &'static str,
+        raw: Option<&RawValue>,
+    ) -> Option<Option<Timestamp>> {
         const EXPECTED: &str =
             "a time in the form of RFC 3339, like 2026-12-31T23:59:00+01:00, or null for none";
         let Some(text): Option<String> = self.given(field, raw, EXPECTED)? else { return Some(None) };

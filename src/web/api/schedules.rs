@@ -16,13 +16,14 @@ use crate::engine::journal;
 use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Definition, Executable, Guid, Kind, MisfirePolicy, Schedule, Timestamp};
+use crate::store::SpacePause;
 
 /// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
 const NEXT_COUNT: u64 = 5;
 const NEXT_COUNT_MAX: u64 = 100;
 
 /// A schedule as clients see it.
-#[derive(Serialize)]
+#[derive(Serialize, Clone)]
 pub(in crate::web) struct ScheduleJson {
     guid: String,
     enabled: bool,
@@ -54,22 +55,57 @@ struct CreatedJson<'a> {
     warnings: Vec<Finding>,
 }
 
-/// The job or call that a schedule runs.
+/// The job or call that a schedule runs, and whether the schedule may fire.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct Owner {
     kind: Kind,
     guid: Guid,
-    is_paused: bool,
+    silence: Silence,
+}
+
+/// Whether schedules are kept from firing, by a pause of their job, call or space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silence {
+    None,
+    /// Until somebody ends it.
+    Endless,
+    /// Until it ends by itself.
+    Until(Timestamp),
 }
 
 impl Owner {
-    pub(in crate::web) fn of(executable: &Executable) -> Self {
-        Self { kind: executable.kind(), guid: executable.guid.clone(), is_paused: executable.controls.paused }
+    /// `pause` is that of its space.
+    pub(super) fn of(executable: &Executable, pause: Option<&SpacePause>) -> Self {
+        let silence = match pause {
+            _ if executable.controls.paused => Silence::Endless,
+            Some(SpacePause { until: None, .. }) => Silence::Endless,
+            Some(SpacePause { until: Some(until), .. }) => Silence::Until(*until),
+            None => Silence::None,
+        };
+        Self { kind: executable.kind(), guid: executable.guid.clone(), silence }
+    }
+
+    /// When a schedule fires next: not before a pause ends, and `None` for as long as nobody knows when it does.
+    fn next_fire_time_of(&self, schedule: &Schedule) -> Option<Timestamp> {
+        let next = schedule.next_fire_time?;
+        match self.silence {
+            Silence::None => Some(next),
+            Silence::Endless => None,
+            Silence::Until(until) if until <= next => Some(next),
+            Silence::Until(until) => {
+                Calendar::of(&schedule.definition.timing, &self.guid).ok()?.first_after(until.shifted(-1))
+            }
+        }
     }
 }
 
 impl ScheduleJson {
-    /// Of a schedule of `owner`. While that is paused, nothing says when the schedule fires next.
+    /// What its version depends on: not on the times that pass as it fires.
+    fn version(&self) -> Self {
+        Self { next_fire_time: None, completed_at: None, ..self.clone() }
+    }
+
+    /// Of a schedule of `owner`.
     pub(in crate::web) fn of(schedule: Schedule, owner: &Owner) -> Self {
         let guid = owner.guid.to_string();
         let (job_guid, call_guid) = match owner.kind {
@@ -77,6 +113,7 @@ impl ScheduleJson {
             Kind::Call => (None, Some(guid)),
         };
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let next_fire_time = owner.next_fire_time_of(&schedule);
         let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = schedule.definition;
         Self {
             guid: schedule.guid.to_string(),
@@ -94,7 +131,7 @@ impl ScheduleJson {
             jitter_seconds,
             misfire_policy: misfire_policy.map(MisfirePolicy::as_str),
             description,
-            next_fire_time: shown(schedule.next_fire_time).filter(|_| !owner.is_paused),
+            next_fire_time: shown(next_fire_time),
             completed_at: shown(schedule.completed_at),
         }
     }
@@ -116,8 +153,8 @@ impl Api {
         self.wake_scheduler();
         let schedule = schedule.ok_or(ApiError::NotFound)?;
         let warnings = warnings_of(&schedule, executable, now);
-        let schedule = ScheduleJson::of(schedule, &Owner::of(executable));
-        versions::object_as(201, &schedule, &CreatedJson { schedule: &schedule, warnings })
+        let schedule = ScheduleJson::of(schedule, &self.owner(executable)?);
+        versions::object_as(201, &schedule.version(), &CreatedJson { schedule: &schedule, warnings })
     }
 
     pub(in crate::web) fn list_schedules(
@@ -129,7 +166,7 @@ impl Api {
         let paging = Paging::of(query)?;
         let extent = self.store.count_schedules(executable.id)?;
         let store = Arc::clone(&self.store);
-        let owner = Owner::of(&executable);
+        let owner = self.owner(&executable)?;
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
             let part = store.list_schedules(executable.id, window)?;
             Ok(part.map(|it| ScheduleJson::of(it, &owner)))
@@ -142,7 +179,8 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let show = |schedule| ScheduleJson::of(schedule, &Owner::of(executable));
+        let owner = self.owner(executable)?;
+        let show = |schedule| ScheduleJson::of(schedule, &owner);
         let changed = until_written(|| {
             let seen = self.schedule(executable, guid)?;
             let mut fields = Fields::of(&request.body)?;
@@ -150,7 +188,7 @@ impl Api {
             let mut definition = seen.definition.clone();
             let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
             let calendar = fields.finish(calendar)?;
-            versions::check(request, &show(seen.clone()))?;
+            versions::check(request, &show(seen.clone()).version())?;
             if definition == seen.definition {
                 return Ok(Some(seen));
             }
@@ -170,7 +208,8 @@ impl Api {
             self.wake_watcher();
             Ok(Some(changed))
         })?;
-        versions::object(200, &show(changed))
+        let shown = show(changed);
+        versions::object_as(200, &shown.version(), &shown)
     }
 
     pub(in crate::web) fn delete_schedule(
@@ -181,8 +220,8 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let waiting = until_written(|| {
             let schedule = self.schedule(executable, guid)?;
-            let shown = ScheduleJson::of(schedule.clone(), &Owner::of(executable));
-            versions::check(request, &shown)?;
+            let shown = ScheduleJson::of(schedule.clone(), &self.owner(executable)?);
+            versions::check(request, &shown.version())?;
             Ok(self.store.delete_schedule(&schedule, self.clock.now())?)
         })?;
         journal::cancelled(executable.kind(), waiting, "cancelled: schedule deleted");
@@ -190,6 +229,11 @@ impl Api {
         self.wake_retention();
         self.wake_watcher();
         Ok(respond(204))
+    }
+
+    fn owner(&self, executable: &Executable) -> Result<Owner, ApiError> {
+        let pause = self.store.space_pause(&executable.space, self.clock.now())?;
+        Ok(Owner::of(executable, pause.as_ref()))
     }
 
     /// The executable's schedule; one of another executable is not found.

@@ -1,0 +1,144 @@
+//! Spaces: how much is in them, and whether their schedules are paused.
+
+use serde::Serialize;
+
+use super::error::ApiError;
+use super::fields::Fields;
+use super::page::{self, Paging};
+use super::query::Query;
+use super::violation::Violation;
+use super::{Api, until_written, versions};
+use crate::http::{Request, Response};
+use crate::model::{Guid, Timestamp};
+use crate::store::{Space, SpacePause};
+use crate::web::auth::Caller;
+
+const NOTE_CHARS_MAX: usize = 1000;
+
+/// A space as clients see it.
+#[derive(Serialize)]
+struct SpaceJson {
+    guid: String,
+    paused: bool,
+    paused_until: Option<String>,
+    paused_by: Option<String>,
+    paused_note: Option<String>,
+    jobs: u64,
+    calls: u64,
+    schedules: u64,
+    quota: QuotaJson,
+}
+
+/// There are no quotas yet.
+#[derive(Serialize)]
+struct QuotaJson {}
+
+impl SpaceJson {
+    fn of(space: Space) -> Self {
+        let Space { guid, pause, jobs, calls, schedules, .. } = space;
+        let paused = pause.is_some();
+        let pause = pause.unwrap_or_default();
+        Self {
+            guid: guid.to_string(),
+            paused,
+            paused_until: pause.until.map(|until| until.to_string()),
+            paused_by: Some(pause.by).filter(|by| !by.is_empty()),
+            paused_note: pause.note,
+            jobs,
+            calls,
+            schedules,
+            quota: QuotaJson {},
+        }
+    }
+}
+
+impl Api {
+    /// The caller's spaces; an admin's are all that have a job or call, or had a pause.
+    pub(super) fn list_spaces(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        Paging::of(query)?;
+        let mut guids: Vec<Guid> = match caller.spaces() {
+            Some(spaces) => spaces.iter().cloned().collect(),
+            None => self.store.known_spaces()?,
+        };
+        guids.sort();
+        let now = self.clock.now();
+        let spaces: Result<Vec<SpaceJson>, ApiError> =
+            guids.iter().map(|guid| Ok(SpaceJson::of(self.store.space(guid, now)?))).collect();
+        page::whole(request, query, &spaces?)
+    }
+
+    pub(super) fn get_space(
+        &self,
+        caller: &Caller,
+        guid: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        versions::shown(request, &SpaceJson::of(self.space(caller, guid)?))
+    }
+
+    /// Pauses a space, resumes it, or changes its pause. Counts at once.
+    pub(super) fn change_space(
+        &self,
+        caller: &Caller,
+        guid: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let changed = until_written(|| {
+            let seen = self.space(caller, guid)?;
+            let mut fields = Fields::of(&request.body)?;
+            let now = self.clock.now();
+            let pause = fields.change_pause(&seen, &caller.user, now);
+            let pause = fields.finish(pause)?;
+            versions::check(request, &SpaceJson::of(seen.clone()))?;
+            if pause == seen.pause {
+                return Ok(Some(seen));
+            }
+            let written = self.store.set_space_pause(&seen, pause.as_ref(), now)?;
+            Ok(written.then_some(Space { pause, ..seen }))
+        })?;
+        self.wake_scheduler();
+        versions::object(200, &SpaceJson::of(changed))
+    }
+
+    /// A space in which the caller may work.
+    fn space(&self, caller: &Caller, guid: &str) -> Result<Space, ApiError> {
+        let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
+        if !self.auth.may_work_in(caller, &guid)? {
+            return Err(ApiError::NotFound);
+        }
+        Ok(self.store.space(&guid, self.clock.now())?)
+    }
+}
+
+impl Fields<'_> {
+    /// The pause of a space after a change of `user`; `Some(None)`: none. `None`: a rule is broken.
+    fn change_pause(&mut self, seen: &Space, user: &str, now: Timestamp) -> Option<Option<SpacePause>> {
+        let paused = self.given("paused", self.raw.paused, "true, false or null, which stands for false");
+        let paused = paused.map(Option::unwrap_or_default).unwrap_or(seen.pause.is_some());
+        let mut pause =
+            seen.pause.clone().unwrap_or_else(|| SpacePause { by: user.to_owned(), ..Default::default() });
+        if let Some(until) = self.instant("paused_until", self.raw.paused_until) {
+            pause.until = until;
+            if until.is_some_and(|until| until <= now) {
+                let expected = "an instant to come, or null for no end";
+                self.violate(Violation::new("paused_until", "past", "is in the past", expected));
+                return None;
+            }
+        }
+        let expected = format!("a string of at most {NOTE_CHARS_MAX} characters, or null for none");
+        if let Some(note) = self.given::<String>("paused_note", self.raw.paused_note, &expected) {
+            if note.as_ref().is_some_and(|note| NOTE_CHARS_MAX < note.chars().count()) {
+                let detail = format!("is longer than {NOTE_CHARS_MAX} characters");
+                self.violate(Violation::new("paused_note", "too_long", detail, expected));
+                return None;
+            }
+            pause.note = note;
+        }
+        Some(paused.then_some(pause))
+    }
+}
