@@ -36,8 +36,8 @@ impl Calendar {
         Ok(Self::new(expression, timing.starts_at, timing.ends_at))
     }
 
-    /// The fire times of `expression` between two instants, both included. An `@every` that begins at an instant
-    /// fires first then, at the first whole second.
+    /// The fire times of `expression` between two instants, both included. An `@every` that begins at an
+    /// instant fires first then, at the first whole second.
     pub fn new(expression: Expression, starts_at: Option<Timestamp>, ends_at: Option<Timestamp>) -> Self {
         Self { expression, starts_at, ends_at }
     }
@@ -104,15 +104,15 @@ impl Calendar {
     }
 }
 
-/// How many seconds after its fire time an execution is due, from 0 to `most`. A hash of the two decides it, so it is
-/// the same after a restart and in every instance.
+/// How many seconds after its fire time an execution is due, from 0 to `most`. A hash of the two decides it,
+/// so it is the same after a restart and in every instance.
 pub fn jitter(schedule: &Guid, fire_time: Timestamp, most: u32) -> u32 {
     let hash = hash(&format!("{schedule} {}", fire_time.seconds()));
     u32::try_from(hash % (u64::from(most) + 1)).unwrap_or(0)
 }
 
-/// A function from a schedule's times and the guid of what it runs to its first fire time after `now`; `None`: it
-/// never fires, or is not valid.
+/// A function from a schedule's times and the guid of what it runs to its first fire time after `now`;
+/// `None`: it never fires, or is not valid.
 pub fn planner(now: Timestamp) -> impl Fn(&Timing, &Guid) -> Option<Timestamp> {
     move |timing, executable| Calendar::of(timing, executable).ok()?.first_after(now)
 }

@@ -1,7 +1,7 @@
 //! A scheduler for Cloud Foundry: jobs (commands run as tasks) and calls (HTTP requests), on cron schedules.
 //!
-//! The modules are storeys: each uses only those below it in this list. Start reading at [`service`], which builds
-//! everything; `ARCHITECTURE.md` has the map.
+//! The modules are storeys: each uses only those below it in this list. Start reading at [`service`], which
+//! builds everything; `ARCHITECTURE.md` has the map.
 
 pub mod cli;
 pub mod service;

@@ -25,8 +25,8 @@ pub use timing::{Definition, MisfirePolicy, Timing};
 /// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
 pub const GUID_MAX: usize = 255;
 
-/// An opaque identifier. Ours are random UUIDs (version 4, lower case); those of apps, spaces and tasks are whatever
-/// the platform says.
+/// An opaque identifier. Ours are random UUIDs (version 4, lower case); those of apps, spaces and tasks are
+/// whatever the platform says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Guid(String);
 
@@ -306,11 +306,11 @@ impl EndState {
     }
 }
 
-/// The number of a lease: it grows with each, so that of two that claim the same the greater is right. 0: there is only one
-/// process, which needs none.
+/// The number of a lease: it grows with each, so that of two that claim the same the greater is right. 0:
+/// there is only one process, which needs none.
 pub type Fence = i64;
 
-/// An execution that a process has in hand.
+/// An execution that a process owns under a lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owned {
     /// The execution.
@@ -355,7 +355,7 @@ pub struct Dispatch {
     pub request_id: String,
 }
 
-/// What workers say to the scheduler of an execution that they let go of.
+/// A worker tells the scheduler that it is done with an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
     /// It is under way, or has ended.
@@ -371,14 +371,15 @@ pub struct Attempts {
     pub count: u32,
     /// How often the platform could not be asked in a row, look-ups included.
     pub failures: u32,
-    /// An attempt may have made a task that we have not heard of; that there is none counts from this instant on only.
-    /// `None`: there is no such doubt.
+    /// An attempt may have made a task that we have not heard of; that there is none counts from this instant
+    /// on only. `None`: there is no such doubt.
     pub doubt_until: Option<Timestamp>,
     /// When failing has gone on for too long; `None`: it has not begun.
     pub give_up_at: Option<Timestamp>,
 }
 
-/// An instant in UTC: nanoseconds since 1970, from 1677 to 2262. An integer in the database, RFC 3339 in JSON.
+/// An instant in UTC: nanoseconds since 1970, from 1677 to 2262. An integer in the database, RFC 3339 in
+/// JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
@@ -428,8 +429,8 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// When something is changed now that was last changed at `seen`: later than that, whatever the clock says, so that no two
-    /// versions of it have the same time.
+    /// When something is changed now that was last changed at `seen`: later than that, whatever the clock
+    /// says, so that no two versions of it have the same time.
     pub fn next_version(self, seen: Self) -> Self {
         Self(self.0.max(seen.0.saturating_add(1)))
     }

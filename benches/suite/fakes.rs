@@ -1,5 +1,5 @@
-//! A Cloud Foundry with its UAA and a target of calls, both as fast as they can be: they remember nothing but numbers. A task's
-//! guid says when it was made, and with that when it ends.
+//! A Cloud Foundry with its UAA and a target of calls, both as fast as they can be: they remember nothing but
+//! numbers. A task's guid says when it was made, and with that when it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

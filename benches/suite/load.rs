@@ -74,8 +74,8 @@ pub struct Outcome {
     pub p99_ms: f64,
 }
 
-/// Has `connections` ask for `time`. `request` makes the next request of a connection, of which it is told the number and
-/// how many it has made; `once` opens a new connection for each.
+/// Has `connections` ask for `time`. `request` makes the next request of a connection, of which it is told
+/// the number and how many it has made; `once` opens a new connection for each.
 pub fn run(
     address: &str,
     connections: usize,

@@ -1,8 +1,9 @@
-//! Measures the real program: real sockets, real files, a Cloud Foundry that is fast enough not to be the limit, and in the
-//! same run what the machine allows.
+//! Measures the real program: real sockets, real files, a Cloud Foundry that is fast enough not to be the
+//! limit, and in the same run what the machine allows.
 //!
-//! `cargo bench` runs all of it; `cargo bench -- history start` the parts whose names begin so; `cargo bench -- growth` what takes
-//! longer. Each row has a figure, that of the machine's own ceiling where there is one, and their ratio.
+//! `cargo bench` runs all of it; `cargo bench -- history start` the parts whose names begin so; `cargo bench
+//! -- growth` what takes longer. Each row has a figure, that of the machine's own ceiling where there is one,
+//! and their ratio.
 #![allow(
     missing_docs,
     clippy::disallowed_methods,
@@ -355,7 +356,8 @@ fn wait_for_second(second: i64) {
     }
 }
 
-/// 1,000 calls of one space whose target never answers, and another space's `@every 2s`: how late that is at most.
+/// 1,000 calls of one space whose target never answers, and another space's `@every 2s`: how late that is at
+/// most.
 fn fairness() {
     let cf = FakeCf::start();
     let place = Place::new(&cf);

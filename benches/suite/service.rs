@@ -20,7 +20,8 @@ pub struct Place {
 impl Place {
     /// With a database that has its tables and nothing in them.
     pub fn new(cf: &FakeCf) -> Self {
-        // In the working directory: the system's own for temporary files is often in memory, where a flush costs nothing.
+        // In the working directory: the system's own for temporary files is often in memory, where a flush
+        // costs nothing.
         let place =
             Self { directory: tempfile::Builder::new().prefix("bench-").tempdir_in("target").unwrap() };
         drop(Service::start(&place, cf, &[]));
@@ -37,7 +38,8 @@ impl Place {
         database
     }
 
-    /// Fills it with jobs or calls, each with a schedule that fires next at `fire_time` (in seconds since 1970).
+    /// Fills it with jobs or calls, each with a schedule that fires next at `fire_time` (in seconds since
+    /// 1970).
     pub fn fill(&self, kind: &str, count: usize, url: &str, fire_time: i64) {
         let database = self.database();
         let command = if kind == "job" {

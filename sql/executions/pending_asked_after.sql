@@ -1,7 +1,7 @@
 -- Executions that are due and were requested after :asked_after, the latest first, by executions_by_asked_at,
 -- to which the + holds the planner. PostgreSQL takes it only where its condition is repeated word for word.
--- The IS TRUE of deleted_at keeps the planner from looking for the executable in a partial index instead of by
--- its key.
+-- The IS TRUE of deleted_at keeps the planner from looking for the executable in a partial index instead of
+-- by its key.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts, e.failures,
        e.doubt_until, e.give_up_at, e.task_name, x.app_guid, e.kind, e.share, e.request_id
   FROM executions AS e CROSS JOIN executables AS x

@@ -1,5 +1,6 @@
 -- Guarded by the fire time that is claimed: a second claim, or one of a schedule that was changed, changes no
--- row. Nor does one whose job, call or space was paused or resumed since the plan was made; the next pass makes another.
+-- row. Nor does one whose job, call or space was paused or resumed since the plan was made; the next pass
+-- makes another.
 UPDATE schedules
    SET next_fire_time = :next_fire_time, planned_at = :now,
        completed_at = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN CAST(:now AS BIGINT) END,

@@ -1,6 +1,6 @@
 -- How many executions of a space's schedules are PENDING and not cancelled yet, of each kind, by
--- executables_by_space and executions_pending, in this order: for a join PostgreSQL would read what is PENDING
--- of all spaces. Those started by hand are left out.
+-- executables_by_space and executions_pending, in this order: for a join PostgreSQL would read what is
+-- PENDING of all spaces. Those started by hand are left out.
 SELECT CAST(COALESCE(SUM(CASE w.kind WHEN 'job' THEN w.waiting ELSE 0 END), 0) AS BIGINT) AS jobs,
        CAST(COALESCE(SUM(CASE w.kind WHEN 'call' THEN w.waiting ELSE 0 END), 0) AS BIGINT) AS calls
   FROM (SELECT x.kind,

@@ -1,4 +1,5 @@
--- Waits for claims of the space's schedules that are under way: a pause counts for every claim that comes after it.
+-- Waits for claims of the space's schedules that are under way: a pause counts for every claim that comes
+-- after it.
 SELECT s.id
   FROM executables AS x JOIN schedules AS s ON s.executable_id = x.id
  WHERE x.space_guid = :space_guid AND x.deleted_at IS NULL AND s.deleted_at IS NULL

@@ -45,8 +45,8 @@ impl Clock for SystemClock {
     }
 }
 
-/// The monotonic time of the machine, for deadlines of sockets and channels. Code whose decisions a test must reach
-/// takes a [`Clock`].
+/// The monotonic time of the machine, for deadlines of sockets and channels. Code whose decisions a test must
+/// reach takes a [`Clock`].
 #[expect(clippy::disallowed_methods, reason = "this module is the one place that reads the clock")]
 pub fn instant() -> Instant {
     Instant::now()

@@ -1,5 +1,6 @@
-//! Parses `postgres://…`: the options that the library knows, and those that it does not (all values of `sslmode`,
-//! `sslrootcert`, and `schema`, which is ours). The settings check a URL with it; the store connects with it.
+//! Parses `postgres://…`: the options that the library knows, and those that it does not (all values of
+//! `sslmode`, `sslrootcert`, and `schema`, which is ours). The settings check a URL with it; the store
+//! connects with it.
 
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -30,7 +31,8 @@ pub(crate) struct Target {
     pub(crate) names_schema: bool,
 }
 
-/// A schema of our own: the Go service's tables, which have some of the same names, may be in the same database.
+/// A schema of our own: the Go service's tables, which have some of the same names, may be in the same
+/// database.
 const SCHEMA: &str = "ocf_scheduler";
 /// What would be right.
 const FORM: &str = "it must be postgres://USER:PASSWORD@HOST:PORT/NAME";
@@ -42,7 +44,8 @@ impl Target {
     pub(crate) fn of(url: &str) -> Result<Self, String> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if query.contains('@') {
-            // The library takes all before an @ for a user and password: a ? in those would hide the options, and show in logs.
+            // The library takes all before an @ for a user and password: a ? in those would hide the options,
+            // and show in logs.
             return Err("has an @ behind a ?: in a user, password or option ? must be %3F and @ must be %40"
                 .to_owned());
         }

@@ -1,10 +1,10 @@
 //! What is said, and counted, of each change of an execution.
 //!
-//! Invariant: a change of state that the database has taken is one line of the log and one count, here and nowhere
-//! else; what is cancelled together is one line with a count.
+//! Invariant: a change of state that the database has taken is one line of the log and one count, here and
+//! nowhere else; what is cancelled together is one line with a count.
 //!
-//! An end is worth a look each time: it is `info`, or a warning when it failed, with what matters in its line. What
-//! comes before it is `debug`.
+//! An end is worth a look each time: it is `info`, or a warning when it failed, with what matters in its
+//! line. What comes before it is `debug`.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
-//! Keeps this process's lease on a database that others share, follows the database's clock, and takes over what instances
-//! that are gone had in hand.
+//! Keeps this process's lease on a database that others share, follows the database's clock, and takes over
+//! what dead instances owned.
 //!
-//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun: after the database was
-//! away, or its clock was set, the others have time to come back. What a process before this one had in hand under the same name
-//! (`INSTANCE_ID`) is taken over at once, for that process is gone. With a database that one process has to itself there is nothing
-//! to keep.
+//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun:
+//! after the database was away, or its clock was set, the others have time to come back. What an earlier
+//! process owned under the same name (`INSTANCE_ID`) is taken over at once, because that process is gone. A
+//! database that is not shared needs no lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::store::{Store, StoreError, TakenOver};
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
 /// The pause after one that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// So long a lease must have been held without a gap before others are taken over: those that are alive renew theirs once a second
-/// after a failure, and have a connection again within five.
+/// So long a lease must have been held without a gap before others are taken over: those that are alive renew
+/// theirs once a second after a failure, and have a connection again within five.
 const UNBROKEN_MIN: Duration = Duration::from_secs(10);
 /// Between two renewals further apart than this, the lease may have ended.
 const GAP_MAX: Duration = Duration::from_secs(12);
@@ -46,7 +46,7 @@ pub struct Keeper {
 /// What is to be done about the name of this instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameStep {
-    /// Take over what processes before this one had in hand under it.
+    /// Take over what earlier processes owned under it.
     TakeOver,
     /// Keep it with a further lease.
     Keep,
@@ -89,7 +89,8 @@ impl Keeper {
     /// Renews the lease, reads the clock, and takes over from those whose lease has ended.
     pub fn pass(&mut self) -> Result<(), StoreError> {
         if self.held.is_none() {
-            // With a lease things are done at their time, so that is known first. Later nothing comes before the renewal.
+            // With a lease things are done at their time, so that is known first. Later nothing comes before
+            // the renewal.
             self.follow_clock()?;
         }
         let asked_at = self.clock.monotonic();
@@ -97,7 +98,7 @@ impl Keeper {
         let since = match self.held {
             Some((since, last)) if !renewal.is_new && asked_at.saturating_sub(last) < GAP_MAX => since,
             Some(_) if renewal.is_new => {
-                warn!(lease = renewal.fence; "the lease had ended, and what was in hand was taken over");
+                warn!(lease = renewal.fence; "the lease had ended, and what this instance owned was taken over");
                 asked_at
             }
             Some(_) => asked_at,
@@ -152,7 +153,7 @@ impl Keeper {
         }
         warn!(
             instances = taken.instances, calls = taken.calls.len(), executions = taken.executions;
-            "instances are gone, what they had in hand was taken over"
+            "instances are gone, what they owned was taken over"
         );
         for it in &taken.calls {
             journal::cut_off(it, INTERRUPTED);

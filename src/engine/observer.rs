@@ -1,7 +1,8 @@
 //! Reads from the database what `/metrics` shows of it, on a thread of its own.
 //!
-//! Invariant: the database is asked one question at a time and at most once a second, however often somebody looks, and
-//! whoever looks waits half a second at most. What it does not say in time is not there, and nothing old is shown for it.
+//! Invariant: the database gets one query at a time, at most once a second, however often `/metrics` is
+//! scraped. A scrape waits at most half a second. Values that do not arrive in time are left out; no old ones
+//! are shown.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;

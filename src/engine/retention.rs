@@ -1,8 +1,9 @@
-//! Clears the history: executions that ended long ago, and the rows of what was deleted. Records what marks cancel.
+//! Clears the history: executions that ended long ago, and the rows of what was deleted. Records what marks
+//! cancel.
 //!
-//! Invariant: in small batches, each a transaction of its own with a pause behind it, so that no request waits for it; and
-//! an execution that has not ended is never removed, except with its deleted job or call. What the platform keeps of an ended
-//! task (standalone: its output) goes with its execution.
+//! Invariant: in small batches, each a transaction of its own with a pause behind it, so that no request
+//! waits for it; and an execution that has not ended is never removed, except with its deleted job or call.
+//! What the platform keeps of an ended task (standalone: its output) goes with its execution.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -37,8 +38,8 @@ pub struct Retention {
     keep_per_executable: Option<u32>,
     /// Wakes the watcher: a cancelled execution may have left a task behind.
     wake_watcher: Sender<()>,
-    /// The newest sign of life in the database before this process did anything, and the monotonic time when it was
-    /// read.
+    /// The newest sign of life in the database before this process did anything, and the monotonic time when
+    /// it was read.
     anchor: Mutex<Option<(Timestamp, Duration)>>,
 }
 
@@ -54,14 +55,14 @@ impl Retention {
     ) -> Self {
         let anchor = Mutex::new(None);
         let retention = Self { store, platform, clock, keep, keep_per_executable, wake_watcher, anchor };
-        // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the first pass
-        // tries again.
+        // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the
+        // first pass tries again.
         let _ = retention.trusted_time();
         retention
     }
 
-    /// The time by which history may be cleared: not more than [`TRUST`] beyond the newest sign of life that the database
-    /// had at the start, and what has passed since. So a clock that is ahead clears nothing.
+    /// The time by which history may be cleared: not more than [`TRUST`] beyond the newest sign of life that
+    /// the database had at the start, and what has passed since. So a clock that is ahead clears nothing.
     fn trusted_time(&self) -> Result<Timestamp, StoreError> {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,7 +128,8 @@ impl Retention {
         })
     }
 
-    /// Looked for anew each time, rather than told when a row goes: so a crash in between leaves nothing behind for good.
+    /// Looks for them each time, instead of being notified of each deleted row, so that a crash in between
+    /// leaves nothing behind for good.
     fn forget_tasks(&self) {
         // One that cannot be looked up is kept.
         let is_gone = |name: &str| matches!(self.store.has_execution(name), Ok(false));

@@ -1,7 +1,7 @@
 //! Keeps the database file whole and small: moves the write-ahead log into it, and gives free pages back.
 //!
-//! Invariant: the file alone is up to date at the latest a minute after the last write, and no request waits for more than one
-//! small step. PostgreSQL does all this by itself.
+//! Invariant: the file alone is up to date at the latest a minute after the last write, and no request waits
+//! for more than one small step. PostgreSQL does all this by itself.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,8 @@ use crate::base::outage;
 use crate::base::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// The time between two looks: a reader that is in the way of one must not be in the way of the next within the minute.
+/// The time between two looks: a reader that is in the way of one must not be in the way of the next within
+/// the minute.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// The pause between two steps.
 const PAUSE: Duration = Duration::from_millis(20);

@@ -1,12 +1,13 @@
 //! Follows running tasks to their end.
 //!
-//! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what the database
-//! says is RUNNING. A task that the platform does not know is asked for twice before it is given up. One that the platform
-//! stored and never ran is no run: its execution is PENDING again, for another attempt.
+//! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what
+//! the database says is RUNNING. A task that the platform does not know is asked for twice before it is given
+//! up. One that the platform stored and never ran is no run: its execution is PENDING again, for another
+//! attempt.
 //!
-//! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its outcome was unknown,
-//! and tasks of an execution that has another one. They are cancelled, so that what the history says stays true; a cancel that
-//! fails is tried again at the next look.
+//! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its
+//! outcome was unknown, and tasks of an execution that has another one. They are cancelled, so that what the
+//! history says stays true; a cancel that fails is tried again at the next look.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -58,8 +59,8 @@ pub struct Look {
 }
 
 impl Watcher {
-    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken. A task that never ran is
-    /// tried again for `retry_for`.
+    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken. A
+    /// task that never ran is tried again for `retry_for`.
     pub fn new(
         store: Arc<Store>,
         platform: Arc<dyn Platform>,
@@ -71,7 +72,8 @@ impl Watcher {
         Self { store, platform, clock, poll, gather, retry_for, missing: HashSet::new() }
     }
 
-    /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps until then.
+    /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps
+    /// until then.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         let mut pace = self.poll;
         loop {
@@ -200,8 +202,8 @@ impl Watcher {
         })
     }
 
-    /// Records ends in one transaction; when the database refuses that for good, one by one, so that a bad one leaves no other
-    /// RUNNING. Which of them changed anything.
+    /// Records ends in one transaction; when the database refuses that for good, one by one, so that a bad
+    /// one leaves no other RUNNING. Which of them changed anything.
     fn record(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
         match self.store.finish_many(&ends.iter().collect::<Vec<_>>()) {
             Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {
@@ -246,7 +248,8 @@ impl Watcher {
         }
     }
 
-    /// Cancels those that are there, each in the app of its execution alone. The names that need not be looked for again.
+    /// Cancels those that are there, each in the app of its execution alone. The names that need not be
+    /// looked for again.
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let mut settled = Vec::new();
         let mut by_name: Vec<(&Stray, Vec<TaskName>)> = Vec::new();
@@ -281,7 +284,8 @@ impl Watcher {
             let _for = on_behalf_of(&stray.request_id);
             let found: Vec<&Task> =
                 tasks.iter().filter(|task| names.iter().any(|it| it.name == task.name)).collect();
-            // One that never ran is of an earlier attempt, as a rule: the task of the latest may still turn up.
+            // One that never ran is of an earlier attempt, as a rule: the task of the latest may still turn
+            // up.
             let is_there = found.iter().any(|task| !matches!(task.state, TaskState::NeverRan(_)));
             let active = found.into_iter().filter(|task| task.state == TaskState::Active);
             let cancelled: Result<Vec<()>, PlatformError> = active
@@ -315,7 +319,8 @@ impl Watcher {
         Ok(all)
     }
 
-    /// Cancels a surplus task, once it is known which one is its execution's own. Whether nothing is left to do.
+    /// Cancels a surplus task, once it is known which one is its execution's own. Whether nothing is left to
+    /// do.
     fn is_surplus_settled(&self, stray: &Stray, surplus: &Surplus) -> bool {
         let _for = on_behalf_of(&stray.request_id);
         let task = Guid::from(stray.name.as_str());

@@ -1,11 +1,11 @@
 //! Takes connections in: each gets a seat and a thread, or a place in the lobby.
 //!
-//! In the lobby wait those for whom there is no seat. What the head of their request alone decides is answered, `/healthz`
-//! above all, so that the platform does not restart a service that is merely full; the rest gets a 503. It takes no thread,
-//! and each place only for a moment.
+//! In the lobby wait those for whom there is no seat. What the head of their request alone decides is
+//! answered, `/healthz` above all, so that the platform does not restart a service that is merely full; the
+//! rest gets a 503. It takes no thread, and each place only for a moment.
 //!
-//! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out it waits for a connection to
-//! end, after closing an idle one, so the server answers again as soon as there is one.
+//! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out it waits for a
+//! connection to end, after closing an idle one, so the server answers again as soon as there is one.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,22 +26,24 @@ use super::message::{Head, HeadEnd, Version, parse_head};
 use super::{Refusal, Response};
 use crate::base::clock;
 
-/// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst tries again
-/// after a whole second.
+/// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst
+/// tries again after a whole second.
 const BACKLOG: i32 = 4096;
 /// How long the loop waits for a descriptor before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// How long an idle connection that was closed for a new one may take to be gone.
 const EVICTION_WAIT: Duration = Duration::from_millis(200);
-/// The stack of a connection's thread. A `Body::Stream` is read on it, so it has room for a database statement.
+/// The stack of a connection's thread. A `Body::Stream` is read on it, so it has room for a database
+/// statement.
 const STACK_BYTES: usize = 256 * 1024;
-/// Connections without a seat whose request is waited for, and for how long: those who want to know whether the service is
-/// alive send it at once.
+/// Connections without a seat whose request is waited for, and for how long: those who want to know whether
+/// the service is alive send it at once.
 const LOBBY_MAX: usize = 64;
 const LOBBY_TIME: Duration = Duration::from_millis(500);
 /// The longest head that is read in the lobby.
 const LOBBY_HEAD_MAX: usize = 4 * 1024;
-/// Answered connections that are kept open for a moment: closed at once, the answer could get lost on its way.
+/// Answered connections that are kept open for a moment: closed at once, the answer could get lost on its
+/// way.
 const ANSWERED_MAX: usize = 32;
 const ANSWERED_TIME: Duration = Duration::from_millis(500);
 
@@ -252,7 +254,8 @@ impl Acceptor {
         self.answered.push_back((socket, clock::instant() + ANSWERED_TIME));
     }
 
-    /// Waits for a connection, for the stop, for a guest's request, or until a guest has waited or stayed for long enough.
+    /// Waits for a connection, for the stop, for a guest's request, or until a guest has waited or stayed for
+    /// long enough.
     fn wait(&mut self) {
         let now = clock::instant();
         while self.answered.front().is_some_and(|(_, until)| *until <= now) {
@@ -276,7 +279,8 @@ impl Acceptor {
 
     fn close_answered(&mut self) {
         if let Some((mut socket, _)) = self.answered.pop_front() {
-            // What the client sent is taken off first: a close with bytes unread is a reset, which can outrun the answer.
+            // What the client sent is taken off first: a close with bytes unread is a reset, which can outrun
+            // the answer.
             let _ = socket.read(&mut [0; 4096]);
         }
     }

@@ -1,6 +1,7 @@
 //! Writes answers: tiny_http's head, our framing, and the body in whichever way its end can be told.
 //!
-//! Invariant: an answer that is not whole never looks whole, and a client that does not read is given up in time.
+//! Invariant: an answer that is not whole never looks whole, and a client that does not read is given up in
+//! time.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -105,8 +106,8 @@ impl Framing {
     }
 }
 
-/// What tiny_http prints of an answer, but for the framing: its choice would put chunks around what has a length, read
-/// a stream of unknown length whole for HTTP/1.0, and give a length to a 204.
+/// What tiny_http prints of an answer, but for the framing: its choice would put chunks around what has a
+/// length, read a stream of unknown length whole for HTTP/1.0, and give a length to a 204.
 fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
     const ITS_FRAMING: &[u8] = b"Content-Length: 0\r\n\r\n";
     let headers = response.headers().iter().filter(|header| may_be_sent(header)).cloned().collect();
@@ -127,7 +128,7 @@ fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
 
 fn may_be_sent(header: &Header) -> bool {
     let is_one_line = |text: &str| !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    // Else whoever gets a line end into a value could write an answer of his own.
+    // Otherwise a line end in a value could start a forged answer.
     if !is_one_line(header.field.as_str().as_str()) || !is_one_line(header.value.as_str()) {
         error!("HTTP answer sent without a header that has a line end in it");
         return false;
@@ -215,7 +216,8 @@ impl<'connection> Outbox<'connection> {
 }
 
 impl Write for Outbox<'_> {
-    /// Writes a whole piece, or fails: a client that takes a few bytes now and then is as slow as one that takes none.
+    /// Writes a whole piece, or fails: a client that takes a few bytes now and then is as slow as one that
+    /// takes none.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
         let piece_started = clock::instant();

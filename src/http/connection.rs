@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its end, on a thread of its own.
 //!
-//! Invariant: answers go out in the order of the requests, one for each, and nothing is read after a request that was
-//! refused. Every answer carries its request's id, and says so when it is the connection's last.
+//! Invariant: answers go out in the order of the requests, one for each, and nothing is read after a request
+//! that was refused. Every answer carries its request's id, and says so when it is the connection's last.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -27,7 +27,8 @@ use crate::base::clock;
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What an answer holds at a time, if it is not shorter: a part of a stream that was read, and the piece that is written.
+/// What an answer holds at a time, if it is not shorter: a part of a stream that was read, and the piece that
+/// is written.
 const ANSWER_HELD_BYTES: usize = 64 * 1024;
 
 /// What every connection needs of the server.
@@ -247,8 +248,8 @@ impl Conversation<'_> {
     fn write(&self, response: Response, manner: &Manner<'_>) -> io::Result<()> {
         let mut outbox = Outbox::new(self.socket, self.shared.client_timeout);
         let Err(cut) = answer::write(&mut outbox, response, manner) else { return Ok(()) };
-        // The close becomes a reset: a client that waits for the end of the body learns that this is none, and what
-        // the system still holds for a client that does not read is freed.
+        // The close becomes a reset: a client that waits for the end of the body learns that this is none,
+        // and what the system still holds for a client that does not read is freed.
         SockRef::from(self.socket).set_linger(Some(Duration::ZERO))?;
         Err(match cut {
             Cut::Client(err) => err,
@@ -260,8 +261,8 @@ impl Conversation<'_> {
         })
     }
 
-    /// Ends a connection whose client may be sending still. A close with bytes unread is a reset, which can outrun the
-    /// answer; so the client gets a moment to read it, and what it sends is thrown away.
+    /// Ends a connection whose client may be sending still. A close with bytes unread is a reset, which can
+    /// outrun the answer; so the client gets a moment to read it, and what it sends is thrown away.
     fn close_unread(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)?;
         let until = clock::instant() + UNREAD_TIME;

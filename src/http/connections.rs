@@ -1,7 +1,8 @@
 //! All connections: how many there are, and which may be closed for a new one.
 //!
-//! Invariant: there are never more than the limit. Only a connection that waits for the first byte of a request is closed
-//! for another, or one whose request has been arriving for longer than [`ARRIVAL_GRACE`]; never one that is being answered.
+//! Invariant: there are never more than the limit. Only a connection that waits for the first byte of a
+//! request is closed for another, or one whose request has been arriving for longer than [`ARRIVAL_GRACE`];
+//! never one that is being answered.
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,8 +14,8 @@ use rustix::net::RecvFlags;
 
 use crate::base::clock;
 
-/// A request that has been arriving for longer than this gives way to a new connection when no other is idle: who sends a
-/// byte now and then must not hold a seat for long.
+/// A request that has been arriving for longer than this gives way to a new connection when no other is idle:
+/// who sends a byte now and then must not hold a seat for long.
 const ARRIVAL_GRACE: Duration = Duration::from_secs(2);
 /// Idle connections that are looked at for one that can go, when bytes have just come on the first.
 const CANDIDATES_MAX: usize = 8;
@@ -38,7 +39,8 @@ struct Open {
 pub(super) struct Connection {
     pub socket: TcpStream,
     pub remote: SocketAddr,
-    /// A [`Phase`] in the lowest two bits, and above them since when, in microseconds since the server started.
+    /// A [`Phase`] in the lowest two bits, and above them since when, in microseconds since the server
+    /// started.
     state: AtomicU64,
 }
 
@@ -125,8 +127,8 @@ impl Connections {
         connection.enter(Phase::Answering, self.now())
     }
 
-    /// Closes a connection for a new one: the longest idle, else the one whose request has been arriving for longest, if
-    /// that is longer than [`ARRIVAL_GRACE`]. `false`: there is none.
+    /// Closes a connection for a new one: the longest idle, else the one whose request has been arriving for
+    /// longest, if that is longer than [`ARRIVAL_GRACE`]. `false`: there is none.
     pub(super) fn close_one(&self) -> bool {
         let grace = u64::try_from(ARRIVAL_GRACE.as_micros()).unwrap_or(u64::MAX);
         self.close_longest(Phase::Idle, u64::MAX)
@@ -242,8 +244,8 @@ impl Connection {
     }
 }
 
-/// A connection's place among the connections, given back when it is dropped. It outlives the thread's own hold on the
-/// connection, so that the descriptor is closed before anybody who may need it is told.
+/// A connection's place among the connections, given back when it is dropped. It outlives the thread's own
+/// handle of the connection, so that the descriptor is closed before the place is offered to another.
 pub(super) struct Seat {
     connections: Arc<Connections>,
     number: u64,

@@ -1,13 +1,15 @@
 //! The memory that requests and their answers hold, all together.
 //!
-//! Invariant: what clients make the server hold is counted before it is held, and never more than [`Memory`]'s bound. A
-//! small request has its room in any case, so requests that hold much keep no small one out.
+//! Invariant: what clients make the server hold is counted before it is held, and never more than
+//! [`Memory`]'s bound. A small request has its room in any case, so requests that hold much keep no small one
+//! out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Refusal;
 
-/// What a request may hold beside the others, unless so much for each connection is more than half of the bound.
+/// What a request may hold beside the others, unless so much for each connection is more than half of the
+/// bound.
 const RESERVED_BYTES_MAX: usize = 8 * 1024;
 
 /// The bound, and what is held of it.

@@ -1,7 +1,8 @@
 //! What the bytes of a request mean: request line, headers, the length of its body (RFC 9110 and 9112).
 //!
-//! Invariant: a head is accepted only when there is one way to read it, so nobody in front of this server can see
-//! another boundary between two requests than it does. Pure: no sockets, no waiting; `receive` brings the bytes.
+//! Invariant: a head is accepted only when there is one way to read it, so nobody in front of this server can
+//! see another boundary between two requests than it does. Pure: no sockets, no waiting; `receive` brings the
+//! bytes.
 
 use std::mem::MaybeUninit;
 
@@ -64,7 +65,8 @@ impl From<Refusal> for Rejected {
 }
 
 impl Rejected {
-    /// A head, or its beginning, of which no header could be read: but for what its client accepts, which is how it is told.
+    /// A head, or its beginning, of which no header could be read, except `Accept`, which decides the form of
+    /// the refusal.
     pub(super) fn unread(refusal: Refusal, bytes: &[u8]) -> Self {
         Self { refusal, headers: accepts_of(bytes) }
     }
@@ -92,12 +94,14 @@ pub(super) struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// Looks at the bytes that came since the last call; `head` is all of them. The length of the head, once it ends.
+    /// Looks at the bytes that came since the last call; `head` is all of them. The length of the head, once
+    /// it ends.
     pub(super) fn find(&mut self, head: &[u8]) -> Result<Option<usize>, Refusal> {
         while let Some(offset) = head[self.looked_at..].iter().position(|byte| *byte == b'\n') {
             let line_end = self.looked_at + offset;
             self.looked_at = line_end + 1;
-            // RFC 9112 lets a server take a lone LF for a line end, but not every proxy does: two ways to read it.
+            // RFC 9112 lets a server take a lone LF for a line end, but not every proxy does: two ways to
+            // read it.
             if line_end == self.line_start || head[line_end - 1] != b'\r' {
                 return Err(Refusal::malformed("a line ends without CR"));
             }
@@ -114,8 +118,8 @@ impl HeadEnd {
     }
 }
 
-/// Says what is wrong with the beginning of a head already, so that whoever sends something else than HTTP, and waits
-/// for an answer, gets one.
+/// Checks the beginning of a head, so that a client that speaks another protocol and waits for an answer gets
+/// one.
 pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match httparse::Request::new(&mut headers).parse(bytes) {
@@ -216,8 +220,8 @@ const ASCII_ONLY: [&str; 10] = [
     "X-Broker-API-Originating-Identity",
 ];
 
-/// `None`: a header that RFC 9110 allows, tiny_http cannot hold, and nobody here needs, such as a `User-Agent` with an
-/// umlaut. What is left of an `Authorization` of such bytes is empty, which is no token.
+/// `None`: a header that RFC 9110 allows, tiny_http cannot hold, and nobody here needs, such as a
+/// `User-Agent` with an umlaut. What is left of an `Authorization` of such bytes is empty, which is no token.
 fn readable_header(header: &httparse::Header<'_>) -> Result<Option<Header>, Refusal> {
     if let Ok(readable) = Header::from_bytes(header.name, header.value) {
         return Ok(Some(readable));
@@ -322,7 +326,7 @@ fn body_length(version: Version, headers: &[Header]) -> Result<BodyLength, Refus
             Ok(BodyLength::Chunked)
         }
         (None, Some(length)) => {
-            // Two equal lengths are refused as well: whoever sends them did not look, or means harm.
+            // Two equal lengths are refused as well: no honest client sends them.
             if lengths.next().is_some() {
                 return Err(Refusal::malformed("more than one Content-Length"));
             }
@@ -356,7 +360,8 @@ fn values<'h>(headers: &'h [Header], name: &'static str) -> impl Iterator<Item =
     headers.iter().filter(move |header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-/// The client's own identifier of its request, when it is one that a log can show and a header can carry back.
+/// The client's own identifier of its request, when it is one that a log can show and a header can carry
+/// back.
 pub(super) fn sane_request_id(headers: &[Header]) -> Option<&str> {
     values(headers, "X-Request-Id").next().filter(|id| {
         (1..=REQUEST_ID_MAX).contains(&id.len())

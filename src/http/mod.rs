@@ -1,12 +1,15 @@
-//! The listener, its connections, and the threads that answer: HTTP/1.1 on `std::net`, one thread a connection.
+//! The listener, its connections, and the threads that answer: HTTP/1.1 on `std::net`, one thread a
+//! connection.
 //!
-//! Invariant: no client can end or hold it. Every wait has an end, every buffer, queue and count a bound, and what is
-//! not understood to the last byte is refused and its connection closed, so no byte is read as part of two requests.
+//! Invariant: no client can end or hold it. Every wait has an end, every buffer, queue and count a bound, and
+//! what is not understood to the last byte is refused and its connection closed, so no byte is read as part
+//! of two requests.
 //!
-//! A request travels: `accept` takes the connection in and starts its thread; there `receive` brings the bytes,
-//! `message` says what they mean, and `connection` hands the whole request to the `pool`, waits for the answer,
-//! and writes it with `answer`. So whoever sends or reads slowly holds a thread with a small stack, and none of the
-//! pool. `connections` counts them all and knows which are idle. Routes, tokens and JSON are for `api`.
+//! A request travels: `accept` takes the connection in and starts its thread; there `receive` brings the
+//! bytes, `message` says what they mean, and `connection` hands the whole request to the `pool`, waits for
+//! the answer, and writes it with `answer`. So a client that sends or reads slowly holds a thread with a
+//! small stack, and none of the pool. `connections` counts them all and knows which are idle. Routes, tokens
+//! and JSON are for `api`.
 
 mod accept;
 mod answer;
@@ -72,8 +75,9 @@ pub enum Body {
     Empty,
     /// Known to the last byte.
     Bytes(Cursor<Vec<u8>>),
-    /// Made while it is read, by the connection's own thread: nothing that a slow client must not hold belongs in it.
-    /// An error in it cuts the connection, so that the client sees that the answer is not whole.
+    /// Made while it is read, by the connection's own thread: nothing that a slow client must not hold
+    /// belongs in it. An error in it cuts the connection, so that the client sees that the answer is not
+    /// whole.
     Stream(Box<dyn Read + Send>),
 }
 
@@ -147,8 +151,8 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub struct Handlers {
     /// Answers a request, on a thread of the pool. It returns in a bounded time.
     pub handle: Box<dyn Fn(Request) -> Response + Send + Sync>,
-    /// Answers what needs no body, on the connection's own thread, at once: it is asked about every request, whose body has
-    /// not been read yet.
+    /// Answers what needs no body, on the connection's own thread, at once: it is asked about every request,
+    /// whose body has not been read yet.
     pub answer_head: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
     /// Words a refusal of this module, knowing the headers that have been read (perhaps none).
     pub refuse: Box<dyn Fn(&Refusal, &[Header]) -> Response + Send + Sync>,
@@ -161,8 +165,8 @@ pub struct HttpSettings {
     pub threads: usize,
     /// The most connections at a time.
     pub max_connections: usize,
-    /// A request must have arrived whole this long after its first byte, and a piece of an answer must have been
-    /// taken this long after it was offered.
+    /// A request must have arrived whole this long after its first byte, and a piece of an answer must have
+    /// been taken this long after it was offered.
     pub client_timeout: Duration,
     /// A connection that waits this long for a request is closed.
     pub idle_timeout: Duration,
@@ -211,8 +215,8 @@ impl Server {
         self.local_addr
     }
 
-    /// Takes no more connections, closes the idle ones, answers the requests in hand, and ends its threads. What is
-    /// not done at the deadline is cut.
+    /// Accepts no more connections, closes the idle ones, answers pending requests, and ends its threads.
+    /// What is not done at the deadline is cut.
     pub fn stop(mut self, deadline: Duration) {
         let deadline = clock::instant() + deadline;
         self.begin_stop();
@@ -241,8 +245,8 @@ impl Drop for Server {
 /// Descriptors that are kept for everything else: the database, upstream requests, task processes.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// What an open connection costs beside its request: 18 KiB for its thread's stack, and 26 KiB in the kernel, which
-/// a cgroup counts too. Measured with a thousand connections.
+/// What an open connection costs beside its request: 18 KiB for its thread's stack, and 26 KiB in the kernel,
+/// which a cgroup counts too. Measured with a thousand connections.
 const CONNECTION_BYTES: usize = 44 * 1024;
 
 /// As many connections as `max_connections`, or fewer when the process may not open that many descriptors, or

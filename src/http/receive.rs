@@ -1,6 +1,7 @@
 //! Brings the bytes of requests from a socket, in bounded time and memory.
 //!
-//! Invariant: bytes that follow a request stay for the next one, and no request is whole before its last byte is here.
+//! Invariant: bytes that follow a request stay for the next one, and no request is whole before its last byte
+//! is here.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
@@ -64,7 +65,8 @@ pub(super) struct Inbox<'connection> {
     /// The bytes of `buffer` that have come and were not used yet.
     start: usize,
     end: usize,
-    /// When the request that is coming must be here. Set once it turns out that one read did not bring all of it.
+    /// When the request that is coming must be here. Set once it turns out that one read did not bring all of
+    /// it.
     deadline: Option<Instant>,
     /// What the socket's time-out is set to.
     read_timeout: Option<Duration>,
@@ -155,7 +157,8 @@ impl<'connection> Inbox<'connection> {
                     .map_err(|refusal| Rejected { refusal, headers: head.headers.clone() })?;
                 return Ok(head);
             }
-            // Each time there is twice as much, so all the looking together costs no more than two looks at the whole.
+            // Each time there is twice as much, so all the looking together costs no more than two looks at
+            // the whole.
             if 2 * checked_to <= bytes.len() {
                 check_beginning(bytes).map_err(|refusal| Rejected::unread(refusal, bytes))?;
                 checked_to = bytes.len();
@@ -256,7 +259,8 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Waits for more bytes of a request that has begun, with a buffer of at least `size`: larger than what it holds.
+    /// Waits for more bytes of a request that has begun, with a buffer of at least `size`: larger than what
+    /// it holds.
     fn fill(&mut self, size: usize) -> Result<(), NoRequest> {
         let now = clock::instant();
         let deadline = *self.deadline.get_or_insert(now + self.client_timeout);

@@ -1,7 +1,9 @@
-//! The names of tasks on the platform, under which people find them, and under which we look for one whose creation is in doubt.
+//! The names of tasks on the platform, under which people find them, and under which we look for one whose
+//! creation is in doubt.
 //!
-//! Invariant: a name holds the guid of its execution, so no two executions share one. The names of all attempts follow from that
-//! of the first, which is recorded with the execution: a job that is renamed and a setting that is changed lose none.
+//! Invariant: a name holds the guid of its execution, so no two executions share one. The names of all
+//! attempts follow from that of the first, which is recorded with the execution: a job that is renamed and a
+//! setting that is changed lose none.
 
 use super::Guid;
 
@@ -64,7 +66,8 @@ impl TaskNames {
     }
 }
 
-/// The name of the task of an attempt after one whose task never ran: that of the first with a number behind the guid.
+/// The name of the task of an attempt after one whose task never ran: that of the first with a number behind
+/// the guid.
 pub fn task_name_of_attempt(first: &str, execution: &Guid, attempt: u32) -> String {
     let guid = execution.as_str();
     let name = first.replacen(guid, &format!("{guid}-{attempt}"), 1);
@@ -85,8 +88,8 @@ pub fn task_names_so_far(first: &str, execution: &Guid, attempts: u32) -> Vec<St
     std::iter::once(first.to_owned()).chain(later).collect()
 }
 
-/// Whether tasks whose names hold this character cannot be looked up: in a filter of Cloud Foundry a comma begins another name,
-/// and newer versions decode values twice.
+/// Whether tasks whose names hold this character cannot be looked up: in a filter of Cloud Foundry a comma
+/// begins another name, and newer versions decode values twice.
 pub fn is_unfindable(character: char) -> bool {
     matches!(character, ',' | '%') || character.is_control()
 }

@@ -160,7 +160,8 @@ impl Fields {
     }
 }
 
-/// A line without its end (CRLF or LF), cut at [`LINE_BYTES_MAX`]; `None`: the source has ended before the line did.
+/// A line without its end (CRLF or LF), cut at [`LINE_BYTES_MAX`]; `None`: the source has ended before the
+/// line did.
 ///
 /// # Errors
 /// The source fails, or `left` bytes were not enough.

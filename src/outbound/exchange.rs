@@ -246,7 +246,7 @@ impl Exchanges {
             now: Moment::now(),
             timeout: until(deadline, Timeout::Connect),
             current_time: Arc::new(Moment::now),
-            // To the proxy, whose address is the business of whoever set it.
+            // To the proxy, whose address the operator chose.
             run_connector: Arc::new(move |details| {
                 let stream = Connector::<()>::connect(&TcpConnector::default(), details, None)?;
                 let transport = tls.connect(details, stream)?.ok_or(ureq::Error::ConnectionFailed)?;

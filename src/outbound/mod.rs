@@ -1,8 +1,8 @@
 //! How the service reaches other servers: which certificates it trusts, and through which proxy it goes.
 //!
-//! Invariant: every agent made here has a deadline for the whole of a request, follows no redirect, treats no status as an
-//! error, never sends a request twice, and takes nothing from the environment. Requests to Cloud Foundry and UAA go through an
-//! agent; calls, whose targets anybody may choose, go through [`Exchanges`].
+//! Invariant: every agent made here has a deadline for the whole of a request, follows no redirect, treats no
+//! status as an error, never sends a request twice, and takes nothing from the environment. Requests to Cloud
+//! Foundry and UAA go through an agent; calls, whose targets anybody may choose, go through [`Exchanges`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -45,7 +45,8 @@ pub struct Outbound {
     pub trust: Arc<Trust>,
 }
 
-/// The certificates to trust: read when the first https request is made, and again when an operator asks for it.
+/// The certificates to trust: read when the first https request is made, and again when an operator asks for
+/// it.
 #[derive(Default)]
 pub struct Trust(Mutex<Trusted>);
 
@@ -93,7 +94,8 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// From the start to the last byte of the answer.
     pub total_timeout: Duration,
-    /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can tell.
+    /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can
+    /// tell.
     pub max_idle_age: Duration,
 }
 
@@ -102,7 +104,8 @@ pub struct Limits {
 pub struct Client {
     /// For http URLs.
     plain: Agent,
-    /// For https URLs, once there is one: reading a few hundred certificates takes longer than all else at a start.
+    /// For https URLs, once there is one: reading a few hundred certificates takes longer than all else at a
+    /// start.
     secure: Mutex<Option<Secure>>,
     settings: Outbound,
     own_certificates: Vec<Certificate<'static>>,
@@ -117,7 +120,8 @@ struct Secure {
     generation: u64,
     direct: Agent,
     proxied: Option<Agent>,
-    /// Of the same certificates, for those who make connections themselves. It remembers the first that it sees.
+    /// Of the same certificates, for those who make connections themselves. It remembers the first that it
+    /// sees.
     tls: Arc<RustlsConnector>,
 }
 
@@ -149,7 +153,8 @@ impl Client {
         })
     }
 
-    /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of `NO_PROXY` fits.
+    /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of
+    /// `NO_PROXY` fits.
     pub fn agent_for(&self, uri: &Uri) -> Agent {
         if uri.scheme_str() != Some("https") {
             return self.plain.clone();
@@ -224,8 +229,8 @@ fn proxy(settings: &Outbound) -> Result<Option<Proxy>, String> {
     }
 }
 
-/// The certificates to trust for other protocols: those of `root_certificate` when there is such a file, else the system's; and
-/// those of `ca_cert_file` as well. The error says which file is wrong.
+/// The certificates to trust for other protocols: those of `root_certificate` when there is such a file, else
+/// the system's; and those of `ca_cert_file` as well. The error says which file is wrong.
 #[cfg(feature = "postgres")]
 pub(crate) fn roots(
     ca_cert_file: Option<&Path>,
@@ -241,7 +246,8 @@ pub(crate) fn roots(
     Ok(roots.iter().map(|root| CertificateDer::from(root.der().to_vec())).collect())
 }
 
-/// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise `None`.
+/// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise
+/// `None`.
 pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
     let reason = match error {
         ureq::Error::Rustls(reason) => reason,

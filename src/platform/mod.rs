@@ -1,5 +1,5 @@
-//! What the engine and the authorization need of the platform: who holds a token, which spaces somebody works in,
-//! the space of an app, and tasks.
+//! What the engine and the authorization need of the platform: who holds a token, which spaces somebody works
+//! in, the space of an app, and tasks.
 //!
 //! Two implementations: [`cf`] (Cloud Foundry v3 and UAA) and [`local`] (standalone: a file and processes).
 //! Every method may block, for a bounded time only, and is called from many threads.
@@ -18,7 +18,8 @@ pub trait Platform: Send + Sync + 'static {
     /// Who holds `token` (without its scheme). `None`: the platform does not accept it.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
 
-    /// The spaces in which `user` is a developer or a manager, in no order; for an [`Identity`] that names none.
+    /// The spaces in which `user` is a developer or a manager, in no order; for an [`Identity`] that names
+    /// none.
     fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
 
     /// The space of an app; `None`: no such app.
@@ -31,19 +32,21 @@ pub trait Platform: Send + Sync + 'static {
     /// All tasks of these names (at most [`TASK_BATCH`]), each in its own app alone, in no order.
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError>;
 
-    /// The tasks of these guids (at most [`TASK_BATCH`]), in no order; unknown ones are missing from the answer.
+    /// The tasks of these guids (at most [`TASK_BATCH`]), in no order; unknown ones are missing from the
+    /// answer.
     fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError>;
 
     /// Asks for the end of a task. That it has ended already, or is unknown, is no error.
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError>;
 
-    /// Whether it keeps the output of tasks for [`Platform::read_output`]. Cloud Foundry does not: it is in the logs of the app.
+    /// Whether it keeps the output of tasks for [`Platform::read_output`]. Cloud Foundry does not: it is in
+    /// the logs of the app.
     fn keeps_output(&self) -> bool {
         false
     }
 
-    /// A part of what the task of that name (the guid of an execution) has printed: at most `limit` bytes from byte `offset`
-    /// on. `None`: nothing is kept of it.
+    /// A part of what the task of that name (the guid of an execution) has printed: at most `limit` bytes
+    /// from byte `offset` on. `None`: nothing is kept of it.
     fn read_output(
         &self,
         _task: &str,
@@ -53,8 +56,8 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Forgets what is kept of ended tasks of which `is_gone` says that nobody can ask for them any more, by name.
-    /// How many those were.
+    /// Forgets what is kept of ended tasks of which `is_gone` says that nobody can ask for them any more, by
+    /// name. How many those were.
     fn forget_ended(&self, _is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
         Ok(0)
     }
@@ -77,7 +80,8 @@ pub struct Identity {
     pub may_read: bool,
     /// The token is good for changing things; an admin's always is.
     pub may_write: bool,
-    /// The spaces in which the token is good for a developer's work, where that is the token's own; `None`: those of its user.
+    /// The spaces in which the token is good for a developer's work, where that is the token's own; `None`:
+    /// those of its user.
     pub spaces: Option<Vec<Guid>>,
     /// When the token ends, as far as it says so. No remembered verdict outlives it.
     pub expires_at: Option<Timestamp>,
@@ -114,7 +118,8 @@ pub struct TaskName {
 pub struct Found {
     /// Those that there are.
     pub tasks: Vec<Task>,
-    /// The names or guids of which the platform cannot say now whether there is such a task, or where it stands.
+    /// The names or guids of which the platform cannot say now whether there is such a task, or where it
+    /// stands.
     pub unclear: Vec<String>,
 }
 
@@ -169,8 +174,8 @@ pub enum PlatformError {
         /// Whether the request may have had its effect.
         delivery: Delivery,
     },
-    /// A setting of the service, or an authority of its client, is wrong: an operator must act. Nothing had an effect, and
-    /// trying again helps once that is mended.
+    /// A setting of the service, or an authority of its client, is wrong: an operator must act. Nothing had
+    /// an effect, and trying again helps once that is mended.
     Misconfigured {
         /// What is wrong and which setting to look at. Holds no secret.
         cause: String,
@@ -187,9 +192,11 @@ pub enum PlatformError {
 pub enum Delivery {
     /// It had none: it never got there (refused, no connection, no token), or was answered 429.
     Failed,
-    /// Nobody knows, but it has been dealt with: it was answered 5xx by those who deal with it. To look is to know.
+    /// Nobody knows, but it has been dealt with: it was answered 5xx by those who deal with it. To look is to
+    /// know.
     Answered,
-    /// Nobody knows, and it may still have its effect later: the answer was lost, is a gateway's, or made no sense.
+    /// Nobody knows, and it may still have its effect later: the answer was lost, is a gateway's, or made no
+    /// sense.
     Unknown,
 }
 

@@ -1,6 +1,7 @@
 //! Builds the engine and starts its threads.
 //!
-//! Invariant: the parts of the engine meet only through the channels that are made here, and each has a bound.
+//! Invariant: the parts of the engine meet only through the channels that are made here, and each has a
+//! bound.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +103,8 @@ impl EngineBuilder<'_> {
         Ok(stopper)
     }
 
-    /// Starts the workers, the starters, and the recorder of their calls. The answer closes when all have ended.
+    /// Starts the workers, the starters, and the recorder of their calls. The answer closes when all have
+    /// ended.
     fn start_workers(
         &mut self,
         caller: Caller,

@@ -130,9 +130,9 @@ impl Service {
         self.reloading.reload();
     }
 
-    /// Stops within `STOP_SECONDS`: accepts no more work, answers the requests that have arrived, and waits for
-    /// the calls in flight. Calls that outlast it are recorded as interrupted. Tasks keep running, and the next
-    /// start follows them again.
+    /// Stops within `STOP_SECONDS`: accepts no more work, answers the requests that have arrived, and waits
+    /// for the calls in flight. Calls that outlast it are recorded as interrupted. Tasks keep running, and
+    /// the next start follows them again.
     pub fn stop(self) {
         let deadline = clock::instant() + self.stop_time;
         info!("service stops");

@@ -1,6 +1,7 @@
 //! The threads of the service.
 //!
-//! Invariant: a panic ends no thread for good. A thread ends when its work does, or when its stop channel closes.
+//! Invariant: a panic ends no thread for good. A thread ends when its work does, or when its stop channel
+//! closes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};

@@ -330,9 +330,9 @@ impl Store {
         self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
     }
 
-    /// A task is about to be requested; after `doubt_until`, "not found" is conclusive. `task_name` is recorded with the
-    /// first attempt; `None`: the task is named after the execution's guid. `false`: the execution is no longer PENDING, or no
-    /// longer in this process's hand.
+    /// A task is about to be requested; after `doubt_until`, "not found" is conclusive. `task_name` is
+    /// recorded with the first attempt; `None`: the task is named after the execution's guid. `false`: the
+    /// execution is no longer PENDING, or no longer in this process's hand.
     pub fn begin_attempt(
         &self,
         of: Owned,
@@ -363,8 +363,8 @@ impl Store {
         self.step(sql!("executions/postpone"), values)
     }
 
-    /// The platform stored the task and will never run it: RUNNING → PENDING, for another attempt later. `false`: the execution
-    /// is no longer RUNNING with that task, or no longer in this process's hand.
+    /// The platform stored the task and will never run it: RUNNING → PENDING, for another attempt later.
+    /// `false`: the execution is no longer RUNNING with that task, or no longer in this process's hand.
     pub fn retry_task(&self, of: Owned, task: &Guid, retry: &Retry) -> Result<bool, StoreError> {
         let values = values! {
             "id": of.id, "fence": of.fence, "task_guid": task, "dispatch_time": retry.dispatch_time,
@@ -407,7 +407,8 @@ impl Store {
         })
     }
 
-    /// Tasks that may exist though their executions have ended, by key: those beyond `after`, at most `limit`.
+    /// Tasks that may exist though their executions have ended, by key: those beyond `after`, at most
+    /// `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))

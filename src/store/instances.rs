@@ -1,8 +1,8 @@
 //! Instances: the processes that share a database, and their leases.
 //!
-//! Invariant: an execution that is owned under a lease stays so until another instance has taken over: after the
-//! lease has ended by the database's clock, or with a start under the same name. After that, updates under the
-//! old lease change no row.
+//! Invariant: an execution that is owned under a lease stays so until another instance has taken over: after
+//! the lease has ended by the database's clock, or with a start under the same name. After that, updates
+//! under the old lease change no row.
 
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
@@ -87,8 +87,8 @@ impl Store {
         }
     }
 
-    /// Takes over what processes before this one had in hand under its name (`INSTANCE_ID`), whether or not their leases have ended.
-    /// `None`: a process that began later has the name.
+    /// Takes over what earlier processes owned under its name (`INSTANCE_ID`), whether or not their leases
+    /// have ended. `None`: a process that began later has the name.
     pub fn take_over_own(&self, message: &str, now: Timestamp) -> Result<Option<TakenOver>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -119,8 +119,9 @@ impl Store {
         }
     }
 
-    /// A further lease of this process gets its name, unless another process has begun under it: two that are set to the same
-    /// would otherwise take everything from each other by turns. Whether it has the name, where there is one.
+    /// A further lease of this process gets its name, unless another process has begun under it: two that are
+    /// set to the same would otherwise take everything from each other by turns. Whether it has the name,
+    /// where there is one.
     pub fn keep_name(&self) -> Result<bool, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]

@@ -136,7 +136,8 @@ pub struct StoreSettings {
     pub ca_cert_file: Option<PathBuf>,
     /// PostgreSQL: accept any certificate.
     pub skip_ssl_validation: bool,
-    /// PostgreSQL: the name of this instance, which takes over at once what was in hand under that name.
+    /// PostgreSQL: the name of this instance, which takes over at once what an earlier process of that name
+    /// owned.
     pub instance_id: Option<String>,
     /// How weekdays count in schedules that were made before dialects were recorded.
     pub weekdays: Weekdays,

@@ -64,7 +64,8 @@ pub struct Plan {
     pub kind: Kind,
     /// The guid of that job or call.
     pub executable_guid: Guid,
-    /// Whether the job, call or space was paused when this was planned: the plan counts only while that still stands.
+    /// Whether the job, call or space was paused when this was planned: the plan counts only while that still
+    /// stands.
     pub is_paused: bool,
 }
 
@@ -193,9 +194,9 @@ impl Store {
     }
 
     /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
-    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it is
-    /// now, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable was
-    /// deleted. `next_fire_time` is ignored for one that is not enabled.
+    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it
+    /// is now, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable
+    /// was deleted. `next_fire_time` is ignored for one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: Schedule,
@@ -277,8 +278,8 @@ impl Store {
         }
     }
 
-    /// Schedules to come that were planned after `now`, which is `wall_clock` or a little later, so that the clock was set back since, at most
-    /// `limit`.
+    /// Schedules to come that were planned after `now`, which is `wall_clock` or a little later, so that the
+    /// clock was set back since, at most `limit`.
     pub fn schedules_planned_ahead(
         &self,
         now: Timestamp,
@@ -389,8 +390,8 @@ fn resumed_at_of(row: &Row<'_>) -> Result<Option<Timestamp>, StoreError> {
     Ok([of_executable, of_space, ended.map(|ended| ended.shifted(-1))].into_iter().flatten().max())
 }
 
-/// When a schedule that has `next_fire_time` is known never to fire again: from now on, if it is enabled and that is
-/// `None`.
+/// When a schedule that has `next_fire_time` is known never to fire again: from now on, if it is enabled and
+/// that is `None`.
 pub(super) fn completion(
     definition: &Definition,
     next_fire_time: Option<Timestamp>,

@@ -86,7 +86,8 @@ impl Store {
         })
     }
 
-    /// Pauses a space, or resumes it (`None`). `false`: somebody else changed its pause since `seen` was read.
+    /// Pauses a space, or resumes it (`None`). `false`: somebody else changed its pause since `seen` was
+    /// read.
     pub fn set_space_pause(
         &self,
         seen: &Space,

@@ -1,8 +1,8 @@
-//! Copies the database of a service that runs, or of one that does not, with its file of apps and tokens; and puts such a
-//! copy back.
+//! Copies the database of a service that runs, or of one that does not, with its file of apps and tokens; and
+//! puts such a copy back.
 //!
-//! Invariant: what is at the destination is whole or what was there before; the source is only read; a restore overwrites
-//! nothing.
+//! Invariant: what is at the destination is whole or what was there before; the source is only read; a
+//! restore overwrites nothing.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -27,8 +27,8 @@ pub struct Places<'a> {
     pub standalone_file: &'a Path,
 }
 
-/// Copies what is at `from` to the file `to`, as it is at one instant, while others may write to it. An older backup at
-/// `to` is replaced once the new one is whole and on the disk.
+/// Copies what is at `from` to the file `to`, as it is at one instant, while others may write to it. An older
+/// backup at `to` is replaced once the new one is whole and on the disk.
 ///
 /// # Errors
 /// A text for people: when there is no database of this program, when `to` is anything but a backup, or when the disk says no.
@@ -74,7 +74,8 @@ pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<(), String>
         .map_err(|err| format!("the backup cannot be written: {err}"))
 }
 
-/// Puts the backup `from` to where the service of `to` looks for it. Answers whether a file of apps and tokens was in it.
+/// Puts the backup `from` to where the service of `to` looks for it. Answers whether a file of apps and
+/// tokens was in it.
 ///
 /// # Errors
 /// A text for people: when `from` is no backup, or when there is anything at `to` already, which stays as it is.
@@ -178,7 +179,8 @@ fn put(partial: &Path, to: &Path) -> Result<(), String> {
     }
 }
 
-/// A file under way, which only its owner may read, for it holds secrets. It is removed unless it was renamed.
+/// A file under way, which only its owner may read, for it holds secrets. It is removed unless it was
+/// renamed.
 struct Partial(PathBuf);
 
 impl Partial {

@@ -1,8 +1,9 @@
 //! Who is calling, and in which spaces they may work.
 //!
-//! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same answer share
-//! one request to the platform, and its failure; a failure is never remembered. Only so many threads
-//! wait for the platform at a time, so that while it is slow, those whose answers are remembered are served on.
+//! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same
+//! answer share one request to the platform, and its failure; a failure is never remembered. Only so many
+//! threads wait for the platform at a time, so that while it is slow, those whose answers are remembered are
+//! served on.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -18,12 +19,12 @@ use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
 /// The most answers of a kind that are remembered.
 const REMEMBERED_MAX: usize = 4096;
-/// A remembered answer that would refuse somebody is asked for again when it is older than this, so that a new space or a
-/// new role need not wait for the full time.
+/// A remembered answer that would refuse somebody is asked for again when it is older than this, so that a
+/// new space or a new role need not wait for the full time.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
 /// The platform is slow when somebody has waited for longer than this.
 const SLOW: Duration = Duration::from_secs(1);
-/// What those are told to wait who are turned away while the platform is slow.
+/// The `Retry-After` of a 503 while the platform is slow.
 const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Why a request without an `Authorization` header is refused.
 pub(in crate::web) const WITHOUT_TOKEN: &str = "there is no Authorization header";
@@ -89,7 +90,8 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Remembers answers for `time_to_live`; zero asks each time. At most `waiting_max` wait for the platform.
+    /// Remembers answers for `time_to_live`; zero asks each time. At most `waiting_max` wait for the
+    /// platform.
     pub fn new(
         platform: Arc<dyn Platform>,
         clock: Arc<dyn Clock>,
@@ -154,8 +156,9 @@ impl Authenticator {
         Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
     }
 
-    /// The space of an app in which the caller may work; `None`: no such app, or another's. Both take one path, in what is
-    /// asked of the platform too, so that nobody learns from the time it takes which apps there are.
+    /// The space of an app in which the caller may work; `None`: no such app, or another's. Both take one
+    /// path, in what is asked of the platform too, so that nobody learns from the time it takes which apps
+    /// there are.
     pub fn space_of_app(&self, caller: &Caller, app: &Guid) -> Result<Option<Guid>, AuthError> {
         let key = key_of(&[&caller.user, app.as_str()]);
         let ask = || self.platform.space_of_app(app);
@@ -174,14 +177,15 @@ impl Authenticator {
         Ok(space.filter(|_| may_work))
     }
 
-    /// Whether the platform answers at all, and lets the service in, or did within the last seconds: that is remembered even
-    /// where verdicts are not, for anybody may ask.
+    /// Whether the platform answers at all, and lets the service in, or did within the last seconds: that is
+    /// remembered even where verdicts are not, for anybody may ask.
     pub fn check_platform(&self) -> Result<(), PlatformError> {
         let now = || self.clock.monotonic();
         self.answers.get(key_of(&[]), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check())
     }
 
-    /// Who holds `token`. A refusal is asked for again soon: of two nodes of UAA, one may not know a new key yet.
+    /// Who holds `token`. A refusal is asked for again soon: of two nodes of UAA, one may not know a new key
+    /// yet.
     fn identity(&self, token: &str) -> Result<Option<Identity>, AuthError> {
         let key = key_of(&[token]);
         let ask = || self.platform.identify(token);

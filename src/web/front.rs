@@ -1,7 +1,8 @@
-//! Takes a request in: finds its route, has the API or the service broker answer, counts it, and logs a line about it.
+//! Takes a request in: finds its route, has the API or the service broker answer, counts it, and logs a line
+//! about it.
 //!
-//! Invariant: a path is judged before its method, the method before the token, the token before the body. A request that
-//! needs a token and has none is refused from its head alone.
+//! Invariant: a path is judged before its method, the method before the token, the token before the body. A
+//! request that needs a token and has none is refused from its head alone.
 
 use std::time::Duration;
 
@@ -78,8 +79,8 @@ impl Front {
         self.log(request, template, answered, &asker, began_at)
     }
 
-    /// Answers from the head alone, without a thread of the pool, what can be: `/healthz`, and what is refused whatever its
-    /// body says. `None`: the rest, for [`Front::handle`].
+    /// Answers from the head alone, without a thread of the pool, what can be: `/healthz`, and what is
+    /// refused whatever its body says. `None`: the rest, for [`Front::handle`].
     pub fn answer_head(&self, request: &Request, listener: Listener) -> Option<Response> {
         let _for = on_behalf_of(&request.id);
         let began_at = self.api.clock.monotonic();
@@ -101,7 +102,8 @@ impl Front {
         Some(self.log(request, template, answered, &Asker::default(), began_at))
     }
 
-    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged it.
+    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged
+    /// it.
     pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
         metrics().refused(refusal.status);
         Problem::of_refusal(refusal).response(headers, REQUEST)

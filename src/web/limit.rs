@@ -1,13 +1,14 @@
 //! How often a caller may come: a token bucket for each, off unless a rate is set.
 //!
-//! Invariant: the number of buckets is bounded, and forgetting one never takes a request away from anybody: only those go
-//! first that are full again, and then those that were used longest ago.
+//! Invariant: the number of buckets is bounded, and forgetting one never takes a request away from anybody:
+//! only those go first that are full again, and then those that were used longest ago.
 //!
-//! A caller is a user (or client) as UAA names it, so that more tokens are not more requests. A token that was refused, or
-//! whose user was over the limit, has a bucket of its own, which is looked at before UAA is asked about it again. Network
-//! addresses play no part: behind the router of a Cloud Foundry all have its address, the last hop of `X-Forwarded-For` is
-//! often a load balancer's, and what is before that is the client's own word. So whoever thinks up a new token for each
-//! request is not limited here; how many threads of ours wait for UAA is bounded by `auth`.
+//! A caller is a user (or client) as UAA names it, so that more tokens are not more requests. A token that
+//! was refused, or whose user was over the limit, has a bucket of its own, which is looked at before UAA is
+//! asked about it again. Network addresses play no part: behind the router of a Cloud Foundry all have its
+//! address, the last hop of `X-Forwarded-For` is often a load balancer's, and what is before that is the
+//! client's own word. So a client that invents a token for each request is not limited here. `auth` bounds
+//! how many threads wait for UAA.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

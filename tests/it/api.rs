@@ -595,8 +595,8 @@ fn a_redirect_elsewhere_does_not_get_the_authorization() {
     assert!(seen.starts_with("GET ") && !seen.to_ascii_lowercase().contains("authorization"), "{seen}");
 }
 
-/// A TLS server with a certificate that nobody has vouched for; answers each request with 200. Its URL, and the
-/// certificate in PEM form.
+/// A TLS server with a certificate that nobody has vouched for; answers each request with 200. Its URL, and
+/// the certificate in PEM form.
 fn tls_server() -> (String, String) {
     let (config, certificate_pem) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

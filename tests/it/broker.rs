@@ -1,4 +1,5 @@
-//! The service broker, code by code of the Open Service Broker API 2.17, with the requests that a Cloud Controller sends.
+//! The service broker, code by code of the Open Service Broker API 2.17, with the requests that a Cloud
+//! Controller sends.
 
 use std::fs::File;
 use std::process::Stdio;

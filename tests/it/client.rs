@@ -1,4 +1,5 @@
-//! The command line of those who use a service: the real program against a real service, and against servers that misbehave.
+//! The command line of those who use a service: the real program against a real service, and against servers
+//! that misbehave.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};

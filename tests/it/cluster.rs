@@ -1,5 +1,6 @@
-//! Several instances on one database, killed, paused and stopped at random while schedules fire and clients work: each fire time
-//! once over all, nothing stuck, and one that comes back from a pause overwrites nothing.
+//! Several instances on one database, killed, paused and stopped at random while schedules fire and clients
+//! work: each fire time once over all, nothing stuck, and one that comes back from a pause overwrites
+//! nothing.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -87,7 +88,8 @@ struct Instance {
     paused_until: Option<Instant>,
 }
 
-/// `CLUSTER_SECONDS=300 CLUSTER_SEED=7 cargo test --test it instances_that -- --nocapture` is the long version.
+/// `CLUSTER_SECONDS=300 CLUSTER_SEED=7 cargo test --test it instances_that -- --nocapture` is the long
+/// version.
 #[needs::postgres]
 #[test]
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
@@ -99,7 +101,8 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let target = Target::start(seed);
     let known = Mutex::new(Known::default());
     let (mut kills, mut pauses, mut stops, mut faults) = (0, 0, 0, 0);
-    // An attempt that a pause has cut in two may go on after it: that it made no task counts later than that only.
+    // An attempt that a pause has cut in two may go on after it: that it made no task counts later than that
+    // only.
     let settings = [("DATABASE_CONNECTIONS", "6"), ("LATE_TASK_SECONDS", "45")];
     let start = || Program::start(directory.path(), &cf, &settings).unwrap();
 

@@ -1,5 +1,5 @@
-//! The real program, killed again and again while schedules fire and clients work: nothing answered is lost, nothing runs
-//! twice, and what the history says is what happened.
+//! The real program, killed again and again while schedules fire and clients work: nothing answered is lost,
+//! nothing runs twice, and what the history says is what happened.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -367,8 +367,8 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     let mut surplus = 0;
     for (name, states) in &mut by_name {
         if is_postgres() && states.len() == 2 {
-            // Of an instance that was stopped between its attempt and the request for it: the one that is not the execution's own
-            // is cancelled.
+            // Of an instance that was stopped between its attempt and the request for it: the one that is not
+            // the execution's own is cancelled.
             states.retain(|state| *state != "FAILED");
             surplus += 1;
         }
@@ -398,7 +398,8 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
             ("call", "FAILED", "answered 500 Internal Server Error") => assert_eq!(hit, Some(500), "{guid}"),
             ("call", "FAILED", text) if text.starts_with("no answer") => assert_eq!(hit, Some(0), "{guid}"),
             ("call", "FAILED", text) if text.starts_with("interrupted: ") => interrupted += 1,
-            // A task that had begun before its schedule was stopped may have ended before it could be cancelled.
+            // A task that had begun before its schedule was stopped may have ended before it could be
+            // cancelled.
             (_, "FAILED", text) if text.starts_with("cancelled: ") => {
                 assert_eq!(hit, None, "{guid}");
                 assert_ne!(task, Some("RUNNING"), "{guid}");

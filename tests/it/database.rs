@@ -1,4 +1,5 @@
-//! The database of a test: a file in its directory; or, with `TEST_DATABASE_URL=postgres://…`, a schema of its own on that server.
+//! The database of a test: a file in its directory; or, with `TEST_DATABASE_URL=postgres://…`, a schema of
+//! its own on that server.
 
 use std::any::Any;
 use std::path::Path;
@@ -15,8 +16,8 @@ pub(crate) struct Database {
     pub(crate) url: String,
 }
 
-/// The server that the tests were compiled for: `#[needs::postgres]` decided by it. With `option_env!` cargo compiles the
-/// tests again when it changes.
+/// The server that the tests were compiled for: `#[needs::postgres]` decided by it. With `option_env!` cargo
+/// compiles the tests again when it changes.
 const SERVER_AT_COMPILE_TIME: Option<&str> = option_env!("TEST_DATABASE_URL");
 
 /// The server that the tests use; `None` when they use files.

@@ -103,7 +103,8 @@ fn a_lock_of_another_process_is_503_until_it_goes() {
     assert_eq!(world.make_job("before").0, 201);
     let other = Connection::open(world.directory.path().join("s.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The first waits for the lock; the others, which came meanwhile, are not made to wait one after the other.
+    // The first waits for the lock; the others, which came meanwhile, are not made to wait one after the
+    // other.
     thread::scope(|scope| {
         for number in 0..8 {
             let world = &world;

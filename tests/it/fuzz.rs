@@ -1,5 +1,5 @@
-//! Chance against the two places that read what strangers write: the bytes of a request, through the real program, and cron
-//! expressions. Seeded, so that what is found can be found again.
+//! Chance against the two places that read what strangers write: the bytes of a request, through the real
+//! program, and cron expressions. Seeded, so that what is found can be found again.
 //!
 //! `FUZZ_SECONDS=600 FUZZ_SEED=7 cargo test --test it fuzz -- --nocapture` goes on for that long.
 
@@ -248,8 +248,9 @@ fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
     println!("requests tried={tries} answers={answers} closed_without={closes}");
 }
 
-/// Requests that are well-formed, in every framing and in pieces of any size, with bodies that look like requests: each is
-/// answered, in order, under its own id, and whatever comes after them changes nothing about that.
+/// Requests that are well-formed, in every framing and in pieces of any size, with bodies that look like
+/// requests: each is answered, in order, under its own id, and whatever comes after them changes nothing
+/// about that.
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 #[test]
 fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
@@ -353,8 +354,8 @@ fn read_to_end(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The statuses of answers that are whole, one after the other with nothing between, and the ids of their requests. An
-/// answer to `HEAD` has no body, whatever it says of one.
+/// The statuses of answers that are whole, one after the other with nothing between, and the ids of their
+/// requests. An answer to `HEAD` has no body, whatever it says of one.
 fn read_answers(sent: &[u8], mut rest: &[u8]) -> Result<Vec<(u16, String)>, &'static str> {
     let may_be_head = sent.windows(4).any(|word| word == b"HEAD");
     let mut statuses = Vec::new();
@@ -461,7 +462,8 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
             let next = if round == 0 { expression.first_after(time) } else { expression.next_after(time) };
             let Some(next) = next else { break };
             assert!(time < next, "{text:?} after {time}: {next}");
-            // An interval has no place of its own, and the first fire time of ocf2 may repeat one before `time`.
+            // An interval has no place of its own, and the first fire time of ocf2 may repeat one before
+            // `time`.
             if expression.interval().is_none() && dialect != Dialect::Ocf2 {
                 assert_eq!(expression.last_before(next + 1), Some(next), "{text:?}");
             }

@@ -1,4 +1,5 @@
-//! Callers who mean no good, against the whole service: odd JSON, floods, guesses, targets that are none of their business.
+//! Callers who mean no good, against the whole service: odd JSON, floods, guesses, targets that are none of
+//! their business.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -97,8 +98,8 @@ fn calls_go_to_public_addresses_only_when_that_is_set() {
     assert!(listener.accept().is_err(), "nobody came");
 }
 
-/// A proxy whose targets are all one server of ours, which redirects `/to/URL` to that URL. Its own URL, and the targets
-/// that it is asked for.
+/// A proxy whose targets are all one server of ours, which redirects `/to/URL` to that URL. Its own URL, and
+/// the targets that it is asked for.
 fn proxy() -> (&'static str, Arc<Mutex<Vec<String>>>) {
     let (config, _) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -156,7 +157,8 @@ fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
     let not_sent = format!("not sent: {REASON}");
     check("https://1.1.1.1/", "answered 200 OK", "1.1.1.1:443");
     check("https://[2606:4700::1]:8443/", "answered 200 OK", "[2606:4700::1]:8443");
-    // A name, to those who ask for a connection: what it stands for is asked for, not what the proxy might make of it.
+    // A name, to those who ask for a connection: what it stands for is asked for, not what the proxy might
+    // make of it.
     assert_eq!(outcome(&world, "https://16843009/").1, "1.1.1.1:443");
     check("https://127.0.0.1/", &not_sent, "");
     check("https://2130706433/", &not_sent, "");
@@ -201,7 +203,8 @@ fn a_caller_over_the_limit_is_refused_before_anybody_is_asked_about_the_token() 
             .filter(|status| *status == 429)
             .count();
         assert!(0 < refused);
-        // Two buckets of five, and what they gain meanwhile; each time UAA and perhaps Cloud Foundry are asked.
+        // Two buckets of five, and what they gain meanwhile; each time UAA and perhaps Cloud Foundry are
+        // asked.
         let most = 2 * 2 * (5 + usize::try_from(began.elapsed().as_secs()).unwrap() + 1);
         let asked = world.cf.requests().len();
         assert!(asked <= most, "{asked} requests, of {most}");
@@ -397,7 +400,8 @@ fn without_descriptors_the_whole_service_waits_and_then_answers_again() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[]).unwrap();
-    // It did not know when it started, so it runs into it: its database and its requests to Cloud Foundry, too.
+    // It did not know when it started, so it runs into it: its database and its requests to Cloud Foundry,
+    // too.
     let limit = rustix::process::Rlimit { current: Some(256), maximum: Some(256) };
     rustix::process::prlimit(Some(program.pid()), rustix::process::Resource::Nofile, limit).unwrap();
     for beginning in ["", "GET / HTTP/1.1\r\n"] {

@@ -24,7 +24,8 @@ const SHORT: Duration = Duration::from_millis(300);
 
 // ---- what is sent, and what comes back ----
 
-/// Each is sent on a connection of its own; the answer has this status, and whether the connection stays is known.
+/// Each is sent on a connection of its own; the answer has this status, and whether the connection stays is
+/// known.
 #[test]
 fn heads_are_read_in_one_way_or_refused() {
     let world = EchoServer::start();
@@ -842,8 +843,8 @@ fn a_stop_waits_no_longer_than_it_may() {
 
 // ---- chance ----
 
-/// Requests with a few bytes changed, left out, doubled or put elsewhere: each ends in answers or a close, never in a
-/// 5xx or a connection that hangs.
+/// Requests with a few bytes changed, left out, doubled or put elsewhere: each ends in answers or a close,
+/// never in a 5xx or a connection that hangs.
 #[test]
 fn mutilated_requests_get_4xx_or_a_close() {
     const ROUNDS: usize = 1500;

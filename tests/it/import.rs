@@ -1,6 +1,7 @@
 //! Moving a database here: that of a Go service, or one of our own.
 //!
-//! What a Go service wrote is made here as such a service writes it; it is in PostgreSQL, so those tests need a server.
+//! What a Go service wrote is made here as such a service writes it; it is in PostgreSQL, so those tests need
+//! a server.
 
 use std::fs;
 use std::path::Path;
@@ -583,7 +584,8 @@ fn an_import_that_is_killed_or_fails_has_changed_nothing() {
 fn two_kinds_of_tables_in_one_database_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
-    // The one database that is bound to both: a schema of our own beside theirs, here named by the search path.
+    // The one database that is bound to both: a schema of our own beside theirs, here named by the search
+    // path.
     let (server, schema) = go.url.split_once("schema=").unwrap();
     let own = format!("{schema}_own");
     let joint = format!("{server}options=-c%20search_path%3D{schema}&schema={own}");

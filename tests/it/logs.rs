@@ -1,4 +1,5 @@
-//! The log of the real program: what it says of requests and executions, and that nobody can forge a line of it.
+//! The log of the real program: what it says of requests and executions, and that nobody can forge a line of
+//! it.
 
 use std::collections::BTreeSet;
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! Upgrades: a database with rows, of any older version, becomes one of this version.
 //!
-//! Each older version is built from the first migrations and filled by SQL. A migration that adds a table must add
-//! rows here: the test fails until it does.
+//! Each older version is built from the first migrations and filled by SQL. A migration that adds a table
+//! must add rows here: the test fails until it does.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,8 @@ use super::database::{Database, is_postgres};
 
 /// What all rows are from; in nanoseconds since 1970.
 const NOW: i64 = 1_700_000_000_000_000_000;
-/// Migration 2 of SQLite replaced the start of an attempt whose outcome is unknown by the instant after which "not
-/// found" is conclusive: so much later.
+/// Migration 2 of SQLite replaced the start of an attempt whose outcome is unknown by the instant after which
+/// "not found" is conclusive: so much later.
 const DOUBT_TIME: i64 = 60_000_000_000;
 
 /// A migration: its name without the number, and its text.

@@ -1,5 +1,5 @@
-//! The OpenAPI document against the service: every operation is driven, and each request and answer held against what the
-//! document says of it. Fields that the document does not know are faults here.
+//! The OpenAPI document against the service: every operation is driven, and each request and answer held
+//! against what the document says of it. Fields that the document does not know are faults here.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -209,7 +209,8 @@ impl<'a> Drive<'a> {
         assert!(!json.json()["description"].as_str().unwrap().is_empty(), "{what}");
         let empty = self.send(operation, token, &[("Accept", "*/*")], target, body);
         assert_eq!(empty.status, status, "{what}");
-        // Plugin 2.x takes a 404 without this code for an older scheduler, so this one has a body in any case.
+        // Plugin 2.x takes a 404 without this code for an older scheduler, so this one has a body in any
+        // case.
         let always_says_why = operation.id == "validateSchedule" && status == 404;
         assert_eq!(empty.body.contains("ref_not_found"), always_says_why, "{what}");
         assert_eq!(empty.body.is_empty(), !always_says_why, "{what}");
@@ -309,7 +310,8 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     }
 }
 
-/// Is refused by every operation, for all that the document says it may be refused for, but for what needs trouble.
+/// Is refused by every operation, for all that the document says it may be refused for, but for what needs
+/// trouble.
 fn be_refused(drive: &Drive<'_>, world: &World) {
     let (job, call) = (world.job("j"), world.call("c", "test.url"));
     let too_long = "x".repeat(1024 * 1024 + 1);

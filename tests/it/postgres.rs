@@ -1,5 +1,5 @@
-//! A PostgreSQL server in trouble: it restarts, is away, hangs, is full, takes no writes, or is not the one it should be. Each test
-//! has a server of its own, in a temporary directory.
+//! A PostgreSQL server in trouble: it restarts, is away, hangs, is full, takes no writes, or is not the one
+//! it should be. Each test has a server of its own, in a temporary directory.
 
 use std::fs;
 use std::net::TcpListener;
@@ -243,7 +243,8 @@ impl OwnServer {
         self.ask("GET", &format!("{path}/history"), "").1["resources"].as_array().unwrap().clone()
     }
 
-    /// Each second has one execution, from the first to the last; so long as it takes, no other than SUCCEEDED.
+    /// Each second has one execution, from the first to the last; so long as it takes, no other than
+    /// SUCCEEDED.
     #[track_caller]
     fn check_no_second_is_missing(&self, path: &str, at_least: usize) {
         let seconds = wait_for(|| {

@@ -1,4 +1,5 @@
-//! The service as a process of its machine: signals, terminals, inherited children, and a reader who stops reading.
+//! The service as a process of its machine: signals, terminals, inherited children, and a reader who stops
+//! reading.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -47,8 +48,8 @@ fn a_token_is_shown_on_a_terminal_and_nowhere_else() {
 fn a_terminal_that_closes_stops_the_service_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let (person, program) = terminal();
-    // `setsid --ctty` makes the terminal that of the service. Tests that run under `nohup` pass on that the signal is
-    // ignored, and a service that ignores it outlives its terminal.
+    // `setsid --ctty` makes the terminal that of the service. Tests that run under `nohup` pass on that the
+    // signal is ignored, and a service that ignores it outlives its terminal.
     let mut child = Command::new("env")
         .args(["--default-signal=HUP", "setsid", "--ctty", "--wait", PROGRAM, "standalone", "--port", "0"])
         .current_dir(directory.path())

@@ -1119,7 +1119,8 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
         (Some(time("2026-03-01T01:01:00Z")), "")
     );
 
-    // Where none is required, the end of the last one changes nothing; what had stopped goes on when none is required any more.
+    // Where none is required, the end of the last one changes nothing; what had stopped goes on when none is
+    // required any more.
     assert_eq!(world.deprovision("i3", LastInstance::ChangesNothing), 0);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(time("2026-03-01T01:02:00Z")));
     world.provision("i4", "space");
@@ -1178,7 +1179,8 @@ fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its
         world.store.create_schedule(job.id, Definition::new(timing), first, now).unwrap().unwrap();
         first.unwrap()
     };
-    // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads to.
+    // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads
+    // to.
     make("0 0 13 * 1", Dialect::Ocf2);
     make("0 0 13 * 1", Dialect::default());
     make("0 0 * * 1", Dialect::Classic(Weekdays::Quartz));

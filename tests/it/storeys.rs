@@ -1,4 +1,5 @@
-//! Holds what the modules use of each other against the storeys of ARCHITECTURE.md: no arrow upwards, no circle.
+//! Holds what the modules use of each other against the storeys of ARCHITECTURE.md: no arrow upwards, no
+//! circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,4 +1,5 @@
-//! Tasks that their execution has no use for, as another one is its own: the watcher cancels them, until that has worked.
+//! Tasks that their execution has no use for, as another one is its own: the watcher cancels them, until that
+//! has worked.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

@@ -1,5 +1,5 @@
-//! Cloud Foundry and UAA in trouble, under the real program: what is asked of them comes about in the end or fails with the
-//! cause, and all else goes on.
+//! Cloud Foundry and UAA in trouble, under the real program: what is asked of them comes about in the end or
+//! fails with the cause, and all else goes on.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};

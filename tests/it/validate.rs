@@ -1,4 +1,5 @@
-//! What plugin 2.x asks before a schedule is made: `POST /schedules/validate` and `GET /scheduler-time-zones`.
+//! What plugin 2.x asks before a schedule is made: `POST /schedules/validate` and `GET
+//! /scheduler-time-zones`.
 
 use serde_json::{Value, json};
 

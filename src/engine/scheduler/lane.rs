@@ -1,10 +1,11 @@
 //! The way from the database to the workers of one kind.
 //!
-//! Invariant: nothing is handed out twice, never more than there are workers, and no tenant can take the last workers: what
-//! it leaves is at least a third of what it has. The rest stays PENDING in the database.
+//! Invariant: nothing is handed out twice, never more than there are workers, and no tenant can take the last
+//! workers: what it leaves is at least a third of what it has. The rest stays PENDING in the database.
 //!
-//! A tenant is a space for calls and an app for jobs. Within a space each target host has a bound of its own. Some executions are
-//! claimed ahead, so that a worker need not wait for the database; whose turn it is, is decided when they are handed out.
+//! A tenant is a space for calls and an app for jobs. Within a space each target host has a bound of its own.
+//! Some executions are claimed ahead, so that a worker need not wait for the database; whose turn it is, is
+//! decided when they are handed out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -16,13 +17,14 @@ use crate::store::{Share, Store, StoreError, Waiting};
 
 /// While there is a backlog, every Nth dispatch goes to work requested after the backlog formed.
 const SHARE_OF_LATE_COMERS: u32 = 4;
-/// A tenant gets another worker only while it has no more than so many times the workers that stay idle. One alone gets three
-/// quarters of all; the next one three quarters of the rest, until those of the first have ended.
+/// A tenant gets another worker only while it has no more than so many times the workers that stay idle. One
+/// alone gets three quarters of all; the next one three quarters of the rest, until those of the first have
+/// ended.
 const TIMES_IDLE: usize = 3;
 /// The most shares that one look visits; the next look goes on behind the last of them.
 const SHARES_PER_LOOK: u32 = 64;
-/// The time between two looks when something is stocked, and to the next look at shares after one that found nothing:
-/// otherwise each release would cost one.
+/// The time between two looks when something is stocked, and to the next look at shares after one that found
+/// nothing: otherwise each release would cost one.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// What one look reads of each share.
 const ROWS_PER_SHARE: u32 = 8;
@@ -148,7 +150,8 @@ impl Lane {
         }
     }
 
-    /// Picks in order of time, every Nth from what was requested after a backlog formed. Answers what had no share left.
+    /// Picks in order of time, every Nth from what was requested after a backlog formed. Answers what had no
+    /// share left.
     fn pick_in_turn(
         &mut self,
         store: &Store,
@@ -179,8 +182,8 @@ impl Lane {
         }
     }
 
-    /// Looks at the shares one after the other, each by its own oldest executions, so that a long backlog of one hides no
-    /// other. Answers what had no share left.
+    /// Looks at the shares one after the other, each by its own oldest executions, so that a long backlog of
+    /// one hides no other. Answers what had no share left.
     fn pick_by_share(
         &mut self,
         store: &Store,
@@ -250,7 +253,8 @@ impl Lane {
         of_target < most_of_target.max(1)
     }
 
-    /// Claims what was picked, and hands it out; what is `ahead` is stocked. Whether another process was faster with some of it.
+    /// Claims what was picked, and hands it out; what is `ahead` is stocked. Whether another process was
+    /// faster with some of it.
     fn hand_out(
         &mut self,
         store: &Store,

@@ -85,8 +85,9 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
     }
 }
 
-/// The first fire time that counts of a schedule that is due: one after the last that was served and after its last change.
-/// What the clock showed before it was set counts as nothing, and what was planned by it and missed does neither.
+/// The first fire time that counts of a schedule that is due: one after the last that was served and after
+/// its last change. What the clock showed before it was set counts as nothing, and what was planned by it and
+/// missed does neither.
 fn first_to_serve(
     calendar: &Calendar,
     schedule: &DueSchedule,

@@ -1,7 +1,7 @@
 //! Finds schedules whose fire time has come and hands their executions to the workers.
 //!
-//! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim in `store`
-//! guarantees it; running the work is `worker`, following a task to its end is `watcher`.
+//! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim
+//! in `store` guarantees it; running the work is `worker`, following a task to its end is `watcher`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -30,11 +30,13 @@ pub use lane::Lane;
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// The wait after a pass that failed.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The most schedules that one transaction claims: few, so that the first of many run while the others are claimed.
+/// The most schedules that one transaction claims: few, so that the first of many run while the others are
+/// claimed.
 const CLAIM_BATCH: u32 = 50;
 /// The wait for another process that is claiming what is due.
 const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
-/// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts as a jump.
+/// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts
+/// as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 /// What is said of a call that nobody can know the outcome of.
 const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
@@ -59,7 +61,7 @@ pub struct Scheduler {
     clock: Arc<dyn Clock>,
     settings: SchedulerSettings,
     lanes: Vec<Lane>,
-    /// From the workers: an execution that they have let go of, whatever came of it.
+    /// From the workers: an execution that they are done with, whatever its outcome.
     released: Receiver<Release>,
     /// The wall clock and the monotonic one at the last pass; `None`: there was none.
     last_reading: Option<(Timestamp, Duration)>,
@@ -68,7 +70,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// A scheduler that hands out through `lanes`, whose receivers send each execution's id to `released` in the end.
+    /// A scheduler that hands out through `lanes`, whose receivers send each execution's id to `released` in
+    /// the end.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -137,7 +140,7 @@ impl Scheduler {
         // What does not fit in the channel waits for a release, which wakes the loop by itself.
         let sleep = match next {
             Some(next) if now < next => next.since(now),
-            // It was due already, and yet not to be had: another process is at it.
+            // It was due already, but could not be claimed: another process is claiming it.
             Some(next) if next <= then => ELSEWHERE_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
@@ -145,7 +148,8 @@ impl Scheduler {
         Ok(if filled.shares_put_off { sleep.min(LOOK_INTERVAL) } else { sleep })
     }
 
-    /// Whether the clock can be believed. A machine without a battery starts in the past until it has the time from the network.
+    /// Whether the clock can be believed. A machine without a battery starts in the past until it has the
+    /// time from the network.
     fn is_clock_set(&mut self, now: Timestamp) -> bool {
         let is_set = EARLIEST <= now;
         if is_set == self.is_unset_clock_told {
@@ -192,8 +196,8 @@ impl Scheduler {
         Ok((all, comes_again))
     }
 
-    /// At the first pass recovers what the process before left behind. Later notices that the clock was set, and lets what
-    /// waits for a span of time wait for the rest of it.
+    /// At the first pass recovers what the process before left behind. Later notices that the clock was set,
+    /// and lets what waits for a span of time wait for the rest of it.
     fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let monotonic = self.clock.monotonic();
         match self.last_reading {
@@ -221,9 +225,9 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Plans one batch of schedules anew whose fire times were computed while the clock was ahead: for the first instant
-    /// after now. Should that have an execution already, claiming it moves the schedule on and records no other.
-    /// Whether there may be more.
+    /// Plans again one batch of schedules whose fire times were computed while the clock was ahead: for the
+    /// first instant after now. If that instant has an execution already, claiming it moves the schedule on
+    /// and records no other. Returns whether there may be more.
     fn plan_anew(&self, now: Timestamp) -> Result<bool, StoreError> {
         // Processes that share a database know its clock to some milliseconds only.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
@@ -235,7 +239,7 @@ impl Scheduler {
         let next = |it: &DueSchedule| next(&it.timing, &it.executable_guid);
         let plans: Vec<Plan> =
             ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
-        info!(schedules = plans.len(); "the clock was set back, schedules are planned anew");
+        info!(schedules = plans.len(); "the clock was set back, schedules are planned again");
         self.store.claim(&plans, now)?;
         Ok(true)
     }
@@ -263,7 +267,8 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// What is to be claimed of a due schedule. Should that panic, the schedule fires no more, and holds up no other.
+    /// What is to be claimed of a due schedule. Should that panic, the schedule fires no more, and holds up
+    /// no other.
     fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("schedule.planning");

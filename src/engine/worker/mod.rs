@@ -1,9 +1,11 @@
 //! The threads that carry executions out: they perform calls and start tasks.
 //!
-//! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time), panics included,
-//! and is released to the scheduler afterwards. No worker waits for a task, nor for another attempt.
+//! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time),
+//! panics included, and is released to the scheduler afterwards. No worker waits for a task, nor for another
+//! attempt.
 //!
-//! The ends of calls are recorded by a thread of their own, as many at a time as there are: the workers go on meanwhile.
+//! The ends of calls are recorded by a thread of their own, as many at a time as there are: the workers go on
+//! meanwhile.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -73,8 +75,8 @@ pub struct WorkerContext {
 }
 
 impl WorkerContext {
-    /// A worker: carries out what comes from `dispatches`, one after the other, until the service stops. How calls ended goes to
-    /// `ends`, for [`WorkerContext::record_ends`]; all are released here.
+    /// A worker: carries out what comes from `dispatches`, one after the other, until the service stops. How
+    /// calls ended goes to `ends`, for [`WorkerContext::record_ends`]; all are released here.
     pub fn run(
         &self,
         dispatches: &Receiver<Dispatch>,
@@ -97,7 +99,8 @@ impl WorkerContext {
             let left = self.carry_out(&dispatch);
             drop(busy);
             let sent = match left {
-                // It is RUNNING, so it is not handed out again; the worker is free though the end is not recorded yet.
+                // It is RUNNING, so it is not handed out again; the worker is free though the end is not
+                // recorded yet.
                 Left::Ended(end) => {
                     let id = dispatch.of.id;
                     ends.send((dispatch, end)).is_ok() && released.send(Release::Done(id)).is_ok()
@@ -125,8 +128,8 @@ impl WorkerContext {
         }
     }
 
-    /// Records the ends in one transaction; when the database refuses that for good, one by one, so that a bad one
-    /// leaves no other RUNNING. Which of them changed anything.
+    /// Records the ends in one transaction; when the database refuses that for good, one by one, so that a
+    /// bad one leaves no other RUNNING. Which of them changed anything.
     fn record_batch(&self, batch: &[(Dispatch, CallEnd)]) -> Vec<bool> {
         let ends: Vec<&End> = batch.iter().map(|(_, call)| &call.end).collect();
         let mut together = None;
@@ -184,8 +187,8 @@ impl WorkerContext {
         }
     }
 
-    /// Records a state that is a fact already, again and again until the database takes it or the service stops. Whether
-    /// it changed anything.
+    /// Records a state that is a fact already, again and again until the database takes it or the service
+    /// stops. Whether it changed anything.
     fn record(&self, what: &str, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         loop {
             match step() {
@@ -208,8 +211,8 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may have been a yes,
-    /// so `asked` must be one that may be asked again.
+    /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may
+    /// have been a yes, so `asked` must be one that may be asked again.
     fn may_go_on(&self, dispatch: &Dispatch, asked: impl Fn() -> Result<bool, StoreError>) -> bool {
         let may = self.record(dispatch.guid.as_str(), asked);
         if !may {
@@ -218,7 +221,8 @@ impl WorkerContext {
         may
     }
 
-    /// Whether the lease under which an execution was taken still holds: what is sent without one, another may send too.
+    /// Whether the lease under which an execution was taken still holds: what is sent without one, another
+    /// may send too.
     fn holds(&self, dispatch: &Dispatch) -> bool {
         self.store.fence() == Ok(dispatch.of.fence)
     }

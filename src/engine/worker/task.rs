@@ -18,8 +18,8 @@ use crate::store::{End, Retry};
 pub struct Patience {
     /// From the first failure on until the execution is given up.
     pub retry_for: Duration,
-    /// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though its client is
-    /// gone.
+    /// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though
+    /// its client is gone.
     pub late_task: Duration,
 }
 
@@ -36,7 +36,8 @@ impl WorkerContext {
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
         let begun = self.may_go_on(dispatch, || {
-            // Read again each time: while the database was away the attempt had not begun, and the doubt must outlast it.
+            // Read again each time: while the database was away the attempt had not begun, and the doubt must
+            // outlast it.
             began_at.set(self.clock.now());
             let recorded = Some(first_name.as_str()).filter(|name| *name != dispatch.guid.as_str());
             self.store.begin_attempt(dispatch.of, recorded, began_at.get(), doubt_until())
@@ -82,8 +83,8 @@ impl WorkerContext {
         }
     }
 
-    /// The name of the task of the first attempt. Once there was one, it is what was recorded, whatever the setting and the job's
-    /// name are by now.
+    /// The name of the task of the first attempt. Once there was one, it is what was recorded, whatever the
+    /// setting and the job's name are by now.
     fn first_name(&self, dispatch: &Dispatch) -> String {
         match (&dispatch.task_name, dispatch.attempts.count) {
             (Some(name), _) => name.clone(),
@@ -92,8 +93,8 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the platform whether an attempt made a task after all. When it is certain that none ran, the name for the task of
-    /// the next attempt, which is not that of a task that the platform stored and never ran.
+    /// Asks the platform whether an attempt made a task after all. When it is certain that none ran, the name
+    /// for the task of the next attempt, which is not that of a task that the platform stored and never ran.
     fn next_name(&self, dispatch: &Dispatch, first_name: &str, doubt_until: Timestamp) -> Option<String> {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();

@@ -1,5 +1,5 @@
-//! Version 3 of the Cloud Foundry API: requests with the service's own token, lists over all their pages, and the shapes
-//! of what is answered.
+//! Version 3 of the Cloud Foundry API: requests with the service's own token, lists over all their pages, and
+//! the shapes of what is answered.
 //!
 //! Invariant: the own token goes to the configured origin only, and every list ends.
 
@@ -54,7 +54,8 @@ impl Api {
         }
     }
 
-    /// Says that "there is none" means what it says: the service's client may see everything, as far as is known.
+    /// Says that "there is none" means what it says: the service's client may see everything, as far as is
+    /// known.
     pub(super) fn lacks_no_authority(&self) -> Result<(), PlatformError> {
         let lacking = self.faults.cause(Fault::Authorities);
         lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
@@ -118,7 +119,8 @@ impl Api {
 
 /// Why a list was not read.
 pub(super) enum ListFault {
-    /// It was answered, but not with a list: perhaps one of the things in it cannot be shown, and all others can.
+    /// It was answered, but not with a list: perhaps one of the things in it cannot be shown, and all others
+    /// can.
     OfContent(PlatformError),
     /// Asking for parts of it is of no use.
     Whole(PlatformError),
@@ -189,8 +191,8 @@ struct RelatedGuid {
 }
 
 impl RoleResource {
-    /// The space in which this makes `user` a developer or a manager. The filters of the request say the same; who may
-    /// do what is too important to rest on them alone.
+    /// The space in which this makes `user` a developer or a manager. The filters of the request say the
+    /// same; who may do what is too important to rest on them alone.
     pub(super) fn space_where_active(self, user: &str) -> Option<Guid> {
         let is_active = matches!(self.r#type.as_str(), "space_developer" | "space_manager");
         let is_theirs = self.relationships.user.data.is_some_and(|data| data.guid == user);
@@ -199,8 +201,8 @@ impl RoleResource {
     }
 }
 
-/// A task, of which nothing is needed but its guid; what else is there is taken when it makes sense. `None`: it has no guid.
-/// `name` is what it was asked for by, if it can be no other's.
+/// A task, of which nothing is needed but its guid; what else is there is taken when it makes sense. `None`:
+/// it has no guid. `name` is what it was asked for by, if it can be no other's.
 pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
     let text = |field: &str| resource[field].as_str();
     let instant = |field: &str| text(field).and_then(Timestamp::parse);

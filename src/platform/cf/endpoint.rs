@@ -67,8 +67,8 @@ impl Origin {
     }
 }
 
-/// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs; what has a slash, a dot or a comma in it
-/// would ask for something else.
+/// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs; what has a slash, a dot or
+/// a comma in it would ask for something else.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
@@ -79,7 +79,8 @@ pub(super) fn is_task_name(text: &str) -> bool {
     (1..=TASK_NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(is_unfindable)
 }
 
-/// Whether `text` can be a user's id or a client's name as a value in a filter, where a comma begins another value.
+/// Whether `text` can be a user's id or a client's name as a value in a filter, where a comma begins another
+/// value.
 pub(super) fn is_user_id(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && !text.contains(|c: char| c == ',' || c.is_control())
 }

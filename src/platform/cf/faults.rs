@@ -1,4 +1,5 @@
-//! What an operator has to mend: settings that UAA or Cloud Foundry refuses, and authorities that the client lacks.
+//! What an operator has to mend: settings that UAA or Cloud Foundry refuses, and authorities that the client
+//! lacks.
 //!
 //! Invariant: a fault is logged once when it begins and once when it is over, however many requests meet it.
 

@@ -1,10 +1,10 @@
 //! Cloud Foundry v3 and UAA.
 //!
-//! Invariant: every request has a deadline and a bound on its answer, tokens and the client's secret reach no log, error
-//! or `Debug`, and a task is asked for at most once a call of [`Platform::create_task`].
+//! Invariant: every request has a deadline and a bound on its answer, tokens and the client's secret reach no
+//! log, error or `Debug`, and a task is asked for at most once a call of [`Platform::create_task`].
 //!
-//! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may stand in a URL,
-//! `faults` what an operator has to mend.
+//! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may
+//! stand in a URL, `faults` what an operator has to mend.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -90,7 +90,8 @@ impl fmt::Debug for CloudFoundry {
 
 /// The filter for tasks by name.
 const NAMES: &str = "names";
-/// After so many answers without a list, and none with one, it is Cloud Foundry that is in trouble, and not a task.
+/// After so many answers without a list, and none with one, it is Cloud Foundry that is in trouble, and not a
+/// task.
 const FAILURES_MAX: u32 = 16;
 /// For so long a task is not asked for again that could not be shown, and so many of them are remembered.
 const HIDDEN_PAUSE: Duration = Duration::from_secs(60);
@@ -127,9 +128,11 @@ impl CloudFoundry {
         Ok(Self { api, clock, hidden: Mutex::default() })
     }
 
-    /// The tasks that are wanted by a `filter` (`guids` or `names`), in as many requests as their length asks for.
+    /// The tasks that are wanted by a `filter` (`guids` or `names`), in as many requests as their length asks
+    /// for.
     ///
-    /// A list that holds a task which Cloud Foundry cannot show fails as a whole: it is halved until that one is alone.
+    /// A list that holds a task which Cloud Foundry cannot show fails as a whole: it is halved until that one
+    /// is alone.
     fn tasks_where(&self, filter: &str, wanted: &[Wanted<'_>]) -> Result<Found, PlatformError> {
         let mut found = Found::default();
         let (mut later, mut due) = (Vec::new(), Vec::new());
@@ -201,7 +204,8 @@ impl CloudFoundry {
         Ok(tasks.collect())
     }
 
-    /// Whether a task is one that Cloud Foundry could not show, and is not asked for again yet. `None`: it is not.
+    /// Whether a task is one that Cloud Foundry could not show, and is not asked for again yet. `None`: it is
+    /// not.
     fn is_hidden(&self, value: &str) -> Option<bool> {
         self.lock_hidden().get(value).map(|again_at| self.clock.monotonic() < *again_at)
     }
@@ -229,7 +233,8 @@ struct Wanted<'a> {
     app: Option<&'a str>,
 }
 
-/// Splits what is asked for into batches that fit into a URL of `room` bytes, and into what Cloud Foundry takes.
+/// Splits what is asked for into batches that fit into a URL of `room` bytes, and into what Cloud Foundry
+/// takes.
 fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]> {
     let room = room.saturating_sub("/v3/tasks?per_page=5000&app_guids=&names=".len());
     let (mut batches, mut rest) = (Vec::new(), wanted);
@@ -309,7 +314,8 @@ impl Platform for CloudFoundry {
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
-        // An odd name would ask for others; and "there is none" must not be said of a name that was not asked for.
+        // An odd name would ask for others; and "there is none" must not be said of a name that was not asked
+        // for.
         if let Some(odd) = names.iter().find(|wanted| !is_task_name(&wanted.name)) {
             return Err(PlatformError::Refused {
                 detail: format!("no task can be looked up by the name {:?}", odd.name),
@@ -370,7 +376,8 @@ impl CloudFoundry {
         self.api.call(&Method::GET, &url, None)?.into_json::<serde_json::Value>().map(|_| ())
     }
 
-    /// Tries all that the service needs of Cloud Foundry and UAA, for an operator: a line for each thing that is wrong.
+    /// Tries all that the service needs of Cloud Foundry and UAA, for an operator: a line for each thing that
+    /// is wrong.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut note =
@@ -393,7 +400,8 @@ fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
     PlatformError::Unavailable { cause, retry_after: None, delivery }
 }
 
-/// The rate that plugin 2.x sends when its user gave none. A foundation with a log-rate quota would refuse every such task.
+/// The rate that plugin 2.x sends when its user gave none. A foundation with a log-rate quota would refuse
+/// every such task.
 const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
 
 fn log_rate_to_send(log_rate_in_bps: i64) -> Option<i64> {

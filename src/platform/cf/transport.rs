@@ -1,8 +1,8 @@
 //! One request to Cloud Foundry or UAA and its answer.
 //!
-//! Invariant: a request is sent at most once, ends by its deadline also when the answer never does, and an error tells
-//! whether it may have had its effect. An upstream that asks for a pause gets it from all threads. What an answer means is
-//! for `api` and `uaa`.
+//! Invariant: a request is sent at most once, ends by its deadline also when the answer never does, and an
+//! error tells whether it may have had its effect. An upstream that asks for a pause gets it from all
+//! threads. What an answer means is for `api` and `uaa`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,7 +26,8 @@ use crate::model::Timestamp;
 use crate::outbound::{self, Limits, Outbound};
 use crate::platform::{Delivery, PlatformError};
 
-/// An idle connection is used again only within this time, for a task's creation lost on a stale one would cost a search.
+/// An idle connection is used again only within this time, for a task's creation lost on a stale one would
+/// cost a search.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
 /// The largest answer: a page of 5000 roles or tasks fits well.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -36,10 +37,12 @@ const MAX_WORDS_CHARS: usize = 1000;
 const PATH_CHARS: usize = 256;
 /// The longest wait that is believed of a `Retry-After` or an `X-RateLimit-Reset`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Cloud Controller says how many requests its client may still make, and when (in seconds since 1970) it may make more.
+/// Cloud Controller says how many requests its client may still make, and when (in seconds since 1970) it may
+/// make more.
 const RATE_LIMIT_REMAINING: &str = "x-ratelimit-remaining";
 const RATE_LIMIT_RESET: &str = "x-ratelimit-reset";
-/// A smaller `X-RateLimit-Reset` is no time since 1970 but a number of seconds from now, as some gateways send it.
+/// A smaller `X-RateLimit-Reset` is no time since 1970 but a number of seconds from now, as some gateways
+/// send it.
 const EARLIEST_RESET: u64 = 1_000_000_000;
 
 /// Who is asked.
@@ -133,7 +136,8 @@ impl Answer {
             (429, _) => self.unavailable(cause, Delivery::Failed),
             (408, _) => self.unavailable(cause, self.unclear),
             (400..500, Some(words)) => PlatformError::Refused { detail: words },
-            // Gateways and routers answer for the API behind them. These they say before they have passed a request on.
+            // Gateways and routers answer for the API behind them. These they say before they have passed a
+            // request on.
             (400 | 401 | 403..=405 | 411 | 413..=415 | 421 | 431, None) => {
                 self.unavailable(cause, Delivery::Failed)
             }
@@ -300,8 +304,9 @@ impl Transport {
         if let Some(content_type) = content_type {
             builder = builder.header(header::CONTENT_TYPE, content_type);
         }
-        // ureq does not say how far a failed request got, but it asks for the body only when the head is out; and no
-        // server acts on a request whose announced body has not come. So the body notices whether it was asked for.
+        // ureq does not say how far a failed request got, but it asks for the body only when the head is out;
+        // and no server acts on a request whose announced body has not come. So the body notices whether it
+        // was asked for.
         let mut body = NoticingBody { rest: bytes, asked_for: false };
         let sent = if request.method == Method::GET {
             builder.body(SendBody::none()).map_err(ureq::Error::from).and_then(|request| agent.run(request))
@@ -364,8 +369,8 @@ impl Transport {
         }
     }
 
-    /// For how long an answer asks not to be followed by another request: `Retry-After` (seconds, or an HTTP date), or until
-    /// the limit is reset that it has used up.
+    /// For how long an answer asks not to be followed by another request: `Retry-After` (seconds, or an HTTP
+    /// date), or until the limit is reset that it has used up.
     fn wait_asked_for(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
         let until = |seconds: i64| Some(Timestamp::from_seconds(seconds)?.since(self.clock.now()));

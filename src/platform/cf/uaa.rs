@@ -1,7 +1,7 @@
 //! UAA: the service's own token, and the judgement on the tokens of others.
 //!
-//! Invariant: nothing is read from a token before UAA has vouched for it, except whether it is worth another question;
-//! one request for the own token serves all who wait for it, and so does its failure.
+//! Invariant: nothing is read from a token before UAA has vouched for it, except whether it is worth another
+//! question; one request for the own token serves all who wait for it, and so does its failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -21,9 +21,11 @@ use crate::platform::{Delivery, Identity, PlatformError};
 
 /// Tokens of users with many scopes take many KiB. A longer one is not worth a request.
 const MAX_TOKEN_BYTES: usize = 32 * 1024;
-/// The own token is replaced this long before its end (or at half its life, when that is short), so that none ends on its way.
+/// The own token is replaced this long before its end (or at half its life, when that is short), so that none
+/// ends on its way.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
-/// Credentials that UAA has refused are not sent again within this time: it locks out clients that fail too often.
+/// Credentials that UAA has refused are not sent again within this time: it locks out clients that fail too
+/// often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 const READ_SCOPE: &str = "cloud_controller.read";
 const WRITE_SCOPE: &str = "cloud_controller.write";
@@ -39,7 +41,8 @@ pub(super) struct Uaa {
     endpoint: OnceLock<Endpoint>,
     credentials: Credentials,
     own_token: Mutex<OwnToken>,
-    /// How many requests for the own token have ended. A thread that sees it rise while it waits takes the latest result.
+    /// How many requests for the own token have ended. A thread that sees it rise while it waits takes the
+    /// latest result.
     fetches_ended: AtomicU64,
     faults: Arc<Faults>,
 }
@@ -140,8 +143,8 @@ impl Uaa {
         if !is_sane {
             return Ok(None);
         }
-        // A token without a user is no use at `/userinfo`, however good it is (UAA 4.30 even answers 500), and the scopes of
-        // one that cannot be read are known to UAA alone.
+        // A token without a user is no use at `/userinfo`, however good it is (UAA 4.30 even answers 500),
+        // and the scopes of one that cannot be read are known to UAA alone.
         let Some(claims) = claims_of(token).filter(Claims::have_user) else {
             return self.introspect(token);
         };
@@ -159,8 +162,8 @@ impl Uaa {
         }
     }
 
-    /// Judges a token by `/introspect`, for which the service's client needs the authority `uaa.resource`. Without it no such
-    /// token is accepted.
+    /// Judges a token by `/introspect`, for which the service's client needs the authority `uaa.resource`.
+    /// Without it no such token is accepted.
     fn introspect(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         #[derive(Deserialize)]
         struct Introspection {
@@ -253,7 +256,8 @@ impl Uaa {
         unavailable(answer.into_error())
     }
 
-    /// A request with the client's id and secret: percent-encoded, and once more as they are when UAA does not know them.
+    /// A request with the client's id and secret: percent-encoded, and once more as they are when UAA does
+    /// not know them.
     fn ask_as_client(&self, path: &str, form: &str) -> Result<Answer, PlatformError> {
         let Credentials { encoded, plain, prefers_plain } = &self.credentials;
         let send = |authorization: &str, extra| {
@@ -408,7 +412,8 @@ fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, Platfor
     Ok(claims.identity(user))
 }
 
-/// Whatever UAA says about its own trouble, nobody can be judged until it is over, and nothing has had an effect.
+/// Whatever UAA says about its own trouble, nobody can be judged until it is over, and nothing has had an
+/// effect.
 fn unavailable(error: PlatformError) -> PlatformError {
     let (cause, retry_after) = match error {
         PlatformError::Unavailable { cause, retry_after, .. } => (cause, retry_after),

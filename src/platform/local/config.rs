@@ -1,6 +1,7 @@
 //! The file of `standalone`: which apps and spaces there are, and who may do what.
 //!
-//! Invariant: rights belong to a token, not to its user; and no message shows a token. [`parse`] reads the text.
+//! Invariant: rights belong to a token, not to its user; and no message shows a token. [`parse`] reads the
+//! text.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Write as _};
@@ -49,7 +50,8 @@ pub struct App {
     pub user: Option<TaskUser>,
 }
 
-/// The user of this machine as whom an app's tasks run. Uid, gid and groups are looked up again when a task starts.
+/// The user of this machine as whom an app's tasks run. Uid, gid and groups are looked up again when a task
+/// starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskUser {
     /// The login name.
@@ -225,8 +227,8 @@ pub(super) fn base_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The text of a file that nobody else can have written, and whether others can read it. What is judged is the file that
-/// is open, so that it cannot be another one by then.
+/// The text of a file that nobody else can have written, and whether others can read it. What is judged is
+/// the file that is open, so that it cannot be another one by then.
 fn read_trusted(path: &Path) -> Result<(String, bool), String> {
     let shown = path.display();
     let cannot = |err: io::Error| format!("{shown} cannot be read: {err}");

@@ -1,8 +1,9 @@
-//! `memory_in_mb` as a limit: of a whole task where a cgroup (version 2) can be made for it, else of each process.
+//! `memory_in_mb` as a limit: of a whole task where a cgroup (version 2) can be made for it, else of each
+//! process.
 //!
-//! A cgroup can be made where the `memory` controller is enabled for the children of our own cgroup or of its parent,
-//! and we may write there: as root under systemd, or in a unit with `Delegate=memory pids` and `DelegateSubgroup=`.
-//! Such a cgroup also bounds how many processes a task has.
+//! A cgroup can be made where the `memory` controller is enabled for the children of our own cgroup or of its
+//! parent, and we may write there: as root under systemd, or in a unit with `Delegate=memory pids` and
+//! `DelegateSubgroup=`. Such a cgroup also bounds how many processes a task has.
 
 use std::fmt;
 use std::fs;
@@ -13,7 +14,8 @@ use std::time::Duration;
 use crossbeam_channel::after;
 use log::warn;
 
-/// Processes and threads of a task at one time, where a cgroup is made: many for a program, few for a fork bomb.
+/// Processes and threads of a task at one time, where a cgroup is made: many for a program, few for a fork
+/// bomb.
 const PIDS_MAX: &str = "2048";
 
 const REMOVE_TRIES: u32 = 10;
@@ -49,8 +51,9 @@ impl fmt::Display for MemoryLimit {
 
 /// A script that sets the limit `$1` (in KiB) for itself and what it becomes: the command `$2`.
 ///
-/// Of the data, not of the address space: the latter counts what is only reserved, and a JVM or Node reserves more
-/// than most limits allow. Where it cannot be set, a lower limit holds already, or the system knows none.
+/// Of the data, not of the address space: the latter counts what is only reserved, and a JVM or Node reserves
+/// more than most limits allow. Where it cannot be set, a lower limit holds already, or the system knows
+/// none.
 pub(super) const LIMIT_EACH_PROCESS: &str = r#"ulimit -d "$1" 2>/dev/null; exec /bin/sh -c "$2""#;
 
 pub(super) fn limit_in_kib(memory_in_mb: u32) -> String {

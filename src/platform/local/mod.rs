@@ -1,11 +1,11 @@
 //! Standalone: apps, spaces, users and tokens from a TOML file, tasks as supervised local processes.
 //!
-//! Invariant: no task is orphaned unseen. A task's directory is claimed before its command runs, its runner outlives
-//! the service, and whoever asks later finds an outcome, if only "outcome unknown".
+//! Invariant: no task is orphaned unseen. A task's directory is claimed before its command runs, its runner
+//! outlives the service, and a later look finds an outcome, if only "outcome unknown".
 //!
-//! In the order of a task's life: [`config`] knows its app, [`tasks`] claims a directory for it and starts a runner,
-//! [`runner`] (another process of the same binary) runs the command under a limit of [`memory`], and both sides speak
-//! through the files of [`records`].
+//! In the order of a task's life: [`config`] knows its app, [`tasks`] claims a directory for it and starts a
+//! runner, [`runner`] (another process of the same binary) runs the command under a limit of [`memory`], and
+//! both sides speak through the files of [`records`].
 
 use std::ffi::OsString;
 use std::fmt;
@@ -45,7 +45,8 @@ pub struct LocalSettings {
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// What a task has of the service's environment. All else (`CLIENT_SECRET`, `DATABASE_URL` …) is not its business.
+/// What a task has of the service's environment. All else (`CLIENT_SECRET`, `DATABASE_URL` …) is not its
+/// business.
 pub const INHERITED_VARIABLES: [&str; 11] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
@@ -58,8 +59,8 @@ pub struct Local {
 }
 
 impl Local {
-    /// Opens the directory of tasks and follows what is done in it. `task_changed` is called soon after a task of
-    /// ours ended; the end of a task from before a restart is seen by whoever asks for it.
+    /// Opens the directory of tasks and follows what is done in it. `task_changed` is called soon after a
+    /// task of ours ended; the end of a task from before a restart is found when its state is asked for.
     ///
     /// Only one service can be at a directory: the second is refused.
     pub fn new(

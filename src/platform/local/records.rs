@@ -1,6 +1,7 @@
 //! The directory of a task, through which the service and the task's runner speak.
 //!
-//! Invariant: a directory is visible whole (claimed by one rename), and each record in it appears whole and once.
+//! Invariant: a directory is visible whole (claimed by one rename), and each record in it appears whole and
+//! once.
 //!
 //! | file | written by | says |
 //! |---|---|---|
@@ -25,7 +26,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
 
-/// A record is not read beyond this: a command is at most as long as a request's body, and JSON may escape each byte.
+/// A record is not read beyond this: a command is at most as long as a request's body, and JSON may escape
+/// each byte.
 const RECORD_MAX: u64 = 16 * 1024 * 1024;
 
 /// What to run.
@@ -71,7 +73,8 @@ impl TaskDirectory {
         Self { path: path.into() }
     }
 
-    /// Makes the directory with its order, locked. It counts only once [`TaskDirectory::rename`] gave it its name.
+    /// Makes the directory with its order, locked. It counts only once [`TaskDirectory::rename`] gave it its
+    /// name.
     pub(super) fn prepare(path: PathBuf, order: &Order) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let directory = Self { path };
@@ -215,8 +218,8 @@ pub(super) fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// A task that runs as the service's user can put anything in the place of a record. What is no regular file is not
-/// followed (a link) nor waited for (a FIFO).
+/// A task that runs as the service's user can put anything in the place of a record. What is no regular file
+/// is not followed (a link) nor waited for (a FIFO).
 const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
 fn private_file() -> OpenOptions {

@@ -1,11 +1,11 @@
 //! The process that runs one task: `ocf-scheduler run-task DIR`.
 //!
-//! Invariant: the command runs at most once, and only after `started.json` is on disk. While this process lives it
-//! holds the lock of DIR, which the kernel drops at its death, however it dies.
+//! Invariant: the command runs at most once, and only after `started.json` is on disk. While this process
+//! lives it holds the lock of DIR, which the kernel drops at its death, however it dies.
 //!
-//! It is started by the service, with DIR's locked lock file as standard input and a pipe as standard output, into
-//! which it writes one byte at its end. It has a session of its own, so that it outlives the service and its
-//! terminal. One thread; everything it waits for is a descriptor in [`supervise`].
+//! It is started by the service, with DIR's locked lock file as standard input and a pipe as standard output,
+//! into which it writes one byte at its end. It has a session of its own, so that it outlives the service and
+//! its terminal. One thread; everything it waits for is a descriptor in [`supervise`].
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -29,8 +29,8 @@ use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
 use crate::base::clock::{self, Clock, SystemClock};
 
-/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With the line that
-/// says so it is no more than the MiB that one answer shows.
+/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With
+/// the line that says so it is no more than the MiB that one answer shows.
 const OUTPUT_MAX_BYTES: usize = 1024 * 1024 - 76;
 
 /// How long a cancelled task may take to end by itself.
@@ -44,7 +44,7 @@ const RECORD_TRIES: u32 = 150;
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(2);
 
 /// What the hidden subcommand does with its arguments (those after `run-task`).
-/// An error is for whoever started it by hand: the service learns everything through the directory.
+/// An error is for a person who starts it by hand. The service learns everything through the directory.
 pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let (Some(path), None) = (arguments.next(), arguments.next()) else {
         return Err("run-task takes one argument, the directory of a task".to_owned());
@@ -58,7 +58,8 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
         return Err("the task of this directory has been started before".to_owned());
     }
     let signals = Signals::listen().map_err(describe)?;
-    // From here on the service can find us, so a cancellation comes as a signal; one from before is a mark on disk.
+    // From here on the service can find us, so a cancellation comes as a signal; one from before is a mark on
+    // disk.
     let started = Started { runner_pid: getpid().as_raw_nonzero().get(), started_at_ns: now_ns() };
     directory.record_started(&started).map_err(describe)?;
 
@@ -66,15 +67,16 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
     // What has ended the command is over; a signal from here on is for us.
     signals.end.store(false, Ordering::SeqCst);
     record(&directory, &Ended { outcome, ended_at_ns: now_ns() }, &signals)?;
-    // The service may be gone, or another one be there that does not hold the other end: then nobody needs waking.
+    // The service may be gone, or another one be there that does not hold the other end: then nobody needs
+    // waking.
     let mut wake = io::stdout();
     let _ = wake.write_all(&[TASK_ENDED]).and_then(|()| wake.flush());
     Ok(())
 }
 
-/// What the hidden subcommand `run-as USER PROGRAM ARGUMENTS…` does: becomes that user, with the user's uid, gid and
-/// supplementary groups, and then that program.
-/// It returns only with an error, which is the task's to print.
+/// What the hidden subcommand `run-as USER PROGRAM ARGUMENTS…` does: becomes that user, with the user's uid,
+/// gid and supplementary groups, and then that program. It returns only with an error, which is the task's to
+/// print.
 pub fn run_as(mut arguments: impl Iterator<Item = OsString>) -> String {
     let (Some(user), Some(program)) = (arguments.next(), arguments.next()) else {
         return "run-as takes a user and a program".to_owned();
@@ -112,7 +114,8 @@ fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
     }
 }
 
-/// Keeps other processes of the same user from reading this one's memory and environment, and from tracing it.
+/// Keeps other processes of the same user from reading this one's memory and environment, and from tracing
+/// it.
 pub(crate) fn hide_memory() {
     // It fails on kernels only that know no such thing.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -230,8 +233,8 @@ fn supervise(
             open = log.take_from(&mut output);
         }
     }
-    // The command is over, and with it all that it left behind in its group. As long as it has not been waited for,
-    // its process id, which is the group's too, cannot belong to anybody else.
+    // The command is over, and with it all that it left behind in its group. As long as it has not been
+    // waited for, its process id, which is the group's too, cannot belong to anybody else.
     let _ = kill_process_group(pid, Signal::KILL);
     let status = child.wait();
     // A process that left the group may write for ever; what the command itself wrote is in the pipe by now.

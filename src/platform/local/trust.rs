@@ -1,9 +1,10 @@
 //! Whether another user of this machine can have planted, or can replace, what `standalone` believes.
 //!
-//! Believed are its state directory, its file of apps and tokens, and its database: who writes them runs commands as the
-//! service. They must belong to the service's user or to root, and nobody else may write to them. In the directories above,
-//! nobody else may put others in their place: those must belong to the same two, and be closed to others or sticky (as
-//! `/tmp` is). A directory above may be open to a group that has no other members, as on machines whose umask is 002.
+//! Believed are its state directory, its file of apps and tokens, and its database: who writes them runs
+//! commands as the service. They must belong to the service's user or to root, and nobody else may write to
+//! them. In the directories above, nobody else may put others in their place: those must belong to the same
+//! two, and be closed to others or sticky (as `/tmp` is). A directory above may be open to a group that has
+//! no other members, as on machines whose umask is 002.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -18,8 +19,8 @@ const STICKY: u32 = 0o1000;
 /// Files of SQLite beside a database, which it believes too.
 const BESIDE_DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// What another user can have planted, or can replace: one text for each, with what mends it. `config` is a file that a
-/// setting names. What does not exist yet counts with the directories above it.
+/// What another user can have planted, or can replace: one text for each, with what mends it. `config` is a
+/// file that a setting names. What does not exist yet counts with the directories above it.
 pub fn faults(state_dir: &Path, database: Option<&Path>, config: Option<&Path>) -> Vec<String> {
     let default = super::config::default_file(state_dir);
     let mut paths = vec![("the state directory", state_dir.to_owned())];
@@ -75,7 +76,8 @@ fn owner_fault(what: &str, path: &Path, metadata: &Metadata) -> Option<String> {
 }
 
 fn directory_fault(directory: &Path) -> Option<String> {
-    // What cannot be looked at cannot be gone through either, which whoever opens something in it finds out.
+    // A directory that cannot be inspected cannot be passed through either; opening something in it will
+    // fail.
     let metadata = fs::symlink_metadata(directory).ok()?;
     let shown = directory.display();
     let owner = Uid::from_raw(metadata.uid());
@@ -115,8 +117,8 @@ fn above(path: &Path) -> Vec<PathBuf> {
     above
 }
 
-/// Whether anybody but us and root is in the group, as far as this machine's own files say. A group that they do not have is
-/// that of a volume in a container, or a private one.
+/// Whether anybody but us and root is in the group, as far as this machine's own files say. A group that they
+/// do not have is that of a volume in a container, or a private one.
 fn has_other_members(gid: u32) -> bool {
     if gid == 0 {
         return false;

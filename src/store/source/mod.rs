@@ -163,8 +163,8 @@ impl Source {
         self.origin
     }
 
-    /// How its schedules were read that record no dialect: as OCF Scheduler 2.x reads them when that wrote the
-    /// tables, else as 1.x does.
+    /// How its schedules were read that record no dialect: as OCF Scheduler 2.x reads them when that wrote
+    /// the tables, else as 1.x does.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }

@@ -1,7 +1,8 @@
 //! Moves what is in another database into this one: that of a Go service, or one of our own.
 //!
-//! Invariant: all of it in one transaction or nothing; the source is only read; what is here already stays as it is; nothing runs
-//! because of it, for every schedule is planned from now on and what was waiting has ended.
+//! Invariant: all of it in one transaction or nothing; the source is only read; what is here already stays as
+//! it is; nothing runs because of it, for every schedule is planned from now on and what was waiting has
+//! ended.
 
 use std::collections::HashMap;
 
@@ -98,7 +99,8 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// A task of this name will be cancelled. So it must be a name that only we give, and not any that a file says.
+    /// A task of this name will be cancelled. So it must be a name that only we give, and not any that a file
+    /// says.
     fn take_stray(&mut self, stray: &Stray) -> Result<(), StoreError> {
         let is_of_it = |task_name: &String| task_name.contains(&stray.name);
         let is_ours =
@@ -343,8 +345,8 @@ impl Moving<'_> {
         let (mut execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
         let mut is_redated = false;
         if let (Some((schedule, time)), Some(start)) = (&mut execution.fire, execution.start_time) {
-            // The other service knew the minute alone, and may have begun several in one (`@every 10s`), which come one after
-            // the other: the later ones are known by their start.
+            // The other service knew the minute alone, and may have begun several in one (`@every 10s`),
+            // which come one after the other: the later ones are known by their start.
             if self.last_fires.insert(schedule.clone(), *time) == Some(*time) {
                 *time = start;
                 is_redated = true;

@@ -1,7 +1,7 @@
 //! Lists of jobs or calls with their schedules (`detailed=true`), of which some have thousands.
 //!
-//! Invariant: what is in memory at a time is bounded, however many schedules a job has, and a read of the database ends before
-//! its rows are written to the client.
+//! Invariant: what is in memory at a time is bounded, however many schedules a job has, and a read of the
+//! database ends before its rows are written to the client.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -33,7 +33,8 @@ pub(super) struct Detailed {
     known: usize,
     /// These schedules, in the order of `rows`.
     schedules: VecDeque<Schedule>,
-    /// How many are read together next: twice as many each time, until there are too many schedules for one read.
+    /// How many are read together next: twice as many each time, until there are too many schedules for one
+    /// read.
     together: usize,
     /// The one whose schedules are being written part by part.
     open: Option<Open>,

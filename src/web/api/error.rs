@@ -18,17 +18,18 @@ use crate::web::auth::{AuthError, WITHOUT_TOKEN};
 /// What a client is asked to wait when nobody said how long.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a request was refused. A client that accepts neither `application/json` nor `application/problem+json` sees the
-/// status alone.
+/// Why a request was refused. A client that accepts neither `application/json` nor `application/problem+json`
+/// sees the status alone.
 #[derive(Debug)]
 pub(in crate::web) enum ApiError {
     /// No bearer token, a bad one, or no role.
     Unauthorized(&'static str),
     /// The metrics ask for a token of their own, and this is none or another.
     NotOfMetrics,
-    /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody learns.
+    /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody
+    /// learns.
     NoRoleInSpace,
-    /// The path is none of ours, whoever asks.
+    /// There is no such path.
     NoSuchPath,
     /// It does not exist, or not for this caller: which of the two nobody learns.
     NotFound,
@@ -219,7 +220,7 @@ impl fmt::Display for ApiError {
             Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
             Self::NoSuchPath => f.write_str("there is no such path"),
             Self::RefNotFound => f.write_str("there is no such job or call, or it is not for this caller"),
-            Self::NotFound => f.write_str("there is no such thing, or it is not for this caller"),
+            Self::NotFound => f.write_str("not found, or not in a space of the caller"),
             Self::OtherVersion => {
                 f.write_str("it is another version than the one asked for; nothing was changed")
             }
@@ -238,7 +239,8 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// A refusal, with what those who accept `application/problem+json` learn of it (RFC 9457, with members of our own).
+/// A refusal, with what those who accept `application/problem+json` learn of it (RFC 9457, with members of
+/// our own).
 #[derive(Serialize)]
 pub(in crate::web) struct Problem {
     r#type: &'static str,
@@ -297,8 +299,8 @@ impl Problem {
         respond_with(self.status, "application/json", body)
     }
 
-    /// In the form that the client's `Accept` names: RFC 9457, else the JSON of [`refusal`] (the PCF Java client takes an
-    /// empty refusal for success), else nothing.
+    /// In the form that the client's `Accept` names: RFC 9457, else the JSON of [`refusal`] (the PCF Java
+    /// client takes an empty refusal for success), else nothing.
     pub(in crate::web) fn response(&self, headers: &[Header], resource: &str) -> Response {
         if accepts(headers, "application/problem+json")
             && let Ok(body) = serde_json::to_vec(self)

@@ -1,7 +1,7 @@
 //! The fields of a request's body, and their rules.
 //!
-//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as missing, but for the
-//! fields of `controls` and for `auth_header`.
+//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as
+//! missing, but for the fields of `controls` and for `auth_header`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -201,7 +201,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Requires a field that was read as `value`; whoever broke its rule has been told already.
+    /// Requires a field that was read as `value`. If it broke another rule, that violation is there already.
     pub(in crate::web) fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.violations.iter().any(|violation| violation.field == field) {
             self.violate(Violation::new(field, "missing", "is missing", "a string that is not blank"));

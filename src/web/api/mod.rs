@@ -1,7 +1,7 @@
 //! The HTTP API: a request, who makes it, what it is for, its answer.
 //!
-//! Invariant: a handler sees only objects of spaces in which its caller has a role; "not yours" and "not there" take one
-//! path. A refusal has a status, the body that `error` gives it, and a reason for the log.
+//! Invariant: a handler sees only objects of spaces in which its caller has a role; "not yours" and "not
+//! there" take one path. A refusal has a status, the body that `error` gives it, and a reason for the log.
 
 use std::sync::Arc;
 
@@ -44,7 +44,8 @@ use violation::Violation;
 pub use observability::MetricsAccess;
 pub use readiness::Readiness;
 
-/// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see `tests/it/openapi.rs`.
+/// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see
+/// `tests/it/openapi.rs`.
 pub(in crate::web) const DOCUMENT: &str = include_str!("openapi.json");
 
 /// How often a change is begun again because others were faster. Each time somebody else's has succeeded.
@@ -174,7 +175,8 @@ impl Api {
         }
     }
 
-    /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked about each time.
+    /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked
+    /// about each time.
     fn caller(
         &self,
         authorization: Option<&str>,
@@ -193,14 +195,15 @@ impl Api {
             Ok(caller)
         });
         if let (Some(refused), Err(ApiError::Unauthorized(_) | ApiError::TooMany(_))) = (refused, &caller) {
-            // It was looked at before; should others have emptied the bucket meanwhile, this one is refused all the same.
+            // It was looked at before; should others have emptied the bucket meanwhile, this one is refused
+            // all the same.
             let _ = self.limiter.take(refused, self.clock.monotonic());
         }
         caller
     }
 
-    /// The job or call, when there is one and the caller may work in its space. One way for all, so that nobody learns
-    /// which guids exist: what is not there is looked for in a space that nobody has.
+    /// The job or call, when there is one and the caller may work in its space. One way for all, so that
+    /// nobody learns which guids exist: what is not there is looked for in a space that nobody has.
     fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.executable(kind, guid.as_str())?;

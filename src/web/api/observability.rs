@@ -34,8 +34,8 @@ impl Api {
     }
 }
 
-/// Whether a header is `bearer TOKEN`, the scheme in any case. The time that this takes tells nothing of the token, nor of its
-/// length.
+/// Whether a header is `bearer TOKEN`, the scheme in any case. The time that this takes tells nothing of the
+/// token, nor of its length.
 fn is_bearer_of(token: &Secret, authorization: Option<&str>) -> bool {
     let given = authorization.and_then(|header| header.trim().split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

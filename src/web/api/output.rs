@@ -12,7 +12,7 @@ use crate::http::{Body, Response, with_header};
 use crate::model::{Executable, ExecutionState, Guid};
 use crate::platform::OutputPart;
 
-/// The most bytes of one answer; whoever wants more goes on from its end.
+/// The most bytes of one answer. The next request continues where it ended.
 const ANSWER_MAX: u64 = 1024 * 1024;
 /// The most bytes that are in memory for one answer.
 const PART_BYTES: usize = 32 * 1024;
@@ -41,15 +41,16 @@ impl Api {
         };
         let size = part.length.saturating_sub(offset).min(ANSWER_MAX);
         let next = offset.saturating_add(size);
-        // An end that the history does not show yet is none for clients; and after one there, the task may still print.
+        // An end that the history does not show yet is none for clients; and after one there, the task may
+        // still print.
         let complete = if is_ended && part.is_ended && part.length <= next { "true" } else { "false" };
         let response = self.text(name, next, size, part.bytes);
         let response = with_header(response, "X-Output-Next-Offset", &next.to_string());
         Ok(with_header(response, "X-Output-Complete", complete))
     }
 
-    /// An answer of `size` bytes, up to byte `end` of the output, of which the first are here. The others are read part by
-    /// part by the thread that writes it, as lists are.
+    /// An answer of `size` bytes, up to byte `end` of the output, of which the first are here. The others are
+    /// read part by part by the thread that writes it, as lists are.
     fn text(&self, task: String, end: u64, size: u64, first: Vec<u8>) -> Response {
         let mut left = size.saturating_sub(first.len() as u64);
         let platform = Arc::clone(&self.platform);
@@ -57,7 +58,8 @@ impl Api {
             let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PART_BYTES);
             let part = platform.read_output(&task, end - left, limit).map_err(|err| err.to_string())?;
             match part {
-                // What was there when the answer began is there still, unless the history was cleared meanwhile.
+                // What was there when the answer began is there still, unless the history was cleared
+                // meanwhile.
                 Some(part) if part.bytes.len() == limit => buffer.extend_from_slice(&part.bytes),
                 _ => return Err("the output went away".to_owned()),
             }

@@ -1,6 +1,7 @@
 //! Collections: which part is asked for, and the envelope around it.
 //!
-//! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is `null`.
+//! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is
+//! `null`.
 
 use std::io::{self, Read};
 use std::net::Ipv6Addr;
@@ -15,7 +16,8 @@ use super::violation::Violation;
 use crate::http::{Body, Request, Response, respond_with};
 use crate::store::{Extent, Part, StoreError, Window};
 
-/// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is asked for.
+/// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is
+/// asked for.
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
 /// The longest DNS name.
@@ -109,10 +111,11 @@ pub(in crate::web) fn collection<T: Serialize + 'static>(
     })
 }
 
-/// Answers with a collection, of which `append_next` appends the next resources and says whether there are more.
+/// Answers with a collection, of which `append_next` appends the next resources and says whether there are
+/// more.
 ///
-/// What is more than one part is read part by part by the thread that writes it, so that it is never in memory as a whole,
-/// and no read of the database stays open for a slow client.
+/// What is more than one part is read part by part by the thread that writes it, so that it is never in
+/// memory as a whole, and no read of the database stays open for a slow client.
 pub(in crate::web) fn streamed(
     request: &Request,
     query: &Query,
@@ -309,8 +312,8 @@ fn href(request: &Request, query: &Query, page: u64) -> String {
 
 /// The URL of the service as the client (or the proxy in front) knows it, without a slash at the end.
 ///
-/// What a client sends ends up in links, so a forwarded header counts only when it holds a scheme of ours, or a host with an
-/// optional port, and nothing else.
+/// What a client sends ends up in links, so a forwarded header counts only when it holds a scheme of ours, or
+/// a host with an optional port, and nothing else.
 pub(in crate::web) fn base_url(request: &Request) -> String {
     let first_of = |name: &str| Some(request.header(name)?.split(',').next()?.trim());
     let scheme = match first_of("X-Forwarded-Proto") {

@@ -1,6 +1,7 @@
 //! `GET /readyz`: whether the database takes writes, and whether the platform answers.
 //!
-//! Invariant: however many ask, there is one look at a time, and at most one a second, for each writes to the database.
+//! Invariant: however many ask, there is one look at a time, and at most one a second, for each writes to the
+//! database.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -33,7 +34,8 @@ struct Look {
 }
 
 impl Readiness {
-    /// The last look while it holds, else another. Whoever asks while somebody looks gets the last one, unless it is the first.
+    /// The last look while it holds, else another. Whoever asks while somebody looks gets the last one,
+    /// unless it is the first.
     fn now(&self, now: Duration, look: impl FnOnce() -> Look) -> Look {
         let known = self.last();
         let holds = |look: &Look| now.checked_sub(look.at).is_none_or(|age| age < HOLDS_FOR);

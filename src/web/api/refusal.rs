@@ -1,8 +1,8 @@
 //! The JSON body of a refusal, for requests whose `Accept` names `application/json`.
 //!
-//! One body serves two clients, each of which ignores what it does not know. The PCF Java client reads `description`, and of
-//! each error `resource` and `messages`; plugin 2.x reads of each error `message`, `field`, `value` and `offset`, and
-//! underlines `value` at `offset`.
+//! One body serves two clients, each of which ignores what it does not know. The PCF Java client reads
+//! `description`, and of each error `resource` and `messages`; plugin 2.x reads of each error `message`,
+//! `field`, `value` and `offset`, and underlines `value` at `offset`.
 
 use serde::Serialize;
 
@@ -10,7 +10,8 @@ use super::error::REF_NOT_FOUND;
 use super::violation::Violation;
 use crate::cron::ParseError;
 
-/// The description of a broken rule: the Java client's tests and its users know it from the service of Pivotal.
+/// The description of a broken rule: the Java client's tests and its users know it from the service of
+/// Pivotal.
 const VALIDATION_FAILED: &str = "Validation of resource failed.";
 
 #[derive(Serialize)]
@@ -38,8 +39,8 @@ struct ErrorJson<'a> {
     offset: Option<usize>,
 }
 
-/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors, and a ref that
-/// is not found.
+/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors, and a ref
+/// that is not found.
 pub(super) fn body(status: u16, title: &str, resource: &str, violations: &[Violation]) -> Vec<u8> {
     let is_validation = status == 422;
     let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();

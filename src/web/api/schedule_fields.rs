@@ -1,7 +1,7 @@
 //! The fields of a request's body that say when a schedule fires.
 //!
-//! In a change, what is missing stays as it is. `null` stands for the default, but for `expression` and `enabled`,
-//! where it is the same as missing.
+//! In a change, what is missing stays as it is. `null` stands for the default, but for `expression` and
+//! `enabled`, where it is the same as missing.
 
 use serde_json::value::RawValue;
 
@@ -16,8 +16,8 @@ const JITTER_MAX: u32 = 3600;
 const DESCRIPTION_CHARS_MAX: usize = 1000;
 
 impl Api {
-    /// What a new schedule is unless its fields say otherwise: enabled, in the dialect and zone of the settings.
-    /// Its expression is still missing.
+    /// What a new schedule is unless its fields say otherwise: enabled, in the dialect and zone of the
+    /// settings. Its expression is still missing.
     pub(super) fn new_definition(&self) -> Definition {
         let timing = Timing::new("", self.dialect);
         Definition::new(Timing { timezone: self.default_timezone.clone(), ..timing })
@@ -79,7 +79,8 @@ impl Api {
         }
     }
 
-    /// `SCHEDULE_MIN_SECONDS`, and the shorter time between two of the next fire times. `None`: the setting is kept.
+    /// `SCHEDULE_MIN_SECONDS`, and the shorter time between two of the next fire times. `None`: the setting
+    /// is kept.
     pub(super) fn too_short_interval(&self, calendar: &Calendar, now: Timestamp) -> Option<(u32, u64)> {
         let least = self.schedule_min_seconds?;
         let found = calendar.shortest_interval(now)?;

@@ -85,7 +85,8 @@ impl Owner {
         Self { kind: executable.kind(), guid: executable.guid.clone(), silence }
     }
 
-    /// When a schedule fires next: not before a pause ends, and `None` for as long as nobody knows when it does.
+    /// When a schedule fires next: not before a pause ends, and `None` for as long as nobody knows when it
+    /// does.
     fn next_fire_time_of(&self, schedule: &Schedule) -> Option<Timestamp> {
         let next = schedule.next_fire_time?;
         match self.silence {

@@ -1,5 +1,5 @@
-//! `POST /schedules/validate`, as OCF Scheduler 2.x has it: what an expression means, or the schedules of a job or call.
-//! Nothing is stored.
+//! `POST /schedules/validate`, as OCF Scheduler 2.x has it: what an expression means, or the schedules of a
+//! job or call. Nothing is stored.
 
 use std::sync::Arc;
 

@@ -1,7 +1,8 @@
 //! Versions of objects: `ETag`, `If-Match` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! An `ETag` is made from the JSON that a client sees, so it holds as long as that looks the same. A change is written only
-//! while the object is still the version that was read and judged here; the guards of the statements see to that.
+//! An `ETag` is made from the JSON that a client sees, so it holds as long as that looks the same. A change
+//! is written only while the object is still the version that was read and judged here; the guards of the
+//! statements see to that.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -80,8 +81,8 @@ fn values<'r>(request: &'r Request, name: &'static str) -> impl Iterator<Item = 
     request.headers.iter().filter(move |header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-/// The tags of a list, each with its quotes, and with `W/` where it is weak. A comma may be part of a tag. What follows
-/// something that is no tag is not read.
+/// The tags of a list, each with its quotes, and with `W/` where it is weak. A comma may be part of a tag.
+/// What follows something that is no tag is not read.
 fn tags(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     std::iter::from_fn(move || {

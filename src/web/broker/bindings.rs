@@ -1,5 +1,5 @@
-//! Bindings of instances to apps, and service keys. Their credentials hold no secret: whoever calls the service does so with
-//! a token of their own.
+//! Bindings of instances to apps, and service keys. Their credentials hold no secret, because callers of
+//! the service use tokens of their own.
 
 use serde_json::{Value, json};
 

@@ -1,8 +1,9 @@
 //! The service broker: the service in a platform's marketplace, by the Open Service Broker API 2.17 at `/v2`.
 //!
-//! Invariant: nobody without the broker's own name and password gets further than a 401; what is asked for twice is made
-//! once. All is done when it is answered, so nothing is ever in progress, and `accepts_incomplete` is passed over.
-//! A refusal has JSON here, unlike elsewhere: platforms show its `description` to people.
+//! Invariant: nobody without the broker's own name and password gets further than a 401; what is asked for
+//! twice is made once. All is done when it is answered, so nothing is ever in progress, and
+//! `accepts_incomplete` is passed over. A refusal has JSON here, unlike elsewhere: platforms show its
+//! `description` to people.
 
 mod bindings;
 mod catalog;
@@ -114,7 +115,7 @@ impl Broker {
         }
     }
 
-    /// What a request without an `Authorization` header is told.
+    /// The reason for refusing a request without an `Authorization` header.
     pub(in crate::web) fn refusal_without_credentials(target: &Target, request: &Request) -> BrokerError {
         let refusal = target.check_method(&request.method).err().unwrap_or_else(without_credentials);
         match identity_of(request) {
@@ -149,8 +150,8 @@ impl Broker {
         }
     }
 
-    /// Whether it is the platform that calls, within its rate limit. Wrong credentials that are sent again and again are
-    /// limited as tokens are.
+    /// Whether it is the platform that calls, within its rate limit. Wrong credentials that are sent again
+    /// and again are limited as tokens are.
     fn check_platform(&self, api: &Api, request: &Request, asker: &mut Asker) -> Result<(), BrokerError> {
         let authorization = request.header("Authorization").ok_or_else(without_credentials)?;
         let now = api.clock.monotonic();
@@ -191,8 +192,9 @@ fn check_version(version: Option<&str>) -> Result<(), BrokerError> {
     }
 }
 
-/// Who is behind a request, for the log: `cloudfoundry` and base64 of `{"user_id":"…"}` (Kubernetes says `username`). These
-/// are a client's words: they are shortened. A platform `malformed` without a user is what cannot be read.
+/// Who is behind a request, for the log: `cloudfoundry` and base64 of `{"user_id":"…"}` (Kubernetes says
+/// `username`). These are a client's words: they are shortened. A platform `malformed` without a user is what
+/// cannot be read.
 fn origin(header: &str) -> (Option<String>, Option<String>) {
     let identity =
         header.split_once(' ').filter(|_| header.len() <= ORIGIN_HEADER_MAX).and_then(|(platform, value)| {

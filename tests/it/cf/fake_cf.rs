@@ -1,8 +1,9 @@
-//! A fake Cloud Foundry and UAA: the few routes that the service uses, with the shapes and the checks of the real ones,
-//! and faults on demand.
+//! A fake Cloud Foundry and UAA: the few routes that the service uses, with the shapes and the checks of the
+//! real ones, and faults on demand.
 //!
-//! It needs nothing but this file (and serde_json, base64, time, uuid; rustls and rcgen for TLS), so it serves as a module
-//! of the integration tests and, through its `main`, as a process of its own that is driven over `POST /_fake/…`.
+//! It needs nothing but this file (and serde_json, base64, time, uuid; rustls and rcgen for TLS), so it
+//! serves as a module of the integration tests and, through its `main`, as a process of its own that is
+//! driven over `POST /_fake/…`.
 #![allow(
     dead_code,
     missing_docs,
@@ -395,7 +396,8 @@ impl FakeCf {
         self.state().is_diego_away = is_away;
     }
 
-    /// A list with this task (by guid or name) is answered 500 as a whole, as by Cloud Controllers that miss its droplet.
+    /// A list with this task (by guid or name) is answered 500 as a whole, as by Cloud Controllers that miss
+    /// its droplet.
     pub fn hide_task(&self, guid_or_name: &str, is_hidden: bool) {
         let mut state = self.state();
         if is_hidden {
@@ -459,7 +461,8 @@ impl FakeCf {
         self.state().requests.clear();
     }
 
-    /// The next `times` requests to `route` (`*`: any) meet the fault. Faults of one route come in the order given.
+    /// The next `times` requests to `route` (`*`: any) meet the fault. Faults of one route come in the order
+    /// given.
     pub fn fault(&self, route: &str, fault: Fault, times: usize) {
         self.state().faults.push((route.to_owned(), fault, times));
     }

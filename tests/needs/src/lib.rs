@@ -1,8 +1,9 @@
-//! Attributes for tests that need one of the two databases. Without it the test is ignored, with that reason, so that the
-//! runner's summary says how many tests have run.
+//! Attributes for tests that need one of the two databases. Without it the test is ignored, with that reason,
+//! so that the runner's summary says how many tests have run.
 //!
-//! Which database the tests run on is the variable `TEST_DATABASE_URL` at the time they are compiled. `tests/it/database.rs`
-//! has cargo compile them again when it changes, and checks that it is the same when they run.
+//! Which database the tests run on is the variable `TEST_DATABASE_URL` at the time they are compiled.
+//! `tests/it/database.rs` has cargo compile them again when it changes, and checks that it is the same when
+//! they run.
 
 use proc_macro::TokenStream;
 

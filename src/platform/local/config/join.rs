@@ -23,8 +23,8 @@ pub struct Joined {
     pub there: [usize; 3],
 }
 
-/// Takes along what is in `text`, whose relative directories are relative to `base`, into what the file `into` will be.
-/// Nothing is written yet.
+/// Takes along what is in `text`, whose relative directories are relative to `base`, into what the file
+/// `into` will be. Nothing is written yet.
 ///
 /// # Errors
 /// A text for people: what is wrong in which of both.

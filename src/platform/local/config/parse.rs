@@ -1,6 +1,7 @@
 //! Reads the text of a standalone file and collects everything that is wrong in it, by line.
 //!
-//! Invariant: a fault shows the line's number, never its text: a token may stand anywhere, in a wrong place too.
+//! Invariant: a fault shows the line's number, never its text: a token may stand anywhere, in a wrong place
+//! too.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;

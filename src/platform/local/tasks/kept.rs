@@ -20,11 +20,12 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a task's directory, with its output, stays after its outcome was first handed out.
 const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
 
-/// The most outputs of ended tasks that are kept, and the most directories of tasks whose outcome was handed out; beyond,
-/// those that ended first go …
+/// The most outputs of ended tasks that are kept, and the most directories of tasks whose outcome was handed
+/// out; beyond, those that ended first go …
 const KEPT_MAX: usize = 1000;
 
-/// … but no directory this soon after, only its output: a caller that was told the outcome may ask again after a crash.
+/// … but no directory this soon after, only its output: a caller that was told the outcome may ask again
+/// after a crash.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
 
 /// How long a task's directory stays when nobody asks for its outcome: as long as history does.
@@ -138,7 +139,8 @@ impl Tasks {
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| is_plain_name(name)) else { continue };
             let directory = TaskDirectory::at(entry.path());
-            // One that has not ended is left to end, whatever became of its execution. A free lock is an end too.
+            // One that has not ended is left to end, whatever became of its execution. A free lock is an end
+            // too.
             let is_over =
                 matches!(directory.ended(), Ok(Some(_))) || matches!(self.is_locked(&directory), Ok(false));
             if is_over && is_gone(name) {

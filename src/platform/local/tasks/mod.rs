@@ -1,13 +1,13 @@
 //! The service's side of tasks: claims a directory for each, starts its runner, and reads what became of it.
 //!
-//! Invariant: one run for one name. The directory `tasks/NAME` is claimed by a rename, which one caller wins; its lock
-//! goes from the service to the runner without being free in between. So a free lock means that nobody is at work:
-//! with an outcome on disk the task has ended, without one but started its runner has died ("outcome unknown"), and
-//! never started its command has certainly not run: such a claim is no task for [`Tasks::find`], and
-//! [`Tasks::create`] takes it up again.
+//! Invariant: one run for one name. The directory `tasks/NAME` is claimed by a rename, which one caller wins;
+//! its lock goes from the service to the runner without being free in between. So a free lock means that
+//! nobody is at work: with an outcome on disk the task has ended, without one but started its runner has died
+//! ("outcome unknown"), and never started its command has certainly not run: such a claim is no task for
+//! [`Tasks::find`], and [`Tasks::create`] takes it up again.
 //!
-//! [`kept`] removes directories: when their execution has gone from the history, or a while after their outcome was handed
-//! out.
+//! [`kept`] removes directories: when their execution has gone from the history, or a while after their
+//! outcome was handed out.
 
 mod kept;
 
@@ -34,7 +34,7 @@ use crate::base::orphans;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
 
-/// More tasks than this do not run at once; whoever wants one more is told to try again.
+/// The most tasks that run at once. A request for one more is refused as "try again later".
 const RUNNING_MAX: usize = 2000;
 
 pub(super) struct Tasks {
@@ -156,7 +156,8 @@ impl Tasks {
         })
     }
 
-    /// The tasks of these names. A claim whose command has not run and will not run by itself is none of them.
+    /// The tasks of these names. A claim whose command has not run and will not run by itself is none of
+    /// them.
     pub(super) fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<Vec<Task>, PlatformError> {
         self.read_all(names, |standing| !matches!(standing, Standing::NeverStarted))
     }
@@ -345,8 +346,8 @@ enum Claim {
 
 /// The thread that waits for runners to end. One for all of them; it holds no descriptor for a task.
 ///
-/// A runner says its end by a byte in a pipe. One that was killed cannot, so the thread looks for dead ones once a
-/// second as well while there are any runners.
+/// A runner says its end by a byte in a pipe. One that was killed cannot, so the thread looks for dead ones
+/// once a second as well while there are any runners.
 pub(super) struct Follower {
     tasks: Arc<Tasks>,
     thread: Option<JoinHandle<()>>,
