@@ -831,6 +831,22 @@ fn what_comes_right_after_a_look_in_vain_does_not_wait_for_the_next_fire_time() 
 }
 
 #[test]
+fn what_is_deleted_takes_no_place_of_what_waits_in_its_share() {
+    let world = Engine::at("2026-03-01T10:00:00Z");
+    let [gone, there] = ["gone", "there"].map(|name| world.call_of(name, "space-a", "http://host.example/"));
+    world.backlog(&gone, None, 20);
+    world.backlog(&there, None, 3);
+    let later = format!("UPDATE executions SET dispatch_time = 100 WHERE executable_id = {}", there.id);
+    world.database().execute(&later);
+    world.store.delete_executable(&gone, world.clock.now()).unwrap().unwrap();
+    world.store.renew_lease().unwrap();
+    let shares = world.store.pending_shares(Kind::Call, "", 10).unwrap();
+    let waiting = world.store.pending_of_shares(Kind::Call, world.clock.now(), &shares, 8).unwrap();
+    assert_eq!(waiting.iter().filter(|it| it.executable == there.guid).count(), 3);
+    assert_eq!(waiting.len(), 3);
+}
+
+#[test]
 fn spaces_and_hosts_that_wait_together_share_the_workers() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, release) = call_lane(&mut world, 20);
