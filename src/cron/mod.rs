@@ -52,6 +52,11 @@ impl Reading<'static> {
     }
 }
 
+/// Whether an expression says in which zone it is read, by a prefix `TZ=` or `CRON_TZ=`.
+pub fn names_zone(expression: &str) -> bool {
+    parse::zone_prefix_of(expression.trim_start()).is_some()
+}
+
 /// FNV-1a, 64 bits, of a text.
 pub fn hash(text: &str) -> u64 {
     parse::hash_of(text)

@@ -145,12 +145,17 @@ fn check_length<'a>(given: &str, whole: Part<'a>, grammar: &Grammar) -> Result<(
     if too_long { Err(whole.end().refuse("the expression is too long", expected)) } else { Ok(()) }
 }
 
+/// What the name of a zone follows in an expression that begins with one.
+pub(super) fn zone_prefix_of(expression: &str) -> Option<&'static str> {
+    ["TZ=", "CRON_TZ="].into_iter().find(|key| expression.starts_with(key))
+}
+
 /// The zone of a prefix, and what follows it.
 fn split_zone<'a>(
     whole: Part<'a>,
     grammar: &Grammar,
 ) -> Result<(Option<TimeZone>, Part<'a>), Box<Refusal<'a>>> {
-    let Some(key) = ["TZ=", "CRON_TZ="].into_iter().find(|key| whole.text.starts_with(key)) else {
+    let Some(key) = zone_prefix_of(whole.text) else {
         return Ok((None, whole));
     };
     let ends = |it: char| if grammar.zone_ends_at_space { it == ' ' } else { it.is_whitespace() };

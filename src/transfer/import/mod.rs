@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::cron::names_zone;
 use crate::fire_times::{Calendar, planner};
 use crate::model::{Call, Dialect, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Timing, Work};
 use crate::store::{
@@ -443,12 +444,6 @@ fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
         _ => {}
     }
     lacks
-}
-
-/// Whether an expression says in which zone it is read.
-fn names_zone(expression: &str) -> bool {
-    let expression = expression.trim_start();
-    expression.starts_with("TZ=") || expression.starts_with("CRON_TZ=")
 }
 
 /// A rate out of range is none, as for Cloud Foundry when none is sent.

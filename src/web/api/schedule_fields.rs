@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::Api;
 use super::fields::Fields;
 use super::violation::Violation;
-use crate::cron::{Expression, Reading, Zone};
+use crate::cron::{Expression, Reading, Zone, names_zone};
 use crate::fire_times::Calendar;
 use crate::model::{Definition, Executable, MisfirePolicy, Timestamp, Timing};
 
@@ -44,8 +44,7 @@ impl Api {
             timing.dialect = self.dialect;
             self.dialect.stored(text).clone_into(&mut timing.expression);
             // The zone of the setting is for expressions that name none.
-            let names_zone = ["TZ=", "CRON_TZ="].iter().any(|it| text.trim_start().starts_with(it));
-            if is_new && names_zone && !is_zone_given {
+            if is_new && !is_zone_given && names_zone(text) {
                 timing.timezone = None;
             }
         }
@@ -72,20 +71,23 @@ impl Api {
         {
             let expected = "an expression with a fire time to come";
             fields.violate(Violation::new("expression", "never_fires", "never fires", expected));
-        } else if let Some((least, found)) = self.too_short_interval(calendar, now) {
+        } else if let Some((least, found)) = too_short_interval(self.schedule_min_seconds, calendar, now) {
             let detail = format!("fires twice within {found} seconds, and {least} must lie between");
             let expected = format!("an expression that fires every {least} seconds at most");
             fields.violate(Violation::new("expression", "under_min_interval", detail, expected));
         }
     }
+}
 
-    /// `SCHEDULE_MIN_SECONDS`, and the shorter time between two of the next fire times. `None`: the setting
-    /// is kept.
-    pub(super) fn too_short_interval(&self, calendar: &Calendar, now: Timestamp) -> Option<(u32, u64)> {
-        let least = self.schedule_min_seconds?;
-        let found = calendar.shortest_interval(now)?;
-        (found < u64::from(least)).then_some((least, found))
-    }
+/// The shortest time between two of the next fire times, in seconds, if it is below `least`. `None`: it is
+/// not, or there is no bound.
+pub(super) fn too_short_interval(
+    least: Option<u32>,
+    calendar: &Calendar,
+    now: Timestamp,
+) -> Option<(u32, u64)> {
+    let (least, found) = (least?, calendar.shortest_interval(now)?);
+    (found < u64::from(least)).then_some((least, found))
 }
 
 impl Fields<'_> {

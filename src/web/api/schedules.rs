@@ -301,8 +301,10 @@ impl Api {
 
     /// The zone of the setting `DEFAULT_TIMEZONE`, for an expression that names none.
     pub(super) fn default_zone_for(&self, expression: &str) -> Option<Zone> {
-        let names_zone = ["TZ=", "CRON_TZ="].iter().any(|it| expression.trim_start().starts_with(it));
-        self.default_timezone.as_deref().filter(|_| !names_zone).and_then(Zone::named)
+        if cron::names_zone(expression) {
+            return None;
+        }
+        self.default_timezone.as_deref().and_then(Zone::named)
     }
 
     /// The dialect of this name; weekdays count as the setting says.

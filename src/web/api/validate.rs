@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::fields::without_byte_order_mark;
 use super::page::{self, Order, Paging, Walk, to_json};
 use super::query::Query;
+use super::schedule_fields::too_short_interval;
 use super::schedules::zone_named;
 use super::violation::Violation;
 use crate::cron::{self, Expression, HASH_KEY, ParseError, Reading, Warning, Zone};
@@ -25,9 +26,6 @@ const NEXT: i64 = 5;
 const TIMES_MAX: i64 = 100;
 /// The zone of expressions without one.
 const UTC: &str = "UTC";
-/// Warnings about an expression that has no fault at all.
-const LATER_WARNINGS: [&str; 4] = ["dst_skipped", "dst_repeated", "six_fields", "far"];
-
 #[derive(Deserialize)]
 struct Asked {
     expression: Option<String>,
@@ -129,9 +127,9 @@ impl Api {
             (Some(text), executable) => {
                 let expression = text.trim();
                 // Without a zone of its own it is read by the clock of `from`.
-                let has_prefix = ["TZ=", "CRON_TZ="].iter().any(|it| expression.starts_with(it));
                 let offset = extent.from.offset().whole_seconds();
-                let of_from = (offset != 0 && !has_prefix).then(|| Zone::of_offset(offset)).flatten();
+                let of_from =
+                    (offset != 0 && !cron::names_zone(expression)).then(|| Zone::of_offset(offset)).flatten();
                 let hash_key = executable.as_ref().map_or(HASH_KEY, |it| it.guid.as_str());
                 let by_default = if asked.from.is_none() { self.default_zone_for(expression) } else { None };
                 let timezone = timezone.or(by_default);
@@ -139,7 +137,13 @@ impl Api {
                 let default = of_from.is_none() || timezone.is_some();
                 let validation = Validation {
                     reference: executable.as_ref().map(ref_of),
-                    ..self.validation(expression, &reading, extent, default.then_some(UTC))
+                    ..validation(
+                        expression,
+                        &reading,
+                        extent,
+                        default.then_some(UTC),
+                        self.schedule_min_seconds,
+                    )
                 };
                 Ok(respond_with(200, "application/json", to_json(&validation)?))
             }
@@ -151,32 +155,6 @@ impl Api {
                 Err(violation.into())
             }
         }
-    }
-
-    /// What an expression means that a new schedule would have.
-    fn validation(
-        &self,
-        text: &str,
-        reading: &Reading<'_>,
-        extent: Extent,
-        default_zone: Option<&str>,
-    ) -> Validation {
-        let mut found = validation(text, reading, extent, default_zone);
-        let Some(calendar) = Expression::parse(text, reading).ok().filter(|_| found.valid) else {
-            return found;
-        };
-        let calendar = Calendar::new(calendar, None, None);
-        let from = Timestamp::from_seconds(extent.from.unix_timestamp());
-        let from = from.unwrap_or_else(|| self.clock.now());
-        if let Some((least, interval)) = self.too_short_interval(&calendar, from) {
-            found.valid = false;
-            found.warnings.retain(|warning| !LATER_WARNINGS.contains(&warning.code));
-            found.errors.push(Finding::new(
-                "under_min_interval",
-                format!("The expression fires twice within {interval} seconds; {least} must lie between."),
-            ));
-        }
-        found
     }
 
     /// The job or call that a request names, if any.
@@ -228,7 +206,7 @@ impl Api {
                     schedule_guid: Some(schedule_guid.to_string()),
                     enabled: Some(enabled),
                     reference: Some(reference.clone()),
-                    ..validation(timing.expression.trim(), &reading, extent, Some(UTC))
+                    ..validation(timing.expression.trim(), &reading, extent, Some(UTC), None)
                 };
                 walk.append(body, &resource)?;
             }
@@ -294,8 +272,15 @@ fn ref_of(executable: &Executable) -> Ref {
     }
 }
 
-/// `default_zone` is the location of an expression without a zone; `None`: it has no name.
-fn validation(text: &str, reading: &Reading<'_>, extent: Extent, default_zone: Option<&str>) -> Validation {
+/// `default_zone` is the location of an expression without a zone; `None`: it has no name. So many seconds,
+/// `min_seconds`, must lie between two fire times.
+fn validation(
+    text: &str,
+    reading: &Reading<'_>,
+    extent: Extent,
+    default_zone: Option<&str>,
+    min_seconds: Option<u32>,
+) -> Validation {
     let from = extent.from.unix_timestamp();
     let nothing = Validation {
         schedule_guid: None,
@@ -321,7 +306,17 @@ fn validation(text: &str, reading: &Reading<'_>, extent: Extent, default_zone: O
         Err(error) => return Validation { errors: vec![Finding::of_error(&error)], ..nothing },
     };
     let never = reading.dialect.refuses_what_never_fires() && expression.first_after(from).is_none();
-    let errors: Vec<Finding> = never.then(Finding::of_never).into_iter().collect();
+    let calendar = Calendar::new(expression, None, None);
+    let after = Timestamp::from_seconds(from).unwrap_or(Timestamp::from_nanos(0));
+    let too_short = || {
+        let (least, found) = too_short_interval(min_seconds, &calendar, after)?;
+        Some(Finding::new(
+            "under_min_interval",
+            format!("The expression fires twice within {found} seconds; {least} must lie between."),
+        ))
+    };
+    let errors: Vec<Finding> = never.then(Finding::of_never).or_else(too_short).into_iter().collect();
+    let expression = calendar.expression();
     let later = explanation.later_warnings.iter().filter(|_| errors.is_empty());
     let shown = |time: i64| {
         let time = OffsetDateTime::from_unix_timestamp(time).ok()?;
