@@ -12,6 +12,7 @@ mod backup;
 mod check_config;
 mod completions;
 mod configuration;
+mod crontab;
 mod help;
 mod import;
 mod next;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
-use super::client::{ask, calls_and_jobs, cron, executions, pauses, schedules};
+use super::client::{ask, calls_and_jobs, cron, crontab, executions, pauses, schedules};
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, import, next, output, serve};
 
@@ -237,6 +237,14 @@ pub const COMMANDS: &[Command] = &[
         "creates a job: a command that runs as a task of an app",
         "ocf-scheduler create-job nightly 'bin/report --all' --app reports",
         |it| ask(calls_and_jobs::create_job, it),
+    ),
+    uses(
+        "import-crontab",
+        &[operand("FILE")],
+        &[APP, switch("dry-run", "check and show what would be taken, and create nothing")],
+        "turns the lines of a crontab into jobs with schedules; - is standard input",
+        "crontab -l | ocf-scheduler import-crontab - --app reports --dry-run",
+        |it| ask(crontab::import, it),
     ),
     uses(
         "create-call",

@@ -184,6 +184,44 @@ fn what_standalone_prints_can_be_pasted() {
 }
 
 #[test]
+fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
+    let world = World::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("crontab");
+    let text = "# The report.\n0 9 * * 1-5 bin/report --all\nCRON_TZ=Europe/Berlin\n@daily bin/clean\n\
+                @reboot bin/warm\n61 * * * * bin/never\n";
+    fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let dry = world.cli(&["import-crontab", file, "--app", APP, "--dry-run"]);
+    dry.expect(0, &["report", "clean", "line 5: @reboot is not taken", "line 6: "]);
+    assert_eq!(world.get("/jobs").json()["resources"], json!([]));
+
+    let taken = world.cli(&["import-crontab", file, "--app", APP]);
+    taken.expect(0, &["report", "clean", "line 5: @reboot is not taken", "line 6: "]);
+    let jobs = world.get("/jobs?detailed=true").json();
+    let jobs = jobs["resources"].as_array().unwrap();
+    let seen: Vec<[&Value; 5]> = jobs
+        .iter()
+        .map(|job| {
+            let schedule = &job["schedules"][0];
+            let fields = ["expression", "timezone", "description"].map(|name| &schedule[name]);
+            [&job["name"], &job["command"], fields[0], fields[1], fields[2]]
+        })
+        .collect();
+    assert_eq!(
+        json!(seen),
+        json!([
+            ["report", "bin/report --all", "0 9 * * 1-5", null, "The report."],
+            ["clean", "bin/clean", "@daily", "Europe/Berlin", null],
+        ])
+    );
+    let again = world.cli(&["import-crontab", file, "--app", APP]);
+    again.expect(0, &["nothing was taken", "line 2: there is a job \"report\" already"]);
+    assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
+    world.cli(&["import-crontab", "/nonexistent", "--app", APP]).expect(2, &["cannot be read"]);
+}
+
+#[test]
 fn jobs_and_calls_are_made_listed_changed_and_deleted_by_name() {
     let world = World::start();
     let created = world.cli(&[

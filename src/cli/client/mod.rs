@@ -10,6 +10,7 @@ pub(super) mod pauses;
 pub(super) mod schedules;
 
 pub(super) mod cron;
+pub(super) mod crontab;
 
 mod cf_login;
 mod remote;

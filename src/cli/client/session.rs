@@ -92,6 +92,13 @@ impl Session {
         })
     }
 
+    /// Prints what people should know, beside the result.
+    pub(super) fn report(&self, lines: &[String]) {
+        for line in lines {
+            output::print_error(&format!("{}\n", output::escaped(line)));
+        }
+    }
+
     /// The space that is named or logged in to.
     pub(super) fn space(&self) -> Option<&str> {
         self.space.as_deref()

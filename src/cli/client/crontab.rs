@@ -1,0 +1,109 @@
+//! `import-crontab`: the lines of a crontab become jobs with schedules.
+
+use std::fs::File;
+use std::io::Read;
+
+use serde_json::{Map, Value, json};
+
+use super::failure::Failure;
+use super::remote::encode;
+use super::session::Session;
+use crate::cli::arguments::Arguments;
+use crate::cli::crontab::{self, Crontab, Entry};
+use crate::cli::output::{Table, field};
+use crate::model::Kind;
+
+/// The most that is read of a crontab.
+const CRONTAB_BYTES_MAX: u64 = 1024 * 1024;
+
+pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let text = read(arguments.required(0))?;
+    let is_user = |word: &str| nix::unistd::User::from_name(word).is_ok_and(|user| user.is_some());
+    let Crontab { entries, mut notes } = crontab::parse(&text, is_user);
+    let is_dry_run = arguments.has("dry-run");
+    let app = match arguments.value("app") {
+        Some(app) => session.app(&app)?,
+        None if is_dry_run => String::new(),
+        None => {
+            return Err(Failure::Usage("import-crontab needs an app: set --app or SCHEDULER_APP".to_owned()));
+        }
+    };
+    let there: Vec<Value> = session.list(Kind::Job, false)?;
+    let mut taken = Vec::new();
+    for entry in entries {
+        let is_there = |job: &&Value| field(job, "name") == entry.name && field(job, "app_guid") == app;
+        if let Some(job) = there.iter().find(is_there) {
+            let same = if field(job, "command") == entry.command { "" } else { " with another command" };
+            notes.push((entry.line, format!("there is a job {:?} already{same}", entry.name)));
+            continue;
+        }
+        match take(session, &app, &entry, is_dry_run) {
+            Ok(()) => taken.push(shown(&entry)),
+            Err(Failure::Refused(reason)) => notes.push((entry.line, reason)),
+            Err(failure) => return Err(failure),
+        }
+    }
+    session.show_all(taken, table, "nothing was taken");
+    notes.sort();
+    session.report(&notes.iter().map(|(line, note)| format!("line {line}: {note}")).collect::<Vec<_>>());
+    Ok(true)
+}
+
+/// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is not kept.
+fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result<(), Failure> {
+    let mut schedule = Map::new();
+    schedule.insert("expression".to_owned(), entry.expression.as_str().into());
+    if let Some(zone) = &entry.timezone {
+        schedule.insert("timezone".to_owned(), zone.as_str().into());
+    }
+    if is_dry_run {
+        let answer = session.remote.post("/schedules/validate", Some(&schedule.into()))?;
+        return match answer["errors"].as_array().and_then(|errors| errors.first()) {
+            Some(error) => Err(Failure::Refused(field(error, "message").to_owned())),
+            None => Ok(()),
+        };
+    }
+    if let Some(description) = &entry.description {
+        let text: String = description.chars().take(1000).collect();
+        schedule.insert("description".to_owned(), text.into());
+    }
+    let job = json!({ "name": entry.name, "command": entry.command });
+    let job = session.remote.post(&format!("/jobs?app_guid={}", encode(app)), Some(&job))?;
+    let path = format!("/jobs/{}", encode(field(&job, "guid")));
+    let made = session.remote.post(&format!("{path}/schedules"), Some(&schedule.into()));
+    if made.is_err() {
+        session.remote.delete(&path)?;
+    }
+    made.map(|_| ())
+}
+
+fn read(file: &str) -> Result<String, Failure> {
+    let failed = |err: std::io::Error| Failure::Usage(format!("{file} cannot be read: {err}"));
+    let mut text = String::new();
+    let read = match file {
+        "-" => std::io::stdin().lock().take(CRONTAB_BYTES_MAX + 1).read_to_string(&mut text),
+        path => File::open(path).map_err(failed)?.take(CRONTAB_BYTES_MAX + 1).read_to_string(&mut text),
+    };
+    let bytes = read.map_err(failed)?;
+    if CRONTAB_BYTES_MAX < bytes as u64 {
+        return Err(Failure::Usage(format!("{file} is longer than 1 MiB")));
+    }
+    Ok(text)
+}
+
+fn shown(entry: &Entry) -> Value {
+    json!({
+        "line": entry.line, "name": entry.name, "expression": entry.expression, "timezone": entry.timezone,
+        "command": entry.command, "description": entry.description,
+    })
+}
+
+fn table(entries: &[Value]) -> Table {
+    let mut table = Table::new(&["LINE", "JOB", "EXPRESSION", "TIME ZONE", "COMMAND"]);
+    for entry in entries {
+        let line = entry["line"].to_string();
+        let columns = ["name", "expression", "timezone", "command"].map(|name| field(entry, name));
+        table.row(&[&line, columns[0], columns[1], columns[2], columns[3]]);
+    }
+    table
+}

@@ -1,0 +1,258 @@
+//! Reads a crontab, as `cron` of Debian and of other systems does. Pure.
+//!
+//! Invariant: each line that is neither blank nor a comment is in the result: as an entry, as a variable of the entries
+//! behind it, or as a line that is left out, with the reason.
+
+use std::collections::BTreeSet;
+
+/// The most lines that are read.
+pub(super) const LINES_MAX: usize = 10_000;
+/// The descriptors that `cron` knows.
+const DESCRIPTORS: [&str; 7] =
+    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+/// Users that stand in the sixth column of a crontab of the system, besides those of the machine.
+const ROOT: &str = "root";
+
+/// What a crontab says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Crontab {
+    /// In the order of the file.
+    pub(super) entries: Vec<Entry>,
+    /// Lines that are left out, or not taken as they are: their numbers from 1, and why.
+    pub(super) notes: Vec<(usize, String)>,
+}
+
+/// A line that runs a command.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    /// From 1.
+    pub(super) line: usize,
+    /// Unique in the file; made from the command.
+    pub(super) name: String,
+    /// As the line has it.
+    pub(super) expression: String,
+    /// The command with the variables above it, and with what follows `%` on its standard input.
+    pub(super) command: String,
+    /// That of `CRON_TZ`.
+    pub(super) timezone: Option<String>,
+    /// The comment above it.
+    pub(super) description: Option<String>,
+}
+
+/// Reads a crontab. `is_user` says whether a word is the name of a user: then the file has a column of users.
+pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
+    let mut found = Crontab::default();
+    let mut names = BTreeSet::new();
+    let mut variables: Vec<(String, String)> = Vec::new();
+    let mut timezone = None;
+    let mut comment: Vec<&str> = Vec::new();
+    for (index, line) in text.lines().take(LINES_MAX).enumerate() {
+        let number = index + 1;
+        let line = line.trim();
+        if line.is_empty() {
+            comment.clear();
+        } else if let Some(words) = line.strip_prefix('#') {
+            comment.push(words.trim_start_matches('#').trim());
+        } else if let Some((name, value)) = variable(line) {
+            comment.clear();
+            match name {
+                "CRON_TZ" => timezone = Some(value.to_owned()).filter(|zone| !zone.is_empty()),
+                "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" | "RANDOM_DELAY" => {
+                    found.notes.push((number, format!("{name} is not taken: no mail is sent")));
+                }
+                "SHELL" if value != "/bin/sh" => {
+                    found.notes.push((number, format!("SHELL={value} is not taken: commands run in sh")));
+                }
+                "SHELL" => (),
+                _ => {
+                    variables.retain(|(other, _)| other != name);
+                    variables.push((name.to_owned(), value.to_owned()));
+                }
+            }
+        } else {
+            let description = comment.join(" ").trim().to_owned();
+            comment.clear();
+            match entry(line, &is_user) {
+                Err(reason) => found.notes.push((number, reason)),
+                Ok(Parsed { expression, command, user }) => {
+                    if let Some(user) = user {
+                        found.notes.push((
+                            number,
+                            format!("the user {user} is not taken: the command runs as the app's user"),
+                        ));
+                    }
+                    found.entries.push(Entry {
+                        line: number,
+                        name: unique_name(&command, &mut names),
+                        expression,
+                        command: with_variables(&variables, &with_input(&command)),
+                        timezone: timezone.clone(),
+                        description: Some(description).filter(|text| !text.is_empty()),
+                    });
+                }
+            }
+        }
+    }
+    if LINES_MAX < text.lines().count() {
+        found.notes.push((LINES_MAX + 1, format!("lines after {LINES_MAX} are left out")));
+    }
+    found
+}
+
+struct Parsed {
+    expression: String,
+    command: String,
+    user: Option<String>,
+}
+
+fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
+    let fields = if line.starts_with('@') { 1 } else { 5 };
+    let (expression, rest) =
+        split_words(line, fields).ok_or("is no entry: five fields and a command, or @daily and a command")?;
+    if expression == "@reboot" {
+        return Err("@reboot is not taken: nothing here runs when a machine starts".to_owned());
+    }
+    if fields == 1 && !DESCRIPTORS.contains(&expression.as_str()) && !expression.starts_with("@every") {
+        return Err(format!("{expression} is not taken: it is not known"));
+    }
+    let (expression, rest) = match (expression.as_str(), split_words(rest, 1)) {
+        // Some crons have it, with a blank before the interval.
+        ("@every", Some((interval, rest))) => (format!("@every {interval}"), rest),
+        _ => (expression, rest),
+    };
+    if rest.is_empty() {
+        return Err("has no command".to_owned());
+    }
+    match split_words(rest, 1) {
+        Some((word, command)) if !command.is_empty() && (word == ROOT || is_user(&word)) => {
+            Ok(Parsed { expression, command: command.to_owned(), user: Some(word) })
+        }
+        _ => Ok(Parsed { expression, command: rest.to_owned(), user: None }),
+    }
+}
+
+/// The first `count` words with single blanks between them, and what follows. `None`: there are fewer.
+fn split_words(text: &str, count: usize) -> Option<(String, &str)> {
+    let mut words = Vec::new();
+    let mut rest = text.trim_start();
+    for _ in 0..count {
+        let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
+        let (word, after) = rest.split_at(end);
+        if word.is_empty() {
+            return None;
+        }
+        words.push(word);
+        rest = after.trim_start();
+    }
+    Some((words.join(" "), rest))
+}
+
+/// A line `NAME = value`; the value may be in quotation marks.
+fn variable(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    let is_name = name.chars().next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
+        && name.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+    let value = value.trim();
+    let unquoted = ['"', '\''].into_iter().find_map(|mark| value.strip_prefix(mark)?.strip_suffix(mark));
+    is_name.then_some((name, unquoted.unwrap_or(value)))
+}
+
+fn with_variables(variables: &[(String, String)], command: &str) -> String {
+    let exports: String = variables
+        .iter()
+        .map(|(name, value)| format!("export {name}='{}'; ", value.replace('\'', r"'\''")))
+        .collect();
+    exports + command
+}
+
+/// A `%` begins the standard input, and each further one is the end of a line there; `\%` is a `%`.
+fn with_input(command: &str) -> String {
+    let mut parts = vec![String::new()];
+    let mut characters = command.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' if characters.peek() == Some(&'%') => {
+                characters.next();
+                parts.last_mut().into_iter().for_each(|part| part.push('%'));
+            }
+            '%' => parts.push(String::new()),
+            other => parts.last_mut().into_iter().for_each(|part| part.push(other)),
+        }
+    }
+    let Some((command, input)) = parts.split_first().filter(|(_, input)| !input.is_empty()) else {
+        return parts.concat();
+    };
+    let mut end = "CRON_INPUT".to_owned();
+    while input.iter().any(|line| line == &end) {
+        end.push('_');
+    }
+    format!("{{ {}\n}} <<'{end}'\n{}\n{end}", command.trim_end(), input.join("\n"))
+}
+
+/// The last part of the path of the program, with a number if there is one of that name already.
+fn unique_name(command: &str, names: &mut BTreeSet<String>) -> String {
+    let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or("job");
+    let name = program.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("job");
+    let name: String = name.trim_matches(['"', '\'', '(', ';']).chars().take(200).collect();
+    let name = if name.is_empty() { "job".to_owned() } else { name };
+    let mut unique = name.clone();
+    let mut number = 2;
+    while !names.insert(unique.clone()) {
+        unique = format!("{name}-{number}");
+        number += 1;
+    }
+    unique
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Crontab {
+        parse(text, |word| word == "www-data")
+    }
+
+    #[test]
+    fn entries_have_the_variables_the_zone_and_the_comment_above_them() {
+        let text = "# Backups.\n# Every night.\n0 2 * * *  /opt/bin/backup.sh --all\n\nPATH=/usr/bin:/bin\n\
+                    GREETING = \"it's\"\nCRON_TZ=Europe/Berlin\n@daily\t/opt/bin/backup.sh\n";
+        let found = read(text);
+        let [first, second] = found.entries.as_slice() else { panic!("{found:?}") };
+        assert_eq!((first.line, first.name.as_str()), (3, "backup.sh"));
+        assert_eq!(
+            (first.expression.as_str(), first.command.as_str()),
+            ("0 2 * * *", "/opt/bin/backup.sh --all")
+        );
+        assert_eq!((first.description.as_deref(), &first.timezone), (Some("Backups. Every night."), &None));
+        assert_eq!((second.name.as_str(), second.expression.as_str()), ("backup.sh-2", "@daily"));
+        let command = r"export PATH='/usr/bin:/bin'; export GREETING='it'\''s'; /opt/bin/backup.sh";
+        assert_eq!(second.command, command);
+        assert_eq!(
+            (second.description.as_deref(), second.timezone.as_deref()),
+            (None, Some("Europe/Berlin"))
+        );
+        assert_eq!(found.notes, []);
+    }
+
+    #[test]
+    fn what_is_not_taken_is_named_with_its_line() {
+        let text = "MAILTO=root\n@reboot /bin/true\n* * * *\n@often x\n17 * * * * root cd / && run-parts /etc/cron.hourly\n\
+                    0 1 * * * www-data /bin/clean\nSHELL=/bin/bash\n0 1 * * * rooted\n* * * * *\n";
+        let found = read(text);
+        let lines: Vec<usize> = found.notes.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 9]);
+        let commands: Vec<&str> = found.entries.iter().map(|entry| entry.command.as_str()).collect();
+        assert_eq!(commands, ["cd / && run-parts /etc/cron.hourly", "/bin/clean", "rooted"]);
+    }
+
+    #[test]
+    fn a_per_cent_sign_begins_the_standard_input() {
+        let found = read("0 0 * * * cat -n%first%50\\% more%CRON_INPUT\n0 0 * * * date +\\%F\n");
+        assert_eq!(
+            found.entries[0].command,
+            "{ cat -n\n} <<'CRON_INPUT_'\nfirst\n50% more\nCRON_INPUT\nCRON_INPUT_"
+        );
+        assert_eq!(found.entries[1].command, "date +%F");
+    }
+}
