@@ -1,6 +1,6 @@
 -- A batch of executions whose tasks are running, by key, by executions_running; PostgreSQL: under one lease,
 -- by executions_by_owner.
-SELECT e.id, e.guid, e.task_guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.start_time,
+SELECT e.id, e.guid, e.task_guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.jitter_seconds, e.start_time,
        e.request_id, e.failures, e.give_up_at
   FROM executions AS e CROSS JOIN executables AS x
  WHERE e.state = 'RUNNING' AND e.task_guid IS NOT NULL AND e.id > :after_id AND x.id = e.executable_id

@@ -31,6 +31,8 @@ pub struct About<'a> {
     pub name: Option<&'a str>,
     /// The instant planned; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
+    /// When it was due: at that instant, or later by its jitter. Lateness counts from here.
+    pub due_time: Option<Timestamp>,
     /// When its first attempt began, if it has.
     pub start_time: Option<Timestamp>,
     /// The request that asked for it; empty: none did.
@@ -46,13 +48,18 @@ impl<'a> About<'a> {
             executable: &dispatch.executable,
             name: Some(&dispatch.name),
             scheduled_time: dispatch.scheduled_time,
+            // A later attempt is due at another time.
+            due_time: match dispatch.attempts.count {
+                0 => dispatch.scheduled_time.map(|_| dispatch.due_since),
+                _ => dispatch.scheduled_time,
+            },
             start_time,
             request_id: &dispatch.request_id,
         }
     }
 
     fn lateness(&self) -> Option<Duration> {
-        Some(self.start_time?.since(self.scheduled_time?))
+        Some(self.start_time?.since(self.due_time?))
     }
 }
 
@@ -136,4 +143,27 @@ pub fn cancelled(kind: Kind, count: u64, reason: &str) {
 /// What there is to say of an end, if there is.
 fn reason(outcome: &Outcome) -> Option<&str> {
     (!outcome.message.is_empty()).then(|| beginning(&outcome.message, REASON_CHARS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jitter_is_no_lateness() {
+        let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let guid = Guid::from("guid");
+        let about = About {
+            guid: &guid,
+            kind: Kind::Call,
+            executable: &guid,
+            name: None,
+            scheduled_time: Some(at(60)),
+            due_time: Some(at(90)),
+            start_time: Some(at(91)),
+            request_id: "",
+        };
+        assert_eq!(about.lateness(), Some(Duration::from_secs(1)));
+        assert_eq!(About { due_time: None, ..about }.lateness(), None);
+    }
 }

@@ -407,6 +407,7 @@ fn about(running: &RunningTask) -> About<'_> {
         executable: &running.executable,
         name: Some(&running.name),
         scheduled_time: running.scheduled_time,
+        due_time: running.due_time,
         start_time: running.start_time,
         request_id: &running.request_id,
     }

@@ -3,6 +3,7 @@
 //! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::executables::{extent_of, work_of};
 use super::session::Row;
@@ -123,6 +124,8 @@ pub struct RunningTask {
     pub name: String,
     /// The instant planned.
     pub scheduled_time: Option<Timestamp>,
+    /// When it was due: at that instant, or later by its jitter.
+    pub due_time: Option<Timestamp>,
     /// When its first attempt began.
     pub start_time: Option<Timestamp>,
     /// The id of the request that started it; empty when a schedule did.
@@ -391,13 +394,16 @@ impl Store {
         self.read_at_once(|session| {
             session.rows(sql!("executions/running_tasks"), values, |row| {
                 let of = Owned { id: row.get("id")?, fence };
+                let scheduled_time: Option<Timestamp> = row.get("scheduled_time")?;
+                let jitter: u32 = row.get("jitter_seconds")?;
                 Ok(RunningTask {
                     of,
                     guid: row.get("guid")?,
                     task: row.get("task_guid")?,
                     executable: row.get("executable_guid")?,
                     name: row.get("name")?,
-                    scheduled_time: row.get("scheduled_time")?,
+                    scheduled_time,
+                    due_time: scheduled_time.map(|it| it.saturating_add(Duration::from_secs(jitter.into()))),
                     start_time: row.get("start_time")?,
                     request_id: row.get("request_id")?,
                     failures: row.get("failures")?,

@@ -259,6 +259,7 @@ impl Scheduler {
                 executable: &it.executable,
                 name: None,
                 scheduled_time: Some(it.scheduled_time),
+                due_time: None,
                 start_time: None,
                 request_id: "",
             });

@@ -71,6 +71,7 @@ impl Api {
             executable: &executable.guid,
             name: Some(&executable.name),
             scheduled_time: None,
+            due_time: None,
             start_time: None,
             request_id,
         });
