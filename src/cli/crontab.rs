@@ -1,7 +1,7 @@
 //! Reads a crontab, as `cron` of Debian and of other systems does. Pure.
 //!
-//! Invariant: each line that is neither blank nor a comment is in the result: as an entry, as a variable of the entries
-//! behind it, or as a line that is left out, with the reason.
+//! Invariant: each line that is neither blank nor a comment is in the result: as an entry, as a variable of
+//! the entries behind it, or as a line that is left out, with the reason.
 
 use std::collections::BTreeSet;
 

@@ -581,6 +581,7 @@ fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_n
     assert_eq!(world.scheduled_times(&job), expected);
 }
 
+#[needs::postgres]
 #[test]
 fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_anew() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
@@ -588,9 +589,6 @@ fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_ane
     world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T10:01:00Z");
     let database = Database::of(world.directory.path(), "s.db");
-    if !is_postgres() {
-        return;
-    }
     let next = || database.number("SELECT next_fire_time FROM schedules");
     assert_eq!(next(), time("2026-03-01T10:02:00Z").nanos());
     // As by another's clock, a little behind that of the one which has claimed.
@@ -1020,11 +1018,10 @@ fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
     }
 }
 
+/// PostgreSQL does this by itself.
+#[needs::sqlite]
 #[test]
 fn the_file_alone_is_up_to_date_after_a_checkpoint_and_shrinks_when_much_was_cleared() {
-    if is_postgres() {
-        return; // It does this by itself.
-    }
     let world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     world.backlog(&job, None, 30_000);

@@ -49,7 +49,8 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     Ok(true)
 }
 
-/// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is not kept.
+/// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is
+/// not kept.
 fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result<(), Failure> {
     let mut schedule = Map::new();
     schedule.insert("expression".to_owned(), entry.expression.as_str().into());
