@@ -494,6 +494,17 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
 }
 
 #[test]
+fn an_execution_that_was_counted_as_cancelled_while_it_began_gives_its_job_the_state_of_its_end() {
+    let world = Engine::at("2026-03-01T10:00:00Z");
+    let job = world.job("j");
+    let of = world.started(&job);
+    let counted = format!("UPDATE executables SET state = 'FAILED', state_execution_id = {}", of.id);
+    world.database().execute(&counted);
+    world.end(of, EndState::Succeeded);
+    assert_eq!(world.job_state(), JobState::Succeeded);
+}
+
+#[test]
 fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
     let world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
