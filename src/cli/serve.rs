@@ -139,11 +139,19 @@ fn banner(welcome: &Welcome, service: &Service) -> String {
         Some(_) => token_from(&welcome.file),
         None => "A_TOKEN_OF_YOUR_FILE".to_owned(),
     };
+    let dashboard = match &welcome.link_code {
+        Some(code) => {
+            format!(
+                "\nOpen the dashboard (the link is good once, for five minutes):\n\n  {url}/dashboard/#code={code}\n"
+            )
+        }
+        None => String::new(),
+    };
     let (app, space) = (&welcome.app, &welcome.space);
     format!(
         r#"ocf-scheduler listens on {url}
 Apps and tokens are in {file}; memory_in_mb limits {limit}.
-
+{dashboard}
 Paste this in another terminal:
 
   export TOKEN={token} APP={app} SPACE={space} URL={url}

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
-use super::client::{ask, calls_and_jobs, cron, crontab, executions, pauses, schedules};
+use super::client::{
+    ask, calls_and_jobs, cron, crontab, dashboard, executions, pauses, schedules, without_session,
+};
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, import, next, output, serve};
 
@@ -201,6 +203,14 @@ pub const COMMANDS: &[Command] = &[
         "lists spaces, how much is in them, and whether they are paused",
         "ocf-scheduler spaces",
         |it| ask(pauses::list, it),
+    ),
+    uses(
+        "dashboard",
+        &[],
+        &[],
+        "standalone: prints a link to the dashboard that signs in once, within five minutes",
+        "ocf-scheduler dashboard",
+        |it| without_session(dashboard::print, it),
     ),
     uses(
         "pause",

@@ -96,6 +96,15 @@ pub struct Config {
     pub ca_cert_file: Option<PathBuf>,
     pub broker: Option<BrokerConfig>,
     pub require_service_instance: bool,
+    /// `None`: there is no dashboard.
+    pub dashboard: Option<DashboardConfig>,
+}
+
+/// Settings of the dashboard.
+#[derive(Debug, Clone)]
+pub struct DashboardConfig {
+    /// What the key of the sessions is derived from; `None`: the sessions end with the process.
+    pub session_secret: Option<Secret>,
 }
 
 /// How `serve` reaches Cloud Foundry.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use log::LevelFilter;
 
 use super::settings::{BOOL_WORDS, SETTINGS, SettingKind, setting};
-use super::{CloudFoundryConfig, Config, Flags, Mode, RateLimit, blamed, location, memory, vcap};
+use super::{
+    CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, blamed, location, memory, vcap,
+};
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays, Zone};
 use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
@@ -58,10 +60,12 @@ impl Reader<'_> {
         let no_proxy = self.text_or("NO_PROXY", "no_proxy");
         let broker = self.broker();
         let require_service_instance = self.require_service_instance(broker.is_some());
+        let dashboard = self.dashboard(mode, cloud_foundry.as_ref());
         Some(Config {
             mode,
             broker,
             require_service_instance: require_service_instance?,
+            dashboard: dashboard?,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
             http_threads: self.number("HTTP_THREADS") as usize,
@@ -101,6 +105,12 @@ impl Reader<'_> {
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
         })
+    }
+
+    fn dashboard(&mut self, mode: Mode, cf: Option<&CloudFoundryConfig>) -> Option<Option<DashboardConfig>> {
+        let client_secret = cf.map(|cf| cf.client_secret.clone());
+        let session_secret = self.text("SESSION_SECRET").map(Secret::from).or(client_secret);
+        Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret }))
     }
 
     fn call_reach(&mut self, mode: Mode) -> Option<Reach> {

@@ -352,6 +352,13 @@ pub const SETTINGS: &[Setting] = &[
         "dashboard of an instance; {instance_id} and {space_guid} are replaced",
     ),
     text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),
+    boolean!("DASHBOARD", "dashboard", true, "there are pages for people at /dashboard"),
+    text(
+        "SESSION_SECRET",
+        "session-secret",
+        "derived from CLIENT_SECRET; standalone: random",
+        "secret that signs the sessions of the dashboard",
+    ),
     text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),
 ];
 

@@ -18,6 +18,22 @@ pub trait Platform: Send + Sync + 'static {
     /// Who holds `token` (without its scheme). `None`: the platform does not accept it.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
 
+    /// Who holds the token of this SHA-256, where rights belong to tokens and the platform knows them all;
+    /// `None`: they belong to users.
+    fn identify_digest(&self, _digest: &[u8; 32]) -> Result<Option<Option<Identity>>, PlatformError> {
+        Ok(None)
+    }
+
+    /// The apps that the platform can name without being asked over a network, in its own order.
+    fn known_apps(&self) -> Vec<KnownApp> {
+        Vec::new()
+    }
+
+    /// The SHA-256 of each token that may sign in through a one-time link.
+    fn token_digests(&self) -> Vec<[u8; 32]> {
+        Vec::new()
+    }
+
     /// The spaces in which `user` is a developer or a manager, in no order; for an [`Identity`] that names
     /// none.
     fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
@@ -64,6 +80,15 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Whether the platform answers at all, for `/readyz`. `Err` says what is wrong.
     fn check(&self) -> Result<(), PlatformError>;
+}
+
+/// An app with names for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names say it")]
+pub struct KnownApp {
+    pub guid: Guid,
+    pub name: String,
+    pub space: Guid,
 }
 
 /// The most guids or names in one request: proxies stop at 8 KB of URL.

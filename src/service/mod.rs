@@ -23,7 +23,7 @@ use crate::platform::Platform;
 use crate::store::{Store, StoreSettings};
 use crate::web::api::{Api, MetricsAccess, Readiness};
 use crate::web::auth::Authenticator;
-use crate::web::{Broker, Front, Limiter, Listener};
+use crate::web::{Broker, Dashboard, Front, Limiter, Listener};
 
 use engine::{Engine, EngineBuilder};
 use platform::{BuiltPlatform, Reloading};
@@ -87,7 +87,10 @@ impl Service {
         };
         let engine = engine.start(caller, lease_clock, watcher_wake)?;
         let api = api(config, &engine, &store, &platform, &clock);
-        let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new) });
+        let dashboard = config.dashboard.as_ref().map(|settings| {
+            Dashboard::new(settings.session_secret.as_ref(), config.mode == Mode::Standalone, clock.now())
+        });
+        let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new), dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;
         info!(
             address:% = server.local_addr(),

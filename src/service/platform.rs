@@ -13,12 +13,15 @@ use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
+use crate::web::link_code;
 
 /// What `standalone` shows to somebody who starts it for the first time.
 #[derive(Debug, Clone)]
 pub struct Welcome {
     /// `None` if the token is in a file that the user wrote, or only its hash is known.
     pub token: Option<String>,
+    /// The code of a one-time link to the dashboard; `None` without a dashboard, or with several tokens.
+    pub link_code: Option<String>,
     /// The guid of the first app.
     pub app: String,
     /// The guid of the app's space.
@@ -121,8 +124,13 @@ fn local(
     };
     // A token in a file that the user wrote is not repeated.
     let token = world.first_token().filter(|_| config.standalone_config.is_none()).map(str::to_owned);
+    let link_code = match world.token_digests().as_slice() {
+        [digest] if config.dashboard.is_some() => Some(link_code(digest, clock.now())),
+        _ => None,
+    };
     let welcome = world.apps().first().map(|app| Welcome {
         token,
+        link_code,
         app: app.guid.to_string(),
         space: app.space.to_string(),
         file: file.clone(),

@@ -127,6 +127,33 @@ impl Authenticator {
             }
             _ => {}
         }
+        self.caller_of(identity)
+    }
+
+    /// Who holds `token`, and what they may do; for a session of the dashboard, which lasts when the token is
+    /// forgotten.
+    pub fn sign_in(&self, token: &str) -> Result<(Caller, Identity), AuthError> {
+        let header = format!("Bearer {token}");
+        let caller = self.caller(Some(&header), Purpose::Reading)?;
+        let identity = self.identity(token.trim())?.ok_or(UNKNOWN_TOKEN)?;
+        Ok((caller, identity))
+    }
+
+    /// The caller of a session: `user` signed in with a token of this SHA-256, `admin` if its scope said so.
+    pub fn caller_signed_in(&self, user: &str, admin: bool, digest: &[u8; 32]) -> Result<Caller, AuthError> {
+        let user = user.to_owned();
+        let of_token = self.platform.identify_digest(digest).map_err(AuthError::Unavailable)?;
+        let of_user =
+            Identity { user, admin, may_read: true, may_write: true, spaces: None, expires_at: None };
+        match of_token {
+            // Rights belong to the token: it is in force, or it is not.
+            Some(Some(identity)) => self.caller_of(identity),
+            Some(None) => Err(AuthError::Unauthorized("the token that signed in is no longer accepted")),
+            None => self.caller_of(of_user),
+        }
+    }
+
+    fn caller_of(&self, identity: Identity) -> Result<Caller, AuthError> {
         if identity.admin {
             let (user, spaces) = (identity.user, Arc::default());
             return Ok(Caller { user, admin: true, spaces, has_own_spaces: true });

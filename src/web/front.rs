@@ -12,10 +12,11 @@ use tiny_http::Header;
 use super::api::error::{ApiError, Problem};
 use super::api::{Api, Asker};
 use super::broker::{Broker, BrokerError};
+use super::dashboard::Dashboard;
 use super::routes::{self, NoRoute, OpenRoute, Route};
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
-use crate::http::{Refusal, Request, Response, respond_with};
+use crate::http::{Refusal, Request, Response, respond, respond_with, with_header};
 
 /// The most of a path that a line of the log shows.
 const PATH_CHARS: usize = 256;
@@ -40,6 +41,8 @@ pub struct Front {
     pub api: Api,
     /// What `/v2` is answered by; `None`: there are no such paths.
     pub broker: Option<Broker>,
+    /// What `/dashboard` is answered by; `None`: there are no such paths.
+    pub dashboard: Option<Dashboard>,
 }
 
 /// An answer, and for a refusal its reason for the log.
@@ -60,6 +63,18 @@ impl Front {
         let refused = |error: &ApiError| refused(error, &request.headers, resource);
         let answered = match route {
             Err(error) => refused(&error),
+            // What a browser asks for is a page, not the health of the service.
+            Ok(Route::Open(OpenRoute::Root)) if self.dashboard.is_some() && accepts_html(request) => {
+                let response = with_header(respond(303), "Location", "/dashboard/");
+                Answered { response: with_header(response, "Vary", "Accept"), reason: None }
+            }
+            Ok(Route::Dashboard(path)) => match &self.dashboard {
+                None => refused(&ApiError::NoSuchPath),
+                Some(dashboard) => {
+                    let response = dashboard.answer(&self.api, request, &path, &mut asker);
+                    Answered { response, reason: None }
+                }
+            },
             Ok(Route::Open(route)) => self
                 .api
                 .answer_open(route, request)
@@ -92,6 +107,7 @@ impl Front {
         let answered = match route {
             Ok(Route::Open(OpenRoute::Live)) => return Some(health(request, template)),
             Err(error) => refused(&error),
+            Ok(Route::Dashboard(_)) if self.dashboard.is_none() => refused(&ApiError::NoSuchPath),
             Ok(Route::Caller(_)) if without_token => refused(&ApiError::without_token()),
             Ok(Route::Broker(target)) if without_token => match &self.broker {
                 None => refused(&ApiError::NoSuchPath),
@@ -158,6 +174,10 @@ impl Listener {
             Self::MetricsOnly => routes::is_metrics(path),
         }
     }
+}
+
+fn accepts_html(request: &Request) -> bool {
+    request.header("Accept").is_some_and(|accept| accept.contains("text/html"))
 }
 
 fn template(route: &Result<Route, ApiError>) -> &'static str {

@@ -5,10 +5,12 @@
 pub mod api;
 pub mod auth;
 mod broker;
+mod dashboard;
 mod front;
 mod limit;
 mod routes;
 
 pub use broker::Broker;
+pub use dashboard::{Dashboard, digest_of, link_code};
 pub use front::{Front, Listener};
 pub use limit::Limiter;

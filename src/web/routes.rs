@@ -15,6 +15,8 @@ pub(in crate::web) enum Route {
     Caller(CallerRoute),
     /// The platform itself, with the name and password of the service broker. The broker judges the method.
     Broker(Target),
+    /// A page for people, by the segments of its path after `/dashboard`. A session stands for the token.
+    Dashboard(Vec<String>),
 }
 
 /// What needs no caller. The metrics may ask for a token of their own.
@@ -100,6 +102,12 @@ impl Route {
             },
             ["jobs", rest @ ..] => CallerRoute::of(Kind::Job, rest, method).map(Self::Caller),
             ["calls", rest @ ..] => CallerRoute::of(Kind::Call, rest, method).map(Self::Caller),
+            ["dashboard", rest @ ..] => match method {
+                Method::Get | Method::Head | Method::Post => {
+                    Ok(Self::Dashboard(rest.iter().map(|segment| (*segment).to_owned()).collect()))
+                }
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+            },
             ["v2", rest @ ..] => Target::of(rest).map(Self::Broker).ok_or(NoRoute::UnknownPath),
             _ => Err(NoRoute::UnknownPath),
         }
@@ -111,6 +119,7 @@ impl Route {
             Self::Open(route) => route.template(),
             Self::Caller(route) => route.template(),
             Self::Broker(target) => target.template(),
+            Self::Dashboard(_) => "/dashboard",
         }
     }
 }
@@ -323,6 +332,8 @@ mod tests {
                     $($route => $operation,)*
                     // The service broker has a specification of its own.
                     Route::Broker(_) => "",
+                    // Pages are for people.
+                    Route::Dashboard(_) => "",
                 }
             }
         };

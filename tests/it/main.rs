@@ -12,6 +12,7 @@ mod client;
 mod cluster;
 mod crash;
 mod cron;
+mod dashboard;
 mod database;
 mod disk;
 mod documents;

@@ -11,6 +11,7 @@ pub(super) mod schedules;
 
 pub(super) mod cron;
 pub(super) mod crontab;
+pub(super) mod dashboard;
 
 mod cf_login;
 mod remote;
@@ -32,7 +33,19 @@ type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 
 /// Runs a command that uses a service.
 pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
-    match Session::open(arguments).and_then(|session| verb(&session, arguments)) {
+    exit(Session::open(arguments).and_then(|session| verb(&session, arguments)))
+}
+
+/// Runs a command that asks the service nothing.
+pub(super) fn without_session(
+    verb: fn(&Arguments) -> Result<(), Failure>,
+    arguments: &Arguments,
+) -> ExitCode {
+    exit(verb(arguments).map(|()| true))
+}
+
+fn exit(done: Result<bool, Failure>) -> ExitCode {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXECUTION_FAILED),
         Err(failure) => {

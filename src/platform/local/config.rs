@@ -190,6 +190,16 @@ impl World {
         self.grants.get(&TokenSecret::Plain(token.to_owned().into()).sha256())
     }
 
+    /// What the token of this SHA-256 is good for.
+    pub fn grant_of_digest(&self, digest: &[u8; 32]) -> Option<&Grant> {
+        self.grants.get(digest)
+    }
+
+    /// The SHA-256 of each token.
+    pub fn token_digests(&self) -> Vec<[u8; 32]> {
+        self.grants.keys().copied().collect()
+    }
+
     /// The first token whose text is in the file.
     pub fn first_token(&self) -> Option<&str> {
         self.first_token.as_ref().map(Secret::reveal)

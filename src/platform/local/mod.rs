@@ -14,7 +14,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::base::clock::Clock;
 use crate::model::Guid;
-use crate::platform::{Found, Identity, NewTask, OutputPart, Platform, PlatformError, Task, TaskName};
+use crate::platform::{
+    Found, Identity, KnownApp, NewTask, OutputPart, Platform, PlatformError, Task, TaskName,
+};
 
 mod config;
 mod memory;
@@ -87,14 +89,21 @@ impl Local {
 
 impl Platform for Local {
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
-        Ok(self.world().grant_of(token).map(|grant| Identity {
-            user: grant.user.clone(),
-            admin: grant.admin,
-            spaces: Some(grant.spaces.clone()),
-            may_read: true,
-            may_write: true,
-            expires_at: None,
-        }))
+        Ok(self.world().grant_of(token).map(identity))
+    }
+
+    fn identify_digest(&self, digest: &[u8; 32]) -> Result<Option<Option<Identity>>, PlatformError> {
+        Ok(Some(self.world().grant_of_digest(digest).map(identity)))
+    }
+
+    fn known_apps(&self) -> Vec<KnownApp> {
+        let known =
+            |app: &App| KnownApp { guid: app.guid.clone(), name: app.name.clone(), space: app.space.clone() };
+        self.world().apps().iter().map(known).collect()
+    }
+
+    fn token_digests(&self) -> Vec<[u8; 32]> {
+        self.world().token_digests()
     }
 
     fn spaces_of(&self, _user: &str) -> Result<Vec<Guid>, PlatformError> {
@@ -147,6 +156,17 @@ impl Platform for Local {
 
     fn check(&self) -> Result<(), PlatformError> {
         Ok(())
+    }
+}
+
+fn identity(grant: &Grant) -> Identity {
+    Identity {
+        user: grant.user.clone(),
+        admin: grant.admin,
+        spaces: Some(grant.spaces.clone()),
+        may_read: true,
+        may_write: true,
+        expires_at: None,
     }
 }
 

@@ -124,7 +124,7 @@ impl ApiError {
     }
 
     /// What happened and what to do, for people. What is wrong inside is for the log alone.
-    fn detail(&self) -> String {
+    pub(in crate::web) fn detail(&self) -> String {
         match self {
             Self::TooMany(wait) => {
                 let seconds = whole_seconds(*wait);
@@ -146,7 +146,7 @@ impl ApiError {
         }
     }
 
-    fn violations(&self) -> Vec<Violation> {
+    pub(in crate::web) fn violations(&self) -> Vec<Violation> {
         match self {
             Self::Unprocessable(violations) => violations.clone(),
             Self::Unauthorized(reason) => vec![Violation::new(

@@ -124,6 +124,16 @@ impl Api {
             _ => Purpose::Changing,
         };
         let caller = self.caller(request.header("Authorization"), purpose, asker)?;
+        self.answer_to(caller, route, request)
+    }
+
+    /// Answers what this caller asks, who may.
+    pub(in crate::web) fn answer_to(
+        &self,
+        caller: Caller,
+        route: CallerRoute,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
         let query = Query::of(request.query.as_deref());
         match route {
             CallerRoute::NextFireTimes => self.next_fire_times(&query?),

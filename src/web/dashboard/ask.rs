@@ -1,0 +1,120 @@
+//! Asks the API in the name of the person who looks at a page: the same routes, the same caller, no other way
+//! in.
+
+use std::io::Read;
+
+use serde_json::Value;
+use tiny_http::{Header, Method};
+
+use super::View;
+use crate::http::Request;
+use crate::web::api::error::ApiError;
+use crate::web::routes::Route;
+
+/// The most bytes of an answer that a page is made from.
+const ANSWER_MAX: u64 = 8 * 1024 * 1024;
+
+/// Why the API has not done what a page asked for.
+#[derive(Debug, Clone)]
+pub(super) struct Refusal {
+    pub(super) status: u16,
+    /// For people.
+    pub(super) text: String,
+    /// Fields, and what is wrong with each.
+    pub(super) errors: Vec<(&'static str, String)>,
+    /// This version of the service has no such route.
+    pub(super) is_unknown: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(status: u16, text: impl Into<String>) -> Self {
+        Self { status, text: text.into(), errors: Vec::new(), is_unknown: false }
+    }
+
+    /// What is wrong with the field of this name.
+    pub(super) fn of_field(&self, name: &str) -> Option<&str> {
+        self.errors.iter().find(|(field, _)| *field == name).map(|(_, detail)| detail.as_str())
+    }
+}
+
+impl From<ApiError> for Refusal {
+    fn from(error: ApiError) -> Self {
+        let errors = error.violations().into_iter().map(|it| (it.field, it.detail)).collect();
+        Self { status: error.status(), text: error.detail(), errors, is_unknown: false }
+    }
+}
+
+impl View<'_> {
+    /// Reads from the API, for example `/jobs?page=1`.
+    pub(super) fn get(&self, target: &str) -> Result<Value, Refusal> {
+        let bytes = self.exchange(Method::Get, target, Vec::new())?.0;
+        serde_json::from_slice(&bytes).map_err(|_| Refusal::new(500, "the answer of the API is no JSON"))
+    }
+
+    /// Reads text, and its headers.
+    pub(super) fn get_text(&self, target: &str) -> Result<(String, Vec<Header>), Refusal> {
+        let (bytes, headers) = self.exchange(Method::Get, target, Vec::new())?;
+        Ok((String::from_utf8_lossy(&bytes).into_owned(), headers))
+    }
+
+    /// Changes something through the API.
+    pub(super) fn send(&self, method: Method, target: &str, body: &Value) -> Result<Value, Refusal> {
+        let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
+        let bytes = self.exchange(method, target, body)?.0;
+        Ok(serde_json::from_slice(&bytes).unwrap_or_default())
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        target: &str,
+        body: Vec<u8>,
+    ) -> Result<(Vec<u8>, Vec<Header>), Refusal> {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let is_reading = method == Method::Get;
+        if !is_reading && !self.session.may_write && path != "/schedules/validate" {
+            return Err(Refusal::new(403, "You may look, but not change anything."));
+        }
+        let Ok(Route::Caller(route)) = Route::of(&method, path) else {
+            return Err(Refusal {
+                is_unknown: true,
+                ..Refusal::new(404, "This version has no such function.")
+            });
+        };
+        let request = Request {
+            id: self.request.id.clone(),
+            method,
+            path: path.to_owned(),
+            query: Some(query.to_owned()),
+            headers: Vec::new(),
+            body,
+            remote: self.request.remote,
+        };
+        let response = self.api.answer_to(self.caller.clone(), route, &request)?;
+        let (status, headers) = (response.status_code().0, response.headers().to_vec());
+        let mut bytes = Vec::new();
+        let read = response.into_reader().take(ANSWER_MAX).read_to_end(&mut bytes);
+        if read.is_err() || 400 <= status {
+            return Err(Refusal::new(503, "The answer of the API broke off."));
+        }
+        Ok((bytes, headers))
+    }
+}
+
+/// A member of an object as text; empty where there is none.
+pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
+    value[name].as_str().unwrap_or_default()
+}
+
+/// A member of an object that is a list.
+pub(super) fn list<'v>(value: &'v Value, name: &str) -> &'v [Value] {
+    value[name].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Percent-encodes a value for a query or a path.
+pub(super) fn encoded(text: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    text.bytes()
+        .map(|it| if is_plain(it) { char::from(it).to_string() } else { format!("%{it:02X}") })
+        .collect()
+}

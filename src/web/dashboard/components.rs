@@ -1,0 +1,277 @@
+//! The parts that pages are made of: states, times, strips, charts, fields, buttons.
+
+use std::collections::BTreeMap;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::View;
+use super::ask::{Refusal, list, text};
+use crate::model::Timestamp;
+
+const MINUTE: i64 = 60;
+const HOUR: i64 = 3600;
+const DAY: i64 = 86_400;
+
+/// The states of an execution, each with its shape and its word.
+pub(super) const STATES: [(&str, &str, &str); 5] = [
+    ("FAILED", "✕", "failed"),
+    ("RUNNING", "▶", "running"),
+    ("PENDING", "○", "pending"),
+    ("SUCCEEDED", "✓", "succeeded"),
+    ("SKIPPED", "–", "skipped"),
+];
+
+pub(super) fn state(name: &str) -> Markup {
+    let Some((_, shape, word)) = STATES.into_iter().find(|(other, _, _)| *other == name) else {
+        return html! { bdi { (name) } };
+    };
+    html! { span class={ "state " (word) } { b aria-hidden="true" { (shape) } (word) } }
+}
+
+/// "5 min ago", "in 3 h". The script ages it in the same words.
+pub(super) fn relative(then: Timestamp, now: Timestamp) -> String {
+    let seconds = then.seconds() - now.seconds();
+    let span = span(seconds.abs());
+    if 0 < seconds { format!("in {span}") } else { format!("{span} ago") }
+}
+
+/// A length of time in its largest unit.
+fn span(seconds: i64) -> String {
+    match seconds {
+        ..MINUTE => format!("{seconds} s"),
+        MINUTE..HOUR => format!("{} min", seconds / MINUTE),
+        HOUR..172_800 => format!("{} h", seconds / HOUR),
+        _ => format!("{} d", seconds / DAY),
+    }
+}
+
+/// How long something took: "820 ms", "4.2 s", "3 min 5 s".
+pub(super) fn duration(nanos: i64) -> String {
+    let ms = nanos / 1_000_000;
+    match ms {
+        ..1000 => format!("{} ms", ms.max(0)),
+        1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
+        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+/// How long an execution ran, or has run so far.
+pub(super) fn length_of(execution: &Value, now: Timestamp) -> Option<i64> {
+    let start = Timestamp::parse(text(execution, "execution_start_time"))?;
+    let end = Timestamp::parse(text(execution, "execution_end_time")).unwrap_or(now);
+    Some(end.nanos().saturating_sub(start.nanos()))
+}
+
+/// The middle one of the lengths of those that succeeded.
+pub(super) fn usual_length(executions: &[Value], now: Timestamp) -> Option<i64> {
+    let succeeded = executions.iter().filter(|it| text(it, "state") == "SUCCEEDED");
+    let mut lengths: Vec<i64> = succeeded.filter_map(|it| length_of(it, now)).collect();
+    lengths.sort_unstable();
+    lengths.get(lengths.len() / 2).copied()
+}
+
+impl View<'_> {
+    /// An instant in the chosen zone: "2026-11-26 20:51:27".
+    pub(super) fn local(&self, time: Timestamp) -> String {
+        let offset = i64::from(self.zone.offset_at(time.seconds()));
+        let shown = Timestamp::from_seconds(time.seconds().saturating_add(offset));
+        let shown = shown.map(|it| it.to_string()).unwrap_or_default();
+        shown.get(..19).unwrap_or(&shown).replace('T', " ")
+    }
+
+    /// The chosen zone's hour of the day and day of the week (0 is Monday) of an instant.
+    pub(super) fn hour_and_weekday(&self, time: Timestamp) -> (usize, usize) {
+        let local = time.seconds() + i64::from(self.zone.offset_at(time.seconds()));
+        let hour = local.rem_euclid(DAY) / HOUR;
+        let weekday = (local.div_euclid(DAY) + 3).rem_euclid(7);
+        (usize::try_from(hour).unwrap_or(0), usize::try_from(weekday).unwrap_or(0))
+    }
+
+    /// A time as people say it, with the absolute one behind it.
+    pub(super) fn time(&self, rfc3339: &str) -> Markup {
+        let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
+        html! {
+            time datetime=(rfc3339) title={ (self.local(time)) " " (self.zone_name) } data-relative {
+                (relative(time, self.now))
+            }
+        }
+    }
+
+    /// The absolute time, with the zone.
+    pub(super) fn absolute(&self, rfc3339: &str) -> Markup {
+        let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
+        html! { time datetime=(rfc3339) title=(relative(time, self.now)) { (self.local(time)) " " (self.zone_name) } }
+    }
+
+    /// A form with nothing but a button.
+    pub(super) fn button(&self, action: &str, does: &str, label: &str, class: &str) -> Markup {
+        html! {
+            form method="post" action=(action) {
+                input type="hidden" name="form_token" value=(self.form_token());
+                button name="do" value=(does) class=(class) { (label) }
+            }
+        }
+    }
+}
+
+/// The last outcomes, the newest at the right.
+pub(super) fn strip(executions: &[Value]) -> Markup {
+    if executions.is_empty() {
+        return html! { span.quiet { "never ran" } };
+    }
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for execution in executions {
+        *counts.entry(word_of(text(execution, "state"))).or_default() += 1;
+    }
+    let words: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+    let told = format!("Last {}: {}", executions.len(), words.join(", "));
+    html! {
+        svg.strip role="img" aria-label=(told) width="140" height="20" viewBox="0 0 140 20" {
+            title { (told) }
+            @for (index, execution) in executions.iter().rev().enumerate() {
+                @let word = word_of(text(execution, "state"));
+                @let (y, height) = match word { "failed" => (0, 20), "succeeded" => (8, 12), _ => (14, 6) };
+                rect class=(word) x=(index * 7) y=(y) width="5" height=(height) rx="1" {}
+            }
+        }
+    }
+}
+
+pub(super) fn word_of(state: &str) -> &'static str {
+    STATES.into_iter().find(|(name, _, _)| *name == state).map_or("pending", |(_, _, word)| word)
+}
+
+/// Bars with a label each, and a table's worth of text for those who cannot see them.
+pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup {
+    let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0).max(1);
+    let width = 720 / values.len().max(1);
+    let told: Vec<String> =
+        values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
+    let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
+    let every = values.len().div_ceil(24).max(1);
+    html! {
+        svg.chart role="img" aria-label={ (title) ". " (told) } viewBox="0 0 720 120" {
+            title { (title) }
+            @for (index, (name, value)) in values.iter().enumerate() {
+                @let height = (value * 90).div_ceil(most).min(90);
+                rect.base x=(index * width) y="98" width=(width.saturating_sub(2).max(1)) height="2" {}
+                rect class=(class) x=(index * width) y=(98 - height) width=(width.saturating_sub(2).max(1)) height=(height) {
+                    title { (name) ": " (value) }
+                }
+                @if index % every == 0 { text x=(index * width) y="116" { (name) } }
+            }
+        }
+    }
+}
+
+/// A field of a form, with what is wrong with it.
+pub(super) struct Field<'a> {
+    pub(super) label: &'static str,
+    pub(super) name: &'static str,
+    pub(super) value: &'a str,
+    pub(super) kind: &'static str,
+    /// What the API calls it, where that is another name.
+    pub(super) api_name: &'static str,
+    pub(super) hint: &'a str,
+}
+
+impl Field<'_> {
+    pub(super) fn show(&self, refusal: Option<&Refusal>) -> Markup {
+        let wrong = refusal.and_then(|refusal| refusal.of_field(self.api_name));
+        let described = format!("{}-hint", self.name);
+        let is_told = wrong.is_some() || !self.hint.is_empty();
+        html! {
+            div.field {
+                label for=(self.name) { (self.label) }
+                @if self.kind == "textarea" {
+                    textarea id=(self.name) name=(self.name) rows="3" aria-invalid=[wrong.map(|_| "true")]
+                        aria-describedby=[is_told.then_some(&described)] { (self.value) }
+                } @else {
+                    input id=(self.name) name=(self.name) type=(self.kind) value=(self.value) autocomplete="off"
+                        list=[(self.name == "app" || self.name == "timezone").then(|| format!("{}-list", self.name))]
+                        aria-invalid=[wrong.map(|_| "true")] aria-describedby=[is_told.then_some(&described)];
+                }
+                @if is_told {
+                    p id=(described) class=(if wrong.is_some() { "wrong" } else { "sub" }) {
+                        @if let Some(wrong) = wrong { (self.label) " " (wrong) "." } @else { (self.hint) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What was refused, above a form that keeps what was typed.
+pub(super) fn refusal_notice(refusal: Option<&Refusal>) -> Markup {
+    let Some(refusal) = refusal else { return html! {} };
+    html! {
+        div.notice.bad role="alert" {
+            p { strong { "Nothing was saved." } }
+            @if refusal.errors.is_empty() { p { (refusal.text) } } @else {
+                ul { @for (field, detail) in &refusal.errors { li { (field) " " (detail) } } }
+            }
+        }
+    }
+}
+
+/// A URL as a link, when it is one that a browser may follow. A password in it is not shown.
+pub(super) fn url(text: &str) -> Markup {
+    let shown = without_password(text);
+    if shown.starts_with("https://") || shown.starts_with("http://") {
+        return html! { a href=(shown) rel="noreferrer noopener" { bdi { (shown) } } };
+    }
+    html! { bdi { (shown) } }
+}
+
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    match rest[..end].rfind('@') {
+        Some(at) => format!("{scheme}://…@{}", &rest[at + 1..]),
+        None => url.to_owned(),
+    }
+}
+
+/// Labels, each as its key and value.
+pub(super) fn labels(executable: &Value) -> Markup {
+    let labels = executable["metadata"]["labels"].as_object();
+    html! {
+        @for (key, value) in labels.into_iter().flatten() {
+            span.label { bdi { (key) "=" (value.as_str().unwrap_or_default()) } }
+        }
+    }
+}
+
+/// The earliest of the next fire times of the schedules of a job or call; empty: none.
+pub(super) fn next_of(executable: &Value) -> &str {
+    if let Some(next) = executable["next_fire_time"].as_str() {
+        return next;
+    }
+    let enabled = list(executable, "schedules").iter().filter(|it| it["enabled"] == true);
+    enabled.map(|it| text(it, "next_fire_time")).filter(|it| !it.is_empty()).min().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_in_a_url_is_not_shown_and_no_script_is_a_link() {
+        assert_eq!(without_password("https://u:hunter2@h/p@q"), "https://…@h/p@q");
+        assert_eq!(without_password("https://h/p?a=b@c"), "https://h/p?a=b@c");
+        assert!(!url("javascript:alert(1)").into_string().contains("href"));
+        assert!(url("https://h/\"x").into_string().contains("&quot;"));
+    }
+
+    #[test]
+    fn lengths_are_said_in_their_largest_units() {
+        let ms = 1_000_000;
+        for (nanos, said) in
+            [(0, "0 ms"), (820 * ms, "820 ms"), (4250 * ms, "4.2 s"), (185_000 * ms, "3 min 5 s")]
+        {
+            assert_eq!(duration(nanos), said);
+        }
+    }
+}

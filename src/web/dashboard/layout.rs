@@ -1,0 +1,231 @@
+//! The frame of a page, and the pages that stand alone.
+
+use maud::{DOCTYPE, Markup, html};
+
+use super::ask::{list, text};
+use super::{Dashboard, Fields, Page, Refusal, View, assets, respond_html, short, version_of};
+use crate::http::{Response, respond, with_header};
+
+/// The zones that are offered; any other can be typed into the address of the chooser's form.
+const ZONES: [&str; 44] = [
+    "UTC",
+    "Africa/Cairo",
+    "Africa/Johannesburg",
+    "Africa/Lagos",
+    "Africa/Nairobi",
+    "America/Anchorage",
+    "America/Argentina/Buenos_Aires",
+    "America/Bogota",
+    "America/Chicago",
+    "America/Denver",
+    "America/Halifax",
+    "America/Los_Angeles",
+    "America/Mexico_City",
+    "America/New_York",
+    "America/Phoenix",
+    "America/Sao_Paulo",
+    "America/St_Johns",
+    "America/Toronto",
+    "Asia/Bangkok",
+    "Asia/Dhaka",
+    "Asia/Dubai",
+    "Asia/Hong_Kong",
+    "Asia/Jakarta",
+    "Asia/Jerusalem",
+    "Asia/Karachi",
+    "Asia/Kathmandu",
+    "Asia/Kolkata",
+    "Asia/Manila",
+    "Asia/Seoul",
+    "Asia/Shanghai",
+    "Asia/Singapore",
+    "Asia/Tehran",
+    "Asia/Tokyo",
+    "Australia/Adelaide",
+    "Australia/Perth",
+    "Australia/Sydney",
+    "Europe/Berlin",
+    "Europe/Istanbul",
+    "Europe/London",
+    "Europe/Madrid",
+    "Europe/Moscow",
+    "Europe/Paris",
+    "Pacific/Auckland",
+    "Pacific/Honolulu",
+];
+
+fn document(title: &str, now: &str, body: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" data-now=(now) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " – OCF Scheduler" }
+                link rel="stylesheet" href=(assets::style());
+                link rel="icon" href="data:,";
+                script type="module" src=(assets::script()) {}
+            }
+            body { (body) }
+        }
+    }
+}
+
+fn mark() -> Markup {
+    html! {
+        svg width="20" height="20" viewBox="0 0 20 20" aria-hidden="true" {
+            circle.mark cx="10" cy="10" r="9" {}
+            path d="M10 5v5l4 2" fill="none" stroke="#fff" stroke-width="2" {}
+        }
+    }
+}
+
+/// A page in its frame; 304 when the browser has this version.
+pub(super) fn framed(view: &View<'_>, page: Page) -> Response {
+    let heading = html! {
+        div.head { h1 { bdi { (page.title) } } div.actions { (page.actions) } }
+    };
+    let main = html! { (heading) (page.main) }.into_string();
+    let version = version_of(&main);
+    let etag = format!("\"{version}\"");
+    if page.is_live && page.status == 200 && view.request.header("If-None-Match") == Some(&etag) {
+        return with_header(respond(304), "ETag", &etag);
+    }
+    let now = view.now.to_string();
+    let body = html! {
+        a.skip href="#main" { "Skip to the content" }
+        header {
+            div.bar {
+                a.brand href=(view.link("/")) { (mark()) "OCF Scheduler" }
+                (choosers(view))
+            }
+            div.bar { nav aria-label="Pages" { ul { @for (path, name) in links(view) {
+                @let is_here = is_here(view, path);
+                li { a href=(view.link(path)) aria-current=[is_here.then_some("page")] { (name) } }
+            } } } }
+        }
+        main id="main" tabindex="-1" data-version=[page.is_live.then_some(&version)] {
+            (maud::PreEscaped(&main))
+        }
+        footer { "Times in " (view.zone_name) ". ocf-scheduler " (env!("CARGO_PKG_VERSION")) }
+    };
+    let response = respond_html(page.status, document(&page.title, &now, &body));
+    if page.is_live { with_header(response, "ETag", &etag) } else { response }
+}
+
+fn links(view: &View<'_>) -> Vec<(&'static str, &'static str)> {
+    let mut links = vec![
+        ("/", "Overview"),
+        ("/executions", "Executions"),
+        ("/jobs", "Jobs"),
+        ("/calls", "Calls"),
+        ("/calendar", "Calendar"),
+        ("/notifications", "Notifications"),
+        ("/audit", "Audit"),
+    ];
+    if view.session.admin {
+        links.push(("/health", "Health"));
+    }
+    links
+}
+
+fn is_here(view: &View<'_>, path: &str) -> bool {
+    view.path.first().map_or("", String::as_str) == path.trim_start_matches('/')
+}
+
+fn choosers(view: &View<'_>) -> Markup {
+    let here = format!("/dashboard/{}", view.path.join("/"));
+    let spaces = view.get("/spaces").unwrap_or_default();
+    let chosen = view.space();
+    let is_offered = ZONES.contains(&view.zone_name.as_str());
+    // A page about one thing shows it whatever space is chosen, so the choice leads to the overview.
+    let to = if view.path.len() < 2 { here.clone() } else { "/dashboard/".to_owned() };
+    html! {
+        div.choosers {
+            form method="get" action=(to) {
+                label for="space" { "Space" }
+                select id="space" name="space_guid" {
+                    option value="" { "All spaces" }
+                    @for space in list(&spaces, "resources").iter().take(200) {
+                        @let guid = text(space, "guid");
+                        option value=(guid) selected[guid == chosen] { (short(guid)) }
+                    }
+                }
+                button { "Show" }
+            }
+            form method="post" action="/dashboard/time-zone" {
+                input type="hidden" name="form_token" value=(view.form_token());
+                input type="hidden" name="to" value={ (here) (view.query.with(&[])) };
+                label for="zone" { "Show times in" }
+                select id="zone" name="zone" {
+                    @if !is_offered { option selected { (view.zone_name) } }
+                    @for zone in ZONES { option selected[zone == view.zone_name] { (zone) } }
+                }
+                button { "Set" }
+            }
+            form method="post" action="/dashboard/sign-out" {
+                input type="hidden" name="form_token" value=(view.form_token());
+                button { "Sign out" }
+            }
+        }
+    }
+}
+
+/// The page for those who have not signed in.
+pub(super) fn sign_in(dashboard: &Dashboard, fields: &Fields, wrong: Option<&str>) -> Markup {
+    let to = fields.get("to");
+    let body = html! {
+        a.skip href="#main" { "Skip to the content" }
+        main.alone id="main" {
+            h1 { "Sign in" }
+            @if let Some(wrong) = wrong { div.notice.bad role="alert" { p { (wrong) } } }
+            @if dashboard.is_standalone {
+                p { "Paste a token of the service's file. " code { "ocf-scheduler dashboard" } " prints a link that needs none." }
+            } @else {
+                p { "Paste what " code { "cf oauth-token" } " prints. The token is used once and not kept." }
+            }
+            form method="post" action="/dashboard/sign-in" {
+                input type="hidden" name="to" value=(to);
+                div.field {
+                    label for="token" { "Token" }
+                    input id="token" name="token" type="password" autocomplete="off" required autofocus;
+                }
+                button.primary { "Sign in" }
+            }
+        }
+    };
+    document("Sign in", "", &body)
+}
+
+/// A refusal without a frame, for those who have no session.
+pub(super) fn alone(refusal: &Refusal) -> Response {
+    let title = pages_title(refusal.status);
+    let body = html! {
+        main.alone id="main" {
+            h1 { (title) }
+            p { (refusal.text) }
+            p { a href="/dashboard/" { "To the overview" } }
+        }
+    };
+    respond_html(refusal.status, document(title, "", &body))
+}
+
+/// What a status is called on a page.
+pub(super) fn pages_title(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "Not allowed",
+        404 => "Not found",
+        422 => "Not accepted",
+        429 => "Too many requests",
+        503 => "Not available",
+        _ => "Something went wrong",
+    }
+}
+
+/// A link to the next page of a list.
+pub(super) fn next_page(path: &str, fields: &Fields, name: &str, value: &str) -> Markup {
+    html! {
+        div.pages { a.button href={ (path) (fields.with(&[(name, value)])) } rel="next" { "Next page" } }
+    }
+}

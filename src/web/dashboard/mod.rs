@@ -1,0 +1,440 @@
+//! Pages for people, rendered on the server: a second face of the API.
+//!
+//! Invariant: there is no way in that the API does not have. A page reads and changes through the routes of
+//! `web::api`, as the caller who signed in; and whatever is put into a page is escaped by `maud`. Every change
+//! is a `POST` from a page of ours.
+
+use std::fmt::Write as _;
+
+use maud::{Markup, html};
+use sha2::{Digest, Sha256};
+use tiny_http::Method;
+
+use super::api::{Api, Asker};
+use super::auth::{AuthError, Caller};
+use super::limit::{Limiter, RateLimitKey};
+use super::routes::decode;
+use crate::config::RateLimit;
+use crate::cron::Zone;
+use crate::http::{Request, Response, respond, respond_with, with_header};
+use crate::model::{Kind, Secret, Timestamp};
+use crate::platform::KnownApp;
+
+mod ask;
+mod assets;
+mod components;
+mod layout;
+mod pages;
+mod session;
+mod sign_in;
+
+use ask::{Refusal, encoded};
+use session::{Keeper, Session};
+
+pub use session::{digest_of, link_code};
+
+/// Failed sign-ins of one address: so many at once, and one more each second.
+const FAILURES: RateLimit = RateLimit { per_second: 1, burst: 10 };
+/// The longest name of a zone in a cookie.
+const ZONE_MAX: usize = 64;
+const ZONE_COOKIE: &str = "ocf-scheduler-zone";
+const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
+                      connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// The dashboard.
+pub struct Dashboard {
+    keeper: Keeper,
+    failures: Limiter,
+    is_standalone: bool,
+}
+
+/// What a page is made from.
+struct View<'a> {
+    api: &'a Api,
+    dashboard: &'a Dashboard,
+    request: &'a Request,
+    caller: Caller,
+    session: Session,
+    /// The segments of the path after `/dashboard`.
+    path: &'a [String],
+    query: Fields,
+    /// The fields of a `POST`.
+    form: Fields,
+    now: Timestamp,
+    zone: Zone,
+    zone_name: String,
+    apps: Vec<KnownApp>,
+}
+
+/// Names and values of a query or a form, decoded.
+#[derive(Default)]
+struct Fields(Vec<(String, String)>);
+
+/// What a handler answers with.
+enum Reply {
+    Page(Page),
+    /// To another page of ours, with `GET`.
+    Redirect(String),
+}
+
+/// A page without its frame.
+struct Page {
+    status: u16,
+    title: String,
+    /// What is beside the title: actions.
+    actions: Markup,
+    main: Markup,
+    /// Whether the script keeps it up to date.
+    is_live: bool,
+}
+
+type PageResult = Result<Reply, Refusal>;
+
+impl Page {
+    fn new(title: impl Into<String>, main: Markup) -> Self {
+        Self { status: 200, title: title.into(), actions: html! {}, main, is_live: true }
+    }
+
+    fn with_actions(self, actions: Markup) -> Self {
+        Self { actions, ..self }
+    }
+
+    /// A form, which is not to change while somebody fills it in.
+    fn still(self) -> Self {
+        Self { is_live: false, ..self }
+    }
+
+    fn with_status(self, status: u16) -> Self {
+        Self { status, ..self }
+    }
+}
+
+impl From<Page> for Reply {
+    fn from(page: Page) -> Self {
+        Self::Page(page)
+    }
+}
+
+impl Fields {
+    fn of(text: &str) -> Self {
+        let pairs = text.split('&').filter(|pair| !pair.is_empty());
+        let decoded = pairs.filter_map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Some((decode(name, true)?, decode(value, true)?))
+        });
+        Self(decoded.collect())
+    }
+
+    /// Trimmed; empty when it is missing.
+    fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.trim()).unwrap_or_default()
+    }
+
+    fn all<'f>(&'f self, name: &'f str) -> impl Iterator<Item = &'f str> {
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The same as a query, with some values changed; an empty value takes the name out.
+    fn with(&self, changes: &[(&str, &str)]) -> String {
+        let mut query = String::new();
+        let kept = self.0.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| name == other));
+        let kept = kept.map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in kept.chain(changes.iter().copied()).filter(|(_, value)| !value.is_empty()) {
+            let separator = if query.is_empty() { '?' } else { '&' };
+            let _ = write!(query, "{separator}{}={}", encoded(name), encoded(value));
+        }
+        query
+    }
+}
+
+impl View<'_> {
+    /// The space that the page is about; empty: all.
+    fn space(&self) -> &str {
+        self.query.get("space_guid")
+    }
+
+    /// A path below `/dashboard`, in the same space.
+    fn link(&self, path: &str) -> String {
+        match self.space() {
+            "" => format!("/dashboard{path}"),
+            space => format!("/dashboard{path}?space_guid={}", encoded(space)),
+        }
+    }
+
+    fn app_name(&self, guid: &str) -> String {
+        let known = self.apps.iter().find(|app| app.guid.as_str() == guid);
+        known.map_or_else(|| short(guid), |app| app.name.clone())
+    }
+
+    fn may_change(&self) -> bool {
+        self.session.may_write
+    }
+
+    /// What forms carry against forgery.
+    fn form_token(&self) -> String {
+        self.dashboard.keeper.form_token(&self.session.user)
+    }
+}
+
+/// The beginning of a guid, which is enough for people.
+fn short(guid: &str) -> String {
+    if guid.len() == 36 && guid.is_ascii() { guid[..8].to_owned() } else { guid.to_owned() }
+}
+
+impl Dashboard {
+    /// Signs sessions with a key derived from `secret`; without one, they end with the process.
+    pub fn new(secret: Option<&Secret>, is_standalone: bool, now: Timestamp) -> Self {
+        Self { keeper: Keeper::new(secret, now), failures: Limiter::new(Some(FAILURES)), is_standalone }
+    }
+
+    /// Answers a request for a page. `path` is what follows `/dashboard`.
+    pub(super) fn answer(
+        &self,
+        api: &Api,
+        request: &Request,
+        path: &[String],
+        asker: &mut Asker,
+    ) -> Response {
+        let segments: Vec<&str> = path.iter().map(String::as_str).collect();
+        if let ["assets", name] = segments.as_slice() {
+            return assets::answer(name);
+        }
+        let is_post = request.method == Method::Post;
+        if is_post && !session::is_of_our_pages(request) {
+            let refusal = Refusal::new(403, "The request does not come from a page of this service.");
+            return secured(layout::alone(&refusal));
+        }
+        let response = match segments.as_slice() {
+            ["sign-in"] if is_post => self.sign_in(api, request, asker),
+            ["sign-in"] => respond_html(200, layout::sign_in(self, &Fields::of_query(request), None)),
+            _ => match self.view(api, request, path, asker) {
+                Ok(view) => self.answer_to(&view, is_post),
+                Err(AuthError::Unavailable(_)) => {
+                    let text = "Cloud Foundry cannot be asked who you are. Try again in a moment.";
+                    layout::alone(&Refusal::new(503, text))
+                }
+                Err(AuthError::Unauthorized(_)) => {
+                    let here =
+                        format!("/dashboard/{}{}", segments.join("/"), Fields::of_query(request).with(&[]));
+                    let to = if is_post || segments.is_empty() { String::new() } else { here };
+                    redirect(&format!("/dashboard/sign-in{}", Fields::default().with(&[("to", &to)])))
+                }
+            },
+        };
+        secured(response)
+    }
+
+    fn view<'a>(
+        &'a self,
+        api: &'a Api,
+        request: &'a Request,
+        path: &'a [String],
+        asker: &mut Asker,
+    ) -> Result<View<'a>, AuthError> {
+        let now = api.clock.now();
+        let session = self.keeper.session(request, now);
+        let session = session.ok_or(AuthError::Unauthorized("there is no session"))?;
+        let caller = api.auth.caller_signed_in(&session.user, session.admin, &session.digest())?;
+        asker.user = Some(caller.user.clone());
+        let chosen = session::cookie_of(request, ZONE_COOKIE).filter(|name| name.len() <= ZONE_MAX);
+        let chosen = chosen.and_then(|name| decode(name, false));
+        let zone_name = chosen.filter(|name| Zone::named(name).is_some());
+        let zone_name =
+            zone_name.or_else(|| api.default_timezone.clone()).unwrap_or_else(|| "UTC".to_owned());
+        let zone = Zone::named(&zone_name).or_else(|| Zone::of_offset(0));
+        let zone = zone.ok_or(AuthError::Unauthorized("there are no time zones"))?;
+        let mut apps = api.platform.known_apps();
+        apps.retain(|app| caller.spaces().is_none_or(|spaces| spaces.contains(&app.space)));
+        let form = match request.method {
+            Method::Post => Fields::of(std::str::from_utf8(&request.body).unwrap_or_default()),
+            _ => Fields::default(),
+        };
+        let query = Fields::of_query(request);
+        Ok(View {
+            api,
+            dashboard: self,
+            request,
+            caller,
+            session,
+            path,
+            query,
+            form,
+            now,
+            zone,
+            zone_name,
+            apps,
+        })
+    }
+
+    fn answer_to(&self, view: &View<'_>, is_post: bool) -> Response {
+        let user = RateLimitKey::User(&view.session.user);
+        if view.api.limiter.take(user, view.api.clock.monotonic()).is_err() {
+            return layout::alone(&Refusal::new(429, "You come too often. Wait a moment, then try again."));
+        }
+        if is_post && !self.keeper.is_form_token(&view.session.user, view.form.get("form_token")) {
+            let refusal =
+                Refusal::new(403, "The form is of somebody else, or too old. Go back and reload the page.");
+            return layout::framed(view, pages::refused(view, &refusal));
+        }
+        let segments: Vec<&str> = view.path.iter().map(String::as_str).collect();
+        let reply = match (segments.as_slice(), is_post) {
+            (["sign-out"], true) => return self.sign_out(view),
+            (["time-zone"], true) => return choose_zone(view),
+            ([], false) => pages::overview::show(view),
+            ([], true) => pages::overview::change(view),
+            (["executions"], false) => pages::executions::list(view),
+            (["executions"], true) => pages::executions::change_many(view),
+            (["executions", guid], false) => pages::execution::show(view, guid),
+            (["executions", guid], true) => pages::execution::change(view, guid),
+            ([kind, rest @ ..], _) if kind_of(kind).is_some() => {
+                let kind = kind_of(kind).unwrap_or(Kind::Job);
+                match (rest, is_post) {
+                    ([], false) => pages::executables::list(view, kind),
+                    (["new"], false) => pages::executables::new(view, kind),
+                    (["new"], true) => pages::executables::create(view, kind),
+                    ([guid], false) => pages::executable::show(view, kind, guid),
+                    ([guid], true) => pages::executable::change(view, kind, guid),
+                    ([guid, "edit"], false) => pages::executables::edit(view, kind, guid),
+                    ([guid, "edit"], true) => pages::executables::save(view, kind, guid),
+                    ([guid, "delete"], false) => pages::executable::ask_delete(view, kind, guid),
+                    ([guid, "delete"], true) => pages::executable::delete(view, kind, guid),
+                    ([guid, "schedules", "new"], false) => pages::schedule::new(view, kind, guid),
+                    ([guid, "schedules", "new"], true) => pages::schedule::save(view, kind, guid, None),
+                    ([guid, "schedules", schedule], false) => {
+                        pages::schedule::edit(view, kind, guid, schedule)
+                    }
+                    ([guid, "schedules", schedule], true) => {
+                        pages::schedule::save(view, kind, guid, Some(schedule))
+                    }
+                    _ => Err(Refusal::new(404, "There is no such page.")),
+                }
+            }
+            (["calendar"], false) => pages::calendar::show(view),
+            (["notifications" | "audit", ..], false) => Ok(pages::not_yet(view, segments[0])),
+            (["health"], false) => pages::health::show(view),
+            _ => Err(Refusal::new(404, "There is no such page.")),
+        };
+        match reply {
+            Ok(Reply::Redirect(to)) => redirect(&to),
+            Ok(Reply::Page(page)) => layout::framed(view, page),
+            Err(refusal) => layout::framed(view, pages::refused(view, &refusal)),
+        }
+    }
+
+    fn sign_out(&self, view: &View<'_>) -> Response {
+        self.keeper.sign_out(&view.session.user, view.now);
+        with_header(redirect("/dashboard/sign-in"), "Set-Cookie", &session::cleared(view.request))
+    }
+}
+
+impl Fields {
+    fn of_query(request: &Request) -> Self {
+        Self::of(request.query.as_deref().unwrap_or_default())
+    }
+}
+
+fn kind_of(segment: &str) -> Option<Kind> {
+    match segment {
+        "jobs" => Some(Kind::Job),
+        "calls" => Some(Kind::Call),
+        _ => None,
+    }
+}
+
+/// What the paths of a kind begin with.
+fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Job => "jobs",
+        Kind::Call => "calls",
+    }
+}
+
+/// Remembers the zone in which times are shown, in a cookie.
+fn choose_zone(view: &View<'_>) -> Response {
+    let back = own_path(view.form.get("to"));
+    let zone = view.form.get("zone");
+    if Zone::named(zone).is_none() {
+        let refusal = Refusal::new(422, "There is no time zone of that name. A name is like Europe/Berlin.");
+        return layout::framed(view, pages::refused(view, &refusal));
+    }
+    let secure = if session::is_secure(view.request) { "; Secure" } else { "" };
+    let cookie = format!(
+        "{ZONE_COOKIE}={}; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age=31536000{secure}",
+        encoded(zone)
+    );
+    with_header(redirect(back), "Set-Cookie", &cookie)
+}
+
+/// Where to go afterwards: a path of ours, whatever was asked for.
+fn own_path(to: &str) -> &str {
+    let rest = to.strip_prefix("/dashboard");
+    let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
+    let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') && !to.contains("//");
+    if is_own && is_plain && !to.contains("/..") { to } else { "/dashboard/" }
+}
+
+fn redirect(to: &str) -> Response {
+    with_header(respond(303), "Location", to)
+}
+
+fn respond_html(status: u16, page: Markup) -> Response {
+    respond_with(status, "text/html; charset=utf-8", page.into_string())
+}
+
+/// With the headers that every page has.
+fn secured(response: Response) -> Response {
+    let headers = [
+        ("Content-Security-Policy", POLICY),
+        ("Referrer-Policy", "same-origin"),
+        ("X-Content-Type-Options", "nosniff"),
+        ("Cache-Control", "no-store"),
+    ];
+    headers.into_iter().fold(response, |response, (name, value)| with_header(response, name, value))
+}
+
+/// A version of what a page shows: times that only grow older are left out.
+fn version_of(main: &str) -> String {
+    let mut hash = Sha256::new();
+    let mut rest = main;
+    while let Some((before, time)) = rest.split_once("<time") {
+        hash.update(before);
+        let (tag, after) = time.split_once('>').unwrap_or((time, ""));
+        let datetime = tag.split("title=").next().unwrap_or_default();
+        hash.update(datetime);
+        rest = after.split_once("</time>").map_or("", |(_, after)| after);
+    }
+    hash.update(rest);
+    hash.finalize().iter().take(12).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_to_go_afterwards_is_a_path_of_ours() {
+        for own in ["/dashboard", "/dashboard/", "/dashboard/jobs?page=2", "/dashboard?space_guid=a"] {
+            assert_eq!(own_path(own), own);
+        }
+        for other in [
+            "",
+            "//evil",
+            "/jobs",
+            "/dashboardx",
+            "https://evil/dashboard",
+            "/dashboard/\\evil",
+            "/dashboard/../x",
+        ] {
+            assert_eq!(own_path(other), "/dashboard/", "{other}");
+        }
+    }
+
+    #[test]
+    fn a_version_stays_while_only_time_passes() {
+        let page = |age: &str, state: &str| {
+            format!("<p>{state} <time datetime=\"2026\" title=\"x\">{age}</time> later</p>")
+        };
+        assert_eq!(version_of(&page("1 s ago", "up")), version_of(&page("9 s ago", "up")));
+        assert_ne!(version_of(&page("1 s ago", "up")), version_of(&page("1 s ago", "down")));
+    }
+}

@@ -1,0 +1,231 @@
+//! One job or call: its definition, its schedules, how it has run.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+use tiny_http::Method;
+
+use super::executions;
+use crate::model::{Kind, Timestamp};
+use crate::web::dashboard::ask::{Refusal, encoded, list, text};
+use crate::web::dashboard::components::{bars, duration, labels, length_of, state, strip, url, usual_length};
+use crate::web::dashboard::layout::next_page;
+use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
+
+/// The executions that charts are made from: two pages of the API.
+const CHARTED_PAGES: u32 = 2;
+const PER_PAGE: usize = 25;
+/// The most schedules that are shown.
+const SCHEDULES_MAX: usize = 50;
+/// The bars of the chart of durations.
+const BARS: usize = 60;
+const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
+
+pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
+    let target = format!("/{}/{}", plural(kind), encoded(guid));
+    let it = view.get(&target)?;
+    let schedules = view.get(&format!("{target}/schedules?page=1&per_page={SCHEDULES_MAX}"))?;
+    let number: usize = view.query.get("page").parse().unwrap_or(1).max(1);
+    let history = view.get(&format!("{target}/history?page={number}&per_page={PER_PAGE}"))?;
+    let total = history["pagination"]["total_results"].as_u64().unwrap_or(0);
+    let runs = list(&history, "resources");
+    let page = format!("/dashboard{target}");
+    let main = html! {
+        @if it["paused"] == true {
+            div.notice role="status" { p { strong { "Paused." } " Its schedules do not fire; running it by hand works." } }
+        }
+        @if number == 1 {
+            (definition(view, kind, &it))
+            (schedules_of(view, &page, &it, list(&schedules, "resources"))?)
+            @if 0 < total { (charts(view, &target, total)?) }
+        }
+        h2 { "Executions" }
+        @if number == 1 && !runs.is_empty() { p { (strip(runs.get(..20).unwrap_or(runs))) } }
+        (executions::table(view, runs, &format!("{total} in all, the newest first"), false))
+        @if (number as u64).saturating_mul(PER_PAGE as u64) < total {
+            (next_page(&page, &view.query, "page", &(number + 1).to_string()))
+        }
+    };
+    let actions = html! {
+        @if view.may_change() {
+            (view.button(&page, "run", "Run now", "primary"))
+            @if it["paused"] == true { (view.button(&page, "resume", "Resume", "")) } @else { (view.button(&page, "pause", "Pause", "")) }
+            a.button href={ (page) "/edit" } { "Edit" }
+            a.button.danger href={ (page) "/delete" } { "Delete" }
+        }
+    };
+    Ok(Page::new(text(&it, "name"), main).with_actions(actions).into())
+}
+
+fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
+    let shown = |name: &str| match &it[name] {
+        Value::Null => "–".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let secret = |is_set: bool| if is_set { "set, not shown" } else { "none" };
+    html! {
+        dl {
+            dt { "App" } dd { bdi title=(text(it, "app_guid")) { (view.app_name(text(it, "app_guid"))) } }
+            @if kind == Kind::Job {
+                dt { "Command" } dd { code { bdi { (text(it, "command")) } } }
+                dt { "Memory, disk" } dd { (shown("memory_in_mb")) " MiB, " (shown("disk_in_mb")) " MiB" }
+            } @else {
+                dt { "Request" } dd { (shown("method")) " " (url(text(it, "url"))) }
+                dt { "Authorization" } dd { (secret(!text(it, "auth_header").is_empty())) }
+                @if it["signed"] == true { dt { "Signature" } dd { (secret(true)) } }
+                @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
+                    dt { "Headers" } dd { @for name in headers.keys() { bdi { (name) } " " } }
+                }
+                dt { "Success" } dd { (shown("success_statuses")) }
+            }
+            dt { "Time-out" } dd { @if it["timeout_seconds"].is_null() { "default" } @else { (shown("timeout_seconds")) " s" } }
+            dt { "When a run overlaps" } dd { (shown("concurrency_policy")) }
+            @if !it["retry"].is_null() { dt { "Retries" } dd { "up to " (it["retry"]["max_retries"]) } }
+            @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) { dt { "Labels" } dd { (labels(it)) } }
+            dt { "Created" } dd { (view.absolute(text(it, "created_at"))) }
+        }
+    }
+}
+
+fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) -> Result<Markup, Refusal> {
+    Ok(html! {
+        div.head { h2 { "Schedules" } @if view.may_change() { a.button href={ (page) "/schedules/new" } { "New schedule" } } }
+        @if schedules.is_empty() { div.empty { p { "Nothing runs this yet but you." } } } @else {
+            table {
+                caption { "When " bdi { (text(it, "name")) } " runs" }
+                thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
+                    th scope="col" { "Zone" } @if view.may_change() { th.do scope="col" { "Actions" } } } }
+                tbody { @for schedule in schedules {
+                    @let meaning = meaning(view, schedule, 5);
+                    @let edit = format!("{page}/schedules/{}", encoded(text(schedule, "guid")));
+                    tr {
+                        th scope="row" { code { bdi { (text(schedule, "expression")) } }
+                            @if let Some(description) = schedule["description"].as_str() { div.sub { bdi { (description) } } } }
+                        td data-label="In words" { div {
+                            (text(&meaning, "description"))
+                            @for warning in list(&meaning, "warnings").iter().take(3) { div.sub { "⚠ " (text(warning, "message")) } }
+                        } }
+                        td data-label="Next" {
+                            @if schedule["enabled"] != true { span.state.skipped { b aria-hidden="true" { "–" } "disabled" } }
+                            @else { details { summary { (view.time(text(schedule, "next_fire_time"))) }
+                                ol { @for time in list(&meaning, "fire_times") { li { (view.absolute(time.as_str().unwrap_or_default())) } } } } }
+                        }
+                        td data-label="Zone" { bdi { (schedule["timezone"].as_str().unwrap_or("UTC")) } }
+                        @if view.may_change() { td.do data-label="Actions" { div.actions.small {
+                            a.button href=(edit) { "Edit" }
+                            @if schedule["enabled"] == true { (view.button(&edit, "disable", "Disable", "")) }
+                            @else { (view.button(&edit, "enable", "Enable", "")) }
+                        } } }
+                    }
+                } }
+            }
+        }
+    })
+}
+
+/// What the expression of a schedule means: words, fire times, warnings.
+fn meaning(view: &View<'_>, schedule: &Value, count: u32) -> Value {
+    let mut target = format!("/cron/next?count={count}&expression={}", encoded(text(schedule, "expression")));
+    for name in ["timezone", "dialect"] {
+        if let Some(value) = schedule[name].as_str() {
+            target = format!("{target}&{name}={}", encoded(value));
+        }
+    }
+    view.get(&target).unwrap_or_default()
+}
+
+fn charts(view: &View<'_>, target: &str, total: u64) -> Result<Markup, Refusal> {
+    let mut runs = Vec::new();
+    for page in 1..=CHARTED_PAGES {
+        if u64::from(page - 1) * 500 < total {
+            let part = view.get(&format!("{target}/history?page={page}&per_page=500"))?;
+            runs.extend(list(&part, "resources").iter().cloned());
+        }
+    }
+    let ended: Vec<(&Value, i64)> = runs
+        .iter()
+        .filter(|it| !it["execution_end_time"].is_null())
+        .filter_map(|it| Some((it, length_of(it, view.now)?)))
+        .collect();
+    let newest = ended.iter().take(BARS).rev();
+    let lengths: Vec<(String, u64)> = newest
+        .map(|(it, length)| {
+            let start = Timestamp::parse(text(it, "execution_start_time")).unwrap_or(view.now);
+            let start = view.local(start);
+            (start.get(5..10).unwrap_or_default().to_owned(), u64::try_from(length / 1_000_000).unwrap_or(0))
+        })
+        .collect();
+    let mut hours = [0_u64; 24];
+    let mut weekdays = [0_u64; 7];
+    let mut failures = 0_u64;
+    for it in runs.iter().filter(|it| text(it, "state") == "FAILED") {
+        if let Some(start) = Timestamp::parse(text(it, "execution_start_time")) {
+            let (hour, weekday) = view.hour_and_weekday(start);
+            hours[hour.min(23)] += 1;
+            weekdays[weekday.min(6)] += 1;
+            failures += 1;
+        }
+    }
+    let hours: Vec<(String, u64)> =
+        hours.iter().enumerate().map(|(hour, count)| (format!("{hour:02}"), *count)).collect();
+    let weekdays: Vec<(String, u64)> =
+        WEEKDAYS.iter().zip(weekdays).map(|(name, count)| ((*name).to_owned(), count)).collect();
+    let usual = usual_length(&runs, view.now).map(duration);
+    Ok(html! {
+        h2 { "How it runs" }
+        p.quiet { "From the last " (runs.len()) " executions: " (failures) " failed"
+            @if let Some(usual) = usual { "; usually " (usual) } "." }
+        (bars("Durations in milliseconds, the newest at the right", "mark", &lengths))
+        @if 0 < failures {
+            h3 { "Failures by hour, " (view.zone_name) }
+            (bars("Failures by hour of the day", "failed", &hours))
+            h3 { "Failures by weekday" }
+            (bars("Failures by weekday", "failed", &weekdays))
+        }
+    })
+}
+
+/// Runs it, pauses it, or ends the pause.
+pub(in crate::web::dashboard) fn change(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
+    let target = format!("/{}/{}", plural(kind), encoded(guid));
+    match view.form.get("do") {
+        "run" => {
+            let made = view.send(Method::Post, &format!("{target}/execute"), &Value::Null)?;
+            let to = executions::link_of(&made, kind, guid);
+            return Ok(Reply::Redirect(to));
+        }
+        "pause" => view.send(Method::Patch, &target, &json!({"paused": true}))?,
+        "resume" => view.send(Method::Patch, &target, &json!({"paused": false}))?,
+        // The buttons under a table of executions.
+        "cancel" | "again" => return executions::change_many(view),
+        _ => return Err(Refusal::new(422, "There is no such action.")),
+    };
+    Ok(Reply::Redirect(format!("/dashboard{target}")))
+}
+
+pub(in crate::web::dashboard) fn ask_delete(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
+    let target = format!("/{}/{}", plural(kind), encoded(guid));
+    let it = view.get(&target)?;
+    let count = |page: Value| page["pagination"]["total_results"].as_u64().unwrap_or(0);
+    let schedules = count(view.get(&format!("{target}/schedules?page=1&per_page=1"))?);
+    let history = view.get(&format!("{target}/history?page=1&per_page=1"))?;
+    let newest = list(&history, "resources").first().map(|it| text(it, "state").to_owned());
+    let executions = count(history);
+    let page = format!("/dashboard{target}");
+    let main = html! {
+        div.notice.bad {
+            p { "With the " (kind.as_str()) " " strong { bdi { (text(&it, "name")) } } " go "
+                strong { (schedules) " schedules" } " and " strong { (executions) " executions" } ". Nothing brings them back." }
+            @if let Some(newest) = newest.filter(|state| state == "RUNNING") {
+                p { "Its newest execution is " (state(&newest)) ". A task that runs goes on." }
+            }
+        }
+        div.actions { (view.button(&format!("{page}/delete"), "delete", "Delete for good", "danger")) a href=(page) { "Back" } }
+    };
+    Ok(Page::new(format!("Delete {}", text(&it, "name")), main).still().into())
+}
+
+pub(in crate::web::dashboard) fn delete(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
+    view.send(Method::Delete, &format!("/{}/{}", plural(kind), encoded(guid)), &Value::Null)?;
+    Ok(Reply::Redirect(format!("/dashboard/{}", plural(kind))))
+}

@@ -1,0 +1,142 @@
+//! One execution: what happened when, and what it printed.
+
+use maud::{Markup, html};
+use serde_json::Value;
+use tiny_http::Header;
+
+use super::executions::{change_one, late, link_of, owner_of, row_name};
+use crate::model::Kind;
+use crate::web::dashboard::ask::{Refusal, encoded, list, text};
+use crate::web::dashboard::components::{duration, length_of, state};
+use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
+
+/// What is shown of the output, from its end.
+const SHOWN_BYTES: usize = 32 * 1024;
+/// The most parts of an output that are read for its end.
+const PARTS_MAX: usize = 4;
+
+/// The execution, and what it is of. An API that does not know executions by themselves finds it in the
+/// history of the job or call that `?of=` names.
+fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
+    let not_found = || Refusal::new(404, "There is no such execution, or it is not for you to see.");
+    let found = match view.get(&format!("/executions/{}", encoded(guid))) {
+        Err(refusal) if refusal.is_unknown => {
+            let (kind, owner) = view.query.get("of").split_once('/').ok_or_else(not_found)?;
+            let kind = kind_of(kind).ok_or_else(not_found)?;
+            let history =
+                view.get(&format!("/{}/{}/history?page=1&per_page=500", plural(kind), encoded(owner)))?;
+            let found = list(&history, "resources").iter().find(|it| text(it, "guid") == guid);
+            found.cloned().ok_or_else(not_found)?
+        }
+        other => other?,
+    };
+    let (kind, owner) = owner_of(&found).ok_or_else(not_found)?;
+    let owner = owner.to_owned();
+    Ok((found, kind, owner))
+}
+
+pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult {
+    let (it, kind, owner) = find(view, guid)?;
+    let of = format!("/dashboard/{}/{}", plural(kind), encoded(&owner));
+    let owner_name = match text(&it, "name") {
+        "" => text(&view.get(&format!("/{}/{}", plural(kind), encoded(&owner)))?, "name").to_owned(),
+        _ => row_name(&it),
+    };
+    let here = link_of(&it, kind, &owner);
+    let is_ended = !matches!(text(&it, "state"), "PENDING" | "RUNNING");
+    let main = html! {
+        dl {
+            dt { "State" } dd { (state(text(&it, "state"))) }
+            @if let Some(reason) = it["reason"].as_str() { dt { "Reason" } dd { (reason) } }
+            dt { (kind.as_str()) } dd { a href=(of) { bdi { (owner_name) } } }
+            dt { "Began by" } dd {
+                @if let Some(schedule) = it["schedule_guid"].as_str() {
+                    a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
+                } @else { "hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
+            }
+            dt { "Late" } dd { (late(&it)) }
+            dt { "Duration" } dd { @if let Some(length) = length_of(&it, view.now).filter(|_| is_ended) { (duration(length)) } @else { "–" } }
+            @if let Some(task) = it["task_guid"].as_str() { dt { "Task" } dd { code { (task) } } }
+            @if let Some(id) = it["request_id"].as_str() { dt { "Request id" } dd { code { bdi { (id) } } } }
+            dt { "Execution" } dd { code { (guid) } }
+        }
+        h2 { "Timeline" }
+        ol.timeline {
+            @if let Some(time) = it["created_at"].as_str() { li { (view.absolute(time)) " recorded" } }
+            @if let Some(time) = it["scheduled_time"].as_str() { li { (view.absolute(time)) " planned" } }
+            @for attempt in list(&it, "attempt_history") {
+                li { (view.absolute(text(attempt, "start_time"))) " attempt " (attempt["number"])
+                    @if !text(attempt, "message").is_empty() { ": " bdi { (text(attempt, "message")) } } }
+            }
+            @if list(&it, "attempt_history").is_empty() {
+                @if let Some(time) = it["execution_start_time"].as_str() { li { (view.absolute(time)) " started" } }
+            }
+            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancel asked for" } }
+            @if let Some(time) = it["execution_end_time"].as_str() { li { (view.absolute(time)) " ended" } }
+            @else { li.quiet { "not ended yet" } }
+        }
+        h2 { "Message" }
+        @if text(&it, "message").is_empty() { p.quiet { "None." } } @else { pre tabindex="0" { bdi { (text(&it, "message")) } } }
+        @if kind == Kind::Job { h2 { "Output" } (output(view, &owner, guid, &here)?) }
+    };
+    let actions = html! {
+        @if view.may_change() {
+            @if !is_ended { (view.button(&here, "cancel", "Cancel run", "danger")) }
+            (view.button(&here, "again", "Run again", ""))
+        }
+    };
+    let title = format!("Execution of {owner_name}");
+    Ok(Page::new(title, main).with_actions(actions).into())
+}
+
+pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResult {
+    let (it, kind, owner) = find(view, guid)?;
+    let changed = change_one(view, guid, &format!("{}/{owner}", plural(kind)))?;
+    if changed == guid {
+        return Ok(Reply::Redirect(link_of(&it, kind, &owner)));
+    }
+    let of = format!("{}/{owner}", plural(kind));
+    Ok(Reply::Redirect(format!("/dashboard/executions/{}?of={}", encoded(&changed), encoded(&of))))
+}
+
+/// The end of what the task printed, or all of it.
+fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, Refusal> {
+    let wants_all = view.query.get("output") == "all";
+    let target = format!("/jobs/{}/history/{}/output", encoded(job), encoded(guid));
+    let mut printed = String::new();
+    let mut offset = "0".to_owned();
+    for _ in 0..PARTS_MAX {
+        let (part, headers) = match view.get_text(&format!("{target}?offset={offset}")) {
+            Err(refusal) if refusal.status == 404 => {
+                return Ok(
+                    html! { p.quiet { "None is kept. On Cloud Foundry it is in the logs of the app." } },
+                );
+            }
+            other => other?,
+        };
+        if part.is_empty() {
+            break;
+        }
+        printed.push_str(&part);
+        let next = header(&headers, "X-Output-Next-Offset");
+        if next == offset {
+            break;
+        }
+        offset = next;
+    }
+    let cut = printed.len().saturating_sub(SHOWN_BYTES);
+    let start = (cut..=printed.len()).find(|at| printed.is_char_boundary(*at)).unwrap_or(0);
+    let is_cut = 0 < start && !wants_all;
+    let shown = if is_cut { &printed[start..] } else { &printed };
+    Ok(html! {
+        @if shown.is_empty() { p.quiet { "It has printed nothing yet." } } @else {
+            @if is_cut { p { "The last 32 KiB. " a href={ (here) "&output=all" } { "All of it" } } }
+            pre tabindex="0" role="region" aria-label="Output" { (shown) }
+        }
+    })
+}
+
+fn header(headers: &[Header], name: &'static str) -> String {
+    let found = headers.iter().find(|header| header.field.equiv(name));
+    found.map(|header| header.value.as_str().to_owned()).unwrap_or_default()
+}

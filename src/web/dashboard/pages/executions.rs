@@ -1,0 +1,279 @@
+//! The executions of a space, or of all, with a filter in the URL.
+
+use maud::{Markup, html};
+use serde_json::Value;
+use tiny_http::Method;
+
+use super::missing;
+use super::overview::{name_or_guid, next_of};
+use crate::model::{Kind, Timestamp};
+use crate::web::dashboard::ask::{Refusal, encoded, text};
+use crate::web::dashboard::components::{STATES, duration, length_of, state};
+use crate::web::dashboard::layout::next_page;
+use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
+
+const PER_PAGE: usize = 25;
+/// The most jobs or calls that a filter by name stands for.
+const NAMES_MAX: usize = 50;
+const DAY: i64 = 86_400;
+
+/// The job or call that an execution, or a fire time, is of.
+pub(in crate::web::dashboard) fn owner_of(value: &Value) -> Option<(Kind, &str)> {
+    let job = value["job_guid"].as_str().map(|guid| (Kind::Job, guid));
+    job.or_else(|| value["call_guid"].as_str().map(|guid| (Kind::Call, guid)))
+}
+
+/// The page of an execution. It names the job or call, through which older versions find the execution.
+pub(in crate::web::dashboard) fn link_of(execution: &Value, kind: Kind, guid: &str) -> String {
+    let owner = format!("{}/{guid}", plural(kind));
+    format!("/dashboard/executions/{}?of={}", encoded(text(execution, "guid")), encoded(&owner))
+}
+
+pub(in crate::web::dashboard) fn row_name(execution: &Value) -> String {
+    name_or_guid(execution)
+}
+
+pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
+    let filter = html! { (presets(view)) (filter_form(view)) };
+    let found = match view.query.get("next") {
+        "" => wanted(view)?.map(|query| view.get(&format!("/executions?{query}"))),
+        next => Some(view.get(&format!("/executions?{next}"))),
+    };
+    let results = match found {
+        None => html! { p.quiet { "No job or call has such a name." } },
+        Some(Err(refusal)) if refusal.is_unknown => html! {
+            (missing("the executions of a whole space"))
+            p { "Each of the " a href=(view.link("/jobs")) { "jobs" } " and " a href=(view.link("/calls")) { "calls" }
+                " shows its own." }
+        },
+        Some(found) => {
+            let found = found?;
+            let rows = self::rows(&found);
+            html! {
+                (table(view, rows, "Executions, the newest first", true))
+                @if found["pagination"]["more"] == true { p.quiet { "There may be more: the search goes on on the next page." } }
+                @if let Some((_, query)) = next_of(&found) {
+                    (next_page("/dashboard/executions", &view.query, "next", query))
+                }
+            }
+        }
+    };
+    Ok(Page::new("Executions", html! { (filter) (results) }).into())
+}
+
+fn rows(page: &Value) -> &[Value] {
+    page["resources"].as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// Cancels, or runs again, what was ticked.
+pub(in crate::web::dashboard) fn change_many(view: &View<'_>) -> PageResult {
+    let mut refused = Vec::new();
+    for pick in view.form.all("pick").take(PER_PAGE) {
+        let (execution, owner) = pick.split_once(' ').unwrap_or((pick, ""));
+        if let Err(refusal) = change_one(view, execution, owner) {
+            refused.push(refusal);
+        }
+    }
+    match refused.pop() {
+        Some(refusal) => Err(refusal),
+        None => Ok(Reply::Redirect(format!("/dashboard/executions{}", view.query.with(&[])))),
+    }
+}
+
+/// Does what the button says to one execution of `owner`, for example `jobs/GUID`. The guid of a new
+/// execution.
+pub(super) fn change_one(view: &View<'_>, execution: &str, owner: &str) -> Result<String, Refusal> {
+    let unknown = || Refusal::new(422, "There is no such action.");
+    match view.form.get("do") {
+        "cancel" => {
+            let target = format!("/executions/{}/cancel", encoded(execution));
+            match view.send(Method::Post, &target, &Value::Null) {
+                Err(refusal) if refusal.is_unknown => {
+                    Err(Refusal::new(404, "This version of the service cannot cancel executions yet."))
+                }
+                other => other.map(|_| execution.to_owned()),
+            }
+        }
+        "again" => {
+            let (kind, guid) = owner.split_once('/').ok_or_else(unknown)?;
+            let kind = kind_of(kind).ok_or_else(unknown)?;
+            let target = format!("/{}/{}/execute", plural(kind), encoded(guid));
+            let made = view.send(Method::Post, &target, &Value::Null)?;
+            Ok(text(&made, "guid").to_owned())
+        }
+        _ => Err(unknown()),
+    }
+}
+
+/// The query of the API for this filter; `None`: nothing has such a name.
+fn wanted(view: &View<'_>) -> Result<Option<String>, Refusal> {
+    let mut query = format!("per_page={PER_PAGE}");
+    let mut add = |name: &str, value: &str| {
+        if !value.is_empty() {
+            query = format!("{query}&{name}={}", encoded(value));
+        }
+    };
+    add("space_guid", view.space());
+    add("states", view.query.get("state"));
+    add("kinds", view.query.get("kind"));
+    for (field, parameter) in [("from", "created_ats[gt]"), ("to", "created_ats[lt]")] {
+        let given = view.query.get(field);
+        if given.is_empty() {
+            continue;
+        }
+        let time = instant_of(view, given).ok_or_else(|| {
+            Refusal::new(422, "A time is like 2026-03-01T18:00, in the zone that is shown.")
+        })?;
+        add(parameter, &time.to_string());
+    }
+    let name = view.query.get("name");
+    if !name.is_empty() {
+        let mut is_known = false;
+        for (kind, parameter) in [(Kind::Job, "job_guids"), (Kind::Call, "call_guids")] {
+            if !matches!(view.query.get("kind"), "" | "job" | "call") || is_other_kind(view, kind) {
+                continue;
+            }
+            let space = view.space();
+            let of_space =
+                if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
+            let all = view.get(&format!("/{}?page=1&per_page=500{of_space}", plural(kind)))?;
+            let lower = name.to_lowercase();
+            let named = rows(&all).iter().filter(|it| text(it, "name").to_lowercase().contains(&lower));
+            let guids: Vec<&str> = named.map(|it| text(it, "guid")).take(NAMES_MAX).collect();
+            is_known |= !guids.is_empty();
+            add(parameter, &guids.join(","));
+        }
+        if !is_known {
+            return Ok(None);
+        }
+    }
+    Ok(Some(query))
+}
+
+fn is_other_kind(view: &View<'_>, kind: Kind) -> bool {
+    !view.query.get("kind").is_empty() && view.query.get("kind") != kind.as_str()
+}
+
+/// The instant of a local time like `2026-03-01T18:00` in the chosen zone.
+fn instant_of(view: &View<'_>, local: &str) -> Option<Timestamp> {
+    let local = if local.len() == 16 { format!("{local}:00Z") } else { format!("{local}Z") };
+    let as_utc = Timestamp::parse(&local)?.seconds();
+    let first = as_utc - i64::from(view.zone.offset_at(as_utc));
+    Timestamp::from_seconds(as_utc - i64::from(view.zone.offset_at(first)))
+}
+
+fn presets(view: &View<'_>) -> Markup {
+    let local = |seconds: i64| {
+        let time = view.local(Timestamp::from_seconds(seconds).unwrap_or(view.now));
+        time.get(..16).unwrap_or_default().replace(' ', "T")
+    };
+    let now = view.now.seconds();
+    let offset = i64::from(view.zone.offset_at(now));
+    let midnight = (now + offset).div_euclid(DAY) * DAY - offset;
+    let reset = [("next", ""), ("state", ""), ("from", ""), ("to", "")];
+    let with = |changes: &[(&str, &str)]| {
+        let kept = reset.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| other == name));
+        view.query.with(&kept.copied().chain(changes.iter().copied()).collect::<Vec<_>>())
+    };
+    let (evening, morning) = (local(midnight - 6 * 3600), local(midnight + 8 * 3600));
+    let links = [
+        ("All", with(&[])),
+        ("Failing", with(&[("state", "FAILED")])),
+        ("Last night", with(&[("from", &evening), ("to", &morning)])),
+        ("24 h", with(&[("from", &local(now - DAY))])),
+        ("7 days", with(&[("from", &local(now - 7 * DAY))])),
+    ];
+    html! {
+        ul.presets { @for (name, query) in links { li { a href={ "/dashboard/executions" (query) } { (name) } } } }
+    }
+}
+
+fn filter_form(view: &View<'_>) -> Markup {
+    let get = |name: &str| view.query.get(name).to_owned();
+    html! {
+        form.filter method="get" action="/dashboard/executions" {
+            @if !view.space().is_empty() { input type="hidden" name="space_guid" value=(view.space()); }
+            div { label for="state" { "State" } select id="state" name="state" {
+                option value="" { "any" }
+                @for (name, _, word) in STATES { option value=(name) selected[get("state") == name] { (word) } }
+            } }
+            div { label for="kind" { "Kind" } select id="kind" name="kind" {
+                option value="" { "any" }
+                @for kind in ["job", "call"] { option value=(kind) selected[get("kind") == kind] { (kind) } }
+            } }
+            div { label for="name" { "Name" } input id="name" name="name" type="text" value=(get("name")) autocomplete="off"; }
+            div { label for="from" { "From" } input id="from" name="from" type="datetime-local" value=(get("from")); }
+            div { label for="to" { "To" } input id="to" name="to" type="datetime-local" value=(get("to")); }
+            button { "Filter" }
+        }
+    }
+}
+
+/// A table of executions; `has_names`: of several jobs or calls.
+pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: bool) -> Markup {
+    if rows.is_empty() {
+        return html! { div.empty { p { "There are no such executions." } } };
+    }
+    let is_many = has_names && view.may_change();
+    let table = html! {
+        table {
+            caption { (caption) }
+            thead { tr {
+                @if is_many { th.do scope="col" { "Pick" } }
+                th scope="col" { "State" }
+                @if has_names { th scope="col" { "Name" } }
+                th scope="col" { "Planned" } th.n scope="col" { "Late" } th.n scope="col" { "Duration" }
+                th scope="col" { "Message" }
+            } }
+            tbody { @for it in rows { @if let Some((kind, guid)) = owner_of(it) {
+                @let link = link_of(it, kind, guid);
+                @let name = row_name(it);
+                tr {
+                    @if is_many { td.do data-label="Pick" {
+                        input type="checkbox" name="pick" aria-label={ "Pick " (name) " of " (text(it, "scheduled_time")) }
+                            value={ (text(it, "guid")) " " (plural(kind)) "/" (guid) };
+                    } }
+                    td data-label="State" { a href=(link) { (state(text(it, "state"))) } }
+                    @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (name) } } } }
+                    td data-label="Planned" {
+                        @if it["scheduled_time"].is_null() { span.quiet { "by hand" } } @else { (view.time(text(it, "scheduled_time"))) }
+                    }
+                    td.n data-label="Late" { (late(it)) }
+                    td.n data-label="Duration" {
+                        @if it["execution_end_time"].is_null() { span.quiet { "–" } }
+                        @else if let Some(length) = length_of(it, view.now) { (duration(length)) }
+                    }
+                    td data-label="Message" { bdi { (cut(text(it, "message"))) } }
+                }
+            } } }
+        }
+    };
+    if !is_many {
+        return table;
+    }
+    html! {
+        form method="post" action={ "/dashboard/executions" (view.query.with(&[])) } {
+            input type="hidden" name="form_token" value=(view.form_token());
+            (table)
+            div.pages.small { button name="do" value="cancel" { "Cancel run" } button name="do" value="again" { "Run again" } }
+        }
+    }
+}
+
+/// How long after its fire time it started.
+pub(super) fn late(execution: &Value) -> Markup {
+    let planned = Timestamp::parse(text(execution, "scheduled_time"));
+    let started = Timestamp::parse(text(execution, "execution_start_time"));
+    match planned.zip(started) {
+        Some((planned, started)) => html! { (duration(started.nanos().saturating_sub(planned.nanos()))) },
+        None => html! { span.quiet { "–" } },
+    }
+}
+
+/// The beginning of a long message; the page of the execution has all of it.
+fn cut(message: &str) -> String {
+    match message.char_indices().nth(160) {
+        Some((at, _)) => format!("{}…", &message[..at]),
+        None => message.to_owned(),
+    }
+}

@@ -1,0 +1,48 @@
+//! The pages: each a function from what it shows to HTML.
+
+use maud::html;
+
+use super::ask::Refusal;
+use super::layout::pages_title;
+use super::{Page, Reply, View};
+
+pub(super) mod calendar;
+pub(super) mod executable;
+pub(super) mod executables;
+pub(super) mod execution;
+pub(super) mod executions;
+pub(super) mod health;
+pub(super) mod overview;
+pub(super) mod schedule;
+
+/// A page that says why something was refused.
+pub(super) fn refused(view: &View<'_>, refusal: &Refusal) -> Page {
+    let main = html! {
+        p { (refusal.text) }
+        @if !refusal.errors.is_empty() {
+            ul { @for (field, detail) in &refusal.errors { li { bdi { (field) } " " (detail) } } }
+        }
+        p { a href=(view.link("/")) { "To the overview" } }
+    };
+    Page::new(pages_title(refusal.status), main).with_status(refusal.status).still()
+}
+
+/// A page of something that this version cannot do.
+pub(super) fn not_yet(view: &View<'_>, segment: &str) -> Reply {
+    let (title, what) = match segment {
+        "audit" => ("Audit", "records who changed what"),
+        _ => ("Notifications", "sends messages about failures"),
+    };
+    let main = html! {
+        div.empty {
+            p { "This version of the service " strong { "not yet" } " " (what) "." }
+            p { a href=(view.link("/executions")) { "Executions" } " shows what failed." }
+        }
+    };
+    Page::new(title, main).into()
+}
+
+/// What stands where a function of the API is missing in this version.
+fn missing(what: &str) -> maud::Markup {
+    html! { div.empty { p { "This version of the service cannot show " (what) " yet." } } }
+}

@@ -1,0 +1,232 @@
+//! What needs attention in a space: failures, what runs, what comes next.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+use tiny_http::Method;
+
+use super::executions::{link_of, owner_of, row_name};
+use super::missing;
+use crate::model::{Kind, Timestamp};
+use crate::web::dashboard::ask::{Refusal, encoded, list, text};
+use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
+use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
+
+const DAY_NANOS: i64 = 86_400_000_000_000;
+/// The most rows of a table here.
+const ROWS_MAX: usize = 20;
+/// Two pages of the API; more is "1,000+".
+const COUNT_MAX: usize = 1000;
+
+pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
+    let space = view.space();
+    let of_space = if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
+    let since = view.now.shifted(-DAY_NANOS);
+    let pause = if space.is_empty() { None } else { Some(view.get(&format!("/spaces/{}", encoded(space)))?) };
+    let failed = view.get(&format!(
+        "/executions?states=FAILED&created_ats[gt]={}&per_page=100{of_space}",
+        encoded(&since.to_string())
+    ));
+    let failed = match failed {
+        Err(refusal) if refusal.is_unknown => None,
+        other => Some(other?),
+    };
+    let main = html! {
+        @if let Some(pause) = &pause { (paused_banner(view, pause)) }
+        @if let Some(failed) = &failed {
+            (counts(view, &of_space, &since.to_string())?)
+            (failing(view, failed)?)
+            (running(view, &of_space)?)
+        } @else {
+            h2 { "Failing now" }
+            (missing("the executions of a whole space"))
+            p { "Each of the " a href=(view.link("/jobs")) { "jobs" } " and " a href=(view.link("/calls")) { "calls" }
+                " shows its own." }
+        }
+        h2 { "Next" }
+        (upcoming(view, &of_space)?)
+    };
+    Ok(Page::new("Overview", main).with_actions(pause_form(view, pause.as_ref())).into())
+}
+
+/// Pauses the space, or resumes it.
+pub(in crate::web::dashboard) fn change(view: &View<'_>) -> PageResult {
+    let note = Some(view.form.get("note")).filter(|note| !note.is_empty());
+    let body = match view.form.get("do") {
+        "pause" => json!({"paused": true, "paused_note": note}),
+        "resume" => json!({"paused": false}),
+        _ => return Err(Refusal::new(422, "There is no such action.")),
+    };
+    view.send(Method::Patch, &format!("/spaces/{}", encoded(view.space())), &body)?;
+    Ok(Reply::Redirect(view.link("/")))
+}
+
+fn pause_form(view: &View<'_>, pause: Option<&Value>) -> Markup {
+    let Some(pause) = pause.filter(|_| view.may_change()) else { return html! {} };
+    let is_paused = pause["paused"] == true;
+    html! {
+        form.actions method="post" action=(view.link("/")) {
+            input type="hidden" name="form_token" value=(view.form_token());
+            @if is_paused {
+                button name="do" value="resume" { "Resume space" }
+            } @else {
+                label for="note" { "Note" }
+                input id="note" name="note" type="text" maxlength="1000" autocomplete="off";
+                button name="do" value="pause" { "Pause space" }
+            }
+        }
+    }
+}
+
+fn paused_banner(view: &View<'_>, pause: &Value) -> Markup {
+    if pause["paused"] != true {
+        return html! {};
+    }
+    html! {
+        div.notice role="status" {
+            p {
+                strong { "This space is paused." } " No schedule fires; running by hand works."
+                @if let Some(until) = pause["paused_until"].as_str() { " Until " (view.absolute(until)) "." }
+                @if let Some(by) = pause["paused_by"].as_str() { " By " bdi { (by) } "." }
+            }
+            @if let Some(note) = pause["paused_note"].as_str() { p { bdi { (note) } } }
+        }
+    }
+}
+
+fn counts(view: &View<'_>, of_space: &str, since: &str) -> Result<Markup, Refusal> {
+    let mut counted = Vec::new();
+    for (state, shape, word) in STATES {
+        let first =
+            format!("/executions?states={state}&created_ats[gt]={}&per_page=500{of_space}", encoded(since));
+        let page = view.get(&first)?;
+        let mut count = list(&page, "resources").len();
+        if let Some((_, query)) = next_of(&page).filter(|_| count == COUNT_MAX / 2) {
+            let second = view.get(&format!("/executions?{query}"))?;
+            count += list(&second, "resources").len();
+        }
+        counted.push((state, shape, word, count));
+    }
+    let from = view.local(Timestamp::parse(since).unwrap_or(view.now));
+    let from = from.get(..16).unwrap_or_default().replace(' ', "T");
+    Ok(html! {
+        h2 { "Last 24 hours" }
+        ul.counts {
+            @for (state, shape, word, count) in counted {
+                li { a href={ "/dashboard/executions" (view.query.with(&[("state", state), ("from", &from)])) } {
+                    strong { @if count < COUNT_MAX { (count) } @else { "1,000+" } }
+                    span class={ "state " (word) } { b aria-hidden="true" { (shape) } (word) }
+                } }
+            }
+        }
+    })
+}
+
+/// The path and query of the next page of a list.
+pub(super) fn next_of(page: &Value) -> Option<(&str, &str)> {
+    page["pagination"]["next"]["href"].as_str()?.split_once('?')
+}
+
+fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
+    let mut seen: Vec<(Kind, String)> = Vec::new();
+    let mut rows = Vec::new();
+    for execution in list(failed, "resources") {
+        let Some((kind, guid)) = owner_of(execution) else { continue };
+        let owner = (kind, guid.to_owned());
+        if seen.contains(&owner) || seen.len() == ROWS_MAX {
+            continue;
+        }
+        seen.push(owner);
+        let history = format!("/{}/{}/history?page=1&per_page=50", plural(kind), encoded(guid));
+        // It may have been deleted since.
+        let Ok(history) = view.get(&history) else { continue };
+        let ended = list(&history, "resources")
+            .iter()
+            .filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
+        let in_a_row: Vec<&Value> = ended.take_while(|it| text(it, "state") == "FAILED").collect();
+        let Some((newest, first)) = in_a_row.first().zip(in_a_row.last()) else { continue };
+        rows.push((
+            row_name(execution),
+            link_of(newest, kind, guid),
+            in_a_row.len(),
+            text(first, "execution_end_time").to_owned(),
+            text(newest, "message").to_owned(),
+        ));
+    }
+    Ok(html! {
+        h2 { "Failing now" }
+        @if rows.is_empty() { p.quiet { "Nothing fails." } } @else {
+            table {
+                caption { "Jobs and calls whose last execution failed" }
+                thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
+                    th scope="col" { "Last message" } } }
+                tbody { @for (name, link, count, since, message) in rows { tr {
+                    th scope="row" { a href=(link) { bdi { (name) } } }
+                    td data-label="Since" { (view.time(&since)) }
+                    td.n data-label="In a row" { @if count < 50 { (count) } @else { "50+" } }
+                    td data-label="Last message" { bdi { (message) } }
+                } } }
+            }
+        }
+    })
+}
+
+fn running(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
+    let running = view.get(&format!("/executions?states=RUNNING&per_page={ROWS_MAX}{of_space}"))?;
+    let running = list(&running, "resources");
+    Ok(html! {
+        h2 { "Running" }
+        @if running.is_empty() { p.quiet { "Nothing runs." } } @else {
+            table {
+                caption { "Executions that run, the newest first" }
+                thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
+                tbody { @for execution in running {
+                    @if let Some((kind, guid)) = owner_of(execution) {
+                        @let history = view.get(&format!("/{}/{}/history?page=1&per_page=20", plural(kind), encoded(guid)));
+                        @let usual = usual_length(list(&history.unwrap_or_default(), "resources"), view.now);
+                        @let is_over = usual.zip(length_of(execution, view.now)).is_some_and(|(usual, now)| 2 * usual < now);
+                        tr {
+                            th scope="row" { a href=(link_of(execution, kind, guid)) { bdi { (row_name(execution)) } } }
+                            td data-label="Started" { (view.time(text(execution, "execution_start_time"))) }
+                            td data-label="Usual" {
+                                @if let Some(usual) = usual { (duration(usual)) } @else { span.quiet { "–" } }
+                                @if is_over { " · longer than usual" }
+                            }
+                        }
+                    }
+                } }
+            }
+        }
+    })
+}
+
+fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
+    let upcoming = match view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}")) {
+        Err(refusal) if refusal.is_unknown => return Ok(missing("the fire times of all schedules")),
+        other => other?,
+    };
+    let rows = list(&upcoming, "resources");
+    Ok(html! {
+        @if rows.is_empty() { p.quiet { "Nothing is planned for the next 24 hours." } } @else {
+            table {
+                caption { "The next fire times" }
+                thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "Fires" }
+                    th scope="col" { "At" } th scope="col" { "App" } } }
+                tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
+                    th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } } }
+                    td data-label="Kind" { (kind.as_str()) }
+                    td data-label="Fires" { (view.time(text(row, "fire_time"))) }
+                    td data-label="At" { (view.absolute(text(row, "fire_time"))) }
+                    td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                } } } }
+            }
+        }
+    })
+}
+
+/// The name of what an execution is of; the beginning of its guid where the API does not say it.
+pub(super) fn name_or_guid(execution: &Value) -> String {
+    match text(execution, "name") {
+        "" => owner_of(execution).map_or_else(String::new, |(_, guid)| short(guid)),
+        name => name.to_owned(),
+    }
+}

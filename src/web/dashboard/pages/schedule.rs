@@ -1,0 +1,158 @@
+//! The editor of a schedule, with a preview of what it means.
+
+use maud::{Markup, html};
+use serde_json::{Value, json};
+use tiny_http::Method;
+
+use crate::model::{Kind, Timestamp};
+use crate::web::dashboard::ask::{Refusal, encoded, list, text};
+use crate::web::dashboard::components::{Field, refusal_notice};
+use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
+
+const PREVIEWED: u32 = 10;
+
+pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
+    // What can be previewed has an address: a link may bring the fields along.
+    let given = json!({"expression": view.query.get("expression"), "timezone": view.query.get("timezone")});
+    form(view, kind, guid, None, &given, None).map(Into::into)
+}
+
+pub(in crate::web::dashboard) fn edit(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> PageResult {
+    let found = find(view, kind, guid, schedule)?;
+    form(view, kind, guid, Some(schedule), &found, None).map(Into::into)
+}
+
+fn find(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> Result<Value, Refusal> {
+    let mut number = 1;
+    loop {
+        let page = view.get(&format!("{}?page={number}&per_page=500", target_of(kind, guid)))?;
+        let schedules = list(&page, "resources");
+        if let Some(found) = schedules.iter().find(|it| text(it, "guid") == schedule) {
+            return Ok(found.clone());
+        }
+        if schedules.len() < 500 {
+            return Err(Refusal::new(404, "There is no such schedule, or it is not for you to see."));
+        }
+        number += 1;
+    }
+}
+
+fn target_of(kind: Kind, guid: &str) -> String {
+    format!("/{}/{}/schedules", plural(kind), encoded(guid))
+}
+
+/// Previews, saves, enables, disables or deletes. `schedule` is the one that is changed; `None`: a new one.
+pub(in crate::web::dashboard) fn save(
+    view: &View<'_>,
+    kind: Kind,
+    guid: &str,
+    schedule: Option<&str>,
+) -> PageResult {
+    let target = target_of(kind, guid);
+    let own = schedule.map(|schedule| format!("{target}/{}", encoded(schedule)));
+    let back = Ok(Reply::Redirect(format!("/dashboard/{}/{}", plural(kind), encoded(guid))));
+    let timezone = Some(view.form.get("timezone")).filter(|zone| !zone.is_empty());
+    let description = Some(view.form.get("description")).filter(|text| !text.is_empty());
+    let body =
+        json!({"expression": view.form.get("expression"), "timezone": timezone, "description": description});
+    let done = match (view.form.get("do"), own) {
+        ("preview", _) => {
+            return form(view, kind, guid, schedule, &body, None).map(Into::into);
+        }
+        ("enable" | "disable", Some(own)) => {
+            let is_enabled = view.form.get("do") == "enable";
+            view.send(Method::Patch, &own, &json!({"enabled": is_enabled}))
+        }
+        ("delete", Some(own)) => view.send(Method::Delete, &own, &Value::Null),
+        (_, Some(own)) => view.send(Method::Patch, &own, &body),
+        (_, None) => view.send(Method::Post, &target, &body),
+    };
+    match done {
+        Ok(_) => back,
+        Err(refusal) if refusal.status == 422 => {
+            Ok(form(view, kind, guid, schedule, &body, Some(&refusal))?.with_status(422).into())
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+fn form(
+    view: &View<'_>,
+    kind: Kind,
+    guid: &str,
+    schedule: Option<&str>,
+    given: &Value,
+    refusal: Option<&Refusal>,
+) -> Result<Page, Refusal> {
+    let it = view.get(&format!("/{}/{}", plural(kind), encoded(guid)))?;
+    let of = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
+    let action = match schedule {
+        Some(schedule) => format!("{of}/schedules/{}", encoded(schedule)),
+        None => format!("{of}/schedules/new"),
+    };
+    let field = |label, name, kind, hint| {
+        Field { label, name, value: text(given, name), kind, api_name: name, hint }.show(refusal)
+    };
+    let zone_hint = match view.api.default_timezone.as_deref() {
+        Some(zone) => format!("Like Europe/Berlin. Empty: {zone}."),
+        None => "Like Europe/Berlin. Empty: UTC.".to_owned(),
+    };
+    let main = html! {
+        p { "For the " (kind.as_str()) " " a href=(of) { bdi { (text(&it, "name")) } } "." }
+        (refusal_notice(refusal))
+        form.fields method="post" action=(action) {
+            input type="hidden" name="form_token" value=(view.form_token());
+            (field("Expression", "expression", "text", "Minute, hour, day, month, weekday: 30 9 * * MON-FRI. Also @daily, @every 10m, @at 2026-12-31T23:59:00Z."))
+            (field("Time zone", "timezone", "text", &zone_hint))
+            datalist id="timezone-list" { @for zone in ["UTC", "America/New_York", "America/Los_Angeles", "Asia/Kolkata",
+                "Asia/Tokyo", "Europe/Berlin", "Europe/London"] { option value=(zone) {} } }
+            (field("Description", "description", "text", ""))
+            div.preview id="preview" aria-live="polite" { (preview(view, given, schedule.is_some())) }
+            div.actions {
+                // The first button is what Enter means.
+                button.primary name="do" value="save" { "Save" }
+                button name="do" value="preview" { "Preview" }
+                @if schedule.is_some() { button.danger name="do" value="delete" { "Delete" } }
+                a href=(of) { "Back" }
+            }
+        }
+    };
+    let title = if schedule.is_some() { "Edit schedule" } else { "New schedule" };
+    Ok(Page::new(title, main).still())
+}
+
+/// What the expression means: words, the next fire times in its zone and in UTC, warnings.
+fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
+    let expression = text(given, "expression");
+    if expression.is_empty() {
+        return html! { p.quiet { "Type an expression to see what it means." } };
+    }
+    let mut target = format!("/cron/next?count={PREVIEWED}&expression={}", encoded(expression));
+    if !text(given, "timezone").is_empty() {
+        target = format!("{target}&timezone={}", encoded(text(given, "timezone")));
+    }
+    if let Some(dialect) = given["dialect"].as_str().filter(|_| is_known) {
+        target = format!("{target}&dialect={}", encoded(dialect));
+    }
+    let meaning = match view.get(&target) {
+        Ok(meaning) => meaning,
+        Err(refusal) => {
+            let told = refusal.errors.iter().map(|(field, detail)| format!("{field} {detail}"));
+            let told = told.collect::<Vec<_>>().join("; ");
+            return html! { p.failed { (if told.is_empty() { refusal.text.as_str() } else { told.as_str() }) } };
+        }
+    };
+    let times = list(&meaning, "fire_times").iter().zip(list(&meaning, "local_times"));
+    html! {
+        p { strong { (text(&meaning, "description")) } }
+        @for warning in list(&meaning, "warnings") { p.sub { "⚠ " (text(warning, "message")) } }
+        @if list(&meaning, "fire_times").is_empty() { p { "It never fires." } } @else {
+            ol { @for (time, local) in times {
+                @let utc = time.as_str().unwrap_or_default();
+                @let age = Timestamp::parse(utc).map(|time| view.local(time)).unwrap_or_default();
+                li { time datetime=(utc) title={ (age) " " (view.zone_name) } { (local.as_str().unwrap_or_default()) }
+                    " " span.quiet { "· " (utc.get(..19).unwrap_or(utc).replace('T', " ")) " UTC" } }
+            } }
+        }
+    }
+}

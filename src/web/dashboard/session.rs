@@ -1,0 +1,256 @@
+//! Sessions: a signed cookie, so that any instance can check it, and the token that forms must carry.
+//!
+//! Invariant: nothing in a cookie is believed before its signature has been checked, and no session outlives
+//! its end or a sign-out of its user.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::http::Request;
+use crate::model::{Guid, Secret, Timestamp};
+
+const SESSION_SECONDS: i64 = 8 * 3600;
+/// An admin's scope exists only at sign-in, so the session cannot outlive it for long.
+const ADMIN_SECONDS: i64 = 3600;
+/// A one-time link is good for so long.
+const LINK_SECONDS: i64 = 300;
+/// The most sign-outs, and the most used links, that are remembered.
+const REMEMBERED_MAX: usize = 10_000;
+/// A longer cookie is not looked at.
+const COOKIE_MAX: usize = 4096;
+
+/// Somebody who has signed in.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Session {
+    pub(super) user: String,
+    pub(super) admin: bool,
+    pub(super) may_write: bool,
+    /// The SHA-256 of the token, in hexadecimal.
+    digest: String,
+    /// Nanoseconds since 1970.
+    issued_at: i64,
+    /// Seconds since 1970.
+    ends_at: i64,
+}
+
+/// Signs and checks.
+pub(super) struct Keeper {
+    key: [u8; 32],
+    /// Sessions of these users count only when issued after this instant, in nanoseconds.
+    signed_out: Mutex<HashMap<String, i64>>,
+    /// Links that were used, each until it ends.
+    used: Mutex<HashMap<String, i64>>,
+    /// Links from before are not good: which of them were used is not known.
+    started_at: i64,
+}
+
+impl Session {
+    pub(super) fn digest(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        for (index, byte) in digest.iter_mut().enumerate() {
+            let digits = self.digest.get(2 * index..2 * index + 2).unwrap_or_default();
+            *byte = u8::from_str_radix(digits, 16).unwrap_or_default();
+        }
+        digest
+    }
+}
+
+/// What a token is known by.
+pub fn digest_of(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+impl Keeper {
+    /// Without a secret the key is random, and the sessions end with the process.
+    pub(super) fn new(secret: Option<&Secret>, now: Timestamp) -> Self {
+        let random = format!("{}{}", Guid::random(), Guid::random());
+        let secret = secret.map_or(random.as_bytes(), |secret| secret.reveal().as_bytes());
+        Self {
+            key: mac(secret, &["dashboard key"]),
+            signed_out: Mutex::default(),
+            used: Mutex::default(),
+            started_at: now.seconds(),
+        }
+    }
+
+    pub(super) fn begin(
+        &self,
+        (user, admin, may_write): (String, bool, bool),
+        digest: &[u8; 32],
+        now: Timestamp,
+    ) -> Session {
+        let lasts = if admin { ADMIN_SECONDS } else { SESSION_SECONDS };
+        let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let ends_at = now.seconds().saturating_add(lasts);
+        Session { user, admin, may_write, digest, issued_at: now.nanos(), ends_at }
+    }
+
+    /// The `Set-Cookie` of a session.
+    pub(super) fn cookie(&self, session: &Session, request: &Request) -> String {
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(session).unwrap_or_default());
+        let signature = BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["session", &payload]));
+        let lasts = if session.admin { ADMIN_SECONDS } else { SESSION_SECONDS };
+        set_cookie(request, &format!("{payload}.{signature}"), lasts)
+    }
+
+    /// The session of a request, if it has one that counts.
+    pub(super) fn session(&self, request: &Request, now: Timestamp) -> Option<Session> {
+        let value = cookie_of(request, &cookie_name(request))?;
+        let (payload, signature) = value.split_once('.').filter(|_| value.len() <= COOKIE_MAX)?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        if !bool::from(signature.ct_eq(&mac(&self.key, &["session", payload]))) {
+            return None;
+        }
+        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
+        let session: Session = serde_json::from_slice(&payload).ok()?;
+        let signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = signed_out.get(&session.user).is_some_and(|from| session.issued_at <= *from);
+        (!ended && now.seconds() < session.ends_at).then_some(session)
+    }
+
+    /// Ends all sessions of a user.
+    pub(super) fn sign_out(&self, user: &str, now: Timestamp) {
+        let mut signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = now.nanos().saturating_sub(SESSION_SECONDS * 1_000_000_000);
+        if REMEMBERED_MAX <= signed_out.len() {
+            signed_out.retain(|_, at| oldest < *at);
+        }
+        signed_out.insert(user.to_owned(), now.nanos());
+    }
+
+    /// What a form of this user must carry. It does not change with the session, so an old tab works on.
+    pub(super) fn form_token(&self, user: &str) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["form", user]))
+    }
+
+    pub(super) fn is_form_token(&self, user: &str, token: &str) -> bool {
+        self.form_token(user).as_bytes().ct_eq(token.as_bytes()).into()
+    }
+
+    /// Which of these tokens the code of a one-time link stands for. It counts once.
+    pub(super) fn redeem(&self, code: &str, digests: &[[u8; 32]], now: Timestamp) -> Option<[u8; 32]> {
+        let (head, signature) = code.rsplit_once('.')?;
+        let ends_at: i64 = head.split_once('.')?.0.parse().ok()?;
+        let now = now.seconds();
+        let issued_at = ends_at.saturating_sub(LINK_SECONDS);
+        if ends_at <= now || now.saturating_add(1) < issued_at || issued_at < self.started_at {
+            return None;
+        }
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let digest = digests.iter().find(|digest| {
+            let own = mac(digest.as_slice(), &["dashboard link", head]);
+            bool::from(signature.ct_eq(&own))
+        })?;
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, end| now < *end);
+        if REMEMBERED_MAX <= used.len() || used.insert(head.to_owned(), ends_at).is_some() {
+            return None;
+        }
+        Some(*digest)
+    }
+}
+
+/// The code of a one-time link for the token of this SHA-256.
+pub fn link_code(digest: &[u8; 32], now: Timestamp) -> String {
+    let head = format!("{}.{}", now.seconds().saturating_add(LINK_SECONDS), Guid::random());
+    let signature = BASE64_URL_SAFE_NO_PAD.encode(mac(digest, &["dashboard link", &head]));
+    format!("{head}.{signature}")
+}
+
+fn mac(key: &[u8], texts: &[&str]) -> [u8; 32] {
+    // A key of any length will do, so this is no error that happens.
+    let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
+    for text in texts {
+        mac.update(&(text.len() as u64).to_be_bytes());
+        mac.update(text.as_bytes());
+    }
+    mac.finalize().into_bytes().into()
+}
+
+/// Whether the browser speaks TLS, with us or with a proxy in front of us.
+pub(super) fn is_secure(request: &Request) -> bool {
+    let scheme = request.header("X-Forwarded-Proto").unwrap_or_default();
+    scheme.split(',').next().unwrap_or_default().trim().eq_ignore_ascii_case("https")
+}
+
+/// The host that the browser asked for, with a port if that is not the usual one.
+pub(super) fn host_of(request: &Request) -> &str {
+    let forwarded = request.header("X-Forwarded-Host").and_then(|hosts| hosts.split(',').next());
+    forwarded.or(request.header("Host")).unwrap_or_default().trim()
+}
+
+/// Cookies know no port, so services on one machine have names of their own.
+fn cookie_name(request: &Request) -> String {
+    if is_secure(request) {
+        return "__Host-ocf-scheduler".to_owned();
+    }
+    let port = host_of(request).rsplit_once(':').map_or("80", |(_, port)| port);
+    let port: String = port.chars().filter(char::is_ascii_digit).collect();
+    format!("ocf-scheduler-{port}")
+}
+
+fn set_cookie(request: &Request, value: &str, seconds: i64) -> String {
+    let name = cookie_name(request);
+    // `__Host-` asks for the path `/`; the service looks at it below /dashboard only.
+    let scope = if is_secure(request) { "Path=/; Secure" } else { "Path=/dashboard" };
+    format!("{name}={value}; {scope}; HttpOnly; SameSite=Lax; Max-Age={seconds}")
+}
+
+/// The `Set-Cookie` that takes the session away.
+pub(super) fn cleared(request: &Request) -> String {
+    set_cookie(request, "", 0)
+}
+
+/// A cookie by its name.
+pub(super) fn cookie_of<'r>(request: &'r Request, name: &str) -> Option<&'r str> {
+    let headers = request.headers.iter().filter(|header| header.field.equiv("Cookie"));
+    let mut pairs = headers.flat_map(|header| header.value.as_str().split(';'));
+    pairs.find_map(|pair| pair.trim().split_once('=').filter(|(other, _)| *other == name).map(|it| it.1))
+}
+
+/// Whether a `POST` comes from a page of ours. Schemes may differ behind TLS, so hosts are compared.
+pub(super) fn is_of_our_pages(request: &Request) -> bool {
+    let site = request.header("Sec-Fetch-Site");
+    let origin = request.header("Origin");
+    if site.is_none() && origin.is_none() {
+        return false;
+    }
+    let is_own = |origin: &str| {
+        let host = origin.split_once("://").map_or("", |(_, host)| host);
+        let plain = |host: &str| {
+            let host = host.to_ascii_lowercase();
+            host.strip_suffix(":443").or(host.strip_suffix(":80")).unwrap_or(&host).to_owned()
+        };
+        !host.is_empty() && plain(host) == plain(host_of(request))
+    };
+    site.is_none_or(|site| site == "same-origin") && origin.is_none_or(is_own)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_counts_once_and_for_five_minutes_and_for_its_own_token() {
+        let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
+        let keeper = Keeper::new(None, at(1000));
+        let (mine, other) = (digest_of("mine"), digest_of("other"));
+        let code = link_code(&mine, at(1000));
+        assert_eq!(keeper.redeem(&code, &[other], at(1001)), None);
+        assert_eq!(keeper.redeem(&code, &[other, mine], at(1300)), None, "too late");
+        assert_eq!(keeper.redeem(&code, &[other, mine], at(1299)), Some(mine));
+        assert_eq!(keeper.redeem(&code, &[other, mine], at(1299)), None, "it was used");
+        let before = link_code(&mine, at(999));
+        assert_eq!(keeper.redeem(&before, &[mine], at(1001)), None, "from before the start");
+        for nonsense in ["", ".", "..", "x.y.z", "2000.a.b", "-1.a.b"] {
+            assert_eq!(keeper.redeem(nonsense, &[mine], at(1001)), None, "{nonsense}");
+        }
+    }
+}

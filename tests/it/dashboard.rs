@@ -1,0 +1,378 @@
+//! The dashboard from outside: signing in, its pages, and what it refuses.
+
+use serde_json::json;
+
+use super::standalone::Standalone;
+use super::world::{APP, Answer, SPACE, World, request, wait_for};
+
+/// A browser that keeps its cookie and sends what a browser sends. Redirects are followed by hand.
+struct Browser {
+    url: String,
+    cookie: String,
+}
+
+impl Browser {
+    fn at(url: &str) -> Self {
+        Self { url: url.to_owned(), cookie: String::new() }
+    }
+
+    fn signed_in(url: &str, token: &str) -> Self {
+        let mut browser = Self::at(url);
+        let answer = browser.send_form("/dashboard/sign-in", &[("token", token)]);
+        assert_eq!((answer.status, answer.header("Location")), (303, Some("/dashboard/")), "{}", answer.body);
+        browser
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        request_page(&self.url, "GET", path, &[("Cookie", &self.cookie)], "")
+    }
+
+    /// A form as a page of the service sends it, without the token against forgery.
+    fn send_form(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let origin = self.url.clone();
+        let headers =
+            [("Cookie", self.cookie.as_str()), ("Origin", &origin), ("Sec-Fetch-Site", "same-origin")];
+        let answer = request_page(&self.url, "POST", path, &headers, &form(fields));
+        if let Some(cookie) = answer.header("Set-Cookie").filter(|it| !it.contains("zone")) {
+            self.cookie = cookie.split(';').next().unwrap().to_owned();
+        }
+        answer
+    }
+
+    /// Fills in the form of a page.
+    fn submit(&mut self, page: &str, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let token = form_token(&self.get(page).body);
+        self.send_form(path, &[&[("form_token", token.as_str())], fields].concat())
+    }
+}
+
+fn form_token(page: &str) -> String {
+    let after =
+        page.split("name=\"form_token\" value=\"").nth(1).unwrap_or_else(|| panic!("no form: {page}"));
+    after.split('"').next().unwrap().to_owned()
+}
+
+fn form(fields: &[(&str, &str)]) -> String {
+    let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
+    fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect::<Vec<_>>().join("&")
+}
+
+fn request_page(url: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    let mut request = ureq::http::Request::builder().method(method).uri(format!("{url}{path}"));
+    for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+        request = request.header(*name, *value);
+    }
+    let config =
+        ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0).proxy(None).build();
+    let mut response = ureq::Agent::from(config).run(request.body(body.to_owned()).unwrap()).unwrap();
+    let headers = response.headers().iter();
+    let headers =
+        headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+    let body = response.body_mut().read_to_string().unwrap();
+    Answer { status: response.status().as_u16(), headers, body }
+}
+
+#[test]
+fn browsers_are_led_to_the_dashboard_and_programs_see_the_health_as_before() {
+    let world = World::start();
+    let page = request_page(&world.url(), "GET", "/", &[("Accept", "text/html,*/*;q=0.8")], "");
+    assert_eq!((page.status, page.header("Location")), (303, Some("/dashboard/")));
+    let health = request(&world.url(), "GET", "/", None, &[("Accept", "*/*")], "");
+    assert_eq!((health.status, health.body.as_str()), (200, r#"{"status":"ok"}"#));
+    let page = request_page(&world.url(), "GET", "/dashboard/jobs?sort=name", &[], "");
+    let to = page.header("Location").unwrap();
+    assert_eq!((page.status, to), (303, "/dashboard/sign-in?to=%2Fdashboard%2Fjobs%3Fsort%3Dname"));
+}
+
+#[test]
+fn without_a_dashboard_there_are_no_such_paths() {
+    let world = World::with(&[("DASHBOARD", "false")]);
+    for path in ["/dashboard", "/dashboard/jobs", "/dashboard/sign-in"] {
+        assert_eq!(request_page(&world.url(), "GET", path, &[], "").status, 404, "{path}");
+    }
+    let root = request_page(&world.url(), "GET", "/", &[("Accept", "text/html")], "");
+    assert_eq!(root.status, 200);
+}
+
+#[test]
+fn each_page_has_its_headers_a_heading_a_main_part_and_a_title() {
+    let world = World::start();
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let job = world.job("nightly");
+    for path in [
+        "",
+        "executions",
+        "jobs",
+        "calls",
+        "jobs/new",
+        "calls/new",
+        "calendar",
+        "notifications",
+        "audit",
+        &format!("jobs/{job}"),
+        &format!("jobs/{job}/edit"),
+        &format!("jobs/{job}/delete"),
+        &format!("jobs/{job}/schedules/new"),
+    ] {
+        let page = browser.get(&format!("/dashboard/{path}"));
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        let policy = page.header("Content-Security-Policy").unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"));
+        assert_eq!(page.header("Referrer-Policy"), Some("same-origin"));
+        assert_eq!(page.header("X-Content-Type-Options"), Some("nosniff"));
+        assert_eq!(page.header("Cache-Control"), Some("no-store"));
+        for (part, count) in
+            [("<h1>", 1), ("<main ", 1), ("<style", 0), (" style=", 0), ("<script type=\"module\" src=", 1)]
+        {
+            assert_eq!(page.body.matches(part).count(), count, "{path}: {part}");
+        }
+        assert_eq!(page.body.matches("<table>").count(), page.body.matches("<caption>").count());
+        let title = page.body.split("<title>").nth(1).unwrap().split(" – ").next().unwrap();
+        assert!(page.body.contains(&format!("<h1><bdi>{title}</bdi></h1>")), "{path}: {title}");
+        assert!(page.body.len() < 60 * 1024, "{path}");
+    }
+    let page = browser.get("/dashboard/jobs");
+    let style =
+        page.body.split("href=\"").find(|it| it.contains("style-")).unwrap().split('"').next().unwrap();
+    let style = browser.get(style);
+    assert!(style.header("Cache-Control").unwrap().contains("immutable"));
+    assert_eq!(style.header("Content-Type"), Some("text/css; charset=utf-8"));
+}
+
+#[test]
+fn a_job_is_made_scheduled_run_and_deleted_without_a_script() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let mut browser = Browser::signed_in(&service.url, &service.token);
+    let fields =
+        [("app", service.app.as_str()), ("name", "hello"), ("command", "echo seen"), ("overlap", "Always")];
+    let made = browser.submit("/dashboard/jobs/new", "/dashboard/jobs/new", &fields);
+    let job = made.header("Location").unwrap_or_else(|| panic!("{}", made.body)).to_owned();
+
+    let editor = format!("{job}/schedules/new");
+    let typed = [("expression", "30 9 * * MON-FRI"), ("timezone", "Europe/Berlin")];
+    let preview = browser.submit(&editor, &editor, &[&typed[..], &[("do", "preview")]].concat());
+    assert!(preview.status == 200 && preview.body.contains("at 09:30"), "{}", preview.body);
+    let saved = browser.submit(&editor, &editor, &[&typed[..], &[("do", "save")]].concat());
+    assert_eq!(saved.header("Location"), Some(job.as_str()), "{}", saved.body);
+    let wrong = browser.submit(&editor, &editor, &[("expression", "61 * * * *"), ("do", "save")]);
+    assert!(wrong.status == 422 && wrong.body.contains("value=\"61 * * * *\""), "{}", wrong.body);
+
+    let run = browser.submit(&job, &job, &[("do", "run")]);
+    let execution = run.header("Location").unwrap().to_owned();
+    let page = wait_for(|| {
+        let page = browser.get(&execution);
+        page.body.contains("succeeded").then_some(page)
+    });
+    assert!(page.body.contains("seen\n"), "{}", page.body);
+    assert!(browser.get("/dashboard/jobs").body.contains("aria-label=\"Last 1: 1 succeeded\""));
+
+    let paused = browser.submit(&job, &job, &[("do", "pause")]);
+    assert_eq!(paused.status, 303);
+    assert!(browser.get(&job).body.contains("Paused."));
+    let asked = browser.get(&format!("{job}/delete"));
+    assert!(asked.body.contains("1 schedules") && asked.body.contains("Delete for good"), "{}", asked.body);
+    let deleted = browser.submit(&format!("{job}/delete"), &format!("{job}/delete"), &[("do", "delete")]);
+    assert_eq!(deleted.header("Location"), Some("/dashboard/jobs"));
+    assert_eq!(browser.get(&job).status, 404);
+    service.stop();
+}
+
+#[test]
+fn a_space_is_paused_with_a_note_that_is_text() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let page = format!("/dashboard/?space_guid={SPACE}");
+    let note = "<script>alert(1)</script>";
+    assert_eq!(browser.submit(&page, &page, &[("do", "pause"), ("note", note)]).status, 303);
+    let shown = browser.get(&page).body;
+    assert!(shown.contains("&lt;script&gt;alert(1)&lt;/script&gt;") && !shown.contains(note), "{shown}");
+    assert!(shown.contains("This space is paused.") && shown.contains("Resume space"));
+    assert_eq!(browser.submit(&page, &page, &[("do", "resume")]).status, 303);
+    assert!(!browser.get(&page).body.contains("This space is paused."));
+}
+
+#[test]
+fn what_tenants_write_is_text_and_their_secrets_are_not_shown() {
+    let world = World::start();
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let evil = "\"><img src=x onerror=alert(1)>'";
+    let body = json!({"name": evil, "command": evil}).to_string();
+    let job = world.post(&format!("/jobs?app_guid={APP}"), &body).guid();
+    let body = json!({"name": evil, "url": "javascript:alert(1)", "auth_header": "hunter2"}).to_string();
+    let call = world.post(&format!("/calls?app_guid={APP}"), &body).guid();
+    let schedule = json!({"expression": "@daily", "description": evil}).to_string();
+    world.post(&format!("/jobs/{job}/schedules"), &schedule);
+    for path in [
+        "jobs".to_owned(),
+        "calls".to_owned(),
+        format!("jobs/{job}"),
+        format!("jobs/{job}/edit"),
+        format!("jobs/{job}/delete"),
+        format!("calls/{call}"),
+        format!("calls/{call}/edit"),
+        format!("executions?name={}", "%22%3E%3Cimg%20src"),
+    ] {
+        let page = browser.get(&format!("/dashboard/{path}"));
+        assert_eq!(page.status, 200, "{path}");
+        assert!(!page.body.contains("<img") && !page.body.contains("hunter2"), "{path}: {}", page.body);
+        assert!(!page.body.contains("href=\"javascript:"), "{path}");
+    }
+}
+
+#[test]
+fn an_empty_secret_leaves_the_one_that_is_set() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let call = world.call("ping", "https://example.com/");
+    let page = format!("/dashboard/calls/{call}/edit");
+    let fields =
+        [("name", "pong"), ("url", "https://example.com/"), ("auth_header", ""), ("overlap", "Always")];
+    let before = world.get(&format!("/calls/{call}")).json();
+    assert_eq!(browser.submit(&page, &page, &fields).status, 303);
+    let after = world.get(&format!("/calls/{call}")).json();
+    assert_eq!((after["name"].as_str(), &after["auth_header"]), (Some("pong"), &before["auth_header"]));
+}
+
+#[test]
+fn a_form_of_another_origin_or_without_its_token_changes_nothing() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let job = world.job("nightly");
+    let page = format!("/dashboard/jobs/{job}");
+    let token = form_token(&browser.get(&page).body);
+    let body = form(&[("form_token", &token), ("do", "pause")]);
+    let own = world.url();
+    for headers in [
+        vec![("Origin", "https://evil.example")],
+        vec![("Origin", "null")],
+        vec![("Origin", own.as_str()), ("Sec-Fetch-Site", "cross-site")],
+        vec![("Origin", own.as_str()), ("Sec-Fetch-Site", "same-site")],
+        vec![],
+    ] {
+        let headers = [vec![("Cookie", browser.cookie.as_str())], headers].concat();
+        assert_eq!(request_page(&own, "POST", &page, &headers, &body).status, 403, "{headers:?}");
+    }
+    assert_eq!(browser.send_form(&page, &[("do", "pause")]).status, 403);
+    assert_eq!(browser.send_form(&page, &[("do", "pause"), ("form_token", "x")]).status, 403);
+    assert_eq!(world.get(&format!("/jobs/{job}")).json()["paused"], false);
+    assert_eq!(browser.send_form(&page, &[("do", "pause"), ("form_token", &token)]).status, 303);
+    let signed_in =
+        request_page(&own, "POST", "/dashboard/sign-in", &[("Origin", "https://evil.example")], "token=x");
+    assert_eq!(signed_in.status, 403);
+}
+
+#[test]
+fn a_session_ends_with_the_sign_out_everywhere_and_opens_nothing_but_the_dashboard() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let copy = Browser { url: browser.url.clone(), cookie: browser.cookie.clone() };
+    let api = request_page(&browser.url, "GET", "/jobs", &[("Cookie", &browser.cookie)], "");
+    assert_eq!(api.status, 401);
+    let (name, value) = browser.cookie.split_once('=').unwrap();
+    let (payload, signature) = value.split_once('.').unwrap();
+    for forged in
+        [format!("{payload}x.{signature}"), format!("{payload}."), payload.to_owned(), ".".to_owned()]
+    {
+        let forged = Browser { url: browser.url.clone(), cookie: format!("{name}={forged}") };
+        assert_eq!(forged.get("/dashboard/").status, 303, "{}", forged.cookie);
+    }
+    assert_eq!(copy.get("/dashboard/").status, 200);
+    assert_eq!(browser.submit("/dashboard/", "/dashboard/sign-out", &[]).status, 303);
+    assert_eq!(copy.get("/dashboard/").status, 303);
+    assert_eq!(Browser::signed_in(&world.url(), &world.token).get("/dashboard/").status, 200);
+}
+
+#[test]
+fn behind_tls_the_cookie_is_bound_to_the_host() {
+    let world = World::start();
+    let headers = [
+        ("Origin", "https://scheduler.example"),
+        ("X-Forwarded-Host", "scheduler.example"),
+        ("X-Forwarded-Proto", "https"),
+    ];
+    let body = form(&[("token", &world.token), ("to", "//evil.example")]);
+    let answer = request_page(&world.url(), "POST", "/dashboard/sign-in", &headers, &body);
+    let cookie = answer.header("Set-Cookie").unwrap();
+    assert!(
+        cookie.starts_with("__Host-") && cookie.contains("; Path=/; Secure; HttpOnly; SameSite=Lax"),
+        "{cookie}"
+    );
+    assert_eq!(answer.header("Location"), Some("/dashboard/"));
+}
+
+#[test]
+fn wrong_tokens_are_slowed_down_by_a_429() {
+    let world = World::start();
+    let mut browser = Browser::at(&world.url());
+    let statuses: Vec<u16> = (0..12)
+        .map(|number| browser.send_form("/dashboard/sign-in", &[("token", &format!("wrong{number}"))]).status)
+        .collect();
+    assert_eq!(statuses[0], 401);
+    assert_eq!(statuses[11], 429, "{statuses:?}");
+}
+
+#[test]
+fn a_page_that_has_not_changed_is_a_304() {
+    let world = World::start();
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let etag = browser.get("/dashboard/jobs").header("ETag").unwrap().to_owned();
+    let again = || {
+        let headers = [("Cookie", browser.cookie.as_str()), ("If-None-Match", &etag)];
+        request_page(&browser.url, "GET", "/dashboard/jobs", &headers, "").status
+    };
+    assert_eq!(again(), 304);
+    world.job("new");
+    assert_eq!(again(), 200);
+}
+
+#[test]
+fn the_link_of_the_command_line_signs_in_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["dashboard", "--url", &service.url, "--token", &service.token])
+        .output()
+        .unwrap();
+    let link = String::from_utf8(output.stdout).unwrap();
+    let (page, code) = link.trim().split_once("#code=").unwrap();
+    assert_eq!(page, format!("{}/dashboard/", service.url));
+    let mut browser = Browser::at(&service.url);
+    assert_eq!(browser.send_form("/dashboard/sign-in", &[("code", code)]).status, 303);
+    assert_eq!(browser.get("/dashboard/").status, 200);
+    assert_eq!(browser.send_form("/dashboard/sign-in", &[("code", code)]).status, 401);
+    service.stop();
+}
+
+#[test]
+fn times_are_shown_in_the_zone_that_was_chosen() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let chosen = browser.submit(
+        "/dashboard/",
+        "/dashboard/time-zone",
+        &[("zone", "Asia/Tokyo"), ("to", "/dashboard/jobs")],
+    );
+    assert_eq!(chosen.header("Location"), Some("/dashboard/jobs"));
+    let zone = chosen.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+    browser.cookie = format!("{}; {zone}", browser.cookie);
+    assert!(browser.get("/dashboard/").body.contains("Times in Asia/Tokyo."));
+    assert_eq!(
+        browser.submit("/dashboard/", "/dashboard/time-zone", &[("zone", "Mars/Olympus")]).status,
+        422
+    );
+}
+
+#[test]
+fn a_user_who_has_lost_the_role_is_out_and_another_space_is_not_found() {
+    let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let stranger = world.cf.issue_cf_token("stranger");
+    let job = world.job("nightly");
+    let other = Browser::signed_in(&world.url(), &stranger);
+    assert_eq!(other.get(&format!("/dashboard/jobs/{job}")).status, 404);
+    assert_eq!(other.get(&format!("/dashboard/?space_guid={SPACE}")).status, 404);
+    assert_eq!(browser.get("/dashboard/").status, 200);
+    world.cf.remove_roles("dev", SPACE);
+    assert_eq!(browser.get("/dashboard/").status, 303);
+}
