@@ -6,6 +6,7 @@ mod api;
 mod backup;
 mod binary;
 mod broker;
+mod browser;
 mod calls;
 mod cf;
 mod client;

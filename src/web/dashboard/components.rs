@@ -133,7 +133,7 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
             @for (index, execution) in executions.iter().rev().enumerate() {
                 @let word = word_of(text(execution, "state"));
                 @let (y, height) = match word { "failed" => (0, 20), "succeeded" => (8, 12), _ => (14, 6) };
-                rect class=(word) x=(index * 7) y=(y) width="5" height=(height) rx="1" {}
+                rect class=(word) x=((20_usize.saturating_sub(executions.len()) + index) * 7) y=(y) width="5" height=(height) rx="1" {}
             }
         }
     }

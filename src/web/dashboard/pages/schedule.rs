@@ -63,7 +63,8 @@ pub(in crate::web::dashboard) fn save(
             let is_enabled = view.form.get("do") == "enable";
             view.send(Method::Patch, &own, &json!({"enabled": is_enabled}))
         }
-        ("delete", Some(own)) => view.send(Method::Delete, &own, &Value::Null),
+        ("delete", Some(_)) => return ask_delete(view, kind, guid, schedule.unwrap_or_default()),
+        ("delete-for-good", Some(own)) => view.send(Method::Delete, &own, &Value::Null),
         (_, Some(own)) => view.send(Method::Patch, &own, &body),
         (_, None) => view.send(Method::Post, &target, &body),
     };
@@ -74,6 +75,20 @@ pub(in crate::web::dashboard) fn save(
         }
         Err(refusal) => Err(refusal),
     }
+}
+
+/// What destroys has a page of its own.
+fn ask_delete(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> PageResult {
+    let found = find(view, kind, guid, schedule)?;
+    let of = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
+    let own = format!("{of}/schedules/{}", encoded(schedule));
+    let main = html! {
+        div.notice.bad {
+            p { "The schedule " code { bdi { (text(&found, "expression")) } } " goes, and what waits because of it is cancelled." }
+        }
+        div.actions { (view.button(&own, "delete-for-good", "Delete for good", "danger")) a href=(of) { "Back" } }
+    };
+    Ok(Page::new("Delete schedule", main).still().into())
 }
 
 fn form(

@@ -1,0 +1,209 @@
+//! The dashboard in a real Chromium, driven through WebDriver. Without `chromedriver` on the machine these tests
+//! say so and pass; `.ci/run` installs it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::standalone::Standalone;
+use super::world::{request, wait_for};
+
+/// A Chromium, and the driver that it is steered through.
+struct Chromium {
+    driver: Child,
+    url: String,
+    session: String,
+}
+
+impl Chromium {
+    /// `None`: this machine has none.
+    fn start(has_scripts: bool) -> Option<Self> {
+        let driver =
+            Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+        let Ok(mut driver) = driver else {
+            #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+            {
+                eprintln!("skipped: there is no chromedriver on this machine");
+            }
+            return None;
+        };
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.by_ref().find_map(|line| {
+            let (_, port) = line.split_once("successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        // What it prints later must go somewhere, else it ends.
+        std::thread::spawn(move || lines.for_each(drop));
+        let url = format!("http://127.0.0.1:{}", port.unwrap());
+        let mut it = Self { driver, url, session: String::new() };
+        let scripts = if has_scripts { 1 } else { 2 };
+        let options = json!({
+            "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+            "prefs": {"profile.managed_default_content_settings.javascript": scripts},
+        });
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"},
+        }}});
+        let made = it.call("POST", "/session", &wanted);
+        it.session = format!("/session/{}", made["sessionId"].as_str().unwrap());
+        Some(it)
+    }
+
+    #[track_caller]
+    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        let target = format!("{}{path}", self.session);
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer =
+            request(&self.url, method, &target, None, &[("Content-Type", "application/json")], &body);
+        assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
+        answer.json()["value"].clone()
+    }
+
+    fn go(&self, url: &str) {
+        self.call("POST", "/url", &json!({"url": url}));
+    }
+
+    fn elements(&self, xpath: &str) -> Vec<String> {
+        let found = self.call("POST", "/elements", &json!({"using": "xpath", "value": xpath}));
+        let found = found.as_array().unwrap().iter();
+        found
+            .map(|it| it.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Types into the field with this label.
+    #[track_caller]
+    fn fill(&self, label: &str, text: &str) {
+        let field = self.elements(&format!("//*[@id=//label[.='{label}']/@for]")).remove(0);
+        self.call("POST", &format!("/element/{field}/clear"), &json!({}));
+        self.call("POST", &format!("/element/{field}/value"), &json!({"text": text}));
+    }
+
+    /// Presses the button, or follows the link, of this name.
+    #[track_caller]
+    fn press(&self, name: &str) {
+        let found = self.elements(&format!("//button[.='{name}'] | //a[.='{name}']"));
+        let found = found.first().unwrap_or_else(|| panic!("no {name} in {}", self.text()));
+        self.call("POST", &format!("/element/{found}/click"), &json!({}));
+    }
+
+    fn text(&self) -> String {
+        let body = self.elements("//body").remove(0);
+        self.call("GET", &format!("/element/{body}/text"), &Value::Null)
+            .as_str()
+            .unwrap_or_default()
+            .to_owned()
+    }
+
+    fn address(&self) -> String {
+        self.call("GET", "/url", &Value::Null).as_str().unwrap().to_owned()
+    }
+
+    fn wait_for_text(&self, text: &str) {
+        wait_for(|| self.text().contains(text).then_some(()));
+    }
+
+    fn narrow(&self, width: u32) {
+        let size = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        let command = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params": size});
+        self.call("POST", "/goog/cdp/execute", &command);
+    }
+
+    fn overflows(&self) -> bool {
+        let script = "return document.documentElement.scrollWidth > innerWidth";
+        self.call("POST", "/execute/sync", &json!({"script": script, "args": []})) == true
+    }
+
+    /// What the browser complains about, such as what the Content-Security-Policy has kept it from.
+    fn complaints(&self) -> Vec<Value> {
+        self.call("POST", "/se/log", &json!({"type": "browser"})).as_array().unwrap().clone()
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.call("DELETE", "", &Value::Null);
+        }));
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// Makes a job, previews and saves a schedule for it, runs it, and reads what it printed.
+fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
+    let Some(browser) = Chromium::start(has_scripts) else { return };
+    browser.go(&format!("{}/", service.url));
+    browser.fill("Token", &service.token);
+    browser.press("Sign in");
+    browser.press("Jobs");
+    let name = if has_scripts { "scripted" } else { "plain" };
+    browser.go(&format!("{}/dashboard/jobs/new", service.url));
+    browser.fill("App", &service.app);
+    browser.fill("Name", name);
+    browser.fill("Command", "echo it has run");
+    browser.press("Save");
+    let job = browser.address();
+    browser.press("New schedule");
+    browser.fill("Expression", "0 9 * * 1-5");
+    browser.fill("Time zone", "Europe/Berlin");
+    if !has_scripts {
+        browser.press("Preview");
+    }
+    browser.wait_for_text("at 09:00 on Monday to Friday");
+    browser.press("Save");
+    assert_eq!(browser.address(), job);
+    browser.press("Run now");
+    // With scripts the page follows the execution by itself.
+    wait_for(|| {
+        if !has_scripts {
+            browser.go(&browser.address());
+        }
+        browser.text().contains("it has run").then_some(())
+    });
+    for width in [360, 768, 1280] {
+        browser.narrow(width);
+        for page in ["", "executions", "jobs", "calls", "calendar", "jobs/new"] {
+            browser.go(&format!("{}/dashboard/{page}", service.url));
+            assert!(!browser.overflows(), "{page} at {width}");
+        }
+        browser.go(&job);
+        assert!(!browser.overflows(), "the job at {width}");
+    }
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+    browser.press("Sign out");
+    assert!(browser.address().ends_with("/dashboard/sign-in"));
+}
+
+#[test]
+fn a_person_makes_schedules_and_runs_a_job_in_chromium() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    make_schedule_and_run(&service, true);
+    service.stop();
+}
+
+#[test]
+fn a_person_does_the_same_without_javascript() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    make_schedule_and_run(&service, false);
+    service.stop();
+}
+
+#[test]
+fn a_one_time_link_signs_in_and_leaves_no_code_in_the_address() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    if let Some(browser) = Chromium::start(true) {
+        let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+            .args(["dashboard", "--url", &service.url, "--token", &service.token])
+            .output()
+            .unwrap();
+        browser.go(String::from_utf8(output.stdout).unwrap().trim());
+        browser.wait_for_text("Sign out");
+        assert_eq!(browser.address(), format!("{}/dashboard/", service.url));
+    }
+    service.stop();
+}
