@@ -105,6 +105,8 @@ pub struct Config {
 pub struct DashboardConfig {
     /// What the key of the sessions is derived from; `None`: the sessions end with the process.
     pub session_secret: Option<Secret>,
+    /// Id and secret of the UAA client that people sign in through.
+    pub client: Option<(String, Secret)>,
 }
 
 /// How `serve` reaches Cloud Foundry.

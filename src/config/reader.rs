@@ -110,7 +110,16 @@ impl Reader<'_> {
     fn dashboard(&mut self, mode: Mode, cf: Option<&CloudFoundryConfig>) -> Option<Option<DashboardConfig>> {
         let client_secret = cf.map(|cf| cf.client_secret.clone());
         let session_secret = self.text("SESSION_SECRET").map(Secret::from).or(client_secret);
-        Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret }))
+        let client = match (self.text("DASHBOARD_CLIENT_ID"), self.text("DASHBOARD_CLIENT_SECRET")) {
+            (Some(id), Some(secret)) => Some((id, Secret::from(secret))),
+            (None, None) => None,
+            _ => {
+                let fault = "DASHBOARD_CLIENT_ID and DASHBOARD_CLIENT_SECRET need each other";
+                self.faults.push(fault.to_owned());
+                None
+            }
+        };
+        Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret, client }))
     }
 
     fn call_reach(&mut self, mode: Mode) -> Option<Reach> {

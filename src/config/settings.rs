@@ -353,6 +353,8 @@ pub const SETTINGS: &[Setting] = &[
     ),
     text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),
     boolean!("DASHBOARD", "dashboard", true, "there are pages for people at /dashboard"),
+    text("DASHBOARD_CLIENT_ID", "dashboard-client-id", "", "serve: UAA client that people sign in through"),
+    text("DASHBOARD_CLIENT_SECRET", "dashboard-client-secret", "", "secret of that UAA client"),
     text(
         "SESSION_SECRET",
         "session-secret",

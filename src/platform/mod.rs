@@ -24,6 +24,22 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Where a browser goes to sign in, as OAuth 2's authorization code with PKCE has it; `None`: nowhere.
+    fn sign_in_url(
+        &self,
+        _client: &str,
+        _redirect: &str,
+        _state: &str,
+        _challenge: &str,
+    ) -> Result<Option<String>, PlatformError> {
+        Ok(None)
+    }
+
+    /// The token that such a sign-in ends with; `None`: the code is not accepted.
+    fn token_of_code(&self, _grant: &CodeGrant<'_>) -> Result<Option<String>, PlatformError> {
+        Ok(None)
+    }
+
     /// The apps that the platform can name without being asked over a network, in its own order.
     fn known_apps(&self) -> Vec<KnownApp> {
         Vec::new()
@@ -80,6 +96,16 @@ pub trait Platform: Send + Sync + 'static {
 
     /// Whether the platform answers at all, for `/readyz`. `Err` says what is wrong.
     fn check(&self) -> Result<(), PlatformError>;
+}
+
+/// What a browser brings back from signing in. It holds secrets, so there is no `Debug`.
+#[expect(missing_docs, reason = "the names are those of OAuth 2")]
+pub struct CodeGrant<'a> {
+    pub client: &'a str,
+    pub secret: &'a str,
+    pub code: &'a str,
+    pub redirect: &'a str,
+    pub verifier: &'a str,
 }
 
 /// An app with names for people.

@@ -88,7 +88,8 @@ impl Service {
         let engine = engine.start(caller, lease_clock, watcher_wake)?;
         let api = api(config, &engine, &store, &platform, &clock);
         let dashboard = config.dashboard.as_ref().map(|settings| {
-            Dashboard::new(settings.session_secret.as_ref(), config.mode == Mode::Standalone, clock.now())
+            let is_standalone = config.mode == Mode::Standalone;
+            Dashboard::new(settings, is_standalone, clock.now())
         });
         let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new), dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;

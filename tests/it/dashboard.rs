@@ -376,3 +376,39 @@ fn a_user_who_has_lost_the_role_is_out_and_another_space_is_not_found() {
     world.cf.remove_roles("dev", SPACE);
     assert_eq!(browser.get("/dashboard/").status, 303);
 }
+
+#[test]
+fn signing_in_with_cloud_foundry_takes_a_code_once_from_the_browser_that_began() {
+    let settings = [("DASHBOARD_CLIENT_ID", "dashboard"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
+    let world = World::with(&settings);
+    let page = request_page(&world.url(), "GET", "/dashboard/sign-in", &[], "");
+    assert!(page.body.contains("Sign in with Cloud Foundry"));
+    let begun = request_page(&world.url(), "GET", "/dashboard/sign-in?with=cf&to=/dashboard/jobs", &[], "");
+    let to = begun.header("Location").unwrap();
+    assert!(
+        to.starts_with(&format!("{}/oauth/authorize?response_type=code&client_id=dashboard", world.cf.url())),
+        "{to}"
+    );
+    assert!(to.contains("&code_challenge_method=S256") && !to.contains("s3cret"), "{to}");
+    let state = to.split("&state=").nth(1).unwrap().split('&').next().unwrap();
+    let cookie = begun.header("Set-Cookie").unwrap().split(';').next().unwrap();
+    let back = |state: &str, cookie: &str| {
+        let path = format!("/dashboard/callback?code=dev&state={state}");
+        request_page(&world.url(), "GET", &path, &[("Cookie", cookie)], "")
+    };
+    assert_eq!(back(state, "").status, 401, "another browser");
+    assert_eq!(back("other", cookie).status, 401, "another sign-in");
+    let signed_in = back(state, cookie);
+    assert_eq!(
+        (signed_in.status, signed_in.header("Location")),
+        (303, Some("/dashboard/jobs")),
+        "{}",
+        signed_in.body
+    );
+    let mut cookies = signed_in.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
+    let session =
+        cookies.find(|(_, value)| !value.contains("sign-in=")).unwrap().1.split(';').next().unwrap();
+    let browser = Browser { url: world.url(), cookie: session.to_owned() };
+    assert_eq!(browser.get("/dashboard/jobs").status, 200);
+    assert_eq!(back(state, cookie).status, 401, "the state was used");
+}

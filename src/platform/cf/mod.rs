@@ -29,6 +29,7 @@ use crate::outbound::Outbound;
 mod api;
 mod endpoint;
 mod faults;
+mod sign_in;
 mod transport;
 mod uaa;
 
@@ -253,6 +254,20 @@ fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]
 }
 
 impl Platform for CloudFoundry {
+    fn sign_in_url(
+        &self,
+        client: &str,
+        redirect: &str,
+        state: &str,
+        challenge: &str,
+    ) -> Result<Option<String>, PlatformError> {
+        self.api.uaa.sign_in_url(client, redirect, state, challenge).map(Some)
+    }
+
+    fn token_of_code(&self, grant: &super::CodeGrant<'_>) -> Result<Option<String>, PlatformError> {
+        self.api.uaa.token_of_code(grant)
+    }
+
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         self.api.uaa.identify(token)
     }

@@ -277,7 +277,7 @@ impl Uaa {
         Ok(second)
     }
 
-    fn ask(
+    pub(super) fn ask(
         &self,
         method: Method,
         path: &str,
@@ -300,7 +300,7 @@ impl Uaa {
     }
 
     /// Where UAA is. Two threads may look it up at once; they find the same.
-    fn endpoint(&self) -> Result<&Endpoint, PlatformError> {
+    pub(super) fn endpoint(&self) -> Result<&Endpoint, PlatformError> {
         if let Some(endpoint) = self.endpoint.get() {
             return Ok(endpoint);
         }

@@ -185,6 +185,10 @@ pub(super) fn sign_in(dashboard: &Dashboard, fields: &Fields, wrong: Option<&str
             } @else {
                 p { "Paste what " code { "cf oauth-token" } " prints. The token is used once and not kept." }
             }
+            @if dashboard.client.is_some() {
+                @let query = Fields::default().with(&[("with", "cf"), ("to", to)]);
+                p { a.button.primary href={ "/dashboard/sign-in" (query) } { "Sign in with Cloud Foundry" } }
+            }
             form method="post" action="/dashboard/sign-in" {
                 input type="hidden" name="to" value=(to);
                 div.field {

@@ -14,7 +14,7 @@ use super::api::{Api, Asker};
 use super::auth::{AuthError, Caller};
 use super::limit::{Limiter, RateLimitKey};
 use super::routes::decode;
-use crate::config::RateLimit;
+use crate::config::{DashboardConfig, RateLimit};
 use crate::cron::Zone;
 use crate::http::{Request, Response, respond, respond_with, with_header};
 use crate::model::{Kind, Secret, Timestamp};
@@ -45,6 +45,8 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub struct Dashboard {
     keeper: Keeper,
     failures: Limiter,
+    /// Id and secret of the UAA client that people sign in through.
+    client: Option<(String, Secret)>,
     is_standalone: bool,
 }
 
@@ -182,9 +184,14 @@ fn short(guid: &str) -> String {
 }
 
 impl Dashboard {
-    /// Signs sessions with a key derived from `secret`; without one, they end with the process.
-    pub fn new(secret: Option<&Secret>, is_standalone: bool, now: Timestamp) -> Self {
-        Self { keeper: Keeper::new(secret, now), failures: Limiter::new(Some(FAILURES)), is_standalone }
+    /// Without a secret in the settings, sessions end with the process.
+    pub fn new(settings: &DashboardConfig, is_standalone: bool, now: Timestamp) -> Self {
+        Self {
+            keeper: Keeper::new(settings.session_secret.as_ref(), now),
+            failures: Limiter::new(Some(FAILURES)),
+            client: settings.client.clone().filter(|_| !is_standalone),
+            is_standalone,
+        }
     }
 
     /// Answers a request for a page. `path` is what follows `/dashboard`.
@@ -206,6 +213,8 @@ impl Dashboard {
         }
         let response = match segments.as_slice() {
             ["sign-in"] if is_post => self.sign_in(api, request, asker),
+            ["sign-in"] if Fields::of_query(request).get("with") == "cf" => self.begin_at_uaa(api, request),
+            ["callback"] if !is_post => self.end_at_uaa(api, request, asker),
             ["sign-in"] => respond_html(200, layout::sign_in(self, &Fields::of_query(request), None)),
             _ => match self.view(api, request, path, asker) {
                 Ok(view) => self.answer_to(&view, is_post),

@@ -134,6 +134,27 @@ impl Keeper {
         self.form_token(user).as_bytes().ct_eq(token.as_bytes()).into()
     }
 
+    /// Signs what a sign-in elsewhere has to bring back.
+    pub(super) fn sealed(&self, text: &str) -> String {
+        let payload = BASE64_URL_SAFE_NO_PAD.encode(text);
+        format!("{payload}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["sign-in", &payload])))
+    }
+
+    pub(super) fn unsealed(&self, value: &str) -> Option<String> {
+        let (payload, signature) = value.split_once('.').filter(|_| value.len() <= COOKIE_MAX)?;
+        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+        let is_ours: bool = signature.ct_eq(&mac(&self.key, &["sign-in", payload])).into();
+        String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(payload).ok().filter(|_| is_ours)?).ok()
+    }
+
+    /// Whether this is the first use of a state that ends at `ends_at`.
+    pub(super) fn use_once(&self, state: &str, ends_at: i64, now: Timestamp) -> bool {
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        used.retain(|_, end| now.seconds() < *end);
+        let is_good = now.seconds() < ends_at && used.len() < REMEMBERED_MAX;
+        is_good && used.insert(state.to_owned(), ends_at).is_none()
+    }
+
     /// Which of these tokens the code of a one-time link stands for. It counts once.
     pub(super) fn redeem(&self, code: &str, digests: &[[u8; 32]], now: Timestamp) -> Option<[u8; 32]> {
         let (head, signature) = code.rsplit_once('.')?;

@@ -1,13 +1,99 @@
 //! Signing in with a token or with a one-time link.
 
-use super::session::digest_of;
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+use super::session::{self, digest_of};
 use super::{Dashboard, Fields, layout, own_path, redirect, respond_html};
 use crate::http::{Request, Response, with_header};
+use crate::model::Guid;
+use crate::platform::CodeGrant;
 use crate::web::api::{Api, Asker};
 use crate::web::auth::AuthError;
 use crate::web::limit::RateLimitKey;
 
+/// What waits in a cookie while the browser is at UAA.
+#[derive(Serialize, Deserialize)]
+struct Waiting {
+    state: String,
+    verifier: String,
+    to: String,
+    /// Seconds since 1970.
+    ends_at: i64,
+}
+
+const WAITING_COOKIE: &str = "ocf-scheduler-sign-in";
+const WAITING_SECONDS: i64 = 600;
+
 impl Dashboard {
+    /// Sends the browser to UAA.
+    pub(super) fn begin_at_uaa(&self, api: &Api, request: &Request) -> Response {
+        let fields = Fields::of_query(request);
+        let shown = |status, why| respond_html(status, layout::sign_in(self, &fields, Some(why)));
+        let Some((client, _)) = &self.client else { return shown(404, "There is no such way to sign in.") };
+        let random = || format!("{}{}", Guid::random(), Guid::random());
+        let waiting = Waiting {
+            state: random(),
+            verifier: random(),
+            to: own_path(fields.get("to")).to_owned(),
+            ends_at: api.clock.now().seconds().saturating_add(WAITING_SECONDS),
+        };
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest_of(&waiting.verifier));
+        match api.platform.sign_in_url(client, &callback_of(request), &waiting.state, &challenge) {
+            Ok(Some(url)) => {
+                let text = serde_json::to_string(&waiting).unwrap_or_default();
+                let cookie = waiting_cookie(request, &self.keeper.sealed(&text), WAITING_SECONDS);
+                with_header(redirect(&url), "Set-Cookie", &cookie)
+            }
+            Ok(None) => shown(404, "There is no such way to sign in."),
+            Err(_) => shown(503, "Cloud Foundry does not say where to sign in. Try again soon."),
+        }
+    }
+
+    /// Takes what UAA sent the browser back with: a code that is good once, for this browser alone.
+    pub(super) fn end_at_uaa(&self, api: &Api, request: &Request, asker: &mut Asker) -> Response {
+        let fields = Fields::of_query(request);
+        let cleared = waiting_cookie(request, "", 0);
+        let shown = |status, why| {
+            let page = respond_html(status, layout::sign_in(self, &Fields::default(), Some(why)));
+            with_header(page, "Set-Cookie", &cleared)
+        };
+        let now = api.clock.now();
+        let waiting = session::cookie_of(request, WAITING_COOKIE).and_then(|it| self.keeper.unsealed(it));
+        let waiting: Option<Waiting> = waiting.and_then(|text| serde_json::from_str(&text).ok());
+        let waiting = waiting.filter(|it| it.state == fields.get("state"));
+        let waiting = waiting.filter(|it| self.keeper.use_once(&it.state, it.ends_at, now));
+        let Some((waiting, (client, secret))) = waiting.zip(self.client.as_ref()) else {
+            return shown(401, "This sign-in was not begun here, has ended, or took too long. Begin again.");
+        };
+        let (redirect_uri, code) = (callback_of(request), fields.get("code"));
+        let grant = CodeGrant {
+            client,
+            secret: secret.reveal(),
+            code,
+            redirect: &redirect_uri,
+            verifier: &waiting.verifier,
+        };
+        let token = match api.platform.token_of_code(&grant) {
+            _ if code.is_empty() => return shown(401, "Cloud Foundry has not let you in."),
+            Ok(Some(token)) => token,
+            Ok(None) => return shown(401, "Cloud Foundry does not accept this sign-in. Begin again."),
+            Err(_) => return shown(503, "Cloud Foundry does not answer. Try again soon."),
+        };
+        match api.auth.sign_in(&token) {
+            Ok((_, holder)) => {
+                asker.user = Some(holder.user.clone());
+                let holder = (holder.user, holder.admin, holder.may_write);
+                let session = self.keeper.begin(holder, &digest_of(&token), now);
+                let response = with_header(redirect(&waiting.to), "Set-Cookie", &cleared);
+                with_header(response, "Set-Cookie", &self.keeper.cookie(&session, request))
+            }
+            Err(AuthError::Unavailable(_)) => shown(503, "Who you are cannot be checked. Try again soon."),
+            Err(AuthError::Unauthorized(_)) => shown(401, "You are no developer or manager of any space."),
+        }
+    }
+
     /// Takes a token, or the code of a link, once, and begins a session.
     pub(super) fn sign_in(&self, api: &Api, request: &Request, asker: &mut Asker) -> Response {
         let form = Fields::of(std::str::from_utf8(&request.body).unwrap_or_default());
@@ -72,4 +158,14 @@ fn address_of(request: &Request) -> String {
     let forwarded = request.header("X-Forwarded-For").and_then(|hops| hops.rsplit(',').next());
     let address = forwarded.map(|hop| hop.trim().to_owned());
     address.unwrap_or_else(|| request.remote.ip().to_string())
+}
+
+fn callback_of(request: &Request) -> String {
+    let scheme = if session::is_secure(request) { "https" } else { "http" };
+    format!("{scheme}://{}/dashboard/callback", session::host_of(request))
+}
+
+fn waiting_cookie(request: &Request, value: &str, seconds: i64) -> String {
+    let secure = if session::is_secure(request) { "; Secure" } else { "" };
+    format!("{WAITING_COOKIE}={value}; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
 }

@@ -150,6 +150,7 @@ struct State {
     tokens: HashMap<String, UserToken>,
     /// Whose new token each is good for.
     refresh_tokens: HashMap<String, String>,
+    used_codes: BTreeSet<String>,
     rotates_refresh_tokens: bool,
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
@@ -206,6 +207,7 @@ impl FakeCf {
                 roles: BTreeSet::new(),
                 tokens: HashMap::new(),
                 refresh_tokens: HashMap::new(),
+                used_codes: BTreeSet::new(),
                 rotates_refresh_tokens: false,
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
@@ -718,7 +720,11 @@ impl Shared {
                 Outgoing::json(200, &json!({"links": links}))
             }
             "POST /oauth/token" => {
-                match pairs(&String::from_utf8_lossy(&request.body)).get("refresh_token") {
+                let form = pairs(&String::from_utf8_lossy(&request.body));
+                if form.get("grant_type").map(String::as_str) == Some("authorization_code") {
+                    return state.redeem_code(&form);
+                }
+                match form.get("refresh_token") {
                     Some(refresh_token) => state.refresh(request, refresh_token),
                     None => state.issue_service_token(request),
                 }
@@ -792,6 +798,19 @@ impl State {
     }
 
     /// As UAA does for the client `cf`, which has no secret.
+    /// The code is the name of the user; it is good once.
+    fn redeem_code(&mut self, form: &HashMap<String, String>) -> Outgoing {
+        let (user, verifier) = (form.get("code"), form.get("code_verifier"));
+        let Some(user) = user.filter(|user| verifier.is_some() && self.used_codes.insert((*user).clone()))
+        else {
+            return Outgoing::json(400, &json!({"error": "invalid_grant"}));
+        };
+        let token = UserToken::new(Some(user), "cf", CF_SCOPES);
+        let text = token.text();
+        self.tokens.insert(text.clone(), token);
+        Outgoing::json(200, &json!({"access_token": text, "token_type": "bearer", "expires_in": 599}))
+    }
+
     fn refresh(&mut self, request: &Incoming, refresh_token: &str) -> Outgoing {
         let is_cf = request.headers.get("authorization").map(String::as_str) == Some("Basic Y2Y6");
         let Some(user) = self.refresh_tokens.get(refresh_token).filter(|_| is_cf) else {
