@@ -141,8 +141,9 @@ fn banner(welcome: &Welcome, service: &Service) -> String {
     };
     let dashboard = match &welcome.link_code {
         Some(code) => {
+            // Not indented: what is indented is to be pasted into a shell.
             format!(
-                "\nOpen the dashboard (the link is good once, for five minutes):\n\n  {url}/dashboard/#code={code}\n"
+                "The dashboard, by a link that works once, for five minutes:\n{url}/dashboard/#code={code}\n"
             )
         }
         None => String::new(),
