@@ -19,6 +19,7 @@ mod executions;
 mod import;
 mod instances;
 mod output;
+mod overview;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod readings;
@@ -37,6 +38,7 @@ pub use executables::{NewExecutable, Scope, Written};
 pub use executions::{Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
+pub use overview::{ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub use space_pauses::{MovedPause, Space, SpacePause};

@@ -48,6 +48,10 @@ pub(in crate::web) enum CallerRoute {
     History(Kind, String),
     /// What the task of a job's execution has printed.
     Output(String, String),
+    /// Executions of all jobs and calls.
+    FindExecutions,
+    FindExecution(String),
+    Upcoming,
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
     ChangeSchedule(Kind, String, String),
@@ -94,6 +98,11 @@ impl Route {
                 _ => Err(NoRoute::OtherMethod("POST")),
             },
             ["scheduler-time-zones"] => read_only(method, Self::Caller(CallerRoute::TimeZones)),
+            ["executions"] => read_only(method, Self::Caller(CallerRoute::FindExecutions)),
+            ["executions", guid] if !guid.is_empty() => {
+                read_only(method, Self::Caller(CallerRoute::FindExecution((*guid).to_owned())))
+            }
+            ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
             ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
             ["spaces", guid] if !guid.is_empty() => match method {
                 Method::Patch => Ok(Self::Caller(CallerRoute::ChangeSpace((*guid).to_owned()))),
@@ -189,10 +198,12 @@ impl CallerRoute {
             | Self::Execute(kind, _)
             | Self::History(kind, _) => kind.as_str(),
             Self::Output(..) => Kind::Job.as_str(),
+            Self::FindExecutions | Self::FindExecution(_) => "execution",
             Self::ListSpaces | Self::GetSpace(_) | Self::ChangeSpace(_) => "space",
             Self::NextFireTimes
             | Self::Validate
             | Self::TimeZones
+            | Self::Upcoming
             | Self::ListSchedules(..)
             | Self::CreateSchedule(..)
             | Self::ChangeSchedule(..)
@@ -210,6 +221,9 @@ impl CallerRoute {
             Self::NextFireTimes => "/cron/next",
             Self::Validate => "/schedules/validate",
             Self::TimeZones => "/scheduler-time-zones",
+            Self::FindExecutions => "/executions",
+            Self::FindExecution(_) => "/executions/:guid",
+            Self::Upcoming => "/upcoming",
             Self::ListSpaces => "/spaces",
             Self::GetSpace(_) | Self::ChangeSpace(_) => "/spaces/:guid",
             Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
@@ -348,6 +362,9 @@ mod tests {
         Route::Caller(CallerRoute::NextFireTimes) => "listFireTimes",
         Route::Caller(CallerRoute::Validate) => "validateSchedule",
         Route::Caller(CallerRoute::TimeZones) => "listTimeZones",
+        Route::Caller(CallerRoute::FindExecutions) => "listExecutions",
+        Route::Caller(CallerRoute::FindExecution(_)) => "getExecution",
+        Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
         Route::Caller(CallerRoute::ListSpaces) => "listSpaces",
         Route::Caller(CallerRoute::GetSpace(_)) => "getSpace",
         Route::Caller(CallerRoute::ChangeSpace(_)) => "changeSpace",

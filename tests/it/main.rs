@@ -27,6 +27,7 @@ mod metrics;
 mod migrations;
 mod openapi;
 mod output;
+mod overview;
 mod postgres;
 mod process;
 mod program;

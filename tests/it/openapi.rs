@@ -295,6 +295,27 @@ fn use_all(drive: &Drive<'_>, world: &World) {
             drive.accepted(&id("list", "Executions"), &of, query, "");
             drive.accepted(&id("list", "ScheduleExecutions"), &both, query, "");
         }
+        let filter = [
+            ("space_guid", SPACE),
+            ("states", "PENDING,FAILED"),
+            ("kinds", "job,call"),
+            ("job_guids", &guid),
+            ("call_guids", &guid),
+            ("schedule_guids", &schedule),
+            ("triggers", "manual,schedule"),
+            ("created_ats[gt]", "2026-01-01T00:00:00Z"),
+            ("created_ats[lt]", "2099-01-01T00:00:00Z"),
+            ("ended_ats[gt]", "2026-01-01T00:00:00Z"),
+            ("ended_ats[lt]", "2099-01-01T00:00:00Z"),
+            ("cursor", "1000"),
+            ("per_page", "5"),
+        ];
+        drive.accepted("listExecutions", &[], &filter, "");
+        let all = drive.accepted("listExecutions", &[], &[], "").json();
+        let newest = all["resources"][0]["guid"].as_str().unwrap();
+        drive.accepted("getExecution", &[newest], &[], "");
+        let query = [("space_guid", SPACE), ("limit", "30"), ("until", "2199-01-01T00:00:00Z")];
+        drive.accepted("listUpcoming", &[], &query, "");
         // Of executions of all kinds and states: by hand and by schedule, under way and ended.
         wait_for(|| {
             for task in world.cf.tasks() {

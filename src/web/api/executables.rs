@@ -182,23 +182,12 @@ impl Api {
         request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
-        let scope = match (query.get("space_guid"), caller.spaces()) {
-            (Some(space), _) if space.trim().is_empty() => {
-                return Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into());
-            }
-            (Some(space), _) => {
-                let space = Guid::from_outside(space)
-                    .ok_or_else(|| Violation::new("space_guid", "form", NO_GUID, A_SPACE))?;
-                if !self.auth.may_work_in(caller, &space)? {
-                    return Err(ApiError::NoRoleInSpace);
-                }
-                Scope::Space(space)
-            }
-            (None, None) => Scope::All,
+        let scope = match self.spaces_asked_for(caller, query)? {
+            None => Scope::All,
             // Of one space the index knows the way; of several it is a walk past all others.
-            (None, Some(spaces)) => match Vec::from_iter(spaces).as_slice() {
-                [space] => Scope::Space((*space).clone()),
-                spaces => Scope::Spaces(spaces.iter().copied().cloned().collect()),
+            Some(spaces) => match <[Guid; 1]>::try_from(spaces) {
+                Ok([space]) => Scope::Space(space),
+                Err(spaces) => Scope::Spaces(spaces),
             },
         };
         let detailed = match query.get("detailed") {
@@ -221,6 +210,28 @@ impl Api {
             let part = store.list_executables(kind, &scope, window)?;
             Ok(part.map(|executable| ExecutableJson::of(executable, Vec::new())))
         })
+    }
+
+    /// The space that a list is wanted of, or those in which the caller works; `None`: all.
+    pub(super) fn spaces_asked_for(
+        &self,
+        caller: &Caller,
+        query: &Query,
+    ) -> Result<Option<Vec<Guid>>, ApiError> {
+        match query.get("space_guid") {
+            None => Ok(caller.spaces().map(|spaces| spaces.iter().cloned().collect())),
+            Some(space) if space.trim().is_empty() => {
+                Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into())
+            }
+            Some(space) => {
+                let space = Guid::from_outside(space)
+                    .ok_or_else(|| Violation::new("space_guid", "form", NO_GUID, A_SPACE))?;
+                if !self.auth.may_work_in(caller, &space)? {
+                    return Err(ApiError::NoRoleInSpace);
+                }
+                Ok(Some(vec![space]))
+            }
+        }
     }
 
     pub(in crate::web) fn get_executable(

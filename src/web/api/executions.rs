@@ -16,7 +16,7 @@ use crate::store::HistoryOf;
 
 /// An execution as clients see it.
 #[derive(Serialize)]
-struct ExecutionJson {
+pub(super) struct ExecutionJson {
     guid: String,
     #[serde(flatten)]
     of: OfJson,
@@ -37,7 +37,7 @@ enum OfJson {
 }
 
 impl ExecutionJson {
-    fn of(execution: Execution, kind: Kind, executable: &Guid) -> Self {
+    pub(super) fn of(execution: Execution, kind: Kind, executable: &Guid) -> Self {
         let guid = executable.to_string();
         Self {
             guid: execution.guid.to_string(),

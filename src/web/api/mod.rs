@@ -26,6 +26,7 @@ mod executions;
 pub(in crate::web) mod fields;
 mod observability;
 mod output;
+mod overview;
 pub(in crate::web) mod page;
 pub(in crate::web) mod query;
 mod readiness;
@@ -139,6 +140,9 @@ impl Api {
             CallerRoute::NextFireTimes => self.next_fire_times(&query?),
             CallerRoute::Validate => self.validate(&caller, request, &query?),
             CallerRoute::TimeZones => self.time_zones(request, &query?),
+            CallerRoute::FindExecutions => self.find_executions(&caller, request, &query?),
+            CallerRoute::FindExecution(guid) => self.find_execution(&caller, &guid),
+            CallerRoute::Upcoming => self.upcoming(&caller, &query?),
             CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
             CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
             CallerRoute::ChangeSpace(guid) => self.change_space(&caller, &guid, request),

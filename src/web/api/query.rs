@@ -36,6 +36,11 @@ impl<'a> Query<'a> {
         self.decoded.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// The names that were sent, in their order.
+    pub(in crate::web) fn names(&self) -> impl Iterator<Item = &str> {
+        self.decoded.iter().map(|(name, _)| name.as_str())
+    }
+
     /// As they were sent, for links.
     pub(in crate::web) fn raw(&self) -> &[(&'a str, &'a str)] {
         &self.raw

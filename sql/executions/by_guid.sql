@@ -1,0 +1,12 @@
+-- One execution with what it ran, by the unique index of guid. What is cancelled by a mark on its schedule
+-- reads as FAILED, though its own row does not say so yet.
+SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       e.task_guid, e.start_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
+       e.more_fire_times, e.kind, e.created_at, x.guid AS executable_guid, x.name, x.app_guid, x.space_guid
+  FROM executions AS e
+  JOIN executables AS x ON x.id = e.executable_id
+  LEFT JOIN schedules AS s ON s.id = e.schedule_id
+ WHERE e.guid = :guid AND (x.deleted_at IS NULL) IS TRUE;

@@ -1,0 +1,202 @@
+//! Views across jobs and calls: executions that match a filter, and the schedules that fire next.
+//!
+//! Invariant: a request reads a bounded number of rows, however many there are.
+
+use super::executables::extent_of;
+use super::executions::execution_of;
+use super::schedules::timing_of;
+use super::session::Row;
+use super::statement::{json_array, sql, values};
+use super::{Extent, Store, StoreError};
+use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Timestamp, Timing};
+
+/// The most executions that one request looks at.
+const LOOKED_AT_MAX: u32 = 20_000;
+
+/// Which executions are wanted. An empty list, or `None`: this part lets all through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExecutionFilter {
+    /// Of jobs and calls in these spaces; `None`: in all.
+    pub spaces: Option<Vec<Guid>>,
+    /// In one of these states.
+    pub states: Vec<ExecutionState>,
+    /// Of jobs, or of calls.
+    pub kind: Option<Kind>,
+    /// Of these jobs and calls.
+    pub executables: Vec<Guid>,
+    /// Of these schedules.
+    pub schedules: Vec<Guid>,
+    /// Started by a schedule, or by hand.
+    pub by_schedule: Option<bool>,
+    /// Created later than this.
+    pub created_after: Option<Timestamp>,
+    /// Created earlier than this.
+    pub created_before: Option<Timestamp>,
+    /// Ended later than this.
+    pub ended_after: Option<Timestamp>,
+    /// Ended earlier than this.
+    pub ended_before: Option<Timestamp>,
+}
+
+/// An execution with the job or call that it ran.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedExecution {
+    /// The execution.
+    pub execution: Execution,
+    /// When it was recorded.
+    pub created_at: Timestamp,
+    /// The job or call.
+    pub of: Listed,
+}
+
+/// A job or call, as far as a list across jobs and calls shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Whether it is a job or a call.
+    pub kind: Kind,
+    /// Its guid.
+    pub guid: Guid,
+    /// Its name.
+    pub name: String,
+    /// Its app.
+    pub app: Guid,
+    /// That app's space.
+    pub space: Guid,
+}
+
+/// A page of executions that match a filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundExecutions {
+    /// Newest first.
+    pub rows: Vec<ListedExecution>,
+    /// How many executions were looked at.
+    pub looked_at: u64,
+    /// The next page begins before this execution; `None`: there are no more.
+    pub next: Option<Id>,
+}
+
+/// A schedule that fires soon.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpcomingSchedule {
+    /// Its guid.
+    pub guid: Guid,
+    /// When it fires.
+    pub timing: Timing,
+    /// The first fire time to come, whether or not its space is paused then.
+    pub next_fire_time: Timestamp,
+    /// Its space is paused until then.
+    pub paused_until: Option<Timestamp>,
+    /// The job or call that it runs.
+    pub of: Listed,
+}
+
+impl Store {
+    /// Executions before `before` that match, newest first, at most `limit`. Looks at 20,000 executions at
+    /// most, and returns what it has found among them.
+    pub fn find_executions(
+        &self,
+        filter: &ExecutionFilter,
+        before: Id,
+        limit: u32,
+    ) -> Result<FoundExecutions, StoreError> {
+        // The history of one job or call has an index of its own.
+        let one = match filter.executables.as_slice() {
+            [one] => {
+                let values = values! { "guid": one };
+                let found =
+                    self.read(|session| session.first(sql!("executables/id"), values, |row| row.get("id")))?;
+                let Some(id) = found else {
+                    return Ok(FoundExecutions { rows: Vec::new(), looked_at: 0, next: None });
+                };
+                Some(id)
+            }
+            _ => None,
+        };
+        let array = |guids: &[Guid]| match guids {
+            [] => Ok(None),
+            guids => json_array(guids.iter().map(Guid::as_str)).map(Some),
+        };
+        let spaces = match &filter.spaces {
+            Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
+            None => None,
+        };
+        let states = match filter.states.as_slice() {
+            [] => None,
+            states => Some(json_array(states.iter().map(|state| state.as_str()))?),
+        };
+        let (executables, schedules) = (array(&filter.executables)?, array(&filter.schedules)?);
+        let executable: Option<Id> = one;
+        let values = values! {
+            "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX, "limit": limit,
+            "spaces": spaces.as_ref(), "states": states.as_ref(), "executables": executables.as_ref(),
+            "schedules": schedules.as_ref(), "kind": filter.kind.map(Kind::as_str),
+            "by_schedule": filter.by_schedule, "created_after": filter.created_after,
+            "created_before": filter.created_before, "ended_after": filter.ended_after,
+            "ended_before": filter.ended_before,
+        };
+        let (find, looked_at) = match executable {
+            None => (sql!("executions/find"), sql!("executions/looked_at")),
+            Some(_) => (sql!("executions/find_of_executable"), sql!("executions/looked_at_of_executable")),
+        };
+        self.read(|session| {
+            let rows = session.rows(find, values, listed_execution_of)?;
+            let is_full = rows.len() == limit as usize;
+            let from = rows.last().filter(|_| is_full).map_or(0, |row| row.execution.id);
+            let values = values! {
+                "executable_id": executable, "before_id": before, "from_id": from, "budget": LOOKED_AT_MAX,
+            };
+            let Extent { total, last } = session.one(looked_at, values, extent_of)?;
+            let has_more = is_full || total == u64::from(LOOKED_AT_MAX);
+            Ok(FoundExecutions { rows, looked_at: total, next: has_more.then_some(last) })
+        })
+    }
+
+    /// The execution of that guid, with what it ran.
+    pub fn find_execution(&self, guid: &str) -> Result<Option<ListedExecution>, StoreError> {
+        let values = values! { "guid": guid };
+        self.read(|session| session.first(sql!("executions/by_guid"), values, listed_execution_of))
+    }
+
+    /// The schedules that fire first, up to `until`, at most `limit`; in these spaces, or in all.
+    pub fn upcoming_schedules(
+        &self,
+        spaces: Option<&[Guid]>,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UpcomingSchedule>, StoreError> {
+        let spaces = match spaces {
+            Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
+            None => None,
+        };
+        let values = values! { "spaces": spaces.as_ref(), "until": until, "limit": limit };
+        self.read(|session| {
+            session.rows(sql!("schedules/upcoming"), values, |row| {
+                Ok(UpcomingSchedule {
+                    guid: row.get("guid")?,
+                    timing: timing_of(row)?,
+                    next_fire_time: row.get("next_fire_time")?,
+                    paused_until: row.get("paused_until")?,
+                    of: listed_of(row)?,
+                })
+            })
+        })
+    }
+}
+
+fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {
+    Ok(ListedExecution {
+        execution: execution_of(row)?,
+        created_at: row.get("created_at")?,
+        of: listed_of(row)?,
+    })
+}
+
+fn listed_of(row: &Row<'_>) -> Result<Listed, StoreError> {
+    Ok(Listed {
+        guid: row.get("executable_guid")?,
+        kind: row.get("kind")?,
+        name: row.get("name")?,
+        app: row.get("app_guid")?,
+        space: row.get("space_guid")?,
+    })
+}

@@ -1,0 +1,360 @@
+//! Views across jobs and calls: the executions of a space, and what fires next.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Api;
+use super::error::ApiError;
+use super::executions::ExecutionJson;
+use super::page::{base_url, to_json, whole_number};
+use super::query::Query;
+use super::versions;
+use super::violation::Violation;
+use crate::fire_times::Calendar;
+use crate::http::{Request, Response, respond_with};
+use crate::model::{ExecutionState, Guid, Id, Kind, Timestamp};
+use crate::store::{ExecutionFilter, Listed, ListedExecution, UpcomingSchedule};
+use crate::web::auth::Caller;
+
+const PER_PAGE: u64 = 50;
+const PER_PAGE_MAX: u64 = 500;
+const UPCOMING: u64 = 100;
+const UPCOMING_MAX: u64 = 1000;
+/// How far ahead `/upcoming` looks unless told otherwise.
+const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
+/// The most fire times of one schedule that `/upcoming` shows.
+const OF_ONE_SCHEDULE_MAX: usize = 20;
+/// The most guids in one parameter.
+const GUIDS_MAX: usize = 100;
+
+const EXECUTION_PARAMETERS: [&str; 12] = [
+    "space_guid",
+    "states",
+    "kinds",
+    "job_guids",
+    "call_guids",
+    "schedule_guids",
+    "triggers",
+    "created_ats[gt]",
+    "created_ats[lt]",
+    "ended_ats[gt]",
+    "ended_ats[lt]",
+    "per_page",
+];
+/// The place where a page begins; clients take it from the link.
+const CURSOR: &str = "cursor";
+
+/// An execution with what it ran.
+#[derive(Serialize)]
+struct ListedJson {
+    #[serde(flatten)]
+    execution: ExecutionJson,
+    kind: &'static str,
+    name: String,
+    app_guid: String,
+    space_guid: String,
+    created_at: String,
+    trigger: &'static str,
+}
+
+impl ListedJson {
+    fn of(listed: ListedExecution) -> Self {
+        let ListedExecution { execution, created_at, of } = listed;
+        let trigger = if execution.scheduled_time.is_some() { "schedule" } else { "manual" };
+        Self {
+            execution: ExecutionJson::of(execution, of.kind, &of.guid),
+            kind: of.kind.as_str(),
+            name: of.name,
+            app_guid: of.app.to_string(),
+            space_guid: of.space.to_string(),
+            created_at: created_at.to_string(),
+            trigger,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct PageJson {
+    pagination: CursorJson,
+    resources: Vec<ListedJson>,
+}
+
+/// A pagination without numbers of pages.
+#[derive(Serialize)]
+struct CursorJson {
+    total_pages: u64,
+    /// How many executions were looked at.
+    total_results: u64,
+    first: LinkJson,
+    last: Option<LinkJson>,
+    next: Option<LinkJson>,
+    previous: Option<LinkJson>,
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct LinkJson {
+    href: String,
+}
+
+#[derive(Serialize)]
+struct UpcomingJson {
+    resources: Vec<FireTimeJson>,
+}
+
+/// A fire time to come.
+#[derive(Serialize)]
+struct FireTimeJson {
+    fire_time: String,
+    schedule_guid: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_guid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_guid: Option<String>,
+    name: String,
+    app_guid: String,
+    space_guid: String,
+    /// The schedule fires more often than is shown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    more_of_this: bool,
+}
+
+impl FireTimeJson {
+    fn of(time: Timestamp, schedule: &UpcomingSchedule) -> Self {
+        let Listed { kind, guid, name, app, space } = &schedule.of;
+        Self {
+            fire_time: time.to_string(),
+            schedule_guid: schedule.guid.to_string(),
+            job_guid: (*kind == Kind::Job).then(|| guid.to_string()),
+            call_guid: (*kind == Kind::Call).then(|| guid.to_string()),
+            name: name.clone(),
+            app_guid: app.to_string(),
+            space_guid: space.to_string(),
+            more_of_this: false,
+        }
+    }
+}
+
+impl Api {
+    /// Executions that match the query, newest first, page by page.
+    pub(super) fn find_executions(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        for name in query.names() {
+            if !EXECUTION_PARAMETERS.contains(&name) && name != CURSOR {
+                return Err(unknown_parameter(name, &EXECUTION_PARAMETERS).into());
+            }
+        }
+        let (filter, matches_none) = filter_of(query)?;
+        let filter = ExecutionFilter { spaces: self.spaces_asked_for(caller, query)?, ..filter };
+        let per_page = query.get("per_page").map(|it| whole_number(it, "per_page", (1, PER_PAGE_MAX)));
+        let per_page = u32::try_from(per_page.transpose()?.unwrap_or(PER_PAGE)).unwrap_or(u32::MAX);
+        let before = query.get(CURSOR).map(|it| whole_number(it, CURSOR, (1, u64::MAX))).transpose()?;
+        let before = before.map_or(Id::MAX, |before| Id::try_from(before).unwrap_or(Id::MAX));
+        let limit = if matches_none { 0 } else { per_page };
+        let found = self.store.find_executions(&filter, before, limit)?;
+        let next = found.next.filter(|_| !matches_none);
+        let page = PageJson {
+            pagination: CursorJson {
+                total_pages: 1,
+                total_results: found.looked_at,
+                first: LinkJson { href: href(request, query, None) },
+                last: None,
+                next: next.map(|next| LinkJson { href: href(request, query, Some(next)) }),
+                previous: None,
+                more: next.is_some(),
+            },
+            resources: found.rows.into_iter().map(ListedJson::of).collect(),
+        };
+        Ok(respond_with(200, "application/json", to_json(&page)?))
+    }
+
+    /// One execution, of whatever job or call.
+    pub(super) fn find_execution(&self, caller: &Caller, guid: &str) -> Result<Response, ApiError> {
+        let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
+        let found = self.store.find_execution(guid.as_str())?;
+        let nowhere = Guid::from("");
+        let may_work = self.auth.may_work_in(caller, found.as_ref().map_or(&nowhere, |it| &it.of.space))?;
+        let found = found.filter(|_| may_work).ok_or(ApiError::NotFound)?;
+        versions::object(200, &ListedJson::of(found))
+    }
+
+    /// What fires next, of all schedules together.
+    pub(super) fn upcoming(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
+        const PARAMETERS: [&str; 3] = ["space_guid", "until", "limit"];
+        if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
+            return Err(unknown_parameter(name, &PARAMETERS).into());
+        }
+        let now = self.clock.now();
+        let until = instant(query, "until")?.unwrap_or_else(|| now.saturating_add(AHEAD));
+        let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
+        let limit = usize::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(usize::MAX);
+        let spaces = self.spaces_asked_for(caller, query)?;
+        // Each schedule comes with its first fire time, so as many as are shown are enough; those of paused
+        // spaces fire later.
+        let schedules = self.store.upcoming_schedules(
+            spaces.as_deref(),
+            until,
+            u32::try_from(2 * limit).unwrap_or(u32::MAX),
+        )?;
+        let resources = merged(&schedules, now, until, limit);
+        Ok(respond_with(200, "application/json", to_json(&UpcomingJson { resources })?))
+    }
+}
+
+/// The first fire times of these schedules in their order, from `now` up to `until`.
+fn merged(
+    schedules: &[UpcomingSchedule],
+    now: Timestamp,
+    until: Timestamp,
+    limit: usize,
+) -> Vec<FireTimeJson> {
+    let mut calendars: Vec<Option<Calendar>> = schedules.iter().map(|_| None).collect();
+    let mut shown: Vec<(usize, usize)> = vec![(0, 0); schedules.len()];
+    let mut next = BinaryHeap::new();
+    for (index, schedule) in schedules.iter().enumerate() {
+        let first = match schedule.paused_until {
+            Some(paused_until) if schedule.next_fire_time < paused_until && now < paused_until => {
+                calendars[index] = Calendar::of(&schedule.timing, &schedule.of.guid).ok();
+                calendars[index].as_ref().and_then(|calendar| calendar.first_after(paused_until.shifted(-1)))
+            }
+            _ => Some(schedule.next_fire_time),
+        };
+        next.extend(first.filter(|first| *first <= until).map(|first| Reverse((first, index))));
+    }
+    let mut resources: Vec<FireTimeJson> = Vec::new();
+    while let Some(Reverse((time, index))) = next.pop() {
+        let (count, last) = &mut shown[index];
+        if *count == OF_ONE_SCHEDULE_MAX {
+            resources[*last].more_of_this = true;
+            continue;
+        }
+        if resources.len() == limit {
+            break;
+        }
+        (*count, *last) = (*count + 1, resources.len());
+        resources.push(FireTimeJson::of(time, &schedules[index]));
+        let calendar = match &calendars[index] {
+            Some(calendar) => Some(calendar),
+            None => {
+                let schedule = &schedules[index];
+                calendars[index] = Calendar::of(&schedule.timing, &schedule.of.guid).ok();
+                calendars[index].as_ref()
+            }
+        };
+        let following = calendar.and_then(|calendar| calendar.next_after(time));
+        next.extend(following.filter(|it| *it <= until).map(|it| Reverse((it, index))));
+    }
+    resources
+}
+
+/// What the query asks for, and whether nothing can match it.
+fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
+    // Nothing is skipped yet, so that state matches none.
+    let known: [(&str, Option<ExecutionState>); 5] = [
+        ("PENDING", Some(ExecutionState::Pending)),
+        ("RUNNING", Some(ExecutionState::Running)),
+        ("SUCCEEDED", Some(ExecutionState::Succeeded)),
+        ("FAILED", Some(ExecutionState::Failed)),
+        ("SKIPPED", None),
+    ];
+    let asked_for = choices(query, "states", &known)?;
+    let states: Vec<ExecutionState> = asked_for.iter().copied().flatten().collect();
+    let is_without_state = !asked_for.is_empty() && states.is_empty();
+    let kinds = choices(query, "kinds", &[("job", Kind::Job), ("call", Kind::Call)])?;
+    let triggers = choices(query, "triggers", &[("schedule", true), ("manual", false)])?;
+    let one = |kinds: Vec<Kind>| if let [kind] = kinds.as_slice() { Some(*kind) } else { None };
+    let (jobs, calls) = (guids(query, "job_guids")?, guids(query, "call_guids")?);
+    let kind = one(kinds);
+    let by_guid = if jobs.is_some() && calls.is_none() {
+        Some(Kind::Job)
+    } else if calls.is_some() && jobs.is_none() {
+        Some(Kind::Call)
+    } else {
+        None
+    };
+    let filter = ExecutionFilter {
+        spaces: None,
+        states,
+        kind: kind.or(by_guid),
+        executables: jobs.into_iter().chain(calls).flatten().collect(),
+        schedules: guids(query, "schedule_guids")?.unwrap_or_default(),
+        by_schedule: if let [trigger] = triggers.as_slice() { Some(*trigger) } else { None },
+        created_after: instant(query, "created_ats[gt]")?,
+        created_before: instant(query, "created_ats[lt]")?,
+        ended_after: instant(query, "ended_ats[gt]")?,
+        ended_before: instant(query, "ended_ats[lt]")?,
+    };
+    let is_of_no_kind = kind.zip(by_guid).is_some_and(|(kind, by_guid)| kind != by_guid);
+    let matches_none = is_without_state || is_of_no_kind;
+    Ok((filter, matches_none))
+}
+
+/// The values of a comma list, each one of those that there are.
+fn choices<T: Copy + PartialEq>(
+    query: &Query,
+    name: &'static str,
+    known: &[(&str, T)],
+) -> Result<Vec<T>, Violation> {
+    let Some(text) = query.get(name) else { return Ok(Vec::new()) };
+    let mut chosen = Vec::new();
+    for word in text.split(',') {
+        let Some((_, value)) = known.iter().find(|(name, _)| *name == word) else {
+            let words: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
+            let detail = format!("has {word:?}, which is none of them");
+            return Err(Violation::new(name, "value", detail, format!("some of {}", words.join(", "))));
+        };
+        if !chosen.contains(value) {
+            chosen.push(*value);
+        }
+    }
+    Ok(chosen)
+}
+
+fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid>>, Violation> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    let expected = format!("1 to {GUIDS_MAX} guids, separated by commas");
+    let guids: Option<Vec<Guid>> = text.split(',').map(Guid::from_outside).collect();
+    match guids {
+        Some(guids) if guids.len() <= GUIDS_MAX => Ok(Some(guids)),
+        Some(_) => Err(Violation::new(name, "count", format!("has more than {GUIDS_MAX} guids"), expected)),
+        None => Err(Violation::new(name, "form", "has something that is no guid", expected)),
+    }
+}
+
+fn instant(query: &Query, name: &'static str) -> Result<Option<Timestamp>, Violation> {
+    let Some(text) = query.get(name) else { return Ok(None) };
+    let expected = "an instant as in RFC 3339, for example 2026-05-20T00:00:00Z (a + is %2B in a query)";
+    let time = Timestamp::parse(text)
+        .ok_or_else(|| Violation::new(name, "form", "is no instant in RFC 3339", expected))?;
+    Ok(Some(time))
+}
+
+fn unknown_parameter(name: &str, known: &[&str]) -> Violation {
+    let shown: String = name.chars().take(60).collect();
+    let detail = match name {
+        "page" => "has page, but this list has no numbered pages: follow next.href".to_owned(),
+        _ => format!("has {shown:?}, which is no parameter here"),
+    };
+    Violation::new("query", "unknown", detail, format!("some of {}", known.join(", ")))
+}
+
+/// The absolute URL of the page that begins before an execution, or of the first one.
+fn href(request: &Request, query: &Query, before: Option<Id>) -> String {
+    let mut parts: Vec<String> = query
+        .raw()
+        .iter()
+        .filter(|(name, _)| *name != CURSOR)
+        // A URI has no brackets in its query.
+        .map(|(name, value)| format!("{name}={value}").replace('[', "%5B").replace(']', "%5D"))
+        .collect();
+    parts.extend(before.map(|before| format!("{CURSOR}={before}")));
+    let separator = if parts.is_empty() { "" } else { "?" };
+    format!("{}{}{separator}{}", base_url(request), request.path, parts.join("&"))
+}

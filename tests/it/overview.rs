@@ -1,0 +1,189 @@
+//! Views across jobs and calls: the executions of a space, and what fires next.
+
+use serde_json::{Value, json};
+
+use super::database::is_postgres;
+use super::world::{FOREIGN_SPACE, SPACE, World, request};
+
+fn names(page: &Value) -> Vec<&str> {
+    page["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
+}
+
+/// What follows the address of the service in a link.
+fn target(world: &World, link: &Value) -> String {
+    link["href"].as_str().unwrap().strip_prefix(&world.url()).unwrap().to_owned()
+}
+
+/// A failed call, then two executions of a job, of which one is still running.
+fn filled(world: &World) -> (String, String) {
+    let (job, call) = (world.job("j"), world.call("c", "test.url"));
+    world.post(&format!("/calls/{call}/execute"), "");
+    world.ended(&format!("/calls/{call}"));
+    world.post(&format!("/jobs/{job}/execute"), "");
+    world.post(&format!("/jobs/{job}/execute"), "");
+    (job, call)
+}
+
+#[test]
+fn executions_of_a_space_come_together_and_each_filter_holds() {
+    let world = World::start();
+    let (job, call) = filled(&world);
+    let all = world.get("/executions").json();
+    assert_eq!(names(&all), ["j", "j", "c"]);
+    assert_eq!(all["pagination"]["more"], false);
+    assert_eq!((&all["pagination"]["next"], &all["pagination"]["last"]), (&Value::Null, &Value::Null));
+    assert_eq!(all["pagination"]["total_results"], 3);
+    let failed = &all["resources"][2];
+    assert_eq!((&failed["kind"], &failed["state"]), (&json!("call"), &json!("FAILED")));
+    assert_eq!((&failed["call_guid"], &failed["trigger"]), (&json!(call), &json!("manual")));
+    assert_eq!((&failed["space_guid"], failed.get("job_guid")), (&json!(SPACE), None));
+    let (created, ended) =
+        (failed["created_at"].as_str().unwrap(), failed["execution_end_time"].as_str().unwrap());
+    let expected: [(String, &[&str]); 17] = [
+        (format!("space_guid={SPACE}"), &["j", "j", "c"]),
+        ("states=FAILED".to_owned(), &["c"]),
+        ("states=PENDING,RUNNING".to_owned(), &["j", "j"]),
+        ("states=SUCCEEDED,SKIPPED".to_owned(), &[]),
+        ("states=SKIPPED".to_owned(), &[]),
+        ("kinds=call".to_owned(), &["c"]),
+        ("kinds=job,call".to_owned(), &["j", "j", "c"]),
+        (format!("job_guids={job}"), &["j", "j"]),
+        (format!("job_guids={job}&states=FAILED"), &[]),
+        (format!("call_guids={call}"), &["c"]),
+        (format!("job_guids={call}"), &[]),
+        (format!("job_guids={job}&call_guids={call}"), &["j", "j", "c"]),
+        (format!("job_guids={job}&kinds=call"), &[]),
+        ("triggers=schedule".to_owned(), &[]),
+        (format!("created_ats[gt]={created}"), &["j", "j"]),
+        (format!("ended_ats[lt]={ended}"), &[]),
+        ("ended_ats%5Bgt%5D=2020-01-01T00:00:00Z".to_owned(), &["c"]),
+    ];
+    for (query, expected) in expected {
+        let page = world.get(&format!("/executions?{query}")).json();
+        assert_eq!(names(&page), expected, "{query}");
+    }
+}
+
+#[test]
+fn executions_are_read_page_by_page_by_the_link_of_each() {
+    let world = World::start();
+    filled(&world);
+    let mut page = world.get("/executions?per_page=1&kinds=job,call").json();
+    let mut seen = Vec::new();
+    loop {
+        seen.extend(names(&page).into_iter().map(str::to_owned));
+        assert!(page["resources"].as_array().unwrap().len() <= 1);
+        if page["pagination"]["next"].is_null() {
+            break;
+        }
+        // What is created meanwhile does not move the pages.
+        world.job(&format!("another-{}", seen.len()));
+        page = world.get(&target(&world, &page["pagination"]["next"])).json();
+    }
+    assert_eq!(seen, ["j", "j", "c"]);
+}
+
+#[test]
+fn an_unknown_parameter_or_a_value_without_sense_is_422() {
+    let world = World::start();
+    for query in [
+        "page=1",
+        "per_page=0",
+        "per_page=501",
+        "state=FAILED",
+        "states=failed",
+        "states=",
+        "kinds=task",
+        "triggers=me",
+        "job_guids=",
+        "job_guids=a,,b",
+        "created_ats[gt]=yesterday",
+        "cursor=x",
+    ] {
+        assert_eq!(world.get(&format!("/executions?{query}")).status, 422, "{query}");
+    }
+    for query in ["page=1", "limit=0", "limit=1001", "until=soon", "states=FAILED"] {
+        assert_eq!(world.get(&format!("/upcoming?{query}")).status, 422, "{query}");
+    }
+}
+
+#[test]
+fn nobody_sees_executions_or_fire_times_of_a_space_without_a_role() {
+    let world = World::start();
+    let (job, _) = filled(&world);
+    world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"* * * * *"}"#);
+    let stranger = world.cf.issue_cf_token("stranger");
+    let ask = |path: &str| request(&world.url(), "GET", path, Some(&stranger), &[], "");
+    assert_eq!(ask("/executions").json()["resources"], json!([]));
+    assert_eq!(ask(&format!("/executions?job_guids={job}")).json()["resources"], json!([]));
+    assert_eq!(ask("/upcoming").json()["resources"], json!([]));
+    let other = world.get(&format!("/jobs?space_guid={FOREIGN_SPACE}")).status;
+    assert_eq!(world.get(&format!("/executions?space_guid={FOREIGN_SPACE}")).status, other);
+    assert_eq!(world.get(&format!("/upcoming?space_guid={FOREIGN_SPACE}")).status, other);
+    let all = world.get("/executions").json();
+    let one = format!("/executions/{}", all["resources"][2]["guid"].as_str().unwrap());
+    assert_eq!(world.get(&one).json(), all["resources"][2]);
+    assert_eq!((ask(&one).status, world.get("/executions/nope").status), (404, 404));
+    world.delete(&format!("/jobs/{job}"));
+    assert_eq!(names(&world.get("/executions").json()), ["c"]);
+}
+
+#[test]
+fn what_fires_next_is_in_order_of_time_and_no_schedule_hides_the_others() {
+    let world = World::start();
+    let (job, call) = (world.job("j"), world.call("c", "test.url"));
+    let schedule = |of: &str, expression: &str| {
+        world.post(&format!("{of}/schedules"), &json!({"expression": expression}).to_string()).guid()
+    };
+    let (job, call) = (format!("/jobs/{job}"), format!("/calls/{call}"));
+    let often = schedule(&job, "* * * * *");
+    let yearly = schedule(&call, "0 0 1 1 *");
+    let off = schedule(&call, "* * * * *");
+    world.patch(&format!("{call}/schedules/{off}"), r#"{"enabled":false}"#);
+
+    let upcoming = |query: &str| world.get(&format!("/upcoming{query}")).json()["resources"].clone();
+    let of = |fire_times: &Value| -> Vec<String> {
+        let guid = |it: &Value| it["schedule_guid"].as_str().unwrap().to_owned();
+        fire_times.as_array().unwrap().iter().map(guid).collect()
+    };
+    let day = upcoming("");
+    assert_eq!(of(&day), vec![often.clone(); 20]);
+    assert_eq!((day[19].get("more_of_this"), day[18].get("more_of_this")), (Some(&json!(true)), None));
+    let times: Vec<&str> =
+        day.as_array().unwrap().iter().map(|it| it["fire_time"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{times:?}");
+    let years = upcoming("?until=2199-01-01T00:00:00Z&limit=22");
+    assert_eq!(of(&years)[19..], [often.clone(), yearly.clone(), yearly.clone()]);
+    assert_eq!(of(&upcoming("?limit=3")), vec![often.clone(); 3]);
+
+    world.patch(&job, r#"{"paused":true}"#);
+    assert_eq!(upcoming(""), json!([]));
+    let space = format!("/spaces/{SPACE}");
+    world.patch(&space, r#"{"paused":true,"paused_until":"2099-12-31T12:00:00Z"}"#);
+    let first = upcoming("?until=2199-01-01T00:00:00Z&limit=1");
+    assert_eq!(first[0]["fire_time"], "2100-01-01T00:00:00Z", "the first after the pause");
+    world.patch(&space, r#"{"paused_until":null}"#);
+    assert_eq!(upcoming("?until=2199-01-01T00:00:00Z"), json!([]));
+}
+
+#[test]
+fn one_request_looks_at_a_bounded_number_of_executions_and_says_so() {
+    let world = World::start();
+    filled(&world);
+    let rows = if is_postgres() {
+        "SELECT 'g' || i, 1, 'job', 'SUCCEEDED', 1, 1, 2 FROM generate_series(1, 20100) AS i"
+    } else {
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20100)
+         SELECT 'g' || i, 1, 'job', 'SUCCEEDED', 1, 1, 2 FROM n"
+    };
+    world.database().execute(&format!(
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, end_time) {rows}"
+    ));
+    let first = world.get("/executions?states=FAILED").json();
+    assert_eq!(names(&first), [] as [&str; 0]);
+    assert_eq!(first["pagination"]["total_results"], 20_000);
+    assert_eq!(first["pagination"]["more"], true);
+    let second = world.get(&target(&world, &first["pagination"]["next"])).json();
+    assert_eq!(names(&second), ["c"]);
+    assert_eq!(second["pagination"]["more"], false);
+}
