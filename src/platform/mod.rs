@@ -1,5 +1,4 @@
-//! What the engine and the authorization need of the platform: who holds a token, which spaces somebody works
-//! in, the space of an app, and tasks.
+//! The platform as the engine and the authorization need it: identities, roles, apps and tasks.
 //!
 //! Two implementations: [`cf`] (Cloud Foundry v3 and UAA) and [`local`] (standalone: a file and processes).
 //! Every method may block, for a bounded time only, and is called from many threads.
@@ -13,9 +12,9 @@ use crate::model::{Guid, Timestamp};
 pub mod cf;
 pub mod local;
 
-/// The seam between the service and where it runs.
+/// Where the service runs: Cloud Foundry, or this machine.
 pub trait Platform: Send + Sync + 'static {
-    /// Who holds `token` (without its scheme). `None`: the platform does not accept it.
+    /// The holder of `token` (without its scheme). `None`: the platform does not accept the token.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
 
     /// Who holds the token of this SHA-256, where rights belong to tokens and the platform knows them all;
@@ -50,35 +49,33 @@ pub trait Platform: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The spaces in which `user` is a developer or a manager, in no order; for an [`Identity`] that names
-    /// none.
+    /// The spaces in which `user` is a developer or a manager, in no order. Used if [`Identity::spaces`] is
+    /// `None`.
     fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
 
     /// The space of an app; `None`: no such app.
     fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError>;
 
-    /// Starts a task. When the error's [`Delivery`] is not `Failed`, the task may exist: look with
+    /// Starts a task. If the error's [`Delivery`] is not `Failed`, the task may exist: look it up with
     /// [`Platform::find_tasks`].
     fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError>;
 
-    /// All tasks of these names (at most [`TASK_BATCH`]), each in its own app alone, in no order.
+    /// All tasks with these names (at most [`TASK_BATCH`]), each only in its own app, in no order.
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError>;
 
-    /// The tasks of these guids (at most [`TASK_BATCH`]), in no order; unknown ones are missing from the
-    /// answer.
+    /// The tasks with these guids (at most [`TASK_BATCH`]), in no order. Unknown ones are left out.
     fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError>;
 
-    /// Asks for the end of a task. That it has ended already, or is unknown, is no error.
+    /// Cancels a task. It is no error if the task has ended or is unknown.
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError>;
 
-    /// Whether it keeps the output of tasks for [`Platform::read_output`]. Cloud Foundry does not: it is in
-    /// the logs of the app.
+    /// Whether [`Platform::read_output`] works. Cloud Foundry keeps no output; it is in the logs of the app.
     fn keeps_output(&self) -> bool {
         false
     }
 
-    /// A part of what the task of that name (the guid of an execution) has printed: at most `limit` bytes
-    /// from byte `offset` on. `None`: nothing is kept of it.
+    /// A part of the output of the task named `name` (the guid of an execution): at most `limit` bytes from
+    /// byte `offset` on. `None`: no output is kept.
     fn read_output(
         &self,
         _task: &str,
@@ -88,13 +85,13 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// Forgets what is kept of ended tasks of which `is_gone` says that nobody can ask for them any more, by
-    /// name. How many those were.
+    /// Deletes what is kept of ended tasks whose names `is_gone` selects, because their executions are
+    /// deleted. Returns their number.
     fn forget_ended(&self, _is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
         Ok(0)
     }
 
-    /// Whether the platform answers at all, for `/readyz`. `Err` says what is wrong.
+    /// Whether the platform responds, for `/readyz`.
     fn check(&self) -> Result<(), PlatformError>;
 }
 
@@ -117,33 +114,33 @@ pub struct KnownApp {
     pub space: Guid,
 }
 
-/// The most guids or names in one request: proxies stop at 8 KB of URL.
+/// The most guids or names in one request, because proxies reject URLs of more than 8 KB.
 pub const TASK_BATCH: usize = 150;
 
-/// Who holds a token.
+/// The holder of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identity {
     /// The user's id; for a token of a client without a user, the client's id.
     pub user: String,
-    /// Holds `cloud_controller.admin`, by a token that the platform vouched for.
+    /// The token has the scope `cloud_controller.admin`, and the platform has accepted it.
     pub admin: bool,
-    /// The token is good for reading; an admin's always is.
+    /// The token may read; an admin's always may.
     pub may_read: bool,
-    /// The token is good for changing things; an admin's always is.
+    /// The token may write; an admin's always may.
     pub may_write: bool,
-    /// The spaces in which the token is good for a developer's work, where that is the token's own; `None`:
-    /// those of its user.
+    /// The spaces in which the token has the rights of a developer, if rights belong to tokens; `None` if
+    /// they belong to users.
     pub spaces: Option<Vec<Guid>>,
-    /// When the token ends, as far as it says so. No remembered verdict outlives it.
+    /// When the token expires, if it says so. No cached identity outlives it.
     pub expires_at: Option<Timestamp>,
 }
 
-/// A task to be started.
+/// A task to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
     /// The app in whose context it runs.
     pub app: Guid,
-    /// Its name, which holds the guid of its execution, so that it can be found again.
+    /// Its name, which contains the guid of its execution, so that the task can be found again.
     pub name: String,
     /// The command line.
     pub command: String,
@@ -151,11 +148,11 @@ pub struct NewTask {
     pub memory_in_mb: u32,
     /// Disk limit in MiB.
     pub disk_in_mb: u32,
-    /// Bytes of log a second; -1: unlimited; 0: not given.
+    /// Bytes of log per second; -1: unlimited; 0: not given.
     pub log_rate_in_bps: i64,
 }
 
-/// Which task is looked for: that of another app is another task, whatever its name.
+/// A task to look up. A task of another app is a different one, even with the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskName {
     /// The app in whose context it runs.
@@ -164,26 +161,25 @@ pub struct TaskName {
     pub name: String,
 }
 
-/// What is known of the tasks that were asked for.
+/// The result of looking up tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Found {
-    /// Those that there are.
+    /// The tasks that exist.
     pub tasks: Vec<Task>,
-    /// The names or guids of which the platform cannot say now whether there is such a task, or where it
-    /// stands.
+    /// The names or guids whose existence or state the platform cannot tell at the moment.
     pub unclear: Vec<String>,
 }
 
 /// A task as the platform knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Task {
-    /// The platform's identifier of it.
+    /// The identifier that the platform gave it.
     pub guid: Guid,
     /// The name it was created with.
     pub name: String,
-    /// Where it stands.
+    /// Whether and how it ended.
     pub state: TaskState,
-    /// When it was created, as far as the platform says so.
+    /// When it was created, if the platform says so.
     pub created_at: Option<Timestamp>,
     /// When the platform last changed it: for an ended task, its end.
     pub updated_at: Option<Timestamp>,
@@ -192,62 +188,60 @@ pub struct Task {
 /// A part of the output of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OutputPart {
-    /// The bytes from the offset on; none when the output does not reach so far.
+    /// The bytes from the offset on; empty if the output is shorter.
     pub bytes: Vec<u8>,
-    /// Bytes of the whole output so far.
+    /// The length of the whole output so far, in bytes.
     pub length: u64,
-    /// The task has ended, so that `length` stays.
+    /// The task has ended, so `length` is final.
     pub is_ended: bool,
 }
 
-/// Where a task stands. Only `Succeeded` is success.
+/// The state of a task. Only `Succeeded` is success.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskState {
-    /// Not ended, as far as is known.
+    /// Not known to have ended.
     Active,
-    /// The platform has stored it, could not start it, and never will: its command has not run.
+    /// The platform has stored the task but will never start it: its command has not run.
     NeverRan(String),
-    /// Ended well.
+    /// Ended with success.
     Succeeded,
-    /// Ended otherwise, with the platform's reason (never empty).
+    /// Ended without success, with the platform's reason (never empty).
     Failed(String),
 }
 
-/// Why the platform did not do what it was asked, by what the caller does next.
+/// Why a request to the platform failed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformError {
-    /// Not reachable, too slow, or answering 429 or 5xx or no sense: try again later.
+    /// Unreachable, too slow, or the response is a 429, a 5xx or makes no sense: retry later.
     Unavailable {
-        /// What happened, for logs and messages. Holds no secret.
+        /// What happened, for logs and messages, without secrets.
         cause: String,
-        /// What the platform asked to wait (`Retry-After`).
+        /// How long the platform asked to wait (`Retry-After`).
         retry_after: Option<Duration>,
-        /// Whether the request may have had its effect.
+        /// Whether the request may have had an effect.
         delivery: Delivery,
     },
-    /// A setting of the service, or an authority of its client, is wrong: an operator must act. Nothing had
-    /// an effect, and trying again helps once that is mended.
+    /// A setting of the service is wrong, or its client lacks an authority: an operator must act. The request
+    /// had no effect, and a retry succeeds once that is fixed.
     Misconfigured {
-        /// What is wrong and which setting to look at. Holds no secret.
+        /// What is wrong, and which setting to check, without secrets.
         cause: String,
     },
-    /// A definite no (other 4xx), in the platform's own words. Trying again is of no use.
+    /// Refused (another 4xx). A retry would fail too.
     Refused {
-        /// The platform's words. Holds no secret.
+        /// The platform's message, without secrets.
         detail: String,
     },
 }
 
-/// Whether a failed request may have had its effect.
+/// Whether a failed request may have had an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
-    /// It had none: it never got there (refused, no connection, no token), or was answered 429.
+    /// It had none: it was not delivered (refused, no connection, no token), or the response was a 429.
     Failed,
-    /// Nobody knows, but it has been dealt with: it was answered 5xx by those who deal with it. To look is to
-    /// know.
+    /// Unknown, but the request is over: the platform itself answered 5xx. A look-up is conclusive.
     Answered,
-    /// Nobody knows, and it may still have its effect later: the answer was lost, is a gateway's, or made no
-    /// sense.
+    /// Unknown, and it may still take effect: the response was lost, came from a gateway, or made no sense.
     Unknown,
 }
 
@@ -263,7 +257,7 @@ impl fmt::Display for PlatformError {
 impl std::error::Error for PlatformError {}
 
 impl PlatformError {
-    /// Notes the outage of which this is a part, and gives the level of a line about it.
+    /// Reports the outage that this error is part of, and returns the level of a log line about the error.
     pub fn noted(&self) -> log::Level {
         let is_outage = matches!(self, Self::Unavailable { .. });
         if is_outage {

@@ -1,7 +1,7 @@
 //! Version 3 of the Cloud Foundry API: requests with the service's own token, lists over all their pages, and
-//! the shapes of what is answered.
+//! the JSON of responses.
 //!
-//! Invariant: the own token goes to the configured origin only, and every list ends.
+//! Invariants: the service's token goes only to the configured origin, and every list ends.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use super::uaa::Uaa;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, PlatformError, Task, TaskState};
 
-/// A list of 5000 a page that goes on after this many pages is no list that this service needs.
+/// The most pages of a list, each with up to 5000 resources. No list that the service needs is longer.
 const MAX_PAGES: usize = 100;
 
 pub(super) struct Api {
@@ -28,7 +28,7 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// A request with the service's own token, which is replaced once when it is not accepted.
+    /// Sends a request with the service's own token, which is replaced once if it is not accepted.
     pub(super) fn call(
         &self,
         method: &Method,
@@ -48,14 +48,13 @@ impl Api {
                 retry_after: None,
                 delivery: Delivery::Failed,
             }),
-            // Cloud Foundry does not show what its client may not see.
+            // Cloud Foundry hides what a client may not see.
             403 | 404 => self.lacks_no_authority().map(|()| answer),
             _ => Ok(answer),
         }
     }
 
-    /// Says that "there is none" means what it says: the service's client may see everything, as far as is
-    /// known.
+    /// Checks that "not found" is conclusive: as far as is known, the service's client may see everything.
     pub(super) fn lacks_no_authority(&self) -> Result<(), PlatformError> {
         let lacking = self.faults.cause(Fault::Authorities);
         lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
@@ -117,12 +116,11 @@ impl Api {
     }
 }
 
-/// Why a list was not read.
+/// Why a list could not be read.
 pub(super) enum ListFault {
-    /// It was answered, but not with a list: perhaps one of the things in it cannot be shown, and all others
-    /// can.
+    /// The response is not a list. Perhaps Cloud Foundry cannot show one resource of it, but all others.
     OfContent(PlatformError),
-    /// Asking for parts of it is of no use.
+    /// Requesting parts of the list would fail too.
     Whole(PlatformError),
 }
 
@@ -150,7 +148,7 @@ struct Link {
     href: String,
 }
 
-/// An app, as far as it matters here.
+/// The fields of an app that are used here.
 #[derive(Deserialize)]
 pub(super) struct AppResource {
     relationships: AppRelationships,
@@ -167,7 +165,7 @@ impl AppResource {
     }
 }
 
-/// A role: somebody in a space.
+/// A role of a user in a space.
 #[derive(Deserialize)]
 pub(super) struct RoleResource {
     r#type: String,
@@ -191,8 +189,8 @@ struct RelatedGuid {
 }
 
 impl RoleResource {
-    /// The space in which this makes `user` a developer or a manager. The filters of the request say the
-    /// same; who may do what is too important to rest on them alone.
+    /// The space in which this role makes `user` a developer or a manager. The filters of the request select
+    /// the same roles, but authorization must not depend on them alone.
     pub(super) fn space_where_active(self, user: &str) -> Option<Guid> {
         let is_active = matches!(self.r#type.as_str(), "space_developer" | "space_manager");
         let is_theirs = self.relationships.user.data.is_some_and(|data| data.guid == user);
@@ -201,8 +199,8 @@ impl RoleResource {
     }
 }
 
-/// A task, of which nothing is needed but its guid; what else is there is taken when it makes sense. `None`:
-/// it has no guid. `name` is what it was asked for by, if it can be no other's.
+/// Reads a task. `None` if it has no guid; other fields that make no sense are ignored. `name` is the name
+/// that was requested, if only one was.
 pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
     let text = |field: &str| resource[field].as_str();
     let instant = |field: &str| text(field).and_then(Timestamp::parse);
@@ -216,7 +214,7 @@ pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
                 reason => TaskState::Failed(reason),
             }
         }
-        // PENDING, RUNNING, CANCELING, and what later versions may call a task that goes on.
+        // PENDING, RUNNING, CANCELING, and other states of unfinished tasks in later versions.
         _ => TaskState::Active,
     };
     Some(Task {
@@ -228,7 +226,8 @@ pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
     })
 }
 
-/// Whether a task belongs to `app`, or does not say to which: it was asked for among the tasks of that app.
+/// Whether a task belongs to `app`. If it names no app, it does, because only tasks of that app were
+/// requested.
 pub(super) fn is_of_app(resource: &Value, app: &str) -> bool {
     resource["relationships"]["app"]["data"]["guid"].as_str().is_none_or(|guid| guid == app)
 }

@@ -1,16 +1,16 @@
-//! Base URLs, and what may stand in the URLs built on them.
+//! Base URLs, and the values that may be part of URLs built on them.
 //!
-//! Invariant: nothing that comes from outside changes where a request goes or what it asks for.
+//! Invariant: no value from outside changes where a request goes or which resource it names.
 
 use ureq::http::Uri;
 
 use crate::model::{TASK_NAME_CHARS_MAX, is_unfindable};
 use crate::outbound::read_uri;
 
-/// Guids and names longer than this are nobody's.
+/// No guid or name is longer than this.
 const MAX_IDENTIFIER_BYTES: usize = 255;
 
-/// A base URL: where Cloud Foundry or UAA is.
+/// The base URL of Cloud Foundry or UAA.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
     /// Without a slash at the end.
@@ -26,7 +26,7 @@ struct Origin {
 }
 
 impl Endpoint {
-    /// Reads the value of the setting `name`; the error says what is wrong.
+    /// Parses the value of the setting `name`; the error says what is wrong.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let example = "an http or https URL such as https://api.example.com";
         let uri = read_uri(text.trim()).ok_or_else(|| format!("{name} is not {example}"))?;
@@ -49,7 +49,7 @@ impl Endpoint {
         self.origin.secure
     }
 
-    /// Whether `url` has the scheme, host and port of this.
+    /// Whether `url` has the scheme, host and port of this endpoint.
     pub(super) fn has_origin_of(&self, url: &str) -> bool {
         read_uri(url).is_some_and(|uri| Origin::of(&uri).as_ref() == Some(&self.origin))
     }
@@ -67,20 +67,19 @@ impl Origin {
     }
 }
 
-/// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs; what has a slash, a dot or
-/// a comma in it would ask for something else.
+/// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs. A slash, a dot or a comma
+/// would change which resource a request names.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
 
-/// Whether `text` can be the name of a task of ours, and a value in a filter.
+/// Whether `text` can be the name of one of our tasks, and a value in a filter.
 pub(super) fn is_task_name(text: &str) -> bool {
     (1..=TASK_NAME_CHARS_MAX).contains(&text.chars().count()) && !text.chars().any(is_unfindable)
 }
 
-/// Whether `text` can be a user's id or a client's name as a value in a filter, where a comma begins another
-/// value.
+/// Whether `text` can be a user's id or a client's name in a filter, where a comma separates values.
 pub(super) fn is_user_id(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len()) && !text.contains(|c: char| c == ',' || c.is_control())
 }

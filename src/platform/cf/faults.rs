@@ -1,7 +1,7 @@
-//! What an operator has to mend: settings that UAA or Cloud Foundry refuses, and authorities that the client
-//! lacks.
+//! Faults that an operator has to fix: settings that UAA or Cloud Foundry refuses, and authorities that the
+//! client lacks.
 //!
-//! Invariant: a fault is logged once when it begins and once when it is over, however many requests meet it.
+//! Invariant: a fault is logged once when it begins and once when it ends, however many requests fail.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,39 +10,39 @@ use log::{Level, info, log};
 
 use crate::platform::PlatformError;
 
-/// What can be wrong, each by itself.
+/// Independent faults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     /// `CLIENT_ID` or `CLIENT_SECRET`.
     Credentials,
-    /// The client may not do what the service needs.
+    /// The client lacks an authority that the service needs.
     Authorities,
-    /// The client may not ask UAA about tokens.
+    /// The client may not introspect tokens.
     Introspection,
-    /// What answers at `UAA_ENDPOINT` is no UAA.
+    /// The server at `UAA_ENDPOINT` is not a UAA.
     UaaEndpoint,
-    /// What answers at `CF_ENDPOINT` is no Cloud Foundry.
+    /// The server at `CF_ENDPOINT` is not a Cloud Foundry.
     CfEndpoint,
 }
 
 impl Fault {
     fn level(self) -> Level {
         match self {
-            // Callers with tokens of users are served all the same.
+            // Callers with tokens of users are still served.
             Self::Introspection => Level::Warn,
             _ => Level::Error,
         }
     }
 }
 
-/// The faults that last.
+/// The current faults.
 #[derive(Default)]
 pub(super) struct Faults {
     lasting: Mutex<BTreeMap<Fault, String>>,
 }
 
 impl Faults {
-    /// Notes that `fault` is there, and returns it as an error.
+    /// Records that `fault` exists, and returns it as an error.
     pub(super) fn found(&self, fault: Fault, cause: String) -> PlatformError {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         if lasting.insert(fault, cause.clone()).is_none() {
@@ -51,7 +51,7 @@ impl Faults {
         PlatformError::Misconfigured { cause }
     }
 
-    /// Notes that `fault` is not, or no longer, there.
+    /// Records that `fault` does not exist, or no longer.
     pub(super) fn absent(&self, fault: Fault) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cause) = lasting.remove(&fault) {
@@ -59,7 +59,7 @@ impl Faults {
         }
     }
 
-    /// What is wrong about `fault`; `None`: nothing is known to be.
+    /// The cause of `fault`; `None` if the fault is not known to exist.
     pub(super) fn cause(&self, fault: Fault) -> Option<String> {
         self.lasting.lock().unwrap_or_else(PoisonError::into_inner).get(&fault).cloned()
     }

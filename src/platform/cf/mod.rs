@@ -1,10 +1,11 @@
 //! Cloud Foundry v3 and UAA.
 //!
-//! Invariant: every request has a deadline and a bound on its answer, tokens and the client's secret reach no
-//! log, error or `Debug`, and a task is asked for at most once a call of [`Platform::create_task`].
+//! Invariants: every request has a deadline, and every response a size limit. Tokens and the client's secret
+//! reach no log, error or `Debug` output. A call of [`Platform::create_task`] sends at most one request that
+//! creates a task.
 //!
-//! `transport` makes one request, `uaa` knows tokens, `api` the shapes of Cloud Foundry, `endpoint` what may
-//! stand in a URL, `faults` what an operator has to mend.
+//! `transport` makes one request, `uaa` handles tokens, `api` has the JSON of Cloud Foundry, `endpoint`
+//! checks what goes into a URL, and `faults` tracks what an operator has to fix.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -33,12 +34,12 @@ mod sign_in;
 mod transport;
 mod uaa;
 
-/// Where Cloud Foundry is, and as whom to talk to it.
+/// The URLs of Cloud Foundry, and the credentials for it.
 #[derive(Clone)]
 pub struct CloudFoundrySettings {
     /// `CF_ENDPOINT`.
     pub cf_endpoint: String,
-    /// `UAA_ENDPOINT`; without it, Cloud Foundry's root says where UAA is.
+    /// `UAA_ENDPOINT`; without it, Cloud Foundry's root has a link to UAA.
     pub uaa_endpoint: Option<String>,
     /// `CLIENT_ID`.
     pub client_id: String,
@@ -60,12 +61,12 @@ impl fmt::Debug for CloudFoundrySettings {
     }
 }
 
-/// The bounds in time of each request.
+/// The time limits of each request.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// To have a connection.
+    /// For the connection.
     pub connect: Duration,
-    /// To have the whole answer.
+    /// For the whole exchange, up to the last byte of the response.
     pub total: Duration,
 }
 
@@ -79,7 +80,7 @@ impl Default for Deadlines {
 pub struct CloudFoundry {
     api: Api,
     clock: Arc<dyn Clock>,
-    /// Tasks that Cloud Foundry could not show, and when (in monotonic time) each is asked for again.
+    /// Tasks that Cloud Foundry could not show, and the monotonic time after which each is requested again.
     hidden: Mutex<HashMap<String, Duration>>,
 }
 
@@ -91,17 +92,16 @@ impl fmt::Debug for CloudFoundry {
 
 /// The filter for tasks by name.
 const NAMES: &str = "names";
-/// After so many answers without a list, and none with one, it is Cloud Foundry that is in trouble, and not a
-/// task.
+/// After this many failed lists, and none that succeeded, the fault is Cloud Foundry's and not a task's.
 const FAILURES_MAX: u32 = 16;
-/// For so long a task is not asked for again that could not be shown, and so many of them are remembered.
+/// A task that could not be shown is not requested again for this long; at most this many are remembered.
 const HIDDEN_PAUSE: Duration = Duration::from_secs(60);
 const HIDDEN_MAX: usize = 1000;
-/// Proxies stop at 8 KB of request line.
+/// Proxies reject request lines of more than 8 KB.
 const MAX_URL_BYTES: usize = 7500;
 
 impl CloudFoundry {
-    /// Asks for nothing yet, so it works while Cloud Foundry is away. The error says which setting is wrong.
+    /// Sends no request, so it works while Cloud Foundry is down. The error says which setting is wrong.
     pub fn new(settings: &CloudFoundrySettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
         Self::with_deadlines(settings, Deadlines::default(), clock)
     }
@@ -129,10 +129,10 @@ impl CloudFoundry {
         Ok(Self { api, clock, hidden: Mutex::default() })
     }
 
-    /// The tasks that are wanted by a `filter` (`guids` or `names`), in as many requests as their length asks
-    /// for.
+    /// The tasks that match a `filter` (`guids` or `names`), in as many requests as the length of the values
+    /// requires.
     ///
-    /// A list that holds a task which Cloud Foundry cannot show fails as a whole: it is halved until that one
+    /// If Cloud Foundry cannot show one task, the whole list fails. The list is then halved until that task
     /// is alone.
     fn tasks_where(&self, filter: &str, wanted: &[Wanted<'_>]) -> Result<Found, PlatformError> {
         let mut found = Found::default();
@@ -176,7 +176,7 @@ impl CloudFoundry {
         Ok(found)
     }
 
-    /// Asks for one batch.
+    /// Requests one batch.
     fn tasks_of(&self, filter: &str, batch: &[Wanted<'_>]) -> Result<Vec<Task>, ListFault> {
         let values: Vec<String> = batch.iter().map(|wanted| percent_encoded(wanted.value)).collect();
         let mut apps: Vec<&str> = batch.iter().filter_map(|wanted| wanted.app).collect();
@@ -205,8 +205,7 @@ impl CloudFoundry {
         Ok(tasks.collect())
     }
 
-    /// Whether a task is one that Cloud Foundry could not show, and is not asked for again yet. `None`: it is
-    /// not.
+    /// Whether Cloud Foundry could not show a task recently, so that it is not requested yet. `None`: no.
     fn is_hidden(&self, value: &str) -> Option<bool> {
         self.lock_hidden().get(value).map(|again_at| self.clock.monotonic() < *again_at)
     }
@@ -218,7 +217,7 @@ impl CloudFoundry {
         }
         let again_at = self.clock.monotonic().saturating_add(HIDDEN_PAUSE);
         if hidden.insert(value.to_owned(), again_at).is_none() {
-            warn!(task = value, cause:% = error; "Cloud Foundry cannot show a task, the others are followed");
+            warn!(task = value, cause:% = error; "Cloud Foundry cannot show a task, the other tasks are not affected");
         }
     }
 
@@ -227,15 +226,14 @@ impl CloudFoundry {
     }
 }
 
-/// A task that is asked for, by its guid or by its name and app.
+/// A task to look up, by its guid or by its name and app.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     value: &'a str,
     app: Option<&'a str>,
 }
 
-/// Splits what is asked for into batches that fit into a URL of `room` bytes, and into what Cloud Foundry
-/// takes.
+/// Splits values into batches that fit into a URL of `room` bytes and into the limits of Cloud Foundry.
 fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]> {
     let room = room.saturating_sub("/v3/tasks?per_page=5000&app_guids=&names=".len());
     let (mut batches, mut rest) = (Vec::new(), wanted);
@@ -245,7 +243,7 @@ fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]
             length += percent_encoded(wanted.value).len() + wanted.app.map_or(0, |app| app.len() + 1) + 1;
             length <= room
         });
-        // At least one, whatever its length, or this would not end.
+        // At least one, whatever its length; otherwise this would never end.
         let (batch, later) = rest.split_at(fitting.count().max(1));
         batches.push(batch);
         rest = later;
@@ -329,14 +327,14 @@ impl Platform for CloudFoundry {
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
-        // An odd name would ask for others; and "there is none" must not be said of a name that was not asked
-        // for.
+        // An odd name would match other tasks. Leaving it out would report it as not found, although nobody
+        // looked.
         if let Some(odd) = names.iter().find(|wanted| !is_task_name(&wanted.name)) {
             return Err(PlatformError::Refused {
                 detail: format!("no task can be looked up by the name {:?}", odd.name),
             });
         }
-        // What can be no app's guid is no app, and has no tasks.
+        // An invalid guid belongs to no app, so it has no tasks.
         let wanted: Vec<Wanted<'_>> = names
             .iter()
             .filter(|wanted| is_identifier(wanted.app.as_str()))
@@ -376,7 +374,7 @@ impl CloudFoundry {
         let answer = self.api.root()?;
         if matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429) {
             let cause = format!(
-                "{}, as a Cloud Foundry in good order does not: CF_ENDPOINT may have a wrong scheme, host, port or path",
+                "{}, unlike a working Cloud Foundry: CF_ENDPOINT may have a wrong scheme, host, port or path",
                 answer.into_error()
             );
             return Err(self.api.faults.found(Fault::CfEndpoint, cause));
@@ -391,8 +389,8 @@ impl CloudFoundry {
         self.api.call(&Method::GET, &url, None)?.into_json::<serde_json::Value>().map(|_| ())
     }
 
-    /// Tries all that the service needs of Cloud Foundry and UAA, for an operator: a line for each thing that
-    /// is wrong.
+    /// Tries everything that the service needs from Cloud Foundry and UAA. Returns a line for each problem,
+    /// for the operator.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut note =
@@ -411,11 +409,11 @@ impl CloudFoundry {
 }
 
 fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
-    let cause = format!("Cloud Foundry's answer is not understood: {}", transport::cleaned(why));
+    let cause = format!("Cloud Foundry's response is not understood: {}", transport::cleaned(why));
     PlatformError::Unavailable { cause, retry_after: None, delivery }
 }
 
-/// The rate that plugin 2.x sends when its user gave none. A foundation with a log-rate quota would refuse
+/// The rate that plugin 2.x sends if its user gave none. A foundation with a log-rate quota would refuse
 /// every such task.
 const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
 

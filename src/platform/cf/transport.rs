@@ -1,8 +1,8 @@
-//! One request to Cloud Foundry or UAA and its answer.
+//! Sends one request to Cloud Foundry or UAA and reads its response.
 //!
-//! Invariant: a request is sent at most once, ends by its deadline also when the answer never does, and an
-//! error tells whether it may have had its effect. An upstream that asks for a pause gets it from all
-//! threads. What an answer means is for `api` and `uaa`.
+//! Invariants: a request is sent at most once, and ends by its deadline even if the response never does. An
+//! error says whether the request may have had an effect. When an upstream asks for a pause, all threads
+//! honour it. `api` and `uaa` interpret the responses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -26,26 +26,25 @@ use crate::model::Timestamp;
 use crate::outbound::{self, Limits, Outbound};
 use crate::platform::{Delivery, PlatformError};
 
-/// An idle connection is used again only within this time, for a task's creation lost on a stale one would
-/// cost a search.
+/// An idle connection is reused only within this time: if the request to create a task is lost on a stale
+/// one, the task must be searched for.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
-/// The largest answer: a page of 5000 roles or tasks fits well.
+/// The largest response: a page of 5000 roles or tasks fits easily.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// The most of somebody else's words that goes into an error.
+/// The most of an upstream's text that goes into an error.
 const MAX_WORDS_CHARS: usize = 1000;
-/// The most of a path that a line of the log shows.
+/// The most of a path that a log line shows.
 const PATH_CHARS: usize = 256;
-/// The longest wait that is believed of a `Retry-After` or an `X-RateLimit-Reset`.
+/// The longest wait that is honoured from `Retry-After` or `X-RateLimit-Reset`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Cloud Controller says how many requests its client may still make, and when (in seconds since 1970) it may
-/// make more.
+/// Cloud Controller says how many more requests its client may send, and when (in seconds since 1970) the
+/// limit is reset.
 const RATE_LIMIT_REMAINING: &str = "x-ratelimit-remaining";
 const RATE_LIMIT_RESET: &str = "x-ratelimit-reset";
-/// A smaller `X-RateLimit-Reset` is no time since 1970 but a number of seconds from now, as some gateways
-/// send it.
+/// A smaller `X-RateLimit-Reset` is a number of seconds from now, as some gateways send it.
 const EARLIEST_RESET: u64 = 1_000_000_000;
 
-/// Who is asked.
+/// The server that a request goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Upstream {
     CloudFoundry,
@@ -80,7 +79,7 @@ pub(super) struct Request<'a> {
     pub(super) body: Body,
 }
 
-/// What is sent.
+/// The body of a request.
 pub(super) enum Body {
     None,
     Json(Vec<u8>),
@@ -88,13 +87,13 @@ pub(super) enum Body {
 }
 
 impl Request<'_> {
-    /// What is to be assumed when the answer says nothing about the effect: reading never has one.
+    /// What to assume if the response says nothing about the effect: reading never has one.
     fn unclear(&self) -> Delivery {
         if self.method == Method::GET { Delivery::Failed } else { Delivery::Unknown }
     }
 }
 
-/// An answer that came in whole.
+/// A complete response.
 pub(super) struct Answer {
     pub(super) status: u16,
     upstream: Upstream,
@@ -108,7 +107,7 @@ impl Answer {
         (200..300).contains(&self.status)
     }
 
-    /// Reads a success; anything else becomes the error that it means.
+    /// Parses the JSON of a success. Any other response becomes an error.
     pub(super) fn into_json<T: DeserializeOwned>(self) -> Result<T, PlatformError> {
         if !self.is_success() {
             return Err(self.into_error());
@@ -116,14 +115,13 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|err| self.nonsense(&err.to_string()))
     }
 
-    /// The error for an answer that makes no sense to us.
+    /// The error for a response that makes no sense.
     pub(super) fn nonsense(&self, why: &str) -> PlatformError {
-        let cause =
-            format!("{} answered {} with something else than expected: {why}", self.upstream, self.status);
+        let cause = format!("{} answered {} with an unexpected body: {why}", self.upstream, self.status);
         self.unavailable(cause, self.unclear)
     }
 
-    /// What an answer that is no success means.
+    /// The error that a response other than a success means.
     pub(super) fn into_error(self) -> PlatformError {
         let words = self.words();
         let status =
@@ -136,12 +134,12 @@ impl Answer {
             (429, _) => self.unavailable(cause, Delivery::Failed),
             (408, _) => self.unavailable(cause, self.unclear),
             (400..500, Some(words)) => PlatformError::Refused { detail: words },
-            // Gateways and routers answer for the API behind them. These they say before they have passed a
-            // request on.
+            // Gateways and routers answer for the API behind them, with these before they have forwarded a
+            // request.
             (400 | 401 | 403..=405 | 411 | 413..=415 | 421 | 431, None) => {
                 self.unavailable(cause, Delivery::Failed)
             }
-            // 499 and 460 say that they have not awaited its answer; 502 and 504 that they have lost it.
+            // 499 and 460: the gateway did not wait for the response. 502 and 504: it lost the response.
             (400..500, None) => self.unavailable(cause, self.unclear),
             (500 | 503, _) if self.unclear == Delivery::Unknown => {
                 self.unavailable(cause, Delivery::Answered)
@@ -150,7 +148,7 @@ impl Answer {
         }
     }
 
-    /// Whether the error is worded as the upstream itself does, and not as a gateway before it.
+    /// Whether the upstream itself wrote the error, and not a gateway in front of it.
     fn is_in_own_words(&self) -> bool {
         match self.upstream {
             Upstream::CloudFoundry => !self.cloud_foundry_errors().is_empty(),
@@ -158,13 +156,13 @@ impl Answer {
         }
     }
 
-    /// Whether this says, in Cloud Foundry's own words, that the thing does not exist.
+    /// Whether Cloud Foundry itself, not a gateway, says that the resource does not exist.
     pub(super) fn is_unknown_resource(&self) -> bool {
         let is_not_found = |error: &CloudFoundryError| error.title.as_deref() == Some("CF-ResourceNotFound");
         self.status == 404 && self.cloud_foundry_errors().iter().any(is_not_found)
     }
 
-    /// The errors that Cloud Foundry or UAA names, as far as the body is theirs.
+    /// The errors that Cloud Foundry or UAA names; `None` if the body is not theirs.
     pub(super) fn words(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct UaaError {
@@ -204,7 +202,7 @@ struct CloudFoundryError {
     detail: Option<String>,
 }
 
-/// Somebody else's words, made fit for a log line and a message: bounded, without control characters.
+/// An upstream's text, made safe for logs and messages: bounded, without control characters.
 pub(super) fn cleaned(words: &str) -> String {
     words.chars().take(MAX_WORDS_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -214,16 +212,16 @@ pub(super) struct Transport {
     client: outbound::Client,
     clock: Arc<dyn Clock>,
     deadlines: Deadlines,
-    /// Until when nobody asks, in monotonic time, by the limit that was met.
+    /// The monotonic time until which no request is sent, for each rate limit that was exceeded.
     not_before: Mutex<HashMap<Allowance, Duration>>,
 }
 
-/// Requests that an upstream counts together.
+/// Requests that an upstream counts together for its rate limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Allowance {
     Uaa,
     CloudFoundry,
-    /// Cloud Controller counts requests without a token by themselves.
+    /// Cloud Controller counts requests without a token separately.
     CloudFoundryAnonymous,
 }
 
@@ -252,15 +250,13 @@ impl Transport {
         Ok(Self { client, clock, deadlines, not_before: Mutex::default() })
     }
 
-    /// One request, one answer of any status. While its upstream wants a pause, the request is not sent.
+    /// Sends one request and returns its response, whatever its status. While the upstream wants a pause, the
+    /// request is not sent.
     pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer, PlatformError> {
         if let Some(wait) = self.pause_left(request) {
             let upstream = request.upstream;
             return Err(PlatformError::Unavailable {
-                cause: format!(
-                    "{upstream} has asked for a pause, of which {} s are left",
-                    wait.as_secs().max(1)
-                ),
+                cause: format!("{upstream} has asked for a pause, {} s are left", wait.as_secs().max(1)),
                 retry_after: Some(wait),
                 delivery: Delivery::Failed,
             });
@@ -304,9 +300,9 @@ impl Transport {
         if let Some(content_type) = content_type {
             builder = builder.header(header::CONTENT_TYPE, content_type);
         }
-        // ureq does not say how far a failed request got, but it asks for the body only when the head is out;
-        // and no server acts on a request whose announced body has not come. So the body notices whether it
-        // was asked for.
+        // ureq does not say how far a failed request got, but it reads the body only after the head is sent,
+        // and no server acts on a request before its announced body has arrived. So the body records whether
+        // it was read.
         let mut body = NoticingBody { rest: bytes, asked_for: false };
         let sent = if request.method == Method::GET {
             builder.body(SendBody::none()).map_err(ureq::Error::from).and_then(|request| agent.run(request))
@@ -317,7 +313,7 @@ impl Transport {
                 .map_err(ureq::Error::from)
                 .and_then(|request| agent.run(request))
         };
-        // An empty body is never asked for, so nothing is known about it.
+        // An empty body is never read, so nothing is known about it.
         let sent_delivery =
             if body.asked_for || bytes.is_empty() { request.unclear() } else { Delivery::Failed };
         let mut response = sent.map_err(|err| self.no_answer(request.upstream, &err, sent_delivery))?;
@@ -339,22 +335,22 @@ impl Transport {
             ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
                 format!("no connection within {:?}", self.deadlines.connect)
             }
-            ureq::Error::Timeout(_) => format!("no whole answer within {:?}", self.deadlines.total),
+            ureq::Error::Timeout(_) => format!("no complete response within {:?}", self.deadlines.total),
             ureq::Error::Io(err) if err.get_ref().is_none() => err.to_string(),
-            ureq::Error::BodyExceedsLimit(bytes) => format!("its answer is longer than {bytes} bytes"),
+            ureq::Error::BodyExceedsLimit(bytes) => format!("its response is longer than {bytes} bytes"),
             other => outbound::untrusted_certificate(other).unwrap_or_else(|| other.to_string()),
         };
-        let cause = cleaned(&format!("{upstream} cannot be asked: {reason}"));
+        let cause = cleaned(&format!("{upstream} cannot be reached: {reason}"));
         PlatformError::Unavailable { cause, retry_after: None, delivery }
     }
 
-    /// What is left of the pause that the upstream of `request` has asked for.
+    /// The rest of the pause that the upstream of `request` has asked for.
     fn pause_left(&self, request: &Request<'_>) -> Option<Duration> {
         let now = self.clock.monotonic();
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         not_before.retain(|_, end| now < *end);
         let own = Allowance::of(request);
-        // What the service may not ask with its token, it does not ask without one either.
+        // A pause for requests with a token holds for those without one too.
         let all = [own, if own == Allowance::Uaa { own } else { Allowance::CloudFoundry }];
         all.iter().filter_map(|it| not_before.get(it)).max().map(|end| end.saturating_sub(now))
     }
@@ -365,12 +361,13 @@ impl Transport {
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         let old = not_before.insert(Allowance::of(request), end);
         if old.is_none() {
-            warn!(status, seconds = wait.as_secs(); "{} asks for a pause, nothing is sent meanwhile", request.upstream);
+            let upstream = request.upstream;
+            warn!(status, seconds = wait.as_secs(); "{upstream} asks for a pause, requests to it are not sent");
         }
     }
 
-    /// For how long an answer asks not to be followed by another request: `Retry-After` (seconds, or an HTTP
-    /// date), or until the limit is reset that it has used up.
+    /// The pause that a response asks for: `Retry-After` (seconds, or an HTTP date), or until the exhausted
+    /// rate limit is reset.
     fn wait_asked_for(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
         let until = |seconds: i64| Some(Timestamp::from_seconds(seconds)?.since(self.clock.now()));

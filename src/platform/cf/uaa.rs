@@ -1,7 +1,8 @@
-//! UAA: the service's own token, and the judgement on the tokens of others.
+//! UAA: gets the service's own token, and verifies the tokens of callers.
 //!
-//! Invariant: nothing is read from a token before UAA has vouched for it, except whether it is worth another
-//! question; one request for the own token serves all who wait for it, and so does its failure.
+//! Invariants: the claims of a token count only after UAA has accepted the token; before that they decide
+//! only which endpoint to ask. One request for the service's token serves all threads that wait for it, and
+//! so does its failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,13 +20,13 @@ use crate::base::clock::Clock;
 use crate::model::Timestamp;
 use crate::platform::{Delivery, Identity, PlatformError};
 
-/// Tokens of users with many scopes take many KiB. A longer one is not worth a request.
+/// Tokens of users with many scopes take many KiB. A longer one is rejected without a request.
 const MAX_TOKEN_BYTES: usize = 32 * 1024;
-/// The own token is replaced this long before its end (or at half its life, when that is short), so that none
-/// ends on its way.
+/// The service's token is replaced this long before it expires (or at half its life, if that is short), so
+/// that it does not expire in transit.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
-/// Credentials that UAA has refused are not sent again within this time: it locks out clients that fail too
-/// often.
+/// Credentials that UAA has refused are not sent again within this time, because UAA locks out clients that
+/// fail too often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 const READ_SCOPE: &str = "cloud_controller.read";
 const WRITE_SCOPE: &str = "cloud_controller.write";
@@ -37,12 +38,12 @@ pub(super) struct Uaa {
     transport: Arc<Transport>,
     clock: Arc<dyn Clock>,
     cloud_foundry: Endpoint,
-    /// From the settings, or from Cloud Foundry's root once it has been asked.
+    /// From the settings, or from Cloud Foundry's root after the first request to it.
     endpoint: OnceLock<Endpoint>,
     credentials: Credentials,
     own_token: Mutex<OwnToken>,
-    /// How many requests for the own token have ended. A thread that sees it rise while it waits takes the
-    /// latest result.
+    /// The number of requests for the service's token that have ended. A thread that sees it rise while it
+    /// waits takes the latest result.
     fetches_ended: AtomicU64,
     faults: Arc<Faults>,
 }
@@ -51,9 +52,9 @@ pub(super) struct Uaa {
 struct Credentials {
     /// Percent-encoded, as UAA reads them since 4.33.
     encoded: String,
-    /// As they are, for older ones; `None` when that is the same.
+    /// Unencoded, for older versions; `None` if that is the same.
     plain: Option<String>,
-    /// The plain ones were accepted last.
+    /// UAA accepted the plain ones last.
     prefers_plain: AtomicBool,
 }
 
@@ -70,7 +71,7 @@ impl Credentials {
 struct OwnToken {
     valid: Option<ValidToken>,
     last_fetch: Result<Arc<str>, PlatformError>,
-    /// When UAA refused the credentials, in monotonic time; `None`: it did not, the last time.
+    /// When UAA refused the credentials, in monotonic time; `None` if it did not refuse them last time.
     refused_at: Option<Duration>,
 }
 
@@ -89,7 +90,7 @@ impl Uaa {
         faults: Arc<Faults>,
     ) -> Self {
         let never_fetched = PlatformError::Unavailable {
-            cause: "the service has asked UAA for no token yet".to_owned(),
+            cause: "the service has not requested a token from UAA yet".to_owned(),
             retry_after: None,
             delivery: Delivery::Failed,
         };
@@ -105,12 +106,12 @@ impl Uaa {
         }
     }
 
-    /// The service's own token; another one than `rejected`, which Cloud Foundry did not take.
+    /// The service's own token. It differs from `rejected`, which Cloud Foundry did not accept.
     ///
-    /// An error's delivery is always `Failed`, for what the token was meant for has not been asked.
+    /// The delivery of an error is always `Failed`, because the request that needs the token was not sent.
     pub(super) fn own_token(&self, rejected: Option<&str>) -> Result<Arc<str>, PlatformError> {
         let ended_before = self.fetches_ended.load(Ordering::SeqCst);
-        // Held during the request: all others that want a token wait here and share the result.
+        // Held during the request: other threads that need a token wait here and share the result.
         let mut own = self.own_token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(valid) = &own.valid
             && self.clock.now() < valid.renew_at
@@ -136,15 +137,15 @@ impl Uaa {
         own.last_fetch.clone()
     }
 
-    /// Who holds `token`; `None` when UAA does not vouch for it.
+    /// The holder of `token`; `None` if UAA does not accept it.
     pub(super) fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         let is_sane =
             (1..=MAX_TOKEN_BYTES).contains(&token.len()) && token.bytes().all(|b| b.is_ascii_graphic());
         if !is_sane {
             return Ok(None);
         }
-        // A token without a user is no use at `/userinfo`, however good it is (UAA 4.30 even answers 500),
-        // and the scopes of one that cannot be read are known to UAA alone.
+        // `/userinfo` rejects a valid token without a user (UAA 4.30 even answers 500), and only UAA knows
+        // the scopes of an opaque token.
         let Some(claims) = claims_of(token).filter(Claims::have_user) else {
             return self.introspect(token);
         };
@@ -155,15 +156,15 @@ impl Uaa {
                 identity_of_user(answer, &claims).map(Some)
             }
             401 | 403 => Ok(None),
-            // From the server around UAA, for which the head was too long. In a body the token is not.
+            // The server around UAA rejects the head as too long. `/introspect` takes the token in the body.
             400 | 413 | 414 | 431 if answer.words().is_none() => self.introspect(token),
             400 => Ok(None),
             _ => Err(self.no_uaa(answer)),
         }
     }
 
-    /// Judges a token by `/introspect`, for which the service's client needs the authority `uaa.resource`.
-    /// Without it no such token is accepted.
+    /// Verifies a token with `/introspect`, for which the service's client needs the authority
+    /// `uaa.resource`. Without the authority, no such token is accepted.
     fn introspect(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         #[derive(Deserialize)]
         struct Introspection {
@@ -175,7 +176,8 @@ impl Uaa {
         match answer.status {
             401 => return Err(self.refused_credentials(answer)),
             403 => {
-                let cause = "UAA does not let the client CLIENT_ID ask about tokens: it lacks the authority uaa.resource, \
+                let cause = "UAA does not let the client CLIENT_ID introspect tokens: it lacks the authority \
+                             uaa.resource, \
                              so opaque tokens and tokens of clients are refused";
                 self.faults.found(Fault::Introspection, cause.to_owned());
                 return Ok(None);
@@ -210,14 +212,14 @@ impl Uaa {
         let Granted { access_token, expires_in, scope } = answer.into_json().map_err(unavailable)?;
         if access_token.is_empty() || !access_token.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(PlatformError::Unavailable {
-                cause: "UAA answered with a token that cannot be one".to_owned(),
+                cause: "UAA answered with an invalid token".to_owned(),
                 retry_after: None,
                 delivery: Delivery::Failed,
             });
         }
         self.faults.absent(Fault::Credentials);
         self.faults.absent(Fault::UaaEndpoint);
-        // Only what UAA says counts: one that says nothing of scopes may have granted all.
+        // If UAA says nothing about scopes, it may have granted all of them.
         match scope.or_else(|| claims_of(&access_token).and_then(|claims| claims.scope)) {
             Some(scope) if !scope.has(ADMIN_SCOPE) => {
                 let cause = format!("the client CLIENT_ID lacks the authority {ADMIN_SCOPE}");
@@ -230,7 +232,7 @@ impl Uaa {
         Ok(ValidToken { token: access_token.into(), renew_at })
     }
 
-    /// Whether the client may ask UAA about tokens, as is needed for opaque ones and those of clients.
+    /// Checks that the client may introspect tokens, which opaque tokens and tokens of clients need.
     pub(super) fn check_introspection(&self) -> Result<(), PlatformError> {
         self.introspect("a-token-that-nobody-has").map(|_| ())?;
         let lacking = self.faults.cause(Fault::Introspection);
@@ -242,12 +244,12 @@ impl Uaa {
         self.faults.found(Fault::Credentials, cause)
     }
 
-    /// What an answer means that no UAA in good order gives.
+    /// The error for a response that a working UAA would not give.
     fn no_uaa(&self, answer: Answer) -> PlatformError {
         let is_elsewhere = matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429);
         if is_elsewhere && answer.words().is_none() {
             let cause = format!(
-                "{}, as a UAA does not: UAA_ENDPOINT (or, when it is unset, what CF_ENDPOINT links to) may have a wrong \
+                "{}, unlike a UAA: UAA_ENDPOINT (or, if it is unset, the link at CF_ENDPOINT) may have a wrong \
                  scheme, port or path",
                 answer.into_error()
             );
@@ -256,8 +258,7 @@ impl Uaa {
         unavailable(answer.into_error())
     }
 
-    /// A request with the client's id and secret: percent-encoded, and once more as they are when UAA does
-    /// not know them.
+    /// Sends a request with the client's id and secret: percent-encoded, then unencoded if UAA rejects them.
     fn ask_as_client(&self, path: &str, form: &str) -> Result<Answer, PlatformError> {
         let Credentials { encoded, plain, prefers_plain } = &self.credentials;
         let send = |authorization: &str, extra| {
@@ -299,7 +300,7 @@ impl Uaa {
             .map_err(unavailable)
     }
 
-    /// Where UAA is. Two threads may look it up at once; they find the same.
+    /// The base URL of UAA. If two threads look it up at once, both find the same.
     pub(super) fn endpoint(&self) -> Result<&Endpoint, PlatformError> {
         if let Some(endpoint) = self.endpoint.get() {
             return Ok(endpoint);
@@ -336,15 +337,16 @@ impl Uaa {
             delivery: Delivery::Failed,
         };
         let link = root.links.uaa.or(root.links.login).ok_or_else(|| wrong("does not say where UAA is"))?;
-        let endpoint = Endpoint::parse("its link", &link.href).map_err(|_| wrong("links to no UAA"))?;
+        let endpoint = Endpoint::parse("its link", &link.href)
+            .map_err(|_| wrong("has a link to UAA that is not a URL"))?;
         if self.cloud_foundry.is_secure() && !endpoint.is_secure() {
-            return Err(wrong("links to a UAA without TLS, where the client's secret would be open to all"));
+            return Err(wrong("links to a UAA without TLS, which would expose the client's secret"));
         }
         Ok(self.endpoint.get_or_init(|| endpoint))
     }
 }
 
-/// What UAA says of a token, in its payload or in an introspection.
+/// The claims of a token, from its payload or from an introspection.
 #[derive(Deserialize, Default)]
 struct Claims {
     user_id: Option<String>,
@@ -388,7 +390,7 @@ impl Claims {
     }
 }
 
-/// The payload of a JWT. Whoever made the token wrote it: only UAA's word makes it worth anything.
+/// The payload of a JWT. Anybody can write one, so it counts only after UAA has accepted the token.
 fn claims_of(token: &str) -> Option<Claims> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -399,7 +401,7 @@ fn claims_of(token: &str) -> Option<Claims> {
     serde_json::from_slice(&payload).ok()
 }
 
-/// The holder of a token that `/userinfo` has vouched for, and so for its claims.
+/// The holder of a token that `/userinfo` has accepted, so that its claims count.
 fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, PlatformError> {
     #[derive(Deserialize)]
     struct UserInfo {
@@ -412,8 +414,8 @@ fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, Platfor
     Ok(claims.identity(user))
 }
 
-/// Whatever UAA says about its own trouble, nobody can be judged until it is over, and nothing has had an
-/// effect.
+/// Turns every failure of UAA into `Unavailable`: callers cannot be identified until UAA works, and nothing
+/// had an effect.
 fn unavailable(error: PlatformError) -> PlatformError {
     let (cause, retry_after) = match error {
         PlatformError::Unavailable { cause, retry_after, .. } => (cause, retry_after),
