@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
-    ask, calls_and_jobs, cron, crontab, dashboard, executions, pauses, schedules, without_session,
+    ask, calls_and_jobs, cron, crontab, dashboard, executions, overview, pauses, schedules, without_session,
 };
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, import, next, output, serve};
@@ -184,6 +184,33 @@ pub const COMMANDS: &[Command] = &[
         "lists the executions of a job or call, newest first",
         "ocf-scheduler history nightly --limit 5",
         |it| ask(executions::history, it),
+    ),
+    uses(
+        "executions",
+        &[],
+        &[
+            flag("state", "STATES", "only in these states, for example FAILED,RUNNING"),
+            Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of jobs, or of calls") },
+            flag("since", "AGE", "only those created in the last 90s, 30m, 12h or 7d, for example"),
+            Flag { default: overview::LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
+        ],
+        "lists the executions of all jobs and calls, newest first",
+        "ocf-scheduler executions --state FAILED --since 12h",
+        |it| ask(overview::executions, it),
+    ),
+    uses(
+        "upcoming",
+        &[],
+        &[
+            flag("until", "TIME", "only fire times up to this RFC 3339 time"),
+            Flag {
+                default: overview::LIMIT,
+                ..flag("limit", "N", "most fire times to list, from 1 to 1000")
+            },
+        ],
+        "lists what fires next, of all schedules together",
+        "ocf-scheduler upcoming",
+        |it| ask(overview::upcoming, it),
     ),
     uses(
         "run",

@@ -318,7 +318,17 @@ fn run_that_waits_ends_as_the_execution_does() {
     let history = world.cli(&["history", "nightly", "--limit", "2", "--output", "json"]).json();
     assert_eq!((history.as_array().unwrap().len(), &history[0]["guid"]), (2, &started["guid"]));
     world.cli(&["history", "nightly"]).expect(0, &["by hand", "out of memory", "SUCCEEDED"]);
+    let failed = world.cli(&["executions", "--state", "FAILED", "--since", "1h", "--kind", "job"]);
+    let failed = failed.expect(0, &["nightly", "out of memory", "manual"]);
+    assert!(!failed.out.contains("PENDING"), "{}", failed.out);
+    let two = world.cli(&["executions", "--limit", "2", "--output", "json"]).json();
+    assert_eq!((two.as_array().unwrap().len(), &two[0]["guid"]), (2, &started["guid"]));
+    world.cli(&["executions", "--since", "soon"]).expect(2, &["for example 12h"]);
+    world.cli(&["executions", "--state", "ended"]).expect(1, &["ended"]);
     world.call("ping", "test.url");
+    world.cli(&["schedule-call", "ping", "*/5 * * * *"]).expect(0, &[]);
+    world.cli(&["upcoming", "--limit", "3"]).expect(0, &["call", "ping"]);
+    world.cli(&["upcoming", "--until", "2020-01-01T00:00:00Z"]).expect(0, &["nothing fires"]);
     world.cli(&["run", "ping", "--wait"]).expect(1, &["call ping FAILED"]);
 }
 

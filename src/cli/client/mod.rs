@@ -6,6 +6,7 @@
 pub(super) mod calls_and_jobs;
 pub(super) mod executions;
 pub mod failure;
+pub(super) mod overview;
 pub(super) mod pauses;
 pub(super) mod schedules;
 
