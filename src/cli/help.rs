@@ -66,7 +66,8 @@ pub(crate) fn of(command: &Command) -> String {
     text
 }
 
-fn usage(command: &Command) -> String {
+/// What is typed: the command and its operands.
+pub(crate) fn usage(command: &Command) -> String {
     let mut text = command.name.to_owned();
     for operand in command.operands {
         let _ = match operand.is_optional {

@@ -13,6 +13,7 @@ use signal_hook::iterator::Signals;
 
 use super::arguments::Arguments;
 use super::configuration::checked_config;
+use super::notify;
 use super::output::{self, failed};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
@@ -67,12 +68,14 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     };
     // The service runs even if nobody can read this.
     let _ = output::print(greeting.as_bytes());
+    notify::tell(notify::READY);
     for signal in signals.forever() {
         if signal != SIGHUP || hangup.is_end() {
             break;
         }
         service.reload();
     }
+    notify::tell(notify::STOPPING);
     // A second signal ends the process at once.
     let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {
         // A terminal that closes may send more than one SIGHUP.

@@ -8,7 +8,7 @@ use super::client::{
     ask, calls_and_jobs, cron, crontab, dashboard, executions, overview, pauses, schedules, without_session,
 };
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
-use super::{backup, check_config, import, next, output, serve};
+use super::{backup, check_config, health, import, next, output, serve};
 
 /// The shells that have completions.
 pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
@@ -128,6 +128,25 @@ pub const COMMANDS: &[Command] = &[
         "ocf-scheduler restore scheduler-backup.db --database-url sqlite://scheduler.db",
         backup::restore,
     ),
+    Command {
+        flags: &[
+            Flag {
+                variable: "SCHEDULER_URL",
+                default: "this machine, at SCHEDULER_PORT",
+                ..flag("url", "URL", "base URL of the service")
+            },
+            switch("ready", "ask whether it can work too: GET /readyz"),
+        ],
+        ..other(
+            "health",
+            Group::Run,
+            &[],
+            SettingFlags::One("SCHEDULER_PORT"),
+            "asks whether a service lives (GET /healthz): exit status 0 if it does; for health checks of containers",
+            "ocf-scheduler health --port 8000",
+            health::health,
+        )
+    },
     Command {
         flags: &[
             Flag {
@@ -441,6 +460,15 @@ pub const COMMANDS: &[Command] = &[
         completions,
     ),
     other(
+        "man",
+        Group::Other,
+        &[],
+        SettingFlags::None,
+        "prints the manual page, for man",
+        "ocf-scheduler man | man -l -",
+        man,
+    ),
+    other(
         "help",
         Group::Other,
         &[optional("COMMAND")],
@@ -466,6 +494,10 @@ pub(super) fn find(name: &str) -> Option<&'static Command> {
 
 fn completions(arguments: &Arguments) -> ExitCode {
     output::show(&super::completions::of(COMMANDS, arguments.required(0)).unwrap_or_default())
+}
+
+fn man(_: &Arguments) -> ExitCode {
+    output::show(&super::man::page(COMMANDS))
 }
 
 fn help(arguments: &Arguments) -> ExitCode {

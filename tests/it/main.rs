@@ -21,6 +21,7 @@ mod fuzz;
 mod hostile;
 mod http;
 mod import;
+mod install;
 mod local;
 mod logs;
 mod metrics;

@@ -1,0 +1,66 @@
+//! What packages rely on: the health check of containers, the word to systemd, and the manual page.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use super::standalone::Standalone;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ocf-scheduler")).args(arguments).env_clear().output().unwrap()
+}
+
+#[test]
+fn health_says_whether_a_service_answers() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let url = service.url.clone();
+    let port = url.rsplit(':').next().unwrap().to_owned();
+    for arguments in
+        [&["health", "--url", &url][..], &["health", "--url", &url, "--ready"], &["health", "--port", &port]]
+    {
+        let said = run(arguments);
+        assert_eq!(said.status.code(), Some(0), "{arguments:?} {said:?}");
+    }
+    assert_eq!(run(&["health", "--url", &format!("{url}/nowhere")]).status.code(), Some(1));
+    assert_eq!(run(&["health", "--url", "nonsense"]).status.code(), Some(2));
+    service.stop();
+    assert_eq!(run(&["health", "--url", &url]).status.code(), Some(1));
+}
+
+#[test]
+fn systemd_learns_when_the_service_is_ready_and_when_it_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    let heard = || {
+        let mut buffer = [0; 64];
+        let length = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    };
+    let service = Standalone::spawn(Standalone::command(directory.path()).env("NOTIFY_SOCKET", &path));
+    assert_eq!(heard(), "READY=1");
+    assert_eq!(run(&["health", "--url", &service.url]).status.code(), Some(0));
+    kill_process(service.pid(), Signal::TERM).unwrap();
+    assert_eq!(heard(), "STOPPING=1");
+    drop(service);
+
+    // A socket that is not there holds up nothing.
+    let nowhere = directory.path().join("nowhere");
+    Standalone::spawn(Standalone::command(directory.path()).env("NOTIFY_SOCKET", &nowhere)).stop();
+}
+
+#[test]
+fn the_manual_page_has_every_command() {
+    let page = String::from_utf8(run(&["man"]).stdout).unwrap();
+    assert!(page.starts_with(".TH OCF-SCHEDULER 1 "));
+    let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let commands = ["serve", "standalone", "executions", "import-crontab", "health", "man"];
+    for command in commands {
+        assert!(help.contains(command), "{command}");
+        assert!(page.contains(&format!("\n.SS \"{}", command.replace('-', "\\-"))), "{command}");
+    }
+}
