@@ -150,7 +150,7 @@ pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup
     let told: Vec<String> =
         values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
     let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
-    let every = values.len().div_ceil(24).max(1);
+    let every = values.len().div_ceil(12).max(1);
     html! {
         svg.chart role="img" aria-label={ (title) ". " (told) } viewBox="0 0 720 120" {
             title { (title) }
