@@ -793,7 +793,7 @@ fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
     let started = clock::instant();
     let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
-    assert!(cause.contains("no whole answer within 4s"), "{cause}");
+    assert!(cause.contains("no complete response within 4s"), "{cause}");
     assert!(started.elapsed() < Duration::from_secs(12));
     world.fake.fault("GET /v3/tasks", Fault::Flood, 1);
     let (cause, _, _) = unavailable(list(&world, &["task-1".into()]));
