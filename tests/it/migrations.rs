@@ -90,6 +90,11 @@ impl Old {
             let surplus = [("name", "'task-2'"), ("doubt_until", "9"), ("surplus_of", "'e-running'")];
             self.insert("strays", &surplus);
         }
+        if self.has("runs") {
+            let attempt =
+                [("execution_id", "1"), ("number", "1"), ("end_time", "9"), ("message", "'answered 503'")];
+            self.insert("attempts", &attempt);
+        }
         if is_postgres() {
             // An instance that has gone, and has the RUNNING executions.
             self.insert("instances", &[("lease_until", "0")]);
@@ -253,6 +258,10 @@ impl Old {
         if self.has("shares_and_marks") {
             add("e-many", "job", "PENDING", &[("dispatch_time", &now), ("more_fire_times", "7")]);
         }
+        if self.has("runs") {
+            let skipped = [("end_time", now.as_str()), ("reason", "'overlap'"), ("skipped_behind", "4")];
+            add("e-skipped", "job", "SKIPPED", &skipped);
+        }
     }
 
     fn insert_service(&self) {
@@ -408,7 +417,8 @@ fn check_that_work_goes_on(store: &Store, database: &Database) {
         assert_eq!(claimed, ids);
         assert_eq!(store.work_of(&ids).unwrap().len(), ids.len());
         for it in pending {
-            let outcome = Outcome { state: EndState::Failed, message: "ended".to_owned(), end_time: now };
+            let outcome =
+                Outcome { state: EndState::Failed, message: "ended".to_owned(), reason: None, end_time: now };
             assert!(store.finish(&End { of: it.of, outcome }).unwrap(), "{}", it.guid);
         }
     }

@@ -29,6 +29,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0011_schedule_fields"),
     migration!("0012_pauses"),
     migration!("0013_space_pauses"),
+    migration!("0014_runs"),
 ];
 
 /// The version of the tables that this program knows.

@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0012_schedule_fields"),
     migration!("0013_pauses"),
     migration!("0014_space_pauses"),
+    migration!("0015_runs"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -175,6 +176,10 @@ mod tests {
             ("executions/find_of_executable", "executions_by_executable"),
             ("executions/find", "INTEGER PRIMARY KEY"),
             ("executions/by_guid", "sqlite_autoindex_executions_1"),
+            ("executions/unblock", "executions_to_dispatch"),
+            ("executions/unblock", "executions_under_way"),
+            ("executions/request_cancel_of_executable", "executions_under_way"),
+            ("executions/skipped_behind", "executions_skipped"),
             ("schedules/upcoming", "schedules_due"),
             ("executions/pending", "executions_to_dispatch"),
             ("executions/pending_asked_after", "executions_by_asked_at"),
