@@ -11,12 +11,14 @@ use time::format_description::well_known::Rfc3339;
 mod controls;
 mod dialect;
 mod location;
+mod runs;
 mod task_names;
 mod timing;
 
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use dialect::{Dialect, Weekdays};
 pub use location::Location;
+pub use runs::{Cancelling, Course, NextAttempt, Reason, attempt_key};
 pub use task_names::{
     TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,
 };
@@ -243,7 +245,13 @@ pub struct Execution {
     pub state: ExecutionState,
     /// What there is to say of it, for people; may be empty.
     pub message: String,
-    /// The platform's task, once there is one.
+    /// Why it was skipped, or ended otherwise than well; `None`: it did not, or nothing more is known.
+    pub reason: Option<Reason>,
+    /// Who started it by hand, for people; empty: a schedule did.
+    pub requested_by: String,
+    /// The attempt that it is at, from 1 on.
+    pub attempt: u32,
+    /// The platform's task, once there is one; of several attempts the last one's.
     pub task: Option<Guid>,
     /// The first attempt.
     pub start_time: Option<Timestamp>,
@@ -251,7 +259,8 @@ pub struct Execution {
     pub end_time: Option<Timestamp>,
 }
 
-/// Where an execution stands: `Pending` → `Running` → `Succeeded` or `Failed`; also `Pending` → `Failed`.
+/// Where an execution stands: `Pending` → `Running` → `Succeeded` or `Failed`; also `Pending` → `Failed` or
+/// `Skipped`, and `Running` → `Pending` before another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutionState {
     /// Recorded; the platform has not accepted its task yet, or its call is not under way yet.
@@ -262,9 +271,19 @@ pub enum ExecutionState {
     Succeeded,
     /// Ended otherwise.
     Failed,
+    /// Never began, by the will of a policy.
+    Skipped,
 }
 
 impl ExecutionState {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Skipped];
+
+    /// Whether it stays so for good.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed | Self::Skipped)
+    }
+
     /// Its name for clients and in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -272,6 +291,7 @@ impl ExecutionState {
             Self::Running => "RUNNING",
             Self::Succeeded => "SUCCEEDED",
             Self::Failed => "FAILED",
+            Self::Skipped => "SKIPPED",
         }
     }
 }
@@ -283,8 +303,17 @@ pub struct Outcome {
     pub state: EndState,
     /// Why, or what there is to say.
     pub message: String,
+    /// Why it did not end well, if that is known.
+    pub reason: Option<Reason>,
     /// When.
     pub end_time: Timestamp,
+}
+
+impl Outcome {
+    /// A failure for this reason.
+    pub fn failed(reason: Reason, message: impl Into<String>, end_time: Timestamp) -> Self {
+        Self { state: EndState::Failed, message: message.into(), reason: Some(reason), end_time }
+    }
 }
 
 /// The two ways to end.
@@ -351,8 +380,17 @@ pub struct Dispatch {
     pub app: Guid,
     /// What is to be done.
     pub work: Work,
+    /// What decides whether it may begin, and whether another attempt follows.
+    pub course: Course,
     /// The request that asked for it; empty: none did.
     pub request_id: String,
+}
+
+impl Dispatch {
+    /// What tells the tasks of this attempt from those of the others.
+    pub fn attempt_key(&self) -> Guid {
+        attempt_key(&self.guid, self.course.attempt)
+    }
 }
 
 /// A worker tells the scheduler that it is done with an execution.
@@ -407,6 +445,11 @@ impl Timestamp {
     /// Whole seconds since 1970, rounded down.
     pub const fn seconds(self) -> i64 {
         self.0.div_euclid(NANOS_PER_SECOND)
+    }
+
+    /// The same without the part of a second, for people.
+    pub const fn to_the_second(self) -> Self {
+        Self(self.0 - self.0.rem_euclid(NANOS_PER_SECOND))
     }
 
     /// Later by so many nanoseconds, or earlier when they are negative; within the range.

@@ -1,7 +1,8 @@
 -- Records the cancellation of executions (a JSON array of ids), by primary key, under any owner.
 -- `state || ''` keeps the planner from the partial index of all that is PENDING.
 UPDATE executions
-   SET state = 'FAILED', message = :reason, end_time = :end_time, dispatch_time = NULL, doubt_until = NULL
+   SET state = 'FAILED', reason = :reason, message = :message, end_time = :end_time, dispatch_time = NULL,
+       doubt_until = NULL
 --pg , owner = NULL
  WHERE id IN (SELECT value FROM json_each(:ids)) --sqlite
 --pg WHERE id = ANY (ARRAY (SELECT CAST(value AS BIGINT) FROM json_array_elements_text(CAST(:ids AS JSON))))

@@ -6,7 +6,8 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
        e.task_guid, e.start_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
-       e.more_fire_times, e.kind, e.created_at, x.guid AS executable_guid, x.name, x.app_guid, x.space_guid
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END AS reason,
+       e.requested_by, e.attempt, e.more_skipped, e.more_fire_times, e.kind, e.created_at, x.guid AS executable_guid, x.name, x.app_guid, x.space_guid, e.attempt_start_time, e.cancel_requested_at
   FROM (SELECT * FROM executions WHERE id < :before_id ORDER BY id DESC LIMIT :budget) AS e
  CROSS JOIN executables AS x --sqlite
   LEFT JOIN schedules AS s ON s.id = e.schedule_id --sqlite
@@ -23,6 +24,8 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
 --pg AND (CAST(:executables AS TEXT) IS NULL OR x.guid IN (SELECT value FROM json_array_elements_text(CAST(:executables AS JSON))))
    AND (CAST(:schedules AS TEXT) IS NULL OR s.guid IN (SELECT value FROM json_each(:schedules))) --sqlite
 --pg AND (CAST(:schedules AS TEXT) IS NULL OR s.guid IN (SELECT value FROM json_array_elements_text(CAST(:schedules AS JSON))))
+   AND (CAST(:reasons AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END IN (SELECT value FROM json_each(:reasons))) --sqlite
+--pg AND (CAST(:reasons AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END IN (SELECT value FROM json_array_elements_text(CAST(:reasons AS JSON))))
    AND (CAST(:kind AS TEXT) IS NULL OR e.kind = :kind)
    AND (CAST(:by_schedule AS BIGINT) IS NULL OR CASE WHEN e.schedule_id IS NULL THEN 0 ELSE 1 END = :by_schedule)
    AND (CAST(:created_after AS BIGINT) IS NULL OR e.created_at > :created_after)

@@ -1,7 +1,14 @@
--- Ends an execution, once. No row: it had ended before, is cancelled by a mark, is gone, or is owned under
--- another lease; all are normal.
+-- Ends an execution, once. One that was to be cancelled takes the reason for that, unless it went well all
+-- the same. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another lease;
+-- all are normal.
 UPDATE executions
-   SET state = :state, message = :message, dispatch_time = NULL, doubt_until = NULL,
+   SET state = :state,
+       reason = CASE WHEN :state = 'FAILED' THEN COALESCE(cancel_reason, CAST(:reason AS TEXT)) END,
+       message = CASE WHEN cancel_requested_at IS NULL THEN CAST(:message AS TEXT)
+                      WHEN :state = 'FAILED' THEN cancel_message
+                      WHEN :message = '' THEN 'the cancel came too late'
+                      ELSE :message || '; the cancel came too late' END,
+       dispatch_time = NULL, doubt_until = NULL,
 -- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
        end_time = MAX(:end_time, COALESCE(start_time, :end_time)) --sqlite
 --pg end_time = GREATEST(CAST(:end_time AS BIGINT), start_time)

@@ -6,7 +6,8 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
        e.task_guid, e.start_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
-       e.more_fire_times
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END AS reason,
+       e.requested_by, e.attempt, e.more_skipped, e.more_fire_times
   FROM (SELECT id
           FROM executions
          WHERE executable_id = :owner_id AND id < :before_id

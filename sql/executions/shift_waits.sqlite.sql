@@ -1,10 +1,11 @@
 -- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for
--- a worker alone keeps its place, but not beyond now. Of a long backlog only the rows that this changes are
--- written.
+-- a worker alone keeps its place, but not beyond now; what waits for the end of another execution goes on
+-- waiting. Of a long backlog only the rows that this changes are written.
 UPDATE executions
-   SET dispatch_time = CASE WHEN attempts > 0 THEN dispatch_time + :by WHEN jitter_seconds > 0
+   SET dispatch_time = CASE WHEN dispatch_time = 9223372036854775807 THEN dispatch_time
+                            WHEN attempts > 0 OR attempt > 1 THEN dispatch_time + :by WHEN jitter_seconds > 0
                             THEN MIN(dispatch_time, MAX(:now, scheduled_time + jitter_seconds * 1000000000))
                             ELSE MIN(dispatch_time, :now) END,
        doubt_until = doubt_until + :by, give_up_at = give_up_at + :by
  WHERE dispatch_time IS NOT NULL
-   AND (attempts > 0 OR dispatch_time > :now OR doubt_until IS NOT NULL OR give_up_at IS NOT NULL);
+   AND (attempts > 0 OR attempt > 1 OR dispatch_time > :now OR doubt_until IS NOT NULL OR give_up_at IS NOT NULL);

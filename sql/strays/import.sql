@@ -1,3 +1,3 @@
 -- A task that another database has still to look for.
-INSERT INTO strays (name, task_name, attempts, doubt_until, surplus_of)
-VALUES (:name, :task_name, :attempts, :doubt_until, :surplus_of) ON CONFLICT (name) DO NOTHING;
+INSERT INTO strays (name, task_name, attempts, attempt, doubt_until, surplus_of, is_to_end)
+VALUES (:name, :task_name, :attempts, :attempt, :doubt_until, :surplus_of, :is_to_end) ON CONFLICT (name) DO NOTHING;

@@ -218,6 +218,14 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(overview::executions, it),
     ),
     uses(
+        "cancel",
+        &[operand("EXECUTION")],
+        &[],
+        "cancels an execution: one that waits ends at once, one that runs is told to end",
+        "ocf-scheduler cancel 9b1d3a0c-8d7e-4f5b-a0c1-d2e3f4a5b6c7",
+        |it| ask(overview::cancel, it),
+    ),
+    uses(
         "upcoming",
         &[],
         &[

@@ -13,7 +13,7 @@ use log::{Level, debug, info, log, warn};
 use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::metrics;
 use crate::model::{Dispatch, EndState, ExecutionState, Guid, Kind, Outcome, Timestamp};
-use crate::store::CutOff;
+use crate::store::{CutOff, Ended};
 
 /// The most of a reason that a line shows.
 const REASON_CHARS: usize = 500;
@@ -100,6 +100,31 @@ pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
         execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
         state = "PENDING", wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
         "another attempt later"
+    );
+}
+
+/// An attempt has failed, and another one comes after `wait`.
+pub fn retried(about: &About<'_>, attempt: u32, wait: Duration, cause: &str) {
+    let _for = on_behalf_of(about.request_id);
+    warn!(
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
+        state = "PENDING", attempt, wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
+        "attempt failed, another one later"
+    );
+}
+
+/// A decision about another execution has ended it.
+pub fn ended_by_another(ended: &Ended) {
+    if ended.state == ExecutionState::Failed {
+        return cut_off(&ended.of, &ended.message);
+    }
+    let it = &ended.of;
+    let _for = on_behalf_of(&it.request_id);
+    metrics().execution(it.kind, ended.state);
+    info!(
+        execution:% = it.guid, kind = it.kind.as_str(), name = it.name.as_str(), executable:% = it.executable,
+        state = ended.state.as_str(), reason = ended.message.as_str();
+        "execution skipped"
     );
 }
 

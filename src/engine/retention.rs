@@ -131,8 +131,11 @@ impl Retention {
     /// Looks for them each time, instead of being notified of each deleted row, so that a crash in between
     /// leaves nothing behind for good.
     fn forget_tasks(&self) {
-        // One that cannot be looked up is kept.
-        let is_gone = |name: &str| matches!(self.store.has_execution(name), Ok(false));
+        // One that cannot be looked up is kept. The task of a later attempt has its number behind the guid.
+        let is_gone = |name: &str| {
+            let execution = name.split_once('.').map_or(name, |(execution, _)| execution);
+            matches!(self.store.has_execution(execution), Ok(false))
+        };
         match self.platform.forget_ended(&is_gone) {
             Ok(0) => (),
             Ok(tasks) => info!(tasks; "outputs of tasks cleared with their executions"),

@@ -5,6 +5,9 @@
 //! up. One that the platform stored and never ran is no run: its execution is PENDING again, for another
 //! attempt.
 //!
+//! A task that has taken longer than its job allows, and one whose execution is to end, is cancelled on the
+//! platform, again and again until the platform accepts that; then the platform has the last word.
+//!
 //! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its
 //! outcome was unknown, and tasks of an execution that has another one. They are cancelled, so that what the
 //! history says stays true; a cancel that fails is tried again at the next look.
@@ -14,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, after, select};
+use crossbeam_channel::{Receiver, Sender, after, select};
 use log::{error, info, log, warn};
 
 use crate::base::clock::Clock;
@@ -23,12 +26,19 @@ use crate::base::stop::{Stop, is_stopped};
 use crate::base::{crash, outage};
 use crate::engine::backoff::backoff;
 use crate::engine::journal::{self, About};
-use crate::model::{EndState, ExecutionState, Guid, Id, Kind, Outcome, task_names_so_far};
+use crate::model::{
+    Cancelling, ConcurrencyPolicy, EndState, ExecutionState, Guid, Id, Kind, NextAttempt, Outcome, Reason,
+    Timestamp, attempt_key, task_names_so_far,
+};
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
 use crate::store::{End, Retry, RunningTask, Store, StoreError, Stray, Surplus};
 
 /// The slowest pace, as a multiple of the set one.
 const SLOWEST: u32 = 4;
+/// How long a task may go on after the platform accepted that it is to end.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
+/// The shortest pause before a deadline, so that one that cannot be met is not looked at all the time.
+const PACE_MIN: Duration = Duration::from_millis(100);
 /// What is said of a task that vanished.
 const VANISHED: &str = "Cloud Foundry no longer knows the task; outcome unknown";
 
@@ -43,8 +53,13 @@ pub struct Watcher {
     gather: Duration,
     /// For how long tasks are tried that the platform cannot run.
     retry_for: Duration,
+    /// Wakes the scheduler: something has ended that another execution may wait for, or is due again.
+    wake_scheduler: Sender<()>,
     /// Executions whose task was unknown at the last look; a part of those that run.
     missing: HashSet<Id>,
+    /// When the next attempt will have taken too long, or the next task that is to end will have had its
+    /// time; `None`: nothing of the kind is under way.
+    next_deadline: Option<Timestamp>,
 }
 
 /// What a look came to.
@@ -68,8 +83,10 @@ impl Watcher {
         poll: Duration,
         gather: Duration,
         retry_for: Duration,
+        wake_scheduler: Sender<()>,
     ) -> Self {
-        Self { store, platform, clock, poll, gather, retry_for, missing: HashSet::new() }
+        let missing = HashSet::new();
+        Self { store, platform, clock, poll, gather, retry_for, wake_scheduler, missing, next_deadline: None }
     }
 
     /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps
@@ -82,7 +99,9 @@ impl Watcher {
             pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
             // Tasks may also come from another process that is gone.
             let has_more = look.running > 0 || look.failed || self.store.is_shared();
-            let next = if has_more { after(pace) } else { crossbeam_channel::never() };
+            let deadline = self.next_deadline.map(|deadline| deadline.since(self.clock.now()).max(PACE_MIN));
+            let pause = deadline.map_or(pace, |deadline| deadline.min(pace));
+            let next = if has_more { after(pause) } else { crossbeam_channel::never() };
             select! {
                 recv(stop) -> _ => return,
                 recv(wake) -> woken => {
@@ -106,6 +125,7 @@ impl Watcher {
     pub fn look(&mut self, stop: &Stop) -> Look {
         let mut look = Look { running: 0, ended: 0, failed: false };
         let mut last = 0;
+        self.next_deadline = None;
         loop {
             let batch = match self.store.running_tasks(last, TASK_BATCH as u32) {
                 Ok(batch) => batch,
@@ -170,8 +190,13 @@ impl Watcher {
                 }
                 continue;
             }
-            if let Some(outcome) = self.outcome_or_fault(running, task) {
-                ends.push(End { of: running.of, outcome });
+            match self.outcome_or_fault(running, task) {
+                None => retried += usize::from(self.keep_in_bounds(running)?),
+                Some(outcome) if self.tries_again(running, &outcome)? => {
+                    self.missing.remove(&running.of.id);
+                    retried += 1;
+                }
+                Some(outcome) => ends.push(End { of: running.of, outcome }),
             }
         }
         if ends.is_empty() {
@@ -181,10 +206,121 @@ impl Watcher {
         for (end, changed) in ends.iter().zip(changed) {
             self.missing.remove(&end.of.id);
             if let Some(running) = batch.iter().find(|running| changed && running.of == end.of) {
-                journal::ended(&about(running), &end.outcome, Some(&running.task));
+                self.has_ended(running, &end.outcome);
             }
         }
         Ok(Some(retried + ends.len()))
+    }
+
+    /// Says and counts that it has ended, and lets the scheduler know where another one may wait for that.
+    fn has_ended(&self, running: &RunningTask, outcome: &Outcome) {
+        let outcome = match &running.cancelling {
+            Some(Cancelling { message, reason, .. }) if outcome.state == EndState::Failed => {
+                &Outcome::failed(*reason, message.as_str(), outcome.end_time)
+            }
+            _ => outcome,
+        };
+        journal::ended(&about(running), outcome, Some(&running.task));
+        if running.course.concurrency_policy != ConcurrencyPolicy::Always {
+            self.wake_scheduler();
+        }
+    }
+
+    /// Full means that it is about to look anyway.
+    fn wake_scheduler(&self) {
+        let _ = self.wake_scheduler.try_send(());
+    }
+
+    /// Whether another attempt follows a task that has failed, which is recorded then.
+    fn tries_again(&self, running: &RunningTask, outcome: &Outcome) -> Result<bool, StoreError> {
+        let cause = match &running.cancelling {
+            Some(Cancelling { reason: Reason::Timeout, message, .. }) => message,
+            Some(_) => return Ok(false),
+            None => &outcome.message,
+        };
+        let is_failed = outcome.state == EndState::Failed && outcome.reason == Some(Reason::TaskFailed);
+        let next = running.course.next_attempt(self.clock.now(), None, cause).filter(|_| is_failed);
+        let Some(next) = next else { return Ok(false) };
+        let next = NextAttempt { ended_at: outcome.end_time, ..next };
+        let attempt = running.course.attempt;
+        let is_recorded = self.store.retry(running.of, attempt, &next)?;
+        if is_recorded {
+            let wait = next.due_at.since(self.clock.now());
+            journal::retried(&about(running), attempt, wait, &next.cause);
+            self.wake_scheduler();
+        }
+        Ok(is_recorded)
+    }
+
+    /// Sees to it that a task that is under way ends when it has taken too long, or is to end. Whether its
+    /// execution has ended, though the platform does not say so of its task.
+    fn keep_in_bounds(&mut self, running: &RunningTask) -> Result<bool, StoreError> {
+        let now = self.clock.now();
+        let limit =
+            running.timeout_seconds.zip(running.attempt_start).filter(|_| running.cancelling.is_none());
+        let timed_out = match limit {
+            None => None,
+            Some((seconds, began_at)) => {
+                let deadline = began_at.saturating_add(Duration::from_secs(seconds.into()));
+                if now < deadline {
+                    self.wake_by(deadline);
+                    return Ok(false);
+                }
+                let message = format!("the task was cancelled after {seconds} s, its time limit");
+                let (of, reason) = (running.of, Reason::Timeout);
+                if !self.store.request_cancel(of, reason, &message, now)? {
+                    return Ok(false);
+                }
+                crash::point("cancel.requested");
+                Some(Cancelling { reason, message, accepted_at: None })
+            }
+        };
+        let Some(cancelling) = timed_out.as_ref().or(running.cancelling.as_ref()) else { return Ok(false) };
+        let Some(accepted_at) = cancelling.accepted_at else {
+            self.cancel(running, now)?;
+            self.wake_by(now.saturating_add(self.poll));
+            return Ok(false);
+        };
+        let patience_ends = accepted_at.saturating_add(CANCEL_PATIENCE);
+        if now < patience_ends {
+            self.wake_by(patience_ends.min(now.saturating_add(self.poll)));
+            return Ok(false);
+        }
+        let message = format!(
+            "{}; Cloud Foundry accepted the cancel, but the task had not ended {} s later",
+            cancelling.message,
+            CANCEL_PATIENCE.as_secs()
+        );
+        let outcome = Outcome::failed(cancelling.reason, message, now);
+        let end = End { of: running.of, outcome };
+        let changed = self.store.finish_without_task(&end, &running.task)?;
+        if changed {
+            self.has_ended(running, &end.outcome);
+        }
+        Ok(changed)
+    }
+
+    /// Asks the platform to end a task; the next look asks again unless it accepts that.
+    fn cancel(&self, running: &RunningTask, now: Timestamp) -> Result<(), StoreError> {
+        let _for = on_behalf_of(&running.request_id);
+        match self.platform.cancel_task(&running.task) {
+            Ok(()) => {
+                crash::point("cancel.accepted");
+                info!(execution:% = running.guid, task:% = running.task; "the task was cancelled");
+                self.store.cancel_accepted(running.of, now).map(|_| ())
+            }
+            Err(err) => {
+                log!(
+                    err.noted(), execution:% = running.guid, task:% = running.task, cause:% = err;
+                    "the task could not be cancelled, trying again"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    fn wake_by(&mut self, deadline: Timestamp) {
+        self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
     }
 
     /// Another attempt after a task that never ran; `None`: there were attempts for long enough.
@@ -253,7 +389,8 @@ impl Watcher {
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let mut settled = Vec::new();
         let mut by_name: Vec<(&Stray, Vec<TaskName>)> = Vec::new();
-        for stray in batch {
+        settled.extend(self.end_again(batch)?);
+        for stray in batch.iter().filter(|stray| !stray.is_to_end) {
             match (&stray.surplus, &stray.app) {
                 (Some(surplus), _) if self.is_surplus_settled(stray, surplus) => {
                     settled.push(stray.name.clone())
@@ -308,6 +445,33 @@ impl Watcher {
         Ok(settled)
     }
 
+    /// Cancels the tasks that are to end, as long as they have not. Those that have need not be looked for
+    /// again.
+    fn end_again(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
+        let tasks: Vec<Guid> = batch
+            .iter()
+            .filter(|stray| stray.is_to_end)
+            .map(|stray| Guid::from(stray.name.as_str()))
+            .collect();
+        if tasks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let found = self.platform.list_tasks(&tasks)?;
+        let mut settled = Vec::new();
+        for task in tasks {
+            let state = found.tasks.iter().find(|it| it.guid == task).map(|it| &it.state);
+            if state == Some(&TaskState::Active) {
+                warn!(task:% = task; "a task of an ended execution is cancelled");
+                if let Err(err) = self.platform.cancel_task(&task) {
+                    log!(err.noted(), task:% = task, cause:% = err; "a task could not be cancelled, trying again");
+                }
+            } else if !found.unclear.iter().any(|unclear| unclear == task.as_str()) {
+                settled.push(task.to_string());
+            }
+        }
+        Ok(settled)
+    }
+
     /// Asks for as many names at a time as the platform takes.
     fn find_all(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
         let mut all = Found::default();
@@ -325,7 +489,8 @@ impl Watcher {
         let _for = on_behalf_of(&stray.request_id);
         let task = Guid::from(stray.name.as_str());
         match (surplus.state, &surplus.own_task) {
-            (Some(ExecutionState::Pending), None) => false,
+            // The task that it shows is that of the attempt before, if any.
+            (Some(ExecutionState::Pending), _) => false,
             // It is the execution's own after all.
             (_, Some(own)) if *own == task => true,
             (_, Some(own)) => match self.platform.cancel_task(&task) {
@@ -365,6 +530,7 @@ impl Watcher {
             Some(Outcome {
                 state: EndState::Failed,
                 message: "a fault of the scheduler: the watcher panicked".to_owned(),
+                reason: None,
                 end_time: self.clock.now(),
             })
         })
@@ -375,27 +541,26 @@ impl Watcher {
             if self.missing.insert(running.of.id) {
                 return None;
             }
-            return Some(Outcome {
-                state: EndState::Failed,
-                message: VANISHED.to_owned(),
-                end_time: self.clock.now(),
-            });
+            return Some(Outcome::failed(Reason::Vanished, VANISHED, self.clock.now()));
         };
         self.missing.remove(&running.of.id);
-        let (state, message) = match &task.state {
-            TaskState::Active => return None,
-            TaskState::Succeeded => (EndState::Succeeded, String::new()),
-            TaskState::Failed(reason) | TaskState::NeverRan(reason) => (EndState::Failed, reason.clone()),
-        };
         let end_time = task.updated_at.unwrap_or_else(|| self.clock.now());
-        Some(Outcome { state, message, end_time: end_time.max(running.start_time.unwrap_or(end_time)) })
+        let end_time = end_time.max(running.start_time.unwrap_or(end_time));
+        Some(match &task.state {
+            TaskState::Active => return None,
+            TaskState::Succeeded => {
+                Outcome { state: EndState::Succeeded, message: String::new(), reason: None, end_time }
+            }
+            TaskState::Failed(cause) => Outcome::failed(Reason::TaskFailed, cause, end_time),
+            TaskState::NeverRan(cause) => Outcome::failed(Reason::GaveUp, cause, end_time),
+        })
     }
 }
 
 /// The names under which the tasks of a stray's execution may turn up.
 fn names_of(stray: &Stray, app: &Guid) -> Vec<TaskName> {
-    let execution = Guid::from(stray.name.as_str());
-    let first = stray.task_name.as_deref().unwrap_or(&stray.name);
+    let execution = attempt_key(&Guid::from(stray.name.as_str()), stray.attempt);
+    let first = stray.task_name.as_deref().unwrap_or(execution.as_str());
     let names = task_names_so_far(first, &execution, stray.attempts);
     names.into_iter().map(|name| TaskName { app: app.clone(), name }).collect()
 }

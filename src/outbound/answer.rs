@@ -20,6 +20,7 @@ pub(super) const BODY_BYTES_MAX: u64 = 64 * 1024;
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) location: Option<Vec<u8>>,
+    pub(super) retry_after: Option<String>,
     framing: Framing,
     /// The connection may be used again, once the body has ended.
     persists: bool,
@@ -58,6 +59,7 @@ pub(super) fn read_head(source: &mut impl BufRead, method: &str) -> io::Result<H
                 framing,
                 persists: is_http_1_1 && !fields.closes && status != StatusCode::SWITCHING_PROTOCOLS,
                 location: fields.location,
+                retry_after: fields.retry_after,
             });
         }
     }
@@ -96,6 +98,7 @@ fn read_status(source: &mut impl BufRead, left: &mut usize) -> io::Result<(Statu
 #[derive(Debug, Default)]
 struct Fields {
     location: Option<Vec<u8>>,
+    retry_after: Option<String>,
     length: Option<Vec<u8>>,
     encoding: Option<Vec<u8>>,
     lengths_differ: bool,
@@ -134,6 +137,8 @@ impl Fields {
         let (name, value) = (field[..colon].trim_ascii(), field[colon + 1..].trim_ascii());
         if name.eq_ignore_ascii_case(b"location") {
             self.location.get_or_insert_with(|| value.to_vec());
+        } else if name.eq_ignore_ascii_case(b"retry-after") {
+            self.retry_after = std::str::from_utf8(value).ok().map(str::to_owned);
         } else if name.eq_ignore_ascii_case(b"content-length") {
             self.lengths_differ |= self.length.as_ref().is_some_and(|known| known != value);
             self.length = Some(value.to_vec());

@@ -9,6 +9,8 @@ use std::io::{self, BufReader, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 use ureq::http::{StatusCode, Uri};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration as Span, Instant as Moment};
@@ -18,12 +20,14 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Timeout, config::Config};
 
+use super::abort::{Abort, Handle};
 use super::answer::{self, Head};
 use super::reach::{Reach, Refusal};
 use super::resolve::RememberingResolver;
 use super::target::Target;
 use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
 use crate::base::clock;
+use crate::model::Timestamp;
 
 /// How long the body of an answer is read, so that its connection can be used again.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,6 +51,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// Where it leads, as it was sent.
     pub location: Option<Vec<u8>>,
+    /// For how long it asks to be left alone: `Retry-After`, as it was sent.
+    pub retry_after: Option<String>,
 }
 
 /// Why there is no answer.
@@ -54,6 +60,8 @@ pub struct Answer {
 pub enum ExchangeError {
     /// It was not sent, for its target is out of reach.
     Refused(Refusal),
+    /// Somebody ended it.
+    Aborted,
     /// There was no status by the deadline.
     TimedOut,
     /// The connection could not be made or did not last, or something else than HTTP came.
@@ -90,6 +98,7 @@ type Connection = BufReader<TransportAdapter>;
 
 struct Idle {
     connection: Connection,
+    handle: Option<Handle>,
     target: Target,
     since: Instant,
 }
@@ -117,12 +126,35 @@ impl Exchanges {
     }
 
     /// Sends `request` and returns the answer when its head has come, and a part of its body has been thrown
-    /// away.
-    pub fn send(&self, request: &Request<'_>, deadline: Instant) -> Result<Answer, ExchangeError> {
-        let mut connection = match self.take_idle(request.target) {
+    /// away. Unless it had its answer, it ends when `abort` says so.
+    pub fn send(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+        abort: &Abort,
+    ) -> Result<Answer, ExchangeError> {
+        let answer = self.exchange(request, deadline, abort);
+        abort.release();
+        // However a connection ended that was closed from here.
+        if answer.is_err() && abort.is_wanted() { Err(ExchangeError::Aborted) } else { answer }
+    }
+
+    fn exchange(
+        &self,
+        request: &Request<'_>,
+        deadline: Instant,
+        abort: &Abort,
+    ) -> Result<Answer, ExchangeError> {
+        if abort.is_wanted() {
+            return Err(ExchangeError::Aborted);
+        }
+        let mut connection = match self.take_idle(request.target, abort) {
             Some(connection) => connection,
-            None => self.connect(request.target, deadline)?,
+            None => self.connect(request.target, deadline, abort)?,
         };
+        if abort.is_wanted() {
+            return Err(ExchangeError::Aborted);
+        }
         connection.get_mut().set_timeout(until(deadline, Timeout::Global));
         let sent = connection.get_mut().write_all(&bytes_of(request));
         // A server may answer before it has read all of the request, and close: that answer counts.
@@ -130,54 +162,60 @@ impl Exchanges {
             (Ok(head), _) => head,
             (Err(_), Err(err)) | (Err(err), Ok(())) => return Err(err.into()),
         };
-        let Head { status, ref location, .. } = head;
-        let answer = Answer { status, location: location.clone() };
+        let Head { status, ref location, ref retry_after, .. } = head;
+        let answer = Answer { status, location: location.clone(), retry_after: retry_after.clone() };
         let body_deadline = deadline.min(clock::instant() + BODY_TIMEOUT);
         connection.get_mut().set_timeout(until(body_deadline, Timeout::RecvBody));
         // What goes wrong here changes nothing about the status.
         if head.skip_body(&mut connection) {
-            self.keep(connection, request.target);
+            self.keep(connection, request.target, abort.connection());
         }
         Ok(answer)
     }
 
-    fn take_idle(&self, target: &Target) -> Option<Connection> {
+    fn take_idle(&self, target: &Target, abort: &Abort) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|idle| idle.since.elapsed() < self.limits.max_idle_age);
         let fitting = idle.iter().rposition(|idle| idle.target.has_origin_of(target))?;
-        let mut connection = idle.swap_remove(fitting).connection;
+        let Idle { mut connection, handle, .. } = idle.swap_remove(fitting);
         drop(idle);
+        abort.watch(handle?);
         connection.get_mut().get_mut().is_open().then_some(connection)
     }
 
-    fn keep(&self, mut connection: Connection, target: &Target) {
+    fn keep(&self, mut connection: Connection, target: &Target, handle: Option<Handle>) {
         // What came after the answer would be taken for the next one.
         let has_more =
             !connection.buffer().is_empty() || !connection.get_mut().get_mut().buffers().input().is_empty();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         if !has_more && idle.len() < MAX_IDLE_CONNECTIONS {
-            idle.push(Idle { connection, target: target.clone(), since: clock::instant() });
+            idle.push(Idle { connection, handle, target: target.clone(), since: clock::instant() });
         }
     }
 
-    fn connect(&self, target: &Target, deadline: Instant) -> Result<Connection, ExchangeError> {
+    fn connect(
+        &self,
+        target: &Target,
+        deadline: Instant,
+        abort: &Abort,
+    ) -> Result<Connection, ExchangeError> {
         let deadline = deadline.min(clock::instant() + self.limits.connect_timeout);
         let uri = target.uri()?;
         let agent = self.client.agent_for(&uri);
         let config = agent.config();
         let transport: Box<dyn Transport> = if config.proxy().is_some() {
             let asked_for = self.asked_of_proxy(&uri, config, deadline)?;
-            let details = self.details(&asked_for, self.resolver.empty(), config, deadline);
+            let details = self.details(&asked_for, self.resolver.empty(), config, deadline, abort);
             let tunnel = Connector::<()>::connect(&self.tunnel, &details, None)?;
             Box::new(tunnel.ok_or(ureq::Error::ConnectionFailed)?)
         } else {
             let addresses = self.within_reach(&uri, config, deadline)?;
-            let details = self.details(&uri, addresses, config, deadline);
+            let details = self.details(&uri, addresses, config, deadline, abort);
             let stream = Connector::<()>::connect(&TcpConnector::default(), &details, None)?;
             Box::new(stream.ok_or(ureq::Error::ConnectionFailed)?)
         };
         // The certificate is checked against the name, whatever a proxy was asked for.
-        let details = self.details(&uri, self.resolver.empty(), config, deadline);
+        let details = self.details(&uri, self.resolver.empty(), config, deadline, abort);
         let transport =
             self.client.tls().connect(&details, Some(transport))?.ok_or(ureq::Error::ConnectionFailed)?;
         Ok(BufReader::new(TransportAdapter::new(Box::new(transport), Arc::new(Moment::now))))
@@ -235,7 +273,9 @@ impl Exchanges {
         addrs: ResolvedSocketAddrs,
         config: &'a Config,
         deadline: Instant,
+        abort: &Abort,
     ) -> ConnectionDetails<'a> {
+        let abort = abort.clone();
         let tls = self.client.tls();
         ConnectionDetails {
             uri,
@@ -252,9 +292,21 @@ impl Exchanges {
                 let transport = tls.connect(details, stream)?.ok_or(ureq::Error::ConnectionFailed)?;
                 Ok(Box::new(transport))
             }),
-            register_shutdown: Arc::new(|_| Ok(())),
+            register_shutdown: Arc::new(move |handle| match abort.watch(handle) {
+                true => Ok(()),
+                false => Err(ureq::Error::ConnectionFailed),
+            }),
         }
     }
+}
+
+/// The wait that a `Retry-After` asks for, by RFC 9110, 10.2.3: seconds, or an instant. `None`: it is neither.
+pub fn wait_asked_for(retry_after: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let instant = OffsetDateTime::parse(retry_after, &Rfc2822).ok()?;
+    Some(Timestamp::from_seconds(instant.unix_timestamp())?.since(now))
 }
 
 /// Whether a header can carry `text` as its value. UTF-8 is sent as bytes, which RFC 9110 allows.

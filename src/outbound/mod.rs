@@ -15,6 +15,7 @@ use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{DefaultConnector, RustlsConnector};
 use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
 
+mod abort;
 mod answer;
 mod exchange;
 mod reach;
@@ -22,7 +23,8 @@ mod resolve;
 mod signature;
 mod target;
 
-pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value};
+pub use abort::{Abort, CallInFlight, CallsInFlight};
+pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value, wait_asked_for};
 pub use reach::{Reach, Refusal};
 pub use signature::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, signature, signing_key};
 pub use target::{Target, read_uri};

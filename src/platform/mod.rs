@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::base::outage;
-use crate::model::{Guid, Timestamp};
+use crate::model::{Dispatch, Guid, Timestamp};
 
 pub mod cf;
 pub mod local;
@@ -122,6 +122,8 @@ pub const TASK_BATCH: usize = 150;
 pub struct Identity {
     /// The user's id; for a token of a client without a user, the client's id.
     pub user: String,
+    /// The user's name, for people; `None`: the platform gives none.
+    pub name: Option<String>,
     /// The token has the scope `cloud_controller.admin`, and the platform has accepted it.
     pub admin: bool,
     /// The token may read; an admin's always may.
@@ -150,6 +152,36 @@ pub struct NewTask {
     pub disk_in_mb: u32,
     /// Bytes of log per second; -1: unlimited; 0: not given.
     pub log_rate_in_bps: i64,
+    /// What it is told about itself.
+    pub identity: TaskIdentity,
+}
+
+/// What a task runs for, so that it, and people who find it, can tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskIdentity {
+    /// The execution.
+    pub execution: Guid,
+    /// The job.
+    pub job: Guid,
+    /// The job's name.
+    pub job_name: String,
+    /// The instant planned; `None`: started by hand.
+    pub scheduled_time: Option<Timestamp>,
+    /// The attempt, from 1 on.
+    pub attempt: u32,
+}
+
+impl TaskIdentity {
+    /// Of an execution that is about to request its task.
+    pub fn of(dispatch: &Dispatch) -> Self {
+        Self {
+            execution: dispatch.guid.clone(),
+            job: dispatch.executable.clone(),
+            job_name: dispatch.name.clone(),
+            scheduled_time: dispatch.scheduled_time,
+            attempt: dispatch.course.attempt,
+        }
+    }
 }
 
 /// A task to look up. A task of another app is a different one, even with the same name.

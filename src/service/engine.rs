@@ -24,6 +24,7 @@ use crate::engine::watcher::Watcher;
 use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
 use crate::model::{Dispatch, Kind, Release, TaskNames};
+use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::Store;
 
@@ -61,6 +62,7 @@ impl EngineBuilder<'_> {
     pub(super) fn start(
         mut self,
         caller: Caller,
+        calls_in_flight: Arc<CallsInFlight>,
         lease_clock: Option<Arc<SteeredClock>>,
         (wake_watcher, watcher_wake): (Sender<()>, Receiver<()>),
     ) -> Result<Engine, String> {
@@ -75,10 +77,12 @@ impl EngineBuilder<'_> {
             Some(clock) => Some(self.start_keeper(clock, wake_scheduler.clone(), wake_watcher.clone())?),
             None => None,
         };
-        let workers_ended = self.start_workers(caller, &calls, &jobs, &release, wake_watcher.clone())?;
-        self.start_watcher(watcher_wake)?;
+        let wakes = (wake_watcher.clone(), wake_scheduler.clone());
+        let in_flight = Arc::clone(&calls_in_flight);
+        let workers_ended = self.start_workers((caller, in_flight), &calls, &jobs, &release, wakes)?;
+        self.start_watcher(watcher_wake, wake_scheduler.clone())?;
         let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
-        self.start_scheduler(lanes, released, scheduler_wake)?;
+        self.start_scheduler(lanes, released, scheduler_wake, calls_in_flight)?;
         self.start_retention(retention_wake, wake_watcher.clone())?;
         self.start_upkeep()?;
         self.start_resumption(&wake_scheduler)?;
@@ -107,17 +111,18 @@ impl EngineBuilder<'_> {
     /// ended.
     fn start_workers(
         &mut self,
-        caller: Caller,
+        (caller, calls_in_flight): (Caller, Arc<CallsInFlight>),
         calls: &Receiver<Dispatch>,
         jobs: &Receiver<Dispatch>,
         release: &Sender<Release>,
-        wake_watcher: Sender<()>,
+        (wake_watcher, wake_scheduler): (Sender<()>, Sender<()>),
     ) -> Result<Receiver<()>, String> {
         let context = Arc::new(WorkerContext {
             store: Arc::clone(&self.store),
             platform: Arc::clone(&self.platform),
             clock: Arc::clone(&self.clock),
             caller,
+            calls: calls_in_flight,
             task_names: match self.config.mode {
                 Mode::Serve => self.config.task_names.clone(),
                 // The directory of a task is named after its execution.
@@ -125,6 +130,7 @@ impl EngineBuilder<'_> {
             },
             patience: Patience { retry_for: self.config.retry, late_task: self.config.late_task },
             task_started: wake_watcher,
+            wake_scheduler,
             stop: self.stop.clone(),
         });
         metrics().started(self.clock.now(), |kind| match kind {
@@ -152,7 +158,7 @@ impl EngineBuilder<'_> {
         Ok(workers_ended)
     }
 
-    fn start_watcher(&mut self, wake: Receiver<()>) -> Result<(), String> {
+    fn start_watcher(&mut self, wake: Receiver<()>, wake_scheduler: Sender<()>) -> Result<(), String> {
         let poll = self.config.task_poll;
         // A local task wakes the watcher when it ends, and looking at it reads a file.
         let gather = match self.config.mode {
@@ -160,8 +166,8 @@ impl EngineBuilder<'_> {
             Mode::Standalone => Duration::ZERO,
         };
         let (store, platform) = (Arc::clone(&self.store), Arc::clone(&self.platform));
-        let mut watcher =
-            Watcher::new(store, platform, Arc::clone(&self.clock), poll, gather, self.config.retry);
+        let (clock, retry) = (Arc::clone(&self.clock), self.config.retry);
+        let mut watcher = Watcher::new(store, platform, clock, poll, gather, retry, wake_scheduler);
         self.threads.spawn_forever("watcher", &self.stop, move |stop| watcher.run(&wake, stop))
     }
 
@@ -170,6 +176,7 @@ impl EngineBuilder<'_> {
         lanes: Vec<Lane>,
         released: Receiver<Release>,
         wake: Receiver<()>,
+        calls: Arc<CallsInFlight>,
     ) -> Result<(), String> {
         let settings = SchedulerSettings {
             misfire_policy: self.config.misfire_policy,
@@ -177,7 +184,7 @@ impl EngineBuilder<'_> {
             wait_max: self.config.late_task,
         };
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let mut scheduler = Scheduler::new(store, clock, settings, lanes, released);
+        let mut scheduler = Scheduler::new(store, clock, settings, lanes, released, calls);
         self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
     }
 

@@ -19,6 +19,7 @@ use crate::config::{Config, Mode};
 use crate::engine::journal;
 use crate::engine::worker::Caller;
 use crate::http::{Handlers, HttpSettings, Server};
+use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::{Store, StoreSettings};
 use crate::web::api::{Api, MetricsAccess, Readiness};
@@ -85,8 +86,9 @@ impl Service {
             stop,
             threads: &mut threads,
         };
-        let engine = engine.start(caller, lease_clock, watcher_wake)?;
-        let api = api(config, &engine, &store, &platform, &clock);
+        let calls_in_flight = Arc::new(CallsInFlight::default());
+        let engine = engine.start(caller, Arc::clone(&calls_in_flight), lease_clock, watcher_wake)?;
+        let api = api(config, &engine, &store, &platform, &clock, calls_in_flight);
         let dashboard = config.dashboard.as_ref().map(|settings| {
             let is_standalone = config.mode == Mode::Standalone;
             Dashboard::new(settings, is_standalone, clock.now())
@@ -231,6 +233,7 @@ fn api(
     store: &Arc<Store>,
     platform: &Arc<dyn Platform>,
     clock: &Arc<dyn Clock>,
+    calls_in_flight: Arc<CallsInFlight>,
 ) -> Api {
     let auth_cache = match config.mode {
         Mode::Serve => config.auth_cache,
@@ -253,6 +256,7 @@ fn api(
         require_service_instance: config.require_service_instance,
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },
+        calls_in_flight,
         wake_scheduler: engine.wake_scheduler.clone(),
         wake_watcher: engine.wake_watcher.clone(),
         wake_retention: engine.wake_retention.clone(),

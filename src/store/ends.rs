@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, sql, values};
 use super::{Store, StoreError};
-use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Schedule, Timestamp};
+use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Reason, Schedule, Timestamp};
 
 /// The most statements that are sent before the first is answered.
 const AT_ONCE: usize = 500;
@@ -86,7 +86,9 @@ impl Store {
             let json = json_array(ids.iter())?;
             // A task may be on its way: it is looked for, and cancelled.
             tx.execute(sql!("strays/insert_many"), values! { "ids": &json })?;
-            let values = values! { "ids": &json, "reason": &reason, "end_time": at };
+            let values = values! {
+                "ids": &json, "reason": Reason::Cancelled.as_str(), "message": &reason, "end_time": at,
+            };
             let rows = tx.execute(sql!("executions/cancel"), values)?;
             set_states(tx, &[(*last, EndState::Failed.as_str())])?;
             Ok(rows)
@@ -145,27 +147,27 @@ pub(super) fn interrupt_calls(
     message: &str,
     now: Timestamp,
 ) -> Result<Vec<CutOff>, StoreError> {
-    let calls = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, cut_off_of)?;
-    let outcome = Outcome { state: EndState::Failed, message: message.to_owned(), end_time: now };
+    let read = |row: &Row<'_>| Ok((row.get::<Id>("id")?, cut_off_of(row)?));
+    let calls = tx.rows(sql!("executions/calls_in_flight"), values! { "fence": fence }, read)?;
+    let outcome = Outcome::failed(Reason::Interrupted, message, now);
     let end = |id: Id| End { of: Owned { id, fence }, outcome: outcome.clone() };
     let ends: Vec<End> = calls.iter().map(|(id, _)| end(*id)).collect();
     let changed = end_all(tx, &ends.iter().collect::<Vec<_>>())?;
     Ok(calls.into_iter().zip(changed).filter(|(_, changed)| *changed).map(|((_, it), _)| it).collect())
 }
 
-fn cut_off_of(row: &Row<'_>) -> Result<(Id, CutOff), StoreError> {
-    let cut_off = CutOff {
+pub(super) fn cut_off_of(row: &Row<'_>) -> Result<CutOff, StoreError> {
+    Ok(CutOff {
         guid: row.get("guid")?,
         kind: row.get("kind")?,
         request_id: row.get("request_id")?,
         executable: row.get("executable_guid")?,
         name: row.get("name")?,
-    };
-    Ok((row.get("id")?, cut_off))
+    })
 }
 
 /// Records ends, and the states of jobs that follow from them. Which executions that changed.
-fn end_all(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
+pub(super) fn end_all(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let mut changed = Vec::with_capacity(ends.len());
     for batch in ends.chunks(AT_ONCE) {
         changed.extend(end_batch(tx, batch)?);
@@ -181,10 +183,10 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let sets: Vec<Vec<Named<'_>>> = in_order
         .iter()
         .map(|(_, end)| {
-            let Outcome { state, message, end_time } = &end.outcome;
+            let Outcome { state, message, reason, end_time } = &end.outcome;
             values! {
                 "id": end.of.id, "fence": end.of.fence, "state": state.as_str(), "message": message,
-                "end_time": *end_time,
+                "reason": reason.map(Reason::as_str), "end_time": *end_time,
             }
             .to_vec()
         })
@@ -212,7 +214,7 @@ fn jobs_among(tx: &Session<'_>, ids: impl Iterator<Item = Id>) -> Result<HashSet
 }
 
 /// The states of jobs follow those in which their executions have ended. The jobs are locked already.
-fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
+pub(super) fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
     let sets: Vec<Vec<Named<'_>>> = ended
         .iter()
         .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::session::Row;
+use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
@@ -34,6 +34,15 @@ pub enum Scope {
     Space(Guid),
     /// Those of several spaces.
     Spaces(Vec<Guid>),
+}
+
+/// What became of the executions of a deleted job or call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// How many were PENDING, which never begin.
+    pub waiting: u64,
+    /// Those that ran and are to end.
+    pub cancelled: Vec<Id>,
 }
 
 /// What came of a write that can lose against others.
@@ -157,8 +166,14 @@ impl Store {
 
     /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later,
     /// in the batches of [`Store::purge_deleted`]. Returns how many executions were PENDING, which never
-    /// begin. `None`: it was changed since `seen` was read, or deleted.
-    pub fn delete_executable(&self, seen: &Executable, now: Timestamp) -> Result<Option<u64>, StoreError> {
+    /// begin. `cancelled_by`: those that run are to end, with this message; else they are left alone. `None`:
+    /// it was changed since `seen` was read, or deleted.
+    pub fn delete_executable(
+        &self,
+        seen: &Executable,
+        cancelled_by: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Option<Deleted>, StoreError> {
         let values = values! {
             "id": seen.id, "now": now, "seen_updated_at": seen.updated_at,
             "seen_state": state_of(&seen.work),
@@ -168,13 +183,29 @@ impl Store {
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": seen.id })?;
                 let values = values! { "executable_id": seen.id };
-                return tx
-                    .one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))
-                    .map(Some);
+                let waiting =
+                    tx.one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))?;
+                let cancelled = match cancelled_by {
+                    Some(message) => cancel_running(tx, seen.id, message, now)?,
+                    None => Vec::new(),
+                };
+                return Ok(Some(Deleted { waiting, cancelled }));
             }
             Ok(None)
         })
     }
+}
+
+/// All running executions of a job or call are to end, for it is about to be deleted. Returns them.
+fn cancel_running(
+    tx: &Session<'_>,
+    executable: Id,
+    message: &str,
+    now: Timestamp,
+) -> Result<Vec<Id>, StoreError> {
+    let values = values! { "executable_id": executable, "now": now, "message": message };
+    tx.execute(sql!("strays/insert_running"), values)?;
+    tx.rows(sql!("executions/request_cancel_of_executable"), values, |row| row.get("id"))
 }
 
 /// The state that a job has; a call has none.
@@ -330,19 +361,9 @@ pub(super) fn work_of(row: &Row<'_>) -> Result<Work, StoreError> {
 }
 
 pub(super) fn controls_of(row: &Row<'_>) -> Result<Controls, StoreError> {
-    let concurrency_policy = row.get("concurrency_policy")?;
-    let retry = match row.get("max_retries")? {
-        None => None,
-        Some(max_retries) => Some(RetryPolicy {
-            max_retries,
-            backoff_seconds: row.get("backoff_seconds")?,
-            max_backoff_seconds: row.get("max_backoff_seconds")?,
-            max_age_seconds: row.get("max_age_seconds")?,
-        }),
-    };
     Ok(Controls {
-        concurrency_policy,
-        retry,
+        concurrency_policy: row.get("concurrency_policy")?,
+        retry: retry_of(row)?,
         paused: row.get("paused")?,
         metadata: Metadata {
             labels: strings_of(row, "labels")?,
@@ -350,6 +371,16 @@ pub(super) fn controls_of(row: &Row<'_>) -> Result<Controls, StoreError> {
         },
         expect_success_within_seconds: row.get("expect_success_within_seconds")?,
     })
+}
+
+pub(super) fn retry_of(row: &Row<'_>) -> Result<Option<RetryPolicy>, StoreError> {
+    let Some(max_retries) = row.get("max_retries")? else { return Ok(None) };
+    Ok(Some(RetryPolicy {
+        max_retries,
+        backoff_seconds: row.get("backoff_seconds")?,
+        max_backoff_seconds: row.get("max_backoff_seconds")?,
+        max_age_seconds: row.get("max_age_seconds")?,
+    }))
 }
 
 impl Column for Method {

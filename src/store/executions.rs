@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use super::executables::{extent_of, work_of};
+use super::executables::{extent_of, retry_of, work_of};
 use super::session::Row;
 use super::statement::{
     Cell, Column, Named, Statement, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql, values,
 };
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
-    Attempts, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Timestamp, Work,
+    Attempts, Cancelling, Course, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Reason,
+    Timestamp, Work,
 };
 
 /// What a history belongs to.
@@ -83,7 +84,7 @@ pub struct Waiting {
 
 impl Waiting {
     /// The same with what is to be done, for a worker.
-    pub fn with_work(self, work: Work) -> Dispatch {
+    pub fn with_work(self, Assignment { work, course }: Assignment) -> Dispatch {
         Dispatch {
             of: self.of,
             guid: self.guid,
@@ -95,9 +96,19 @@ impl Waiting {
             task_name: self.task_name,
             app: self.app,
             work,
+            course,
             request_id: self.request_id,
         }
     }
+}
+
+/// What an execution is to do, and what decides whether it may begin.
+#[derive(Debug, Clone)]
+pub struct Assignment {
+    /// What it is to do.
+    pub work: Work,
+    /// What decides whether it may begin, and whether another attempt follows.
+    pub course: Course,
 }
 
 /// Executions that this process may hand out, and under which lease.
@@ -134,9 +145,17 @@ pub struct RunningTask {
     pub failures: u32,
     /// When that is too long; `None`: it has not begun.
     pub give_up_at: Option<Timestamp>,
+    /// When its attempt began, and how long that may take.
+    pub attempt_start: Option<Timestamp>,
+    /// See [`crate::model::Work`].
+    pub timeout_seconds: Option<u32>,
+    /// It is to end.
+    pub cancelling: Option<Cancelling>,
+    /// What decides whether another attempt follows.
+    pub course: Course,
 }
 
-/// Another attempt, later.
+/// Another request for the task of the same attempt, later.
 #[derive(Debug, Clone)]
 pub struct Retry {
     /// When.
@@ -169,6 +188,10 @@ pub struct Stray {
     pub app: Option<Guid>,
     /// `None`: its execution has ended.
     pub surplus: Option<Surplus>,
+    /// Which attempt of its execution made it.
+    pub attempt: u32,
+    /// `name` is the guid of a task that is to end, though it was found once.
+    pub is_to_end: bool,
 }
 
 /// A task that was created for an execution that may have another one.
@@ -183,33 +206,6 @@ pub struct Surplus {
 }
 
 impl Store {
-    /// Records an execution that a client starts by hand with the request `request_id`. `None`: the
-    /// executable has been deleted.
-    pub fn create_execution(
-        &self,
-        executable: Id,
-        request_id: &str,
-        now: Timestamp,
-    ) -> Result<Option<Execution>, StoreError> {
-        let guid = Guid::random();
-        let values = values! {
-            "guid": &guid, "executable_id": executable, "now": now, "request_id": request_id,
-        };
-        let id =
-            self.write_one(|tx| tx.first(sql!("executions/insert_manual"), values, |row| row.get("id")))?;
-        Ok(id.map(|id| Execution {
-            id,
-            guid,
-            schedule: None,
-            scheduled_time: None,
-            state: ExecutionState::Pending,
-            message: String::new(),
-            task: None,
-            start_time: None,
-            end_time: None,
-        }))
-    }
-
     /// How long a history is.
     pub fn count_executions(&self, of: HistoryOf) -> Result<Extent, StoreError> {
         let (statement, id) = match of {
@@ -293,12 +289,15 @@ impl Store {
     }
 
     /// What these executions are to do; none for one that is gone.
-    pub fn work_of(&self, executions: &[Id]) -> Result<HashMap<Id, Work>, StoreError> {
+    pub fn work_of(&self, executions: &[Id]) -> Result<HashMap<Id, Assignment>, StoreError> {
         if executions.is_empty() {
             return Ok(HashMap::new());
         }
         let ids = json_array(executions.iter())?;
-        let read = |row: &Row<'_>| Ok((row.get("id")?, work_of(row)?));
+        let read = |row: &Row<'_>| {
+            let course = course_of(row)?;
+            Ok((row.get("id")?, Assignment { work: work_of(row)?, course }))
+        };
         let found = self
             .read_at_once(|session| session.rows(sql!("executions/work"), values! { "ids": &ids }, read))?;
         Ok(found.into_iter().collect())
@@ -325,28 +324,6 @@ impl Store {
         self.read_at_once(|session| {
             session.one(sql!("executions/next_dispatch_time"), values, |row| row.get("dispatch_time"))
         })
-    }
-
-    /// Records that a call is about to be sent: PENDING → RUNNING. `false`: it must not be sent, because it
-    /// is no longer PENDING or no longer owned under this lease. Safe to repeat after an error.
-    pub fn start_call(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
-        self.step(sql!("executions/start_call"), values! { "id": of.id, "fence": of.fence, "now": now })
-    }
-
-    /// A task is about to be requested; after `doubt_until`, "not found" is conclusive. `task_name` is
-    /// recorded with the first attempt; `None`: the task is named after the execution's guid. `false`: the
-    /// execution is no longer PENDING, or no longer in this process's hand.
-    pub fn begin_attempt(
-        &self,
-        of: Owned,
-        task_name: Option<&str>,
-        now: Timestamp,
-        doubt_until: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let values = values! {
-            "id": of.id, "fence": of.fence, "task_name": task_name, "now": now, "doubt_until": doubt_until,
-        };
-        self.step(sql!("executions/begin_attempt"), values)
     }
 
     /// Records that the platform has the task: PENDING → RUNNING. `false`: the execution is no longer
@@ -408,6 +385,10 @@ impl Store {
                     request_id: row.get("request_id")?,
                     failures: row.get("failures")?,
                     give_up_at: row.get("give_up_at")?,
+                    attempt_start: row.get("attempt_start_time")?,
+                    cancelling: cancelling_of(row)?,
+                    timeout_seconds: row.get("timeout_seconds")?,
+                    course: course_of(row)?,
                 })
             })
         })
@@ -461,7 +442,7 @@ impl Store {
         self.write(|tx| {
             tx.execute(sqlite_sql!("executions/shift_waits"), values! { "by": by_nanos, "now": now })?;
             tx.execute(sqlite_sql!("strays/shift"), values! { "by": by_nanos })?;
-            Ok(())
+            Self::shift_running(tx, by_nanos)
         })
     }
 
@@ -519,8 +500,33 @@ pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
     let surplus_of: Option<Guid> = row.get("surplus_of")?;
     let (state, own_task) = (row.get("state")?, row.get("task_guid")?);
     let surplus = surplus_of.map(|execution| Surplus { execution, state, own_task });
-    let (task_name, attempts) = (row.get("stray_task_name")?, row.get("stray_attempts")?);
-    Ok(Stray { name, task_name, attempts, doubt_until, request_id, app: row.get("app_guid")?, surplus })
+    Ok(Stray {
+        name,
+        task_name: row.get("stray_task_name")?,
+        attempts: row.get("stray_attempts")?,
+        attempt: row.get("stray_attempt")?,
+        is_to_end: row.get("is_to_end")?,
+        app: row.get("app_guid")?,
+        doubt_until,
+        request_id,
+        surplus,
+    })
+}
+
+fn course_of(row: &Row<'_>) -> Result<Course, StoreError> {
+    Ok(Course {
+        attempt: row.get("attempt")?,
+        began_at: row.get("start_time")?,
+        concurrency_policy: row.get("concurrency_policy")?,
+        retry: retry_of(row)?,
+    })
+}
+
+fn cancelling_of(row: &Row<'_>) -> Result<Option<Cancelling>, StoreError> {
+    let Some(reason) = row.get::<Option<Reason>>("cancel_reason")? else { return Ok(None) };
+    let message: Option<String> = row.get("cancel_message")?;
+    let accepted_at = row.get("cancel_accepted_at")?;
+    Ok(Some(Cancelling { reason, message: message.unwrap_or_default(), accepted_at }))
 }
 
 pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
@@ -529,6 +535,10 @@ pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
         0 => String::new(),
         1 => "stands for 1 more fire time".to_owned(),
         more => format!("stands for {more} more fire times"),
+    };
+    let message = match row.get::<u64>("more_skipped")? {
+        0 => message,
+        more => format!("{message}, and {more} more were skipped"),
     };
     let parts: Vec<String> = [note, more, message].into_iter().filter(|part| !part.is_empty()).collect();
     let message = parts.join("; ");
@@ -539,6 +549,9 @@ pub(super) fn execution_of(row: &Row<'_>) -> Result<Execution, StoreError> {
         scheduled_time: row.get("scheduled_time")?,
         state: row.get("state")?,
         message,
+        reason: row.get("reason")?,
+        requested_by: row.get("requested_by")?,
+        attempt: row.get("attempt")?,
         task: row.get("task_guid")?,
         start_time: row.get("start_time")?,
         end_time: row.get("end_time")?,
@@ -574,7 +587,14 @@ impl Column for ExecutionState {
             Cell::Text("RUNNING") => Some(Self::Running),
             Cell::Text("SUCCEEDED") => Some(Self::Succeeded),
             Cell::Text("FAILED") => Some(Self::Failed),
+            Cell::Text("SKIPPED") => Some(Self::Skipped),
             _ => None,
         }
+    }
+}
+
+impl Column for Reason {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        Self::named(&String::of(cell)?)
     }
 }

@@ -291,6 +291,7 @@ impl Importer<'_> {
     pub fn insert_stray(&self, stray: &Stray) -> Result<(), StoreError> {
         let values = values! {
             "name": &stray.name, "task_name": stray.task_name.as_ref(), "attempts": stray.attempts,
+            "attempt": stray.attempt, "is_to_end": stray.is_to_end,
             "doubt_until": stray.doubt_until,
             "surplus_of": stray.surplus.as_ref().map(|surplus| &surplus.execution),
         };

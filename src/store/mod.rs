@@ -23,6 +23,7 @@ mod overview;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod readings;
+mod runs;
 mod schedules;
 mod session;
 mod source;
@@ -34,11 +35,12 @@ pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
 };
 pub use ends::{CutOff, End};
-pub use executables::{NewExecutable, Scope, Written};
-pub use executions::{Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
+pub use executables::{Deleted, NewExecutable, Scope, Written};
+pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
-pub use overview::{ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
+pub use overview::{Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
+pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
 pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub use space_pauses::{MovedPause, Space, SpacePause};

@@ -8,7 +8,7 @@ use super::schedules::timing_of;
 use super::session::Row;
 use super::statement::{json_array, sql, values};
 use super::{Extent, Store, StoreError};
-use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Timestamp, Timing};
+use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp, Timing};
 
 /// The most executions that one request looks at.
 const LOOKED_AT_MAX: u32 = 20_000;
@@ -20,6 +20,8 @@ pub struct ExecutionFilter {
     pub spaces: Option<Vec<Guid>>,
     /// In one of these states.
     pub states: Vec<ExecutionState>,
+    /// For one of these reasons.
+    pub reasons: Vec<Reason>,
     /// Of jobs, or of calls.
     pub kind: Option<Kind>,
     /// Of these jobs and calls.
@@ -47,6 +49,43 @@ pub struct ListedExecution {
     pub created_at: Timestamp,
     /// The job or call.
     pub of: Listed,
+    /// Since when it is to end.
+    pub cancel_requested_at: Option<Timestamp>,
+    /// When the attempt that it is at began.
+    pub attempt_start: Option<Timestamp>,
+}
+
+/// An attempt of an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1 on.
+    pub number: u32,
+    /// When it began.
+    pub start_time: Option<Timestamp>,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
+    /// Its task.
+    pub task: Option<Guid>,
+    /// What came of it.
+    pub message: String,
+}
+
+impl ListedExecution {
+    /// The attempt that no other one followed, once it has begun.
+    pub fn last_attempt(&self) -> Option<Attempt> {
+        let Execution { attempt, task, message, end_time, .. } = &self.execution;
+        let start_time = match (self.attempt_start, attempt) {
+            (None, 1) => self.execution.start_time,
+            (start_time, _) => start_time,
+        };
+        start_time.is_some().then(|| Attempt {
+            number: *attempt,
+            start_time,
+            end_time: *end_time,
+            task: task.clone(),
+            message: message.clone(),
+        })
+    }
 }
 
 /// A job or call, as far as a list across jobs and calls shows it.
@@ -124,11 +163,15 @@ impl Store {
             [] => None,
             states => Some(json_array(states.iter().map(|state| state.as_str()))?),
         };
+        let reasons = match filter.reasons.as_slice() {
+            [] => None,
+            reasons => Some(json_array(reasons.iter().map(|reason| reason.as_str()))?),
+        };
         let (executables, schedules) = (array(&filter.executables)?, array(&filter.schedules)?);
         let executable: Option<Id> = one;
         let values = values! {
             "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX, "limit": limit,
-            "spaces": spaces.as_ref(), "states": states.as_ref(), "executables": executables.as_ref(),
+            "spaces": spaces.as_ref(), "states": states.as_ref(), "reasons": reasons.as_ref(), "executables": executables.as_ref(),
             "schedules": schedules.as_ref(), "kind": filter.kind.map(Kind::as_str),
             "by_schedule": filter.by_schedule, "created_after": filter.created_after,
             "created_before": filter.created_before, "ended_after": filter.ended_after,
@@ -155,6 +198,22 @@ impl Store {
     pub fn find_execution(&self, guid: &str) -> Result<Option<ListedExecution>, StoreError> {
         let values = values! { "guid": guid };
         self.read(|session| session.first(sql!("executions/by_guid"), values, listed_execution_of))
+    }
+
+    /// The attempts of an execution that another one followed, in their order.
+    pub fn attempts_before(&self, execution: Id) -> Result<Vec<Attempt>, StoreError> {
+        let values = values! { "execution_id": execution };
+        self.read(|session| {
+            session.rows(sql!("attempts/list"), values, |row| {
+                Ok(Attempt {
+                    number: row.get("number")?,
+                    start_time: row.get("start_time")?,
+                    end_time: row.get("end_time")?,
+                    task: row.get("task_guid")?,
+                    message: row.get("message")?,
+                })
+            })
+        })
     }
 
     /// The schedules that fire first, up to `until`, at most `limit`; in these spaces, or in all.
@@ -188,6 +247,8 @@ fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {
         execution: execution_of(row)?,
         created_at: row.get("created_at")?,
         of: listed_of(row)?,
+        attempt_start: row.get("attempt_start_time")?,
+        cancel_requested_at: row.get("cancel_requested_at")?,
     })
 }
 

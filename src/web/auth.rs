@@ -36,6 +36,8 @@ const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 pub struct Caller {
     /// The user's (or client's) id, for the log.
     pub user: String,
+    /// What people call the user: the name, or the id where there is none.
+    pub name: String,
     admin: bool,
     spaces: Arc<HashSet<Guid>>,
     /// The spaces are the token's own, so its user's roles do not count.
@@ -143,8 +145,15 @@ impl Authenticator {
     pub fn caller_signed_in(&self, user: &str, admin: bool, digest: &[u8; 32]) -> Result<Caller, AuthError> {
         let user = user.to_owned();
         let of_token = self.platform.identify_digest(digest).map_err(AuthError::Unavailable)?;
-        let of_user =
-            Identity { user, admin, may_read: true, may_write: true, spaces: None, expires_at: None };
+        let of_user = Identity {
+            user,
+            name: None,
+            admin,
+            may_read: true,
+            may_write: true,
+            spaces: None,
+            expires_at: None,
+        };
         match of_token {
             // Rights belong to the token: it is in force, or it is not.
             Some(Some(identity)) => self.caller_of(identity),
@@ -154,9 +163,10 @@ impl Authenticator {
     }
 
     fn caller_of(&self, identity: Identity) -> Result<Caller, AuthError> {
+        let name = identity.name.unwrap_or_else(|| identity.user.clone());
         if identity.admin {
             let (user, spaces) = (identity.user, Arc::default());
-            return Ok(Caller { user, admin: true, spaces, has_own_spaces: true });
+            return Ok(Caller { user, name, admin: true, spaces, has_own_spaces: true });
         }
         let has_own_spaces = identity.spaces.is_some();
         let mut spaces = match identity.spaces {
@@ -169,7 +179,7 @@ impl Authenticator {
         if spaces.is_empty() {
             return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
         }
-        Ok(Caller { user: identity.user, admin: false, spaces, has_own_spaces })
+        Ok(Caller { user: identity.user, name, admin: false, spaces, has_own_spaces })
     }
 
     /// Whether the caller may work in `space`.

@@ -51,6 +51,10 @@ pub(in crate::web) enum CallerRoute {
     /// Executions of all jobs and calls.
     FindExecutions,
     FindExecution(String),
+    /// Of the execution.
+    CancelExecution(String),
+    /// Of the execution.
+    ExecutionOutput(String),
     Upcoming,
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
@@ -101,6 +105,13 @@ impl Route {
             ["executions"] => read_only(method, Self::Caller(CallerRoute::FindExecutions)),
             ["executions", guid] if !guid.is_empty() => {
                 read_only(method, Self::Caller(CallerRoute::FindExecution((*guid).to_owned())))
+            }
+            ["executions", guid, "cancel"] => match method {
+                Method::Post => Ok(Self::Caller(CallerRoute::CancelExecution((*guid).to_owned()))),
+                _ => Err(NoRoute::OtherMethod("POST")),
+            },
+            ["executions", guid, "output"] => {
+                read_only(method, Self::Caller(CallerRoute::ExecutionOutput((*guid).to_owned())))
             }
             ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
             ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
@@ -198,7 +209,10 @@ impl CallerRoute {
             | Self::Execute(kind, _)
             | Self::History(kind, _) => kind.as_str(),
             Self::Output(..) => Kind::Job.as_str(),
-            Self::FindExecutions | Self::FindExecution(_) => "execution",
+            Self::FindExecutions
+            | Self::FindExecution(_)
+            | Self::CancelExecution(_)
+            | Self::ExecutionOutput(_) => "execution",
             Self::ListSpaces | Self::GetSpace(_) | Self::ChangeSpace(_) => "space",
             Self::NextFireTimes
             | Self::Validate
@@ -223,6 +237,8 @@ impl CallerRoute {
             Self::TimeZones => "/scheduler-time-zones",
             Self::FindExecutions => "/executions",
             Self::FindExecution(_) => "/executions/:guid",
+            Self::CancelExecution(_) => "/executions/:guid/cancel",
+            Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
             Self::ListSpaces => "/spaces",
             Self::GetSpace(_) | Self::ChangeSpace(_) => "/spaces/:guid",
@@ -364,6 +380,8 @@ mod tests {
         Route::Caller(CallerRoute::TimeZones) => "listTimeZones",
         Route::Caller(CallerRoute::FindExecutions) => "listExecutions",
         Route::Caller(CallerRoute::FindExecution(_)) => "getExecution",
+        Route::Caller(CallerRoute::CancelExecution(_)) => "cancelExecution",
+        Route::Caller(CallerRoute::ExecutionOutput(_)) => "getExecutionOutput",
         Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
         Route::Caller(CallerRoute::ListSpaces) => "listSpaces",
         Route::Caller(CallerRoute::GetSpace(_)) => "getSpace",

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ocf_scheduler::base::clock::{Clock, SystemClock};
 use ocf_scheduler::model::Guid;
 use ocf_scheduler::platform::local::{Local, LocalSettings, World};
-use ocf_scheduler::platform::{NewTask, Platform, Task, TaskState};
+use ocf_scheduler::platform::{NewTask, Platform, Task, TaskIdentity, TaskState};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -55,6 +55,13 @@ impl Machine {
             memory_in_mb,
             disk_in_mb: 1,
             log_rate_in_bps: 0,
+            identity: TaskIdentity {
+                execution: Guid::from("execution-1"),
+                job: Guid::from("job-1"),
+                job_name: "job".to_owned(),
+                scheduled_time: None,
+                attempt: 1,
+            },
         };
         self.local().create_task(&new).unwrap()
     }

@@ -11,6 +11,7 @@ mod calls;
 mod cf;
 mod client;
 mod cluster;
+mod control;
 mod crash;
 mod cron;
 mod dashboard;

@@ -386,7 +386,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             let guids = [guid.as_str(), below.as_str()];
             let (query, body) = match described.get("requestBody") {
                 Some(_) => (vec![("app_guid", APP)], "{"),
-                None => (vec![("page", "0"), ("offset", "x")], ""),
+                None => (vec![("page", "0"), ("offset", "x"), ("cancel", "x")], ""),
             };
             drive.refused(&operation, token, &target_of(&operation.path, &guids, &query), body, 422);
         }

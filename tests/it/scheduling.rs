@@ -19,8 +19,8 @@ use ocf_scheduler::model::{
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
-    Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope, ServiceInstance,
-    SpacePause, Store, Window, Written,
+    Asked, Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope,
+    ServiceInstance, SpacePause, Store, Window, Written,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -156,14 +156,20 @@ impl Engine {
     }
 
     fn end(&self, of: Owned, state: EndState) {
-        let outcome = Outcome { state, message: String::new(), end_time: self.clock.now() };
+        let outcome = Outcome { state, message: String::new(), reason: None, end_time: self.clock.now() };
         assert!(self.store.finish(&End { of, outcome }).unwrap());
     }
 
     /// An execution started by hand, taken in hand.
     fn started(&self, executable: &Executable) -> Owned {
         self.store.renew_lease().unwrap();
-        let id = self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap().id;
+        let id = self
+            .store
+            .create_execution(executable.id, Asked::default(), self.clock.now())
+            .unwrap()
+            .unwrap()
+            .execution
+            .id;
         let claimed = self.store.claim_executions(&[(id, self.clock.now(), 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         Owned { id, fence: claimed.fence }
@@ -190,7 +196,7 @@ fn scheduler(
     let settings = SchedulerSettings { misfire_policy, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch)];
-    (Scheduler::new(Arc::clone(store), clock, settings, lanes, released), dispatches, release)
+    (Scheduler::new(Arc::clone(store), clock, settings, lanes, released, Arc::default()), dispatches, release)
 }
 
 #[test]
@@ -488,7 +494,18 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     assert_eq!(world.history(&job).len(), 2, "neither fires any more");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert!(
-        !world.store.begin_attempt(dispatch.of, None, world.clock.now(), world.clock.now()).unwrap(),
+        !world
+            .store
+            .begin_attempt(
+                dispatch.of,
+                false,
+                (&Guid::from("app"), None),
+                world.clock.now(),
+                world.clock.now()
+            )
+            .unwrap()
+            .0
+            .has_begun(),
         "nor is it started"
     );
 }
@@ -525,7 +542,8 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
     for _ in 0..450 {
         world.end(world.started(&job), EndState::Failed);
     }
-    let pending = world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
+    let pending =
+        world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap().execution;
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let days = |days: u64| Duration::from_secs(86_400 * days);
@@ -558,9 +576,9 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
         }
     }
     // Its state is another by now.
-    assert!(world.store.delete_executable(&gone, world.clock.now()).unwrap().is_none());
+    assert!(world.store.delete_executable(&gone, None, world.clock.now()).unwrap().is_none());
     let gone = world.store.executable(Kind::Job, gone.guid.as_str()).unwrap().unwrap();
-    assert!(world.store.delete_executable(&gone, world.clock.now()).unwrap().is_some());
+    assert!(world.store.delete_executable(&gone, None, world.clock.now()).unwrap().is_some());
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let retention = Retention::new(
@@ -651,7 +669,14 @@ fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_
     let now = world.clock.now();
     let [retried, waiting] = [(); 2].map(|()| world.started(&job));
     let in_a_minute = now.saturating_add(Duration::from_secs(60));
-    assert!(world.store.begin_attempt(retried, None, now, in_a_minute).unwrap());
+    assert!(
+        world
+            .store
+            .begin_attempt(retried, false, (&Guid::from("app"), None), now, in_a_minute)
+            .unwrap()
+            .0
+            .has_begun()
+    );
     let retry = Retry {
         dispatch_time: in_a_minute,
         message: String::new(),
@@ -680,7 +705,7 @@ fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_
 fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
     let mut world = Engine::at("2027-03-01T10:00:00Z");
     let job = world.job("j");
-    world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap();
     world.restart();
     world.set_clock_to("2026-03-01T10:00:00Z");
     assert!(world.dispatches.try_recv().is_ok());
@@ -697,7 +722,12 @@ fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_
     world.go_to("2026-03-01T10:02:10Z");
     let first = world.dispatches.try_recv().unwrap();
     assert_eq!(first.scheduled_time, Some(time("2026-03-01T10:01:00Z")));
-    let by_hand = world.store.create_execution(late.id, "", world.clock.now()).unwrap().unwrap();
+    let by_hand = world
+        .store
+        .create_execution(late.id, Asked::default(), world.clock.now())
+        .unwrap()
+        .unwrap()
+        .execution;
     let new = world.schedule(&late, "@every 1s");
     world.go_to("2026-03-01T10:02:11Z");
     let order = world.run_all();
@@ -722,13 +752,14 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
         SchedulerSettings { misfire_policy: MisfirePolicy::Once, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let lanes = vec![Lane::new(Kind::Job, dispatch)];
-    world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
+    world.scheduler =
+        Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released, Arc::default());
     let hanging = world.job("j");
     for _ in 0..50 {
-        world.store.create_execution(hanging.id, "", world.clock.now()).unwrap().unwrap();
+        world.store.create_execution(hanging.id, Asked::default(), world.clock.now()).unwrap().unwrap();
     }
     let other = world.job_of("other", "other-app");
-    world.store.create_execution(other.id, "", world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(other.id, Asked::default(), world.clock.now()).unwrap().unwrap();
     world.scheduler.pass().unwrap();
     let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
     assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
@@ -744,7 +775,8 @@ fn call_lane(world: &mut Engine, workers: usize) -> (Receiver<Dispatch>, Sender<
         SchedulerSettings { misfire_policy: MisfirePolicy::Once, misfire_grace: minute, wait_max: minute };
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let lanes = vec![Lane::new(Kind::Call, dispatch)];
-    world.scheduler = Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released);
+    world.scheduler =
+        Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released, Arc::default());
     (dispatches, release)
 }
 
@@ -765,7 +797,7 @@ impl Engine {
 
     fn start_by_hand(&self, executable: &Executable, times: usize) {
         for _ in 0..times {
-            self.store.create_execution(executable.id, "", self.clock.now()).unwrap().unwrap();
+            self.store.create_execution(executable.id, Asked::default(), self.clock.now()).unwrap().unwrap();
         }
     }
 
@@ -847,7 +879,7 @@ fn what_is_deleted_takes_no_place_of_what_waits_in_its_share() {
     world.backlog(&there, None, 3);
     let later = format!("UPDATE executions SET dispatch_time = 100 WHERE executable_id = {}", there.id);
     world.database().execute(&later);
-    world.store.delete_executable(&gone, world.clock.now()).unwrap().unwrap();
+    world.store.delete_executable(&gone, None, world.clock.now()).unwrap().unwrap();
     world.store.renew_lease().unwrap();
     let shares = world.store.pending_shares(Kind::Call, "", 10).unwrap();
     let waiting = world.store.pending_of_shares(Kind::Call, world.clock.now(), &shares, 8).unwrap();
@@ -960,9 +992,19 @@ fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
     world.start_by_hand(&job, 3);
     world.scheduler.pass().unwrap();
     let handed_out = world.dispatches.try_recv().unwrap();
-    assert_eq!(world.store.delete_executable(&job, world.clock.now()).unwrap(), Some(3));
+    assert_eq!(
+        world.store.delete_executable(&job, None, world.clock.now()).unwrap().map(|it| it.waiting),
+        Some(3)
+    );
     let now = world.clock.now();
-    assert!(!world.store.begin_attempt(handed_out.of, None, now, now).unwrap());
+    assert!(
+        !world
+            .store
+            .begin_attempt(handed_out.of, false, (&Guid::from("app"), None), now, now)
+            .unwrap()
+            .0
+            .has_begun()
+    );
     world.restart();
     world.scheduler.pass().unwrap();
     assert!(world.dispatches.try_recv().is_err());
@@ -1108,7 +1150,8 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
 
     // One waits as the last instance goes, and one that was asked for by hand.
     world.go_to("2026-03-01T00:02:00Z");
-    let by_hand = world.store.create_execution(job.id, "", world.clock.now()).unwrap().unwrap();
+    let by_hand =
+        world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap().execution;
     assert_eq!(world.deprovision("i2", LastInstance::StopsSchedules), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     let history = world.history(&job);

@@ -10,7 +10,7 @@ use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::engine::watcher::Watcher;
 use ocf_scheduler::model::{Controls, Guid, JobState, Owned, Timestamp, Work};
 use ocf_scheduler::platform::{Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName};
-use ocf_scheduler::store::{NewExecutable, Written};
+use ocf_scheduler::store::{Asked, NewExecutable, Written};
 
 use super::database::Database;
 
@@ -83,7 +83,11 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
         controls: Controls::default(),
     };
     let Written::Done(job) = store.create_executable(&new, NOW).unwrap() else { panic!("not created") };
-    let execution = store.create_execution(job.id, "asked", NOW).unwrap().unwrap();
+    let execution = store
+        .create_execution(job.id, Asked { request_id: "asked", ..Asked::default() }, NOW)
+        .unwrap()
+        .unwrap()
+        .execution;
     let (own, surplus) = (Guid::from("task-own"), Guid::from("task-surplus"));
     for task in [&own, &surplus] {
         assert!(store.note_surplus(&execution.guid, task, NOW).unwrap());
@@ -99,6 +103,7 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
         Duration::from_secs(1),
         Duration::ZERO,
         Duration::from_secs(600),
+        crossbeam_channel::bounded(1).0,
     );
     let cancelled = || platform.cancelled.lock().unwrap().clone();
     assert_eq!(watcher.look_for_strays(&stop), 2, "it has none of its own yet");

@@ -36,8 +36,7 @@ const LATENESS_SECONDS: &[f64] =
     &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0];
 
 const KINDS: [Kind; 2] = [Kind::Job, Kind::Call];
-const STATES: [ExecutionState; 4] =
-    [ExecutionState::Pending, ExecutionState::Running, ExecutionState::Succeeded, ExecutionState::Failed];
+const STATES: [ExecutionState; 5] = ExecutionState::ALL;
 const UPSTREAMS: [Upstream; 3] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call];
 /// The outcome of an outgoing request: the class of its status (one above 599 counts as 5xx), or no response.
 const OUTCOMES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];

@@ -1,4 +1,4 @@
-//! Commands that look across jobs and calls: executions, upcoming.
+//! Commands that look across jobs and calls: executions, cancel, upcoming.
 
 use std::time::Duration;
 
@@ -45,6 +45,14 @@ pub(in crate::cli) fn executions(session: &Session, arguments: &Arguments) -> Re
     }
     found.truncate(limit);
     session.show_all(found, table, "there are no such executions");
+    Ok(true)
+}
+
+/// Cancels an execution.
+pub(in crate::cli) fn cancel(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let execution = arguments.required(0);
+    let cancelled = session.remote.post(&format!("/executions/{}/cancel", encode(execution)), None)?;
+    session.show(cancelled, table);
     Ok(true)
 }
 

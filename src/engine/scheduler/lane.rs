@@ -31,7 +31,7 @@ const ROWS_PER_SHARE: u32 = 8;
 
 /// The way to the workers of one kind. What waits in one lane never waits for the other.
 pub struct Lane {
-    kind: Kind,
+    pub(super) kind: Kind,
     /// To the workers, of which there are as many as the channel holds.
     dispatch: Sender<Dispatch>,
     /// Handed out and not released, with its share: in the channel or with a worker.

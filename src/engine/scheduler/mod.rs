@@ -17,6 +17,7 @@ use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
 use crate::fire_times::planner;
 use crate::model::{MisfirePolicy, Release, Timestamp};
+use crate::outbound::CallsInFlight;
 use crate::store::{DueSchedule, Plan, Store, StoreError};
 
 mod lane;
@@ -63,6 +64,8 @@ pub struct Scheduler {
     lanes: Vec<Lane>,
     /// From the workers: an execution that they are done with, whatever its outcome.
     released: Receiver<Release>,
+    /// The calls that are under way here; another process may have been asked to cancel one.
+    calls: Arc<CallsInFlight>,
     /// The wall clock and the monotonic one at the last pass; `None`: there was none.
     last_reading: Option<(Timestamp, Duration)>,
     /// The log says that the clock was never set.
@@ -78,8 +81,10 @@ impl Scheduler {
         settings: SchedulerSettings,
         lanes: Vec<Lane>,
         released: Receiver<Release>,
+        calls: Arc<CallsInFlight>,
     ) -> Self {
-        Self { store, clock, settings, lanes, released, last_reading: None, is_unset_clock_told: false }
+        let (last_reading, is_unset_clock_told) = (None, false);
+        Self { store, clock, settings, lanes, released, calls, last_reading, is_unset_clock_told }
     }
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
@@ -126,6 +131,10 @@ impl Scheduler {
         self.heed_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
         let more_to_do = is_clock_set && (self.plan_anew(now)? | self.claim_due(now)?);
+        for lane in &self.lanes {
+            self.store.unblock(lane.kind, now)?;
+        }
+        self.calls.abort(&self.store.cancelled_calls()?);
         let (filled, _) = self.fill_lanes(Lane::fill)?;
         if more_to_do {
             return Ok(Duration::ZERO);

@@ -8,9 +8,10 @@ use crate::base::clock;
 use crate::base::crash;
 use crate::base::metrics::{Upstream, metrics};
 use crate::engine::journal::{self, About};
-use crate::model::{Call, Dispatch, EndState, Method, Outcome, Timestamp};
+use crate::model::{Call, Course, Dispatch, EndState, Method, Outcome, Reason, Timestamp};
 use crate::outbound::{
-    self, Answer, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, is_header_value,
+    self, Abort, Answer, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, is_header_value,
+    wait_asked_for,
 };
 use crate::store::End;
 
@@ -38,13 +39,35 @@ struct Identity<'a> {
     attempt: String,
 }
 
+/// Why a call failed.
+struct Failure {
+    reason: Reason,
+    message: String,
+    /// Whether another attempt may go better.
+    is_passing: bool,
+    /// For how long the other side asks to be left alone.
+    retry_after: Option<String>,
+}
+
+impl Failure {
+    /// It was not sent, or not to where it was to go; another attempt would fare no better.
+    fn not_sent(message: String) -> Self {
+        Self { reason: Reason::NotSent, message, is_passing: false, retry_after: None }
+    }
+
+    /// The answer says so.
+    fn status(message: String) -> Self {
+        Self { reason: Reason::Status, message, is_passing: false, retry_after: None }
+    }
+}
+
 impl<'a> Identity<'a> {
     fn of(dispatch: &'a Dispatch, sent_at: Timestamp) -> Self {
         Self {
             dispatch,
             sent_at: sent_at.seconds().to_string(),
             scheduled_time: dispatch.scheduled_time.map(|time| time.to_string()),
-            attempt: (dispatch.attempts.count + 1).to_string(),
+            attempt: dispatch.course.attempt.to_string(),
         }
     }
 }
@@ -59,14 +82,16 @@ impl Caller {
     }
 
     /// Makes the request. The message of success names the status, that of failure the status or the cause.
-    fn call(&self, call: &Call, identity: &Identity<'_>) -> Result<String, String> {
+    fn call(&self, call: &Call, identity: &Identity<'_>, abort: &Abort) -> Result<String, Failure> {
         let timeout =
             call.timeout_seconds.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into()));
         let deadline = clock::instant() + timeout;
         if !is_header_value(call.auth_header.reveal()) {
-            return Err("auth_header has characters that no HTTP header can carry".to_owned());
+            let message = "auth_header has characters that no HTTP header can carry".to_owned();
+            return Err(Failure::not_sent(message));
         }
-        let mut target = Target::parse(&call.url).map_err(|err| format!("the URL is not valid: {err}"))?;
+        let mut target = Target::parse(&call.url)
+            .map_err(|err| Failure::not_sent(format!("the URL is not valid: {err}")))?;
         let mut method = call.method;
         let mut body = call.body.as_deref();
         // Credentials go to the origin that the client named. One that a redirect has left does not get them
@@ -83,28 +108,31 @@ impl Caller {
             let request =
                 Request { method: method.as_str(), target: &target, headers: &headers, body: bytes };
             let asked_at = clock::instant();
-            let sent = self.exchanges.send(&request, deadline);
+            let sent = self.exchanges.send(&request, deadline, abort);
             let status = sent.as_ref().ok().map(|answer| answer.status.as_u16());
             metrics().asked(Upstream::Call, status, asked_at.elapsed());
-            let Answer { status, location } = sent.map_err(|err| match (&redirected_by, &err) {
-                (Some(status), ExchangeError::Refused(refusal)) => {
-                    format!("answered {status}, which was not followed: {refusal}")
-                }
-                _ => cause(&err, timeout),
-            })?;
+            let Answer { status, location, retry_after } =
+                sent.map_err(|err| match (&redirected_by, &err) {
+                    (Some(status), ExchangeError::Refused(refusal)) => {
+                        Failure::not_sent(format!("answered {status}, which was not followed: {refusal}"))
+                    }
+                    _ => failure(&err, timeout),
+                })?;
             if call.success_statuses.contain(status.as_u16()) {
                 return Ok(format!("answered {status}"));
             }
             let redirected = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
             let Some(location) = location.filter(|_| redirected) else {
-                return Err(match status.is_success() {
+                let message = match status.is_success() {
                     true => format!("answered {status}, which success_statuses does not name"),
                     false => format!("answered {status}"),
-                });
+                };
+                let is_passing = matches!(status.as_u16(), 408 | 425 | 429 | 500..=599);
+                return Err(Failure { is_passing, retry_after, ..Failure::status(message) });
             };
-            let next = target
-                .redirected(&location)
-                .map_err(|err| format!("answered {status}, and its Location is not valid: {err}"))?;
+            let next = target.redirected(&location).map_err(|err| {
+                Failure::status(format!("answered {status}, and its Location is not valid: {err}"))
+            })?;
             is_at_origin &= next.has_origin_of(&target);
             target = next;
             if !matches!(status.as_u16(), 307 | 308) {
@@ -115,7 +143,7 @@ impl Caller {
             }
             redirected_by = Some(status);
         }
-        Err(format!("redirected more than {REDIRECTS_MAX} times"))
+        Err(Failure::status(format!("redirected more than {REDIRECTS_MAX} times")))
     }
 }
 
@@ -171,46 +199,69 @@ fn headers<'a>(
     headers
 }
 
-fn cause(error: &ExchangeError, timeout: Duration) -> String {
-    match error {
-        ExchangeError::TimedOut => format!("no answer within {} s", timeout.as_secs()),
-        ExchangeError::Refused(refusal) => format!("not sent: {refusal}"),
-        ExchangeError::Failed(err) => {
-            outbound::untrusted_certificate(err).unwrap_or_else(|| format!("no answer: {err}"))
+fn failure(error: &ExchangeError, timeout: Duration) -> Failure {
+    let (reason, message) = match error {
+        ExchangeError::TimedOut => (Reason::Timeout, format!("no answer within {} s", timeout.as_secs())),
+        ExchangeError::Refused(refusal) => return Failure::not_sent(format!("not sent: {refusal}")),
+        ExchangeError::Aborted => {
+            let message = "the connection was closed, for the execution is to end".to_owned();
+            let (reason, is_passing) = (Reason::Cancelled, false);
+            return Failure { reason, message, is_passing, retry_after: None };
         }
-    }
+        ExchangeError::Failed(err) => {
+            let cause = outbound::untrusted_certificate(err).unwrap_or_else(|| format!("no answer: {err}"));
+            (Reason::NoAnswer, cause)
+        }
+    };
+    Failure { reason, message, is_passing: true, retry_after: None }
 }
 
 impl WorkerContext {
     pub(super) fn perform_call(&self, dispatch: &Dispatch, call: &Call) -> Left {
+        // Before it counts as begun, so that whoever cancels it afterwards finds it here.
+        let in_flight = self.calls.enter(dispatch.of.id);
+        let is_admitted = dispatch.course.began_at.is_some();
         let began_at = Cell::new(self.clock.now());
-        let may = self.may_go_on(dispatch, || {
+        let left = self.leaves(dispatch, || {
             // Anew each time: while the database was away it had not begun.
             began_at.set(self.clock.now());
-            self.store.start_call(dispatch.of, began_at.get())
+            self.store.start_call(dispatch.of, is_admitted, began_at.get())
         });
-        if !may {
-            return Left::ComesAgain;
+        if let Some(left) = left {
+            return left;
         }
         let began_at = began_at.get();
-        let ended = |state, message, began_at| {
-            let outcome = Outcome { state, message, end_time: self.clock.now() };
-            Left::Ended(CallEnd { end: End { of: dispatch.of, outcome }, began_at })
-        };
         let about = About::of(dispatch, Some(began_at));
-        journal::first_attempt(&about);
-        journal::running(&about, None, dispatch.attempts.count + 1);
+        if !is_admitted {
+            journal::first_attempt(&about);
+        }
+        journal::running(&about, None, dispatch.course.attempt);
         if !self.holds(dispatch) {
-            let message = "interrupted: the lease on the database ended before the call was sent".to_owned();
-            return ended(EndState::Failed, message, None);
+            let message = "interrupted: the lease on the database ended before the call was sent";
+            let outcome = Outcome::failed(Reason::Interrupted, message, self.clock.now());
+            let end = End { of: dispatch.of, outcome };
+            return Left::Ended(CallEnd { end, began_at: None, next: None });
         }
         crash::point("call.started");
-        let (state, message) = match self.caller.call(call, &Identity::of(dispatch, began_at)) {
-            Ok(message) => (EndState::Succeeded, message),
-            Err(message) => (EndState::Failed, message),
-        };
+        let answered = self.caller.call(call, &Identity::of(dispatch, began_at), &in_flight.abort);
         crash::point("call.answered");
-        let message = message.chars().take(MESSAGE_MAX).collect();
-        ended(state, message, Some(began_at))
+        let end_time = self.clock.now();
+        let kept = |message: String| message.chars().take(MESSAGE_MAX).collect::<String>();
+        let (outcome, next) = match answered {
+            Ok(message) => {
+                let message = kept(message);
+                (Outcome { state: EndState::Succeeded, message, reason: None, end_time }, None)
+            }
+            Err(Failure { reason, message, is_passing, retry_after }) => {
+                let message = kept(message);
+                let asked_for = retry_after.and_then(|it| wait_asked_for(&it, end_time));
+                let course =
+                    Course { began_at: dispatch.course.began_at.or(Some(began_at)), ..dispatch.course };
+                let next = course.next_attempt(end_time, asked_for, &message).filter(|_| is_passing);
+                (Outcome::failed(reason, message, end_time), next)
+            }
+        };
+        let end = End { of: dispatch.of, outcome };
+        Left::Ended(CallEnd { end, began_at: Some(began_at), next })
     }
 }

@@ -20,9 +20,12 @@ use crate::base::metrics::metrics;
 use crate::base::outage;
 use crate::base::stop::{Stop, is_stopped};
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, Outcome, Release, TaskNames, Timestamp, Work};
-use crate::platform::{NewTask, Platform};
-use crate::store::{End, Store, StoreError};
+use crate::model::{
+    ConcurrencyPolicy, Dispatch, EndState, NextAttempt, Outcome, Release, TaskNames, Timestamp, Work,
+};
+use crate::outbound::CallsInFlight;
+use crate::platform::{NewTask, Platform, TaskIdentity};
+use crate::store::{Effects, End, Start, Store, StoreError};
 
 mod call;
 mod task;
@@ -42,6 +45,8 @@ pub struct CallEnd {
     end: End,
     /// When it was sent; `None`: it was not.
     began_at: Option<Timestamp>,
+    /// The attempt that follows, unless something speaks against it.
+    next: Option<NextAttempt>,
 }
 
 /// How a worker leaves an execution.
@@ -64,12 +69,16 @@ pub struct WorkerContext {
     pub clock: Arc<dyn Clock>,
     /// Makes the requests of calls.
     pub caller: Caller,
+    /// The calls that are under way.
+    pub calls: Arc<CallsInFlight>,
     /// How tasks are named.
     pub task_names: TaskNames,
     /// With a platform in trouble.
     pub patience: Patience,
-    /// Wakes the watcher: a task was started.
+    /// Wakes the watcher: a task was started, or is to end.
     pub task_started: Sender<()>,
+    /// Wakes the scheduler: something has ended that another execution may wait for.
+    pub wake_scheduler: Sender<()>,
     /// Closes when the service stops.
     pub stop: Stop,
 }
@@ -119,13 +128,42 @@ impl WorkerContext {
         while let Ok(first) = ends.recv() {
             let batch: Vec<(Dispatch, CallEnd)> =
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
+            let batch: Vec<(Dispatch, CallEnd)> =
+                batch.into_iter().filter(|(dispatch, call)| !self.tries_again(dispatch, call)).collect();
+            if batch.is_empty() {
+                continue;
+            }
             let changed = self.record_batch(&batch);
+            let mut is_awaited = false;
             for ((dispatch, call), changed) in batch.into_iter().zip(changed) {
                 if changed {
+                    is_awaited |= dispatch.course.concurrency_policy != ConcurrencyPolicy::Always;
                     journal::ended(&About::of(&dispatch, call.began_at), &call.end.outcome, None);
                 }
             }
+            if is_awaited {
+                self.wake_scheduler();
+            }
         }
+    }
+
+    /// Whether another attempt of a call follows, which is recorded then.
+    fn tries_again(&self, dispatch: &Dispatch, call: &CallEnd) -> bool {
+        let Some(next) = &call.next else { return false };
+        let attempt = dispatch.course.attempt;
+        let is_recorded =
+            self.record(dispatch.guid.as_str(), || self.store.retry(dispatch.of, attempt, next));
+        if is_recorded {
+            let wait = next.due_at.since(self.clock.now());
+            journal::retried(&About::of(dispatch, call.began_at), attempt, wait, &next.cause);
+            self.wake_scheduler();
+        }
+        is_recorded
+    }
+
+    /// Full means that it is about to look anyway.
+    fn wake_scheduler(&self) {
+        let _ = self.wake_scheduler.try_send(());
     }
 
     /// Records the ends in one transaction; when the database refuses that for good, one by one, so that a
@@ -156,6 +194,7 @@ impl WorkerContext {
             Work::Call(call) => self.perform_call(dispatch, call),
             Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, .. } => {
                 self.start_task(dispatch, |name| NewTask {
+                    identity: TaskIdentity::of(dispatch),
                     app: dispatch.app.clone(),
                     name,
                     command: command.clone(),
@@ -168,20 +207,22 @@ impl WorkerContext {
         done.unwrap_or_else(|_| {
             error!(execution:% = dispatch.guid; "a worker panicked");
             let message = "a fault of the scheduler: the worker panicked".to_owned();
-            self.end(dispatch, EndState::Failed, message);
+            let state = EndState::Failed;
+            self.end(dispatch, Outcome { state, message, reason: None, end_time: self.clock.now() });
             Left::Done
         })
     }
 
     /// Records the end of an execution.
-    fn end(&self, dispatch: &Dispatch, state: EndState, message: String) {
-        let end = End { of: dispatch.of, outcome: Outcome { state, message, end_time: self.clock.now() } };
+    fn end(&self, dispatch: &Dispatch, outcome: Outcome) {
+        let end = End { of: dispatch.of, outcome };
         self.record_end(dispatch, &end, || self.store.finish(&end));
     }
 
     fn record_end(&self, dispatch: &Dispatch, end: &End, step: impl Fn() -> Result<bool, StoreError>) {
         if self.record(dispatch.guid.as_str(), step) {
             journal::ended(&About::of(dispatch, None), &end.outcome, None);
+            self.wake_scheduler();
         } else {
             debug!(execution:% = dispatch.guid; "the execution had ended before, or is gone");
         }
@@ -189,21 +230,27 @@ impl WorkerContext {
 
     /// Records a state that is a fact already, again and again until the database takes it or the service
     /// stops. Whether it changed anything.
-    fn record(&self, what: &str, mut step: impl FnMut() -> Result<bool, StoreError>) -> bool {
+    fn record(&self, what: &str, step: impl FnMut() -> Result<bool, StoreError>) -> bool {
+        self.recorded(what, step).unwrap_or(false)
+    }
+
+    /// The same of a step with another answer. `None`: the database refuses it for good, or the service
+    /// stops.
+    fn recorded<T>(&self, what: &str, mut step: impl FnMut() -> Result<T, StoreError>) -> Option<T> {
         loop {
             match step() {
-                Ok(changed) => {
+                Ok(answer) => {
                     outage::DATABASE.worked();
-                    return changed;
+                    return Some(answer);
                 }
                 Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
                     error!(execution = what, cause:% = err; "a state could not be recorded");
-                    return false;
+                    return None;
                 }
                 Err(err) => {
                     log!(err.noted(), execution = what, cause:% = err; "a state is not recorded yet, trying again");
                     select! {
-                        recv(self.stop) -> _ => return false,
+                        recv(self.stop) -> _ => return None,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),
                     }
                 }
@@ -211,14 +258,43 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the database, until it answers or the service stops, whether to go on. An answer that is lost may
-    /// have been a yes, so `asked` must be one that may be asked again.
-    fn may_go_on(&self, dispatch: &Dispatch, asked: impl Fn() -> Result<bool, StoreError>) -> bool {
-        let may = self.record(dispatch.guid.as_str(), asked);
-        if !may {
-            debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
+    /// Asks the database, until it answers or the service stops, whether to begin. An answer that is lost may
+    /// have been a yes, so `begin` must be one that may be repeated. `Some`: how to leave the execution.
+    fn leaves(
+        &self,
+        dispatch: &Dispatch,
+        begin: impl Fn() -> Result<(Start, Effects), StoreError>,
+    ) -> Option<Left> {
+        let Some((start, effects)) = self.recorded(dispatch.guid.as_str(), begin) else {
+            return Some(Left::ComesAgain);
+        };
+        self.take_note_of(&effects);
+        match start {
+            Start::Begun => None,
+            Start::Waits => {
+                debug!(execution:% = dispatch.guid; "the execution waits for the end of another one");
+                // That may have ended meanwhile.
+                self.wake_scheduler();
+                Some(Left::Done)
+            }
+            Start::Skipped => Some(Left::Done),
+            Start::Gone => {
+                debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
+                Some(Left::ComesAgain)
+            }
         }
-        may
+    }
+
+    /// What the decision about one execution did to others.
+    fn take_note_of(&self, effects: &Effects) {
+        for ended in &effects.ended {
+            journal::ended_by_another(ended);
+        }
+        if !effects.cancelled.is_empty() {
+            self.calls.abort(&effects.cancelled);
+            // Full means that it is about to look anyway.
+            let _ = self.task_started.try_send(());
+        }
     }
 
     /// Whether the lease under which an execution was taken still holds: what is sent without one, another

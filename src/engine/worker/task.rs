@@ -9,7 +9,7 @@ use super::{Left, WorkerContext};
 use crate::base::{crash, outage};
 use crate::engine::backoff::backoff;
 use crate::engine::journal::{self, About};
-use crate::model::{Dispatch, EndState, Outcome, Timestamp, task_name_of_attempt, task_names_so_far};
+use crate::model::{Dispatch, Outcome, Reason, Timestamp, task_name_of_attempt, task_names_so_far};
 use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
 
@@ -35,22 +35,25 @@ impl WorkerContext {
         };
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
-        let begun = self.may_go_on(dispatch, || {
+        let key = dispatch.attempt_key();
+        let is_admitted = dispatch.attempts.count > 0 || dispatch.course.began_at.is_some();
+        let left = self.leaves(dispatch, || {
             // Read again each time: while the database was away the attempt had not begun, and the doubt must
             // outlast it.
             began_at.set(self.clock.now());
-            let recorded = Some(first_name.as_str()).filter(|name| *name != dispatch.guid.as_str());
-            self.store.begin_attempt(dispatch.of, recorded, began_at.get(), doubt_until())
+            let recorded = Some(first_name.as_str()).filter(|name| *name != key.as_str());
+            let task = (&dispatch.app, recorded);
+            self.store.begin_attempt(dispatch.of, is_admitted, task, began_at.get(), doubt_until())
         });
-        if !begun {
-            return Left::ComesAgain;
+        if let Some(left) = left {
+            return left;
         }
         let (began_at, doubt_until) = (began_at.get(), doubt_until());
         if !self.holds(dispatch) {
             self.try_later(dispatch, "the lease on the database had ended", None, None);
             return Left::ComesAgain;
         }
-        if dispatch.attempts.count == 0 {
+        if !is_admitted {
             journal::first_attempt(&About::of(dispatch, Some(began_at)));
         }
         crash::point("task.attempting");
@@ -63,7 +66,7 @@ impl WorkerContext {
                 Left::Done
             }
             Err(PlatformError::Refused { detail }) => {
-                self.end(dispatch, EndState::Failed, detail);
+                self.end(dispatch, Outcome::failed(Reason::Refused, detail, self.clock.now()));
                 Left::Done
             }
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
@@ -88,8 +91,8 @@ impl WorkerContext {
     fn first_name(&self, dispatch: &Dispatch) -> String {
         match (&dispatch.task_name, dispatch.attempts.count) {
             (Some(name), _) => name.clone(),
-            (None, 0) => self.task_names.first(&dispatch.guid, &dispatch.name),
-            (None, _) => dispatch.guid.to_string(),
+            (None, 0) => self.task_names.first(&dispatch.attempt_key(), &dispatch.name),
+            (None, _) => dispatch.attempt_key().to_string(),
         }
     }
 
@@ -98,7 +101,8 @@ impl WorkerContext {
     fn next_name(&self, dispatch: &Dispatch, first_name: &str, doubt_until: Timestamp) -> Option<String> {
         // From before the question: an answer says how things were then.
         let asked_at = self.clock.now();
-        let names = task_names_so_far(first_name, &dispatch.guid, dispatch.attempts.count);
+        let key = dispatch.attempt_key();
+        let names = task_names_so_far(first_name, &key, dispatch.attempts.count);
         let names: Vec<TaskName> =
             names.into_iter().map(|name| TaskName { app: dispatch.app.clone(), name }).collect();
         let mut tasks = match self.platform.find_tasks(&names) {
@@ -123,7 +127,7 @@ impl WorkerContext {
         // Of an earlier attempt it says nothing about the latest, whose task may come late.
         let latest_name = match dispatch.attempts.count {
             ..=1 => first_name.to_owned(),
-            count => task_name_of_attempt(first_name, &dispatch.guid, count),
+            count => task_name_of_attempt(first_name, &key, count),
         };
         let never_ran = |task: &Task| matches!(task.state, TaskState::NeverRan(_));
         let some_never_ran = tasks.iter().any(never_ran);
@@ -161,17 +165,15 @@ impl WorkerContext {
             return None;
         }
         Some(match some_never_ran {
-            true => {
-                task_name_of_attempt(first_name, &dispatch.guid, dispatch.attempts.count.saturating_add(1))
-            }
+            true => task_name_of_attempt(first_name, &key, dispatch.attempts.count.saturating_add(1)),
             false => first_name.to_owned(),
         })
     }
 
     fn accept(&self, dispatch: &Dispatch, task: &Task) {
         if self.record(dispatch.guid.as_str(), || self.store.accept_task(dispatch.of, &task.guid)) {
-            let attempt = dispatch.attempts.count + 1;
-            journal::running(&About::of(dispatch, None), Some(&task.guid), attempt);
+            let about = About::of(dispatch, None);
+            journal::running(&about, Some(&task.guid), dispatch.course.attempt);
             crash::point("task.accepted");
         } else {
             // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
@@ -206,7 +208,7 @@ impl WorkerContext {
         if give_up_at <= now {
             let unknown = if doubt_until.is_some() { "; whether a task was created is unknown" } else { "" };
             let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
-            let outcome = Outcome { state: EndState::Failed, message, end_time: now };
+            let outcome = Outcome::failed(Reason::GaveUp, message, now);
             let end = End { of: dispatch.of, outcome };
             return self.record_end(dispatch, &end, || match doubt_until {
                 Some(_) => self.store.give_up(&end),

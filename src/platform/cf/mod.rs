@@ -7,12 +7,12 @@
 //! `transport` makes one request, `uaa` handles tokens, `api` has the JSON of Cloud Foundry, `endpoint`
 //! checks what goes into a URL, and `faults` tracks what an operator has to fix.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use log::warn;
+use log::{info, warn};
 use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Method;
@@ -22,7 +22,9 @@ use self::endpoint::{Endpoint, is_identifier, is_task_name, is_user_id, percent_
 use self::faults::{Fault, Faults};
 use self::transport::Transport;
 use self::uaa::Uaa;
-use super::{Delivery, Found, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task, TaskName};
+use super::{
+    Delivery, Found, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task, TaskIdentity, TaskName,
+};
 use crate::base::clock::Clock;
 use crate::model::Guid;
 use crate::outbound::Outbound;
@@ -251,6 +253,37 @@ fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]
     batches
 }
 
+impl CloudFoundry {
+    fn post_task(&self, task: &NewTask, metadata: Option<TaskMetadata<'_>>) -> Result<Task, PlatformError> {
+        #[derive(Serialize)]
+        struct TaskRequest<'a> {
+            name: &'a str,
+            command: &'a str,
+            memory_in_mb: u32,
+            disk_in_mb: u32,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            log_rate_limit_in_bytes_per_second: Option<i64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            metadata: Option<TaskMetadata<'a>>,
+        }
+        let NewTask { app, name, command, memory_in_mb, disk_in_mb, log_rate_in_bps, .. } = task;
+        let json = serde_json::to_vec(&TaskRequest {
+            name,
+            command,
+            memory_in_mb: *memory_in_mb,
+            disk_in_mb: *disk_in_mb,
+            log_rate_limit_in_bytes_per_second: log_rate_to_send(*log_rate_in_bps),
+            metadata,
+        })
+        .map_err(|err| PlatformError::Refused {
+            detail: format!("the task cannot be put into JSON: {err}"),
+        })?;
+        let url = self.api.endpoint.url(&format!("/v3/apps/{app}/tasks"));
+        let created: Value = self.api.call(&Method::POST, &url, Some(&json))?.into_json()?;
+        task_of(&created, Some(name)).ok_or_else(|| misunderstood("a task without a guid", Delivery::Unknown))
+    }
+}
+
 impl Platform for CloudFoundry {
     fn sign_in_url(
         &self,
@@ -298,32 +331,16 @@ impl Platform for CloudFoundry {
     }
 
     fn create_task(&self, task: &NewTask) -> Result<Task, PlatformError> {
-        #[derive(Serialize)]
-        struct TaskRequest<'a> {
-            name: &'a str,
-            command: &'a str,
-            memory_in_mb: u32,
-            disk_in_mb: u32,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            log_rate_limit_in_bytes_per_second: Option<i64>,
-        }
         if !is_identifier(task.app.as_str()) {
             return Err(PlatformError::Refused { detail: "CF-ResourceNotFound: App not found".to_owned() });
         }
-        let NewTask { app, name, command, memory_in_mb, disk_in_mb, log_rate_in_bps } = task;
-        let json = serde_json::to_vec(&TaskRequest {
-            name,
-            command,
-            memory_in_mb: *memory_in_mb,
-            disk_in_mb: *disk_in_mb,
-            log_rate_limit_in_bytes_per_second: log_rate_to_send(*log_rate_in_bps),
-        })
-        .map_err(|err| PlatformError::Refused {
-            detail: format!("the task cannot be put into JSON: {err}"),
-        })?;
-        let url = self.api.endpoint.url(&format!("/v3/apps/{app}/tasks"));
-        let created: Value = self.api.call(&Method::POST, &url, Some(&json))?.into_json()?;
-        task_of(&created, Some(name)).ok_or_else(|| misunderstood("a task without a guid", Delivery::Unknown))
+        match self.post_task(task, Some(TaskMetadata::of(&task.identity))) {
+            Err(PlatformError::Refused { detail }) if detail.to_ascii_lowercase().contains("metadata") => {
+                info!(task = task.name.as_str(), cause = detail; "the labels of a task were refused, it gets none");
+                self.post_task(task, None)
+            }
+            created => created,
+        }
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
@@ -416,6 +433,26 @@ fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
 /// The rate that plugin 2.x sends if its user gave none. A foundation with a log-rate quota would refuse
 /// every such task.
 const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
+
+/// How people, and their tools, find the tasks of a job on Cloud Foundry.
+#[derive(Serialize)]
+struct TaskMetadata<'a> {
+    labels: BTreeMap<&'static str, &'a str>,
+    annotations: BTreeMap<&'static str, String>,
+}
+
+impl<'a> TaskMetadata<'a> {
+    /// The prefix holds a dot, for Cloud Controller takes no other.
+    fn of(identity: &'a TaskIdentity) -> Self {
+        let labels = [
+            ("scheduler.ocf/execution", identity.execution.as_str()),
+            ("scheduler.ocf/job", identity.job.as_str()),
+        ];
+        let scheduled =
+            identity.scheduled_time.map(|time| ("scheduler.ocf/scheduled-time", time.to_string()));
+        Self { labels: labels.into(), annotations: scheduled.into_iter().collect() }
+    }
+}
 
 fn log_rate_to_send(log_rate_in_bps: i64) -> Option<i64> {
     Some(log_rate_in_bps).filter(|rate| *rate != 0 && *rate != LOG_RATE_OF_PLUGIN_2)

@@ -13,8 +13,6 @@ use std::time::Duration;
 use log::{debug, warn};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc2822;
 use ureq::http::{self, HeaderMap, Method, Uri, header};
 use ureq::{SendBody, Timeout};
 
@@ -23,7 +21,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::logging::{beginning, milliseconds};
 use crate::base::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
-use crate::outbound::{self, Limits, Outbound};
+use crate::outbound::{self, Limits, Outbound, wait_asked_for};
 use crate::platform::{Delivery, PlatformError};
 
 /// An idle connection is reused only within this time: if the request to create a task is lost on a stale
@@ -373,10 +371,7 @@ impl Transport {
         let until = |seconds: i64| Some(Timestamp::from_seconds(seconds)?.since(self.clock.now()));
         let retry_after = text(header::RETRY_AFTER.as_str())
             .filter(|_| matches!(status, 429 | 500..))
-            .and_then(|value| match value.parse() {
-                Ok(seconds) => Some(Duration::from_secs(seconds)),
-                Err(_) => until(OffsetDateTime::parse(value, &Rfc2822).ok()?.unix_timestamp()),
-            });
+            .and_then(|value| wait_asked_for(value, self.clock.now()));
         let is_used_up = status == 429 || text(RATE_LIMIT_REMAINING) == Some("0");
         let reset = text(RATE_LIMIT_RESET)
             .filter(|_| is_used_up)

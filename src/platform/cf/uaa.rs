@@ -346,10 +346,14 @@ impl Uaa {
     }
 }
 
+/// The longest user name that is shown, in bytes, as UAA has it.
+const NAME_MAX: usize = 255;
+
 /// The claims of a token, from its payload or from an introspection.
 #[derive(Deserialize, Default)]
 struct Claims {
     user_id: Option<String>,
+    user_name: Option<String>,
     client_id: Option<String>,
     scope: Option<Scope>,
     exp: Option<i64>,
@@ -379,8 +383,11 @@ impl Claims {
     fn identity(&self, user: String) -> Identity {
         let has = |wanted: &str| self.scope.as_ref().is_some_and(|scope| scope.has(wanted));
         let admin = has(ADMIN_SCOPE);
+        let is_shown = |name: &String| !name.is_empty() && name.len() <= NAME_MAX;
+        let name = self.user_name.clone().filter(|name| is_shown(name) && !name.contains(char::is_control));
         Identity {
             user,
+            name,
             admin,
             spaces: None,
             may_read: admin || has(READ_SCOPE),

@@ -162,6 +162,7 @@ impl Platform for Local {
 fn identity(grant: &Grant) -> Identity {
     Identity {
         user: grant.user.clone(),
+        name: None,
         admin: grant.admin,
         spaces: Some(grant.spaces.clone()),
         may_read: true,

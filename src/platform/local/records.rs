@@ -13,6 +13,7 @@
 //! | `ended.json` | runner; service, for a runner that died without it | the outcome, when |
 //! | `seen` | service | that the outcome has been handed out; its age decides when the directory goes |
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
@@ -39,6 +40,9 @@ pub(super) struct Order {
     /// The login name of the user as whom the command runs; `None`: as the service. Older records have none.
     #[serde(default)]
     pub(super) user: Option<String>,
+    /// What the command finds in its environment beside that of the service. Older records have none.
+    #[serde(default)]
+    pub(super) environment: BTreeMap<String, String>,
     pub(super) created_at_ns: i64,
 }
 

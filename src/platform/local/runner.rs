@@ -189,7 +189,7 @@ fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)
         command.arg(super::memory::LIMIT_EACH_PROCESS).arg("sh");
         command.arg(super::memory::limit_in_kib(order.memory_in_mb)).arg(&order.command);
     }
-    command.current_dir(&order.directory).process_group(0);
+    command.current_dir(&order.directory).process_group(0).envs(&order.environment);
     command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
     // A child is born into the group of its parent: so no instant of it goes unlimited.
     if let Some(group) = group {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::detailed::Detailed;
 use super::error::ApiError;
 use super::fields::{Fields, MEGABYTES};
+use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
 use super::query::Query;
 use super::schedules::ScheduleJson;
@@ -294,13 +295,28 @@ impl Api {
         kind: Kind,
         guid: &str,
         request: &Request,
+        query: &Query,
     ) -> Result<Response, ApiError> {
-        let waiting = until_written(|| {
+        let cancels = match query.get("cancel") {
+            None | Some("false") => false,
+            Some("true") => true,
+            Some(_) => {
+                return Err(
+                    Violation::new("cancel", "type", "is neither true nor false", "true or false").into()
+                );
+            }
+        };
+        let cancelled_by = cancels.then(|| cancelled_by(caller));
+        let deleted = until_written(|| {
             let executable = self.executable(caller, kind, guid)?;
             versions::check(request, &ExecutableJson::of(executable.clone(), Vec::new()))?;
-            Ok(self.store.delete_executable(&executable, self.clock.now())?)
+            Ok(self.store.delete_executable(&executable, cancelled_by.as_deref(), self.clock.now())?)
         })?;
-        journal::cancelled(kind, waiting, "cancelled: deleted");
+        journal::cancelled(kind, deleted.waiting, "cancelled: deleted");
+        if !deleted.cancelled.is_empty() {
+            self.calls_in_flight.abort(&deleted.cancelled);
+            self.wake_watcher();
+        }
         self.wake_scheduler();
         self.wake_retention();
         Ok(respond(204))

@@ -11,8 +11,9 @@ use super::query::Query;
 use super::{Api, versions};
 use crate::engine::journal::{self, About};
 use crate::http::{Request, Response};
-use crate::model::{Executable, Execution, Guid, Kind};
-use crate::store::HistoryOf;
+use crate::model::{Executable, Execution, Guid, Kind, Reason};
+use crate::store::{Asked, Created, HistoryOf};
+use crate::web::auth::Caller;
 
 /// An execution as clients see it.
 #[derive(Serialize)]
@@ -25,6 +26,8 @@ pub(super) struct ExecutionJson {
     scheduled_time: Option<String>,
     message: String,
     state: &'static str,
+    /// Why it was skipped, or ended otherwise than well.
+    reason: Option<&'static str>,
     execution_start_time: Option<String>,
     execution_end_time: Option<String>,
 }
@@ -51,6 +54,7 @@ impl ExecutionJson {
             scheduled_time: shown(execution.scheduled_time),
             message: execution.message,
             state: execution.state.as_str(),
+            reason: execution.reason.map(Reason::as_str),
             execution_start_time: shown(execution.start_time),
             execution_end_time: shown(execution.end_time),
         }
@@ -60,11 +64,14 @@ impl ExecutionJson {
 impl Api {
     pub(in crate::web) fn execute(
         &self,
+        caller: &Caller,
         executable: &Executable,
         request_id: &str,
     ) -> Result<Response, ApiError> {
-        let execution = self.store.create_execution(executable.id, request_id, self.clock.now())?;
-        let execution = execution.ok_or(ApiError::NotFound)?;
+        let policy = executable.controls.concurrency_policy;
+        let asked = Asked { request_id, by: &caller.name, policy };
+        let created = self.store.create_execution(executable.id, asked, self.clock.now())?;
+        let Created { execution, effects } = created.ok_or(ApiError::NotFound)?;
         journal::created(&About {
             guid: &execution.guid,
             kind: executable.kind(),
@@ -75,6 +82,13 @@ impl Api {
             start_time: None,
             request_id,
         });
+        for ended in &effects.ended {
+            journal::ended_by_another(ended);
+        }
+        if !effects.cancelled.is_empty() {
+            self.calls_in_flight.abort(&effects.cancelled);
+            self.wake_watcher();
+        }
         self.wake_scheduler();
         versions::object(201, &ExecutionJson::of(execution, executable.kind(), &executable.guid))
     }

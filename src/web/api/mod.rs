@@ -12,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::cron::{Dialect, Weekdays};
 use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
+use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::{HistoryOf, Store, StoreError};
 use crate::web::auth::{Authenticator, Caller, Purpose};
@@ -78,6 +79,8 @@ pub struct Api {
     pub readiness: Readiness,
     /// What `/metrics` needs.
     pub metrics_access: MetricsAccess,
+    /// The calls that are under way here.
+    pub calls_in_flight: Arc<CallsInFlight>,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
@@ -142,6 +145,8 @@ impl Api {
             CallerRoute::TimeZones => self.time_zones(request, &query?),
             CallerRoute::FindExecutions => self.find_executions(&caller, request, &query?),
             CallerRoute::FindExecution(guid) => self.find_execution(&caller, &guid),
+            CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid),
+            CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
             CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
             CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
@@ -152,11 +157,11 @@ impl Api {
                 self.get_executable(self.executable(&caller, kind, &guid)?, request)
             }
             CallerRoute::Change(kind, guid) => self.change_executable(&caller, kind, &guid, request),
-            CallerRoute::Delete(kind, guid) => self.delete_executable(&caller, kind, &guid, request),
+            CallerRoute::Delete(kind, guid) => self.delete_executable(&caller, kind, &guid, request, &query?),
             CallerRoute::Execute(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
-                self.execute(&executable, &request.id)
+                self.execute(&caller, &executable, &request.id)
             }
             CallerRoute::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
@@ -164,7 +169,7 @@ impl Api {
                 self.history(executable, of, request, &query?)
             }
             CallerRoute::Output(job, execution) => {
-                self.output(&self.executable(&caller, Kind::Job, &job)?, &execution, &query?)
+                self.output_of_job(&self.executable(&caller, Kind::Job, &job)?, &execution, &query?)
             }
             CallerRoute::ListSchedules(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;

@@ -8,8 +8,9 @@ use super::Api;
 use super::error::ApiError;
 use super::page::{Batches, whole_number};
 use super::query::Query;
+use super::violation::Violation;
 use crate::http::{Body, Response, with_header};
-use crate::model::{Executable, ExecutionState, Guid};
+use crate::model::{Executable, Execution, Guid};
 use crate::platform::OutputPart;
 
 /// The most bytes of one answer. The next request continues where it ended.
@@ -17,20 +18,37 @@ const ANSWER_MAX: u64 = 1024 * 1024;
 /// The most bytes that are in memory for one answer.
 const PART_BYTES: usize = 32 * 1024;
 
+/// From which byte on the output is wanted.
+pub(super) fn offset_of(query: &Query) -> Result<u64, Violation> {
+    let offset = query.get("offset").map(|text| whole_number(text, "offset", (0, u64::MAX)));
+    Ok(offset.transpose()?.unwrap_or(0))
+}
+
 impl Api {
-    /// Answers with the output from `offset` on, and says from where to go on and whether that makes sense.
-    pub(in crate::web) fn output(
+    /// What the task of the last attempt of a job's execution has printed.
+    pub(in crate::web) fn output_of_job(
         &self,
-        executable: &Executable,
+        job: &Executable,
         execution: &str,
         query: &Query,
     ) -> Result<Response, ApiError> {
-        let offset = query.get("offset").map(|text| whole_number(text, "offset", (0, u64::MAX)));
-        let offset = offset.transpose()?.unwrap_or(0);
+        let offset = offset_of(query)?;
         let guid = Guid::from_outside(execution).ok_or(ApiError::NotFound)?;
-        let execution = self.store.execution(executable.id, guid.as_str())?.ok_or(ApiError::NotFound)?;
-        let name = execution.guid.to_string();
-        let is_ended = matches!(execution.state, ExecutionState::Succeeded | ExecutionState::Failed);
+        let execution = self.store.execution(job.id, guid.as_str())?.ok_or(ApiError::NotFound)?;
+        self.output(&execution, execution.task.as_ref(), offset)
+    }
+
+    /// Answers with the output of a task from `offset` on, and says from where to go on and whether that
+    /// makes sense.
+    pub(super) fn output(
+        &self,
+        execution: &Execution,
+        task: Option<&Guid>,
+        offset: u64,
+    ) -> Result<Response, ApiError> {
+        // Where the platform keeps output, the guid of a task is its name.
+        let name = task.map_or_else(|| execution.guid.to_string(), Guid::to_string);
+        let is_ended = execution.state.is_final();
         let part = match self.platform.read_output(&name, offset, PART_BYTES)? {
             Some(part) => part,
             // It has no task yet. An ended one had none, or its output is no longer kept.

@@ -8,15 +8,18 @@ use serde::Serialize;
 
 use super::Api;
 use super::error::ApiError;
+use super::executables::shown;
 use super::executions::ExecutionJson;
+use super::output::offset_of;
 use super::page::{base_url, to_json, whole_number};
 use super::query::Query;
 use super::versions;
 use super::violation::Violation;
+use crate::engine::journal;
 use crate::fire_times::Calendar;
 use crate::http::{Request, Response, respond_with};
-use crate::model::{ExecutionState, Guid, Id, Kind, Timestamp};
-use crate::store::{ExecutionFilter, Listed, ListedExecution, UpcomingSchedule};
+use crate::model::{ExecutionState, Guid, Id, Kind, Reason, Timestamp};
+use crate::store::{Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, UpcomingSchedule};
 use crate::web::auth::Caller;
 
 const PER_PAGE: u64 = 50;
@@ -30,9 +33,10 @@ const OF_ONE_SCHEDULE_MAX: usize = 20;
 /// The most guids in one parameter.
 const GUIDS_MAX: usize = 100;
 
-const EXECUTION_PARAMETERS: [&str; 12] = [
+const EXECUTION_PARAMETERS: [&str; 13] = [
     "space_guid",
     "states",
+    "reasons",
     "kinds",
     "job_guids",
     "call_guids",
@@ -58,13 +62,51 @@ struct ListedJson {
     space_guid: String,
     created_at: String,
     trigger: &'static str,
+    /// Who started it by hand.
+    requested_by: Option<String>,
+    /// How many attempts there were, or which one it is at.
+    attempts: u32,
+    cancel_requested_at: Option<String>,
+}
+
+/// One execution alone: with its attempts.
+#[derive(Serialize)]
+struct WholeJson {
+    #[serde(flatten)]
+    listed: ListedJson,
+    attempt_history: Vec<AttemptJson>,
+}
+
+#[derive(Serialize)]
+struct AttemptJson {
+    number: u32,
+    start_time: Option<String>,
+    end_time: Option<String>,
+    task_guid: Option<String>,
+    message: String,
+}
+
+impl AttemptJson {
+    fn of(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            start_time: shown(attempt.start_time),
+            end_time: shown(attempt.end_time),
+            task_guid: attempt.task.map(|task| task.to_string()),
+            message: attempt.message,
+        }
+    }
 }
 
 impl ListedJson {
     fn of(listed: ListedExecution) -> Self {
-        let ListedExecution { execution, created_at, of } = listed;
+        let ListedExecution { execution, created_at, of, cancel_requested_at, .. } = listed;
         let trigger = if execution.scheduled_time.is_some() { "schedule" } else { "manual" };
+        let requested_by = Some(execution.requested_by.clone()).filter(|name| !name.is_empty());
         Self {
+            attempts: execution.attempt,
+            requested_by,
+            cancel_requested_at: shown(cancel_requested_at),
             execution: ExecutionJson::of(execution, of.kind, &of.guid),
             kind: of.kind.as_str(),
             name: of.name,
@@ -177,12 +219,74 @@ impl Api {
 
     /// One execution, of whatever job or call.
     pub(super) fn find_execution(&self, caller: &Caller, guid: &str) -> Result<Response, ApiError> {
+        let found = self.found(caller, guid)?;
+        self.whole(200, found)
+    }
+
+    /// Somebody wants an execution to end.
+    pub(super) fn cancel_execution(&self, caller: &Caller, guid: &str) -> Result<Response, ApiError> {
+        let found = self.found(caller, guid)?;
+        let message = cancelled_by(caller);
+        match self.store.cancel_execution(found.execution.id, &message, self.clock.now())? {
+            Cancelled::Gone => return Err(ApiError::NotFound),
+            Cancelled::HasEnded(state) => {
+                let detail = format!("has ended as {}, so it cannot be cancelled", state.as_str());
+                let expected = "an execution that is PENDING or RUNNING";
+                return Err(Violation::new("execution", "state", detail, expected).into());
+            }
+            Cancelled::Before => {}
+            Cancelled::Ended(it) => {
+                journal::cut_off(&it, &message);
+                // Another one may wait for it; and a task may be on its way.
+                self.wake_scheduler();
+                self.wake_watcher();
+            }
+            Cancelled::Requested(id) => {
+                self.calls_in_flight.abort(&[id]);
+                self.wake_watcher();
+            }
+        }
+        let found = self.found(caller, guid)?;
+        self.whole(202, found)
+    }
+
+    /// What the task of an attempt has printed, the last one unless the query names another.
+    pub(super) fn execution_output(
+        &self,
+        caller: &Caller,
+        guid: &str,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        let offset = offset_of(query)?;
+        let found = self.found(caller, guid)?;
+        let last = found.execution.attempt;
+        let wanted =
+            query.get("attempt").map(|it| whole_number(it, "attempt", (1, last.into()))).transpose()?;
+        let task = match wanted {
+            Some(number) if number < last.into() => {
+                let attempts = self.store.attempts_before(found.execution.id)?;
+                let attempt = attempts.into_iter().find(|attempt| u64::from(attempt.number) == number);
+                attempt.and_then(|attempt| attempt.task)
+            }
+            _ => found.execution.task.clone(),
+        };
+        self.output(&found.execution, task.as_ref(), offset)
+    }
+
+    /// The execution, when there is one and the caller may work in its space.
+    fn found(&self, caller: &Caller, guid: &str) -> Result<ListedExecution, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.find_execution(guid.as_str())?;
         let nowhere = Guid::from("");
         let may_work = self.auth.may_work_in(caller, found.as_ref().map_or(&nowhere, |it| &it.of.space))?;
-        let found = found.filter(|_| may_work).ok_or(ApiError::NotFound)?;
-        versions::object(200, &ListedJson::of(found))
+        found.filter(|_| may_work).ok_or(ApiError::NotFound)
+    }
+
+    fn whole(&self, status: u16, found: ListedExecution) -> Result<Response, ApiError> {
+        let mut attempts = self.store.attempts_before(found.execution.id)?;
+        attempts.extend(found.last_attempt());
+        let attempt_history = attempts.into_iter().map(AttemptJson::of).collect();
+        versions::object(status, &WholeJson { listed: ListedJson::of(found), attempt_history })
     }
 
     /// What fires next, of all schedules together.
@@ -206,6 +310,11 @@ impl Api {
         let resources = merged(&schedules, now, until, limit);
         Ok(respond_with(200, "application/json", to_json(&UpcomingJson { resources })?))
     }
+}
+
+/// What an execution says that this caller cancels.
+pub(super) fn cancelled_by(caller: &Caller) -> String {
+    format!("cancelled by {}", caller.name)
 }
 
 /// The first fire times of these schedules in their order, from `now` up to `until`.
@@ -256,17 +365,8 @@ fn merged(
 
 /// What the query asks for, and whether nothing can match it.
 fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
-    // Nothing is skipped yet, so that state matches none.
-    let known: [(&str, Option<ExecutionState>); 5] = [
-        ("PENDING", Some(ExecutionState::Pending)),
-        ("RUNNING", Some(ExecutionState::Running)),
-        ("SUCCEEDED", Some(ExecutionState::Succeeded)),
-        ("FAILED", Some(ExecutionState::Failed)),
-        ("SKIPPED", None),
-    ];
-    let asked_for = choices(query, "states", &known)?;
-    let states: Vec<ExecutionState> = asked_for.iter().copied().flatten().collect();
-    let is_without_state = !asked_for.is_empty() && states.is_empty();
+    let states = choices(query, "states", &ExecutionState::ALL.map(|state| (state.as_str(), state)))?;
+    let reasons = choices(query, "reasons", &Reason::ALL.map(|reason| (reason.as_str(), reason)))?;
     let kinds = choices(query, "kinds", &[("job", Kind::Job), ("call", Kind::Call)])?;
     let triggers = choices(query, "triggers", &[("schedule", true), ("manual", false)])?;
     let one = |kinds: Vec<Kind>| if let [kind] = kinds.as_slice() { Some(*kind) } else { None };
@@ -282,6 +382,7 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     let filter = ExecutionFilter {
         spaces: None,
         states,
+        reasons,
         kind: kind.or(by_guid),
         executables: jobs.into_iter().chain(calls).flatten().collect(),
         schedules: guids(query, "schedule_guids")?.unwrap_or_default(),
@@ -291,8 +392,7 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
         ended_after: instant(query, "ended_ats[gt]")?,
         ended_before: instant(query, "ended_ats[lt]")?,
     };
-    let is_of_no_kind = kind.zip(by_guid).is_some_and(|(kind, by_guid)| kind != by_guid);
-    let matches_none = is_without_state || is_of_no_kind;
+    let matches_none = kind.zip(by_guid).is_some_and(|(kind, by_guid)| kind != by_guid);
     Ok((filter, matches_none))
 }
 

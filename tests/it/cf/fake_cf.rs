@@ -52,6 +52,8 @@ pub struct FakeTask {
     pub disk_in_mb: u64,
     /// `log_rate_limit_in_bytes_per_second`, when it was sent.
     pub log_rate: Option<i64>,
+    /// Labels and annotations.
+    pub metadata: Value,
     pub state: String,
     pub failure_reason: Option<String>,
     pub created_at: String,
@@ -157,6 +159,8 @@ struct State {
     has_uaa_resource: bool,
     /// Tasks are stored, and cannot be run.
     is_diego_away: bool,
+    /// Labels and annotations of tasks are.
+    refuses_metadata: bool,
     /// Each list with one of these tasks is answered 500.
     hidden: BTreeSet<String>,
     /// Fields of tasks that are shown otherwise than they are.
@@ -213,6 +217,7 @@ impl FakeCf {
                 service_token_life: Duration::from_secs(599),
                 has_uaa_resource: true,
                 is_diego_away: false,
+                refuses_metadata: false,
                 hidden: BTreeSet::new(),
                 odd_fields: BTreeMap::new(),
                 client: (CLIENT_ID.to_owned(), CLIENT_SECRET.to_owned()),
@@ -393,6 +398,11 @@ impl FakeCf {
             .map(|(after, task_state, reason)| (after, task_state.to_owned(), reason.map(str::to_owned)));
     }
 
+    /// From now on no task may have labels or annotations.
+    pub fn refuse_metadata(&self) {
+        self.state().refuses_metadata = true;
+    }
+
     /// While it is away, tasks are stored, answered 503 and never run.
     pub fn take_diego_away(&self, is_away: bool) {
         self.state().is_diego_away = is_away;
@@ -425,6 +435,7 @@ impl FakeCf {
             memory_in_mb: 1,
             disk_in_mb: 1,
             log_rate: None,
+            metadata: Value::Null,
             state: "RUNNING".to_owned(),
             failure_reason: None,
             created_at: now(),
@@ -1006,9 +1017,19 @@ impl State {
             let why = "Request invalid due to parse error: invalid request body";
             return Outgoing::cf_error(400, 1001, "CF-MessageParseError", why);
         };
-        let known = ["name", "command", "memory_in_mb", "disk_in_mb", "log_rate_limit_in_bytes_per_second"];
+        let known = [
+            "name",
+            "command",
+            "memory_in_mb",
+            "disk_in_mb",
+            "log_rate_limit_in_bytes_per_second",
+            "metadata",
+        ];
         if let Some(other) = fields.keys().find(|key| !known.contains(&key.as_str())) {
             return unprocessable(&format!("Unknown field(s): '{other}'"));
+        }
+        if self.refuses_metadata && !body["metadata"].is_null() {
+            return unprocessable("Metadata label key error: prefix 'scheduler.ocf' is not allowed");
         }
         let (Some(command), Some(name)) = (body["command"].as_str(), body["name"].as_str()) else {
             return unprocessable("Command can't be blank");
@@ -1026,6 +1047,7 @@ impl State {
             memory_in_mb,
             disk_in_mb,
             log_rate: body["log_rate_limit_in_bytes_per_second"].as_i64(),
+            metadata: body["metadata"].clone(),
             state: "RUNNING".to_owned(),
             failure_reason: None,
             created_at: now(),

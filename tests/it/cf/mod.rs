@@ -11,7 +11,7 @@ use ocf_scheduler::model::{Guid, Timestamp};
 use ocf_scheduler::outbound::Outbound;
 use ocf_scheduler::platform::cf::{CloudFoundry, CloudFoundrySettings, Deadlines};
 use ocf_scheduler::platform::{
-    Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
+    Delivery, Identity, NewTask, Platform, PlatformError, Task, TaskIdentity, TaskName, TaskState,
 };
 
 mod auth;
@@ -82,6 +82,13 @@ fn new_task(name: &str) -> NewTask {
         memory_in_mb: 256,
         disk_in_mb: 512,
         log_rate_in_bps: 0,
+        identity: TaskIdentity {
+            execution: Guid::from("execution-1"),
+            job: Guid::from("job-1"),
+            job_name: "job".to_owned(),
+            scheduled_time: None,
+            attempt: 1,
+        },
     }
 }
 
@@ -151,6 +158,7 @@ fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names
     let identity = world.identify(&token).unwrap().unwrap();
     let expected = Identity {
         user: "user-1".to_owned(),
+        name: Some("user-1@example.com".to_owned()),
         admin: true,
         spaces: None,
         may_read: true,

@@ -11,6 +11,7 @@
 
 mod kept;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
@@ -32,7 +33,7 @@ use super::runner::TASK_ENDED;
 use crate::base::clock::Clock;
 use crate::base::orphans;
 use crate::model::{Guid, Timestamp};
-use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskState};
+use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskIdentity, TaskState};
 
 /// The most tasks that run at once. A request for one more is refused as "try again later".
 const RUNNING_MAX: usize = 2000;
@@ -62,6 +63,20 @@ enum Standing {
     NeverStarted,
     Active,
     Ended(Ended),
+}
+
+/// What a command is told about its execution.
+fn environment_of(identity: &TaskIdentity) -> BTreeMap<String, String> {
+    let TaskIdentity { execution, job, job_name, scheduled_time, attempt } = identity;
+    let variables = [
+        ("SCHEDULER_EXECUTION_GUID", execution.to_string()),
+        ("SCHEDULER_JOB_GUID", job.to_string()),
+        // No environment can hold a NUL character.
+        ("SCHEDULER_JOB_NAME", job_name.replace('\0', "")),
+        ("SCHEDULER_ATTEMPT", attempt.to_string()),
+    ];
+    let scheduled = scheduled_time.map(|time| ("SCHEDULER_SCHEDULED_TIME", time.to_string()));
+    variables.into_iter().chain(scheduled).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 impl Tasks {
@@ -129,6 +144,7 @@ impl Tasks {
             directory: app.directory.clone(),
             memory_in_mb: task.memory_in_mb,
             user: app.user.as_ref().map(|user| user.name.clone()),
+            environment: environment_of(&task.identity),
             created_at_ns: self.clock.now().nanos(),
         };
         // Whatever fails up to the start of the runner, the command has not run.

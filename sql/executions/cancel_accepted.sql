@@ -1,0 +1,7 @@
+-- The platform has accepted that the task is to end. No row: the execution has ended, or is owned under
+-- another lease.
+UPDATE executions
+   SET cancel_accepted_at = :now
+ WHERE id = :id AND state || '' = 'RUNNING' AND cancel_accepted_at IS NULL
+--pg AND owner = :fence
+;

@@ -1,0 +1,509 @@
+//! Runs under control: which execution may begin, which is to end, and which gets another attempt.
+//!
+//! Invariant: each decision is a guarded update of one row. What concerns the overlap of executions of one
+//! job or call is decided under a lock of it, in the transaction that begins, skips or blocks the execution:
+//! it holds over restarts, instances and crashes.
+
+use super::ends::{self, CutOff, End};
+use super::executions::execution_of;
+use super::session::{Row, Session};
+use super::statement::{Statement, Value, json_array, postgres_sql, sql, sqlite_sql, values};
+use super::{Store, StoreError};
+use crate::model::{
+    ConcurrencyPolicy, EndState, Execution, ExecutionState, Guid, Id, Kind, NextAttempt, Owned, Reason,
+    Timestamp,
+};
+
+/// So many skips behind one execution have rows; further ones are counted on the last of them.
+const SKIPPED_ROWS_MAX: u32 = 20;
+/// So many executions in the way of one are looked at.
+const AHEAD_MAX: u32 = 1000;
+
+/// Whether an execution has begun, and if not, what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// It is under way.
+    Begun,
+    /// It has ended, is gone, or is no longer owned under this lease.
+    Gone,
+    /// It waits, PENDING, for the end of another one.
+    Waits,
+    /// It is SKIPPED.
+    Skipped,
+}
+
+impl Start {
+    /// Whether it may go on.
+    pub const fn has_begun(&self) -> bool {
+        matches!(self, Self::Begun)
+    }
+}
+
+/// What a decision about one execution did to others, and to itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effects {
+    /// Executions that have ended.
+    pub ended: Vec<Ended>,
+    /// Running executions that are to end.
+    pub cancelled: Vec<Id>,
+}
+
+/// An execution that was ended by a decision about another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The execution.
+    pub of: CutOff,
+    /// FAILED or SKIPPED.
+    pub state: ExecutionState,
+    /// Why, for people.
+    pub message: String,
+}
+
+/// Who starts an execution by hand.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Asked<'a> {
+    /// The id of the request.
+    pub request_id: &'a str,
+    /// The name or id of the user.
+    pub by: &'a str,
+    /// What the job or call says about executions that overlap.
+    pub policy: ConcurrencyPolicy,
+}
+
+/// An execution that was started by hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// PENDING, or SKIPPED. When too many were skipped behind the same execution: the last of those that have
+    /// rows.
+    pub execution: Execution,
+    /// What it did to others.
+    pub effects: Effects,
+}
+
+/// What came of the wish to cancel an execution.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It was PENDING, and is FAILED now.
+    Ended(CutOff),
+    /// It is running, and is to end.
+    Requested(Id),
+    /// It was cancelled before, or its cancel was requested before.
+    Before,
+    /// It had ended otherwise.
+    HasEnded(ExecutionState),
+    /// It is gone.
+    Gone,
+}
+
+/// An execution that a decision is about.
+struct Contender {
+    id: Id,
+    of: CutOff,
+    executable: Id,
+    state: ExecutionState,
+    reason: Option<Reason>,
+    has_begun: bool,
+    policy: ConcurrencyPolicy,
+    is_by_hand: bool,
+}
+
+/// An execution in the way of another one.
+struct Ahead {
+    id: Id,
+    of: CutOff,
+    is_running: bool,
+    has_begun: bool,
+    is_by_hand: bool,
+}
+
+enum Decision {
+    Go,
+    Wait { behind: Guid },
+    Skip { behind: Id, guid: Guid },
+}
+
+impl Store {
+    /// Records that a call is about to be sent: PENDING → RUNNING. Unless it has `Begun`, it must not be
+    /// sent. Safe to repeat after an error. `is_admitted`: it has begun before.
+    pub fn start_call(
+        &self,
+        of: Owned,
+        is_admitted: bool,
+        now: Timestamp,
+    ) -> Result<(Start, Effects), StoreError> {
+        let values = |is_admitted: bool| {
+            values! { "id": of.id, "fence": of.fence, "now": now, "is_admitted": is_admitted }.to_vec()
+        };
+        self.start(of, is_admitted, now, sql!("executions/start_call"), &values)
+    }
+
+    /// A task is about to be requested in `app`; after `doubt_until`, "not found" is conclusive. `task_name`
+    /// is recorded with the first request of an attempt; `None`: the task is named after the attempt's key.
+    /// `is_admitted`: the execution has begun before.
+    pub fn begin_attempt(
+        &self,
+        of: Owned,
+        is_admitted: bool,
+        (app, task_name): (&Guid, Option<&str>),
+        now: Timestamp,
+        doubt_until: Timestamp,
+    ) -> Result<(Start, Effects), StoreError> {
+        let values = |is_admitted: bool| {
+            values! {
+                "id": of.id, "fence": of.fence, "task_name": task_name, "app_guid": app, "now": now,
+                "doubt_until": doubt_until, "is_admitted": is_admitted,
+            }
+            .to_vec()
+        };
+        self.start(of, is_admitted, now, sql!("executions/begin_attempt"), &values)
+    }
+
+    fn start<'a>(
+        &self,
+        of: Owned,
+        is_admitted: bool,
+        now: Timestamp,
+        begin: &'static Statement,
+        values: &dyn Fn(bool) -> Vec<(&'static str, Value<'a>)>,
+    ) -> Result<(Start, Effects), StoreError> {
+        if self.write_one(|tx| Ok(tx.execute(begin, &values(is_admitted))? == 1))? {
+            return Ok((Start::Begun, Effects::default()));
+        }
+        if is_admitted {
+            return Ok((Start::Gone, Effects::default()));
+        }
+        self.write(|tx| {
+            let mut effects = Effects::default();
+            let Some(contender) = contender(tx, of.id)? else { return Ok((Start::Gone, effects)) };
+            if contender.state.is_final() {
+                return Ok((Start::Gone, effects));
+            }
+            let decision = match contender.has_begun {
+                true => Decision::Go,
+                false => decide(tx, &contender, now, &mut effects)?,
+            };
+            let start = match decision {
+                Decision::Go => match tx.execute(begin, &values(true))? {
+                    0 => Start::Gone,
+                    _ => Start::Begun,
+                },
+                Decision::Wait { behind } => {
+                    block(tx, contender.id, &behind)?;
+                    Start::Waits
+                }
+                Decision::Skip { behind, guid } => {
+                    let message = format!("skipped: execution {guid} had not ended");
+                    skip(
+                        tx,
+                        (contender.id, contender.of, contender.is_by_hand),
+                        behind,
+                        message,
+                        now,
+                        &mut effects,
+                    )?;
+                    Start::Skipped
+                }
+            };
+            Ok((start, effects))
+        })
+    }
+
+    /// What waits for the end of another execution, and has nothing in its way any more, is due.
+    pub fn unblock(&self, kind: Kind, now: Timestamp) -> Result<usize, StoreError> {
+        let values = values! { "kind": kind.as_str(), "now": now };
+        self.write_one(|tx| tx.execute(sql!("executions/unblock"), values))
+    }
+
+    /// Records an execution that a client starts by hand. `None`: the executable has been deleted.
+    pub fn create_execution(
+        &self,
+        executable: Id,
+        asked: Asked<'_>,
+        now: Timestamp,
+    ) -> Result<Option<Created>, StoreError> {
+        let guid = Guid::random();
+        let values = values! {
+            "guid": &guid, "executable_id": executable, "now": now, "request_id": asked.request_id,
+            "requested_by": asked.by,
+        };
+        let pending = |id: Id, guid: Guid| Execution {
+            id,
+            guid,
+            schedule: None,
+            scheduled_time: None,
+            state: ExecutionState::Pending,
+            message: String::new(),
+            reason: None,
+            requested_by: asked.by.to_owned(),
+            attempt: 1,
+            task: None,
+            start_time: None,
+            end_time: None,
+        };
+        let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
+            tx.first(sql!("executions/insert_manual"), values, |row| row.get("id"))
+        };
+        if asked.policy == ConcurrencyPolicy::Always {
+            let id = self.write_one(|tx| insert(tx))?;
+            let created = |id| Created { execution: pending(id, guid), effects: Effects::default() };
+            return Ok(id.map(created));
+        }
+        self.write(|tx| {
+            let mut effects = Effects::default();
+            // Before the execution is there, as all others lock them in this order.
+            tx.lock(postgres_sql!("executables/lock"), values! { "id": executable })?;
+            let Some(id) = insert(tx)? else { return Ok(None) };
+            let Some(contender) = contender(tx, id)? else { return Ok(None) };
+            let shown = match decide(tx, &contender, now, &mut effects)? {
+                Decision::Go => id,
+                Decision::Wait { behind } => {
+                    block(tx, id, &behind)?;
+                    id
+                }
+                Decision::Skip { behind, guid } => {
+                    let message = format!("skipped: execution {guid} had not ended");
+                    skip(tx, (id, contender.of, false), behind, message, now, &mut effects)?
+                }
+            };
+            let values = values! { "id": shown };
+            let execution = tx.first(sql!("executions/by_id"), values, execution_of)?;
+            Ok(execution.map(|execution| Created { execution, effects }))
+        })
+    }
+
+    /// Somebody wants an execution to end. PENDING: it ends at once; a task that may be on its way is looked
+    /// for, and cancelled. Running: the wish is recorded. Either lasts, whatever becomes of the service.
+    pub fn cancel_execution(&self, id: Id, message: &str, now: Timestamp) -> Result<Cancelled, StoreError> {
+        self.write(|tx| {
+            let Some(contender) = contender(tx, id)? else { return Ok(Cancelled::Gone) };
+            let was_cancelled = contender.reason == Some(Reason::Cancelled);
+            Ok(match contender.state {
+                ExecutionState::Pending => {
+                    end_pending(tx, id, Reason::Cancelled, message, now)?;
+                    Cancelled::Ended(contender.of)
+                }
+                ExecutionState::Running => match request_cancel(tx, id, Reason::Cancelled, message, now)? {
+                    true => Cancelled::Requested(id),
+                    false => Cancelled::Before,
+                },
+                _ if was_cancelled => Cancelled::Before,
+                state => Cancelled::HasEnded(state),
+            })
+        })
+    }
+
+    /// A running execution is to end for this reason. `false`: it has ended, or is to end already.
+    pub fn request_cancel(
+        &self,
+        of: Owned,
+        reason: Reason,
+        message: &str,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write_one(|tx| request_cancel(tx, of.id, reason, message, now))
+    }
+
+    /// The platform has accepted that the task of a running execution is to end.
+    pub fn cancel_accepted(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
+        let values = values! { "id": of.id, "fence": of.fence, "now": now };
+        self.write_one(|tx| Ok(tx.execute(sql!("executions/cancel_accepted"), values)? == 1))
+    }
+
+    /// Ends an execution whose task has not ended though the platform said that it would. The task is looked
+    /// for, and cancelled again.
+    pub fn finish_without_task(&self, end: &End, task: &Guid) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            let changed = ends::end_all(tx, &[end])? == [true];
+            if changed {
+                let values = values! { "task_guid": task, "now": end.outcome.end_time };
+                tx.execute(sql!("strays/insert_to_end"), values)?;
+            }
+            Ok(changed)
+        })
+    }
+
+    /// Another attempt follows: RUNNING → PENDING. `false`: none does, for the execution has ended, or is to
+    /// end, or nobody wants it any more.
+    pub fn retry(&self, of: Owned, attempt: u32, next: &NextAttempt) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            // Its schedule may be on the point of being disabled: that locks the same row.
+            if contender(tx, of.id)?.is_none() {
+                return Ok(false);
+            }
+            let values = values! {
+                "id": of.id, "fence": of.fence, "attempt": attempt, "ended_at": next.ended_at,
+                "cause": &next.cause,
+            };
+            if tx.execute(sql!("attempts/insert"), values)? == 0 {
+                return Ok(false);
+            }
+            let values = values! { "id": of.id, "due_at": next.due_at, "message": &next.message };
+            Ok(tx.execute(sql!("executions/next_attempt"), values)? == 1)
+        })
+    }
+
+    /// Calls in the hands of this instance that are to end, where another instance may have been asked.
+    pub fn cancelled_calls(&self) -> Result<Vec<Id>, StoreError> {
+        if !self.is_shared() {
+            return Ok(Vec::new());
+        }
+        let values = values! { "fence": self.fence()? };
+        self.read_at_once(|session| {
+            session.rows(postgres_sql!("executions/cancelled_calls"), values, |row| row.get("id"))
+        })
+    }
+
+    /// The clock was set, by so many nanoseconds: attempts have been running for as long as before.
+    pub(super) fn shift_running(tx: &Session<'_>, by_nanos: i64) -> Result<(), StoreError> {
+        tx.execute(sqlite_sql!("executions/shift_running"), values! { "by": by_nanos }).map(|_| ())
+    }
+}
+
+fn contender(tx: &Session<'_>, id: Id) -> Result<Option<Contender>, StoreError> {
+    tx.first(sql!("executions/contender"), values! { "id": id }, |row| {
+        let start_time: Option<Timestamp> = row.get("start_time")?;
+        Ok(Contender {
+            id: row.get("id")?,
+            of: ends::cut_off_of(row)?,
+            executable: row.get("executable_id")?,
+            state: row.get("state")?,
+            reason: row.get("reason")?,
+            has_begun: start_time.is_some(),
+            policy: row.get("concurrency_policy")?,
+            is_by_hand: row.get("is_by_hand")?,
+        })
+    })
+}
+
+/// Whether it may begin, by the policy of its job or call; what that ends or cancels is done.
+fn decide(
+    tx: &Session<'_>,
+    contender: &Contender,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Result<Decision, StoreError> {
+    if contender.policy == ConcurrencyPolicy::Always {
+        return Ok(Decision::Go);
+    }
+    let values = values! { "executable_id": contender.executable, "id": contender.id, "limit": AHEAD_MAX };
+    let ahead = tx.rows(sql!("executions/ahead"), values, |row: &Row<'_>| {
+        let start_time: Option<Timestamp> = row.get("start_time")?;
+        let state: ExecutionState = row.get("state")?;
+        Ok(Ahead {
+            id: row.get("id")?,
+            of: ends::cut_off_of(row)?,
+            is_running: state == ExecutionState::Running,
+            has_begun: start_time.is_some(),
+            is_by_hand: row.get("is_by_hand")?,
+        })
+    })?;
+    let Some(first) = ahead.first() else { return Ok(Decision::Go) };
+    let in_the_way = ahead.iter().rev().find(|it| it.has_begun).unwrap_or(first);
+    let (behind, guid) = (in_the_way.id, in_the_way.of.guid.clone());
+    let waiting = ahead.iter().filter(|it| !it.has_begun).count();
+    Ok(match contender.policy {
+        ConcurrencyPolicy::Always => Decision::Go,
+        ConcurrencyPolicy::Forbid => Decision::Skip { behind, guid },
+        ConcurrencyPolicy::Queue if waiting == usize::from(!in_the_way.has_begun) => {
+            Decision::Wait { behind: guid }
+        }
+        ConcurrencyPolicy::Queue => Decision::Skip { behind, guid },
+        ConcurrencyPolicy::Replace => {
+            let is_running = ahead.iter().any(|it| it.is_running);
+            replace(tx, contender, ahead, behind, now, effects)?;
+            if is_running { Decision::Wait { behind: guid } } else { Decision::Go }
+        }
+    })
+}
+
+/// What is in the way of a newer execution makes room: what runs is to end, what waits between attempts ends,
+/// and what has not begun is skipped.
+fn replace(
+    tx: &Session<'_>,
+    contender: &Contender,
+    ahead: Vec<Ahead>,
+    behind: Id,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Result<(), StoreError> {
+    let newer = &contender.of.guid;
+    let message = format!("replaced by execution {newer}");
+    for it in ahead {
+        if it.is_running {
+            if request_cancel(tx, it.id, Reason::Replaced, &message, now)? {
+                effects.cancelled.push(it.id);
+            }
+        } else if it.has_begun {
+            end_pending(tx, it.id, Reason::Replaced, &message, now)?;
+            let state = ExecutionState::Failed;
+            effects.ended.push(Ended { of: it.of, state, message: message.clone() });
+        } else {
+            let message = format!("skipped: execution {newer} takes its place");
+            skip(tx, (it.id, it.of, it.is_by_hand), behind, message, now, effects)?;
+        }
+    }
+    Ok(())
+}
+
+fn block(tx: &Session<'_>, id: Id, behind: &Guid) -> Result<(), StoreError> {
+    let message = format!("waiting for the end of execution {behind}");
+    tx.execute(sql!("executions/block"), values! { "id": id, "message": &message }).map(|_| ())
+}
+
+/// It never begins. Returns the execution that says so: itself, or when so many were skipped already the last
+/// of those. One that somebody may have been told of keeps its row.
+fn skip(
+    tx: &Session<'_>,
+    (id, of, keeps_row): (Id, CutOff, bool),
+    behind: Id,
+    message: String,
+    now: Timestamp,
+    effects: &mut Effects,
+) -> Result<Id, StoreError> {
+    let values = values! { "behind": behind, "most": SKIPPED_ROWS_MAX };
+    let (total, last) = tx.one(sql!("executions/skipped_behind"), values, |row| {
+        Ok((row.get::<u32>("total")?, row.get::<Id>("last_id")?))
+    })?;
+    let (rows, shown) = if keeps_row || total < SKIPPED_ROWS_MAX {
+        let values = values! {
+            "id": id, "behind": behind, "message": &message, "now": now, "reason": Reason::Overlap.as_str(),
+        };
+        (tx.execute(sql!("executions/skip"), values)?, id)
+    } else {
+        let rows = tx.execute(sql!("executions/drop_skipped"), values! { "id": id })?;
+        if rows == 1 {
+            tx.execute(sql!("executions/count_skip"), values! { "id": last })?;
+        }
+        (rows, last)
+    };
+    if rows == 1 {
+        effects.ended.push(Ended { of, state: ExecutionState::Skipped, message });
+    }
+    Ok(shown)
+}
+
+fn request_cancel(
+    tx: &Session<'_>,
+    id: Id,
+    reason: Reason,
+    message: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let values = values! { "id": id, "reason": reason.as_str(), "message": message, "now": now };
+    Ok(tx.execute(sql!("executions/request_cancel"), values)? == 1)
+}
+
+/// Ends an execution that is PENDING, whoever has it in hand.
+fn end_pending(
+    tx: &Session<'_>,
+    id: Id,
+    reason: Reason,
+    message: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let ids = json_array(std::iter::once(id))?;
+    tx.execute(sql!("strays/insert_many"), values! { "ids": &ids })?;
+    let values = values! { "ids": &ids, "reason": reason.as_str(), "message": message, "end_time": now };
+    tx.execute(sql!("executions/cancel"), values)?;
+    ends::set_states(tx, &[(id, EndState::Failed.as_str())])
+}
