@@ -375,8 +375,8 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];
             assert_eq!(drive.send(&operation, token, &stale, &target, "{}").status, 412, "{}", operation.id);
         }
-        // A run is refused for one reason only: see below.
-        if may_be("422") && !operation.id.starts_with("execute") {
+        // A run and a cancel are refused for one reason only: see below.
+        if may_be("422") && !operation.id.starts_with("execute") && operation.id != "cancelExecution" {
             let below = if operation.path.contains("schedule_guid") {
                 let kind = operation.path.split('/').nth(1).unwrap();
                 world.post(&format!("/{kind}/{guid}/schedules"), r#"{"expression":"@daily"}"#).guid()
@@ -422,6 +422,13 @@ fn every_operation_does_what_the_openapi_document_says() {
     service.ended(&job);
     let output = drive.accepted("getJobOutput", &[&job, &execution], &[("offset", "1")], "");
     assert_eq!(output.body, "ello\n");
+    let query = [("offset", "1"), ("attempt", "1")];
+    assert_eq!(drive.accepted("getExecutionOutput", &[&execution], &query, "").body, "ello\n");
+    let cancel = drive.operation("cancelExecution");
+    drive.refused(&cancel, Some(&service.token), &target_of(&cancel.path, &[&execution], &[]), "", 422);
+    drive.accepted("changeJob", &[&job], &[], r#"{"command":"sleep 60"}"#);
+    let execution = drive.accepted("executeJob", &[&job], &[], "").guid();
+    drive.accepted("cancelExecution", &[&execution], &[], "");
     seen.append(&mut drive.seen.into_inner());
     service.stop();
 
