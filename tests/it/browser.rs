@@ -75,7 +75,8 @@ impl Chromium {
     /// Types into the field with this label.
     #[track_caller]
     fn fill(&self, label: &str, text: &str) {
-        let field = self.elements(&format!("//*[@id=//label[.='{label}']/@for]")).remove(0);
+        let xpath = format!("//*[@id=//label[.='{label}']/@for]");
+        let field = wait_for(|| self.elements(&xpath).into_iter().next());
         self.call("POST", &format!("/element/{field}/clear"), &json!({}));
         self.call("POST", &format!("/element/{field}/value"), &json!({"text": text}));
     }
@@ -83,8 +84,8 @@ impl Chromium {
     /// Presses the button, or follows the link, of this name.
     #[track_caller]
     fn press(&self, name: &str) {
-        let found = self.elements(&format!("//button[.='{name}'] | //a[.='{name}']"));
-        let found = found.first().unwrap_or_else(|| panic!("no {name} in {}", self.text()));
+        let xpath = format!("//button[.='{name}'] | //a[.='{name}']");
+        let found = wait_for(|| self.elements(&xpath).into_iter().next());
         self.call("POST", &format!("/element/{found}/click"), &json!({}));
     }
 
@@ -98,6 +99,13 @@ impl Chromium {
 
     fn address(&self) -> String {
         self.call("GET", "/url", &Value::Null).as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the browser is at an address that `is_there` accepts: a click answers before the next page is
+    /// there.
+    #[track_caller]
+    fn arrive(&self, is_there: impl Fn(&str) -> bool) -> String {
+        wait_for(|| Some(self.address()).filter(|address| is_there(address)))
     }
 
     fn wait_for_text(&self, text: &str) {
@@ -137,6 +145,7 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     browser.go(&format!("{}/", service.url));
     browser.fill("Token", &service.token);
     browser.press("Sign in");
+    browser.wait_for_text("Sign out");
     browser.press("Jobs");
     let name = if has_scripts { "scripted" } else { "plain" };
     browser.go(&format!("{}/dashboard/jobs/new", service.url));
@@ -144,7 +153,7 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     browser.fill("Name", name);
     browser.fill("Command", "echo it has run");
     browser.press("Save");
-    let job = browser.address();
+    let job = browser.arrive(|address| address.contains("/jobs/") && !address.ends_with("/new"));
     browser.press("New schedule");
     browser.fill("Expression", "0 9 * * 1-5");
     browser.fill("Time zone", "Europe/Berlin");
@@ -153,7 +162,7 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     }
     browser.wait_for_text("at 09:00 on Monday to Friday");
     browser.press("Save");
-    assert_eq!(browser.address(), job);
+    browser.arrive(|address| address == job);
     browser.press("Run now");
     // With scripts the page follows the execution by itself.
     wait_for(|| {
@@ -173,7 +182,7 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     }
     assert_eq!(browser.complaints(), Vec::<Value>::new());
     browser.press("Sign out");
-    assert!(browser.address().ends_with("/dashboard/sign-in"));
+    browser.arrive(|address| address.ends_with("/dashboard/sign-in"));
 }
 
 #[test]
