@@ -89,12 +89,11 @@ impl Chromium {
         self.call("POST", &format!("/element/{found}/click"), &json!({}));
     }
 
+    /// What the page shows; nothing while the next page is on its way.
     fn text(&self) -> String {
-        let body = self.elements("//body").remove(0);
-        self.call("GET", &format!("/element/{body}/text"), &Value::Null)
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()
+        let script = "return document.body ? document.body.innerText : ''";
+        let text = self.call("POST", "/execute/sync", &json!({"script": script, "args": []}));
+        text.as_str().unwrap_or_default().to_owned()
     }
 
     fn address(&self) -> String {
