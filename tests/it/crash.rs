@@ -13,7 +13,9 @@ use std::time::Duration;
 use ocf_scheduler::base::clock;
 use ocf_scheduler::cron::{Dialect, Expression, Reading};
 
-use super::cf::fake_cf::{FakeCf, Fault};
+use serde_json::{Value, json};
+
+use super::cf::fake_cf::{FAILING, FakeCf, FakeTask, Fault};
 use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 use super::world::wait_for;
@@ -35,7 +37,7 @@ impl Random {
     }
 }
 
-/// Where calls go: it counts them by their key, answers most with 200, some with 500, and drops some.
+/// Where calls go: it counts them by their key and attempt, answers most with 200, some with 500, and drops some.
 pub(crate) struct Target {
     pub(crate) url: String,
     seen: Arc<Mutex<HashMap<String, Vec<u16>>>>,
@@ -78,7 +80,7 @@ impl Target {
 
 fn read_key(stream: &TcpStream) -> Option<String> {
     stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-    let mut key = None;
+    let (mut key, mut attempt) = (None, None);
     for line in BufReader::new(stream.take(64 * 1024)).lines() {
         let line = line.ok()?;
         if line.is_empty() {
@@ -88,9 +90,18 @@ fn read_key(stream: &TcpStream) -> Option<String> {
             && name.eq_ignore_ascii_case("Idempotency-Key")
         {
             key = Some(value.trim().to_owned());
+        } else if let Some((name, value)) = line.split_once(':')
+            && name.eq_ignore_ascii_case("X-Scheduler-Attempt")
+        {
+            attempt = value.trim().parse().ok();
         }
     }
-    key
+    Some(name_of(&key?, attempt?))
+}
+
+/// What tells an attempt from others: so are tasks named, too.
+fn name_of(execution: &str, attempt: u32) -> String {
+    if attempt == 1 { execution.to_owned() } else { format!("{execution}.{attempt}") }
 }
 
 pub(crate) fn pause(ms: u64) {
@@ -106,6 +117,8 @@ pub(crate) struct Known {
     pub(crate) schedules: BTreeMap<String, String>,
     /// Executions started by hand: guid → owner.
     executions: BTreeMap<String, String>,
+    /// Executions whose cancel was answered.
+    cancelled: BTreeSet<String>,
     /// Whose deletion, or disabling, was asked for, answered or not.
     touched: BTreeSet<String>,
     pub(crate) requests: u64,
@@ -131,11 +144,24 @@ pub(crate) fn client(
         let answered = match (choice, owner) {
             (0..=19, _) | (_, None) => {
                 let name = uuid::Uuid::new_v4();
-                let (kind, body) = if random.below(2) == 0 {
-                    ("jobs", format!(r#"{{"name":"{name}","command":"true"}}"#))
-                } else {
-                    ("calls", format!(r#"{{"name":"{name}","url":"{target}","auth_header":"Bearer x"}}"#))
+                let retry = json!({"max_retries": 2, "backoff_seconds": 1, "max_backoff_seconds": 1});
+                let controls = match random.below(8) {
+                    0 => json!({"concurrency_policy": "Forbid"}),
+                    1 => json!({"concurrency_policy": "Queue", "retry": retry}),
+                    2 => json!({"concurrency_policy": "Replace"}),
+                    3 => json!({"retry": retry}),
+                    4 => json!({"timeout_seconds": 1, "concurrency_policy": "Forbid", "retry": retry}),
+                    _ => json!({}),
                 };
+                let (kind, own) = if random.below(2) == 0 {
+                    let command = if random.below(4) == 0 { FAILING } else { "true" };
+                    ("jobs", json!({"name": name.to_string(), "command": command}))
+                } else {
+                    ("calls", json!({"name": name.to_string(), "url": target, "auth_header": "Bearer x"}))
+                };
+                let mut body = own.as_object().unwrap().clone();
+                body.extend(controls.as_object().unwrap().clone());
+                let body = Value::Object(body).to_string();
                 ask(url, token, "POST", &format!("/{kind}?app_guid=app-1"), &body).map(|(status, made)| {
                     // Cloud Foundry may have asked for a pause, and a database of its own server may be away.
                     assert!(status == 201 || status == 503, "{status} {made}");
@@ -153,6 +179,26 @@ pub(crate) fn client(
                         known.lock().unwrap().schedules.insert(schedule, guid);
                     }
                 })
+            }
+            (75..=84, Some(_)) if random.below(2) == 0 => {
+                let execution = {
+                    let known = known.lock().unwrap();
+                    let index = usize::try_from(random.below(known.executions.len().max(1) as u64)).unwrap();
+                    known.executions.keys().nth(index).cloned()
+                };
+                match execution {
+                    Some(execution) => {
+                        ask(url, token, "POST", &format!("/executions/{execution}/cancel"), "").map(
+                            |(status, answer)| {
+                                assert!(matches!(status, 202 | 404 | 422 | 503), "{status} {answer}");
+                                if status == 202 {
+                                    known.lock().unwrap().cancelled.insert(execution);
+                                }
+                            },
+                        )
+                    }
+                    None => Some(()),
+                }
             }
             (20..=84, Some((guid, kind))) => ask(url, token, "POST", &format!("/{kind}/{guid}/execute"), "")
                 .map(|(status, made)| {
@@ -209,7 +255,7 @@ fn firing(known: &Mutex<Known>) -> usize {
     known.schedules.iter().filter(|(guid, owner)| !touched(guid) && !touched(owner)).count()
 }
 
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 13] = [
     "claim.advanced",
     "claim.inserted",
     "claim.committed",
@@ -221,6 +267,8 @@ const PLACES: [&str; 11] = [
     "call.started",
     "call.answered",
     "retention.batch",
+    "cancel.requested",
+    "cancel.accepted",
 ];
 
 #[expect(clippy::disallowed_methods, reason = "how many kills, and which, is for whoever runs this test")]
@@ -228,12 +276,15 @@ pub(crate) fn number_of(variable: &str, default: u64) -> u64 {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// How long a task takes.
+const TASK_TIME: Duration = Duration::from_millis(300);
+
 /// A Cloud Foundry with an app, somebody who may work in its space, and tasks that take a moment.
 pub(crate) fn busy_cf() -> FakeCf {
     let cf = FakeCf::start();
     cf.add_app("app-1", "space-1");
     cf.add_role("dev", "space-1");
-    cf.complete_tasks_after(Some((Duration::from_millis(300), "SUCCEEDED", None)));
+    cf.complete_tasks_after(Some((TASK_TIME, "SUCCEEDED", None)));
     cf
 }
 
@@ -252,7 +303,8 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
         let token = cf.issue_cf_token("dev");
         let place = PLACES[usize::try_from(random.below(PLACES.len() as u64)).unwrap()];
         let is_rare =
-            matches!(place, "claim.advanced" | "claim.inserted" | "claim.committed" | "retention.batch");
+            matches!(place, "claim.advanced" | "claim.inserted" | "claim.committed" | "retention.batch")
+                || place.starts_with("cancel.");
         let armed = format!("{place}:{}", 1 + random.below(if is_rare { 2 } else { 20 }));
         let armed: &[(&str, &str)] =
             if random.below(3) < 2 { &[("OCF_CRASH_POINT", armed.as_str())] } else { &[] };
@@ -385,15 +437,40 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     }
     // Each execution's end is what happened.
     let rows = database.rows(
-        "SELECT e.guid, e.kind, e.state, e.message FROM executions AS e JOIN executables AS x ON x.id = e.executable_id",
+        "SELECT e.guid, e.kind, e.state, e.message, e.attempt, COALESCE(e.reason, '')
+           FROM executions AS e JOIN executables AS x ON x.id = e.executable_id",
     );
-    let (mut interrupted, mut cancelled) = (0, 0);
+    let (mut interrupted, mut cancelled, mut skipped, mut retried) = (0, 0, 0, 0);
     for row in &rows {
-        let [guid, kind, state, message] = row.as_slice() else { panic!("{row:?}") };
-        let task = by_name.get(guid.as_str()).map(|states| states[0]);
-        let hit = hits.get(guid).map(|statuses| statuses[0]);
+        let [guid, kind, state, message, attempt, reason] = row.as_slice() else { panic!("{row:?}") };
+        let name = name_of(guid, attempt.parse().unwrap());
+        retried += usize::from(name != *guid);
+        let task = by_name.get(name.as_str()).map(|states| states[0]);
+        let hit = hits.get(&name).map(|statuses| statuses[0]);
+        // What was cancelled did not go well, unless the cancel came too late.
+        if known.cancelled.contains(guid) && !message.contains("too late") {
+            assert_eq!((state.as_str(), reason.as_str()), ("FAILED", "cancelled"), "{row:?}");
+        }
         match (kind.as_str(), state.as_str(), message.as_str()) {
-            ("job", "SUCCEEDED", "") => assert_eq!(task, Some("SUCCEEDED"), "{guid}"),
+            ("job", "SUCCEEDED", "" | "the cancel came too late") => {
+                assert_eq!(task, Some("SUCCEEDED"), "{guid}")
+            }
+            ("job", "FAILED", text) if reason == "task_failed" => {
+                assert_eq!(task, Some("FAILED"), "{guid}");
+                assert!(text.contains("status 1"), "{row:?}");
+            }
+            (_, "FAILED", _) if matches!(reason.as_str(), "replaced" | "timeout") => {
+                assert_ne!(task, Some("RUNNING"), "{guid}");
+                cancelled += 1;
+            }
+            (_, "FAILED", text) if text.starts_with("cancelled by ") => {
+                assert_ne!(task, Some("RUNNING"), "{guid}");
+                cancelled += 1;
+            }
+            (_, "SKIPPED", _) => {
+                assert_eq!((task, hit, reason.as_str()), (None, None, "overlap"), "{guid}");
+                skipped += 1;
+            }
             ("call", "SUCCEEDED", _) => assert_eq!(hit, Some(200), "{guid}"),
             ("call", "FAILED", "answered 500 Internal Server Error") => assert_eq!(hit, Some(500), "{guid}"),
             ("call", "FAILED", text) if text.starts_with("no answer") => assert_eq!(hit, Some(0), "{guid}"),
@@ -401,13 +478,14 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
             // A task that had begun before its schedule was stopped may have ended before it could be
             // cancelled.
             (_, "FAILED", text) if text.starts_with("cancelled: ") => {
-                assert_eq!(hit, None, "{guid}");
+                assert!(hit.is_none() || name != *guid, "{guid}");
                 assert_ne!(task, Some("RUNNING"), "{guid}");
                 cancelled += 1;
             }
             other => panic!("{guid}: {other:?} task={task:?} hit={hit:?}"),
         }
     }
+    check_overlap(database, &tasks);
     // Each fire time of a schedule has one execution, or is counted by the one that stands for it.
     let mut fire_times = 0;
     for (schedule, _) in known.schedules.iter().filter(|(_, owner)| !known.touched.contains(*owner)) {
@@ -415,7 +493,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     }
     // The state of a job is that of its latest execution.
     let wrong = "SELECT COUNT(*) FROM executables AS x WHERE x.kind = 'job' AND x.deleted_at IS NULL AND x.state <>
-                 COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id ORDER BY e.id DESC LIMIT 1),
+                 COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id AND e.state <> 'SKIPPED' ORDER BY e.id DESC LIMIT 1),
                           'PENDING')";
     assert_eq!(database.number(wrong), 0, "jobs with another state than their latest execution");
     // What is counted is what there is.
@@ -430,11 +508,42 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
                    WHERE x.kind = s.kind AND x.space_guid = s.space_guid AND x.deleted_at IS NULL)";
     assert_eq!(database.number(wrong), 0, "spaces of another size than is counted");
     format!(
-        "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} surplus={surplus} lost=0 doubled=0 stuck=0",
+        "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} skipped={skipped} retried={retried} surplus={surplus} lost=0 doubled=0 stuck=0 overlapped=0",
         rows.len(),
         tasks.len(),
         hits.len()
     )
+}
+
+/// Of a job that lets no executions overlap, no task began while another one ran. Tasks that no execution calls its
+/// own do not count: nobody knew of them.
+fn check_overlap(database: &Database, tasks: &[FakeTask]) {
+    let own: BTreeMap<String, String> = database
+        .rows(
+            "SELECT t.task_guid, x.guid
+               FROM (SELECT executable_id, task_guid FROM executions
+                      UNION ALL
+                     SELECT e.executable_id, a.task_guid FROM attempts AS a JOIN executions AS e ON e.id = a.execution_id) AS t
+               JOIN executables AS x ON x.id = t.executable_id
+              WHERE t.task_guid IS NOT NULL AND x.concurrency_policy <> 'Always'",
+        )
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let mut of_job: BTreeMap<&str, Vec<&FakeTask>> = BTreeMap::new();
+    for task in tasks {
+        if let Some(job) = own.get(&task.guid) {
+            of_job.entry(job).or_default().push(task);
+        }
+    }
+    for (job, mut tasks) in of_job {
+        tasks.sort_by_key(|task| task.born);
+        for pair in tasks.windows(2) {
+            let [earlier, later] = pair else { continue };
+            let is_free = later.born.duration_since(earlier.born) >= TASK_TIME || earlier.state == "FAILED";
+            assert!(is_free, "tasks of {job} overlap: {earlier:?} {later:?}");
+        }
+    }
 }
 
 /// How many there were.
@@ -447,18 +556,21 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
         return 0;
     };
     let fired = database.rows(&format!(
-        "SELECT scheduled_time, note FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
+        "SELECT scheduled_time, note, more_skipped FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
     ));
     let expression = Expression::parse(expression, &Reading::plain(Dialect::default())).unwrap();
     let seconds = |nanos: &str| nanos.parse::<i64>().unwrap().div_euclid(1_000_000_000);
     let mut time = seconds(created_at);
     for row in &fired {
-        let [scheduled_time, note] = row.as_slice() else { panic!("{row:?}") };
+        let [scheduled_time, note, more_skipped] = row.as_slice() else { panic!("{row:?}") };
         let more = note.strip_prefix("stands for ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         for _ in 0..=more.unwrap_or(0) {
             time = expression.next_after(time).unwrap();
         }
         assert_eq!(seconds(scheduled_time), time, "{schedule} missed a fire time");
+        for _ in 0..more_skipped.parse().unwrap() {
+            time = expression.next_after(time).unwrap();
+        }
     }
     // Up to the instant at which it was stopped, but for the one that may have come at that very instant.
     let next = expression.next_after(time).unwrap();

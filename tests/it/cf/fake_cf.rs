@@ -58,7 +58,8 @@ pub struct FakeTask {
     pub failure_reason: Option<String>,
     pub created_at: String,
     pub updated_at: String,
-    born: Instant,
+    /// When it was created, to the nanosecond.
+    pub born: Instant,
 }
 
 /// A request that came in.
@@ -113,6 +114,9 @@ impl Fault {
         Self::Respond { status, headers, body: String::new() }
     }
 }
+
+/// The command of a task that fails where others succeed.
+pub const FAILING: &str = "false";
 
 /// A longer path and query is refused with 414, and [`SeenRequest`] says so.
 pub const TARGET_MAX: usize = 8000;
@@ -1116,6 +1120,10 @@ impl State {
             if matches!(task.state.as_str(), "RUNNING" | "PENDING") && *after <= task.born.elapsed() {
                 task.state.clone_from(task_state);
                 task.failure_reason.clone_from(reason);
+                if task.command == FAILING {
+                    "FAILED".clone_into(&mut task.state);
+                    task.failure_reason = Some("Exited with status 1".to_owned());
+                }
                 task.updated_at = now();
             }
         }
