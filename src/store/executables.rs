@@ -1,13 +1,13 @@
 //! Jobs and calls: one table, since all but what they do is alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
-    Call, ConcurrencyPolicy, Controls, Dialect, Executable, Guid, Headers, Id, JobState, Kind, Metadata,
-    Method, MisfirePolicy, RetryPolicy, Secret, Statuses, Timestamp, Work,
+    Call, ConcurrencyPolicy, Controls, Dialect, Executable, ExecutionState, Guid, Headers, Id, JobState,
+    Kind, Metadata, Method, MisfirePolicy, RetryPolicy, Secret, Statuses, Timestamp, Work,
 };
 
 /// A new job or call.
@@ -23,6 +23,21 @@ pub struct NewExecutable {
     pub work: Work,
     /// How its runs are controlled.
     pub controls: Controls,
+}
+
+/// Which jobs or calls a list shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// Whose.
+    pub scope: Scope,
+    /// What their labels are like: requirements as JSON; `None`: whatever.
+    pub selector: Option<String>,
+}
+
+impl From<Scope> for Selection {
+    fn from(scope: Scope) -> Self {
+        Self { scope, selector: None }
+    }
 }
 
 /// Whose jobs or calls a list shows.
@@ -43,6 +58,26 @@ pub struct Deleted {
     pub waiting: u64,
     /// Those that ran and are to end.
     pub cancelled: Vec<Id>,
+}
+
+/// What a list says of a job or call beside itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// The first fire time of its schedules, whether or not they are paused.
+    pub next_fire_time: Option<Timestamp>,
+    /// The newest execution that was not skipped.
+    pub last: Option<LastExecution>,
+}
+
+/// An execution, as far as a list of jobs or calls shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastExecution {
+    /// Its guid.
+    pub guid: Guid,
+    /// Where it stands.
+    pub state: ExecutionState,
+    /// When it ended.
+    pub end_time: Option<Timestamp>,
 }
 
 /// What came of a write that can lose against others.
@@ -93,11 +128,15 @@ impl Store {
         self.read(|session| session.first(sql!("executables/get"), values, executable_of))
     }
 
-    /// How many jobs, or calls, there are in `scope`.
-    pub fn count_executables(&self, kind: Kind, scope: &Scope) -> Result<Extent, StoreError> {
+    /// How many jobs, or calls, there are of the selection.
+    pub fn count_executables(&self, kind: Kind, selection: &Selection) -> Result<Extent, StoreError> {
         let kind = kind.as_str();
-        let spaces = scope.spaces()?;
-        self.read(|session| match scope {
+        let spaces = selection.spaces()?;
+        if let Some(selector) = &selection.selector {
+            let values = values! { "kind": kind, "space_guids": spaces.as_ref(), "selector": selector };
+            return self.read(|session| session.one(sql!("executables/count_selected"), values, extent_of));
+        }
+        self.read(|session| match &selection.scope {
             Scope::All => session.one(sql!("executables/count_all"), values! { "kind": kind }, extent_of),
             Scope::Space(space) => session.one(
                 sql!("executables/count_in_space"),
@@ -106,30 +145,51 @@ impl Store {
             ),
             Scope::Spaces(_) => session.one(
                 sql!("executables/count_in_spaces"),
-                values! { "kind": kind, "space_guids": &spaces },
+                values! { "kind": kind, "space_guids": spaces.as_ref() },
                 extent_of,
             ),
         })
     }
 
-    /// A part of the jobs, or calls, in `scope`, oldest first.
+    /// A part of the jobs, or calls, of the selection, oldest first.
     pub fn list_executables(
         &self,
         kind: Kind,
-        scope: &Scope,
+        selection: &Selection,
         window: Window,
     ) -> Result<Part<Executable>, StoreError> {
-        let (spaces, limit) = (scope.spaces()?, self.part_limit(window.limit));
-        let (statement, space) = match scope {
+        let (spaces, limit) = (selection.spaces()?, self.part_limit(window.limit));
+        let (statement, space) = match &selection.scope {
+            _ if selection.selector.is_some() => (sql!("executables/select"), None),
             Scope::All => (sql!("executables/list_all"), None),
             Scope::Space(space) => (sql!("executables/list_in_space"), Some(space)),
             Scope::Spaces(_) => (sql!("executables/list_in_spaces"), None),
         };
         let values = values! {
-            "kind": kind.as_str(), "space_guid": space, "space_guids": &spaces, "after_id": window.beyond,
+            "kind": kind.as_str(), "space_guid": space, "space_guids": spaces.as_ref(),
+            "selector": selection.selector.as_ref(), "after_id": window.beyond,
             "last_id": window.last, "limit": limit, "offset": window.offset,
         };
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
+    }
+
+    /// When these jobs or calls fire next, and what ran last.
+    pub fn summaries(&self, executables: &[Id]) -> Result<HashMap<Id, Summary>, StoreError> {
+        let ids = json_array(executables.iter())?;
+        let read = |row: &Row<'_>| -> Result<(Id, Summary), StoreError> {
+            let id = row.get("id")?;
+            let next_fire_time = row.get("next_fire_time")?;
+            let last = match row.get::<Option<Guid>>("guid")? {
+                Some(guid) => {
+                    Some(LastExecution { guid, state: row.get("state")?, end_time: row.get("end_time")? })
+                }
+                None => None,
+            };
+            Ok((id, Summary { next_fire_time, last }))
+        };
+        let found =
+            self.read(|session| session.rows(sql!("executables/summaries"), values! { "ids": &ids }, read))?;
+        Ok(found.into_iter().collect())
     }
 
     /// Writes what a client changed of a job or call: its name, its app, what it does (not the state) and how
@@ -216,13 +276,15 @@ fn state_of(work: &Work) -> Option<&'static str> {
     }
 }
 
-impl Scope {
-    /// Several spaces as a JSON array; nothing otherwise.
-    fn spaces(&self) -> Result<String, StoreError> {
-        match self {
-            Self::Spaces(spaces) => json_array(spaces.iter().map(Guid::as_str)),
-            _ => Ok(String::new()),
-        }
+impl Selection {
+    /// The spaces as a JSON array; `None`: all.
+    fn spaces(&self) -> Result<Option<String>, StoreError> {
+        let spaces = match &self.scope {
+            Scope::All => return Ok(None),
+            Scope::Space(space) => std::slice::from_ref(space),
+            Scope::Spaces(spaces) => spaces,
+        };
+        json_array(spaces.iter().map(Guid::as_str)).map(Some)
     }
 }
 

@@ -12,7 +12,7 @@ use super::executables::Columns;
 use super::session::Session;
 use super::statement::{Named, json_array, sql, sql_by_engine, values};
 use super::{
-    Engine, ImportMode, MovedPause, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store,
+    Attempt, Engine, ImportMode, MovedPause, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store,
     StoreError, Stray, broker,
 };
 use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Timestamp};
@@ -78,6 +78,23 @@ pub struct MovedExecution {
     pub end_time: Option<Timestamp>,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
+    /// How it was controlled.
+    pub control: MovedControl,
+}
+
+/// How an execution that comes from another database was controlled.
+#[derive(Debug, Clone, Default)]
+#[expect(missing_docs, reason = "they are those of the table")]
+pub struct MovedControl {
+    pub reason: Option<String>,
+    pub requested_by: String,
+    pub app: Option<Guid>,
+    pub attempt: u32,
+    pub attempt_start: Option<Timestamp>,
+    pub cancel_requested_at: Option<Timestamp>,
+    pub cancel_reason: Option<String>,
+    pub cancel_message: Option<String>,
+    pub more_skipped: u32,
 }
 
 /// An instance of the service that comes from another database of ours.
@@ -109,6 +126,15 @@ struct ExecutionRow<'a> {
     start_time: Option<i64>,
     end_time: Option<i64>,
     request_id: Cow<'a, str>,
+    reason: Option<&'a str>,
+    requested_by: Cow<'a, str>,
+    app_guid: Option<Cow<'a, str>>,
+    attempt: u32,
+    attempt_start_time: Option<i64>,
+    cancel_requested_at: Option<i64>,
+    cancel_reason: Option<&'a str>,
+    cancel_message: Option<Cow<'a, str>>,
+    more_skipped: u32,
 }
 
 impl Store {
@@ -206,6 +232,16 @@ impl Importer<'_> {
         Ok(taken.into_iter().collect())
     }
 
+    /// Takes an attempt that another one followed, of an execution that is here.
+    pub fn insert_attempt(&self, execution: &str, attempt: &Attempt) -> Result<(), StoreError> {
+        let Attempt { number, start_time, end_time, task, message } = attempt;
+        let values = values! {
+            "execution_guid": execution, "number": *number, "start_time": *start_time, "end_time": *end_time,
+            "task_guid": task.as_ref(), "message": message,
+        };
+        self.session.execute(sql!("attempts/import"), values).map(|_| ())
+    }
+
     /// Which of these executions are here.
     pub fn known_executions<'a>(
         &self,
@@ -300,6 +336,7 @@ impl Importer<'_> {
     }
 
     fn row<'a>(&self, execution: &'a MovedExecution) -> ExecutionRow<'a> {
+        let control = &execution.control;
         ExecutionRow {
             guid: self.text(execution.guid.as_str()),
             executable_guid: self.text(execution.executable.as_str()),
@@ -314,6 +351,15 @@ impl Importer<'_> {
             start_time: execution.start_time.map(Timestamp::nanos),
             end_time: execution.end_time.map(Timestamp::nanos),
             request_id: self.text(&execution.request_id),
+            reason: control.reason.as_deref(),
+            requested_by: self.text(&control.requested_by),
+            app_guid: control.app.as_ref().map(|app| self.text(app.as_str())),
+            attempt: control.attempt.max(1),
+            attempt_start_time: control.attempt_start.map(Timestamp::nanos),
+            cancel_requested_at: control.cancel_requested_at.map(Timestamp::nanos),
+            cancel_reason: control.cancel_reason.as_deref(),
+            cancel_message: control.cancel_message.as_deref().map(|message| self.text(message)),
+            more_skipped: control.more_skipped,
         }
     }
 

@@ -35,14 +35,14 @@ pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
 };
 pub use ends::{CutOff, End};
-pub use executables::{Deleted, NewExecutable, Scope, Written};
+pub use executables::{Deleted, LastExecution, NewExecutable, Scope, Selection, Summary, Written};
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
-pub use import::{Importer, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
+pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
 pub use overview::{Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
-pub use source::{FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
+pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
 

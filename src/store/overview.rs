@@ -6,8 +6,8 @@ use super::executables::extent_of;
 use super::executions::execution_of;
 use super::schedules::timing_of;
 use super::session::Row;
-use super::statement::{json_array, sql, values};
-use super::{Extent, Store, StoreError};
+use super::statement::{Named, json_array, sql, values};
+use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp, Timing};
 
 /// The most executions that one request looks at.
@@ -22,12 +22,16 @@ pub struct ExecutionFilter {
     pub states: Vec<ExecutionState>,
     /// For one of these reasons.
     pub reasons: Vec<Reason>,
+    /// Of jobs and calls whose labels are like this: requirements as JSON; `None`: whatever.
+    pub selector: Option<String>,
     /// Of jobs, or of calls.
     pub kind: Option<Kind>,
     /// Of these jobs and calls.
     pub executables: Vec<Guid>,
     /// Of these schedules.
     pub schedules: Vec<Guid>,
+    /// Of this schedule.
+    pub schedule: Option<Id>,
     /// Started by a schedule, or by hand.
     pub by_schedule: Option<bool>,
     /// Created later than this.
@@ -151,38 +155,19 @@ impl Store {
             }
             _ => None,
         };
-        let array = |guids: &[Guid]| match guids {
-            [] => Ok(None),
-            guids => json_array(guids.iter().map(Guid::as_str)).map(Some),
-        };
-        let spaces = match &filter.spaces {
-            Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
-            None => None,
-        };
-        let states = match filter.states.as_slice() {
-            [] => None,
-            states => Some(json_array(states.iter().map(|state| state.as_str()))?),
-        };
-        let reasons = match filter.reasons.as_slice() {
-            [] => None,
-            reasons => Some(json_array(reasons.iter().map(|reason| reason.as_str()))?),
-        };
-        let (executables, schedules) = (array(&filter.executables)?, array(&filter.schedules)?);
         let executable: Option<Id> = one;
-        let values = values! {
+        let filter = FilterColumns::of(filter)?;
+        let mut values = filter.values();
+        values.extend(values! {
             "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX, "limit": limit,
-            "spaces": spaces.as_ref(), "states": states.as_ref(), "reasons": reasons.as_ref(), "executables": executables.as_ref(),
-            "schedules": schedules.as_ref(), "kind": filter.kind.map(Kind::as_str),
-            "by_schedule": filter.by_schedule, "created_after": filter.created_after,
-            "created_before": filter.created_before, "ended_after": filter.ended_after,
-            "ended_before": filter.ended_before,
-        };
+            "offset": 0_i64,
+        });
         let (find, looked_at) = match executable {
             None => (sql!("executions/find"), sql!("executions/looked_at")),
             Some(_) => (sql!("executions/find_of_executable"), sql!("executions/looked_at_of_executable")),
         };
         self.read(|session| {
-            let rows = session.rows(find, values, listed_execution_of)?;
+            let rows = session.rows(find, &values, listed_execution_of)?;
             let is_full = rows.len() == limit as usize;
             let from = rows.last().filter(|_| is_full).map_or(0, |row| row.execution.id);
             let values = values! {
@@ -191,6 +176,34 @@ impl Store {
             let Extent { total, last } = session.one(looked_at, values, extent_of)?;
             let has_more = is_full || total == u64::from(LOOKED_AT_MAX);
             Ok(FoundExecutions { rows, looked_at: total, next: has_more.then_some(last) })
+        })
+    }
+
+    /// How many executions of a job or call match, and the newest of them.
+    pub fn count_matching(&self, executable: Id, filter: &ExecutionFilter) -> Result<Extent, StoreError> {
+        let filter = FilterColumns::of(filter)?;
+        let mut values = filter.values();
+        values.extend(values! { "executable_id": executable, "before_id": Id::MAX, "budget": i64::MAX });
+        self.read(|session| session.one(sql!("executions/count_found_of_executable"), &values, extent_of))
+    }
+
+    /// A part of the executions of a job or call that match, newest first.
+    pub fn list_matching(
+        &self,
+        executable: Id,
+        filter: &ExecutionFilter,
+        window: Window,
+    ) -> Result<Part<Execution>, StoreError> {
+        let limit = self.part_limit(window.limit);
+        let filter = FilterColumns::of(filter)?;
+        let mut values = filter.values();
+        values.extend(values! {
+            "executable_id": executable, "before_id": window.beyond, "budget": i64::MAX, "limit": limit,
+            "offset": window.offset,
+        });
+        let measure = |execution: &Execution| (execution.id, execution.message.len());
+        self.read(|session| {
+            session.part(sql!("executions/find_of_executable"), &values, limit, execution_of, measure)
         })
     }
 
@@ -203,17 +216,7 @@ impl Store {
     /// The attempts of an execution that another one followed, in their order.
     pub fn attempts_before(&self, execution: Id) -> Result<Vec<Attempt>, StoreError> {
         let values = values! { "execution_id": execution };
-        self.read(|session| {
-            session.rows(sql!("attempts/list"), values, |row| {
-                Ok(Attempt {
-                    number: row.get("number")?,
-                    start_time: row.get("start_time")?,
-                    end_time: row.get("end_time")?,
-                    task: row.get("task_guid")?,
-                    message: row.get("message")?,
-                })
-            })
-        })
+        self.read(|session| session.rows(sql!("attempts/list"), values, attempt_of))
     }
 
     /// The schedules that fire first, up to `until`, at most `limit`; in these spaces, or in all.
@@ -240,6 +243,60 @@ impl Store {
             })
         })
     }
+}
+
+/// A filter as the statements take it.
+struct FilterColumns<'a> {
+    filter: &'a ExecutionFilter,
+    spaces: Option<String>,
+    states: Option<String>,
+    reasons: Option<String>,
+    executables: Option<String>,
+    schedules: Option<String>,
+}
+
+impl<'a> FilterColumns<'a> {
+    fn of(filter: &'a ExecutionFilter) -> Result<Self, StoreError> {
+        let some = |words: Vec<&str>| match words.is_empty() {
+            true => Ok(None),
+            false => json_array(words.into_iter()).map(Some),
+        };
+        let guids = |guids: &'a [Guid]| some(guids.iter().map(Guid::as_str).collect());
+        Ok(Self {
+            filter,
+            spaces: match &filter.spaces {
+                Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
+                None => None,
+            },
+            states: some(filter.states.iter().map(|state| state.as_str()).collect())?,
+            reasons: some(filter.reasons.iter().map(|reason| reason.as_str()).collect())?,
+            executables: guids(&filter.executables)?,
+            schedules: guids(&filter.schedules)?,
+        })
+    }
+
+    fn values(&self) -> Vec<Named<'_>> {
+        let filter = self.filter;
+        values! {
+            "spaces": self.spaces.as_ref(), "states": self.states.as_ref(), "reasons": self.reasons.as_ref(),
+            "executables": self.executables.as_ref(), "schedules": self.schedules.as_ref(),
+            "selector": filter.selector.as_ref(), "kind": filter.kind.map(Kind::as_str),
+            "schedule_id": filter.schedule, "by_schedule": filter.by_schedule, "created_after": filter.created_after,
+            "created_before": filter.created_before, "ended_after": filter.ended_after,
+            "ended_before": filter.ended_before,
+        }
+        .to_vec()
+    }
+}
+
+pub(super) fn attempt_of(row: &Row<'_>) -> Result<Attempt, StoreError> {
+    Ok(Attempt {
+        number: row.get("number")?,
+        start_time: row.get("start_time")?,
+        end_time: row.get("end_time")?,
+        task: row.get("task_guid")?,
+        message: row.get("message")?,
+    })
 }
 
 fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {

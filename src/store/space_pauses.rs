@@ -51,8 +51,9 @@ pub struct MovedPause {
 impl Store {
     /// A space, whether or not anything is in it.
     pub fn space(&self, guid: &Guid, now: Timestamp) -> Result<Space, StoreError> {
-        let count =
-            |kind| self.count_executables(kind, &Scope::Space(guid.clone())).map(|extent| extent.total);
+        let count = |kind| {
+            self.count_executables(kind, &Scope::Space(guid.clone()).into()).map(|extent| extent.total)
+        };
         let values = values! { "space_guid": guid };
         let found = self.read(|session| session.first(sql!("space_pauses/get"), values, pause_of))?;
         let schedules: u64 = self.read(|session| {

@@ -556,21 +556,27 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
         return 0;
     };
     let fired = database.rows(&format!(
-        "SELECT scheduled_time, note, more_skipped FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
+        "SELECT scheduled_time, note FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
+    ));
+    // Skips that are counted on others of the same job or call have no row.
+    let mut counted = database.number(&format!(
+        "SELECT COALESCE(SUM(e.more_skipped), 0) FROM executions AS e JOIN schedules AS s ON s.executable_id = e.executable_id
+          WHERE s.id = {id}"
     ));
     let expression = Expression::parse(expression, &Reading::plain(Dialect::default())).unwrap();
     let seconds = |nanos: &str| nanos.parse::<i64>().unwrap().div_euclid(1_000_000_000);
     let mut time = seconds(created_at);
     for row in &fired {
-        let [scheduled_time, note, more_skipped] = row.as_slice() else { panic!("{row:?}") };
+        let [scheduled_time, note] = row.as_slice() else { panic!("{row:?}") };
         let more = note.strip_prefix("stands for ").and_then(|rest| rest.split(' ').next()?.parse().ok());
         for _ in 0..=more.unwrap_or(0) {
             time = expression.next_after(time).unwrap();
         }
-        assert_eq!(seconds(scheduled_time), time, "{schedule} missed a fire time");
-        for _ in 0..more_skipped.parse().unwrap() {
+        while counted > 0 && time < seconds(scheduled_time) {
             time = expression.next_after(time).unwrap();
+            counted -= 1;
         }
+        assert_eq!(seconds(scheduled_time), time, "{schedule} missed a fire time");
     }
     // Up to the instant at which it was stopped, but for the one that may have come at that very instant.
     let next = expression.next_after(time).unwrap();

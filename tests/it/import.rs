@@ -83,9 +83,14 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     ));
     rows.extend(database.rows(
         "SELECT e.guid, x.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.created_at,
-                e.start_time, e.end_time, e.request_id
+                e.start_time, e.end_time, e.request_id, e.reason, e.requested_by, e.app_guid, e.attempt,
+                e.attempt_start_time, e.cancel_requested_at, e.cancel_reason, e.cancel_message, e.more_skipped
            FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
            LEFT JOIN schedules AS s ON s.id = e.schedule_id ORDER BY e.id",
+    ));
+    rows.extend(database.rows(
+        "SELECT e.guid, a.number, a.start_time, a.end_time, a.task_guid, a.message
+           FROM attempts AS a JOIN executions AS e ON e.id = a.execution_id ORDER BY e.id, a.number",
     ));
     rows.extend(database.rows(
         "SELECT owner, SUM(size) FROM history_sizes AS h GROUP BY owner, owner_id ORDER BY owner, owner_id",
@@ -629,6 +634,15 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
             SET dialect = CASE WHEN enabled THEN 'ocf2' ELSE 'classic-quartz' END, timezone = 'Europe/Berlin',
                 starts_at = 7, ends_at = 4000000000000000000, jitter_seconds = 5, misfire_policy = 'all',
                 description = 'for people';
+         UPDATE executions
+            SET reason = 'cancelled', requested_by = 'me', app_guid = 'app-1', attempt = 3, attempt_start_time = 7,
+                cancel_requested_at = 8, cancel_reason = 'cancelled', cancel_message = 'cancelled by me'
+          WHERE guid = 'e2';
+         UPDATE executions SET state = 'SKIPPED', reason = 'overlap', more_skipped = 9 WHERE guid = 'by-hand';
+         INSERT INTO attempts (execution_id, number, start_time, end_time, task_guid, message)
+         SELECT id, 1, 2, 3, 'task', 'no' FROM executions WHERE guid = 'e2'
+          UNION ALL
+         SELECT id, 2, 4, 5, NULL, 'no' FROM executions WHERE guid = 'e2';
          INSERT INTO space_pauses (space_guid, is_paused, paused_by, paused_note, resumed_at, updated_at)
          VALUES ('space-1', TRUE, 'me', 'why', 3, 4)",
     );

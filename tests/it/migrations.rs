@@ -385,7 +385,7 @@ fn check_what_is_derived(database: &Database, version: usize) {
 fn check_what_the_store_reads(store: &Store, database: &Database) {
     let scope = Scope::Space(Guid::from("space-1"));
     for (kind, guid) in [(Kind::Job, "job"), (Kind::Call, "call")] {
-        let counted = store.count_executables(kind, &scope).unwrap();
+        let counted = store.count_executables(kind, &scope.clone().into()).unwrap();
         let live = format!("SELECT COUNT(*) FROM executables WHERE deleted_at IS NULL AND kind = '{guid}'");
         assert_eq!(i64::try_from(counted.total).unwrap(), database.number(&live));
         let executable = store.executable(kind, guid).unwrap().unwrap();

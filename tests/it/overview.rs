@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::database::is_postgres;
-use super::world::{FOREIGN_SPACE, SPACE, World, request};
+use super::world::{APP, FOREIGN_SPACE, SPACE, World, request, wait_for};
 
 fn names(page: &Value) -> Vec<&str> {
     page["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
@@ -191,4 +191,114 @@ fn one_request_looks_at_a_bounded_number_of_executions_and_says_so() {
     let second = world.get(&target(&world, &first["pagination"]["next"])).json();
     assert_eq!(names(&second), ["c"]);
     assert_eq!(second["pagination"]["more"], false);
+}
+
+#[test]
+fn labels_select_jobs_calls_and_their_executions() {
+    let world = World::start();
+    let labelled = |kind: &str, name: &str, labels: &Value| {
+        let own = if kind == "jobs" {
+            json!({"command": "true"})
+        } else {
+            json!({"url": "http://x/", "auth_header": ""})
+        };
+        let mut body = json!({"name": name, "metadata": {"labels": labels}});
+        body.as_object_mut().unwrap().extend(own.as_object().unwrap().clone());
+        let made = world.post(&format!("/{kind}?app_guid={APP}"), &body.to_string());
+        assert_eq!(made.status, 201, "{}", made.body);
+        assert_eq!(world.post(&format!("/{kind}/{}/execute", made.guid()), "").status, 201);
+    };
+    labelled("jobs", "a", &json!({"team": "billing", "example.com/tier": "one"}));
+    labelled("jobs", "b", &json!({"team": "shop", "old": ""}));
+    labelled("jobs", "c", &json!({}));
+    labelled("calls", "d", &json!({"team": "billing"}));
+    let names = |path: &str| {
+        let page = world.get(path).json();
+        let mut names: Vec<String> = names(&page).into_iter().map(str::to_owned).collect();
+        names.sort();
+        names
+    };
+    for (selector, jobs) in [
+        ("team", vec!["a", "b"]),
+        ("!team", vec!["c"]),
+        ("team=billing", vec!["a"]),
+        ("team==shop", vec!["b"]),
+        ("team!=billing", vec!["b", "c"]),
+        ("team in (billing, shop),!old", vec!["a"]),
+        ("team notin (shop)", vec!["a", "c"]),
+        ("example.com/tier=one", vec!["a"]),
+        ("old=", vec!["b"]),
+        ("nobody=has", vec![]),
+    ] {
+        let query = selector.replace(' ', "%20");
+        for detailed in ["", "&detailed=true", "&page=1&per_page=50", &format!("&space_guid={SPACE}")] {
+            assert_eq!(names(&format!("/jobs?label_selector={query}{detailed}")), jobs, "{selector}");
+        }
+        let counted = world.get(&format!("/jobs?label_selector={query}")).json();
+        assert_eq!(counted["pagination"]["total_results"], jobs.len(), "{selector}");
+        assert_eq!(names(&format!("/executions?kinds=job&label_selector={query}")), jobs, "{selector}");
+    }
+    assert_eq!(names("/calls?label_selector=team=billing"), ["d"]);
+    assert_eq!(names("/executions?label_selector=team=billing"), ["a", "d"]);
+    for list in ["jobs", "calls", "executions"] {
+        assert_eq!(world.get(&format!("/{list}?label_selector=a%20is%20b")).status, 422);
+    }
+}
+
+#[test]
+fn a_history_can_be_asked_for_a_part_of_it() {
+    let world = World::start();
+    let job = world.job("j");
+    let path = format!("/jobs/{job}");
+    let schedule = world.post(&format!("{path}/schedules"), r#"{"expression":"@every 1s"}"#).guid();
+    wait_for(|| (world.cf.tasks().len() > 2).then_some(()));
+    world.patch(&format!("{path}/schedules/{schedule}"), r#"{"enabled":false}"#);
+    world.post(&format!("{path}/execute"), "");
+    wait_for(|| {
+        (world.get(&format!("{path}/history?states=PENDING")).json()["resources"] == json!([])).then_some(())
+    });
+    world.cf.set_task_state(&world.cf.tasks()[0].guid, "FAILED", Some("no"));
+    let failed = wait_for(|| {
+        let failed = world.get(&format!("{path}/history?states=FAILED&reasons=task_failed")).json();
+        (failed["pagination"]["total_results"] == 1).then_some(failed)
+    });
+    assert_eq!(failed["resources"][0]["message"], "no");
+    let count = |query: &str| {
+        let found = world.get(&format!("{path}/{query}")).json();
+        assert_eq!(found["resources"].as_array().unwrap().len(), found["pagination"]["total_results"]);
+        found["resources"].as_array().unwrap().len()
+    };
+    let all = count("history");
+    assert_eq!(count("history?triggers=manual"), 1);
+    assert_eq!(count("history?triggers=schedule"), all - 1);
+    assert_eq!(count(&format!("schedules/{schedule}/history?states=RUNNING,FAILED")), all - 1);
+    assert_eq!(count(&format!("schedules/{schedule}/history?triggers=manual")), 0);
+    assert_eq!(count("history?created_ats[lt]=2020-01-01T00:00:00Z"), 0);
+    assert_eq!(count("history?created_ats[gt]=2020-01-01T00:00:00Z&what=ever"), all);
+    assert_eq!(world.get(&format!("{path}/history?states=GONE")).status, 422);
+    let pages = world.get(&format!("{path}/history?states=RUNNING&page=2&per_page=1")).json();
+    assert_eq!(pages["pagination"]["total_results"], all - 1);
+    assert_eq!(pages["resources"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_detailed_list_shows_when_each_fires_next_and_what_ran_last() {
+    let world = World::start();
+    let job = world.job("j");
+    let path = format!("/jobs/{job}");
+    let shown = || world.get("/jobs?detailed=true").json()["resources"][0].clone();
+    assert_eq!((&shown()["next_fire_time"], &shown()["last_execution"]), (&Value::Null, &Value::Null));
+    world.post(&format!("{path}/schedules"), r#"{"expression":"0 0 1 1 *","timezone":"UTC"}"#);
+    world.post(&format!("{path}/schedules"), r#"{"expression":"@yearly","enabled":false}"#);
+    let execution = world.post(&format!("{path}/execute"), "").guid();
+    wait_for(|| (shown()["last_execution"]["state"] == "RUNNING").then_some(()));
+    assert_eq!(shown()["last_execution"]["guid"], execution);
+    assert!(shown()["next_fire_time"].as_str().unwrap().ends_with("-01-01T00:00:00Z"), "{}", shown());
+    world.patch(&path, r#"{"paused":true,"concurrency_policy":"Forbid"}"#);
+    assert_eq!(world.post(&format!("{path}/execute"), "").json()["state"], "SKIPPED");
+    assert_eq!(
+        (&shown()["next_fire_time"], &shown()["last_execution"]["guid"]),
+        (&Value::Null, &json!(execution))
+    );
+    assert!(world.get(&path).json().get("last_execution").is_none());
 }

@@ -177,7 +177,7 @@ impl Engine {
 
     fn job_state(&self) -> JobState {
         let window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 1 };
-        let listed = self.store.list_executables(Kind::Job, &Scope::All, window).unwrap();
+        let listed = self.store.list_executables(Kind::Job, &Scope::All.into(), window).unwrap();
         match &listed.rows[0].work {
             Work::Job { state, .. } => *state,
             Work::Call { .. } => panic!("a call"),

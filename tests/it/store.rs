@@ -571,7 +571,7 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     let mut window = Window { beyond: 0, last: Id::MAX, offset: 0, limit: 80 };
     let mut seen = Vec::new();
     loop {
-        let part = pair.one.list_executables(Kind::Call, &Scope::All, window).unwrap();
+        let part = pair.one.list_executables(Kind::Call, &Scope::All.into(), window).unwrap();
         seen.extend(part.rows.iter().map(|call| match &call.work {
             Work::Call(call) => call.url.clone(),
             other => panic!("{other:?}"),
@@ -583,7 +583,7 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
     }
     assert_eq!(seen, urls);
     window = Window { beyond: 0, offset: 4, ..window };
-    let part = pair.one.list_executables(Kind::Call, &Scope::All, window).unwrap();
+    let part = pair.one.list_executables(Kind::Call, &Scope::All.into(), window).unwrap();
     assert_eq!((part.rows.len(), part.is_end), (1, true), "what is passed over takes nothing away");
 
     let names = ["list_all", "list_in_space", "list_in_spaces"].map(|name| format!("executables/{name}"));

@@ -5,9 +5,9 @@ use serde_json::{Map, Value};
 
 use super::{FoundExecutable, FoundExecution, FoundSchedule};
 use crate::model::{Controls, Definition, Dialect, Kind, Secret, Timestamp, Timing};
-use crate::store::StoreError;
 use crate::store::session::Session;
 use crate::store::statement::{Statement, postgres_sql, values};
+use crate::store::{MovedControl, StoreError};
 
 pub(super) fn each_executable(
     session: &Session<'_>,
@@ -80,6 +80,7 @@ pub(super) fn each_execution(
             start_time,
             end_time,
             request_id: String::new(),
+            control: MovedControl::default(),
         }
     })
 }

@@ -11,7 +11,8 @@ mod own;
 use super::postgres;
 use super::session::Session;
 use super::{
-    Engine, MovedInstance, MovedPause, ServiceBinding, Store, StoreError, StoreSettings, Stray, sqlite,
+    Attempt, Engine, MovedControl, MovedInstance, MovedPause, ServiceBinding, Store, StoreError,
+    StoreSettings, Stray, sqlite,
 };
 use crate::model::{Call, Controls, Definition, Dialect, Guid, Kind, Location, Secret, Timestamp};
 
@@ -94,6 +95,15 @@ pub struct FoundExecution {
     pub start_time: Option<Timestamp>,
     pub end_time: Option<Timestamp>,
     pub request_id: String,
+    pub control: MovedControl,
+}
+
+/// An attempt of an execution of another database that another one followed.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "they are those of the tables")]
+pub struct FoundAttempt {
+    pub execution: String,
+    pub attempt: Attempt,
 }
 
 /// Another database, opened.
@@ -212,6 +222,14 @@ impl Source {
             #[cfg(not(feature = "postgres"))]
             Origin::Go => Ok(()),
         }
+    }
+
+    /// Hands all attempts that another one followed to `take`. A Go service knows none.
+    pub fn each_attempt(
+        &self,
+        take: &mut dyn FnMut(FoundAttempt) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_attempt)
     }
 
     /// Hands all names of tasks to look for to `take`. A Go service knows none.

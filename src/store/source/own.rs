@@ -1,15 +1,16 @@
 //! Reads our own tables, by key. What is marked as deleted is left out.
 
-use super::{FoundExecutable, FoundExecution, FoundSchedule};
+use super::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule};
 use crate::model::{Guid, Id, Kind, Timestamp, Work};
 use crate::store::broker::{binding_of, instance_of};
 use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
+use crate::store::overview::attempt_of;
 use crate::store::schedules::definition_of;
 use crate::store::session::{Row, Session};
 use crate::store::space_pauses::moved_pause_of;
 use crate::store::statement::{Statement, sql, values};
-use crate::store::{MovedInstance, MovedPause, ServiceBinding, StoreError, Stray};
+use crate::store::{MovedControl, MovedInstance, MovedPause, ServiceBinding, StoreError, Stray};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
@@ -85,8 +86,38 @@ pub(super) fn each_execution(
             start_time: row.get("start_time")?,
             end_time: row.get("end_time")?,
             request_id: row.get("request_id")?,
+            control: MovedControl {
+                reason: row.get("reason")?,
+                requested_by: row.get("requested_by")?,
+                app: row.get("app_guid")?,
+                attempt: row.get("attempt")?,
+                attempt_start: row.get("attempt_start_time")?,
+                cancel_requested_at: row.get("cancel_requested_at")?,
+                cancel_reason: row.get("cancel_reason")?,
+                cancel_message: row.get("cancel_message")?,
+                more_skipped: row.get("more_skipped")?,
+            },
         })
     })
+}
+
+pub(super) fn each_attempt(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(FoundAttempt) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after: (Id, u32) = (0, 0);
+    loop {
+        let values = values! { "after_id": after.0, "after_number": after.1, "limit": EXECUTIONS_BATCH };
+        let rows = session.rows(sql!("attempts/export"), values, |row| {
+            let id: Id = row.get("execution_id")?;
+            Ok((id, FoundAttempt { execution: row.get("guid")?, attempt: attempt_of(row)? }))
+        })?;
+        let Some((id, last)) = rows.last() else { return Ok(()) };
+        after = (*id, last.attempt.number);
+        for (_, found) in rows {
+            take(found)?;
+        }
+    }
 }
 
 pub(super) fn each_stray(

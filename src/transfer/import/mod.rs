@@ -8,10 +8,13 @@ use std::collections::HashMap;
 
 use crate::cron::names_zone;
 use crate::fire_times::{Calendar, planner};
-use crate::model::{Call, Dialect, ExecutionState, Guid, JobState, Kind, Secret, Timestamp, Timing, Work};
+use crate::model::{
+    Call, Dialect, ExecutionState, Guid, JobState, Kind, Reason, Secret, Timestamp, Timing, Work,
+};
 use crate::store::{
-    FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedExecutable, MovedExecution,
-    MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store, StoreError, Stray,
+    FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedControl, MovedExecutable,
+    MovedExecution, MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store,
+    StoreError, Stray,
 };
 
 mod report;
@@ -69,6 +72,7 @@ pub fn import(
         source.each_executable(&mut |found| moving.take_executables(found))?;
         source.each_schedule(&mut |found| moving.take_schedules(found))?;
         source.each_execution(&mut |found| moving.take_executions(found))?;
+        source.each_attempt(&mut |found| moving.into.insert_attempt(&found.execution, &found.attempt))?;
         source.each_stray(&mut |stray| moving.take_stray(&stray))?;
         into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
         Ok(moving.report)
@@ -104,8 +108,9 @@ impl Moving<'_> {
     /// says.
     fn take_stray(&mut self, stray: &Stray) -> Result<(), StoreError> {
         let is_of_it = |task_name: &String| task_name.contains(&stray.name);
-        let is_ours =
-            Guid::from(stray.name.as_str()).is_ours() && stray.task_name.as_ref().is_none_or(is_of_it);
+        let is_ours = !stray.is_to_end
+            && Guid::from(stray.name.as_str()).is_ours()
+            && stray.task_name.as_ref().is_none_or(is_of_it);
         if !is_ours {
             self.report.odd_strays += 1;
             return Ok(());
@@ -502,6 +507,7 @@ fn moved_execution(
     let (state, message, end_time, is_interrupted) = match state.as_str() {
         "RUNNING" if is_followed => (ExecutionState::Running, message, None, false),
         "SUCCEEDED" => (ExecutionState::Succeeded, message, end_time.or(known_time).or(Some(now)), false),
+        "SKIPPED" => (ExecutionState::Skipped, message, end_time.or(known_time).or(Some(now)), false),
         "FAILED" => (ExecutionState::Failed, message, end_time.or(known_time).or(Some(now)), false),
         other => {
             let end = if origin == Origin::Own { Some(now) } else { end_time.or(known_time).or(Some(now)) };
@@ -523,6 +529,10 @@ fn moved_execution(
         start_time,
         end_time,
         request_id: found.request_id,
+        control: match is_interrupted {
+            true => MovedControl { reason: Some(Reason::Interrupted.as_str().to_owned()), ..found.control },
+            false => found.control,
+        },
     };
     (execution, is_interrupted)
 }

@@ -383,7 +383,7 @@ const KEY: &str = "a name of at most 63 letters, digits, '-', '_' and '.' that b
                    example.com/team";
 
 /// What is wrong with the key of a label or annotation, to be read on after it.
-fn key_fault(key: &str) -> Option<&'static str> {
+pub(super) fn key_fault(key: &str) -> Option<&'static str> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
         None => (None, key),
@@ -406,7 +406,7 @@ fn key_fault(key: &str) -> Option<&'static str> {
 }
 
 /// Which rule the value of a label or annotation breaks, and what would be right.
-fn value_fault(field: &str, value: &str) -> Option<(&'static str, &'static str)> {
+pub(super) fn value_fault(field: &str, value: &str) -> Option<(&'static str, &'static str)> {
     match field {
         "metadata.labels" if LABEL_VALUE_MAX < value.len() || !(value.is_empty() || is_word(value)) => {
             Some((

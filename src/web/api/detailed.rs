@@ -11,7 +11,7 @@ use super::executables::ExecutableJson;
 use super::page::{Walk, append_json};
 use super::schedules::{Owner, ScheduleJson};
 use crate::model::{Executable, Guid, Id, Kind, Schedule, Timestamp};
-use crate::store::{Scope, SpacePause, Store, Window};
+use crate::store::{Selection, SpacePause, Store, Summary, Window};
 
 /// The most schedules that are read at a time.
 const SCHEDULES_MAX: u32 = 200;
@@ -25,7 +25,7 @@ const PART_BYTES: usize = 32 * 1024;
 pub(super) struct Detailed {
     store: Arc<Store>,
     kind: Kind,
-    scope: Scope,
+    selection: Selection,
     walk: Walk,
     /// Read, without their schedules.
     rows: VecDeque<Executable>,
@@ -33,6 +33,8 @@ pub(super) struct Detailed {
     known: usize,
     /// These schedules, in the order of `rows`.
     schedules: VecDeque<Schedule>,
+    /// What else is shown of the first so many of `rows`, or of the one whose JSON begins.
+    summaries: HashMap<Id, Summary>,
     /// How many are read together next: twice as many each time, until there are too many schedules for one
     /// read.
     together: usize,
@@ -52,15 +54,22 @@ struct Open {
 }
 
 impl Detailed {
-    pub(super) fn new(store: Arc<Store>, kind: Kind, scope: Scope, walk: Walk, now: Timestamp) -> Self {
+    pub(super) fn new(
+        store: Arc<Store>,
+        kind: Kind,
+        selection: Selection,
+        walk: Walk,
+        now: Timestamp,
+    ) -> Self {
         Self {
             store,
             kind,
-            scope,
+            selection,
             walk,
             rows: VecDeque::new(),
             known: 0,
             schedules: VecDeque::new(),
+            summaries: HashMap::new(),
             together: 1,
             open: None,
             pauses: HashMap::new(),
@@ -79,8 +88,8 @@ impl Detailed {
             } else if !self.rows.is_empty() {
                 self.read_schedules(body)?;
             } else if !self.walk.is_over() {
-                let (store, kind, scope) = (&self.store, self.kind, &self.scope);
-                self.rows.extend(self.walk.next(|window| store.list_executables(kind, scope, window))?);
+                let (store, kind, selection) = (&self.store, self.kind, &self.selection);
+                self.rows.extend(self.walk.next(|window| store.list_executables(kind, selection, window))?);
             } else {
                 return Ok(false);
             }
@@ -92,6 +101,7 @@ impl Detailed {
     fn read_schedules(&mut self, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let ids: Vec<Id> = self.rows.iter().take(self.together).map(|executable| executable.id).collect();
         let part = self.store.schedules_of(&ids, SCHEDULES_MAX)?;
+        self.summaries = self.store.summaries(if part.is_end { &ids } else { &ids[..1] })?;
         if part.is_end {
             self.known = ids.len();
             self.schedules = part.rows.into();
@@ -104,7 +114,10 @@ impl Detailed {
             part.rows.into_iter().take_while(|schedule| schedule.executable == executable.id).collect();
         let (id, owner) = (executable.id, self.owner(&executable)?);
         let after = own.last().map_or(0, |schedule| schedule.id);
-        let shown = Self::shown(executable, own, &owner);
+        let summary = self.summaries.remove(&id).unwrap_or_default();
+        let next_fire_time = owner.next_fire_time(summary.next_fire_time);
+        let schedules = own.into_iter().map(|schedule| ScheduleJson::of(schedule, &owner)).collect();
+        let shown = ExecutableJson::detailed(executable, schedules, next_fire_time, summary.last);
         self.walk.append(body, &shown)?;
         if 0 < after {
             // More may follow those that were written: the closing `]}` goes, and comes again after the last.
@@ -122,7 +135,11 @@ impl Detailed {
             own.extend(self.schedules.pop_front());
         }
         let owner = self.owner(&executable)?;
-        self.walk.append(body, &Self::shown(executable, own, &owner))
+        let next_fire_time = own.iter().filter_map(|schedule| owner.next_fire_time_of(schedule)).min();
+        let last = self.summaries.remove(&executable.id).and_then(|summary| summary.last);
+        let schedules = own.into_iter().map(|schedule| ScheduleJson::of(schedule, &owner)).collect();
+        let shown = ExecutableJson::detailed(executable, schedules, next_fire_time, last);
+        self.walk.append(body, &shown)
     }
 
     fn go_on(&mut self, open: Open, body: &mut Vec<u8>) -> Result<(), ApiError> {
@@ -137,11 +154,6 @@ impl Detailed {
             _ => body.extend_from_slice(b"]}"),
         }
         Ok(())
-    }
-
-    fn shown(executable: Executable, schedules: Vec<Schedule>, owner: &Owner) -> ExecutableJson {
-        let schedules = schedules.into_iter().map(|schedule| ScheduleJson::of(schedule, owner)).collect();
-        ExecutableJson::of(executable, schedules)
     }
 
     fn owner(&mut self, executable: &Executable) -> Result<Owner, ApiError> {

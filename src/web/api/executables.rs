@@ -12,12 +12,13 @@ use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
 use super::query::Query;
 use super::schedules::ScheduleJson;
+use super::selector::selector_of;
 use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::engine::journal;
 use crate::http::{Request, Response, respond};
 use crate::model::{Call, Controls, Executable, Guid, JobState, Kind, Secret, Timestamp, Work};
-use crate::store::{NewExecutable, Scope, Written};
+use crate::store::{LastExecution, NewExecutable, Scope, Selection, Written};
 use crate::web::auth::Caller;
 
 const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the user is developer or manager";
@@ -40,6 +41,8 @@ pub(super) struct ExecutableJson {
     updated_at: String,
     app_guid: String,
     space_guid: String,
+    #[serde(flatten)]
+    details: Option<DetailsJson>,
     /// Left out when there are none: Spring takes element 0 of any array that is there.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     schedules: Vec<ScheduleJson>,
@@ -69,6 +72,20 @@ enum WorkJson {
     },
 }
 
+/// What a list shows of a job or call when it is asked for more.
+#[derive(Serialize)]
+struct DetailsJson {
+    next_fire_time: Option<String>,
+    last_execution: Option<LastExecutionJson>,
+}
+
+#[derive(Serialize)]
+struct LastExecutionJson {
+    guid: String,
+    state: &'static str,
+    end_time: Option<String>,
+}
+
 #[derive(Serialize)]
 struct RetryJson {
     max_retries: u32,
@@ -84,6 +101,24 @@ struct MetadataJson {
 }
 
 impl ExecutableJson {
+    /// In a list that shows more.
+    pub(super) fn detailed(
+        executable: Executable,
+        schedules: Vec<ScheduleJson>,
+        next_fire_time: Option<Timestamp>,
+        last: Option<LastExecution>,
+    ) -> Self {
+        let details = DetailsJson {
+            next_fire_time: shown(next_fire_time),
+            last_execution: last.map(|last| LastExecutionJson {
+                guid: last.guid.to_string(),
+                state: last.state.as_str(),
+                end_time: shown(last.end_time),
+            }),
+        };
+        Self { details: Some(details), ..Self::of(executable, schedules) }
+    }
+
     pub(super) fn of(executable: Executable, schedules: Vec<ScheduleJson>) -> Self {
         let Controls { concurrency_policy, retry, paused, metadata, expect_success_within_seconds } =
             executable.controls;
@@ -105,6 +140,7 @@ impl ExecutableJson {
             updated_at: executable.updated_at.to_string(),
             app_guid: executable.app.to_string(),
             space_guid: executable.space.to_string(),
+            details: None,
             schedules,
         }
     }
@@ -199,16 +235,18 @@ impl Api {
                 return Err(Violation::new("detailed", "value", detail, "true or false").into());
             }
         };
+        let selector = query.get("label_selector").map(selector_of).transpose()?;
+        let selection = Selection { scope, selector };
         let paging = Paging::of(query)?;
-        let extent = self.store.count_executables(kind, &scope)?;
+        let extent = self.store.count_executables(kind, &selection)?;
         let store = Arc::clone(&self.store);
         if detailed {
             let walk = Walk::through(paging, extent, Order::OldestFirst);
-            let mut detailed = Detailed::new(store, kind, scope, walk, self.clock.now());
+            let mut detailed = Detailed::new(store, kind, selection, walk, self.clock.now());
             return page::streamed(request, query, paging, extent, move |body| detailed.append_next(body));
         }
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            let part = store.list_executables(kind, &scope, window)?;
+            let part = store.list_executables(kind, &selection, window)?;
             Ok(part.map(|executable| ExecutableJson::of(executable, Vec::new())))
         })
     }

@@ -6,13 +6,14 @@ use serde::Serialize;
 
 use super::error::ApiError;
 use super::executables::shown;
+use super::overview::filter_of_history;
 use super::page::{self, Order, Paging};
 use super::query::Query;
 use super::{Api, versions};
 use crate::engine::journal::{self, About};
 use crate::http::{Request, Response};
 use crate::model::{Executable, Execution, Guid, Kind, Reason};
-use crate::store::{Asked, Created, HistoryOf};
+use crate::store::{Asked, Created, ExecutionFilter, HistoryOf};
 use crate::web::auth::Caller;
 
 /// An execution as clients see it.
@@ -101,10 +102,34 @@ impl Api {
         query: &Query,
     ) -> Result<Response, ApiError> {
         let paging = Paging::of(query)?;
+        if let Some(filter) = filter_of_history(query)? {
+            return self.filtered_history(executable, of, filter, request, query, paging);
+        }
         let extent = self.store.count_executions(of)?;
         let store = Arc::clone(&self.store);
         page::collection(request, query, paging, extent, Order::NewestFirst, move |window| {
             let part = store.list_executions(of, window)?;
+            Ok(part.map(|it| ExecutionJson::of(it, executable.kind(), &executable.guid)))
+        })
+    }
+
+    /// The part of a history that matches.
+    fn filtered_history(
+        &self,
+        executable: Executable,
+        of: HistoryOf,
+        mut filter: ExecutionFilter,
+        request: &Request,
+        query: &Query,
+        paging: Paging,
+    ) -> Result<Response, ApiError> {
+        if let HistoryOf::Schedule(schedule) = of {
+            filter.schedule = Some(schedule);
+        }
+        let extent = self.store.count_matching(executable.id, &filter)?;
+        let store = Arc::clone(&self.store);
+        page::collection(request, query, paging, extent, Order::NewestFirst, move |window| {
+            let part = store.list_matching(executable.id, &filter, window)?;
             Ok(part.map(|it| ExecutionJson::of(it, executable.kind(), &executable.guid)))
         })
     }

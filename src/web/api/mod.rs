@@ -34,6 +34,7 @@ mod readiness;
 mod refusal;
 mod schedule_fields;
 mod schedules;
+mod selector;
 mod spaces;
 mod validate;
 mod versions;

@@ -13,6 +13,7 @@ use super::executions::ExecutionJson;
 use super::output::offset_of;
 use super::page::{base_url, to_json, whole_number};
 use super::query::Query;
+use super::selector::selector_of;
 use super::versions;
 use super::violation::Violation;
 use crate::engine::journal;
@@ -33,8 +34,9 @@ const OF_ONE_SCHEDULE_MAX: usize = 20;
 /// The most guids in one parameter.
 const GUIDS_MAX: usize = 100;
 
-const EXECUTION_PARAMETERS: [&str; 13] = [
+const EXECUTION_PARAMETERS: [&str; 14] = [
     "space_guid",
+    "label_selector",
     "states",
     "reasons",
     "kinds",
@@ -363,12 +365,49 @@ fn merged(
     resources
 }
 
+/// Which part of a history the query asks for; `None`: all of it.
+pub(super) fn filter_of_history(query: &Query) -> Result<Option<ExecutionFilter>, ApiError> {
+    const PARAMETERS: [&str; 7] = [
+        "states",
+        "triggers",
+        "reasons",
+        "created_ats[gt]",
+        "created_ats[lt]",
+        "ended_ats[gt]",
+        "ended_ats[lt]",
+    ];
+    if !query.names().any(|name| PARAMETERS.contains(&name)) {
+        return Ok(None);
+    }
+    let triggers = choices(query, "triggers", &TRIGGERS)?;
+    Ok(Some(ExecutionFilter {
+        states: choices(query, "states", &states())?,
+        reasons: choices(query, "reasons", &reasons())?,
+        by_schedule: if let [trigger] = triggers.as_slice() { Some(*trigger) } else { None },
+        created_after: instant(query, "created_ats[gt]")?,
+        created_before: instant(query, "created_ats[lt]")?,
+        ended_after: instant(query, "ended_ats[gt]")?,
+        ended_before: instant(query, "ended_ats[lt]")?,
+        ..ExecutionFilter::default()
+    }))
+}
+
+const TRIGGERS: [(&str, bool); 2] = [("schedule", true), ("manual", false)];
+
+fn states() -> [(&'static str, ExecutionState); ExecutionState::ALL.len()] {
+    ExecutionState::ALL.map(|state| (state.as_str(), state))
+}
+
+fn reasons() -> [(&'static str, Reason); Reason::ALL.len()] {
+    Reason::ALL.map(|reason| (reason.as_str(), reason))
+}
+
 /// What the query asks for, and whether nothing can match it.
 fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
-    let states = choices(query, "states", &ExecutionState::ALL.map(|state| (state.as_str(), state)))?;
-    let reasons = choices(query, "reasons", &Reason::ALL.map(|reason| (reason.as_str(), reason)))?;
+    let states = choices(query, "states", &states())?;
+    let reasons = choices(query, "reasons", &reasons())?;
     let kinds = choices(query, "kinds", &[("job", Kind::Job), ("call", Kind::Call)])?;
-    let triggers = choices(query, "triggers", &[("schedule", true), ("manual", false)])?;
+    let triggers = choices(query, "triggers", &TRIGGERS)?;
     let one = |kinds: Vec<Kind>| if let [kind] = kinds.as_slice() { Some(*kind) } else { None };
     let (jobs, calls) = (guids(query, "job_guids")?, guids(query, "call_guids")?);
     let kind = one(kinds);
@@ -379,8 +418,11 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     } else {
         None
     };
+    let selector = query.get("label_selector").map(selector_of).transpose()?;
     let filter = ExecutionFilter {
         spaces: None,
+        schedule: None,
+        selector,
         states,
         reasons,
         kind: kind.or(by_guid),

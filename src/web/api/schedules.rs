@@ -85,9 +85,19 @@ impl Owner {
         Self { kind: executable.kind(), guid: executable.guid.clone(), silence }
     }
 
+    /// When something of it fires next that would fire at `next` if nothing were paused, as far as that is
+    /// known.
+    pub(super) fn next_fire_time(&self, next: Option<Timestamp>) -> Option<Timestamp> {
+        next.filter(|next| match self.silence {
+            Silence::None => true,
+            Silence::Endless => false,
+            Silence::Until(until) => until <= *next,
+        })
+    }
+
     /// When a schedule fires next: not before a pause ends, and `None` for as long as nobody knows when it
     /// does.
-    fn next_fire_time_of(&self, schedule: &Schedule) -> Option<Timestamp> {
+    pub(super) fn next_fire_time_of(&self, schedule: &Schedule) -> Option<Timestamp> {
         let next = schedule.next_fire_time?;
         match self.silence {
             Silence::None => Some(next),
