@@ -290,7 +290,7 @@ pub const COMMANDS: &[Command] = &[
         "logs",
         &[operand("JOB|EXECUTION"), optional("EXECUTION")],
         &[OF_APP, switch("follow", "print new output until the execution has ended")],
-        "prints the output of a task, by default the newest (standalone; on Cloud Foundry use cf logs)",
+        "prints the output of a task, by default that of the newest execution",
         "ocf-scheduler logs nightly --follow",
         |it| ask(executions::logs, it),
     ),

@@ -169,6 +169,14 @@ pub fn attempt_key(execution: &Guid, attempt: u32) -> Guid {
     }
 }
 
+/// Which attempt of `execution` has a task of this name; `None`: none, it is a task of something else.
+pub fn attempt_of_task(name: &str, execution: &Guid) -> Option<u32> {
+    let (_, rest) = name.split_once(execution.as_str())?;
+    let number = rest.strip_prefix('.').unwrap_or_default();
+    let digits = number.find(|character: char| !character.is_ascii_digit()).unwrap_or(number.len());
+    Some(number[..digits].parse().unwrap_or(1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,6 +224,12 @@ mod tests {
     #[test]
     fn each_attempt_has_a_key_of_its_own() {
         let guid = Guid::from("guid");
+        for (name, attempt) in
+            [("guid", 1), ("guid.2", 2), ("job-|-guid.12-3", 12), ("guid-2 of job", 1), ("guid.x", 1)]
+        {
+            assert_eq!(attempt_of_task(name, &guid), Some(attempt), "{name}");
+        }
+        assert_eq!(attempt_of_task("other", &guid), None);
         assert_eq!([attempt_key(&guid, 1), attempt_key(&guid, 12)], [guid, Guid::from("guid.12")]);
     }
 }

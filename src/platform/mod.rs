@@ -85,6 +85,12 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// A part of the output of a task where it is kept elsewhere, and shown to the holder of `token` (without
+    /// its scheme). `None`: it is not, or not to them.
+    fn read_logs(&self, _token: &str, _wanted: &LogQuery<'_>) -> Result<Option<LogPart>, PlatformError> {
+        Ok(None)
+    }
+
     /// Deletes what is kept of ended tasks whose names `is_gone` selects, because their executions are
     /// deleted. Returns their number.
     fn forget_ended(&self, _is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
@@ -226,6 +232,38 @@ pub struct OutputPart {
     pub length: u64,
     /// The task has ended, so `length` is final.
     pub is_ended: bool,
+}
+
+/// The output that is wanted of a task.
+#[derive(Debug, Clone, Copy)]
+pub struct LogQuery<'a> {
+    /// The app that it ran in.
+    pub app: &'a Guid,
+    /// Its execution.
+    pub execution: &'a Guid,
+    /// The attempt that it was, from 1 on.
+    pub attempt: u32,
+    /// What was printed from here on.
+    pub from: Timestamp,
+    /// What was printed up to here.
+    pub until: Timestamp,
+    /// Whether `from` is where the task began.
+    pub is_from_start: bool,
+    /// About so many bytes at most.
+    pub bytes_max: usize,
+}
+
+/// A part of the output of a task that is kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogPart {
+    /// Whole lines.
+    pub bytes: Vec<u8>,
+    /// From where to go on.
+    pub next: Timestamp,
+    /// There was no more by now.
+    pub is_drained: bool,
+    /// Something from the start on is not kept any more.
+    pub is_truncated: bool,
 }
 
 /// The state of a task. Only `Succeeded` is success.

@@ -57,6 +57,8 @@ pub struct ListedExecution {
     pub cancel_requested_at: Option<Timestamp>,
     /// When the attempt that it is at began.
     pub attempt_start: Option<Timestamp>,
+    /// The app that its task ran in, if that was recorded.
+    pub ran_in: Option<Guid>,
 }
 
 /// An attempt of an execution.
@@ -306,6 +308,7 @@ fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {
         of: listed_of(row)?,
         attempt_start: row.get("attempt_start_time")?,
         cancel_requested_at: row.get("cancel_requested_at")?,
+        ran_in: row.get("ran_in")?,
     })
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::standalone::Standalone;
-use super::world::{Answer, World, request, wait_for};
+use super::world::{APP, Answer, World, request, wait_for};
 
 struct Machine {
     directory: TempDir,
@@ -134,10 +134,12 @@ fn there_is_no_output_of_what_is_not_this_jobs_or_is_kept_elsewhere() {
     assert_eq!(machine.output(&job, &execution, "").status, 404);
 
     let world = World::start();
+    world.cf.hide_log_cache();
     let job = world.job("j");
     let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    wait_for(|| world.cf.tasks().pop());
     let path = format!("/jobs/{job}/history/{execution}/output");
-    assert_eq!(world.get(&path).status, 404, "Cloud Foundry keeps it");
+    wait_for(|| (world.get(&path).status == 404).then_some(()));
     let stranger = world.cf.issue_cf_token("stranger");
     assert_eq!(world.request("GET", &path, Some(&stranger), &[], "").status, 404);
     assert_eq!(world.request("GET", &path, None, &[], "").status, 401);
@@ -169,4 +171,53 @@ fn the_output_goes_with_its_execution_and_not_before_its_task_has_ended() {
     wait_for(|| machine.kept(&last).join("ended.json").exists().then_some(()));
     delete(&job);
     wait_for(|| (!machine.kept(&newer).exists() && !machine.kept(&last).exists()).then_some(()));
+}
+
+/// What follows the offset, and the headers that say how to go on.
+fn logs(world: &World, path: &str) -> (String, String, bool, bool) {
+    let answer = world.get(path);
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    let is = |name: &str| answer.header(name) == Some("true");
+    let next = answer.header("X-Output-Next-Offset").unwrap().to_owned();
+    (answer.body.clone(), next, is("X-Output-Complete"), is("X-Output-Truncated"))
+}
+
+#[test]
+fn on_cloud_foundry_the_output_of_a_task_comes_from_log_cache_with_the_callers_token() {
+    let world = World::start();
+    let job = world.job("j");
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let task = wait_for(|| world.cf.tasks().pop());
+    let source = format!("APP/TASK/{}", task.name);
+    world.cf.print(APP, "APP/PROC/WEB", b"GET /");
+    for line in 0..2500 {
+        world.cf.print(APP, if line % 2 == 0 { "RTR" } else { &source }, format!("line {line}").as_bytes());
+    }
+    world.cf.print(APP, &format!("{source}.2"), b"of another attempt");
+    world.cf.print(APP, &source, b"the last");
+    let path = format!("/executions/{execution}/output");
+    let history = format!("/jobs/{job}/history/{execution}/output");
+    let answer = world.request("GET", &path, Some(&world.token), &[], "");
+    assert_eq!(answer.header("X-Output-Complete"), Some("false"));
+    for path in [&path, &history] {
+        let (mut text, mut offset) = (String::new(), "0".to_owned());
+        loop {
+            let (part, next, is_complete, is_truncated) = logs(&world, &format!("{path}?offset={offset}"));
+            assert!(!is_complete && !is_truncated);
+            if part.is_empty() {
+                break;
+            }
+            text.push_str(&part);
+            offset = next;
+        }
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0], lines[1249]), (1251, "line 1", "line 2499"));
+        assert!(lines[1250].starts_with("the last"), "{}", lines[1250]);
+    }
+    world.cf.forget_logs(100);
+    let (text, _, _, is_truncated) = logs(&world, &path);
+    assert!(text.starts_with("line 99\n") && is_truncated, "{text:.40}");
+    let stranger = world.cf.issue_cf_token("stranger");
+    assert_eq!(world.request("GET", &path, Some(&stranger), &[], "").status, 404);
+    assert_eq!(world.get(&format!("{path}?attempt=2")).status, 422);
 }

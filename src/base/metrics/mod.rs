@@ -37,7 +37,7 @@ const LATENESS_SECONDS: &[f64] =
 
 const KINDS: [Kind; 2] = [Kind::Job, Kind::Call];
 const STATES: [ExecutionState; 5] = ExecutionState::ALL;
-const UPSTREAMS: [Upstream; 3] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call];
+const UPSTREAMS: [Upstream; 4] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call, Upstream::LogCache];
 /// The outcome of an outgoing request: the class of its status (one above 599 counts as 5xx), or no response.
 const OUTCOMES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -50,6 +50,8 @@ pub enum Upstream {
     Uaa,
     /// The target of a call.
     Call,
+    /// Log Cache, which has the output of tasks.
+    LogCache,
 }
 
 impl Upstream {
@@ -58,6 +60,7 @@ impl Upstream {
             Self::CloudFoundry => "cf",
             Self::Uaa => "uaa",
             Self::Call => "call",
+            Self::LogCache => "log_cache",
         }
     }
 }

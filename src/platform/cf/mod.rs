@@ -20,10 +20,12 @@ use ureq::http::Method;
 use self::api::{Api, AppResource, ListFault, RoleResource, is_of_app, task_of};
 use self::endpoint::{Endpoint, is_identifier, is_task_name, is_user_id, percent_encoded};
 use self::faults::{Fault, Faults};
+use self::log_cache::LogCache;
 use self::transport::Transport;
 use self::uaa::Uaa;
 use super::{
-    Delivery, Found, Identity, NewTask, Platform, PlatformError, TASK_BATCH, Task, TaskIdentity, TaskName,
+    Delivery, Found, Identity, LogPart, LogQuery, NewTask, Platform, PlatformError, TASK_BATCH, Task,
+    TaskIdentity, TaskName,
 };
 use crate::base::clock::Clock;
 use crate::model::Guid;
@@ -32,6 +34,7 @@ use crate::outbound::Outbound;
 mod api;
 mod endpoint;
 mod faults;
+mod log_cache;
 mod sign_in;
 mod transport;
 mod uaa;
@@ -81,6 +84,7 @@ impl Default for Deadlines {
 /// The platform when the service runs on, or beside, a Cloud Foundry.
 pub struct CloudFoundry {
     api: Api,
+    log_cache: LogCache,
     clock: Arc<dyn Clock>,
     /// Tasks that Cloud Foundry could not show, and the monotonic time after which each is requested again.
     hidden: Mutex<HashMap<String, Duration>>,
@@ -127,8 +131,9 @@ impl CloudFoundry {
             (&settings.client_id, &settings.client_secret),
             faults.clone(),
         );
+        let log_cache = LogCache::new(Arc::clone(&transport), cloud_foundry.clone());
         let api = Api { transport, uaa, endpoint: cloud_foundry, faults };
-        Ok(Self { api, clock, hidden: Mutex::default() })
+        Ok(Self { api, log_cache, clock, hidden: Mutex::default() })
     }
 
     /// The tasks that match a `filter` (`guids` or `names`), in as many requests as the length of the values
@@ -341,6 +346,10 @@ impl Platform for CloudFoundry {
             }
             created => created,
         }
+    }
+
+    fn read_logs(&self, token: &str, wanted: &LogQuery<'_>) -> Result<Option<LogPart>, PlatformError> {
+        self.log_cache.read(token, wanted)
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {

@@ -47,6 +47,7 @@ const EARLIEST_RESET: u64 = 1_000_000_000;
 pub(super) enum Upstream {
     CloudFoundry,
     Uaa,
+    LogCache,
 }
 
 impl Upstream {
@@ -54,6 +55,7 @@ impl Upstream {
         match self {
             Self::CloudFoundry => Counted::CloudFoundry,
             Self::Uaa => Counted::Uaa,
+            Self::LogCache => Counted::LogCache,
         }
     }
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Upstream {
         f.write_str(match self {
             Self::CloudFoundry => "Cloud Foundry",
             Self::Uaa => "UAA",
+            Self::LogCache => "Log Cache",
         })
     }
 }
@@ -150,7 +153,7 @@ impl Answer {
     fn is_in_own_words(&self) -> bool {
         match self.upstream {
             Upstream::CloudFoundry => !self.cloud_foundry_errors().is_empty(),
-            Upstream::Uaa => true,
+            Upstream::Uaa | Upstream::LogCache => true,
         }
     }
 
@@ -218,6 +221,8 @@ pub(super) struct Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Allowance {
     Uaa,
+    /// With tokens of callers.
+    LogCache,
     CloudFoundry,
     /// Cloud Controller counts requests without a token separately.
     CloudFoundryAnonymous,
@@ -227,6 +232,7 @@ impl Allowance {
     fn of(request: &Request<'_>) -> Self {
         match (request.upstream, request.authorization) {
             (Upstream::Uaa, _) => Self::Uaa,
+            (Upstream::LogCache, _) => Self::LogCache,
             (Upstream::CloudFoundry, Some(_)) => Self::CloudFoundry,
             (Upstream::CloudFoundry, None) => Self::CloudFoundryAnonymous,
         }

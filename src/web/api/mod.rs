@@ -147,7 +147,7 @@ impl Api {
             CallerRoute::FindExecutions => self.find_executions(&caller, request, &query?),
             CallerRoute::FindExecution(guid) => self.find_execution(&caller, &guid),
             CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid),
-            CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, &query?),
+            CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, request, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
             CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
             CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
@@ -170,7 +170,8 @@ impl Api {
                 self.history(executable, of, request, &query?)
             }
             CallerRoute::Output(job, execution) => {
-                self.output_of_job(&self.executable(&caller, Kind::Job, &job)?, &execution, &query?)
+                let job = self.executable(&caller, Kind::Job, &job)?;
+                self.output_of_job(&job, &execution, request, &query?)
             }
             CallerRoute::ListSchedules(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;

@@ -1,6 +1,7 @@
 //! What the task of an execution has printed, where the platform keeps it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tiny_http::{Header, StatusCode};
 
@@ -9,19 +10,44 @@ use super::error::ApiError;
 use super::page::{Batches, whole_number};
 use super::query::Query;
 use super::violation::Violation;
-use crate::http::{Body, Response, with_header};
-use crate::model::{Executable, Execution, Guid};
-use crate::platform::OutputPart;
+use crate::http::{Body, Request, Response, with_header};
+use crate::model::{Executable, Guid, Kind, Timestamp};
+use crate::platform::{LogQuery, OutputPart};
+use crate::store::{Attempt, ListedExecution};
 
 /// The most bytes of one answer. The next request continues where it ended.
 const ANSWER_MAX: u64 = 1024 * 1024;
 /// The most bytes that are in memory for one answer.
 const PART_BYTES: usize = 32 * 1024;
+/// About as many bytes of a log come at once.
+const LOG_BYTES: usize = 256 * 1024;
+/// What a task prints may be in the log so long after its end.
+const LOG_TIME: Duration = Duration::from_secs(60);
+/// When nothing more has come so long after the end, the log is complete.
+const LOG_DELAY: Duration = Duration::from_secs(10);
+/// The clocks of other machines differ from ours by so much.
+const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
 /// From which byte on the output is wanted.
 pub(super) fn offset_of(query: &Query) -> Result<u64, Violation> {
     let offset = query.get("offset").map(|text| whole_number(text, "offset", (0, u64::MAX)));
     Ok(offset.transpose()?.unwrap_or(0))
+}
+
+/// The token of an `Authorization` header.
+fn bearer(authorization: &str) -> Option<&str> {
+    let (scheme, token) = authorization.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// Lines of a log; what follows them begins at `next`.
+fn log_text(bytes: Vec<u8>, next: u64, is_complete: bool) -> Response {
+    let size = bytes.len();
+    let headers = Header::from_bytes("Content-Type", "text/plain; charset=utf-8").into_iter().collect();
+    let body = Body::Stream(Box::new(std::io::Cursor::new(bytes)));
+    let response = Response::new(StatusCode(200), headers, body, Some(size), None);
+    let response = with_header(response, "X-Output-Next-Offset", &next.to_string());
+    with_header(response, "X-Output-Complete", if is_complete { "true" } else { "false" })
 }
 
 impl Api {
@@ -30,24 +56,33 @@ impl Api {
         &self,
         job: &Executable,
         execution: &str,
+        request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
         let offset = offset_of(query)?;
         let guid = Guid::from_outside(execution).ok_or(ApiError::NotFound)?;
-        let execution = self.store.execution(job.id, guid.as_str())?.ok_or(ApiError::NotFound)?;
-        self.output(&execution, execution.task.as_ref(), offset)
+        let found = self.store.find_execution(guid.as_str())?.filter(|found| found.of.guid == job.guid);
+        let found = found.ok_or(ApiError::NotFound)?;
+        let attempt = found.last_attempt();
+        self.output(&found, attempt, request, offset)
     }
 
-    /// Answers with the output of a task from `offset` on, and says from where to go on and whether that
-    /// makes sense.
+    /// Answers with the output of the task of an attempt from `offset` on, and says from where to go on and
+    /// whether that makes sense.
     pub(super) fn output(
         &self,
-        execution: &Execution,
-        task: Option<&Guid>,
+        found: &ListedExecution,
+        attempt: Option<Attempt>,
+        request: &Request,
         offset: u64,
     ) -> Result<Response, ApiError> {
+        let execution = &found.execution;
+        if !self.platform.keeps_output() && found.of.kind == Kind::Job {
+            return self.logs(found, attempt, request, offset);
+        }
         // Where the platform keeps output, the guid of a task is its name.
-        let name = task.map_or_else(|| execution.guid.to_string(), Guid::to_string);
+        let task = attempt.and_then(|attempt| attempt.task).or_else(|| execution.task.clone());
+        let name = task.map_or_else(|| execution.guid.to_string(), |task| task.to_string());
         let is_ended = execution.state.is_final();
         let part = match self.platform.read_output(&name, offset, PART_BYTES)? {
             Some(part) => part,
@@ -69,6 +104,49 @@ impl Api {
 
     /// An answer of `size` bytes, up to byte `end` of the output, of which the first are here. The others are
     /// read part by part by the thread that writes it, as lists are.
+    /// The same where the platform keeps the output elsewhere: with the token of whoever asks.
+    fn logs(
+        &self,
+        found: &ListedExecution,
+        attempt: Option<Attempt>,
+        request: &Request,
+        offset: u64,
+    ) -> Result<Response, ApiError> {
+        let token = request.header("Authorization").and_then(bearer).ok_or(ApiError::NotFound)?;
+        let now = self.clock.now();
+        let state = found.execution.state;
+        let Some(Attempt { number, start_time: Some(start_time), end_time, .. }) = attempt else {
+            // It has no task yet, or never had one.
+            return if state.is_final() {
+                Err(ApiError::NotFound)
+            } else {
+                Ok(log_text(Vec::new(), offset, false))
+            };
+        };
+        let from = match i64::try_from(offset) {
+            Ok(0) => start_time.saturating_sub(CLOCK_SLACK),
+            Ok(nanos) => Timestamp::from_nanos(nanos),
+            Err(_) => now,
+        };
+        let wanted = LogQuery {
+            app: found.ran_in.as_ref().unwrap_or(&found.of.app),
+            execution: &found.execution.guid,
+            attempt: number,
+            from,
+            until: end_time.map_or(now, |end_time| end_time.saturating_add(LOG_TIME)).min(now),
+            is_from_start: offset == 0,
+            bytes_max: LOG_BYTES,
+        };
+        let part = self.platform.read_logs(token, &wanted)?.ok_or(ApiError::NotFound)?;
+        let next = u64::try_from(part.next.nanos()).unwrap_or(offset);
+        let has_settled = end_time.is_some_and(|end_time| end_time.saturating_add(LOG_DELAY) <= now);
+        let response = log_text(part.bytes, next, has_settled && part.is_drained);
+        Ok(match part.is_truncated {
+            true => with_header(response, "X-Output-Truncated", "true"),
+            false => response,
+        })
+    }
+
     fn text(&self, task: String, end: u64, size: u64, first: Vec<u8>) -> Response {
         let mut left = size.saturating_sub(first.len() as u64);
         let platform = Arc::clone(&self.platform);

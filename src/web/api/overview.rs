@@ -257,6 +257,7 @@ impl Api {
         &self,
         caller: &Caller,
         guid: &str,
+        request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
         let offset = offset_of(query)?;
@@ -264,15 +265,14 @@ impl Api {
         let last = found.execution.attempt;
         let wanted =
             query.get("attempt").map(|it| whole_number(it, "attempt", (1, last.into()))).transpose()?;
-        let task = match wanted {
+        let attempt = match wanted {
             Some(number) if number < last.into() => {
                 let attempts = self.store.attempts_before(found.execution.id)?;
-                let attempt = attempts.into_iter().find(|attempt| u64::from(attempt.number) == number);
-                attempt.and_then(|attempt| attempt.task)
+                attempts.into_iter().find(|attempt| u64::from(attempt.number) == number)
             }
-            _ => found.execution.task.clone(),
+            _ => found.last_attempt(),
         };
-        self.output(&found.execution, task.as_ref(), offset)
+        self.output(&found, attempt, request, offset)
     }
 
     /// The execution, when there is one and the caller may work in its space.

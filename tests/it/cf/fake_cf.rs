@@ -149,7 +149,19 @@ struct Tls {
     certificate_pem: String,
 }
 
+/// What Log Cache keeps: an app, a time in nanoseconds since 1970, a source type, and a line.
+struct LogLine {
+    app: String,
+    time: i64,
+    source: String,
+    line: Vec<u8>,
+}
+
 struct State {
+    logs: Vec<LogLine>,
+    /// How many lines were dropped.
+    expired_logs: usize,
+    has_log_cache: bool,
     apps: BTreeMap<String, String>,
     /// User, space, type.
     roles: BTreeSet<(String, String, String)>,
@@ -228,6 +240,9 @@ impl FakeCf {
                 decoding: Decoding::WithHeader,
                 authorities: "cloud_controller.admin uaa.resource".to_owned(),
                 tasks: Vec::new(),
+                logs: Vec::new(),
+                expired_logs: 0,
+                has_log_cache: true,
                 completion: None,
                 largest_page: 5000,
                 faults: Vec::new(),
@@ -400,6 +415,28 @@ impl FakeCf {
     pub fn complete_tasks_after(&self, completion: Option<(Duration, &str, Option<&str>)>) {
         self.state().completion = completion
             .map(|(after, task_state, reason)| (after, task_state.to_owned(), reason.map(str::to_owned)));
+    }
+
+    /// A line of an app in Log Cache: `APP/TASK/NAME` is the source of what a task prints.
+    pub fn print(&self, app: &str, source: &str, line: &[u8]) {
+        let mut state = self.state();
+        let latest = state.logs.last().map_or(0, |line| line.time);
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+        let time = i64::try_from(now).unwrap().max(latest + 1);
+        let (app, source, line) = (app.to_owned(), source.to_owned(), line.to_vec());
+        state.logs.push(LogLine { app, time, source, line });
+    }
+
+    /// The root has no link to Log Cache any more.
+    pub fn hide_log_cache(&self) {
+        self.state().has_log_cache = false;
+    }
+
+    /// Log Cache forgets its oldest lines, so many of them.
+    pub fn forget_logs(&self, lines: usize) {
+        let mut state = self.state();
+        state.logs.drain(..lines);
+        state.expired_logs += lines;
     }
 
     /// From now on no task may have labels or annotations.
@@ -731,6 +768,7 @@ impl Shared {
                     "self": {"href": base}, "cloud_controller_v2": null,
                     "cloud_controller_v3": {"href": format!("{base}/v3"), "meta": {"version": "3.180.0"}},
                     "login": {"href": uaa}, "uaa": {"href": uaa},
+                    "log_cache": if state.has_log_cache { json!({"href": base}) } else { Value::Null },
                 });
                 Outgoing::json(200, &json!({"links": links}))
             }
@@ -746,6 +784,8 @@ impl Shared {
             }
             "GET /userinfo" => state.userinfo(request),
             "POST /introspect" => state.introspect(request),
+            "GET /api/v1/read/:app" => state.read_logs(request),
+            "GET /api/v1/meta" => state.log_meta(request),
             _ if request.path.starts_with("/v3/") => {
                 let is_user = route == "GET /v3/apps"
                     && bearer(request).is_some_and(|it| state.tokens.contains_key(it));
@@ -761,6 +801,59 @@ impl Shared {
 }
 
 impl State {
+    /// Log Cache shows an app to those who have a role in its space; of others it knows nothing.
+    fn may_see_logs(&self, request: &Incoming, app: &str) -> bool {
+        let user =
+            bearer(request).and_then(|token| self.tokens.get(token)).and_then(|token| token.user.as_ref());
+        let space = self.apps.get(app);
+        let is_theirs = |(user, space): (&String, &String)| {
+            self.roles.iter().any(|(holder, place, _)| holder == user && place == space)
+        };
+        user.zip(space).is_some_and(is_theirs)
+    }
+
+    fn read_logs(&mut self, request: &Incoming) -> Outgoing {
+        let app = request.path.split('/').nth(4).unwrap_or_default().to_owned();
+        if !self.may_see_logs(request, &app) {
+            return Outgoing::json(404, &json!({"error": "not found"}));
+        }
+        let number = |name: &str| request.query.get(name).and_then(|text| text.parse::<i64>().ok());
+        let (start, end) = (number("start_time").unwrap_or(0), number("end_time").unwrap_or(i64::MAX));
+        let limit = usize::try_from(number("limit").unwrap_or(100)).unwrap();
+        assert!(limit <= 1000 && request.query["envelope_types"] == "LOG");
+        let is_wanted = |line: &&LogLine| line.app == app && start <= line.time && line.time < end;
+        let batch: Vec<Value> = self
+            .logs
+            .iter()
+            .filter(is_wanted)
+            .take(limit)
+            .map(|line| {
+                json!({
+                    "timestamp": line.time.to_string(), "source_id": app, "instance_id": "0",
+                    "deprecated_tags": {}, "tags": {"source_type": line.source, "process_type": ""},
+                    "log": {"payload": BASE64_STANDARD.encode(&line.line), "type": "OUT"},
+                })
+            })
+            .collect();
+        Outgoing::json(200, &json!({"envelopes": {"batch": batch}}))
+    }
+
+    fn log_meta(&mut self, request: &Incoming) -> Outgoing {
+        let mut meta = serde_json::Map::new();
+        for app in self.apps.keys().filter(|app| self.may_see_logs(request, app)) {
+            let lines: Vec<&LogLine> = self.logs.iter().filter(|line| line.app == *app).collect();
+            let (Some(oldest), Some(newest)) = (lines.first(), lines.last()) else { continue };
+            meta.insert(
+                app.clone(),
+                json!({
+                    "count": lines.len().to_string(), "expired": self.expired_logs.to_string(),
+                    "oldestTimestamp": oldest.time.to_string(), "newestTimestamp": newest.time.to_string(),
+                }),
+            );
+        }
+        Outgoing::json(200, &json!({"meta": meta}))
+    }
+
     /// A request that the real ones may know, and this one does not: the test that caused it fails.
     fn unknown(&mut self, route: &str) -> Outgoing {
         self.unknown_routes.insert(route.to_owned());
@@ -1219,6 +1312,7 @@ impl Shared {
 fn route_of(request: &Incoming) -> String {
     let parts: Vec<&str> = request.path.split('/').collect();
     let path = match parts.as_slice() {
+        ["", "api", "v1", "read", _] => "/api/v1/read/:app",
         ["", "v3", "apps", _] => "/v3/apps/:guid",
         ["", "v3", "apps", _, "tasks"] => "/v3/apps/:guid/tasks",
         ["", "v3", "tasks", _] => "/v3/tasks/:guid",
