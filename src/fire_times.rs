@@ -2,6 +2,8 @@
 //!
 //! [`crate::cron`] says which seconds match; everything that computes a `next_fire_time` does it here.
 
+use std::time::Duration;
+
 use time::format_description::well_known::Rfc3339;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -9,6 +11,8 @@ use crate::cron::{Expression, Reading, Zone, hash};
 use crate::model::{Guid, Timestamp, Timing};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// So late somebody may ask for something that happens once.
+const LATE_MAX: Duration = Duration::from_secs(60);
 /// The fire times of which the least distance is taken.
 const COMPARED_FIRE_TIMES: u64 = 50;
 
@@ -30,8 +34,12 @@ impl Calendar {
             Some(name) => Some(Zone::named(name).ok_or_else(|| format!("{name:?} is no time zone"))?),
             None => None,
         };
-        let reading =
-            Reading { dialect: timing.dialect, hash_key: executable.as_str(), timezone: timezone.as_ref() };
+        let reading = Reading {
+            dialect: timing.dialect,
+            hash_key: executable.as_str(),
+            timezone: timezone.as_ref(),
+            is_of_schedule: true,
+        };
         let expression = Expression::parse(&timing.expression, &reading).map_err(|err| err.to_string())?;
         Ok(Self::new(expression, timing.starts_at, timing.ends_at))
     }
@@ -67,6 +75,16 @@ impl Calendar {
             _ => self.expression.first_after(after.seconds().max(start.saturating_sub(1))),
         };
         self.up_to_end(seconds)
+    }
+
+    /// When it fires for the first time if it is made, or changed, at `now`: after that, but for something that
+    /// happens once, and may be up to a minute late. `None`: it never fires.
+    pub fn first_from(&self, now: Timestamp) -> Option<Timestamp> {
+        let earliest = match self.expression.once() {
+            Some(_) => now.saturating_sub(LATE_MAX),
+            None => now,
+        };
+        self.first_after(earliest)
     }
 
     /// The fire time that follows the fire time `fire_time`; `None`: it never fires again.

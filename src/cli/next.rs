@@ -40,7 +40,7 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
             return usage_of("next", must);
         }
     };
-    let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref() };
+    let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref(), is_of_schedule: false };
     match Expression::parse(expression, &reading) {
         Ok(parsed) => {
             if let Ok(explanation) = cron::explain(expression, &reading, after.seconds()) {

@@ -47,6 +47,8 @@ const JOB_LIMITS: [Flag; 3] = [
 ];
 const LOG_RATE_HELP: &str =
     "most bytes of log per second of the task; -1: unlimited; 0: the default of Cloud Foundry";
+const AT_HELP: &str = "fire once at this time, for example '2026-12-31 23:59' or 2026-12-31T23:59:00Z";
+const IN_HELP: &str = "fire once so long from now by the clock of the service, for example 10m or 1h30m";
 const HEADER_HELP: &str = "value of the Authorization header; - reads it from standard input";
 
 /// A command that uses a service.
@@ -320,16 +322,26 @@ pub const COMMANDS: &[Command] = &[
     ),
     uses(
         "schedule-job",
-        &[operand("NAME"), operand("EXPRESSION")],
-        &schedule_flags!(OF_APP, switch("disabled", "create the schedule disabled")),
+        &[operand("NAME"), optional("EXPRESSION")],
+        &schedule_flags!(
+            OF_APP,
+            flag("at", "TIME", AT_HELP),
+            flag("in", "SPAN", IN_HELP),
+            switch("disabled", "create the schedule disabled")
+        ),
         "adds a schedule to a job",
         "ocf-scheduler schedule-job nightly '0 2 * * *'",
         |it| ask(schedules::schedule_job, it),
     ),
     uses(
         "schedule-call",
-        &[operand("NAME"), operand("EXPRESSION")],
-        &schedule_flags!(OF_APP, switch("disabled", "create the schedule disabled")),
+        &[operand("NAME"), optional("EXPRESSION")],
+        &schedule_flags!(
+            OF_APP,
+            flag("at", "TIME", AT_HELP),
+            flag("in", "SPAN", IN_HELP),
+            switch("disabled", "create the schedule disabled")
+        ),
         "adds a schedule to a call",
         "ocf-scheduler schedule-call ping '*/5 * * * *'",
         |it| ask(schedules::schedule_call, it),

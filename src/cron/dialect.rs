@@ -56,6 +56,8 @@ pub(super) struct Grammar {
     /// The smallest n of `L-n`.
     pub(super) before_last_min: u64,
     pub(super) descriptors: Descriptors,
+    /// Whether `@at` is taken.
+    pub(super) once: bool,
 }
 
 pub(super) enum Length {
@@ -214,6 +216,7 @@ const CLASSIC: Grammar = Grammar {
     weekday_letter: true,
     before_last_min: 0,
     descriptors: Descriptors::Lenient,
+    once: true,
 };
 const CLASSIC_QUARTZ: Grammar =
     Grammar { fields: [&SECOND, &MINUTE, &HOUR, &DAY_OF_MONTH, &MONTH, &QUARTZ_WEEKDAY, &YEAR], ..CLASSIC };
@@ -234,4 +237,5 @@ const OCF2: Grammar = Grammar {
     weekday_letter: false,
     before_last_min: 1,
     descriptors: Descriptors::Strict,
+    once: false,
 };

@@ -66,7 +66,8 @@ impl Warning {
 pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanation, Box<ParseError>> {
     let grammar = reading.dialect.grammar();
     let expression = Expression::parse(text, reading)?;
-    let parsed = parse::parse(text, grammar, parse::hash_of(reading.hash_key))?;
+    let takes_once = reading.is_of_schedule || grammar.once;
+    let parsed = parse::parse(text, grammar, parse::hash_of(reading.hash_key), takes_once)?;
     let description = words::describe(&parsed, grammar);
     let mut explanation = Explanation {
         description,
@@ -76,10 +77,13 @@ pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanati
         warnings: Vec::new(),
         later_warnings: Vec::new(),
     };
+    let has_zone = parsed.zone.is_some() || reading.timezone.is_some();
     let (Timing::Fields(fields), Kind::WallClock(clock)) = (&parsed.timing, &expression.kind) else {
+        if expression.once().is_some() {
+            explanation.zone = expression.zone_name().filter(|_| has_zone).map(str::to_owned);
+        }
         return Ok(explanation);
     };
-    let has_zone = parsed.zone.is_some() || reading.timezone.is_some();
     explanation.zone = clock.zone.iana_name().filter(|_| has_zone).map(str::to_owned);
     explanation.note = note(fields);
     explanation.hashed_fields = hashed_fields(fields);

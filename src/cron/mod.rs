@@ -28,7 +28,7 @@ pub use zones::{ZoneYear, zones_in_year_of};
 
 use clock::WallClock;
 use dialect::ClockChanges;
-use parse::Timing;
+use parse::{Instant, Timing};
 use pattern::Pattern;
 
 /// What `H` is hashed with where no job or call is known.
@@ -43,12 +43,14 @@ pub struct Reading<'a> {
     pub hash_key: &'a str,
     /// The zone of a schedule's field `timezone`; `None` is UTC.
     pub timezone: Option<&'a Zone>,
+    /// Whether it is that of a schedule, which takes `@at` in every dialect. OCF Scheduler 2.x knows no `@at`.
+    pub is_of_schedule: bool,
 }
 
 impl Reading<'static> {
     /// Without a zone, and with the key for expressions that belong to nothing.
     pub const fn plain(dialect: Dialect) -> Self {
-        Self { dialect, hash_key: HASH_KEY, timezone: None }
+        Self { dialect, hash_key: HASH_KEY, timezone: None, is_of_schedule: false }
     }
 }
 
@@ -103,6 +105,8 @@ enum Kind {
     Interval(u64),
     /// Never by itself.
     Triggered,
+    /// Once, in seconds since 1970.
+    At(i64),
     WallClock(Box<WallClock>),
 }
 
@@ -110,7 +114,8 @@ impl Expression {
     /// Reads an expression of at most 256 characters (`classic`) or 1,024 bytes (`ocf2`).
     pub fn parse(text: &str, reading: &Reading<'_>) -> Result<Self, Box<ParseError>> {
         let grammar = reading.dialect.grammar();
-        let parsed = parse::parse(text, grammar, parse::hash_of(reading.hash_key))?;
+        let takes_once = reading.is_of_schedule || grammar.once;
+        let parsed = parse::parse(text, grammar, parse::hash_of(reading.hash_key), takes_once)?;
         if parsed.zone.is_some() && reading.timezone.is_some() {
             return Err(Box::new(ParseError::two_zones(text)));
         }
@@ -119,6 +124,7 @@ impl Expression {
         let kind = match parsed.timing {
             Timing::Every(seconds) => Kind::Interval(seconds),
             Timing::Triggered => Kind::Triggered,
+            Timing::At(instant) => Kind::At(second_of(instant, &zone)),
             Timing::Fields(fields) => {
                 let (zone, changes) = match (parsed.zone, reading.timezone) {
                     (Some(zone), _) => (zone, grammar.clock_changes),
@@ -138,6 +144,7 @@ impl Expression {
         match &self.kind {
             Kind::Interval(seconds) => instant.checked_add_unsigned(*seconds),
             Kind::Triggered => None,
+            Kind::At(time) => Some(*time).filter(|time| instant < *time),
             Kind::WallClock(wall_clock) => wall_clock.first_after(instant),
         }
     }
@@ -147,7 +154,7 @@ impl Expression {
     /// dropped.
     pub fn next_after(&self, fire_time: i64) -> Option<i64> {
         match &self.kind {
-            Kind::Interval(_) | Kind::Triggered => self.first_after(fire_time),
+            Kind::Interval(_) | Kind::Triggered | Kind::At(_) => self.first_after(fire_time),
             Kind::WallClock(wall_clock) => wall_clock.next_after(fire_time),
         }
     }
@@ -158,6 +165,7 @@ impl Expression {
         match &self.kind {
             Kind::Interval(seconds) => before_seconds.checked_sub_unsigned(*seconds),
             Kind::Triggered => None,
+            Kind::At(time) => Some(*time).filter(|time| *time < before_seconds),
             Kind::WallClock(wall_clock) => wall_clock.last_before(before_seconds),
         }
     }
@@ -177,11 +185,32 @@ impl Expression {
         matches!(self.kind, Kind::WallClock(_))
     }
 
+    /// When an `@at` fires, in seconds since 1970; `None` for all other expressions.
+    pub fn once(&self) -> Option<i64> {
+        match &self.kind {
+            Kind::At(time) => Some(*time),
+            Kind::Interval(_) | Kind::Triggered | Kind::WallClock(_) => None,
+        }
+    }
+
     /// The interval of `@every`, in seconds; `None` for all other expressions.
     pub fn interval(&self) -> Option<u64> {
         match &self.kind {
             Kind::Interval(seconds) => Some(*seconds),
-            Kind::Triggered | Kind::WallClock(_) => None,
+            Kind::Triggered | Kind::At(_) | Kind::WallClock(_) => None,
         }
+    }
+}
+
+/// A local time that is skipped counts as that much later as the gap is long; of one that comes twice the first
+/// counts.
+fn second_of(instant: Instant, zone: &TimeZone) -> i64 {
+    match instant {
+        Instant::Absolute(second) => second,
+        // Beyond the range of instants it never comes.
+        Instant::Local(local) => zone
+            .to_ambiguous_zoned(local)
+            .compatible()
+            .map_or(i64::MAX, |zoned| zoned.timestamp().as_second()),
     }
 }

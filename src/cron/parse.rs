@@ -1,5 +1,7 @@
 //! From text to elements, by the table of a dialect. Every refusal says where it is and what would be right.
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
 use super::dialect::{Descriptors, Field, FieldKind, Grammar, Length};
@@ -25,6 +27,7 @@ const TRIGGERED: [&str; 3] = ["@triggered", "@manual", "@none"];
 const DESCRIPTORS_SHOWN: &str =
     "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every <duration>";
 const DURATION_SHOWN: &str = "numbers with the units h, m, s, ms, us or ns, as in 1h30m or 90s";
+const TIME_SHOWN: &str = "an instant like 2026-12-31T23:59:00Z, or a local time like 2026-12-31T23:59:00";
 const ZONE_SHOWN: &str =
     "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin";
 
@@ -40,7 +43,18 @@ pub(super) enum Timing<'a> {
     Every(u64),
     /// Never by itself.
     Triggered,
+    /// Once.
+    At(Instant),
     Fields(Box<Fields<'a>>),
+}
+
+/// When something happens once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Instant {
+    /// In seconds since 1970.
+    Absolute(i64),
+    /// As clocks show it.
+    Local(DateTime),
 }
 
 pub(super) struct Fields<'a> {
@@ -104,11 +118,16 @@ pub(super) enum Form {
     From,
 }
 
-/// Reads an expression. `hash` is what `H` counts from.
-pub(super) fn parse<'a>(text: &'a str, grammar: &Grammar, hash: u64) -> Result<Parsed<'a>, Box<ParseError>> {
+/// Reads an expression. `hash` is what `H` counts from; `takes_once`: `@at` is one.
+pub(super) fn parse<'a>(
+    text: &'a str,
+    grammar: &Grammar,
+    hash: u64,
+    takes_once: bool,
+) -> Result<Parsed<'a>, Box<ParseError>> {
     let trimmed = text.trim();
     let whole = Part { text: trimmed, offset: 0 };
-    expression(text, whole, grammar, hash).map_err(|refusal| refusal.located(text, trimmed))
+    expression(text, whole, grammar, hash, takes_once).map_err(|refusal| refusal.located(text, trimmed))
 }
 
 /// FNV-1a, 64 bits.
@@ -122,10 +141,13 @@ fn expression<'a>(
     whole: Part<'a>,
     grammar: &Grammar,
     hash: u64,
+    takes_once: bool,
 ) -> Result<Parsed<'a>, Box<Refusal<'a>>> {
     check_length(given, whole, grammar)?;
     let (zone, rest) = split_zone(whole, grammar)?;
-    let timing = if rest.text.starts_with('@') {
+    let timing = if let Some(instant) = if takes_once { instant_of(rest)? } else { None } {
+        Timing::At(instant)
+    } else if rest.text.starts_with('@') {
         match grammar.descriptors {
             Descriptors::Lenient => lenient_descriptor(rest)?,
             Descriptors::Strict => strict_descriptor(rest)?,
@@ -196,6 +218,26 @@ impl Descriptor {
                 Timing::Fields(Box::new(fields(&words, at, grammar, hash)?))
             }
         })
+    }
+}
+
+/// What follows `@at`; `None`: the expression begins otherwise.
+fn instant_of(text: Part<'_>) -> Result<Option<Instant>, Box<Refusal<'_>>> {
+    let is_at = text.text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("@at"));
+    if !is_at || !text.text[3..].starts_with(char::is_whitespace) {
+        return Ok(None);
+    }
+    let time = text.slice(3, text.text.len()).trim_start();
+    if let Ok(instant) = time.text.parse::<Timestamp>() {
+        return Ok(Some(Instant::Absolute(instant.as_second())));
+    }
+    // A date alone is no time.
+    match time.text.parse::<DateTime>() {
+        Ok(local) if time.text.contains(':') => Ok(Some(Instant::Local(local))),
+        _ => {
+            let message = format!("{:?} is no time", time.text);
+            Err(time.refuse(message, TIME_SHOWN).in_part("@at", time))
+        }
     }
 }
 

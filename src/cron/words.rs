@@ -1,7 +1,9 @@
 //! An expression in an English sentence, without its zone: `at 09:00 and 17:00 on Monday to Friday`.
 
+use jiff::tz::TimeZone;
+
 use super::dialect::{BothDays, Field, Grammar};
-use super::parse::{Fields, Form, Item, List, Parsed, Timing};
+use super::parse::{Fields, Form, Instant, Item, List, Parsed, Timing};
 use super::pattern::{SECONDS_PER_DAY, bits, date_of, values_of};
 
 const MONTHS: [&str; 12] = [
@@ -27,8 +29,29 @@ pub(super) fn describe(parsed: &Parsed<'_>, grammar: &Grammar) -> String {
     match &parsed.timing {
         Timing::Every(seconds) => format!("every {}", duration(*seconds)),
         Timing::Triggered => "never by itself".to_owned(),
+        Timing::At(instant) => once(*instant),
         Timing::Fields(fields) => of_fields(fields, grammar),
     }
+}
+
+fn once(instant: Instant) -> String {
+    let (local, zone) = match instant {
+        Instant::Local(local) => (Some(local), ""),
+        Instant::Absolute(second) => {
+            let instant = jiff::Timestamp::from_second(second).ok();
+            (instant.map(|instant| TimeZone::UTC.to_datetime(instant)), " UTC")
+        }
+    };
+    let Some(local) = local else { return "once".to_owned() };
+    let seconds = if local.second() == 0 { String::new() } else { format!(":{:02}", local.second()) };
+    let month = MONTHS[usize::from(local.month().unsigned_abs()).saturating_sub(1) % MONTHS.len()];
+    format!(
+        "once at {:02}:{:02}{seconds}{zone} on {} {month} {}",
+        local.hour(),
+        local.minute(),
+        local.day(),
+        local.year()
+    )
 }
 
 fn of_fields(fields: &Fields<'_>, grammar: &Grammar) -> String {

@@ -113,6 +113,16 @@ pub fn retried(about: &About<'_>, attempt: u32, wait: Duration, cause: &str) {
     );
 }
 
+/// Its fire time was not served.
+pub fn skipped(kind: Kind, execution: &Guid, executable: &Guid, reason: &str) {
+    let state = ExecutionState::Skipped;
+    metrics().execution(kind, state);
+    info!(
+        execution:% = execution, kind = kind.as_str(), executable:% = executable, state = state.as_str(), reason;
+        "execution skipped"
+    );
+}
+
 /// A decision about another execution has ended it.
 pub fn ended_by_another(ended: &Ended) {
     if ended.state == ExecutionState::Failed {

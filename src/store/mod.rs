@@ -41,7 +41,7 @@ pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedI
 pub use instances::{Renewal, TakenOver};
 pub use overview::{Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
-pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded};
+pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};

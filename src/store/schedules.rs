@@ -7,7 +7,7 @@ use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
 use super::{Engine, Extent, Part, Store, StoreError, Window, ends};
 use crate::base::crash;
-use crate::model::{Definition, Dialect, Guid, Id, Kind, MisfirePolicy, Schedule, Timestamp, Timing};
+use crate::model::{Definition, Dialect, Guid, Id, Kind, MisfirePolicy, Reason, Schedule, Timestamp, Timing};
 
 /// The most executions of one schedule that are PENDING. Fire times beyond are counted on the newest of them.
 const PENDING_MAX: u32 = 1000;
@@ -80,9 +80,43 @@ pub struct Fire {
     pub missed: u64,
     /// How many seconds after its fire time it is due, from 0 to 3600.
     pub jitter_seconds: u32,
+    /// Nothing runs, and the execution says why.
+    pub skipped: Option<Skip>,
+}
+
+/// Why a fire time is not served, though its execution is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// Nothing could serve it in time, and the misfire policy is `skip`.
+    Missed,
+    /// It came while its job, call or space was paused.
+    Paused,
+}
+
+impl Skip {
+    fn reason(self) -> Reason {
+        match self {
+            Self::Missed => Reason::Missed,
+            Self::Paused => Reason::Paused,
+        }
+    }
+
+    /// For people.
+    pub const fn message(self) -> &'static str {
+        match self {
+            Self::Missed => "skipped: it was missed, and the misfire policy is skip",
+            Self::Paused => "skipped: it was paused at that time",
+        }
+    }
 }
 
 impl Fire {
+    /// Nothing runs at this fire time.
+    pub fn skipped(scheduled_time: Timestamp, skip: Skip) -> Self {
+        let (note, missed, jitter_seconds) = (String::new(), 0, 0);
+        Self { scheduled_time, note, missed, jitter_seconds, skipped: Some(skip) }
+    }
+
     /// When its execution is due: at its fire time, or later by its jitter.
     pub fn due_time(&self) -> Timestamp {
         self.scheduled_time.saturating_add(Duration::from_secs(self.jitter_seconds.into()))
@@ -126,6 +160,8 @@ pub struct Recorded {
     pub executable: Guid,
     /// The fire time.
     pub scheduled_time: Timestamp,
+    /// Nothing runs.
+    pub skipped: Option<Skip>,
 }
 
 impl Store {
@@ -324,6 +360,22 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         .filter(|(_, rows)| *rows == 1)
         .flat_map(|(plan, _)| plan.fires.iter().map(move |fire| (plan, fire, Guid::random())))
         .collect();
+    let skips: Vec<Vec<Named<'_>>> = fires
+        .iter()
+        .filter_map(|(plan, fire, guid)| fire.skipped.map(|skip| (plan, fire, guid, skip)))
+        .map(|(plan, fire, guid, skip)| {
+            values! {
+                "guid": guid, "schedule_id": plan.schedule, "scheduled_time": fire.scheduled_time, "now": now,
+                "reason": skip.reason().as_str(), "message": skip.message(),
+            }
+            .to_vec()
+        })
+        .collect();
+    let skipped = tx.execute_each(sql!("executions/insert_skipped"), &skips)?;
+    let of_skipped = fires.iter().filter(|(_, fire, _)| fire.skipped.is_some()).zip(skipped);
+    let mut recorded: Vec<Recorded> =
+        of_skipped.filter(|(_, rows)| *rows == 1).map(|(fire, _)| recorded_of(fire)).collect();
+    let fires: Vec<_> = fires.iter().filter(|(_, fire, _)| fire.skipped.is_none()).collect();
     let inserts: Vec<Vec<Named<'_>>> = fires
         .iter()
         .map(|(plan, fire, guid)| {
@@ -349,19 +401,22 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         })
         .collect();
     tx.execute_each(sql!("executions/stand_for"), &beyond)?;
-    let recorded = fires.iter().zip(inserted).filter(|(_, rows)| *rows == 1);
-    let recorded: Vec<Recorded> = recorded
-        .map(|((plan, fire, guid), _)| Recorded {
-            guid: guid.clone(),
-            kind: plan.kind,
-            executable: plan.executable_guid.clone(),
-            scheduled_time: fire.scheduled_time,
-        })
-        .collect();
+    let begun = fires.into_iter().zip(inserted).filter(|(_, rows)| *rows == 1);
+    recorded.extend(begun.map(|(fire, _)| recorded_of(fire)));
     if !recorded.is_empty() {
         crash::point("claim.inserted");
     }
     Ok(recorded)
+}
+
+fn recorded_of((plan, fire, guid): &(&Plan, &Fire, Guid)) -> Recorded {
+    Recorded {
+        guid: guid.clone(),
+        kind: plan.kind,
+        executable: plan.executable_guid.clone(),
+        scheduled_time: fire.scheduled_time,
+        skipped: fire.skipped,
+    }
 }
 
 fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {

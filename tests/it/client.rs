@@ -10,8 +10,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use ocf_scheduler::base::clock::{Clock, SystemClock};
 use ocf_scheduler::cli::command::Command as Row;
 use ocf_scheduler::cli::table::COMMANDS;
+use ocf_scheduler::model::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -806,4 +808,24 @@ fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_made() {
     world.cli(&["time-zones"]).expect(0, &["Europe/Berlin", "CET (UTC +01:00)", "CEST (UTC +02:00)"]);
     let made = world.cli(&["schedule-job", "nightly", "0 0 31 * *"]);
     made.expect(0, &["0 0 31 * *", "Warning: There is no such day in ", "Next: "]);
+}
+
+#[test]
+fn a_schedule_that_fires_once_is_made_from_a_time_or_a_span_of_time() {
+    let world = World::start();
+    world.job("nightly");
+    let at = |arguments: &[&str]| {
+        let made = world.cli(&[&["schedule-job", "nightly", "--output", "json"], arguments].concat()).json();
+        made["next_fire_time"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(at(&["--at", "2099-07-01 12:00", "--timezone", "Europe/Berlin"]), "2099-07-01T10:00:00Z");
+    assert_eq!(at(&["--at", "2099-07-01T12:00:00Z"]), "2099-07-01T12:00:00Z");
+    let now = SystemClock::default().now();
+    let wait = Timestamp::parse(&at(&["--in", "1h30m"])).unwrap().since(now);
+    assert!((5390..5410).contains(&wait.as_secs()), "{wait:?}");
+    for wrong in
+        [&["--in", "soon"][..], &["--in", "1h", "--at", "2099-07-01 12:00"], &["@daily", "--in", "1h"], &[]]
+    {
+        assert_eq!(world.cli(&[&["schedule-job", "nightly"], wrong].concat()).status, 2, "{wrong:?}");
+    }
 }

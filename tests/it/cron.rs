@@ -109,7 +109,10 @@ struct Ocf2 {
 
 fn read_ocf2(text: &str, guid: Option<&str>) -> Result<Expression, Box<ParseError>> {
     let hash_key = guid.unwrap_or(HASH_KEY);
-    Expression::parse(text, &Reading { dialect: Dialect::Ocf2, hash_key, timezone: None })
+    Expression::parse(
+        text,
+        &Reading { dialect: Dialect::Ocf2, hash_key, timezone: None, is_of_schedule: false },
+    )
 }
 
 #[test]
@@ -440,7 +443,7 @@ proptest! {
         let [second, minute, hour] = &time.texts;
 
         let fields = format!("{second} {minute} {hour} * * *");
-        let reading = Reading { dialect: Dialect::Ocf2, hash_key: HASH_KEY, timezone: Some(&zone) };
+        let reading = Reading { dialect: Dialect::Ocf2, hash_key: HASH_KEY, timezone: Some(&zone), is_of_schedule: false };
         // What ocf2 refuses, a step that is too large for example, is no case.
         if let Ok(expression) = Expression::parse(&fields, &reading) {
             let expected = walked_once(&time, &zone, start);
@@ -477,7 +480,8 @@ fn with_the_field_timezone_a_skipped_local_time_fires_once_and_a_repeated_one_th
     let fires = |zone: &str, expression: &str, after: &str, expected: &[&str]| {
         let zone = Zone::named(zone).unwrap();
         for dialect in [CLASSIC, Dialect::Ocf2] {
-            let reading = Reading { dialect, hash_key: HASH_KEY, timezone: Some(&zone) };
+            let reading =
+                Reading { dialect, hash_key: HASH_KEY, timezone: Some(&zone), is_of_schedule: false };
             let expression = Expression::parse(expression, &reading).unwrap();
             let found: Vec<String> = fire_times(&expression, seconds(after), expected.len())
                 .iter()
@@ -533,7 +537,8 @@ fn with_the_field_timezone_a_skipped_local_time_fires_once_and_a_repeated_one_th
 #[test]
 fn a_zone_in_the_expression_and_in_the_field_timezone_exclude_each_other() {
     let zone = Zone::named("Europe/Berlin").unwrap();
-    let reading = Reading { dialect: CLASSIC, hash_key: HASH_KEY, timezone: Some(&zone) };
+    let reading =
+        Reading { dialect: CLASSIC, hash_key: HASH_KEY, timezone: Some(&zone), is_of_schedule: false };
     let error = Expression::parse("TZ=UTC 0 0 * * *", &reading).unwrap_err();
     assert_eq!((error.field, error.value.as_str(), error.offset), (Some("time zone"), "UTC", Some(3)));
 }
@@ -610,7 +615,8 @@ fn what_ocf_scheduler_2_validates_is_explained_alike() {
         // Without a prefix, the offset of `from` is the zone.
         let prefixed = case.expr.trim().starts_with("TZ=") || case.expr.trim().starts_with("CRON_TZ=");
         let zone = offset_of(&case.from).filter(|_| !prefixed);
-        let reading = Reading { dialect: Dialect::Ocf2, hash_key, timezone: zone.as_ref() };
+        let reading =
+            Reading { dialect: Dialect::Ocf2, hash_key, timezone: zone.as_ref(), is_of_schedule: false };
         let from = Timestamp::parse(&case.from).unwrap();
         let explanation = match explain(&case.expr, &reading, from.seconds()) {
             Ok(explanation) => explanation,
@@ -665,7 +671,7 @@ fn what_ocf_scheduler_2_validates_is_explained_alike() {
 fn surprises_of_both_dialects_come_with_a_warning_that_says_what_happens() {
     let warned = |text: &str, dialect: Dialect, zone: Option<&str>| {
         let zone = zone.and_then(Zone::named);
-        let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref() };
+        let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref(), is_of_schedule: false };
         let explanation = explain(text, &reading, seconds("2026-01-01T00:00:00Z")).unwrap();
         let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
         warnings.map(|it| format!("{}: {}", it.code, it.message)).collect::<Vec<_>>()
@@ -738,7 +744,12 @@ fn at_every_clock_change_of_48_zones_python_finds_the_same_fire_times() {
                 let (minute, hour, day) = (local.minute(), local.hour(), local.day());
                 let (month, year) = (u8::from(local.month()), local.year());
                 let fields = format!("{minute} {hour} {day} {month} ? {year}");
-                let reading = Reading { dialect: CLASSIC, hash_key: HASH_KEY, timezone: Some(&zone) };
+                let reading = Reading {
+                    dialect: CLASSIC,
+                    hash_key: HASH_KEY,
+                    timezone: Some(&zone),
+                    is_of_schedule: false,
+                };
                 let expression = Expression::parse(&fields, &reading).unwrap();
                 let fires = expression.first_after(instant - 3 * 86_400).unwrap();
                 for byte in format!("{instant} {fires}\n").bytes() {

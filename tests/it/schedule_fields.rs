@@ -1,8 +1,12 @@
 //! What a schedule says beside its expression: its zone, its window, its description.
 
+use std::time::Duration;
+
+use ocf_scheduler::base::clock::{Clock, SystemClock};
+use ocf_scheduler::model::Timestamp;
 use serde_json::{Value, json};
 
-use super::world::{APP, World};
+use super::world::{APP, World, wait_for};
 
 fn schedules_of_a_new_job(world: &World) -> String {
     let job = world.post(&format!("/jobs?app_guid={APP}"), r#"{"name":"j","command":"true"}"#);
@@ -151,4 +155,89 @@ fn an_expression_that_fires_too_often_is_refused_when_it_is_made_or_changed() {
         assert_eq!(checked["errors"][0]["code"], "under_min_interval", "{checked}");
     }
     assert_eq!(world.patch(&one, r#"{"enabled":false}"#).status, 200);
+}
+
+/// An expression for this many seconds from now, in RFC 3339.
+fn at(seconds: i64) -> (String, String) {
+    let time = Timestamp::from_seconds(SystemClock::default().now().seconds() + seconds).unwrap().to_string();
+    (format!("@at {time}"), time)
+}
+
+#[test]
+fn at_fires_once_and_a_minute_late_at_most() {
+    let world = World::start();
+    let job = format!("/jobs/{}", world.job("j"));
+    let schedule = |body: &Value| world.post(&format!("{job}/schedules"), &body.to_string());
+    let history = || world.get(&format!("{job}/history")).json()["resources"].as_array().unwrap().clone();
+    let (expression, time) = at(2);
+    let made = schedule(&json!({"expression": expression})).json();
+    assert_eq!((&made["next_fire_time"], &made["completed_at"]), (&json!(time), &Value::Null));
+    wait_for(|| (history().len() == 1).then_some(()));
+    assert_eq!(history()[0]["scheduled_time"], time);
+    let shown = wait_for(|| {
+        let shown = world.get(&format!("{job}/schedules")).json()["resources"][0].clone();
+        (shown["completed_at"] != Value::Null).then_some(shown)
+    });
+    assert_eq!(shown["next_fire_time"], Value::Null);
+    // A change of something else does not make it fire again.
+    let path = format!("{job}/schedules/{}", made["guid"].as_str().unwrap());
+    assert_eq!(world.patch(&path, r#"{"description":"done"}"#).json()["next_fire_time"], Value::Null);
+    let (expression, time) = at(-40);
+    assert_eq!(schedule(&json!({"expression": expression})).json()["next_fire_time"], time);
+    wait_for(|| (history().len() == 2).then_some(()));
+    for wrong in [at(-70).0, "@at tomorrow".to_owned(), "@at 2026-12-31".to_owned(), "@at".to_owned()] {
+        assert_eq!(schedule(&json!({"expression": wrong})).status, 422, "{wrong}");
+    }
+    let local = json!({"expression": "@at 2099-07-01T12:00:00", "timezone": "Europe/Berlin"});
+    assert_eq!(schedule(&local).json()["next_fire_time"], "2099-07-01T10:00:00Z");
+    let blank = json!({"expression": "@at 2099-07-01 12:00"});
+    assert_eq!(schedule(&blank).json()["next_fire_time"], "2099-07-01T12:00:00Z");
+    let explained =
+        world.get("/cron/next?expression=%40at%202099-07-01T12%3A00&timezone=Europe%2FBerlin").json();
+    assert_eq!(explained["fire_times"], json!(["2099-07-01T10:00:00Z"]));
+    assert!(explained.to_string().contains("once at 12:00 on 1 July 2099"), "{explained}");
+    assert_eq!(history().len(), 2);
+}
+
+#[test]
+fn what_at_missed_runs_late_or_is_skipped_with_its_reason() {
+    for (policy, state) in [("skip", "SKIPPED"), ("once", "RUNNING"), ("all", "RUNNING")] {
+        let mut world = World::with(&[("MISFIRE_GRACE_SECONDS", "1")]);
+        let job = format!("/jobs/{}", world.job("j"));
+        let (expression, time) = at(2);
+        let body = json!({"expression": expression, "misfire_policy": policy}).to_string();
+        let schedule = world.post(&format!("{job}/schedules"), &body).guid();
+        world.stop();
+        while SystemClock::default().now() < Timestamp::parse(&time).unwrap().shifted(3_000_000_000) {
+            let _ = crossbeam_channel::after(Duration::from_millis(50)).recv();
+        }
+        world.begin();
+        let history = format!("{job}/schedules/{schedule}/history");
+        let newest = wait_for(|| {
+            let newest = world.get(&history).json()["resources"][0].clone();
+            (newest["state"] == state).then_some(newest)
+        });
+        assert_eq!(newest["scheduled_time"], time);
+        let reason = if policy == "skip" { json!("missed") } else { Value::Null };
+        assert_eq!(newest["reason"], reason, "{newest}");
+    }
+}
+
+#[test]
+fn at_a_time_at_which_it_is_paused_it_is_skipped_and_says_so() {
+    let world = World::start();
+    let paused = format!("/jobs/{}", world.job("paused"));
+    world.patch(&paused, r#"{"paused":true}"#);
+    let resumed = format!("/jobs/{}", world.job("resumed"));
+    world.patch(&resumed, r#"{"paused":true}"#);
+    for job in [&paused, &resumed] {
+        world.post(&format!("{job}/schedules"), &json!({"expression": at(1).0}).to_string());
+        let skipped = wait_for(|| {
+            let newest = world.get(&format!("{job}/history")).json()["resources"][0].clone();
+            (newest["state"] == "SKIPPED").then_some(newest)
+        });
+        assert_eq!(skipped["reason"], "paused", "{skipped}");
+    }
+    world.patch(&resumed, r#"{"paused":false}"#);
+    assert_eq!(world.get(&format!("{resumed}/history")).json()["pagination"]["total_results"], 1);
 }

@@ -333,6 +333,7 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
             note: String::new(),
             missed: 0,
             jitter_seconds: 0,
+            skipped: None,
         }],
         ..Plan::without_fire(due, Some(later))
     };

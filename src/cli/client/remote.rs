@@ -12,14 +12,16 @@ use base64::engine::general_purpose::STANDARD;
 use crossbeam_channel::after;
 use serde::Deserialize;
 use serde_json::Value;
-use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+use ureq::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, RETRY_AFTER};
 use ureq::http::{HeaderValue, Method, Request, Response, Uri};
 use ureq::{Body, Timeout};
 
 use super::cf_login::Renewal;
 use super::failure::Failure;
 use crate::cli::output;
-use crate::model::Secret;
+use crate::model::{Secret, Timestamp};
 use crate::outbound::{self, Limits, Outbound};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,6 +84,16 @@ impl Remote {
     /// Gets a body that is not JSON.
     pub(super) fn get_raw(&self, path: &str) -> Result<Response<Body>, Failure> {
         self.exchange(&Method::GET, &format!("{}{path}", self.base), None)
+    }
+
+    /// What the clock of the service shows, to the second.
+    pub(super) fn clock(&self) -> Result<Timestamp, Failure> {
+        let response = self.get_raw("/healthz")?;
+        let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
+        let instant = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok());
+        instant.and_then(|instant| Timestamp::from_seconds(instant.unix_timestamp())).ok_or_else(|| {
+            Failure::Unavailable(format!("{} does not say what time it is there; use --at", self.base))
+        })
     }
 
     /// Posts JSON, or an empty body.

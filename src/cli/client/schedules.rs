@@ -1,5 +1,7 @@
 //! Commands about schedules.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value};
 
 use super::cron;
@@ -8,7 +10,8 @@ use super::remote::encode;
 use super::session::{Found, Session, is_guid};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field};
-use crate::model::Kind;
+use crate::cron::{Expression, Reading};
+use crate::model::{Dialect, Kind};
 
 const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
 /// The field that is added to a schedule: its job or call.
@@ -65,7 +68,7 @@ pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result
 fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
     let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
     let mut body = Map::new();
-    body.insert("expression".to_owned(), arguments.required(1).into());
+    body.insert("expression".to_owned(), expression(session, arguments)?.into());
     body.insert("expression_type".to_owned(), "cron_expression".into());
     body.insert("enabled".to_owned(), (!arguments.has("disabled")).into());
     add_options(arguments, &mut body)?;
@@ -73,6 +76,25 @@ fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool
     session.show(with_owner(created.clone(), &found), table);
     cron::explain_new(session, &found, &created);
     Ok(true)
+}
+
+/// When the schedule fires: an expression, a time, or a span of time from now.
+fn expression(session: &Session, arguments: &Arguments) -> Result<String, Failure> {
+    match (arguments.operand(1), arguments.flag("at"), arguments.flag("in")) {
+        (Some(expression), None, None) => Ok(expression.to_owned()),
+        (None, Some(time), None) => Ok(format!("@at {time}")),
+        (None, None, Some(span)) => {
+            let every = Expression::parse(&format!("@every {span}"), &Reading::plain(Dialect::default()));
+            let seconds = every.ok().and_then(|every| every.interval()).ok_or_else(|| {
+                Failure::Usage(format!("--in is {span:?}; it must be a span of time like 90s, 10m or 1h30m"))
+            })?;
+            let time = session.remote.clock()?.saturating_add(Duration::from_secs(seconds));
+            Ok(format!("@at {time}"))
+        }
+        _ => Err(Failure::Usage(
+            "give one of these: a cron expression like '0 2 * * *', --at TIME, or --in SPAN".to_owned(),
+        )),
+    }
 }
 
 /// Adds the flags that say how a schedule fires. An empty value stands for the default.

@@ -6,7 +6,7 @@ use super::SchedulerSettings;
 use crate::base::clock::EARLIEST;
 use crate::fire_times::{Calendar, jitter};
 use crate::model::{MisfirePolicy, Timestamp};
-use crate::store::{DueSchedule, Fire, Plan};
+use crate::store::{DueSchedule, Fire, Plan, Skip};
 
 /// The most missed fire times that are counted one by one; more are "1000+".
 const MISSED_COUNT_MAX: u64 = 1000;
@@ -23,14 +23,29 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         );
         return Plan::without_fire(schedule, None);
     };
+    let is_once = calendar.expression().once().is_some();
+    let skipped = |skip: Skip| Plan {
+        fires: vec![Fire::skipped(schedule.fire_time, skip)],
+        served: Some(schedule.fire_time),
+        ..Plan::without_fire(schedule, None)
+    };
     if schedule.is_paused {
+        if is_once {
+            return skipped(Skip::Paused);
+        }
         return Plan { served: Some(now), ..Plan::without_fire(schedule, calendar.next_after(now)) };
+    }
+    let was_paused =
+        |resumed_at| schedule.changed_at < schedule.fire_time && schedule.fire_time <= resumed_at;
+    if is_once && schedule.resumed_at.is_some_and(was_paused) {
+        return skipped(Skip::Paused);
     }
     let fire = |scheduled_time: Timestamp, missed: u64| Fire {
         scheduled_time,
         note: missed_note(missed),
         missed,
         jitter_seconds: jitter(&schedule.guid, scheduled_time, schedule.jitter_seconds),
+        skipped: None,
     };
     let once = |time: Timestamp, missed: u64| Plan {
         fires: vec![fire(time, missed)],
@@ -48,6 +63,12 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         return once(first, 0);
     }
     match schedule.misfire_policy.unwrap_or(settings.misfire_policy) {
+        // Asked for when its time had just come, it is late, and not missed.
+        MisfirePolicy::Skip if is_once && first <= schedule.changed_at => once(first, 0),
+        MisfirePolicy::Skip if is_once => {
+            info!(schedule:% = schedule.guid; "what was to happen once was missed, and is skipped");
+            skipped(Skip::Missed)
+        }
         MisfirePolicy::Skip => {
             let (latest, _) = latest_missed(&calendar, first, cutoff);
             info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
@@ -98,12 +119,14 @@ fn first_to_serve(
     if schedule.fire_time < EARLIEST || (is_missed && schedule.planned_at < EARLIEST) {
         return calendar.next_after(now);
     }
+    // What happens once may be asked for when its time has just come.
+    let changed_at = Some(schedule.changed_at).filter(|_| calendar.expression().once().is_none());
     // One that lies ahead is from a clock that was ahead; it must not silence the schedule.
     let until = schedule
         .last_fire_time
         .into_iter()
-        .chain([schedule.changed_at])
-        .chain(schedule.resumed_at)
+        .chain(changed_at)
+        .chain(schedule.resumed_at.filter(|_| changed_at.is_some()))
         .filter(|time| *time <= now)
         .max();
     match until {

@@ -262,6 +262,10 @@ impl Scheduler {
         }
         crash::point("claim.committed");
         for it in &claimed.executions {
+            if let Some(skip) = it.skipped {
+                journal::skipped(it.kind, &it.guid, &it.executable, skip.message());
+                continue;
+            }
             journal::created(&About {
                 guid: &it.guid,
                 kind: it.kind,

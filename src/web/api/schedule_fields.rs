@@ -53,7 +53,7 @@ impl Api {
         }
         let timezone = timing.timezone.as_deref().and_then(Zone::named);
         let (dialect, hash_key) = (timing.dialect, executable.guid.as_str());
-        let reading = Reading { dialect, hash_key, timezone: timezone.as_ref() };
+        let reading = Reading { dialect, hash_key, timezone: timezone.as_ref(), is_of_schedule: true };
         let expression = Expression::parse(&timing.expression, &reading)
             .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()?;
@@ -66,7 +66,12 @@ impl Api {
 
     /// The rules for an expression that is new.
     fn check_fire_times(&self, fields: &mut Fields<'_>, calendar: &Calendar, now: Timestamp) {
-        if self.dialect.refuses_what_never_fires()
+        if calendar.expression().once().is_some() {
+            if Calendar::new(calendar.expression().clone(), None, None).first_from(now).is_none() {
+                let expected = "a time to come; one that is up to a minute ago fires at once";
+                fields.violate(Violation::new("expression", "past", "is in the past", expected));
+            }
+        } else if self.dialect.refuses_what_never_fires()
             && calendar.expression().first_after(now.seconds()).is_none()
         {
             let expected = "an expression with a fire time to come";

@@ -159,7 +159,7 @@ impl Api {
         let mut definition = self.new_definition();
         let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
         let calendar = fields.finish(calendar)?;
-        let next = calendar.first_after(now);
+        let next = calendar.first_from(now);
         let schedule = self.store.create_schedule(executable.id, definition, next, now)?;
         self.wake_scheduler();
         let schedule = schedule.ok_or(ApiError::NotFound)?;
@@ -207,7 +207,10 @@ impl Api {
             let is_same =
                 definition.timing == seen.definition.timing && definition.enabled == seen.definition.enabled;
             let kept = seen.next_fire_time.filter(|next| is_same && now < *next);
-            let next = kept.or_else(|| calendar.first_after(now));
+            // What happened once does not happen again because of another change.
+            let is_new = definition.timing != seen.definition.timing;
+            let next =
+                kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
             let changed = Schedule { definition, ..seen };
             // From now on: what was planned before is not made up for.
             let Some((changed, waiting)) = self.store.update_schedule(changed, next, now)? else {
@@ -281,7 +284,8 @@ impl Api {
         let dialect = query.get("dialect").map_or(Ok(self.dialect), |name| self.dialect_named(name))?;
         let timezone = query.get("timezone").map(zone_named).transpose()?;
         let timezone = timezone.or_else(|| self.default_zone_for(text));
-        let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref() };
+        let reading =
+            Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref(), is_of_schedule: false };
         let expression = Expression::parse(text, &reading).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),

@@ -133,7 +133,12 @@ impl Api {
                 let hash_key = executable.as_ref().map_or(HASH_KEY, |it| it.guid.as_str());
                 let by_default = if asked.from.is_none() { self.default_zone_for(expression) } else { None };
                 let timezone = timezone.or(by_default);
-                let reading = Reading { dialect, hash_key, timezone: timezone.as_ref().or(of_from.as_ref()) };
+                let reading = Reading {
+                    dialect,
+                    hash_key,
+                    timezone: timezone.as_ref().or(of_from.as_ref()),
+                    is_of_schedule: false,
+                };
                 let default = of_from.is_none() || timezone.is_some();
                 let validation = Validation {
                     reference: executable.as_ref().map(ref_of),
@@ -200,8 +205,12 @@ impl Api {
                 let Schedule { guid: schedule_guid, definition: Definition { enabled, timing, .. }, .. } =
                     schedule;
                 let timezone = timing.timezone.as_deref().and_then(Zone::named);
-                let reading =
-                    Reading { dialect: timing.dialect, hash_key: guid.as_str(), timezone: timezone.as_ref() };
+                let reading = Reading {
+                    dialect: timing.dialect,
+                    hash_key: guid.as_str(),
+                    timezone: timezone.as_ref(),
+                    is_of_schedule: true,
+                };
                 let resource = Validation {
                     schedule_guid: Some(schedule_guid.to_string()),
                     enabled: Some(enabled),
@@ -352,8 +361,12 @@ fn validation(
 pub(super) fn warnings_of(schedule: &Schedule, executable: &Executable, now: Timestamp) -> Vec<Finding> {
     let timing = &schedule.definition.timing;
     let timezone = timing.timezone.as_deref().and_then(Zone::named);
-    let reading =
-        Reading { dialect: timing.dialect, hash_key: executable.guid.as_str(), timezone: timezone.as_ref() };
+    let reading = Reading {
+        dialect: timing.dialect,
+        hash_key: executable.guid.as_str(),
+        timezone: timezone.as_ref(),
+        is_of_schedule: true,
+    };
     let explanation = cron::explain(&timing.expression, &reading, now.seconds());
     let warnings = explanation.into_iter().flat_map(|it| it.warnings.into_iter().chain(it.later_warnings));
     warnings.map(|warning| Finding::of_warning(&warning)).collect()
