@@ -11,6 +11,7 @@ use time::format_description::well_known::Rfc3339;
 mod controls;
 mod dialect;
 mod location;
+mod notifications;
 mod runs;
 mod task_names;
 mod timing;
@@ -18,6 +19,7 @@ mod timing;
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use dialect::{Dialect, Weekdays};
 pub use location::Location;
+pub use notifications::{Event, Format, Notification, NotificationDefinition, Selector};
 pub use runs::{Cancelling, Course, NextAttempt, Reason, attempt_key, attempt_of_task};
 pub use task_names::{
     TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,

@@ -9,4 +9,5 @@ pub(crate) mod orphans;
 pub mod outage;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres_url;
+pub mod public_url;
 pub mod stop;

@@ -41,7 +41,7 @@ pub struct CatalogConfig {
 
 impl Reader<'_> {
     /// `None` if there is no broker, or the settings are wrong.
-    pub(super) fn broker(&mut self) -> Option<BrokerConfig> {
+    pub(super) fn broker(&mut self, api_endpoint: Option<String>) -> Option<BrokerConfig> {
         let catalog = CatalogConfig {
             service_name: self.name("BROKER_SERVICE_NAME", SERVICE_NAME),
             service_id: self.name("BROKER_SERVICE_ID", SERVICE_ID),
@@ -57,9 +57,6 @@ impl Reader<'_> {
                 .url("BROKER_ICON_URL", &["https://", "http://", "data:image/"])
                 .unwrap_or_else(default_icon),
         };
-        let api_endpoint = self
-            .url("API_ENDPOINT", &["https://", "http://"])
-            .map(|endpoint| endpoint.trim_end_matches('/').to_owned());
         let user = self.text("BROKER_USER");
         if let Some(user) = user.as_ref().filter(|user| user.contains(':')) {
             let blamed = blamed(&self.named("BROKER_USER"), user);
@@ -104,7 +101,7 @@ impl Reader<'_> {
         text
     }
 
-    fn url(&mut self, variable: &str, beginnings: &[&str]) -> Option<String> {
+    pub(super) fn url(&mut self, variable: &str, beginnings: &[&str]) -> Option<String> {
         let text = self.text(variable)?;
         if !beginnings.iter().any(|beginning| text.starts_with(beginning)) {
             let blamed = blamed(&self.named(variable), &text);

@@ -96,6 +96,8 @@ pub struct Config {
     pub ca_cert_file: Option<PathBuf>,
     pub broker: Option<BrokerConfig>,
     pub require_service_instance: bool,
+    /// The base URL of the service, without a slash at its end.
+    pub api_endpoint: Option<String>,
     /// `None`: there is no dashboard.
     pub dashboard: Option<DashboardConfig>,
 }

@@ -58,13 +58,17 @@ impl Reader<'_> {
         // The lower-case names are older, and curl reads them.
         let https_proxy = self.text_or("HTTPS_PROXY", "https_proxy");
         let no_proxy = self.text_or("NO_PROXY", "no_proxy");
-        let broker = self.broker();
+        let api_endpoint = self
+            .url("API_ENDPOINT", &["https://", "http://"])
+            .map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+        let broker = self.broker(api_endpoint.clone());
         let require_service_instance = self.require_service_instance(broker.is_some());
         let dashboard = self.dashboard(mode, cloud_foundry.as_ref());
         Some(Config {
             mode,
             broker,
             require_service_instance: require_service_instance?,
+            api_endpoint,
             dashboard: dashboard?,
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,

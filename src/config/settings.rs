@@ -320,7 +320,7 @@ pub const SETTINGS: &[Setting] = &[
         "API_ENDPOINT",
         "api-endpoint",
         "the host of the broker's requests",
-        "base URL of the service, for the credentials of a binding",
+        "base URL of the service, for the credentials of a binding and links in notifications",
     ),
     boolean!(
         "REQUIRE_SERVICE_INSTANCE",

@@ -5,6 +5,7 @@
 mod backoff;
 pub mod journal;
 pub mod lease;
+pub mod notifier;
 pub mod observer;
 pub mod retention;
 pub mod scheduler;

@@ -18,6 +18,8 @@ use crate::model::Timestamp;
 use crate::platform::Platform;
 use crate::store::{Store, StoreError};
 
+/// How long the deliveries of notifications are kept.
+const KEEP_DELIVERIES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// The rows of one batch.
 const BATCH: u32 = 200;
 /// The executions whose cancellation is recorded in one transaction.
@@ -96,6 +98,8 @@ impl Retention {
         let mut cleared = self.clear(stop, || self.store.purge_deleted(BATCH))?;
         let before = self.trusted_time()?.saturating_sub(self.keep);
         cleared += self.clear(stop, || self.store.purge_ended(before, BATCH))?;
+        let before = self.trusted_time()?.saturating_sub(KEEP_DELIVERIES);
+        cleared += self.clear(stop, || self.store.purge_deliveries(before, BATCH))?;
         if let Some(keep) = self.keep_per_executable {
             let mut last = 0;
             while let Some(executable) = self.store.next_executable(last)? {

@@ -13,9 +13,11 @@ use super::threads::Threads;
 use crate::base::clock::{Clock, SteeredClock};
 use crate::base::metrics::metrics;
 use crate::base::orphans;
+use crate::base::public_url::PublicUrl;
 use crate::base::stop::{Stop, Stopper, stop_channel};
 use crate::config::{Config, Mode};
 use crate::engine::lease::Keeper;
+use crate::engine::notifier::{Messenger, Notifier, SENDERS};
 use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
 use crate::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
@@ -24,7 +26,7 @@ use crate::engine::watcher::Watcher;
 use crate::engine::worker::{Caller, Patience, WorkerContext};
 use crate::fire_times::planner;
 use crate::model::{Dispatch, Kind, Release, TaskNames};
-use crate::outbound::CallsInFlight;
+use crate::outbound::{CallsInFlight, Outbound};
 use crate::platform::Platform;
 use crate::store::Store;
 
@@ -41,6 +43,7 @@ pub(super) struct Engine {
     pub(super) wake_scheduler: Sender<()>,
     pub(super) wake_watcher: Sender<()>,
     pub(super) wake_retention: Sender<()>,
+    pub(super) wake_notifier: Sender<()>,
     /// Closes when the last worker has ended.
     pub(super) workers_ended: Receiver<()>,
     /// Stops the thread that renews the lease, after all that need the lease; `None` without a lease.
@@ -65,6 +68,7 @@ impl EngineBuilder<'_> {
         calls_in_flight: Arc<CallsInFlight>,
         lease_clock: Option<Arc<SteeredClock>>,
         (wake_watcher, watcher_wake): (Sender<()>, Receiver<()>),
+        (outbound, public_url): (&Outbound, &Arc<PublicUrl>),
     ) -> Result<Engine, String> {
         let (wake_scheduler, scheduler_wake) = bounded(1);
         let (wake_retention, retention_wake) = bounded(1);
@@ -87,8 +91,17 @@ impl EngineBuilder<'_> {
         self.start_upkeep()?;
         self.start_resumption(&wake_scheduler)?;
         self.start_reaper()?;
+        let wake_notifier = self.start_notifier(outbound, public_url)?;
         let observer = self.start_observer()?;
-        Ok(Engine { observer, wake_scheduler, wake_watcher, wake_retention, workers_ended, keeper_stopper })
+        Ok(Engine {
+            observer,
+            wake_scheduler,
+            wake_watcher,
+            wake_retention,
+            wake_notifier,
+            workers_ended,
+            keeper_stopper,
+        })
     }
 
     fn start_keeper(
@@ -220,6 +233,32 @@ impl EngineBuilder<'_> {
             return Ok(());
         }
         self.threads.spawn_forever("reaper", &self.stop, reap_orphans)
+    }
+
+    /// Starts the notifier and its senders. The answer wakes it.
+    fn start_notifier(
+        &mut self,
+        outbound: &Outbound,
+        public_url: &Arc<PublicUrl>,
+    ) -> Result<Sender<()>, String> {
+        let (wake, woken) = bounded(1);
+        let (send, sendings) = bounded(SENDERS);
+        let messenger = Arc::new(Messenger::new(
+            Arc::clone(&self.store),
+            Arc::clone(&self.clock),
+            (outbound, self.config.call_reach),
+            Arc::clone(public_url),
+            wake.clone(),
+            self.stop.clone(),
+        )?);
+        for number in 1..=SENDERS {
+            let (messenger, sendings) = (Arc::clone(&messenger), sendings.clone());
+            let run = move |_: &Stop| messenger.run(&sendings);
+            self.threads.spawn_forever(format!("sender-{number}"), &self.stop, run)?;
+        }
+        let notifier = Notifier::new(Arc::clone(&self.store), Arc::clone(&self.clock), send);
+        self.threads.spawn_forever("notifier", &self.stop, move |stop| notifier.run(&woken, stop))?;
+        Ok(wake)
     }
 
     fn start_observer(&mut self) -> Result<Arc<Observer>, String> {

@@ -14,6 +14,7 @@ use crossbeam_channel::{Receiver, after, bounded};
 use log::{debug, error, info, warn};
 
 use crate::base::clock::{self, Clock, SteeredClock};
+use crate::base::public_url::PublicUrl;
 use crate::base::stop::{Stopper, stop_channel};
 use crate::config::{Config, Mode};
 use crate::engine::journal;
@@ -75,7 +76,8 @@ impl Service {
         };
         let watcher_wake = bounded(1);
         let BuiltPlatform { platform, welcome, reloading } =
-            platform::build(config, outbound, &clock, watcher_wake.0.clone())?;
+            platform::build(config, outbound.clone(), &clock, watcher_wake.0.clone())?;
+        let public_url = Arc::new(PublicUrl::new(config.api_endpoint.as_deref()));
         let (stopper, stop) = stop_channel();
         let mut threads = Threads::default();
         let engine = EngineBuilder {
@@ -87,8 +89,9 @@ impl Service {
             threads: &mut threads,
         };
         let calls_in_flight = Arc::new(CallsInFlight::default());
-        let engine = engine.start(caller, Arc::clone(&calls_in_flight), lease_clock, watcher_wake)?;
-        let api = api(config, &engine, &store, &platform, &clock, calls_in_flight);
+        let told = (&outbound, &public_url);
+        let engine = engine.start(caller, Arc::clone(&calls_in_flight), lease_clock, watcher_wake, told)?;
+        let api = api(config, &engine, (&store, &platform, &clock), calls_in_flight, public_url);
         let dashboard = config.dashboard.as_ref().map(|settings| {
             let is_standalone = config.mode == Mode::Standalone;
             Dashboard::new(settings, is_standalone, clock.now())
@@ -230,10 +233,9 @@ fn listen(address: SocketAddr, port_setting: &str) -> Result<TcpListener, String
 fn api(
     config: &Config,
     engine: &Engine,
-    store: &Arc<Store>,
-    platform: &Arc<dyn Platform>,
-    clock: &Arc<dyn Clock>,
+    (store, platform, clock): (&Arc<Store>, &Arc<dyn Platform>, &Arc<dyn Clock>),
     calls_in_flight: Arc<CallsInFlight>,
+    public_url: Arc<PublicUrl>,
 ) -> Api {
     let auth_cache = match config.mode {
         Mode::Serve => config.auth_cache,
@@ -260,6 +262,8 @@ fn api(
         wake_scheduler: engine.wake_scheduler.clone(),
         wake_watcher: engine.wake_watcher.clone(),
         wake_retention: engine.wake_retention.clone(),
+        wake_notifier: engine.wake_notifier.clone(),
+        public_url,
     }
 }
 

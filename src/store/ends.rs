@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, sql, values};
-use super::{Store, StoreError};
+use super::{Store, StoreError, outbox};
 use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Reason, Schedule, Timestamp};
 
 /// The most statements that are sent before the first is answered.
@@ -195,13 +195,18 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let mut changed = vec![false; ends.len()];
     // The last first: of many executions of one job, it alone changes the job then.
     let mut ended_jobs = Vec::new();
+    let mut ended = Vec::new();
     for ((index, end), rows) in in_order.into_iter().zip(rows).rev() {
         changed[index] = rows == 1;
+        if rows == 1 {
+            ended.push((end.of.id, &end.outcome));
+        }
         if rows == 1 && jobs.contains(&end.of.id) {
             ended_jobs.push((end.of.id, end.outcome.state.as_str()));
         }
     }
     set_states(tx, &ended_jobs)?;
+    outbox::tell_outcomes(tx, &ended)?;
     Ok(changed)
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::outbox::{self, after_seconds};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
 use super::{Extent, Part, Store, StoreError, Window};
@@ -105,7 +106,19 @@ impl Store {
             "guid": &guid, "kind": new.work.kind().as_str(), "name": &new.name,
             "app_guid": &new.app, "space_guid": &new.space, "now": now,
         });
-        let id = self.write_one(|tx| tx.first(sql!("executables/insert"), &values, |row| row.get("id")))?;
+        let insert = |tx: &Session<'_>| tx.first(sql!("executables/insert"), &values, |row| row.get("id"));
+        let id = match new.controls.expect_success_within_seconds {
+            None => self.write_one(insert)?,
+            Some(seconds) => self.write(|tx| {
+                let id: Option<Id> = insert(tx)?;
+                if let Some(id) = id {
+                    let due_at = after_seconds(now, seconds);
+                    let values = values! { "executable_id": id, "since": now, "due_at": due_at };
+                    tx.execute(sql!("streaks/insert"), values)?;
+                }
+                Ok(id)
+            })?,
+        };
         Ok(match id {
             None => Written::NameTaken,
             Some(id) => Written::Done(Executable {
@@ -207,7 +220,14 @@ impl Store {
             "id": changed.id, "name": &changed.name, "app_guid": &changed.app, "updated_at": updated_at,
             "seen_updated_at": changed.updated_at, "seen_state": state_of(&changed.work),
         });
+        let expected_within = changed.controls.expect_success_within_seconds;
+        let expectation = values! {
+            "id": changed.id, "seen_updated_at": changed.updated_at,
+            "seconds": expected_within.unwrap_or_default(), "since": expected_within.map(|_| now),
+            "due_at": expected_within.map(|seconds| after_seconds(now, seconds)),
+        };
         let written = self.write(|tx| {
+            tx.execute(sql!("streaks/expect"), expectation)?;
             let rows = tx.execute(sql!("executables/update"), &values)?;
             if changed.controls.paused {
                 let values = values! { "executable_id": changed.id };
@@ -242,6 +262,7 @@ impl Store {
             let marked = tx.execute(sql!("executables/mark_deleted"), values)?;
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": seen.id })?;
+                outbox::tell_deleted(tx, seen.id, now)?;
                 let values = values! { "executable_id": seen.id };
                 let waiting =
                     tx.one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))?;

@@ -18,6 +18,8 @@ mod executables;
 mod executions;
 mod import;
 mod instances;
+mod notifications;
+mod outbox;
 mod output;
 mod overview;
 #[cfg(feature = "postgres")]
@@ -39,6 +41,8 @@ pub use executables::{Deleted, LastExecution, NewExecutable, Scope, Selection, S
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};
+pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
+pub use outbox::{ActiveAlert, Digest, Sending, Tried};
 pub use overview::{Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};

@@ -26,6 +26,8 @@ impl Store {
                     running,
                     |row| row.get("total"),
                 )?,
+                waiting_deliveries: session
+                    .one(sql!("deliveries/count_all_waiting"), running, |row| row.get("total"))?,
                 size_bytes: session
                     .one(sql_by_engine!("database/size"), values! {}, |row| row.get("size"))?,
             })

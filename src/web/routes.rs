@@ -56,6 +56,13 @@ pub(in crate::web) enum CallerRoute {
     /// Of the execution.
     ExecutionOutput(String),
     Upcoming,
+    ListNotifications,
+    CreateNotification,
+    GetNotification(String),
+    ChangeNotification(String),
+    DeleteNotification(String),
+    TestNotification(String),
+    ListDeliveries(String),
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
     ChangeSchedule(Kind, String, String),
@@ -114,6 +121,7 @@ impl Route {
                 read_only(method, Self::Caller(CallerRoute::ExecutionOutput((*guid).to_owned())))
             }
             ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
+            ["notifications", rest @ ..] => CallerRoute::of_notifications(rest, method).map(Self::Caller),
             ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
             ["spaces", guid] if !guid.is_empty() => match method {
                 Method::Patch => Ok(Self::Caller(CallerRoute::ChangeSpace((*guid).to_owned()))),
@@ -198,6 +206,29 @@ impl CallerRoute {
         }
     }
 
+    /// `path` is what follows `/notifications`.
+    fn of_notifications(path: &[&str], method: &Method) -> Result<Self, NoRoute> {
+        match path {
+            [] => match method {
+                Method::Post => Ok(Self::CreateNotification),
+                _ if is_get(method) => Ok(Self::ListNotifications),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+            },
+            [guid] if !guid.is_empty() => match method {
+                Method::Patch => Ok(Self::ChangeNotification((*guid).to_owned())),
+                Method::Delete => Ok(Self::DeleteNotification((*guid).to_owned())),
+                _ if is_get(method) => Ok(Self::GetNotification((*guid).to_owned())),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, PATCH, DELETE")),
+            },
+            [guid, "test"] => match method {
+                Method::Post => Ok(Self::TestNotification((*guid).to_owned())),
+                _ => Err(NoRoute::OtherMethod("POST")),
+            },
+            [guid, "deliveries"] => read_only(method, Self::ListDeliveries((*guid).to_owned())),
+            _ => Err(NoRoute::UnknownPath),
+        }
+    }
+
     /// What a refusal is about, in the words of the Java client.
     pub(in crate::web) fn resource(&self) -> &'static str {
         match self {
@@ -213,6 +244,13 @@ impl CallerRoute {
             | Self::FindExecution(_)
             | Self::CancelExecution(_)
             | Self::ExecutionOutput(_) => "execution",
+            Self::ListNotifications
+            | Self::CreateNotification
+            | Self::GetNotification(_)
+            | Self::ChangeNotification(_)
+            | Self::DeleteNotification(_)
+            | Self::TestNotification(_)
+            | Self::ListDeliveries(_) => "notification",
             Self::ListSpaces | Self::GetSpace(_) | Self::ChangeSpace(_) => "space",
             Self::NextFireTimes
             | Self::Validate
@@ -240,6 +278,12 @@ impl CallerRoute {
             Self::CancelExecution(_) => "/executions/:guid/cancel",
             Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
+            Self::ListNotifications | Self::CreateNotification => "/notifications",
+            Self::GetNotification(_) | Self::ChangeNotification(_) | Self::DeleteNotification(_) => {
+                "/notifications/:guid"
+            }
+            Self::TestNotification(_) => "/notifications/:guid/test",
+            Self::ListDeliveries(_) => "/notifications/:guid/deliveries",
             Self::ListSpaces => "/spaces",
             Self::GetSpace(_) | Self::ChangeSpace(_) => "/spaces/:guid",
             Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
@@ -383,6 +427,13 @@ mod tests {
         Route::Caller(CallerRoute::CancelExecution(_)) => "cancelExecution",
         Route::Caller(CallerRoute::ExecutionOutput(_)) => "getExecutionOutput",
         Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
+        Route::Caller(CallerRoute::ListNotifications) => "listNotifications",
+        Route::Caller(CallerRoute::CreateNotification) => "createNotification",
+        Route::Caller(CallerRoute::GetNotification(_)) => "getNotification",
+        Route::Caller(CallerRoute::ChangeNotification(_)) => "changeNotification",
+        Route::Caller(CallerRoute::DeleteNotification(_)) => "deleteNotification",
+        Route::Caller(CallerRoute::TestNotification(_)) => "testNotification",
+        Route::Caller(CallerRoute::ListDeliveries(_)) => "listDeliveries",
         Route::Caller(CallerRoute::ListSpaces) => "listSpaces",
         Route::Caller(CallerRoute::GetSpace(_)) => "getSpace",
         Route::Caller(CallerRoute::ChangeSpace(_)) => "changeSpace",

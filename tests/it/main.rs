@@ -27,6 +27,7 @@ mod local;
 mod logs;
 mod metrics;
 mod migrations;
+mod notifications;
 mod openapi;
 mod output;
 mod overview;

@@ -103,6 +103,9 @@ impl Old {
         if self.has("broker") {
             self.insert_service();
         }
+        if self.has("notifications") {
+            self.insert_notification();
+        }
         if self.has("space_pauses") {
             let truth = if is_postgres() { "TRUE" } else { "1" };
             let cells = [
@@ -262,6 +265,37 @@ impl Old {
             let skipped = [("end_time", now.as_str()), ("reason", "'overlap'"), ("skipped_behind", "4")];
             add("e-skipped", "job", "SKIPPED", &skipped);
         }
+    }
+
+    fn insert_notification(&self) {
+        let notification = [
+            ("guid", "'notification'"),
+            ("space_guid", "'space-1'"),
+            ("name", "'ops'"),
+            ("url", "'https://hooks'"),
+            ("format", "'standard'"),
+            ("events", "'[\"failed\"]'"),
+            ("job_guids", "'[]'"),
+            ("call_guids", "'[]'"),
+            ("label_selector", "''"),
+            ("after_failures", "1"),
+            ("enabled", "'1'"),
+            ("created_at", "1"),
+            ("updated_at", "2"),
+        ];
+        self.insert("notifications", &notification);
+        let (job, of) = ("(SELECT id FROM executables WHERE guid = 'job')", "(SELECT id FROM notifications)");
+        self.insert("streaks", &[("executable_id", job), ("failures", "3"), ("failing_since", "1")]);
+        let told = [("notification_id", of), ("executable_id", job), ("data", "'{}'")];
+        self.insert("alerts", &[&told[..], &[("event", "'failed'"), ("since", "1")]].concat());
+        let delivery = [
+            ("guid", "'delivery'"),
+            ("event", "'failed'"),
+            ("state", "'WAITING'"),
+            ("created_at", "1"),
+            ("due_at", "2"),
+        ];
+        self.insert("deliveries", &[&told[..], &delivery].concat());
     }
 
     fn insert_service(&self) {

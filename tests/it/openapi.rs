@@ -259,6 +259,20 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     assert_eq!(drive.send(&known, Some(&drive.token), &any, &target, "").status, 304);
     drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":true,"paused_note":"x"}"#);
     drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":false}"#);
+    let new = r#"{"name":"n","url":"http://127.0.0.1:9/","secret":null,"headers":{"X-Key":"k"}}"#;
+    let guid = drive.accepted("createNotification", &[], &[("space_guid", SPACE)], new).guid();
+    for query in [&[][..], &[("space_guid", SPACE), ("page", "1"), ("per_page", "1")]] {
+        drive.accepted("listNotifications", &[], query, "");
+    }
+    drive.accepted("getNotification", &[&guid], &[], "");
+    let known = drive.operation("getNotification");
+    let target = target_of(&known.path, &[&guid], &[]);
+    assert_eq!(drive.send(&known, Some(&drive.token), &any, &target, "").status, 304);
+    let change = r#"{"label_selector":"env=prod","name":null,"remind_after_seconds":3600}"#;
+    drive.accepted("changeNotification", &[&guid], &[], change);
+    drive.accepted("testNotification", &[&guid], &[], "");
+    drive.accepted("listDeliveries", &[&guid], &[("page", "1"), ("per_page", "1")], "");
+    drive.accepted("deleteNotification", &[&guid], &[], "");
     for (kind, new, change) in [
         (
             "Job",
@@ -339,6 +353,8 @@ fn use_all(drive: &Drive<'_>, world: &World) {
 /// trouble.
 fn be_refused(drive: &Drive<'_>, world: &World) {
     let (job, call) = (world.job("j"), world.call("c", "test.url"));
+    let told =
+        world.post(&format!("/notifications?space_guid={SPACE}"), r#"{"name":"n","url":"http://x/"}"#).guid();
     let too_long = "x".repeat(1024 * 1024 + 1);
     for operation in drive.document.operations() {
         let (_, described) = drive.document.at(&operation.pointer);
@@ -347,6 +363,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
         let guid = match operation.path.split('/').nth(1) {
             Some("jobs") => &job,
             Some("spaces") => &space,
+            Some("notifications") => &told,
             _ => &call,
         };
         let token = Some(drive.token.as_str());

@@ -37,7 +37,15 @@ const LATENESS_SECONDS: &[f64] =
 
 const KINDS: [Kind; 2] = [Kind::Job, Kind::Call];
 const STATES: [ExecutionState; 5] = ExecutionState::ALL;
-const UPSTREAMS: [Upstream; 4] = [Upstream::CloudFoundry, Upstream::Uaa, Upstream::Call, Upstream::LogCache];
+const UPSTREAMS: [Upstream; 6] = [
+    Upstream::CloudFoundry,
+    Upstream::Uaa,
+    Upstream::Call,
+    Upstream::LogCache,
+    Upstream::Notification,
+    Upstream::Heartbeat,
+];
+const DELIVERY_OUTCOMES: [DeliveryOutcome; 2] = [DeliveryOutcome::Delivered, DeliveryOutcome::Failed];
 /// The outcome of an outgoing request: the class of its status (one above 599 counts as 5xx), or no response.
 const OUTCOMES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 
@@ -52,6 +60,19 @@ pub enum Upstream {
     Call,
     /// Log Cache, which has the output of tasks.
     LogCache,
+    /// The receiver of a notification.
+    Notification,
+    /// What `HEARTBEAT_URL` names.
+    Heartbeat,
+}
+
+/// What came of a try to deliver a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryOutcome {
+    /// The receiver has it.
+    Delivered,
+    /// It does not.
+    Failed,
 }
 
 impl Upstream {
@@ -61,6 +82,8 @@ impl Upstream {
             Self::Uaa => "uaa",
             Self::Call => "call",
             Self::LogCache => "log_cache",
+            Self::Notification => "notification",
+            Self::Heartbeat => "heartbeat",
         }
     }
 }
@@ -76,6 +99,8 @@ pub struct Readings {
     pub due_schedules: u64,
     /// Running tasks, counted up to a bound.
     pub running_tasks: u64,
+    /// Deliveries of notifications that wait, counted up to a bound.
+    pub waiting_deliveries: u64,
     /// The size of the database.
     pub size_bytes: u64,
 }
@@ -90,6 +115,7 @@ pub struct Metrics {
     workers_busy: [IntGauge; KINDS.len()],
     upstream: [[IntCounter; OUTCOMES.len()]; UPSTREAMS.len()],
     upstream_seconds: [Histogram; UPSTREAMS.len()],
+    deliveries: [IntCounter; DELIVERY_OUTCOMES.len()],
     start_time: IntGauge,
 }
 
@@ -131,6 +157,11 @@ impl Metrics {
             &["upstream"],
             UPSTREAM_SECONDS,
         );
+        let deliveries = maker.counters(
+            "notification_deliveries_total",
+            "Tries to deliver notifications, by outcome.",
+            &["outcome"],
+        );
         let start_time = maker.own(IntGauge::with_opts(Opts::new(
             "process_start_time_seconds",
             "Start time of the service, in seconds since 1970.",
@@ -146,6 +177,12 @@ impl Metrics {
             upstream: UPSTREAMS
                 .map(|to| OUTCOMES.map(|outcome| upstream.with_label_values(&[to.as_str(), outcome]))),
             upstream_seconds: UPSTREAMS.map(|to| upstream_seconds.with_label_values(&[to.as_str()])),
+            deliveries: DELIVERY_OUTCOMES.map(|outcome| {
+                deliveries.with_label_values(&[match outcome {
+                    DeliveryOutcome::Delivered => "delivered",
+                    DeliveryOutcome::Failed => "failed",
+                }])
+            }),
             start_time,
             registry: maker.registry,
         }
@@ -199,6 +236,11 @@ impl Metrics {
         self.upstream_seconds[upstream as usize].observe(took.as_secs_f64());
     }
 
+    /// Counts a try to deliver a notification.
+    pub fn delivered(&self, outcome: DeliveryOutcome) {
+        self.deliveries[outcome as usize].inc();
+    }
+
     /// Everything in the text format of Prometheus. `readings` is `None` if the database did not answer in
     /// time.
     pub fn text(&self, readings: Option<&Readings>) -> String {
@@ -248,6 +290,11 @@ fn database_families(readings: Option<&Readings>) -> Vec<MetricFamily> {
         "ocf_scheduler_running_tasks",
         "Running tasks; counted up to 100000.",
         number(readings.running_tasks),
+    ));
+    families.extend(gauge(
+        "ocf_scheduler_notification_deliveries_waiting",
+        "Deliveries of notifications that wait to be sent; counted up to 100000.",
+        number(readings.waiting_deliveries),
     ));
     families.extend(gauge(
         "ocf_scheduler_database_size_bytes",

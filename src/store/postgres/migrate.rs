@@ -30,6 +30,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0012_pauses"),
     migration!("0013_space_pauses"),
     migration!("0014_runs"),
+    migration!("0015_notifications"),
 ];
 
 /// The version of the tables that this program knows.

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0013_pauses"),
     migration!("0014_space_pauses"),
     migration!("0015_runs"),
+    migration!("0016_notifications"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, kind_of};
 use super::violation::Violation;
 use crate::model::{
-    Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, MisfirePolicy, RetryPolicy, Secret,
+    Call, ConcurrencyPolicy, Controls, Format, Headers, Metadata, Method, MisfirePolicy, RetryPolicy, Secret,
     Statuses, Work,
 };
 use crate::outbound::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, is_header_value, signing_key};
@@ -34,6 +34,8 @@ const METADATA_PREFIX_MAX: usize = 253;
 const METADATA_NAME_MAX: usize = 63;
 const LABEL_VALUE_MAX: usize = 63;
 const ANNOTATION_VALUE_MAX: usize = 5000;
+/// What stands for a value that is not shown.
+pub(super) const HIDDEN: &str = "[hidden]";
 const METADATA_RESERVED: &str = "cloudfoundry.org";
 
 /// Headers of a call that say how it is framed, who sends it or what it is: the service sets them, or nobody
@@ -98,7 +100,7 @@ impl Fields<'_> {
         if let Some(method) = self.method() {
             call.method = method.unwrap_or_default();
         }
-        if let Some(headers) = self.headers() {
+        if let Some(headers) = self.headers(false) {
             call.headers = headers;
         }
         if let Some(body) = self.body() {
@@ -225,7 +227,8 @@ impl Fields<'_> {
         Some(metadata)
     }
 
-    fn headers(&mut self) -> Option<Headers> {
+    /// `may_authorize`: `Authorization` is among them; a call has a field of its own for it.
+    pub(super) fn headers(&mut self, may_authorize: bool) -> Option<Headers> {
         let expected = format!(
             "an object of at most {HEADERS_MAX} strings by name, {HEADERS_BYTES_MAX} bytes in all, like \
              {{\"Content-Type\": \"application/json\"}}"
@@ -247,6 +250,18 @@ impl Fields<'_> {
             if !is_token(name) {
                 let detail = format!("has {name:?}, which is no name of a header");
                 refuse("name", detail, "names of letters, digits and -");
+            } else if value == HIDDEN {
+                let detail =
+                    format!("has {HIDDEN} as the value of {name}, which stands for one that is not shown");
+                refuse("hidden", detail, "the values themselves");
+            } else if lower == "authorization" && may_authorize {
+                if !is_header_value(value) {
+                    refuse(
+                        "characters",
+                        "has an Authorization that no header can carry".to_owned(),
+                        "other characters",
+                    );
+                }
             } else if lower == "authorization" {
                 refuse("reserved", "has Authorization".to_owned(), "the value in auth_header instead");
             } else if RESERVED_HEADERS.contains(&lower.as_str())
@@ -367,6 +382,12 @@ impl Named for ConcurrencyPolicy {
 }
 
 impl Named for MisfirePolicy {
+    fn name(self) -> &'static str {
+        self.as_str()
+    }
+}
+
+impl Named for Format {
     fn name(self) -> &'static str {
         self.as_str()
     }

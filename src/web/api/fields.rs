@@ -36,11 +36,11 @@ pub(super) struct Raw<'a> {
     #[serde(borrow)]
     log_rate_in_bps: Option<&'a RawValue>,
     #[serde(borrow)]
-    url: Option<&'a RawValue>,
+    pub(super) url: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     auth_header: Option<&'a RawValue>,
     #[serde(borrow)]
-    enabled: Option<&'a RawValue>,
+    pub(super) enabled: Option<&'a RawValue>,
     #[serde(borrow)]
     expression: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -83,6 +83,22 @@ pub(super) struct Raw<'a> {
     pub(super) body: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     pub(super) success_statuses: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) format: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) secret: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) events: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) job_guids: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) call_guids: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) label_selector: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) after_failures: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) remind_after_seconds: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     pub(super) signing_secret: Option<&'a RawValue>,
 }
@@ -209,7 +225,7 @@ impl<'a> Fields<'a> {
         value
     }
 
-    fn text(&mut self, field: &'static str, raw: Option<&RawValue>, max: usize) -> Option<String> {
+    pub(super) fn text(&mut self, field: &'static str, raw: Option<&RawValue>, max: usize) -> Option<String> {
         let expected = match max {
             usize::MAX => "a string that is not blank".to_owned(),
             max => format!("a string of at most {max} characters that is not blank"),

@@ -9,6 +9,7 @@ use crossbeam_channel::Sender;
 use tiny_http::{Header, Method, StatusCode};
 
 use crate::base::clock::Clock;
+use crate::base::public_url::PublicUrl;
 use crate::cron::{Dialect, Weekdays};
 use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Executable, Guid, Kind};
@@ -25,6 +26,7 @@ pub(in crate::web) mod error;
 mod executables;
 mod executions;
 pub(in crate::web) mod fields;
+mod notifications;
 mod observability;
 mod output;
 mod overview;
@@ -88,6 +90,10 @@ pub struct Api {
     pub wake_watcher: Sender<()>,
     /// Wakes the retention: something was deleted.
     pub wake_retention: Sender<()>,
+    /// Wakes the notifier: a test is to be delivered.
+    pub wake_notifier: Sender<()>,
+    /// Where the service is, for links in notifications.
+    pub public_url: Arc<PublicUrl>,
 }
 
 /// Who asks, as far as the log shows it.
@@ -129,6 +135,7 @@ impl Api {
             _ => Purpose::Changing,
         };
         let caller = self.caller(request.header("Authorization"), purpose, asker)?;
+        self.public_url.learn(|| page::base_url(request));
         self.answer_to(caller, route, request)
     }
 
@@ -149,6 +156,13 @@ impl Api {
             CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid),
             CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, request, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
+            CallerRoute::ListNotifications => self.list_notifications(&caller, request, &query?),
+            CallerRoute::CreateNotification => self.create_notification(&caller, &query?, &request.body),
+            CallerRoute::GetNotification(guid) => self.get_notification(&caller, &guid, request),
+            CallerRoute::ChangeNotification(guid) => self.change_notification(&caller, &guid, request),
+            CallerRoute::DeleteNotification(guid) => self.delete_notification(&caller, &guid, request),
+            CallerRoute::TestNotification(guid) => self.test_notification(&caller, &guid),
+            CallerRoute::ListDeliveries(guid) => self.list_deliveries(&caller, &guid, request, &query?),
             CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
             CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
             CallerRoute::ChangeSpace(guid) => self.change_space(&caller, &guid, request),

@@ -1,0 +1,4 @@
+-- No row: it was told already, and lasts.
+INSERT INTO alerts (notification_id, executable_id, event, since, data, remind_at)
+VALUES (:notification_id, :executable_id, :event, :since, :data, :remind_at)
+    ON CONFLICT (notification_id, executable_id, event) DO NOTHING;

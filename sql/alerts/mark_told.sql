@@ -1,0 +1,7 @@
+-- What a delivery, or the members of a summary, are about is being told.
+UPDATE alerts
+   SET is_told = TRUE
+ WHERE notification_id = :notification_id AND NOT is_told
+   AND executable_id IN (SELECT d.executable_id FROM deliveries AS d
+                          WHERE d.notification_id = :notification_id AND d.ended_at IS NULL
+                            AND (d.state = 'SENDING' OR d.folded_into = :delivery_id));

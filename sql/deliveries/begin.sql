@@ -1,0 +1,2 @@
+-- A try begins.
+UPDATE deliveries SET state = 'SENDING' WHERE id = :id AND state = 'WAITING';

@@ -1,0 +1,5 @@
+-- How many wait that can be folded into a summary, by deliveries_waiting.
+SELECT COUNT(*) AS total
+  FROM deliveries
+ WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND event <> 'test'
+   AND NOT is_cut_off;

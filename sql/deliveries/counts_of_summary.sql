@@ -1,0 +1,6 @@
+-- What a summary tells of, by deliveries_folded.
+SELECT event, COUNT(*) AS total
+  FROM deliveries
+ WHERE folded_into = :summary_id AND state = 'FOLDED'
+ GROUP BY event
+ ORDER BY event;

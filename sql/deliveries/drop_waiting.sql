@@ -1,0 +1,5 @@
+-- While a notification is off nothing is stored for later.
+UPDATE deliveries
+   SET state = 'DROPPED', due_at = NULL, ended_at = :now
+ WHERE notification_id = :notification_id AND ended_at IS NULL AND state IN ('WAITING', 'FOLDED')
+   AND event <> 'test';

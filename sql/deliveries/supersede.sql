@@ -1,0 +1,7 @@
+-- What waits about a job or call is no longer sent: something newer about it was added.
+UPDATE deliveries
+   SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
+ WHERE notification_id = :notification_id AND executable_id = :executable_id AND ended_at IS NULL
+   AND (state = 'WAITING'
+        OR state = 'FOLDED' AND EXISTS (SELECT 1 FROM deliveries AS s
+                                         WHERE s.id = deliveries.folded_into AND s.state = 'WAITING'));

@@ -1,0 +1,5 @@
+-- Their place is taken by the new summary.
+UPDATE deliveries
+   SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
+ WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND event = 'summary'
+   AND id <> :summary_id;

@@ -1,0 +1,8 @@
+-- What waits about a job or call, and was never tried, goes before something newer about it is added, by
+-- deliveries_waiting.
+DELETE FROM deliveries
+ WHERE notification_id = :notification_id AND executable_id = :executable_id AND ended_at IS NULL
+   AND attempts = 0 AND (state = 'WAITING' AND NOT is_cut_off
+        OR state = 'FOLDED' AND EXISTS (SELECT 1 FROM deliveries AS s
+                                         WHERE s.id = deliveries.folded_into AND s.state = 'WAITING'
+                                           AND s.attempts = 0 AND NOT s.is_cut_off));

@@ -1,0 +1,107 @@
+-- Notifications, what they have told, and what they still have to tell.
+
+CREATE TABLE notifications (
+    id                   INTEGER PRIMARY KEY AUTOINCREMENT,
+    guid                 TEXT    NOT NULL UNIQUE,
+    space_guid           TEXT    NOT NULL,
+    name                 TEXT    NOT NULL,
+    url                  TEXT    NOT NULL,
+    format               TEXT    NOT NULL CHECK (format IN ('standard', 'slack', 'alertmanager')),
+    -- One, or two with a blank between them while one replaces the other.
+    secret               TEXT,
+    -- JSON: an object; NULL: none.
+    headers              TEXT,
+    -- JSON: lists. Guids of what was deleted stay, so that a list never comes to mean "all".
+    events               TEXT    NOT NULL,
+    job_guids            TEXT    NOT NULL,
+    call_guids           TEXT    NOT NULL,
+    label_selector       TEXT    NOT NULL,
+    after_failures       INTEGER NOT NULL CHECK (after_failures BETWEEN 1 AND 100),
+    remind_after_seconds INTEGER CHECK (remind_after_seconds BETWEEN 3600 AND 604800),
+    enabled              INTEGER NOT NULL CHECK (enabled IN (0, 1)),
+    disabled_reason      TEXT,
+    created_at           INTEGER NOT NULL,
+    updated_at           INTEGER NOT NULL,
+    -- Nothing is sent before: at most one delivery a second.
+    free_at              INTEGER NOT NULL DEFAULT 0,
+    -- When the active alerts are sent again (Alertmanager); NULL: there are none.
+    repeat_at            INTEGER,
+    -- The lease of the process that is sending; NULL: none is.
+    owner                INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX notifications_by_name   ON notifications (space_guid, name);
+CREATE INDEX        notifications_repeating ON notifications (repeat_at) WHERE repeat_at IS NOT NULL;
+
+-- How often a job or call has failed in a row, and when it should have succeeded. Only of those that somebody
+-- wants to hear of.
+CREATE TABLE streaks (
+    executable_id     INTEGER PRIMARY KEY REFERENCES executables (id) ON DELETE CASCADE,
+    failures          INTEGER NOT NULL DEFAULT 0,
+    failing_since     INTEGER,
+    -- The outcome that counts is that of the execution created last among the ended ones.
+    last_execution_id INTEGER NOT NULL DEFAULT 0,
+    -- The latest of its last success, its creation, and the last change of what is expected; NULL: nothing is.
+    expected_since    INTEGER,
+    -- NULL: nothing is expected, or it is overdue already.
+    success_due_at    INTEGER
+) STRICT;
+
+CREATE INDEX streaks_due ON streaks (success_due_at) WHERE success_due_at IS NOT NULL;
+
+-- What lasts: to whom it was told that a job or call fails, or is overdue.
+CREATE TABLE alerts (
+    notification_id INTEGER NOT NULL REFERENCES notifications (id) ON DELETE CASCADE,
+    executable_id   INTEGER NOT NULL REFERENCES executables (id) ON DELETE CASCADE,
+    event           TEXT    NOT NULL CHECK (event IN ('failed', 'overdue')),
+    since           INTEGER NOT NULL,
+    -- JSON: what is said of it.
+    data            TEXT    NOT NULL,
+    -- Whether a delivery of it was tried. Otherwise nobody has to be told that it is over.
+    is_told         INTEGER NOT NULL DEFAULT 0 CHECK (is_told IN (0, 1)),
+    remind_at       INTEGER,
+    PRIMARY KEY (notification_id, executable_id, event)
+) STRICT;
+
+CREATE INDEX alerts_by_executable ON alerts (executable_id);
+CREATE INDEX alerts_to_remind_of  ON alerts (remind_at) WHERE remind_at IS NOT NULL;
+
+-- The outbox: written in the transaction of what it tells of.
+CREATE TABLE deliveries (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    -- The same in each try.
+    guid            TEXT    NOT NULL UNIQUE,
+    notification_id INTEGER NOT NULL REFERENCES notifications (id) ON DELETE CASCADE,
+    -- The job or call that it is about; NULL: none, or many.
+    executable_id   INTEGER,
+    event           TEXT    NOT NULL CHECK (event IN ('failed', 'recovered', 'succeeded', 'overdue', 'reminder',
+                                                      'summary', 'test')),
+    data            TEXT    NOT NULL,
+    state           TEXT    NOT NULL CHECK (state IN ('WAITING', 'SENDING', 'FOLDED', 'DELIVERED', 'FAILED',
+                                                      'SUPERSEDED', 'DROPPED')),
+    -- The summary that tells of it.
+    folded_into     INTEGER,
+    created_at      INTEGER NOT NULL,
+    due_at          INTEGER,
+    attempts        INTEGER NOT NULL DEFAULT 0,
+    -- A try was cut off by the end of its process: it is sent again as it was, never in a summary.
+    is_cut_off      INTEGER NOT NULL DEFAULT 0 CHECK (is_cut_off IN (0, 1)),
+    last_status     INTEGER,
+    last_error      TEXT,
+    ended_at        INTEGER,
+    CHECK ((state IN ('WAITING', 'SENDING')) = (due_at IS NOT NULL)),
+    CHECK ((state IN ('DELIVERED', 'FAILED', 'SUPERSEDED', 'DROPPED')) = (ended_at IS NOT NULL))
+) STRICT;
+
+CREATE INDEX deliveries_by_notification ON deliveries (notification_id, id);
+CREATE INDEX deliveries_due             ON deliveries (due_at)                         WHERE due_at IS NOT NULL;
+CREATE INDEX deliveries_waiting         ON deliveries (notification_id, executable_id) WHERE ended_at IS NULL;
+CREATE INDEX deliveries_folded          ON deliveries (folded_into)                    WHERE folded_into IS NOT NULL;
+CREATE INDEX deliveries_ended           ON deliveries (ended_at)                       WHERE ended_at IS NOT NULL;
+
+-- What is expected of jobs and calls already counts from now on.
+INSERT INTO streaks (executable_id, expected_since, success_due_at)
+SELECT id, CAST(strftime('%s', 'now') AS INTEGER) * 1000000000,
+       (CAST(strftime('%s', 'now') AS INTEGER) + expect_success_within_seconds) * 1000000000
+  FROM executables
+ WHERE expect_success_within_seconds IS NOT NULL AND deleted_at IS NULL;

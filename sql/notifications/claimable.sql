@@ -1,0 +1,17 @@
+-- Those that have something to send, by deliveries_due and notifications_repeating. What a dead instance was
+-- sending is anybody's. A clock that was set back holds up nothing for long.
+SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids, n.call_guids,
+       n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason, n.created_at,
+       n.updated_at
+  FROM notifications AS n
+ WHERE n.id IN (SELECT d.notification_id FROM deliveries AS d WHERE d.due_at <= :now
+                 UNION
+                SELECT r.id FROM notifications AS r WHERE r.repeat_at <= :now)
+   AND (n.free_at <= :now OR n.free_at > :free_latest)
+   AND n.owner IS NULL --sqlite
+--pg AND (n.owner IS NULL OR NOT EXISTS (SELECT 1 FROM instances AS i WHERE i.id = n.owner))
+--pg AND EXISTS (SELECT 1 FROM instances AS i WHERE i.id = :fence)
+ ORDER BY n.free_at, n.id
+ LIMIT :limit
+--pg FOR NO KEY UPDATE OF n SKIP LOCKED
+;

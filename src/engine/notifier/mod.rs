@@ -1,0 +1,296 @@
+//! Sends what is in the outbox to the receivers of notifications.
+//!
+//! Invariant: bounded in threads, memory and rate. One delivery is under way for a notification at a time, so
+//! a receiver that hangs holds up its own deliveries only, and one of the senders for [`TRY_TIMEOUT`] at
+//! most. What is sent, when, and in which order is decided by `store::outbox`, in the database.
+
+mod body;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, after, select};
+use log::{debug, info, log, warn};
+
+use crate::base::clock::{self, Clock, EARLIEST};
+use crate::base::crash;
+use crate::base::logging::milliseconds;
+use crate::base::metrics::{DeliveryOutcome, Upstream, metrics};
+use crate::base::outage;
+use crate::base::public_url::PublicUrl;
+use crate::base::stop::Stop;
+use crate::model::{Format, Secret};
+use crate::outbound::{
+    self, Abort, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, signature,
+};
+use crate::store::{Sending, Store, StoreError, Tried};
+
+/// The threads that send, and so the most deliveries under way.
+pub const SENDERS: usize = 8;
+/// For all of a try, from the connection to the answer.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+/// To have a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an idle connection may be used again.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(1);
+/// The time between two looks into the outbox.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// The pause after a look that failed.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
+/// How much is told of in one transaction.
+const BATCH: u32 = 100;
+/// The most that is kept of what was wrong with a try.
+const ERROR_CHARS_MAX: usize = 300;
+
+/// Looks into the outbox, and hands out what is to be sent.
+pub struct Notifier {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    send: Sender<Sending>,
+}
+
+impl Notifier {
+    /// `send` leads to the senders. Its capacity bounds what is handed out.
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, send: Sender<Sending>) -> Self {
+        Self { store, clock, send }
+    }
+
+    /// Runs until `stop` closes. `wake`: something was written, or sent.
+    pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
+        let mut is_released = false;
+        loop {
+            let passed = match is_released {
+                true => self.pass(),
+                false => self.store.release_notifications().map(|()| is_released = true),
+            };
+            let pause = match passed {
+                Ok(()) => INTERVAL,
+                Err(err) => {
+                    log!(err.noted(), cause:% = err; "the outbox could not be looked into, trying again");
+                    RETRY_DELAY
+                }
+            };
+            select! {
+                recv(stop) -> _ => return,
+                recv(wake) -> woken => if woken.is_err() { return },
+                recv(after(pause)) -> _ => (),
+            }
+        }
+    }
+
+    /// Tells of what is overdue or lasts, and hands out what is due.
+    pub fn pass(&self) -> Result<(), StoreError> {
+        let now = self.clock.now();
+        if now < EARLIEST || !self.store.has_notifier_work(now)? {
+            return Ok(());
+        }
+        if self.store.fence().is_err() {
+            // Without a lease nothing can be claimed; the next look is soon.
+            return Ok(());
+        }
+        while self.store.tell_overdue(BATCH, now)? == BATCH as usize {}
+        while self.store.remind(BATCH, now)? == BATCH as usize {}
+        let room = self.send.capacity().unwrap_or(1).saturating_sub(self.send.len());
+        let limit = u32::try_from(room).unwrap_or(1);
+        if limit == 0 {
+            return Ok(());
+        }
+        for sending in self.store.claim_deliveries(limit, now)? {
+            crash::point("delivery.claimed");
+            if let Err(TrySendError::Full(sending) | TrySendError::Disconnected(sending)) =
+                self.send.try_send(sending)
+            {
+                // Not reached: this is the only sender of the channel. It would be tried again like any other.
+                let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
+                self.store.record_try(&sending, &failed, self.clock.now())?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the requests. Shared by the senders.
+pub struct Messenger {
+    store: Arc<Store>,
+    clock: Arc<dyn Clock>,
+    exchanges: Exchanges,
+    public_url: Arc<PublicUrl>,
+    wake: Sender<()>,
+    stop: Stop,
+}
+
+impl Messenger {
+    /// Sends within `reach`, with the certificates and proxies of `outbound`. The error says which setting is
+    /// wrong.
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        (outbound, reach): (&Outbound, Reach),
+        public_url: Arc<PublicUrl>,
+        wake: Sender<()>,
+        stop: Stop,
+    ) -> Result<Self, String> {
+        let limits = Limits {
+            connect_timeout: CONNECT_TIMEOUT,
+            total_timeout: TRY_TIMEOUT,
+            max_idle_age: IDLE_AGE_MAX,
+        };
+        let exchanges = Exchanges::new(outbound, &limits, reach)?;
+        Ok(Self { store, clock, exchanges, public_url, wake, stop })
+    }
+
+    /// Sends what arrives, until the channel or `stop` closes.
+    pub fn run(&self, sendings: &Receiver<Sending>) {
+        loop {
+            let sending = select! {
+                recv(self.stop) -> _ => return,
+                recv(sendings) -> sending => match sending {
+                    Ok(sending) => sending,
+                    Err(_) => return,
+                },
+            };
+            let tried = catch_unwind(AssertUnwindSafe(|| self.try_once(&sending)));
+            let tried = tried.unwrap_or_else(|_| {
+                Tried::Failed(None, "a fault of the scheduler: the sender panicked".to_owned())
+            });
+            crash::point("delivery.answered");
+            self.report(&sending, &tried);
+            self.record(&sending, &tried);
+            // The next delivery of this notification, or that of another, may be due.
+            let _ = self.wake.try_send(());
+        }
+    }
+
+    fn try_once(&self, sending: &Sending) -> Tried {
+        let definition = &sending.notification.definition;
+        let now = self.clock.now();
+        let Some(body) = body::of(sending, &self.public_url, now) else {
+            // Nothing is left to say.
+            return Tried::Delivered(204);
+        };
+        let url = match definition.format {
+            Format::Alertmanager => {
+                format!("{}/api/v2/alerts", definition.url.reveal().trim_end_matches('/'))
+            }
+            Format::Standard | Format::Slack => definition.url.reveal().to_owned(),
+        };
+        let target = match Target::parse(&url) {
+            Ok(target) => target,
+            Err(err) => return Tried::Failed(None, format!("the URL is not valid: {err}")),
+        };
+        let timestamp = now.seconds().to_string();
+        let id = sending.deliveries.first().map_or("", |delivery| delivery.guid.as_str());
+        let is_standard = definition.format == Format::Standard;
+        let signatures = definition
+            .secret
+            .as_ref()
+            .filter(|_| is_standard)
+            .map(|secrets| signatures(secrets, id, &timestamp, body.as_bytes()));
+        let mut headers = vec![
+            ("Content-Type", "application/json"),
+            ("User-Agent", concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION"))),
+            ("Accept", "*/*"),
+        ];
+        headers.retain(|(name, _)| !definition.headers.0.keys().any(|own| own.eq_ignore_ascii_case(name)));
+        headers.extend(definition.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        if is_standard {
+            headers.extend([("webhook-id", id), ("webhook-timestamp", &timestamp)]);
+        }
+        if let Some(signatures) = &signatures {
+            headers.push(("webhook-signature", signatures));
+        }
+        let request = Request { method: "POST", target: &target, headers: &headers, body: body.as_bytes() };
+        let asked_at = clock::instant();
+        crash::point("delivery.sending");
+        let answer = self.exchanges.send(&request, asked_at + TRY_TIMEOUT, &Abort::default());
+        let status = answer.as_ref().ok().map(|answer| answer.status.as_u16());
+        metrics().asked(Upstream::Notification, status, asked_at.elapsed());
+        match answer {
+            Ok(answer) if answer.status.is_success() => Tried::Delivered(answer.status.as_u16()),
+            Ok(answer) if answer.status.as_u16() == 410 => Tried::Gone,
+            Ok(answer) => {
+                let followed = if answer.status.is_redirection() { ", which is not followed" } else { "" };
+                let status = answer.status.as_u16();
+                Tried::Failed(Some(status), format!("answered {status}{followed}"))
+            }
+            Err(err) => Tried::Failed(None, cause(&err)),
+        }
+    }
+
+    fn report(&self, sending: &Sending, tried: &Tried) {
+        let id = sending.notification.guid.as_str();
+        let event = sending.deliveries.first().map_or("alerts", |delivery| delivery.event.as_str());
+        let delivery = sending.deliveries.first().map(|delivery| delivery.guid.as_str());
+        let age = sending.deliveries.first().map(|it| milliseconds(self.clock.now().since(it.created_at)));
+        match tried {
+            Tried::Delivered(status) => {
+                metrics().delivered(DeliveryOutcome::Delivered);
+                debug!(notification = id, delivery, event, status, age_ms = age; "notification delivered");
+            }
+            Tried::Failed(status, cause) => {
+                metrics().delivered(DeliveryOutcome::Failed);
+                info!(notification = id, delivery, event, status, cause; "notification not delivered");
+            }
+            Tried::Gone => {
+                metrics().delivered(DeliveryOutcome::Failed);
+                warn!(notification = id, delivery, event; "notification disabled, the receiver answered 410");
+            }
+        }
+    }
+
+    /// Again and again until the database takes it or the service stops: until then nobody else sends for
+    /// this notification.
+    fn record(&self, sending: &Sending, tried: &Tried) {
+        loop {
+            match self.store.record_try(sending, tried, self.clock.now()) {
+                Ok(_) => return outage::DATABASE.worked(),
+                Err(err) => {
+                    log!(
+                        err.noted(), notification:% = sending.notification.guid, cause:% = err;
+                        "a delivery is not recorded yet, trying again"
+                    );
+                }
+            }
+            select! {
+                recv(self.stop) -> _ => return,
+                recv(after(RETRY_DELAY)) -> _ => (),
+            }
+        }
+    }
+}
+
+/// One signature for each secret, with a blank between them, as the Standard Webhooks specification says.
+fn signatures(secrets: &Secret, id: &str, timestamp: &str, body: &[u8]) -> String {
+    let signatures = secrets.reveal().split(' ').filter_map(|secret| signature(secret, id, timestamp, body));
+    signatures.collect::<Vec<_>>().join(" ")
+}
+
+fn cause(error: &ExchangeError) -> String {
+    let cause = match error {
+        ExchangeError::TimedOut => format!("no answer within {} s", TRY_TIMEOUT.as_secs()),
+        // Nobody can abort it.
+        ExchangeError::Aborted => "aborted".to_owned(),
+        ExchangeError::Refused(refusal) => format!("not sent: {refusal}"),
+        ExchangeError::Failed(err) => {
+            outbound::untrusted_certificate(err).unwrap_or_else(|| format!("no answer: {err}"))
+        }
+    };
+    cause.chars().take(ERROR_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_one_secret_replaces_another_there_are_two_signatures() {
+        let secrets = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let id = "msg_p5jXN8AQM9LWM0D4loKWxJek";
+        let both =
+            signatures(&Secret::from(secrets.to_owned()), id, "1614265330", br#"{"test": 2432232314}"#);
+        let (first, second) = both.split_once(' ').unwrap();
+        assert_eq!(first, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+        assert!(second.starts_with("v1,") && second != first);
+    }
+}

@@ -1,0 +1,343 @@
+//! Notifications, as clients know them, and what was delivered. What is told, and when, is `outbox`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde_json::Value as Json;
+
+use super::session::{Row, Session};
+use super::statement::{Cell, Column, Named, json_array, postgres_sql, sql, values};
+use super::{Extent, Part, Scope, Store, StoreError, Window};
+use crate::model::{
+    Event, Format, Guid, Headers, Id, Notification, NotificationDefinition, Secret, Selector, Timestamp,
+};
+
+/// The most that a space has.
+pub const NOTIFICATIONS_MAX: u64 = 50;
+
+/// What came of the creation of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotificationMade {
+    /// It was made.
+    Done(Notification),
+    /// Another one of the space has the name.
+    NameTaken,
+    /// The space has [`NOTIFICATIONS_MAX`] already.
+    TooMany,
+}
+
+/// What came of a change of a notification.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NotificationChanged {
+    /// It was changed, at this time.
+    Done(Timestamp),
+    /// Another one of the space has the name.
+    NameTaken,
+    /// It was changed or deleted meanwhile.
+    Gone,
+}
+
+/// What is delivered to the receiver of a notification, or was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its place in the order of creation.
+    pub id: Id,
+    /// Its public identifier, the same in each try.
+    pub guid: Guid,
+    /// What it tells: the name of an event, or `reminder`, `summary` or `test`.
+    pub event: String,
+    /// What it says, as JSON.
+    pub data: Json,
+    /// `WAITING`, `SENDING`, `FOLDED`, `DELIVERED`, `FAILED`, `SUPERSEDED` or `DROPPED`.
+    pub state: String,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When it is tried next; `None`: it is not.
+    pub due_at: Option<Timestamp>,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// The status that the last try was answered with; `None`: none was.
+    pub last_status: Option<u32>,
+    /// What was wrong with the last try.
+    pub last_error: Option<String>,
+    /// When it was delivered or given up.
+    pub ended_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Makes a notification.
+    pub fn create_notification(
+        &self,
+        space: &Guid,
+        definition: &NotificationDefinition,
+        now: Timestamp,
+    ) -> Result<NotificationMade, StoreError> {
+        let guid = Guid::random();
+        let made = Notification {
+            id: 0,
+            guid,
+            space: space.clone(),
+            definition: definition.clone(),
+            disabled_reason: None,
+            created_at: now,
+            updated_at: now,
+        };
+        self.write(|tx| {
+            tx.lock(postgres_sql!("notifications/lock_space"), values! { "space_guid": space })?;
+            let values = values! { "space_guid": space };
+            let total: u64 = tx.one(sql!("notifications/count_in_space"), values, |row| row.get("total"))?;
+            if NOTIFICATIONS_MAX <= total {
+                return Ok(NotificationMade::TooMany);
+            }
+            if total == 0 {
+                tx.execute(sql!("streaks/forget_space"), values)?;
+            }
+            Ok(match insert(tx, &made)? {
+                Some(id) => NotificationMade::Done(Notification { id, ..made.clone() }),
+                None => NotificationMade::NameTaken,
+            })
+        })
+    }
+
+    /// The notification of that guid.
+    pub fn notification(&self, guid: &str) -> Result<Option<Notification>, StoreError> {
+        self.read(|session| {
+            session.first(sql!("notifications/get"), values! { "guid": guid }, notification_of)
+        })
+    }
+
+    /// How many there are in `scope`.
+    pub fn count_notifications(&self, scope: &Scope) -> Result<Extent, StoreError> {
+        let (all_spaces, spaces) = spaces_of(scope)?;
+        let values = values! { "all_spaces": all_spaces, "space_guids": &spaces };
+        self.read(|session| session.one(sql!("notifications/count"), values, extent_of))
+    }
+
+    /// A part of those in `scope`, oldest first.
+    pub fn list_notifications(
+        &self,
+        scope: &Scope,
+        window: Window,
+    ) -> Result<Part<Notification>, StoreError> {
+        let (all_spaces, spaces) = spaces_of(scope)?;
+        let limit = self.part_limit(window.limit);
+        let values = values! {
+            "all_spaces": all_spaces, "space_guids": &spaces, "after_id": window.beyond, "last_id": window.last,
+            "limit": limit, "offset": window.offset,
+        };
+        self.read(|session| session.part(sql!("notifications/list"), values, limit, notification_of, measure))
+    }
+
+    /// Writes what a client changed. `changed` is what was read, with other values.
+    pub fn update_notification(
+        &self,
+        changed: &Notification,
+        now: Timestamp,
+    ) -> Result<NotificationChanged, StoreError> {
+        let updated_at = now.next_version(changed.updated_at);
+        let definition = &changed.definition;
+        let columns = Columns::of(definition)?;
+        let repeats = definition.enabled && definition.format == Format::Alertmanager;
+        let mut values = columns.values();
+        values.extend(values! {
+            "id": changed.id, "disabled_reason": changed.disabled_reason.as_deref(),
+            "repeat_at": repeats.then_some(now), "updated_at": updated_at,
+            "seen_updated_at": changed.updated_at,
+        });
+        let written = self.write(|tx| {
+            let rows = tx.execute(sql!("notifications/update"), &values)?;
+            if rows == 0 {
+                return Ok(NotificationChanged::Gone);
+            }
+            if !definition.enabled {
+                let values = values! { "notification_id": changed.id, "now": now };
+                tx.execute(sql!("deliveries/drop_waiting"), values)?;
+            }
+            let remind_at = definition
+                .remind_after_seconds
+                .map(|seconds| now.saturating_add(Duration::from_secs(seconds.into())));
+            let values = values! { "notification_id": changed.id, "remind_at": remind_at };
+            tx.execute(sql!("alerts/set_reminders"), values)?;
+            Ok(NotificationChanged::Done(updated_at))
+        });
+        match written {
+            // The unique index of names is the judge of a race between two of the same name.
+            Err(StoreError::Conflict) => Ok(NotificationChanged::NameTaken),
+            other => other,
+        }
+    }
+
+    /// Deletes a notification with its deliveries. `false`: it was changed since `seen` was read, or deleted.
+    pub fn delete_notification(&self, seen: &Notification) -> Result<bool, StoreError> {
+        let values = values! { "id": seen.id, "seen_updated_at": seen.updated_at };
+        self.write(|tx| Ok(tx.execute(sql!("notifications/delete"), values)? == 1))
+    }
+
+    /// How many deliveries of a notification are kept.
+    pub fn count_deliveries(&self, notification: Id) -> Result<Extent, StoreError> {
+        let values = values! { "notification_id": notification };
+        self.read(|session| session.one(sql!("deliveries/count"), values, extent_of))
+    }
+
+    /// A part of the deliveries of a notification, newest first.
+    pub fn list_deliveries(&self, notification: Id, window: Window) -> Result<Part<Delivery>, StoreError> {
+        let limit = self.part_limit(window.limit);
+        let values = values! {
+            "notification_id": notification, "before_id": window.beyond, "limit": limit,
+            "offset": window.offset,
+        };
+        let measure =
+            |delivery: &Delivery| (delivery.id, delivery.last_error.as_ref().map_or(0, String::len));
+        self.read(|session| session.part(sql!("deliveries/list"), values, limit, delivery_of, measure))
+    }
+
+    /// Deletes a batch of the deliveries that ended before `before`. Returns how many.
+    pub fn purge_deliveries(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
+        let values = values! { "before": before, "limit": limit };
+        self.write_one(|tx| tx.execute(sql!("deliveries/purge_ended"), values))
+    }
+}
+
+/// `None`: the name is taken.
+pub(super) fn insert(tx: &Session<'_>, new: &Notification) -> Result<Option<Id>, StoreError> {
+    let columns = Columns::of(&new.definition)?;
+    let mut values = columns.values();
+    values.extend(values! {
+        "guid": &new.guid, "space_guid": &new.space, "disabled_reason": new.disabled_reason.as_deref(),
+        "created_at": new.created_at, "updated_at": new.updated_at,
+    });
+    tx.first(sql!("notifications/insert"), &values, |row| row.get("id"))
+}
+
+fn spaces_of(scope: &Scope) -> Result<(bool, String), StoreError> {
+    match scope {
+        Scope::All => Ok((true, "[]".to_owned())),
+        Scope::Space(space) => Ok((false, json_array(std::iter::once(space.as_str()))?)),
+        Scope::Spaces(spaces) => Ok((false, json_array(spaces.iter().map(Guid::as_str))?)),
+    }
+}
+
+/// The columns of what clients say of a notification.
+struct Columns<'a> {
+    definition: &'a NotificationDefinition,
+    headers: Option<String>,
+    events: String,
+    jobs: String,
+    calls: String,
+}
+
+impl<'a> Columns<'a> {
+    fn of(definition: &'a NotificationDefinition) -> Result<Self, StoreError> {
+        let headers = match definition.headers.0.is_empty() {
+            true => None,
+            false => Some(
+                serde_json::to_string(&definition.headers.0)
+                    .map_err(|err| StoreError::Bug(err.to_string()))?,
+            ),
+        };
+        Ok(Self {
+            definition,
+            headers,
+            events: json_array(definition.events.iter().map(|event| event.as_str()))?,
+            jobs: json_array(definition.jobs.iter().map(Guid::as_str))?,
+            calls: json_array(definition.calls.iter().map(Guid::as_str))?,
+        })
+    }
+
+    fn values(&self) -> Vec<Named<'_>> {
+        let definition = self.definition;
+        values! {
+            "name": &definition.name, "url": definition.url.reveal(), "format": definition.format.as_str(),
+            "secret": definition.secret.as_ref().map(Secret::reveal), "headers": self.headers.as_deref(),
+            "events": &self.events, "job_guids": &self.jobs, "call_guids": &self.calls,
+            "label_selector": definition.selector.as_str(), "after_failures": definition.after_failures,
+            "remind_after_seconds": definition.remind_after_seconds, "enabled": definition.enabled,
+        }
+        .to_vec()
+    }
+}
+
+fn measure(notification: &Notification) -> (Id, usize) {
+    let definition = &notification.definition;
+    let guids = definition.jobs.iter().chain(&definition.calls).map(|guid| guid.as_str().len() + 3);
+    (notification.id, definition.url.reveal().len() + guids.sum::<usize>())
+}
+
+pub(super) fn notification_of(row: &Row<'_>) -> Result<Notification, StoreError> {
+    let events: Vec<String> = list_of(row, "events")?;
+    let guids = |column| -> Result<Vec<Guid>, StoreError> {
+        Ok(list_of(row, column)?.into_iter().map(Guid::from).collect())
+    };
+    let headers: Option<String> = row.get("headers")?;
+    let headers: BTreeMap<String, String> = match headers {
+        None => BTreeMap::new(),
+        Some(json) => {
+            serde_json::from_str(&json).map_err(|err| StoreError::Bug(format!("headers: {err}")))?
+        }
+    };
+    Ok(Notification {
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        space: row.get("space_guid")?,
+        definition: NotificationDefinition {
+            name: row.get("name")?,
+            url: row.get("url")?,
+            format: row.get("format")?,
+            secret: row.get("secret")?,
+            headers: Headers(headers),
+            events: events.iter().filter_map(|name| Event::named(name)).collect(),
+            jobs: guids("job_guids")?,
+            calls: guids("call_guids")?,
+            selector: row.get("label_selector")?,
+            after_failures: row.get("after_failures")?,
+            remind_after_seconds: row.get("remind_after_seconds")?,
+            enabled: row.get("enabled")?,
+        },
+        disabled_reason: row.get("disabled_reason")?,
+        created_at: row.get("created_at")?,
+        updated_at: row.get("updated_at")?,
+    })
+}
+
+fn extent_of(row: &Row<'_>) -> Result<Extent, StoreError> {
+    Ok(Extent { total: row.get("total")?, last: row.get("last_id")? })
+}
+
+fn list_of(row: &Row<'_>, column: &'static str) -> Result<Vec<String>, StoreError> {
+    let json: String = row.get(column)?;
+    serde_json::from_str(&json).map_err(|err| StoreError::Bug(format!("{column}: {err}")))
+}
+
+pub(super) fn delivery_of(row: &Row<'_>) -> Result<Delivery, StoreError> {
+    Ok(Delivery {
+        id: row.get("id")?,
+        guid: row.get("guid")?,
+        event: row.get("event")?,
+        data: json_of(row)?,
+        state: row.get("state")?,
+        created_at: row.get("created_at")?,
+        due_at: row.get("due_at")?,
+        attempts: row.get("attempts")?,
+        last_status: row.get("last_status")?,
+        last_error: row.get("last_error")?,
+        ended_at: row.get("ended_at")?,
+    })
+}
+
+pub(super) fn json_of(row: &Row<'_>) -> Result<Json, StoreError> {
+    let data: String = row.get("data")?;
+    serde_json::from_str(&data).map_err(|err| StoreError::Bug(format!("data: {err}")))
+}
+
+impl Column for Format {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        let name = String::of(cell)?;
+        Self::ALL.into_iter().find(|format| format.as_str() == name)
+    }
+}
+
+impl Column for Selector {
+    fn of(cell: Cell<'_>) -> Option<Self> {
+        Self::parse(&String::of(cell)?)
+    }
+}

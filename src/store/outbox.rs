@@ -1,0 +1,752 @@
+//! The outbox: what there is to tell, written in the transaction of what it tells of, and taken out by those
+//! who send it.
+//!
+//! Invariant: an edge (a job or call begins to fail, is overdue, has recovered) is told to each notification
+//! once. Of what is told of one job or call, nothing older is sent after something newer. At most one process
+//! sends for a notification at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use serde_json::{Value as Json, json};
+
+use super::notifications::{Delivery, delivery_of, json_of, notification_of};
+use super::session::{Row, Session};
+use super::statement::{json_array, sql, sqlite_sql, values};
+use super::{Engine, Store, StoreError};
+use crate::model::{
+    EndState, Event, Fence, Format, Guid, Id, Kind, Notification, Outcome, Reason, Timestamp,
+};
+
+/// A failure waits so long for company, so that many that come together are one message.
+const COMPANY: Duration = Duration::from_secs(5);
+/// At most one delivery of a notification in this time.
+const SPACING: Duration = Duration::from_secs(1);
+/// More deliveries than these that wait are folded into a summary.
+const SINGLE_MAX: u64 = 5;
+/// How many of its members a summary names.
+const FIRST_OF_SUMMARY: u32 = 20;
+/// The most alerts, and ends of alerts, that an Alertmanager is sent at a time.
+const ALERTS_MAX: u32 = 5000;
+/// The active alerts of an Alertmanager are sent again after this.
+const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
+/// The waits before a delivery is tried again.
+const RETRY_WAITS: [Duration; 7] = [
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(2 * 60 * 60),
+    Duration::from_secs(6 * 60 * 60),
+    Duration::from_secs(24 * 60 * 60),
+];
+/// So many deliveries of a notification are kept.
+const KEPT_MAX: u32 = 1000;
+
+/// What a process sends for a notification, and nobody else does meanwhile.
+#[derive(Debug, Clone)]
+pub struct Sending {
+    /// The lease under which it was claimed.
+    pub fence: Fence,
+    /// To whom.
+    pub notification: Notification,
+    /// What: one delivery; to an Alertmanager all that wait, perhaps none.
+    pub deliveries: Vec<Delivery>,
+    /// What lasts, for an Alertmanager.
+    pub alerts: Vec<ActiveAlert>,
+    /// What a summary tells of.
+    pub summary: Option<Digest>,
+}
+
+/// Something that lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveAlert {
+    /// `failed` or `overdue`.
+    pub event: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// What is said of it.
+    pub data: Json,
+}
+
+/// What a summary tells of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// How many deliveries there are of each event.
+    pub counts: BTreeMap<String, u64>,
+    /// The first of them: the event, what is said of it, and when it was written.
+    pub first: Vec<(String, Json, Timestamp)>,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    /// The receiver has it.
+    Delivered(u16),
+    /// It does not; the status that it answered with, if it did, and what is wrong.
+    Failed(Option<u16>, String),
+    /// The receiver is gone for good (410).
+    Gone,
+}
+
+impl Store {
+    /// SQLite, at start: what the process before was sending is sent again.
+    pub fn release_notifications(&self) -> Result<(), StoreError> {
+        match &self.engine {
+            Engine::Sqlite(_) => {
+                self.write_one(|tx| tx.execute(sqlite_sql!("notifications/release_all"), values! {}))?;
+                Ok(())
+            }
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(_) => Ok(()),
+        }
+    }
+
+    /// Has a test delivered, in the place of one that waits. `None`: the notification was deleted meanwhile.
+    pub fn test_notification(
+        &self,
+        notification: &Notification,
+        now: Timestamp,
+    ) -> Result<Option<Delivery>, StoreError> {
+        let data = json!({
+            "message": format!("a test of the notification {:?}", notification.definition.name),
+            "space_guid": notification.space.as_str(),
+        });
+        self.write(|tx| {
+            let values = values! { "guid": &notification.guid };
+            if tx.first(sql!("notifications/get"), values, |row| row.get::<Id>("id"))?.is_none() {
+                return Ok(None);
+            }
+            let values = values! { "notification_id": notification.id, "now": now };
+            tx.execute(sql!("deliveries/supersede_tests"), values)?;
+            let id = insert_delivery(tx, notification.id, None, "test", &data, (now, now))?;
+            tx.first(sql!("deliveries/get"), values! { "id": id }, delivery_of)
+        })
+    }
+
+    /// Whether [`Store::tell_overdue`], [`Store::remind`] or [`Store::claim_deliveries`] has something to do.
+    pub fn has_notifier_work(&self, now: Timestamp) -> Result<bool, StoreError> {
+        self.read_at_once(|session| {
+            session.one(sql!("notifications/is_work_due"), values! { "now": now }, |row| row.get("is_due"))
+        })
+    }
+
+    /// Tells of a batch of jobs and calls that have not succeeded for too long. Returns how many those were.
+    pub fn tell_overdue(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(|tx| {
+            let rows = tx.rows(sql!("streaks/overdue"), values! { "now": now, "limit": limit }, |row| {
+                let since = row.get::<Option<Timestamp>>("expected_since")?.unwrap_or(now);
+                let streak = Streak::of(row)?;
+                Ok((row.get::<Id>("executable_id")?, since, streak, Subject::of(row)?))
+            })?;
+            let spaces = rows.iter().map(|(.., subject)| &subject.space);
+            let notifications = notifications_of(tx, spaces)?;
+            for (executable, since, streak, subject) in &rows {
+                tx.execute(sql!("streaks/overdue_told"), values! { "executable_id": *executable })?;
+                let message = format!(
+                    "no success since {since}, expected within {} s",
+                    subject.expected_within.unwrap_or_default()
+                );
+                let data = subject.data(Json::Null, &message, streak);
+                for notification in about(&notifications, subject, Event::Overdue) {
+                    if begin_alert(tx, notification, *executable, Event::Overdue, since, &data, now)? {
+                        tell(tx, notification, *executable, "overdue", &data, (now, now))?;
+                    }
+                }
+            }
+            Ok(rows.len())
+        })
+    }
+
+    /// Tells again of a batch of what has lasted long enough. Returns how many those were.
+    pub fn remind(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
+        self.write(|tx| {
+            let rows =
+                tx.rows(sql!("alerts/to_remind_of"), values! { "now": now, "limit": limit }, |row| {
+                    Ok((
+                        (row.get::<Id>("notification_id")?, row.get::<Id>("executable_id")?),
+                        row.get::<String>("event")?,
+                        json_of(row)?,
+                        row.get::<Option<u32>>("remind_after_seconds")?,
+                        row.get::<bool>("enabled")? && row.get::<Format>("format")? != Format::Alertmanager,
+                    ))
+                })?;
+            for ((notification, executable), event, data, after, is_told) in &rows {
+                let remind_at = after.map(|seconds| after_seconds(now, seconds));
+                let values = values! {
+                    "notification_id": *notification, "executable_id": *executable, "event": event,
+                    "remind_at": remind_at,
+                };
+                tx.execute(sql!("alerts/set_reminder"), values)?;
+                if *is_told {
+                    let mut data = data.clone();
+                    data["event"] = json!(event);
+                    supersede(tx, *notification, *executable, now)?;
+                    insert_delivery(tx, *notification, Some(*executable), "reminder", &data, (now, now))?;
+                }
+            }
+            Ok(rows.len())
+        })
+    }
+
+    /// Takes out what is to be sent now, of at most `limit` notifications for which nobody is sending.
+    pub fn claim_deliveries(&self, limit: u32, now: Timestamp) -> Result<Vec<Sending>, StoreError> {
+        let fence = self.fence()?;
+        self.write(|tx| {
+            let free_latest = now.saturating_add(SPACING * 2);
+            let values = values! { "now": now, "free_latest": free_latest, "fence": fence, "limit": limit };
+            let notifications = tx.rows(sql!("notifications/claimable"), values, notification_of)?;
+            let mut sendings = Vec::new();
+            for notification in notifications {
+                sendings.extend(claim(tx, notification, fence, now)?);
+            }
+            Ok(sendings)
+        })
+    }
+
+    /// Records what came of a try, and when the next one follows. `false`: another process goes on with it,
+    /// or the notification is gone.
+    pub fn record_try(&self, sending: &Sending, tried: &Tried, now: Timestamp) -> Result<bool, StoreError> {
+        let id = sending.notification.id;
+        self.write(|tx| {
+            let repeat_at = now.saturating_add(REPEAT_INTERVAL);
+            let values = values! { "id": id, "fence": sending.fence, "repeat_at": repeat_at };
+            if tx.execute(sql!("notifications/release"), values)? == 0 {
+                return Ok(false);
+            }
+            for delivery in &sending.deliveries {
+                record(tx, delivery, tried, now)?;
+            }
+            if *tried == Tried::Gone {
+                let updated_at = now.next_version(sending.notification.updated_at);
+                let reason = "the receiver answered 410 Gone";
+                let values = values! { "id": id, "reason": reason, "updated_at": updated_at };
+                tx.execute(sql!("notifications/disable"), values)?;
+                let values = values! { "notification_id": id, "now": now };
+                tx.execute(sql!("deliveries/drop_waiting"), values)?;
+            }
+            let values = values! { "notification_id": id, "keep": KEPT_MAX };
+            tx.execute(sql!("deliveries/purge_beyond"), values)?;
+            Ok(true)
+        })
+    }
+}
+
+/// A job or call that something is told of.
+struct Subject {
+    kind: Kind,
+    guid: Guid,
+    name: String,
+    app: Guid,
+    space: Guid,
+    labels: BTreeMap<String, String>,
+    expected_within: Option<u32>,
+}
+
+impl Subject {
+    fn of(row: &Row<'_>) -> Result<Self, StoreError> {
+        let labels: Option<String> = row.get("labels")?;
+        let labels = labels.map_or_else(|| Ok(BTreeMap::new()), |json| serde_json::from_str(&json));
+        Ok(Self {
+            kind: row.get("kind")?,
+            guid: row.get("executable_guid")?,
+            name: row.get("name")?,
+            app: row.get("app_guid")?,
+            space: row.get("space_guid")?,
+            labels: labels.map_err(|err| StoreError::Bug(format!("labels: {err}")))?,
+            expected_within: row.get("expect_success_within_seconds")?,
+        })
+    }
+
+    /// What is said of it. No command and no secret is part of that.
+    fn data(&self, execution: Json, message: &str, streak: &Streak) -> Json {
+        json!({
+            "execution": execution,
+            self.kind.as_str(): { "guid": self.guid.as_str(), "name": self.name },
+            "app_guid": self.app.as_str(),
+            "space_guid": self.space.as_str(),
+            "message": message,
+            "failures": streak.failures,
+            "failing_since": streak.failing_since.map(|since| since.to_string()),
+        })
+    }
+}
+
+/// How often a job or call has failed in a row, and when it should have succeeded.
+#[derive(Debug, Clone, Default)]
+struct Streak {
+    failures: u64,
+    failing_since: Option<Timestamp>,
+    last_execution: Id,
+    expected_since: Option<Timestamp>,
+    success_due_at: Option<Timestamp>,
+}
+
+impl Streak {
+    fn of(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            failures: row.get("failures")?,
+            failing_since: row.get("failing_since")?,
+            last_execution: 0,
+            expected_since: row.get("expected_since")?,
+            success_due_at: row.get("success_due_at")?,
+        })
+    }
+}
+
+/// An execution that has ended, of a job or call that somebody wants to hear of.
+struct Ended {
+    execution: Id,
+    executable: Id,
+    end_time: Timestamp,
+    json: Json,
+    subject: Subject,
+}
+
+impl Ended {
+    fn of(row: &Row<'_>, outcomes: &HashMap<Id, &Outcome>) -> Result<Option<Self>, StoreError> {
+        let execution = row.get("id")?;
+        let Some(outcome) = outcomes.get(&execution) else { return Ok(None) };
+        let time = |column| -> Result<Option<String>, StoreError> {
+            Ok(row.get::<Option<Timestamp>>(column)?.map(|time| time.to_string()))
+        };
+        let end_time = row.get::<Option<Timestamp>>("end_time")?.unwrap_or(outcome.end_time);
+        let json = json!({
+            "guid": row.get::<String>("guid")?,
+            "state": outcome.state.as_str(),
+            "schedule_guid": row.get::<Option<String>>("schedule_guid")?,
+            "scheduled_time": time("scheduled_time")?,
+            "execution_start_time": time("start_time")?,
+            "execution_end_time": end_time.to_string(),
+        });
+        let executable = row.get("executable_id")?;
+        Ok(Some(Self { execution, executable, end_time, json, subject: Subject::of(row)? }))
+    }
+}
+
+/// Tells of executions that have just ended, in the transaction of their ends. Costs one look where nobody
+/// wants to hear of them.
+pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Result<(), StoreError> {
+    let outcomes: HashMap<Id, &Outcome> =
+        ended.iter().filter(|(_, outcome)| counts(outcome)).copied().collect();
+    if outcomes.is_empty() {
+        return Ok(());
+    }
+    let ids = json_array(outcomes.keys())?;
+    let watched: Vec<Ended> = tx
+        .rows(sql!("streaks/watched"), values! { "ids": &ids }, |row| Ended::of(row, &outcomes))?
+        .into_iter()
+        .flatten()
+        .collect();
+    if watched.is_empty() {
+        return Ok(());
+    }
+    let notifications = notifications_of(tx, watched.iter().map(|it| &it.subject.space))?;
+    let executables: BTreeSet<Id> = watched.iter().map(|it| it.executable).collect();
+    let executables = json_array(executables.iter())?;
+    let mut streaks = locked_streaks(tx, &executables)?;
+    let mut alerts = alerts_of(tx, &executables)?;
+    for it in &watched {
+        let Some(outcome) = outcomes.get(&it.execution) else { continue };
+        let streak = streaks.entry(it.executable).or_default();
+        let alerts = alerts.entry(it.executable).or_default();
+        match outcome.state {
+            EndState::Failed => failed(tx, it, outcome, streak, alerts, &notifications)?,
+            EndState::Succeeded => succeeded(tx, it, outcome, streak, alerts, &notifications)?,
+        }
+    }
+    let sets: Vec<_> = streaks
+        .iter()
+        .map(|(executable, streak)| {
+            values! {
+                "executable_id": *executable, "failures": streak.failures,
+                "failing_since": streak.failing_since, "last_execution_id": streak.last_execution,
+                "expected_since": streak.expected_since, "success_due_at": streak.success_due_at,
+            }
+            .to_vec()
+        })
+        .collect();
+    tx.execute_each(sql!("streaks/set"), &sets)?;
+    Ok(())
+}
+
+/// Whether an outcome says something about its job or call. What somebody cancelled does not, nor what the
+/// end of the service cut off: a deployment of the scheduler alarms nobody.
+fn counts(outcome: &Outcome) -> bool {
+    !matches!(outcome.reason, Some(Reason::Cancelled | Reason::Replaced | Reason::Interrupted))
+}
+
+/// An alert: its notification, its event, and whether it was told.
+type Alert = (Id, String, bool);
+
+fn failed(
+    tx: &Session<'_>,
+    it: &Ended,
+    outcome: &Outcome,
+    streak: &mut Streak,
+    alerts: &mut Vec<Alert>,
+    notifications: &[Notification],
+) -> Result<(), StoreError> {
+    if it.execution < streak.last_execution {
+        return Ok(());
+    }
+    streak.last_execution = it.execution;
+    streak.failures += 1;
+    let since = *streak.failing_since.get_or_insert(it.end_time);
+    let data = it.subject.data(it.json.clone(), &outcome.message, streak);
+    for notification in about(notifications, &it.subject, Event::Failed) {
+        let is_known = alerts.iter().any(|(id, event, _)| *id == notification.id && event == "failed");
+        if is_known || streak.failures < u64::from(notification.definition.after_failures) {
+            continue;
+        }
+        let now = outcome.end_time;
+        if begin_alert(tx, notification, it.executable, Event::Failed, &since, &data, now)? {
+            alerts.push((notification.id, "failed".to_owned(), false));
+            let due_at = now.saturating_add(COMPANY);
+            tell(tx, notification, it.executable, "failed", &data, (now, due_at))?;
+        }
+    }
+    Ok(())
+}
+
+fn succeeded(
+    tx: &Session<'_>,
+    it: &Ended,
+    outcome: &Outcome,
+    streak: &mut Streak,
+    alerts: &mut Vec<Alert>,
+    notifications: &[Notification],
+) -> Result<(), StoreError> {
+    if let Some(within) = it.subject.expected_within
+        && streak.expected_since.is_some_and(|since| since < it.end_time)
+    {
+        streak.expected_since = Some(it.end_time);
+        streak.success_due_at = Some(after_seconds(it.end_time, within));
+    }
+    if it.execution < streak.last_execution {
+        return Ok(());
+    }
+    streak.last_execution = it.execution;
+    let data = it.subject.data(it.json.clone(), &outcome.message, streak);
+    streak.failures = 0;
+    streak.failing_since = None;
+    let now = outcome.end_time;
+    let told = end_alerts(tx, it.executable, alerts)?;
+    for notification in notifications {
+        let recovers = match told.get(&notification.id) {
+            Some(true) => notification.definition.tells(Event::Recovered),
+            // Over before anybody was told.
+            Some(false) => {
+                supersede(tx, notification.id, it.executable, now)?;
+                false
+            }
+            None => false,
+        };
+        if recovers {
+            tell(tx, notification, it.executable, "recovered", &data, (now, now))?;
+        } else if is_about(notification, &it.subject, Event::Succeeded)
+            && notification.definition.format != Format::Alertmanager
+        {
+            tell(tx, notification, it.executable, "succeeded", &data, (now, now))?;
+        } else if told.contains_key(&notification.id) {
+            supersede(tx, notification.id, it.executable, now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ends what lasts of a job or call that is deleted, in the transaction of that: it is told as recovered.
+pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
+    let ids = json_array(std::iter::once(executable))?;
+    let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
+    if !alerts.is_empty() {
+        let values = values! { "executable_id": executable };
+        let (subject, streak) = tx.one(sql!("streaks/subject"), values, |row| {
+            let streak = Streak {
+                failures: row.get::<Option<u64>>("failures")?.unwrap_or_default(),
+                failing_since: row.get("failing_since")?,
+                ..Streak::default()
+            };
+            Ok((Subject::of(row)?, streak))
+        })?;
+        let mut data = subject.data(Json::Null, "it was deleted", &streak);
+        data["deleted"] = json!(true);
+        let told = end_alerts(tx, executable, &mut alerts)?;
+        for notification in notifications_of(tx, std::iter::once(&subject.space))? {
+            match told.get(&notification.id) {
+                Some(true) if notification.definition.tells(Event::Recovered) => {
+                    tell(tx, &notification, executable, "recovered", &data, (now, now))?;
+                }
+                Some(_) => supersede(tx, notification.id, executable, now)?,
+                None => {}
+            }
+        }
+    }
+    tx.execute(sql!("streaks/delete"), values! { "executable_id": executable })?;
+    Ok(())
+}
+
+/// Ends all alerts of a job or call. Returns the notifications that had one, and whether it was told.
+fn end_alerts(
+    tx: &Session<'_>,
+    executable: Id,
+    alerts: &mut Vec<Alert>,
+) -> Result<HashMap<Id, bool>, StoreError> {
+    let mut told = HashMap::new();
+    if alerts.is_empty() {
+        return Ok(told);
+    }
+    tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
+    for (notification, _, is_told) in alerts.drain(..) {
+        *told.entry(notification).or_insert(false) |= is_told;
+    }
+    Ok(told)
+}
+
+fn notifications_of<'a>(
+    tx: &Session<'_>,
+    spaces: impl Iterator<Item = &'a Guid>,
+) -> Result<Vec<Notification>, StoreError> {
+    let spaces: BTreeSet<&str> = spaces.map(Guid::as_str).collect();
+    if spaces.is_empty() {
+        return Ok(Vec::new());
+    }
+    let spaces = json_array(spaces.iter())?;
+    tx.rows(sql!("notifications/of_spaces"), values! { "space_guids": &spaces }, notification_of)
+}
+
+fn locked_streaks(tx: &Session<'_>, executables: &str) -> Result<BTreeMap<Id, Streak>, StoreError> {
+    let values = values! { "ids": executables };
+    tx.execute(sql!("streaks/ensure"), values)?;
+    let rows = tx.rows(sql!("streaks/get_many"), values, |row| {
+        let streak = Streak { last_execution: row.get("last_execution_id")?, ..Streak::of(row)? };
+        Ok((row.get::<Id>("executable_id")?, streak))
+    })?;
+    Ok(rows.into_iter().collect())
+}
+
+fn alerts_of(tx: &Session<'_>, executables: &str) -> Result<HashMap<Id, Vec<Alert>>, StoreError> {
+    let rows = tx.rows(sql!("alerts/of_executables"), values! { "ids": executables }, |row| {
+        let alert = (row.get("notification_id")?, row.get("event")?, row.get("is_told")?);
+        Ok((row.get::<Id>("executable_id")?, alert))
+    })?;
+    let mut alerts: HashMap<Id, Vec<Alert>> = HashMap::new();
+    for (executable, alert) in rows {
+        alerts.entry(executable).or_default().push(alert);
+    }
+    Ok(alerts)
+}
+
+fn about<'a>(
+    notifications: &'a [Notification],
+    subject: &'a Subject,
+    event: Event,
+) -> impl Iterator<Item = &'a Notification> {
+    notifications.iter().filter(move |notification| is_about(notification, subject, event))
+}
+
+fn is_about(notification: &Notification, subject: &Subject, event: Event) -> bool {
+    notification.space == subject.space
+        && notification.definition.tells(event)
+        && notification.definition.is_about(subject.kind, &subject.guid, &subject.labels)
+}
+
+/// `false`: it lasts already.
+fn begin_alert(
+    tx: &Session<'_>,
+    notification: &Notification,
+    executable: Id,
+    event: Event,
+    since: &Timestamp,
+    data: &Json,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let data = data.to_string();
+    let remind_after = notification.definition.remind_after_seconds;
+    let values = values! {
+        "notification_id": notification.id, "executable_id": executable, "event": event.as_str(),
+        "since": *since, "data": &data,
+        "remind_at": remind_after.map(|seconds| after_seconds(now, seconds)),
+    };
+    Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
+}
+
+/// Adds a delivery about a job or call in the place of what waits about it. `times`: now, and when it is due.
+fn tell(
+    tx: &Session<'_>,
+    notification: &Notification,
+    executable: Id,
+    event: &str,
+    data: &Json,
+    times: (Timestamp, Timestamp),
+) -> Result<(), StoreError> {
+    supersede(tx, notification.id, executable, times.0)?;
+    insert_delivery(tx, notification.id, Some(executable), event, data, times)?;
+    Ok(())
+}
+
+fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp) -> Result<(), StoreError> {
+    let values = values! { "notification_id": notification, "executable_id": executable, "now": now };
+    tx.execute(sql!("deliveries/supersede_untried"), values)?;
+    tx.execute(sql!("deliveries/supersede"), values)?;
+    Ok(())
+}
+
+/// Writes a delivery that waits. `times`: now, and when it is due.
+fn insert_delivery(
+    tx: &Session<'_>,
+    notification: Id,
+    executable: Option<Id>,
+    event: &str,
+    data: &Json,
+    (now, due_at): (Timestamp, Timestamp),
+) -> Result<Id, StoreError> {
+    let (guid, data) = (Guid::random(), data.to_string());
+    let values = values! {
+        "guid": &guid, "notification_id": notification, "executable_id": executable, "event": event,
+        "data": &data, "now": now, "due_at": due_at,
+    };
+    tx.one(sql!("deliveries/insert"), values, |row| row.get("id"))
+}
+
+/// Takes out what is to be sent for a notification, whose row is locked.
+fn claim(
+    tx: &Session<'_>,
+    notification: Notification,
+    fence: Fence,
+    now: Timestamp,
+) -> Result<Option<Sending>, StoreError> {
+    let id = notification.id;
+    let of_this = values! { "notification_id": id };
+    // Nobody sends for it, so nothing can be under way.
+    tx.execute(sql!("deliveries/recover_cut_off"), of_this)?;
+    let is_alertmanager = notification.definition.format == Format::Alertmanager;
+    let deliveries = match is_alertmanager {
+        true => {
+            let values = values! { "notification_id": id, "limit": ALERTS_MAX };
+            tx.rows(sql!("deliveries/waiting"), values, delivery_of)?
+        }
+        false => next_delivery(tx, id, now)?,
+    };
+    let alerts = match is_alertmanager && notification.definition.enabled {
+        true => {
+            let values = values! { "notification_id": id, "limit": ALERTS_MAX };
+            tx.rows(sql!("alerts/active"), values, |row| {
+                Ok(ActiveAlert { event: row.get("event")?, since: row.get("since")?, data: json_of(row)? })
+            })?
+        }
+        false => Vec::new(),
+    };
+    let has_work = !deliveries.is_empty() || !alerts.is_empty();
+    let (owner, free_at) = match has_work {
+        true => (Some(fence), now.saturating_add(SPACING)),
+        false => (None, now),
+    };
+    let repeat_at = (!alerts.is_empty()).then(|| now.saturating_add(REPEAT_INTERVAL));
+    let values = values! { "id": id, "fence": owner, "free_at": free_at, "repeat_at": repeat_at };
+    tx.execute(sql!("notifications/own"), values)?;
+    if !has_work {
+        return Ok(None);
+    }
+    for delivery in &deliveries {
+        tx.execute(sql!("deliveries/begin"), values! { "id": delivery.id })?;
+    }
+    let summary = match deliveries.as_slice() {
+        [delivery] if delivery.event == "summary" => Some(summary_of(tx, delivery.id)?),
+        _ => None,
+    };
+    let first = deliveries.first().map_or(0, |delivery| delivery.id);
+    let values = values! { "notification_id": id, "delivery_id": first };
+    tx.execute(sql!("alerts/mark_told"), values)?;
+    Ok(Some(Sending { fence, notification, deliveries, alerts, summary }))
+}
+
+/// The delivery to send next, if one is due: the oldest, or a summary of all that wait.
+fn next_delivery(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
+    loop {
+        let values = values! { "notification_id": notification, "now": now };
+        let Some(first) = tx.first(sql!("deliveries/first_due"), values, delivery_of)? else {
+            return Ok(Vec::new());
+        };
+        let waiting: u64 = tx.one(sql!("deliveries/count_waiting"), values, |row| row.get("total"))?;
+        if SINGLE_MAX < waiting && first.event != "test" && !is_cut_off(tx, first.id)? {
+            return fold(tx, notification, now);
+        }
+        if first.event != "summary" || !summary_of(tx, first.id)?.counts.is_empty() {
+            return Ok(vec![first]);
+        }
+        // All that it told of was superseded.
+        tx.execute(sql!("deliveries/begin"), values! { "id": first.id })?;
+        end(tx, &first, "SUPERSEDED", None, None, now)?;
+    }
+}
+
+fn is_cut_off(tx: &Session<'_>, delivery: Id) -> Result<bool, StoreError> {
+    tx.one(sql!("deliveries/get"), values! { "id": delivery }, |row| row.get("is_cut_off"))
+}
+
+/// Folds all that wait into a new summary.
+fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
+    let summary = insert_delivery(tx, notification, None, "summary", &json!({}), (now, now))?;
+    let values = values! { "notification_id": notification, "summary_id": summary, "now": now };
+    tx.execute(sql!("deliveries/move_members"), values)?;
+    tx.execute(sql!("deliveries/supersede_summaries"), values)?;
+    tx.execute(sql!("deliveries/fold"), values)?;
+    tx.rows(sql!("deliveries/get"), values! { "id": summary }, delivery_of)
+}
+
+fn summary_of(tx: &Session<'_>, summary: Id) -> Result<Digest, StoreError> {
+    let values = values! { "summary_id": summary, "limit": FIRST_OF_SUMMARY };
+    let counts = tx.rows(sql!("deliveries/counts_of_summary"), values, |row| {
+        Ok((row.get::<String>("event")?, row.get::<u64>("total")?))
+    })?;
+    let first = tx.rows(sql!("deliveries/first_of_summary"), values, |row| {
+        Ok((row.get("event")?, json_of(row)?, row.get("created_at")?))
+    })?;
+    Ok(Digest { counts: counts.into_iter().collect(), first })
+}
+
+/// Records what came of a try of a delivery.
+fn record(tx: &Session<'_>, delivery: &Delivery, tried: &Tried, now: Timestamp) -> Result<(), StoreError> {
+    let (status, error) = match tried {
+        Tried::Delivered(status) => return end(tx, delivery, "DELIVERED", Some(*status), None, now),
+        Tried::Gone => return end(tx, delivery, "FAILED", Some(410), Some("answered 410"), now),
+        Tried::Failed(status, error) => (*status, error),
+    };
+    let Some(wait) = usize::try_from(delivery.attempts).ok().and_then(|tries| RETRY_WAITS.get(tries)) else {
+        return end(tx, delivery, "FAILED", status, Some(error), now);
+    };
+    let values = values! {
+        "id": delivery.id, "due_at": now.saturating_add(*wait), "last_status": status.map(u32::from),
+        "last_error": error,
+    };
+    tx.execute(sql!("deliveries/try_later"), values)?;
+    let values = values! { "id": delivery.id, "now": now };
+    tx.execute(sql!("deliveries/supersede_overtaken"), values)?;
+    Ok(())
+}
+
+fn end(
+    tx: &Session<'_>,
+    delivery: &Delivery,
+    state: &str,
+    status: Option<u16>,
+    error: Option<&str>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let values = values! {
+        "id": delivery.id, "state": state, "last_status": status.map(u32::from), "last_error": error,
+        "now": now,
+    };
+    tx.execute(sql!("deliveries/end"), values)?;
+    if delivery.event == "summary" {
+        let values = values! { "id": delivery.id, "state": state, "now": now };
+        tx.execute(sql!("deliveries/end_members"), values)?;
+    }
+    Ok(())
+}
+
+/// So many seconds after an instant.
+pub(super) fn after_seconds(time: Timestamp, seconds: u32) -> Timestamp {
+    time.saturating_add(Duration::from_secs(seconds.into()))
+}

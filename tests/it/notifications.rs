@@ -1,0 +1,622 @@
+//! Notifications: who is told what, once, in order, whatever the receivers do.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use ocf_scheduler::outbound::signature;
+use serde_json::{Value, json};
+
+use super::world::{APP, FOREIGN_SPACE, SPACE, World, wait_for};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+/// A request that a receiver got.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) path: String,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: String,
+}
+
+impl Received {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap()
+    }
+
+    #[track_caller]
+    fn kind(&self) -> String {
+        self.json()["type"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+/// What a receiver does with a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Does {
+    Answer(u16),
+    Redirect,
+    /// Says nothing for as long as the client waits.
+    Hang,
+    /// Sends a head without end, slowly.
+    Drip,
+    /// Sends a body without end.
+    Flood,
+}
+
+/// A server that records what comes, and does what it is told.
+pub(crate) struct Receiver {
+    pub(crate) url: String,
+    pub(crate) does: Arc<Mutex<Does>>,
+    received: Arc<Mutex<Vec<Received>>>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let does = Arc::new(Mutex::new(Does::Answer(200)));
+        let received: Arc<Mutex<Vec<Received>>> = Arc::default();
+        let (what, record) = (Arc::clone(&does), Arc::clone(&received));
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let (what, record) = (Arc::clone(&what), Arc::clone(&record));
+                thread::spawn(move || serve(stream, &what, &record));
+            }
+        });
+        Self { url, does, received }
+    }
+
+    pub(crate) fn set(&self, does: Does) {
+        *self.does.lock().unwrap() = does;
+    }
+
+    pub(crate) fn received(&self) -> Vec<Received> {
+        self.received.lock().unwrap().clone()
+    }
+
+    /// Waits until so many requests have come.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, count: usize) -> Vec<Received> {
+        wait_for(|| Some(self.received()).filter(|received| count <= received.len()))
+    }
+}
+
+fn serve(mut stream: TcpStream, what: &Mutex<Does>, record: &Mutex<Vec<Received>>) {
+    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return,
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut lines = head.lines();
+    let path = lines.next().unwrap().split(' ').nth(1).unwrap().to_owned();
+    let headers: Vec<(String, String)> = lines
+        .filter_map(|line| line.split_once(": "))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let length = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let mut body = vec![0; length.map_or(0, |(_, length)| length.parse().unwrap())];
+    if stream.read_exact(&mut body).is_err() {
+        return;
+    }
+    let body = String::from_utf8(body).unwrap();
+    let does = *what.lock().unwrap();
+    record.lock().unwrap().push(Received { path, headers, body });
+    match does {
+        Does::Answer(status) => {
+            let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            let _ = stream.write_all(answer.as_bytes());
+        }
+        Does::Redirect => {
+            let _ = stream.write_all(
+                b"HTTP/1.1 307 X\r\nLocation: /elsewhere\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
+            );
+        }
+        Does::Hang => {
+            let _ = stream.read(&mut byte);
+        }
+        Does::Drip => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+            while stream.write_all(b"X: y\r\n").is_ok() {
+                let _ = crossbeam_channel::after(Duration::from_millis(100)).recv();
+            }
+        }
+        Does::Flood => {
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
+            while stream.write_all(&[b'x'; 65536]).is_ok() {}
+        }
+    }
+}
+
+/// A notification's guid.
+#[track_caller]
+pub(crate) fn notification(world: &World, fields: &Value) -> String {
+    let mut body = json!({ "name": "ops" });
+    body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    let made = world.post(&format!("/notifications?space_guid={SPACE}"), &body.to_string());
+    assert_eq!(made.status, 201, "{}", made.body);
+    made.guid()
+}
+
+/// Runs a call, and waits for its end.
+#[track_caller]
+pub(crate) fn run(world: &World, call: &str) -> Value {
+    let execution = world.post(&format!("/calls/{call}/execute"), "").guid();
+    wait_for(|| {
+        let history = world.get(&format!("/calls/{call}/history")).json();
+        let found = history["resources"].as_array()?.iter().find(|it| it["guid"] == execution.as_str())?;
+        matches!(found["state"].as_str(), Some("SUCCEEDED" | "FAILED")).then(|| found.clone())
+    })
+}
+
+/// What waits is due at once: nobody waits for company or for another try.
+fn hurry(world: &World) {
+    world.database().execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
+}
+
+/// The deliveries of a notification, newest first.
+fn deliveries(world: &World, notification: &str) -> Vec<Value> {
+    let listed = world.get(&format!("/notifications/{notification}/deliveries")).json();
+    listed["resources"].as_array().unwrap().clone()
+}
+
+fn states(world: &World, notification: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    deliveries(world, notification).iter().map(|it| (text(&it["event"]), text(&it["state"]))).collect()
+}
+
+#[track_caller]
+fn wait_for_states(world: &World, notification: &str, expected: &[(&str, &str)]) {
+    let expected: Vec<(String, String)> =
+        expected.iter().map(|(event, state)| ((*event).to_owned(), (*state).to_owned())).collect();
+    wait_for(|| (states(world, notification) == expected).then_some(()));
+}
+
+#[test]
+fn a_notification_has_defaults_and_shows_no_secret() {
+    let world = World::start();
+    let made = world.post(
+        &format!("/notifications?space_guid={SPACE}"),
+        &json!({ "name": "ops", "url": "https://hooks.example.com/T0/secret-path" }).to_string(),
+    );
+    assert_eq!(made.status, 201, "{}", made.body);
+    let mut shown = made.json();
+    for field in ["guid", "created_at", "updated_at"] {
+        assert!(shown[field].is_string());
+        shown.as_object_mut().unwrap().remove(field);
+    }
+    assert_eq!(
+        shown,
+        json!({
+            "name": "ops", "url": "https://hooks.example.com/T0/secret-path", "format": "standard",
+            "secret": null, "headers": {}, "events": ["failed", "recovered", "overdue"], "job_guids": [],
+            "call_guids": [], "label_selector": "", "after_failures": 1, "remind_after_seconds": null,
+            "enabled": true, "disabled_reason": null, "space_guid": SPACE,
+        })
+    );
+    let path = format!("/notifications/{}", made.guid());
+    let fields = json!({ "secret": format!("{SECRET} {OTHER_SECRET}"),
+        "headers": { "Authorization": "Bearer very-secret" }, "events": ["succeeded"], "label_selector": "env=prod" });
+    let changed = world.patch(&path, &fields.to_string());
+    assert_eq!(changed.status, 200, "{}", changed.body);
+    assert!(!changed.body.contains("very-secret") && !changed.body.contains("whsec_"), "{}", changed.body);
+    assert_eq!(changed.json()["secret"], "[hidden]");
+    assert_eq!(changed.json()["headers"], json!({ "Authorization": "[hidden]" }));
+    assert_eq!(world.get(&path).json(), changed.json());
+    let listed = world.get(&format!("/notifications?space_guid={SPACE}")).json();
+    assert_eq!(listed["resources"], json!([changed.json()]));
+    let etag = changed.header("ETag").unwrap().to_owned();
+    assert_eq!(world.patch(&path, r#"{"name":"other"}"#).status, 200);
+    let stale = world.request("DELETE", &path, Some(&world.token), &[("If-Match", &etag)], "");
+    assert_eq!(stale.status, 412);
+    assert_eq!(world.delete(&path).status, 204);
+    assert_eq!(world.get(&path).status, 404);
+}
+
+#[test]
+fn what_a_notification_cannot_be_is_refused_with_the_field() {
+    let world = World::start();
+    let job = world.job("j");
+    let call = world.call("c", "http://x/");
+    let path = format!("/notifications/{}", notification(&world, &json!({ "url": "http://x/" })));
+    let accept = [("Accept", "application/problem+json")];
+    for (field, value) in [
+        ("url", json!("ftp://x/")),
+        ("url", json!(format!("http://x/{}", "y".repeat(2048)))),
+        ("format", json!("teams")),
+        ("secret", json!("whsec_c2hvcnQ=")),
+        ("secret", json!("[hidden]")),
+        ("secret", json!(format!("{SECRET} {SECRET} {SECRET}"))),
+        ("headers", json!({ "Authorization": "[hidden]" })),
+        ("headers", json!({ "Host": "x" })),
+        ("headers", json!({ "webhook-id": "x" })),
+        ("events", json!([])),
+        ("events", json!(["broken"])),
+        ("events", json!("failed")),
+        ("job_guids", json!([call])),
+        ("job_guids", json!(["nobody"])),
+        ("call_guids", json!([job])),
+        ("label_selector", json!("a b")),
+        ("after_failures", json!(0)),
+        ("after_failures", json!(101)),
+        ("remind_after_seconds", json!(3599)),
+        ("remind_after_seconds", json!(604_801)),
+        ("enabled", json!("yes")),
+        ("name", json!(" ")),
+    ] {
+        let body = json!({ field: value }).to_string();
+        let refused = world.request("PATCH", &path, Some(&world.token), &accept, &body);
+        assert_eq!(refused.status, 422, "{body}");
+        assert_eq!(refused.json()["errors"][0]["field"], field, "{body}: {}", refused.body);
+    }
+    let create = |space: &str, body: &Value| {
+        world.post(&format!("/notifications?space_guid={space}"), &body.to_string()).status
+    };
+    assert_eq!(create(SPACE, &json!({ "name": "ops", "url": "http://x/" })), 422, "the name is taken");
+    assert_eq!(create(SPACE, &json!({ "name": "n" })), 422, "no URL");
+    assert_eq!(create(SPACE, &json!({ "url": "http://x/" })), 422, "no name");
+    assert_eq!(create(FOREIGN_SPACE, &json!({ "name": "n", "url": "http://x/" })), 422);
+    assert_eq!(world.post("/notifications", r#"{"name":"n","url":"http://x/"}"#).status, 422);
+    let stranger = world.cf.issue_cf_token("stranger");
+    for (method, below) in
+        [("GET", ""), ("PATCH", ""), ("DELETE", ""), ("POST", "/test"), ("GET", "/deliveries")]
+    {
+        let refused = world.request(method, &format!("{path}{below}"), Some(&stranger), &[], "{}");
+        assert_eq!(refused.status, 404, "{method} {below}");
+    }
+    for number in 1..50 {
+        assert_eq!(create(SPACE, &json!({ "name": format!("n{number}"), "url": "http://x/" })), 201);
+    }
+    assert_eq!(create(SPACE, &json!({ "name": "one too many", "url": "http://x/" })), 422);
+}
+
+#[test]
+fn a_failure_and_the_recovery_are_told_once_signed_and_with_a_link() {
+    let world = World::with(&[("API_ENDPOINT", "https://scheduler.example.com/")]);
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let guid = notification(
+        &world,
+        &json!({ "url": format!("{}/hook", receiver.url), "secret": format!("{SECRET} {OTHER_SECRET}"),
+                 "headers": { "Authorization": "Bearer t" } }),
+    );
+    target.set(Does::Answer(500));
+    let execution = run(&world, &call);
+    run(&world, &call);
+    wait_for(|| (deliveries(&world, &guid).len() == 1).then_some(()));
+    assert!(receiver.received().is_empty(), "a failure waits for company");
+    hurry(&world);
+    let failed = receiver.wait_for(1).remove(0);
+    assert_eq!((failed.path.as_str(), failed.header("Authorization")), ("/hook", Some("Bearer t")));
+    let body = failed.json();
+    assert_eq!(body["type"], "execution.failed");
+    let data = &body["data"];
+    assert_eq!(data["execution"]["guid"], execution["guid"]);
+    assert_eq!(data["call"], json!({ "guid": call, "name": "ping" }));
+    assert_eq!(
+        (&data["failures"], &data["message"]),
+        (&json!(1), &json!("answered 500 Internal Server Error"))
+    );
+    assert_eq!((&data["space_guid"], &data["app_guid"]), (&json!(SPACE), &json!(APP)));
+    assert_eq!(data["failing_since"], execution["execution_end_time"]);
+    let page =
+        format!("https://scheduler.example.com/dashboard/executions/{}", execution["guid"].as_str().unwrap());
+    assert_eq!(data["url"], page.as_str());
+    let header = |name| failed.header(name).unwrap();
+    let sign = |secret| {
+        signature(secret, header("webhook-id"), header("webhook-timestamp"), failed.body.as_bytes()).unwrap()
+    };
+    assert_eq!(header("webhook-signature"), format!("{} {}", sign(SECRET), sign(OTHER_SECRET)));
+    assert_eq!(header("webhook-id"), deliveries(&world, &guid)[0]["guid"].as_str().unwrap());
+
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    let recovered = receiver.wait_for(2).remove(1);
+    assert_eq!(recovered.kind(), "execution.recovered");
+    assert_eq!(recovered.json()["data"]["failures"], 2);
+    run(&world, &call);
+    wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("failed", "DELIVERED")]);
+    assert_eq!(receiver.received().len(), 2, "neither is told twice");
+    let metrics = super::world::request(&world.metrics_url(), "GET", "/metrics", None, &[], "").body;
+    assert!(metrics.contains("ocf_scheduler_notification_deliveries_waiting 0"), "{metrics}");
+    assert!(metrics.contains(r#"ocf_scheduler_notification_deliveries_total{outcome="delivered"}"#));
+}
+
+#[test]
+fn a_failure_that_is_over_before_it_was_told_is_not_told() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    assert_eq!(states(&world, &guid), [("failed".to_owned(), "WAITING".to_owned())]);
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    assert!(states(&world, &guid).is_empty());
+    // The next one is another edge.
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    hurry(&world);
+    assert_eq!(receiver.wait_for(1)[0].kind(), "execution.failed");
+}
+
+#[test]
+fn streaks_lists_selectors_and_switches_decide_what_is_told() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("ping", &target.url);
+    let other = world.call("other", &target.url);
+    let labels = json!({ "metadata": { "labels": { "env": "prod" } } }).to_string();
+    assert_eq!(world.patch(&format!("/calls/{call}"), &labels).status, 200);
+    let made = |name: &str, fields: &Value| {
+        let mut all = json!({ "name": name, "url": format!("{}/{name}", receiver.url) });
+        all.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        notification(&world, &all)
+    };
+    let thrice = made("thrice", &json!({ "after_failures": 3, "call_guids": [call] }));
+    let listed = made("listed", &json!({ "call_guids": [other] }));
+    let labelled = made("labelled", &json!({ "label_selector": "env in (prod)" }));
+    let off = made("off", &json!({ "enabled": false }));
+    let successes = made("successes", &json!({ "events": ["succeeded"] }));
+    let counts = |guids: [&str; 5]| guids.map(|guid| deliveries(&world, guid).len());
+    run(&world, &call);
+    run(&world, &call);
+    assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [0, 0, 1, 0, 0]);
+    run(&world, &call);
+    run(&world, &other);
+    assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [1, 1, 1, 0, 0]);
+    // While it was off nothing was kept for later; what fails on is told when it fails again.
+    let switched = world.patch(&format!("/notifications/{off}"), r#"{"enabled":true}"#);
+    assert_eq!(switched.status, 200);
+    assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [1, 1, 1, 0, 0]);
+    run(&world, &call);
+    assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [1, 1, 1, 1, 0]);
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    assert_eq!(receiver.wait_for(1)[0].path, "/successes");
+    // Without its only call the list is empty, and yet does not mean all.
+    target.set(Does::Answer(500));
+    assert_eq!(world.delete(&format!("/calls/{other}")).status, 204);
+    let before = deliveries(&world, &listed).len();
+    run(&world, &call);
+    assert_eq!(deliveries(&world, &listed).len(), before);
+}
+
+#[test]
+fn a_receiver_in_trouble_is_tried_again_with_the_same_id() {
+    let world = World::start();
+    let receiver = Receiver::start();
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    for (number, (does, error)) in [
+        (Does::Answer(500), "answered 500"),
+        (Does::Redirect, "answered 307, which is not followed"),
+        (Does::Hang, "no answer within 10 s"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        receiver.set(does);
+        if number == 0 {
+            let test = world.post(&format!("/notifications/{guid}/test"), "");
+            assert_eq!((test.status, &test.json()["event"]), (202, &json!("test")), "{}", test.body);
+        } else {
+            hurry(&world);
+        }
+        let attempts = number as u64 + 1;
+        let delivery = wait_for(|| {
+            let delivery = deliveries(&world, &guid).remove(0);
+            (delivery["attempts"] == attempts && delivery["state"] == "WAITING").then_some(delivery)
+        });
+        assert_eq!(delivery["last_error"], error);
+        assert!(delivery["next_attempt_at"].is_string());
+    }
+    receiver.set(Does::Answer(204));
+    hurry(&world);
+    wait_for_states(&world, &guid, &[("test", "DELIVERED")]);
+    let received = receiver.received();
+    assert_eq!(received.len(), 4, "no redirect is followed");
+    let id = received[0].header("webhook-id").unwrap();
+    assert!(received.iter().all(|it| it.header("webhook-id") == Some(id)), "{received:?}");
+    // Endless answers are cut off once the status has come.
+    receiver.set(Does::Flood);
+    assert_eq!(world.post(&format!("/notifications/{guid}/test"), "").status, 202);
+    wait_for(|| (deliveries(&world, &guid)[0]["state"] == "DELIVERED").then_some(()));
+}
+
+#[test]
+fn a_receiver_that_hangs_holds_up_its_own_deliveries_only_and_410_disables() {
+    let world = World::start();
+    let (hanging, working, gone) = (Receiver::start(), Receiver::start(), Receiver::start());
+    hanging.set(Does::Drip);
+    gone.set(Does::Answer(410));
+    let made =
+        |name: &str, receiver: &Receiver| notification(&world, &json!({ "name": name, "url": receiver.url }));
+    let slow: Vec<String> = (0..4).map(|number| made(&format!("slow{number}"), &hanging)).collect();
+    let (working_guid, gone_guid) = (made("works", &working), made("gone", &gone));
+    for guid in slow.iter().chain([&working_guid, &gone_guid]) {
+        assert_eq!(world.post(&format!("/notifications/{guid}/test"), "").status, 202);
+    }
+    wait_for_states(&world, &working_guid, &[("test", "DELIVERED")]);
+    wait_for_states(&world, &gone_guid, &[("test", "FAILED")]);
+    let shown = world.get(&format!("/notifications/{gone_guid}")).json();
+    assert_eq!(
+        (&shown["enabled"], &shown["disabled_reason"]),
+        (&json!(false), &json!("the receiver answered 410 Gone"))
+    );
+    let enabled = world.patch(&format!("/notifications/{gone_guid}"), r#"{"enabled":true}"#).json();
+    assert_eq!(enabled["disabled_reason"], Value::Null);
+}
+
+#[test]
+fn five_hundred_failures_at_once_are_at_most_five_messages() {
+    let world = World::with(&[("WORKER_NUM", "16")]);
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let calls: Vec<String> = (0..500).map(|number| world.call(&format!("c{number}"), &target.url)).collect();
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    for call in &calls {
+        assert_eq!(world.post(&format!("/calls/{call}/execute"), "").status, 201);
+    }
+    wait_for(|| {
+        (deliveries(&world, &guid).iter().filter(|it| it["event"] == "failed").count() == 500).then_some(())
+    });
+    let open = "SELECT COUNT(*) FROM deliveries WHERE ended_at IS NULL";
+    wait_for(|| (world.database().number(open) == 0).then_some(()));
+    let received = receiver.received();
+    assert!(received.len() <= 5, "{}", received.len());
+    let told: u64 =
+        received.iter().map(|it| it.json()["data"]["counts"]["failed"].as_u64().unwrap_or(1)).sum();
+    assert_eq!(told, 500);
+    let summary = received.iter().find(|it| it.kind() == "summary").unwrap().json();
+    assert_eq!(summary["data"]["first"].as_array().unwrap().len(), 20);
+    assert_eq!(summary["data"]["first"][0]["type"], "execution.failed");
+}
+
+#[test]
+fn deleting_what_fails_tells_that_it_has_recovered() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("ping", &target.url);
+    notification(&world, &json!({ "url": receiver.url }));
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    assert_eq!(world.delete(&format!("/calls/{call}")).status, 204);
+    let recovered = receiver.wait_for(2).remove(1);
+    assert_eq!(
+        (recovered.kind().as_str(), &recovered.json()["data"]["deleted"]),
+        ("execution.recovered", &json!(true))
+    );
+}
+
+#[test]
+fn what_lasts_is_told_again_and_a_restart_tells_nobody_twice() {
+    let mut world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("ping", &target.url);
+    notification(&world, &json!({ "url": receiver.url, "remind_after_seconds": 3600 }));
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    world.restart();
+    run(&world, &call);
+    assert_eq!(receiver.received().len(), 1);
+    world.database().execute("UPDATE alerts SET remind_at = 1");
+    let reminder = receiver.wait_for(2).remove(1);
+    assert_eq!(reminder.kind(), "reminder");
+    let hour = "SELECT (remind_at - since) / 1000000000 FROM alerts";
+    let again = world.database().number(hour);
+    assert!((3600..3660).contains(&again), "{again}");
+}
+
+#[test]
+fn a_success_that_does_not_come_is_told_once_and_its_coming_too() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    let path = format!("/calls/{call}");
+    assert_eq!(world.patch(&path, r#"{"expect_success_within_seconds":60}"#).status, 200);
+    let due = "SELECT (success_due_at - expected_since) / 1000000000 FROM streaks";
+    assert_eq!(world.database().number(due), 60);
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    let overdue = receiver.wait_for(1).remove(0);
+    assert_eq!(
+        (overdue.kind().as_str(), &overdue.json()["data"]["execution"]),
+        ("job.overdue", &Value::Null)
+    );
+    assert_eq!(overdue.json()["data"]["call"]["guid"], call.as_str());
+    run(&world, &call);
+    assert_eq!(receiver.wait_for(2)[1].kind(), "execution.recovered");
+    wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("overdue", "DELIVERED")]);
+    // It counts from the success on.
+    assert_eq!(world.database().number(due), 60);
+    assert_eq!(world.patch(&path, r#"{"expect_success_within_seconds":null}"#).status, 200);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM streaks WHERE success_due_at IS NOT NULL"), 0);
+}
+
+#[test]
+fn slack_gets_a_text_and_alertmanager_all_that_lasts() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("a & b", &target.url);
+    let slack = format!("{}/slack", receiver.url);
+    notification(&world, &json!({ "name": "slack", "url": slack, "format": "slack" }));
+    run(&world, &call);
+    hurry(&world);
+    let text = receiver.wait_for(1)[0].json()["text"].as_str().unwrap().to_owned();
+    assert!(text.starts_with("*call a &amp; b* has failed (since "), "{text}");
+
+    let alerts = Receiver::start();
+    let url = format!("{}/", alerts.url);
+    notification(&world, &json!({ "name": "alerts", "url": url, "format": "alertmanager" }));
+    run(&world, &call);
+    hurry(&world);
+    let first = alerts.wait_for(1).remove(0);
+    assert_eq!(first.path, "/api/v2/alerts");
+    let alert = first.json()[0].clone();
+    assert_eq!(
+        alert["labels"],
+        json!({ "alertname": "OcfScheduler_failed", "event": "failed", "space_guid": SPACE, "app_guid": APP,
+                "call_guid": call })
+    );
+    assert_eq!(alert["annotations"]["summary"], "call a & b fails");
+    // Repeated each minute while it lasts.
+    world.database().execute("UPDATE notifications SET repeat_at = 1 WHERE repeat_at IS NOT NULL");
+    let second = alerts.wait_for(2).remove(1);
+    assert_eq!(
+        (&second.json()[0]["labels"], &second.json()[0]["startsAt"]),
+        (&alert["labels"], &alert["startsAt"])
+    );
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    let last = alerts.wait_for(3).remove(2).json();
+    assert_eq!(last[0]["labels"], alert["labels"]);
+    assert!(last[0]["endsAt"].as_str() < alert["endsAt"].as_str());
+    wait_for(|| {
+        (world.database().number("SELECT COUNT(*) FROM notifications WHERE repeat_at IS NOT NULL") == 0)
+            .then_some(())
+    });
+}
+
+#[test]
+fn what_somebody_cancels_begins_no_streak_and_ends_none() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let guid = notification(&world, &json!({ "url": receiver.url, "after_failures": 2 }));
+    let cancel = || {
+        target.set(Does::Hang);
+        let execution = world.post(&format!("/calls/{call}/execute"), "").guid();
+        let path = format!("/executions/{execution}");
+        wait_for(|| (world.get(&path).json()["state"] == "RUNNING").then_some(()));
+        assert!(world.post(&format!("{path}/cancel"), "").status < 300);
+        wait_for(|| (world.get(&path).json()["state"] == "FAILED").then_some(()));
+        target.set(Does::Answer(500));
+    };
+    cancel();
+    cancel();
+    assert!(states(&world, &guid).is_empty());
+    run(&world, &call);
+    cancel();
+    run(&world, &call);
+    assert_eq!(states(&world, &guid), [("failed".to_owned(), "WAITING".to_owned())]);
+}
