@@ -10,4 +10,5 @@ pub mod outage;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres_url;
 pub mod public_url;
+pub mod pulse;
 pub mod stop;

@@ -11,6 +11,7 @@ use super::output::{failed, show};
 use crate::base::clock::SystemClock;
 use crate::config::{Config, Mode};
 use crate::model::Location;
+use crate::outbound::Target;
 use crate::platform::cf::CloudFoundry;
 use crate::service;
 use crate::store;
@@ -58,6 +59,9 @@ fn in_use(config: &Config) -> String {
         Location::Sqlite(path) => format!("  database:   {}{}\n", absolute(path).display(), state(path)),
         Location::Postgres(_) => format!("  database:   {}\n", config.database.shown()),
     };
+    if let Some(url) = &config.heartbeat_url {
+        text += &format!("  heartbeat:  {}\n", origin_of(url.reveal()));
+    }
     match &config.cloud_foundry {
         Some(settings) => text += &format!("  CF API:     {}\n", settings.cf_endpoint),
         None => {
@@ -67,4 +71,9 @@ fn in_use(config: &Config) -> String {
     }
     let zone = config.default_timezone.as_deref().unwrap_or("UTC");
     text + &format!("  time zone:  {zone}, unless a schedule names another\n")
+}
+
+/// Scheme, host and port alone: the path may be a secret.
+fn origin_of(url: &str) -> String {
+    Target::parse(url).map_or_else(|_| "?".to_owned(), |target| target.shown())
 }

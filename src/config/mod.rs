@@ -77,6 +77,9 @@ pub struct Config {
     pub default_timezone: Option<String>,
     /// So many seconds must lie between two fire times of a new expression.
     pub schedule_min_seconds: Option<u32>,
+    pub quota_jobs: Option<u32>,
+    pub quota_calls: Option<u32>,
+    pub quota_schedules: Option<u32>,
     pub client_timeout: Duration,
     pub idle_timeout: Duration,
     /// The bytes that requests and responses may hold together: a quarter of the process's memory.
@@ -94,6 +97,10 @@ pub struct Config {
     pub no_proxy: Option<String>,
     pub skip_ssl_validation: bool,
     pub ca_cert_file: Option<PathBuf>,
+    /// Where the heartbeat goes; its path may be a secret.
+    pub heartbeat_url: Option<Secret>,
+    /// The index that Cloud Foundry gives this instance of the app.
+    pub instance_index: Option<String>,
     pub broker: Option<BrokerConfig>,
     pub require_service_instance: bool,
     /// The base URL of the service, without a slash at its end.

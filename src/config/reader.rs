@@ -14,6 +14,7 @@ use super::{
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays, Zone};
 use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
+use crate::outbound::Target;
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const INSTANCE_ID_CHARS_MAX: usize = 255;
@@ -98,6 +99,11 @@ impl Reader<'_> {
             weekdays: weekdays?,
             default_timezone: self.default_timezone(),
             schedule_min_seconds: self.optional_number("SCHEDULE_MIN_SECONDS"),
+            quota_jobs: self.optional_number("QUOTA_JOBS"),
+            quota_calls: self.optional_number("QUOTA_CALLS"),
+            quota_schedules: self.optional_number("QUOTA_SCHEDULES"),
+            heartbeat_url: self.heartbeat_url(),
+            instance_index: (self.environment)("CF_INSTANCE_INDEX").filter(is_not_blank),
             task_names: self.task_names(),
             instance_id: self.instance_id(),
             misfire_policy: misfire_policy?,
@@ -124,6 +130,15 @@ impl Reader<'_> {
             }
         };
         Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret, client }))
+    }
+
+    /// Its path may be a secret, so a fault does not show it.
+    fn heartbeat_url(&mut self) -> Option<Secret> {
+        let url = self.text("HEARTBEAT_URL")?;
+        if let Err(cause) = Target::parse(&url.replace("{instance}", "0")) {
+            self.faults.push(format!("{} is not valid: {cause}", self.named("HEARTBEAT_URL")));
+        }
+        Some(Secret::from(url))
     }
 
     fn call_reach(&mut self, mode: Mode) -> Option<Reach> {

@@ -223,6 +223,21 @@ pub const SETTINGS: &[Setting] = &[
         1..=31536000,
         "least seconds between two fire times of a new expression"
     ),
+    optional_number!("QUOTA_JOBS", "quota-jobs", "no limit", 0..=1000000, "most jobs of a space"),
+    optional_number!("QUOTA_CALLS", "quota-calls", "no limit", 0..=1000000, "most calls of a space"),
+    optional_number!(
+        "QUOTA_SCHEDULES",
+        "quota-schedules",
+        "no limit",
+        0..=1000000,
+        "most schedules of the jobs and calls of a space"
+    ),
+    text(
+        "HEARTBEAT_URL",
+        "heartbeat-url",
+        "",
+        "URL that gets a POST each minute while all is well; {instance} is replaced by the instance's index or number",
+    ),
     number!(
         "CLIENT_TIMEOUT_SECONDS",
         "client-timeout-seconds",

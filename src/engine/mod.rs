@@ -3,6 +3,7 @@
 //! Invariant: a fire time yields at most one execution, and each execution ends in a recorded state.
 
 mod backoff;
+pub mod heartbeat;
 pub mod journal;
 pub mod lease;
 pub mod notifier;

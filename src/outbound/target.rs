@@ -102,6 +102,12 @@ impl Target {
         }
     }
 
+    /// Scheme, host and port, for people: the rest may hold secrets.
+    pub fn shown(&self) -> String {
+        let scheme = if self.secure { "https" } else { "http" };
+        format!("{scheme}://{}", self.host_header())
+    }
+
     /// Scheme, host and port alone: what is needed to connect.
     pub(super) fn uri(&self) -> Result<Uri, ureq::Error> {
         let scheme = if self.secure { "https" } else { "http" };

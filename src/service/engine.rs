@@ -14,8 +14,10 @@ use crate::base::clock::{Clock, SteeredClock};
 use crate::base::metrics::metrics;
 use crate::base::orphans;
 use crate::base::public_url::PublicUrl;
+use crate::base::pulse::Pulse;
 use crate::base::stop::{Stop, Stopper, stop_channel};
 use crate::config::{Config, Mode};
+use crate::engine::heartbeat::Heartbeat;
 use crate::engine::lease::Keeper;
 use crate::engine::notifier::{Messenger, Notifier, SENDERS};
 use crate::engine::observer::Observer;
@@ -86,7 +88,9 @@ impl EngineBuilder<'_> {
         let workers_ended = self.start_workers((caller, in_flight), &calls, &jobs, &release, wakes)?;
         self.start_watcher(watcher_wake, wake_scheduler.clone())?;
         let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
-        self.start_scheduler(lanes, released, scheduler_wake, calls_in_flight)?;
+        let pulse: Arc<Pulse> = Arc::default();
+        self.start_scheduler(lanes, released, scheduler_wake, calls_in_flight, Arc::clone(&pulse))?;
+        self.start_heartbeat(outbound, pulse)?;
         self.start_retention(retention_wake, wake_watcher.clone())?;
         self.start_upkeep()?;
         self.start_resumption(&wake_scheduler)?;
@@ -190,6 +194,7 @@ impl EngineBuilder<'_> {
         released: Receiver<Release>,
         wake: Receiver<()>,
         calls: Arc<CallsInFlight>,
+        pulse: Arc<Pulse>,
     ) -> Result<(), String> {
         let settings = SchedulerSettings {
             misfire_policy: self.config.misfire_policy,
@@ -197,7 +202,8 @@ impl EngineBuilder<'_> {
             wait_max: self.config.late_task,
         };
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let mut scheduler = Scheduler::new(store, clock, settings, lanes, released, calls);
+        let scheduler = Scheduler::new(store, clock, settings, lanes, released, calls);
+        let mut scheduler = scheduler.with_pulse(pulse);
         self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
     }
 
@@ -233,6 +239,15 @@ impl EngineBuilder<'_> {
             return Ok(());
         }
         self.threads.spawn_forever("reaper", &self.stop, reap_orphans)
+    }
+
+    /// Starts the heartbeat, if there is one.
+    fn start_heartbeat(&mut self, outbound: &Outbound, pulse: Arc<Pulse>) -> Result<(), String> {
+        let Some(url) = self.config.heartbeat_url.clone() else { return Ok(()) };
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let index = self.config.instance_index.clone();
+        let heartbeat = Heartbeat::new(store, clock, outbound, (url, index), pulse)?;
+        self.threads.spawn_forever("heartbeat", &self.stop, move |stop| heartbeat.run(stop))
     }
 
     /// Starts the notifier and its senders. The answer wakes it.

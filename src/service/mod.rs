@@ -23,7 +23,7 @@ use crate::http::{Handlers, HttpSettings, Server};
 use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::{Store, StoreSettings};
-use crate::web::api::{Api, MetricsAccess, Readiness};
+use crate::web::api::{Api, MetricsAccess, Quotas, Readiness};
 use crate::web::auth::Authenticator;
 use crate::web::{Broker, Dashboard, Front, Limiter, Listener};
 
@@ -255,6 +255,12 @@ fn api(
         weekdays: config.weekdays,
         default_timezone: config.default_timezone.clone(),
         schedule_min_seconds: config.schedule_min_seconds,
+        quotas: Quotas {
+            jobs: config.quota_jobs,
+            calls: config.quota_calls,
+            schedules: config.quota_schedules,
+            least_seconds: config.schedule_min_seconds,
+        },
         require_service_instance: config.require_service_instance,
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },

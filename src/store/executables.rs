@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::outbox::{self, after_seconds};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
-use super::{Extent, Part, Store, StoreError, Window};
+use super::{Extent, Part, Store, StoreError, Terms, Window};
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Dialect, Executable, ExecutionState, Guid, Headers, Id, JobState,
     Kind, Metadata, Method, MisfirePolicy, RetryPolicy, Secret, Statuses, Timestamp, Work,
@@ -90,6 +90,18 @@ pub enum Written<T> {
     NameTaken,
     /// What it was about was changed or deleted meanwhile.
     Gone,
+    /// The space has as many of that kind as it may have.
+    OverQuota,
+}
+
+impl<T> Written<T> {
+    /// What was written, if it was.
+    pub fn done(self) -> Option<T> {
+        match self {
+            Self::Done(written) => Some(written),
+            Self::NameTaken | Self::Gone | Self::OverQuota => None,
+        }
+    }
 }
 
 impl Store {
@@ -98,6 +110,7 @@ impl Store {
         &self,
         new: &NewExecutable,
         now: Timestamp,
+        terms: &Terms,
     ) -> Result<Written<Executable>, StoreError> {
         let guid = Guid::random();
         let columns = Columns::of(&new.work, &new.controls)?;
@@ -107,17 +120,29 @@ impl Store {
             "app_guid": &new.app, "space_guid": &new.space, "now": now,
         });
         let insert = |tx: &Session<'_>| tx.first(sql!("executables/insert"), &values, |row| row.get("id"));
-        let id = match new.controls.expect_success_within_seconds {
-            None => self.write_one(insert)?,
-            Some(seconds) => self.write(|tx| {
-                let id: Option<Id> = insert(tx)?;
-                if let Some(id) = id {
-                    let due_at = after_seconds(now, seconds);
-                    let values = values! { "executable_id": id, "since": now, "due_at": due_at };
-                    tx.execute(sql!("streaks/insert"), values)?;
-                }
-                Ok(id)
-            })?,
+        let expected_within = new.controls.expect_success_within_seconds;
+        let id = match (expected_within, terms.quota) {
+            (None, None) => self.write_one(insert)?,
+            _ => {
+                let id = self.write(|tx| {
+                    let values = values! { "kind": new.work.kind().as_str(), "space_guid": &new.space };
+                    let count = |tx: &Session<'_>| {
+                        tx.one(sql!("executables/count_in_space"), values, extent_of).map(|it| it.total)
+                    };
+                    if !terms.has_room(tx, &new.space, count)? {
+                        return Ok(None);
+                    }
+                    let id: Option<Id> = insert(tx)?;
+                    if let (Some(id), Some(seconds)) = (id, expected_within) {
+                        let due_at = after_seconds(now, seconds);
+                        let values = values! { "executable_id": id, "since": now, "due_at": due_at };
+                        tx.execute(sql!("streaks/insert"), values)?;
+                    }
+                    Ok(Some(id))
+                })?;
+                let Some(id) = id else { return Ok(Written::OverQuota) };
+                id
+            }
         };
         Ok(match id {
             None => Written::NameTaken,

@@ -32,6 +32,7 @@ mod source;
 mod space_pauses;
 mod sqlite;
 mod statement;
+mod terms;
 
 pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
@@ -49,6 +50,7 @@ pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
 pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
+pub use terms::Terms;
 
 use session::Session;
 

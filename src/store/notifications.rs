@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::session::{Row, Session};
-use super::statement::{Cell, Column, Named, json_array, postgres_sql, sql, values};
+use super::statement::{Cell, Column, Named, json_array, sql, values};
+use super::terms::take_turns;
 use super::{Extent, Part, Scope, Store, StoreError, Window};
 use crate::model::{
     Event, Format, Guid, Headers, Id, Notification, NotificationDefinition, Secret, Selector, Timestamp,
@@ -83,7 +84,7 @@ impl Store {
             updated_at: now,
         };
         self.write(|tx| {
-            tx.lock(postgres_sql!("notifications/lock_space"), values! { "space_guid": space })?;
+            take_turns(tx, space)?;
             let values = values! { "space_guid": space };
             let total: u64 = tx.one(sql!("notifications/count_in_space"), values, |row| row.get("total"))?;
             if NOTIFICATIONS_MAX <= total {

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use super::executables::Written;
 use super::executables::extent_of;
 use super::session::{Row, Session};
 use super::statement::{Named, json_array, postgres_sql, sql, values};
-use super::{Engine, Extent, Part, Store, StoreError, Window, ends};
+use super::terms::count_schedules;
+use super::{Engine, Extent, Part, Store, StoreError, Terms, Window, ends};
 use crate::base::crash;
 use crate::model::{Definition, Dialect, Guid, Id, Kind, MisfirePolicy, Reason, Schedule, Timestamp, Timing};
 
@@ -165,15 +167,16 @@ pub struct Recorded {
 }
 
 impl Store {
-    /// Makes a schedule. `None`: the executable was deleted meanwhile.
-    /// `next_fire_time` is ignored for one that is not enabled.
+    /// Makes a schedule. `Gone`: the executable was deleted meanwhile. `next_fire_time` is ignored for one
+    /// that is not enabled. Never answers `NameTaken`.
     pub fn create_schedule(
         &self,
         executable: Id,
         definition: Definition,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-    ) -> Result<Option<Schedule>, StoreError> {
+        terms: &Terms,
+    ) -> Result<Written<Schedule>, StoreError> {
         let guid = Guid::random();
         let next_fire_time = next_fire_time.filter(|_| definition.enabled);
         let completed_at = completion(&definition, next_fire_time, now);
@@ -185,8 +188,29 @@ impl Store {
             "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
             "completed_at": completed_at, "next_fire_time": next_fire_time, "now": now,
         };
-        let id = self.write_one(|tx| tx.first(sql!("schedules/insert"), values, |row| row.get("id")))?;
-        Ok(id.map(|id| Schedule {
+        let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
+            tx.first(sql!("schedules/insert"), values, |row| row.get("id"))
+        };
+        let id = match terms.quota {
+            None => self.write_one(insert)?,
+            Some(_) => {
+                let id = self.write(|tx| {
+                    let space = |row: &Row<'_>| row.get::<Guid>("space_guid");
+                    let values = values! { "id": executable };
+                    let Some(space) = tx.first(sql!("executables/space"), values, space)? else {
+                        return Ok(Some(None));
+                    };
+                    match terms.has_room(tx, &space, |tx| count_schedules(tx, &space))? {
+                        true => insert(tx).map(Some),
+                        false => Ok(None),
+                    }
+                })?;
+                let Some(id) = id else { return Ok(Written::OverQuota) };
+                id
+            }
+        };
+        let Some(id) = id else { return Ok(Written::Gone) };
+        Ok(Written::Done(Schedule {
             id,
             guid,
             executable,

@@ -34,6 +34,7 @@ mod overview;
 mod postgres;
 mod process;
 mod program;
+mod quotas;
 mod refusals;
 mod runs;
 mod schedule_fields;

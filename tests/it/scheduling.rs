@@ -20,7 +20,7 @@ use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
     Asked, Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope,
-    ServiceInstance, SpacePause, Store, Window, Written,
+    ServiceInstance, SpacePause, Store, Terms, Window, Written,
 };
 use proptest::prelude::*;
 use tempfile::TempDir;
@@ -91,7 +91,7 @@ impl Engine {
             },
             controls: Controls::default(),
         };
-        match self.store.create_executable(&new, self.clock.now()).unwrap() {
+        match self.store.create_executable(&new, self.clock.now(), &Terms::default()).unwrap() {
             Written::Done(executable) => executable,
             other => panic!("{other:?}"),
         }
@@ -103,7 +103,11 @@ impl Engine {
             .unwrap()
             .next_after(now.seconds());
         let next = next.and_then(Timestamp::from_seconds);
-        self.store.create_schedule(executable.id, plain(expression), next, now).unwrap().unwrap()
+        self.store
+            .create_schedule(executable.id, plain(expression), next, now, &Terms::default())
+            .unwrap()
+            .done()
+            .unwrap()
     }
 
     fn go_to(&mut self, now: &str) {
@@ -276,7 +280,12 @@ fn a_schedules_own_misfire_policy_counts_before_that_of_the_settings() {
     let [all, skip] = ["all", "skip"].map(|name| world.job(name));
     let definition = Definition { misfire_policy: Some(MisfirePolicy::All), ..plain("*/5 * * * *") };
     let first = Some(time("2026-03-01T00:05:00Z"));
-    world.store.create_schedule(all.id, definition, first, world.clock.now()).unwrap().unwrap();
+    world
+        .store
+        .create_schedule(all.id, definition, first, world.clock.now(), &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     world.schedule(&skip, "*/5 * * * *");
     world.go_to("2026-03-01T00:17:00Z");
     assert_eq!(world.scheduled_times(&all).len(), 3);
@@ -428,8 +437,12 @@ fn jitter_defers_each_run_by_a_span_of_its_own_over_restarts_and_is_no_lateness(
     let job = world.job("j");
     let definition = Definition { jitter_seconds: 3600, ..plain("0 * * * *") };
     let fire_time = time("2026-03-01T01:00:00Z");
-    let schedule =
-        world.store.create_schedule(job.id, definition, Some(fire_time), world.clock.now()).unwrap().unwrap();
+    let schedule = world
+        .store
+        .create_schedule(job.id, definition, Some(fire_time), world.clock.now(), &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     let jitter = Duration::from_secs(u64::from(jitter(&schedule.guid, fire_time, 3600)));
     assert!(Duration::from_secs(2) < jitter, "a guid in a thousand breaks this");
     world.go_to("2026-03-01T01:00:00Z");
@@ -451,8 +464,12 @@ fn after_its_end_a_schedule_is_completed() {
     let mut definition = plain("*/5 * * * *");
     definition.timing.ends_at = Some(time("2026-03-01T00:10:00Z"));
     let first = Some(time("2026-03-01T00:05:00Z"));
-    let schedule =
-        world.store.create_schedule(job.id, definition, first, world.clock.now()).unwrap().unwrap();
+    let schedule = world
+        .store
+        .create_schedule(job.id, definition, first, world.clock.now(), &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     world.go_to("2026-03-01T00:05:00Z");
     world.go_to("2026-03-01T00:10:00Z");
     assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:05:00Z", "2026-03-01T00:10:00Z"]);
@@ -795,7 +812,7 @@ impl Engine {
             work: Work::Call(Call::new(url.to_owned(), "x".to_owned().into())),
             controls: Controls::default(),
         };
-        match self.store.create_executable(&new, self.clock.now()).unwrap() {
+        match self.store.create_executable(&new, self.clock.now(), &Terms::default()).unwrap() {
             Written::Done(executable) => executable,
             other => panic!("{other:?}"),
         }
@@ -1221,7 +1238,11 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
             for _ in 0..3 {
                 scope.spawn(|| {
                     for _ in 0..3 {
-                        store.create_schedule(job.id, plain("* * * * *"), next, now).unwrap().unwrap();
+                        store
+                            .create_schedule(job.id, plain("* * * * *"), next, now, &Terms::default())
+                            .unwrap()
+                            .done()
+                            .unwrap();
                         // Begun again when another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
@@ -1249,7 +1270,12 @@ fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its
     let make = |expression: &str, dialect: Dialect| {
         let timing = Timing::new(expression, dialect);
         let first = Calendar::of(&timing, &job.guid).unwrap().first_after(now);
-        world.store.create_schedule(job.id, Definition::new(timing), first, now).unwrap().unwrap();
+        world
+            .store
+            .create_schedule(job.id, Definition::new(timing), first, now, &Terms::default())
+            .unwrap()
+            .done()
+            .unwrap();
         first.unwrap()
     };
     // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads

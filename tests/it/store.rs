@@ -10,7 +10,7 @@ use ocf_scheduler::model::{
     Secret, Timestamp, Timing, Work,
 };
 use ocf_scheduler::store::{
-    Asked, End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Window, Written,
+    Asked, End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms, Window, Written,
 };
 use tempfile::TempDir;
 
@@ -53,7 +53,7 @@ impl Pair {
             work,
             controls: Controls::default(),
         };
-        match self.one.create_executable(&new, NOW).unwrap() {
+        match self.one.create_executable(&new, NOW, &Terms::default()).unwrap() {
             Written::Done(executable) => executable,
             other => panic!("{other:?}"),
         }
@@ -160,8 +160,12 @@ fn what_is_being_deleted_gets_nothing_new() {
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     std::thread::scope(|scope| {
         let started = scope.spawn(|| pair.one.create_execution(job.id, Asked::default(), NOW).unwrap());
-        let scheduled =
-            scope.spawn(|| pair.other.create_schedule(job.id, plain("@daily"), Some(NOW), NOW).unwrap());
+        let scheduled = scope.spawn(|| {
+            pair.other
+                .create_schedule(job.id, plain("@daily"), Some(NOW), NOW, &Terms::default())
+                .unwrap()
+                .done()
+        });
         // Whether they wait by now or come later, they see what was done.
         let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
         wait_for(|| (pair.database.number(waiting) >= 2).then_some(()));
@@ -324,7 +328,11 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
     let pair = Pair::new();
     let job = pair.job();
     for _ in 0..10 {
-        pair.one.create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW).unwrap().unwrap();
+        pair.one
+            .create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW, &Terms::default())
+            .unwrap()
+            .done()
+            .unwrap();
     }
     let later = NOW.saturating_add(Duration::from_secs(60));
     let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
@@ -430,7 +438,12 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
 fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW).unwrap().unwrap();
+    let schedule = pair
+        .one
+        .create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW, &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
@@ -522,7 +535,12 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_changes_once_for_each() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, plain("* * * * *"), None, NOW).unwrap().unwrap();
+    let schedule = pair
+        .one
+        .create_schedule(job.id, plain("* * * * *"), None, NOW, &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     pair.database.execute(&format!(
         "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
                                  doubt_until)
@@ -611,7 +629,12 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
 fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     let pair = Pair::new();
     let job = pair.job();
-    let schedule = pair.one.create_schedule(job.id, plain("@daily"), Some(NOW), NOW).unwrap().unwrap();
+    let schedule = pair
+        .one
+        .create_schedule(job.id, plain("@daily"), Some(NOW), NOW, &Terms::default())
+        .unwrap()
+        .done()
+        .unwrap();
     let of = pair.claimed(&job);
     let mut client = pair.database.client();
     let deleter: i32 = client.query_one("SELECT pg_backend_pid()", &[]).unwrap().get(0);

@@ -10,7 +10,7 @@ use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::engine::watcher::Watcher;
 use ocf_scheduler::model::{Controls, Guid, JobState, Owned, Timestamp, Work};
 use ocf_scheduler::platform::{Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName};
-use ocf_scheduler::store::{Asked, NewExecutable, Written};
+use ocf_scheduler::store::{Asked, NewExecutable, Terms, Written};
 
 use super::database::Database;
 
@@ -82,7 +82,9 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
         work,
         controls: Controls::default(),
     };
-    let Written::Done(job) = store.create_executable(&new, NOW).unwrap() else { panic!("not created") };
+    let Written::Done(job) = store.create_executable(&new, NOW, &Terms::default()).unwrap() else {
+        panic!("not created")
+    };
     let execution = store
         .create_execution(job.id, Asked { request_id: "asked", ..Asked::default() }, NOW)
         .unwrap()

@@ -12,6 +12,7 @@ use log::{debug, error, info, log, warn};
 
 use crate::base::clock::{self, Clock, EARLIEST};
 use crate::base::logging::milliseconds;
+use crate::base::pulse::Pulse;
 use crate::base::stop::Stop;
 use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
@@ -70,6 +71,8 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
     /// The log says that the clock was never set.
     is_unset_clock_told: bool,
+    /// Beats at each pass that succeeds.
+    pulse: Arc<Pulse>,
 }
 
 impl Scheduler {
@@ -84,13 +87,23 @@ impl Scheduler {
         calls: Arc<CallsInFlight>,
     ) -> Self {
         let (last_reading, is_unset_clock_told) = (None, false);
-        Self { store, clock, settings, lanes, released, calls, last_reading, is_unset_clock_told }
+        let pulse = Arc::default();
+        Self { store, clock, settings, lanes, released, calls, last_reading, is_unset_clock_told, pulse }
+    }
+
+    /// The same, with a pulse for those who watch over it.
+    pub fn with_pulse(self, pulse: Arc<Pulse>) -> Self {
+        Self { pulse, ..self }
     }
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         loop {
-            let sleep = self.pass().inspect(|_| outage::DATABASE.worked()).unwrap_or_else(|err| {
+            let passed = self.pass().inspect(|_| {
+                outage::DATABASE.worked();
+                self.pulse.beat(self.clock.monotonic());
+            });
+            let sleep = passed.unwrap_or_else(|err| {
                 log!(
                     err.noted(), retry_ms = milliseconds(RETRY_DELAY), cause:% = err;
                     "scheduler pass failed, retrying"

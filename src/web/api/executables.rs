@@ -11,6 +11,7 @@ use super::fields::{Fields, MEGABYTES};
 use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
 use super::query::Query;
+use super::quotas::over_quota;
 use super::schedules::ScheduleJson;
 use super::selector::selector_of;
 use super::violation::Violation;
@@ -18,7 +19,7 @@ use super::{Api, until_written, versions};
 use crate::engine::journal;
 use crate::http::{Request, Response, respond};
 use crate::model::{Call, Controls, Executable, Guid, JobState, Kind, Secret, Timestamp, Work};
-use crate::store::{LastExecution, NewExecutable, Scope, Selection, Written};
+use crate::store::{LastExecution, NewExecutable, Scope, Selection, Terms, Written};
 use crate::web::auth::Caller;
 
 const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the user is developer or manager";
@@ -205,10 +206,12 @@ impl Api {
         fields.change_controls(&mut controls);
         let name = fields.finish(name)?;
         let new = NewExecutable { name, app, space, work, controls };
-        match self.store.create_executable(&new, self.clock.now())? {
+        let quota = self.quotas.of(kind);
+        match self.store.create_executable(&new, self.clock.now(), &Terms { quota })? {
             Written::Done(executable) => versions::object(201, &ExecutableJson::of(executable, Vec::new())),
             Written::NameTaken => Err(name_taken().into()),
             Written::Gone => Err(ApiError::NotFound),
+            Written::OverQuota => Err(over_quota("app_guid", kind.as_str(), quota)),
         }
     }
 
@@ -296,7 +299,7 @@ impl Api {
             match self.store.update_executable(&executable, self.clock.now())? {
                 Written::Done(updated_at) => Ok(Some(Executable { updated_at, ..executable })),
                 Written::NameTaken => Err(name_taken().into()),
-                Written::Gone => Ok(None),
+                Written::Gone | Written::OverQuota => Ok(None),
             }
         })?;
         versions::object(200, &ExecutableJson::of(changed, Vec::new()))

@@ -32,6 +32,7 @@ mod output;
 mod overview;
 pub(in crate::web) mod page;
 pub(in crate::web) mod query;
+mod quotas;
 mod readiness;
 mod refusal;
 mod schedule_fields;
@@ -47,6 +48,7 @@ use query::Query;
 use violation::Violation;
 
 pub use observability::MetricsAccess;
+pub use quotas::Quotas;
 pub use readiness::Readiness;
 
 /// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see
@@ -76,6 +78,8 @@ pub struct Api {
     pub default_timezone: Option<String>,
     /// So many seconds must lie between two fire times of a new expression; `None`: any.
     pub schedule_min_seconds: Option<u32>,
+    /// How much a space may have.
+    pub quotas: Quotas,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
     /// What `/readyz` has seen.

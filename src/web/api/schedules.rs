@@ -8,6 +8,7 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
+use super::quotas::over_quota;
 use super::validate::{Finding, warnings_of};
 use super::violation::Violation;
 use super::{Api, until_written, versions};
@@ -16,7 +17,7 @@ use crate::engine::journal;
 use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Definition, Executable, Guid, Kind, MisfirePolicy, Schedule, Timestamp};
-use crate::store::SpacePause;
+use crate::store::{SpacePause, Terms, Written};
 
 /// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
 const NEXT_COUNT: u64 = 5;
@@ -160,9 +161,13 @@ impl Api {
         let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
         let calendar = fields.finish(calendar)?;
         let next = calendar.first_from(now);
-        let schedule = self.store.create_schedule(executable.id, definition, next, now)?;
+        let terms = Terms { quota: self.quotas.schedules };
+        let schedule = match self.store.create_schedule(executable.id, definition, next, now, &terms)? {
+            Written::Done(schedule) => schedule,
+            Written::OverQuota => return Err(over_quota("schedule", "schedule", terms.quota)),
+            Written::Gone | Written::NameTaken => return Err(ApiError::NotFound),
+        };
         self.wake_scheduler();
-        let schedule = schedule.ok_or(ApiError::NotFound)?;
         let warnings = warnings_of(&schedule, executable, now);
         let schedule = ScheduleJson::of(schedule, &self.owner(executable)?);
         versions::object_as(201, &schedule.version(), &CreatedJson { schedule: &schedule, warnings })

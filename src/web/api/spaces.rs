@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Paging};
 use super::query::Query;
+use super::quotas::Quotas;
 use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::http::{Request, Response};
@@ -26,15 +27,11 @@ struct SpaceJson {
     jobs: u64,
     calls: u64,
     schedules: u64,
-    quota: QuotaJson,
+    quota: Quotas,
 }
 
-/// There are no quotas yet.
-#[derive(Serialize)]
-struct QuotaJson {}
-
 impl SpaceJson {
-    fn of(space: Space) -> Self {
+    fn of(space: Space, quota: Quotas) -> Self {
         let Space { guid, pause, jobs, calls, schedules, .. } = space;
         let paused = pause.is_some();
         let pause = pause.unwrap_or_default();
@@ -47,7 +44,7 @@ impl SpaceJson {
             jobs,
             calls,
             schedules,
-            quota: QuotaJson {},
+            quota,
         }
     }
 }
@@ -68,7 +65,7 @@ impl Api {
         guids.sort();
         let now = self.clock.now();
         let spaces: Result<Vec<SpaceJson>, ApiError> =
-            guids.iter().map(|guid| Ok(SpaceJson::of(self.store.space(guid, now)?))).collect();
+            guids.iter().map(|guid| Ok(SpaceJson::of(self.store.space(guid, now)?, self.quotas))).collect();
         page::whole(request, query, &spaces?)
     }
 
@@ -78,7 +75,7 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        versions::shown(request, &SpaceJson::of(self.space(caller, guid)?))
+        versions::shown(request, &SpaceJson::of(self.space(caller, guid)?, self.quotas))
     }
 
     /// Pauses a space, resumes it, or changes its pause. Counts at once.
@@ -94,7 +91,7 @@ impl Api {
             let now = self.clock.now();
             let pause = fields.change_pause(&seen, &caller.user, now);
             let pause = fields.finish(pause)?;
-            versions::check(request, &SpaceJson::of(seen.clone()))?;
+            versions::check(request, &SpaceJson::of(seen.clone(), self.quotas))?;
             if pause == seen.pause {
                 return Ok(Some(seen));
             }
@@ -102,7 +99,7 @@ impl Api {
             Ok(written.then_some(Space { pause, ..seen }))
         })?;
         self.wake_scheduler();
-        versions::object(200, &SpaceJson::of(changed))
+        versions::object(200, &SpaceJson::of(changed, self.quotas))
     }
 
     /// A space in which the caller may work.
