@@ -17,6 +17,7 @@ use crate::model::{
 pub const NOTIFICATIONS_MAX: u64 = 50;
 
 /// What came of the creation of a notification.
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotificationMade {
     /// It was made.
