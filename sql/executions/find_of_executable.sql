@@ -6,40 +6,47 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
        CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END AS reason,
        e.requested_by, e.attempt, e.more_skipped, e.more_fire_times, e.kind, e.created_at, x.guid AS executable_guid, x.name, x.app_guid, x.space_guid, e.attempt_start_time, e.cancel_requested_at, e.app_guid AS ran_in
-  FROM (SELECT * FROM executions WHERE executable_id = :executable_id AND id < :before_id ORDER BY id DESC LIMIT :budget) AS e
+  FROM executions AS e
  CROSS JOIN executables AS x --sqlite
   LEFT JOIN schedules AS s ON s.id = e.schedule_id --sqlite
 -- OFFSET 0 keeps the planner from other joins than by primary key: with statistics of a smaller table it took
 -- one that compares each row with each.
 --pg CROSS JOIN LATERAL (SELECT * FROM executables WHERE id = e.executable_id OFFSET 0) AS x
 --pg LEFT JOIN LATERAL (SELECT * FROM schedules WHERE id = e.schedule_id OFFSET 0) AS s ON TRUE
- WHERE x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
+ WHERE e.executable_id = :executable_id AND e.id < :before_id AND e.id >= :floor_id
+   AND x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
    AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_each(:spaces))) --sqlite
 --pg AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_array_elements_text(CAST(:spaces AS JSON))))
+   AND (CAST(:states AS TEXT) IS NULL OR e.state = 'PENDING' OR e.state IN (SELECT value FROM json_each(:states))) --sqlite
+--pg AND (CAST(:states AS TEXT) IS NULL OR e.state = 'PENDING' OR e.state IN (SELECT value FROM json_array_elements_text(CAST(:states AS JSON))))
    AND (CAST(:states AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END IN (SELECT value FROM json_each(:states))) --sqlite
 --pg AND (CAST(:states AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END IN (SELECT value FROM json_array_elements_text(CAST(:states AS JSON))))
    AND (CAST(:executables AS TEXT) IS NULL OR x.guid IN (SELECT value FROM json_each(:executables))) --sqlite
 --pg AND (CAST(:executables AS TEXT) IS NULL OR x.guid IN (SELECT value FROM json_array_elements_text(CAST(:executables AS JSON))))
    AND (CAST(:schedules AS TEXT) IS NULL OR s.guid IN (SELECT value FROM json_each(:schedules))) --sqlite
 --pg AND (CAST(:schedules AS TEXT) IS NULL OR s.guid IN (SELECT value FROM json_array_elements_text(CAST(:schedules AS JSON))))
+   AND (CAST(:reasons AS TEXT) IS NULL OR e.state = 'PENDING' OR e.reason IN (SELECT value FROM json_each(:reasons))) --sqlite
+--pg AND (CAST(:reasons AS TEXT) IS NULL OR e.state = 'PENDING' OR e.reason IN (SELECT value FROM json_array_elements_text(CAST(:reasons AS JSON))))
    AND (CAST(:reasons AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END IN (SELECT value FROM json_each(:reasons))) --sqlite
 --pg AND (CAST(:reasons AS TEXT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END IN (SELECT value FROM json_array_elements_text(CAST(:reasons AS JSON))))
-   AND (CAST(:selector AS TEXT) IS NULL OR NOT EXISTS (SELECT 1 FROM json_each(:selector) AS r --sqlite
+   AND (CAST(:selector AS TEXT) IS NULL OR CASE WHEN x.labels IS NULL THEN :takes_unlabelled ELSE NOT EXISTS (SELECT 1 FROM json_each(:selector) AS r --sqlite
          WHERE CASE r.value ->> 'op' WHEN 'has' THEN json_extract(x.labels, r.value ->> 'path') IS NULL --sqlite
                     WHEN 'lacks' THEN json_extract(x.labels, r.value ->> 'path') IS NOT NULL --sqlite
                     WHEN 'in' THEN COALESCE(json_extract(x.labels, r.value ->> 'path') NOT IN (SELECT v.value FROM json_each(r.value -> 'values') AS v), 1) --sqlite
-                    ELSE COALESCE(json_extract(x.labels, r.value ->> 'path') IN (SELECT v.value FROM json_each(r.value -> 'values') AS v), 0) END)) --sqlite
---pg AND (CAST(:selector AS TEXT) IS NULL OR NOT EXISTS (SELECT 1 FROM json_array_elements(CAST(:selector AS JSON)) AS r(value)
+                    ELSE COALESCE(json_extract(x.labels, r.value ->> 'path') IN (SELECT v.value FROM json_each(r.value -> 'values') AS v), 0) END) END) --sqlite
+--pg AND (CAST(:selector AS TEXT) IS NULL OR CASE WHEN x.labels IS NULL THEN CAST(:takes_unlabelled AS BIGINT) = 1 ELSE NOT EXISTS (SELECT 1 FROM json_array_elements(CAST(:selector AS JSON)) AS r(value)
 --pg      WHERE CASE r.value ->> 'op' WHEN 'has' THEN CAST(x.labels AS JSON) ->> (r.value ->> 'key') IS NULL
 --pg                 WHEN 'lacks' THEN CAST(x.labels AS JSON) ->> (r.value ->> 'key') IS NOT NULL
 --pg                 WHEN 'in' THEN COALESCE(CAST(x.labels AS JSON) ->> (r.value ->> 'key') NOT IN (SELECT v.value FROM json_array_elements_text(r.value -> 'values') AS v(value)), TRUE)
---pg                 ELSE COALESCE(CAST(x.labels AS JSON) ->> (r.value ->> 'key') IN (SELECT v.value FROM json_array_elements_text(r.value -> 'values') AS v(value)), FALSE) END))
+--pg                 ELSE COALESCE(CAST(x.labels AS JSON) ->> (r.value ->> 'key') IN (SELECT v.value FROM json_array_elements_text(r.value -> 'values') AS v(value)), FALSE) END) END)
    AND (CAST(:kind AS TEXT) IS NULL OR e.kind = :kind)
    AND (CAST(:schedule_id AS BIGINT) IS NULL OR e.schedule_id = :schedule_id)
    AND (CAST(:by_schedule AS BIGINT) IS NULL OR CASE WHEN e.schedule_id IS NULL THEN 0 ELSE 1 END = :by_schedule)
    AND (CAST(:created_after AS BIGINT) IS NULL OR e.created_at > :created_after)
    AND (CAST(:created_before AS BIGINT) IS NULL OR e.created_at < :created_before)
+   AND (CAST(:ended_after AS BIGINT) IS NULL OR e.state = 'PENDING' OR e.end_time > :ended_after)
    AND (CAST(:ended_after AS BIGINT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END > :ended_after)
+   AND (CAST(:ended_before AS BIGINT) IS NULL OR e.state = 'PENDING' OR e.end_time < :ended_before)
    AND (CAST(:ended_before AS BIGINT) IS NULL OR CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END < :ended_before)
  ORDER BY e.id DESC
  LIMIT :limit OFFSET :offset;

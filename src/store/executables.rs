@@ -31,8 +31,17 @@ pub struct NewExecutable {
 pub struct Selection {
     /// Whose.
     pub scope: Scope,
-    /// What their labels are like: requirements as JSON; `None`: whatever.
-    pub selector: Option<String>,
+    /// What their labels are like; `None`: whatever.
+    pub selector: Option<LabelSelector>,
+}
+
+/// What labels must be like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LabelSelector {
+    /// The requirements, as the statements read them.
+    pub requirements: String,
+    /// Whether they hold where there are no labels.
+    pub takes_unlabelled: bool,
 }
 
 impl From<Scope> for Selection {
@@ -171,7 +180,10 @@ impl Store {
         let kind = kind.as_str();
         let spaces = selection.spaces()?;
         if let Some(selector) = &selection.selector {
-            let values = values! { "kind": kind, "space_guids": spaces.as_ref(), "selector": selector };
+            let values = values! {
+                "kind": kind, "space_guids": spaces.as_ref(), "selector": &selector.requirements,
+                "takes_unlabelled": selector.takes_unlabelled,
+            };
             return self.read(|session| session.one(sql!("executables/count_selected"), values, extent_of));
         }
         self.read(|session| match &selection.scope {
@@ -205,7 +217,8 @@ impl Store {
         };
         let values = values! {
             "kind": kind.as_str(), "space_guid": space, "space_guids": spaces.as_ref(),
-            "selector": selection.selector.as_ref(), "after_id": window.beyond,
+            "selector": selection.selector.as_ref().map(|selector| &selector.requirements),
+            "takes_unlabelled": selection.selector.as_ref().map(|selector| selector.takes_unlabelled), "after_id": window.beyond,
             "last_id": window.last, "limit": limit, "offset": window.offset,
         };
         self.read(|session| session.part(statement, values, limit, executable_of, measure))

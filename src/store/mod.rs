@@ -38,7 +38,9 @@ pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
 };
 pub use ends::{CutOff, End};
-pub use executables::{Deleted, LastExecution, NewExecutable, Scope, Selection, Summary, Written};
+pub use executables::{
+    Deleted, LabelSelector, LastExecution, NewExecutable, Scope, Selection, Summary, Written,
+};
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{Renewal, TakenOver};

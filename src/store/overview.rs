@@ -7,7 +7,7 @@ use super::executions::execution_of;
 use super::schedules::timing_of;
 use super::session::Row;
 use super::statement::{Named, json_array, sql, values};
-use super::{Extent, Part, Store, StoreError, Window};
+use super::{Extent, LabelSelector, Part, Store, StoreError, Window};
 use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp, Timing};
 
 /// The most executions that one request looks at.
@@ -22,8 +22,8 @@ pub struct ExecutionFilter {
     pub states: Vec<ExecutionState>,
     /// For one of these reasons.
     pub reasons: Vec<Reason>,
-    /// Of jobs and calls whose labels are like this: requirements as JSON; `None`: whatever.
-    pub selector: Option<String>,
+    /// Of jobs and calls whose labels are like this; `None`: whatever.
+    pub selector: Option<LabelSelector>,
     /// Of jobs, or of calls.
     pub kind: Option<Kind>,
     /// Of these jobs and calls.
@@ -164,11 +164,19 @@ impl Store {
             "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX, "limit": limit,
             "offset": 0_i64,
         });
+        let floor = values! { "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX - 1 };
+        let find_floor = match executable {
+            None => sql!("executions/floor"),
+            Some(_) => sql!("executions/floor_of_executable"),
+        };
         let (find, looked_at) = match executable {
             None => (sql!("executions/find"), sql!("executions/looked_at")),
             Some(_) => (sql!("executions/find_of_executable"), sql!("executions/looked_at_of_executable")),
         };
         self.read(|session| {
+            let floor: Option<Id> = session.first(find_floor, floor, |row| row.get("id"))?;
+            let mut values = values.clone();
+            values.extend(values! { "floor_id": floor.unwrap_or(0) });
             let rows = session.rows(find, &values, listed_execution_of)?;
             let is_full = rows.len() == limit as usize;
             let from = rows.last().filter(|_| is_full).map_or(0, |row| row.execution.id);
@@ -185,7 +193,7 @@ impl Store {
     pub fn count_matching(&self, executable: Id, filter: &ExecutionFilter) -> Result<Extent, StoreError> {
         let filter = FilterColumns::of(filter)?;
         let mut values = filter.values();
-        values.extend(values! { "executable_id": executable, "before_id": Id::MAX, "budget": i64::MAX });
+        values.extend(values! { "executable_id": executable, "before_id": Id::MAX, "floor_id": 0_i64 });
         self.read(|session| session.one(sql!("executions/count_found_of_executable"), &values, extent_of))
     }
 
@@ -200,7 +208,7 @@ impl Store {
         let filter = FilterColumns::of(filter)?;
         let mut values = filter.values();
         values.extend(values! {
-            "executable_id": executable, "before_id": window.beyond, "budget": i64::MAX, "limit": limit,
+            "executable_id": executable, "before_id": window.beyond, "floor_id": 0_i64, "limit": limit,
             "offset": window.offset,
         });
         let measure = |execution: &Execution| (execution.id, execution.message.len());
@@ -282,7 +290,8 @@ impl<'a> FilterColumns<'a> {
         values! {
             "spaces": self.spaces.as_ref(), "states": self.states.as_ref(), "reasons": self.reasons.as_ref(),
             "executables": self.executables.as_ref(), "schedules": self.schedules.as_ref(),
-            "selector": filter.selector.as_ref(), "kind": filter.kind.map(Kind::as_str),
+            "selector": filter.selector.as_ref().map(|selector| &selector.requirements),
+            "takes_unlabelled": filter.selector.as_ref().map(|selector| selector.takes_unlabelled), "kind": filter.kind.map(Kind::as_str),
             "schedule_id": filter.schedule, "by_schedule": filter.by_schedule, "created_after": filter.created_after,
             "created_before": filter.created_before, "ended_after": filter.ended_after,
             "ended_before": filter.ended_before,

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::controls::{key_fault, value_fault};
 use super::violation::Violation;
+use crate::store::LabelSelector;
 
 /// The most requirements of one selector.
 const REQUIREMENTS_MAX: usize = 50;
@@ -30,11 +31,13 @@ impl<'a> Requirement<'a> {
 }
 
 /// The selector as the statements read it. The error says what is wrong with it.
-pub(super) fn selector_of(text: &str) -> Result<String, Violation> {
+pub(super) fn selector_of(text: &str) -> Result<LabelSelector, Violation> {
     let requirements =
         parse(text).map_err(|detail| Violation::new("label_selector", "syntax", detail, EXPECTED))?;
-    serde_json::to_string(&requirements)
-        .map_err(|_| Violation::new("label_selector", "syntax", "cannot be read", EXPECTED))
+    let takes_unlabelled = requirements.iter().all(|requirement| matches!(requirement.op, "lacks" | "notin"));
+    let requirements = serde_json::to_string(&requirements)
+        .map_err(|_| Violation::new("label_selector", "syntax", "cannot be read", EXPECTED))?;
+    Ok(LabelSelector { requirements, takes_unlabelled })
 }
 
 fn parse(text: &str) -> Result<Vec<Requirement<'_>>, String> {
