@@ -5,6 +5,8 @@ UPDATE executions
    SET state = :state,
        reason = CASE WHEN :state = 'FAILED' THEN COALESCE(cancel_reason, CAST(:reason AS TEXT)) END,
        message = CASE WHEN cancel_requested_at IS NULL THEN CAST(:message AS TEXT)
+-- What says more than that stays.
+                      WHEN :state = 'FAILED' AND substr(:message, 1, length(cancel_message)) = cancel_message THEN :message
                       WHEN :state = 'FAILED' THEN cancel_message
                       WHEN :message = '' THEN 'the cancel came too late'
                       ELSE :message || '; the cancel came too late' END,

@@ -287,7 +287,7 @@ impl Watcher {
             return Ok(false);
         }
         let message = format!(
-            "{}; Cloud Foundry accepted the cancel, but the task had not ended {} s later",
+            "{}; the platform accepted that, but the task had not ended {} s later",
             cancelling.message,
             CANCEL_PATIENCE.as_secs()
         );

@@ -80,6 +80,35 @@ fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that
     assert_eq!(leases(), before, "neither takes anything from the other any more");
 }
 
+#[needs::postgres]
+#[test]
+fn a_call_that_one_instance_makes_can_be_cancelled_at_another_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let cf = busy_cf();
+    let first = Program::start(directory.path(), &cf, &[]).unwrap();
+    let token = cf.issue_cf_token("dev");
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let body = format!(r#"{{"name":"c","url":"http://{}/","auth_header":""}}"#, silent.local_addr().unwrap());
+    let made =
+        |path: &str, body: &str| ask(&first.url, &token, "POST", path, body).unwrap().1["guid"].clone();
+    let call = made("/calls?app_guid=app-1", &body);
+    let execution = made(&format!("/calls/{}/execute", call.as_str().unwrap()), "");
+    let (mut connection, _) = silent.accept().unwrap();
+
+    let second = Program::start(directory.path(), &cf, &[]).unwrap();
+    let path = format!("/executions/{}", execution.as_str().unwrap());
+    assert_eq!(ask(&second.url, &token, "POST", &format!("{path}/cancel"), "").unwrap().0, 202);
+    let ended = wait_for(|| {
+        let (_, shown) = ask(&first.url, &token, "GET", &path, "").unwrap();
+        (shown["state"] == "FAILED").then_some(shown)
+    });
+    assert_eq!(
+        (ended["reason"].as_str(), ended["message"].as_str()),
+        (Some("cancelled"), Some("cancelled by dev@example.com"))
+    );
+    std::io::copy(&mut connection, &mut std::io::sink()).unwrap();
+}
+
 struct Instance {
     program: Program,
     /// Ends its clients.

@@ -161,6 +161,19 @@ fn a_task_that_takes_longer_than_its_job_allows_is_cancelled() {
 }
 
 #[test]
+fn an_attempt_that_takes_too_long_is_followed_by_another_one() {
+    let world = World::start();
+    let retry = json!({"max_retries": 1, "backoff_seconds": 1});
+    let job = create(&world, "jobs", &json!({"timeout_seconds": 1, "retry": retry}));
+    let execution = execute(&world, &job);
+    let ended = in_state(&world, &execution, "FAILED");
+    told(&ended, "FAILED", "timeout", "after 1 s");
+    assert_eq!(ended["attempts"], 2);
+    assert!(ended["attempt_history"][0]["message"].as_str().unwrap().contains("after 1 s"), "{ended}");
+    assert_eq!(tasks_of(&world, &execution).len(), 2);
+}
+
+#[test]
 fn a_failed_call_is_tried_again_and_says_which_attempt_it_is() {
     let world = World::start();
     let target = Target::answering(&[BUSY, GOOD]);
@@ -328,4 +341,23 @@ fn a_task_has_labels_unless_the_platform_refuses_them() {
     let other = execute(&world, &job);
     in_state(&world, &other, "RUNNING");
     assert_eq!(tasks_of(&world, &other)[0].metadata, Value::Null);
+}
+
+#[test]
+fn of_missed_fire_times_that_are_made_up_for_one_runs_under_forbid() {
+    let mut world = World::with(&[("MISFIRE_POLICY", "all"), ("MISFIRE_GRACE_SECONDS", "1")]);
+    let job = create(&world, "jobs", &json!({"concurrency_policy": "Forbid"}));
+    let schedule = world.post(&format!("{job}/schedules"), r#"{"expression":"@every 1s"}"#).guid();
+    world.stop();
+    let _ = crossbeam_channel::after(Duration::from_secs(5)).recv();
+    world.begin();
+    let history = format!("{job}/schedules/{schedule}/history");
+    let states = wait_for(|| {
+        let page = world.get(&history).json();
+        let states: Vec<String> =
+            page["resources"].as_array()?.iter().map(|it| it["state"].as_str().unwrap().to_owned()).collect();
+        (states.len() > 3 && !states.iter().any(|state| state == "PENDING")).then_some(states)
+    });
+    assert_eq!(states.iter().filter(|state| *state == "RUNNING").count(), 1, "{states:?}");
+    assert_eq!(world.cf.tasks().len(), 1);
 }

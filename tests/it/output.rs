@@ -173,6 +173,30 @@ fn the_output_goes_with_its_execution_and_not_before_its_task_has_ended() {
     wait_for(|| (!machine.kept(&newer).exists() && !machine.kept(&last).exists()).then_some(()));
 }
 
+#[test]
+fn a_task_knows_its_execution_and_each_attempt_has_an_output_of_its_own() {
+    let machine = Machine::with(&[]);
+    let command = "env | grep ^SCHEDULER_ | sort; exit 3";
+    let body = serde_json::json!({
+        "name": "j", "command": command, "retry": {"max_retries": 1, "backoff_seconds": 1},
+    });
+    let path = format!("/jobs?app_guid={}", machine.service.app);
+    let job = machine.service.ask("POST", &path, &body.to_string())["guid"].as_str().unwrap().to_owned();
+    let execution = machine.service.ask("POST", &format!("/jobs/{job}/execute"), "")["guid"].clone();
+    let execution = execution.as_str().unwrap();
+    wait_for(|| {
+        (machine.service.ask("GET", &format!("/executions/{execution}"), "")["state"] == "FAILED")
+            .then_some(())
+    });
+    for (query, attempt) in [("?attempt=1", 1), ("?attempt=2", 2), ("", 2)] {
+        let printed = machine.get(&format!("/executions/{execution}/output{query}"));
+        let expected = format!(
+            "SCHEDULER_ATTEMPT={attempt}\nSCHEDULER_EXECUTION_GUID={execution}\nSCHEDULER_JOB_GUID={job}\nSCHEDULER_JOB_NAME=j\n"
+        );
+        assert_eq!((printed.status, printed.body), (200, expected), "{query}");
+    }
+}
+
 /// What follows the offset, and the headers that say how to go on.
 fn logs(world: &World, path: &str) -> (String, String, bool, bool) {
     let answer = world.get(path);

@@ -8,9 +8,13 @@ use std::time::Duration;
 use ocf_scheduler::base::clock::ManualClock;
 use ocf_scheduler::base::stop::stop_channel;
 use ocf_scheduler::engine::watcher::Watcher;
-use ocf_scheduler::model::{Controls, Guid, JobState, Owned, Timestamp, Work};
-use ocf_scheduler::platform::{Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName};
-use ocf_scheduler::store::{Asked, NewExecutable, Terms, Written};
+use ocf_scheduler::model::{
+    Controls, Executable, ExecutionState, Guid, JobState, Owned, Reason, Timestamp, Work,
+};
+use ocf_scheduler::platform::{
+    Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
+};
+use ocf_scheduler::store::{Asked, NewExecutable, Store, Terms, Written};
 
 use super::database::Database;
 
@@ -21,6 +25,8 @@ const NOW: Timestamp = Timestamp::from_nanos(1_770_000_000_000_000_000);
 struct Cancelling {
     is_away: AtomicBool,
     cancelled: Mutex<Vec<Guid>>,
+    /// Tasks that never end.
+    endless: Mutex<Vec<Guid>>,
 }
 
 impl Platform for Cancelling {
@@ -44,8 +50,17 @@ impl Platform for Cancelling {
         panic!("nobody knows the name of a task of {names:?}")
     }
 
-    fn list_tasks(&self, _: &[Guid]) -> Result<Found, PlatformError> {
-        Ok(Found { tasks: Vec::new(), unclear: Vec::new() })
+    fn list_tasks(&self, guids: &[Guid]) -> Result<Found, PlatformError> {
+        let endless = self.endless.lock().unwrap();
+        let task = |guid: &Guid| Task {
+            guid: guid.clone(),
+            name: String::new(),
+            state: TaskState::Active,
+            created_at: None,
+            updated_at: None,
+        };
+        let tasks = guids.iter().filter(|guid| endless.contains(guid)).map(task).collect();
+        Ok(Found { tasks, unclear: Vec::new() })
     }
 
     fn cancel_task(&self, guid: &Guid) -> Result<(), PlatformError> {
@@ -62,11 +77,7 @@ impl Platform for Cancelling {
     }
 }
 
-#[test]
-fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_and_again_until_it_works() {
-    let directory = tempfile::tempdir().unwrap();
-    let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
-    store.renew_lease().unwrap();
+fn job(store: &Store) -> Executable {
     let work = Work::Job {
         command: "true".to_owned(),
         disk_in_mb: 1,
@@ -85,6 +96,15 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
     let Written::Done(job) = store.create_executable(&new, NOW, &Terms::default()).unwrap() else {
         panic!("not created")
     };
+    job
+}
+
+#[test]
+fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_and_again_until_it_works() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
+    store.renew_lease().unwrap();
+    let job = job(&store);
     let execution = store
         .create_execution(job.id, Asked { request_id: "asked", ..Asked::default() }, NOW)
         .unwrap()
@@ -119,4 +139,46 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
     platform.is_away.store(false, Ordering::SeqCst);
     assert_eq!(watcher.look_for_strays(&stop), 0);
     assert_eq!(cancelled(), [surplus]);
+}
+
+#[test]
+fn a_task_that_goes_on_after_its_cancel_was_accepted_ends_its_execution_and_is_cancelled_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
+    store.renew_lease().unwrap();
+    let job = job(&store);
+    let execution = store.create_execution(job.id, Asked::default(), NOW).unwrap().unwrap().execution;
+    let claimed = store.claim_executions(&[(execution.id, NOW, 0)]).unwrap();
+    let of = Owned { id: execution.id, fence: claimed.fence };
+    let task = Guid::from("task-1");
+    assert!(store.begin_attempt(of, false, (&job.app, None), NOW, NOW).unwrap().0.has_begun());
+    assert!(store.accept_task(of, &task).unwrap());
+    store.cancel_execution(execution.id, "cancelled by me", NOW).unwrap();
+
+    let platform = Arc::new(Cancelling::default());
+    platform.endless.lock().unwrap().push(task.clone());
+    let clock = Arc::new(ManualClock::new(NOW));
+    let (_stopper, stop) = stop_channel();
+    let mut watcher = Watcher::new(
+        Arc::clone(&store),
+        Arc::<Cancelling>::clone(&platform),
+        Arc::<ManualClock>::clone(&clock),
+        Duration::from_secs(1),
+        Duration::ZERO,
+        Duration::from_secs(600),
+        crossbeam_channel::bounded(1).0,
+    );
+    let now = || store.find_execution(execution.guid.as_str()).unwrap().unwrap().execution;
+    let cancels = || platform.cancelled.lock().unwrap().len();
+    watcher.look(&stop);
+    clock.set(NOW.saturating_add(Duration::from_secs(59)));
+    watcher.look(&stop);
+    assert_eq!((now().state, cancels()), (ExecutionState::Running, 1), "it was accepted once");
+    clock.set(NOW.saturating_add(Duration::from_secs(61)));
+    watcher.look(&stop);
+    assert_eq!((now().state, now().reason), (ExecutionState::Failed, Some(Reason::Cancelled)));
+    assert!(now().message.contains("60 s later"), "{}", now().message);
+    assert_eq!((watcher.look_for_strays(&stop), cancels()), (1, 2), "it has not ended");
+    platform.endless.lock().unwrap().clear();
+    assert_eq!((watcher.look_for_strays(&stop), cancels()), (0, 2));
 }
