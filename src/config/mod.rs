@@ -77,6 +77,8 @@ pub struct Config {
     pub default_timezone: Option<String>,
     /// So many seconds must lie between two fire times of a new expression.
     pub schedule_min_seconds: Option<u32>,
+    /// How long audit events are kept; zero: none are written.
+    pub audit: Duration,
     pub quota_jobs: Option<u32>,
     pub quota_calls: Option<u32>,
     pub quota_schedules: Option<u32>,

@@ -99,6 +99,7 @@ impl Reader<'_> {
             weekdays: weekdays?,
             default_timezone: self.default_timezone(),
             schedule_min_seconds: self.optional_number("SCHEDULE_MIN_SECONDS"),
+            audit: Duration::from_secs(86_400 * u64::from(self.number("AUDIT_DAYS"))),
             quota_jobs: self.optional_number("QUOTA_JOBS"),
             quota_calls: self.optional_number("QUOTA_CALLS"),
             quota_schedules: self.optional_number("QUOTA_SCHEDULES"),

@@ -223,6 +223,13 @@ pub const SETTINGS: &[Setting] = &[
         1..=31536000,
         "least seconds between two fire times of a new expression"
     ),
+    number!(
+        "AUDIT_DAYS",
+        "audit-days",
+        31,
+        0..=36500,
+        "days that audit events are kept; 0: none are written"
+    ),
     optional_number!("QUOTA_JOBS", "quota-jobs", "no limit", 0..=1000000, "most jobs of a space"),
     optional_number!("QUOTA_CALLS", "quota-calls", "no limit", 0..=1000000, "most calls of a space"),
     optional_number!(

@@ -38,6 +38,7 @@ pub struct Retention {
     clock: Arc<dyn Clock>,
     keep: Duration,
     keep_per_executable: Option<u32>,
+    keep_events: Duration,
     /// Wakes the watcher: a cancelled execution may have left a task behind.
     wake_watcher: Sender<()>,
     /// The newest sign of life in the database before this process did anything, and the monotonic time when
@@ -56,11 +57,18 @@ impl Retention {
         wake_watcher: Sender<()>,
     ) -> Self {
         let anchor = Mutex::new(None);
-        let retention = Self { store, platform, clock, keep, keep_per_executable, wake_watcher, anchor };
+        let keep_events = Duration::MAX;
+        let retention =
+            Self { store, platform, clock, keep, keep_per_executable, keep_events, wake_watcher, anchor };
         // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the
         // first pass tries again.
         let _ = retention.trusted_time();
         retention
+    }
+
+    /// The same, which keeps audit events for `keep_events`.
+    pub fn keeping_events(self, keep_events: Duration) -> Self {
+        Self { keep_events, ..self }
     }
 
     /// The time by which history may be cleared: not more than [`TRUST`] beyond the newest sign of life that
@@ -98,6 +106,8 @@ impl Retention {
         let mut cleared = self.clear(stop, || self.store.purge_deleted(BATCH))?;
         let before = self.trusted_time()?.saturating_sub(self.keep);
         cleared += self.clear(stop, || self.store.purge_ended(before, BATCH))?;
+        let before = self.trusted_time()?.saturating_sub(self.keep_events);
+        cleared += self.clear(stop, || self.store.purge_events(before, BATCH))?;
         let before = self.trusted_time()?.saturating_sub(KEEP_DELIVERIES);
         cleared += self.clear(stop, || self.store.purge_deliveries(before, BATCH))?;
         if let Some(keep) = self.keep_per_executable {

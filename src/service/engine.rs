@@ -216,6 +216,7 @@ impl EngineBuilder<'_> {
             self.config.history_max_per_executable,
             wake_watcher,
         );
+        let retention = retention.keeping_events(self.config.audit);
         self.threads.spawn_forever("retention", &self.stop, move |stop| retention.run(&wake, stop))
     }
 

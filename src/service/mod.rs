@@ -262,6 +262,7 @@ fn api(
             least_seconds: config.schedule_min_seconds,
         },
         require_service_instance: config.require_service_instance,
+        keeps_events: !config.audit.is_zero(),
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },
         calls_in_flight,

@@ -4,6 +4,7 @@
 //! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction
 //! that takes the last instance away, or makes the first.
 
+use super::audit::{self, NewEvent};
 use super::schedules::timing_of;
 use super::session::{Row, Session};
 use super::statement::{Named, postgres_sql, sql, values};
@@ -108,6 +109,7 @@ impl Store {
         context: &str,
         now: Timestamp,
         planner: Planner<'_>,
+        event: Option<&NewEvent>,
     ) -> Result<Made<usize>, StoreError> {
         let values = values! {
             "id": &new.id, "service_id": &new.service_id, "plan_id": &new.plan_id,
@@ -116,6 +118,7 @@ impl Store {
         };
         self.write(|tx| {
             if tx.execute(sql!("service_instances/insert"), values)? == 1 {
+                audit::record(tx, event, None, now)?;
                 tx.execute(sql!("service_spaces/insert"), values! { "space_guid": &new.space })?;
                 return resume(tx, &new.space, now, planner).map(Made::Now);
             }
@@ -164,6 +167,7 @@ impl Store {
         plan: &str,
         last: LastInstance,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<Changed<Stopped>, StoreError> {
         self.write(|tx| {
             let Some(found) = instance_to_change(tx, id)? else { return Ok(Changed::Gone) };
@@ -172,6 +176,7 @@ impl Store {
             }
             tx.execute(sql!("service_bindings/delete_of_instance"), values! { "instance_id": id })?;
             tx.execute(sql!("service_instances/delete"), values! { "id": id })?;
+            audit::record(tx, event, None, now)?;
             if last == LastInstance::ChangesNothing {
                 return Ok(Changed::Done(Stopped::default()));
             }
@@ -180,7 +185,12 @@ impl Store {
     }
 
     /// Makes a binding of an instance of that service and plan.
-    pub fn bind(&self, new: &ServiceBinding, now: Timestamp) -> Result<Made<ServiceBinding>, StoreError> {
+    pub fn bind(
+        &self,
+        new: &ServiceBinding,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<Made<ServiceBinding>, StoreError> {
         let values = values! {
             "id": &new.id, "instance_id": &new.instance_id, "service_id": &new.service_id,
             "plan_id": &new.plan_id, "app_guid": &new.app, "parameters": &new.parameters,
@@ -192,6 +202,7 @@ impl Store {
                 return Ok(Made::OtherIds);
             }
             if tx.execute(sql!("service_bindings/insert"), values)? == 1 {
+                audit::record(tx, event, None, now)?;
                 return Ok(Made::Now(new.clone()));
             }
             Ok(match binding(tx, &new.id)? {
@@ -214,6 +225,8 @@ impl Store {
         id: &str,
         service: &str,
         plan: &str,
+        now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<Changed<()>, StoreError> {
         self.write(|tx| {
             let found = binding(tx, id)?.filter(|found| found.instance_id == instance);
@@ -223,7 +236,11 @@ impl Store {
             }
             let values = values! { "id": id, "instance_id": instance };
             let rows = tx.execute(sql!("service_bindings/delete"), values)?;
-            Ok(if rows == 1 { Changed::Done(()) } else { Changed::Gone })
+            if rows == 1 {
+                audit::record(tx, event, None, now)?;
+                return Ok(Changed::Done(()));
+            }
+            Ok(Changed::Gone)
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::audit::{self, NewEvent};
 use super::outbox::{self, after_seconds};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
@@ -119,7 +120,7 @@ impl Store {
         &self,
         new: &NewExecutable,
         now: Timestamp,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Result<Written<Executable>, StoreError> {
         let guid = Guid::random();
         let columns = Columns::of(&new.work, &new.controls)?;
@@ -128,7 +129,15 @@ impl Store {
             "guid": &guid, "kind": new.work.kind().as_str(), "name": &new.name,
             "app_guid": &new.app, "space_guid": &new.space, "now": now,
         });
-        let insert = |tx: &Session<'_>| tx.first(sql!("executables/insert"), &values, |row| row.get("id"));
+        let event = audit::Columns::of(terms.event, Some(&guid));
+        values.extend(event.values());
+        let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
+            let id = tx.first(sql!("executables/insert"), &values, |row| row.get("id"))?;
+            if id.is_some() {
+                audit::record_apart(tx, terms.event, Some(&guid), now)?;
+            }
+            Ok(id)
+        };
         let expected_within = new.controls.expect_success_within_seconds;
         let id = match (expected_within, terms.quota) {
             (None, None) => self.write_one(insert)?,
@@ -250,6 +259,7 @@ impl Store {
         &self,
         changed: &Executable,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<Written<Timestamp>, StoreError> {
         let columns = Columns::of(&changed.work, &changed.controls)?;
         let updated_at = now.next_version(changed.updated_at);
@@ -267,6 +277,9 @@ impl Store {
         let written = self.write(|tx| {
             tx.execute(sql!("streaks/expect"), expectation)?;
             let rows = tx.execute(sql!("executables/update"), &values)?;
+            if rows == 1 {
+                audit::record(tx, event, None, now)?;
+            }
             if changed.controls.paused {
                 let values = values! { "executable_id": changed.id };
                 tx.lock(postgres_sql!("schedules/lock_of_executable"), values)?;
@@ -291,6 +304,7 @@ impl Store {
         seen: &Executable,
         cancelled_by: Option<&str>,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<Option<Deleted>, StoreError> {
         let values = values! {
             "id": seen.id, "now": now, "seen_updated_at": seen.updated_at,
@@ -301,6 +315,7 @@ impl Store {
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": seen.id })?;
                 outbox::tell_deleted(tx, seen.id, now)?;
+                audit::record(tx, event, None, now)?;
                 let values = values! { "executable_id": seen.id };
                 let waiting =
                     tx.one(sql!("executions/pending_of_executable"), values, |row| row.get("waiting"))?;

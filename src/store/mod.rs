@@ -12,6 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::outage;
 use crate::model::{Fence, Id, Location, Weekdays};
 
+mod audit;
 mod broker;
 mod ends;
 mod executables;
@@ -34,6 +35,7 @@ mod sqlite;
 mod statement;
 mod terms;
 
+pub use audit::{Actor, AuditEvent, AuditFilter, FoundEvents, NewEvent, Target};
 pub use broker::{
     Changed, LastInstance, Made, Planner, SERVICE_INSTANCE_DELETED, ServiceBinding, ServiceInstance, Stopped,
 };

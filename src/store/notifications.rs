@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value as Json;
 
+use super::audit::{self, NewEvent};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, json_array, sql, values};
 use super::terms::take_turns;
@@ -73,6 +74,7 @@ impl Store {
         space: &Guid,
         definition: &NotificationDefinition,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<NotificationMade, StoreError> {
         let guid = Guid::random();
         let made = Notification {
@@ -95,7 +97,10 @@ impl Store {
                 tx.execute(sql!("streaks/forget_space"), values)?;
             }
             Ok(match insert(tx, &made)? {
-                Some(id) => NotificationMade::Done(Notification { id, ..made.clone() }),
+                Some(id) => {
+                    audit::record(tx, event, Some(&made.guid), now)?;
+                    NotificationMade::Done(Notification { id, ..made.clone() })
+                }
                 None => NotificationMade::NameTaken,
             })
         })
@@ -135,6 +140,7 @@ impl Store {
         &self,
         changed: &Notification,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<NotificationChanged, StoreError> {
         let updated_at = now.next_version(changed.updated_at);
         let definition = &changed.definition;
@@ -151,6 +157,7 @@ impl Store {
             if rows == 0 {
                 return Ok(NotificationChanged::Gone);
             }
+            audit::record(tx, event, None, now)?;
             if !definition.enabled {
                 let values = values! { "notification_id": changed.id, "now": now };
                 tx.execute(sql!("deliveries/drop_waiting"), values)?;
@@ -170,9 +177,20 @@ impl Store {
     }
 
     /// Deletes a notification with its deliveries. `false`: it was changed since `seen` was read, or deleted.
-    pub fn delete_notification(&self, seen: &Notification) -> Result<bool, StoreError> {
+    pub fn delete_notification(
+        &self,
+        seen: &Notification,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<bool, StoreError> {
         let values = values! { "id": seen.id, "seen_updated_at": seen.updated_at };
-        self.write(|tx| Ok(tx.execute(sql!("notifications/delete"), values)? == 1))
+        self.write(|tx| {
+            let rows = tx.execute(sql!("notifications/delete"), values)?;
+            if rows == 1 {
+                audit::record(tx, event, None, now)?;
+            }
+            Ok(rows == 1)
+        })
     }
 
     /// How many deliveries of a notification are kept.

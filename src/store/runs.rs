@@ -4,6 +4,7 @@
 //! job or call is decided under a lock of it, in the transaction that begins, skips or blocks the execution:
 //! it holds over restarts, instances and crashes.
 
+use super::audit::{self, NewEvent};
 use super::ends::{self, CutOff, End};
 use super::executions::execution_of;
 use super::session::{Row, Session};
@@ -68,6 +69,8 @@ pub struct Asked<'a> {
     pub by: &'a str,
     /// What the job or call says about executions that overlap.
     pub policy: ConcurrencyPolicy,
+    /// Written with it; `None`: none is.
+    pub event: Option<&'a NewEvent>,
 }
 
 /// An execution that was started by hand.
@@ -226,6 +229,8 @@ impl Store {
             "guid": &guid, "executable_id": executable, "now": now, "request_id": asked.request_id,
             "requested_by": asked.by,
         };
+        let event = audit::Columns::of(asked.event, None);
+        let values = [&values[..], &event.values()].concat();
         let pending = |id: Id, guid: Guid| Execution {
             id,
             guid,
@@ -241,10 +246,14 @@ impl Store {
             end_time: None,
         };
         let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
-            tx.first(sql!("executions/insert_manual"), values, |row| row.get("id"))
+            let id = tx.first(sql!("executions/insert_manual"), &values, |row| row.get("id"))?;
+            if id.is_some() {
+                audit::record_apart(tx, asked.event, None, now)?;
+            }
+            Ok(id)
         };
         if asked.policy == ConcurrencyPolicy::Always {
-            let id = self.write_one(|tx| insert(tx))?;
+            let id = self.write_one(insert)?;
             let created = |id| Created { execution: pending(id, guid), effects: Effects::default() };
             return Ok(id.map(created));
         }
@@ -273,17 +282,27 @@ impl Store {
 
     /// Somebody wants an execution to end. PENDING: it ends at once; a task that may be on its way is looked
     /// for, and cancelled. Running: the wish is recorded. Either lasts, whatever becomes of the service.
-    pub fn cancel_execution(&self, id: Id, message: &str, now: Timestamp) -> Result<Cancelled, StoreError> {
+    pub fn cancel_execution(
+        &self,
+        id: Id,
+        message: &str,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<Cancelled, StoreError> {
         self.write(|tx| {
             let Some(contender) = contender(tx, id)? else { return Ok(Cancelled::Gone) };
             let was_cancelled = contender.reason == Some(Reason::Cancelled);
             Ok(match contender.state {
                 ExecutionState::Pending => {
                     end_pending(tx, id, Reason::Cancelled, message, now)?;
+                    audit::record(tx, event, None, now)?;
                     Cancelled::Ended(contender.of)
                 }
                 ExecutionState::Running => match request_cancel(tx, id, Reason::Cancelled, message, now)? {
-                    true => Cancelled::Requested(id),
+                    true => {
+                        audit::record(tx, event, None, now)?;
+                        Cancelled::Requested(id)
+                    }
                     false => Cancelled::Before,
                 },
                 _ if was_cancelled => Cancelled::Before,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::audit::{self, NewEvent};
 use super::executables::Written;
 use super::executables::extent_of;
 use super::session::{Row, Session};
@@ -175,7 +176,7 @@ impl Store {
         definition: Definition,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
-        terms: &Terms,
+        terms: &Terms<'_>,
     ) -> Result<Written<Schedule>, StoreError> {
         let guid = Guid::random();
         let next_fire_time = next_fire_time.filter(|_| definition.enabled);
@@ -188,8 +189,14 @@ impl Store {
             "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
             "completed_at": completed_at, "next_fire_time": next_fire_time, "now": now,
         };
+        let event = audit::Columns::of(terms.event, Some(&guid));
+        let values = [&values[..], &event.values()].concat();
         let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
-            tx.first(sql!("schedules/insert"), values, |row| row.get("id"))
+            let id = tx.first(sql!("schedules/insert"), &values, |row| row.get("id"))?;
+            if id.is_some() {
+                audit::record_apart(tx, terms.event, Some(&guid), now)?;
+            }
+            Ok(id)
         };
         let id = match terms.quota {
             None => self.write_one(insert)?,
@@ -262,6 +269,7 @@ impl Store {
         changed: Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<Option<(Schedule, u64)>, StoreError> {
         let updated_at = now.next_version(changed.updated_at);
         let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = &changed.definition;
@@ -281,6 +289,9 @@ impl Store {
                 tx.lock(postgres_sql!("executables/lock"), values! { "id": changed.executable })?;
             }
             let rows = tx.execute(sql!("schedules/update"), values)?;
+            if rows == 1 {
+                audit::record(tx, event, None, now)?;
+            }
             if rows == 1 && !enabled {
                 let message = "cancelled: schedule disabled";
                 return ends::cancel_pending_of_schedule(tx, &changed, message, now).map(Some);
@@ -292,7 +303,12 @@ impl Store {
 
     /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
     /// executions that are is the answer. `None`: it was changed since it was read, or deleted.
-    pub fn delete_schedule(&self, schedule: &Schedule, now: Timestamp) -> Result<Option<u64>, StoreError> {
+    pub fn delete_schedule(
+        &self,
+        schedule: &Schedule,
+        now: Timestamp,
+        event: Option<&NewEvent>,
+    ) -> Result<Option<u64>, StoreError> {
         self.write(|tx| {
             tx.lock(postgres_sql!("executables/lock"), values! { "id": schedule.executable })?;
             let values = values! {
@@ -300,6 +316,7 @@ impl Store {
             };
             let rows = tx.execute(sql!("schedules/mark_deleted"), values)?;
             if rows == 1 {
+                audit::record(tx, event, None, now)?;
                 let message = "cancelled: schedule deleted";
                 return ends::cancel_pending_of_schedule(tx, schedule, message, now).map(Some);
             }

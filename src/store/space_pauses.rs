@@ -2,6 +2,7 @@
 //!
 //! Invariant: once a pause is answered, no claim fires a schedule of the space until the pause ends.
 
+use super::audit::{self, NewEvent};
 use super::session::Row;
 use super::statement::{postgres_sql, sql, values};
 use super::{Scope, Store, StoreError};
@@ -94,6 +95,7 @@ impl Store {
         seen: &Space,
         pause: Option<&SpacePause>,
         now: Timestamp,
+        event: Option<&NewEvent>,
     ) -> Result<bool, StoreError> {
         let resumed_at = if pause.is_none() { Some(now) } else { None };
         let values = values! {
@@ -104,6 +106,7 @@ impl Store {
         self.write(|tx| {
             let rows = tx.execute(sql!("space_pauses/set"), values)?;
             if rows == 1 {
+                audit::record(tx, event, None, now)?;
                 let values = values! { "space_guid": &seen.guid };
                 tx.lock(postgres_sql!("space_pauses/lock_schedules"), values)?;
             }

@@ -1,21 +1,24 @@
-//! The terms of a change that somebody asks for: how much there may be.
+//! The terms of a creation that somebody asks for: how much there may be, and the event that tells of it.
 //!
 //! Invariant: a limit is counted under a lock in the transaction that creates, so that two at once cannot pass
 //! it.
 
 use super::StoreError;
+use super::audit::NewEvent;
 use super::session::{Row, Session};
 use super::statement::{postgres_sql, sql, values};
 use crate::model::Guid;
 
-/// The terms of a change.
+/// The terms of a creation.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// The most of its kind that a space may have; `None`: any number.
     pub quota: Option<u32>,
+    /// Written with it; `None`: none is.
+    pub event: Option<&'a NewEvent>,
 }
 
-impl Terms {
+impl Terms<'_> {
     /// Whether the space has room for one more. `size` counts what it has.
     pub(super) fn has_room(
         &self,

@@ -38,6 +38,8 @@ pub struct Caller {
     pub user: String,
     /// What people call the user: the name, or the id where there is none.
     pub name: String,
+    /// It is a client without a user.
+    pub is_client: bool,
     admin: bool,
     spaces: Arc<HashSet<Guid>>,
     /// The spaces are the token's own, so its user's roles do not count.
@@ -163,10 +165,11 @@ impl Authenticator {
     }
 
     fn caller_of(&self, identity: Identity) -> Result<Caller, AuthError> {
+        let is_client = identity.name.is_none();
         let name = identity.name.unwrap_or_else(|| identity.user.clone());
         if identity.admin {
             let (user, spaces) = (identity.user, Arc::default());
-            return Ok(Caller { user, name, admin: true, spaces, has_own_spaces: true });
+            return Ok(Caller { user, name, is_client, admin: true, spaces, has_own_spaces: true });
         }
         let has_own_spaces = identity.spaces.is_some();
         let mut spaces = match identity.spaces {
@@ -179,7 +182,7 @@ impl Authenticator {
         if spaces.is_empty() {
             return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
         }
-        Ok(Caller { user: identity.user, name, admin: false, spaces, has_own_spaces })
+        Ok(Caller { user: identity.user, name, is_client, admin: false, spaces, has_own_spaces })
     }
 
     /// Whether the caller may work in `space`.

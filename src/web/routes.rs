@@ -56,6 +56,7 @@ pub(in crate::web) enum CallerRoute {
     /// Of the execution.
     ExecutionOutput(String),
     Upcoming,
+    ListEvents,
     ListNotifications,
     CreateNotification,
     GetNotification(String),
@@ -121,6 +122,7 @@ impl Route {
                 read_only(method, Self::Caller(CallerRoute::ExecutionOutput((*guid).to_owned())))
             }
             ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
+            ["audit_events"] => read_only(method, Self::Caller(CallerRoute::ListEvents)),
             ["notifications", rest @ ..] => CallerRoute::of_notifications(rest, method).map(Self::Caller),
             ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
             ["spaces", guid] if !guid.is_empty() => match method {
@@ -244,6 +246,7 @@ impl CallerRoute {
             | Self::FindExecution(_)
             | Self::CancelExecution(_)
             | Self::ExecutionOutput(_) => "execution",
+            Self::ListEvents => "audit_event",
             Self::ListNotifications
             | Self::CreateNotification
             | Self::GetNotification(_)
@@ -278,6 +281,7 @@ impl CallerRoute {
             Self::CancelExecution(_) => "/executions/:guid/cancel",
             Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
+            Self::ListEvents => "/audit_events",
             Self::ListNotifications | Self::CreateNotification => "/notifications",
             Self::GetNotification(_) | Self::ChangeNotification(_) | Self::DeleteNotification(_) => {
                 "/notifications/:guid"
@@ -427,6 +431,7 @@ mod tests {
         Route::Caller(CallerRoute::CancelExecution(_)) => "cancelExecution",
         Route::Caller(CallerRoute::ExecutionOutput(_)) => "getExecutionOutput",
         Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
+        Route::Caller(CallerRoute::ListEvents) => "listAuditEvents",
         Route::Caller(CallerRoute::ListNotifications) => "listNotifications",
         Route::Caller(CallerRoute::CreateNotification) => "createNotification",
         Route::Caller(CallerRoute::GetNotification(_)) => "getNotification",

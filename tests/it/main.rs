@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
 
 mod api;
+mod audit;
 mod backup;
 mod binary;
 mod broker;

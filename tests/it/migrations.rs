@@ -103,6 +103,23 @@ impl Old {
         if self.has("broker") {
             self.insert_service();
         }
+        if self.has("audit_events") {
+            let event = [
+                ("guid", "'event'"),
+                ("created_at", "1"),
+                ("type", "'audit.scheduler.job.create'"),
+                ("actor_guid", "'me'"),
+                ("actor_type", "'user'"),
+                ("actor_name", "'me'"),
+                ("target_guid", "'job'"),
+                ("target_type", "'job'"),
+                ("target_name", "'nightly'"),
+                ("data", "'{}'"),
+                ("space_guid", "'space-1'"),
+                ("request_id", "'request'"),
+            ];
+            self.insert("audit_events", &event);
+        }
         if self.has("notifications") {
             self.insert_notification();
         }

@@ -259,6 +259,18 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     assert_eq!(drive.send(&known, Some(&drive.token), &any, &target, "").status, 304);
     drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":true,"paused_note":"x"}"#);
     drive.accepted("changeSpace", &[SPACE], &[], r#"{"paused":false}"#);
+    let filter = [
+        ("space_guid", SPACE),
+        ("types", "audit.scheduler.space.pause"),
+        ("target_guids", SPACE),
+        ("actor_guids", "dev"),
+        ("created_ats[gt]", "2026-01-01T00:00:00Z"),
+        ("created_ats[lt]", "2099-01-01T00:00:00Z"),
+        ("cursor", "1000"),
+        ("per_page", "5"),
+    ];
+    drive.accepted("listAuditEvents", &[], &filter, "");
+    drive.accepted("listAuditEvents", &[], &[], "");
     let new = r#"{"name":"n","url":"http://127.0.0.1:9/","secret":null,"headers":{"X-Key":"k"}}"#;
     let guid = drive.accepted("createNotification", &[], &[("space_guid", SPACE)], new).guid();
     for query in [&[][..], &[("space_guid", SPACE), ("page", "1"), ("per_page", "1")]] {

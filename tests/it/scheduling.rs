@@ -297,7 +297,7 @@ impl Engine {
     fn set_paused(&self, job: &Executable, paused: bool) -> Executable {
         let mut changed = job.clone();
         changed.controls.paused = paused;
-        match self.store.update_executable(&changed, self.clock.now()).unwrap() {
+        match self.store.update_executable(&changed, self.clock.now(), None).unwrap() {
             Written::Done(updated_at) => Executable { updated_at, ..changed },
             other => panic!("{other:?}"),
         }
@@ -341,9 +341,9 @@ fn a_space_goes_on_by_itself_when_its_pause_ends_and_nothing_of_it_is_made_up_fo
         world.schedule(&job, "*/5 * * * *");
         let pause = SpacePause { until: Some(time("2026-03-01T00:20:00Z")), ..SpacePause::default() };
         let seen = world.store.space(&job.space, world.clock.now()).unwrap();
-        assert!(world.store.set_space_pause(&seen, Some(&pause), world.clock.now()).unwrap());
+        assert!(world.store.set_space_pause(&seen, Some(&pause), world.clock.now(), None).unwrap());
         assert!(
-            !world.store.set_space_pause(&seen, None, world.clock.now()).unwrap(),
+            !world.store.set_space_pause(&seen, None, world.clock.now(), None).unwrap(),
             "it was changed since"
         );
         world.go_to("2026-03-01T00:05:00Z");
@@ -383,10 +383,10 @@ proptest! {
                 0 => {
                     let until = by_itself.then(|| after(resumed_ms)).filter(|until| now < *until);
                     let pause = SpacePause { until, ..SpacePause::default() };
-                    world.store.set_space_pause(&seen, Some(&pause), now).unwrap();
+                    world.store.set_space_pause(&seen, Some(&pause), now, None).unwrap();
                 }
                 2 if by_itself && length_ms > 0 => (),
-                2 => prop_assert!(world.store.set_space_pause(&seen, None, now).unwrap()),
+                2 => prop_assert!(world.store.set_space_pause(&seen, None, now, None).unwrap()),
                 _ => world.go_to(&now.to_string()),
             }
         }
@@ -509,8 +509,8 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     let deleted = world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T00:01:00Z");
     disabled.definition.enabled = false;
-    assert!(world.store.update_schedule(disabled, None, world.clock.now()).unwrap().is_some());
-    assert!(world.store.delete_schedule(&deleted, world.clock.now()).unwrap().is_some());
+    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().is_some());
+    assert!(world.store.delete_schedule(&deleted, world.clock.now(), None).unwrap().is_some());
     let messages: Vec<String> = world.history(&job).into_iter().map(|it| it.message).collect();
     assert_eq!(messages, ["cancelled: schedule disabled", "cancelled: schedule deleted"]);
     world.go_to("2026-03-01T00:05:00Z");
@@ -599,9 +599,9 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
         }
     }
     // Its state is another by now.
-    assert!(world.store.delete_executable(&gone, None, world.clock.now()).unwrap().is_none());
+    assert!(world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().is_none());
     let gone = world.store.executable(Kind::Job, gone.guid.as_str()).unwrap().unwrap();
-    assert!(world.store.delete_executable(&gone, None, world.clock.now()).unwrap().is_some());
+    assert!(world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().is_some());
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let retention = Retention::new(
@@ -902,7 +902,7 @@ fn what_is_deleted_takes_no_place_of_what_waits_in_its_share() {
     world.backlog(&there, None, 3);
     let later = format!("UPDATE executions SET dispatch_time = 100 WHERE executable_id = {}", there.id);
     world.database().execute(&later);
-    world.store.delete_executable(&gone, None, world.clock.now()).unwrap().unwrap();
+    world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().unwrap();
     world.store.renew_lease().unwrap();
     let shares = world.store.pending_shares(Kind::Call, "", 10).unwrap();
     let waiting = world.store.pending_of_shares(Kind::Call, world.clock.now(), &shares, 8).unwrap();
@@ -975,7 +975,7 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     let now = world.clock.now();
     let mut disabled = schedule.clone();
     disabled.definition.enabled = false;
-    let (disabled, cancelled) = world.store.update_schedule(disabled, None, now).unwrap().unwrap();
+    let (disabled, cancelled) = world.store.update_schedule(disabled, None, now, None).unwrap().unwrap();
     assert_eq!(cancelled, 2500);
     let is_cancelled = |it: &Execution| {
         it.state.as_str() == "FAILED"
@@ -990,7 +990,7 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     // It goes on meanwhile: what comes then is not cancelled.
     let next = Some(time("2026-03-01T10:01:00Z"));
     let enabled = Schedule { updated_at: disabled.updated_at, ..schedule.clone() };
-    assert_eq!(world.store.update_schedule(enabled, next, now).unwrap().unwrap().1, 0);
+    assert_eq!(world.store.update_schedule(enabled, next, now, None).unwrap().unwrap().1, 0);
     world.go_to("2026-03-01T10:01:00Z");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert_eq!(dispatch.scheduled_time, next);
@@ -1016,7 +1016,7 @@ fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
     world.scheduler.pass().unwrap();
     let handed_out = world.dispatches.try_recv().unwrap();
     assert_eq!(
-        world.store.delete_executable(&job, None, world.clock.now()).unwrap().map(|it| it.waiting),
+        world.store.delete_executable(&job, None, world.clock.now(), None).unwrap().map(|it| it.waiting),
         Some(3)
     );
     let now = world.clock.now();
@@ -1140,14 +1140,14 @@ impl Engine {
                 Expression::parse(text, &Reading::plain(Dialect::default())).ok()?.next_after(now.seconds());
             next.and_then(Timestamp::from_seconds)
         };
-        match self.store.provision(&instance(id, space), "{}", now, &planner).unwrap() {
+        match self.store.provision(&instance(id, space), "{}", now, &planner, None).unwrap() {
             Made::Now(resumed) => resumed,
             other => panic!("{other:?}"),
         }
     }
 
     fn deprovision(&self, id: &str, last: LastInstance) -> usize {
-        match self.store.deprovision(id, "s", "p", last, self.clock.now()).unwrap() {
+        match self.store.deprovision(id, "s", "p", last, self.clock.now(), None).unwrap() {
             Changed::Done(stopped) => stopped.schedules,
             other => panic!("{other:?}"),
         }
@@ -1164,9 +1164,9 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     world.schedule(&job, "* * * * *");
     let mut disabled = world.schedule(&job, "*/2 * * * *");
     disabled.definition.enabled = false;
-    assert!(world.store.update_schedule(disabled, None, world.clock.now()).unwrap().is_some());
+    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().is_some());
     let removed = world.schedule(&job, "*/3 * * * *");
-    assert!(world.store.delete_schedule(&removed, world.clock.now()).unwrap().is_some());
+    assert!(world.store.delete_schedule(&removed, world.clock.now(), None).unwrap().is_some());
     world.go_to("2026-03-01T00:01:00Z");
     assert_eq!(world.run_all().len(), 1);
     assert_eq!(world.deprovision("i1", LastInstance::StopsSchedules), 0, "another is left");
@@ -1190,7 +1190,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     assert!(
         world
             .store
-            .update_schedule(new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"))
+            .update_schedule(new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"), None)
             .unwrap()
             .is_some()
     );
@@ -1246,7 +1246,7 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
                         // Begun again when another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
-                            store.update_schedule(seen, next, now).unwrap()
+                            store.update_schedule(seen, next, now, None).unwrap()
                         };
                         while write().is_none() {}
                     }
@@ -1254,7 +1254,7 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
             }
             for id in &instances {
                 scope.spawn(move || {
-                    store.deprovision(id, "s", "p", LastInstance::StopsSchedules, now).unwrap()
+                    store.deprovision(id, "s", "p", LastInstance::StopsSchedules, now, None).unwrap()
                 });
             }
         });

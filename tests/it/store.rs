@@ -449,7 +449,7 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
         job.id, schedule.id
     ));
-    pair.one.delete_executable(&job, None, NOW).unwrap().unwrap();
+    pair.one.delete_executable(&job, None, NOW, None).unwrap().unwrap();
     std::thread::scope(|scope| {
         for store in [&pair.one, &pair.other, &pair.one, &pair.other] {
             scope.spawn(|| while store.purge_deleted(5).unwrap() > 0 {});
@@ -550,7 +550,7 @@ fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_
          CREATE TRIGGER note BEFORE UPDATE OF state ON executables FOR EACH ROW EXECUTE FUNCTION note()",
         job.id, schedule.id
     ));
-    let cancelled = pair.one.delete_schedule(&schedule, NOW).unwrap().unwrap();
+    let cancelled = pair.one.delete_schedule(&schedule, NOW, None).unwrap().unwrap();
     assert_eq!(cancelled, 1201);
     let batches =
         std::iter::from_fn(|| Some(pair.one.record_cancelled(500).unwrap()).filter(|rows| *rows > 0));
@@ -655,7 +655,7 @@ fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
     std::thread::scope(|scope| {
         let finished = scope.spawn(|| pair.one.finish(&end(of)).unwrap());
         wait_for_blocked(1);
-        let unscheduled = scope.spawn(|| pair.other.delete_schedule(&schedule, NOW).unwrap());
+        let unscheduled = scope.spawn(|| pair.other.delete_schedule(&schedule, NOW, None).unwrap());
         wait_for_blocked(2);
         let rest = "SET LOCAL lock_timeout = '3s'; UPDATE schedules SET next_fire_time = NULL; SELECT 1 FROM executions FOR UPDATE";
         deleting.batch_execute(rest).unwrap();

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0013_space_pauses"),
     migration!("0014_runs"),
     migration!("0015_notifications"),
+    migration!("0016_audit_events"),
 ];
 
 /// The version of the tables that this program knows.

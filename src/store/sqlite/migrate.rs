@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0014_space_pauses"),
     migration!("0015_runs"),
     migration!("0016_notifications"),
+    migration!("0017_audit_events"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

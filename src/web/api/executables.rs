@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::audit::{By, and_secret, differences, new_target};
 use super::detailed::Detailed;
 use super::error::ApiError;
 use super::fields::{Fields, MEGABYTES};
@@ -180,7 +182,7 @@ impl Api {
         caller: &Caller,
         kind: Kind,
         query: &Query,
-        body: &[u8],
+        request: &Request,
     ) -> Result<Response, ApiError> {
         // "No such app" and "not your app" are one answer.
         let no_app = || {
@@ -198,7 +200,7 @@ impl Api {
         };
         let space = self.auth.space_of_app(caller, &app)?.ok_or_else(no_app)?;
         self.check_service_instance(&space)?;
-        let mut fields = Fields::of(body)?;
+        let mut fields = Fields::of(&request.body)?;
         let name = fields.name();
         let name = fields.required("name", name);
         let work = new_work(kind, &mut fields);
@@ -207,7 +209,11 @@ impl Api {
         let name = fields.finish(name)?;
         let new = NewExecutable { name, app, space, work, controls };
         let quota = self.quotas.of(kind);
-        match self.store.create_executable(&new, self.clock.now(), &Terms { quota })? {
+        let target = new_target(kind.as_str(), &new.name);
+        let what = format!("{}.create", kind.as_str());
+        let event = self.event(By::of(caller, request), &what, target, &new.space, || json!({}));
+        let terms = Terms { quota, event: event.as_ref() };
+        match self.store.create_executable(&new, self.clock.now(), &terms)? {
             Written::Done(executable) => versions::object(201, &ExecutableJson::of(executable, Vec::new())),
             Written::NameTaken => Err(name_taken().into()),
             Written::Gone => Err(ApiError::NotFound),
@@ -294,9 +300,15 @@ impl Api {
         let changed = until_written(|| {
             let mut executable = self.executable(caller, kind, guid)?;
             let seen = ExecutableJson::of(executable.clone(), Vec::new());
+            let secret_before = signing_secret(&executable.work);
             self.apply_change(caller, &mut executable, &request.body)?;
             versions::check(request, &seen)?;
-            match self.store.update_executable(&executable, self.clock.now())? {
+            let event = self.event_of_executable(By::of(caller, request), "update", &executable, || {
+                let now = ExecutableJson::of(executable.clone(), Vec::new());
+                let secret = signing_secret(&executable.work);
+                and_secret(differences(&seen, &now), "signing_secret", secret != secret_before)
+            });
+            match self.store.update_executable(&executable, self.clock.now(), event.as_ref())? {
                 Written::Done(updated_at) => Ok(Some(Executable { updated_at, ..executable })),
                 Written::NameTaken => Err(name_taken().into()),
                 Written::Gone | Written::OverQuota => Ok(None),
@@ -351,7 +363,13 @@ impl Api {
         let deleted = until_written(|| {
             let executable = self.executable(caller, kind, guid)?;
             versions::check(request, &ExecutableJson::of(executable.clone(), Vec::new()))?;
-            Ok(self.store.delete_executable(&executable, cancelled_by.as_deref(), self.clock.now())?)
+            Ok(self.store.delete_executable(
+                &executable,
+                cancelled_by.as_deref(),
+                self.clock.now(),
+                self.event_of_executable(By::of(caller, request), "delete", &executable, || json!({}))
+                    .as_ref(),
+            )?)
         })?;
         journal::cancelled(kind, deleted.waiting, "cancelled: deleted");
         if !deleted.cancelled.is_empty() {
@@ -409,6 +427,13 @@ fn change_work(work: &mut Work, fields: &mut Fields<'_>) {
 fn replace<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;
+    }
+}
+
+fn signing_secret(work: &Work) -> Option<Secret> {
+    match work {
+        Work::Job { .. } => None,
+        Work::Call(call) => call.signing_secret.clone(),
     }
 }
 

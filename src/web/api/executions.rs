@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::audit::By;
 use super::error::ApiError;
 use super::executables::shown;
 use super::overview::filter_of_history;
@@ -67,10 +69,13 @@ impl Api {
         &self,
         caller: &Caller,
         executable: &Executable,
-        request_id: &str,
+        request: &Request,
     ) -> Result<Response, ApiError> {
+        let request_id = request.id.as_str();
+        let by = By::of(caller, request);
+        let event = self.event_of_executable(by, "execute", executable, || json!({}));
         let policy = executable.controls.concurrency_policy;
-        let asked = Asked { request_id, by: &caller.name, policy };
+        let asked = Asked { request_id, by: &caller.name, policy, event: event.as_ref() };
         let created = self.store.create_execution(executable.id, asked, self.clock.now())?;
         let Created { execution, effects } = created.ok_or(ApiError::NotFound)?;
         journal::created(&About {

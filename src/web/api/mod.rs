@@ -20,6 +20,8 @@ use crate::web::auth::{Authenticator, Caller, Purpose};
 use crate::web::limit::{Limiter, RateLimitKey};
 use crate::web::routes::{CallerRoute, OpenRoute};
 
+pub(in crate::web) mod audit;
+mod audit_events;
 mod controls;
 mod detailed;
 pub(in crate::web) mod error;
@@ -43,6 +45,7 @@ mod validate;
 mod versions;
 pub(in crate::web) mod violation;
 
+use audit::By;
 use error::ApiError;
 use query::Query;
 use violation::Violation;
@@ -80,6 +83,8 @@ pub struct Api {
     pub schedule_min_seconds: Option<u32>,
     /// How much a space may have.
     pub quotas: Quotas,
+    /// Whether audit events are kept.
+    pub keeps_events: bool,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
     /// What `/readyz` has seen.
@@ -157,21 +162,22 @@ impl Api {
             CallerRoute::TimeZones => self.time_zones(request, &query?),
             CallerRoute::FindExecutions => self.find_executions(&caller, request, &query?),
             CallerRoute::FindExecution(guid) => self.find_execution(&caller, &guid),
-            CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid),
+            CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid, request),
             CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, request, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
             CallerRoute::ListNotifications => self.list_notifications(&caller, request, &query?),
-            CallerRoute::CreateNotification => self.create_notification(&caller, &query?, &request.body),
+            CallerRoute::CreateNotification => self.create_notification(&caller, &query?, request),
             CallerRoute::GetNotification(guid) => self.get_notification(&caller, &guid, request),
             CallerRoute::ChangeNotification(guid) => self.change_notification(&caller, &guid, request),
             CallerRoute::DeleteNotification(guid) => self.delete_notification(&caller, &guid, request),
             CallerRoute::TestNotification(guid) => self.test_notification(&caller, &guid),
             CallerRoute::ListDeliveries(guid) => self.list_deliveries(&caller, &guid, request, &query?),
+            CallerRoute::ListEvents => self.list_events(&caller, request, &query?),
             CallerRoute::ListSpaces => self.list_spaces(&caller, request, &query?),
             CallerRoute::GetSpace(guid) => self.get_space(&caller, &guid, request),
             CallerRoute::ChangeSpace(guid) => self.change_space(&caller, &guid, request),
             CallerRoute::List(kind) => self.list_executables(&caller, kind, request, &query?),
-            CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, &request.body),
+            CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, request),
             CallerRoute::Get(kind, guid) => {
                 self.get_executable(self.executable(&caller, kind, &guid)?, request)
             }
@@ -180,7 +186,7 @@ impl Api {
             CallerRoute::Execute(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
-                self.execute(&caller, &executable, &request.id)
+                self.execute(&caller, &executable, request)
             }
             CallerRoute::History(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
@@ -198,13 +204,13 @@ impl Api {
             CallerRoute::CreateSchedule(kind, guid) => {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
-                self.create_schedule(&executable, &request.body)
+                self.create_schedule(By::of(&caller, request), &executable, &request.body)
             }
             CallerRoute::ChangeSchedule(kind, guid, schedule) => {
-                self.change_schedule(&self.executable(&caller, kind, &guid)?, &schedule, request)
+                self.change_schedule(&caller, &self.executable(&caller, kind, &guid)?, &schedule, request)
             }
             CallerRoute::DeleteSchedule(kind, guid, schedule) => {
-                self.delete_schedule(&self.executable(&caller, kind, &guid)?, &schedule, request)
+                self.delete_schedule(&caller, &self.executable(&caller, kind, &guid)?, &schedule, request)
             }
             CallerRoute::ScheduleHistory(kind, guid, schedule) => {
                 let executable = self.executable(&caller, kind, &guid)?;

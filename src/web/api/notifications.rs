@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::json;
 
+use super::audit::{By, and_secret, differences, new_target, with_origins};
 use super::controls::HIDDEN;
 use super::error::ApiError;
 use super::executables::shown;
@@ -137,7 +139,7 @@ impl Api {
         &self,
         caller: &Caller,
         query: &Query,
-        body: &[u8],
+        request: &Request,
     ) -> Result<Response, ApiError> {
         // "No such space" and "not your space" are one answer.
         let unknown = || {
@@ -169,14 +171,18 @@ impl Api {
             remind_after_seconds: None,
             enabled: true,
         };
-        let mut fields = Fields::of(body)?;
+        let mut fields = Fields::of(&request.body)?;
         self.change_definition_of(&mut fields, &mut definition, &space)?;
         let name = Some(definition.name.clone()).filter(|name| !name.is_empty());
         fields.required("name", name);
         let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
         fields.required("url", url);
         fields.finish(Some(()))?;
-        match self.store.create_notification(&space, &definition, self.clock.now())? {
+        let target = new_target("notification", &definition.name);
+        let by = By::of(caller, request);
+        let event = self.event(by, "notification.create", target, &space, || json!({}));
+        let now = self.clock.now();
+        match self.store.create_notification(&space, &definition, now, event.as_ref())? {
             NotificationMade::Done(made) => versions::object(201, &NotificationJson::of(&made)),
             NotificationMade::NameTaken => Err(name_taken().into()),
             NotificationMade::TooMany => {
@@ -213,8 +219,17 @@ impl Api {
                 return Ok(Some(seen));
             }
             let disabled_reason = seen.disabled_reason.clone().filter(|_| !definition.enabled);
+            let before = NotificationJson::of(&seen);
+            let secrets_before = secrets(&seen);
             let changed = Notification { definition, disabled_reason, ..seen };
-            match self.store.update_notification(&changed, self.clock.now())? {
+            let by = By::of(caller, request);
+            let event = self.event_of_notification(by, "update", &changed, || {
+                let data = with_origins(differences(&before, &NotificationJson::of(&changed)));
+                let (secret, headers) = secrets(&changed);
+                let data = and_secret(data, "secret", secret != secrets_before.0);
+                and_secret(data, "headers", headers != secrets_before.1)
+            });
+            match self.store.update_notification(&changed, self.clock.now(), event.as_ref())? {
                 NotificationChanged::Done(updated_at) => Ok(Some(Notification { updated_at, ..changed })),
                 NotificationChanged::NameTaken => Err(name_taken().into()),
                 NotificationChanged::Gone => Ok(None),
@@ -232,7 +247,10 @@ impl Api {
         until_written(|| {
             let seen = self.notification(caller, guid)?;
             versions::check(request, &NotificationJson::of(&seen))?;
-            Ok(self.store.delete_notification(&seen)?.then_some(()))
+            let by = By::of(caller, request);
+            let event = self.event_of_notification(by, "delete", &seen, || json!({}));
+            let deleted = self.store.delete_notification(&seen, self.clock.now(), event.as_ref())?;
+            Ok(deleted.then_some(()))
         })?;
         Ok(respond(204))
     }
@@ -440,6 +458,10 @@ impl Fields<'_> {
         }
         selector
     }
+}
+
+fn secrets(notification: &Notification) -> (Option<Secret>, Headers) {
+    (notification.definition.secret.clone(), notification.definition.headers.clone())
 }
 
 fn name_taken() -> Violation {

@@ -5,8 +5,10 @@ use std::collections::BinaryHeap;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::json;
 
 use super::Api;
+use super::audit::By;
 use super::error::ApiError;
 use super::executables::shown;
 use super::executions::ExecutionJson;
@@ -20,7 +22,7 @@ use crate::engine::journal;
 use crate::fire_times::Calendar;
 use crate::http::{Request, Response, respond_with};
 use crate::model::{ExecutionState, Guid, Id, Kind, Reason, Timestamp};
-use crate::store::{Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, UpcomingSchedule};
+use crate::store::{Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, Target, UpcomingSchedule};
 use crate::web::auth::Caller;
 
 const PER_PAGE: u64 = 50;
@@ -128,7 +130,7 @@ struct PageJson {
 
 /// A pagination without numbers of pages.
 #[derive(Serialize)]
-struct CursorJson {
+pub(super) struct CursorJson {
     total_pages: u64,
     /// How many executions were looked at.
     total_results: u64,
@@ -137,6 +139,21 @@ struct CursorJson {
     next: Option<LinkJson>,
     previous: Option<LinkJson>,
     more: bool,
+}
+
+impl CursorJson {
+    /// Of a page after which `next` begins another one.
+    pub(super) fn of(request: &Request, query: &Query, looked_at: u64, next: Option<Id>) -> Self {
+        Self {
+            total_pages: 1,
+            total_results: looked_at,
+            first: LinkJson { href: href(request, query, None) },
+            last: None,
+            next: next.map(|next| LinkJson { href: href(request, query, Some(next)) }),
+            previous: None,
+            more: next.is_some(),
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -205,15 +222,7 @@ impl Api {
         let found = self.store.find_executions(&filter, before, limit)?;
         let next = found.next.filter(|_| !matches_none);
         let page = PageJson {
-            pagination: CursorJson {
-                total_pages: 1,
-                total_results: found.looked_at,
-                first: LinkJson { href: href(request, query, None) },
-                last: None,
-                next: next.map(|next| LinkJson { href: href(request, query, Some(next)) }),
-                previous: None,
-                more: next.is_some(),
-            },
+            pagination: CursorJson::of(request, query, found.looked_at, next),
             resources: found.rows.into_iter().map(ListedJson::of).collect(),
         };
         Ok(respond_with(200, "application/json", to_json(&page)?))
@@ -226,10 +235,19 @@ impl Api {
     }
 
     /// Somebody wants an execution to end.
-    pub(super) fn cancel_execution(&self, caller: &Caller, guid: &str) -> Result<Response, ApiError> {
+    pub(super) fn cancel_execution(
+        &self,
+        caller: &Caller,
+        guid: &str,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
         let found = self.found(caller, guid)?;
+        let target = Target { guid: guid.to_owned(), kind: "execution", name: found.of.name.clone() };
+        let by = By::of(caller, request);
+        let data = || json!({ found.of.kind.as_str(): { "guid": found.of.guid.as_str() } });
+        let event = self.event(by, "execution.cancel", target, &found.of.space, data);
         let message = cancelled_by(caller);
-        match self.store.cancel_execution(found.execution.id, &message, self.clock.now())? {
+        match self.store.cancel_execution(found.execution.id, &message, self.clock.now(), event.as_ref())? {
             Cancelled::Gone => return Err(ApiError::NotFound),
             Cancelled::HasEnded(state) => {
                 let detail = format!("has ended as {}, so it cannot be cancelled", state.as_str());
@@ -439,7 +457,7 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
 }
 
 /// The values of a comma list, each one of those that there are.
-fn choices<T: Copy + PartialEq>(
+pub(super) fn choices<T: Copy + PartialEq>(
     query: &Query,
     name: &'static str,
     known: &[(&str, T)],
@@ -459,7 +477,7 @@ fn choices<T: Copy + PartialEq>(
     Ok(chosen)
 }
 
-fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid>>, Violation> {
+pub(super) fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid>>, Violation> {
     let Some(text) = query.get(name) else { return Ok(None) };
     let expected = format!("1 to {GUIDS_MAX} guids, separated by commas");
     let guids: Option<Vec<Guid>> = text.split(',').map(Guid::from_outside).collect();
@@ -470,7 +488,7 @@ fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid>>, Violati
     }
 }
 
-fn instant(query: &Query, name: &'static str) -> Result<Option<Timestamp>, Violation> {
+pub(super) fn instant(query: &Query, name: &'static str) -> Result<Option<Timestamp>, Violation> {
     let Some(text) = query.get(name) else { return Ok(None) };
     let expected = "an instant as in RFC 3339, for example 2026-05-20T00:00:00Z (a + is %2B in a query)";
     let time = Timestamp::parse(text)
@@ -478,7 +496,7 @@ fn instant(query: &Query, name: &'static str) -> Result<Option<Timestamp>, Viola
     Ok(Some(time))
 }
 
-fn unknown_parameter(name: &str, known: &[&str]) -> Violation {
+pub(super) fn unknown_parameter(name: &str, known: &[&str]) -> Violation {
     let shown: String = name.chars().take(60).collect();
     let detail = match name {
         "page" => "has page, but this list has no numbered pages: follow next.href".to_owned(),

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
+use super::audit::{By, differences, new_target};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
@@ -17,7 +19,8 @@ use crate::engine::journal;
 use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond, respond_with};
 use crate::model::{Definition, Executable, Guid, Kind, MisfirePolicy, Schedule, Timestamp};
-use crate::store::{SpacePause, Terms, Written};
+use crate::store::{NewEvent, SpacePause, Target, Terms, Written};
+use crate::web::auth::Caller;
 
 /// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
 const NEXT_COUNT: u64 = 5;
@@ -152,6 +155,7 @@ impl ScheduleJson {
 impl Api {
     pub(in crate::web) fn create_schedule(
         &self,
+        by: By<'_>,
         executable: &Executable,
         body: &[u8],
     ) -> Result<Response, ApiError> {
@@ -161,7 +165,10 @@ impl Api {
         let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
         let calendar = fields.finish(calendar)?;
         let next = calendar.first_from(now);
-        let terms = Terms { quota: self.quotas.schedules };
+        let data = || json!({ executable.kind().as_str(): { "guid": executable.guid.as_str() } });
+        let target = new_target("schedule", &definition.timing.expression);
+        let event = self.event(by, "schedule.create", target, &executable.space, data);
+        let terms = Terms { quota: self.quotas.schedules, event: event.as_ref() };
         let schedule = match self.store.create_schedule(executable.id, definition, next, now, &terms)? {
             Written::Done(schedule) => schedule,
             Written::OverQuota => return Err(over_quota("schedule", "schedule", terms.quota)),
@@ -191,6 +198,7 @@ impl Api {
 
     pub(in crate::web) fn change_schedule(
         &self,
+        caller: &Caller,
         executable: &Executable,
         guid: &str,
         request: &Request,
@@ -216,9 +224,15 @@ impl Api {
             let is_new = definition.timing != seen.definition.timing;
             let next =
                 kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
+            let before = show(seen.clone());
             let changed = Schedule { definition, ..seen };
+            let by = By::of(caller, request);
+            let event = self.event_of_schedule(by, "update", executable, &changed, || {
+                differences(&before, &show(changed.clone()))
+            });
             // From now on: what was planned before is not made up for.
-            let Some((changed, waiting)) = self.store.update_schedule(changed, next, now)? else {
+            let Some((changed, waiting)) = self.store.update_schedule(changed, next, now, event.as_ref())?
+            else {
                 return Ok(None);
             };
             journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
@@ -233,6 +247,7 @@ impl Api {
 
     pub(in crate::web) fn delete_schedule(
         &self,
+        caller: &Caller,
         executable: &Executable,
         guid: &str,
         request: &Request,
@@ -241,13 +256,28 @@ impl Api {
             let schedule = self.schedule(executable, guid)?;
             let shown = ScheduleJson::of(schedule.clone(), &self.owner(executable)?);
             versions::check(request, &shown.version())?;
-            Ok(self.store.delete_schedule(&schedule, self.clock.now())?)
+            let by = By::of(caller, request);
+            let event = self.event_of_schedule(by, "delete", executable, &schedule, || json!({}));
+            Ok(self.store.delete_schedule(&schedule, self.clock.now(), event.as_ref())?)
         })?;
         journal::cancelled(executable.kind(), waiting, "cancelled: schedule deleted");
         self.wake_scheduler();
         self.wake_retention();
         self.wake_watcher();
         Ok(respond(204))
+    }
+
+    fn event_of_schedule(
+        &self,
+        by: By<'_>,
+        verb: &str,
+        executable: &Executable,
+        schedule: &Schedule,
+        data: impl FnOnce() -> Value,
+    ) -> Option<NewEvent> {
+        let name = schedule.definition.timing.expression.clone();
+        let target = Target { guid: schedule.guid.to_string(), kind: "schedule", name };
+        self.event(by, &format!("schedule.{verb}"), target, &executable.space, data)
     }
 
     fn owner(&self, executable: &Executable) -> Result<Owner, ApiError> {

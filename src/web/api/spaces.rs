@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::audit::{By, differences};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Paging};
@@ -11,7 +12,7 @@ use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::http::{Request, Response};
 use crate::model::{Guid, Timestamp};
-use crate::store::{Space, SpacePause};
+use crate::store::{Space, SpacePause, Target};
 use crate::web::auth::Caller;
 
 const NOTE_CHARS_MAX: usize = 1000;
@@ -95,7 +96,14 @@ impl Api {
             if pause == seen.pause {
                 return Ok(Some(seen));
             }
-            let written = self.store.set_space_pause(&seen, pause.as_ref(), now)?;
+            let what = if pause.is_some() { "space.pause" } else { "space.resume" };
+            let target = Target { guid: seen.guid.to_string(), kind: "space", name: String::new() };
+            let event = self.event(By::of(caller, request), what, target, &seen.guid, || {
+                let changed = Space { pause: pause.clone(), ..seen.clone() };
+                let shown = |space| SpaceJson::of(space, self.quotas);
+                differences(&shown(seen.clone()), &shown(changed))
+            });
+            let written = self.store.set_space_pause(&seen, pause.as_ref(), now, event.as_ref())?;
             Ok(written.then_some(Space { pause, ..seen }))
         })?;
         self.wake_scheduler();

@@ -10,6 +10,7 @@ use super::{Broker, answer};
 use crate::http::{Request, Response};
 use crate::store::{Changed, Made, ServiceBinding};
 use crate::web::api::Api;
+use crate::web::api::audit::By;
 use crate::web::api::query::Query;
 
 impl Api {
@@ -18,7 +19,7 @@ impl Api {
         broker: &Broker,
         instance: &str,
         id: &str,
-        request: &Request,
+        (request, by): (&Request, By<'_>),
     ) -> Result<Response, BrokerError> {
         let body = Body::of(&request.body)?;
         let app = match body.inner("bind_resource")?.optional("app_guid")? {
@@ -36,7 +37,9 @@ impl Api {
             api_endpoint: broker.api_endpoint(request),
         };
         body.inner("context")?;
-        let (status, binding) = match self.store.bind(&new, self.clock.now())? {
+        let space = self.space_of_instance(instance)?;
+        let event = self.event_of_service(by, ("service_binding", "create"), id, &space);
+        let (status, binding) = match self.store.bind(&new, self.clock.now(), event.as_ref())? {
             Made::Now(binding) => (201, binding),
             Made::Before(binding) => (200, binding),
             Made::Conflict => return Err(BrokerError::conflict("service binding")),
@@ -51,9 +54,12 @@ impl Api {
         instance: &str,
         id: &str,
         query: &Query<'_>,
+        by: By<'_>,
     ) -> Result<Response, BrokerError> {
         let (service, plan) = required_ids(query)?;
-        match self.store.unbind(instance, id, service, plan)? {
+        let space = self.space_of_instance(instance)?;
+        let event = self.event_of_service(by, ("service_binding", "delete"), id, &space);
+        match self.store.unbind(instance, id, service, plan, self.clock.now(), event.as_ref())? {
             Changed::Done(()) => Ok(answer(200, "{}".to_owned())),
             Changed::Gone => Err(BrokerError::gone()),
             Changed::OtherIds => Err(other_ids()),

@@ -10,8 +10,11 @@ use crate::engine::journal;
 use crate::fire_times::planner;
 use crate::http::Response;
 use crate::model::Guid;
-use crate::store::{Changed, LastInstance, Made, SERVICE_INSTANCE_DELETED, ServiceInstance};
+use crate::store::{
+    Changed, LastInstance, Made, NewEvent, SERVICE_INSTANCE_DELETED, ServiceInstance, Target,
+};
 use crate::web::api::Api;
+use crate::web::api::audit::By;
 use crate::web::api::query::Query;
 
 impl Api {
@@ -20,6 +23,7 @@ impl Api {
         broker: &Broker,
         id: &str,
         body: &[u8],
+        by: By<'_>,
     ) -> Result<Response, BrokerError> {
         let body = Body::of(body)?;
         let new = ServiceInstance {
@@ -34,7 +38,8 @@ impl Api {
         broker.check_offered(&new.service_id, &new.plan_id)?;
         body.check_maintenance()?;
         let now = self.clock.now();
-        let made = self.store.provision(&new, &context, now, &planner(now))?;
+        let event = self.event_of_service(by, ("service_instance", "create"), id, &new.space);
+        let made = self.store.provision(&new, &context, now, &planner(now), event.as_ref())?;
         let status = match made {
             Made::Now(resumed) => {
                 info!(
@@ -82,14 +87,21 @@ impl Api {
         }
     }
 
-    pub(in crate::web) fn deprovision(&self, id: &str, query: &Query<'_>) -> Result<Response, BrokerError> {
+    pub(in crate::web) fn deprovision(
+        &self,
+        id: &str,
+        query: &Query<'_>,
+        by: By<'_>,
+    ) -> Result<Response, BrokerError> {
         let (service, plan) = required_ids(query)?;
         let last = if self.require_service_instance {
             LastInstance::StopsSchedules
         } else {
             LastInstance::ChangesNothing
         };
-        match self.store.deprovision(id, service, plan, last, self.clock.now())? {
+        let space = self.space_of_instance(id)?;
+        let event = self.event_of_service(by, ("service_instance", "delete"), id, &space);
+        match self.store.deprovision(id, service, plan, last, self.clock.now(), event.as_ref())? {
             Changed::Done(stopped) => {
                 info!(instance = id, schedules_stopped = stopped.schedules; "service instance deleted");
                 for (kind, count) in &stopped.executions {
@@ -127,6 +139,23 @@ impl Api {
     ) -> Result<Response, BrokerError> {
         self.instance(id, query)?;
         Ok(answer(200, r#"{"state":"succeeded"}"#.to_owned()))
+    }
+
+    /// Empty: there is no such instance.
+    pub(in crate::web) fn space_of_instance(&self, id: &str) -> Result<Guid, BrokerError> {
+        let found = self.store.service_instance(id)?;
+        Ok(found.map_or_else(|| Guid::from(""), |instance| instance.space))
+    }
+
+    pub(in crate::web) fn event_of_service(
+        &self,
+        by: By<'_>,
+        (kind, verb): (&'static str, &str),
+        id: &str,
+        space: &Guid,
+    ) -> Option<NewEvent> {
+        let target = Target { guid: id.to_owned(), kind, name: String::new() };
+        self.event(by, &format!("{kind}.{verb}"), target, space, || json!({}))
     }
 
     fn instance(&self, id: &str, query: &Query<'_>) -> Result<ServiceInstance, BrokerError> {

@@ -25,6 +25,7 @@ use super::routes::Target;
 use crate::config::BrokerConfig;
 use crate::http::{Request, Response, respond_with, with_header};
 use crate::model::Guid;
+use crate::web::api::audit::By;
 
 pub(in crate::web) use error::BrokerError;
 
@@ -138,16 +139,29 @@ impl Broker {
         let query = Query::of(request.query.as_deref())?;
         match (target, &request.method) {
             (Target::Catalog, _) => self.catalog(),
-            (Target::Instance(id), Method::Put) => api.provision(self, id, &request.body),
+            (Target::Instance(id), Method::Put) => {
+                api.provision(self, id, &request.body, self.by(request, asker))
+            }
             (Target::Instance(id), Method::Patch) => api.update_instance(self, id, &request.body),
-            (Target::Instance(id), Method::Delete) => api.deprovision(id, &query),
+            (Target::Instance(id), Method::Delete) => api.deprovision(id, &query, self.by(request, asker)),
             (Target::Instance(id), _) => api.fetch_instance(self, id, &query),
             (Target::InstanceOperation(id), _) => api.instance_operation(id, &query),
-            (Target::Binding(instance, id), Method::Put) => api.bind(self, instance, id, request),
-            (Target::Binding(instance, id), Method::Delete) => api.unbind(instance, id, &query),
+            (Target::Binding(instance, id), Method::Put) => {
+                api.bind(self, instance, id, (request, self.by(request, asker)))
+            }
+            (Target::Binding(instance, id), Method::Delete) => {
+                api.unbind(instance, id, &query, self.by(request, asker))
+            }
             (Target::Binding(instance, id), _) => api.fetch_binding(instance, id, &query),
             (Target::BindingOperation(instance, id), _) => api.binding_operation(instance, id, &query),
         }
+    }
+
+    /// Who is behind a request: the user whom the platform names, or else the platform.
+    fn by<'a>(&'a self, request: &'a Request, asker: &'a Asker) -> By<'a> {
+        let user = asker.origin_user.as_deref();
+        let name = user.unwrap_or(&self.config.user);
+        By { guid: name, name, is_client: user.is_none(), request_id: &request.id }
     }
 
     /// Whether it is the platform that calls, within its rate limit. Wrong credentials that are sent again
