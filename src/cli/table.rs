@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
-    ask, calls_and_jobs, cron, crontab, dashboard, executions, overview, pauses, schedules, without_session,
+    ask, audit, calls_and_jobs, cron, crontab, dashboard, executions, notifications, overview, pauses,
+    schedules, without_session,
 };
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, health, import, next, output, serve};
@@ -33,6 +34,30 @@ macro_rules! schedule_flags {
                 ..flag("misfire-policy", "POLICY", "what becomes of missed fire times")
             },
             flag("description", "TEXT", "description, at most 1,000 characters; \"\" for none"),
+        ]
+    };
+}
+
+/// Flags of commands that make or change a notification.
+macro_rules! notification_flags {
+    ($($own:expr),*) => {
+        [
+            $($own,)*
+            Flag {
+                default: "standard",
+                values: &["standard", "slack", "alertmanager"],
+                ..flag("format", "FORMAT", "form of what is sent")
+            },
+            Flag {
+                default: "failed,recovered,overdue",
+                ..flag("events", "EVENTS", "what is told: some of failed, recovered, succeeded, overdue")
+            },
+            flag("jobs", "NAMES", "only of these jobs, with commas between them"),
+            flag("calls", "NAMES", "only of these calls, with commas between them"),
+            flag("label-selector", "SELECTOR", "only of jobs and calls with these labels, for example env=prod"),
+            Flag { default: "1", ..flag("after-failures", "N", "tell when so many in a row have failed") },
+            flag("remind-after", "SECONDS", "tell again each time this has passed; \"\" for never"),
+            flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
         ]
     };
 }
@@ -240,6 +265,76 @@ pub const COMMANDS: &[Command] = &[
         "lists what fires next, of all schedules together",
         "ocf-scheduler upcoming",
         |it| ask(overview::upcoming, it),
+    ),
+    uses(
+        "notifications",
+        &[],
+        &[],
+        "lists who is told how jobs and calls fare",
+        "ocf-scheduler notifications",
+        |it| ask(notifications::list, it),
+    ),
+    uses(
+        "create-notification",
+        &[operand("NAME"), operand("URL")],
+        &notification_flags!(),
+        "has failures and recoveries told to a URL",
+        "ocf-scheduler create-notification ops https://hooks.example.com/scheduler --label-selector env=prod",
+        |it| ask(notifications::create, it),
+    ),
+    uses(
+        "update-notification",
+        &[operand("NAME")],
+        &notification_flags!(
+            flag("name", "NAME", "new name"),
+            flag("to-url", "URL", "new URL"),
+            switch("enable", "tell again"),
+            switch("disable", "tell nothing, and store nothing for later")
+        ),
+        "changes a notification",
+        "ocf-scheduler update-notification ops --disable",
+        |it| ask(notifications::update, it),
+    ),
+    uses(
+        "delete-notification",
+        &[operand("NAME")],
+        &[],
+        "deletes a notification with its deliveries",
+        "ocf-scheduler delete-notification ops",
+        |it| ask(notifications::delete, it),
+    ),
+    uses(
+        "test-notification",
+        &[operand("NAME")],
+        &[],
+        "sends a test to the receiver of a notification",
+        "ocf-scheduler test-notification ops",
+        |it| ask(notifications::test, it),
+    ),
+    uses(
+        "deliveries",
+        &[operand("NAME")],
+        &[Flag {
+            default: notifications::LIMIT,
+            ..flag("limit", "N", "most deliveries to list, from 1 to 500")
+        }],
+        "lists what a notification has sent, newest first",
+        "ocf-scheduler deliveries ops",
+        |it| ask(notifications::deliveries, it),
+    ),
+    uses(
+        "audit-events",
+        &[],
+        &[
+            flag("types", "TYPES", "only of these types, for example job.create,job.delete"),
+            flag("target", "GUID", "only what was done to this job, call, schedule, …"),
+            flag("actor", "GUID", "only what this user or client did"),
+            flag("since", "AGE", "only of the last 90s, 30m, 12h or 7d, for example"),
+            Flag { default: overview::LIMIT, ..flag("limit", "N", "most events to list, from 1 to 500") },
+        ],
+        "lists who did what, newest first",
+        "ocf-scheduler audit-events --types job.update,job.delete --since 7d",
+        |it| ask(audit::events, it),
     ),
     uses(
         "run",

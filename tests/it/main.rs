@@ -29,6 +29,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod notifications;
+mod notify_commands;
 mod openapi;
 mod output;
 mod overview;

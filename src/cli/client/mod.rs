@@ -3,9 +3,11 @@
 //!
 //! Invariant: no token and no `auth_header` is ever printed.
 
+pub(super) mod audit;
 pub(super) mod calls_and_jobs;
 pub(super) mod executions;
 pub mod failure;
+pub(super) mod notifications;
 pub(super) mod overview;
 pub(super) mod pauses;
 pub(super) mod schedules;

@@ -66,7 +66,7 @@ pub(in crate::cli) fn upcoming(session: &Session, arguments: &Arguments) -> Resu
     Ok(true)
 }
 
-fn limit(arguments: &Arguments, most: usize) -> Result<usize, Failure> {
+pub(super) fn limit(arguments: &Arguments, most: usize) -> Result<usize, Failure> {
     let text = arguments.flag("limit").unwrap_or(LIMIT);
     text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
         Failure::Usage(format!("--limit is {text:?}; it must be a whole number from 1 to {most}"))
@@ -74,7 +74,7 @@ fn limit(arguments: &Arguments, most: usize) -> Result<usize, Failure> {
 }
 
 /// Reads a span of time such as `90s`, `12h` or `7d`.
-fn age(text: &str) -> Option<Duration> {
+pub(super) fn age(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,

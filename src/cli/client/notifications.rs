@@ -1,0 +1,232 @@
+//! Commands for notifications and their deliveries.
+
+use std::io::Read;
+
+use serde_json::{Map, Value};
+
+use super::failure::Failure;
+use super::remote::encode;
+use super::session::{Session, is_guid};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{Table, field, instant};
+use crate::model::Kind;
+
+/// How many deliveries are shown without `--limit`.
+pub(in crate::cli) const LIMIT: &str = "20";
+/// The most that is read from standard input.
+const MAX_SECRET_BYTES: u64 = 4096;
+
+/// Lists the notifications of the space, or of all spaces.
+pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+    let none = "there are no notifications yet; to create one, see: ocf-scheduler help create-notification";
+    session.show_all(all(session)?, table, none);
+    Ok(true)
+}
+
+/// Creates one.
+pub(in crate::cli) fn create(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = fields(session, arguments)?;
+    body.insert("name".to_owned(), arguments.required(0).into());
+    body.insert("url".to_owned(), arguments.required(1).into());
+    let path = format!("/notifications?space_guid={}", encode(&space(session)?));
+    let created = session.remote.post(&path, Some(&body.into()))?;
+    session.show(created, table);
+    Ok(true)
+}
+
+/// Changes one.
+pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut body = fields(session, arguments)?;
+    for (flag, field) in [("name", "name"), ("to-url", "url")] {
+        if let Some(value) = arguments.flag(flag) {
+            body.insert(field.to_owned(), value.into());
+        }
+    }
+    for (flag, is_enabled) in [("enable", true), ("disable", false)] {
+        if arguments.has(flag) {
+            body.insert("enabled".to_owned(), is_enabled.into());
+        }
+    }
+    if body.is_empty() {
+        let hint = "update-notification needs a flag that says what to change; see: ocf-scheduler help \
+                    update-notification";
+        return Err(Failure::Usage(hint.to_owned()));
+    }
+    let path = path_of(session, arguments.required(0))?;
+    let updated = session.remote.patch(&path, &body.into())?;
+    session.show(updated, table);
+    Ok(true)
+}
+
+/// Deletes one.
+pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let name = arguments.required(0);
+    session.remote.delete(&path_of(session, name)?)?;
+    session.report(&[format!("deleted notification {name}")]);
+    Ok(true)
+}
+
+/// Has a test sent.
+pub(in crate::cli) fn test(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let path = path_of(session, arguments.required(0))?;
+    let delivery = session.remote.post(&format!("{path}/test"), None)?;
+    session.show(delivery, deliveries_table);
+    Ok(true)
+}
+
+/// Lists what was sent, newest first.
+pub(in crate::cli) fn deliveries(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let limit = arguments.flag("limit").unwrap_or(LIMIT);
+    if !limit.parse().is_ok_and(|limit: u32| (1..=500).contains(&limit)) {
+        return Err(Failure::Usage(format!("--limit is {limit:?}; it must be a whole number from 1 to 500")));
+    }
+    let path = path_of(session, arguments.required(0))?;
+    let found = session.resources(&format!("{path}/deliveries?page=1&per_page={limit}"))?;
+    session.show_all(found, deliveries_table, "nothing was sent in the last 7 days");
+    Ok(true)
+}
+
+/// The fields that flags name.
+fn fields(session: &Session, arguments: &Arguments) -> Result<Map<String, Value>, Failure> {
+    let mut body = Map::new();
+    for (flag, field) in [("format", "format"), ("label-selector", "label_selector")] {
+        if let Some(text) = arguments.flag(flag) {
+            body.insert(field.to_owned(), text.into());
+        }
+    }
+    for (flag, field) in [("after-failures", "after_failures"), ("remind-after", "remind_after_seconds")] {
+        match arguments.flag(flag) {
+            None => {}
+            Some("") => {
+                body.insert(field.to_owned(), Value::Null);
+            }
+            Some(text) => {
+                let number: u32 = text.parse().map_err(|_| {
+                    Failure::Usage(format!("--{flag} is {text:?}; it must be a whole number"))
+                })?;
+                body.insert(field.to_owned(), number.into());
+            }
+        }
+    }
+    if let Some(events) = arguments.flag("events") {
+        body.insert("events".to_owned(), list_of(events).into());
+    }
+    for (flag, member, kind) in [("jobs", "job_guids", Kind::Job), ("calls", "call_guids", Kind::Call)] {
+        if let Some(names) = arguments.flag(flag) {
+            let guids: Result<Vec<String>, Failure> = list_of(names)
+                .iter()
+                .map(|name| {
+                    let found = session.find(&[kind], name, None)?;
+                    Ok(field(&found.resource, "guid").to_owned())
+                })
+                .collect();
+            body.insert(member.to_owned(), guids?.into());
+        }
+    }
+    match arguments.flag("secret") {
+        None => {}
+        Some("") => {
+            body.insert("secret".to_owned(), Value::Null);
+        }
+        Some("-") => {
+            body.insert("secret".to_owned(), read_secret()?.into());
+        }
+        Some(secret) => {
+            body.insert("secret".to_owned(), secret.into());
+        }
+    }
+    Ok(body)
+}
+
+fn list_of(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+fn read_secret() -> Result<String, Failure> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(MAX_SECRET_BYTES)
+        .read_to_string(&mut text)
+        .map_err(|err| Failure::Usage(format!("the secret cannot be read from standard input: {err}")))?;
+    Ok(text.trim().to_owned())
+}
+
+fn all(session: &Session) -> Result<Vec<Value>, Failure> {
+    let filter = session.space().map(|space| format!("?space_guid={}", encode(space))).unwrap_or_default();
+    session.resources(&format!("/notifications{filter}"))
+}
+
+/// The path of the notification of a name or guid.
+fn path_of(session: &Session, wanted: &str) -> Result<String, Failure> {
+    let found: Vec<Value> = all(session)?
+        .into_iter()
+        .filter(|it| it["guid"] == wanted || (!is_guid(wanted) && it["name"] == wanted))
+        .collect();
+    match found.as_slice() {
+        [one] => Ok(format!("/notifications/{}", encode(field(one, "guid")))),
+        [] => Err(Failure::NotFound(format!(
+            "there is no notification {wanted:?}; see: ocf-scheduler notifications"
+        ))),
+        _ => Err(Failure::NotFound(format!(
+            "several spaces have a notification {wanted:?}; set --space, or use its guid"
+        ))),
+    }
+}
+
+/// The space that is named or logged in to, or the only one there is.
+fn space(session: &Session) -> Result<String, Failure> {
+    if let Some(space) = session.space() {
+        return Ok(space.to_owned());
+    }
+    match session.resources("/spaces")?.as_slice() {
+        [space] => Ok(field(space, "guid").to_owned()),
+        _ => Err(Failure::Usage("set --space or SCHEDULER_SPACE: the guid of a space".to_owned())),
+    }
+}
+
+fn table(notifications: &[Value]) -> Table {
+    let mut table = Table::new(&["NAME", "FORMAT", "EVENTS", "ABOUT", "ENABLED", "GUID"]);
+    for it in notifications {
+        let words = |field: &str| -> Vec<&str> {
+            it[field].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+        };
+        let listed = words("job_guids").len() + words("call_guids").len();
+        let selector = field(it, "label_selector");
+        let about = match (listed, selector) {
+            (0, "") => "all".to_owned(),
+            (0, selector) => selector.to_owned(),
+            (listed, "") => format!("{listed} of them"),
+            (listed, selector) => format!("{listed} of them, {selector}"),
+        };
+        let enabled = match it["disabled_reason"].as_str() {
+            Some(reason) => format!("no: {reason}"),
+            None if it["enabled"] == true => "yes".to_owned(),
+            None => "no".to_owned(),
+        };
+        table.row(&[
+            field(it, "name"),
+            field(it, "format"),
+            &words("events").join(","),
+            &about,
+            &enabled,
+            field(it, "guid"),
+        ]);
+    }
+    table
+}
+
+fn deliveries_table(deliveries: &[Value]) -> Table {
+    let mut table = Table::new(&["CREATED", "EVENT", "STATE", "TRIES", "ENDED", "EXECUTION", "ERROR"]);
+    for it in deliveries {
+        table.row(&[
+            &instant(it, "created_at"),
+            field(it, "event"),
+            field(it, "state"),
+            &it["attempts"].to_string(),
+            &instant(it, "ended_at"),
+            field(it, "execution_guid"),
+            field(it, "last_error"),
+        ]);
+    }
+    table
+}
