@@ -144,7 +144,7 @@ fn every_change_is_an_event_and_what_changes_nothing_is_none() {
 
 #[test]
 fn the_broker_is_audited_and_zero_days_write_nothing() {
-    let mut world = World::with(&broker::SETTINGS);
+    let mut world = World::with(broker::SETTINGS);
     broker::check(&world, 201, "PUT", broker::I1, &broker::instance_body().to_string());
     broker::check(&world, 200, "PUT", broker::I1, &broker::instance_body().to_string());
     broker::check(&world, 200, "DELETE", &broker::ids(broker::I1), "");
@@ -157,7 +157,7 @@ fn the_broker_is_audited_and_zero_days_write_nothing() {
     assert_eq!(kinds(&all), ["service_instance.delete", "service_instance.create"]);
     // The platform names the user.
     assert_eq!(all[0]["actor"]["type"], "user");
-    world.set(&[&broker::SETTINGS[..], &[("AUDIT_DAYS", "0")]].concat());
+    world.set(&[broker::SETTINGS, &[("AUDIT_DAYS", "0")]].concat());
     world.restart();
     world.job("j");
     assert!(!kinds(&events(&world)).contains(&"job.create"));

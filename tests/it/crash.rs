@@ -579,7 +579,11 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
         assert_eq!(seconds(scheduled_time), time, "{schedule} missed a fire time");
     }
     // Up to the instant at which it was stopped, but for the one that may have come at that very instant.
-    let next = expression.next_after(time).unwrap();
+    let mut next = expression.next_after(time).unwrap();
+    while counted > 0 && next + 1 < seconds(updated_at) {
+        next = expression.next_after(next).unwrap();
+        counted -= 1;
+    }
     assert!(touched || seconds(updated_at) <= next + 1, "{schedule} stopped firing at {time}");
     fired.len()
 }

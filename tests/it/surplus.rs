@@ -153,7 +153,7 @@ fn a_task_that_goes_on_after_its_cancel_was_accepted_ends_its_execution_and_is_c
     let task = Guid::from("task-1");
     assert!(store.begin_attempt(of, false, (&job.app, None), NOW, NOW).unwrap().0.has_begun());
     assert!(store.accept_task(of, &task).unwrap());
-    store.cancel_execution(execution.id, "cancelled by me", NOW).unwrap();
+    store.cancel_execution(execution.id, "cancelled by me", NOW, None).unwrap();
 
     let platform = Arc::new(Cancelling::default());
     platform.endless.lock().unwrap().push(task.clone());
