@@ -8,6 +8,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod access;
 mod controls;
 mod dialect;
 mod location;
@@ -16,6 +17,7 @@ mod runs;
 mod task_names;
 mod timing;
 
+pub use access::{AUDITOR, Access, HIDDEN, ReadRoles, SUPPORTER, hidden_url};
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use dialect::{Dialect, Weekdays};
 pub use location::Location;

@@ -12,7 +12,7 @@ use log::LevelFilter;
 
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays};
-use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
+use crate::model::{Location, MisfirePolicy, ReadRoles, Secret, TaskNames};
 use crate::outbound::{Outbound, Reach};
 
 mod broker;
@@ -93,6 +93,7 @@ pub struct Config {
     pub retry: Duration,
     pub late_task: Duration,
     pub task_names: TaskNames,
+    pub read_roles: ReadRoles,
     pub instance_id: Option<String>,
     pub stop: Duration,
     pub https_proxy: Option<Secret>,

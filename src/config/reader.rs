@@ -13,7 +13,7 @@ use super::{
 };
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays, Zone};
-use crate::model::{Location, MisfirePolicy, Secret, TaskNames};
+use crate::model::{Location, MisfirePolicy, ReadRoles, Secret, TaskNames};
 use crate::outbound::Target;
 use crate::outbound::{Outbound, Reach, read_uri};
 
@@ -106,6 +106,7 @@ impl Reader<'_> {
             heartbeat_url: self.heartbeat_url(),
             instance_index: (self.environment)("CF_INSTANCE_INDEX").filter(is_not_blank),
             task_names: self.task_names(),
+            read_roles: self.read_roles(),
             instance_id: self.instance_id(),
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
@@ -189,6 +190,14 @@ impl Reader<'_> {
         TaskNames::parse(&text).unwrap_or_else(|rule| {
             self.faults.push(format!("{} is {text:?}; it {rule}", self.named("TASK_NAME")));
             TaskNames::default()
+        })
+    }
+
+    fn read_roles(&mut self) -> ReadRoles {
+        let Some(text) = self.text("READ_ROLES") else { return ReadRoles::default() };
+        ReadRoles::parse(&text).unwrap_or_else(|rule| {
+            self.faults.push(format!("{} is {text:?}; it {rule}", self.named("READ_ROLES")));
+            ReadRoles::default()
         })
     }
 

@@ -230,6 +230,12 @@ pub const SETTINGS: &[Setting] = &[
         0..=36500,
         "days that audit events are kept; 0: none are written"
     ),
+    text(
+        "READ_ROLES",
+        "read-roles",
+        "",
+        "roles and scopes that may read, with commas between them, for example space_auditor",
+    ),
     optional_number!("QUOTA_JOBS", "quota-jobs", "no limit", 0..=1000000, "most jobs of a space"),
     optional_number!("QUOTA_CALLS", "quota-calls", "no limit", 0..=1000000, "most calls of a space"),
     optional_number!(

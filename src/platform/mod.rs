@@ -3,11 +3,12 @@
 //! Two implementations: [`cf`] (Cloud Foundry v3 and UAA) and [`local`] (standalone: a file and processes).
 //! Every method may block, for a bounded time only, and is called from many threads.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use crate::base::outage;
-use crate::model::{Dispatch, Guid, Timestamp};
+use crate::model::{Access, Dispatch, Guid, ReadRoles, Timestamp};
 
 pub mod cf;
 pub mod local;
@@ -52,6 +53,16 @@ pub trait Platform: Send + Sync + 'static {
     /// The spaces in which `user` is a developer or a manager, in no order. Used if [`Identity::spaces`] is
     /// `None`.
     fn spaces_of(&self, user: &str) -> Result<Vec<Guid>, PlatformError>;
+
+    /// The spaces in which `user` has one of these roles, and what they may do there. Used if
+    /// [`Identity::spaces`] is `None`.
+    fn readable_spaces_of(
+        &self,
+        _user: &str,
+        _roles: &ReadRoles,
+    ) -> Result<HashMap<Guid, Access>, PlatformError> {
+        Ok(HashMap::new())
+    }
 
     /// The space of an app; `None`: no such app.
     fn space_of_app(&self, app: &Guid) -> Result<Option<Guid>, PlatformError>;
@@ -139,6 +150,10 @@ pub struct Identity {
     /// The spaces in which the token has the rights of a developer, if rights belong to tokens; `None` if
     /// they belong to users.
     pub spaces: Option<Vec<Guid>>,
+    /// The spaces that the token may read without the rights of a developer, if rights belong to tokens.
+    pub readable: Vec<Guid>,
+    /// The scopes of the token that may let it read everywhere.
+    pub scopes: Vec<String>,
     /// When the token expires, if it says so. No cached identity outlives it.
     pub expires_at: Option<Timestamp>,
 }

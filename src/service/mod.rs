@@ -248,7 +248,8 @@ fn api(
     Api {
         store: Arc::clone(store),
         platform: Arc::clone(platform),
-        auth: Authenticator::new(Arc::clone(platform), Arc::clone(clock), auth_cache, threads_for_uaa),
+        auth: Authenticator::new(Arc::clone(platform), Arc::clone(clock), auth_cache, threads_for_uaa)
+            .with_read_roles(config.read_roles.clone()),
         limiter: Limiter::new(config.rate_limit),
         clock: Arc::clone(clock),
         dialect: config.dialect,

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::Clock;
-use crate::model::Guid;
+use crate::model::{AUDITOR, Access, Guid, ReadRoles};
 use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
 /// The most answers of a kind that are remembered.
@@ -44,12 +44,24 @@ pub struct Caller {
     spaces: Arc<HashSet<Guid>>,
     /// The spaces are the token's own, so its user's roles do not count.
     has_own_spaces: bool,
+    /// The spaces that they may read, and what else they may do there.
+    readable: Arc<HashMap<Guid, Access>>,
+    /// They may read everywhere.
+    reads_all: bool,
+    /// What the request asks for.
+    pub needed: Access,
 }
 
 impl Caller {
-    /// The spaces in which they work; `None`: all, for an admin.
-    pub fn spaces(&self) -> Option<&HashSet<Guid>> {
-        (!self.admin).then_some(&*self.spaces)
+    /// The spaces that they may read; `None`: all.
+    pub fn spaces(&self) -> Option<HashSet<Guid>> {
+        let all = || self.spaces.iter().chain(self.readable.keys()).cloned().collect();
+        (!self.admin && !self.reads_all).then(all)
+    }
+
+    /// Whether nothing in this space is hidden from them, as far as is remembered.
+    pub fn works_in(&self, space: &Guid) -> bool {
+        self.admin || self.spaces.contains(space)
     }
 }
 
@@ -87,6 +99,9 @@ pub struct Authenticator {
     time_to_live: Duration,
     identities: Memo<Option<Identity>>,
     roles: Memo<Arc<HashSet<Guid>>>,
+    /// Whose roles may read.
+    read_roles: ReadRoles,
+    readable: Memo<Arc<HashMap<Guid, Access>>>,
     /// The spaces of apps, each as one user asked for it: what others ask for shows in no answer's time.
     apps: Memo<Option<Guid>>,
     answers: Memo<()>,
@@ -109,10 +124,17 @@ impl Authenticator {
             time_to_live,
             identities: Memo::new(time_to_live, |identity| identity.is_some()),
             roles: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
+            read_roles: ReadRoles::default(),
+            readable: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
             // All alike: what is thrown away first must not tell which apps there are.
             apps: Memo::new(time_to_live, |_| false),
             answers: Memo::new(REFUSAL_AGE_MAX, |()| true),
         }
+    }
+
+    /// The same, where these roles may read, too.
+    pub fn with_read_roles(self, read_roles: ReadRoles) -> Self {
+        Self { read_roles, ..self }
     }
 
     /// The caller of a request with this `Authorization` header, whose token must be good for `purpose`.
@@ -122,16 +144,16 @@ impl Authenticator {
         if identity.expires_at.is_some_and(|end| end <= self.clock.now()) {
             return Err(AuthError::Unauthorized("the token has expired"));
         }
-        match purpose {
-            Purpose::Reading if !identity.may_read => {
-                return Err(AuthError::Unauthorized("the token lacks the scope cloud_controller.read"));
-            }
-            Purpose::Changing if !identity.may_write => {
-                return Err(AuthError::Unauthorized("the token lacks the scope cloud_controller.write"));
-            }
-            _ => {}
+        let lacking = match purpose {
+            Purpose::Reading if !identity.may_read => "the token lacks the scope cloud_controller.read",
+            Purpose::Changing if !identity.may_write => "the token lacks the scope cloud_controller.write",
+            _ => return self.caller_of(identity),
+        };
+        if !self.read_roles.have_scope_of(&identity.scopes) {
+            return Err(AuthError::Unauthorized(lacking));
         }
-        self.caller_of(identity)
+        // It is good for reading everywhere, and for nothing else, whatever roles its user has.
+        self.caller_of(Identity { admin: false, spaces: Some(Vec::new()), ..identity })
     }
 
     /// Who holds `token`, and what they may do; for a session of the dashboard, which lasts when the token is
@@ -150,6 +172,8 @@ impl Authenticator {
         let of_user = Identity {
             user,
             name: None,
+            readable: Vec::new(),
+            scopes: Vec::new(),
             admin,
             may_read: true,
             may_write: true,
@@ -169,8 +193,21 @@ impl Authenticator {
         let name = identity.name.unwrap_or_else(|| identity.user.clone());
         if identity.admin {
             let (user, spaces) = (identity.user, Arc::default());
-            return Ok(Caller { user, name, is_client, admin: true, spaces, has_own_spaces: true });
+            let (readable, reads_all, needed) = (Arc::default(), true, Access::Work);
+            return Ok(Caller {
+                user,
+                name,
+                is_client,
+                admin: true,
+                spaces,
+                has_own_spaces: true,
+                readable,
+                reads_all,
+                needed,
+            });
         }
+        let reads_all = self.read_roles.have_scope_of(&identity.scopes);
+        let readable = self.readable_by(&identity.user, identity.spaces.is_some(), &identity.readable)?;
         let has_own_spaces = identity.spaces.is_some();
         let mut spaces = match identity.spaces {
             Some(own) => Arc::new(own.into_iter().collect()),
@@ -179,10 +216,12 @@ impl Authenticator {
         if spaces.is_empty() && !has_own_spaces {
             spaces = self.spaces_of(&identity.user, REFUSAL_AGE_MAX)?;
         }
-        if spaces.is_empty() {
+        if spaces.is_empty() && readable.is_empty() && !reads_all {
             return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
         }
-        Ok(Caller { user: identity.user, name, is_client, admin: false, spaces, has_own_spaces })
+        let (admin, needed) = (false, Access::Work);
+        let user = identity.user;
+        Ok(Caller { user, name, is_client, admin, spaces, has_own_spaces, readable, reads_all, needed })
     }
 
     /// Whether the caller may work in `space`.
@@ -196,7 +235,40 @@ impl Authenticator {
         Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
     }
 
-    /// The space of an app in which the caller may work; `None`: no such app, or another's. Both take one
+    /// What the caller may do in `space`; `None`: nothing.
+    pub fn access(&self, caller: &Caller, space: &Guid) -> Result<Option<Access>, AuthError> {
+        if self.may_work_in(caller, space)? {
+            return Ok(Some(Access::Work));
+        }
+        // Nobody may read what belongs to nothing.
+        let everywhere = Some(Access::Read).filter(|_| caller.reads_all && !space.as_str().is_empty());
+        Ok(caller.readable.get(space).copied().or(everywhere))
+    }
+
+    fn readable_by(
+        &self,
+        user: &str,
+        has_own_spaces: bool,
+        own: &[Guid],
+    ) -> Result<Arc<HashMap<Guid, Access>>, AuthError> {
+        if self.read_roles.is_empty() {
+            return Ok(Arc::default());
+        }
+        if has_own_spaces {
+            let is_read = self.read_roles.of_spaces.contains(&AUDITOR);
+            let readable = own.iter().filter(|_| is_read);
+            return Ok(Arc::new(readable.map(|space| (space.clone(), Access::Read)).collect()));
+        }
+        let key = key_of(&[user]);
+        let ask = || self.platform.readable_spaces_of(user, &self.read_roles).map(Arc::new);
+        let known = self.remembered(&self.readable, key, self.time_to_live, ask)?;
+        match known.is_empty() {
+            true => self.remembered(&self.readable, key, REFUSAL_AGE_MAX, ask),
+            false => Ok(known),
+        }
+    }
+
+    /// The space of an app in which the caller may read; `None`: no such app, or another's. Both take one
     /// path, in what is asked of the platform too, so that nobody learns from the time it takes which apps
     /// there are.
     pub fn space_of_app(&self, caller: &Caller, app: &Guid) -> Result<Option<Guid>, AuthError> {
@@ -213,8 +285,8 @@ impl Authenticator {
             false => space,
         };
         let nowhere = Guid::from("");
-        let may_work = self.may_work_in(caller, space.as_ref().unwrap_or(&nowhere))?;
-        Ok(space.filter(|_| may_work))
+        let access = self.access(caller, space.as_ref().unwrap_or(&nowhere))?;
+        Ok(space.filter(|_| access.is_some()))
     }
 
     /// Whether the platform answers at all, and lets the service in, or did within the last seconds: that is

@@ -37,6 +37,7 @@ mod postgres;
 mod process;
 mod program;
 mod quotas;
+mod readers;
 mod refusals;
 mod runs;
 mod schedule_fields;

@@ -14,7 +14,7 @@ use super::endpoint::Endpoint;
 use super::faults::{Fault, Faults};
 use super::transport::{Answer, Body, Request, Transport, Upstream, cleaned};
 use super::uaa::Uaa;
-use crate::model::{Guid, Timestamp};
+use crate::model::{Access, Guid, ReadRoles, SUPPORTER, Timestamp};
 use crate::platform::{Delivery, PlatformError, Task, TaskState};
 
 /// The most pages of a list, each with up to 5000 resources. No list that the service needs is longer.
@@ -175,10 +175,25 @@ pub(super) struct RoleResource {
 #[derive(Deserialize)]
 struct RoleRelationships {
     user: Relationship,
+    #[serde(default)]
     space: Relationship,
+    #[serde(default)]
+    organization: Relationship,
 }
 
+/// A space of which only the guid is used.
 #[derive(Deserialize)]
+pub(super) struct SpaceResource {
+    pub(super) guid: String,
+}
+
+/// What a role lets somebody read.
+pub(super) enum Readable {
+    Space(Guid, Access),
+    Organization(String),
+}
+
+#[derive(Deserialize, Default)]
 struct Relationship {
     data: Option<RelatedGuid>,
 }
@@ -189,6 +204,21 @@ struct RelatedGuid {
 }
 
 impl RoleResource {
+    /// What this role lets `user` read. The filters of the request select the same roles, but authorization
+    /// must not depend on them alone.
+    pub(super) fn readable(self, user: &str, roles: &ReadRoles) -> Option<Readable> {
+        let has = |known: &[&str]| known.contains(&self.r#type.as_str());
+        let (of_space, of_organization) = (has(&roles.of_spaces), has(&roles.of_organizations));
+        let access = if self.r#type == SUPPORTER { Access::Support } else { Access::Read };
+        self.relationships.user.data.filter(|data| data.guid == user)?;
+        if of_space {
+            let space = self.relationships.space.data?;
+            return Some(Readable::Space(Guid::from(space.guid), access));
+        }
+        let organization = self.relationships.organization.data.filter(|_| of_organization)?;
+        Some(Readable::Organization(organization.guid))
+    }
+
     /// The space in which this role makes `user` a developer or a manager. The filters of the request select
     /// the same roles, but authorization must not depend on them alone.
     pub(super) fn space_where_active(self, user: &str) -> Option<Guid> {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Method;
 
-use self::api::{Api, AppResource, ListFault, RoleResource, is_of_app, task_of};
+use self::api::{Api, AppResource, ListFault, Readable, RoleResource, SpaceResource, is_of_app, task_of};
 use self::endpoint::{Endpoint, is_identifier, is_task_name, is_user_id, percent_encoded};
 use self::faults::{Fault, Faults};
 use self::log_cache::LogCache;
@@ -28,7 +28,7 @@ use super::{
     TaskIdentity, TaskName,
 };
 use crate::base::clock::Clock;
-use crate::model::Guid;
+use crate::model::{Access, Guid, ReadRoles};
 use crate::outbound::Outbound;
 
 mod api;
@@ -319,6 +319,40 @@ impl Platform for CloudFoundry {
         let spaces: Vec<Guid> = roles.into_iter().filter_map(|role| role.space_where_active(user)).collect();
         if spaces.is_empty() {
             self.api.lacks_no_authority()?;
+        }
+        Ok(spaces)
+    }
+
+    fn readable_spaces_of(
+        &self,
+        user: &str,
+        roles: &ReadRoles,
+    ) -> Result<HashMap<Guid, Access>, PlatformError> {
+        let types: Vec<&str> = roles.of_spaces.iter().chain(&roles.of_organizations).copied().collect();
+        if types.is_empty() || !is_user_id(user) {
+            return Ok(HashMap::new());
+        }
+        let (types, user_encoded) = (types.join(","), percent_encoded(user));
+        let found: Vec<RoleResource> =
+            self.api.list(&format!("/v3/roles?per_page=5000&types={types}&user_guids={user_encoded}"))?;
+        let (mut spaces, mut organizations) = (HashMap::new(), Vec::new());
+        for role in found {
+            match role.readable(user, roles) {
+                Some(Readable::Space(space, access)) => {
+                    let known = spaces.entry(space).or_insert(access);
+                    *known = access.max(*known);
+                }
+                Some(Readable::Organization(organization)) => organizations.push(organization),
+                None => {}
+            }
+        }
+        for organizations in organizations.chunks(TASK_BATCH) {
+            let guids: Vec<String> = organizations.iter().map(|guid| percent_encoded(guid)).collect();
+            let query = format!("/v3/spaces?per_page=5000&organization_guids={}", guids.join(","));
+            let of_organizations: Vec<SpaceResource> = self.api.list(&query)?;
+            for space in of_organizations {
+                spaces.entry(Guid::from(space.guid)).or_insert(Access::Read);
+            }
         }
         Ok(spaces)
     }

@@ -349,6 +349,9 @@ impl Uaa {
 /// The longest user name that is shown, in bytes, as UAA has it.
 const NAME_MAX: usize = 255;
 
+/// Scopes that an operator may let read everywhere.
+const READER_SCOPES: [&str; 2] = ["cloud_controller.global_auditor", "cloud_controller.admin_read_only"];
+
 /// The claims of a token, from its payload or from an introspection.
 #[derive(Deserialize, Default)]
 struct Claims {
@@ -367,6 +370,17 @@ enum Scope {
 }
 
 impl Scope {
+    /// Those that an operator may let read everywhere.
+    fn of_readers(&self) -> Vec<String> {
+        let is_of_reader = |scope: &&str| READER_SCOPES.contains(scope);
+        match self {
+            Self::List(scopes) => {
+                scopes.iter().map(String::as_str).filter(is_of_reader).map(str::to_owned).collect()
+            }
+            Self::Words(scopes) => scopes.split(' ').filter(is_of_reader).map(str::to_owned).collect(),
+        }
+    }
+
     fn has(&self, wanted: &str) -> bool {
         match self {
             Self::List(scopes) => scopes.iter().any(|scope| scope == wanted),
@@ -385,9 +399,12 @@ impl Claims {
         let admin = has(ADMIN_SCOPE);
         let is_shown = |name: &String| !name.is_empty() && name.len() <= NAME_MAX;
         let name = self.user_name.clone().filter(|name| is_shown(name) && !name.contains(char::is_control));
+        let scopes = self.scope.as_ref().map_or_else(Vec::new, Scope::of_readers);
         Identity {
             user,
             name,
+            scopes,
+            readable: Vec::new(),
             admin,
             spaces: None,
             may_read: admin || has(READ_SCOPE),

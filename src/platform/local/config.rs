@@ -123,6 +123,8 @@ pub struct Grant {
     pub admin: bool,
     /// The spaces in which it is good for a developer's or manager's work.
     pub spaces: Vec<Guid>,
+    /// The spaces of an auditor, who may read there where that is set.
+    pub readable: Vec<Guid>,
 }
 
 /// Apps, spaces and tokens.
@@ -211,9 +213,12 @@ impl World {
             TokenSecret::Sha256(_) => None,
         });
         let grant = |token: Token| {
-            let spaces = if token.role == Role::Auditor { Vec::new() } else { token.spaces };
+            let (spaces, readable) = match token.role {
+                Role::Auditor => (Vec::new(), token.spaces),
+                _ => (token.spaces, Vec::new()),
+            };
             let admin = token.role == Role::Admin;
-            (token.secret.sha256(), Grant { user: token.user, admin, spaces })
+            (token.secret.sha256(), Grant { user: token.user, admin, spaces, readable })
         };
         Self { apps: entries.apps, grants: entries.tokens.into_iter().map(grant).collect(), first_token }
     }
@@ -369,6 +374,7 @@ mod tests {
         );
         let world = World::of(parse(&text, Path::new("/")).unwrap_or_else(|err| panic!("{err}")));
         let grant = |admin, spaces: &[&str]| Grant {
+            readable: Vec::new(),
             user: "u".to_owned(),
             admin,
             spaces: spaces.iter().copied().map(Guid::from).collect(),

@@ -167,6 +167,8 @@ fn identity(grant: &Grant) -> Identity {
         spaces: Some(grant.spaces.clone()),
         may_read: true,
         may_write: true,
+        readable: grant.readable.clone(),
+        scopes: Vec::new(),
         expires_at: None,
     }
 }

@@ -10,7 +10,7 @@ use super::overview::{CursorJson, choices, guids, instant, unknown_parameter};
 use super::page::{to_json, whole_number};
 use super::query::Query;
 use crate::http::{Request, Response, respond_with};
-use crate::model::Id;
+use crate::model::{HIDDEN, Id};
 use crate::store::{AuditEvent, AuditFilter};
 use crate::web::auth::Caller;
 
@@ -98,6 +98,17 @@ impl EventJson {
     }
 }
 
+/// Readers do not see the values of fields that can hold secrets.
+fn hide(data: &mut Value) {
+    const FIELDS: [&str; 5] = ["command", "url", "auth_header", "headers", "body"];
+    for of in ["changed", "created", "deleted"] {
+        let Some(fields) = data.get_mut(of).and_then(Value::as_object_mut) else { continue };
+        for (_, value) in fields.iter_mut().filter(|(name, _)| FIELDS.contains(&name.as_str())) {
+            *value = HIDDEN.into();
+        }
+    }
+}
+
 impl Api {
     /// `GET /audit_events`.
     pub(super) fn list_events(
@@ -127,7 +138,16 @@ impl Api {
         let found = self.store.find_events(&filter, before, per_page)?;
         let page = PageJson {
             pagination: CursorJson::of(request, query, found.rows.len() as u64, found.next),
-            resources: found.rows.into_iter().map(EventJson::of).collect(),
+            resources: found
+                .rows
+                .into_iter()
+                .map(|mut event| {
+                    if !caller.works_in(&event.space) {
+                        hide(&mut event.data);
+                    }
+                    EventJson::of(event)
+                })
+                .collect(),
         };
         Ok(respond_with(200, "application/json", to_json(&page)?))
     }

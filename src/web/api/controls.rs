@@ -12,8 +12,8 @@ use serde_json::value::RawValue;
 use super::fields::{Fields, kind_of};
 use super::violation::Violation;
 use crate::model::{
-    Call, ConcurrencyPolicy, Controls, Format, Headers, Metadata, Method, MisfirePolicy, RetryPolicy, Secret,
-    Statuses, Work,
+    Call, ConcurrencyPolicy, Controls, Format, HIDDEN, Headers, Metadata, Method, MisfirePolicy, RetryPolicy,
+    Secret, Statuses, Work,
 };
 use crate::outbound::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, is_header_value, signing_key};
 
@@ -34,8 +34,6 @@ const METADATA_PREFIX_MAX: usize = 253;
 const METADATA_NAME_MAX: usize = 63;
 const LABEL_VALUE_MAX: usize = 63;
 const ANNOTATION_VALUE_MAX: usize = 5000;
-/// What stands for a value that is not shown.
-pub(super) const HIDDEN: &str = "[hidden]";
 const METADATA_RESERVED: &str = "cloudfoundry.org";
 
 /// Headers of a call that say how it is framed, who sends it or what it is: the service sets them, or nobody
@@ -285,6 +283,9 @@ impl Fields<'_> {
         let expected = format!("a string of at most {BODY_BYTES_MAX} bytes without U+0000, or null for none");
         let body: Option<String> = self.given("body", self.raw.body, &expected)?;
         let text = body.as_deref().unwrap_or_default();
+        if text == HIDDEN {
+            self.not_hidden("body", body.clone());
+        }
         if BODY_BYTES_MAX < text.len() {
             let detail = format!("is {} bytes long", text.len());
             self.violate(Violation::new("body", "too_long", detail, expected));

@@ -12,6 +12,7 @@ use super::page::{Walk, append_json};
 use super::schedules::{Owner, ScheduleJson};
 use crate::model::{Executable, Guid, Id, Kind, Schedule, Timestamp};
 use crate::store::{Selection, SpacePause, Store, Summary, Window};
+use crate::web::auth::Caller;
 
 /// The most schedules that are read at a time.
 const SCHEDULES_MAX: u32 = 200;
@@ -24,6 +25,7 @@ const PART_BYTES: usize = 32 * 1024;
 
 pub(super) struct Detailed {
     store: Arc<Store>,
+    caller: Caller,
     kind: Kind,
     selection: Selection,
     walk: Walk,
@@ -56,13 +58,14 @@ struct Open {
 impl Detailed {
     pub(super) fn new(
         store: Arc<Store>,
-        kind: Kind,
-        selection: Selection,
+        caller: Caller,
+        (kind, selection): (Kind, Selection),
         walk: Walk,
         now: Timestamp,
     ) -> Self {
         Self {
             store,
+            caller,
             kind,
             selection,
             walk,
@@ -89,7 +92,11 @@ impl Detailed {
                 self.read_schedules(body)?;
             } else if !self.walk.is_over() {
                 let (store, kind, selection) = (&self.store, self.kind, &self.selection);
-                self.rows.extend(self.walk.next(|window| store.list_executables(kind, selection, window))?);
+                let mut rows = self.walk.next(|window| store.list_executables(kind, selection, window))?;
+                for executable in rows.iter_mut().filter(|it| !self.caller.works_in(&it.space)) {
+                    executable.hide();
+                }
+                self.rows.extend(rows);
             } else {
                 return Ok(false);
             }

@@ -29,6 +29,8 @@ pub(in crate::web) enum ApiError {
     /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody
     /// learns.
     NoRoleInSpace,
+    /// The caller may read it, and no more.
+    ReadOnly,
     /// There is no such path.
     NoSuchPath,
     /// It does not exist, or not for this caller: which of the two nobody learns.
@@ -84,6 +86,7 @@ impl ApiError {
     pub(in crate::web) fn status(&self) -> u16 {
         match self {
             Self::Unauthorized(_) | Self::NotOfMetrics | Self::NoRoleInSpace => 401,
+            Self::ReadOnly => 403,
             Self::NoSuchPath | Self::NotFound | Self::RefNotFound => 404,
             Self::MethodNotAllowed(_) => 405,
             Self::OtherVersion => 412,
@@ -167,6 +170,12 @@ impl ApiError {
                 "names no space of yours: there is no such space, or you have no role in that space",
                 "a space in which the user is developer or manager",
             )],
+            Self::ReadOnly => vec![Violation::new(
+                "Authorization",
+                "authorization",
+                "is of somebody who may read this, and not change it",
+                "a token of a developer or manager of the space",
+            )],
             Self::NoSuchPath => vec![Violation::new(
                 "path",
                 "unknown",
@@ -218,6 +227,7 @@ impl fmt::Display for ApiError {
             Self::Unauthorized(reason) => f.write_str(reason),
             Self::NotOfMetrics => f.write_str("the token of the metrics is missing, or is another"),
             Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
+            Self::ReadOnly => f.write_str("the user may read this, and not change it"),
             Self::NoSuchPath => f.write_str("there is no such path"),
             Self::RefNotFound => f.write_str("there is no such job or call, or it is not for this caller"),
             Self::NotFound => f.write_str("not found, or not in a space of the caller"),

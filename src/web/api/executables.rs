@@ -199,6 +199,7 @@ impl Api {
             }
         };
         let space = self.auth.space_of_app(caller, &app)?.ok_or_else(no_app)?;
+        self.access(caller, &space)?;
         self.check_service_instance(&space)?;
         let mut fields = Fields::of(&request.body)?;
         let name = fields.name();
@@ -251,12 +252,19 @@ impl Api {
         let store = Arc::clone(&self.store);
         if detailed {
             let walk = Walk::through(paging, extent, Order::OldestFirst);
-            let mut detailed = Detailed::new(store, kind, selection, walk, self.clock.now());
+            let mut detailed =
+                Detailed::new(store, caller.clone(), (kind, selection), walk, self.clock.now());
             return page::streamed(request, query, paging, extent, move |body| detailed.append_next(body));
         }
+        let caller = caller.clone();
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
             let part = store.list_executables(kind, &selection, window)?;
-            Ok(part.map(|executable| ExecutableJson::of(executable, Vec::new())))
+            Ok(part.map(|mut executable| {
+                if !caller.works_in(&executable.space) {
+                    executable.hide();
+                }
+                ExecutableJson::of(executable, Vec::new())
+            }))
         })
     }
 
@@ -267,14 +275,14 @@ impl Api {
         query: &Query,
     ) -> Result<Option<Vec<Guid>>, ApiError> {
         match query.get("space_guid") {
-            None => Ok(caller.spaces().map(|spaces| spaces.iter().cloned().collect())),
+            None => Ok(caller.spaces().map(|spaces| spaces.into_iter().collect())),
             Some(space) if space.trim().is_empty() => {
                 Err(Violation::new("space_guid", "blank", "is blank", A_SPACE).into())
             }
             Some(space) => {
                 let space = Guid::from_outside(space)
                     .ok_or_else(|| Violation::new("space_guid", "form", NO_GUID, A_SPACE))?;
-                if !self.auth.may_work_in(caller, &space)? {
+                if self.auth.access(caller, &space)?.is_none() {
                     return Err(ApiError::NoRoleInSpace);
                 }
                 Ok(Some(vec![space]))
@@ -299,10 +307,12 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let changed = until_written(|| {
             let mut executable = self.executable(caller, kind, guid)?;
+            self.check_fields(caller, &executable.space, &request.body, &["paused"])?;
             let seen = ExecutableJson::of(executable.clone(), Vec::new());
+            let executable_before = executable.clone();
             let secret_before = signing_secret(&executable.work);
             self.apply_change(caller, &mut executable, &request.body)?;
-            versions::check(request, &seen)?;
+            versions::check(request, &self.shown_to(caller, executable_before))?;
             let event = self.event_of_executable(By::of(caller, request), "update", &executable, || {
                 let now = ExecutableJson::of(executable.clone(), Vec::new());
                 let secret = signing_secret(&executable.work);
@@ -314,7 +324,15 @@ impl Api {
                 Written::Gone | Written::OverQuota => Ok(None),
             }
         })?;
-        versions::object(200, &ExecutableJson::of(changed, Vec::new()))
+        versions::object(200, &self.shown_to(caller, changed))
+    }
+
+    /// A job or call as this caller sees it.
+    fn shown_to(&self, caller: &Caller, mut executable: Executable) -> ExecutableJson {
+        if !caller.works_in(&executable.space) {
+            executable.hide();
+        }
+        ExecutableJson::of(executable, Vec::new())
     }
 
     /// Changes the fields that the body names.

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 
 use super::error::ApiError;
 use super::violation::{Place, Violation};
-use crate::model::{GUID_MAX, Guid};
+use crate::model::{GUID_MAX, Guid, HIDDEN};
 use crate::outbound::is_header_value;
 
 const NAME_MAX: usize = 255;
@@ -154,11 +154,28 @@ impl<'a> Fields<'a> {
     }
 
     pub(in crate::web) fn command(&mut self) -> Option<String> {
-        self.text("command", self.raw.command, COMMAND_MAX)
+        let command = self.text("command", self.raw.command, COMMAND_MAX);
+        self.not_hidden("command", command)
     }
 
     pub(in crate::web) fn url(&mut self) -> Option<String> {
-        self.long_text("url", self.raw.url)
+        let url = self.long_text("url", self.raw.url);
+        self.not_hidden("url", url)
+    }
+
+    /// Refuses what readers see in the place of a value, so that nobody stores it.
+    pub(in crate::web) fn not_hidden(
+        &mut self,
+        field: &'static str,
+        value: Option<String>,
+    ) -> Option<String> {
+        let value = value?;
+        if value == HIDDEN || (field == "url" && value.ends_with(HIDDEN)) {
+            let detail = format!("is {HIDDEN}, which stands for a value that you may not see");
+            self.violate(Violation::new(field, "value", detail, "the value itself"));
+            return None;
+        }
+        Some(value)
     }
 
     /// Empty: none is sent.
@@ -167,7 +184,8 @@ impl<'a> Fields<'a> {
         if matches!(raw.get(), "null" | "\"\"") {
             return Some(String::new());
         }
-        let text = self.long_text("auth_header", Some(raw))?;
+        let text = self.long_text("auth_header", Some(raw));
+        let text = self.not_hidden("auth_header", text)?;
         if is_header_value(&text) {
             return Some(text);
         }

@@ -12,7 +12,7 @@ use crate::base::clock::Clock;
 use crate::base::public_url::PublicUrl;
 use crate::cron::{Dialect, Weekdays};
 use crate::http::{Body, Request, Response, respond_with};
-use crate::model::{Executable, Guid, Kind};
+use crate::model::{Access, Executable, Guid, Kind};
 use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::{HistoryOf, Store, StoreError};
@@ -156,6 +156,9 @@ impl Api {
         request: &Request,
     ) -> Result<Response, ApiError> {
         let query = Query::of(request.query.as_deref());
+        let mut caller = caller;
+        caller.needed = needed(&route, &request.method);
+        let caller = caller;
         match route {
             CallerRoute::NextFireTimes => self.next_fire_times(&query?),
             CallerRoute::Validate => self.validate(&caller, request, &query?),
@@ -254,8 +257,42 @@ impl Api {
         let found = self.store.executable(kind, guid.as_str())?;
         let nowhere = Guid::from("");
         let space = found.as_ref().map_or(&nowhere, |executable| &executable.space);
-        let may_work = self.auth.may_work_in(caller, space)?;
-        found.filter(|_| may_work).ok_or(ApiError::NotFound)
+        let access = self.access(caller, space)?;
+        let mut found = found.ok_or(ApiError::NotFound)?;
+        // What is changed is not written back without its secrets.
+        if access < Access::Work && caller.needed == Access::Read {
+            found.hide();
+        }
+        Ok(found)
+    }
+
+    /// What the caller may do in a space, which is enough for the request.
+    fn access(&self, caller: &Caller, space: &Guid) -> Result<Access, ApiError> {
+        match self.auth.access(caller, space)? {
+            Some(access) if caller.needed <= access => Ok(access),
+            Some(_) => Err(ApiError::ReadOnly),
+            None => Err(ApiError::NotFound),
+        }
+    }
+
+    /// Whether the caller may change all these fields: whoever gives support may change few.
+    fn check_fields(
+        &self,
+        caller: &Caller,
+        space: &Guid,
+        body: &[u8],
+        allowed: &[&str],
+    ) -> Result<(), ApiError> {
+        if self.access(caller, space)? == Access::Work {
+            return Ok(());
+        }
+        // What is no object is refused for that.
+        let given: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_slice(body).unwrap_or_default();
+        match given.keys().all(|field| allowed.contains(&field.as_str())) {
+            true => Ok(()),
+            false => Err(ApiError::ReadOnly),
+        }
     }
 
     /// Where an instance of the service is required, there must be one to ask for something new.
@@ -281,6 +318,21 @@ impl Api {
     /// Rows are to be removed, or cancellations to be recorded.
     pub(in crate::web) fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
+    }
+}
+
+/// What somebody must be allowed to do in a space for this request.
+fn needed(route: &CallerRoute, method: &Method) -> Access {
+    match (route, method) {
+        (_, Method::Get | Method::Head) | (CallerRoute::Validate, _) => Access::Read,
+        (
+            CallerRoute::CancelExecution(_)
+            | CallerRoute::Change(..)
+            | CallerRoute::ChangeSchedule(..)
+            | CallerRoute::ChangeSpace(_),
+            _,
+        ) => Access::Support,
+        _ => Access::Work,
     }
 }
 

@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::audit::{By, and_secret, differences, new_target, with_origins};
-use super::controls::HIDDEN;
 use super::error::ApiError;
 use super::executables::shown;
 use super::fields::Fields;
@@ -20,7 +19,8 @@ use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::http::{Request, Response, respond};
 use crate::model::{
-    Event, Format, Guid, Headers, Kind, Notification, NotificationDefinition, Secret, Selector,
+    Access, Event, Format, Guid, HIDDEN, Headers, Kind, Notification, NotificationDefinition, Secret,
+    Selector, hidden_url,
 };
 use crate::outbound::{SIGNING_SECRET_PREFIX, Target, signing_key};
 use crate::store::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade, Scope};
@@ -119,6 +119,11 @@ impl DeliveryJson {
     }
 }
 
+/// Of its URL readers see scheme and host: the rest can be a secret.
+fn hide(notification: &mut Notification) {
+    notification.definition.url = Secret::from(hidden_url(notification.definition.url.reveal()));
+}
+
 impl Api {
     pub(super) fn list_notifications(
         &self,
@@ -130,8 +135,14 @@ impl Api {
         let paging = Paging::of(query)?;
         let extent = self.store.count_notifications(&scope)?;
         let store = Arc::clone(&self.store);
+        let caller = caller.clone();
         page::collection(request, query, paging, extent, Order::OldestFirst, move |window| {
-            Ok(store.list_notifications(&scope, window)?.map(|it| NotificationJson::of(&it)))
+            Ok(store.list_notifications(&scope, window)?.map(|mut it| {
+                if !caller.works_in(&it.space) {
+                    hide(&mut it);
+                }
+                NotificationJson::of(&it)
+            }))
         })
     }
 
@@ -153,8 +164,10 @@ impl Api {
             }
             Some(space) => Guid::from_outside(space).ok_or_else(unknown)?,
         };
-        if !self.auth.may_work_in(caller, &space)? {
-            return Err(unknown().into());
+        match self.auth.access(caller, &space)? {
+            Some(Access::Work) => {}
+            Some(_) => return Err(ApiError::ReadOnly),
+            None => return Err(unknown().into()),
         }
         self.check_service_instance(&space)?;
         let mut definition = NotificationDefinition {
@@ -286,8 +299,12 @@ impl Api {
         let found = self.store.notification(guid.as_str())?;
         let nowhere = Guid::from("");
         let space = found.as_ref().map_or(&nowhere, |notification| &notification.space);
-        let may_work = self.auth.may_work_in(caller, space)?;
-        found.filter(|_| may_work).ok_or(ApiError::NotFound)
+        let access = self.access(caller, space)?;
+        let mut found = found.ok_or(ApiError::NotFound)?;
+        if access < Access::Work {
+            hide(&mut found);
+        }
+        Ok(found)
     }
 
     /// Changes what the body names.

@@ -298,8 +298,8 @@ impl Api {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.find_execution(guid.as_str())?;
         let nowhere = Guid::from("");
-        let may_work = self.auth.may_work_in(caller, found.as_ref().map_or(&nowhere, |it| &it.of.space))?;
-        found.filter(|_| may_work).ok_or(ApiError::NotFound)
+        self.access(caller, found.as_ref().map_or(&nowhere, |it| &it.of.space))?;
+        found.ok_or(ApiError::NotFound)
     }
 
     fn whole(&self, status: u16, found: ListedExecution) -> Result<Response, ApiError> {

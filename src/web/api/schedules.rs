@@ -207,6 +207,7 @@ impl Api {
         let show = |schedule| ScheduleJson::of(schedule, &owner);
         let changed = until_written(|| {
             let seen = self.schedule(executable, guid)?;
+            self.check_fields(caller, &executable.space, &request.body, &["enabled"])?;
             let mut fields = Fields::of(&request.body)?;
             let now = self.clock.now();
             let mut definition = seen.definition.clone();

@@ -60,7 +60,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         Paging::of(query)?;
         let mut guids: Vec<Guid> = match caller.spaces() {
-            Some(spaces) => spaces.iter().cloned().collect(),
+            Some(spaces) => spaces.into_iter().collect(),
             None => self.store.known_spaces()?,
         };
         guids.sort();
@@ -88,6 +88,8 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let changed = until_written(|| {
             let seen = self.space(caller, guid)?;
+            let allowed = ["paused", "paused_until", "paused_note"];
+            self.check_fields(caller, &seen.guid, &request.body, &allowed)?;
             let mut fields = Fields::of(&request.body)?;
             let now = self.clock.now();
             let pause = fields.change_pause(&seen, &caller.user, now);
@@ -113,9 +115,7 @@ impl Api {
     /// A space in which the caller may work.
     fn space(&self, caller: &Caller, guid: &str) -> Result<Space, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
-        if !self.auth.may_work_in(caller, &guid)? {
-            return Err(ApiError::NotFound);
-        }
+        self.access(caller, &guid)?;
         Ok(self.store.space(&guid, self.clock.now())?)
     }
 }

@@ -163,7 +163,9 @@ struct State {
     expired_logs: usize,
     has_log_cache: bool,
     apps: BTreeMap<String, String>,
-    /// User, space, type.
+    /// Organization, space.
+    organizations: BTreeSet<(String, String)>,
+    /// User, space (or organization), type.
     roles: BTreeSet<(String, String, String)>,
     tokens: HashMap<String, UserToken>,
     /// Whose new token each is good for.
@@ -241,6 +243,7 @@ impl FakeCf {
                 authorities: "cloud_controller.admin uaa.resource".to_owned(),
                 tasks: Vec::new(),
                 logs: Vec::new(),
+                organizations: BTreeSet::new(),
                 expired_logs: 0,
                 has_log_cache: true,
                 completion: None,
@@ -291,6 +294,11 @@ impl FakeCf {
 
     pub fn add_role_of_type(&self, user: &str, space: &str, role: &str) {
         self.state().roles.insert((user.to_owned(), space.to_owned(), role.to_owned()));
+    }
+
+    /// A space of an organization.
+    pub fn add_space_of(&self, organization: &str, space: &str) {
+        self.state().organizations.insert((organization.to_owned(), space.to_owned()));
     }
 
     pub fn remove_roles(&self, user: &str, space: &str) {
@@ -1046,18 +1054,30 @@ impl State {
                     .iter()
                     .filter(|(user, _, role)| fits(&users, user) && fits(&types, role))
                     .map(|(user, space, role)| {
+                        let place = json!({"data": {"guid": space}});
+                        let of_organization = role.starts_with("organization");
+                        let nowhere = json!({"data": null});
+                        let (space_data, organization) =
+                            if of_organization { (&nowhere, &place) } else { (&place, &nowhere) };
                         json!({
                             "guid": format!("{role}-{user}-{space}"), "type": role,
                             "created_at": "2026-01-01T00:00:00Z", "updated_at": "2026-01-01T00:00:00Z",
                             "relationships": {
-                                "user": {"data": {"guid": user}}, "space": {"data": {"guid": space}},
-                                "organization": {"data": null},
+                                "user": {"data": {"guid": user}}, "space": space_data,
+                                "organization": organization,
                             },
                             "links": {},
                         })
                     })
                     .collect();
                 self.page(request, base, roles)
+            }
+            "GET /v3/spaces" if request.query.contains_key("organization_guids") => {
+                let wanted = filter(request, "organization_guids").unwrap_or_default();
+                let spaces =
+                    self.organizations.iter().filter(|(organization, _)| wanted.contains(organization));
+                let spaces = spaces.map(|(_, space)| json!({"guid": space, "name": space})).collect();
+                self.page(request, base, spaces)
             }
             "GET /v3/tasks" => {
                 let (guids, names) = (filter(request, "guids"), filter(request, "names"));

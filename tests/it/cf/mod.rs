@@ -163,6 +163,8 @@ fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names
         spaces: None,
         may_read: true,
         may_write: true,
+        readable: Vec::new(),
+        scopes: Vec::new(),
         expires_at: Some(end),
     };
     assert_eq!(identity, expected);

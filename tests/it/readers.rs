@@ -1,0 +1,223 @@
+//! Those who may read and no more: `READ_ROLES`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::standalone::Standalone;
+use super::world::{APP, Answer, FOREIGN_APP, FOREIGN_SPACE, SPACE, World, request, wait_for};
+
+const ROLES: &str = "space_auditor,space_supporter,organization_auditor,cloud_controller.global_auditor";
+const SECRET: &str = "hunter2";
+
+struct Filled {
+    world: World,
+    job: String,
+    call: String,
+    schedule: String,
+    notification: String,
+    execution: String,
+}
+
+fn filled() -> Filled {
+    let world = World::with(&[("READ_ROLES", ROLES)]);
+    let made = |path: &str, body: Value| {
+        let made = world.post(path, &body.to_string());
+        assert_eq!(made.status, 201, "{path} {}", made.body);
+        made.guid()
+    };
+    let job =
+        made(&format!("/jobs?app_guid={APP}"), json!({"name": "j", "command": format!("echo {SECRET}")}));
+    let call = json!({
+        "name": "c", "url": format!("http://u:{SECRET}@a.example.com/{SECRET}?{SECRET}"),
+        "auth_header": format!("Bearer {SECRET}"), "headers": {"X-Key": SECRET}, "body": SECRET,
+    });
+    let call = made(&format!("/calls?app_guid={APP}"), call);
+    let schedule = made(&format!("/jobs/{job}/schedules"), json!({"expression": "@yearly"}));
+    let notification = json!({"name": "n", "url": format!("https://hooks.example.com/{SECRET}")});
+    let notification = made(&format!("/notifications?space_guid={SPACE}"), notification);
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    wait_for(|| world.cf.tasks().pop());
+    // For an audit event that holds them.
+    world.patch(&format!("/jobs/{job}"), &json!({"command": format!("echo {SECRET} again")}).to_string());
+    Filled { world, job, call, schedule, notification, execution }
+}
+
+/// Every operation: a method, a path, a body, and which access it needs.
+fn operations(of: &Filled) -> Vec<(&'static str, String, &'static str, &'static str)> {
+    let Filled { job, call, schedule, notification, execution, .. } = of;
+    let read = |path: String| ("GET", path, "", "read");
+    let work = |method: &'static str, path: String, body: &'static str| (method, path, body, "work");
+    let support = |method: &'static str, path: String, body: &'static str| (method, path, body, "support");
+    vec![
+        read("/jobs".to_owned()),
+        read(format!("/jobs?space_guid={SPACE}&detailed=true")),
+        read("/calls?detailed=true".to_owned()),
+        read(format!("/jobs/{job}")),
+        read(format!("/calls/{call}")),
+        read(format!("/jobs/{job}/schedules")),
+        read(format!("/jobs/{job}/history")),
+        read(format!("/jobs/{job}/schedules/{schedule}/history")),
+        read(format!("/executions?space_guid={SPACE}")),
+        read(format!("/executions/{execution}")),
+        read(format!("/upcoming?space_guid={SPACE}")),
+        read("/spaces".to_owned()),
+        read(format!("/spaces/{SPACE}")),
+        read(format!("/notifications?space_guid={SPACE}")),
+        read(format!("/notifications/{notification}")),
+        read(format!("/notifications/{notification}/deliveries")),
+        read(format!("/audit_events?space_guid={SPACE}")),
+        read("/cron/next?expression=@daily".to_owned()),
+        ("POST", "/schedules/validate".to_owned(), r#"{"expression":"@daily"}"#, "read"),
+        work("POST", format!("/jobs?app_guid={APP}"), r#"{"name":"x","command":"true"}"#),
+        work("POST", format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#),
+        work("POST", format!("/jobs/{job}/execute"), ""),
+        work("PATCH", format!("/jobs/{job}"), r#"{"name":"k"}"#),
+        work("PATCH", format!("/jobs/{job}"), r#"{"paused":false,"command":"true"}"#),
+        work("PATCH", format!("/calls/{call}"), r#"{"timeout_seconds":7}"#),
+        work("PATCH", format!("/jobs/{job}/schedules/{schedule}"), r#"{"expression":"@daily"}"#),
+        work(
+            "POST",
+            format!("/notifications?space_guid={SPACE}"),
+            r#"{"name":"m","url":"https://a.example.com"}"#,
+        ),
+        work("PATCH", format!("/notifications/{notification}"), r#"{"enabled":false}"#),
+        work("POST", format!("/notifications/{notification}/test"), ""),
+        support("PATCH", format!("/jobs/{job}"), r#"{"paused":true}"#),
+        support("PATCH", format!("/calls/{call}"), r#"{"paused":true}"#),
+        support("PATCH", format!("/jobs/{job}/schedules/{schedule}"), r#"{"enabled":false}"#),
+        support("PATCH", format!("/spaces/{SPACE}"), r#"{"paused":true,"paused_note":"x"}"#),
+        support("POST", format!("/executions/{execution}/cancel"), ""),
+        work("DELETE", format!("/jobs/{job}/schedules/{schedule}"), ""),
+        work("DELETE", format!("/notifications/{notification}"), ""),
+        work("DELETE", format!("/jobs/{job}"), ""),
+        work("DELETE", format!("/calls/{call}"), ""),
+    ]
+}
+
+#[test]
+fn each_role_may_do_what_it_may_on_every_route_and_readers_see_no_secret() {
+    let of = filled();
+    let world = &of.world;
+    world.cf.add_role_of_type("auditor", SPACE, "space_auditor");
+    world.cf.add_role_of_type("supporter", SPACE, "space_supporter");
+    world.cf.add_role_of_type("manager", SPACE, "organization_manager");
+    let everywhere = world.cf.issue_user_token("global", &["cloud_controller.global_auditor"]);
+    let holders = [
+        ("auditor", world.cf.issue_cf_token("auditor"), "read"),
+        ("everywhere", everywhere, "read"),
+        ("supporter", world.cf.issue_cf_token("supporter"), "support"),
+        ("manager", world.cf.issue_cf_token("manager"), "nobody"),
+        ("stranger", world.cf.issue_cf_token("stranger"), "foreign"),
+        ("developer", world.token.clone(), "work"),
+    ];
+    for (name, token, access) in holders {
+        let rank = |access: &str| ["read", "support", "work"].iter().position(|it| *it == access);
+        for (method, path, body, needed) in operations(&of) {
+            let answer = request(&world.url(), method, &path, Some(&token), &[], body);
+            let what = format!("{name} {method} {path} {body}: {} {}", answer.status, answer.body);
+            match (access, rank(access) >= rank(needed)) {
+                // Without a role that counts, nobody is let in.
+                ("nobody", _) => assert_eq!(answer.status, 401, "{what}"),
+                ("foreign", _) => {
+                    let names_something =
+                        path.contains(SPACE) || path.contains(APP) || path.matches('/').count() > 1;
+                    let is_open = path.starts_with("/cron") || path.starts_with("/schedules");
+                    assert!(
+                        is_open || !names_something || matches!(answer.status, 401 | 404 | 422),
+                        "{what}"
+                    );
+                }
+                (_, true) => assert!(answer.status < 300, "{what}"),
+                (_, false) => assert_eq!(answer.status, 403, "{what}"),
+            }
+            if access != "work" {
+                assert!(!answer.body.contains(SECRET), "{what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_hidden_is_shown_as_such_and_never_stored() {
+    let of = filled();
+    let world = &of.world;
+    world.cf.add_role_of_type("supporter", SPACE, "space_supporter");
+    let token = world.cf.issue_cf_token("supporter");
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &str| -> Answer {
+        request(&world.url(), method, path, Some(&token), headers, body)
+    };
+    let call = format!("/calls/{}", of.call);
+    let seen = ask("GET", &call, &[], "");
+    let shown = seen.json();
+    assert_eq!(shown["url"], "http://a.example.com/[hidden]");
+    for field in ["auth_header", "body"] {
+        assert_eq!(shown[field], "[hidden]");
+    }
+    assert_eq!(shown["headers"], json!({"X-Key": "[hidden]"}));
+    assert_eq!(ask("GET", &format!("/jobs/{}", of.job), &[], "").json()["command"], "[hidden]");
+    // Whoever pauses a call writes nothing back that was hidden, and may name the version that was seen.
+    let version = [("If-Match", seen.header("ETag").unwrap())];
+    let paused = ask("PATCH", &call, &version, r#"{"paused":true}"#);
+    assert_eq!((paused.status, paused.json()["body"].as_str()), (200, Some("[hidden]")), "{}", paused.body);
+    let now = world.get(&call).json();
+    assert_eq!((&now["body"], &now["paused"]), (&json!(SECRET), &json!(true)));
+    for body in [
+        r#"{"command":"[hidden]"}"#,
+        r#"{"url":"http://a.example.com/[hidden]"}"#,
+        r#"{"auth_header":"[hidden]"}"#,
+        r#"{"body":"[hidden]"}"#,
+        r#"{"headers":{"X-Key":"[hidden]"}}"#,
+    ] {
+        let path = if body.contains("command") { format!("/jobs/{}", of.job) } else { call.clone() };
+        assert_eq!(world.patch(&path, body).status, 422, "{body}");
+    }
+}
+
+#[test]
+fn without_the_setting_nobody_reads_who_may_not_work() {
+    let world = World::start();
+    let job = world.job("j");
+    world.cf.add_role_of_type("auditor", SPACE, "space_auditor");
+    let everywhere =
+        world.cf.issue_user_token("global", &["cloud_controller.read", "cloud_controller.global_auditor"]);
+    for token in [world.cf.issue_cf_token("auditor"), everywhere] {
+        assert_eq!(request(&world.url(), "GET", &format!("/jobs/{job}"), Some(&token), &[], "").status, 401);
+    }
+    // Somebody with a role elsewhere learns nothing of it either.
+    world.cf.add_role_of_type("stranger", SPACE, "space_auditor");
+    let token = world.cf.issue_cf_token("stranger");
+    assert_eq!(request(&world.url(), "GET", &format!("/jobs/{job}"), Some(&token), &[], "").status, 404);
+}
+
+#[test]
+fn roles_of_an_organization_count_for_its_spaces() {
+    let world = World::with(&[("READ_ROLES", "organization_auditor")]);
+    let job = world.job("j");
+    world.cf.add_space_of("organization-1", SPACE);
+    world.cf.add_role_of_type("auditor", "organization-1", "organization_auditor");
+    let token = world.cf.issue_cf_token("auditor");
+    let ask = |method: &str, path: &str| request(&world.url(), method, path, Some(&token), &[], "").status;
+    assert_eq!(ask("GET", &format!("/jobs/{job}")), 200);
+    assert_eq!(ask("POST", &format!("/jobs/{job}/execute")), 403);
+    assert_eq!(ask("GET", &format!("/jobs?space_guid={FOREIGN_SPACE}")), 401);
+    assert_eq!(ask("POST", &format!("/jobs?app_guid={FOREIGN_APP}")), 422);
+}
+
+#[test]
+fn an_auditor_of_a_standalone_service_reads_where_that_is_set() {
+    for (settings, status) in [(&[("READ_ROLES", "space_auditor")][..], 200), (&[], 401)] {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("my.toml");
+        let text = "[[app]]\nname = 'a'\nspace = 's'\n\
+                    [[token]]\ntoken = 'developer-token-of-the-test'\nuser = 'dev'\nspaces = ['s']\n\
+                    [[token]]\ntoken = 'auditor-token-of-the-test'\nuser = 'eve'\nrole = 'auditor'\nspaces = ['s']\n";
+        fs::write(&file, text).unwrap();
+        let own = [("STANDALONE_CONFIG", file.to_str().unwrap())];
+        let service = Standalone::with(directory.path(), &[&own, settings].concat());
+        let auditor = Some("auditor-token-of-the-test");
+        let answer = request(&service.url, "GET", "/jobs", auditor, &[], "");
+        assert_eq!(answer.status, status, "{}", answer.body);
+        service.stop();
+    }
+}
