@@ -17,7 +17,7 @@ use crate::platform::local;
 use crate::service::store_settings;
 use crate::store::{self, ImportMode, Origin, Source, Store, StoreSettings, Unread};
 use crate::transfer;
-use crate::transfer::import::ReadAs;
+use crate::transfer::import::{Audited, ReadAs};
 
 pub(super) fn import(arguments: &Arguments) -> ExitCode {
     // Only the database settings count, so those that `serve` requires may be missing.
@@ -149,7 +149,8 @@ fn move_database(
         Dialect::Ocf2 => Dialect::Ocf2,
     };
     let read_as = ReadAs { dialect: wanted.dialect.unwrap_or(native), timezone: wanted.timezone };
-    let report = transfer::import::import(&source, &store, read_as, now, mode)
+    let audited = if config.audit.is_zero() { Audited::No } else { Audited::Yes };
+    let report = transfer::import::import(&source, &store, read_as, now, mode, audited)
         .map_err(|err| failed(&format!("nothing was imported from {place}: {err}")))?;
     let of = match source.origin() {
         Origin::Go => "OCF Scheduler's tables in ",

@@ -8,14 +8,15 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
+use super::audit::{self, NewEvent};
 use super::executables::Columns;
 use super::session::Session;
 use super::statement::{Named, json_array, sql, sql_by_engine, values};
 use super::{
     Attempt, Engine, ImportMode, MovedPause, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store,
-    StoreError, Stray, broker,
+    StoreError, Stray, broker, notifications, outbox,
 };
-use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Timestamp};
+use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Notification, Timestamp};
 
 /// A job or call from another database.
 #[derive(Debug)]
@@ -321,6 +322,24 @@ impl Importer<'_> {
         };
         self.session.execute(sql!("space_pauses/import"), values)?;
         Ok(())
+    }
+
+    /// Takes a notification. `false`: it is here already, or its space has another one of that name.
+    pub fn insert_notification(&self, moved: &Notification) -> Result<bool, StoreError> {
+        Ok(notifications::insert(self.session, moved)?.is_some())
+    }
+
+    /// What is expected of a job or call that was taken counts from `now` on.
+    pub fn expect_success(&self, guid: &Guid, within: u32, now: Timestamp) -> Result<(), StoreError> {
+        let due_at = outbox::after_seconds(now, within);
+        let values = values! { "guid": guid, "since": now, "due_at": due_at };
+        self.session.execute(sql!("streaks/import"), values)?;
+        Ok(())
+    }
+
+    /// Writes the audit event of the import.
+    pub fn record(&self, event: &NewEvent, now: Timestamp) -> Result<(), StoreError> {
+        audit::record(self.session, Some(event), None, now)
     }
 
     /// Takes the name of a task to look for.

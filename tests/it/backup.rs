@@ -97,11 +97,23 @@ fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
 #[test]
 fn a_backup_has_all_that_a_service_on_another_machine_needs() {
     let (machine, job, token) = machine_with_a_job();
+    // What waits to be sent is old news elsewhere.
+    let database = super::database::Database::at(machine.path().join("scheduler.db").to_str().unwrap());
+    database.execute(
+        "INSERT INTO notifications (guid, space_guid, name, url, format, events, job_guids, call_guids, label_selector,
+                                    after_failures, enabled, created_at, updated_at)
+         VALUES ('n', 's', 'ops', 'http://x/', 'standard', '[]', '[]', '[]', '', 1, 1, 1, 1);
+         INSERT INTO deliveries (guid, notification_id, event, data, state, created_at, due_at)
+         SELECT 'd', id, 'test', '{}', 'WAITING', 1, 9000000000000000000 FROM notifications",
+    );
     succeeded(&run(machine.path(), &["backup", "saved.db"]));
     let other = tempfile::tempdir().unwrap();
     fs::copy(machine.path().join("saved.db"), other.path().join("saved.db")).unwrap();
     let told = succeeded(&run(other.path(), &["restore", "saved.db"]));
     assert!(told.contains("scheduler.db is restored from saved.db"), "{told}");
+    let restored = super::database::Database::at(other.path().join("scheduler.db").to_str().unwrap());
+    let count = |table: &str| restored.number(&format!("SELECT COUNT(*) FROM {table}"));
+    assert_eq!((count("notifications"), count("deliveries")), (1, 0));
     assert!(told.contains("scheduler.db.tasks/standalone.toml") && !told.contains(&token), "{told}");
     assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
     // Without write access beside it, a backup can be read too.

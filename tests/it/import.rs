@@ -101,6 +101,9 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
         ),
     );
     rows.extend(database.rows("SELECT space_guid, paused_note, resumed_at FROM space_pauses ORDER BY 1"));
+    rows.extend(database.rows(
+        "SELECT guid, name, url, secret, headers, events, job_guids, label_selector FROM notifications",
+    ));
     rows.extend(database.rows("SELECT * FROM service_instances ORDER BY id"));
     rows.extend(database.rows("SELECT * FROM service_bindings ORDER BY id"));
     if database.url.starts_with("postgres") {
@@ -644,7 +647,13 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
           UNION ALL
          SELECT id, 2, 4, 5, NULL, 'no' FROM executions WHERE guid = 'e2';
          INSERT INTO space_pauses (space_guid, is_paused, paused_by, paused_note, resumed_at, updated_at)
-         VALUES ('space-1', TRUE, 'me', 'why', 3, 4)",
+         VALUES ('space-1', TRUE, 'me', 'why', 3, 4);
+         INSERT INTO notifications (guid, space_guid, name, url, format, secret, headers, events, job_guids,
+                                    call_guids, label_selector, after_failures, enabled, created_at, updated_at)
+         VALUES ('notification-1', 'space-1', 'ops', 'https://hooks', 'standard', 'whsec_x', '{\"X\":\"y\"}',
+                 '[\"failed\"]', '[\"j1\"]', '[]', 'env=prod', 3, TRUE, 5, 6);
+         INSERT INTO deliveries (guid, notification_id, event, data, state, created_at, due_at)
+         SELECT 'delivery-1', id, 'test', '{}', 'WAITING', 1, 1 FROM notifications",
     );
     let before = everything(&source);
     let mut places = vec![directory.path().join("one.db").to_str().unwrap().to_owned()];
@@ -661,8 +670,14 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
         assert_eq!(counts(&report, "schedules"), [2, 0, 0]);
         assert_eq!(counts(&report, "executions"), [4, 0, 0]);
         assert!(report.contains("service instances") && report.contains("service bindings"), "{report}");
+        assert_eq!(counts(&report, "notifications"), [1, 0, 0]);
         let target = Database::at(&to);
         assert_eq!(contents(&target), contents(&source), "{from} {to}");
+        assert_eq!(target.number("SELECT COUNT(*) FROM deliveries"), 0, "what waits stays");
+        let expected = "SELECT COUNT(*) FROM streaks WHERE success_due_at > expected_since";
+        assert_eq!(target.number(expected), 3);
+        let event = "SELECT COUNT(*) FROM audit_events WHERE type = 'audit.scheduler.import'";
+        assert_eq!(target.number(event), 1);
         let there = everything(&target);
         let again = imported(&from, &to, &[]);
         assert_eq!(counts(&again, "executions"), [0, 4, 0]);

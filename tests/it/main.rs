@@ -29,6 +29,7 @@ mod logs;
 mod metrics;
 mod migrations;
 mod notifications;
+mod notifications_killed;
 mod notify_commands;
 mod openapi;
 mod output;

@@ -14,7 +14,9 @@ use super::{
     Attempt, Engine, MovedControl, MovedInstance, MovedPause, ServiceBinding, Store, StoreError,
     StoreSettings, Stray, sqlite,
 };
-use crate::model::{Call, Controls, Definition, Dialect, Guid, Kind, Location, Secret, Timestamp};
+use crate::model::{
+    Call, Controls, Definition, Dialect, Guid, Kind, Location, Notification, Secret, Timestamp,
+};
 
 /// Whose tables they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -270,6 +272,14 @@ impl Source {
         take: &mut dyn FnMut(MovedPause) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.each_of_ours(take, own::each_space_pause)
+    }
+
+    /// Hands all notifications to `take`; what they have still to send stays. A Go service knows none.
+    pub fn each_notification(
+        &self,
+        take: &mut dyn FnMut(Notification) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_notification)
     }
 
     fn each_of_ours<T>(

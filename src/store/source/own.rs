@@ -1,10 +1,11 @@
 //! Reads our own tables, by key. What is marked as deleted is left out.
 
 use super::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Guid, Id, Kind, Timestamp, Work};
+use crate::model::{Guid, Id, Kind, Notification, Timestamp, Work};
 use crate::store::broker::{binding_of, instance_of};
 use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
+use crate::store::notifications::notification_of;
 use crate::store::overview::attempt_of;
 use crate::store::schedules::definition_of;
 use crate::store::session::{Row, Session};
@@ -162,6 +163,14 @@ pub(super) fn each_space_pause(
     take: &mut dyn FnMut(MovedPause) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     each_named(session, sql!("space_pauses/export"), "space_guid", take, moved_pause_of)
+}
+
+pub(super) fn each_notification(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(Notification) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut take_all = |batch: Vec<Notification>| batch.into_iter().try_for_each(&mut *take);
+    each(session, sql!("notifications/export"), BATCH, &mut take_all, notification_of)
 }
 
 /// The rows of a statement, in batches by the column `key`, a text.

@@ -12,6 +12,9 @@ const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
 const SELECT: &str = "SELECT contents FROM backup_files";
 /// Its pages are overwritten, or the tokens would stay in the file.
 const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
+/// What waited to be sent when the backup was made is old news where it is put back.
+const WAITING: &str = "DELETE FROM deliveries WHERE ended_at IS NULL";
+const HAS_WAITING: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'deliveries'";
 /// A copy says of itself that it has a log beside it, so it could not be read from a directory without write
 /// access.
 const ONE_FILE: &str = "PRAGMA journal_mode = DELETE";
@@ -29,11 +32,15 @@ pub(crate) fn attach(path: &Path, text: Option<&str>) -> Result<(), String> {
     })
 }
 
-/// Takes the text out of the copy at `path`; `None`: there is none in it.
+/// Takes the text out of the copy at `path`; `None`: there is none in it. What waits to be sent goes too.
 pub(crate) fn detach(path: &Path) -> Result<Option<String>, String> {
     change(path, |copy| {
         let text = read(copy)?;
         copy.execute_batch(DROP)?;
+        // One of an older version has no such table.
+        if copy.query_row(HAS_WAITING, [], |row| row.get::<_, i64>(0))? == 1 {
+            copy.execute_batch(WAITING)?;
+        }
         Ok(text)
     })
 }

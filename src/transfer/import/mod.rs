@@ -4,17 +4,20 @@
 //! it is; nothing runs because of it, for every schedule is planned from now on and what was waiting has
 //! ended.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::json;
 
 use crate::cron::names_zone;
 use crate::fire_times::{Calendar, planner};
 use crate::model::{
-    Call, Dialect, ExecutionState, Guid, JobState, Kind, Reason, Secret, Timestamp, Timing, Work,
+    Call, Dialect, ExecutionState, Guid, JobState, Kind, Notification, Reason, Secret, Timestamp, Timing,
+    Work,
 };
 use crate::store::{
-    FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedControl, MovedExecutable,
-    MovedExecution, MovedInstance, MovedSchedule, NewExecutable, Origin, ServiceBinding, Source, Store,
-    StoreError, Stray,
+    Actor, FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedControl,
+    MovedExecutable, MovedExecution, MovedInstance, MovedSchedule, NewEvent, NewExecutable, Origin,
+    ServiceBinding, Source, Store, StoreError, Stray, Target,
 };
 
 mod report;
@@ -42,6 +45,15 @@ pub struct ReadAs {
     pub timezone: Option<String>,
 }
 
+/// Whether an import that takes something in is an audit event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audited {
+    /// It is.
+    Yes,
+    /// It is not.
+    No,
+}
+
 /// Moves all that is in `source` to `store`.
 ///
 /// # Errors
@@ -52,6 +64,7 @@ pub fn import(
     read_as: ReadAs,
     now: Timestamp,
     mode: ImportMode,
+    audited: Audited,
 ) -> Result<Report, StoreError> {
     store.import(mode, |into| {
         let mut moving = Moving {
@@ -70,11 +83,15 @@ pub fn import(
         source.each_suspended_space(&mut |space| into.insert_suspended_space(&space))?;
         source.each_space_pause(&mut |pause| into.insert_space_pause(&pause))?;
         source.each_executable(&mut |found| moving.take_executables(found))?;
+        source.each_notification(&mut |found| moving.take_notification(&found))?;
         source.each_schedule(&mut |found| moving.take_schedules(found))?;
         source.each_execution(&mut |found| moving.take_executions(found))?;
         source.each_attempt(&mut |found| moving.into.insert_attempt(&found.execution, &found.attempt))?;
         source.each_stray(&mut |stray| moving.take_stray(&stray))?;
         into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
+        if audited == Audited::Yes {
+            moving.record()?;
+        }
         Ok(moving.report)
     })
 }
@@ -118,6 +135,41 @@ impl Moving<'_> {
         self.into.insert_stray(stray)
     }
 
+    fn take_notification(&mut self, found: &Notification) -> Result<(), StoreError> {
+        match self.into.insert_notification(found)? {
+            true => self.report.take("notification"),
+            false => self.report.find("notification"),
+        }
+        Ok(())
+    }
+
+    /// Takes a job or call. `false`: its guid is here already, or its name is taken.
+    fn insert(&self, moved: &MovedExecutable) -> Result<bool, StoreError> {
+        let is_taken = self.into.insert_executable(moved)?;
+        if let (true, Some(within)) = (is_taken, moved.new.controls.expect_success_within_seconds) {
+            self.into.expect_success(&moved.guid, within, self.now)?;
+        }
+        Ok(is_taken)
+    }
+
+    /// Writes the audit event, if anything was taken.
+    fn record(&self) -> Result<(), StoreError> {
+        let counts: BTreeMap<&str, u64> = self.report.taken().collect();
+        if counts.is_empty() {
+            return Ok(());
+        }
+        let name = "ocf-scheduler import".to_owned();
+        let event = NewEvent {
+            kind: "audit.scheduler.import".to_owned(),
+            actor: Actor { guid: String::new(), is_client: true, name: name.clone() },
+            target: Target { guid: String::new(), kind: "database", name: String::new() },
+            data: json!({ "taken": counts }),
+            space: Guid::from(""),
+            request_id: String::new(),
+        };
+        self.into.record(&event, self.now)
+    }
+
     fn take_binding(&mut self, found: &ServiceBinding, created_at: Timestamp) -> Result<(), StoreError> {
         if self.into.insert_binding(found, created_at)? {
             self.report.take("binding");
@@ -145,7 +197,7 @@ impl Moving<'_> {
         let from_history = self.origin == Origin::Own || state.is_none();
         let lacks = missing_in(&found);
         let mut moved = moved_executable(found, state, self.now);
-        if self.into.insert_executable(&moved)? {
+        if self.insert(&moved)? {
             self.report.take(kind.as_str());
         } else if let Some((there, _)) = self.into.find_executable(moved.guid.as_str())? {
             if there == kind {
@@ -180,7 +232,7 @@ impl Moving<'_> {
         let name = moved.new.name.clone();
         for number in 2..=RENAMES_MAX {
             moved.new.name = format!("{name} ({number})");
-            if self.into.insert_executable(moved)? {
+            if self.insert(moved)? {
                 return Ok(true);
             }
         }

@@ -8,7 +8,7 @@ const ALWAYS_SHOWN: &[(&str, &str)] =
     &[("job", "jobs"), ("call", "calls"), ("schedule", "schedules"), ("execution", "executions")];
 /// Those that a Go service does not have.
 const SHOWN_WHEN_THERE: &[(&str, &str)] =
-    &[("instance", "service instances"), ("binding", "service bindings")];
+    &[("instance", "service instances"), ("binding", "service bindings"), ("notification", "notifications")];
 
 /// How many of a kind there were.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,6 +50,11 @@ impl Report {
     /// How many there were of `kind`.
     pub fn count(&self, kind: &str) -> Count {
         self.counts.get(kind).copied().unwrap_or_default()
+    }
+
+    /// How many of each kind were taken, of those of which any were.
+    pub(super) fn taken(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.counts.iter().map(|(kind, count)| (*kind, count.taken)).filter(|(_, taken)| *taken > 0)
     }
 
     pub(super) fn take(&mut self, kind: &'static str) {

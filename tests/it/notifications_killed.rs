@@ -1,0 +1,136 @@
+//! The real program, killed while it tells: each edge is told, in order, and again only with the same id.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::cf::fake_cf::FakeCf;
+use super::database::Database;
+use super::notifications::{Does, Received, Receiver};
+use super::program::{Program, ask};
+use super::world::{APP, SPACE, wait_for};
+
+/// Where it is killed: once while a failure is told, and once while the recovery is.
+const PLACES: [&str; 7] = [
+    "call.answered:1",
+    "delivery.claimed:1",
+    "delivery.sending:1",
+    "delivery.answered:1",
+    "write.committing:3",
+    "write.committed:2",
+    "write.committed:4",
+];
+
+struct Killed {
+    cf: FakeCf,
+    token: String,
+    directory: tempfile::TempDir,
+    program: Option<Program>,
+}
+
+impl Killed {
+    /// Starts the program, which is killed at `place`, if any, or before.
+    fn start(&mut self, place: Option<&str>) {
+        self.program = None;
+        // By its name it takes over at once what it was at when it was killed.
+        let mut variables = vec![("INSTANCE_ID", "one")];
+        variables.extend(place.map(|place| ("OCF_CRASH_POINT", place)));
+        self.program = Program::start(self.directory.path(), &self.cf, &variables);
+    }
+
+    /// Asks; a program that was killed meanwhile is started again.
+    fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
+        let url = self.program.as_ref().map(|program| program.url.clone());
+        let answer = url.and_then(|url| ask(&url, &self.token, method, path, body));
+        if answer.is_none() && self.program.as_mut().is_none_or(Program::has_ended) {
+            self.start(None);
+        }
+        answer
+    }
+
+    /// Until it has ended in this state once.
+    fn run_until(&mut self, call: &str, state: &str) {
+        for _ in 0..200 {
+            let started = self.ask("POST", &format!("/calls/{call}/execute"), "");
+            let Some((201, execution)) = started else { continue };
+            let path = format!("/executions/{}", execution["guid"].as_str().unwrap());
+            for _ in 0..500 {
+                match self.ask("GET", &path, "") {
+                    Some((200, it)) if it["state"] == state && it["reason"] != "interrupted" => return,
+                    Some((200, it)) if it["state"] == "FAILED" => break,
+                    _ => super::crash::pause(10),
+                }
+            }
+        }
+        panic!("it never ended as {state}");
+    }
+
+    /// Until a message of this type has come.
+    fn wait_until_told(&mut self, receiver: &Receiver, kind: &str) {
+        let database = Database::of(self.directory.path(), "s.db");
+        for _ in 0..3000 {
+            if self.program.as_mut().is_none_or(Program::has_ended) {
+                self.start(None);
+            }
+            if told(receiver, kind).next().is_some() {
+                return;
+            }
+            database.execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
+            super::crash::pause(10);
+        }
+        panic!("{kind} was never told");
+    }
+}
+
+fn told<'a>(receiver: &Receiver, kind: &'a str) -> impl Iterator<Item = Received> + use<'a> {
+    receiver.received().into_iter().filter(move |it| it.json()["type"] == kind)
+}
+
+fn ids(receiver: &Receiver, kind: &str) -> BTreeSet<String> {
+    told(receiver, kind).map(|it| it.header("webhook-id").unwrap().to_owned()).collect()
+}
+
+fn is_quiet(directory: &Path) -> bool {
+    let open = "SELECT COUNT(*) FROM deliveries WHERE ended_at IS NULL";
+    Database::of(directory, "s.db").number(open) == 0
+}
+
+#[test]
+fn killed_anywhere_each_edge_is_told_and_again_only_with_the_same_id() {
+    for place in PLACES {
+        let cf = FakeCf::start();
+        cf.add_app(APP, SPACE);
+        cf.add_role("dev", SPACE);
+        let token = cf.issue_cf_token("dev");
+        let directory = tempfile::tempdir().unwrap();
+        let mut killed = Killed { cf, token, directory, program: None };
+        let (receiver, target) = (Receiver::start(), Receiver::start());
+        killed.start(None);
+        let call = json!({ "name": "ping", "url": target.url, "auth_header": "a" }).to_string();
+        let call = killed.ask("POST", &format!("/calls?app_guid={APP}"), &call).unwrap().1;
+        let call = call["guid"].as_str().unwrap().to_owned();
+        let made = json!({ "name": "ops", "url": receiver.url }).to_string();
+        assert_eq!(killed.ask("POST", &format!("/notifications?space_guid={SPACE}"), &made).unwrap().0, 201);
+
+        target.set(Does::Answer(500));
+        killed.start(Some(place));
+        killed.run_until(&call, "FAILED");
+        killed.wait_until_told(&receiver, "execution.failed");
+        target.set(Does::Answer(200));
+        killed.start(Some(place));
+        killed.run_until(&call, "SUCCEEDED");
+        killed.wait_until_told(&receiver, "execution.recovered");
+        wait_for(|| {
+            Database::of(killed.directory.path(), "s.db")
+                .execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
+            is_quiet(killed.directory.path()).then_some(())
+        });
+        assert_eq!(ids(&receiver, "execution.failed").len(), 1, "{place}");
+        assert_eq!(ids(&receiver, "execution.recovered").len(), 1, "{place}");
+        let received = receiver.received();
+        let kinds: Vec<Value> = received.iter().map(|it| it.json()["type"].clone()).collect();
+        let first = kinds.iter().position(|kind| kind == "execution.recovered").unwrap();
+        assert!(kinds[first..].iter().all(|kind| kind == "execution.recovered"), "{place}: {kinds:?}");
+    }
+}
