@@ -134,3 +134,58 @@ fn killed_anywhere_each_edge_is_told_and_again_only_with_the_same_id() {
         assert!(kinds[first..].iter().all(|kind| kind == "execution.recovered"), "{place}: {kinds:?}");
     }
 }
+
+/// How many of this event the messages tell of, summaries included.
+fn count_told(receiver: &Receiver, event: &str) -> u64 {
+    let of = |it: &Received| {
+        let body = it.json();
+        match body["type"].as_str().unwrap() {
+            "summary" => body["data"]["counts"][event].as_u64().unwrap_or(0),
+            kind => u64::from(kind == format!("execution.{event}")),
+        }
+    };
+    receiver.received().iter().map(of).sum()
+}
+
+#[needs::postgres]
+#[test]
+fn two_instances_tell_each_edge_once() {
+    let cf = FakeCf::start();
+    cf.add_app(APP, SPACE);
+    cf.add_role("dev", SPACE);
+    let token = cf.issue_cf_token("dev");
+    let directory = tempfile::tempdir().unwrap();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let mut programs: Vec<Program> = ["one", "two", "three"]
+        .iter()
+        .map(|name| Program::start(directory.path(), &cf, &[("INSTANCE_ID", name)]).unwrap())
+        .collect();
+    let made = json!({ "name": "ops", "url": receiver.url }).to_string();
+    let ask_of = |programs: &[Program], number: usize, method: &str, path: &str, body: &str| {
+        ask(&programs[number % programs.len()].url, &token, method, path, body).unwrap().1
+    };
+    ask_of(&programs, 0, "POST", &format!("/notifications?space_guid={SPACE}"), &made);
+    let calls: Vec<String> = (0..40)
+        .map(|number| {
+            let call =
+                json!({ "name": format!("c{number}"), "url": target.url, "auth_header": "a" }).to_string();
+            let made = ask_of(&programs, number, "POST", &format!("/calls?app_guid={APP}"), &call);
+            made["guid"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    let run_all = |programs: &[Program]| {
+        for (number, call) in calls.iter().enumerate() {
+            ask_of(programs, number, "POST", &format!("/calls/{call}/execute"), "");
+        }
+    };
+    target.set(Does::Answer(500));
+    run_all(&programs);
+    wait_for(|| (count_told(&receiver, "failed") == 40).then_some(()));
+    // One is killed with what it may be sending; the others go on.
+    programs.remove(0);
+    target.set(Does::Answer(200));
+    run_all(&programs);
+    wait_for(|| (count_told(&receiver, "recovered") == 40).then_some(()));
+    wait_for(|| is_quiet(directory.path()).then_some(()));
+    assert_eq!((count_told(&receiver, "failed"), count_told(&receiver, "recovered")), (40, 40));
+}
