@@ -1,6 +1,7 @@
 -- Those before :before_id that match, newest first, among the :looked_at newest of these: by
 -- audit_events_by_space of one space, else by primary key.
-SELECT a.id, a.guid, a.created_at, a.type, a.actor_guid, a.actor_type, a.actor_name, a.target_guid, a.target_type,
+SELECT a.id, a.guid, a.created_at, a.type, a.actor_guid, a.actor_type, a.actor_name, a.target_guid,
+       a.target_type,
        a.target_name, a.data, a.space_guid, a.request_id
   FROM (SELECT id
           FROM audit_events
@@ -17,9 +18,13 @@ SELECT a.id, a.guid, a.created_at, a.type, a.actor_guid, a.actor_type, a.actor_n
    AND (:actors IS NULL OR a.actor_guid IN (SELECT value FROM json_each(:actors))) --sqlite
 --pg AND (CAST(:created_after AS BIGINT) IS NULL OR a.created_at > :created_after)
 --pg AND (CAST(:created_before AS BIGINT) IS NULL OR a.created_at < :created_before)
---pg AND (CAST(:spaces AS TEXT) IS NULL OR a.space_guid IN (SELECT json_array_elements_text(CAST(CAST(:spaces AS TEXT) AS JSON))))
---pg AND (CAST(:types AS TEXT) IS NULL OR a.type IN (SELECT json_array_elements_text(CAST(CAST(:types AS TEXT) AS JSON))))
---pg AND (CAST(:targets AS TEXT) IS NULL OR a.target_guid IN (SELECT json_array_elements_text(CAST(CAST(:targets AS TEXT) AS JSON))))
---pg AND (CAST(:actors AS TEXT) IS NULL OR a.actor_guid IN (SELECT json_array_elements_text(CAST(CAST(:actors AS TEXT) AS JSON))))
+--pg AND (CAST(:spaces AS TEXT) IS NULL
+--pg      OR a.space_guid IN (SELECT json_array_elements_text(CAST(CAST(:spaces AS TEXT) AS JSON))))
+--pg AND (CAST(:types AS TEXT) IS NULL
+--pg      OR a.type IN (SELECT json_array_elements_text(CAST(CAST(:types AS TEXT) AS JSON))))
+--pg AND (CAST(:targets AS TEXT) IS NULL
+--pg      OR a.target_guid IN (SELECT json_array_elements_text(CAST(CAST(:targets AS TEXT) AS JSON))))
+--pg AND (CAST(:actors AS TEXT) IS NULL
+--pg      OR a.actor_guid IN (SELECT json_array_elements_text(CAST(CAST(:actors AS TEXT) AS JSON))))
  ORDER BY a.id DESC
  LIMIT :limit;

@@ -1,4 +1,5 @@
--- A batch of those from before :before, by primary key: as the order of ids is that of time, nothing is looked
+-- A batch of those from before :before, by primary key: as the order of ids is that of time, nothing is
+-- looked
 -- at beyond the first batch.
 DELETE FROM audit_events
  WHERE id IN (SELECT oldest.id

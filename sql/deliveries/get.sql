@@ -1,5 +1,6 @@
 -- By primary key.
-SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts, d.is_cut_off,
+SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts,
+       d.is_cut_off,
        d.last_status, d.last_error, d.ended_at
   FROM deliveries AS d
  WHERE d.id = :id;

@@ -1,4 +1,5 @@
--- What was being sent, or is part of a summary that was, while something newer about its job or call was added.
+-- What was being sent, or is part of a summary that was, while something newer about its job or call was
+-- added.
 UPDATE deliveries
    SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
  WHERE (id = :id OR folded_into = :id) AND ended_at IS NULL AND state IN ('WAITING', 'FOLDED')

@@ -1,5 +1,6 @@
 -- All that waits, due or not, for an Alertmanager, which gets it at once.
-SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts, d.is_cut_off,
+SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts,
+       d.is_cut_off,
        d.last_status, d.last_error, d.ended_at
   FROM deliveries AS d
  WHERE d.notification_id = :notification_id AND d.ended_at IS NULL AND d.state = 'WAITING'

@@ -1,6 +1,7 @@
 -- Which of these executions (a JSON array of ids) somebody wants to hear of: their space has a notification,
 -- by notifications_by_name, or a success of theirs is expected. For all others this is all that is done.
 SELECT e.id, e.guid, e.executable_id, s.guid AS schedule_guid, e.scheduled_time, e.start_time, e.end_time,
+       e.reason, e.message,
        x.guid AS executable_guid, x.kind, x.name, x.app_guid, x.space_guid, x.labels,
        x.expect_success_within_seconds
   FROM executions AS e CROSS JOIN executables AS x

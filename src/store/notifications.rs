@@ -129,8 +129,8 @@ impl Store {
         let (all_spaces, spaces) = spaces_of(scope)?;
         let limit = self.part_limit(window.limit);
         let values = values! {
-            "all_spaces": all_spaces, "space_guids": &spaces, "after_id": window.beyond, "last_id": window.last,
-            "limit": limit, "offset": window.offset,
+            "all_spaces": all_spaces, "space_guids": &spaces, "after_id": window.beyond,
+            "last_id": window.last, "limit": limit, "offset": window.offset,
         };
         self.read(|session| session.part(sql!("notifications/list"), values, limit, notification_of, measure))
     }
@@ -152,7 +152,14 @@ impl Store {
             "repeat_at": repeats.then_some(now), "updated_at": updated_at,
             "seen_updated_at": changed.updated_at,
         });
+        let remind_after = definition.remind_after_seconds;
+        let reminders = values! {
+            "notification_id": changed.id, "seen_updated_at": changed.updated_at,
+            "seconds": remind_after.unwrap_or_default(),
+            "remind_at": remind_after.map(|seconds| now.saturating_add(Duration::from_secs(seconds.into()))),
+        };
         let written = self.write(|tx| {
+            tx.execute(sql!("alerts/set_reminders"), reminders)?;
             let rows = tx.execute(sql!("notifications/update"), &values)?;
             if rows == 0 {
                 return Ok(NotificationChanged::Gone);
@@ -162,11 +169,6 @@ impl Store {
                 let values = values! { "notification_id": changed.id, "now": now };
                 tx.execute(sql!("deliveries/drop_waiting"), values)?;
             }
-            let remind_at = definition
-                .remind_after_seconds
-                .map(|seconds| now.saturating_add(Duration::from_secs(seconds.into())));
-            let values = values! { "notification_id": changed.id, "remind_at": remind_at };
-            tx.execute(sql!("alerts/set_reminders"), values)?;
             Ok(NotificationChanged::Done(updated_at))
         });
         match written {

@@ -299,6 +299,8 @@ struct Ended {
     execution: Id,
     executable: Id,
     end_time: Timestamp,
+    /// As it was recorded: a failure after a wish to cancel is a cancellation.
+    message: String,
     json: Json,
     subject: Subject,
 }
@@ -319,16 +321,24 @@ impl Ended {
             "execution_start_time": time("start_time")?,
             "execution_end_time": end_time.to_string(),
         });
-        let executable = row.get("executable_id")?;
-        Ok(Some(Self { execution, executable, end_time, json, subject: Subject::of(row)? }))
+        if !counts(row.get::<Option<String>>("reason")?.as_deref()) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            execution,
+            executable: row.get("executable_id")?,
+            end_time,
+            message: row.get("message")?,
+            json,
+            subject: Subject::of(row)?,
+        }))
     }
 }
 
 /// Tells of executions that have just ended, in the transaction of their ends. Costs one look where nobody
 /// wants to hear of them.
 pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Result<(), StoreError> {
-    let outcomes: HashMap<Id, &Outcome> =
-        ended.iter().filter(|(_, outcome)| counts(outcome)).copied().collect();
+    let outcomes: HashMap<Id, &Outcome> = ended.iter().copied().collect();
     if outcomes.is_empty() {
         return Ok(());
     }
@@ -372,8 +382,9 @@ pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Resul
 
 /// Whether an outcome says something about its job or call. What somebody cancelled does not, nor what the
 /// end of the service cut off: a deployment of the scheduler alarms nobody.
-fn counts(outcome: &Outcome) -> bool {
-    !matches!(outcome.reason, Some(Reason::Cancelled | Reason::Replaced | Reason::Interrupted))
+fn counts(reason: Option<&str>) -> bool {
+    let silent = [Reason::Cancelled, Reason::Replaced, Reason::Interrupted];
+    reason.is_none_or(|reason| silent.iter().all(|silent| silent.as_str() != reason))
 }
 
 /// An alert: its notification, its event, and whether it was told.
@@ -393,7 +404,7 @@ fn failed(
     streak.last_execution = it.execution;
     streak.failures += 1;
     let since = *streak.failing_since.get_or_insert(it.end_time);
-    let data = it.subject.data(it.json.clone(), &outcome.message, streak);
+    let data = it.subject.data(it.json.clone(), &it.message, streak);
     for notification in about(notifications, &it.subject, Event::Failed) {
         let is_known = alerts.iter().any(|(id, event, _)| *id == notification.id && event == "failed");
         if is_known || streak.failures < u64::from(notification.definition.after_failures) {
@@ -427,7 +438,7 @@ fn succeeded(
         return Ok(());
     }
     streak.last_execution = it.execution;
-    let data = it.subject.data(it.json.clone(), &outcome.message, streak);
+    let data = it.subject.data(it.json.clone(), &it.message, streak);
     streak.failures = 0;
     streak.failing_since = None;
     let now = outcome.end_time;

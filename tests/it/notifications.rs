@@ -210,7 +210,8 @@ fn a_notification_has_defaults_and_shows_no_secret() {
     );
     let path = format!("/notifications/{}", made.guid());
     let fields = json!({ "secret": format!("{SECRET} {OTHER_SECRET}"),
-        "headers": { "Authorization": "Bearer very-secret" }, "events": ["succeeded"], "label_selector": "env=prod" });
+        "headers": { "Authorization": "Bearer very-secret" }, "events": ["succeeded"],
+        "label_selector": "env=prod" });
     let changed = world.patch(&path, &fields.to_string());
     assert_eq!(changed.status, 200, "{}", changed.body);
     assert!(!changed.body.contains("very-secret") && !changed.body.contains("whsec_"), "{}", changed.body);
@@ -523,6 +524,16 @@ fn what_lasts_is_told_again_and_a_restart_tells_nobody_twice() {
     world.restart();
     run(&world, &call);
     assert_eq!(receiver.received().len(), 1);
+    let patch = |fields: Value| {
+        let guid = world.get("/notifications").json()["resources"][0]["guid"].as_str().unwrap().to_owned();
+        assert_eq!(world.patch(&format!("/notifications/{guid}"), &fields.to_string()).status, 200);
+        world.database().number("SELECT COALESCE(MAX(remind_at - since) / 1000000000, 0) FROM alerts")
+    };
+    let before = world.database().number("SELECT MAX(remind_at - since) / 1000000000 FROM alerts");
+    assert_eq!(patch(json!({ "name": "other" })), before, "another change does not put it off");
+    assert_eq!(patch(json!({ "remind_after_seconds": null })), 0);
+    assert!((7200..7260).contains(&patch(json!({ "remind_after_seconds": 7200 }))));
+    patch(json!({ "remind_after_seconds": 3600 }));
     world.database().execute("UPDATE alerts SET remind_at = 1");
     let reminder = receiver.wait_for(2).remove(1);
     assert_eq!(reminder.kind(), "reminder");
@@ -600,6 +611,33 @@ fn slack_gets_a_text_and_alertmanager_all_that_lasts() {
         (world.database().number("SELECT COUNT(*) FROM notifications WHERE repeat_at IS NOT NULL") == 0)
             .then_some(())
     });
+}
+
+#[test]
+fn a_task_that_fails_because_it_was_cancelled_alarms_nobody() {
+    let world = World::start();
+    let receiver = Receiver::start();
+    let job = world.job("nightly");
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    let run = |cancel: bool| {
+        let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+        let path = format!("/executions/{execution}");
+        wait_for(|| (world.get(&path).json()["state"] == "RUNNING").then_some(()));
+        if cancel {
+            assert_eq!(world.post(&format!("{path}/cancel"), "").status, 202);
+        }
+        wait_for(|| {
+            for task in world.cf.tasks() {
+                world.cf.set_task_state(&task.guid, "FAILED", Some("Exited with status 1"));
+            }
+            let ended = world.get(&path).json();
+            (ended["state"] == "FAILED").then(|| ended["reason"].as_str().unwrap().to_owned())
+        })
+    };
+    assert_eq!(run(true), "cancelled");
+    assert!(states(&world, &guid).is_empty());
+    assert_eq!(run(false), "task_failed");
+    assert_eq!(states(&world, &guid), [("failed".to_owned(), "WAITING".to_owned())]);
 }
 
 #[test]

@@ -44,7 +44,10 @@ fn standard(delivery: &Delivery, summary: Option<&Digest>, public_url: &PublicUr
     let data = match summary {
         None => with_url(&delivery.data, public_url),
         Some(summary) => {
-            let member = |(event, data, at): &(String, Json, Timestamp)| json!({ "type": type_of(event), "timestamp": at.to_string(), "data": with_url(data, public_url) });
+            let member = |(event, data, at): &(String, Json, Timestamp)| {
+                let data = with_url(data, public_url);
+                json!({ "type": type_of(event), "timestamp": at.to_string(), "data": data })
+            };
             json!({
                 "counts": summary.counts,
                 "first": summary.first.iter().map(member).collect::<Vec<_>>(),

@@ -101,7 +101,7 @@ impl Notifier {
             if let Err(TrySendError::Full(sending) | TrySendError::Disconnected(sending)) =
                 self.send.try_send(sending)
             {
-                // Not reached: this is the only sender of the channel. It would be tried again like any other.
+                // Not reached: this is the only sender of the channel. It is tried again like any other.
                 let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
                 self.store.record_try(&sending, &failed, self.clock.now())?;
             }
@@ -171,7 +171,11 @@ impl Messenger {
         };
         let url = match definition.format {
             Format::Alertmanager => {
-                format!("{}/api/v2/alerts", definition.url.reveal().trim_end_matches('/'))
+                let (base, query) = match definition.url.reveal().split_once('?') {
+                    Some((base, query)) => (base, format!("?{query}")),
+                    None => (definition.url.reveal(), String::new()),
+                };
+                format!("{}/api/v2/alerts{query}", base.trim_end_matches('/'))
             }
             Format::Standard | Format::Slack => definition.url.reveal().to_owned(),
         };

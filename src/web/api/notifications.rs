@@ -417,8 +417,8 @@ impl Fields<'_> {
 
     fn secret(&mut self) -> Option<Option<Secret>> {
         let expected = format!(
-            "\"{SIGNING_SECRET_PREFIX}\" and the base64 of 24 to 64 random bytes, two of these with a blank between \
-             them, or null for no signature"
+            "\"{SIGNING_SECRET_PREFIX}\" and the base64 of 24 to 64 random bytes, two of these with a blank \
+             between them, or null for no signature"
         );
         let Some(text): Option<String> = self.given("secret", self.raw.secret, &expected)? else {
             return Some(None);
