@@ -115,7 +115,8 @@ pub struct Config {
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
 pub struct DashboardConfig {
-    /// What the key of the sessions is derived from; `None`: the sessions end with the process.
+    /// What the key of the sessions is derived from; `None`: from a random one that the
+    /// database keeps.
     pub session_secret: Option<Secret>,
     /// Id and secret of the UAA client that people sign in through.
     pub client: Option<(String, Secret)>,

@@ -386,7 +386,7 @@ pub const SETTINGS: &[Setting] = &[
     text(
         "SESSION_SECRET",
         "session-secret",
-        "derived from CLIENT_SECRET; standalone: random",
+        "derived from CLIENT_SECRET; standalone: random, in the database",
         "secret that signs the sessions of the dashboard",
     ),
     text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),

@@ -94,7 +94,7 @@ impl Service {
         let api = api(config, &engine, (&store, &platform, &clock), calls_in_flight, public_url);
         let dashboard = config.dashboard.as_ref().map(|settings| {
             let is_standalone = config.mode == Mode::Standalone;
-            Dashboard::new(settings, is_standalone, clock.now())
+            Dashboard::new(settings, is_standalone, Arc::clone(&store))
         });
         let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new), dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;

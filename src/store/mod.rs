@@ -29,6 +29,7 @@ mod readings;
 mod runs;
 mod schedules;
 mod session;
+mod sign_ins;
 mod source;
 mod space_pauses;
 mod sqlite;

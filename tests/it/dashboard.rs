@@ -284,6 +284,54 @@ fn a_session_ends_with_the_sign_out_everywhere_and_opens_nothing_but_the_dashboa
 }
 
 #[test]
+fn sessions_and_sign_outs_outlast_a_restart_and_hold_for_every_instance() {
+    let mut world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    world.restart();
+    let mut copy = Browser::signed_in(&world.url(), &world.token);
+    // The port is another one, and is in the name of the cookie.
+    let renamed = |cookie: &str| {
+        let (name, _) = copy.cookie.split_once('=').unwrap();
+        format!("{name}={}", cookie.split_once('=').unwrap().1)
+    };
+    let before = Browser { url: world.url(), cookie: renamed(&browser.cookie) };
+    browser.cookie = renamed(&browser.cookie);
+    browser.url = world.url();
+    assert_eq!(before.get("/dashboard/").status, 200, "the session is still good");
+    assert_eq!(browser.submit("/dashboard/", "/dashboard/sign-out", &[]).status, 303);
+    assert_eq!(copy.get("/dashboard/").status, 303, "all of them have ended");
+    world.restart();
+    copy.url = world.url();
+    let fresh = Browser::signed_in(&world.url(), &world.token);
+    let name = fresh.cookie.split_once('=').unwrap().0.to_owned();
+    copy.cookie = format!("{name}={}", copy.cookie.split_once('=').unwrap().1);
+    assert_eq!(copy.get("/dashboard/").status, 303, "and stay so after a restart");
+    assert_eq!(fresh.get("/dashboard/").status, 200);
+}
+
+#[test]
+fn a_standalone_service_keeps_the_key_of_its_sessions_and_the_links_that_were_used() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        .args(["dashboard", "--url", &service.url, "--token", &service.token])
+        .output()
+        .unwrap();
+    let link = String::from_utf8(output.stdout).unwrap();
+    let code = link.trim().split_once("#code=").unwrap().1.to_owned();
+    let mut browser = Browser::at(&service.url);
+    assert_eq!(browser.send_form("/dashboard/sign-in", &[("code", &code)]).status, 303);
+    let value = browser.cookie.split_once('=').unwrap().1.to_owned();
+    service.stop();
+    let service = Standalone::start(directory.path());
+    let port = service.url.rsplit_once(':').unwrap().1.trim_end_matches('/');
+    let mut again = Browser { url: service.url.clone(), cookie: format!("ocf-scheduler-{port}={value}") };
+    assert_eq!(again.get("/dashboard/").status, 200, "the session is still good");
+    assert_eq!(again.send_form("/dashboard/sign-in", &[("code", &code)]).status, 401, "the link was used");
+    service.stop();
+}
+
+#[test]
 fn behind_tls_the_cookie_is_bound_to_the_host() {
     let world = World::start();
     let headers = [

@@ -123,6 +123,11 @@ impl Old {
         if self.has("notifications") {
             self.insert_notification();
         }
+        if self.has("dashboard") {
+            self.insert("sign_outs", &[("user_id", "'me'"), ("valid_from", "8"), ("ends_at", "9")]);
+            self.insert("used_codes", &[("code", "'a'"), ("ends_at", "9")]);
+            self.insert("dashboard_keys", &[("id", "1"), ("value", "'k'")]);
+        }
         if self.has("space_pauses") {
             let truth = if is_postgres() { "TRUE" } else { "1" };
             let cells = [

@@ -774,7 +774,7 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "name" | "task_name" | "after" | "note" | "message" | "request_id" | "task_guid" | "expression" => {
             "'n'".to_owned()
         }
-        "app_guid" => "'a'".to_owned(),
+        "app_guid" | "user_id" | "code" => "'a'".to_owned(),
         "url" | "auth_header" => "NULL".to_owned(),
         "space_guid" => "'s7'".to_owned(),
         "executables" | "schedules" | "states" | "by_schedule" | "spaces" | "selector" | "reasons" => {

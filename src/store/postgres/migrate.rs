@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0014_runs"),
     migration!("0015_notifications"),
     migration!("0016_audit_events"),
+    migration!("0017_dashboard"),
 ];
 
 /// The version of the tables that this program knows.

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0015_runs"),
     migration!("0016_notifications"),
     migration!("0017_audit_events"),
+    migration!("0018_dashboard"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.

@@ -5,7 +5,9 @@
 //! is a `POST` from a page of ours.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use log::log;
 use maud::{Markup, html};
 use sha2::{Digest, Sha256};
 use tiny_http::Method;
@@ -19,6 +21,7 @@ use crate::cron::Zone;
 use crate::http::{Request, Response, respond, respond_with, with_header};
 use crate::model::{Kind, Secret, Timestamp};
 use crate::platform::KnownApp;
+use crate::store::{Store, StoreError};
 
 mod ask;
 mod assets;
@@ -88,6 +91,24 @@ struct Page {
     main: Markup,
     /// Whether the script keeps it up to date.
     is_live: bool,
+}
+
+/// Why there is nobody to show a page to.
+enum NoView {
+    Auth(AuthError),
+    Database(StoreError),
+}
+
+impl From<AuthError> for NoView {
+    fn from(error: AuthError) -> Self {
+        Self::Auth(error)
+    }
+}
+
+impl From<StoreError> for NoView {
+    fn from(error: StoreError) -> Self {
+        Self::Database(error)
+    }
 }
 
 type PageResult = Result<Reply, Refusal>;
@@ -184,10 +205,10 @@ fn short(guid: &str) -> String {
 }
 
 impl Dashboard {
-    /// Without a secret in the settings, sessions end with the process.
-    pub fn new(settings: &DashboardConfig, is_standalone: bool, now: Timestamp) -> Self {
+    /// `store` keeps what all instances have to know of sessions.
+    pub fn new(settings: &DashboardConfig, is_standalone: bool, store: Arc<Store>) -> Self {
         Self {
-            keeper: Keeper::new(settings.session_secret.as_ref(), now),
+            keeper: Keeper::new(settings.session_secret.as_ref(), store),
             failures: Limiter::new(Some(FAILURES)),
             client: settings.client.clone().filter(|_| !is_standalone),
             is_standalone,
@@ -218,11 +239,12 @@ impl Dashboard {
             ["sign-in"] => respond_html(200, layout::sign_in(self, &Fields::of_query(request), None)),
             _ => match self.view(api, request, path, asker) {
                 Ok(view) => self.answer_to(&view, is_post),
-                Err(AuthError::Unavailable(_)) => {
+                Err(NoView::Database(error)) => database_trouble(&error),
+                Err(NoView::Auth(AuthError::Unavailable(_))) => {
                     let text = "Cloud Foundry cannot be asked who you are. Try again in a moment.";
                     layout::alone(&Refusal::new(503, text))
                 }
-                Err(AuthError::Unauthorized(_)) => {
+                Err(NoView::Auth(AuthError::Unauthorized(_))) => {
                     let here =
                         format!("/dashboard/{}{}", segments.join("/"), Fields::of_query(request).with(&[]));
                     let to = if is_post || segments.is_empty() { String::new() } else { here };
@@ -239,9 +261,9 @@ impl Dashboard {
         request: &'a Request,
         path: &'a [String],
         asker: &mut Asker,
-    ) -> Result<View<'a>, AuthError> {
+    ) -> Result<View<'a>, NoView> {
         let now = api.clock.now();
-        let session = self.keeper.session(request, now);
+        let session = self.keeper.session(request, now)?;
         let session = session.ok_or(AuthError::Unauthorized("there is no session"))?;
         let caller = api.auth.caller_signed_in(&session.user, session.admin, &session.digest())?;
         asker.user = Some(caller.user.clone());
@@ -331,7 +353,9 @@ impl Dashboard {
     }
 
     fn sign_out(&self, view: &View<'_>) -> Response {
-        self.keeper.sign_out(&view.session.user, view.now);
+        if let Err(error) = self.keeper.sign_out(&view.session.user, view.now) {
+            return database_trouble(&error);
+        }
         with_header(redirect("/dashboard/sign-in"), "Set-Cookie", &session::cleared(view.request))
     }
 }
@@ -340,6 +364,12 @@ impl Fields {
     fn of_query(request: &Request) -> Self {
         Self::of(request.query.as_deref().unwrap_or_default())
     }
+}
+
+/// Nobody is let in, or out, while the database cannot be asked.
+fn database_trouble(error: &StoreError) -> Response {
+    log!(error.noted(), cause:% = error; "the dashboard cannot ask for sessions");
+    layout::alone(&Refusal::new(503, "The database cannot be asked. Try again in a moment."))
 }
 
 fn kind_of(segment: &str) -> Option<Kind> {

@@ -1,10 +1,13 @@
 //! Sessions: a signed cookie, so that any instance can check it, and the token that forms must carry.
 //!
 //! Invariant: nothing in a cookie is believed before its signature has been checked, and no session outlives
-//! its end or a sign-out of its user.
+//! its end or a sign-out of its user. Sign-outs and used codes are in the database, so they hold for every
+//! instance and after a restart.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::log;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -15,14 +18,15 @@ use subtle::ConstantTimeEq;
 
 use crate::http::Request;
 use crate::model::{Guid, Secret, Timestamp};
+use crate::store::{Store, StoreError};
 
 const SESSION_SECONDS: i64 = 8 * 3600;
 /// An admin's scope exists only at sign-in, so the session cannot outlive it for long.
 const ADMIN_SECONDS: i64 = 3600;
 /// A one-time link is good for so long.
 const LINK_SECONDS: i64 = 300;
-/// The most sign-outs, and the most used links, that are remembered.
-const REMEMBERED_MAX: usize = 10_000;
+/// Ended sign-outs that are cleared with each new one.
+const CLEARED: u32 = 100;
 /// A longer cookie is not looked at.
 const COOKIE_MAX: usize = 4096;
 
@@ -43,12 +47,7 @@ pub(super) struct Session {
 /// Signs and checks.
 pub(super) struct Keeper {
     key: [u8; 32],
-    /// Sessions of these users count only when issued after this instant, in nanoseconds.
-    signed_out: Mutex<HashMap<String, i64>>,
-    /// Links that were used, each until it ends.
-    used: Mutex<HashMap<String, i64>>,
-    /// Links from before are not good: which of them were used is not known.
-    started_at: i64,
+    store: Arc<Store>,
 }
 
 impl Session {
@@ -68,16 +67,17 @@ pub fn digest_of(token: &str) -> [u8; 32] {
 }
 
 impl Keeper {
-    /// Without a secret the key is random, and the sessions end with the process.
-    pub(super) fn new(secret: Option<&Secret>, now: Timestamp) -> Self {
-        let random = format!("{}{}", Guid::random(), Guid::random());
-        let secret = secret.map_or(random.as_bytes(), |secret| secret.reveal().as_bytes());
-        Self {
-            key: mac(secret, &["dashboard key"]),
-            signed_out: Mutex::default(),
-            used: Mutex::default(),
-            started_at: now.seconds(),
-        }
+    /// Without a secret the key is a random one, which the database keeps.
+    pub(super) fn new(secret: Option<&Secret>, store: Arc<Store>) -> Self {
+        let kept = || {
+            let fresh = Secret::from(format!("{}{}", Guid::random(), Guid::random()));
+            store.dashboard_key(&fresh).unwrap_or_else(|error| {
+                log!(error.noted(), cause:% = error; "no key of sessions is kept: they end with the process");
+                fresh
+            })
+        };
+        let secret = secret.cloned().unwrap_or_else(kept);
+        Self { key: mac(secret.reveal().as_bytes(), &["dashboard key"]), store }
     }
 
     pub(super) fn begin(
@@ -101,28 +101,34 @@ impl Keeper {
     }
 
     /// The session of a request, if it has one that counts.
-    pub(super) fn session(&self, request: &Request, now: Timestamp) -> Option<Session> {
+    pub(super) fn session(&self, request: &Request, now: Timestamp) -> Result<Option<Session>, StoreError> {
+        let Some(session) = self.signed(request).filter(|session| now.seconds() < session.ends_at) else {
+            return Ok(None);
+        };
+        let signed_out_at = self.store.signed_out_at(&session.user)?;
+        let is_over = signed_out_at.is_some_and(|at| session.issued_at <= at.nanos());
+        Ok((!is_over).then_some(session))
+    }
+
+    /// What the cookie of a request says, if we have signed it.
+    fn signed(&self, request: &Request) -> Option<Session> {
         let value = cookie_of(request, &cookie_name(request))?;
         let (payload, signature) = value.split_once('.').filter(|_| value.len() <= COOKIE_MAX)?;
         let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
         if !bool::from(signature.ct_eq(&mac(&self.key, &["session", payload]))) {
             return None;
         }
-        let payload = BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?;
-        let session: Session = serde_json::from_slice(&payload).ok()?;
-        let signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let ended = signed_out.get(&session.user).is_some_and(|from| session.issued_at <= *from);
-        (!ended && now.seconds() < session.ends_at).then_some(session)
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(payload).ok()?).ok()
     }
 
     /// Ends all sessions of a user.
-    pub(super) fn sign_out(&self, user: &str, now: Timestamp) {
-        let mut signed_out = self.signed_out.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = now.nanos().saturating_sub(SESSION_SECONDS * 1_000_000_000);
-        if REMEMBERED_MAX <= signed_out.len() {
-            signed_out.retain(|_, at| oldest < *at);
-        }
-        signed_out.insert(user.to_owned(), now.nanos());
+    pub(super) fn sign_out(&self, user: &str, now: Timestamp) -> Result<(), StoreError> {
+        self.store.purge_sign_outs(now, CLEARED)?;
+        self.store.sign_out(
+            user,
+            now,
+            now.saturating_add(Duration::from_secs(SESSION_SECONDS.unsigned_abs())),
+        )
     }
 
     /// What a form of this user must carry. It does not change with the session, so an old tab works on.
@@ -148,34 +154,39 @@ impl Keeper {
     }
 
     /// Whether this is the first use of a state that ends at `ends_at`.
-    pub(super) fn use_once(&self, state: &str, ends_at: i64, now: Timestamp) -> bool {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, end| now.seconds() < *end);
-        let is_good = now.seconds() < ends_at && used.len() < REMEMBERED_MAX;
-        is_good && used.insert(state.to_owned(), ends_at).is_none()
+    pub(super) fn use_once(&self, state: &str, ends_at: i64, now: Timestamp) -> Result<bool, StoreError> {
+        match Timestamp::from_seconds(ends_at).filter(|ends_at| now < *ends_at) {
+            Some(ends_at) => self.store.use_code(state, ends_at, now),
+            None => Ok(false),
+        }
     }
 
     /// Which of these tokens the code of a one-time link stands for. It counts once.
-    pub(super) fn redeem(&self, code: &str, digests: &[[u8; 32]], now: Timestamp) -> Option<[u8; 32]> {
-        let (head, signature) = code.rsplit_once('.')?;
-        let ends_at: i64 = head.split_once('.')?.0.parse().ok()?;
-        let now = now.seconds();
-        let issued_at = ends_at.saturating_sub(LINK_SECONDS);
-        if ends_at <= now || now.saturating_add(1) < issued_at || issued_at < self.started_at {
-            return None;
-        }
-        let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
-        let digest = digests.iter().find(|digest| {
-            let own = mac(digest.as_slice(), &["dashboard link", head]);
-            bool::from(signature.ct_eq(&own))
-        })?;
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.retain(|_, end| now < *end);
-        if REMEMBERED_MAX <= used.len() || used.insert(head.to_owned(), ends_at).is_some() {
-            return None;
-        }
-        Some(*digest)
+    pub(super) fn redeem(
+        &self,
+        code: &str,
+        digests: &[[u8; 32]],
+        now: Timestamp,
+    ) -> Result<Option<[u8; 32]>, StoreError> {
+        let Some((head, ends_at, digest)) = link_of(code, digests, now) else { return Ok(None) };
+        Ok(self.use_once(head, ends_at, now)?.then_some(digest))
     }
+}
+
+/// What a code is signed for, when it ends (seconds since 1970), and its token; `None`: it is not good now.
+fn link_of<'c>(code: &'c str, digests: &[[u8; 32]], now: Timestamp) -> Option<(&'c str, i64, [u8; 32])> {
+    let (head, signature) = code.rsplit_once('.')?;
+    let ends_at: i64 = head.split_once('.')?.0.parse().ok()?;
+    let is_of_the_future = now.seconds().saturating_add(1) < ends_at.saturating_sub(LINK_SECONDS);
+    if ends_at <= now.seconds() || is_of_the_future {
+        return None;
+    }
+    let signature = BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?;
+    let digest = digests.iter().find(|digest| {
+        let own = mac(digest.as_slice(), &["dashboard link", head]);
+        bool::from(signature.ct_eq(&own))
+    })?;
+    Some((head, ends_at, *digest))
 }
 
 /// The code of a one-time link for the token of this SHA-256.
@@ -259,19 +270,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_counts_once_and_for_five_minutes_and_for_its_own_token() {
+    fn a_link_counts_for_five_minutes_and_for_its_own_token() {
         let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
-        let keeper = Keeper::new(None, at(1000));
         let (mine, other) = (digest_of("mine"), digest_of("other"));
         let code = link_code(&mine, at(1000));
-        assert_eq!(keeper.redeem(&code, &[other], at(1001)), None);
-        assert_eq!(keeper.redeem(&code, &[other, mine], at(1300)), None, "too late");
-        assert_eq!(keeper.redeem(&code, &[other, mine], at(1299)), Some(mine));
-        assert_eq!(keeper.redeem(&code, &[other, mine], at(1299)), None, "it was used");
-        let before = link_code(&mine, at(999));
-        assert_eq!(keeper.redeem(&before, &[mine], at(1001)), None, "from before the start");
+        let token = |digests: &[[u8; 32]], now| link_of(&code, digests, at(now)).map(|(_, _, digest)| digest);
+        assert_eq!(token(&[other], 1001), None);
+        assert_eq!(token(&[other, mine], 1300), None, "too late");
+        assert_eq!(token(&[other, mine], 1299), Some(mine));
+        assert_eq!(token(&[mine], 900), None, "of the future");
         for nonsense in ["", ".", "..", "x.y.z", "2000.a.b", "-1.a.b"] {
-            assert_eq!(keeper.redeem(nonsense, &[mine], at(1001)), None, "{nonsense}");
+            assert_eq!(link_of(nonsense, &[mine], at(1001)), None, "{nonsense}");
         }
     }
 }

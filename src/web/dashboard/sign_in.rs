@@ -5,7 +5,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
 use super::session::{self, digest_of};
-use super::{Dashboard, Fields, layout, own_path, redirect, respond_html};
+use super::{Dashboard, Fields, database_trouble, layout, own_path, redirect, respond_html};
 use crate::http::{Request, Response, with_header};
 use crate::model::Guid;
 use crate::platform::CodeGrant;
@@ -60,10 +60,20 @@ impl Dashboard {
             with_header(page, "Set-Cookie", &cleared)
         };
         let now = api.clock.now();
+        let address = address_of(request);
+        let attempts = RateLimitKey::Refused(&address);
+        if self.failures.look(attempts, api.clock.monotonic()).is_err() {
+            return shown(429, "Too many attempts have failed. Wait a few seconds, then try again.");
+        }
         let waiting = session::cookie_of(request, WAITING_COOKIE).and_then(|it| self.keeper.unsealed(it));
         let waiting: Option<Waiting> = waiting.and_then(|text| serde_json::from_str(&text).ok());
         let waiting = waiting.filter(|it| it.state == fields.get("state"));
-        let waiting = waiting.filter(|it| self.keeper.use_once(&it.state, it.ends_at, now));
+        let used = waiting.as_ref().map(|it| self.keeper.use_once(&it.state, it.ends_at, now));
+        let waiting = match used {
+            Some(Err(error)) => return database_trouble(&error),
+            Some(Ok(true)) => waiting,
+            _ => None,
+        };
         let Some((waiting, (client, secret))) = waiting.zip(self.client.as_ref()) else {
             return shown(401, "This sign-in was not begun here, has ended, or took too long. Begin again.");
         };
@@ -78,7 +88,10 @@ impl Dashboard {
         let token = match api.platform.token_of_code(&grant) {
             _ if code.is_empty() => return shown(401, "Cloud Foundry has not let you in."),
             Ok(Some(token)) => token,
-            Ok(None) => return shown(401, "Cloud Foundry does not accept this sign-in. Begin again."),
+            Ok(None) => {
+                let _ = self.failures.take(attempts, api.clock.monotonic());
+                return shown(401, "Cloud Foundry does not accept this sign-in. Begin again.");
+            }
             Err(_) => return shown(503, "Cloud Foundry does not answer. Try again soon."),
         };
         match api.auth.sign_in(&token) {
@@ -115,8 +128,9 @@ impl Dashboard {
             api.auth.sign_in(token).map(|(_, holder)| (holder.user, holder.admin, holder.may_write, digest))
         } else {
             match self.keeper.redeem(code, &api.platform.token_digests(), now) {
-                None => Err(AuthError::Unauthorized("the link is not known, too old, or was used")),
-                Some(digest) => {
+                Err(error) => return database_trouble(&error),
+                Ok(None) => Err(AuthError::Unauthorized("the link is not known, too old, or was used")),
+                Ok(Some(digest)) => {
                     let caller = api.auth.caller_signed_in("", false, &digest);
                     caller.map(|caller| {
                         let admin = caller.spaces().is_none();
