@@ -24,7 +24,7 @@ pub use crate::model::{Dialect, Weekdays};
 pub use error::ParseError;
 pub use explain::{Explanation, HashedField, Warning, explain, fields_of};
 
-pub use zones::{ZoneYear, zones_in_year_of};
+pub use zones::{ZoneYear, zone_names, zones_in_year_of};
 
 use clock::WallClock;
 use dialect::ClockChanges;

@@ -1,6 +1,6 @@
 //! The time zones that an expression may name, and what their clocks do in a year.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use jiff::tz::{TimeZone, db};
 use jiff::{SignedDuration, Timestamp};
@@ -26,6 +26,15 @@ pub struct ZoneYear {
     pub aliases: Vec<&'static str>,
     /// A sentence about the clock changes of the year; empty when there are none.
     pub rules: String,
+}
+
+/// The names of all zones, sorted, without those that are links to another.
+pub fn zone_names() -> Vec<String> {
+    let links: HashSet<&str> = LINKS.lines().filter_map(|line| Some(line.split_once(' ')?.0)).collect();
+    let names = db().available().map(|name| name.as_str().to_owned());
+    let mut names: Vec<String> = names.filter(|name| !links.contains(name.as_str())).collect();
+    names.sort_unstable();
+    names
 }
 
 /// All zones by name, as they are in the year of an instant in seconds since 1970.

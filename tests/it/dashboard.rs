@@ -235,6 +235,94 @@ fn an_empty_secret_leaves_the_one_that_is_set() {
 }
 
 #[test]
+fn the_editors_change_every_field_and_keep_what_was_typed() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let fields = [
+        ("app", APP),
+        ("name", "ping"),
+        ("method", "PUT"),
+        ("url", "https://example.com/"),
+        ("auth_header", "Bearer a"),
+        ("headers", "X-Key: hunter2\r\nAccept: text/plain"),
+        ("body", " first\r\nsecond "),
+        ("statuses", "200-299,304"),
+        ("timeout", "30"),
+        ("overlap", "Forbid"),
+        ("retries", "3"),
+        ("backoff", "5"),
+        ("max_backoff", "60"),
+        ("max_age", "600"),
+        ("labels", "team=billing\ntier=1"),
+        ("expect", "3600"),
+    ];
+    let made = browser.submit("/dashboard/calls/new", "/dashboard/calls/new", &fields);
+    assert_eq!(made.status, 303, "{}", made.body);
+    let page = made.header("Location").unwrap().to_owned();
+    let path = page.trim_start_matches("/dashboard").to_owned();
+    let call = world.get(&path).json();
+    let retry =
+        json!({"max_retries": 3, "backoff_seconds": 5, "max_backoff_seconds": 60, "max_age_seconds": 600});
+    assert_eq!(call["retry"], retry);
+    assert_eq!(call["headers"], json!({"X-Key": "hunter2", "Accept": "text/plain"}));
+    assert_eq!((&call["method"], &call["body"]), (&json!("PUT"), &json!(" first\nsecond ")));
+    assert_eq!((&call["success_statuses"], &call["timeout_seconds"]), (&json!("200-299,304"), &json!(30)));
+    assert_eq!(call["metadata"]["labels"], json!({"team": "billing", "tier": "1"}));
+    assert_eq!(call["expect_success_within_seconds"], 3600);
+
+    let edit = format!("{page}/edit");
+    let shown = browser.get(&edit).body;
+    assert!(shown.contains("X-Key: \n") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("team=billing"), "{shown}");
+    let wrong = browser.submit(&edit, &edit, &[("name", "ping"), ("url", "http://a/"), ("retries", "many")]);
+    assert_eq!(wrong.status, 422);
+    assert!(wrong.body.contains("value=\"many\"") && wrong.body.contains("is not a whole number"));
+    let fields = [
+        ("name", "ping"),
+        ("method", "PUT"),
+        ("url", "https://example.com/"),
+        ("headers", "X-Key: "),
+        ("body", " first\r\nsecond "),
+        ("labels", "tier=2"),
+        ("no_auth_header", "yes"),
+    ];
+    assert_eq!(browser.submit(&edit, &edit, &fields).status, 303);
+    let call = world.get(&path).json();
+    assert_eq!(call["headers"], json!({"X-Key": "hunter2"}));
+    assert_eq!(call["metadata"]["labels"], json!({"tier": "2"}));
+    assert_eq!((&call["retry"], &call["auth_header"]), (&json!(null), &json!("")));
+
+    let new = format!("{page}/schedules/new");
+    let fields = [
+        ("expression", "0 9 * * *"),
+        ("timezone", "Europe/Berlin"),
+        ("description", "report"),
+        ("starts", "2030-01-01T00:00"),
+        ("ends", "2031-01-01T00:00:30"),
+        ("jitter", "60"),
+        ("misfire", "all"),
+    ];
+    let made = browser.submit(&new, &new, &fields);
+    assert_eq!(made.status, 303, "{}", made.body);
+    let schedule = world.get(&format!("{path}/schedules")).json()["resources"][0].clone();
+    assert_eq!(schedule["starts_at"], "2030-01-01T00:00:00Z");
+    assert_eq!(schedule["ends_at"], "2031-01-01T00:00:30Z");
+    assert_eq!((&schedule["jitter_seconds"], &schedule["misfire_policy"]), (&json!(60), &json!("all")));
+    let edit = format!("{page}/schedules/{}", schedule["guid"].as_str().unwrap());
+    let shown = browser.get(&edit).body;
+    assert!(shown.contains("value=\"2030-01-01T00:00:00\"") && shown.contains("value=\"Asia/Kathmandu\""));
+    let fields = [("expression", "0 9 * * *"), ("starts", "soon"), ("jitter", "9999"), ("description", "x")];
+    let wrong = browser.submit(&edit, &edit, &fields);
+    assert!(wrong.status == 422 && wrong.body.contains("value=\"soon\""), "{}", wrong.body);
+    let fields = [("expression", "0 9 * * *"), ("starts", "2030-01-01T00:00:00"), ("description", "x")];
+    assert_eq!(browser.submit(&edit, &edit, &fields).status, 303);
+    let changed = world.get(&format!("{path}/schedules")).json()["resources"][0].clone();
+    assert_eq!(changed["starts_at"], schedule["starts_at"]);
+    assert_eq!((&changed["ends_at"], &changed["jitter_seconds"]), (&json!(null), &json!(0)));
+    assert_eq!((&changed["timezone"], &changed["misfire_policy"]), (&json!(null), &json!(null)));
+}
+
+#[test]
 fn a_form_of_another_origin_or_without_its_token_changes_nothing() {
     let world = World::start();
     let mut browser = Browser::signed_in(&world.url(), &world.token);

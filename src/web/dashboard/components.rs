@@ -190,6 +190,7 @@ impl Field<'_> {
                         aria-describedby=[is_told.then_some(&described)] { (self.value) }
                 } @else {
                     input id=(self.name) name=(self.name) type=(self.kind) value=(self.value) autocomplete="off"
+                        step=[(self.kind == "datetime-local").then_some("1")]
                         list=[(self.name == "app" || self.name == "timezone").then(|| format!("{}-list", self.name))]
                         aria-invalid=[wrong.map(|_| "true")] aria-describedby=[is_told.then_some(&described)];
                 }

@@ -321,12 +321,12 @@ impl Dashboard {
                 let kind = kind_of(kind).unwrap_or(Kind::Job);
                 match (rest, is_post) {
                     ([], false) => pages::executables::list(view, kind),
-                    (["new"], false) => pages::executables::new(view, kind),
-                    (["new"], true) => pages::executables::create(view, kind),
+                    (["new"], false) => pages::editor::new(view, kind),
+                    (["new"], true) => pages::editor::create(view, kind),
                     ([guid], false) => pages::executable::show(view, kind, guid),
                     ([guid], true) => pages::executable::change(view, kind, guid),
-                    ([guid, "edit"], false) => pages::executables::edit(view, kind, guid),
-                    ([guid, "edit"], true) => pages::executables::save(view, kind, guid),
+                    ([guid, "edit"], false) => pages::editor::edit(view, kind, guid),
+                    ([guid, "edit"], true) => pages::editor::save(view, kind, guid),
                     ([guid, "delete"], false) => pages::executable::ask_delete(view, kind, guid),
                     ([guid, "delete"], true) => pages::executable::delete(view, kind, guid),
                     ([guid, "schedules", "new"], false) => pages::schedule::new(view, kind, guid),

@@ -76,11 +76,19 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
                 @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
                     dt { "Headers" } dd { @for name in headers.keys() { bdi { (name) } " " } }
                 }
+                @if let Some(body) = it["body"].as_str() { dt { "Body" } dd { (body.len()) " bytes" } }
                 dt { "Success" } dd { (shown("success_statuses")) }
             }
             dt { "Time-out" } dd { @if it["timeout_seconds"].is_null() { "default" } @else { (shown("timeout_seconds")) " s" } }
             dt { "When a run overlaps" } dd { (shown("concurrency_policy")) }
-            @if !it["retry"].is_null() { dt { "Retries" } dd { "up to " (it["retry"]["max_retries"]) } }
+            @if !it["retry"].is_null() { dt { "Retries" } dd {
+                "up to " (it["retry"]["max_retries"]) ", after " (it["retry"]["backoff_seconds"]) " s to "
+                (it["retry"]["max_backoff_seconds"]) " s"
+                @if !it["retry"]["max_age_seconds"].is_null() { ", for " (it["retry"]["max_age_seconds"]) " s at most" }
+            } }
+            @if !it["expect_success_within_seconds"].is_null() {
+                dt { "Overdue" } dd { "without a success for " (it["expect_success_within_seconds"]) " s" }
+            }
             @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) { dt { "Labels" } dd { (labels(it)) } }
             dt { "Created" } dd { (view.absolute(text(it, "created_at"))) }
         }

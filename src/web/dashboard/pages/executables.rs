@@ -1,30 +1,20 @@
-//! Lists of jobs or calls, and the forms that make and change one.
+//! Lists of jobs or calls.
 
 use std::cmp::Reverse;
 
 use maud::{Markup, html};
-use serde_json::{Map, Value, json};
-use tiny_http::Method;
+use serde_json::Value;
 
 use crate::model::Kind;
-use crate::web::dashboard::ask::{Refusal, encoded, list as members, text};
-use crate::web::dashboard::components::{
-    Field, duration, labels, next_of, refusal_notice, state, strip, usual_length,
-};
+use crate::web::dashboard::ask::{encoded, list as members, text};
+use crate::web::dashboard::components::{duration, labels, next_of, state, strip, usual_length};
 use crate::web::dashboard::layout::next_page;
-use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
+use crate::web::dashboard::{Page, PageResult, View, plural};
 
 const PER_PAGE: usize = 25;
 /// As many are sorted; the rest of a longer list comes in the order of its making.
 const SORTED_MAX: usize = 500;
 const STRIP: usize = 20;
-const POLICIES: [(&str, &str); 4] = [
-    ("Always", "Run both"),
-    ("Forbid", "Skip the new one"),
-    ("Replace", "Cancel the old one"),
-    ("Queue", "Wait for the old one"),
-];
-
 fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "Jobs",
@@ -131,163 +121,4 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
             } }
         }
     }
-}
-
-pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind) -> PageResult {
-    let app = match view.apps.as_slice() {
-        [app] => app.guid.as_str(),
-        _ => "",
-    };
-    let given = json!({"app": app, "memory": "1024", "disk": "1024", "overlap": "Always"});
-    Ok(form(view, kind, None, &given, None).into())
-}
-
-pub(in crate::web::dashboard) fn create(view: &View<'_>, kind: Kind) -> PageResult {
-    let app = view.form.get("app");
-    let named = view.apps.iter().find(|known| known.name == app);
-    let app = named.map_or(app, |known| known.guid.as_str());
-    let made = body_of(view, kind, true).and_then(|body| {
-        view.send(Method::Post, &format!("/{}?app_guid={}", plural(kind), encoded(app)), &body)
-    });
-    match made {
-        Ok(made) => {
-            Ok(Reply::Redirect(format!("/dashboard/{}/{}", plural(kind), encoded(text(&made, "guid")))))
-        }
-        Err(refusal) if refusal.status == 422 => {
-            Ok(form(view, kind, None, &typed(view), Some(&refusal)).with_status(422).into())
-        }
-        Err(refusal) => Err(refusal),
-    }
-}
-
-pub(in crate::web::dashboard) fn edit(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
-    let it = view.get(&format!("/{}/{}", plural(kind), encoded(guid)))?;
-    let shown = |name: &str| match &it[name] {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    let given = json!({
-        "name": shown("name"), "command": shown("command"), "memory": shown("memory_in_mb"), "disk": shown("disk_in_mb"),
-        "url": shown("url"), "timeout": shown("timeout_seconds"), "overlap": shown("concurrency_policy"),
-    });
-    Ok(form(view, kind, Some(&it), &given, None).into())
-}
-
-pub(in crate::web::dashboard) fn save(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
-    let target = format!("/{}/{}", plural(kind), encoded(guid));
-    let saved = body_of(view, kind, false).and_then(|body| view.send(Method::Patch, &target, &body));
-    match saved {
-        Ok(_) => Ok(Reply::Redirect(format!("/dashboard{target}"))),
-        Err(refusal) if refusal.status == 422 => {
-            let it = view.get(&target)?;
-            Ok(form(view, kind, Some(&it), &typed(view), Some(&refusal)).with_status(422).into())
-        }
-        Err(refusal) => Err(refusal),
-    }
-}
-
-/// What was typed, but for secrets.
-fn typed(view: &View<'_>) -> Value {
-    let fields = view.form.0.iter().filter(|(name, _)| name != "auth_header" && name != "form_token");
-    Value::Object(fields.map(|(name, value)| (name.clone(), json!(value))).collect())
-}
-
-/// The body of a request to the API.
-fn body_of(view: &View<'_>, kind: Kind, is_new: bool) -> Result<Value, Refusal> {
-    let mut body = Map::new();
-    let mut wrong = Vec::new();
-    let mut number = |name: &str, api_name: &'static str, may_be_empty: bool| match view.form.get(name) {
-        "" if may_be_empty => Value::Null,
-        given => given.parse::<u64>().map_or_else(
-            |_| {
-                wrong.push((api_name, "is not a whole number".to_owned()));
-                Value::Null
-            },
-            |number| json!(number),
-        ),
-    };
-    body.insert("name".to_owned(), json!(view.form.get("name")));
-    if kind == Kind::Job {
-        body.insert("command".to_owned(), json!(view.form.get("command")));
-        body.insert("memory_in_mb".to_owned(), number("memory", "memory_in_mb", true));
-        body.insert("disk_in_mb".to_owned(), number("disk", "disk_in_mb", true));
-    } else {
-        body.insert("url".to_owned(), json!(view.form.get("url")));
-        // On edit an empty one means "unchanged"; for a new call it means none.
-        let secret = view.form.get("auth_header");
-        if !secret.is_empty() {
-            body.insert("auth_header".to_owned(), json!(secret));
-        } else if is_new {
-            body.insert("auth_header".to_owned(), Value::Null);
-        }
-    }
-    let timeout = number("timeout", "timeout_seconds", true);
-    if !is_new || !timeout.is_null() {
-        body.insert("timeout_seconds".to_owned(), timeout);
-    }
-    let overlap = view.form.get("overlap");
-    if !overlap.is_empty() {
-        body.insert("concurrency_policy".to_owned(), json!(overlap));
-    }
-    match wrong.is_empty() {
-        true => Ok(Value::Object(body)),
-        false => Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not numbers.") }),
-    }
-}
-
-/// `changed` is the job or call that is edited; `None`: a new one is made.
-fn form(
-    view: &View<'_>,
-    kind: Kind,
-    changed: Option<&Value>,
-    given: &Value,
-    refusal: Option<&Refusal>,
-) -> Page {
-    let field = |label, name, api_name, kind, hint| {
-        Field { label, name, value: text(given, name), kind, api_name, hint }.show(refusal)
-    };
-    let (title, action, back) = match changed {
-        None => {
-            let path = format!("/dashboard/{}", plural(kind));
-            (format!("New {}", kind.as_str()), format!("{path}/new"), path)
-        }
-        Some(it) => {
-            let path = format!("/dashboard/{}/{}", plural(kind), encoded(text(it, "guid")));
-            (format!("Edit {}", text(it, "name")), format!("{path}/edit"), path)
-        }
-    };
-    let secret_hint = match changed {
-        None => "Sent with each call, as the header Authorization. Empty: none.",
-        Some(it) if text(it, "auth_header").is_empty() => "None is set.",
-        Some(_) => "One is set, and is not shown. Empty: unchanged.",
-    };
-    let main = html! {
-        (refusal_notice(refusal))
-        form.fields method="post" action=(action) {
-            input type="hidden" name="form_token" value=(view.form_token());
-            @if changed.is_none() {
-                (field("App", "app", "app_guid", "text", "The guid of the app in whose space it is; its name where the service knows it."))
-                datalist id="app-list" { @for app in view.apps.iter().take(200) { option value=(app.guid) { (app.name) } } }
-            }
-            (field("Name", "name", "name", "text", ""))
-            @if kind == Kind::Job {
-                (field("Command", "command", "command", "textarea", ""))
-                (field("Memory (MiB)", "memory", "memory_in_mb", "number", ""))
-                (field("Disk (MiB)", "disk", "disk_in_mb", "number", ""))
-            } @else {
-                (field("URL", "url", "url", "text", ""))
-                (field("Authorization", "auth_header", "auth_header", "password", secret_hint))
-            }
-            (field("Time-out (seconds)", "timeout", "timeout_seconds", "number", "The longest that a run may take. Empty: the default."))
-            div.field {
-                label for="overlap" { "When a run overlaps" }
-                select id="overlap" name="overlap" {
-                    @for (policy, words) in POLICIES { option value=(policy) selected[text(given, "overlap") == policy] { (words) } }
-                }
-            }
-            div.actions { button.primary { "Save" } a href=(back) { "Back" } }
-        }
-    };
-    Page::new(title, main).still()
 }

@@ -155,7 +155,8 @@ fn is_other_kind(view: &View<'_>, kind: Kind) -> bool {
 }
 
 /// The instant of a local time like `2026-03-01T18:00` in the chosen zone.
-fn instant_of(view: &View<'_>, local: &str) -> Option<Timestamp> {
+pub(super) fn instant_of(view: &View<'_>, local: &str) -> Option<Timestamp> {
+    let local = local.replace(' ', "T");
     let local = if local.len() == 16 { format!("{local}:00Z") } else { format!("{local}Z") };
     let as_utc = Timestamp::parse(&local)?.seconds();
     let first = as_utc - i64::from(view.zone.offset_at(as_utc));

@@ -7,6 +7,7 @@ use super::layout::pages_title;
 use super::{Page, Reply, View};
 
 pub(super) mod calendar;
+pub(super) mod editor;
 pub(super) mod executable;
 pub(super) mod executables;
 pub(super) mod execution;

@@ -4,12 +4,23 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tiny_http::Method;
 
+use super::editor::choice;
+use super::executions::instant_of;
+use crate::cron::zone_names;
 use crate::model::{Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{Field, refusal_notice};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
 const PREVIEWED: u32 = 10;
+const MISFIRES: [(&str, &str); 4] = [
+    ("", "As the service is set"),
+    ("skip", "Pass over them"),
+    ("once", "Run once"),
+    ("all", "Run each of them"),
+];
+/// Fields that a refusal may be about, behind "More".
+const MORE: [&str; 4] = ["starts_at", "ends_at", "jitter_seconds", "misfire_policy"];
 
 pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
     // What can be previewed has an address: a link may bring the fields along.
@@ -19,7 +30,70 @@ pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind, guid: &str) ->
 
 pub(in crate::web::dashboard) fn edit(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> PageResult {
     let found = find(view, kind, guid, schedule)?;
-    form(view, kind, guid, Some(schedule), &found, None).map(Into::into)
+    form(view, kind, guid, Some(schedule), &filled(view, &found), None).map(Into::into)
+}
+
+/// The fields of the form for a schedule that there is.
+fn filled(view: &View<'_>, schedule: &Value) -> Value {
+    let jitter = schedule["jitter_seconds"].as_u64().filter(|seconds| 0 < *seconds);
+    json!({
+        "expression": text(schedule, "expression"), "timezone": text(schedule, "timezone"),
+        "description": text(schedule, "description"), "dialect": text(schedule, "dialect"),
+        "starts": local_of(view, schedule, "starts_at"), "ends": local_of(view, schedule, "ends_at"),
+        "jitter": jitter.map(|seconds| seconds.to_string()).unwrap_or_default(),
+        "misfire": text(schedule, "misfire_policy"),
+    })
+}
+
+/// An instant of a schedule as the form shows it: by the clocks of the chosen zone.
+fn local_of(view: &View<'_>, schedule: &Value, name: &str) -> String {
+    let time = Timestamp::parse(text(schedule, name));
+    time.map(|time| view.local(time).replace(' ', "T")).unwrap_or_default()
+}
+
+fn typed(view: &View<'_>) -> Value {
+    let fields = view.form.0.iter().filter(|(name, _)| name != "form_token");
+    Value::Object(fields.map(|(name, value)| (name.clone(), json!(value))).collect())
+}
+
+/// The body of a request to the API. `before` is the schedule that is changed.
+fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
+    let given = |name: &str| Some(view.form.get(name)).filter(|text| !text.is_empty());
+    let mut wrong = Vec::new();
+    let mut body = json!({"description": given("description"), "misfire_policy": given("misfire")});
+    // A new expression is read anew, so one that stays is not sent.
+    if before.is_none_or(|it| text(it, "expression") != view.form.get("expression")) {
+        body["expression"] = json!(view.form.get("expression"));
+    }
+    // No zone is the zone of the settings for a new schedule.
+    if before.is_some() || given("timezone").is_some() {
+        body["timezone"] = json!(given("timezone"));
+    }
+    match given("jitter").map(str::parse::<u32>) {
+        Some(Err(_)) => wrong.push(("jitter_seconds", "is not a whole number".to_owned())),
+        Some(Ok(seconds)) => body["jitter_seconds"] = json!(seconds),
+        None => body["jitter_seconds"] = Value::Null,
+    }
+    for (field, name) in [("starts", "starts_at"), ("ends", "ends_at")] {
+        // One that is shown and stays is more exact than what is shown.
+        if before.is_some_and(|it| local_of(view, it, name) == view.form.get(field)) {
+            continue;
+        }
+        body[name] = match given(field).map(|local| instant_of(view, local)) {
+            None => Value::Null,
+            Some(Some(time)) => json!(time.to_string()),
+            Some(None) => {
+                wrong.push((name, "is no time like 2026-03-01T18:00".to_owned()));
+                Value::Null
+            }
+        };
+    }
+    match wrong.is_empty() {
+        true => Ok(body),
+        false => {
+            Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not as they should be.") })
+        }
+    }
 }
 
 fn find(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> Result<Value, Refusal> {
@@ -51,13 +125,9 @@ pub(in crate::web::dashboard) fn save(
     let target = target_of(kind, guid);
     let own = schedule.map(|schedule| format!("{target}/{}", encoded(schedule)));
     let back = Ok(Reply::Redirect(format!("/dashboard/{}/{}", plural(kind), encoded(guid))));
-    let timezone = Some(view.form.get("timezone")).filter(|zone| !zone.is_empty());
-    let description = Some(view.form.get("description")).filter(|text| !text.is_empty());
-    let body =
-        json!({"expression": view.form.get("expression"), "timezone": timezone, "description": description});
     let done = match (view.form.get("do"), own) {
         ("preview", _) => {
-            return form(view, kind, guid, schedule, &body, None).map(Into::into);
+            return form(view, kind, guid, schedule, &typed(view), None).map(Into::into);
         }
         ("enable" | "disable", Some(own)) => {
             let is_enabled = view.form.get("do") == "enable";
@@ -65,13 +135,18 @@ pub(in crate::web::dashboard) fn save(
         }
         ("delete", Some(_)) => return ask_delete(view, kind, guid, schedule.unwrap_or_default()),
         ("delete-for-good", Some(own)) => view.send(Method::Delete, &own, &Value::Null),
-        (_, Some(own)) => view.send(Method::Patch, &own, &body),
-        (_, None) => view.send(Method::Post, &target, &body),
+        (_, own) => {
+            let before = schedule.map(|schedule| find(view, kind, guid, schedule)).transpose()?;
+            body_of(view, before.as_ref()).and_then(|body| match &own {
+                Some(own) => view.send(Method::Patch, own, &body),
+                None => view.send(Method::Post, &target, &body),
+            })
+        }
     };
     match done {
         Ok(_) => back,
         Err(refusal) if refusal.status == 422 => {
-            Ok(form(view, kind, guid, schedule, &body, Some(&refusal))?.with_status(422).into())
+            Ok(form(view, kind, guid, schedule, &typed(view), Some(&refusal))?.with_status(422).into())
         }
         Err(refusal) => Err(refusal),
     }
@@ -105,9 +180,13 @@ fn form(
         Some(schedule) => format!("{of}/schedules/{}", encoded(schedule)),
         None => format!("{of}/schedules/new"),
     };
-    let field = |label, name, kind, hint| {
-        Field { label, name, value: text(given, name), kind, api_name: name, hint }.show(refusal)
+    let field = |label, name, api_name, kind, hint| {
+        Field { label, name, value: text(given, name), kind, api_name, hint }.show(refusal)
     };
+    let is_refused = refusal.is_some_and(|it| MORE.iter().any(|name| it.of_field(name).is_some()));
+    let is_filled = ["starts", "ends", "jitter", "misfire"].iter().any(|name| !text(given, name).is_empty());
+    let shown_zone = format!("By the clocks of {}. Empty: from now on.", view.zone_name);
+    let shown_end = format!("By the clocks of {}. Empty: without end.", view.zone_name);
     let zone_hint = match view.api.default_timezone.as_deref() {
         Some(zone) => format!("Like Europe/Berlin. Empty: {zone}."),
         None => "Like Europe/Berlin. Empty: UTC.".to_owned(),
@@ -117,12 +196,20 @@ fn form(
         (refusal_notice(refusal))
         form.fields method="post" action=(action) {
             input type="hidden" name="form_token" value=(view.form_token());
-            (field("Expression", "expression", "text", "Minute, hour, day, month, weekday: 30 9 * * MON-FRI. Also @daily, @every 10m, @at 2026-12-31T23:59:00Z."))
-            (field("Time zone", "timezone", "text", &zone_hint))
-            datalist id="timezone-list" { @for zone in ["UTC", "America/New_York", "America/Los_Angeles", "Asia/Kolkata",
-                "Asia/Tokyo", "Europe/Berlin", "Europe/London"] { option value=(zone) {} } }
-            (field("Description", "description", "text", ""))
+            (field("Expression", "expression", "expression", "text", "Minute, hour, day, month, weekday: 30 9 * * MON-FRI. Also @daily, @every 10m, @at 2026-12-31T23:59:00Z."))
+            (field("Time zone", "timezone", "timezone", "text", &zone_hint))
+            datalist id="timezone-list" { @for zone in zone_names() { option value=(zone) {} } }
+            (field("Description", "description", "description", "text", ""))
             div.preview id="preview" aria-live="polite" { (preview(view, given, schedule.is_some())) }
+            details open[is_refused || is_filled] {
+                summary { "More: start and end, jitter, missed fire times" }
+                div.columns {
+                    (field("Starts", "starts", "starts_at", "datetime-local", &shown_zone))
+                    (field("Ends", "ends", "ends_at", "datetime-local", &shown_end))
+                    (field("Jitter (seconds)", "jitter", "jitter_seconds", "number", "Each run begins up to so much later, by chance. At most 3600."))
+                    (choice("When fire times were missed", "misfire", text(given, "misfire"), &MISFIRES))
+                }
+            }
             div.actions {
                 // The first button is what Enter means.
                 button.primary name="do" value="save" { "Save" }
@@ -146,7 +233,7 @@ fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
     if !text(given, "timezone").is_empty() {
         target = format!("{target}&timezone={}", encoded(text(given, "timezone")));
     }
-    if let Some(dialect) = given["dialect"].as_str().filter(|_| is_known) {
+    if let Some(dialect) = given["dialect"].as_str().filter(|name| is_known && !name.is_empty()) {
         target = format!("{target}&dialect={}", encoded(dialect));
     }
     let meaning = match view.get(&target) {
