@@ -268,7 +268,7 @@ impl Watcher {
                 }
                 let message = format!("the task was cancelled after {seconds} s, its time limit");
                 let (of, reason) = (running.of, Reason::Timeout);
-                if !self.store.request_cancel(of, reason, &message, now)? {
+                if !self.store.request_cancel(of, &running.task, reason, &message, now)? {
                     return Ok(false);
                 }
                 crash::point("cancel.requested");

@@ -294,32 +294,37 @@ impl Store {
             let was_cancelled = contender.reason == Some(Reason::Cancelled);
             Ok(match contender.state {
                 ExecutionState::Pending => {
+                    // It is locked, so it is PENDING still.
                     end_pending(tx, id, Reason::Cancelled, message, now)?;
                     audit::record(tx, event, None, now)?;
                     Cancelled::Ended(contender.of)
                 }
-                ExecutionState::Running => match request_cancel(tx, id, Reason::Cancelled, message, now)? {
-                    true => {
-                        audit::record(tx, event, None, now)?;
-                        Cancelled::Requested(id)
+                ExecutionState::Running => {
+                    match request_cancel(tx, (id, None), Reason::Cancelled, message, now)? {
+                        true => {
+                            audit::record(tx, event, None, now)?;
+                            Cancelled::Requested(id)
+                        }
+                        false => Cancelled::Before,
                     }
-                    false => Cancelled::Before,
-                },
+                }
                 _ if was_cancelled => Cancelled::Before,
                 state => Cancelled::HasEnded(state),
             })
         })
     }
 
-    /// A running execution is to end for this reason. `false`: it has ended, or is to end already.
+    /// A running execution is to end for this reason. `false`: it has ended, has another task, or is to end
+    /// already.
     pub fn request_cancel(
         &self,
         of: Owned,
+        task: &Guid,
         reason: Reason,
         message: &str,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        self.write_one(|tx| request_cancel(tx, of.id, reason, message, now))
+        self.write_one(|tx| request_cancel(tx, (of.id, Some(task)), reason, message, now))
     }
 
     /// The platform has accepted that the task of a running execution is to end.
@@ -379,6 +384,7 @@ impl Store {
 }
 
 fn contender(tx: &Session<'_>, id: Id) -> Result<Option<Contender>, StoreError> {
+    tx.lock(postgres_sql!("executables/lock_of_execution"), values! { "id": id })?;
     tx.first(sql!("executions/contender"), values! { "id": id }, |row| {
         let start_time: Option<Timestamp> = row.get("start_time")?;
         Ok(Contender {
@@ -428,15 +434,14 @@ fn decide(
         }
         ConcurrencyPolicy::Queue => Decision::Skip { behind, guid },
         ConcurrencyPolicy::Replace => {
-            let is_running = ahead.iter().any(|it| it.is_running);
-            replace(tx, contender, ahead, behind, now, effects)?;
+            let is_running = replace(tx, contender, ahead, behind, now, effects)?;
             if is_running { Decision::Wait { behind: guid } } else { Decision::Go }
         }
     })
 }
 
 /// What is in the way of a newer execution makes room: what runs is to end, what waits between attempts ends,
-/// and what has not begun is skipped.
+/// and what has not begun is skipped. Whether something runs still.
 fn replace(
     tx: &Session<'_>,
     contender: &Contender,
@@ -444,24 +449,26 @@ fn replace(
     behind: Id,
     now: Timestamp,
     effects: &mut Effects,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
     let newer = &contender.of.guid;
     let message = format!("replaced by execution {newer}");
+    let mut is_running = false;
     for it in ahead {
-        if it.is_running {
-            if request_cancel(tx, it.id, Reason::Replaced, &message, now)? {
-                effects.cancelled.push(it.id);
-            }
-        } else if it.has_begun {
-            end_pending(tx, it.id, Reason::Replaced, &message, now)?;
+        if !it.has_begun {
+            let message = format!("skipped: execution {newer} takes its place");
+            skip(tx, (it.id, it.of, it.is_by_hand), behind, message, now, effects)?;
+        } else if !it.is_running && end_pending(tx, it.id, Reason::Replaced, &message, now)? {
             let state = ExecutionState::Failed;
             effects.ended.push(Ended { of: it.of, state, message: message.clone() });
         } else {
-            let message = format!("skipped: execution {newer} takes its place");
-            skip(tx, (it.id, it.of, it.is_by_hand), behind, message, now, effects)?;
+            // Or it is running by now.
+            is_running = true;
+            if request_cancel(tx, (it.id, None), Reason::Replaced, &message, now)? {
+                effects.cancelled.push(it.id);
+            }
         }
     }
-    Ok(())
+    Ok(is_running)
 }
 
 fn block(tx: &Session<'_>, id: Id, behind: &Guid) -> Result<(), StoreError> {
@@ -503,26 +510,32 @@ fn skip(
 
 fn request_cancel(
     tx: &Session<'_>,
-    id: Id,
+    (id, task): (Id, Option<&Guid>),
     reason: Reason,
     message: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let values = values! { "id": id, "reason": reason.as_str(), "message": message, "now": now };
+    let values =
+        values! { "id": id, "task_guid": task, "reason": reason.as_str(), "message": message, "now": now };
     Ok(tx.execute(sql!("executions/request_cancel"), values)? == 1)
 }
 
-/// Ends an execution that is PENDING, whoever has it in hand.
+/// Ends an execution that is PENDING, whoever has it in hand. `false`: it is not PENDING any more.
 fn end_pending(
     tx: &Session<'_>,
     id: Id,
     reason: Reason,
     message: &str,
     now: Timestamp,
-) -> Result<(), StoreError> {
+) -> Result<bool, StoreError> {
+    // What is said of its task holds until it has ended.
+    tx.lock(postgres_sql!("executions/lock"), values! { "id": id })?;
     let ids = json_array(std::iter::once(id))?;
     tx.execute(sql!("strays/insert_many"), values! { "ids": &ids })?;
     let values = values! { "ids": &ids, "reason": reason.as_str(), "message": message, "end_time": now };
-    tx.execute(sql!("executions/cancel"), values)?;
-    ends::set_states(tx, &[(id, EndState::Failed.as_str())])
+    if tx.execute(sql!("executions/cancel"), values)? == 0 {
+        return Ok(false);
+    }
+    ends::set_states(tx, &[(id, EndState::Failed.as_str())])?;
+    Ok(true)
 }
