@@ -200,6 +200,16 @@ mod tests {
             ("service_spaces/silence_schedules", "schedules_by_executable"),
             ("service_spaces/pending_executions", "executions_pending"),
             ("service_spaces/silent_schedules", "executables_by_space"),
+            ("notifications/is_work_due", "deliveries_due"),
+            ("notifications/is_work_due", "notifications_repeating"),
+            ("notifications/is_work_due", "alerts_to_remind_of"),
+            ("notifications/is_work_due", "streaks_due"),
+            ("streaks/overdue", "streaks_due"),
+            ("alerts/to_remind_of", "alerts_to_remind_of"),
+            ("deliveries/supersede", "deliveries_waiting"),
+            ("deliveries/supersede_untried", "deliveries_waiting"),
+            ("deliveries/list", "deliveries_by_notification"),
+            ("deliveries/purge_ended", "deliveries_ended"),
         ] {
             let (_, statement) = statements.iter().find(|(name, _)| name == statement).unwrap();
             let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
