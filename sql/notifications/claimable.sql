@@ -1,8 +1,8 @@
 -- Those that have something to send, by deliveries_due and notifications_repeating. What a dead instance was
 -- sending is anybody's. A clock that was set back holds up nothing for long.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
-       n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason, n.created_at,
-       n.updated_at
+       n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
+       n.created_at, n.updated_at
   FROM notifications AS n
  WHERE n.id IN (SELECT d.notification_id FROM deliveries AS d WHERE d.due_at <= :now
                  UNION

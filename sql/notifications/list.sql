@@ -1,7 +1,7 @@
 -- A page of those of some spaces (a JSON array), or of all, oldest first.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
-       n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason, n.created_at,
-       n.updated_at
+       n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
+       n.created_at, n.updated_at
   FROM notifications AS n
  WHERE n.id > :after_id AND n.id <= :last_id
    AND (:all_spaces = 1 OR n.space_guid IN (SELECT value FROM json_each(:space_guids))) --sqlite
