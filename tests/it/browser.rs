@@ -1,7 +1,9 @@
 //! The dashboard in a real Chromium, driven through WebDriver. Without `chromedriver` on the machine these tests
 //! say so and pass; `.ci/run` installs it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
@@ -197,6 +199,167 @@ fn a_person_does_the_same_without_javascript() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());
     make_schedule_and_run(&service, false);
+    service.stop();
+}
+
+/// axe-core, from npm; `None`: it cannot be had here.
+fn axe_core(directory: &Path) -> Option<String> {
+    let installed = Command::new("npm")
+        .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
+        .arg(directory)
+        .arg("axe-core@4")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    let script = std::fs::read_to_string(directory.join("node_modules/axe-core/axe.min.js")).ok();
+    if !installed.is_ok_and(|status| status.success()) || script.is_none() {
+        #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+        {
+            eprintln!("skipped: npm does not give axe-core");
+        }
+        return None;
+    }
+    script
+}
+
+/// What axe-core finds wrong with the page that is shown.
+fn faults(browser: &Chromium, axe: &str) -> Value {
+    let run = "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((found) =>
+               done(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html)])))";
+    browser.call("POST", "/execute/sync", &json!({"script": axe, "args": []}));
+    browser.call("POST", "/execute/async", &json!({"script": run, "args": []}))
+}
+
+fn api(service: &Standalone, method: &str, path: &str, body: &Value) -> Value {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = request(&service.url, method, path, Some(&service.token), &[], &body);
+    assert!(answer.status < 300, "{method} {path}: {}", answer.body);
+    answer.json()
+}
+
+/// A job and a call with the most hostile and the longest names, and an execution.
+fn fill(service: &Standalone) -> Vec<String> {
+    let app = &service.app;
+    let mut pages = vec![String::new()];
+    for name in HOSTILE.iter().copied().map(str::to_owned).chain(["w".repeat(255)]) {
+        let body = json!({"name": name, "command": format!("echo '{}'", name.replace('\'', "")),
+                          "metadata": {"labels": {"team": "web"}}});
+        let job = api(service, "POST", &format!("/jobs?app_guid={app}"), &body);
+        let guid = job["guid"].as_str().unwrap();
+        let schedule = json!({"expression": "0 2 * * *", "timezone": "Europe/Berlin", "description": name});
+        api(service, "POST", &format!("/jobs/{guid}/schedules"), &schedule);
+        let run = api(service, "POST", &format!("/jobs/{guid}/execute"), &Value::Null);
+        let body = json!({"name": name, "url": "javascript:alert(1)", "auth_header": name.replace('\'', ""),
+                          "body": name, "method": "POST"});
+        let call = api(service, "POST", &format!("/calls?app_guid={app}"), &body);
+        pages = [
+            "",
+            "executions",
+            "jobs",
+            "calls",
+            "calendar",
+            "notifications",
+            "audit",
+            "jobs/new",
+            "calls/new",
+            "nothing",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        pages.extend(["", "/edit", "/delete", "/schedules/new"].map(|page| format!("jobs/{guid}{page}")));
+        pages.extend(["", "/edit"].map(|page| format!("calls/{}{page}", call["guid"].as_str().unwrap())));
+        pages.push(format!("executions/{}", run["guid"].as_str().unwrap()));
+    }
+    pages
+}
+
+const HOSTILE: [&str; 4] = [
+    "<script>window.hacked=1</script>",
+    "\"><img src=x onerror=window.hacked=1>",
+    "'onmouseover='window.hacked=1",
+    "</title></textarea><svg onload=window.hacked=1>",
+];
+
+#[test]
+fn axe_core_finds_nothing_on_any_page_and_no_name_becomes_a_script() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let tools = tempfile::tempdir().unwrap();
+    if let Some(browser) = Chromium::start(true) {
+        let axe = axe_core(tools.path());
+        browser.go(&format!("{}/", service.url));
+        browser.wait_for_text("Paste a token");
+        if let Some(axe) = &axe {
+            assert_eq!(faults(&browser, axe), json!([]), "the sign-in");
+        }
+        browser.fill("Token", &service.token);
+        browser.press("Sign in");
+        browser.wait_for_text("Sign out");
+        let pages = fill(&service);
+        for scheme in ["light", "dark"] {
+            let features = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
+            let command = json!({"cmd": "Emulation.setEmulatedMedia", "params": features});
+            browser.call("POST", "/goog/cdp/execute", &command);
+            for (width, page) in pages.iter().flat_map(|page| [(360, page), (1280, page)]) {
+                browser.narrow(width);
+                browser.go(&format!("{}/dashboard/{page}", service.url));
+                let hacked = json!({"script": "return window.hacked === undefined", "args": []});
+                assert_eq!(browser.call("POST", "/execute/sync", &hacked), true, "{page}");
+                assert!(!browser.overflows(), "{page} at {width}");
+                if let Some(axe) = &axe {
+                    assert_eq!(faults(&browser, axe), json!([]), "{page} at {width}, {scheme}");
+                }
+            }
+        }
+    }
+    service.stop();
+}
+
+/// Serves one page at another origin.
+fn serve_elsewhere(page: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://localhost:{}/", listener.local_addr().unwrap().port());
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let _ = stream.read(&mut [0; 4096]);
+            let length = page.len();
+            let head =
+                format!("HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: {length}\r\n\r\n");
+            let _ = stream.write_all(format!("{head}{page}").as_bytes());
+        }
+    });
+    url
+}
+
+#[test]
+fn a_page_of_another_origin_can_neither_send_a_form_nor_frame_the_dashboard() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    if let Some(browser) = Chromium::start(true) {
+        browser.go(&format!("{}/", service.url));
+        browser.fill("Token", &service.token);
+        browser.press("Sign in");
+        browser.wait_for_text("Sign out");
+        let body = json!({"name": "victim", "command": "true"});
+        let job = api(&service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+        let path = format!("/jobs/{}", job["guid"].as_str().unwrap());
+        let evil = serve_elsewhere(format!(
+            "<form method=post action='{}/dashboard{path}'><input name=do value=run></form>
+             <script>document.forms[0].submit()</script>",
+            service.url
+        ));
+        browser.go(&evil);
+        browser.wait_for_text("Not allowed");
+        let history = api(&service, "GET", &format!("{path}/history"), &Value::Null);
+        assert_eq!(history["pagination"]["total_results"], 0);
+        browser.complaints();
+        browser.go(&serve_elsewhere(format!("<iframe src='{}/dashboard{path}'></iframe>", service.url)));
+        let is_refused = || {
+            let complaints = browser.complaints();
+            complaints.iter().any(|it| it.to_string().contains("frame-ancestors")).then_some(())
+        };
+        wait_for(is_refused);
+    }
     service.stop();
 }
 

@@ -9,6 +9,8 @@ use super::View;
 use super::ask::{Refusal, list, text};
 use crate::model::Timestamp;
 
+/// The widest bar of a chart.
+const BAR_MAX: usize = 48;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -146,7 +148,8 @@ pub(super) fn word_of(state: &str) -> &'static str {
 /// Bars with a label each, and a table's worth of text for those who cannot see them.
 pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup {
     let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0).max(1);
-    let width = 720 / values.len().max(1);
+    // Few bars are no wider than many, else they look like blocks of colour.
+    let width = (720 / values.len().max(1)).min(BAR_MAX);
     let told: Vec<String> =
         values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
     let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };

@@ -290,7 +290,7 @@ fn form(
                     (field("Disk (MiB)", "disk", "disk_in_mb", "number", ""))
                 }
             } @else {
-                div.columns {
+                div.columns.request {
                     (choice("Method", "method", text(given, "method"), &methods))
                     (field("URL", "url", "url", "text", ""))
                 }

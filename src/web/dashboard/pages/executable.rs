@@ -183,6 +183,9 @@ fn charts(view: &View<'_>, target: &str, total: u64) -> Result<Markup, Refusal> 
         h2 { "How it runs" }
         p.quiet { "From the last " (runs.len()) " executions: " (failures) " failed"
             @if let Some(usual) = usual { "; usually " (usual) } "." }
+        h3 { "Durations" @if let Some(longest) = lengths.iter().map(|(_, length)| *length).max() {
+            ", up to " (duration(i64::try_from(longest).unwrap_or(0).saturating_mul(1_000_000)))
+        } }
         (bars("Durations in milliseconds, the newest at the right", "mark", &lengths))
         @if 0 < failures {
             h3 { "Failures by hour, " (view.zone_name) }
