@@ -59,6 +59,18 @@ impl Caller {
         (!self.admin && !self.reads_all).then(all)
     }
 
+    /// What they may do in a space, as far as is remembered; `None`: nothing.
+    pub fn access_to(&self, space: &Guid) -> Option<Access> {
+        let reads = self.readable.get(space).copied().or(self.reads_all.then_some(Access::Read));
+        if self.works_in(space) { Some(Access::Work) } else { reads }
+    }
+
+    /// The most that they may do in any space, as far as is remembered.
+    pub fn greatest_access(&self) -> Access {
+        let support = self.readable.values().copied().max().unwrap_or(Access::Read);
+        if self.admin || !self.spaces.is_empty() { Access::Work } else { support }
+    }
+
     /// Whether nothing in this space is hidden from them, as far as is remembered.
     pub fn works_in(&self, space: &Guid) -> bool {
         self.admin || self.spaces.contains(space)
@@ -165,26 +177,16 @@ impl Authenticator {
         Ok((caller, identity))
     }
 
-    /// The caller of a session: `user` signed in with a token of this SHA-256, `admin` if its scope said so.
-    pub fn caller_signed_in(&self, user: &str, admin: bool, digest: &[u8; 32]) -> Result<Caller, AuthError> {
-        let user = user.to_owned();
+    /// The caller of a session, who signed in with a token of this SHA-256 as `holder`.
+    pub fn caller_signed_in(&self, holder: Identity, digest: &[u8; 32]) -> Result<Caller, AuthError> {
         let of_token = self.platform.identify_digest(digest).map_err(AuthError::Unavailable)?;
-        let of_user = Identity {
-            user,
-            name: None,
-            readable: Vec::new(),
-            scopes: Vec::new(),
-            admin,
-            may_read: true,
-            may_write: true,
-            spaces: None,
-            expires_at: None,
-        };
         match of_token {
             // Rights belong to the token: it is in force, or it is not.
             Some(Some(identity)) => self.caller_of(identity),
             Some(None) => Err(AuthError::Unauthorized("the token that signed in is no longer accepted")),
-            None => self.caller_of(of_user),
+            None if holder.may_read => self.caller_of(holder),
+            // As in a request: such a token is good for reading everywhere, and for nothing else.
+            None => self.caller_of(Identity { admin: false, spaces: Some(Vec::new()), ..holder }),
         }
     }
 

@@ -259,6 +259,7 @@ fn fill(service: &Standalone) -> Vec<String> {
             "calls",
             "calendar",
             "notifications",
+            "notifications/new",
             "audit",
             "jobs/new",
             "calls/new",

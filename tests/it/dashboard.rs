@@ -323,6 +323,102 @@ fn the_editors_change_every_field_and_keep_what_was_typed() {
 }
 
 #[test]
+fn a_notification_is_made_tested_changed_and_deleted_and_the_audit_tells_of_it() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    world.job("nightly");
+    let new = "/dashboard/notifications/new";
+    let fields = [
+        ("do", "save"),
+        ("space", SPACE),
+        ("name", "<b>ops</b>"),
+        ("url", "http://127.0.0.1:9/T000/hunter2"),
+        ("format", "slack"),
+        ("events", "failed"),
+        ("events", "succeeded"),
+        ("after", "3"),
+        ("remind", "7200"),
+        ("labels", "team=billing"),
+    ];
+    let made = browser.submit(new, new, &fields);
+    assert_eq!(made.status, 303, "{}", made.body);
+    let page = made.header("Location").unwrap().to_owned();
+    let path = page.trim_start_matches("/dashboard").to_owned();
+    let it = world.get(&path).json();
+    assert_eq!((&it["events"], &it["format"]), (&json!(["failed", "succeeded"]), &json!("slack")));
+    assert_eq!((&it["after_failures"], &it["remind_after_seconds"]), (&json!(3), &json!(7200)));
+    let list = browser.get("/dashboard/notifications").body;
+    assert!(
+        list.contains("&lt;b&gt;ops") && list.contains("127.0.0.1:9") && !list.contains("hunter2"),
+        "{list}"
+    );
+
+    assert_eq!(browser.submit(&page, &page, &[("do", "test")]).status, 303);
+    assert!(browser.get(&page).body.contains(">test<"), "the delivery");
+    let edit = format!("{page}?show=edit");
+    let wrong = browser.submit(&edit, &page, &[("do", "save"), ("name", "ops"), ("after", "x")]);
+    assert!(wrong.status == 422 && wrong.body.contains("value=\"x\""), "{}", wrong.body);
+    let fields = [
+        ("do", "save"),
+        ("name", "ops"),
+        ("url", "http://127.0.0.1:9/"),
+        ("format", "standard"),
+        ("events", "overdue"),
+        ("after", "1"),
+    ];
+    assert_eq!(browser.submit(&edit, &page, &fields).status, 303);
+    assert_eq!(world.get(&path).json()["events"], json!(["overdue"]));
+    assert_eq!(browser.submit(&page, &page, &[("do", "disable")]).status, 303);
+    assert!(browser.get(&page).body.contains("Disabled."));
+    let delete = format!("{page}?show=delete");
+    assert!(browser.get(&delete).body.contains("Delete for good"));
+    assert_eq!(browser.submit(&delete, &page, &[("do", "delete-for-good")]).status, 303);
+    assert_eq!(browser.get(&page).status, 404);
+    let audit = browser.get("/dashboard/audit").body;
+    for what in ["job.create", "notification.create", "notification.update", "notification.delete"] {
+        assert!(audit.contains(what), "{what}: {audit}");
+    }
+    assert!(!audit.contains("hunter2"), "{audit}");
+}
+
+#[test]
+fn a_reader_sees_the_pages_without_secrets_and_without_actions() {
+    let world =
+        World::with(&[("READ_ROLES", "space_auditor,space_supporter,cloud_controller.global_auditor")]);
+    let body = json!({"name": "ping", "url": "https://example.com/hunter2", "auth_header": "hunter2"});
+    let call = world.post(&format!("/calls?app_guid={APP}"), &body.to_string()).guid();
+    let job = world.job("nightly");
+    world.post(&format!("/jobs/{job}/schedules"), r#"{"expression": "@daily"}"#);
+    for (role, may_pause) in [("space_auditor", false), ("space_supporter", true)] {
+        world.cf.add_role_of_type(role, SPACE, role);
+        let mut browser = Browser::signed_in(&world.url(), &world.cf.issue_cf_token(role));
+        for path in ["", "executions", "jobs", "calls", "calendar", "notifications", "audit"] {
+            let page = browser.get(&format!("/dashboard/{path}"));
+            assert_eq!(page.status, 200, "{role}: {path}");
+            for action in ["Run now", "New job", "New call", "New notification", "Run again"] {
+                assert!(!page.body.contains(action), "{role}: {path}: {action}");
+            }
+        }
+        let page = browser.get(&format!("/dashboard/calls/{call}")).body;
+        assert!(page.contains("https://example.com/[hidden]") && !page.contains("hunter2"), "{page}");
+        let of_job = format!("/dashboard/jobs/{job}");
+        let page = browser.get(&of_job).body;
+        for action in ["Run now", ">Edit<", ">Delete<", "New schedule"] {
+            assert!(!page.contains(action), "{role}: {action}");
+        }
+        assert_eq!(page.contains(">Pause<") && page.contains(">Disable<"), may_pause, "{role}");
+        assert_eq!(browser.submit(&of_job, &of_job, &[("do", "run")]).status, 403, "{role}");
+        let status = browser.submit(&of_job, &of_job, &[("do", "pause")]).status;
+        assert_eq!(status, if may_pause { 303 } else { 403 }, "{role}");
+    }
+    let token = world.cf.issue_user_token("dev", &["cloud_controller.global_auditor"]);
+    let browser = Browser::signed_in(&world.url(), &token);
+    let page = browser.get(&format!("/dashboard/calls/{call}"));
+    assert_eq!(page.status, 200, "a scope that reads everywhere");
+    assert!(!page.body.contains("hunter2"), "and no more, although its user is a developer");
+}
+
+#[test]
 fn a_form_of_another_origin_or_without_its_token_changes_nothing() {
     let world = World::start();
     let mut browser = Browser::signed_in(&world.url(), &world.token);

@@ -19,7 +19,7 @@ use super::routes::decode;
 use crate::config::{DashboardConfig, RateLimit};
 use crate::cron::Zone;
 use crate::http::{Request, Response, respond, respond_with, with_header};
-use crate::model::{Kind, Secret, Timestamp};
+use crate::model::{Access, Guid, Kind, Secret, Timestamp};
 use crate::platform::KnownApp;
 use crate::store::{Store, StoreError};
 
@@ -189,8 +189,24 @@ impl View<'_> {
         known.map_or_else(|| short(guid), |app| app.name.clone())
     }
 
+    /// What the person may do in a space.
+    fn access_to(&self, space: &str) -> Access {
+        let access = self.caller.access_to(&Guid::from(space)).unwrap_or(Access::Read);
+        if self.session.may_write { access } else { Access::Read }
+    }
+
+    /// What the person may do in the chosen space, or at most in any.
+    fn access(&self) -> Access {
+        match self.space() {
+            "" if self.session.may_write => self.caller.greatest_access(),
+            "" => Access::Read,
+            space => self.access_to(space),
+        }
+    }
+
+    /// Whether the person may do everything in the chosen space, or in any.
     fn may_change(&self) -> bool {
-        self.session.may_write
+        Access::Work <= self.access()
     }
 
     /// What forms carry against forgery.
@@ -265,7 +281,7 @@ impl Dashboard {
         let now = api.clock.now();
         let session = self.keeper.session(request, now)?;
         let session = session.ok_or(AuthError::Unauthorized("there is no session"))?;
-        let caller = api.auth.caller_signed_in(&session.user, session.admin, &session.digest())?;
+        let caller = api.auth.caller_signed_in(session.holder(), &session.digest())?;
         asker.user = Some(caller.user.clone());
         let chosen = session::cookie_of(request, ZONE_COOKIE).filter(|name| name.len() <= ZONE_MAX);
         let chosen = chosen.and_then(|name| decode(name, false));
@@ -341,7 +357,12 @@ impl Dashboard {
                 }
             }
             (["calendar"], false) => pages::calendar::show(view),
-            (["notifications" | "audit", ..], false) => Ok(pages::not_yet(view, segments[0])),
+            (["notifications"], false) => pages::notifications::list(view),
+            (["notifications", "new"], false) => pages::notifications::new(view),
+            (["notifications", "new"], true) => pages::notifications::create(view),
+            (["notifications", guid], false) => pages::notifications::show(view, guid),
+            (["notifications", guid], true) => pages::notifications::change(view, guid),
+            (["audit"], false) => pages::audit::list(view),
             (["health"], false) => pages::health::show(view),
             _ => Err(Refusal::new(404, "There is no such page.")),
         };

@@ -18,6 +18,7 @@ use subtle::ConstantTimeEq;
 
 use crate::http::Request;
 use crate::model::{Guid, Secret, Timestamp};
+use crate::platform::Identity;
 use crate::store::{Store, StoreError};
 
 const SESSION_SECONDS: i64 = 8 * 3600;
@@ -34,8 +35,13 @@ const COOKIE_MAX: usize = 4096;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) user: String,
+    /// What people call the user, where the platform says it.
+    name: Option<String>,
     pub(super) admin: bool,
+    may_read: bool,
     pub(super) may_write: bool,
+    /// The scopes of the token that may read everywhere.
+    scopes: Vec<String>,
     /// The SHA-256 of the token, in hexadecimal.
     digest: String,
     /// Nanoseconds since 1970.
@@ -51,6 +57,26 @@ pub(super) struct Keeper {
 }
 
 impl Session {
+    /// Who signed in, with the rights that the token gave.
+    pub(super) fn holder(&self) -> Identity {
+        Identity {
+            user: self.user.clone(),
+            name: self.name.clone(),
+            readable: Vec::new(),
+            scopes: self.scopes.clone(),
+            admin: self.admin,
+            may_read: self.may_read,
+            may_write: self.may_write,
+            spaces: None,
+            expires_at: None,
+        }
+    }
+
+    /// Rights that exist only at sign-in cannot be outlived for long.
+    fn lasts(&self) -> i64 {
+        if self.admin || !self.scopes.is_empty() { ADMIN_SECONDS } else { SESSION_SECONDS }
+    }
+
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut digest = [0; 32];
         for (index, byte) in digest.iter_mut().enumerate() {
@@ -80,24 +106,20 @@ impl Keeper {
         Self { key: mac(secret.reveal().as_bytes(), &["dashboard key"]), store }
     }
 
-    pub(super) fn begin(
-        &self,
-        (user, admin, may_write): (String, bool, bool),
-        digest: &[u8; 32],
-        now: Timestamp,
-    ) -> Session {
-        let lasts = if admin { ADMIN_SECONDS } else { SESSION_SECONDS };
+    pub(super) fn begin(&self, holder: Identity, digest: &[u8; 32], now: Timestamp) -> Session {
         let digest = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let ends_at = now.seconds().saturating_add(lasts);
-        Session { user, admin, may_write, digest, issued_at: now.nanos(), ends_at }
+        let Identity { user, name, admin, may_read, may_write, scopes, .. } = holder;
+        let issued_at = now.nanos();
+        let session =
+            Session { user, name, admin, may_read, may_write, scopes, digest, issued_at, ends_at: 0 };
+        Session { ends_at: now.seconds().saturating_add(session.lasts()), ..session }
     }
 
     /// The `Set-Cookie` of a session.
     pub(super) fn cookie(&self, session: &Session, request: &Request) -> String {
         let payload = BASE64_URL_SAFE_NO_PAD.encode(serde_json::to_vec(session).unwrap_or_default());
         let signature = BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["session", &payload]));
-        let lasts = if session.admin { ADMIN_SECONDS } else { SESSION_SECONDS };
-        set_cookie(request, &format!("{payload}.{signature}"), lasts)
+        set_cookie(request, &format!("{payload}.{signature}"), session.lasts())
     }
 
     /// The session of a request, if it has one that counts.

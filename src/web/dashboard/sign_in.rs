@@ -97,7 +97,6 @@ impl Dashboard {
         match api.auth.sign_in(&token) {
             Ok((_, holder)) => {
                 asker.user = Some(holder.user.clone());
-                let holder = (holder.user, holder.admin, holder.may_write);
                 let session = self.keeper.begin(holder, &digest_of(&token), now);
                 let response = with_header(redirect(&waiting.to), "Set-Cookie", &cleared);
                 with_header(response, "Set-Cookie", &self.keeper.cookie(&session, request))
@@ -125,24 +124,24 @@ impl Dashboard {
             let (scheme, rest) = given.split_once(' ').unwrap_or(("", given));
             let token = if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { given };
             let digest = digest_of(token);
-            api.auth.sign_in(token).map(|(_, holder)| (holder.user, holder.admin, holder.may_write, digest))
+            api.auth.sign_in(token).map(|(_, holder)| (holder, digest))
         } else {
             match self.keeper.redeem(code, &api.platform.token_digests(), now) {
                 Err(error) => return database_trouble(&error),
                 Ok(None) => Err(AuthError::Unauthorized("the link is not known, too old, or was used")),
-                Ok(Some(digest)) => {
-                    let caller = api.auth.caller_signed_in("", false, &digest);
-                    caller.map(|caller| {
-                        let admin = caller.spaces().is_none();
-                        (caller.user, admin, true, digest)
-                    })
-                }
+                Ok(Some(digest)) => match api.platform.identify_digest(&digest) {
+                    Ok(Some(Some(holder))) => {
+                        api.auth.caller_signed_in(holder.clone(), &digest).map(|_| (holder, digest))
+                    }
+                    Ok(_) => Err(AuthError::Unauthorized("the token of the link is not known")),
+                    Err(error) => Err(AuthError::Unavailable(error)),
+                },
             }
         };
         match signed_in {
-            Ok((user, admin, may_write, digest)) => {
-                asker.user = Some(user.clone());
-                let session = self.keeper.begin((user, admin, may_write), &digest, now);
+            Ok((holder, digest)) => {
+                asker.user = Some(holder.user.clone());
+                let session = self.keeper.begin(holder, &digest, now);
                 let cookie = self.keeper.cookie(&session, request);
                 with_header(redirect(own_path(form.get("to"))), "Set-Cookie", &cookie)
             }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tiny_http::Method;
 
 use super::executions;
-use crate::model::{Kind, Timestamp};
+use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{bars, duration, labels, length_of, state, strip, url, usual_length};
 use crate::web::dashboard::layout::next_page;
@@ -29,6 +29,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
     let total = history["pagination"]["total_results"].as_u64().unwrap_or(0);
     let runs = list(&history, "resources");
     let page = format!("/dashboard{target}");
+    let access = view.access_to(text(&it, "space_guid"));
     let main = html! {
         @if it["paused"] == true {
             div.notice role="status" { p { strong { "Paused." } " Its schedules do not fire; running it by hand works." } }
@@ -46,9 +47,12 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
         }
     };
     let actions = html! {
-        @if view.may_change() {
-            (view.button(&page, "run", "Run now", "primary"))
-            @if it["paused"] == true { (view.button(&page, "resume", "Resume", "")) } @else { (view.button(&page, "pause", "Pause", "")) }
+        @if Access::Work <= access { (view.button(&page, "run", "Run now", "primary")) }
+        @if Access::Support <= access {
+            @if it["paused"] == true { (view.button(&page, "resume", "Resume", "")) }
+            @else { (view.button(&page, "pause", "Pause", "")) }
+        }
+        @if Access::Work <= access {
             a.button href={ (page) "/edit" } { "Edit" }
             a.button.danger href={ (page) "/delete" } { "Delete" }
         }
@@ -96,13 +100,17 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
 }
 
 fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) -> Result<Markup, Refusal> {
+    let access = view.access_to(text(it, "space_guid"));
     Ok(html! {
-        div.head { h2 { "Schedules" } @if view.may_change() { a.button href={ (page) "/schedules/new" } { "New schedule" } } }
+        div.head {
+            h2 { "Schedules" }
+            @if Access::Work <= access { a.button href={ (page) "/schedules/new" } { "New schedule" } }
+        }
         @if schedules.is_empty() { div.empty { p { "Nothing runs this yet but you." } } } @else {
             table {
                 caption { "When " bdi { (text(it, "name")) } " runs" }
                 thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
-                    th scope="col" { "Zone" } @if view.may_change() { th.do scope="col" { "Actions" } } } }
+                    th scope="col" { "Zone" } @if Access::Support <= access { th.do scope="col" { "Actions" } } } }
                 tbody { @for schedule in schedules {
                     @let meaning = meaning(view, schedule, 5);
                     @let edit = format!("{page}/schedules/{}", encoded(text(schedule, "guid")));
@@ -119,8 +127,8 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
                                 ol { @for time in list(&meaning, "fire_times") { li { (view.absolute(time.as_str().unwrap_or_default())) } } } } }
                         }
                         td data-label="Zone" { bdi { (schedule["timezone"].as_str().unwrap_or("UTC")) } }
-                        @if view.may_change() { td.do data-label="Actions" { div.actions.small {
-                            a.button href=(edit) { "Edit" }
+                        @if Access::Support <= access { td.do data-label="Actions" { div.actions.small {
+                            @if Access::Work <= access { a.button href=(edit) { "Edit" } }
                             @if schedule["enabled"] == true { (view.button(&edit, "disable", "Disable", "")) }
                             @else { (view.button(&edit, "enable", "Enable", "")) }
                         } } }

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::model::Kind;
+use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{encoded, list as members, text};
 use crate::web::dashboard::components::{duration, labels, next_of, state, strip, usual_length};
 use crate::web::dashboard::layout::next_page;
@@ -89,7 +89,7 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
             thead { tr {
                 th scope="col" { "Name" } th scope="col" { "App" } th scope="col" { "Last " (STRIP) }
                 th scope="col" { "Next" } th scope="col" { "Last end" } th.n scope="col" { "Usual" }
-                @if view.may_change() { th.do scope="col" { "Actions" } }
+                @if Access::Support <= view.access() { th.do scope="col" { "Actions" } }
             } }
             tbody { @for row in rows {
                 @let guid = text(row, "guid");
@@ -110,11 +110,15 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
                         @else { span.quiet { "–" } }
                     }
                     td.n data-label="Usual" { @if let Some(usual) = usual_length(runs, view.now) { (duration(usual)) } @else { span.quiet { "–" } } }
-                    @if view.may_change() {
+                    @if Access::Support <= view.access() {
+                        @let access = view.access_to(text(row, "space_guid"));
+                        @let page = format!("/dashboard{target}");
                         td.do data-label="Actions" { div.actions.small {
-                            (view.button(&format!("/dashboard{target}"), "run", "Run now", ""))
-                            @if row["paused"] == true { (view.button(&format!("/dashboard{target}"), "resume", "Resume", "")) }
-                            @else { (view.button(&format!("/dashboard{target}"), "pause", "Pause", "")) }
+                            @if Access::Work <= access { (view.button(&page, "run", "Run now", "")) }
+                            @if Access::Support <= access {
+                                @if row["paused"] == true { (view.button(&page, "resume", "Resume", "")) }
+                                @else { (view.button(&page, "pause", "Pause", "")) }
+                            }
                         } }
                     }
                 }

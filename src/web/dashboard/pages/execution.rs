@@ -5,7 +5,7 @@ use serde_json::Value;
 use tiny_http::Header;
 
 use super::executions::{change_one, late, link_of, owner_of, row_name};
-use crate::model::Kind;
+use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
 use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
@@ -43,6 +43,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         _ => row_name(&it),
     };
     let here = link_of(&it, kind, &owner);
+    let access = view.access_to(text(&it, "space_guid"));
     let is_ended = !matches!(text(&it, "state"), "PENDING" | "RUNNING");
     let main = html! {
         dl {
@@ -80,10 +81,8 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         @if kind == Kind::Job { h2 { "Output" } (output(view, &owner, guid, &here)?) }
     };
     let actions = html! {
-        @if view.may_change() {
-            @if !is_ended { (view.button(&here, "cancel", "Cancel run", "danger")) }
-            (view.button(&here, "again", "Run again", ""))
-        }
+        @if Access::Support <= access && !is_ended { (view.button(&here, "cancel", "Cancel run", "danger")) }
+        @if Access::Work <= access { (view.button(&here, "again", "Run again", "")) }
     };
     let title = format!("Execution of {owner_name}");
     Ok(Page::new(title, main).with_actions(actions).into())

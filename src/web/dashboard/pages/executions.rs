@@ -6,7 +6,7 @@ use tiny_http::Method;
 
 use super::missing;
 use super::overview::{name_or_guid, next_of};
-use crate::model::{Kind, Timestamp};
+use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, text};
 use crate::web::dashboard::components::{STATES, duration, length_of, state};
 use crate::web::dashboard::layout::next_page;
@@ -215,7 +215,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: b
     if rows.is_empty() {
         return html! { div.empty { p { "There are no such executions." } } };
     }
-    let is_many = has_names && view.may_change();
+    let is_many = has_names && Access::Support <= view.access();
     let table = html! {
         table {
             caption { (caption) }
@@ -256,7 +256,8 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: b
         form method="post" action={ "/dashboard/executions" (view.query.with(&[])) } {
             input type="hidden" name="form_token" value=(view.form_token());
             (table)
-            div.pages.small { button name="do" value="cancel" { "Cancel run" } button name="do" value="again" { "Run again" } }
+            div.pages.small { button name="do" value="cancel" { "Cancel run" }
+                @if view.may_change() { button name="do" value="again" { "Run again" } } }
         }
     }
 }

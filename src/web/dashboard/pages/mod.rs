@@ -4,8 +4,9 @@ use maud::html;
 
 use super::ask::Refusal;
 use super::layout::pages_title;
-use super::{Page, Reply, View};
+use super::{Page, View};
 
+pub(super) mod audit;
 pub(super) mod calendar;
 pub(super) mod editor;
 pub(super) mod executable;
@@ -13,6 +14,7 @@ pub(super) mod executables;
 pub(super) mod execution;
 pub(super) mod executions;
 pub(super) mod health;
+pub(super) mod notifications;
 pub(super) mod overview;
 pub(super) mod schedule;
 
@@ -26,21 +28,6 @@ pub(super) fn refused(view: &View<'_>, refusal: &Refusal) -> Page {
         p { a href=(view.link("/")) { "To the overview" } }
     };
     Page::new(pages_title(refusal.status), main).with_status(refusal.status).still()
-}
-
-/// A page of something that this version cannot do.
-pub(super) fn not_yet(view: &View<'_>, segment: &str) -> Reply {
-    let (title, what) = match segment {
-        "audit" => ("Audit", "records who changed what"),
-        _ => ("Notifications", "sends messages about failures"),
-    };
-    let main = html! {
-        div.empty {
-            p { "This version of the service " strong { "not yet" } " " (what) "." }
-            p { a href=(view.link("/executions")) { "Executions" } " shows what failed." }
-        }
-    };
-    Page::new(title, main).into()
 }
 
 /// What stands where a function of the API is missing in this version.

@@ -6,7 +6,7 @@ use tiny_http::Method;
 
 use super::executions::{link_of, owner_of, row_name};
 use super::missing;
-use crate::model::{Kind, Timestamp};
+use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
@@ -61,7 +61,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>) -> PageResult {
 }
 
 fn pause_form(view: &View<'_>, pause: Option<&Value>) -> Markup {
-    let Some(pause) = pause.filter(|_| view.may_change()) else { return html! {} };
+    let Some(pause) = pause.filter(|_| Access::Support <= view.access()) else { return html! {} };
     let is_paused = pause["paused"] == true;
     html! {
         form.actions method="post" action=(view.link("/")) {
