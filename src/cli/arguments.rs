@@ -32,6 +32,11 @@ impl Arguments {
         self.flags.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
+    /// All values of a flag that can be given more than once, in the order in which they were typed.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.flags.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str())
+    }
+
     /// Whether a flag that takes no value was given.
     pub fn has(&self, name: &str) -> bool {
         self.flag(name).is_some()

@@ -255,6 +255,20 @@ pub(crate) fn span(span: Duration) -> String {
     }
 }
 
+/// A setting in seconds, in the largest units that say it exactly enough: `1 h`, `1 min 30 s`.
+pub(crate) fn span_of_seconds(seconds: u64) -> String {
+    let units = [(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")];
+    let mut rest = seconds;
+    let mut parts = Vec::new();
+    for (length, unit) in units {
+        if length <= rest {
+            parts.push(format!("{} {unit}", rest / length));
+            rest %= length;
+        }
+    }
+    if parts.is_empty() { "0 s".to_owned() } else { parts.join(" ") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

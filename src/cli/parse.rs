@@ -28,7 +28,11 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
                 arguments.wants_version = true;
                 return Ok(arguments);
             }
-            Arg::Long(name) => {
+            Arg::Long(_) | Arg::Short('o') => {
+                let name = match argument {
+                    Arg::Long(name) => name,
+                    _ => "output",
+                };
                 let flag = command
                     .all_flags()
                     .find(|flag| flag.name == name)

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
-    ask, audit, calls_and_jobs, cron, crontab, dashboard, executions, notifications, overview, pauses,
-    schedules, without_session,
+    ask, audit, calls_and_jobs, cron, crontab, dashboard, edit, enabling, executions, notifications,
+    overview, pauses, schedules, show,
 };
 use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
 use super::{backup, check_config, health, import, next, output, serve};
@@ -38,6 +38,44 @@ macro_rules! schedule_flags {
     };
 }
 
+/// Flags of commands that make or change a job or call, and those that all of them share.
+macro_rules! run_flags {
+    ($($own:expr),* $(,)?) => {
+        [
+            $($own,)*
+            flag("timeout", "SPAN", "longest that an attempt may run, for example 90s or 2h; \"\" for the default"),
+            Flag {
+                values: &["Always", "Forbid", "Replace", "Queue"],
+                ..flag("concurrency-policy", "POLICY", "what happens when it is due while it still runs")
+            },
+            flag("retries", "N", "how often a failed attempt is repeated, from 0 to 20"),
+            flag("backoff", "SPAN", "delay before the first retry; it doubles each time"),
+            flag("max-backoff", "SPAN", "longest delay between retries"),
+            flag("max-age", "SPAN", "no retry so long after the first attempt; \"\" for no limit"),
+            flag("labels", "LABELS", "for example team=billing,env=prod; team- removes one"),
+            flag("expect-success", "SPAN", "a notification tells when it has not succeeded for so long; \"\" for never"),
+        ]
+    };
+}
+
+/// Flags of commands that make or change a call.
+macro_rules! call_flags {
+    ($($own:expr),* $(,)?) => {
+        run_flags![
+            $($own,)*
+            flag("auth-header", "TEXT", HEADER_HELP),
+            Flag {
+                values: &["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD"],
+                ..flag("method", "METHOD", "HTTP method")
+            },
+            flag("headers", "HEADER", "'NAME: VALUE', which may be repeated, or a JSON object; \"\" for none"),
+            flag("body", "TEXT", "body; - reads it from standard input; \"\" for none"),
+            flag("success", "STATUSES", "statuses that are a success, for example 200-299,304"),
+            flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
+        ]
+    };
+}
+
 /// Flags of commands that make or change a notification.
 macro_rules! notification_flags {
     ($($own:expr),*) => {
@@ -64,6 +102,15 @@ macro_rules! notification_flags {
 
 /// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
 const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
+
+const ALL: Flag = switch("all", "all schedules of the job or call");
+
+/// Filters of lists of executions.
+const FILTERS: [Flag; 3] = [
+    flag("state", "STATES", "only in these states, for example FAILED,RUNNING"),
+    flag("reason", "REASONS", "only with these reasons, for example timeout,task_failed"),
+    flag("since", "AGE", "only those created in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time"),
+];
 
 const JOB_LIMITS: [Flag; 3] = [
     Flag { default: "1024", ..flag("memory", "MB", "memory limit of the task") },
@@ -226,6 +273,9 @@ pub const COMMANDS: &[Command] = &[
             OF_APP,
             Flag { default: HISTORY_LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
             flag("schedule", "GUID", "only executions of this schedule"),
+            FILTERS[0],
+            FILTERS[1],
+            FILTERS[2],
         ],
         "lists the executions of a job or call, newest first",
         "ocf-scheduler history nightly --limit 5",
@@ -235,14 +285,15 @@ pub const COMMANDS: &[Command] = &[
         "executions",
         &[],
         &[
-            flag("state", "STATES", "only in these states, for example FAILED,RUNNING"),
+            FILTERS[0],
+            FILTERS[1],
+            FILTERS[2],
             Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of jobs, or of calls") },
-            flag("since", "AGE", "only those created in the last 90s, 30m, 12h or 7d, for example"),
             Flag { default: overview::LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
         ],
         "lists the executions of all jobs and calls, newest first",
         "ocf-scheduler executions --state FAILED --since 12h",
-        |it| ask(overview::executions, it),
+        |it| ask(overview::list, it),
     ),
     uses(
         "cancel",
@@ -361,8 +412,11 @@ pub const COMMANDS: &[Command] = &[
         &[],
         "standalone: prints a link to the dashboard that signs in once, within five minutes",
         "ocf-scheduler dashboard",
-        |it| without_session(dashboard::print, it),
+        |it| ask(dashboard::print, it),
     ),
+    uses("open", &[], &[], "opens the dashboard in a browser", "ocf-scheduler open", |it| {
+        ask(dashboard::open, it)
+    }),
     uses(
         "pause",
         &[optional("NAME")],
@@ -384,6 +438,38 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(pauses::resume, it),
     ),
     uses(
+        "show",
+        &[operand("NAME")],
+        &[OF_APP],
+        "shows a job or call: its fields, its schedules and its last executions",
+        "ocf-scheduler show nightly",
+        |it| ask(show::show, it),
+    ),
+    uses(
+        "edit",
+        &[operand("NAME")],
+        &[OF_APP],
+        "opens a job or call as JSON in $EDITOR, and changes what you change there",
+        "ocf-scheduler edit nightly",
+        |it| ask(edit::edit, it),
+    ),
+    uses(
+        "enable",
+        &[operand("GUID|NAME")],
+        &[OF_APP, ALL],
+        "enables a schedule: by its guid, or the only one of a job or call",
+        "ocf-scheduler enable nightly",
+        |it| ask(enabling::enable, it),
+    ),
+    uses(
+        "disable",
+        &[operand("GUID|NAME")],
+        &[OF_APP, ALL],
+        "disables a schedule: by its guid, or the only one of a job or call",
+        "ocf-scheduler disable nightly",
+        |it| ask(enabling::disable, it),
+    ),
+    uses(
         "logs",
         &[operand("JOB|EXECUTION"), optional("EXECUTION")],
         &[OF_APP, switch("follow", "print new output until the execution has ended")],
@@ -394,7 +480,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "create-job",
         &[operand("NAME"), operand("COMMAND")],
-        &[APP, JOB_LIMITS[0], JOB_LIMITS[1], JOB_LIMITS[2]],
+        &run_flags![APP, JOB_LIMITS[0], JOB_LIMITS[1], JOB_LIMITS[2]],
         "creates a job: a command that runs as a task of an app",
         "ocf-scheduler create-job nightly 'bin/report --all' --app reports",
         |it| ask(calls_and_jobs::create_job, it),
@@ -410,8 +496,8 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "create-call",
         &[operand("NAME"), operand("URL")],
-        &[APP, flag("auth-header", "TEXT", HEADER_HELP)],
-        "creates a call: an HTTP POST to a URL",
+        &call_flags![APP],
+        "creates a call: an HTTP request to a URL, by default a POST",
         "ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc' --app reports",
         |it| ask(calls_and_jobs::create_call, it),
     ),
@@ -471,7 +557,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "update-job",
         &[operand("NAME")],
-        &[
+        &run_flags![
             OF_APP,
             flag("name", "NAME", "new name"),
             flag("command", "COMMAND", "new command"),
@@ -491,11 +577,10 @@ pub const COMMANDS: &[Command] = &[
     uses(
         "update-call",
         &[operand("NAME")],
-        &[
+        &call_flags![
             OF_APP,
             flag("name", "NAME", "new name"),
             flag("to-url", "URL", "new URL"),
-            flag("auth-header", "TEXT", HEADER_HELP),
             flag(
                 "to-app",
                 "APP",
@@ -508,12 +593,13 @@ pub const COMMANDS: &[Command] = &[
     ),
     uses(
         "update-schedule",
-        &[operand("GUID")],
+        &[operand("GUID|NAME")],
         &schedule_flags!(
+            OF_APP,
             flag("expression", "EXPRESSION", "new cron expression"),
             Flag { values: &["true", "false"], ..flag("enabled", "BOOL", "whether the schedule fires") }
         ),
-        "changes, disables or enables a schedule",
+        "changes a schedule; a job or call stands for its schedule if it has one only",
         "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --enabled false",
         |it| ask(schedules::update, it),
     ),
@@ -535,8 +621,8 @@ pub const COMMANDS: &[Command] = &[
     ),
     uses(
         "delete-schedule",
-        &[operand("GUID")],
-        &[],
+        &[operand("GUID|NAME")],
+        &[OF_APP],
         "deletes a schedule; does not ask for confirmation",
         "ocf-scheduler delete-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11",
         |it| ask(schedules::delete, it),

@@ -25,14 +25,14 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
 const NO_GUID: &str = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
 
 /// What the program said.
-struct Said {
-    status: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) status: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
-    fn of(command: &mut Command) -> Self {
+    pub(crate) fn of(command: &mut Command) -> Self {
         let output = command.output().unwrap();
         Self {
             status: output.status.code().unwrap(),
@@ -42,13 +42,13 @@ impl Said {
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 0, "{}", self.err);
         serde_json::from_str(&self.out).unwrap_or_else(|err| panic!("{err}: {}", self.out))
     }
 
     #[track_caller]
-    fn expect(self, status: i32, words: &[&str]) -> Self {
+    pub(crate) fn expect(self, status: i32, words: &[&str]) -> Self {
         let all = format!("{}{}", self.out, self.err);
         assert_eq!(self.status, status, "{all}");
         for word in words {
@@ -59,7 +59,7 @@ impl Said {
 }
 
 /// The program with nothing in its environment but these.
-fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
+pub(crate) fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().envs(variables.iter().copied()).args(arguments).stdin(Stdio::null());
     command
@@ -70,11 +70,11 @@ fn run(url: &str, token: &str, arguments: &[&str]) -> Said {
 }
 
 impl World {
-    fn cli(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Said {
         run(&self.url(), &self.token, arguments)
     }
 
-    fn tasks_end(&self, state: &str, reason: Option<&str>) {
+    pub(crate) fn tasks_end(&self, state: &str, reason: Option<&str>) {
         self.cf.complete_tasks_after(Some((Duration::ZERO, state, reason)));
     }
 }
@@ -326,7 +326,7 @@ fn run_that_waits_ends_as_the_execution_does() {
     let two = world.cli(&["executions", "--limit", "2", "--output", "json"]).json();
     assert_eq!((two.as_array().unwrap().len(), &two[0]["guid"]), (2, &started["guid"]));
     world.cli(&["executions", "--since", "soon"]).expect(2, &["for example 12h"]);
-    world.cli(&["executions", "--state", "ended"]).expect(1, &["ended"]);
+    world.cli(&["executions", "--state", "ended"]).expect(1, &["ENDED"]);
     world.call("ping", "test.url");
     world.cli(&["schedule-call", "ping", "*/5 * * * *"]).expect(0, &[]);
     world.cli(&["upcoming", "--limit", "3"]).expect(0, &["call", "ping"]);

@@ -34,6 +34,7 @@ mod notify_commands;
 mod openapi;
 mod output;
 mod overview;
+mod people;
 mod postgres;
 mod process;
 mod program;

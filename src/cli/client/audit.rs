@@ -3,10 +3,9 @@
 use serde_json::Value;
 
 use super::failure::Failure;
-use super::overview::{age, limit};
+use super::overview::{self, limit};
 use super::remote::encode;
 use super::session::Session;
-use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field, instant};
 
@@ -30,12 +29,7 @@ pub(in crate::cli) fn events(session: &Session, arguments: &Arguments) -> Result
     filters.extend(arguments.flag("target").map(|guid| format!("target_guids={}", encode(guid))));
     filters.extend(arguments.flag("actor").map(|guid| format!("actor_guids={}", encode(guid))));
     if let Some(since) = arguments.flag("since") {
-        let age = age(since).ok_or_else(|| {
-            Failure::Usage(format!(
-                "--since is {since:?}; it must be a number with s, m, h or d, for example 12h"
-            ))
-        })?;
-        let time = SystemClock::default().now().saturating_sub(age);
+        let time = overview::since(since)?;
         filters.push(format!("created_ats%5Bgt%5D={}", encode(&time.to_string())));
     }
     let page = session.remote.get(&format!("/audit_events?{}", filters.join("&")))?;

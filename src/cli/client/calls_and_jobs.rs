@@ -1,18 +1,14 @@
 //! Commands that list, create, change and delete jobs and calls.
 
-use std::io::Read;
-
 use serde_json::{Map, Value, json};
 
+use super::controls::{self, Input, Retry};
 use super::failure::Failure;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field};
 use crate::model::Kind;
-
-/// The most that is read from standard input.
-const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 pub(in crate::cli) fn jobs(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     list(session, Kind::Job)
@@ -31,13 +27,20 @@ pub(in crate::cli) fn create_job(session: &Session, arguments: &Arguments) -> Re
 }
 
 pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let header = auth_header(arguments)?.ok_or_else(|| {
-        Failure::Usage("create-call needs --auth-header, for example: --auth-header 'Bearer abc'".to_owned())
-    })?;
+    let url = match (arguments.operand(1), arguments.flag("to-url")) {
+        (Some(url), None) | (None, Some(url)) => url,
+        (None, None) => {
+            let example = "ocf-scheduler create-call ping https://example.com/hook";
+            return Err(Failure::Usage(format!("create-call needs a URL, for example: {example}")));
+        }
+        (Some(_), Some(_)) => return Err(Failure::Usage("there are two URLs; give one".to_owned())),
+    };
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.required(0).into());
-    body.insert("url".to_owned(), arguments.required(1).into());
-    body.insert("auth_header".to_owned(), header.into());
+    body.insert("url".to_owned(), url.into());
+    // The API wants it said that there is none.
+    body.insert("auth_header".to_owned(), Value::Null);
+    controls::add_of_call(arguments, &mut Input::default(), &mut body)?;
     create(session, Kind::Call, arguments, body)
 }
 
@@ -59,9 +62,7 @@ pub(in crate::cli) fn update_call(session: &Session, arguments: &Arguments) -> R
             body.insert(field.to_owned(), value.into());
         }
     }
-    if let Some(header) = auth_header(arguments)? {
-        body.insert("auth_header".to_owned(), header.into());
-    }
+    controls::add_of_call(arguments, &mut Input::default(), &mut body)?;
     update(session, Kind::Call, arguments, body)
 }
 
@@ -88,8 +89,12 @@ fn create(
     session: &Session,
     kind: Kind,
     arguments: &Arguments,
-    body: Map<String, Value>,
+    mut body: Map<String, Value>,
 ) -> Result<bool, Failure> {
+    controls::add(arguments, &mut body)?;
+    if let Some(retry) = Retry::given(arguments)? {
+        body.insert("retry".to_owned(), retry.over(&Value::Null)?);
+    }
     let app = arguments.value("app").ok_or_else(|| {
         Failure::Usage(format!("create-{} needs an app: set --app or SCHEDULER_APP", kind.as_str()))
     })?;
@@ -109,13 +114,18 @@ fn update(
     if let Some(app) = arguments.flag("to-app") {
         body.insert("app_guid".to_owned(), session.app(app)?.into());
     }
-    if body.is_empty() {
+    controls::add(arguments, &mut body)?;
+    let retry = Retry::given(arguments)?;
+    if body.is_empty() && retry.is_none() {
         return Err(Failure::Usage(format!(
             "update-{0} needs a flag that says what to change; see: ocf-scheduler help update-{0}",
             kind.as_str()
         )));
     }
     let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
+    if let Some(retry) = retry {
+        body.insert("retry".to_owned(), retry.over(&found.resource["retry"])?);
+    }
     let updated = session.remote.patch(&found.path(), &body.into())?;
     session.show(updated, |resources| table(kind, resources));
     Ok(true)
@@ -165,17 +175,4 @@ fn limits(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(), Fa
         body.insert("log_rate_in_bps".to_owned(), json!(rate));
     }
     Ok(())
-}
-
-fn auth_header(arguments: &Arguments) -> Result<Option<String>, Failure> {
-    match arguments.flag("auth-header") {
-        Some("-") => {
-            let mut text = String::new();
-            std::io::stdin().lock().take(MAX_SECRET_BYTES).read_to_string(&mut text).map_err(|err| {
-                Failure::Usage(format!("cannot read --auth-header from standard input: {err}"))
-            })?;
-            Ok(Some(text.trim_end_matches(['\r', '\n']).to_owned()))
-        }
-        other => Ok(other.map(str::to_owned)),
-    }
 }

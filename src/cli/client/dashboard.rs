@@ -1,22 +1,43 @@
-//! Prints a link that signs in to the dashboard of `standalone`.
+//! The page for people: `dashboard` prints a link to it, `open` opens it in a browser.
+
+use std::process::{Command, Stdio};
 
 use super::failure::Failure;
-use crate::base::clock::{Clock, SystemClock};
+use super::session::Session;
 use crate::cli::arguments::Arguments;
 use crate::cli::output;
-use crate::web::{digest_of, link_code};
+use crate::config;
 
-/// The link is made here from the token, which the service knows too; nothing is asked.
-pub(in crate::cli) fn print(arguments: &Arguments) -> Result<(), Failure> {
-    let required = |name: &str, variable: &str| {
-        let missing = || Failure::Usage(format!("set --{name} or {variable}: a link is made from both"));
-        arguments.value(name).ok_or_else(missing)
-    };
-    let url = required("url", "SCHEDULER_URL")?;
-    let token = required("token", "SCHEDULER_TOKEN")?;
-    let (scheme, rest) = token.split_once(' ').unwrap_or(("", &token));
-    let token = if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { token.trim() };
-    let code = link_code(&digest_of(token), SystemClock::default().now());
-    let link = format!("{}/dashboard/#code={code}\n", url.trim_end_matches('/'));
-    output::print(link.as_bytes()).map_err(|err| Failure::Unavailable(format!("nothing was printed: {err}")))
+/// Programs that open a link, in the order in which they are tried.
+const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
+
+/// The link is made here; nothing is asked.
+pub(in crate::cli) fn print(session: &Session, _: &Arguments) -> Result<bool, Failure> {
+    let link = format!("{}\n", session.dashboard_link());
+    output::print(link.as_bytes())
+        .map_err(|err| Failure::Unavailable(format!("nothing was printed: {err}")))?;
+    Ok(true)
+}
+
+/// Prints the link where there is no browser.
+pub(in crate::cli) fn open(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    let link = session.dashboard_link();
+    let browser = config::variable("BROWSER").filter(|browser| !browser.trim().is_empty());
+    let openers = browser.as_deref().into_iter().chain(OPENERS);
+    for opener in openers {
+        let started = Command::new(opener)
+            .arg(&link)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        if started.is_ok_and(|status| status.success()) {
+            // Without the code that signs in.
+            let shown = link.split('#').next().unwrap_or_default();
+            session.report(&[format!("opened {shown}")]);
+            return Ok(true);
+        }
+    }
+    session.report(&["there is no browser here; open this link elsewhere:".to_owned()]);
+    print(session, arguments)
 }

@@ -1,14 +1,18 @@
 //! Commands about executions: history, run, logs.
 
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::after;
 use serde_json::Value;
+use signal_hook::consts::SIGINT;
+use signal_hook::iterator::Signals;
 use ureq::Body;
 use ureq::http::Response;
 
 use super::failure::Failure;
+use super::overview::since;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid};
 use crate::base::clock;
@@ -26,6 +30,11 @@ const OUTAGE_MAX: Duration = Duration::from_secs(120);
 /// Executions per page, and how many pages are searched for one.
 const PAGE: usize = 100;
 const PAGES_MAX: usize = 1000;
+/// How much is shown of the output of a task that FAILED.
+const LAST_LINES: usize = 10;
+const LAST_LINES_BYTES: usize = 8 * 1024;
+/// The exit status of a program that Ctrl-C ended, as shells have it.
+const INTERRUPTED: i32 = 130;
 /// Output is copied in pieces of this size.
 const PIECE_BYTES: usize = 16 * 1024;
 
@@ -39,12 +48,33 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
         Some(schedule) => format!("/schedules/{}", encode(schedule)),
         None => String::new(),
     };
-    let mut executions =
-        session.resources(&format!("{}{below}/history?page=1&per_page={limit}", found.path()))?;
+    let filters = filters(arguments)?.into_iter().map(|filter| format!("&{filter}")).collect::<String>();
+    let path = format!("{}{below}/history?page=1&per_page={limit}{filters}", found.path());
+    let mut executions = session.resources(&path)?;
     // Some services always return 50, and some return all.
     executions.truncate(limit);
-    session.show_all(executions, table, &format!("{} has not run yet", found.title()));
+    let none = match filters.is_empty() {
+        true => format!("{} has not run yet", found.title()),
+        false => format!("{} has no such executions", found.title()),
+    };
+    session.show_all(executions, table, &none);
     Ok(true)
+}
+
+/// The filters of a history, and of all executions.
+pub(super) fn filters(arguments: &Arguments) -> Result<Vec<String>, Failure> {
+    let mut filters = Vec::new();
+    for (flag, filter) in [("state", "states"), ("reason", "reasons")] {
+        if let Some(values) = arguments.flag(flag) {
+            let values = if flag == "state" { values.to_uppercase() } else { values.to_owned() };
+            filters.push(format!("{filter}={}", encode(&values)));
+        }
+    }
+    if let Some(text) = arguments.flag("since") {
+        let time = since(text)?;
+        filters.push(format!("created_ats%5Bgt%5D={}", encode(&time.to_string())));
+    }
+    Ok(filters)
 }
 
 /// Runs a job or call; with `--wait`, follows the execution to its end.
@@ -55,9 +85,65 @@ pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bo
         session.show(execution, table);
         return Ok(true);
     }
+    explain_interruption(&found, field(&execution, "guid"))?;
     let ended = follow(session, &found, execution)?;
     session.show_end(&ended, &found.title());
+    if field(&ended, "state") == "FAILED" && found.kind == Kind::Job && session.is_for_people() {
+        show_last_lines(session, &found, field(&ended, "guid"));
+    }
     Ok(field(&ended, "state") == "SUCCEEDED")
+}
+
+/// From now on Ctrl-C says how to go on, because the execution goes on by itself.
+fn explain_interruption(found: &Found, execution: &str) -> Result<(), Failure> {
+    let (name, execution) = (output::escaped(found.name()), output::escaped(execution));
+    let logs = match found.kind {
+        Kind::Job => format!("  to see its output:     ocf-scheduler logs {name} {execution} --follow\n"),
+        Kind::Call => String::new(),
+    };
+    let text = format!(
+        "\nocf-scheduler: interrupted; the execution goes on\n  \
+         to see how it ended:   ocf-scheduler history {name} --limit 1\n{logs}  \
+         to cancel it:          ocf-scheduler cancel {execution}\n"
+    );
+    let failed = |err: io::Error| Failure::Unavailable(format!("cannot watch for Ctrl-C: {err}"));
+    let mut signals = Signals::new([SIGINT]).map_err(failed)?;
+    let thread = thread::Builder::new().name("interrupt".to_owned());
+    thread
+        .spawn(move || {
+            if signals.forever().next().is_some() {
+                output::print_error(&text);
+                std::process::exit(INTERRUPTED);
+            }
+        })
+        .map_err(failed)?;
+    Ok(())
+}
+
+/// Prints the end of what a task that FAILED has printed. Nothing if there is none, or if it cannot be read.
+fn show_last_lines(session: &Session, found: &Found, execution: &str) {
+    let path = format!("{}/history/{}/output", found.path(), encode(execution));
+    let Ok(mut response) = session.remote.get_raw(&path) else { return };
+    let mut reader = response.body_mut().as_reader();
+    let (mut end, mut piece) = (Vec::new(), vec![0; PIECE_BYTES]);
+    while let Ok(length) = reader.read(&mut piece) {
+        if length == 0 {
+            break;
+        }
+        end.extend_from_slice(&piece[..length]);
+        end.drain(..end.len().saturating_sub(LAST_LINES_BYTES));
+    }
+    let mut visible = Visible::default();
+    let text = visible.text_of(&end) + &visible.end();
+    let lines: Vec<&str> = text.lines().collect();
+    if lines.is_empty() {
+        return;
+    }
+    let from = lines.len().saturating_sub(LAST_LINES);
+    let shown: String = lines[from..].iter().map(|line| format!("  {line}\n")).collect();
+    let title = if 0 < from { format!("Its last {LAST_LINES} lines") } else { "Its output".to_owned() };
+    let more = format!("ocf-scheduler logs {}", output::escaped(found.name()));
+    output::print_error(&format!("{title} ({more} prints all):\n{shown}"));
 }
 
 /// Prints the output of a task: unchanged to a file or pipe, with control characters escaped to a terminal.
@@ -285,7 +371,7 @@ impl Progress {
     }
 }
 
-fn table(executions: &[Value]) -> Table {
+pub(super) fn table(executions: &[Value]) -> Table {
     let mut table = Table::new(&["STATE", "PLANNED FOR", "STARTED", "TOOK", "GUID", "MESSAGE"]);
     for execution in executions {
         let planned = match instant(execution, "scheduled_time") {

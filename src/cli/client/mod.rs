@@ -5,18 +5,22 @@
 
 pub(super) mod audit;
 pub(super) mod calls_and_jobs;
+pub(super) mod edit;
+pub(super) mod enabling;
 pub(super) mod executions;
 pub mod failure;
 pub(super) mod notifications;
 pub(super) mod overview;
 pub(super) mod pauses;
 pub(super) mod schedules;
+pub(super) mod show;
 
 pub(super) mod cron;
 pub(super) mod crontab;
 pub(super) mod dashboard;
 
 mod cf_login;
+mod controls;
 mod remote;
 mod session;
 
@@ -37,14 +41,6 @@ type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 /// Runs a command that uses a service.
 pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
     exit(Session::open(arguments).and_then(|session| verb(&session, arguments)))
-}
-
-/// Runs a command that asks the service nothing.
-pub(super) fn without_session(
-    verb: fn(&Arguments) -> Result<(), Failure>,
-    arguments: &Arguments,
-) -> ExitCode {
-    exit(verb(arguments).map(|()| true))
 }
 
 fn exit(done: Result<bool, Failure>) -> ExitCode {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::executions;
 use super::failure::Failure;
 use super::remote::encode;
 use super::session::Session;
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, duration, field, instant};
+use crate::model::Timestamp;
 
 /// How many rows are shown without `--limit`.
 pub(in crate::cli) const LIMIT: &str = "20";
@@ -17,21 +19,12 @@ pub(in crate::cli) const LIMIT: &str = "20";
 const PAGES_MAX: usize = 100;
 
 /// Lists executions of all jobs and calls, newest first.
-pub(in crate::cli) fn executions(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let limit = limit(arguments, 500)?;
     let mut filters = vec![format!("per_page={limit}")];
     filters.extend(session.space().map(|space| format!("space_guid={}", encode(space))));
-    filters.extend(arguments.flag("state").map(|state| format!("states={}", encode(state))));
     filters.extend(arguments.flag("kind").map(|kind| format!("kinds={kind}")));
-    if let Some(since) = arguments.flag("since") {
-        let age = age(since).ok_or_else(|| {
-            Failure::Usage(format!(
-                "--since is {since:?}; it must be a number with s, m, h or d, for example 12h"
-            ))
-        })?;
-        let time = SystemClock::default().now().saturating_sub(age);
-        filters.push(format!("created_ats%5Bgt%5D={}", encode(&time.to_string())));
-    }
+    filters.extend(executions::filters(arguments)?);
     let mut found: Vec<Value> = Vec::new();
     let mut query = filters.join("&");
     for _ in 0..PAGES_MAX {
@@ -70,6 +63,16 @@ pub(super) fn limit(arguments: &Arguments, most: usize) -> Result<usize, Failure
     let text = arguments.flag("limit").unwrap_or(LIMIT);
     text.parse().ok().filter(|limit| (1..=most).contains(limit)).ok_or_else(|| {
         Failure::Usage(format!("--limit is {text:?}; it must be a whole number from 1 to {most}"))
+    })
+}
+
+/// The instant that `--since` means: an age such as `12h`, or a time.
+pub(super) fn since(text: &str) -> Result<Timestamp, Failure> {
+    let before = |age| SystemClock::default().now().saturating_sub(age);
+    age(text).map(before).or_else(|| Timestamp::parse(text)).ok_or_else(|| {
+        Failure::Usage(format!(
+            "--since is {text:?}; it must be a number with s, m, h or d, for example 12h, or an RFC 3339 time"
+        ))
     })
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: a request that changes something is sent once, or again after a 401, which did nothing.
 //! A GET is retried a few times if the server asks for that. A token is never printed.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io::Read;
 use std::time::Duration;
 
@@ -20,9 +20,11 @@ use ureq::{Body, Timeout};
 
 use super::cf_login::Renewal;
 use super::failure::Failure;
+use crate::base::clock::{Clock, SystemClock};
 use crate::cli::output;
 use crate::model::{Secret, Timestamp};
 use crate::outbound::{self, Limits, Outbound};
+use crate::web::{digest_of, link_code};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// For a whole exchange, the body included.
@@ -45,6 +47,7 @@ pub(super) struct Remote {
     base: String,
     token: RefCell<Secret>,
     renewal: Option<Renewal>,
+    names_flags: Cell<bool>,
 }
 
 /// The id and secret of a UAA client, joined by a colon.
@@ -68,7 +71,24 @@ impl Remote {
             max_idle_age: MAX_IDLE_AGE,
         };
         let client = outbound::Client::new(settings, &limits).map_err(Failure::Usage)?;
-        Ok(Self { client, base, token: RefCell::new(bare(token)), renewal })
+        Ok(Self { client, base, token: RefCell::new(bare(token)), renewal, names_flags: Cell::new(true) })
+    }
+
+    /// The base URL, without a slash at its end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A link to the dashboard of a `standalone` service. It is made from the token, which the service knows
+    /// too, and works once, within five minutes.
+    pub(super) fn link_that_signs_in(&self) -> String {
+        let code = link_code(&digest_of(self.token.borrow().reveal()), SystemClock::default().now());
+        format!("{}/dashboard/#code={code}", self.base)
+    }
+
+    /// From now on messages name the fields of the API instead of flags.
+    pub(super) fn name_fields(&self) {
+        self.names_flags.set(false);
     }
 
     /// Gets JSON.
@@ -245,7 +265,7 @@ impl Remote {
         let mut bytes = Vec::new();
         // An incomplete reason is better than none.
         let _ = response.body_mut().as_reader().take(MAX_REFUSAL_BYTES).read_to_end(&mut bytes);
-        let reason = reason_of(&bytes);
+        let reason = reason_of(&bytes, self.names_flags.get());
         let said = match &reason {
             Some(reason) => reason.clone(),
             None => format!("{} answered {status} without a reason", self.base),
@@ -299,7 +319,7 @@ fn retry_after(response: &Response<Body>) -> Option<Duration> {
 
 /// The reason in an error response: its faults with what was expected, one a line if there are several, else
 /// its detail. `None` for another form, such as Cloud Foundry's.
-fn reason_of(body: &[u8]) -> Option<String> {
+fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
     #[derive(Deserialize)]
     struct Problem {
         detail: Option<String>,
@@ -318,7 +338,9 @@ fn reason_of(body: &[u8]) -> Option<String> {
         .into_iter()
         .filter_map(|fault| {
             let detail = fault.detail?;
-            let said = fault.field.map_or_else(|| detail.clone(), |field| format!("{field} {detail}"));
+            let name = |field: String| if names_flags { flag_of(&field) } else { field };
+            let said =
+                fault.field.map_or_else(|| detail.clone(), |field| format!("{} {detail}", name(field)));
             Some((said, fault.expected.filter(|expected| !expected.is_empty())))
         })
         .collect();
@@ -332,6 +354,51 @@ fn reason_of(body: &[u8]) -> Option<String> {
             faults.iter().map(|(said, expected)| format!("\n  {said}{}", right(expected, "    "))).collect(),
         ),
     }
+}
+
+/// What sets a field of the API on the command line. Fields that are operands keep their name.
+fn flag_of(field: &str) -> String {
+    let flag = match field {
+        "app_guid" => "app",
+        "space_guid" | "space_guids" => "space",
+        "memory_in_mb" => "memory",
+        "disk_in_mb" => "disk",
+        "log_rate_in_bps" => "log-rate",
+        "timeout_seconds" => "timeout",
+        "concurrency_policy" => "concurrency-policy",
+        "retry" | "retry.max_retries" => "retries",
+        "retry.backoff_seconds" => "backoff",
+        "retry.max_backoff_seconds" => "max-backoff",
+        "retry.max_age_seconds" => "max-age",
+        "metadata.labels" => "labels",
+        "expect_success_within_seconds" => "expect-success",
+        "method" => "method",
+        "headers" => "headers",
+        "body" => "body",
+        "success_statuses" => "success",
+        "auth_header" => "auth-header",
+        "signing_secret" | "secret" => "secret",
+        "timezone" => "timezone",
+        "starts_at" => "from",
+        "ends_at" | "until" | "paused_until" => "until",
+        "paused_note" => "note",
+        "jitter_seconds" => "jitter",
+        "misfire_policy" => "misfire-policy",
+        "description" => "description",
+        "states" => "state",
+        "reasons" => "reason",
+        "kinds" => "kind",
+        "types" => "types",
+        "created_ats[gt]" => "since",
+        "per_page" => "limit",
+        "label_selector" => "label-selector",
+        "after_failures" => "after-failures",
+        "remind_after_seconds" => "remind-after",
+        "format" => "format",
+        "events" => "events",
+        other => return other.to_owned(),
+    };
+    format!("--{flag}")
 }
 
 /// Percent-encodes everything but the unreserved characters of a URL.
@@ -352,7 +419,7 @@ mod tests {
 
     #[test]
     fn a_refusal_is_reported_in_the_words_of_the_server() {
-        let reason = |body: &str| reason_of(body.as_bytes());
+        let reason = |body: &str| reason_of(body.as_bytes(), true);
         let one = r#"{"detail":"name is blank","errors":[{"field":"name","detail":"is blank"}]}"#;
         assert_eq!(reason(one).as_deref(), Some("name is blank"));
         let two = r#"{"errors":[{"field":"a","detail":"x"},{"field":"b","detail":"y"}]}"#;

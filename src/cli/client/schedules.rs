@@ -51,14 +51,14 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     if body.is_empty() {
         return Err(Failure::Usage("update-schedule needs a flag that says what to change".to_owned()));
     }
-    let (found, schedule) = find(session, arguments.required(0))?;
+    let (found, schedule) = find(session, arguments)?;
     let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
     session.show(with_owner(updated, &found), table);
     Ok(true)
 }
 
 pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let (found, schedule) = find(session, arguments.required(0))?;
+    let (found, schedule) = find(session, arguments)?;
     session.remote.delete(&path(&found, &schedule))?;
     let sentence = format!("deleted the schedule {} of {}", field(&schedule, "expression"), found.title());
     session.show_or_say(&with_owner(schedule, &found), &sentence);
@@ -121,17 +121,52 @@ fn add_options(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(
     Ok(())
 }
 
-/// The schedule of that guid. The API reaches it only through its job or call, so all of them are searched.
-fn find(session: &Session, guid: &str) -> Result<(Found, Value), Failure> {
-    let unknown = || {
-        Failure::NotFound(format!(
-            "there is no schedule {guid:?}; to list their guids, run: ocf-scheduler schedules"
-        ))
-    };
-    if !is_guid(guid) {
-        return Err(unknown());
+/// The schedule of that guid, or the only one of a job or call.
+fn find(session: &Session, arguments: &Arguments) -> Result<(Found, Value), Failure> {
+    let wanted = arguments.required(0);
+    if let Some(found) = by_guid(session, wanted)? {
+        return Ok(found);
     }
-    all(session)?.into_iter().find(|(_, schedule)| field(schedule, "guid") == guid).ok_or_else(unknown)
+    let found = owner(session, arguments)?;
+    let mut schedules = session.resources(&format!("{}/schedules", found.path()))?;
+    match schedules.len() {
+        1 => Ok((found, schedules.remove(0))),
+        0 => Err(Failure::NotFound(format!(
+            "{} has no schedule; to add one, see: ocf-scheduler help schedule-{}",
+            found.title(),
+            found.kind.as_str()
+        ))),
+        _ => {
+            let line = |schedule: &Value| {
+                format!("  {}  {}", field(schedule, "guid"), field(schedule, "expression"))
+            };
+            let lines: Vec<String> = schedules.iter().map(line).collect();
+            Err(Failure::NotFound(format!(
+                "{} has several schedules; name one by its guid:\n{}",
+                found.title(),
+                lines.join("\n")
+            )))
+        }
+    }
+}
+
+/// The job or call that stands for its schedules.
+pub(super) fn owner(session: &Session, arguments: &Arguments) -> Result<Found, Failure> {
+    let wanted = arguments.required(0);
+    session.find(&BOTH, wanted, arguments.flag("app")).map_err(|failure| match failure {
+        Failure::NotFound(_) if is_guid(wanted) => Failure::NotFound(format!(
+            "there is no schedule, job or call {wanted:?}; to list schedules, run: ocf-scheduler schedules"
+        )),
+        other => other,
+    })
+}
+
+/// The API reaches a schedule only through its job or call, so all of them are searched.
+pub(super) fn by_guid(session: &Session, guid: &str) -> Result<Option<(Found, Value)>, Failure> {
+    if !is_guid(guid) {
+        return Ok(None);
+    }
+    Ok(all(session)?.into_iter().find(|(_, schedule)| field(schedule, "guid") == guid))
 }
 
 fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
@@ -147,18 +182,18 @@ fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
     Ok(all)
 }
 
-fn path(found: &Found, schedule: &Value) -> String {
+pub(super) fn path(found: &Found, schedule: &Value) -> String {
     format!("{}/schedules/{}", found.path(), encode(field(schedule, "guid")))
 }
 
-fn with_owner(mut schedule: Value, found: &Found) -> Value {
+pub(super) fn with_owner(mut schedule: Value, found: &Found) -> Value {
     if let Value::Object(fields) = &mut schedule {
         fields.insert(OF.to_owned(), found.title().into());
     }
     schedule
 }
 
-fn table(schedules: &[Value]) -> Table {
+pub(super) fn table(schedules: &[Value]) -> Table {
     let mut table = Table::new(&["OF", "ENABLED", "GUID", "NEXT", "EXPRESSION"]);
     for schedule in schedules {
         let enabled = if schedule["enabled"] == true { "yes" } else { "no" };

@@ -41,6 +41,10 @@ impl Found {
         format!("/{}/{}", plural(self.kind), encode(field(&self.resource, "guid")))
     }
 
+    pub(super) fn name(&self) -> &str {
+        field(&self.resource, "name")
+    }
+
     /// For messages, for example `job nightly`.
     pub(super) fn title(&self) -> String {
         format!("{} {}", self.kind.as_str(), field(&self.resource, "name"))
@@ -220,6 +224,40 @@ impl Session {
             output::print_error(&format!("{}\n", output::escaped(none)));
         } else {
             self.print(&table(&resources).text(self.colour));
+        }
+    }
+
+    /// Whether results are for people rather than for programs.
+    pub(super) fn is_for_people(&self) -> bool {
+        !self.is_json
+    }
+
+    /// Prints an object as JSON.
+    pub(super) fn show_object(&self, resource: &Value) {
+        self.print(&json(resource));
+    }
+
+    /// Prints text for people.
+    pub(super) fn print_lines(&self, lines: &[String]) {
+        let lines: String = lines.iter().map(|line| format!("{}\n", output::escaped(line))).collect();
+        self.print(&lines);
+    }
+
+    /// What an app is called, for people.
+    pub(super) fn app_title(&self, guid: &str) -> String {
+        guid.to_owned()
+    }
+
+    /// What a space is called, for people.
+    pub(super) fn space_title(&self, guid: &str) -> String {
+        guid.to_owned()
+    }
+
+    /// The page for people.
+    pub(super) fn dashboard_link(&self) -> String {
+        match self.cloud_foundry {
+            Some(_) => format!("{}/dashboard", self.remote.base()),
+            None => self.remote.link_that_signs_in(),
         }
     }
 
