@@ -52,6 +52,12 @@ impl Arguments {
         (!value.is_empty()).then(|| value.to_owned())
     }
 
+    /// The same without a flag.
+    pub(super) fn without(&self, name: &str) -> Self {
+        let flags = self.flags.iter().filter(|(given, _)| *given != name).cloned().collect();
+        Self { operands: self.operands.clone(), flags, variables: self.variables.clone(), ..Self::default() }
+    }
+
     /// All flags, as [`config`] reads them.
     pub fn settings(&self) -> config::Flags {
         self.flags.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()

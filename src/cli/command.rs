@@ -10,23 +10,41 @@ use crate::config::{OUTBOUND_SETTINGS, SETTINGS, Setting};
 pub enum Group {
     /// For operators of a service.
     Run,
-    /// For users of a service; these commands send HTTP requests to it.
-    Use,
+    /// What jobs and calls there are, and what they do.
+    Jobs,
+    /// When they run.
+    Schedules,
+    /// How they ran.
+    Executions,
+    /// Who is told, who did what, and whole spaces.
+    Spaces,
+    /// Which service the commands above use.
+    Contexts,
     /// Neither starts a service nor needs one.
     Other,
 }
 
 impl Group {
     /// In the order of the help.
-    pub const ALL: [Self; 3] = [Self::Run, Self::Use, Self::Other];
+    pub const ALL: [Self; 7] =
+        [Self::Run, Self::Jobs, Self::Schedules, Self::Executions, Self::Spaces, Self::Contexts, Self::Other];
 
     /// The heading in the help.
     pub const fn heading(self) -> &'static str {
         match self {
             Self::Run => "Run a service",
-            Self::Use => "Use a service, on this machine or elsewhere",
-            Self::Other => "Without a service",
+            Self::Jobs => "Jobs and calls",
+            Self::Schedules => "Schedules",
+            Self::Executions => "Executions",
+            Self::Spaces => "Spaces",
+            Self::Contexts => "Which service",
+            Self::Other => "Without one",
         }
+    }
+
+    /// Whether its commands send requests to a service, and so have the flags that say which.
+    pub const fn asks_service(self) -> bool {
+        matches!(self, Self::Jobs | Self::Schedules | Self::Executions | Self::Spaces)
     }
 }
 
@@ -38,7 +56,7 @@ pub struct Command {
     pub group: Group,
     /// In order; the optional ones are last.
     pub operands: &'static [Operand],
-    /// Without the settings and the flags that all commands of [`Group::Use`] share.
+    /// Without the settings and the flags that all commands that ask a service share.
     pub flags: &'static [Flag],
     /// The settings that are flags of this command too.
     pub settings: SettingFlags,
@@ -119,7 +137,7 @@ impl SettingFlags {
 impl Command {
     /// Whether it sends requests to a service, and so has the flags that say which.
     pub fn asks_service(&self) -> bool {
-        self.group == Group::Use
+        self.group.asks_service()
     }
 
     /// The flags that are not settings.
@@ -150,30 +168,48 @@ pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
     flag(name, "", help)
 }
 
-/// The flags that all commands of [`Group::Use`] share.
+/// The flags that all commands share that ask a service.
 const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_URL",
-        default: "the scheduler of the foundation that cf is logged in to",
+        default: "that of the context",
         ..flag("url", "URL", "base URL of the service")
     },
+    TOKEN,
     Flag {
-        variable: "SCHEDULER_TOKEN",
-        default: "the token of cf",
+        variable: "SCHEDULER_SPACE",
+        default: "that of the context, else the one that cf targets, else all spaces",
         ..flag(
-            "token",
-            "TOKEN",
-            "your access token; prefer the variable, because other users of this machine can see flags",
+            "space",
+            "SPACE",
+            "space in which names are looked up: its guid, or its name where that is known",
         )
     },
     Flag {
-        variable: "SCHEDULER_SPACE",
-        default: "the space that cf targets, else all spaces",
-        ..flag("space", "GUID", "space in which names are looked up")
+        variable: "SCHEDULER_CONTEXT",
+        default: "that of use, else cf, else the standalone service of this machine",
+        ..flag("context", "NAME", "context to use, as contexts lists them")
     },
+    OUTPUT[0],
+    OUTPUT[1],
+];
+
+pub(super) const TOKEN: Flag = Flag {
+    variable: "SCHEDULER_TOKEN",
+    default: "that of the context",
+    ..flag(
+        "token",
+        "TOKEN",
+        "your access token; prefer the variable, because other users of this machine can see flags",
+    )
+};
+
+/// How results are printed.
+pub(super) const OUTPUT: [Flag; 2] = [
     Flag {
-        values: &["table", "json"],
+        values: &["table", "json", "jsonl", "csv", "wide"],
         default: "table",
-        ..flag("output", "FORMAT", "table, or json for scripts: the objects of the API without secrets")
+        ..flag("output", "FORMAT", "also -o; json and jsonl are the objects of the API without secrets")
     },
+    switch("wide", "all columns and whole guids: -o wide"),
 ];

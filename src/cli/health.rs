@@ -48,7 +48,7 @@ pub(super) fn health(arguments: &Arguments) -> ExitCode {
 }
 
 /// Where this machine reaches a service that listens on `host`.
-fn reachable(host: IpAddr) -> IpAddr {
+pub(super) fn reachable(host: IpAddr) -> IpAddr {
     match host {
         IpAddr::V4(host) if host.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(host) if host.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

@@ -12,6 +12,7 @@ mod backup;
 mod check_config;
 mod completions;
 mod configuration;
+mod contexts;
 mod crontab;
 mod health;
 mod help;
@@ -21,6 +22,7 @@ mod next;
 mod notify;
 mod output;
 mod parse;
+mod running;
 mod serve;
 
 use std::ffi::OsString;

@@ -5,6 +5,7 @@
 
 use std::fmt::Write as _;
 use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -149,10 +150,44 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() && !turns
 }
 
+/// The columns of the terminal that standard output is; `None` if it is none.
+pub(crate) fn terminal_width() -> Option<usize> {
+    width_of(io::stdout())
+}
+
+/// As [`terminal_width`], for standard error.
+pub(crate) fn error_width() -> Option<usize> {
+    width_of(io::stderr())
+}
+
+fn width_of(terminal: impl AsFd) -> Option<usize> {
+    let columns = usize::from(rustix::termios::tcgetwinsize(terminal).ok()?.ws_col);
+    // Some terminals do not tell.
+    (0 < columns).then_some(columns)
+}
+
+/// The beginning of a text that has at most this many characters; what is missing is told by `…`.
+pub(crate) fn cut(text: &str, most: usize) -> String {
+    if text.chars().count() <= most {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(most.saturating_sub(1)).collect();
+    format!("{kept}…")
+}
+
 /// Indented JSON, without secrets and safe for a terminal.
 pub(crate) fn json(value: &Value) -> String {
+    safe_json(&format!("{:#}", without_secrets(value.clone())))
+}
+
+/// As [`json`], on one line.
+pub(crate) fn json_line(value: &Value) -> String {
+    safe_json(&without_secrets(value.clone()).to_string())
+}
+
+fn safe_json(json: &str) -> String {
     let mut text = String::new();
-    for character in format!("{:#}", without_secrets(value.clone())).chars() {
+    for character in json.chars() {
         if character == '\n' || is_harmless(character) {
             text.push(character);
         } else {
@@ -174,14 +209,29 @@ fn without_secrets(mut value: Value) -> Value {
 }
 
 /// A table with headings. Columns are as wide as their widest cell; the last one is not padded.
+///
+/// A cell that is a guid is shortened, unless the table is wide.
 pub(crate) struct Table {
-    headings: &'static [&'static str],
+    headings: Vec<&'static str>,
+    /// How many columns are shown if the table is not wide.
+    narrow: usize,
     rows: Vec<Vec<String>>,
 }
 
+/// How much of a guid is shown.
+pub(crate) const SHORT_GUID: usize = 8;
+/// A column is not made narrower than this.
+const COLUMN_MIN: usize = 8;
+
 impl Table {
-    pub(crate) fn new(headings: &'static [&'static str]) -> Self {
-        Self { headings, rows: Vec::new() }
+    pub(crate) fn new(headings: &[&'static str]) -> Self {
+        Self { headings: headings.to_vec(), narrow: headings.len(), rows: Vec::new() }
+    }
+
+    /// With columns at the end that only wide tables show.
+    pub(crate) fn with_more(mut self, headings: &[&'static str]) -> Self {
+        self.headings.extend(headings);
+        self
     }
 
     /// Adds a row. The cells may come from a server.
@@ -189,35 +239,107 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| escaped(cell)).collect());
     }
 
-    /// With `colour`, states are coloured.
-    pub(crate) fn text(&self, colour: bool) -> String {
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-            cells.max().unwrap_or(0).max(self.headings[column].len())
+    /// With `colour`, states are coloured. Cells are cut so that lines fit `width`, if that is possible.
+    pub(crate) fn text(&self, colour: bool, width: Option<usize>) -> String {
+        let short = |cell: &String| match is_guid(cell) {
+            true => cell.chars().take(SHORT_GUID).collect(),
+            false => cell.clone(),
         };
-        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
-        let headings = self.headings.iter().map(|heading| (*heading).to_owned()).collect();
+        let rows: Vec<Vec<String>> =
+            self.rows.iter().map(|row| row.iter().take(self.narrow).map(short).collect()).collect();
+        lines(&self.headings[..self.narrow], &rows, colour, width)
+    }
+
+    /// All columns, and nothing is cut or shortened.
+    pub(crate) fn wide_text(&self, colour: bool) -> String {
+        lines(&self.headings, &self.rows, colour, None)
+    }
+
+    /// All columns as comma-separated values (RFC 4180), with names like `next_fire`.
+    pub(crate) fn csv(&self) -> String {
+        let headings: Vec<String> =
+            self.headings.iter().map(|heading| heading.to_lowercase().replace(' ', "_")).collect();
         let mut text = String::new();
-        for (index, row) in std::iter::once(&headings).chain(&self.rows).enumerate() {
-            let mut line = String::new();
-            for (cell, width) in row.iter().zip(&widths) {
-                let gap = " ".repeat(width.saturating_sub(cell.chars().count()) + 2);
-                let cell = if 0 < index { coloured(cell, colour) } else { cell.clone() };
-                line.push_str(&cell);
-                line.push_str(&gap);
-            }
-            text.push_str(line.trim_end());
+        for row in std::iter::once(&headings).chain(&self.rows) {
+            let cells: Vec<String> = row
+                .iter()
+                .map(|cell| match cell.contains([',', '"', '\n']) {
+                    true => format!("\"{}\"", cell.replace('"', "\"\"")),
+                    false => cell.clone(),
+                })
+                .collect();
+            text.push_str(&cells.join(","));
             text.push('\n');
         }
         text
     }
 }
 
+fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<usize>) -> String {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(headings[column].len())
+    };
+    let mut widths: Vec<usize> = (0..headings.len()).map(widest).collect();
+    if let Some(width) = width {
+        shrink(&mut widths, width);
+    }
+    let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
+    let mut text = String::new();
+    for (index, row) in std::iter::once(&headings).chain(rows).enumerate() {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let cell = cut(cell, *width);
+            let gap = " ".repeat(width.saturating_sub(cell.chars().count()) + GAP);
+            line.push_str(&if 0 < index { coloured(&cell, colour) } else { cell });
+            line.push_str(&gap);
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// Takes from the widest columns first, and of equal ones from the last.
+fn shrink(widths: &mut [usize], width: usize) {
+    let all: usize = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+    for _ in width..all {
+        let Some(widest) = widths.iter_mut().max().filter(|widest| COLUMN_MIN < **widest) else { return };
+        *widest -= 1;
+    }
+}
+
+/// Whether a text can be the beginning of a guid, as tables show it, or a whole one.
+pub(crate) fn is_short_guid(text: &str) -> bool {
+    (SHORT_GUID..=36).contains(&text.len())
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+        })
+}
+
+/// Whether a text has the form of a guid.
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(place, byte)| match place {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
 /// Colours a state; leaves other text as it is.
 pub(crate) fn coloured(text: &str, colour: bool) -> String {
+    // Also in words: `failed 3 h ago`.
+    let is_of = |state: &str| {
+        let words = text.strip_prefix(&state.to_lowercase());
+        text == state || words.is_some_and(|rest| rest.starts_with(' ') && rest.ends_with(" ago"))
+    };
     match text {
-        "SUCCEEDED" if colour => format!("{GREEN}{text}{PLAIN}"),
-        "FAILED" if colour => format!("{RED}{text}{PLAIN}"),
+        _ if colour && is_of("SUCCEEDED") => format!("{GREEN}{text}{PLAIN}"),
+        _ if colour && is_of("FAILED") => format!("{RED}{text}{PLAIN}"),
         _ => text.to_owned(),
     }
 }
@@ -301,8 +423,24 @@ mod tests {
         let mut table = Table::new(&["NAME", "STATE", "GUID"]);
         table.row(&["größer", "FAILED", "1"]);
         table.row(&["b", "", "2"]);
-        assert_eq!(table.text(false), "NAME    STATE   GUID\ngrößer  FAILED  1\nb               2\n");
-        assert!(table.text(true).contains("\x1b[31mFAILED\x1b[0m  1"));
+        assert_eq!(table.text(false, None), "NAME    STATE   GUID\ngrößer  FAILED  1\nb               2\n");
+        assert!(table.text(true, None).contains("\x1b[31mFAILED\x1b[0m  1"));
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal_unless_it_is_wide() {
+        let guid = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
+        let mut table = Table::new(&["NAME", "GUID", "COMMAND"]).with_more(&["MORE"]);
+        table.row(&["nightly", guid, "bin/report --all --and, \"more\"", "x"]);
+        let narrow = "NAME     GUID      COMMAND\nnightly  8d3a51c0  bin/report …\n";
+        assert_eq!(table.text(false, Some(31)), narrow);
+        assert!(table.text(false, Some(200)).ends_with("\"more\"\n"));
+        // Columns keep a width at which something can be read.
+        assert!(table.text(false, Some(3)).contains("bin/rep…"));
+        assert!(table.wide_text(false).contains(guid) && table.wide_text(false).ends_with("  x\n"));
+        let csv =
+            format!("name,guid,command,more\nnightly,{guid},\"bin/report --all --and, \"\"more\"\"\",x\n");
+        assert_eq!(table.csv(), csv);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
 
-use log::{error, warn};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 
@@ -15,6 +15,7 @@ use super::arguments::Arguments;
 use super::configuration::checked_config;
 use super::notify;
 use super::output::{self, failed};
+use super::running::Running;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
 use crate::base::logging::{self, LogFormat};
@@ -62,6 +63,8 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         Ok(service) => service,
         Err(err) => return not_started(&config, &err),
     };
+    // The command line finds the service as long as this is open.
+    let record = service.welcome().and_then(|welcome| record(&service, welcome));
     let greeting = match service.welcome() {
         Some(welcome) => banner(welcome, &service),
         None => format!("ocf-scheduler listens on http://{}\n{NEXT_OF_SERVE}", service.local_addr()),
@@ -87,8 +90,17 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
         warn!(cause:% = err; "a second signal will not end the process");
     }
     service.stop();
+    drop(record);
     logging::flush();
     ExitCode::SUCCESS
+}
+
+/// Without a record the command line has to be told where the service is.
+fn record(service: &Service, welcome: &Welcome) -> Option<fs::File> {
+    Running::record(service.local_addr(), &welcome.file).unwrap_or_else(|err| {
+        info!(cause:% = err; "the command line cannot find this service by itself");
+        None
+    })
 }
 
 /// Reports why the service has not started, in the format of the log.

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
-    ask, audit, calls_and_jobs, cron, crontab, dashboard, edit, enabling, executions, notifications,
-    overview, pauses, schedules, show,
+    ask, audit, calls_and_jobs, cron, crontab, dashboard, edit, enabling, executions, login, notifications,
+    overview, pauses, schedules, show, without_session,
 };
-use super::command::{Command, Flag, Group, Operand, SettingFlags, flag, operand, optional, switch};
+use super::command::{
+    Command, Flag, Group, OUTPUT, Operand, SettingFlags, TOKEN, flag, operand, optional, switch,
+};
 use super::{backup, check_config, health, import, next, output, serve};
 
 /// The shells that have completions.
@@ -103,6 +105,31 @@ macro_rules! notification_flags {
 /// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
 const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
 
+/// Filters of the lists of jobs and calls, and their order.
+const LIST: [Flag; 4] = [
+    flag("app", "APP", "only of this app"),
+    flag("state", "STATES", "only where the last run is one of these, for example FAILED,RUNNING"),
+    flag(
+        "since",
+        "AGE",
+        "only where the last run ended in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time",
+    ),
+    Flag {
+        default: "as they were created",
+        values: &["name", "app", "state", "last", "next", "created"],
+        ..flag("sort", "ORDER", "order of the list; last and created: newest first")
+    },
+];
+const SORT_SCHEDULES: Flag = Flag {
+    default: "as they were created",
+    values: &["name", "app", "next", "created"],
+    ..flag("sort", "ORDER", "order of the list; created: newest first")
+};
+const SORT_EXECUTIONS: Flag = Flag {
+    default: "created",
+    values: &["name", "app", "state", "created"],
+    ..flag("sort", "ORDER", "order of the list; created: newest first")
+};
 const ALL: Flag = switch("all", "all schedules of the job or call");
 
 /// Filters of lists of executions.
@@ -125,6 +152,7 @@ const HEADER_HELP: &str = "value of the Authorization header; - reads it from st
 
 /// A command that uses a service.
 const fn uses(
+    group: Group,
     name: &'static str,
     operands: &'static [Operand],
     flags: &'static [Flag],
@@ -132,7 +160,7 @@ const fn uses(
     example: &'static str,
     action: fn(&Arguments) -> ExitCode,
 ) -> Command {
-    let (group, settings) = (Group::Use, SettingFlags::Outbound);
+    let settings = SettingFlags::Outbound;
     Command { name, group, operands, flags, settings, about, example, action }
 }
 
@@ -254,19 +282,32 @@ pub const COMMANDS: &[Command] = &[
             import::import,
         )
     },
-    uses("jobs", &[], &[], "lists jobs", "ocf-scheduler jobs", |it| ask(calls_and_jobs::jobs, it)),
-    uses("calls", &[], &[], "lists calls", "ocf-scheduler calls --output json", |it| {
+    uses(Group::Jobs, "jobs", &[], &LIST, "lists jobs", "ocf-scheduler jobs", |it| {
+        ask(calls_and_jobs::jobs, it)
+    }),
+    uses(Group::Jobs, "calls", &[], &LIST, "lists calls", "ocf-scheduler calls --output json", |it| {
         ask(calls_and_jobs::calls, it)
     }),
     uses(
+        Group::Schedules,
         "schedules",
         &[optional("NAME")],
-        &[OF_APP],
+        &[
+            flag("app", "APP", "only of jobs and calls of this app"),
+            flag("state", "STATES", "only in these states: enabled, disabled, completed"),
+            flag(
+                "since",
+                "AGE",
+                "only those created in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time",
+            ),
+            SORT_SCHEDULES,
+        ],
         "lists all schedules, or those of one job or call",
         "ocf-scheduler schedules nightly",
         |it| ask(schedules::list, it),
     ),
     uses(
+        Group::Executions,
         "history",
         &[operand("NAME")],
         &[
@@ -282,6 +323,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(executions::history, it),
     ),
     uses(
+        Group::Executions,
         "executions",
         &[],
         &[
@@ -289,6 +331,8 @@ pub const COMMANDS: &[Command] = &[
             FILTERS[1],
             FILTERS[2],
             Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of jobs, or of calls") },
+            flag("app", "APP", "only of this app"),
+            SORT_EXECUTIONS,
             Flag { default: overview::LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
         ],
         "lists the executions of all jobs and calls, newest first",
@@ -296,6 +340,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(overview::list, it),
     ),
     uses(
+        Group::Executions,
         "cancel",
         &[operand("EXECUTION")],
         &[],
@@ -304,6 +349,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(overview::cancel, it),
     ),
     uses(
+        Group::Schedules,
         "upcoming",
         &[],
         &[
@@ -318,6 +364,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(overview::upcoming, it),
     ),
     uses(
+        Group::Spaces,
         "notifications",
         &[],
         &[],
@@ -326,6 +373,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::list, it),
     ),
     uses(
+        Group::Spaces,
         "create-notification",
         &[operand("NAME"), operand("URL")],
         &notification_flags!(),
@@ -334,6 +382,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::create, it),
     ),
     uses(
+        Group::Spaces,
         "update-notification",
         &[operand("NAME")],
         &notification_flags!(
@@ -347,6 +396,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::update, it),
     ),
     uses(
+        Group::Spaces,
         "delete-notification",
         &[operand("NAME")],
         &[],
@@ -355,6 +405,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::delete, it),
     ),
     uses(
+        Group::Spaces,
         "test-notification",
         &[operand("NAME")],
         &[],
@@ -363,6 +414,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::test, it),
     ),
     uses(
+        Group::Spaces,
         "deliveries",
         &[operand("NAME")],
         &[Flag {
@@ -374,6 +426,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(notifications::deliveries, it),
     ),
     uses(
+        Group::Spaces,
         "audit-events",
         &[],
         &[
@@ -388,6 +441,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(audit::events, it),
     ),
     uses(
+        Group::Jobs,
         "run",
         &[operand("NAME")],
         &[
@@ -399,6 +453,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(executions::run, it),
     ),
     uses(
+        Group::Spaces,
         "spaces",
         &[],
         &[],
@@ -407,6 +462,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(pauses::list, it),
     ),
     uses(
+        Group::Spaces,
         "dashboard",
         &[],
         &[],
@@ -414,10 +470,11 @@ pub const COMMANDS: &[Command] = &[
         "ocf-scheduler dashboard",
         |it| ask(dashboard::print, it),
     ),
-    uses("open", &[], &[], "opens the dashboard in a browser", "ocf-scheduler open", |it| {
+    uses(Group::Spaces, "open", &[], &[], "opens the dashboard in a browser", "ocf-scheduler open", |it| {
         ask(dashboard::open, it)
     }),
     uses(
+        Group::Jobs,
         "pause",
         &[optional("NAME")],
         &[
@@ -430,6 +487,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(pauses::pause, it),
     ),
     uses(
+        Group::Jobs,
         "resume",
         &[optional("NAME")],
         &[OF_APP],
@@ -438,6 +496,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(pauses::resume, it),
     ),
     uses(
+        Group::Jobs,
         "show",
         &[operand("NAME")],
         &[OF_APP],
@@ -446,6 +505,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(show::show, it),
     ),
     uses(
+        Group::Jobs,
         "edit",
         &[operand("NAME")],
         &[OF_APP],
@@ -454,6 +514,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(edit::edit, it),
     ),
     uses(
+        Group::Schedules,
         "enable",
         &[operand("GUID|NAME")],
         &[OF_APP, ALL],
@@ -462,6 +523,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(enabling::enable, it),
     ),
     uses(
+        Group::Schedules,
         "disable",
         &[operand("GUID|NAME")],
         &[OF_APP, ALL],
@@ -470,6 +532,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(enabling::disable, it),
     ),
     uses(
+        Group::Executions,
         "logs",
         &[operand("JOB|EXECUTION"), optional("EXECUTION")],
         &[OF_APP, switch("follow", "print new output until the execution has ended")],
@@ -478,6 +541,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(executions::logs, it),
     ),
     uses(
+        Group::Jobs,
         "create-job",
         &[operand("NAME"), operand("COMMAND")],
         &run_flags![APP, JOB_LIMITS[0], JOB_LIMITS[1], JOB_LIMITS[2]],
@@ -486,6 +550,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::create_job, it),
     ),
     uses(
+        Group::Jobs,
         "import-crontab",
         &[operand("FILE")],
         &[APP, switch("dry-run", "check and show what would be taken, and create nothing")],
@@ -494,6 +559,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(crontab::import, it),
     ),
     uses(
+        Group::Jobs,
         "create-call",
         &[operand("NAME"), operand("URL")],
         &call_flags![APP],
@@ -502,6 +568,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::create_call, it),
     ),
     uses(
+        Group::Schedules,
         "schedule-job",
         &[operand("NAME"), optional("EXPRESSION")],
         &schedule_flags!(
@@ -515,6 +582,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(schedules::schedule_job, it),
     ),
     uses(
+        Group::Schedules,
         "schedule-call",
         &[operand("NAME"), optional("EXPRESSION")],
         &schedule_flags!(
@@ -528,6 +596,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(schedules::schedule_call, it),
     ),
     uses(
+        Group::Schedules,
         "validate",
         &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
         &[
@@ -547,6 +616,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(cron::validate, it),
     ),
     uses(
+        Group::Schedules,
         "time-zones",
         &[],
         &[],
@@ -555,6 +625,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(cron::time_zones, it),
     ),
     uses(
+        Group::Jobs,
         "update-job",
         &[operand("NAME")],
         &run_flags![
@@ -575,6 +646,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::update_job, it),
     ),
     uses(
+        Group::Jobs,
         "update-call",
         &[operand("NAME")],
         &call_flags![
@@ -592,6 +664,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::update_call, it),
     ),
     uses(
+        Group::Schedules,
         "update-schedule",
         &[operand("GUID|NAME")],
         &schedule_flags!(
@@ -604,6 +677,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(schedules::update, it),
     ),
     uses(
+        Group::Jobs,
         "delete-job",
         &[operand("NAME")],
         &[OF_APP],
@@ -612,6 +686,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::delete_job, it),
     ),
     uses(
+        Group::Jobs,
         "delete-call",
         &[operand("NAME")],
         &[OF_APP],
@@ -620,6 +695,7 @@ pub const COMMANDS: &[Command] = &[
         |it| ask(calls_and_jobs::delete_call, it),
     ),
     uses(
+        Group::Schedules,
         "delete-schedule",
         &[operand("GUID|NAME")],
         &[OF_APP],
@@ -627,6 +703,63 @@ pub const COMMANDS: &[Command] = &[
         "ocf-scheduler delete-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11",
         |it| ask(schedules::delete, it),
     ),
+    Command {
+        flags: &[
+            flag("name", "NAME", "name of the context; by default the host of the URL"),
+            switch("from-cf", "use the token of cf, which renews it; the URL may be left out then"),
+            TOKEN,
+            Flag {
+                variable: "SCHEDULER_SPACE",
+                ..flag("space", "SPACE", "space in which names are looked up")
+            },
+            OUTPUT[0],
+        ],
+        ..other(
+            "login",
+            Group::Contexts,
+            &[optional("URL")],
+            SettingFlags::Outbound,
+            "stores a service and your token, which you type or pass on standard input, and uses them from now on",
+            "ocf-scheduler login https://scheduler.example.com",
+            |it| without_session(login::login, it),
+        )
+    },
+    Command {
+        flags: &[OUTPUT[0], OUTPUT[1]],
+        ..other(
+            "contexts",
+            Group::Contexts,
+            &[],
+            SettingFlags::None,
+            "lists the services that you can use; * marks the one in use",
+            "ocf-scheduler contexts",
+            |it| without_session(login::list, it),
+        )
+    },
+    Command {
+        flags: &[OUTPUT[0]],
+        ..other(
+            "use",
+            Group::Contexts,
+            &[operand("CONTEXT")],
+            SettingFlags::None,
+            "uses another context from now on: one of login, or cf, or standalone",
+            "ocf-scheduler use standalone",
+            |it| without_session(login::switch, it),
+        )
+    },
+    Command {
+        flags: &[OUTPUT[0]],
+        ..other(
+            "logout",
+            Group::Contexts,
+            &[optional("CONTEXT")],
+            SettingFlags::None,
+            "removes a context and its token from this machine, by default the one in use",
+            "ocf-scheduler logout",
+            |it| without_session(login::logout, it),
+        )
+    },
     Command {
         flags: &[
             Flag { default: "now", ..flag("after", "TIME", "list fire times after this RFC 3339 time") },

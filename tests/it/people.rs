@@ -1,16 +1,18 @@
 //! What makes the command line pleasant: controls of runs as flags, `show`, `edit`, `enable`, Ctrl-C.
 
-use std::fs;
-use std::io::{BufRead, BufReader};
+use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::json;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
+use serde_json::{Value, json};
 
-use super::client::{Said, program};
+use super::client::{Said, cf_home, program};
 use super::standalone::Standalone;
-use super::world::{APP, World};
+use super::world::{APP, OTHER_APP, SPACE, World};
 
 #[test]
 fn controls_of_runs_are_flags_when_a_job_is_made_and_changed() {
@@ -207,4 +209,226 @@ fn a_failed_job_shows_its_last_lines_and_ctrl_c_says_how_to_go_on() {
     assert!(rest.iter().any(|line| line.contains("history slow")), "{rest:?}");
     cli(&["cancel", cancel.trim()]).expect(0, &["RUNNING"]);
     service.stop();
+}
+
+#[test]
+fn who_logs_in_needs_no_variables_afterwards() {
+    let world = World::start();
+    world.job("nightly");
+    let home = tempfile::tempdir().unwrap();
+    let home_path = home.path().to_str().unwrap();
+    let cli = |arguments: &[&str]| Said::of(&mut program(&[("HOME", home_path)], arguments));
+    let pipe = |token: &str, arguments: &[&str]| {
+        let mut child = program(&[("HOME", home_path)], arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(token.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { status: output.status.code().unwrap(), out: text(output.stdout), err: text(output.stderr) }
+    };
+    let url = world.url();
+    cli(&["jobs"]).expect(2, &["ocf-scheduler login URL"]);
+    pipe("wrong", &["login", &url]).expect(4, &["not allowed"]);
+    let file = home.path().join(".config/ocf-scheduler/config.toml");
+    assert!(!file.exists(), "a wrong token is not stored");
+    let said = pipe(&format!("{}\n", world.token), &["login", &url, "--name", "dev"]);
+    let said = said.expect(0, &["logged in to", &url, "config.toml"]);
+    assert!(!said.out.contains(&world.token) && !said.err.contains(&world.token));
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(file.parent().unwrap()).unwrap().permissions().mode() & 0o777, 0o700);
+    cli(&["jobs"]).expect(0, &["nightly"]);
+    // The token of a context is for its URL only.
+    cli(&["jobs", "--url", &url]).expect(0, &["nightly"]);
+    cli(&["jobs", "--url", "http://127.0.0.1:1"]).expect(4, &["no token is given"]);
+
+    let second = ["login", "http://127.0.0.1:1", "--name", "far"];
+    pipe("t", &second).expect(5, &["cannot be reached"]);
+    let other = ["login", &url, "--space", SPACE];
+    pipe(&world.token, &other).expect(0, &[]);
+    let all = cli(&["contexts", "-o", "json"]).json();
+    let all: Vec<_> = all.as_array().unwrap().iter().map(|it| (&it["name"], &it["current"])).collect();
+    let host = json!(url.trim_start_matches("http://"));
+    assert_eq!(all, [(&json!("dev"), &json!(false)), (&host, &json!(true))]);
+    let said = cli(&["contexts"]).expect(0, &["dev", "*", &url, SPACE]);
+    assert!(!said.out.contains(&world.token));
+    cli(&["use", "dev"]).expect(0, &["dev"]);
+    cli(&["use", "nowhere"]).expect(3, &["no context", "ocf-scheduler contexts"]);
+    cli(&["jobs", "--context", "nowhere"]).expect(3, &["no context"]);
+    cli(&["logout"]).expect(0, &["removed the context dev"]);
+    assert!(!cli(&["contexts"]).out.contains("dev"));
+    cli(&["jobs"]).expect(2, &["ocf-scheduler login URL"]);
+    cli(&["logout"]).expect(3, &["not logged in"]);
+
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    cli(&["jobs"]).expect(2, &["others can read it", "chmod 600"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(&file, "[[context]]\ntoken = s3cret\n").unwrap();
+    let said = cli(&["jobs"]).expect(2, &["config.toml", "line 2"]);
+    assert!(!said.err.contains("s3cret"));
+}
+
+#[test]
+fn a_context_can_use_the_login_of_cf() {
+    let world = World::start();
+    world.job("nightly");
+    let home = cf_home(&world.cf.url(), &world.token, "");
+    let config = home.path().join("config");
+    let variables = [("HOME", home.path().to_str().unwrap()), ("XDG_CONFIG_HOME", config.to_str().unwrap())];
+    let cli = |arguments: &[&str]| Said::of(&mut program(&variables, arguments));
+    cli(&["login", &world.url(), "--from-cf", "--name", "prod"]).expect(0, &["prod"]);
+    let text = fs::read_to_string(config.join("ocf-scheduler/config.toml")).unwrap();
+    assert!(text.contains("from_cf = true") && !text.contains(&world.token), "{text}");
+    cli(&["jobs"]).expect(0, &["nightly", "app-app-1"]);
+    cli(&["contexts"]).expect(0, &["prod", "that of cf"]);
+    cli(&["login", &world.url(), "--from-cf", "--name", "cf"]).expect(2, &["is taken"]);
+}
+
+#[test]
+fn a_standalone_service_of_this_machine_is_found_without_variables() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let service = Standalone::start(directory.path());
+    let variables = [("XDG_STATE_HOME", state.to_str().unwrap())];
+    let cli = |arguments: &[&str]| Said::of(&mut program(&variables, arguments));
+    cli(&["create-job", "disk", "df"]).expect(0, &["disk"]);
+    cli(&["jobs", "--space", "my-space"]).expect(0, &["disk", "my-app"]);
+    cli(&["create-job", "other", "df", "--app", "my-app"]).expect(0, &["other"]);
+    cli(&["contexts"]).expect(0, &["* ", "standalone", &service.url]);
+    let record = fs::read_to_string(state.join("ocf-scheduler/running.json")).unwrap();
+    assert!(!record.contains(&service.token), "{record}");
+    // A second one does not take its place.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let second = Standalone::with(elsewhere.path(), &[("XDG_STATE_HOME", state.to_str().unwrap())]);
+    cli(&["jobs"]).expect(0, &["disk"]);
+    second.stop();
+    // What a killed service left behind names no service.
+    kill_process(service.pid(), Signal::KILL).unwrap();
+    drop(service);
+    cli(&["jobs"]).expect(2, &["no service is given"]);
+}
+
+#[test]
+fn a_token_that_is_typed_is_not_shown() {
+    let world = World::start();
+    let home = tempfile::tempdir().unwrap();
+    let (controller, user) = terminal(200);
+    let mut child = program(&[("HOME", home.path().to_str().unwrap())], &["login", &world.url()])
+        .stdin(user.try_clone().unwrap())
+        .stdout(user.try_clone().unwrap())
+        .stderr(user)
+        .spawn()
+        .unwrap();
+    let mut shown = read_until(&controller, "while you type): ");
+    (&controller).write_all(format!("{}\n", world.token).as_bytes()).unwrap();
+    shown += &read_until(&controller, "config.toml");
+    assert!(child.wait().unwrap().success(), "{shown}");
+    assert!(!shown.contains(&world.token), "{shown}");
+}
+
+#[test]
+fn short_guids_stand_for_whole_ones_and_wide_tables_show_these() {
+    let world = World::start();
+    let job = world.job("nightly");
+    let schedule = world.cli(&["schedule-job", &job[..8], "0 2 * * *", "-o", "json"]).json();
+    let schedule = schedule["guid"].as_str().unwrap();
+    let said = world.cli(&["schedules"]).expect(0, &[&schedule[..8]]);
+    assert!(!said.out.contains(schedule), "{}", said.out);
+    for wide in [&["--wide"][..], &["-o", "wide"], &["-o", "csv"]] {
+        world.cli(&[&["schedules"], wide].concat()).expect(0, &[schedule]);
+    }
+    world.cli(&["disable", &schedule[..8]]).expect(0, &["no "]);
+    world.cli(&["delete-schedule", &schedule[..10]]).expect(0, &["deleted"]);
+    world.cli(&["delete-schedule", &schedule[..8]]).expect(3, &["there is no"]);
+    let run = world.cli(&["run", &job[..8], "-o", "json"]).json();
+    let execution = run["guid"].as_str().unwrap();
+    world.cli(&["cancel", &execution[..8]]).expect(0, &[&execution[..8]]);
+    world.cli(&["cancel", "00000000"]).expect(3, &["none of the newest", "--wide"]);
+    // A name wins over the beginning of a guid.
+    let named = world.job(&job[..8]);
+    assert_eq!(world.cli(&["show", &job[..8], "-o", "json"]).json()["guid"], named.as_str());
+}
+
+#[test]
+fn lists_are_filtered_and_sorted_and_have_forms_for_programs() {
+    let world = World::start();
+    for name in ["b", "c", "a"] {
+        world.job(name);
+    }
+    world.post(&format!("/jobs?app_guid={OTHER_APP}"), r#"{"name":"d,e","command":"true"}"#);
+    world.tasks_end("FAILED", Some("no"));
+    world.cli(&["run", "c", "--wait"]).expect(1, &[]);
+    world.cli(&["schedule-job", "a", "0 2 1 1 *"]).expect(0, &[]);
+    world.cli(&["schedule-job", "b", "* * * * *", "--disabled"]).expect(0, &[]);
+    let names = |flags: &[&str]| {
+        let said = world.cli(&[&["jobs", "-o", "jsonl"], flags].concat()).expect(0, &[]);
+        let name =
+            |line: &str| serde_json::from_str::<Value>(line).unwrap()["name"].as_str().unwrap().to_owned();
+        said.out.lines().map(name).collect::<Vec<String>>()
+    };
+    assert_eq!(names(&[]), ["b", "c", "a", "d,e"]);
+    assert_eq!(names(&["--sort", "name"]), ["a", "b", "c", "d,e"]);
+    assert_eq!(names(&["--sort", "next"])[0], "a");
+    assert_eq!(names(&["--sort", "last"])[0], "c");
+    assert_eq!(names(&["--state", "failed"]), ["c"]);
+    assert_eq!(names(&["--since", "1h"]), ["c"]);
+    assert_eq!(names(&["--app", OTHER_APP]), ["d,e"]);
+    world.cli(&["jobs", "--state", "RUNNING"]).expect(0, &["there are no such jobs"]);
+    world.cli(&["jobs"]).expect(0, &["failed ", " s ago", "never ran", "-01-01T02:00:00Z", "1G"]);
+    let csv = world.cli(&["jobs", "--sort", "name", "-o", "csv"]).expect(0, &[]);
+    let lines: Vec<&str> = csv.out.lines().collect();
+    assert!(lines[0].starts_with("name,app,last_run,next,mem,disk,guid,command,"), "{}", lines[0]);
+    assert!(lines[4].starts_with("\"d,e\",app-2,never ran,-,1G,1G,"), "{}", lines[4]);
+    let schedules = world.cli(&["schedules", "--state", "disabled", "-o", "json"]).json();
+    assert_eq!((schedules.as_array().unwrap().len(), &schedules[0]["of"]), (1, &json!("job b")));
+    assert_eq!(world.cli(&["schedules", "--app", OTHER_APP, "-o", "json"]).json(), json!([]));
+    world.cli(&["executions", "--app", OTHER_APP]).expect(0, &["no such executions"]);
+    world.cli(&["executions", "--app", APP, "--sort", "name"]).expect(0, &["FAILED", " c "]);
+}
+
+#[test]
+fn a_table_is_no_wider_than_the_terminal() {
+    let world = World::start();
+    let body = json!({"name": "nightly", "command": "x".repeat(200)}).to_string();
+    assert_eq!(world.post(&format!("/jobs?app_guid={APP}"), &body).status, 201);
+    let url = world.url();
+    let shown = |arguments: &[&str]| {
+        let (controller, user) = terminal(80);
+        let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", &world.token)];
+        let mut child = program(&variables, arguments).stdout(user).spawn().unwrap();
+        let mut bytes = Vec::new();
+        // A terminal ends with an error, when the last program has closed it.
+        let _ = (&controller).read_to_end(&mut bytes);
+        assert!(child.wait().unwrap().success());
+        String::from_utf8(bytes).unwrap()
+    };
+    let table = shown(&["jobs"]);
+    assert!(table.contains('…') && table.lines().all(|line| line.chars().count() <= 80), "{table}");
+    assert!(!shown(&["jobs", "--wide"]).contains('…'));
+}
+
+/// A terminal with so many columns: its controller, and what programs get.
+fn terminal(columns: u16) -> (File, File) {
+    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&controller).unwrap();
+    unlockpt(&controller).unwrap();
+    let name = ptsname(&controller, Vec::new()).unwrap();
+    let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(&controller, size).unwrap();
+    let user = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    (File::from(controller), user)
+}
+
+fn read_until(mut controller: &File, words: &str) -> String {
+    let mut seen = Vec::new();
+    let mut piece = [0; 1024];
+    while !String::from_utf8_lossy(&seen).contains(words) {
+        let length = controller.read(&mut piece).unwrap();
+        assert!(0 < length, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&piece[..length]);
+    }
+    String::from_utf8_lossy(&seen).into_owned()
 }

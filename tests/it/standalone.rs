@@ -38,6 +38,8 @@ impl Standalone {
             .current_dir(directory)
             .env("CLIENT_SECRET", "not-for-tasks")
             .env("DATABASE_URL", Database::of(directory, "scheduler.db").url)
+            // Where the command line looks for it.
+            .env("XDG_STATE_HOME", directory.join("state"))
             .stderr(Stdio::null());
         command
     }

@@ -4,18 +4,19 @@ use serde_json::{Map, Value, json};
 
 use super::controls::{self, Input, Retry};
 use super::failure::Failure;
+use super::lists;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
-pub(in crate::cli) fn jobs(session: &Session, _: &Arguments) -> Result<bool, Failure> {
-    list(session, Kind::Job)
+pub(in crate::cli) fn jobs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    list(session, Kind::Job, arguments)
 }
 
-pub(in crate::cli) fn calls(session: &Session, _: &Arguments) -> Result<bool, Failure> {
-    list(session, Kind::Call)
+pub(in crate::cli) fn calls(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    list(session, Kind::Call, arguments)
 }
 
 pub(in crate::cli) fn create_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -74,14 +75,22 @@ pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> R
     delete(session, Kind::Call, arguments)
 }
 
-fn list(session: &Session, kind: Kind) -> Result<bool, Failure> {
-    let resources = session.list(kind, false)?;
-    let none = format!(
-        "there are no {0} yet; to create one, see: ocf-scheduler help create-{1}",
-        plural(kind),
-        kind.as_str()
-    );
-    session.show_all(resources, |resources| table(kind, resources), &none);
+fn list(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
+    let mut resources = session.list(kind, true)?;
+    let is_empty = resources.is_empty();
+    let state = |it: &Value| lists::state_of(it).to_owned();
+    lists::retain(session, arguments, &mut resources, state, lists::last_time)?;
+    session.look_up_apps(&resources);
+    lists::sort(session, arguments, &mut resources);
+    let none = match is_empty {
+        true => format!(
+            "there are no {0} yet; to create one, see: ocf-scheduler help create-{1}",
+            plural(kind),
+            kind.as_str()
+        ),
+        false => format!("there are no such {}", plural(kind)),
+    };
+    session.show_all(resources, |resources| table(session, kind, resources), &none);
     Ok(true)
 }
 
@@ -95,13 +104,13 @@ fn create(
     if let Some(retry) = Retry::given(arguments)? {
         body.insert("retry".to_owned(), retry.over(&Value::Null)?);
     }
-    let app = arguments.value("app").ok_or_else(|| {
+    let app = session.app_of(arguments)?.ok_or_else(|| {
         Failure::Usage(format!("create-{} needs an app: set --app or SCHEDULER_APP", kind.as_str()))
     })?;
-    let app = session.app(&app)?;
     let path = format!("/{}?app_guid={}", plural(kind), encode(&app));
     let created = session.remote.post(&path, Some(&body.into()))?;
-    session.show(created, |resources| table(kind, resources));
+    session.look_up_apps(std::slice::from_ref(&created));
+    session.show(created, |resources| table(session, kind, resources));
     Ok(true)
 }
 
@@ -127,7 +136,8 @@ fn update(
         body.insert("retry".to_owned(), retry.over(&found.resource["retry"])?);
     }
     let updated = session.remote.patch(&found.path(), &body.into())?;
-    session.show(updated, |resources| table(kind, resources));
+    session.look_up_apps(std::slice::from_ref(&updated));
+    session.show(updated, |resources| table(session, kind, resources));
     Ok(true)
 }
 
@@ -138,22 +148,49 @@ fn delete(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, 
     Ok(true)
 }
 
-fn table(kind: Kind, resources: &[Value]) -> Table {
-    match kind {
-        Kind::Job => {
-            let mut table = Table::new(&["NAME", "STATE", "GUID", "APP", "COMMAND"]);
-            for job in resources {
-                table.row(&["name", "state", "guid", "app_guid", "command"].map(|name| field(job, name)));
+fn table(session: &Session, kind: Kind, resources: &[Value]) -> Table {
+    let more = ["PAUSED", "LABELS", "POLICY", "APP GUID", "SPACE GUID", "CREATED"];
+    let mut table = match kind {
+        Kind::Job => Table::new(&["NAME", "APP", "LAST RUN", "NEXT", "MEM", "DISK", "GUID", "COMMAND"]),
+        Kind::Call => Table::new(&["NAME", "APP", "LAST RUN", "NEXT", "GUID", "REQUEST"]),
+    }
+    .with_more(&more);
+    for it in resources {
+        let name = field(it, "name").to_owned();
+        let app = session.app_title(field(it, "app_guid"));
+        let mut cells = vec![name, app, lists::last_run(it), lists::next_fire(it)];
+        match kind {
+            Kind::Job => {
+                cells.push(size(&it["memory_in_mb"]));
+                cells.push(size(&it["disk_in_mb"]));
+                cells.push(field(it, "guid").to_owned());
+                cells.push(field(it, "command").to_owned());
             }
-            table
-        }
-        Kind::Call => {
-            let mut table = Table::new(&["NAME", "GUID", "APP", "URL"]);
-            for call in resources {
-                table.row(&["name", "guid", "app_guid", "url"].map(|name| field(call, name)));
+            Kind::Call => {
+                cells.push(field(it, "guid").to_owned());
+                let method = Some(field(it, "method")).filter(|method| !method.is_empty()).unwrap_or("POST");
+                cells.push(format!("{method} {}", field(it, "url")));
             }
-            table
         }
+        cells.push(if it["paused"] == true { "yes" } else { "no" }.to_owned());
+        let labels = it["metadata"]["labels"].as_object().into_iter().flatten();
+        let labels: Vec<String> =
+            labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+        cells.push(labels.join(","));
+        for name in ["concurrency_policy", "app_guid", "space_guid", "created_at"] {
+            cells.push(field(it, name).to_owned());
+        }
+        table.row(&cells.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    table
+}
+
+/// Megabytes, as `cf` shows them.
+fn size(megabytes: &Value) -> String {
+    match megabytes.as_u64() {
+        Some(number) if 0 < number && number % 1024 == 0 => format!("{}G", number / 1024),
+        Some(number) => format!("{number}M"),
+        None => String::new(),
     }
 }
 

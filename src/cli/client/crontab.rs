@@ -21,8 +21,8 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     let is_user = |word: &str| nix::unistd::User::from_name(word).is_ok_and(|user| user.is_some());
     let Crontab { entries, mut notes } = crontab::parse(&text, is_user);
     let is_dry_run = arguments.has("dry-run");
-    let app = match arguments.value("app") {
-        Some(app) => session.app(&app)?,
+    let app = match session.app_of(arguments)? {
+        Some(app) => app,
         None if is_dry_run => String::new(),
         None => {
             return Err(Failure::Usage("import-crontab needs an app: set --app or SCHEDULER_APP".to_owned()));

@@ -23,7 +23,7 @@ fn set_enabled(session: &Session, arguments: &Arguments, enabled: bool) -> Resul
         let answer = session.remote.patch(&path(&found, &schedule), &json!({ "enabled": enabled }))?;
         changed.push(with_owner(answer, &found));
     }
-    session.show_all(changed, table, "");
+    session.show_all(changed, |schedules| table(session, schedules), "");
     Ok(true)
 }
 

@@ -12,9 +12,9 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::failure::Failure;
-use super::overview::since;
+use super::overview::{since, whole_guid};
 use super::remote::encode;
-use super::session::{Found, Session, is_guid};
+use super::session::{Found, Session, is_guid, is_short_guid};
 use crate::base::clock;
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{self, Table, Visible, duration, field, instant, span};
@@ -45,6 +45,11 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
     })?;
     let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
     let below = match arguments.flag("schedule") {
+        Some(schedule) if is_short_guid(schedule) && !is_guid(schedule) => {
+            let schedules = session.resources(&format!("{}/schedules", found.path()))?;
+            let found = schedules.iter().map(|it| field(it, "guid")).find(|guid| guid.starts_with(schedule));
+            format!("/schedules/{}", encode(found.unwrap_or(schedule)))
+        }
         Some(schedule) => format!("/schedules/{}", encode(schedule)),
         None => String::new(),
     };
@@ -192,7 +197,7 @@ pub(in crate::cli) fn logs(session: &Session, arguments: &Arguments) -> Result<b
 fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, String), Failure> {
     let wanted = arguments.required(0);
     match (session.find(&[Kind::Job], wanted, arguments.flag("app")), arguments.operand(1)) {
-        (Ok(found), Some(execution)) => Ok((found, execution.to_owned())),
+        (Ok(found), Some(execution)) => Ok((found, whole_guid(session, execution)?)),
         (Ok(found), None) => {
             let newest = session.resources(&format!("{}/history?page=1&per_page=1", found.path()))?;
             match newest.first() {
@@ -201,12 +206,13 @@ fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, S
             }
         }
         // The API reaches an execution only through its job, so the newest of each job are searched.
-        (Err(Failure::NotFound(_)), None) if is_guid(wanted) => {
+        (Err(Failure::NotFound(_)), None) if is_short_guid(wanted) => {
+            let wanted = whole_guid(session, wanted)?;
             for resource in session.list(Kind::Job, false)? {
                 let found = Found { kind: Kind::Job, resource };
                 let path = format!("{}/history?page=1&per_page={PAGE}", found.path());
                 if session.resources(&path)?.iter().any(|execution| field(execution, "guid") == wanted) {
-                    return Ok((found, wanted.to_owned()));
+                    return Ok((found, wanted));
                 }
             }
             Err(Failure::NotFound(format!(
@@ -354,8 +360,12 @@ impl Progress {
     fn show(&mut self, state: &str) {
         let state = output::escaped(state);
         if self.is_terminal {
-            let line = format!("{}: {state}, {}", self.title, span(self.began_at.elapsed()));
-            output::print_error(&format!("\r{line:<width$}", width = self.width));
+            let end = format!(": {state}, {}", span(self.began_at.elapsed()));
+            // A line that is longer than the terminal would be printed again and again.
+            let room = output::error_width().unwrap_or(80).saturating_sub(1);
+            let title = output::cut(&self.title, room.saturating_sub(end.chars().count()).max(1));
+            let line = output::cut(&format!("{title}{end}"), room);
+            output::print_error(&format!("\r{line:<width$}", width = self.width.min(room)));
             self.width = line.chars().count();
         } else if state != self.last_state {
             output::print_error(&format!("{}: {state}\n", self.title));
@@ -366,13 +376,15 @@ impl Progress {
     /// Clears the line.
     fn end(&self) {
         if self.is_terminal {
-            output::print_error(&format!("\r{:width$}\r", "", width = self.width));
+            let room = output::error_width().unwrap_or(80).saturating_sub(1);
+            output::print_error(&format!("\r{:width$}\r", "", width = self.width.min(room)));
         }
     }
 }
 
 pub(super) fn table(executions: &[Value]) -> Table {
-    let mut table = Table::new(&["STATE", "PLANNED FOR", "STARTED", "TOOK", "GUID", "MESSAGE"]);
+    let mut table = Table::new(&["STATE", "PLANNED FOR", "STARTED", "TOOK", "GUID", "MESSAGE"])
+        .with_more(&["REASON", "ENDED", "SCHEDULE"]);
     for execution in executions {
         let planned = match instant(execution, "scheduled_time") {
             planned if planned.is_empty() => "by hand".to_owned(),
@@ -385,6 +397,9 @@ pub(super) fn table(executions: &[Value]) -> Table {
             &duration(execution),
             field(execution, "guid"),
             field(execution, "message"),
+            field(execution, "reason"),
+            &instant(execution, "execution_end_time"),
+            field(execution, "schedule_guid"),
         ]);
     }
     table

@@ -9,6 +9,7 @@ pub(super) mod edit;
 pub(super) mod enabling;
 pub(super) mod executions;
 pub mod failure;
+pub(super) mod login;
 pub(super) mod notifications;
 pub(super) mod overview;
 pub(super) mod pauses;
@@ -21,12 +22,17 @@ pub(super) mod dashboard;
 
 mod cf_login;
 mod controls;
+mod lists;
+mod names;
+mod place;
+mod printer;
 mod remote;
 mod session;
 
 use std::process::ExitCode;
 
 use failure::Failure;
+use printer::Printer;
 use session::Session;
 
 use super::arguments::Arguments;
@@ -41,6 +47,14 @@ type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 /// Runs a command that uses a service.
 pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
     exit(Session::open(arguments).and_then(|session| verb(&session, arguments)))
+}
+
+/// Runs a command about contexts, which chooses its service itself, if it needs one.
+pub(super) fn without_session(
+    verb: fn(&Printer, &Arguments) -> Result<(), Failure>,
+    arguments: &Arguments,
+) -> ExitCode {
+    exit(verb(&Printer::of(arguments), arguments).map(|()| true))
 }
 
 fn exit(done: Result<bool, Failure>) -> ExitCode {

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use super::remote::encode;
-use super::session::{Session, is_guid};
+use super::session::{Session, is_short_guid};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field, instant};
 use crate::model::Kind;
@@ -160,8 +160,11 @@ fn all(session: &Session) -> Result<Vec<Value>, Failure> {
 fn path_of(session: &Session, wanted: &str) -> Result<String, Failure> {
     let found: Vec<Value> = all(session)?
         .into_iter()
-        .filter(|it| it["guid"] == wanted || (!is_guid(wanted) && it["name"] == wanted))
+        .filter(|it| it["name"] == wanted || (is_short_guid(wanted) && field(it, "guid").starts_with(wanted)))
         .collect();
+    let is_named = found.iter().any(|it| it["name"] == wanted);
+    // A name wins over the beginning of a guid.
+    let found: Vec<Value> = found.into_iter().filter(|it| !is_named || it["name"] == wanted).collect();
     match found.as_slice() {
         [one] => Ok(format!("/notifications/{}", encode(field(one, "guid")))),
         [] => Err(Failure::NotFound(format!(

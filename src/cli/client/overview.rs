@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::executions;
 use super::failure::Failure;
+use super::lists;
 use super::remote::encode;
-use super::session::Session;
+use super::session::{Session, is_guid, is_short_guid};
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, duration, field, instant};
@@ -15,6 +16,8 @@ use crate::model::Timestamp;
 
 /// How many rows are shown without `--limit`.
 pub(in crate::cli) const LIMIT: &str = "20";
+/// The executions among which the beginning of a guid is looked for.
+const NEWEST: usize = 500;
 /// The service looks at 20,000 executions for each page, so this is the end of a search.
 const PAGES_MAX: usize = 100;
 
@@ -25,11 +28,15 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
     filters.extend(session.space().map(|space| format!("space_guid={}", encode(space))));
     filters.extend(arguments.flag("kind").map(|kind| format!("kinds={kind}")));
     filters.extend(executions::filters(arguments)?);
+    // The service has no such filter.
+    let app = arguments.flag("app").map(|app| session.app(app)).transpose()?;
     let mut found: Vec<Value> = Vec::new();
     let mut query = filters.join("&");
     for _ in 0..PAGES_MAX {
         let page = session.remote.get(&format!("/executions?{query}"))?;
-        found.extend(page["resources"].as_array().into_iter().flatten().cloned());
+        let resources = page["resources"].as_array().into_iter().flatten();
+        let is_wanted = |it: &&Value| app.as_deref().is_none_or(|app| field(it, "app_guid") == app);
+        found.extend(resources.filter(is_wanted).cloned());
         // The address in the link may be one that only others can reach.
         match page["pagination"]["next"]["href"].as_str().and_then(|href| href.split_once('?')) {
             Some((_, next)) if found.len() < limit => query = next.to_owned(),
@@ -37,16 +44,40 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
         }
     }
     found.truncate(limit);
-    session.show_all(found, table, "there are no such executions");
+    session.look_up_apps(&found);
+    lists::sort(session, arguments, &mut found);
+    session.show_all(found, |found| table(session, found), "there are no such executions");
     Ok(true)
 }
 
 /// Cancels an execution.
 pub(in crate::cli) fn cancel(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let execution = arguments.required(0);
-    let cancelled = session.remote.post(&format!("/executions/{}/cancel", encode(execution)), None)?;
-    session.show(cancelled, table);
+    let execution = whole_guid(session, arguments.required(0))?;
+    let cancelled = session.remote.post(&format!("/executions/{}/cancel", encode(&execution)), None)?;
+    session.show(cancelled, |found| table(session, found));
     Ok(true)
+}
+
+/// The guid of an execution that begins so, among the newest.
+pub(super) fn whole_guid(session: &Session, wanted: &str) -> Result<String, Failure> {
+    if is_guid(wanted) || !is_short_guid(wanted) {
+        return Ok(wanted.to_owned());
+    }
+    let space = session.space().map(|space| format!("&space_guid={}", encode(space))).unwrap_or_default();
+    let newest = session.resources(&format!("/executions?per_page={NEWEST}{space}"))?;
+    let found: Vec<&str> =
+        newest.iter().map(|it| field(it, "guid")).filter(|guid| guid.starts_with(wanted)).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).to_owned()),
+        [] => Err(Failure::NotFound(format!(
+            "none of the newest {NEWEST} executions begins with {wanted}; give its whole guid, as \
+             `ocf-scheduler executions --wide` shows it"
+        ))),
+        several => Err(Failure::NotFound(format!(
+            "{wanted:?} is ambiguous; use a whole guid:\n  {}",
+            several.join("\n  ")
+        ))),
+    }
 }
 
 /// Lists what fires next, of all schedules together.
@@ -90,8 +121,10 @@ pub(super) fn age(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(u64::from(number) * seconds))
 }
 
-fn table(executions: &[Value]) -> Table {
-    let mut table = Table::new(&["STATE", "KIND", "NAME", "CREATED", "TOOK", "TRIGGER", "GUID", "MESSAGE"]);
+fn table(session: &Session, executions: &[Value]) -> Table {
+    let headings = ["STATE", "KIND", "NAME", "CREATED", "TOOK", "TRIGGER", "GUID", "MESSAGE"];
+    let more = ["REASON", "ATTEMPTS", "REQUESTED BY", "APP", "SPACE GUID", "STARTED", "ENDED"];
+    let mut table = Table::new(&headings).with_more(&more);
     for execution in executions {
         table.row(&[
             field(execution, "state"),
@@ -102,6 +135,13 @@ fn table(executions: &[Value]) -> Table {
             field(execution, "trigger"),
             field(execution, "guid"),
             field(execution, "message"),
+            field(execution, "reason"),
+            &execution["attempts"].as_u64().map_or_else(String::new, |number| number.to_string()),
+            field(execution, "requested_by"),
+            &session.app_title(field(execution, "app_guid")),
+            field(execution, "space_guid"),
+            &instant(execution, "execution_start_time"),
+            &instant(execution, "execution_end_time"),
         ]);
     }
     table

@@ -11,7 +11,8 @@ use crate::model::Kind;
 
 pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     let spaces = session.resources("/spaces")?;
-    session.show_all(spaces, table, "there are no spaces in which you have a role");
+    session.look_up_spaces(&spaces, "guid");
+    session.show_all(spaces, |spaces| table(session, spaces), "there are no spaces in which you have a role");
     Ok(true)
 }
 
@@ -43,7 +44,8 @@ fn set_paused(session: &Session, arguments: &Arguments, paused: bool) -> Result<
                 }
             }
             let space = space(session)?;
-            (format!("/spaces/{}", encode(&space)), format!("space {space}"))
+            session.look_up_spaces(&[json!({ "guid": space })], "guid");
+            (format!("/spaces/{}", encode(&space)), format!("space {}", session.space_title(&space)))
         }
     };
     let changed = session.remote.patch(&path, &Value::from(body))?;
@@ -60,18 +62,18 @@ fn space(session: &Session) -> Result<String, Failure> {
     match spaces.as_slice() {
         [space] => Ok(field(space, "guid").to_owned()),
         _ => Err(Failure::Usage(
-            "there are several spaces; name one with --space GUID, as `ocf-scheduler spaces` shows it"
-                .to_owned(),
+            "there are several spaces; name one with --space, as `ocf-scheduler spaces` shows it".to_owned(),
         )),
     }
 }
 
-fn table(spaces: &[Value]) -> Table {
-    let mut table = Table::new(&["GUID", "JOBS", "CALLS", "SCHEDULES", "PAUSED", "UNTIL", "NOTE"]);
+fn table(session: &Session, spaces: &[Value]) -> Table {
+    let mut table = Table::new(&["NAME", "GUID", "JOBS", "CALLS", "SCHEDULES", "PAUSED", "UNTIL", "NOTE"]);
     for space in spaces {
         let number = |name: &str| space.get(name).unwrap_or(&json!(0)).to_string();
         let paused = if space["paused"] == true { "yes" } else { "no" };
         table.row(&[
+            &session.space_title(field(space, "guid")),
             field(space, "guid"),
             &number("jobs"),
             &number("calls"),

@@ -6,15 +6,16 @@ use serde_json::{Map, Value};
 
 use super::cron;
 use super::failure::Failure;
+use super::lists;
 use super::remote::encode;
-use super::session::{Found, Session, is_guid};
+use super::session::{Found, Session, is_guid, is_short_guid};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{Table, field};
+use crate::cli::output::{Table, field, span_of_seconds};
 use crate::cron::{Expression, Reading};
 use crate::model::{Dialect, Kind};
 
 const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
-/// The field that is added to a schedule: its job or call.
+/// The field that is added to a schedule: its job or call. Its app is added too.
 const OF: &str = "of";
 
 pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -26,8 +27,24 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
         }
         None => all(session)?.into_iter().map(|(found, schedule)| with_owner(schedule, &found)).collect(),
     };
-    let none = "there are no schedules; to add one, see: ocf-scheduler help schedule-job";
-    session.show_all(schedules, table, none);
+    let mut schedules: Vec<Value> = schedules;
+    let state = |it: &Value| match (field(it, "completed_at").is_empty(), &it["enabled"] == true) {
+        (false, _) => "completed",
+        (true, true) => "enabled",
+        (true, false) => "disabled",
+    };
+    let created = |it: &Value| lists::time(it, "created_at");
+    // With a name, --app says whose it is.
+    if arguments.operand(0).is_none() {
+        lists::retain(session, arguments, &mut schedules, |it| state(it).to_owned(), created)?;
+    } else {
+        let others = arguments.without("app");
+        lists::retain(session, &others, &mut schedules, |it| state(it).to_owned(), created)?;
+    }
+    session.look_up_apps(&schedules);
+    lists::sort(session, arguments, &mut schedules);
+    let none = "there are no such schedules; to add one, see: ocf-scheduler help schedule-job";
+    session.show_all(schedules, |schedules| table(session, schedules), none);
     Ok(true)
 }
 
@@ -53,7 +70,7 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     }
     let (found, schedule) = find(session, arguments)?;
     let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
-    session.show(with_owner(updated, &found), table);
+    session.show(with_owner(updated, &found), |schedules| table(session, schedules));
     Ok(true)
 }
 
@@ -73,7 +90,7 @@ fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool
     body.insert("enabled".to_owned(), (!arguments.has("disabled")).into());
     add_options(arguments, &mut body)?;
     let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body.into()))?;
-    session.show(with_owner(created.clone(), &found), table);
+    session.show(with_owner(created.clone(), &found), |schedules| table(session, schedules));
     cron::explain_new(session, &found, &created);
     Ok(true)
 }
@@ -161,12 +178,25 @@ pub(super) fn owner(session: &Session, arguments: &Arguments) -> Result<Found, F
     })
 }
 
-/// The API reaches a schedule only through its job or call, so all of them are searched.
+/// The API reaches a schedule only through its job or call, so all of them are searched. `guid` may be the
+/// beginning of one.
 pub(super) fn by_guid(session: &Session, guid: &str) -> Result<Option<(Found, Value)>, Failure> {
-    if !is_guid(guid) {
+    if !is_short_guid(guid) {
         return Ok(None);
     }
-    Ok(all(session)?.into_iter().find(|(_, schedule)| field(schedule, "guid") == guid))
+    let fits = |(_, schedule): &(Found, Value)| field(schedule, "guid").starts_with(guid);
+    let mut found: Vec<(Found, Value)> = all(session)?.into_iter().filter(fits).collect();
+    match found.len() {
+        0 => Ok(None),
+        1 => Ok(Some(found.remove(0))),
+        _ => {
+            let line = |(of, schedule): &(Found, Value)| {
+                format!("  {}  {} of {}", field(schedule, "guid"), field(schedule, "expression"), of.title())
+            };
+            let lines: Vec<String> = found.iter().map(line).collect();
+            Err(Failure::NotFound(format!("{guid:?} is ambiguous; use a whole guid:\n{}", lines.join("\n"))))
+        }
+    }
 }
 
 fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
@@ -189,24 +219,40 @@ pub(super) fn path(found: &Found, schedule: &Value) -> String {
 pub(super) fn with_owner(mut schedule: Value, found: &Found) -> Value {
     if let Value::Object(fields) = &mut schedule {
         fields.insert(OF.to_owned(), found.title().into());
+        fields.insert("app_guid".to_owned(), found.resource["app_guid"].clone());
     }
     schedule
 }
 
-pub(super) fn table(schedules: &[Value]) -> Table {
-    let mut table = Table::new(&["OF", "ENABLED", "GUID", "NEXT", "EXPRESSION"]);
+pub(super) fn table(session: &Session, schedules: &[Value]) -> Table {
+    let mut table = Table::new(&["OF", "ENABLED", "NEXT", "EXPRESSION", "GUID"]).with_more(&[
+        "APP",
+        "DESCRIPTION",
+        "FROM",
+        "UNTIL",
+        "JITTER",
+        "CREATED",
+    ]);
     for schedule in schedules {
         let enabled = if schedule["enabled"] == true { "yes" } else { "no" };
         let expression = match field(schedule, "timezone") {
             "" => field(schedule, "expression").to_owned(),
             zone => format!("{} ({zone})", field(schedule, "expression")),
         };
-        let next = match (field(schedule, "next_fire_time"), field(schedule, "completed_at")) {
-            ("", "") => "-",
-            ("", _) => "never",
-            (time, _) => time,
-        };
-        table.row(&[field(schedule, OF), enabled, field(schedule, "guid"), next, &expression]);
+        let jitter = schedule["jitter_seconds"].as_u64().unwrap_or_default();
+        table.row(&[
+            field(schedule, OF),
+            enabled,
+            &lists::next_fire(schedule),
+            &expression,
+            field(schedule, "guid"),
+            &session.app_title(field(schedule, "app_guid")),
+            field(schedule, "description"),
+            field(schedule, "starts_at"),
+            field(schedule, "ends_at"),
+            &span_of_seconds(jitter),
+            field(schedule, "created_at"),
+        ]);
     }
     table
 }

@@ -2,13 +2,19 @@
 //!
 //! Invariant: if a name is ambiguous, nothing is changed.
 
+use std::ops::Deref;
+
 use serde_json::Value;
 
-use super::cf_login::CfLogin;
 use super::failure::Failure;
+use super::names::{Names, What};
+use super::place::Place;
+pub(super) use super::printer::Printer;
 use super::remote::{Remote, encode};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{self, Table, field, json};
+use crate::cli::contexts::Context;
+use crate::cli::output::field;
+pub(super) use crate::cli::output::{is_guid, is_short_guid};
 use crate::config;
 use crate::model::Kind;
 use crate::outbound;
@@ -22,11 +28,17 @@ const PAGES_MAX: usize = 5000;
 /// A service, and how its responses are printed.
 pub(in crate::cli) struct Session {
     pub(super) remote: Remote,
-    /// The base URL of the Cloud Foundry API that cf is logged in to.
-    cloud_foundry: Option<String>,
     space: Option<String>,
-    is_json: bool,
-    colour: bool,
+    printer: Printer,
+    names: Names,
+}
+
+impl Deref for Session {
+    type Target = Printer;
+
+    fn deref(&self) -> &Printer {
+        &self.printer
+    }
 }
 
 /// The job or call that a name or guid stands for.
@@ -52,55 +64,29 @@ impl Found {
 }
 
 impl Session {
-    /// Finds the service and the token: from flags, else variables, else the login of cf.
+    /// Finds the service and the token.
     pub(super) fn open(arguments: &Arguments) -> Result<Self, Failure> {
-        let (url, token) = (arguments.value("url"), arguments.value("token"));
-        let login =
-            if url.is_some() && token.is_some() { None } else { CfLogin::read().map_err(Failure::Usage)? };
-        let mut outbound =
-            config::outbound(&arguments.settings()).map_err(|err| Failure::Usage(err.to_string()))?;
-        outbound.skip_ssl_validation |= login.as_ref().is_some_and(|login| login.ssl_disabled);
-        let base = match (url, &login) {
-            (Some(url), _) => base_of(&url)?,
-            (None, None) => return Err(Failure::Usage(NO_SERVICE.to_owned())),
-            (None, Some(login)) => login.scheduler_url().ok_or_else(|| {
-                Failure::Usage(format!(
-                    "cannot derive the URL of the scheduler from {}, which cf targets: set --url or SCHEDULER_URL",
-                    login.target
-                ))
-            })?,
-        };
-        let remote = match (token, &login) {
-            (Some(token), _) => Remote::new(&outbound, base, &token, None)?,
-            (None, Some(login)) => match login.token_for(&base) {
-                Some("") => {
-                    return Err(Failure::Unauthorized("cf is not logged in; run: cf login".to_owned()));
-                }
-                Some(token) => Remote::new(&outbound, base, token, login.renewal())?,
-                None => {
-                    return Err(Failure::Unauthorized(format!(
-                        "the token of cf is for {} and is not sent to {base}: \
-                         set --token or SCHEDULER_TOKEN, for example to \"$(cf oauth-token)\"",
-                        login.target
-                    )));
-                }
-            },
-            (None, None) => return Err(Failure::Unauthorized(NO_TOKEN.to_owned())),
-        };
-        Ok(Self {
-            remote,
-            space: arguments.value("space").or_else(|| login.as_ref().and_then(CfLogin::space)),
-            cloud_foundry: login.map(|login| login.target.trim().trim_end_matches('/').to_owned()),
-            is_json: arguments.flag("output") == Some("json"),
-            colour: output::wants_colour(),
-        })
+        Self::at(arguments, Place::find(arguments)?)
     }
 
-    /// Prints what people should know, beside the result.
-    pub(super) fn report(&self, lines: &[String]) {
-        for line in lines {
-            output::print_error(&format!("{}\n", output::escaped(line)));
-        }
+    /// With a context that is not stored yet.
+    pub(super) fn of_context(arguments: &Arguments, context: &Context) -> Result<Self, Failure> {
+        Self::at(arguments, Place::of_context(context, None)?)
+    }
+
+    fn at(arguments: &Arguments, place: Place) -> Result<Self, Failure> {
+        let mut outbound =
+            config::outbound(&arguments.settings()).map_err(|err| Failure::Usage(err.to_string()))?;
+        outbound.skip_ssl_validation |= place.skip_ssl_validation;
+        let remote = Remote::new(&outbound, place.base, place.token.reveal(), place.renewal)?;
+        let names = Names::new(place.world, place.cloud_foundry);
+        let space = match (place.space, arguments.value("space")) {
+            // What cf targets is a guid.
+            (Some(space), None) => Some(space),
+            (Some(space), Some(_)) => Some(names.guid(&remote, What::Space, &space, None)?),
+            (None, _) => None,
+        };
+        Ok(Self { remote, space, printer: Printer::of(arguments), names })
     }
 
     /// The space that is named or logged in to.
@@ -157,14 +143,20 @@ impl Session {
             }
         }
         let app = app.map(|app| self.app(app)).transpose()?;
+        let is_short = is_short_guid(wanted);
         let mut found = Vec::new();
         for &kind in kinds {
             let fits = |resource: &Value| {
-                field(resource, "name") == wanted
+                let has_guid = is_short && field(resource, "guid").starts_with(wanted);
+                (field(resource, "name") == wanted || has_guid)
                     && app.as_deref().is_none_or(|app| field(resource, "app_guid") == app)
             };
             let fitting = self.list_where(kind, false, fits)?;
             found.extend(fitting.into_iter().map(|resource| Found { kind, resource }));
+        }
+        // A name wins over the beginning of a guid.
+        if found.iter().any(|found| found.name() == wanted) {
+            found.retain(|found| found.name() == wanted);
         }
         match found.len() {
             1 => Ok(found.remove(0)),
@@ -179,135 +171,62 @@ impl Session {
                 )))
             }
             _ => {
-                let lines: Vec<String> = found.iter().map(Self::line).collect();
+                let resources: Vec<Value> = found.iter().map(|found| found.resource.clone()).collect();
+                self.look_up_apps(&resources);
+                let lines: Vec<String> = found.iter().map(|found| self.line(found)).collect();
                 Err(Failure::NotFound(format!("{wanted:?} is ambiguous; use a guid:\n{}", lines.join("\n"))))
             }
         }
     }
 
-    fn line(found: &Found) -> String {
+    fn line(&self, found: &Found) -> String {
         let resource = &found.resource;
-        let (guid, app) = (field(resource, "guid"), field(resource, "app_guid"));
+        let (guid, app) = (field(resource, "guid"), self.app_title(field(resource, "app_guid")));
         format!("  {guid}  {} of app {app}", found.kind.as_str())
     }
 
-    /// The guid of an app. A name is looked up in Cloud Foundry if cf is logged in, else returned as it is.
+    /// The guid of an app. A name is looked up where that is possible, else it is returned as it is.
     pub(super) fn app(&self, wanted: &str) -> Result<String, Failure> {
-        let Some(cloud_foundry) = self.cloud_foundry.as_deref().filter(|_| !is_guid(wanted)) else {
-            return Ok(wanted.to_owned());
-        };
-        let space = self.space.as_deref().map(|space| format!("&space_guids={}", encode(space)));
-        let url = format!("{cloud_foundry}/v3/apps?names={}{}", encode(wanted), space.unwrap_or_default());
-        let mut answer = self.remote.get_at(&url)?;
-        let apps = answer["resources"].as_array_mut().map(std::mem::take).unwrap_or_default();
-        match apps.as_slice() {
-            [app] => Ok(field(app, "guid").to_owned()),
-            [] => Err(Failure::NotFound(format!(
-                "there is no app {wanted:?} in the space; to list them, run: cf apps"
-            ))),
-            several => {
-                let lines: Vec<String> =
-                    several.iter().map(|app| format!("  {}", field(app, "guid"))).collect();
-                Err(Failure::NotFound(format!(
-                    "several apps are named {wanted:?}; use a guid:\n{}",
-                    lines.join("\n")
-                )))
-            }
+        self.names.guid(&self.remote, What::App, wanted, self.space.as_deref())
+    }
+
+    /// The guid of the app that `--app` or its variable names, or of the only one of a `standalone` service.
+    pub(super) fn app_of(&self, arguments: &Arguments) -> Result<Option<String>, Failure> {
+        match arguments.value("app") {
+            Some(app) => self.app(&app).map(Some),
+            None => Ok(self.names.only_app()),
         }
-    }
-
-    /// Prints objects as a JSON array or a table. Without objects, the message `none` replaces the table.
-    pub(super) fn show_all(&self, resources: Vec<Value>, table: impl FnOnce(&[Value]) -> Table, none: &str) {
-        if self.is_json {
-            self.print(&json(&Value::Array(resources)));
-        } else if resources.is_empty() {
-            output::print_error(&format!("{}\n", output::escaped(none)));
-        } else {
-            self.print(&table(&resources).text(self.colour));
-        }
-    }
-
-    /// Whether results are for people rather than for programs.
-    pub(super) fn is_for_people(&self) -> bool {
-        !self.is_json
-    }
-
-    /// Prints an object as JSON.
-    pub(super) fn show_object(&self, resource: &Value) {
-        self.print(&json(resource));
-    }
-
-    /// Prints text for people.
-    pub(super) fn print_lines(&self, lines: &[String]) {
-        let lines: String = lines.iter().map(|line| format!("{}\n", output::escaped(line))).collect();
-        self.print(&lines);
     }
 
     /// What an app is called, for people.
     pub(super) fn app_title(&self, guid: &str) -> String {
-        guid.to_owned()
+        self.names.title(What::App, guid)
     }
 
     /// What a space is called, for people.
     pub(super) fn space_title(&self, guid: &str) -> String {
-        guid.to_owned()
+        self.names.title(What::Space, guid)
+    }
+
+    /// Looks up the names of the apps of these objects, if people are going to see them.
+    pub(super) fn look_up_apps(&self, resources: &[Value]) {
+        if self.is_for_people() {
+            self.names.look_up(&self.remote, What::App, resources, "app_guid");
+        }
+    }
+
+    /// As [`Self::look_up_apps`], for spaces; `name` is the field with the guid.
+    pub(super) fn look_up_spaces(&self, resources: &[Value], name: &str) {
+        if self.is_for_people() {
+            self.names.look_up(&self.remote, What::Space, resources, name);
+        }
     }
 
     /// The page for people.
     pub(super) fn dashboard_link(&self) -> String {
-        match self.cloud_foundry {
-            Some(_) => format!("{}/dashboard", self.remote.base()),
-            None => self.remote.link_that_signs_in(),
-        }
-    }
-
-    /// Prints an object as JSON or a table.
-    pub(super) fn show(&self, resource: Value, table: impl FnOnce(&[Value]) -> Table) {
-        if self.is_json {
-            self.print(&json(&resource));
-        } else {
-            self.print(&table(&[resource]).text(self.colour));
-        }
-    }
-
-    /// Prints an object as JSON, or `sentence`.
-    pub(super) fn show_or_say(&self, resource: &Value, sentence: &str) {
-        if self.is_json {
-            self.print(&json(resource));
-        } else {
-            self.print(&format!("{}\n", output::escaped(sentence)));
-        }
-    }
-
-    /// Prints an object as JSON, or `lines`.
-    pub(super) fn show_or_say_lines(&self, resource: &Value, lines: &[String]) {
-        if self.is_json {
-            return self.print(&json(resource));
-        }
-        let lines: String = lines.iter().map(|line| format!("{}\n", output::escaped(line))).collect();
-        self.print(&lines);
-    }
-
-    /// Prints how an execution ended, as JSON or as a line with state, duration and message.
-    pub(super) fn show_end(&self, execution: &Value, title: &str) {
-        if self.is_json {
-            return self.print(&json(execution));
-        }
-        let state = output::coloured(&output::escaped(field(execution, "state")), self.colour);
-        let took = match output::duration(execution) {
-            took if took.is_empty() => took,
-            took => format!(" in {took}"),
-        };
-        let message = match output::escaped(field(execution, "message")) {
-            message if message.is_empty() => message,
-            message => format!(": {message}"),
-        };
-        self.print(&format!("{} {state}{took}{message}\n", output::escaped(title)));
-    }
-
-    fn print(&self, text: &str) {
-        if let Err(err) = output::print(text.as_bytes()) {
-            output::print_error(&format!("ocf-scheduler: cannot write the output: {err}\n"));
+        match self.names.is_of_cloud_foundry() {
+            true => format!("{}/dashboard", self.remote.base()),
+            false => self.remote.link_that_signs_in(),
         }
     }
 }
@@ -321,13 +240,6 @@ fn resources_of(answer: &mut Value) -> Result<Vec<Value>, Failure> {
     }
 }
 
-const NO_SERVICE: &str = "no service is given. Either\n  \
-     set --url and --token (SCHEDULER_URL, SCHEDULER_TOKEN), or\n  \
-     log in to a Cloud Foundry that has a scheduler: cf login, or\n  \
-     start one on this machine: ocf-scheduler standalone";
-const NO_TOKEN: &str =
-    "no token is given: set --token or SCHEDULER_TOKEN (standalone prints one when it starts)";
-
 /// As in a path.
 pub(super) const fn plural(kind: Kind) -> &'static str {
     match kind {
@@ -336,17 +248,8 @@ pub(super) const fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// Whether a text has the form of a guid.
-pub(super) fn is_guid(text: &str) -> bool {
-    text.len() == 36
-        && text.bytes().enumerate().all(|(place, byte)| match place {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
-}
-
 /// Checks a base URL and removes the slash at its end. The error does not repeat a URL with a password.
-fn base_of(url: &str) -> Result<String, Failure> {
+pub(super) fn base_of(url: &str) -> Result<String, Failure> {
     let is_good = outbound::read_uri(url).is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))
             && uri.host().is_some_and(|host| !host.is_empty())

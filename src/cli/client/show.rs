@@ -25,6 +25,8 @@ pub(in crate::cli) fn show(session: &Session, arguments: &Arguments) -> Result<b
         session.show_object(&whole);
         return Ok(true);
     }
+    session.look_up_apps(std::slice::from_ref(&found.resource));
+    session.look_up_spaces(std::slice::from_ref(&found.resource), "space_guid");
     session.print_lines(&lines(session, &found));
     if schedules.is_empty() {
         let command = format!("ocf-scheduler schedule-{} {}", found.kind.as_str(), found.name());
@@ -33,7 +35,7 @@ pub(in crate::cli) fn show(session: &Session, arguments: &Arguments) -> Result<b
     } else {
         session.print_lines(&[String::new(), "Schedules:".to_owned()]);
         let rows: Vec<Value> = schedules.into_iter().map(|it| schedules::with_owner(it, &found)).collect();
-        session.show_all(rows, schedules::table, "");
+        session.show_all(rows, |rows| schedules::table(session, rows), "");
     }
     if history.is_empty() {
         session.print_lines(&[String::new(), "It has not run yet.".to_owned()]);

@@ -134,6 +134,8 @@ pub struct World {
     /// By the SHA-256 of the token.
     grants: HashMap<[u8; 32], Grant>,
     first_token: Option<Secret>,
+    /// Those that the file names.
+    space_names: HashMap<Guid, String>,
 }
 
 impl fmt::Debug for World {
@@ -187,6 +189,16 @@ impl World {
         &self.apps
     }
 
+    /// The space of that name.
+    pub fn space_named(&self, name: &str) -> Option<&Guid> {
+        self.space_names.iter().find(|(_, other)| *other == name).map(|(guid, _)| guid)
+    }
+
+    /// What the file calls the space of that guid.
+    pub fn space_name(&self, guid: &str) -> Option<&str> {
+        self.space_names.iter().find(|(other, _)| other.as_str() == guid).map(|(_, name)| name.as_str())
+    }
+
     /// What a token is good for; `None`: it is not in the file.
     pub fn grant_of(&self, token: &str) -> Option<&Grant> {
         self.grants.get(&TokenSecret::Plain(token.to_owned().into()).sha256())
@@ -220,7 +232,9 @@ impl World {
             let admin = token.role == Role::Admin;
             (token.secret.sha256(), Grant { user: token.user, admin, spaces, readable })
         };
-        Self { apps: entries.apps, grants: entries.tokens.into_iter().map(grant).collect(), first_token }
+        let grants = entries.tokens.into_iter().map(grant).collect();
+        let space_names = entries.spaces.into_iter().map(|space| (space.guid, space.name)).collect();
+        Self { apps: entries.apps, grants, first_token, space_names }
     }
 }
 

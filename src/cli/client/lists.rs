@@ -1,0 +1,149 @@
+//! How the lists of jobs, calls and schedules are filtered, sorted and described.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::overview;
+use super::session::Session;
+use crate::base::clock::{Clock, SystemClock};
+use crate::cli::arguments::Arguments;
+use crate::cli::output::field;
+use crate::model::Timestamp;
+
+/// Removes what `--app`, `--state` and `--since` leave out.
+///
+/// `state_of` is what `--state` is compared with, and `time_of` what `--since` is; both may say nothing.
+pub(super) fn retain(
+    session: &Session,
+    arguments: &Arguments,
+    resources: &mut Vec<Value>,
+    state_of: impl Fn(&Value) -> String,
+    time_of: impl Fn(&Value) -> Option<Timestamp>,
+) -> Result<(), Failure> {
+    if let Some(app) = arguments.flag("app") {
+        let app = session.app(app)?;
+        resources.retain(|it| field(it, "app_guid") == app);
+    }
+    if let Some(states) = arguments.flag("state") {
+        let states: Vec<String> = states.split(',').map(|state| state.trim().to_lowercase()).collect();
+        resources.retain(|it| states.contains(&state_of(it).to_lowercase()));
+    }
+    if let Some(since) = arguments.flag("since") {
+        let since = overview::since(since)?;
+        resources.retain(|it| time_of(it).is_some_and(|time| since < time));
+    }
+    Ok(())
+}
+
+/// Sorts as `--sort` says: by name, app, state, next fire time (what never fires comes last), last run or
+/// creation (newest first).
+pub(super) fn sort(session: &Session, arguments: &Arguments, resources: &mut [Value]) {
+    let newest_first = |time: Option<Timestamp>| std::cmp::Reverse(time);
+    match arguments.flag("sort") {
+        Some("name") => resources.sort_by_key(|it| text(it, &["name", "of"])),
+        Some("app") => resources.sort_by_key(|it| session.app_title(field(it, "app_guid"))),
+        Some("state") => resources.sort_by_key(|it| state_of(it).to_owned()),
+        Some("next") => {
+            resources.sort_by_key(|it| {
+                let time = time(it, "next_fire_time");
+                (time.is_none(), time)
+            });
+        }
+        Some("last") => resources.sort_by_key(|it| newest_first(last_time(it))),
+        Some("created") => resources.sort_by_key(|it| newest_first(time(it, "created_at"))),
+        _ => (),
+    }
+}
+
+fn text(resource: &Value, names: &[&str]) -> String {
+    names
+        .iter()
+        .map(|name| field(resource, name))
+        .find(|text| !text.is_empty())
+        .unwrap_or_default()
+        .to_lowercase()
+}
+
+pub(super) fn time(resource: &Value, name: &str) -> Option<Timestamp> {
+    Timestamp::parse(field(resource, name))
+}
+
+/// When the last run ended; `None` while it lasts, and if there is none.
+pub(super) fn last_time(executable: &Value) -> Option<Timestamp> {
+    time(&executable["last_execution"], "end_time")
+}
+
+/// The state of the last run; empty if there is none.
+pub(super) fn state_of(executable: &Value) -> &str {
+    match executable.get("last_execution") {
+        Some(last) => field(last, "state"),
+        // The answer does not show it. A job that never ran is PENDING.
+        None => Some(field(executable, "state")).filter(|state| *state != "PENDING").unwrap_or_default(),
+    }
+}
+
+/// The last run for people: `never ran`, `running`, `failed 3 h ago`.
+pub(super) fn last_run(executable: &Value) -> String {
+    let ago = |state: &str| match last_time(executable) {
+        Some(end) => format!("{state} {}", ago(SystemClock::default().now().since(end))),
+        None => state.to_owned(),
+    };
+    match state_of(executable) {
+        "" => "never ran".to_owned(),
+        "PENDING" => "waiting".to_owned(),
+        "RUNNING" => "running".to_owned(),
+        "FAILED" => ago("failed"),
+        "SUCCEEDED" => ago("succeeded"),
+        other => ago(&other.to_lowercase()),
+    }
+}
+
+/// How long ago something was, in its largest unit.
+pub(super) fn ago(age: Duration) -> String {
+    let seconds = age.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s ago"),
+        60..3600 => format!("{} min ago", seconds / 60),
+        3600..172_800 => format!("{} h ago", seconds / 3600),
+        _ => format!("{} d ago", seconds / 86_400),
+    }
+}
+
+/// When a job, call or schedule fires next: a time, `paused`, `never` again, or `-`.
+pub(super) fn next_fire(resource: &Value) -> String {
+    let next = field(resource, "next_fire_time");
+    match Timestamp::parse(next).and_then(|time| Timestamp::from_seconds(time.seconds())) {
+        Some(time) => time.to_string(),
+        None if resource["paused"] == true => "paused".to_owned(),
+        None if !field(resource, "completed_at").is_empty() => "never".to_owned(),
+        None => "-".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn ages_are_told_in_their_largest_unit() {
+        let texts = [0, 59, 60, 3599, 3600, 172_799, 172_800, 864_000];
+        let texts = texts.map(|seconds| ago(Duration::from_secs(seconds)));
+        let expected =
+            ["0 s ago", "59 s ago", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 d ago", "10 d ago"];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn the_last_run_is_told_in_words() {
+        assert_eq!(last_run(&json!({"last_execution": null, "state": "PENDING"})), "never ran");
+        assert_eq!(last_run(&json!({"state": "PENDING"})), "never ran");
+        assert_eq!(last_run(&json!({"state": "FAILED"})), "failed");
+        assert_eq!(last_run(&json!({"last_execution": {"state": "RUNNING", "end_time": null}})), "running");
+        let failed = json!({"last_execution": {"state": "FAILED", "end_time": "2020-01-01T00:00:00Z"}});
+        assert!(last_run(&failed).starts_with("failed ") && last_run(&failed).ends_with(" d ago"));
+    }
+}

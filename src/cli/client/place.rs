@@ -1,0 +1,167 @@
+//! Which service a command uses, and with which token.
+//!
+//! A flag wins over a variable, a variable over the context in use, a context over the login of cf, and that
+//! over the `standalone` service of this machine.
+
+use super::cf_login::{CfLogin, Renewal};
+use super::failure::Failure;
+use super::login::no_context;
+use super::session::base_of;
+use crate::cli::arguments::Arguments;
+use crate::cli::contexts::{CF, Context, Contexts, STANDALONE};
+use crate::cli::running::Running;
+use crate::model::Secret;
+use crate::platform::local::World;
+
+/// A service, and how to be known there.
+pub(super) struct Place {
+    /// Its base URL, without a slash at its end.
+    pub(super) base: String,
+    pub(super) token: Secret,
+    pub(super) renewal: Option<Renewal>,
+    /// A guid or a name; `None`: all spaces.
+    pub(super) space: Option<String>,
+    /// The base URL of the Cloud Foundry API that cf is logged in to.
+    pub(super) cloud_foundry: Option<String>,
+    pub(super) skip_ssl_validation: bool,
+    /// The apps of the `standalone` service of this machine, if it is that.
+    pub(super) world: Option<World>,
+}
+
+impl Place {
+    pub(super) fn find(arguments: &Arguments) -> Result<Self, Failure> {
+        let url = arguments.value("url").map(|url| base_of(&url)).transpose()?;
+        let token = arguments.value("token");
+        let running = Running::find();
+        let running_there = |base: &str| running.as_ref().filter(|running| running.url == base);
+        let mut place = match (url, token) {
+            (Some(base), Some(token)) => {
+                let world = running_there(&base).and_then(|running| running.world().ok());
+                Self { world, ..Self::plain(base, Secret::from(token)) }
+            }
+            (Some(base), None) => {
+                let contexts = Contexts::read().map_err(Failure::Usage)?;
+                match (contexts.at(&base), running_there(&base)) {
+                    (Some(context), _) => Self::of_context(context, None)?,
+                    (None, Some(running)) => Self::of_standalone(running, None)?,
+                    (None, None) => Self::of_cf(Some(base), None)?,
+                }
+            }
+            (None, token) => Self::in_use(arguments, running.as_ref(), token)?,
+        };
+        if let Some(space) = arguments.value("space") {
+            place.space = Some(space);
+        }
+        Ok(place)
+    }
+
+    /// That of the context in use.
+    fn in_use(
+        arguments: &Arguments,
+        running: Option<&Running>,
+        token: Option<String>,
+    ) -> Result<Self, Failure> {
+        let contexts = Contexts::read().map_err(Failure::Usage)?;
+        let name = arguments.value("context").unwrap_or_else(|| contexts.current.clone());
+        match name.as_str() {
+            CF => Self::of_cf(None, token),
+            STANDALONE => match running {
+                Some(running) => Self::of_standalone(running, token),
+                None => Err(Failure::Usage(
+                    "no standalone service of this user runs here; start one: ocf-scheduler standalone"
+                        .to_owned(),
+                )),
+            },
+            "" => match (CfLogin::read().map_err(Failure::Usage)?, running) {
+                (None, Some(running)) => Self::of_standalone(running, token),
+                _ => Self::of_cf(None, token),
+            },
+            name => Self::of_context(contexts.find(name).ok_or_else(|| no_context(name))?, token),
+        }
+    }
+
+    pub(super) fn of_context(context: &Context, token: Option<String>) -> Result<Self, Failure> {
+        let space = Some(context.space.clone()).filter(|space| !space.is_empty());
+        let url = (!context.url.is_empty()).then(|| base_of(&context.url)).transpose()?;
+        let token = token.map(Secret::from).or_else(|| context.token());
+        match (url, token) {
+            (Some(base), Some(token)) => Ok(Self { space, ..Self::plain(base, token) }),
+            (url, token) if context.from_cf => {
+                let place = Self::of_cf(url, token.map(|token| token.reveal().to_owned()))?;
+                Ok(Self { space: space.or(place.space), ..place })
+            }
+            _ => Err(Failure::Usage(format!(
+                "the context {0:?} has no URL or no token; run: ocf-scheduler login URL --name {0}",
+                context.name
+            ))),
+        }
+    }
+
+    fn of_standalone(running: &Running, token: Option<String>) -> Result<Self, Failure> {
+        let world = running.world().map_err(Failure::Usage)?;
+        let token = token.map(Secret::from);
+        let token = token.or_else(|| world.first_token().map(|token| Secret::from(token.to_owned())));
+        let token = token.ok_or_else(|| {
+            let file = running.file().display();
+            Failure::Unauthorized(format!(
+                "{file} has only digests of tokens; set --token or SCHEDULER_TOKEN"
+            ))
+        })?;
+        Ok(Self { world: Some(world), ..Self::plain(running.url.clone(), token) })
+    }
+
+    /// The service of the foundation that cf is logged in to, or the one at `url`.
+    fn of_cf(url: Option<String>, token: Option<String>) -> Result<Self, Failure> {
+        let login = CfLogin::read().map_err(Failure::Usage)?;
+        let Some(login) = login else {
+            return Err(match url {
+                None => Failure::Usage(NO_SERVICE.to_owned()),
+                Some(_) => Failure::Unauthorized(NO_TOKEN.to_owned()),
+            });
+        };
+        let derived = || {
+            login.scheduler_url().ok_or_else(|| {
+                Failure::Usage(format!(
+                    "cannot derive the URL of the scheduler from {}, which cf targets: set SCHEDULER_URL, or \
+                     run: ocf-scheduler login URL",
+                    login.target
+                ))
+            })
+        };
+        let base = url.map_or_else(derived, Ok)?;
+        let (token, renewal) = match (token, login.token_for(&base)) {
+            (Some(token), _) => (token, None),
+            (None, Some("")) => {
+                return Err(Failure::Unauthorized("cf is not logged in; run: cf login".to_owned()));
+            }
+            (None, Some(token)) => (token.to_owned(), login.renewal()),
+            (None, None) => {
+                return Err(Failure::Unauthorized(format!(
+                    "the token of cf is for {} and is not sent to {base}: set SCHEDULER_TOKEN, for example to \
+                     \"$(cf oauth-token)\", or run: ocf-scheduler login {base}",
+                    login.target
+                )));
+            }
+        };
+        Ok(Self {
+            renewal,
+            space: login.space(),
+            cloud_foundry: Some(login.target.trim().trim_end_matches('/').to_owned()),
+            skip_ssl_validation: login.ssl_disabled,
+            ..Self::plain(base, Secret::from(token))
+        })
+    }
+
+    fn plain(base: String, token: Secret) -> Self {
+        let (renewal, space, cloud_foundry, world) = (None, None, None, None);
+        Self { base, token, renewal, space, cloud_foundry, skip_ssl_validation: false, world }
+    }
+}
+
+const NO_SERVICE: &str = "no service is given. Either\n  \
+     log in to one: ocf-scheduler login URL, or\n  \
+     set SCHEDULER_URL and SCHEDULER_TOKEN, or\n  \
+     log in to a Cloud Foundry that has a scheduler: cf login, or\n  \
+     start one on this machine: ocf-scheduler standalone";
+const NO_TOKEN: &str = "no token is given: run ocf-scheduler login URL, or set SCHEDULER_TOKEN (standalone prints one \
+     when it starts)";

@@ -1,0 +1,127 @@
+//! How results are printed: a table for people, or JSON and CSV for programs.
+
+use serde_json::Value;
+
+use crate::cli::arguments::Arguments;
+use crate::cli::output::{self, Table, field, json, json_line};
+
+/// The form of what is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// As wide as the terminal.
+    Table,
+    /// With all columns, and nothing cut short.
+    Wide,
+    Json,
+    /// One object on each line.
+    JsonLines,
+    /// The columns of [`Format::Wide`].
+    Csv,
+}
+
+pub(in crate::cli) struct Printer {
+    format: Format,
+    colour: bool,
+    /// The columns of the terminal; `None` where standard output is none.
+    width: Option<usize>,
+}
+
+impl Printer {
+    pub(super) fn of(arguments: &Arguments) -> Self {
+        let format = match arguments.flag("output") {
+            Some("json") => Format::Json,
+            Some("jsonl") => Format::JsonLines,
+            Some("csv") => Format::Csv,
+            Some("wide") => Format::Wide,
+            _ if arguments.has("wide") => Format::Wide,
+            _ => Format::Table,
+        };
+        Self { format, colour: output::wants_colour(), width: output::terminal_width() }
+    }
+
+    /// Prints what people should know, beside the result.
+    pub(super) fn report(&self, lines: &[String]) {
+        for line in lines {
+            output::print_error(&format!("{}\n", output::escaped(line)));
+        }
+    }
+
+    /// Whether results are for people rather than for programs.
+    pub(super) fn is_for_people(&self) -> bool {
+        matches!(self.format, Format::Table | Format::Wide)
+    }
+
+    /// Prints objects as an array or a table. Without objects, the message `none` replaces the table.
+    pub(super) fn show_all(&self, resources: Vec<Value>, table: impl FnOnce(&[Value]) -> Table, none: &str) {
+        match self.format {
+            Format::Json => self.print(&json(&Value::Array(resources))),
+            Format::JsonLines => {
+                let lines: String = resources.iter().map(json_line).collect();
+                self.print(&lines);
+            }
+            Format::Csv => self.print(&table(&resources).csv()),
+            Format::Table | Format::Wide if resources.is_empty() => {
+                output::print_error(&format!("{}\n", output::escaped(none)));
+            }
+            Format::Table => self.print(&table(&resources).text(self.colour, self.width)),
+            Format::Wide => self.print(&table(&resources).wide_text(self.colour)),
+        }
+    }
+
+    /// Prints an object, or a table with one row.
+    pub(super) fn show(&self, resource: Value, table: impl FnOnce(&[Value]) -> Table) {
+        match self.format {
+            Format::Json => self.show_object(&resource),
+            _ => self.show_all(vec![resource], table, ""),
+        }
+    }
+
+    /// Prints an object as JSON.
+    pub(super) fn show_object(&self, resource: &Value) {
+        let text = if self.format == Format::Json { json(resource) } else { json_line(resource) };
+        self.print(&text);
+    }
+
+    /// Prints text for people.
+    pub(super) fn print_lines(&self, lines: &[String]) {
+        let lines: String = lines.iter().map(|line| format!("{}\n", output::escaped(line))).collect();
+        self.print(&lines);
+    }
+
+    /// Prints an object as JSON, or `sentence`.
+    pub(super) fn show_or_say(&self, resource: &Value, sentence: &str) {
+        self.show_or_say_lines(resource, &[sentence.to_owned()]);
+    }
+
+    /// Prints an object as JSON, or `lines`.
+    pub(super) fn show_or_say_lines(&self, resource: &Value, lines: &[String]) {
+        if self.is_for_people() {
+            self.print_lines(lines);
+        } else {
+            self.show_object(resource);
+        }
+    }
+
+    /// Prints how an execution ended, as JSON or as a line with state, duration and message.
+    pub(super) fn show_end(&self, execution: &Value, title: &str) {
+        if !self.is_for_people() {
+            return self.show_object(execution);
+        }
+        let state = output::coloured(&output::escaped(field(execution, "state")), self.colour);
+        let took = match output::duration(execution) {
+            took if took.is_empty() => took,
+            took => format!(" in {took}"),
+        };
+        let message = match output::escaped(field(execution, "message")) {
+            message if message.is_empty() => message,
+            message => format!(": {message}"),
+        };
+        self.print(&format!("{} {state}{took}{message}\n", output::escaped(title)));
+    }
+
+    fn print(&self, text: &str) {
+        if let Err(err) = output::print(text.as_bytes()) {
+            output::print_error(&format!("ocf-scheduler: cannot write the output: {err}\n"));
+        }
+    }
+}
