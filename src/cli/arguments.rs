@@ -5,6 +5,8 @@ use crate::config;
 /// The operands and flags that were typed after a command.
 #[derive(Debug, Default)]
 pub struct Arguments {
+    /// The name of the command.
+    pub(super) command: &'static str,
     pub(super) operands: Vec<String>,
     /// Name and value; the last one of a name wins.
     pub(super) flags: Vec<(&'static str, String)>,
@@ -32,6 +34,16 @@ impl Arguments {
         self.flags.iter().rev().find(|(given, _)| *given == name).map(|(_, value)| value.as_str())
     }
 
+    /// What `--enabled` and `--disabled` say; `None` without either. The error is a message for the user.
+    pub fn enabled(&self) -> Result<Option<bool>, String> {
+        match (self.flag("enabled"), self.has("disabled")) {
+            (Some(_), true) => Err("--enabled and --disabled exclude each other".to_owned()),
+            (Some(value), false) => Ok(Some(value != "false")),
+            (None, true) => Ok(Some(false)),
+            (None, false) => Ok(None),
+        }
+    }
+
     /// All values of a flag that can be given more than once, in the order in which they were typed.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
         self.flags.iter().filter(move |(given, _)| *given == name).map(|(_, value)| value.as_str())
@@ -55,7 +67,8 @@ impl Arguments {
     /// The same without a flag.
     pub(super) fn without(&self, name: &str) -> Self {
         let flags = self.flags.iter().filter(|(given, _)| *given != name).cloned().collect();
-        Self { operands: self.operands.clone(), flags, variables: self.variables.clone(), ..Self::default() }
+        let (operands, variables) = (self.operands.clone(), self.variables.clone());
+        Self { command: self.command, operands, flags, variables, ..Self::default() }
     }
 
     /// All flags, as [`config`] reads them.

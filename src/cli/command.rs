@@ -79,6 +79,56 @@ pub struct Operand {
     pub takes_rest: bool,
     /// The allowed values; empty if any value is.
     pub values: &'static [&'static str],
+    /// Whose names a shell completes it with.
+    pub names: Names,
+}
+
+/// What the service has names of, with which shells complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// Nothing that the service knows.
+    None,
+    /// Jobs.
+    Jobs,
+    /// Calls.
+    Calls,
+    /// Jobs and calls.
+    Both,
+    /// Schedules, by the beginning of their guid, and jobs and calls.
+    Schedules,
+    /// Executions that have not ended, by the beginning of their guid.
+    Executions,
+    /// Notifications.
+    Notifications,
+    /// Contexts, which this machine knows.
+    Contexts,
+}
+
+impl Names {
+    /// All that are looked up.
+    pub const ALL: [Self; 7] = [
+        Self::Jobs,
+        Self::Calls,
+        Self::Both,
+        Self::Schedules,
+        Self::Executions,
+        Self::Notifications,
+        Self::Contexts,
+    ];
+
+    /// As completions ask for them; empty for none.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Jobs => "jobs",
+            Self::Calls => "calls",
+            Self::Both => "both",
+            Self::Schedules => "schedules",
+            Self::Executions => "executions",
+            Self::Notifications => "notifications",
+            Self::Contexts => "contexts",
+        }
+    }
 }
 
 /// An argument with dashes.
@@ -88,8 +138,13 @@ pub struct Flag {
     pub name: &'static str,
     /// The name of its value in the help; empty if it takes none.
     pub value: &'static str,
-    /// The allowed values; empty if any value is.
+    /// Older names, which the help leaves out.
+    pub aliases: &'static [&'static str],
+    /// The allowed values; empty if any value is. Of a flag without a value: those that may follow it all the
+    /// same, as they had to in older versions.
     pub values: &'static [&'static str],
+    /// Whose names a shell completes its value with.
+    pub names: Names,
     /// The environment variable that is used without the flag; empty if there is none.
     pub variable: &'static str,
     /// The default, as the help shows it; empty if there is none.
@@ -127,6 +182,8 @@ impl SettingFlags {
             name: setting.flag,
             value: "VALUE",
             values: &[],
+            aliases: &[],
+            names: Names::None,
             variable: setting.variable,
             default: setting.default,
             help: setting.help,
@@ -146,6 +203,12 @@ impl Command {
         self.flags.iter().chain(shared).copied()
     }
 
+    /// The flag of that name or older name.
+    pub fn flag_named(&self, name: &str) -> Option<Flag> {
+        let has_alias = |flag: &Flag| flag.aliases.contains(&name);
+        self.all_flags().find(|flag| flag.name == name).or_else(|| self.all_flags().find(has_alias))
+    }
+
     /// All flags except `--help` and `--version`.
     pub fn all_flags(&self) -> impl Iterator<Item = Flag> {
         self.own_flags().chain(self.settings.flags())
@@ -153,27 +216,47 @@ impl Command {
 }
 
 pub(super) const fn operand(name: &'static str) -> Operand {
-    Operand { name, is_optional: false, takes_rest: false, values: &[] }
+    Operand { name, is_optional: false, takes_rest: false, values: &[], names: Names::None }
 }
 
 pub(super) const fn optional(name: &'static str) -> Operand {
-    Operand { name, is_optional: true, takes_rest: false, values: &[] }
+    Operand { is_optional: true, ..operand(name) }
+}
+
+/// An operand that shells complete with what the service knows.
+pub(super) const fn known(name: &'static str, names: Names) -> Operand {
+    Operand { names, ..operand(name) }
 }
 
 pub(super) const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
-    Flag { name, value, values: &[], variable: "", default: "", help }
+    let (aliases, values, names) = (&[], &[], Names::None);
+    Flag { name, value, aliases, values, names, variable: "", default: "", help }
 }
+
+/// The pair that says whether something fires, or is told.
+pub(super) const ENABLED: [Flag; 2] = [
+    Flag {
+        aliases: &["enable"],
+        values: &["true", "false"],
+        ..switch("enabled", "from now on it fires, or tells")
+    },
+    Flag {
+        aliases: &["disable"],
+        ..switch("disabled", "until it is enabled, it does not fire, or tells nothing")
+    },
+];
 
 pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
     flag(name, "", help)
 }
 
 /// The flags that all commands share that ask a service.
-const CONNECTION: &[Flag] = &[
+pub(super) const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_URL",
         default: "that of the context",
-        ..flag("url", "URL", "base URL of the service")
+        aliases: &["url"],
+        ..flag("service", "URL", "base URL of the service")
     },
     TOKEN,
     Flag {
@@ -188,6 +271,7 @@ const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_CONTEXT",
         default: "that of use, else cf, else the standalone service of this machine",
+        names: Names::Contexts,
         ..flag("context", "NAME", "context to use, as contexts lists them")
     },
     OUTPUT[0],

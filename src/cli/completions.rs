@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::command::{Command, Operand};
+use super::command::{Command, Names, Operand};
 
 /// The script for a shell; `None` if the shell is not supported.
 pub(crate) fn of(commands: &[Command], shell: &str) -> Option<String> {
@@ -17,8 +17,14 @@ pub(crate) fn of(commands: &[Command], shell: &str) -> Option<String> {
 fn bash(commands: &[Command]) -> String {
     let mut text = String::from(
         "# Completions of ocf-scheduler for bash: source <(ocf-scheduler completions bash)\n\
+         # The names come from the service; the program prints only those that a shell takes as they are.\n\
+         _ocf_scheduler_names() {\n    \
+             local name\n    \
+             while IFS= read -r name; do COMPREPLY+=(\"$name\"); done \\\n        \
+                 < <(ocf-scheduler complete-names \"$1\" \"$2\" 2>/dev/null)\n\
+         }\n\
          _ocf_scheduler() {\n    \
-             local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\"\n    \
+             local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\" names=\"\"\n    \
              if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
     );
     let _ =
@@ -27,6 +33,13 @@ fn bash(commands: &[Command]) -> String {
     for command in commands {
         for flag in command.all_flags().filter(|flag| !flag.value.is_empty()) {
             let _ = match flag.values {
+                [] if flag.names != Names::None => writeln!(
+                    text,
+                    "        '{} --{}') COMPREPLY=(); _ocf_scheduler_names {} \"$current\"; return ;;",
+                    command.name,
+                    flag.name,
+                    flag.names.word()
+                ),
                 // The value may be a file.
                 [] => writeln!(text, "        '{} --{}') return ;;", command.name, flag.name),
                 values => writeln!(
@@ -43,10 +56,15 @@ fn bash(commands: &[Command]) -> String {
     for command in commands {
         let flags = command.all_flags().map(|flag| format!("--{}", flag.name));
         let words: Vec<String> = operand_words(commands, command).into_iter().chain(flags).collect();
-        let _ = writeln!(text, "        {}) words=\"{} --help\" ;;", command.name, words.join(" "));
+        let names = names_of(command).map_or_else(String::new, |names| format!(" names={}", names.word()));
+        let _ = writeln!(text, "        {}) words=\"{} --help\"{names} ;;", command.name, words.join(" "));
     }
     text.push_str(
-        "    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n}\n\
+        "    esac\n    COMPREPLY=($(compgen -W \"$words\" -- \"$current\"))\n    \
+             if [ -n \"$names\" ] && [ \"${current#-}\" = \"$current\" ]; then\n        \
+                 COMPREPLY=()\n        \
+                 _ocf_scheduler_names \"$names\" \"$current\"\n    \
+             fi\n}\n\
          complete -o default -F _ocf_scheduler ocf-scheduler\n",
     );
     text
@@ -56,6 +74,10 @@ fn zsh(commands: &[Command]) -> String {
     let mut text = String::from(
         "#compdef ocf-scheduler\n\
          # Completions of ocf-scheduler for zsh: source <(ocf-scheduler completions zsh)\n\
+         _ocf_scheduler_names() {\n    \
+             local -a found=(${(f)\"$(ocf-scheduler complete-names $1 \"$PREFIX\" 2>/dev/null)\"})\n    \
+             compadd -a found\n\
+         }\n\
          _ocf_scheduler() {\n    \
              local -a commands=(\n",
     );
@@ -81,6 +103,9 @@ fn zsh(commands: &[Command]) -> String {
                 flag.help.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
             let value = match (flag.value, flag.values) {
                 ("", _) => String::new(),
+                (value, []) if flag.names != Names::None => {
+                    format!(":{value}:_ocf_scheduler_names {}", flag.names.word())
+                }
                 (value, []) => format!(":{value}:_files"),
                 (value, values) => format!(":{value}:({})", values.join(" ")),
             };
@@ -88,8 +113,13 @@ fn zsh(commands: &[Command]) -> String {
         }
         for operand in command.operands {
             let words = words_of(commands, command, operand);
-            let what = if words.is_empty() { String::new() } else { format!("({})", words.join(" ")) };
-            let _ = write!(text, " {}", quoted(&format!(":{}:{what}", operand.name)));
+            let what = match (words.as_slice(), operand.names) {
+                ([], Names::None) => String::new(),
+                ([], names) => format!("_ocf_scheduler_names {}", names.word()),
+                (words, _) => format!("({})", words.join(" ")),
+            };
+            let optional = if operand.is_optional { ":" } else { "" };
+            let _ = write!(text, " {}", quoted(&format!(":{optional}{}:{what}", operand.name)));
         }
         text.push_str(" ;;\n");
     }
@@ -120,6 +150,7 @@ fn fish(commands: &[Command]) -> String {
         for flag in command.all_flags() {
             let value = match (flag.value, flag.values) {
                 ("", _) => String::new(),
+                (_, []) if flag.names != Names::None => format!(" -x -a {}", quoted(&lookup(flag.names))),
                 (_, []) => " -r -F".to_owned(),
                 (_, values) => format!(" -x -a {}", quoted(&values.join(" "))),
             };
@@ -129,8 +160,21 @@ fn fish(commands: &[Command]) -> String {
         if !words.is_empty() {
             let _ = writeln!(text, "{on} -a {}", quoted(&words.join(" ")));
         }
+        if let Some(names) = names_of(command) {
+            let _ = writeln!(text, "{on} -a {}", quoted(&lookup(names)));
+        }
     }
     text
+}
+
+/// What fish runs to find names out.
+fn lookup(names: Names) -> String {
+    format!("(ocf-scheduler complete-names {} (commandline -ct) 2>/dev/null)", names.word())
+}
+
+/// What the service has names of, for the operands of a command.
+fn names_of(command: &Command) -> Option<Names> {
+    command.operands.iter().map(|operand| operand.names).find(|names| *names != Names::None)
 }
 
 fn names(commands: &[Command]) -> Vec<&'static str> {
@@ -144,7 +188,10 @@ fn operand_words(commands: &[Command], command: &Command) -> Vec<String> {
 
 fn words_of(commands: &[Command], command: &Command, operand: &Operand) -> Vec<String> {
     // The table cannot contain a list of its own names.
-    let words = if command.name == "help" { names(commands) } else { operand.values.to_vec() };
+    let words = match command.name {
+        "help" => [names(commands), vec!["commands", "settings", "exit"]].concat(),
+        _ => operand.values.to_vec(),
+    };
     words.into_iter().map(str::to_owned).collect()
 }
 

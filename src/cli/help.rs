@@ -8,30 +8,63 @@ use super::command::{Command, Flag, Group, SettingFlags};
 /// Where the second column begins.
 const COLUMN: usize = 32;
 
-/// `--help`: first steps, commands, how a service is found, exit statuses, settings.
+/// The terminal that `--help` fits: 24 lines of so many columns.
+const WIDTH: usize = 80;
+/// Where the names of commands begin in `--help`.
+const NAMES: usize = 16;
+
+/// `--help`: the names of all commands, and where to read on.
 pub(crate) fn overview(commands: &[Command]) -> String {
     let mut text = String::from(
-        "ocf-scheduler runs commands (jobs) and HTTP requests (calls) on cron schedules.\n\n\
-         Usage: ocf-scheduler COMMAND [FLAGS]\n\n\
-         To try it, run: ocf-scheduler standalone. Then paste what it prints into another terminal.\n\
-         Help for one command: ocf-scheduler help COMMAND.\n",
+        "ocf-scheduler runs commands (jobs) and HTTP requests (calls) on cron schedules.\n\
+         Usage: ocf-scheduler COMMAND [FLAGS]\n\n",
     );
     for group in Group::ALL {
-        let _ = writeln!(text, "\n{}:", group.heading());
+        let mut line = format!("{:<NAMES$}", group.heading());
+        for command in commands.iter().filter(|command| command.group == group) {
+            if WIDTH < line.len() + 1 + command.name.len() {
+                let _ = writeln!(text, "{}", line.trim_end());
+                line = " ".repeat(NAMES);
+            }
+            if NAMES < line.len() {
+                line.push(' ');
+            }
+            line.push_str(command.name);
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text.push_str(
+        "\nTo try it, run `ocf-scheduler standalone`, and in another terminal:\n  \
+           ocf-scheduler create-job hello 'echo hello' && ocf-scheduler run hello --wait\n\
+         Read on: ocf-scheduler help COMMAND, and help commands, help settings, help exit\n",
+    );
+    text
+}
+
+/// `help commands`: what each command does, and how a service is found.
+pub(crate) fn commands(commands: &[Command]) -> String {
+    let mut text = String::new();
+    for group in Group::ALL {
+        let _ = writeln!(text, "{}:", group.heading());
         for command in commands.iter().filter(|command| command.group == group) {
             line(&mut text, &usage(command), command.about);
         }
+        text.push('\n');
     }
     text.push_str(
-        "\nCommands find the service by --url and --token, else by SCHEDULER_URL and SCHEDULER_TOKEN, else in the\n\
-         foundation that cf is logged in to (~/.cf/config.json, or below CF_HOME). A NAME may be a guid.\n",
+        "Commands find the service by --service and --token, else by SCHEDULER_URL and SCHEDULER_TOKEN, else in the\n\
+         context of `login` or `use`, else in the foundation that cf is logged in to, else on this machine, where\n\
+         `standalone` runs. A NAME may be a guid, and a guid its first eight characters.\n",
     );
-    text.push_str("\nExit status:\n");
+    text
+}
+
+/// `help exit`.
+pub(crate) fn exit_statuses() -> String {
+    let mut text = String::from("Exit status:\n");
     for (status, meaning) in EXIT_STATUSES {
-        line(&mut text, &status.to_string(), meaning);
+        let _ = writeln!(text, "  {status:<5}{meaning}");
     }
-    text.push('\n');
-    text.push_str(&settings());
     text
 }
 
@@ -53,15 +86,23 @@ pub(crate) fn of(command: &Command) -> String {
         text.push_str("\nFlags:\n");
         flags(&mut text, command.own_flags());
     }
-    if command.settings.flags().next().is_some() {
-        text.push_str("\nSettings, as environment variables or as flags; a flag wins:\n");
-        flags(&mut text, command.settings.flags());
+    match command.settings {
+        SettingFlags::None => (),
+        SettingFlags::One(_) => {
+            text.push_str("\nSettings, as environment variables or as flags; a flag wins:\n");
+            flags(&mut text, command.settings.flags());
+        }
+        SettingFlags::All => {
+            text.push_str("\nAll settings are flags too: ocf-scheduler help settings\n");
+        }
+        SettingFlags::Outbound => {
+            let names: Vec<String> =
+                command.settings.flags().map(|flag| format!("--{}", flag.name)).collect();
+            let _ = write!(text, "\nHow it is reached: {} (help settings)\n", names.join(" "));
+        }
     }
     if command.asks_service() {
-        text.push_str("\nExit status:\n");
-        for (status, meaning) in EXIT_STATUSES {
-            line(&mut text, &status.to_string(), meaning);
-        }
+        text.push_str("Exit statuses: ocf-scheduler help exit\n");
     }
     text
 }

@@ -30,13 +30,11 @@ pub(super) fn page(commands: &[Command]) -> String {
             );
             flags(&mut page, command.flags.iter().copied());
         }
-        if let Some(command) =
-            commands.iter().find(|command| command.group == group && command.asks_service())
-        {
-            page.push_str(".SS \"Flags of all these commands\"\n");
-            let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
-            flags(&mut page, command.own_flags().filter(is_shared));
-        }
+    }
+    if let Some(command) = commands.iter().find(|command| command.asks_service()) {
+        page.push_str(".SH \"FLAGS OF COMMANDS THAT ASK A SERVICE\"\n");
+        let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
+        flags(&mut page, command.own_flags().filter(is_shared));
     }
     page.push_str(
         ".SH SETTINGS\nEach setting of a service is an environment variable and a flag of\n.B serve\nand\n\

@@ -18,6 +18,7 @@ mod health;
 mod help;
 mod import;
 mod man;
+mod nearest;
 mod next;
 mod notify;
 mod output;
@@ -38,6 +39,13 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
     local::hide_memory();
     let mut rest = typed.into_iter().peekable();
     let name = match rest.peek().map(|first| first.to_string_lossy().into_owned()) {
+        // Internal: what the completions of shells ask for.
+        Some(name) if name == "complete-names" => {
+            rest.next();
+            let word = |word: Option<OsString>| word.unwrap_or_default().to_string_lossy().into_owned();
+            let (names, begun) = (word(rest.next()), word(rest.next()));
+            return client::complete::names(&names, &begun);
+        }
         // Internal: a task's runner, and the step that runs its command as another user.
         Some(name) if name == "run-as" => {
             rest.next();
@@ -59,7 +67,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
         _ => "serve".to_owned(),
     };
     let Some(command) = table::find(&name) else {
-        return usage(&format!("there is no command {name:?}"));
+        return usage(&table::no_command(&name));
     };
     let arguments = match parse::arguments(command, rest.collect()) {
         Ok(arguments) if arguments.wants_help => return show(&help::of(command)),

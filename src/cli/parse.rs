@@ -6,11 +6,13 @@ use lexopt::Arg;
 
 use super::arguments::Arguments;
 use super::command::{Command, Flag};
+use super::nearest::nearest;
 
 /// Parses the arguments of `command`. The error is a message for the user.
 pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Arguments, String> {
     let mut parser = lexopt::Parser::from_args(typed);
     let mut arguments = Arguments {
+        command: command.name,
         variables: command
             .own_flags()
             .filter(|flag| !flag.variable.is_empty())
@@ -30,20 +32,18 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
             }
             Arg::Long(_) | Arg::Short('o') => {
                 let name = match argument {
-                    Arg::Long(name) => name,
-                    _ => "output",
+                    Arg::Long(name) => name.to_owned(),
+                    _ => "output".to_owned(),
                 };
-                let flag = command
-                    .all_flags()
-                    .find(|flag| flag.name == name)
-                    .ok_or_else(|| format!("{} has no flag --{name}", command.name))?;
+                let flag = command.flag_named(&name).ok_or_else(|| no_flag(command, &name))?;
                 let value = if flag.value.is_empty() {
-                    String::new()
+                    old_value(&mut parser, &flag)
                 } else {
                     parser.value().map_err(|err| err.to_string())?.to_string_lossy().into_owned()
                 };
                 check_flag(&flag, &value)?;
-                arguments.flags.push((flag.name, value));
+                let is_old_url = name == OLD_URL;
+                arguments.flags.push((if is_old_url { OLD_URL } else { flag.name }, value));
             }
             Arg::Short(name) => return Err(format!("{} has no flag -{name}", command.name)),
             Arg::Value(value) => {
@@ -64,6 +64,7 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
             }
         }
     }
+    settle_urls(command, &mut arguments);
     match command.operands.get(arguments.operands.len()) {
         Some(missing) if !missing.is_optional => {
             Err(format!("{} needs {}, for example: {}", command.name, missing.name, command.example))
@@ -72,8 +73,61 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
     }
 }
 
+/// The name that `--url` had in commands that change a URL, where `--url` named the service.
+const OLD_URL: &str = "to-url";
+
+/// Where `--url` is a new URL, it is the service's if there is another new URL: as older versions read it.
+fn settle_urls(command: &Command, arguments: &mut Arguments) {
+    if !command.flags.iter().any(|flag| flag.name == "url") {
+        return;
+    }
+    let has_old = arguments.flags.iter().any(|(name, _)| *name == OLD_URL);
+    if has_old || 1 < arguments.operands.len() {
+        for (name, _) in &mut arguments.flags {
+            match *name {
+                "url" => *name = "service",
+                OLD_URL => *name = "url",
+                _ => (),
+            }
+        }
+    }
+}
+
+/// The value that follows a flag without one, as in `--enabled false`; else empty.
+fn old_value(parser: &mut lexopt::Parser, flag: &Flag) -> String {
+    let attached = parser.optional_value().map(|value| value.to_string_lossy().into_owned());
+    if attached.is_some() && flag.values.is_empty() {
+        // Refused: it takes none.
+        return format!("={}", attached.unwrap_or_default());
+    }
+    attached.unwrap_or_else(|| {
+        let Some(mut rest) = parser.try_raw_args() else { return String::new() };
+        let next = rest.peek().map(|next| next.to_string_lossy().into_owned());
+        match next.filter(|next| flag.values.contains(&next.as_str())) {
+            Some(value) => {
+                rest.next();
+                value
+            }
+            None => String::new(),
+        }
+    })
+}
+
+fn no_flag(command: &Command, name: &str) -> String {
+    let names: Vec<&str> = command.all_flags().map(|flag| flag.name).chain(["help", "version"]).collect();
+    match nearest(name, names.into_iter()) {
+        Some(meant) => format!("{} has no flag --{name}; did you mean --{meant}?", command.name),
+        None => format!("{} has no flag --{name}", command.name),
+    }
+}
+
 fn check_flag(flag: &Flag, value: &str) -> Result<(), String> {
-    check_values(&format!("--{}", flag.name), flag.values, value)
+    let name = format!("--{}", flag.name);
+    match (flag.value, value) {
+        ("", "") => Ok(()),
+        ("", value) if flag.values.is_empty() => Err(format!("{name} takes no value, but has {value:?}")),
+        _ => check_values(&name, flag.values, value),
+    }
 }
 
 fn check_values(name: &str, allowed: &[&str], value: &str) -> Result<(), String> {
@@ -97,12 +151,35 @@ mod tests {
         let told = |command, typed: &[&str]| parse(command, typed).unwrap_err();
         assert!(told("run", &[]).contains("run needs NAME, for example: ocf-scheduler run"));
         assert!(told("run", &["a", "b"]).contains("\"b\""));
-        assert!(told("run", &["a", "--wiat"]).contains("no flag --wiat"));
+        assert!(told("run", &["a", "--wiat"]).contains("no flag --wiat; did you mean --wait?"));
+        assert!(told("run", &["a", "--frobnicate"]).ends_with("no flag --frobnicate"));
         assert!(told("run", &["a", "-w"]).contains("no flag -w"));
         assert!(told("run", &["a", "--wait=yes"]).contains("--wait"));
         assert!(told("jobs", &["--output", "xml"]).contains("it must be one of table, json"));
         assert!(told("completions", &["tcsh"]).contains("bash, zsh, fish"));
         assert!(told("jobs", &["--url"]).contains("--url"));
+    }
+
+    #[test]
+    fn older_spellings_mean_what_they_meant() {
+        let flags = |command, typed: &[&str]| parse(command, typed).unwrap().flags;
+        let flag = |name, value: &str| (name, value.to_owned());
+        assert_eq!(flags("jobs", &["--url", "u"]), [flag("service", "u")]);
+        assert_eq!(flags("update-call", &["a", "--url", "u"]), [flag("url", "u")]);
+        let both = [flag("service", "s"), flag("url", "u")];
+        assert_eq!(flags("update-call", &["a", "--url", "s", "--to-url", "u"]), both);
+        assert_eq!(flags("create-call", &["a", "u", "--url", "s"]), [flag("service", "s")]);
+        assert_eq!(flags("create-call", &["a", "--url", "u"]), [flag("url", "u")]);
+        assert_eq!(flags("update-job", &["a", "--name", "b"]), [flag("rename", "b")]);
+        let enabled = |typed: &[&str]| parse("update-schedule", typed).unwrap().enabled();
+        assert_eq!(enabled(&["g", "--enabled", "false"]), Ok(Some(false)));
+        assert_eq!(enabled(&["--enabled=true", "g"]), Ok(Some(true)));
+        assert_eq!(enabled(&["--enabled", "g"]), Ok(Some(true)));
+        assert_eq!(enabled(&["g", "--disabled"]), Ok(Some(false)));
+        assert_eq!(enabled(&["g"]), Ok(None));
+        assert!(enabled(&["g", "--disabled", "--enabled"]).is_err());
+        assert!(parse("update-schedule", &["g", "--enabled=no"]).unwrap_err().contains("true, false"));
+        assert!(parse("update-schedule", &["g", "--disabled=x"]).unwrap_err().contains("takes no value"));
     }
 
     #[test]

@@ -9,8 +9,10 @@ use super::client::{
     overview, pauses, schedules, show, without_session,
 };
 use super::command::{
-    Command, Flag, Group, OUTPUT, Operand, SettingFlags, TOKEN, flag, operand, optional, switch,
+    Command, ENABLED, Flag, Group, Names, OUTPUT, Operand, SettingFlags, TOKEN, flag, known, operand,
+    optional, switch,
 };
+use super::nearest::nearest;
 use super::{backup, check_config, health, import, next, output, serve};
 
 /// The shells that have completions.
@@ -130,6 +132,8 @@ const SORT_EXECUTIONS: Flag = Flag {
     values: &["name", "app", "state", "created"],
     ..flag("sort", "ORDER", "order of the list; created: newest first")
 };
+const URL: Flag = flag("url", "URL", "the URL, if it is not the second argument");
+const NEW_URL: Flag = Flag { aliases: &["to-url"], ..flag("url", "URL", "new URL") };
 const ALL: Flag = switch("all", "all schedules of the job or call");
 
 /// Filters of lists of executions.
@@ -291,7 +295,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "schedules",
-        &[optional("NAME")],
+        &[Operand { names: Names::Both, ..optional("NAME") }],
         &[
             flag("app", "APP", "only of jobs and calls of this app"),
             flag("state", "STATES", "only in these states: enabled, disabled, completed"),
@@ -309,11 +313,11 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Executions,
         "history",
-        &[operand("NAME")],
+        &[known("NAME", Names::Both)],
         &[
             OF_APP,
             Flag { default: HISTORY_LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
-            flag("schedule", "GUID", "only executions of this schedule"),
+            Flag { names: Names::Schedules, ..flag("schedule", "GUID", "only executions of this schedule") },
             FILTERS[0],
             FILTERS[1],
             FILTERS[2],
@@ -342,7 +346,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Executions,
         "cancel",
-        &[operand("EXECUTION")],
+        &[known("EXECUTION", Names::Executions)],
         &[],
         "cancels an execution: one that waits ends at once, one that runs is told to end",
         "ocf-scheduler cancel 9b1d3a0c-8d7e-4f5b-a0c1-d2e3f4a5b6c7",
@@ -375,8 +379,8 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Spaces,
         "create-notification",
-        &[operand("NAME"), operand("URL")],
-        &notification_flags!(),
+        &[operand("NAME"), optional("URL")],
+        &notification_flags!(URL),
         "has failures and recoveries told to a URL",
         "ocf-scheduler create-notification ops https://hooks.example.com/scheduler --label-selector env=prod",
         |it| ask(notifications::create, it),
@@ -384,12 +388,12 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Spaces,
         "update-notification",
-        &[operand("NAME")],
+        &[known("NAME", Names::Notifications)],
         &notification_flags!(
-            flag("name", "NAME", "new name"),
-            flag("to-url", "URL", "new URL"),
-            switch("enable", "tell again"),
-            switch("disable", "tell nothing, and store nothing for later")
+            Flag { aliases: &["name"], ..flag("rename", "NAME", "new name") },
+            NEW_URL,
+            ENABLED[0],
+            ENABLED[1]
         ),
         "changes a notification",
         "ocf-scheduler update-notification ops --disable",
@@ -398,7 +402,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Spaces,
         "delete-notification",
-        &[operand("NAME")],
+        &[known("NAME", Names::Notifications)],
         &[],
         "deletes a notification with its deliveries",
         "ocf-scheduler delete-notification ops",
@@ -407,7 +411,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Spaces,
         "test-notification",
-        &[operand("NAME")],
+        &[known("NAME", Names::Notifications)],
         &[],
         "sends a test to the receiver of a notification",
         "ocf-scheduler test-notification ops",
@@ -416,7 +420,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Spaces,
         "deliveries",
-        &[operand("NAME")],
+        &[known("NAME", Names::Notifications)],
         &[Flag {
             default: notifications::LIMIT,
             ..flag("limit", "N", "most deliveries to list, from 1 to 500")
@@ -443,7 +447,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "run",
-        &[operand("NAME")],
+        &[known("NAME", Names::Both)],
         &[
             OF_APP,
             switch("wait", "wait for the execution to end: exit status 0 if it SUCCEEDED, 1 if it FAILED"),
@@ -476,7 +480,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "pause",
-        &[optional("NAME")],
+        &[Operand { names: Names::Both, ..optional("NAME") }],
         &[
             OF_APP,
             flag("until", "TIME", "of a space: it resumes by itself at this RFC 3339 time"),
@@ -489,7 +493,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "resume",
-        &[optional("NAME")],
+        &[Operand { names: Names::Both, ..optional("NAME") }],
         &[OF_APP],
         "lets the schedules of a job or call, or of the whole space, fire again; makes up for nothing",
         "ocf-scheduler resume nightly",
@@ -498,7 +502,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "show",
-        &[operand("NAME")],
+        &[known("NAME", Names::Both)],
         &[OF_APP],
         "shows a job or call: its fields, its schedules and its last executions",
         "ocf-scheduler show nightly",
@@ -507,7 +511,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "edit",
-        &[operand("NAME")],
+        &[known("NAME", Names::Both)],
         &[OF_APP],
         "opens a job or call as JSON in $EDITOR, and changes what you change there",
         "ocf-scheduler edit nightly",
@@ -516,7 +520,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "enable",
-        &[operand("GUID|NAME")],
+        &[known("GUID|NAME", Names::Schedules)],
         &[OF_APP, ALL],
         "enables a schedule: by its guid, or the only one of a job or call",
         "ocf-scheduler enable nightly",
@@ -525,7 +529,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "disable",
-        &[operand("GUID|NAME")],
+        &[known("GUID|NAME", Names::Schedules)],
         &[OF_APP, ALL],
         "disables a schedule: by its guid, or the only one of a job or call",
         "ocf-scheduler disable nightly",
@@ -534,7 +538,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Executions,
         "logs",
-        &[operand("JOB|EXECUTION"), optional("EXECUTION")],
+        &[known("JOB|EXECUTION", Names::Jobs), optional("EXECUTION")],
         &[OF_APP, switch("follow", "print new output until the execution has ended")],
         "prints the output of a task, by default that of the newest execution",
         "ocf-scheduler logs nightly --follow",
@@ -561,8 +565,8 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "create-call",
-        &[operand("NAME"), operand("URL")],
-        &call_flags![APP],
+        &[operand("NAME"), optional("URL")],
+        &call_flags![APP, URL],
         "creates a call: an HTTP request to a URL, by default a POST",
         "ocf-scheduler create-call ping https://example.com/hook --auth-header 'Bearer abc' --app reports",
         |it| ask(calls_and_jobs::create_call, it),
@@ -570,12 +574,13 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "schedule-job",
-        &[operand("NAME"), optional("EXPRESSION")],
+        &[known("NAME", Names::Jobs), optional("EXPRESSION")],
         &schedule_flags!(
             OF_APP,
             flag("at", "TIME", AT_HELP),
             flag("in", "SPAN", IN_HELP),
-            switch("disabled", "create the schedule disabled")
+            ENABLED[0],
+            ENABLED[1]
         ),
         "adds a schedule to a job",
         "ocf-scheduler schedule-job nightly '0 2 * * *'",
@@ -584,12 +589,13 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "schedule-call",
-        &[operand("NAME"), optional("EXPRESSION")],
+        &[known("NAME", Names::Calls), optional("EXPRESSION")],
         &schedule_flags!(
             OF_APP,
             flag("at", "TIME", AT_HELP),
             flag("in", "SPAN", IN_HELP),
-            switch("disabled", "create the schedule disabled")
+            ENABLED[0],
+            ENABLED[1]
         ),
         "adds a schedule to a call",
         "ocf-scheduler schedule-call ping '*/5 * * * *'",
@@ -601,7 +607,7 @@ pub const COMMANDS: &[Command] = &[
         &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
         &[
             OF_APP,
-            flag("for", "NAME", "job or call whose guid H is hashed with"),
+            Flag { names: Names::Both, ..flag("for", "NAME", "job or call whose guid H is hashed with") },
             Flag { default: "now", ..flag("from", "TIME", "list fire times after this RFC 3339 time") },
             Flag { default: "5", ..flag("count", "N", "number of fire times, from 0 to 100") },
             flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
@@ -627,10 +633,10 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "update-job",
-        &[operand("NAME")],
+        &[known("NAME", Names::Jobs)],
         &run_flags![
             OF_APP,
-            flag("name", "NAME", "new name"),
+            Flag { aliases: &["name"], ..flag("rename", "NAME", "new name") },
             flag("command", "COMMAND", "new command"),
             flag("memory", "MB", "memory limit of the task"),
             flag("disk", "MB", "disk limit of the task"),
@@ -648,11 +654,11 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "update-call",
-        &[operand("NAME")],
+        &[known("NAME", Names::Calls)],
         &call_flags![
             OF_APP,
-            flag("name", "NAME", "new name"),
-            flag("to-url", "URL", "new URL"),
+            Flag { aliases: &["name"], ..flag("rename", "NAME", "new name") },
+            NEW_URL,
             flag(
                 "to-app",
                 "APP",
@@ -660,26 +666,27 @@ pub const COMMANDS: &[Command] = &[
             ),
         ],
         "changes a call",
-        "ocf-scheduler update-call ping --to-url https://example.com/other",
+        "ocf-scheduler update-call ping --url https://example.com/other",
         |it| ask(calls_and_jobs::update_call, it),
     ),
     uses(
         Group::Schedules,
         "update-schedule",
-        &[operand("GUID|NAME")],
+        &[known("GUID|NAME", Names::Schedules)],
         &schedule_flags!(
             OF_APP,
             flag("expression", "EXPRESSION", "new cron expression"),
-            Flag { values: &["true", "false"], ..flag("enabled", "BOOL", "whether the schedule fires") }
+            ENABLED[0],
+            ENABLED[1]
         ),
         "changes a schedule; a job or call stands for its schedule if it has one only",
-        "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --enabled false",
+        "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --disabled",
         |it| ask(schedules::update, it),
     ),
     uses(
         Group::Jobs,
         "delete-job",
-        &[operand("NAME")],
+        &[known("NAME", Names::Jobs)],
         &[OF_APP],
         "deletes a job, its schedules and its history; does not ask for confirmation",
         "ocf-scheduler delete-job nightly",
@@ -688,7 +695,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Jobs,
         "delete-call",
-        &[operand("NAME")],
+        &[known("NAME", Names::Calls)],
         &[OF_APP],
         "deletes a call, its schedules and its history; does not ask for confirmation",
         "ocf-scheduler delete-call ping",
@@ -697,7 +704,7 @@ pub const COMMANDS: &[Command] = &[
     uses(
         Group::Schedules,
         "delete-schedule",
-        &[operand("GUID|NAME")],
+        &[known("GUID|NAME", Names::Schedules)],
         &[OF_APP],
         "deletes a schedule; does not ask for confirmation",
         "ocf-scheduler delete-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11",
@@ -741,7 +748,7 @@ pub const COMMANDS: &[Command] = &[
         ..other(
             "use",
             Group::Contexts,
-            &[operand("CONTEXT")],
+            &[known("CONTEXT", Names::Contexts)],
             SettingFlags::None,
             "uses another context from now on: one of login, or cf, or standalone",
             "ocf-scheduler use standalone",
@@ -753,7 +760,7 @@ pub const COMMANDS: &[Command] = &[
         ..other(
             "logout",
             Group::Contexts,
-            &[optional("CONTEXT")],
+            &[Operand { names: Names::Contexts, ..optional("CONTEXT") }],
             SettingFlags::None,
             "removes a context and its token from this machine, by default the one in use",
             "ocf-scheduler logout",
@@ -805,9 +812,9 @@ pub const COMMANDS: &[Command] = &[
     other(
         "help",
         Group::Other,
-        &[optional("COMMAND")],
+        &[optional("COMMAND|TOPIC")],
         SettingFlags::None,
-        "prints help for a command, for all commands, or for `settings`",
+        "prints help: for a command, or on `commands`, `settings` or `exit`",
         "ocf-scheduler help run",
         help,
     ),
@@ -837,11 +844,21 @@ fn man(_: &Arguments) -> ExitCode {
 fn help(arguments: &Arguments) -> ExitCode {
     match arguments.operand(0) {
         None => output::show(&super::help::overview(COMMANDS)),
+        Some("commands") => output::show(&super::help::commands(COMMANDS)),
         Some("settings") => output::show(&super::help::settings()),
+        Some("exit") => output::show(&super::help::exit_statuses()),
         Some(name) => match find(name) {
             Some(command) => output::show(&super::help::of(command)),
-            None => output::usage(&format!("there is no command {name:?}")),
+            None => output::usage(&no_command(name)),
         },
+    }
+}
+
+/// Names the command that may have been meant.
+pub(super) fn no_command(name: &str) -> String {
+    match nearest(name, COMMANDS.iter().map(|command| command.name)) {
+        Some(meant) => format!("there is no command {name:?}; did you mean {meant}?"),
+        None => format!("there is no command {name:?}"),
     }
 }
 

@@ -326,7 +326,7 @@ fn run_that_waits_ends_as_the_execution_does() {
     let two = world.cli(&["executions", "--limit", "2", "--output", "json"]).json();
     assert_eq!((two.as_array().unwrap().len(), &two[0]["guid"]), (2, &started["guid"]));
     world.cli(&["executions", "--since", "soon"]).expect(2, &["for example 12h"]);
-    world.cli(&["executions", "--state", "ended"]).expect(1, &["ENDED"]);
+    world.cli(&["executions", "--state", "ended"]).expect(6, &["ENDED"]);
     world.call("ping", "test.url");
     world.cli(&["schedule-call", "ping", "*/5 * * * *"]).expect(0, &[]);
     world.cli(&["upcoming", "--limit", "3"]).expect(0, &["call", "ping"]);
@@ -356,12 +356,12 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
     let world = World::start();
     world.job("nightly");
     let refused = world.cli(&["create-job", "nightly", "true", "--app", APP]);
-    refused.expect(1, &["name is taken by another of this app", "expected: a name that no other"]);
+    refused.expect(6, &["name is taken by another of this app", "expected: a name that no other"]);
     let refused = world.cli(&["schedule-job", "nightly", "61 * * * *"]);
-    refused.expect(1, &["expression is not valid", "expected: numbers from 0 to 59"]);
+    refused.expect(6, &["expression is not valid", "expected: numbers from 0 to 59"]);
     let refused = world.cli(&["create-job", " ", " ", "--app", APP]);
-    refused.expect(1, &["refused:\n  name is blank\n    expected", "command is blank", "at most 4096"]);
-    world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(1, &["there is no such app"]);
+    refused.expect(6, &["refused:\n  name is blank\n    expected", "command is blank", "at most 4096"]);
+    world.cli(&["create-job", "x", "true", "--app", "nowhere"]).expect(6, &["there is no such app"]);
 
     world.cli(&["run"]).expect(2, &["run needs NAME"]);
     world.cli(&["run", "nightly", "--output", "xml"]).expect(2, &["table, json"]);
@@ -745,17 +745,26 @@ fn colours_are_for_terminals_that_want_them() {
 
 #[test]
 fn every_command_explains_itself_and_the_help_lists_all() {
-    let overview =
-        Said::of(&mut program(&[], &["--help"])).expect(0, &["standalone", "--port", "SCHEDULER_PORT"]);
+    let overview = Said::of(&mut program(&[], &["--help"])).expect(0, &["standalone", "help settings"]);
+    let (lines, widest) = (overview.out.lines(), overview.out.lines().map(str::len).max());
+    assert!(lines.count() <= 24 && widest <= Some(80), "{}", overview.out);
+    let words: Vec<&str> = overview.out.split_whitespace().collect();
+    let commands = Said::of(&mut program(&[], &["help", "commands"])).expect(0, &["create-job NAME COMMAND"]);
     let all: Vec<&Row> = COMMANDS.iter().collect();
     for row in all {
-        assert!(overview.out.contains(&format!("\n  {}", row.name)), "{}", row.name);
+        assert!(words.contains(&row.name), "{}", row.name);
+        assert!(commands.out.contains(&format!("\n  {}", row.name)), "{}", row.name);
         let said = Said::of(&mut program(&[], &[row.name, "--help"])).expect(0, &[row.example, row.about]);
-        for flag in row.all_flags() {
+        for flag in row.own_flags() {
             assert!(said.out.contains(&format!("  --{}", flag.name)), "{} --{}", row.name, flag.name);
         }
+        assert!(!said.out.contains("--misfire-grace"), "{}: settings are in help settings", row.name);
         assert_eq!(Said::of(&mut program(&[], &["help", row.name])).out, said.out);
     }
+    Said::of(&mut program(&[], &["help", "exit"])).expect(0, &["130", "rejected"]);
+    Said::of(&mut program(&[], &["shedules"])).expect(2, &["did you mean schedules?"]);
+    Said::of(&mut program(&[], &["help", "jbos"])).expect(2, &["did you mean jobs?"]);
+    Said::of(&mut program(&[], &["jobs", "--ouput", "json"])).expect(2, &["did you mean --output?"]);
     Said::of(&mut program(&[], &["help", "settings"])).expect(0, &["--misfire-policy", "MISFIRE_POLICY"]);
     Said::of(&mut program(&[], &["frobnicate"])).expect(2, &["no command \"frobnicate\"", "--help"]);
     Said::of(&mut program(&[], &[])).expect(2, &["CF_ENDPOINT is missing", "ocf-scheduler standalone"]);
@@ -783,6 +792,7 @@ fn shells_complete_commands_flags_and_values() {
     assert_eq!(completed("ocf-scheduler run nightly --wa"), "--wait");
     assert_eq!(completed("ocf-scheduler jobs --output j"), "json jsonl");
     assert_eq!(completed("ocf-scheduler completions f"), "fish");
+    assert_eq!(completed("ocf-scheduler help se"), "serve settings");
     assert_eq!(completed("ocf-scheduler serve --misfire-p"), "--misfire-policy");
     for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
         let path = file(shell);
@@ -802,7 +812,7 @@ fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_made() {
     world.cli(&valid).expect(0, &["at 09:00 on Monday to Friday (Europe/Berlin)", "2026-03-02T08:00:00Z"]);
     let hashed = [&["validate", "H 9 31 * *", "--for", "nightly"][..], &from].concat();
     world.cli(&hashed).expect(0, &["Warning: There is no such day in "]);
-    world.cli(&["validate", "61 * * * *"]).expect(1, &["not valid", "  61 * * * *\n  ^^\n"]);
+    world.cli(&["validate", "61 * * * *"]).expect(6, &["not valid", "  61 * * * *\n  ^^\n"]);
     world.cli(&["validate", "@daily", "--count", "x"]).expect(2, &["--count"]);
     world.cli(&["time-zones"]).expect(0, &["Europe/Berlin", "CET (UTC +01:00)", "CEST (UTC +02:00)"]);
     let made = world.cli(&["schedule-job", "nightly", "0 0 31 * *"]);

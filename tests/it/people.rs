@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -180,7 +181,7 @@ fn an_editor_changes_what_was_changed_in_it() {
     edit("exit 1").expect(2, &["did not end well"]);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no draft is left");
     edit("echo '{' > \"$1\"").expect(2, &["not a JSON object", "Your text is in"]);
-    edit("sed -i 's/1024/\"x\"/' \"$1\"").expect(1, &["memory_in_mb", "Your text is in"]);
+    edit("sed -i 's/1024/\"x\"/' \"$1\"").expect(6, &["memory_in_mb", "Your text is in"]);
 }
 
 #[test]
@@ -408,6 +409,79 @@ fn a_table_is_no_wider_than_the_terminal() {
     let table = shown(&["jobs"]);
     assert!(table.contains('…') && table.lines().all(|line| line.chars().count() <= 80), "{table}");
     assert!(!shown(&["jobs", "--wide"]).contains('…'));
+}
+
+#[test]
+fn shells_complete_names_that_the_service_knows_and_nothing_that_they_would_run() {
+    let world = World::start();
+    for name in ["nightly", "nightshift", "n $(touch ran)", "night$(touch ran)", "other"] {
+        world.job(name);
+    }
+    world.call("nightcall", "test.url");
+    let schedule = world.cli(&["schedule-job", "other", "@daily", "-o", "json"]).json();
+    let directory = tempfile::tempdir().unwrap();
+    let bin = Path::new(env!("CARGO_BIN_EXE_ocf-scheduler")).parent().unwrap();
+    let path = format!("{}:/usr/bin:/bin", bin.display());
+    let script = Said::of(&mut program(&[], &["completions", "bash"])).out;
+    fs::write(directory.path().join("bash"), script).unwrap();
+    let completed = |words: &str| {
+        let script = format!(
+            "source ./bash; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ocf_scheduler; \
+             echo \"${{COMPREPLY[*]}}\""
+        );
+        let url = world.url();
+        let variables = [("PATH", path.as_str()), ("SCHEDULER_URL", &url), ("SCHEDULER_TOKEN", &world.token)];
+        let mut bash = std::process::Command::new("bash");
+        bash.env_clear().envs(variables).args(["-c", &script]).current_dir(directory.path());
+        Said::of(&mut bash).expect(0, &[]).out.trim().to_owned()
+    };
+    assert_eq!(completed("ocf-scheduler run night"), "nightcall nightly nightshift");
+    assert_eq!(completed("ocf-scheduler update-job night"), "nightly nightshift");
+    assert_eq!(completed("ocf-scheduler delete-call n"), "nightcall");
+    let guid = &schedule["guid"].as_str().unwrap()[..8];
+    assert_eq!(completed(&format!("ocf-scheduler delete-schedule {}", &guid[..6])), guid);
+    assert_eq!(completed("ocf-scheduler validate --for ot"), "other");
+    assert_eq!(completed("ocf-scheduler run --ap"), "--app");
+    assert!(!directory.path().join("ran").exists());
+    // Without a service there is nothing to complete, and no message.
+    let said = Said::of(&mut program(&[], &["complete-names", "jobs", ""]));
+    assert_eq!((said.status, said.out.as_str()), (0, ""));
+}
+
+#[test]
+fn flags_say_the_same_thing_the_same_way_and_older_spellings_work() {
+    let world = World::start();
+    world.job("nightly");
+    world.cli(&["update-job", "nightly", "--rename", "daily"]).expect(0, &["daily"]);
+    world.cli(&["update-job", "daily", "--name", "nightly"]).expect(0, &["nightly"]);
+    let made = ["create-call", "ping", "--url", "one.url", "--app", APP, "-o", "json"];
+    assert_eq!(world.cli(&made).json()["url"], "one.url");
+    let url = |flags: &[&str]| {
+        let said = world.cli(&[&["update-call", "ping", "-o", "json"], flags].concat()).json();
+        said["url"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(url(&["--url", "two.url"]), "two.url");
+    assert_eq!(url(&["--to-url", "three.url"]), "three.url");
+    // Where --url named the service.
+    let service = world.url();
+    assert_eq!(url(&["--to-url", "four.url", "--url", &service]), "four.url");
+    let elsewhere = [("SCHEDULER_TOKEN", world.token.as_str())];
+    for name in ["--url", "--service"] {
+        Said::of(&mut program(&elsewhere, &["jobs", name, &service])).expect(0, &["nightly"]);
+    }
+    let old = ["create-call", "pong", "test.url", "--app", APP, "--url", &service];
+    Said::of(&mut program(&elsewhere, &old)).expect(0, &["pong"]);
+    world.cli(&["create-call", "none", "--app", APP]).expect(2, &["create-call needs a URL", "Try: "]);
+    let made = world.cli(&["schedule-job", "nightly", "@daily", "--disabled", "-o", "json"]).json();
+    assert_eq!(made["enabled"], false);
+    let enabled = |flags: &[&str]| {
+        let said = world.cli(&[&["update-schedule", "nightly", "-o", "json"], flags].concat()).json();
+        said["enabled"].as_bool().unwrap()
+    };
+    assert!(enabled(&["--enabled"]) && !enabled(&["--disabled"]));
+    assert!(enabled(&["--enabled", "true"]) && !enabled(&["--enabled", "false"]));
+    let both = world.cli(&["update-schedule", "nightly", "--enabled", "--disabled"]);
+    both.expect(2, &["exclude each other", "Try: ocf-scheduler help update-schedule"]);
 }
 
 /// A terminal with so many columns: its controller, and what programs get.

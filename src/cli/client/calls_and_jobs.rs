@@ -28,14 +28,7 @@ pub(in crate::cli) fn create_job(session: &Session, arguments: &Arguments) -> Re
 }
 
 pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let url = match (arguments.operand(1), arguments.flag("to-url")) {
-        (Some(url), None) | (None, Some(url)) => url,
-        (None, None) => {
-            let example = "ocf-scheduler create-call ping https://example.com/hook";
-            return Err(Failure::Usage(format!("create-call needs a URL, for example: {example}")));
-        }
-        (Some(_), Some(_)) => return Err(Failure::Usage("there are two URLs; give one".to_owned())),
-    };
+    let url = url_of(arguments)?;
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.required(0).into());
     body.insert("url".to_owned(), url.into());
@@ -45,9 +38,18 @@ pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> R
     create(session, Kind::Call, arguments, body)
 }
 
+/// The URL that a command which creates something needs.
+pub(super) fn url_of(arguments: &Arguments) -> Result<&str, Failure> {
+    arguments.operand(1).or_else(|| arguments.flag("url")).ok_or_else(|| {
+        let (command, name) = (arguments.command, arguments.required(0));
+        let example = format!("ocf-scheduler {command} {name} https://example.com/hook");
+        Failure::Usage(format!("{command} needs a URL, for example: {example}"))
+    })
+}
+
 pub(in crate::cli) fn update_job(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
-    for (flag, field) in [("name", "name"), ("command", "command")] {
+    for (flag, field) in [("rename", "name"), ("command", "command")] {
         if let Some(value) = arguments.flag(flag) {
             body.insert(field.to_owned(), value.into());
         }
@@ -58,7 +60,7 @@ pub(in crate::cli) fn update_job(session: &Session, arguments: &Arguments) -> Re
 
 pub(in crate::cli) fn update_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
-    for (flag, field) in [("name", "name"), ("to-url", "url")] {
+    for (flag, field) in [("rename", "name"), ("url", "url")] {
         if let Some(value) = arguments.flag(flag) {
             body.insert(field.to_owned(), value.into());
         }

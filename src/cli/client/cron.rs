@@ -12,7 +12,7 @@ use crate::model::Kind;
 const NEXT_OF_NEW: usize = 3;
 const VALIDATE: &str = "/schedules/validate";
 
-/// Returns whether the expression is valid.
+/// An expression that is not valid is a refusal.
 pub(in crate::cli) fn validate(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let expression = arguments.required(0);
     let mut body = Map::new();
@@ -35,7 +35,10 @@ pub(in crate::cli) fn validate(session: &Session, arguments: &Arguments) -> Resu
     let answer = session.remote.post(VALIDATE, Some(&body.into()))?;
     print_findings(&answer["warnings"], "Warning");
     session.show_or_say_lines(&answer, &lines(&answer));
-    Ok(answer["valid"] == true)
+    match answer["valid"] == true {
+        true => Ok(true),
+        false => Err(Failure::Refused("the expression is not valid".to_owned())),
+    }
 }
 
 pub(in crate::cli) fn time_zones(session: &Session, _: &Arguments) -> Result<bool, Failure> {

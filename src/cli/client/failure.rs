@@ -18,20 +18,22 @@ pub enum Failure {
 }
 
 /// The exit statuses, as the help shows them.
-pub const EXIT_STATUSES: [(u8, &str); 6] = [
+pub const EXIT_STATUSES: [(u8, &str); 8] = [
     (0, "success; for run --wait: the execution SUCCEEDED"),
-    (1, "rejected, for example because a name is taken; for run --wait: the execution FAILED"),
+    (1, "for run --wait: the execution FAILED, or was SKIPPED"),
     (2, "the command line or a setting is wrong"),
     (3, "not found, or the name is ambiguous"),
     (4, "no token, an invalid token, or no role in the space"),
     (5, "the service cannot be reached, has an error, or asks to retry later"),
+    (6, "rejected, for example because a name is taken or an expression is not valid"),
+    (130, "interrupted by Ctrl-C"),
 ];
 
 impl Failure {
     /// See [`EXIT_STATUSES`].
     pub const fn exit_status(&self) -> u8 {
         match self {
-            Self::Refused(_) => 1,
+            Self::Refused(_) => 6,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
             Self::Unauthorized(_) => 4,

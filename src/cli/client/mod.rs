@@ -5,6 +5,7 @@
 
 pub(super) mod audit;
 pub(super) mod calls_and_jobs;
+pub(super) mod complete;
 pub(super) mod edit;
 pub(super) mod enabling;
 pub(super) mod executions;
@@ -38,7 +39,7 @@ use session::Session;
 use super::arguments::Arguments;
 use super::output;
 
-/// The exit status of `run --wait` for an execution that FAILED.
+/// The exit status of `run --wait` for an execution that did not succeed.
 const EXECUTION_FAILED: u8 = 1;
 
 /// A command that uses a service. Returns `false` if the execution that it waited for FAILED.
@@ -46,7 +47,7 @@ type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 
 /// Runs a command that uses a service.
 pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
-    exit(Session::open(arguments).and_then(|session| verb(&session, arguments)))
+    exit(arguments.command, Session::open(arguments).and_then(|session| verb(&session, arguments)))
 }
 
 /// Runs a command about contexts, which chooses its service itself, if it needs one.
@@ -54,10 +55,10 @@ pub(super) fn without_session(
     verb: fn(&Printer, &Arguments) -> Result<(), Failure>,
     arguments: &Arguments,
 ) -> ExitCode {
-    exit(verb(&Printer::of(arguments), arguments).map(|()| true))
+    exit(arguments.command, verb(&Printer::of(arguments), arguments).map(|()| true))
 }
 
-fn exit(done: Result<bool, Failure>) -> ExitCode {
+fn exit(command: &str, done: Result<bool, Failure>) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(EXECUTION_FAILED),
@@ -65,7 +66,7 @@ fn exit(done: Result<bool, Failure>) -> ExitCode {
             // It may contain text from a server.
             output::print_error(&format!("ocf-scheduler: {}\n", output::escaped_lines(&failure.to_string())));
             if let Failure::Usage(_) = failure {
-                output::print_error("Try: ocf-scheduler --help\n");
+                output::print_error(&format!("Try: ocf-scheduler help {command}\n"));
             }
             ExitCode::from(failure.exit_status())
         }

@@ -4,6 +4,7 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 
+use super::calls_and_jobs::url_of;
 use super::failure::Failure;
 use super::remote::encode;
 use super::session::{Session, is_short_guid};
@@ -27,7 +28,7 @@ pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Fai
 pub(in crate::cli) fn create(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = fields(session, arguments)?;
     body.insert("name".to_owned(), arguments.required(0).into());
-    body.insert("url".to_owned(), arguments.required(1).into());
+    body.insert("url".to_owned(), url_of(arguments)?.into());
     let path = format!("/notifications?space_guid={}", encode(&space(session)?));
     let created = session.remote.post(&path, Some(&body.into()))?;
     session.show(created, table);
@@ -37,15 +38,13 @@ pub(in crate::cli) fn create(session: &Session, arguments: &Arguments) -> Result
 /// Changes one.
 pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = fields(session, arguments)?;
-    for (flag, field) in [("name", "name"), ("to-url", "url")] {
+    for (flag, field) in [("rename", "name"), ("url", "url")] {
         if let Some(value) = arguments.flag(flag) {
             body.insert(field.to_owned(), value.into());
         }
     }
-    for (flag, is_enabled) in [("enable", true), ("disable", false)] {
-        if arguments.has(flag) {
-            body.insert("enabled".to_owned(), is_enabled.into());
-        }
+    if let Some(enabled) = arguments.enabled().map_err(Failure::Usage)? {
+        body.insert("enabled".to_owned(), enabled.into());
     }
     if body.is_empty() {
         let hint = "update-notification needs a flag that says what to change; see: ocf-scheduler help \
@@ -151,7 +150,7 @@ fn read_secret() -> Result<String, Failure> {
     Ok(text.trim().to_owned())
 }
 
-fn all(session: &Session) -> Result<Vec<Value>, Failure> {
+pub(super) fn all(session: &Session) -> Result<Vec<Value>, Failure> {
     let filter = session.space().map(|space| format!("?space_guid={}", encode(space))).unwrap_or_default();
     session.resources(&format!("/notifications{filter}"))
 }

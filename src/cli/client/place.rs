@@ -30,7 +30,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn find(arguments: &Arguments) -> Result<Self, Failure> {
-        let url = arguments.value("url").map(|url| base_of(&url)).transpose()?;
+        let url = arguments.value("service").map(|url| base_of(&url)).transpose()?;
         let token = arguments.value("token");
         let running = Running::find();
         let running_there = |base: &str| running.as_ref().filter(|running| running.url == base);

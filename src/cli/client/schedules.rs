@@ -61,8 +61,8 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     if let Some(expression) = arguments.flag("expression") {
         body.insert("expression".to_owned(), expression.into());
     }
-    if let Some(enabled) = arguments.flag("enabled") {
-        body.insert("enabled".to_owned(), (enabled == "true").into());
+    if let Some(enabled) = arguments.enabled().map_err(Failure::Usage)? {
+        body.insert("enabled".to_owned(), enabled.into());
     }
     add_options(arguments, &mut body)?;
     if body.is_empty() {
@@ -83,11 +83,12 @@ pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result
 }
 
 fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
+    let enabled = arguments.enabled().map_err(Failure::Usage)?.unwrap_or(true);
     let found = session.find(&[kind], arguments.required(0), arguments.flag("app"))?;
     let mut body = Map::new();
     body.insert("expression".to_owned(), expression(session, arguments)?.into());
     body.insert("expression_type".to_owned(), "cron_expression".into());
-    body.insert("enabled".to_owned(), (!arguments.has("disabled")).into());
+    body.insert("enabled".to_owned(), enabled.into());
     add_options(arguments, &mut body)?;
     let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body.into()))?;
     session.show(with_owner(created.clone(), &found), |schedules| table(session, schedules));
@@ -199,7 +200,7 @@ pub(super) fn by_guid(session: &Session, guid: &str) -> Result<Option<(Found, Va
     }
 }
 
-fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
+pub(super) fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
     let mut all = Vec::new();
     for kind in BOTH {
         for mut resource in session.list(kind, true)? {

@@ -235,7 +235,7 @@ fn resources_of(answer: &mut Value) -> Result<Vec<Value>, Failure> {
     match answer["resources"].take() {
         Value::Array(resources) => Ok(resources),
         _ => Err(Failure::Unavailable(
-            "the response is not a list; is --url the base URL of a scheduler?".to_owned(),
+            "the response is not a list; is --service the base URL of a scheduler?".to_owned(),
         )),
     }
 }
@@ -261,7 +261,7 @@ pub(super) fn base_of(url: &str) -> Result<String, Failure> {
     }
     let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
     Err(Failure::Usage(format!(
-        "SCHEDULER_URL (--url){shown} must be a URL like http://127.0.0.1:8000 or https://scheduler.example.com, \
+        "SCHEDULER_URL (--service){shown} must be a URL like http://127.0.0.1:8000 or https://scheduler.example.com, \
          without user and query"
     )))
 }
