@@ -148,7 +148,12 @@ pub struct Service {
     pub start_ms: f64,
 }
 
-pub const TOKEN: &str = "eyJhbGciOiJub25lIn0.eyJ1c2VyX2lkIjoiZGV2IiwiZXhwIjo0MDAwMDAwMDAwfQ.x";
+/// Of a user with the scopes that reading and changing need.
+pub const TOKEN: &str = concat!(
+    "eyJhbGciOiJub25lIn0.",
+    "eyJ1c2VyX2lkIjoiZGV2IiwiZXhwIjo0MDAwMDAwMDAwLCJzY29wZSI6WyJjbG",
+    "91ZF9jb250cm9sbGVyLnJlYWQiLCJjbG91ZF9jb250cm9sbGVyLndyaXRlIl19.x"
+);
 
 impl Service {
     pub fn start(place: &Place, cf: &FakeCf, variables: &[(&str, &str)]) -> Self {
