@@ -1,6 +1,5 @@
 -- A job's state is that of the execution created last among the ended ones: an older one that ends later
--- changes no row. The same one may change it again: on PostgreSQL a cancellation counts an execution as
--- FAILED that begins at the same moment, and its real end comes later.
+-- changes no row.
 UPDATE executables
    SET state = :state, state_execution_id = :execution_id
  WHERE id = (SELECT executable_id FROM executions WHERE id = :execution_id) AND kind = 'job'

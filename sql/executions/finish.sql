@@ -1,6 +1,5 @@
 -- Ends an execution, once. One that was to be cancelled takes the reason for that, unless it went well all
--- the same. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another lease;
--- all are normal.
+-- the same. No row: it had ended before, is cancelled by a mark, or is gone; all are normal.
 UPDATE executions
    SET state = :state,
        reason = CASE WHEN :state = 'FAILED' THEN COALESCE(cancel_reason, CAST(:reason AS TEXT)) END,
@@ -12,9 +11,6 @@ UPDATE executions
                       ELSE :message || '; the cancel came too late' END,
        dispatch_time = NULL, doubt_until = NULL,
 -- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
-       end_time = MAX(:end_time, COALESCE(start_time, :end_time)) --sqlite
---pg end_time = GREATEST(CAST(:end_time AS BIGINT), start_time)
---pg , owner = NULL
+       end_time = MAX(:end_time, COALESCE(start_time, :end_time))
  WHERE id = :id AND state IN ('PENDING', 'RUNNING')
---pg AND owner = :fence
    AND (state = 'RUNNING' OR id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0));

@@ -1,11 +1,9 @@
--- The call is about to be sent. No row: the execution was cancelled, is gone, is owned under another lease,
--- or a policy has to say first whether it may begin.
+-- The call is about to be sent. No row: the execution was cancelled, is gone, or a policy has to say first
+-- whether it may begin.
 UPDATE executions
    SET state = 'RUNNING', start_time = COALESCE(start_time, :now), attempt_start_time = :now, attempts = 1,
        message = '', dispatch_time = NULL
- WHERE id = :id AND state = 'PENDING' --sqlite
--- The owner may record it again when the server's answer was lost.
---pg WHERE id = :id AND state IN ('PENDING', 'RUNNING') AND owner = :fence
+ WHERE id = :id AND state = 'PENDING'
    AND id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = schedule_id), 0)
    AND EXISTS (SELECT 1
                  FROM executables AS x

@@ -3,9 +3,9 @@
 -- makes another.
 UPDATE schedules
    SET next_fire_time = :next_fire_time, planned_at = :now,
-       completed_at = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN CAST(:now AS BIGINT) END,
-       last_fire_time = CASE WHEN last_fire_time >= CAST(:served AS BIGINT) THEN last_fire_time
-                             ELSE COALESCE(CAST(:served AS BIGINT), last_fire_time) END
+       completed_at = CASE WHEN :next_fire_time IS NULL THEN :now END,
+       last_fire_time = CASE WHEN last_fire_time >= :served THEN last_fire_time
+                             ELSE COALESCE(:served, last_fire_time) END
  WHERE id = :id AND next_fire_time = :claimed
    AND (SELECT CASE WHEN x.paused OR EXISTS (SELECT 1
                                               FROM space_pauses AS p

@@ -172,7 +172,7 @@ pub(super) fn record_apart(
     match tx {
         Session::Sqlite(_) => record(tx, event, made, now),
         #[cfg(feature = "postgres")]
-        Session::Postgres(_) => Ok(()),
+        Session::Postgres(_) | Session::Group(..) => Ok(()),
     }
 }
 

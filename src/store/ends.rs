@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::session::{Row, Session};
-use super::statement::{Named, json_array, sql, values};
+use super::statement::{Named, batched_sql, json_array, sql, values};
 use super::{Store, StoreError, outbox};
 use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Reason, Schedule, Timestamp};
 
@@ -191,7 +191,7 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
             .to_vec()
         })
         .collect();
-    let rows = tx.execute_each(sql!("executions/finish"), &sets)?;
+    let rows = tx.execute_each(batched_sql!("executions/finish"), &sets)?;
     let mut changed = vec![false; ends.len()];
     // The last first: of many executions of one job, it alone changes the job then.
     let mut ended_jobs = Vec::new();
@@ -224,6 +224,6 @@ pub(super) fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), S
         .iter()
         .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
         .collect();
-    tx.execute_each(sql!("executables/set_state"), &sets)?;
+    tx.execute_each(batched_sql!("executables/set_state"), &sets)?;
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use super::audit::{self, NewEvent};
 use super::outbox::{self, after_seconds};
 use super::session::{Row, Session};
-use super::statement::{Cell, Column, Named, Value, json_array, postgres_sql, sql, values};
+use super::statement::{Cell, Column, Named, Value, batched_sql, json_array, postgres_sql, sql, values};
 use super::{Extent, Part, Store, StoreError, Terms, Window};
 use crate::model::{
     Call, ConcurrencyPolicy, Controls, Dialect, Executable, ExecutionState, Guid, Headers, Id, JobState,
@@ -132,7 +132,7 @@ impl Store {
         let event = audit::Columns::of(terms.event, Some(&guid));
         values.extend(event.values());
         let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
-            let id = tx.first(sql!("executables/insert"), &values, |row| row.get("id"))?;
+            let id = tx.first(batched_sql!("executables/insert"), &values, |row| row.get("id"))?;
             if id.is_some() {
                 audit::record_apart(tx, terms.event, Some(&guid), now)?;
             }
@@ -140,7 +140,7 @@ impl Store {
         };
         let expected_within = new.controls.expect_success_within_seconds;
         let id = match (expected_within, terms.quota) {
-            (None, None) => self.write_one(insert)?,
+            (None, None) => self.write_in_group(insert)?,
             _ => {
                 let id = self.write(|tx| {
                     let values = values! { "kind": new.work.kind().as_str(), "space_guid": &new.space };
@@ -181,7 +181,7 @@ impl Store {
     /// The job, or the call, of that guid.
     pub fn executable(&self, kind: Kind, guid: &str) -> Result<Option<Executable>, StoreError> {
         let values = values! { "guid": guid, "kind": kind.as_str() };
-        self.read(|session| session.first(sql!("executables/get"), values, executable_of))
+        self.read_in_group(|session| session.first(batched_sql!("executables/get"), values, executable_of))
     }
 
     /// How many jobs, or calls, there are of the selection.

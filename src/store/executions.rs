@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::executables::{extent_of, retry_of, work_of};
 use super::session::Row;
 use super::statement::{
-    Cell, Column, Named, Statement, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql, values,
+    Cell, Column, Named, Statement, batched_sql, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql,
+    values,
 };
 use super::{Extent, Part, Store, StoreError, Window};
 use crate::model::{
@@ -330,7 +331,7 @@ impl Store {
     /// PENDING, or no longer owned under this lease. Safe to repeat after an error.
     pub fn accept_task(&self, of: Owned, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
-        self.step(sql!("executions/accept_task"), values)
+        self.write_in_group(|tx| Ok(tx.execute(batched_sql!("executions/accept_task"), values)? == 1))
     }
 
     /// Schedules another attempt, which any process may claim. `false`: the execution is no longer PENDING,

@@ -387,7 +387,7 @@ impl Importer<'_> {
         match self.session {
             Session::Sqlite(_) => Cow::Borrowed(text),
             #[cfg(feature = "postgres")]
-            Session::Postgres(_) => Cow::Owned(super::postgres::encoded(text)),
+            Session::Postgres(_) | Session::Group(..) => Cow::Owned(super::postgres::encoded(text)),
         }
     }
 }

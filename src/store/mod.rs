@@ -314,6 +314,31 @@ impl Store {
         }
     }
 
+    /// The same for a batched statement that many threads run at the same time: PostgreSQL runs it once for
+    /// all of them.
+    fn write_in_group<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => work(&Session::Group(database, postgres::Access::Write)),
+            Engine::Sqlite(_) => self.write_one(work),
+        }
+    }
+
+    /// One batched statement that reads for a client. PostgreSQL runs it once for many threads.
+    fn read_in_group<T>(
+        &self,
+        work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => work(&Session::Group(database, postgres::Access::Read)),
+            Engine::Sqlite(_) => self.read(work),
+        }
+    }
+
     /// Runs `work` on a reading connection, and waits while all are busy. For requests of clients. `work`
     /// must not read again inside.
     fn read<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {

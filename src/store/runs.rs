@@ -8,7 +8,7 @@ use super::audit::{self, NewEvent};
 use super::ends::{self, CutOff, End};
 use super::executions::execution_of;
 use super::session::{Row, Session};
-use super::statement::{Statement, Value, json_array, postgres_sql, sql, sqlite_sql, values};
+use super::statement::{Statement, Value, batched_sql, json_array, postgres_sql, sql, sqlite_sql, values};
 use super::{Store, StoreError};
 use crate::model::{
     ConcurrencyPolicy, EndState, Execution, ExecutionState, Guid, Id, Kind, NextAttempt, Owned, Reason,
@@ -137,7 +137,7 @@ impl Store {
         let values = |is_admitted: bool| {
             values! { "id": of.id, "fence": of.fence, "now": now, "is_admitted": is_admitted }.to_vec()
         };
-        self.start(of, is_admitted, now, sql!("executions/start_call"), &values)
+        self.start(of, is_admitted, now, batched_sql!("executions/start_call"), &values)
     }
 
     /// A task is about to be requested in `app`; after `doubt_until`, "not found" is conclusive. `task_name`
@@ -158,7 +158,7 @@ impl Store {
             }
             .to_vec()
         };
-        self.start(of, is_admitted, now, sql!("executions/begin_attempt"), &values)
+        self.start(of, is_admitted, now, batched_sql!("executions/begin_attempt"), &values)
     }
 
     fn start<'a>(
@@ -169,7 +169,7 @@ impl Store {
         begin: &'static Statement,
         values: &dyn Fn(bool) -> Vec<(&'static str, Value<'a>)>,
     ) -> Result<(Start, Effects), StoreError> {
-        if self.write_one(|tx| Ok(tx.execute(begin, &values(is_admitted))? == 1))? {
+        if self.write_in_group(|tx| Ok(tx.execute(begin, &values(is_admitted))? == 1))? {
             return Ok((Start::Begun, Effects::default()));
         }
         if is_admitted {
@@ -246,14 +246,14 @@ impl Store {
             end_time: None,
         };
         let insert = |tx: &Session<'_>| -> Result<Option<Id>, StoreError> {
-            let id = tx.first(sql!("executions/insert_manual"), &values, |row| row.get("id"))?;
+            let id = tx.first(batched_sql!("executions/insert_manual"), &values, |row| row.get("id"))?;
             if id.is_some() {
                 audit::record_apart(tx, asked.event, None, now)?;
             }
             Ok(id)
         };
         if asked.policy == ConcurrencyPolicy::Always {
-            let id = self.write_one(insert)?;
+            let id = self.write_in_group(insert)?;
             let created = |id| Created { execution: pending(id, guid), effects: Effects::default() };
             return Ok(id.map(created));
         }

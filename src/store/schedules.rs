@@ -6,7 +6,7 @@ use super::audit::{self, NewEvent};
 use super::executables::Written;
 use super::executables::extent_of;
 use super::session::{Row, Session};
-use super::statement::{Named, json_array, postgres_sql, sql, values};
+use super::statement::{Named, batched_sql, json_array, postgres_sql, sql, values};
 use super::terms::count_schedules;
 use super::{Engine, Extent, Part, Store, StoreError, Terms, Window, ends};
 use crate::base::crash;
@@ -393,7 +393,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
             .to_vec()
         })
         .collect();
-    let moved = tx.execute_each(sql!("schedules/advance"), &advances)?;
+    let moved = tx.execute_each(batched_sql!("schedules/advance"), &advances)?;
     crash::point("claim.advanced");
     let fires: Vec<(&Plan, &Fire, Guid)> = plans
         .iter()
@@ -428,7 +428,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
             .to_vec()
         })
         .collect();
-    let inserted = tx.execute_each(sql!("executions/insert_fired"), &inserts)?;
+    let inserted = tx.execute_each(batched_sql!("executions/insert_fired"), &inserts)?;
     let beyond: Vec<Vec<Named<'_>>> = fires
         .iter()
         .zip(&inserted)

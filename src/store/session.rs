@@ -15,6 +15,9 @@ pub(super) enum Session<'a> {
     Sqlite(&'a rusqlite::Connection),
     #[cfg(feature = "postgres")]
     Postgres(&'a postgres::Connection),
+    /// For work of one statement, which runs together with those of other threads.
+    #[cfg(feature = "postgres")]
+    Group(&'a postgres::DatabaseServer, postgres::Access),
 }
 
 impl Session<'_> {
@@ -28,6 +31,8 @@ impl Session<'_> {
             Self::Sqlite(connection) => sqlite::execute(connection, statement, values),
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => connection.execute(statement, values),
+            #[cfg(feature = "postgres")]
+            Self::Group(database, access) => Ok(database.run_in_group(*access, statement, values)?.changed),
         }
     }
 
@@ -37,7 +42,7 @@ impl Session<'_> {
         match self {
             Self::Sqlite(_) => Ok(()),
             #[cfg(feature = "postgres")]
-            Self::Postgres(connection) => connection.execute(statement, values).map(|_| ()),
+            Self::Postgres(_) | Self::Group(..) => self.execute(statement, values).map(|_| ()),
         }
     }
 
@@ -49,9 +54,9 @@ impl Session<'_> {
         sets: &[Vec<Named<'_>>],
     ) -> Result<Vec<usize>, StoreError> {
         match self {
-            Self::Sqlite(_) => sets.iter().map(|values| self.execute(statement, values)).collect(),
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => connection.execute_each(statement, sets),
+            _ => sets.iter().map(|values| self.execute(statement, values)).collect(),
         }
     }
 
@@ -134,6 +139,15 @@ impl Session<'_> {
             #[cfg(feature = "postgres")]
             Self::Postgres(connection) => {
                 connection.visit(statement, values, &mut |row| visit(&Row::new(Cells::Postgres(row))))
+            }
+            #[cfg(feature = "postgres")]
+            Self::Group(database, access) => {
+                for row in database.run_in_group(*access, statement, values)?.rows {
+                    if visit(&Row::new(Cells::Postgres(&row)))?.is_break() {
+                        break;
+                    }
+                }
+                Ok(())
             }
         }
     }

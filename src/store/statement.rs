@@ -13,11 +13,18 @@ use crate::model::{Guid, Secret, Timestamp};
 /// marker is removed. A line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have
 /// little in common, PostgreSQL has a second file, `<statement>.postgres.sql`. A statement that one engine
 /// alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
+///
+/// PostgreSQL runs a *batched* statement once for several sets of values. Each execution of an INSERT or
+/// UPDATE parses the CHECK constraints of its table, which costs more than a row does.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) sqlite: &'static str,
     #[cfg(feature = "postgres")]
     pub(super) postgres: &'static str,
+    /// The text for PostgreSQL has one parameter, `:rows`: a JSON array with an object for each set of
+    /// values, numbered by `n` from 0. Each row that it returns says in its column `n` which set it is for.
+    #[cfg(feature = "postgres")]
+    pub(super) is_batched: bool,
 }
 
 macro_rules! sql_file {
@@ -33,6 +40,8 @@ macro_rules! sql {
             sqlite: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".sql"),
+            #[cfg(feature = "postgres")]
+            is_batched: false,
         }
     };
 }
@@ -44,6 +53,21 @@ macro_rules! sql_by_engine {
             sqlite: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
+            #[cfg(feature = "postgres")]
+            is_batched: false,
+        }
+    };
+}
+
+/// A statement for which PostgreSQL has a second file, which it runs for several sets of values at once.
+macro_rules! batched_sql {
+    ($name:literal) => {
+        &$crate::store::statement::Statement {
+            sqlite: $crate::store::statement::sql_file!($name, ".sql"),
+            #[cfg(feature = "postgres")]
+            postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
+            #[cfg(feature = "postgres")]
+            is_batched: true,
         }
     };
 }
@@ -55,6 +79,8 @@ macro_rules! sqlite_sql {
             sqlite: $crate::store::statement::sql_file!($name, ".sqlite.sql"),
             #[cfg(feature = "postgres")]
             postgres: "",
+            #[cfg(feature = "postgres")]
+            is_batched: false,
         }
     };
 }
@@ -66,6 +92,8 @@ macro_rules! postgres_sql {
             sqlite: "",
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
+            #[cfg(feature = "postgres")]
+            is_batched: false,
         }
     };
 }
@@ -76,7 +104,7 @@ macro_rules! values {
         &[$(($name, $crate::store::statement::Value::from($value))),*]
     };
 }
-pub(super) use {postgres_sql, sql, sql_by_engine, sql_file, sqlite_sql, values};
+pub(super) use {batched_sql, postgres_sql, sql, sql_by_engine, sql_file, sqlite_sql, values};
 
 /// A value for a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -255,7 +283,8 @@ mod tests {
         for file in files_below(&root.join("src/store")) {
             let source = std::fs::read_to_string(file).unwrap();
             let source = source.split("mod tests").next().unwrap_or_default();
-            let macros: [(&str, &[&str]); 4] = [
+            let macros: [(&str, &[&str]); 5] = [
+                ("batched_sql!(\"", &[".sql", ".postgres.sql"]),
                 ("sql!(\"", &[".sql"]),
                 ("sql_by_engine!(\"", &[".sql", ".postgres.sql"]),
                 ("sqlite_sql!(\"", &[".sqlite.sql"]),

@@ -796,6 +796,30 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
     }
 }
 
+/// Twenty sets of values for a batched statement, by the columns that it reads of each.
+fn rows_for(text: &str, fence: i64, pending: i64) -> String {
+    let columns = text.split_once(" AS r (").unwrap().1.split_once(')').unwrap().0;
+    let rows = (0..20).map(|number| {
+        let values = columns.split(',').map(|column| {
+            let name = column.split_whitespace().next().unwrap();
+            let value = match name {
+                "n" => number.to_string(),
+                "id" | "execution_id" => (pending + number).to_string(),
+                "executable_id" | "schedule_id" => (1500 + number).to_string(),
+                "guid" if text.contains("INSERT INTO") => format!("'new-{number}'"),
+                "guid" => format!("'x{}'", 1500 + number),
+                name => value_for(name, fence, pending),
+            };
+            format!(
+                "\"{name}\": {}",
+                value.replace('\'', "\"").replace("TRUE", "true").replace("NULL", "null")
+            )
+        });
+        format!("{{{}}}", values.collect::<Vec<_>>().join(", "))
+    });
+    format!("'[{}]'", rows.collect::<Vec<_>>().join(", "))
+}
+
 /// A plan is made once, when a connection first runs a statement, and kept. It must do for what comes.
 #[needs::postgres]
 #[test]
@@ -827,8 +851,11 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
     client.batch_execute(ocf_scheduler::store::POSTGRES_SESSION).unwrap();
     let pending = pair.database.number("SELECT MAX(id) + 1000 FROM executions");
     let execute = |number: usize, of: &Numbered| {
-        let values: Vec<String> =
-            of.parameters.iter().map(|parameter| value_for(parameter, fence, pending)).collect();
+        let value = |parameter: &String| match parameter.as_str() {
+            "rows" => rows_for(&of.text, fence, pending),
+            name => value_for(name, fence, pending),
+        };
+        let values: Vec<String> = of.parameters.iter().map(value).collect();
         let values = if of.text.contains("INSERT INTO") {
             values.into_iter().map(|value| value.replace("e1500-5", "new")).collect()
         } else {

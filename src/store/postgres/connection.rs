@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
+use log::debug;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
@@ -22,11 +23,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Statement as Planned};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::group::{Access, Answer, Outcome, Ticket};
 use super::tls;
-use super::wire::{cell_of, numbered};
+use super::wire::{cell_of, numbered, rows_json};
 use crate::base::postgres_url::{Target, Trust};
 use crate::model::Secret;
-use crate::store::statement::{Column, Named, Statement, Value, value_of};
+use crate::store::statement::{Column, Named, Statement, Value, value_of, values};
 use crate::store::{StoreError, StoreSettings};
 
 /// To have a connection, its TLS and its login included.
@@ -277,6 +279,9 @@ impl Connection {
         statement: &'static Statement,
         values: &[Named<'_>],
     ) -> Result<usize, StoreError> {
+        if statement.is_batched {
+            return self.answer(statement, values).map(|answer| answer.changed);
+        }
         let prepared = self.prepared(statement.postgres)?;
         let values = prepared.in_order(values)?;
         let rows = self.wait(self.client.execute(&prepared.statement, &as_parameters(&values)))?;
@@ -290,6 +295,13 @@ impl Connection {
     ) -> Result<Vec<usize>, StoreError> {
         if sets.is_empty() {
             return Ok(Vec::new());
+        }
+        if statement.is_batched {
+            let mut changed = vec![0; sets.len()];
+            for row in self.rows_of_batch(statement, sets.iter().map(Vec::as_slice))? {
+                *changed.get_mut(number_of(&row)?).ok_or_else(unexpected_number)? += 1;
+            }
+            return Ok(changed);
         }
         let prepared = self.prepared(statement.postgres)?;
         let sets: Vec<Vec<Value<'_>>> =
@@ -308,12 +320,96 @@ impl Connection {
         })
     }
 
+    /// One statement, and all that the server answers.
+    pub(super) fn answer(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<Answer, StoreError> {
+        if statement.is_batched {
+            return self.rows_of_batch(statement, std::iter::once(values)).map(Answer::of);
+        }
+        let mut rows = Vec::new();
+        let changed = self.stream(statement, values, &mut |row| {
+            rows.push(row);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(Answer { rows, changed })
+    }
+
+    /// Runs the statement of a group, once. If it fails, and certainly has changed nothing, each is to run
+    /// alone.
+    pub(super) fn run_group(
+        &self,
+        access: Access,
+        group: &[Arc<Ticket>],
+    ) -> Result<Vec<Outcome>, StoreError> {
+        let Some(first) = group.first() else { return Ok(Vec::new()) };
+        let alone = || group.iter().map(|_| Outcome::Alone).collect();
+        match self.prepared(first.statement.postgres) {
+            Err(_) if self.may_try_again() => return Ok(alone()),
+            prepared => drop(prepared?),
+        }
+        if access == Access::Write {
+            self.commits_at_once();
+        }
+        let sets: Vec<Vec<Named<'_>>> = group.iter().map(|ticket| ticket.values()).collect();
+        let rows = match self.rows_of_batch(first.statement, sets.iter().map(Vec::as_slice)) {
+            Ok(rows) => rows,
+            Err(err) if self.is_usable() || self.may_try_again() => {
+                debug!(cause:% = err; "a statement runs for each of a group alone");
+                return Ok(alone());
+            }
+            Err(err) => return Err(err),
+        };
+        let mut answers: Vec<Answer> = group.iter().map(|_| Answer::default()).collect();
+        for row in rows {
+            let answer = answers.get_mut(number_of(&row)?).ok_or_else(unexpected_number)?;
+            answer.changed += 1;
+            answer.rows.push(row);
+        }
+        Ok(answers.into_iter().map(Outcome::Done).collect())
+    }
+
+    /// Runs a batched statement once for all of these sets of values.
+    fn rows_of_batch<'a>(
+        &self,
+        statement: &'static Statement,
+        sets: impl Iterator<Item = &'a [Named<'a>]>,
+    ) -> Result<Vec<tokio_postgres::Row>, StoreError> {
+        let rows_json = rows_json(sets);
+        let mut rows = Vec::new();
+        self.stream(statement, values! { "rows": &rows_json }, &mut |row| {
+            rows.push(row);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(rows)
+    }
+
     pub(in crate::store) fn visit(
         &self,
         statement: &'static Statement,
         values: &[Named<'_>],
         visit: &mut dyn FnMut(&tokio_postgres::Row) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
+        if statement.is_batched {
+            for row in self.answer(statement, values)?.rows {
+                if visit(&row)?.is_break() {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        self.stream(statement, values, &mut |row| visit(&row)).map(|_| ())
+    }
+
+    /// Runs a statement and hands over each row as it arrives. How many rows it changed.
+    fn stream(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        visit: &mut dyn FnMut(tokio_postgres::Row) -> Result<ControlFlow<()>, StoreError>,
+    ) -> Result<usize, StoreError> {
         let prepared = self.prepared(statement.postgres)?;
         let values = prepared.in_order(values)?;
         self.wait(async {
@@ -324,7 +420,7 @@ impl Connection {
                 if is_enough {
                     continue;
                 }
-                match visit(&row) {
+                match visit(row) {
                     Ok(ControlFlow::Continue(())) => {}
                     // To the end all the same: only behind the last row the server says whether it is done,
                     // and committed.
@@ -332,7 +428,8 @@ impl Connection {
                     Err(err) => return Ok(Err(err)),
                 }
             }
-            Ok(Ok(()))
+            let changed = rows.rows_affected().unwrap_or_default();
+            Ok(Ok(usize::try_from(changed).unwrap_or(usize::MAX)))
         })?
     }
 
@@ -433,6 +530,16 @@ impl Prepared {
     fn in_order<'a>(&self, values: &[Named<'a>]) -> Result<Vec<Value<'a>>, StoreError> {
         self.names.iter().map(|name| value_of(values, name)).collect()
     }
+}
+
+/// Which set of values a row of a batched statement is for.
+fn number_of(row: &tokio_postgres::Row) -> Result<usize, StoreError> {
+    let number: i64 = row.try_get("n").map_err(|err| StoreError::Bug(format!("no number: {err}")))?;
+    usize::try_from(number).map_err(|_| unexpected_number())
+}
+
+fn unexpected_number() -> StoreError {
+    StoreError::Bug("a row is for a set of values that there is not".to_owned())
 }
 
 fn as_parameters<'a>(values: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {

@@ -9,13 +9,14 @@ use std::time::Duration;
 
 use log::debug;
 
-use super::statement::{postgres_sql, values};
+use super::statement::{Named, Statement, postgres_sql, values};
 use super::{ImportMode, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
 use crate::base::{crash, outage};
 use crate::model::{Fence, Secret, Timestamp, Weekdays};
 
 mod connection;
+mod group;
 mod migrate;
 mod source;
 mod tls;
@@ -23,6 +24,8 @@ mod wire;
 
 pub(super) use connection::{Connection, SESSION};
 use connection::{Connector, Purpose, Refused};
+pub(super) use group::{Access, Answer};
+use group::{Groups, Outcome, Ticket};
 pub(super) use source::Source;
 pub(super) use wire::{cell_of, encoded, numbered};
 
@@ -52,7 +55,9 @@ pub(super) struct DatabaseServer {
     connections_max: usize,
     weekdays: Weekdays,
     pool: Mutex<Pool>,
-    freed: Condvar,
+    /// For each [`Use`] what its threads wait on: a free seat wakes one of each, not all of them.
+    freed: [Condvar; 3],
+    groups: Groups,
     /// Whether the tables are there, and as this version knows them.
     is_migrated: Mutex<bool>,
     /// The server is away.
@@ -108,7 +113,8 @@ impl DatabaseServer {
             connections_max: settings.connections.max(2),
             weekdays: settings.weekdays,
             pool: Mutex::default(),
-            freed: Condvar::new(),
+            freed: Default::default(),
+            groups: Groups::default(),
             is_migrated: Mutex::new(false),
             outage: Mutex::new(None),
             lease: Mutex::new(None),
@@ -260,6 +266,57 @@ impl DatabaseServer {
         })
     }
 
+    /// Runs a batched statement, which is a transaction by itself, together with those of other threads.
+    pub(super) fn run_in_group(
+        &self,
+        access: Access,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<Answer, StoreError> {
+        if !statement.is_batched {
+            return self.run_alone(access, statement, values);
+        }
+        match self.groups.run(statement, values, |group| self.run_group(access, group)) {
+            Outcome::Done(answer) => Ok(answer),
+            Outcome::Failed(err) => Err(err),
+            Outcome::Alone => self.run_alone(access, statement, values),
+        }
+    }
+
+    fn run_alone(
+        &self,
+        access: Access,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+    ) -> Result<Answer, StoreError> {
+        match access {
+            Access::Write => self.write_one(|connection| connection.answer(statement, values)),
+            Access::Read => self.read(|connection| connection.answer(statement, values)),
+        }
+    }
+
+    fn run_group(&self, access: Access, group: &[Arc<Ticket>]) -> Vec<Outcome> {
+        if let [only] = group {
+            return match self.run_alone(access, only.statement, &only.values()) {
+                Ok(answer) => vec![Outcome::Done(answer)],
+                Err(err) => vec![Outcome::Failed(err)],
+            };
+        }
+        let done = match access {
+            Access::Write => self.attempt_once(Use::Engine, |connection| {
+                crash::point("write.committing");
+                let outcomes = connection.run_group(access, group);
+                crash::point("write.committed");
+                outcomes
+            }),
+            Access::Read => self.attempt_once(Use::Client, |connection| connection.run_group(access, group)),
+        };
+        match done {
+            Ok(outcomes) => outcomes,
+            Err(err) => group.iter().map(|_| Outcome::Failed(err.clone())).collect(),
+        }
+    }
+
     pub(super) fn read<T>(
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
@@ -283,20 +340,12 @@ impl DatabaseServer {
         let mut tries = 0;
         loop {
             tries += 1;
-            let seat = self.take_seat(purpose)?;
-            let connection = self.idle_or_new()?;
-            connection.begins();
-            let done = work(&connection);
-            let may_try_again = connection.may_try_again();
-            let mut pool = lock(&self.pool);
-            if connection.is_usable() {
-                pool.idle.push((connection, self.clock.monotonic()));
-            } else {
-                // The cause usually ended the other connections too.
-                pool.idle.clear();
-            }
-            drop(pool);
-            drop(seat);
+            let mut may_try_again = false;
+            let done = self.attempt_once(purpose, |connection| {
+                let done = work(connection);
+                may_try_again = connection.may_try_again();
+                done
+            });
             match done {
                 Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
                     debug!(cause:% = err; "work at the database begins again");
@@ -306,14 +355,34 @@ impl DatabaseServer {
         }
     }
 
+    fn attempt_once<T>(
+        &self,
+        purpose: Use,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let seat = self.take_seat(purpose)?;
+        let connection = self.idle_or_new()?;
+        connection.begins();
+        let done = work(&connection);
+        let mut pool = lock(&self.pool);
+        if connection.is_usable() {
+            pool.idle.push((connection, self.clock.monotonic()));
+        } else {
+            // The cause usually ended the other connections too.
+            pool.idle.clear();
+        }
+        drop(pool);
+        drop(seat);
+        done
+    }
+
     fn take_seat(&self, purpose: Use) -> Result<Seat<'_>, StoreError> {
         // Some are left to the engine, however many clients read, and one to the lease.
         let most = self.connections_max - usize::from(purpose != Use::Lease);
         let readers_max = (most - most / 4).max(1);
         let is_full =
             |pool: &mut Pool| most <= pool.at_work || (purpose == Use::Client && readers_max <= pool.reading);
-        let waited = self
-            .freed
+        let waited = self.freed[purpose as usize]
             .wait_timeout_while(lock(&self.pool), SEAT_WAIT_MAX, is_full)
             .unwrap_or_else(PoisonError::into_inner);
         let (mut pool, timeout): (MutexGuard<'_, Pool>, _) = waited;
@@ -388,7 +457,9 @@ impl Drop for Seat<'_> {
         pool.at_work -= 1;
         pool.reading -= usize::from(self.purpose == Use::Client);
         drop(pool);
-        // A reader may have to leave the free seat to the engine, so all waiting threads are woken.
-        self.database.freed.notify_all();
+        // A reader may have to leave the free seat to the engine, so one thread of each use is woken.
+        for freed in &self.database.freed {
+            freed.notify_one();
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! What goes to the server and comes from it: the texts of statements, values, columns.
 
+use std::fmt::Write;
+
+use serde_json::Value as Json;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
 use crate::store::StoreError;
-use crate::store::statement::{Cell, Value};
+use crate::store::statement::{Cell, Named, Value};
 
 /// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that
 /// order. `--pg ` at the beginning of a line is removed, a line with `--sqlite` at its end is left out, and
@@ -50,6 +53,25 @@ fn decoded(text: &str) -> String {
         });
     }
     decoded
+}
+
+/// Sets of values as a batched statement takes them: a JSON array of objects, numbered by `n`.
+pub(super) fn rows_json<'a>(sets: impl Iterator<Item = &'a [Named<'a>]>) -> String {
+    let mut rows = String::from("[");
+    for (number, set) in sets.enumerate() {
+        let separator = if number == 0 { "" } else { "," };
+        let _ = write!(rows, "{separator}{{\"n\":{number}");
+        for (name, value) in set {
+            let _ = match value {
+                Value::Null => write!(rows, ",\"{name}\":null"),
+                Value::Int(int) => write!(rows, ",\"{name}\":{int}"),
+                Value::Text(text) => write!(rows, ",\"{name}\":{}", Json::from(encoded(text))),
+            };
+        }
+        rows.push('}');
+    }
+    rows.push(']');
+    rows
 }
 
 impl ToSql for Value<'_> {
@@ -110,6 +132,14 @@ mod tests {
             assert!(!encoded(text).contains('\0'));
             assert_eq!(decoded(&encoded(text)), text);
         }
+    }
+
+    #[test]
+    fn sets_of_values_become_numbered_objects() {
+        let values: [&[Named<'_>]; 2] =
+            [&[("id", Value::Int(7)), ("name", Value::Text("a\"b\0"))], &[("id", Value::Null)]];
+        let rows = rows_json(values.into_iter());
+        assert_eq!(rows, r#"[{"n":0,"id":7,"name":"a\"b\u001a0"},{"n":1,"id":null}]"#);
     }
 
     #[test]

@@ -1,0 +1,23 @@
+-- Several tasks are about to be requested. By primary key, recorded before the requests are sent, so that
+-- after a crash the outcome counts as unknown. No row: the execution was cancelled, is gone, is owned under
+-- another lease, or a policy has to say first whether it may begin. `state || ''` and IS TRUE keep the planner
+-- from the indexes of all that is PENDING, or that the instance owns.
+WITH given AS MATERIALIZED (
+         SELECT *
+           FROM json_to_recordset(CAST(:rows AS JSON))
+             AS r (n BIGINT, id BIGINT, fence BIGINT, task_name TEXT, app_guid TEXT, now BIGINT,
+                   doubt_until BIGINT, is_admitted BIGINT)
+          ORDER BY id)
+UPDATE executions AS e
+-- The name of the first request's task stays: those of the others follow from it.
+   SET task_name = CASE WHEN e.attempts = 0 THEN g.task_name ELSE e.task_name END,
+       attempts = e.attempts + 1, start_time = COALESCE(e.start_time, g.now), attempt_start_time = g.now,
+       app_guid = g.app_guid, doubt_until = g.doubt_until
+  FROM given AS g
+ WHERE e.id = g.id AND e.state || '' = 'PENDING' AND (e.owner = g.fence) IS TRUE
+   AND e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0)
+   AND EXISTS (SELECT 1
+                 FROM executables AS x
+                WHERE x.id = e.executable_id AND x.deleted_at IS NULL
+                  AND (g.is_admitted = 1 OR x.concurrency_policy = 'Always'))
+RETURNING g.n;

@@ -1,0 +1,27 @@
+-- Ends several executions, each once. One that was to be cancelled takes the reason for that, unless it went
+-- well all the same. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another
+-- lease; all are normal.
+-- IS TRUE keeps the planner from the index of all that the instance owns.
+WITH given AS MATERIALIZED (
+         SELECT *
+           FROM json_to_recordset(CAST(:rows AS JSON))
+             AS r (n BIGINT, id BIGINT, fence BIGINT, state TEXT, message TEXT, reason TEXT, end_time BIGINT)
+          ORDER BY id)
+UPDATE executions AS e
+   SET state = g.state,
+       reason = CASE WHEN g.state = 'FAILED' THEN COALESCE(e.cancel_reason, g.reason) END,
+       message = CASE WHEN e.cancel_requested_at IS NULL THEN g.message
+-- What says more than that stays.
+                      WHEN g.state = 'FAILED' AND substr(g.message, 1, length(e.cancel_message)) = e.cancel_message
+                          THEN g.message
+                      WHEN g.state = 'FAILED' THEN e.cancel_message
+                      WHEN g.message = '' THEN 'the cancel came too late'
+                      ELSE g.message || '; the cancel came too late' END,
+       dispatch_time = NULL, doubt_until = NULL, owner = NULL,
+-- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
+       end_time = GREATEST(g.end_time, e.start_time)
+  FROM given AS g
+ WHERE e.id = g.id AND e.state IN ('PENDING', 'RUNNING') AND (e.owner = g.fence) IS TRUE
+   AND (e.state = 'RUNNING'
+        OR e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0))
+RETURNING g.n;

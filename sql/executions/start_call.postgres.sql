@@ -1,0 +1,20 @@
+-- Several calls are about to be sent. No row: the execution was cancelled, is gone, is owned under another
+-- lease, or a policy has to say first whether it may begin. Its owner may record it again when the server's
+-- answer was lost.
+-- IS TRUE keeps the planner from the index of all that the instance owns.
+WITH given AS MATERIALIZED (
+         SELECT *
+           FROM json_to_recordset(CAST(:rows AS JSON))
+             AS r (n BIGINT, id BIGINT, fence BIGINT, now BIGINT, is_admitted BIGINT)
+          ORDER BY id)
+UPDATE executions AS e
+   SET state = 'RUNNING', start_time = COALESCE(e.start_time, g.now), attempt_start_time = g.now, attempts = 1,
+       message = '', dispatch_time = NULL
+  FROM given AS g
+ WHERE e.id = g.id AND e.state IN ('PENDING', 'RUNNING') AND (e.owner = g.fence) IS TRUE
+   AND e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0)
+   AND EXISTS (SELECT 1
+                 FROM executables AS x
+                WHERE x.id = e.executable_id AND x.deleted_at IS NULL
+                  AND (g.is_admitted = 1 OR x.concurrency_policy = 'Always'))
+RETURNING g.n;

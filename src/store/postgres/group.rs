@@ -1,0 +1,277 @@
+//! Group commit: a batched statement runs once for the values of several threads, which so share a round
+//! trip and a COMMIT.
+//!
+//! Invariant: each thread has its answer only after the COMMIT that covers its values. When the statement of
+//! a group fails, nothing of it was done, and it runs for each thread by itself.
+//!
+//! The thread that finds no leader leads: it runs what waits, hands out the answers, and makes the first
+//! thread that came meanwhile the next leader. So a thread that is alone waits for nobody, and under load a
+//! group is as large as what arrives during one COMMIT.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+
+use tokio_postgres::Row;
+
+use crate::store::statement::{Named, Statement, Value};
+use crate::store::{StoreError, lock};
+
+/// The most sets of values in one group.
+pub(super) const GROUP_MAX: usize = 64;
+/// So many groups of one statement are under way at a time.
+const LEADERS_MAX: usize = 1;
+
+/// Whether a statement changes something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) enum Access {
+    /// It reads.
+    Read,
+    /// It writes.
+    Write,
+}
+
+/// What the server answered to a statement for one set of values.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Answer {
+    /// The rows it returned.
+    pub(in crate::store) rows: Vec<Row>,
+    /// How many it changed.
+    pub(in crate::store) changed: usize,
+}
+
+impl Answer {
+    /// All rows are for the only set of values.
+    pub(super) fn of(rows: Vec<Row>) -> Self {
+        Self { changed: rows.len(), rows }
+    }
+}
+
+/// What became of one set of values of a group.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is done, and committed.
+    Done(Answer),
+    /// The group failed and changed nothing: the statement is to run for it alone.
+    Alone,
+    /// It failed, or its outcome is unknown.
+    Failed(StoreError),
+}
+
+/// A statement with one set of values, and the thread that waits for its answer.
+pub(super) struct Ticket {
+    pub(super) statement: &'static Statement,
+    values: Vec<(&'static str, Owned)>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+enum State {
+    Waiting,
+    /// Its thread leads the next group.
+    Leads,
+    Over(Outcome),
+}
+
+enum Owned {
+    Null,
+    Int(i64),
+    Text(String),
+}
+
+impl Owned {
+    fn borrowed(&self) -> Value<'_> {
+        match self {
+            Self::Null => Value::Null,
+            Self::Int(number) => Value::Int(*number),
+            Self::Text(text) => Value::Text(text),
+        }
+    }
+}
+
+/// The groups of one database, by the statement that they are of.
+#[derive(Default)]
+pub(super) struct Groups {
+    lanes: Mutex<HashMap<usize, Lane>>,
+}
+
+#[derive(Default)]
+struct Lane {
+    waiting: VecDeque<Arc<Ticket>>,
+    leaders: usize,
+}
+
+impl Ticket {
+    fn new(statement: &'static Statement, values: &[Named<'_>]) -> Self {
+        let owned = |value: &Value<'_>| match value {
+            Value::Null => Owned::Null,
+            Value::Int(number) => Owned::Int(*number),
+            Value::Text(text) => Owned::Text((*text).to_owned()),
+        };
+        Self {
+            statement,
+            values: values.iter().map(|(name, value)| (*name, owned(value))).collect(),
+            state: Mutex::new(State::Waiting),
+            changed: Condvar::new(),
+        }
+    }
+
+    /// The values for its parameters.
+    pub(super) fn values(&self) -> Vec<Named<'_>> {
+        self.values.iter().map(|(name, value)| (*name, value.borrowed())).collect()
+    }
+
+    /// What its thread is to do, once that is known: to lead, or to go on with the outcome.
+    fn wait(&self) -> Option<Outcome> {
+        let state = lock(&self.state);
+        let waits = |state: &mut State| matches!(state, State::Waiting);
+        let mut state = self.changed.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+        match std::mem::replace(&mut *state, State::Waiting) {
+            State::Over(outcome) => Some(outcome),
+            State::Leads | State::Waiting => None,
+        }
+    }
+
+    fn become_state(&self, state: State) {
+        *lock(&self.state) = state;
+        self.changed.notify_one();
+    }
+}
+
+impl Groups {
+    /// Runs a statement together with those of the same text that wait. `run` runs a group, whose first
+    /// ticket is that of the calling thread, and returns an outcome for each ticket.
+    pub(super) fn run(
+        &self,
+        statement: &'static Statement,
+        values: &[Named<'_>],
+        run: impl Fn(&[Arc<Ticket>]) -> Vec<Outcome>,
+    ) -> Outcome {
+        let key = statement.postgres.as_ptr().addr();
+        let ticket = Arc::new(Ticket::new(statement, values));
+        let mut leads = {
+            let mut lanes = lock(&self.lanes);
+            let lane = lanes.entry(key).or_default();
+            let leads = lane.leaders < LEADERS_MAX;
+            if leads {
+                lane.leaders += 1;
+            } else {
+                lane.waiting.push_back(Arc::clone(&ticket));
+            }
+            leads
+        };
+        loop {
+            if leads {
+                return self.lead(key, ticket, &run);
+            }
+            match ticket.wait() {
+                Some(outcome) => return outcome,
+                None => leads = true,
+            }
+        }
+    }
+
+    fn lead(&self, key: usize, own: Arc<Ticket>, run: &impl Fn(&[Arc<Ticket>]) -> Vec<Outcome>) -> Outcome {
+        let mut group = vec![own];
+        if let Some(lane) = lock(&self.lanes).get_mut(&key) {
+            let more = lane.waiting.len().min(GROUP_MAX - 1);
+            group.extend(lane.waiting.drain(..more));
+        }
+        let mut leading = Leading { groups: self, key, group };
+        let mut outcomes = run(&leading.group).into_iter();
+        let own = outcomes.next();
+        for (ticket, outcome) in leading.group.drain(..).skip(1).zip(outcomes) {
+            ticket.become_state(State::Over(outcome));
+        }
+        own.unwrap_or_else(|| Outcome::Failed(StoreError::Bug("no outcome of a statement".to_owned())))
+    }
+}
+
+/// A thread leads. When it has done so, or has panicked, the next one does.
+struct Leading<'a> {
+    groups: &'a Groups,
+    key: usize,
+    /// Those that have no outcome yet.
+    group: Vec<Arc<Ticket>>,
+}
+
+impl Drop for Leading<'_> {
+    fn drop(&mut self) {
+        for ticket in self.group.drain(..) {
+            let error = StoreError::Bug("the thread that ran a group of statements failed".to_owned());
+            ticket.become_state(State::Over(Outcome::Failed(error)));
+        }
+        let mut lanes = lock(&self.groups.lanes);
+        let Some(lane) = lanes.get_mut(&self.key) else { return };
+        match lane.waiting.pop_front() {
+            Some(next) => next.become_state(State::Leads),
+            None => lane.leaders -= 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::*;
+    use crate::store::statement::{batched_sql, values};
+
+    /// Runs `run` in as many threads as there are, of which the first waits until all others wait for it.
+    /// Returns the sizes of the groups.
+    fn sizes_of_groups(threads: usize, outcome: impl Fn(usize) -> Outcome + Sync) -> Vec<usize> {
+        let (groups, sizes) = (Groups::default(), Mutex::new(Vec::new()));
+        let statement = batched_sql!("executables/get");
+        let waiting = || lock(&groups.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
+        let run = |group: &[Arc<Ticket>]| {
+            let number = {
+                let mut sizes = lock(&sizes);
+                sizes.push(group.len());
+                sizes.len()
+            };
+            while number == 1 && waiting() < threads - 1 {
+                thread::yield_now();
+            }
+            group.iter().map(|_| outcome(number)).collect()
+        };
+        let failed = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for number in 0..threads {
+                let (groups, run, failed) = (&groups, &run, &failed);
+                scope.spawn(move || {
+                    let done = catch_unwind(AssertUnwindSafe(|| {
+                        groups.run(statement, values! { "n": number as u64 }, run)
+                    }));
+                    failed.fetch_add(usize::from(!matches!(done, Ok(Outcome::Alone))), Ordering::Relaxed);
+                });
+            }
+        });
+        assert_eq!(waiting(), 0);
+        assert!(lock(&groups.lanes).values().all(|lane| lane.leaders == 0));
+        let mut sizes = sizes.into_inner().unwrap();
+        sizes.push(failed.into_inner());
+        sizes
+    }
+
+    #[test]
+    fn what_arrives_while_a_group_is_under_way_is_the_next_group() {
+        let sizes = sizes_of_groups(8, |_| Outcome::Alone);
+        assert_eq!(sizes, [1, 7, 0]);
+    }
+
+    #[test]
+    fn no_group_is_larger_than_the_bound() {
+        let sizes = sizes_of_groups(GROUP_MAX + 10, |_| Outcome::Alone);
+        assert_eq!(sizes, [1, GROUP_MAX, 9, 0]);
+    }
+
+    #[test]
+    fn a_leader_that_panics_fails_its_group_and_leaves_nobody_waiting() {
+        let sizes = sizes_of_groups(4, |number| match number {
+            2 => panic!("as the test wants it"),
+            _ => Outcome::Alone,
+        });
+        assert_eq!(sizes, [1, 3, 3]);
+    }
+}
