@@ -129,6 +129,8 @@ fn describe(error: &rusqlite::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     /// The statements that SQLite runs: names and texts.
@@ -157,6 +159,26 @@ mod tests {
         assert!(statements.len() > 80);
         for (name, text) in statements {
             connection.prepare(&text).unwrap_or_else(|err| panic!("{name}: {err}"));
+        }
+    }
+
+    /// Preparing a statement costs more than running it.
+    #[test]
+    fn another_value_does_not_make_sqlite_prepare_a_statement_again() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        super::super::prepare_connection(&connection).unwrap();
+        connection.execute_batch("PRAGMA foreign_keys = OFF").unwrap();
+        for (name, text) in statements() {
+            let mut statement = connection.prepare(&text).unwrap();
+            for value in [1, 2] {
+                for parameter in 1..=statement.parameter_count() {
+                    statement.raw_bind_parameter(parameter, value).unwrap();
+                }
+                // Some refuse these values, and that is beside the point.
+                let _ = statement.raw_query().next();
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{name}");
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use log::info;
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 
 use super::{ImportMode, StoreError, lock};
@@ -248,9 +249,16 @@ impl DatabaseFile {
     }
 }
 
+/// Otherwise SQLite compares values with the conditions of partial indexes, and prepares a statement again
+/// each time when it gets another value: that took more time than all executions of statements together.
+fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
+}
+
 fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
+    keep_plans(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
@@ -361,6 +369,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 }
 
 fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
+    keep_plans(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
