@@ -37,11 +37,12 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 14] = [
+    let parts: [(&str, fn()); 15] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
         ("postgres", postgres),
+        ("instances", instances),
         ("start", start),
         ("memory", memory),
         ("burst-of-calls", burst_of_calls),
@@ -306,6 +307,95 @@ fn postgres() {
     row_of("PostgreSQL (SQLite): memory after that", loaded[0], loaded[1], "MiB");
 }
 
+/// 10,000 calls, and 10,000 jobs, that are due at once on PostgreSQL with a long history: with one instance and
+/// with three. The ceiling is one instance on SQLite for the first, and one instance for three.
+fn instances() {
+    #[expect(clippy::disallowed_methods, reason = "which server is for whoever runs this")]
+    let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {
+        return println!("instances: left out, BENCH_DATABASE_URL names no server");
+    };
+    const COUNT: usize = 10_000;
+    let sqlite = {
+        let (cf, target) = (FakeCf::start(), Target::start());
+        let place = Place::new(&cf);
+        let due = now() + 5;
+        place.fill("call", COUNT, &target.url, due);
+        let _service = Service::start(&place, &cf, &[]);
+        wait_until(|| {
+            place.count("SELECT COUNT(*) FROM executions WHERE state = 'SUCCEEDED'") == COUNT as i64
+        });
+        place.lateness()[COUNT - 1]
+    };
+    let mut alone = [0.0; 2];
+    for (number, instances) in [1, 3].into_iter().enumerate() {
+        for (kind, name) in ["calls", "jobs"].into_iter().enumerate() {
+            let (cf, target) = (FakeCf::start(), Target::start());
+            let joint = if server.contains('?') { '&' } else { '?' };
+            let schema = format!("bench_{name}_{instances}_{}", now());
+            let url = format!("{server}{joint}schema={schema}");
+            let place = Place::new(&cf);
+            drop(Service::start(&place, &cf, &[("DATABASE_URL", &url)]));
+            let due = now() + 15;
+            let mut database = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+            let work = if kind == 0 {
+                format!("'call', NULL, NULL, NULL, NULL, '{}', 'Bearer x'", target.url)
+            } else {
+                "'job', 'true', 1, 1, 'PENDING', NULL, NULL".to_owned()
+            };
+            database
+                .batch_execute(&format!(
+                    "SET search_path = {schema};
+                     INSERT INTO executables (guid, name, app_guid, space_guid, kind, command, disk_in_mb, memory_in_mb, state, url,
+                                              auth_header, created_at, updated_at)
+                     SELECT 'x-' || i, 'x-' || i, 'app-1', 'space-1', {work}, 0, 0 FROM generate_series(1, {COUNT}) AS i;
+                     INSERT INTO executions (guid, executable_id, kind, state, message, asked_at, created_at, attempts, start_time,
+                                             end_time)
+                     SELECT 'old-' || x.id || '-' || i, x.id, x.kind, 'SUCCEEDED', '', 0, 0, 1, {recent}, {recent}
+                       FROM executables AS x, generate_series(1, 20) AS i;
+                     INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at,
+                                            updated_at)
+                     SELECT 's-' || id, id, TRUE, '0 0 1 1 *', {due}000000000, 0, 0, 0 FROM executables",
+                    recent = (now() - 3600) * 1_000_000_000,
+                ))
+                .unwrap();
+            for table in ["executables", "executions", "schedules"] {
+                database.batch_execute(&format!("VACUUM ANALYZE {table}")).unwrap();
+            }
+            let variables = [("DATABASE_URL", url.as_str())];
+            let services: Vec<Service> =
+                (0..instances).map(|_| Service::start(&place, &cf, &variables)).collect();
+            let mut number_of =
+                |query: &str| -> i64 { database.query_one(query, &[]).unwrap().get::<_, i64>(0) };
+            wait_for_second(due);
+            let began = Instant::now();
+            let late = if kind == 0 {
+                wait_until(|| {
+                    pause(50);
+                    number_of(
+                        "SELECT COUNT(*) FROM executions WHERE schedule_id IS NOT NULL AND state = 'SUCCEEDED'",
+                    ) == COUNT as i64
+                });
+                let last =
+                    "SELECT MAX(start_time - scheduled_time) FROM executions WHERE schedule_id IS NOT NULL";
+                number_of(last) as f64 / 1e9
+            } else {
+                wait_until(|| cf.created.load(Ordering::Relaxed) >= COUNT);
+                began.elapsed().as_secs_f64()
+            };
+            drop(services);
+            let measure = format!("{COUNT} {name} due at once, {instances} instances, the last is late by");
+            match (number, kind) {
+                (0, 0) => row_of(&measure, late, sqlite / 1000.0, "s"),
+                (0, _) => row(&measure, late, "s"),
+                (_, kind) => row_of(&measure, late, alone[kind], "s"),
+            }
+            if number == 0 {
+                alone[kind] = late;
+            }
+        }
+    }
+}
+
 // ---- start and memory ----
 
 fn start() {
@@ -341,7 +431,7 @@ fn pause(ms: u64) {
 
 // ---- the engine ----
 
-fn wait_until(what: impl Fn() -> bool) {
+fn wait_until(mut what: impl FnMut() -> bool) {
     let began = Instant::now();
     while !what() {
         assert!(began.elapsed() < Duration::from_secs(180), "waited in vain");

@@ -1,6 +1,7 @@
 -- Claims executions (a JSON array of triples: id, dispatch time, attempts) under a lease: those that are as
 -- they were read, for another instance may have made an attempt since, and that no other instance owns. The
--- lock on the lease keeps it from being taken over meanwhile; a lease that was taken over claims nothing.
+-- lock on the lease keeps it from being taken over meanwhile; a lease that was taken over claims nothing. With
+-- what they are to do, as executions/work has it.
 --
 -- By primary key: the conditions stand outside of `held`, for with them the planner may walk the partial
 -- index of PENDING executions.
@@ -18,6 +19,8 @@ WITH lease AS (SELECT id FROM instances WHERE id = :fence FOR KEY SHARE),
                             WHERE held.state = 'PENDING' AND (held.owner IS NULL OR held.owner = :fence))
 UPDATE executions AS e
    SET owner = lease.id
-  FROM lease, free
- WHERE e.id = free.id
-RETURNING e.id;
+  FROM lease, free, executables AS x
+ WHERE e.id = free.id AND x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
+RETURNING e.id, e.attempt, e.start_time, x.concurrency_policy, x.max_retries, x.backoff_seconds, x.max_backoff_seconds,
+          x.max_age_seconds, x.kind, x.command, x.disk_in_mb, x.memory_in_mb, x.state, x.url, x.auth_header,
+          x.method, x.headers, x.body, x.success_statuses, x.signing_secret, x.timeout_seconds, x.log_rate_in_bps;

@@ -1,11 +1,13 @@
 -- Ends several executions, each once. One that was to be cancelled takes the reason for that, unless it went
 -- well all the same. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another
--- lease; all are normal.
+-- lease; all are normal. Nor is there one for what `is_silent` says is to end without further statements, unless it
+-- is a call that nobody wants to hear of (streaks/watched).
 -- IS TRUE keeps the planner from the index of all that the instance owns.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))
-             AS r (n BIGINT, id BIGINT, fence BIGINT, state TEXT, message TEXT, reason TEXT, end_time BIGINT)
+             AS r (n BIGINT, id BIGINT, fence BIGINT, state TEXT, message TEXT, reason TEXT, end_time BIGINT,
+                   is_silent BOOLEAN)
           ORDER BY id)
 UPDATE executions AS e
    SET state = g.state,
@@ -24,4 +26,13 @@ UPDATE executions AS e
  WHERE e.id = g.id AND e.state IN ('PENDING', 'RUNNING') AND (e.owner = g.fence) IS TRUE
    AND (e.state = 'RUNNING'
         OR e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0))
+   AND (NOT g.is_silent
+        OR (e.kind = 'call'
+            AND NOT EXISTS (SELECT 1
+                              FROM executables AS x
+                             WHERE x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
+                               AND (EXISTS (SELECT 1 FROM notifications AS o WHERE o.space_guid = x.space_guid)
+                                    OR EXISTS (SELECT 1
+                                                 FROM streaks AS k
+                                                WHERE k.executable_id = x.id AND k.expected_since IS NOT NULL)))))
 RETURNING g.n;

@@ -55,7 +55,24 @@ impl Store {
 
     /// The end of several executions, in one transaction. Returns which of them that changed, in their order.
     pub fn finish_many(&self, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
-        self.write(|tx| end_all(tx, ends))
+        if !self.is_shared() {
+            return self.write(|tx| end_all(tx, ends));
+        }
+        // Calls that nobody wants to hear of end in one round trip, and all else in a transaction.
+        let mut changed = Vec::with_capacity(ends.len());
+        for batch in ends.chunks(AT_ONCE) {
+            let sets: Vec<Vec<Named<'_>>> = batch.iter().map(|end| end_values(end, true)).collect();
+            let rows = self.write_one(|tx| tx.execute_each(batched_sql!("executions/finish"), &sets))?;
+            changed.extend(rows.into_iter().map(|rows| rows == 1));
+        }
+        let left: Vec<usize> = (0..ends.len()).filter(|index| !changed[*index]).collect();
+        if !left.is_empty() {
+            let others: Vec<&End> = left.iter().map(|index| ends[*index]).collect();
+            for (index, is_changed) in left.into_iter().zip(self.write(|tx| end_all(tx, &others))?) {
+                changed[index] = is_changed;
+            }
+        }
+        Ok(changed)
     }
 
     /// Records a batch of the executions that marks on their schedules cancel. Returns how many rows that
@@ -180,17 +197,7 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let jobs = jobs_among(tx, ends.iter().map(|end| end.of.id))?;
     let mut in_order: Vec<(usize, &End)> = ends.iter().copied().enumerate().collect();
     in_order.sort_unstable_by_key(|(_, end)| end.of.id);
-    let sets: Vec<Vec<Named<'_>>> = in_order
-        .iter()
-        .map(|(_, end)| {
-            let Outcome { state, message, reason, end_time } = &end.outcome;
-            values! {
-                "id": end.of.id, "fence": end.of.fence, "state": state.as_str(), "message": message,
-                "reason": reason.map(Reason::as_str), "end_time": *end_time,
-            }
-            .to_vec()
-        })
-        .collect();
+    let sets: Vec<Vec<Named<'_>>> = in_order.iter().map(|(_, end)| end_values(end, false)).collect();
     let rows = tx.execute_each(batched_sql!("executions/finish"), &sets)?;
     let mut changed = vec![false; ends.len()];
     // The last first: of many executions of one job, it alone changes the job then.
@@ -208,6 +215,16 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     set_states(tx, &ended_jobs)?;
     outbox::tell_outcomes(tx, &ended)?;
     Ok(changed)
+}
+
+/// The values of executions/finish. `is_silent`: it ends only if that takes no further statements.
+fn end_values(end: &End, is_silent: bool) -> Vec<Named<'_>> {
+    let Outcome { state, message, reason, end_time } = &end.outcome;
+    values! {
+        "id": end.of.id, "fence": end.of.fence, "state": state.as_str(), "message": message,
+        "reason": reason.map(Reason::as_str), "end_time": *end_time, "is_silent": is_silent,
+    }
+    .to_vec()
 }
 
 /// Which of these executions run jobs, whose states follow those in which their executions end. The jobs are

@@ -113,12 +113,32 @@ pub struct Assignment {
 }
 
 /// Executions that this process may hand out, and under which lease.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Claimed {
     /// The number of the lease.
     pub fence: Fence,
     /// The executions.
     pub ids: Vec<Id>,
+    /// What they are to do; nothing for one that is gone.
+    pub work: HashMap<Id, Assignment>,
+}
+
+/// What there is to do for the scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    /// Schedules may be planned for what is now the future.
+    pub is_planned_ahead: bool,
+    /// Schedules may be due.
+    pub is_due: bool,
+    /// Calls that are under way here may have to end.
+    pub is_call_cancelled: bool,
+    /// Executions of jobs, and of calls, may wait for the end of another one.
+    pub is_blocked: [bool; 2],
+    /// Executions of jobs, and of calls, may wait for a worker.
+    pub is_waiting: [bool; 2],
+    /// The earliest fire time, and the earliest time after now at which an execution is due, if that was
+    /// looked for.
+    pub next: Option<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
 /// An execution whose task is under way.
@@ -295,28 +315,54 @@ impl Store {
             return Ok(HashMap::new());
         }
         let ids = json_array(executions.iter())?;
-        let read = |row: &Row<'_>| {
-            let course = course_of(row)?;
-            Ok((row.get("id")?, Assignment { work: work_of(row)?, course }))
-        };
-        let found = self
-            .read_at_once(|session| session.rows(sql!("executions/work"), values! { "ids": &ids }, read))?;
+        let values = values! { "ids": &ids };
+        let found =
+            self.read_at_once(|session| session.rows(sql!("executions/work"), values, assignment_of))?;
         Ok(found.into_iter().collect())
     }
 
-    /// Claims PENDING executions under this process's lease. Each is claimed only if its due time and number
-    /// of attempts are still those that were read. Returns the ids that were claimed; the others were claimed
-    /// by another process first.
+    /// Claims PENDING executions under this process's lease, and reads what they are to do. Each is claimed
+    /// only if its due time and number of attempts are still those that were read. The others were claimed by
+    /// another process first.
     pub fn claim_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
         let fence = self.fence()?;
         if !self.is_shared() || wanted.is_empty() {
-            return Ok(Claimed { fence, ids: wanted.iter().map(|(id, ..)| *id).collect() });
+            let ids: Vec<Id> = wanted.iter().map(|(id, ..)| *id).collect();
+            let work = self.work_of(&ids)?;
+            return Ok(Claimed { fence, ids, work });
         }
         let wanted = json_array(wanted.iter().map(|(id, due, attempts)| (*id, due.nanos(), *attempts)))?;
         let values = values! { "wanted": &wanted, "fence": fence };
-        let ids =
-            self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, |row| row.get("id")))?;
-        Ok(Claimed { fence, ids })
+        let work = self.write_one(|tx| tx.rows(postgres_sql!("executions/claim"), values, assignment_of))?;
+        Ok(Claimed { fence, ids: work.iter().map(|(id, _)| *id).collect(), work: work.into_iter().collect() })
+    }
+
+    /// What there is to do. `ahead`: a plan from after this time was made before the clock was set back.
+    /// Nothing is ruled out where looking costs no round trip.
+    pub fn look(&self, now: Timestamp, ahead: Timestamp) -> Result<Look, StoreError> {
+        if !self.is_shared() {
+            return Ok(Look {
+                is_planned_ahead: true,
+                is_due: true,
+                is_call_cancelled: false,
+                is_blocked: [true; 2],
+                is_waiting: [true; 2],
+                next: None,
+            });
+        }
+        let values = values! { "now": now, "ahead": ahead, "fence": self.fence()? };
+        self.read_at_once(|session| {
+            session.one(postgres_sql!("executions/look"), values, |row| {
+                Ok(Look {
+                    is_planned_ahead: row.get("is_planned_ahead")?,
+                    is_due: row.get("is_due")?,
+                    is_call_cancelled: row.get("is_call_cancelled")?,
+                    is_blocked: [row.get("is_job_blocked")?, row.get("is_call_blocked")?],
+                    is_waiting: [row.get("is_job_waiting")?, row.get("is_call_waiting")?],
+                    next: Some((row.get("next_fire_time")?, row.get("next_dispatch_time")?)),
+                })
+            })
+        })
     }
 
     /// When the next PENDING execution is due that is not due by `now`.
@@ -512,6 +558,11 @@ pub(super) fn stray_of(row: &Row<'_>) -> Result<Stray, StoreError> {
         request_id,
         surplus,
     })
+}
+
+fn assignment_of(row: &Row<'_>) -> Result<(Id, Assignment), StoreError> {
+    let course = course_of(row)?;
+    Ok((row.get("id")?, Assignment { work: work_of(row)?, course }))
 }
 
 fn course_of(row: &Row<'_>) -> Result<Course, StoreError> {

@@ -790,7 +790,7 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "limit" | "most" => "20".to_owned(),
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
         "before_id" | "last_id" => i64::MAX.to_string(),
-        "enabled" | "is_suspended" | "paused" | "is_paused" => "TRUE".to_owned(),
+        "enabled" | "is_suspended" | "paused" | "is_paused" | "is_silent" => "TRUE".to_owned(),
         // Times, of which half of what waits is due.
         _ => "5000".to_owned(),
     }

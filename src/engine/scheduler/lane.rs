@@ -47,6 +47,8 @@ pub struct Lane {
     /// When the last look began, and when one at shares found nothing to hand out, in monotonic time.
     looked_at: Option<Duration>,
     found_none_at: Option<Duration>,
+    /// Something may wait for a worker, or a worker was released.
+    pub(super) is_to_fill: bool,
 }
 
 /// What a lane says after it was filled: why to look again before the next pass.
@@ -80,6 +82,7 @@ impl Lane {
             last_share: String::new(),
             looked_at: None,
             found_none_at: None,
+            is_to_fill: true,
         }
     }
 
@@ -136,7 +139,7 @@ impl Lane {
         self.fill(store, now, monotonic)
     }
 
-    fn hand_out_stock(&mut self) {
+    pub(super) fn hand_out_stock(&mut self) {
         for (share, dispatch) in std::mem::take(&mut self.stock) {
             if !self.may_take(&share, self.bound_of(&share)) {
                 self.stock.push_back((share, dispatch));
@@ -263,11 +266,11 @@ impl Lane {
     ) -> Result<bool, StoreError> {
         let wanted: Vec<(Id, Timestamp, u32)> =
             picked.iter().chain(&ahead).map(|it| (it.of.id, it.due_since, it.attempts.count)).collect();
-        let claimed = store
-            .claim_executions(&wanted)
-            .and_then(|claimed| Ok((store.work_of(&claimed.ids)?, claimed.fence)));
-        let (mut work, fence) = match claimed {
-            Ok(claimed) => claimed,
+        if wanted.is_empty() {
+            return Ok(false);
+        }
+        let (mut work, fence) = match store.claim_executions(&wanted) {
+            Ok(claimed) => (claimed.work, claimed.fence),
             Err(err) => {
                 for waiting in picked {
                     self.handed_out.remove(&waiting.of.id);

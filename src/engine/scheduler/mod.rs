@@ -17,7 +17,7 @@ use crate::base::stop::Stop;
 use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
 use crate::fire_times::planner;
-use crate::model::{MisfirePolicy, Release, Timestamp};
+use crate::model::{Kind, MisfirePolicy, Release, Timestamp};
 use crate::outbound::CallsInFlight;
 use crate::store::{DueSchedule, Plan, Store, StoreError};
 
@@ -143,11 +143,24 @@ impl Scheduler {
         let now = self.clock.now();
         self.heed_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
-        let more_to_do = is_clock_set && (self.plan_anew(now)? | self.claim_due(now)?);
-        for lane in &self.lanes {
+        // Processes that share a database know its clock to some milliseconds only.
+        let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
+        let ahead = now.saturating_add(slack);
+        let look = self.store.look(now, ahead)?;
+        let more_to_do = is_clock_set
+            && ((look.is_planned_ahead && self.plan_anew(now, ahead)?)
+                | (look.is_due && self.claim_due(now)?));
+        let is_blocked = |kind: Kind| look.is_blocked[usize::from(kind == Kind::Call)];
+        let is_waiting = |kind: Kind| look.is_waiting[usize::from(kind == Kind::Call)];
+        for lane in self.lanes.iter().filter(|lane| is_blocked(lane.kind)) {
             self.store.unblock(lane.kind, now)?;
         }
-        self.calls.abort(&self.store.cancelled_calls()?);
+        if look.is_call_cancelled {
+            self.calls.abort(&self.store.cancelled_calls()?);
+        }
+        for lane in &mut self.lanes {
+            lane.is_to_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
+        }
         let (filled, _) = self.fill_lanes(Lane::fill)?;
         if more_to_do {
             return Ok(Duration::ZERO);
@@ -155,8 +168,11 @@ impl Scheduler {
         if filled.was_slower {
             return Ok(ELSEWHERE_DELAY);
         }
-        let next_fire_time = if is_clock_set { self.store.next_fire_time()? } else { None };
-        let next = [next_fire_time, self.store.next_dispatch_time(now)?].into_iter().flatten().min();
+        let (next_fire_time, next_dispatch_time) = match look.next {
+            Some(next) => next,
+            None => (self.store.next_fire_time()?, self.store.next_dispatch_time(now)?),
+        };
+        let next = [next_fire_time.filter(|_| is_clock_set), next_dispatch_time].into_iter().flatten().min();
         let then = now;
         let now = self.clock.now();
         // What does not fit in the channel waits for a release, which wakes the loop by itself.
@@ -189,7 +205,7 @@ impl Scheduler {
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
-            lane.handed_out.remove(&id);
+            lane.is_to_fill |= lane.handed_out.remove(&id).is_some();
         }
         matches!(release, Release::ComesAgain(_))
     }
@@ -211,6 +227,10 @@ impl Scheduler {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut all = Filled::default();
         for lane in &mut self.lanes {
+            if !std::mem::take(&mut lane.is_to_fill) {
+                lane.hand_out_stock();
+                continue;
+            }
             let filled = fill(lane, &self.store, now, monotonic)?;
             all.was_slower |= filled.was_slower;
             all.shares_put_off |= filled.shares_put_off;
@@ -250,10 +270,8 @@ impl Scheduler {
     /// Plans again one batch of schedules whose fire times were computed while the clock was ahead: for the
     /// first instant after now. If that instant has an execution already, claiming it moves the schedule on
     /// and records no other. Returns whether there may be more.
-    fn plan_anew(&self, now: Timestamp) -> Result<bool, StoreError> {
-        // Processes that share a database know its clock to some milliseconds only.
-        let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
-        let ahead = self.store.schedules_planned_ahead(now.saturating_add(slack), now, CLAIM_BATCH)?;
+    fn plan_anew(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
+        let ahead = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
         if ahead.is_empty() {
             return Ok(false);
         }
