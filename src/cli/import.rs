@@ -133,7 +133,7 @@ fn move_database(
     let store = Store::open(&store_settings(config), Arc::new(clock)).map_err(|err| failed(&err))?;
     // A database server's clock wins over the local one.
     let time = store.database_time().map_err(|err| failed(&err.to_string()))?;
-    let now = time.unwrap_or_else(|| clock.now());
+    let now = time.map_or_else(|| clock.now(), |time| time.now);
     let settings = StoreSettings { database: from, ..store_settings(config) };
     let place = settings.database.shown();
     let source = Source::open(&settings, origin, &store).map_err(|err| match err {

@@ -113,12 +113,13 @@ impl Keeper {
         }
         self.settle_name()?;
 
-        if JUMP_MIN <= self.follow_clock()? {
+        let (set_by, is_to_take_over) = self.follow_clock()?;
+        if JUMP_MIN <= set_by {
             // All leases may have ended at once.
             self.held = Some((asked_at, asked_at));
             return Ok(());
         }
-        if asked_at.saturating_sub(since) < UNBROKEN_MIN {
+        if !is_to_take_over || asked_at.saturating_sub(since) < UNBROKEN_MIN {
             return Ok(());
         }
         let taken = self.store.take_over(INTERRUPTED, self.clock.now())?;
@@ -163,11 +164,12 @@ impl Keeper {
         let _ = self.wake_watcher.try_send(());
     }
 
-    /// Sets the clock as that of the database is. By how much it was wrong.
-    fn follow_clock(&self) -> Result<Duration, StoreError> {
+    /// Sets the clock as that of the database is. By how much it was wrong, and whether there is something to
+    /// take over.
+    fn follow_clock(&self) -> Result<(Duration, bool), StoreError> {
         let asked_at = self.clock.monotonic();
-        let reading = self.store.database_time()?;
-        Ok(reading
-            .map_or(Duration::ZERO, |reading| self.clock.measure(asked_at, self.clock.monotonic(), reading)))
+        let Some(time) = self.store.database_time()? else { return Ok((Duration::ZERO, false)) };
+        let set_by = self.clock.measure(asked_at, self.clock.monotonic(), time.now);
+        Ok((set_by, time.is_to_take_over))
     }
 }

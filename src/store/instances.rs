@@ -8,7 +8,7 @@ use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
     Engine, ends, postgres,
-    session::Session,
+    session::{Row, Session},
     statement::{postgres_sql, values},
 };
 use crate::model::{Fence, Timestamp};
@@ -26,6 +26,15 @@ pub struct Renewal {
     pub is_new: bool,
 }
 
+/// What the database server says to the keeper of a lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatabaseTime {
+    /// Its time.
+    pub now: Timestamp,
+    /// A lease has ended, or reaches further than one can.
+    pub is_to_take_over: bool,
+}
+
 /// Executions that were taken over from instances whose leases have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
@@ -38,12 +47,19 @@ pub struct TakenOver {
 }
 
 impl Store {
-    /// The database server's time, which decides for all instances; `None` for SQLite, where the process's
-    /// own clock decides.
-    pub fn database_time(&self) -> Result<Option<Timestamp>, StoreError> {
+    /// The database server's time, which decides for all instances, and whether there is something to take
+    /// over. `None` for SQLite, where the process's own clock decides, and which has one process.
+    pub fn database_time(&self) -> Result<Option<DatabaseTime>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
-            Engine::Postgres(database) => database.now().map(Some),
+            Engine::Postgres(_) => {
+                let values = values! { "lease": lease_nanos() };
+                let read = |row: &Row<'_>| {
+                    Ok(DatabaseTime { now: row.get("now")?, is_to_take_over: row.get("is_to_take_over")? })
+                };
+                self.read_at_once(|session| session.one(postgres_sql!("instances/now"), values, read))
+                    .map(Some)
+            }
             _ => Ok(None),
         }
     }
@@ -63,8 +79,7 @@ impl Store {
         match &self.engine {
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
-                let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
-                tx.execute(postgres_sql!("instances/shorten"), values! { "lease": lease })?;
+                tx.execute(postgres_sql!("instances/shorten"), values! { "lease": lease_nanos() })?;
                 let values = values! { "limit": TAKEN_OVER_MAX };
                 let mut ended =
                     tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>("id"))?;
@@ -167,7 +182,7 @@ impl Store {
 
     #[cfg(feature = "postgres")]
     fn renew(&self, database: &postgres::DatabaseServer) -> Result<Renewal, StoreError> {
-        let lease = i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX);
+        let lease = lease_nanos();
         if let Some(fence) = database.last_fence() {
             let asked_at = database.monotonic();
             let values = values! { "id": fence, "lease": lease };
@@ -187,6 +202,11 @@ impl Store {
         database.note_lease(fence, asked_at);
         Ok(Renewal { fence, is_new: true })
     }
+}
+
+#[cfg(feature = "postgres")]
+fn lease_nanos() -> i64 {
+    i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// The leases that have a name: none, or one. Processes that ask under one name at the same time take turns.

@@ -49,6 +49,8 @@ pub struct Lane {
     found_none_at: Option<Duration>,
     /// Something may wait for a worker, or a worker was released.
     pub(super) is_to_fill: bool,
+    /// The last look found more than it handed out.
+    has_left: bool,
 }
 
 /// What a lane says after it was filled: why to look again before the next pass.
@@ -83,6 +85,7 @@ impl Lane {
             looked_at: None,
             found_none_at: None,
             is_to_fill: true,
+            has_left: true,
         }
     }
 
@@ -112,6 +115,7 @@ impl Lane {
             left.extend(self.pick_by_share(store, now, &mut picked)?);
             self.found_none_at = (picked.len() == before).then_some(monotonic);
         }
+        self.has_left = is_backlog || !left.is_empty();
         self.waiting = left.iter().map(|waiting| waiting.share.clone()).collect();
         let mut ahead = Vec::new();
         for waiting in left {
@@ -133,7 +137,9 @@ impl Lane {
         self.hand_out_stock();
         let is_stocked = self.workers() <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
-        if is_stocked && (self.idle() == 0 || looked_lately) {
+        // What came since then has woken the scheduler, which looks by itself.
+        let is_all_handed_out = !self.has_left && self.stock.is_empty();
+        if looked_lately && is_all_handed_out || is_stocked && (self.idle() == 0 || looked_lately) {
             return Ok(Filled::default());
         }
         self.fill(store, now, monotonic)

@@ -13,7 +13,7 @@ use super::statement::{Named, Statement, postgres_sql, values};
 use super::{ImportMode, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
 use crate::base::{crash, outage};
-use crate::model::{Fence, Secret, Timestamp, Weekdays};
+use crate::model::{Fence, Secret, Weekdays};
 
 mod connection;
 mod group;
@@ -167,10 +167,6 @@ impl DatabaseServer {
 
     pub(super) fn forget_lease(&self) {
         *lock(&self.lease) = None;
-    }
-
-    pub(super) fn now(&self) -> Result<Timestamp, StoreError> {
-        self.read_at_once(|connection| connection.value(postgres_sql!("instances/now"), values! {}))
     }
 
     /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most:
