@@ -161,8 +161,9 @@ impl Scheduler {
         for lane in &mut self.lanes {
             lane.is_to_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
         }
-        let (filled, _) = self.fill_lanes(Lane::fill)?;
-        if more_to_do {
+        let (filled, comes_again) = self.fill_lanes(Lane::fill)?;
+        // What was released since the look may be due before all that was seen then.
+        if more_to_do || comes_again {
             return Ok(Duration::ZERO);
         }
         if filled.was_slower {
