@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use tokio_postgres::Config;
-use tokio_postgres::config::SslMode;
+use tokio_postgres::config::{Host, SslMode};
 
 /// How sure the server's identity must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,13 +98,79 @@ impl Target {
         if !is_name(schema) {
             return Err("schema must be made of small letters, digits and _".to_owned());
         }
+        if config.get_ports().len() > 1 && config.get_ports().len() != config.get_hosts().len() {
+            return Err("names several ports, but not one for each host".to_owned());
+        }
         Ok(Self { config, trust, root_certificate, schema: schema.to_owned(), names_schema })
     }
+}
+
+/// A configuration for each host of one that names several, in their order.
+pub(crate) fn one_for_each_host(config: &Config) -> Vec<Config> {
+    let (hosts, ports) = (config.get_hosts(), config.get_ports());
+    let of_host = |(index, host): (usize, &Host)| {
+        let mut one = Config::new();
+        match host {
+            Host::Tcp(name) => one.host(name),
+            #[cfg(unix)]
+            Host::Unix(directory) => one.host_path(directory),
+        };
+        if let Some(port) = ports.get(index).or_else(|| ports.first()) {
+            one.port(*port);
+        }
+        if let Some(address) = config.get_hostaddrs().get(index) {
+            one.hostaddr(*address);
+        }
+        if let Some(user) = config.get_user() {
+            one.user(user);
+        }
+        if let Some(password) = config.get_password() {
+            one.password(password);
+        }
+        if let Some(name) = config.get_dbname() {
+            one.dbname(name);
+        }
+        if let Some(options) = config.get_options() {
+            one.options(options);
+        }
+        if let Some(timeout) = config.get_connect_timeout() {
+            one.connect_timeout(*timeout);
+        }
+        if let Some(timeout) = config.get_tcp_user_timeout() {
+            one.tcp_user_timeout(*timeout);
+        }
+        if let Some(name) = config.get_application_name() {
+            one.application_name(name);
+        }
+        one.ssl_mode(config.get_ssl_mode())
+            .ssl_negotiation(config.get_ssl_negotiation())
+            .channel_binding(config.get_channel_binding())
+            .target_session_attrs(config.get_target_session_attrs())
+            .keepalives(config.get_keepalives())
+            .keepalives_idle(config.get_keepalives_idle());
+        one
+    };
+    hosts.iter().enumerate().map(of_host).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_of_several_hosts_gets_all_that_the_url_says() {
+        let target = Target::of("postgres://u:pw@h1:1,h2:2/d?target_session_attrs=read-write").ok().unwrap();
+        let each = one_for_each_host(&target.config);
+        let of = |index: usize| {
+            let one = &each[index];
+            (one.get_hosts().to_vec(), one.get_ports().to_vec(), one.get_user(), one.get_dbname())
+        };
+        assert_eq!(of(0), (vec![Host::Tcp("h1".to_owned())], vec![1], Some("u"), Some("d")));
+        assert_eq!(of(1), (vec![Host::Tcp("h2".to_owned())], vec![2], Some("u"), Some("d")));
+        assert_eq!(each[1].get_password(), Some(&b"pw"[..]));
+        let one_port = Target::of("postgres://u@h1,h2:7/d").map(|target| target.config.get_ports().to_vec());
+        assert_eq!(one_port.ok(), Some(vec![5432, 7]));
+    }
 
     #[test]
     fn sslmode_says_whether_there_is_tls_and_what_is_checked() {

@@ -58,12 +58,47 @@ impl Server {
         );
         fs::write(
             format!("{data}/pg_hba.conf"),
-            "hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all trust\n",
+            "hostssl all all 127.0.0.1/32 scram-sha-256\nlocal all all trust\nlocal replication all trust\n",
         )
         .unwrap();
         server.begin();
         server.sql("postgres", "CREATE DATABASE d");
         server
+    }
+
+    /// A second server that follows this one, which from now on answers a COMMIT only when both have it.
+    fn standby(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let certificate = self.certificate.clone();
+        let standby = Self { programs: programs(), port, certificate, directory };
+        for file in ["server.crt", "server.key"] {
+            standby.write(file, &fs::read_to_string(self.directory.path().join(file)).unwrap());
+        }
+        standby.own(standby.directory.path());
+        let (socket, port) = (self.directory.path().to_str().unwrap(), self.port.to_string());
+        standby.run(
+            "pg_basebackup",
+            &[
+                "-h",
+                socket,
+                "-p",
+                &port,
+                "-U",
+                "u",
+                "-D",
+                &standby.data(),
+                "-R",
+                "-X",
+                "stream",
+                "-c",
+                "fast",
+            ],
+        );
+        standby.begin();
+        self.sql("d", "ALTER SYSTEM SET synchronous_standby_names = '*'");
+        self.sql("d", "SELECT pg_reload_conf()");
+        standby
     }
 
     fn data(&self) -> String {
@@ -286,6 +321,100 @@ fn a_server_that_restarts_is_503_meanwhile_and_nothing_is_lost() {
     assert_eq!(names, ["after", "before", "tick"]);
     let so_far = world.history(&path).len();
     world.check_no_second_is_missing(&path, so_far + 3);
+}
+
+#[needs::postgres]
+#[test]
+fn when_the_standby_is_promoted_the_service_goes_on_with_it_and_nothing_is_lost() {
+    let mut world = OwnServer::start();
+    assert_eq!(world.make_job("before"), 201);
+    world.program.kill();
+    let standby = world.server.standby();
+    let url = format!(
+        "postgres://u:{PASSWORD}@localhost:{},localhost:{}/d?sslmode=require&target_session_attrs=read-write",
+        world.server.port, standby.port
+    );
+    let certificate = world.server.certificate.to_str().unwrap().to_owned();
+    let settings = [("DATABASE_URL", url.as_str()), ("CA_CERT_FILE", &certificate)];
+    world.program = Program::start(world.directory.path(), &world.cf, &settings).unwrap();
+    let path = world.every_second();
+    let mut names = vec!["before".to_owned(), "tick".to_owned()];
+    let mut made = |world: &OwnServer, name: String| {
+        let is_made = world.make_job(&name) == 201;
+        names.extend(is_made.then_some(name));
+        is_made
+    };
+    for number in 0..20 {
+        assert!(made(&world, format!("first-{number}")));
+    }
+    wait_for(|| (world.history(&path).len() >= 2).then_some(()));
+    world.server.signal(Signal::KILL);
+    assert!(!made(&world, "meanwhile".to_owned()));
+    standby.run("pg_ctl", &["-D", &standby.data(), "-w", "promote"]);
+    wait_for(|| (world.ask("GET", "/readyz", "").0 == 200).then_some(()));
+    for number in 0..20 {
+        assert!(made(&world, format!("second-{number}")));
+    }
+    let there = world.names();
+    assert_eq!(names.iter().filter(|name| !there.contains(name)).collect::<Vec<_>>(), [""; 0]);
+    let so_far = world.history(&path).len();
+    world.check_no_second_is_missing(&path, so_far + 3);
+}
+
+#[needs::postgres]
+#[test]
+fn a_pooler_that_changes_sessions_is_refused_and_one_that_keeps_them_works() {
+    let Some(pgbouncer) =
+        ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].iter().find(|it| Path::new(it).exists())
+    else {
+        #[expect(clippy::print_stderr, reason = "the summary of the runner cannot tell")]
+        {
+            eprintln!("skipped: there is no pgbouncer on this machine");
+        }
+        return;
+    };
+    let server = Server::start();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = server.directory.path().to_str().unwrap().to_owned();
+    let settings = |mode: &str| {
+        format!(
+            "[databases]\nd = host={directory} port={} user=u\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
+             logfile = {directory}/pgbouncer.log\npidfile = {directory}/pgbouncer.pid\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            server.port
+        )
+    };
+    let cf = FakeCf::start();
+    cf.add_app("app-1", "space-1");
+    cf.add_role("dev", "space-1");
+    let url = format!("postgres://u@127.0.0.1:{port}/d?sslmode=disable");
+    for (mode, works) in [("transaction", false), ("session", true)] {
+        server.write("pgbouncer.ini", &settings(mode));
+        server.run(pgbouncer, &["-d", &format!("{directory}/pgbouncer.ini")]);
+        let place = tempfile::tempdir().unwrap();
+        let log = fs::File::create(place.path().join("log")).unwrap();
+        let started = wait_for(|| {
+            // Until the pooler listens, the service waits for it.
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+            Some(Program::start_with(
+                place.path(),
+                &cf,
+                &[("DATABASE_URL", &url)],
+                log.try_clone().unwrap().into(),
+            ))
+        });
+        let said = fs::read_to_string(place.path().join("log")).unwrap();
+        assert_eq!(started.is_some(), works, "{mode}: {said}");
+        assert_eq!(said.contains("pool_mode = session"), !works, "{said}");
+        if let Some(program) = started {
+            let (status, _) = ask(&program.url, &cf.issue_cf_token("dev"), "GET", "/jobs", "").unwrap();
+            assert_eq!(status, 200);
+        }
+        let pid = fs::read_to_string(format!("{directory}/pgbouncer.pid")).unwrap();
+        let _ = kill_process(Pid::from_raw(pid.trim().parse().unwrap()).unwrap(), Signal::KILL);
+        fs::remove_file(format!("{directory}/pgbouncer.pid")).unwrap();
+    }
 }
 
 #[needs::postgres]

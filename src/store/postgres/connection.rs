@@ -10,6 +10,7 @@ use std::future::Future;
 use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -20,19 +21,21 @@ use tokio::time::timeout;
 use tokio_postgres::config::TargetSessionAttrs;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Statement as Planned};
+use tokio_postgres::{Client, Config, Error, Statement as Planned};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::group::{Access, Answer, Outcome, Ticket};
 use super::tls;
 use super::wire::{cell_of, numbered, rows_json};
-use crate::base::postgres_url::{Target, Trust};
-use crate::model::Secret;
-use crate::store::statement::{Column, Named, Statement, Value, value_of, values};
+use crate::base::postgres_url::{Target, Trust, one_for_each_host};
+use crate::model::{Guid, Secret};
+use crate::store::statement::{Column, Named, Statement, Value, postgres_sql, value_of, values};
 use crate::store::{StoreError, StoreSettings};
 
 /// To have a connection, its TLS and its login included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for each of several hosts: one that is gone must not take the time of the one that has taken over.
+const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
 /// To have an answer. The server's own bound, below, comes first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The statement time-out of an import, whose statements may sort all rows, and the session settings that go
@@ -80,6 +83,10 @@ pub(super) enum Purpose {
 /// Makes connections.
 pub(super) struct Connector {
     target: Target,
+    /// One for each host of the URL.
+    hosts: Vec<Config>,
+    /// The host that the last connection is to: it is tried first.
+    last_good: AtomicUsize,
     tls: MakeRustlsConnect,
     purpose: Purpose,
 }
@@ -102,18 +109,38 @@ impl Connector {
                 Purpose::Work => TargetSessionAttrs::ReadWrite,
                 Purpose::Source => TargetSessionAttrs::Any,
             });
-        Ok(Self { target, tls, purpose })
+        let hosts = one_for_each_host(&target.config);
+        Ok(Self { target, hosts, last_good: AtomicUsize::new(0), tls, purpose })
     }
 
+    /// Connects to the first host that can be worked with, beginning with the one that could last. The error
+    /// is that of the first.
     pub(super) fn connect(&self) -> Result<Connection, Refused> {
+        let first = self.last_good.load(Ordering::Relaxed);
+        let mut refused = None;
+        for offset in 0..self.hosts.len() {
+            let index = (first + offset) % self.hosts.len();
+            match self.connect_to(&self.hosts[index]) {
+                Ok(connection) => {
+                    self.last_good.store(index, Ordering::Relaxed);
+                    return Ok(connection);
+                }
+                Err(err) => refused = refused.or(Some(err)),
+            }
+        }
+        Err(refused.unwrap_or_else(|| Refused::ForGood("DATABASE_URL names no host".to_owned())))
+    }
+
+    fn connect_to(&self, host: &Config) -> Result<Connection, Refused> {
         let runtime = Builder::new_current_thread()
             .enable_io()
             .enable_time()
             .build()
             .map_err(|err| Refused::ForNow(format!("a connection cannot be waited for: {err}")))?;
-        let connecting = self.target.config.connect(self.tls.clone());
+        let connecting = host.connect(self.tls.clone());
+        let patience = if self.hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
         // Inside the runtime, which a time-out needs from its beginning.
-        let connected = runtime.block_on(async { timeout(CONNECT_TIMEOUT, connecting).await });
+        let connected = runtime.block_on(async { timeout(patience, connecting).await });
         let (client, connection) = match connected {
             Ok(Ok(connected)) => connected,
             Ok(Err(err)) => return Err(refused(&err)),
@@ -143,6 +170,34 @@ impl Connector {
         connection.batch_for_setup(SESSION)?;
         connection.batch_for_setup(&format!("SET search_path = {}", self.target.schema))?;
         Ok(connection)
+    }
+
+    /// Refuses a pooler that gives each transaction another session of the server, as PgBouncer does with
+    /// `pool_mode = transaction`: settings such as the schema, and prepared statements, belong to a session.
+    /// Where no second connection is to be had, nothing is found out.
+    pub(super) fn check_sessions(&self, connection: &Connection) -> Result<(), Refused> {
+        let mark = Guid::random();
+        connection.batch_for_setup(&format!("SET ocf_scheduler.session = '{mark}'"))?;
+        let Ok(other) = self.connect() else { return Ok(()) };
+        // While it has a session of its own, whatever the pooler does.
+        let _ = other.batch("BEGIN");
+        let seen: Vec<bool> = [&other, connection, connection, connection]
+            .into_iter()
+            .filter_map(|session| {
+                let values = values! { "mark": &mark };
+                session.value(postgres_sql!("database/has_mark"), values).ok()
+            })
+            .collect();
+        let _ = other.batch("ROLLBACK");
+        if seen == [false, true, true, true] {
+            return Ok(());
+        }
+        Err(Refused::ForGood(
+            "DATABASE_URL leads to a connection pooler that changes the session of the server between \
+             transactions, such as PgBouncer with pool_mode = transaction; name the server itself, or a pool with \
+             pool_mode = session"
+                .to_owned(),
+        ))
     }
 
     /// Where the tables are.

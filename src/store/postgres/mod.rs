@@ -428,6 +428,7 @@ impl DatabaseServer {
         let connection = self.connector.connect()?;
         let mut is_migrated = lock(&self.is_migrated);
         if !*is_migrated {
+            self.connector.check_sessions(&connection)?;
             migrate::migrate(&connection, self.connector.schema(), self.weekdays)?;
             *is_migrated = true;
         }
