@@ -37,10 +37,11 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 15] = [
+    let parts: [(&str, fn()); 16] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
+        ("audit", audit),
         ("postgres", postgres),
         ("instances", instances),
         ("start", start),
@@ -264,6 +265,51 @@ fn upstream() {
             outcome.per_second,
             "/s",
         );
+    }
+}
+
+/// What audit events cost: creates with them, and without them as the ceiling, by turns.
+fn audit() {
+    const ROUNDS: usize = 3;
+    #[expect(clippy::disallowed_methods, reason = "which server is for whoever runs this")]
+    let server = std::env::var("BENCH_DATABASE_URL").ok();
+    let url_of = |server: &String, name: &str| {
+        let joint = if server.contains('?') { '&' } else { '?' };
+        format!("{server}{joint}schema=bench_audit_{name}_{}", now())
+    };
+    let engines = [("SQLite", None), ("PostgreSQL", server.as_ref())];
+    for (engine, server) in
+        engines.into_iter().filter(|(engine, server)| *engine == "SQLite" || server.is_some())
+    {
+        let cf = FakeCf::start();
+        let places = [Place::new(&cf), Place::new(&cf)];
+        let services =
+            [("31", "with"), ("0", "without")].into_iter().zip(&places).map(|((days, name), place)| {
+                let url = server.map(|server| url_of(server, name));
+                let variables: Vec<(&str, &str)> = [("AUDIT_DAYS", days)]
+                    .into_iter()
+                    .chain(url.as_deref().map(|url| ("DATABASE_URL", url)))
+                    .collect();
+                Service::start(place, &cf, &variables)
+            });
+        let services: Vec<Service> = services.collect();
+        for connections in [8, 64] {
+            let mut sums = [0.0; 2];
+            for round in 0..ROUNDS {
+                let round = format!("a{connections}-{round}");
+                let create = |number: usize, count: usize| create_body(number, count, &round);
+                for (sum, service) in sums.iter_mut().zip(&services) {
+                    *sum += load::run(&service.address, connections, LOAD, false, create).per_second;
+                }
+            }
+            let [with, without] = sums.map(|sum| sum / ROUNDS as f64);
+            row_of(
+                &format!("{engine}: create, {connections} connections (without audit events)"),
+                with,
+                without,
+                "/s",
+            );
+        }
     }
 }
 
