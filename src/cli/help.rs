@@ -10,6 +10,8 @@ const COLUMN: usize = 32;
 
 /// The terminal that `--help` fits: 24 lines of so many columns.
 const WIDTH: usize = 80;
+/// Where the help of a flag begins in `help COMMAND`.
+const INDENT: usize = 26;
 /// Where the names of commands begin in `--help`.
 const NAMES: usize = 16;
 
@@ -82,9 +84,14 @@ pub(crate) fn of(command: &Command) -> String {
     let mut text = format!("ocf-scheduler {}: {}\n\n", command.name, command.about);
     let _ = writeln!(text, "Usage: ocf-scheduler {} [FLAGS]", usage(command));
     let _ = writeln!(text, "Example: {}", command.example);
-    if command.own_flags().next().is_some() {
+    if !command.flags.is_empty() {
         text.push_str("\nFlags:\n");
-        flags(&mut text, command.own_flags());
+        wrapped_flags(&mut text, command.flags.iter().copied());
+    }
+    if command.asks_service() {
+        text.push_str("\nFlags of all commands that ask a service:\n");
+        let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
+        wrapped_flags(&mut text, command.own_flags().filter(is_shared));
     }
     match command.settings {
         SettingFlags::None => (),
@@ -98,7 +105,7 @@ pub(crate) fn of(command: &Command) -> String {
         SettingFlags::Outbound => {
             let names: Vec<String> =
                 command.settings.flags().map(|flag| format!("--{}", flag.name)).collect();
-            let _ = write!(text, "\nHow it is reached: {} (help settings)\n", names.join(" "));
+            let _ = write!(text, "\nHow it is reached (see help settings):\n  {}\n", names.join(" "));
         }
     }
     if command.asks_service() {
@@ -117,6 +124,36 @@ pub(crate) fn usage(command: &Command) -> String {
         };
     }
     text
+}
+
+/// As [`flags`], with lines that fit a terminal.
+fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
+    for flag in flags {
+        let typed = format!("  --{} {}", flag.name, flag.value);
+        let default = match (flag.default, flag.variable) {
+            ("", "") => String::new(),
+            ("", variable) => format!(" [{variable}]"),
+            (default, "") => format!(" [{default}]"),
+            (default, variable) => format!(" [{variable}, else {default}]"),
+        };
+        let typed = typed.trim_end();
+        let mut line = format!("{typed:<INDENT$}");
+        if INDENT < typed.len() + 2 {
+            let _ = writeln!(text, "{typed}");
+            line = " ".repeat(INDENT);
+        }
+        for word in format!("{}{default}", flag.help).split(' ') {
+            let is_first = line.len() <= INDENT;
+            if !is_first && WIDTH < line.chars().count() + 1 + word.chars().count() {
+                let _ = writeln!(text, "{line}");
+                line = " ".repeat(INDENT);
+            } else if !is_first {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+        let _ = writeln!(text, "{line}");
+    }
 }
 
 fn flags(text: &mut String, flags: impl Iterator<Item = Flag>) {

@@ -66,7 +66,7 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     // The command line finds the service as long as this is open.
     let record = service.welcome().and_then(|welcome| record(&service, welcome));
     let greeting = match service.welcome() {
-        Some(welcome) => banner(welcome, &service),
+        Some(welcome) => banner(welcome, &service, record.is_some()),
         None => format!("ocf-scheduler listens on http://{}\n{NEXT_OF_SERVE}", service.local_addr()),
     };
     // The service runs even if nobody can read this.
@@ -146,7 +146,7 @@ fn ignores_hangup() -> bool {
 }
 
 /// What `standalone` prints when it has started: commands to paste.
-fn banner(welcome: &Welcome, service: &Service) -> String {
+fn banner(welcome: &Welcome, service: &Service, is_found: bool) -> String {
     let url = format!("http://{}", service.local_addr());
     let token = match &welcome.token {
         Some(token) if io::stdout().is_terminal() => token.clone(),
@@ -180,7 +180,7 @@ Create a job, run it now, schedule it every minute, and show its history:
   curl -s "$URL/jobs/$JOB/history" -H "Authorization: Bearer $TOKEN"
 Create a call:
   curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
-The same with the command line (all commands: ocf-scheduler --help):
+The same with the command line (all commands: ocf-scheduler --help){found}:
   ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
   ocf-scheduler run disk --wait
   ocf-scheduler logs disk
@@ -190,6 +190,7 @@ The same with the command line (all commands: ocf-scheduler --help):
 
 "#,
         file = welcome.file.display(),
+        found = if is_found { ", which finds this service without the exports" } else { "" },
         limit = welcome.memory_limit,
         alias = alias(),
     )

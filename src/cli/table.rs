@@ -20,7 +20,7 @@ pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
 const APP: Flag = Flag {
     variable: "SCHEDULER_APP",
-    ..flag("app", "APP", "guid of the app, or its name if cf is logged in and targets a space")
+    ..flag("app", "APP", "guid of the app, or its name where that is known")
 };
 
 /// Flags of commands that make or change a schedule, and those that all of them share.
@@ -110,7 +110,11 @@ const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps
 /// Filters of the lists of jobs and calls, and their order.
 const LIST: [Flag; 4] = [
     flag("app", "APP", "only of this app"),
-    flag("state", "STATES", "only where the last run is one of these, for example FAILED,RUNNING"),
+    flag(
+        "state",
+        "STATES",
+        "only where the last run is one of these, for example FAILED,RUNNING; never: it never ran",
+    ),
     flag(
         "since",
         "AGE",

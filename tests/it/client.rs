@@ -758,6 +758,8 @@ fn every_command_explains_itself_and_the_help_lists_all() {
         for flag in row.own_flags() {
             assert!(said.out.contains(&format!("  --{}", flag.name)), "{} --{}", row.name, flag.name);
         }
+        let flags = said.out.split("\nSettings").next().unwrap().split("\nFlags").nth(1).unwrap_or_default();
+        assert!(flags.lines().all(|line| line.chars().count() <= 80), "{}", said.out);
         assert!(!said.out.contains("--misfire-grace"), "{}: settings are in help settings", row.name);
         assert_eq!(Said::of(&mut program(&[], &["help", row.name])).out, said.out);
     }

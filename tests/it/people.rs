@@ -296,6 +296,7 @@ fn a_standalone_service_of_this_machine_is_found_without_variables() {
     let variables = [("XDG_STATE_HOME", state.to_str().unwrap())];
     let cli = |arguments: &[&str]| Said::of(&mut program(&variables, arguments));
     cli(&["create-job", "disk", "df"]).expect(0, &["disk"]);
+    cli(&["jobs", "--state", "never"]).expect(0, &["disk"]);
     cli(&["jobs", "--space", "my-space"]).expect(0, &["disk", "my-app"]);
     cli(&["create-job", "other", "df", "--app", "my-app"]).expect(0, &["other"]);
     cli(&["contexts"]).expect(0, &["* ", "standalone", &service.url]);

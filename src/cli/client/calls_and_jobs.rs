@@ -80,7 +80,10 @@ pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> R
 fn list(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
     let mut resources = session.list(kind, true)?;
     let is_empty = resources.is_empty();
-    let state = |it: &Value| lists::state_of(it).to_owned();
+    let state = |it: &Value| match lists::state_of(it) {
+        "" => "never".to_owned(),
+        state => state.to_owned(),
+    };
     lists::retain(session, arguments, &mut resources, state, lists::last_time)?;
     session.look_up_apps(&resources);
     lists::sort(session, arguments, &mut resources);

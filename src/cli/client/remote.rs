@@ -338,10 +338,13 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
         .into_iter()
         .filter_map(|fault| {
             let detail = fault.detail?;
+            if names_flags && fault.field.as_deref() == Some("path") {
+                return Some((UNSEEN.to_owned(), None));
+            }
             let name = |field: String| if names_flags { flag_of(&field) } else { field };
             let said =
                 fault.field.map_or_else(|| detail.clone(), |field| format!("{} {detail}", name(field)));
-            Some((said, fault.expected.filter(|expected| !expected.is_empty())))
+            Some((said, expected_of(fault.expected, names_flags)))
         })
         .collect();
     let right = |expected: &Option<String>, indent: &str| {
@@ -354,6 +357,19 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
             faults.iter().map(|(said, expected)| format!("\n  {said}{}", right(expected, "    "))).collect(),
         ),
     }
+}
+
+const UNSEEN: &str = "there is nothing with this guid that you may see; to list what there is, run: ocf-scheduler jobs, \
+     calls, schedules, executions or notifications";
+
+/// What would be right, in the words of the command line.
+fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {
+    let expected = expected.filter(|expected| !expected.is_empty())?;
+    if !names_flags {
+        return Some(expected);
+    }
+    let edit = "`ocf-scheduler edit` changes the one that has it";
+    Some(expected.replace("or null", "or \"\"").replace("PATCH changes the one that has it", edit))
 }
 
 /// What sets a field of the API on the command line. Fields that are operands keep their name.
