@@ -104,7 +104,7 @@ fn zsh(commands: &[Command]) -> String {
             let value = match (flag.value, flag.values) {
                 ("", _) => String::new(),
                 (value, []) if flag.names != Names::None => {
-                    format!(":{value}:_ocf_scheduler_names {}", flag.names.word())
+                    format!(":{value}: _ocf_scheduler_names {}", flag.names.word())
                 }
                 (value, []) => format!(":{value}:_files"),
                 (value, values) => format!(":{value}:({})", values.join(" ")),
@@ -115,7 +115,7 @@ fn zsh(commands: &[Command]) -> String {
             let words = words_of(commands, command, operand);
             let what = match (words.as_slice(), operand.names) {
                 ([], Names::None) => String::new(),
-                ([], names) => format!("_ocf_scheduler_names {}", names.word()),
+                ([], names) => format!(" _ocf_scheduler_names {}", names.word()),
                 (words, _) => format!("({})", words.join(" ")),
             };
             let optional = if operand.is_optional { ":" } else { "" };
