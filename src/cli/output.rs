@@ -221,7 +221,7 @@ pub(crate) struct Table {
 /// How much of a guid is shown.
 pub(crate) const SHORT_GUID: usize = 8;
 /// A column is not made narrower than this.
-const COLUMN_MIN: usize = 8;
+const COLUMN_MIN: usize = 6;
 
 impl Table {
     pub(crate) fn new(headings: &[&'static str]) -> Self {
@@ -245,9 +245,13 @@ impl Table {
             true => cell.chars().take(SHORT_GUID).collect(),
             false => cell.clone(),
         };
-        let rows: Vec<Vec<String>> =
+        let mut rows: Vec<Vec<String>> =
             self.rows.iter().map(|row| row.iter().take(self.narrow).map(short).collect()).collect();
-        lines(&self.headings[..self.narrow], &rows, colour, width)
+        let headings = &self.headings[..self.narrow];
+        if width.is_some_and(|width| width < whole_width(&column_widths(headings, &rows))) {
+            rows.iter_mut().flatten().for_each(compact_time);
+        }
+        lines(headings, &rows, colour, width)
     }
 
     /// All columns, and nothing is cut or shortened.
@@ -276,13 +280,9 @@ impl Table {
 }
 
 fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<usize>) -> String {
-    let widest = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.max().unwrap_or(0).max(headings[column].len())
-    };
-    let mut widths: Vec<usize> = (0..headings.len()).map(widest).collect();
+    let mut widths = column_widths(headings, rows);
     if let Some(width) = width {
-        shrink(&mut widths, width);
+        shrink(headings, &mut widths, width);
     }
     let headings = headings.iter().map(|heading| (*heading).to_owned()).collect();
     let mut text = String::new();
@@ -303,12 +303,55 @@ fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<us
 /// Between two columns.
 const GAP: usize = 2;
 
+/// Columns of which a part says little. They are cut last.
+const WHOLE: [&str; 16] = [
+    "GUID",
+    "STATE",
+    "LAST RUN",
+    "NEXT",
+    "PLANNED FOR",
+    "CREATED",
+    "STARTED",
+    "ENDED",
+    "FIRES",
+    "TIME",
+    "TOOK",
+    "KIND",
+    "TRIGGER",
+    "ENABLED",
+    "MEM",
+    "DISK",
+];
+
+fn column_widths(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
+    let widest = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(headings[column].len())
+    };
+    (0..headings.len()).map(widest).collect()
+}
+
+fn whole_width(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
+}
+
 /// Takes from the widest columns first, and of equal ones from the last.
-fn shrink(widths: &mut [usize], width: usize) {
-    let all: usize = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
-    for _ in width..all {
-        let Some(widest) = widths.iter_mut().max().filter(|widest| COLUMN_MIN < **widest) else { return };
-        *widest -= 1;
+fn shrink(headings: &[&str], widths: &mut [usize], width: usize) {
+    for may_cut_all in [false, true] {
+        for _ in width..whole_width(widths) {
+            let columns = widths.iter_mut().zip(headings);
+            let may_cut = columns.filter(|(_, heading)| may_cut_all || !WHOLE.contains(heading));
+            let widest = may_cut.map(|(width, _)| width).max().filter(|widest| COLUMN_MIN < **widest);
+            let Some(widest) = widest else { break };
+            *widest -= 1;
+        }
+    }
+}
+
+/// Where space is short, a time is shown without its year and seconds: `11-28 02:00`.
+fn compact_time(cell: &mut String) {
+    if cell.len() == 20 && Timestamp::parse(cell).is_some() {
+        *cell = format!("{} {}", &cell[5..10], &cell[11..16]);
     }
 }
 
@@ -436,11 +479,20 @@ mod tests {
         assert_eq!(table.text(false, Some(31)), narrow);
         assert!(table.text(false, Some(200)).ends_with("\"more\"\n"));
         // Columns keep a width at which something can be read.
-        assert!(table.text(false, Some(3)).contains("bin/rep…"));
+        assert!(table.text(false, Some(3)).contains("bin/r…"));
         assert!(table.wide_text(false).contains(guid) && table.wide_text(false).ends_with("  x\n"));
         let csv =
             format!("name,guid,command,more\nnightly,{guid},\"bin/report --all --and, \"\"more\"\"\",x\n");
         assert_eq!(table.csv(), csv);
+    }
+
+    #[test]
+    fn times_and_states_are_cut_last() {
+        let mut table = Table::new(&["NAME", "LAST RUN", "NEXT", "COMMAND"]);
+        table.row(&["a-long-name", "succeeded 3 min ago", "2026-11-28T02:00:00Z", "bin/report --all"]);
+        assert!(table.text(false, Some(72)).contains("2026-11-28T02:00:00Z"));
+        let narrow = table.text(false, Some(56));
+        assert!(narrow.contains("a-long-na…  succeeded 3 min ago  11-28 02:00  bin/repor…"), "{narrow}");
     }
 
     #[test]
