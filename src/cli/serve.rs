@@ -19,6 +19,7 @@ use super::running::Running;
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
 use crate::base::logging::{self, LogFormat};
+use crate::base::stop::stop_channel;
 use crate::config::{self, Config, Mode};
 use crate::service::{Service, Welcome};
 
@@ -72,12 +73,15 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     // The service runs even if nobody can read this.
     let _ = output::print(greeting.as_bytes());
     notify::tell(notify::READY);
+    let (watchdog_stopper, watchdog_stop) = stop_channel();
+    notify::start_watchdog(service.watch(), watchdog_stop);
     for signal in signals.forever() {
         if signal != SIGHUP || hangup.is_end() {
             break;
         }
         service.reload();
     }
+    watchdog_stopper.stop();
     notify::tell(notify::STOPPING);
     // A second signal ends the process at once.
     let second = thread::Builder::new().name("second-signal".to_owned()).spawn(move || {

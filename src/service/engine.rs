@@ -41,6 +41,8 @@ const RESUME_PAUSE: Duration = Duration::from_secs(5);
 
 /// A running engine, as the rest of the service sees it.
 pub(super) struct Engine {
+    /// Of the scheduler.
+    pub(super) pulse: Arc<Pulse>,
     pub(super) observer: Arc<Observer>,
     pub(super) wake_scheduler: Sender<()>,
     pub(super) wake_watcher: Sender<()>,
@@ -90,7 +92,7 @@ impl EngineBuilder<'_> {
         let lanes = vec![Lane::new(Kind::Call, call_dispatch), Lane::new(Kind::Job, job_dispatch)];
         let pulse: Arc<Pulse> = Arc::default();
         self.start_scheduler(lanes, released, scheduler_wake, calls_in_flight, Arc::clone(&pulse))?;
-        self.start_heartbeat(outbound, pulse)?;
+        self.start_heartbeat(outbound, Arc::clone(&pulse))?;
         self.start_retention(retention_wake, wake_watcher.clone())?;
         self.start_upkeep()?;
         self.start_resumption(&wake_scheduler)?;
@@ -98,6 +100,7 @@ impl EngineBuilder<'_> {
         let wake_notifier = self.start_notifier(outbound, public_url)?;
         let observer = self.start_observer()?;
         Ok(Engine {
+            pulse,
             observer,
             wake_scheduler,
             wake_watcher,
@@ -203,6 +206,8 @@ impl EngineBuilder<'_> {
         };
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let scheduler = Scheduler::new(store, clock, settings, lanes, released, calls);
+        // From here on it may be watched.
+        pulse.begin_turn(self.clock.monotonic());
         let mut scheduler = scheduler.with_pulse(pulse);
         self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
     }

@@ -15,6 +15,7 @@ use log::{debug, error, info, warn};
 
 use crate::base::clock::{self, Clock, SteeredClock};
 use crate::base::public_url::PublicUrl;
+use crate::base::pulse::{Pulse, Watch};
 use crate::base::stop::{Stopper, stop_channel};
 use crate::config::{Config, Mode};
 use crate::engine::journal;
@@ -60,6 +61,8 @@ pub struct Service {
     stop_time: Duration,
     welcome: Option<Welcome>,
     reloading: Reloading,
+    /// Of the scheduler.
+    pulse: Arc<Pulse>,
 }
 
 impl Service {
@@ -116,6 +119,7 @@ impl Service {
             stop_time: config.stop,
             welcome,
             reloading,
+            pulse: engine.pulse,
         })
     }
 
@@ -127,6 +131,11 @@ impl Service {
     /// The address of `/metrics`.
     pub fn metrics_addr(&self) -> SocketAddr {
         self.metrics_server.as_ref().unwrap_or(&self.server).local_addr()
+    }
+
+    /// Watches the scheduler.
+    pub fn watch(&self) -> Watch {
+        Watch::new(Arc::clone(&self.pulse), Arc::clone(&self.clock))
     }
 
     /// `None` for `serve`.

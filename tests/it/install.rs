@@ -1,6 +1,7 @@
 //! What packages rely on: the health check of containers, the word to systemd, and the manual page.
 
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -30,27 +31,67 @@ fn health_says_whether_a_service_answers() {
     assert_eq!(run(&["health", "--url", &url]).status.code(), Some(1));
 }
 
+/// The socket that systemd listens on, in the directory of a service.
+struct Systemd<'a> {
+    directory: &'a Path,
+    socket: UnixDatagram,
+}
+
+impl<'a> Systemd<'a> {
+    fn listen(directory: &'a Path) -> Self {
+        let socket = UnixDatagram::bind(directory.join("notify")).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        Self { directory, socket }
+    }
+
+    fn start(&self, variables: &[(&str, &str)]) -> Standalone {
+        let mut command = Standalone::command(self.directory);
+        command.env("NOTIFY_SOCKET", self.directory.join("notify")).envs(variables.iter().copied());
+        Standalone::spawn(&mut command)
+    }
+
+    fn heard(&self) -> String {
+        let mut buffer = [0; 64];
+        let length = self.socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+}
+
 #[test]
 fn systemd_learns_when_the_service_is_ready_and_when_it_stops() {
     let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-    let heard = || {
-        let mut buffer = [0; 64];
-        let length = socket.recv(&mut buffer).unwrap();
-        String::from_utf8(buffer[..length].to_vec()).unwrap()
-    };
-    let service = Standalone::spawn(Standalone::command(directory.path()).env("NOTIFY_SOCKET", &path));
-    assert_eq!(heard(), "READY=1");
+    let systemd = Systemd::listen(directory.path());
+    let service = systemd.start(&[]);
+    assert_eq!(systemd.heard(), "READY=1");
     assert_eq!(run(&["health", "--url", &service.url]).status.code(), Some(0));
     kill_process(service.pid(), Signal::TERM).unwrap();
-    assert_eq!(heard(), "STOPPING=1");
+    assert_eq!(systemd.heard(), "STOPPING=1");
     drop(service);
 
     // A socket that is not there holds up nothing.
     let nowhere = directory.path().join("nowhere");
     Standalone::spawn(Standalone::command(directory.path()).env("NOTIFY_SOCKET", &nowhere)).stop();
+}
+
+#[test]
+fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let systemd = Systemd::listen(directory.path());
+    let service = systemd.start(&[("WATCHDOG_USEC", "300000")]);
+    assert_eq!([systemd.heard(), systemd.heard(), systemd.heard()], ["READY=1", "WATCHDOG=1", "WATCHDOG=1"]);
+    kill_process(service.pid(), Signal::TERM).unwrap();
+    let mut last = systemd.heard();
+    while last == "WATCHDOG=1" {
+        last = systemd.heard();
+    }
+    assert_eq!(last, "STOPPING=1");
+    drop(service);
+
+    // systemd watches another process than this one.
+    let service = systemd.start(&[("WATCHDOG_USEC", "300000"), ("WATCHDOG_PID", "1")]);
+    assert_eq!(systemd.heard(), "READY=1");
+    kill_process(service.pid(), Signal::TERM).unwrap();
+    assert_eq!(systemd.heard(), "STOPPING=1");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
     /// The log says that the clock was never set.
     is_unset_clock_told: bool,
-    /// Beats at each pass that succeeds.
+    /// Beats at each pass, and at each that succeeds.
     pulse: Arc<Pulse>,
 }
 
@@ -99,6 +99,7 @@ impl Scheduler {
     /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         loop {
+            self.pulse.begin_turn(self.clock.monotonic());
             let passed = self.pass().inspect(|_| {
                 outage::DATABASE.worked();
                 self.pulse.beat(self.clock.monotonic());
