@@ -195,6 +195,7 @@ impl Config {
 /// The settings for outgoing requests, for a command that needs only [`OUTBOUND_SETTINGS`].
 pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
+    reader.check_secret_files(&["HTTPS_PROXY"]);
     let outbound = reader.outbound();
     if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
 }
@@ -360,6 +361,43 @@ mod tests {
         {
             let config = read(Mode::Standalone, &[], &[("LOG_LEVEL", name)]).unwrap();
             assert_eq!(config.log_level, level, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_secret_may_come_from_a_file_and_no_fault_shows_what_is_in_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, content: &str| {
+            let path = directory.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            path.to_str().unwrap().to_owned()
+        };
+        let (good, empty) = (file("good", " s3cret\n"), file("empty", "\n"));
+        let large = file("large", &"s3cret".repeat(11_000));
+        let read_client =
+            |name: &str, path: &str| read(Mode::Serve, &[], &[&NEEDED[..2], &[(name, path)]].concat());
+        let config = read_client("CLIENT_SECRET_FILE", &good).unwrap();
+        assert_eq!(config.cloud_foundry.unwrap().client_secret.reveal(), "s3cret");
+        let flag = [("client-secret-file", good.as_str())];
+        assert!(read(Mode::Serve, &flag, &NEEDED[..2]).is_ok());
+        for (path, said) in
+            [(empty, "is empty"), (large, "more than 65536 bytes"), ("/".to_owned(), "cannot be read")]
+        {
+            let faults = read_client("CLIENT_SECRET_FILE", &path).unwrap_err();
+            assert_eq!(faults.0.len(), 1, "{faults}");
+            assert!(faults.0[0].contains("CLIENT_SECRET_FILE is") && faults.0[0].contains(said), "{faults}");
+            assert!(!faults.to_string().contains("s3cret"), "{faults}");
+        }
+        let both = [NEEDED, &[("CLIENT_SECRET_FILE", good.as_str())]].concat();
+        let fault = read(Mode::Serve, &[], &both).unwrap_err().to_string();
+        assert!(fault.contains("CLIENT_SECRET and CLIENT_SECRET_FILE are both set"), "{fault}");
+        for secret in settings::SECRETS {
+            let named = format!("{secret}_FILE");
+            let row = SETTINGS.iter().find(|setting| setting.variable == named).unwrap();
+            assert_eq!(row.flag, format!("{}-file", settings::setting(secret).flag));
+            let missing =
+                read(Mode::Standalone, &[], &[(&named, "/nowhere/at/all")]).unwrap_err().to_string();
+            assert!(missing.contains(&named) && missing.contains("cannot be read"), "{missing}");
         }
     }
 

@@ -1,5 +1,7 @@
 //! Reads the settings, and collects everything that is wrong with them.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -7,7 +9,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::settings::{BOOL_WORDS, SETTINGS, SettingKind, setting};
+use super::settings::{BOOL_WORDS, SECRETS, SETTINGS, SettingKind, setting};
 use super::{
     CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, blamed, location, memory, vcap,
 };
@@ -18,6 +20,8 @@ use crate::outbound::Target;
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const INSTANCE_ID_CHARS_MAX: usize = 255;
+/// The largest file of a secret.
+const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 pub(super) struct Reader<'a> {
     pub(super) flags: &'a Flags,
@@ -27,6 +31,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     pub(super) fn config(&mut self, mode: Mode) -> Option<Config> {
+        self.check_secret_files(&SECRETS);
         let standalone = mode == Mode::Standalone;
         let cloud_foundry = if standalone { None } else { self.cloud_foundry() };
         let database = self.database();
@@ -323,14 +328,52 @@ impl Reader<'_> {
         }
     }
 
-    /// The value: of the flag, else of the variable. A blank one counts as unset.
+    /// The value: of the flag, else of the variable, else of the file for a secret. A blank one counts as unset.
     pub(super) fn text(&self, variable: &str) -> Option<String> {
+        // What is wrong with a file is a fault of its own.
+        self.plain_text(variable).or_else(|| self.secret_of_file(variable)?.ok())
+    }
+
+    fn plain_text(&self, variable: &str) -> Option<String> {
         match self.given(variable) {
             Some((_, value)) => Some(value.clone()),
             None => (self.environment)(variable),
         }
         .map(|text| text.trim().to_owned())
         .filter(is_not_blank)
+    }
+
+    /// What the file of a secret holds, without white space around it; `None` if no file is named. The error does not
+    /// show the content.
+    fn secret_of_file(&self, variable: &str) -> Option<Result<String, String>> {
+        let variable = SECRETS.iter().find(|secret| **secret == variable)?;
+        let setting = format!("{variable}_FILE");
+        let path = self.plain_text(&setting)?;
+        let mut text = String::new();
+        let read =
+            File::open(&path).and_then(|file| file.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text));
+        let fault = match read {
+            Err(err) => format!("cannot be read: {err}"),
+            Ok(length) if SECRET_FILE_BYTES_MAX < length as u64 => {
+                format!("has more than {SECRET_FILE_BYTES_MAX} bytes")
+            }
+            Ok(_) if text.trim().is_empty() => "is empty".to_owned(),
+            Ok(_) => return Some(Ok(text.trim().to_owned())),
+        };
+        Some(Err(format!("{} is {path:?}; this file {fault}", self.named(&setting))))
+    }
+
+    pub(super) fn check_secret_files(&mut self, secrets: &[&str]) {
+        for variable in secrets {
+            let file = self.secret_of_file(variable);
+            if file.is_some() && self.plain_text(variable).is_some() {
+                self.faults
+                    .push(format!("{variable} and {variable}_FILE are both set; set only one of them"));
+            }
+            if let Some(Err(fault)) = file {
+                self.faults.push(fault);
+            }
+        }
     }
 
     /// Like [`Self::text`], with another variable as the last resort.
@@ -354,7 +397,7 @@ impl Reader<'_> {
 
     pub(super) fn required(&mut self, variable: &str) -> Option<String> {
         let text = self.text(variable);
-        if text.is_none() {
+        if text.is_none() && self.secret_of_file(variable).is_none() {
             self.faults.push(format!("{variable} is missing: {}", setting(variable).help));
         }
         text

@@ -104,6 +104,23 @@ const fn text(
     Setting { variable, flag, kind: SettingKind::Text, default, help }
 }
 
+/// The file that holds a secret setting, such as a credential of systemd or a secret that a container mounts.
+const fn file(variable: &'static str, flag: &'static str, help: &'static str) -> Setting {
+    text(variable, flag, "", help)
+}
+
+/// The settings that hold secrets. Each may come from a file, which the setting with `_FILE` behind its name names.
+pub(super) const SECRETS: [&str; 8] = [
+    "CLIENT_SECRET",
+    "DATABASE_URL",
+    "METRICS_TOKEN",
+    "HEARTBEAT_URL",
+    "HTTPS_PROXY",
+    "BROKER_PASSWORD",
+    "DASHBOARD_CLIENT_SECRET",
+    "SESSION_SECRET",
+];
+
 /// All settings, in the order of the help.
 pub const SETTINGS: &[Setting] = &[
     text(
@@ -115,12 +132,14 @@ pub const SETTINGS: &[Setting] = &[
     text("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
     text("CLIENT_ID", "client-id", "", "UAA client of the service (required by serve)"),
     text("CLIENT_SECRET", "client-secret", "", "secret of the UAA client (required by serve)"),
+    file("CLIENT_SECRET_FILE", "client-secret-file", "file that holds CLIENT_SECRET"),
     text(
         "DATABASE_URL",
         "database-url",
         "a bound service, else sqlite://scheduler.db",
         "sqlite://PATH or a bare path; postgres://USER:PASSWORD@HOST:PORT/NAME",
     ),
+    file("DATABASE_URL_FILE", "database-url-file", "file that holds DATABASE_URL"),
     number!("DATABASE_CONNECTIONS", "database-connections", 8, 2..=100, "most connections to PostgreSQL"),
     number!(
         "SCHEDULER_PORT",
@@ -158,6 +177,7 @@ pub const SETTINGS: &[Setting] = &[
         "one line of text or one JSON object for each event"
     ),
     text("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics requires; unset: none"),
+    file("METRICS_TOKEN_FILE", "metrics-token-file", "file that holds METRICS_TOKEN"),
     optional_number!(
         "METRICS_PORT",
         "metrics-port",
@@ -251,6 +271,7 @@ pub const SETTINGS: &[Setting] = &[
         "",
         "URL that gets a POST each minute while all is well; {instance} is replaced by the instance's index or number",
     ),
+    file("HEARTBEAT_URL_FILE", "heartbeat-url-file", "file that holds HEARTBEAT_URL"),
     number!(
         "CLIENT_TIMEOUT_SECONDS",
         "client-timeout-seconds",
@@ -334,6 +355,7 @@ pub const SETTINGS: &[Setting] = &[
         "time limit for calls in flight when the service stops"
     ),
     text("HTTPS_PROXY", "https-proxy", "", "proxy for CF, UAA and call targets"),
+    file("HTTPS_PROXY_FILE", "https-proxy-file", "file that holds HTTPS_PROXY"),
     text("NO_PROXY", "no-proxy", "", "hosts that are reached without the proxy, separated by commas"),
     boolean!(
         "SKIP_SSL_VALIDATION",
@@ -344,6 +366,7 @@ pub const SETTINGS: &[Setting] = &[
     text("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of additional trusted certificates"),
     text("BROKER_USER", "broker-user", "no broker", "user name for the service broker at /v2"),
     text("BROKER_PASSWORD", "broker-password", "no broker", "password for the service broker"),
+    file("BROKER_PASSWORD_FILE", "broker-password-file", "file that holds BROKER_PASSWORD"),
     text(
         "API_ENDPOINT",
         "api-endpoint",
@@ -383,12 +406,18 @@ pub const SETTINGS: &[Setting] = &[
     boolean!("DASHBOARD", "dashboard", true, "there are pages for people at /dashboard"),
     text("DASHBOARD_CLIENT_ID", "dashboard-client-id", "", "serve: UAA client that people sign in through"),
     text("DASHBOARD_CLIENT_SECRET", "dashboard-client-secret", "", "secret of that UAA client"),
+    file(
+        "DASHBOARD_CLIENT_SECRET_FILE",
+        "dashboard-client-secret-file",
+        "file that holds DASHBOARD_CLIENT_SECRET",
+    ),
     text(
         "SESSION_SECRET",
         "session-secret",
         "derived from CLIENT_SECRET; standalone: random, in the database",
         "secret that signs the sessions of the dashboard",
     ),
+    file("SESSION_SECRET_FILE", "session-secret-file", "file that holds SESSION_SECRET"),
     text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),
 ];
 
