@@ -6,10 +6,15 @@ use super::client::failure::EXIT_STATUSES;
 use super::command::{Command, Flag, Group, SettingFlags};
 use super::help;
 
+/// When this version was released, as CHANGELOG.md says.
+const RELEASED: &str = "2026-11-27";
+/// What `mandoc -Tlint` accepts.
+const LINE_MAX: usize = 80;
+
 /// `ocf-scheduler(1)`, in the language of `man`.
 pub(super) fn page(commands: &[Command]) -> String {
     let mut page = format!(
-        ".TH OCF-SCHEDULER 1 \"\" \"ocf-scheduler {}\" \"User Commands\"\n\
+        ".TH OCF-SCHEDULER 1 \"{RELEASED}\" \"ocf-scheduler {}\" \"User Commands\"\n\
          .SH NAME\nocf-scheduler \\- runs commands and HTTP requests on cron schedules\n\
          .SH SYNOPSIS\n.B ocf-scheduler\n.I COMMAND\n[\\fIFLAGS\\fR]\n\
          .SH DESCRIPTION\n\
@@ -23,10 +28,10 @@ pub(super) fn page(commands: &[Command]) -> String {
         for command in commands.iter().filter(|command| command.group == group) {
             let _ = writeln!(
                 page,
-                ".SS {}\n{}.\n.PP\nExample: {}",
+                ".SS {}\n{}\n.PP\n{}",
                 quoted(&help::usage(command)),
-                text(command.about),
-                text(command.example)
+                lines(&format!("{}.", text(command.about))),
+                lines(&format!("Example: {}", text(command.example)))
             );
             flags(&mut page, command.flags.iter().copied());
         }
@@ -65,11 +70,30 @@ fn flags(page: &mut String, flags: impl Iterator<Item = Flag>) {
         };
         let _ = writeln!(
             page,
-            ".TP\n\\fB\\-\\-{}\\fR{value}{variable}\n{}.{default}",
+            ".TP\n\\fB\\-\\-{}\\fR{value}{variable}\n{}",
             text(flag.name),
-            text(flag.help)
+            lines(&format!("{}.{default}", text(flag.help)))
         );
     }
+}
+
+/// `text` in lines that are short enough, where it has spaces.
+fn lines(text: &str) -> String {
+    let mut all = String::new();
+    let mut length = 0;
+    for word in text.split(' ') {
+        let fits = length + 1 + word.len() <= LINE_MAX;
+        if length > 0 {
+            all.push(if fits { ' ' } else { '\n' });
+        }
+        length = if fits { length + 1 } else { 0 } + word.len();
+        // A line that begins with a dot is a command.
+        if !fits && word.starts_with('.') {
+            all.push_str("\\&");
+        }
+        all.push_str(word);
+    }
+    all
 }
 
 /// Text that means nothing to `man`.

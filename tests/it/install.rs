@@ -94,10 +94,28 @@ fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
     assert_eq!(systemd.heard(), "STOPPING=1");
 }
 
+/// When CHANGELOG.md says that this version was released.
+fn released() -> &'static str {
+    let heading = concat!("\n## [", env!("CARGO_PKG_VERSION"), "] - ");
+    let (_, rest) = include_str!("../../CHANGELOG.md").split_once(heading).unwrap();
+    rest.lines().next().unwrap()
+}
+
+#[test]
+fn mandoc_finds_nothing_in_the_manual_page() {
+    let directory = tempfile::tempdir().unwrap();
+    let page = directory.path().join("ocf-scheduler.1");
+    std::fs::write(&page, run(&["man"]).stdout).unwrap();
+    // A machine without mandoc has nothing to check it with.
+    let Ok(said) = Command::new("mandoc").args(["-T", "lint"]).arg(&page).output() else { return };
+    assert!(said.status.success() && said.stdout.is_empty(), "{}", String::from_utf8_lossy(&said.stdout));
+}
+
 #[test]
 fn the_manual_page_has_every_command() {
     let page = String::from_utf8(run(&["man"]).stdout).unwrap();
-    assert!(page.starts_with(".TH OCF-SCHEDULER 1 "));
+    let title = format!(".TH OCF-SCHEDULER 1 \"{}\" \"ocf-scheduler ", released());
+    assert!(page.starts_with(&title), "{title}");
     let help = String::from_utf8(run(&["--help"]).stdout).unwrap();
     let commands = ["serve", "standalone", "executions", "import-crontab", "health", "man"];
     for command in commands {
