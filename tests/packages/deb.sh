@@ -6,8 +6,10 @@
 # It needs root and debootstrap. MIRROR and SUITE name the Debian that is installed from.
 set -eu
 cd "$(dirname "$0")/../.."
-package=${1:-$(ls -t target/*-unknown-linux-musl/debian/*.deb | head -n 1)}
+package=${1:-$(ls -t target/debian/*.deb | head -n 1)}
 root=$(mktemp -d)
+# Its users look into it.
+chmod 0755 "$root"
 service=
 
 finish() {
