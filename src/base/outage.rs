@@ -62,12 +62,22 @@ impl Outage {
         }
     }
 
+    /// Whether it has failed, and has not worked since.
+    pub fn is_on(&self) -> bool {
+        self.lock().is_on(since_start())
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
+    /// A failure after which nothing was tried is forgotten after a minute.
+    fn is_on(&self, now: Duration) -> bool {
+        self.is_logged && self.failed_at.is_some_and(|failed_at| now < failed_at + REPEAT)
+    }
+
     /// The number of failures to log now; `None` if the last line is less than a minute old.
     fn fail(&mut self, now: Duration) -> Option<u64> {
         self.failed_at = Some(now);
@@ -101,6 +111,17 @@ pub const fn level(is_outage: bool) -> Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_outage_is_on_from_its_first_failure_until_it_works_or_nothing_is_tried() {
+        let at = Duration::from_secs;
+        let mut state = State::default();
+        assert!(!state.is_on(at(0)));
+        state.fail(at(10));
+        assert!(state.is_on(at(11)) && !state.is_on(at(71)));
+        state.work(at(20));
+        assert!(!state.is_on(at(20)));
+    }
 
     #[test]
     fn an_outage_is_logged_once_then_once_a_minute_with_a_count_and_once_when_it_is_over() {

@@ -399,7 +399,7 @@ pub const SETTINGS: &[Setting] = &[
     text(
         "BROKER_DASHBOARD_URL",
         "broker-dashboard-url",
-        "",
+        "the page of its space at /dashboard",
         "dashboard of an instance; {instance_id} and {space_guid} are replaced",
     ),
     text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),

@@ -99,7 +99,8 @@ impl Service {
             let is_standalone = config.mode == Mode::Standalone;
             Dashboard::new(settings, is_standalone, Arc::clone(&store))
         });
-        let front = Arc::new(Front { api, broker: config.broker.clone().map(Broker::new), dashboard });
+        let broker = config.broker.clone().map(|settings| Broker::new(settings, dashboard.is_some()));
+        let front = Arc::new(Front { api, broker, dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;
         info!(
             address:% = server.local_addr(),

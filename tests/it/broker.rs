@@ -159,7 +159,7 @@ fn a_version_that_is_missing_or_not_supported_is_412() {
 
 #[test]
 fn the_catalog_has_one_service_with_ids_that_stay_and_all_of_it_is_configurable() {
-    let world = World::with(SETTINGS);
+    let world = World::with(&[SETTINGS, &[("DASHBOARD", "false")]].concat());
     let service = check(&world, 200, "GET", "/v2/catalog", "")["services"][0].clone();
     assert_eq!((&service["name"], &service["id"]), (&json!("scheduler-for-pcf"), &json!(SERVICE)));
     assert_eq!((&service["bindable"], &service["plan_updateable"]), (&json!(true), &json!(false)));
@@ -209,8 +209,19 @@ fn the_catalog_has_one_service_with_ids_that_stay_and_all_of_it_is_configurable(
 }
 
 #[test]
+fn an_instance_has_the_page_of_its_space_as_dashboard_unless_there_are_no_pages() {
+    let made = |settings: &[(&'static str, &'static str)]| {
+        let world = World::with(&[SETTINGS, settings].concat());
+        check(&world, 201, "PUT", I1, &instance_body().to_string())["dashboard_url"].clone()
+    };
+    let page = "https://scheduler.example.com/dashboard/?space_guid=space-1";
+    assert_eq!(made(&[("API_ENDPOINT", "https://scheduler.example.com")]), page);
+    assert_eq!(made(&[("DASHBOARD", "false")]), Value::Null);
+}
+
+#[test]
 fn an_instance_goes_through_its_life_with_the_codes_of_the_specification() {
-    let world = World::with(SETTINGS);
+    let world = World::with(&[SETTINGS, &[("DASHBOARD", "false")]].concat());
     let operation = format!("{I1}/last_operation");
     let body = with(instance_body(), "parameters", json!({"b": [1, {"y": 1, "x": 2}], "a": "ü\u{0}"}));
     // Before it is there.

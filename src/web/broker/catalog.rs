@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::error::BrokerError;
 use super::{Broker, answer};
-use crate::http::Response;
+use crate::http::{Request, Response};
 
 impl Broker {
     pub(in crate::web) fn catalog(&self) -> Result<Response, BrokerError> {
@@ -54,10 +54,23 @@ impl Broker {
         Ok(())
     }
 
-    /// Where an instance has its dashboard.
-    pub(in crate::web) fn dashboard_url(&self, instance: &str, space: &str) -> Option<String> {
-        let url = self.config.catalog.dashboard_url.as_ref()?;
-        Some(url.replace("{instance_id}", &encoded(instance)).replace("{space_guid}", &encoded(space)))
+    /// Where an instance has its dashboard: where the setting says, else the page of its space here.
+    pub(in crate::web) fn dashboard_url(
+        &self,
+        request: &Request,
+        instance: &str,
+        space: &str,
+    ) -> Option<String> {
+        match &self.config.catalog.dashboard_url {
+            Some(url) => Some(
+                url.replace("{instance_id}", &encoded(instance)).replace("{space_guid}", &encoded(space)),
+            ),
+            None if self.has_pages => {
+                let base = self.api_endpoint(request);
+                Some(format!("{base}/dashboard/?space_guid={}", encoded(space)))
+            }
+            None => None,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::fields::{Body, check_hints, required_ids};
 use super::{Broker, answer};
 use crate::engine::journal;
 use crate::fire_times::planner;
-use crate::http::Response;
+use crate::http::{Request, Response};
 use crate::model::Guid;
 use crate::store::{
     Changed, LastInstance, Made, NewEvent, SERVICE_INSTANCE_DELETED, ServiceInstance, Target,
@@ -22,10 +22,10 @@ impl Api {
         &self,
         broker: &Broker,
         id: &str,
-        body: &[u8],
+        request: &Request,
         by: By<'_>,
     ) -> Result<Response, BrokerError> {
-        let body = Body::of(body)?;
+        let body = Body::of(&request.body)?;
         let new = ServiceInstance {
             id: id.to_owned(),
             service_id: body.required("service_id")?,
@@ -53,16 +53,16 @@ impl Api {
             Made::Conflict => return Err(BrokerError::conflict("service instance")),
             Made::NoInstance | Made::OtherIds => return Err(BrokerError::no_instance()),
         };
-        Ok(answer(status, shown_dashboard(broker, &new).to_string()))
+        Ok(answer(status, shown_dashboard(broker, request, &new).to_string()))
     }
 
     pub(in crate::web) fn update_instance(
         &self,
         broker: &Broker,
         id: &str,
-        body: &[u8],
+        request: &Request,
     ) -> Result<Response, BrokerError> {
-        let body = Body::of(body)?;
+        let body = Body::of(&request.body)?;
         let service = body.required("service_id")?;
         let plan = body.optional("plan_id")?;
         let (parameters, context) = (body.object("parameters")?, body.object("context")?);
@@ -77,7 +77,9 @@ impl Api {
             self.clock.now(),
         )?;
         match changed {
-            Changed::Done(instance) => Ok(answer(200, shown_dashboard(broker, &instance).to_string())),
+            Changed::Done(instance) => {
+                Ok(answer(200, shown_dashboard(broker, request, &instance).to_string()))
+            }
             Changed::Gone => Err(BrokerError::no_instance()),
             Changed::OtherIds => {
                 broker.check_offered(&service, plan.as_deref().unwrap_or(&broker.config.catalog.plan_id))?;
@@ -122,9 +124,10 @@ impl Api {
         broker: &Broker,
         id: &str,
         query: &Query<'_>,
+        request: &Request,
     ) -> Result<Response, BrokerError> {
         let instance = self.instance(id, query)?;
-        let mut shown = shown_dashboard(broker, &instance);
+        let mut shown = shown_dashboard(broker, request, &instance);
         shown["service_id"] = json!(instance.service_id);
         shown["plan_id"] = json!(instance.plan_id);
         shown["parameters"] = stored_object(&instance.parameters);
@@ -174,8 +177,8 @@ pub(in crate::web) fn stored_object(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| json!({}))
 }
 
-fn shown_dashboard(broker: &Broker, instance: &ServiceInstance) -> Value {
-    match broker.dashboard_url(&instance.id, instance.space.as_str()) {
+fn shown_dashboard(broker: &Broker, request: &Request, instance: &ServiceInstance) -> Value {
+    match broker.dashboard_url(request, &instance.id, instance.space.as_str()) {
         Some(url) => json!({ "dashboard_url": url }),
         None => json!({}),
     }

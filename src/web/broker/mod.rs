@@ -43,13 +43,16 @@ pub struct Broker {
     config: BrokerConfig,
     /// Of `user:password`, so that comparing takes the same time whatever is sent.
     credentials: [u8; 32],
+    /// There are pages for people, where no other dashboard is set.
+    has_pages: bool,
 }
 
 impl Broker {
     /// A broker for those who know the user and password in `config`.
-    pub fn new(config: BrokerConfig) -> Self {
+    /// `has_pages`: the service has a dashboard of its own.
+    pub fn new(config: BrokerConfig, has_pages: bool) -> Self {
         let credentials = format!("{}:{}", config.user, config.password.reveal());
-        Self { credentials: Sha256::digest(credentials).into(), config }
+        Self { credentials: Sha256::digest(credentials).into(), config, has_pages }
     }
 
     fn admits(&self, authorization: &str) -> bool {
@@ -139,12 +142,10 @@ impl Broker {
         let query = Query::of(request.query.as_deref())?;
         match (target, &request.method) {
             (Target::Catalog, _) => self.catalog(),
-            (Target::Instance(id), Method::Put) => {
-                api.provision(self, id, &request.body, self.by(request, asker))
-            }
-            (Target::Instance(id), Method::Patch) => api.update_instance(self, id, &request.body),
+            (Target::Instance(id), Method::Put) => api.provision(self, id, request, self.by(request, asker)),
+            (Target::Instance(id), Method::Patch) => api.update_instance(self, id, request),
             (Target::Instance(id), Method::Delete) => api.deprovision(id, &query, self.by(request, asker)),
-            (Target::Instance(id), _) => api.fetch_instance(self, id, &query),
+            (Target::Instance(id), _) => api.fetch_instance(self, id, &query, request),
             (Target::InstanceOperation(id), _) => api.instance_operation(id, &query),
             (Target::Binding(instance, id), Method::Put) => {
                 api.bind(self, instance, id, (request, self.by(request, asker)))

@@ -6,6 +6,7 @@ use tiny_http::Method;
 
 use super::executions::{link_of, owner_of, row_name};
 use super::missing;
+use crate::base::outage;
 use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
@@ -31,6 +32,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         other => Some(other?),
     };
     let main = html! {
+        (trouble_banner())
         @if let Some(pause) = &pause { (paused_banner(view, pause)) }
         @if let Some(failed) = &failed {
             (counts(view, &of_space, &since.to_string())?)
@@ -89,6 +91,27 @@ fn paused_banner(view: &View<'_>, pause: &Value) -> Markup {
                 @if let Some(by) = pause["paused_by"].as_str() { " By " bdi { (by) } "." }
             }
             @if let Some(note) = pause["paused_note"].as_str() { p { bdi { (note) } } }
+        }
+    }
+}
+
+/// What the scheduler depends on and cannot reach.
+fn trouble_banner() -> Markup {
+    let troubles = [
+        (
+            outage::DATABASE.is_on(),
+            "The database is not available.",
+            "Nothing is lost; what is due runs afterwards.",
+        ),
+        (
+            outage::PLATFORM.is_on(),
+            "Cloud Foundry, or what runs the tasks here, is not available.",
+            "Jobs are tried again until it is.",
+        ),
+    ];
+    html! {
+        @for (_, what, then) in troubles.into_iter().filter(|(is_on, ..)| *is_on) {
+            div.notice.bad role="alert" { p { strong { (what) } " " (then) } }
         }
     }
 }
