@@ -3,11 +3,18 @@
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::Arc;
 use std::time::Duration;
 
+use ocf_scheduler::base::clock::{Clock, ManualClock};
+use ocf_scheduler::config::{Config, Mode};
+use ocf_scheduler::model::Timestamp;
+use ocf_scheduler::service::Service;
 use rustix::process::{Signal, kill_process};
 
+use super::database::Database;
 use super::standalone::Standalone;
+use super::world::wait_for;
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ocf-scheduler")).args(arguments).env_clear().output().unwrap()
@@ -92,6 +99,28 @@ fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
     assert_eq!(systemd.heard(), "READY=1");
     kill_process(service.pid(), Signal::TERM).unwrap();
     assert_eq!(systemd.heard(), "STOPPING=1");
+}
+
+#[test]
+fn the_scheduler_takes_its_turns_as_the_watchdog_expects() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::of(directory.path(), "scheduler.db").url;
+    let config = Config::read(Mode::Standalone, &Vec::new(), |name| match name {
+        "DATABASE_URL" => Some(database.clone()),
+        "SCHEDULER_PORT" => Some("0".to_owned()),
+        "STANDALONE_CONFIG" => Some(directory.path().join("standalone.toml").to_str().unwrap().to_owned()),
+        _ => None,
+    });
+    let file = "[[app]]\nname = \"main\"\nspace = \"main\"\n[[token]]\ntoken = \"t\"\nuser = \"u\"\nrole = \"admin\"\n";
+    std::fs::write(directory.path().join("standalone.toml"), file).unwrap();
+    let start = Timestamp::from_nanos(1_800_000_000_000_000_000);
+    let clock = Arc::new(ManualClock::new(start));
+    let service = Service::start(&config.unwrap(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
+    let watch = service.watch();
+    // The turn that the start counted is too old from here on.
+    clock.set(start.saturating_add(Duration::from_secs(31)));
+    wait_for(|| watch.is_alive().then_some(()));
+    service.stop();
 }
 
 /// When CHANGELOG.md says that this version was released.
