@@ -148,7 +148,7 @@ impl Groups {
     ) -> Outcome {
         let key = statement.postgres.as_ptr().addr();
         let ticket = Arc::new(Ticket::new(statement, values));
-        let mut leads = {
+        let leads = {
             let mut lanes = lock(&self.lanes);
             let lane = lanes.entry(key).or_default();
             let leads = lane.leaders < LEADERS_MAX;
@@ -159,18 +159,13 @@ impl Groups {
             }
             leads
         };
-        loop {
-            if leads {
-                return self.lead(key, ticket, &run);
-            }
-            match ticket.wait() {
-                Some(outcome) => return outcome,
-                None => leads = true,
-            }
+        if !leads && let Some(outcome) = ticket.wait() {
+            return outcome;
         }
+        self.lead(key, ticket, run)
     }
 
-    fn lead(&self, key: usize, own: Arc<Ticket>, run: &impl Fn(&[Arc<Ticket>]) -> Vec<Outcome>) -> Outcome {
+    fn lead(&self, key: usize, own: Arc<Ticket>, run: impl Fn(&[Arc<Ticket>]) -> Vec<Outcome>) -> Outcome {
         let mut group = vec![own];
         if let Some(lane) = lock(&self.lanes).get_mut(&key) {
             let more = lane.waiting.len().min(GROUP_MAX - 1);
@@ -179,7 +174,10 @@ impl Groups {
         let mut leading = Leading { groups: self, key, group };
         let mut outcomes = run(&leading.group).into_iter();
         let own = outcomes.next();
-        for (ticket, outcome) in leading.group.drain(..).skip(1).zip(outcomes) {
+        leading.group.remove(0);
+        // A ticket without an outcome is told so when `leading` ends.
+        let given = outcomes.len().min(leading.group.len());
+        for (ticket, outcome) in leading.group.drain(..given).zip(outcomes) {
             ticket.become_state(State::Over(outcome));
         }
         own.unwrap_or_else(|| Outcome::Failed(StoreError::Bug("no outcome of a statement".to_owned())))
@@ -218,9 +216,9 @@ mod tests {
     use super::*;
     use crate::store::statement::{batched_sql, values};
 
-    /// Runs `run` in as many threads as there are, of which the first waits until all others wait for it.
-    /// Returns the sizes of the groups.
-    fn sizes_of_groups(threads: usize, outcome: impl Fn(usize) -> Outcome + Sync) -> Vec<usize> {
+    /// Runs a statement in so many threads: the first leads a group of its own, which ends when all others
+    /// wait. Returns the sizes of the groups, and how many threads failed.
+    fn sizes_of_groups(threads: usize, outcome: impl Fn(usize) -> Outcome + Sync) -> (Vec<usize>, usize) {
         let (groups, sizes) = (Groups::default(), Mutex::new(Vec::new()));
         let statement = batched_sql!("executables/get");
         let waiting = || lock(&groups.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
@@ -245,25 +243,34 @@ mod tests {
                     }));
                     failed.fetch_add(usize::from(!matches!(done, Ok(Outcome::Alone))), Ordering::Relaxed);
                 });
+                // The others come when the first group has begun.
+                while lock(&sizes).is_empty() {
+                    thread::yield_now();
+                }
             }
         });
         assert_eq!(waiting(), 0);
         assert!(lock(&groups.lanes).values().all(|lane| lane.leaders == 0));
-        let mut sizes = sizes.into_inner().unwrap();
-        sizes.push(failed.into_inner());
-        sizes
+        (sizes.into_inner().unwrap(), failed.into_inner())
     }
 
     #[test]
     fn what_arrives_while_a_group_is_under_way_is_the_next_group() {
         let sizes = sizes_of_groups(8, |_| Outcome::Alone);
-        assert_eq!(sizes, [1, 7, 0]);
+        assert_eq!(sizes, (vec![1, 7], 0));
     }
 
     #[test]
     fn no_group_is_larger_than_the_bound() {
         let sizes = sizes_of_groups(GROUP_MAX + 10, |_| Outcome::Alone);
-        assert_eq!(sizes, [1, GROUP_MAX, 9, 0]);
+        assert_eq!(sizes, (vec![1, GROUP_MAX, 9], 0));
+    }
+
+    #[test]
+    fn a_thread_without_an_outcome_is_told_so() {
+        let groups = Groups::default();
+        let outcome = groups.run(batched_sql!("executables/get"), values! {}, |_| Vec::new());
+        assert!(matches!(outcome, Outcome::Failed(StoreError::Bug(_))));
     }
 
     #[test]
@@ -272,6 +279,6 @@ mod tests {
             2 => panic!("as the test wants it"),
             _ => Outcome::Alone,
         });
-        assert_eq!(sizes, [1, 3, 3]);
+        assert_eq!(sizes, (vec![1, 3], 3));
     }
 }
