@@ -29,6 +29,9 @@ use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
 use crate::base::clock;
 use crate::model::Timestamp;
 
+/// How long looking up a name, and connecting, go on before they look whether they are still wanted: neither
+/// can be interrupted. A host that takes longer to accept a connection cannot be reached.
+const TURN: Duration = Duration::from_secs(4);
 /// How long the body of an answer is read, so that its connection can be used again.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -204,15 +207,14 @@ impl Exchanges {
         let agent = self.client.agent_for(&uri);
         let config = agent.config();
         let transport: Box<dyn Transport> = if config.proxy().is_some() {
-            let asked_for = self.asked_of_proxy(&uri, config, deadline)?;
+            let asked_for = in_turns(deadline, abort, |until| self.asked_of_proxy(&uri, config, until))?;
             let details = self.details(&asked_for, self.resolver.empty(), config, deadline, abort);
             let tunnel = Connector::<()>::connect(&self.tunnel, &details, None)?;
             Box::new(tunnel.ok_or(ureq::Error::ConnectionFailed)?)
         } else {
-            let addresses = self.within_reach(&uri, config, deadline)?;
+            let addresses = in_turns(deadline, abort, |until| self.within_reach(&uri, config, until))?;
             let details = self.details(&uri, addresses, config, deadline, abort);
-            let stream = Connector::<()>::connect(&TcpConnector::default(), &details, None)?;
-            Box::new(stream.ok_or(ureq::Error::ConnectionFailed)?)
+            Box::new(connect_tcp(&details, deadline, abort)?)
         };
         // The certificate is checked against the name, whatever a proxy was asked for.
         let details = self.details(&uri, self.resolver.empty(), config, deadline, abort);
@@ -275,7 +277,7 @@ impl Exchanges {
         deadline: Instant,
         abort: &Abort,
     ) -> ConnectionDetails<'a> {
-        let abort = abort.clone();
+        let (abort, proxy_abort) = (abort.clone(), abort.clone());
         let tls = self.client.tls();
         ConnectionDetails {
             uri,
@@ -288,8 +290,12 @@ impl Exchanges {
             current_time: Arc::new(Moment::now),
             // To the proxy, whose address the operator chose.
             run_connector: Arc::new(move |details| {
-                let stream = Connector::<()>::connect(&TcpConnector::default(), details, None)?;
-                let transport = tls.connect(details, stream)?.ok_or(ureq::Error::ConnectionFailed)?;
+                let stream = connect_tcp(details, deadline, &proxy_abort).map_err(|err| match err {
+                    ExchangeError::Failed(err) => err,
+                    ExchangeError::TimedOut => ureq::Error::Timeout(Timeout::Connect),
+                    ExchangeError::Aborted | ExchangeError::Refused(_) => ureq::Error::ConnectionFailed,
+                })?;
+                let transport = tls.connect(details, Some(stream))?.ok_or(ureq::Error::ConnectionFailed)?;
                 Ok(Box::new(transport))
             }),
             register_shutdown: Arc::new(move |handle| match abort.watch(handle) {
@@ -314,6 +320,48 @@ pub fn is_header_value(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control())
 }
 
+/// Connects to one of the addresses of `details`.
+fn connect_tcp(
+    details: &ConnectionDetails<'_>,
+    deadline: Instant,
+    abort: &Abort,
+) -> Result<impl Transport + use<>, ExchangeError> {
+    let stream = in_turns(deadline, abort, |until_then| {
+        let turn = ConnectionDetails {
+            uri: details.uri,
+            addrs: details.addrs.clone(),
+            config: details.config,
+            request_level: details.request_level,
+            resolver: details.resolver,
+            now: Moment::now(),
+            timeout: until(until_then, Timeout::Connect),
+            current_time: details.current_time.clone(),
+            run_connector: details.run_connector.clone(),
+            register_shutdown: details.register_shutdown.clone(),
+        };
+        Ok(Connector::<()>::connect(&TcpConnector::default(), &turn, None)?)
+    })?;
+    stream.ok_or(ureq::Error::ConnectionFailed.into())
+}
+
+/// Repeats `attempt`, which is told how long it may take, until it ends otherwise than for want of time.
+fn in_turns<T>(
+    deadline: Instant,
+    abort: &Abort,
+    mut attempt: impl FnMut(Instant) -> Result<T, ExchangeError>,
+) -> Result<T, ExchangeError> {
+    loop {
+        if abort.is_wanted() {
+            return Err(ExchangeError::Aborted);
+        }
+        let turn_ends = deadline.min(clock::instant() + TURN);
+        match attempt(turn_ends) {
+            Err(ExchangeError::TimedOut) if turn_ends < deadline => (),
+            ended => return ended,
+        }
+    }
+}
+
 fn until(deadline: Instant, reason: Timeout) -> NextTimeout {
     let left = deadline.saturating_duration_since(clock::instant());
     NextTimeout { after: Span::Exact(left), reason, ..NextTimeout::default() }
@@ -334,4 +382,46 @@ fn bytes_of(request: &Request<'_>) -> Vec<u8> {
     }
     head.push_str("\r\n");
     [head.as_bytes(), request.body].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+    use std::thread;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    /// Does not accept connections: its backlog is full as long as the returned sockets live.
+    fn full_backlog() -> (Socket, Vec<TcpStream>, SocketAddr) {
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+        listener.listen(0).unwrap();
+        let address = listener.local_addr().unwrap().as_socket().unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+            waiting.push(stream);
+            assert!(waiting.len() < 10, "the backlog has no end");
+        }
+        (listener, waiting, address)
+    }
+
+    #[test]
+    fn a_request_that_hangs_in_connecting_is_aborted_long_before_it_times_out() {
+        let (_listener, _waiting, address) = full_backlog();
+        let hour = Duration::from_secs(3600);
+        let limits = Limits { connect_timeout: hour, total_timeout: hour, max_idle_age: Duration::ZERO };
+        let exchanges = Exchanges::new(&Outbound::default(), &limits, Reach::Anywhere).unwrap();
+        let target = Target::parse(&format!("http://{address}/")).unwrap();
+        let request = Request { method: "GET", target: &target, headers: &[], body: &[] };
+        let abort = Abort::default();
+        let sent = thread::scope(|scope| {
+            let sending = scope.spawn(|| exchanges.send(&request, clock::instant() + hour, &abort));
+            thread::sleep(Duration::from_millis(100));
+            abort.abort();
+            sending.join().unwrap()
+        });
+        assert!(matches!(sent, Err(ExchangeError::Aborted)), "{sent:?}");
+    }
 }
