@@ -418,7 +418,7 @@ mod tests {
         let abort = Abort::default();
         let sent = thread::scope(|scope| {
             let sending = scope.spawn(|| exchanges.send(&request, clock::instant() + hour, &abort));
-            thread::sleep(Duration::from_millis(100));
+            let _ = crossbeam_channel::after(Duration::from_millis(100)).recv();
             abort.abort();
             sending.join().unwrap()
         });

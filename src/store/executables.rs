@@ -36,10 +36,12 @@ pub struct Selection {
     pub selector: Option<LabelSelector>,
 }
 
-/// What labels must be like.
+/// What labels must be like. The statements look for texts in the stored JSON, which has neither blanks
+/// between its tokens nor escapes, for no label holds a character that JSON escapes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSelector {
-    /// The requirements, as the statements read them.
+    /// A JSON object: `present`, texts of which each is to be found; `absent`, texts of which none is; and
+    /// `choices`, arrays of texts, of each of which one at least is.
     pub requirements: String,
     /// Whether they hold where there are no labels.
     pub takes_unlabelled: bool,

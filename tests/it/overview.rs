@@ -208,8 +208,8 @@ fn labels_select_jobs_calls_and_their_executions() {
         assert_eq!(made.status, 201, "{}", made.body);
         assert_eq!(world.post(&format!("/{kind}/{}/execute", made.guid()), "").status, 201);
     };
-    labelled("jobs", "a", &json!({"team": "billing", "example.com/tier": "one"}));
-    labelled("jobs", "b", &json!({"team": "shop", "old": ""}));
+    labelled("jobs", "a", &json!({"team": "billing", "example.com/tier": "one", "x_y": "v_1"}));
+    labelled("jobs", "b", &json!({"team": "shop", "old": "", "xzy": "vz1"}));
     labelled("jobs", "c", &json!({}));
     labelled("calls", "d", &json!({"team": "billing"}));
     let names = |path: &str| {
@@ -229,6 +229,16 @@ fn labels_select_jobs_calls_and_their_executions() {
         ("example.com/tier=one", vec!["a"]),
         ("old=", vec!["b"]),
         ("nobody=has", vec![]),
+        // Neither a part of a key or value, nor what looks like it as a pattern.
+        ("tier=one", vec![]),
+        ("eam", vec![]),
+        ("billing", vec![]),
+        ("team=bill", vec![]),
+        ("team in (bill,sho)", vec![]),
+        ("x_y", vec!["a"]),
+        ("x_y=v_1", vec!["a"]),
+        ("x_y!=v_1", vec!["b", "c"]),
+        ("!x_y", vec!["b", "c"]),
     ] {
         let query = selector.replace(' ', "%20");
         for detailed in ["", "&detailed=true", "&page=1&per_page=50", &format!("&space_guid={SPACE}")] {

@@ -155,6 +155,7 @@ mod tests {
     fn every_statement_prepares_against_a_migrated_database() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
+        super::super::prepare_connection(&connection).unwrap();
         let statements = statements();
         assert!(statements.len() > 80);
         for (name, text) in statements {
@@ -186,6 +187,7 @@ mod tests {
     fn hot_statements_search_an_index_and_sort_nothing() {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
+        super::super::prepare_connection(&connection).unwrap();
         let statements = statements();
         for (statement, index) in [
             ("executables/get", "sqlite_autoindex_executables_1"),

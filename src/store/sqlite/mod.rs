@@ -22,6 +22,7 @@ use crate::base::crash;
 use crate::model::Weekdays;
 
 mod attached;
+mod labels;
 mod migrate;
 mod statements;
 
@@ -259,6 +260,7 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     keep_plans(&connection)?;
+    labels::add_function(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(connection)
 }
@@ -370,6 +372,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 fn prepare_connection(connection: &Connection) -> rusqlite::Result<()> {
     keep_plans(connection)?;
+    labels::add_function(connection)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;

@@ -13,20 +13,44 @@ const VALUES_MAX: usize = 100;
 const EXPECTED: &str =
     "requirements with commas between them: key, !key, key=value, key!=value, key in (a,b), key notin (a,b)";
 
-/// What labels must be like. The statements read it as JSON.
-#[derive(Debug, Serialize, PartialEq, Eq)]
+/// What labels must be like.
+#[derive(Debug, PartialEq, Eq)]
 struct Requirement<'a> {
     key: &'a str,
-    /// The same as SQLite finds it in an object.
-    path: String,
     /// `has`, `lacks`, `in` or `notin`.
     op: &'static str,
     values: Vec<&'a str>,
 }
 
+/// All requirements, as [`LabelSelector`] describes them.
+#[derive(Debug, Default, Serialize)]
+struct Needles {
+    present: Vec<String>,
+    absent: Vec<String>,
+    choices: Vec<Vec<String>>,
+}
+
 impl<'a> Requirement<'a> {
     fn new(key: &'a str, op: &'static str, values: Vec<&'a str>) -> Self {
-        Self { key, path: format!("$.\"{key}\""), op, values }
+        Self { key, op, values }
+    }
+}
+
+impl Needles {
+    fn of(requirements: &[Requirement<'_>]) -> Self {
+        let mut needles = Self::default();
+        for Requirement { key, op, values } in requirements {
+            let name = format!("\"{key}\":");
+            let mut members: Vec<_> = values.iter().map(|value| format!("{name}\"{value}\"")).collect();
+            match (*op, members.len()) {
+                ("has", _) => needles.present.push(name),
+                ("lacks", _) => needles.absent.push(name),
+                ("notin", _) => needles.absent.append(&mut members),
+                (_, 1) => needles.present.append(&mut members),
+                _ => needles.choices.push(members),
+            }
+        }
+        needles
     }
 }
 
@@ -35,7 +59,7 @@ pub(super) fn selector_of(text: &str) -> Result<LabelSelector, Violation> {
     let requirements =
         parse(text).map_err(|detail| Violation::new("label_selector", "syntax", detail, EXPECTED))?;
     let takes_unlabelled = requirements.iter().all(|requirement| matches!(requirement.op, "lacks" | "notin"));
-    let requirements = serde_json::to_string(&requirements)
+    let requirements = serde_json::to_string(&Needles::of(&requirements))
         .map_err(|_| Violation::new("label_selector", "syntax", "cannot be read", EXPECTED))?;
     Ok(LabelSelector { requirements, takes_unlabelled })
 }

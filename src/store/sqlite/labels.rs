@@ -1,0 +1,36 @@
+//! A function of SQL for label selectors. In SQL alone, each row would have to go through a selector by
+//! `json_each` and through its labels by `json_extract`: that took four times as long as reading the row.
+
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use serde::Deserialize;
+
+/// The requirements of a [`LabelSelector`](crate::store::LabelSelector).
+#[derive(Deserialize)]
+struct Needles {
+    present: Vec<String>,
+    absent: Vec<String>,
+    choices: Vec<Vec<String>>,
+}
+
+impl Needles {
+    fn match_labels(&self, labels: &str) -> bool {
+        self.present.iter().all(|needle| labels.contains(needle))
+            && !self.absent.iter().any(|needle| labels.contains(needle))
+            && self.choices.iter().all(|choice| choice.iter().any(|needle| labels.contains(needle)))
+    }
+}
+
+/// Adds `labels_match(labels, selector)` to the functions of this connection.
+pub(super) fn add_function(connection: &Connection) -> rusqlite::Result<()> {
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function("labels_match", 2, flags, |context| {
+        // Read once for a statement, for the selector is the same for all rows.
+        let needles = context.get_or_create_aux(1, |selector| {
+            serde_json::from_str::<Needles>(selector.as_str()?)
+                .map_err(|err| -> Box<dyn std::error::Error + Send + Sync> { err.into() })
+        })?;
+        Ok(needles.match_labels(context.get_raw(0).as_str()?))
+    })
+}
