@@ -184,6 +184,14 @@ impl Work {
             Self::Call(_) => Kind::Call,
         }
     }
+
+    /// The same with the state of `other`. Calls have none.
+    pub fn with_state_of(mut self, other: &Self) -> Self {
+        if let (Self::Job { state, .. }, Self::Job { state: of_other, .. }) = (&mut self, other) {
+            *state = *of_other;
+        }
+        self
+    }
 }
 
 /// The state of a job.

@@ -1,11 +1,11 @@
--- A new schedule. No row: the executable was deleted meanwhile. In a suspended space it does not fire until
+-- A new schedule. No row: the executable was deleted meanwhile, or another of its schedules has the key. In a suspended space it does not fire until
 -- the space is resumed; the lock waits for a transaction that suspends it.
 -- PostgreSQL writes the event of it (audit_events/insert) in the same round trip.
 --pg WITH made AS (
 INSERT INTO schedules (guid, executable_id, enabled, expression, dialect, timezone, starts_at, ends_at, jitter_seconds,
-                       misfire_policy, description, completed_at, next_fire_time, planned_at, created_at, updated_at)
+                       misfire_policy, description, key, completed_at, next_fire_time, planned_at, created_at, updated_at)
 SELECT :guid, id, :enabled, :expression, :dialect, :timezone, :starts_at, :ends_at, :jitter_seconds, :misfire_policy,
-       :description, :completed_at,
+       :description, :key, :completed_at,
        CASE (SELECT p.is_suspended FROM service_spaces AS p WHERE p.space_guid = executables.space_guid
 --pg FOR SHARE
             ) WHEN TRUE THEN NULL ELSE CAST(:next_fire_time AS BIGINT) END,
@@ -14,6 +14,7 @@ SELECT :guid, id, :enabled, :expression, :dialect, :timezone, :starts_at, :ends_
  WHERE id = :executable_id AND deleted_at IS NULL
 -- Waits for a deletion of the executable.
 --pg FOR KEY SHARE
+    ON CONFLICT (executable_id, key) WHERE key IS NOT NULL AND deleted_at IS NULL DO NOTHING
 RETURNING id
 --pg ), noted AS (
 --pg     INSERT INTO audit_events (guid, created_at, type, actor_guid, actor_type, actor_name, target_guid, target_type,

@@ -1,7 +1,7 @@
 -- The first schedules of some executables (a JSON array of ids), each executable's oldest first, by
 -- schedules_by_executable.
 SELECT id, guid, executable_id, enabled, expression, dialect, timezone, starts_at, ends_at,
-       jitter_seconds, misfire_policy, description, created_at, updated_at,
+       jitter_seconds, misfire_policy, description, key, created_at, updated_at,
        next_fire_time, completed_at
   FROM schedules
  WHERE executable_id IN (SELECT value FROM json_each(:executable_ids)) --sqlite

@@ -5,7 +5,7 @@
 UPDATE schedules
    SET enabled = :enabled, expression = :expression, dialect = :dialect, timezone = :timezone, starts_at = :starts_at,
        ends_at = :ends_at, jitter_seconds = :jitter_seconds, misfire_policy = :misfire_policy,
-       description = :description, completed_at = :completed_at, planned_at = :now, updated_at = :updated_at,
+       description = :description, key = :key, completed_at = :completed_at, planned_at = :now, updated_at = :updated_at,
        next_fire_time = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN NULL
                              WHEN (SELECT p.is_suspended
                                 FROM executables AS x JOIN service_spaces AS p ON p.space_guid = x.space_guid

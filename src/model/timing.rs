@@ -37,12 +37,14 @@ pub struct Definition {
     pub misfire_policy: Option<MisfirePolicy>,
     /// For people; at most 1,000 characters.
     pub description: Option<String>,
+    /// What a client calls it by, unique among the schedules of its job or call; 1 to 63 characters.
+    pub key: Option<String>,
 }
 
 impl Definition {
     /// One that is enabled, without anything but its times.
     pub fn new(timing: Timing) -> Self {
-        Self { enabled: true, timing, jitter_seconds: 0, misfire_policy: None, description: None }
+        Self { enabled: true, timing, jitter_seconds: 0, misfire_policy: None, description: None, key: None }
     }
 }
 

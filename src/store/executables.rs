@@ -180,6 +180,17 @@ impl Store {
         })
     }
 
+    /// The job, or the call, of that name of that app.
+    pub fn executable_named(
+        &self,
+        kind: Kind,
+        app: &Guid,
+        name: &str,
+    ) -> Result<Option<Executable>, StoreError> {
+        let values = values! { "app_guid": app, "kind": kind.as_str(), "name": name };
+        self.read(|session| session.first(sql!("executables/by_name"), values, executable_of))
+    }
+
     /// The job, or the call, of that guid.
     pub fn executable(&self, kind: Kind, guid: &str) -> Result<Option<Executable>, StoreError> {
         let values = values! { "guid": guid, "kind": kind.as_str() };

@@ -202,7 +202,8 @@ impl Importer<'_> {
                     "timezone": definition.timing.timezone.as_deref(), "starts_at": definition.timing.starts_at,
                     "ends_at": definition.timing.ends_at, "jitter_seconds": definition.jitter_seconds,
                     "misfire_policy": definition.misfire_policy.map(MisfirePolicy::as_str),
-                    "description": definition.description.as_deref(), "completed_at": schedule.completed_at,
+                    "description": definition.description.as_deref(), "key": definition.key.as_deref(),
+                    "completed_at": schedule.completed_at,
                     "next_fire_time": schedule.next_fire_time, "now": now,
                     "created_at": schedule.created_at, "updated_at": schedule.updated_at,
                 }

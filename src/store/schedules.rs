@@ -169,7 +169,7 @@ pub struct Recorded {
 
 impl Store {
     /// Makes a schedule. `Gone`: the executable was deleted meanwhile. `next_fire_time` is ignored for one
-    /// that is not enabled. Never answers `NameTaken`.
+    /// that is not enabled. `NameTaken`: another schedule of the executable has the key.
     pub fn create_schedule(
         &self,
         executable: Id,
@@ -181,12 +181,13 @@ impl Store {
         let guid = Guid::random();
         let next_fire_time = next_fire_time.filter(|_| definition.enabled);
         let completed_at = completion(&definition, next_fire_time, now);
-        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = &definition;
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description, key } = &definition;
         let values = values! {
             "guid": &guid, "executable_id": executable, "enabled": *enabled, "expression": &timing.expression,
             "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
             "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
             "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "key": key.as_deref(),
             "completed_at": completed_at, "next_fire_time": next_fire_time, "now": now,
         };
         let event = audit::Columns::of(terms.event, Some(&guid));
@@ -216,7 +217,13 @@ impl Store {
                 id
             }
         };
-        let Some(id) = id else { return Ok(Written::Gone) };
+        let Some(id) = id else {
+            let is_taken = match key {
+                Some(key) => self.schedule_of_key(executable, key)?.is_some(),
+                None => false,
+            };
+            return Ok(if is_taken { Written::NameTaken } else { Written::Gone });
+        };
         Ok(Written::Done(Schedule {
             id,
             guid,
@@ -233,6 +240,12 @@ impl Store {
     pub fn schedule(&self, executable: Id, guid: &str) -> Result<Option<Schedule>, StoreError> {
         let values = values! { "guid": guid, "executable_id": executable };
         self.read(|session| session.first(sql!("schedules/get"), values, schedule_of))
+    }
+
+    /// The executable's schedule of that key.
+    pub fn schedule_of_key(&self, executable: Id, key: &str) -> Result<Option<Schedule>, StoreError> {
+        let values = values! { "key": key, "executable_id": executable };
+        self.read(|session| session.first(sql!("schedules/by_key"), values, schedule_of))
     }
 
     /// How many schedules the executable has.
@@ -262,17 +275,19 @@ impl Store {
 
     /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
     /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it
-    /// is now, and how many executions that ended. `None`: it was changed meanwhile, or it or its executable
-    /// was deleted. `next_fire_time` is ignored for one that is not enabled.
+    /// is now, and how many executions that ended. `Gone`: it was changed meanwhile, or it or its executable
+    /// was deleted. `NameTaken`: another one of the executable has the key. `next_fire_time` is ignored for one
+    /// that is not enabled.
     pub fn update_schedule(
         &self,
         changed: Schedule,
         next_fire_time: Option<Timestamp>,
         now: Timestamp,
         event: Option<&NewEvent>,
-    ) -> Result<Option<(Schedule, u64)>, StoreError> {
+    ) -> Result<Written<(Schedule, u64)>, StoreError> {
         let updated_at = now.next_version(changed.updated_at);
-        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = &changed.definition;
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description, key } =
+            &changed.definition;
         let next_fire_time = next_fire_time.filter(|_| *enabled);
         let completed_at = completion(&changed.definition, next_fire_time, now);
         let values = values! {
@@ -280,6 +295,7 @@ impl Store {
             "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
             "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
             "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "key": key.as_deref(),
             "completed_at": completed_at,
             "next_fire_time": next_fire_time, "now": now,
             "updated_at": updated_at, "seen_updated_at": changed.updated_at,
@@ -297,8 +313,15 @@ impl Store {
                 return ends::cancel_pending_of_schedule(tx, &changed, message, now).map(Some);
             }
             Ok((rows == 1).then_some(0))
-        })?;
-        Ok(ended.map(|ended| (Schedule { updated_at, next_fire_time, completed_at, ..changed }, ended)))
+        });
+        match ended {
+            Ok(None) => Ok(Written::Gone),
+            Ok(Some(ended)) => {
+                Ok(Written::Done((Schedule { updated_at, next_fire_time, completed_at, ..changed }, ended)))
+            }
+            Err(StoreError::Conflict) => Ok(Written::NameTaken),
+            Err(err) => Err(err),
+        }
     }
 
     /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
@@ -503,6 +526,7 @@ pub(super) fn definition_of(row: &Row<'_>) -> Result<Definition, StoreError> {
         jitter_seconds: row.get("jitter_seconds")?,
         misfire_policy: row.get("misfire_policy")?,
         description: row.get("description")?,
+        key: row.get("key")?,
     })
 }
 

@@ -41,6 +41,8 @@ pub(in crate::web) enum CallerRoute {
     ChangeSpace(String),
     List(Kind),
     Create(Kind),
+    /// Creates or replaces, by name.
+    Put(Kind),
     Get(Kind, String),
     Change(Kind, String),
     Delete(Kind, String),
@@ -66,6 +68,8 @@ pub(in crate::web) enum CallerRoute {
     ListDeliveries(String),
     ListSchedules(Kind, String),
     CreateSchedule(Kind, String),
+    /// Creates or replaces, by key.
+    PutSchedule(Kind, String),
     ChangeSchedule(Kind, String, String),
     DeleteSchedule(Kind, String, String),
     ScheduleHistory(Kind, String, String),
@@ -174,8 +178,9 @@ impl CallerRoute {
         match path {
             [] => match method {
                 Method::Post => Ok(Self::Create(kind)),
+                Method::Put => Ok(Self::Put(kind)),
                 _ if get => Ok(Self::List(kind)),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST, PUT")),
             },
             [guid] if !guid.is_empty() => match method {
                 Method::Patch => Ok(Self::Change(kind, owned(guid))),
@@ -193,8 +198,9 @@ impl CallerRoute {
             }
             [guid, "schedules"] => match method {
                 Method::Post => Ok(Self::CreateSchedule(kind, owned(guid))),
+                Method::Put => Ok(Self::PutSchedule(kind, owned(guid))),
                 _ if get => Ok(Self::ListSchedules(kind, owned(guid))),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST, PUT")),
             },
             [guid, "schedules", schedule] if !schedule.is_empty() => match method {
                 Method::Patch => Ok(Self::ChangeSchedule(kind, owned(guid), owned(schedule))),
@@ -236,6 +242,7 @@ impl CallerRoute {
         match self {
             Self::List(kind)
             | Self::Create(kind)
+            | Self::Put(kind)
             | Self::Get(kind, _)
             | Self::Change(kind, _)
             | Self::Delete(kind, _)
@@ -261,6 +268,7 @@ impl CallerRoute {
             | Self::Upcoming
             | Self::ListSchedules(..)
             | Self::CreateSchedule(..)
+            | Self::PutSchedule(..)
             | Self::ChangeSchedule(..)
             | Self::DeleteSchedule(..)
             | Self::ScheduleHistory(..) => "schedule",
@@ -290,14 +298,14 @@ impl CallerRoute {
             Self::ListDeliveries(_) => "/notifications/:guid/deliveries",
             Self::ListSpaces => "/spaces",
             Self::GetSpace(_) | Self::ChangeSpace(_) => "/spaces/:guid",
-            Self::List(kind) | Self::Create(kind) => of(kind, "/jobs", "/calls"),
+            Self::List(kind) | Self::Create(kind) | Self::Put(kind) => of(kind, "/jobs", "/calls"),
             Self::Get(kind, _) | Self::Change(kind, _) | Self::Delete(kind, _) => {
                 of(kind, "/jobs/:guid", "/calls/:guid")
             }
             Self::Execute(kind, _) => of(kind, "/jobs/:guid/execute", "/calls/:guid/execute"),
             Self::Output(..) => "/jobs/:guid/history/:guid/output",
             Self::History(kind, _) => of(kind, "/jobs/:guid/history", "/calls/:guid/history"),
-            Self::ListSchedules(kind, _) | Self::CreateSchedule(kind, _) => {
+            Self::ListSchedules(kind, _) | Self::CreateSchedule(kind, _) | Self::PutSchedule(kind, _) => {
                 of(kind, "/jobs/:guid/schedules", "/calls/:guid/schedules")
             }
             Self::ChangeSchedule(kind, _, _) | Self::DeleteSchedule(kind, _, _) => {
@@ -391,7 +399,8 @@ mod tests {
             of("POST", "/calls/g/execute/"),
             Ok(Route::Caller(CallerRoute::Execute(Kind::Call, "g".to_owned())))
         );
-        assert_eq!(of("PUT", "/jobs"), Err(NoRoute::OtherMethod("GET, HEAD, POST")));
+        assert_eq!(of("PUT", "/jobs"), Ok(Route::Caller(CallerRoute::Put(Kind::Job))));
+        assert_eq!(of("DELETE", "/jobs"), Err(NoRoute::OtherMethod("GET, HEAD, POST, PUT")));
         assert_eq!(of("GET", "/jobs/g/execute"), Err(NoRoute::OtherMethod("POST")));
         for path in
             ["/job", "/jobs//", "/jobs/g/x", "/jobs/g/schedules/s/x", "//jobs", "*", "/jobs/%zz", "/jobs/%ff"]
@@ -446,6 +455,8 @@ mod tests {
         Route::Caller(CallerRoute::List(Kind::Call)) => "listCalls",
         Route::Caller(CallerRoute::Create(Kind::Job)) => "createJob",
         Route::Caller(CallerRoute::Create(Kind::Call)) => "createCall",
+        Route::Caller(CallerRoute::Put(Kind::Job)) => "putJob",
+        Route::Caller(CallerRoute::Put(Kind::Call)) => "putCall",
         Route::Caller(CallerRoute::Get(Kind::Job, _)) => "getJob",
         Route::Caller(CallerRoute::Get(Kind::Call, _)) => "getCall",
         Route::Caller(CallerRoute::Change(Kind::Job, _)) => "changeJob",
@@ -461,6 +472,8 @@ mod tests {
         Route::Caller(CallerRoute::ListSchedules(Kind::Call, _)) => "listCallSchedules",
         Route::Caller(CallerRoute::CreateSchedule(Kind::Job, _)) => "createJobSchedule",
         Route::Caller(CallerRoute::CreateSchedule(Kind::Call, _)) => "createCallSchedule",
+        Route::Caller(CallerRoute::PutSchedule(Kind::Job, _)) => "putJobSchedule",
+        Route::Caller(CallerRoute::PutSchedule(Kind::Call, _)) => "putCallSchedule",
         Route::Caller(CallerRoute::ChangeSchedule(Kind::Job, ..)) => "changeJobSchedule",
         Route::Caller(CallerRoute::ChangeSchedule(Kind::Call, ..)) => "changeCallSchedule",
         Route::Caller(CallerRoute::DeleteSchedule(Kind::Job, ..)) => "deleteJobSchedule",

@@ -77,7 +77,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     );
     rows.extend(database.rows(
         "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.dialect,
-                s.timezone, s.starts_at, s.ends_at, s.jitter_seconds, s.misfire_policy, s.description,
+                s.timezone, s.starts_at, s.ends_at, s.jitter_seconds, s.misfire_policy, s.description, s.key,
                 s.created_at, s.updated_at
            FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.deleted_at IS NULL ORDER BY s.id",
     ));
@@ -636,7 +636,7 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
          UPDATE schedules
             SET dialect = CASE WHEN enabled THEN 'ocf2' ELSE 'classic-quartz' END, timezone = 'Europe/Berlin',
                 starts_at = 7, ends_at = 4000000000000000000, jitter_seconds = 5, misfire_policy = 'all',
-                description = 'for people';
+                description = 'for people', key = 'k' || id;
          UPDATE executions
             SET reason = 'cancelled', requested_by = 'me', app_guid = 'app-1', attempt = 3, attempt_start_time = 7,
                 cancel_requested_at = 8, cancel_reason = 'cancelled', cancel_message = 'cancelled by me'

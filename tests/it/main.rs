@@ -41,6 +41,7 @@ mod program;
 mod quotas;
 mod readers;
 mod refusals;
+mod replace;
 mod runs;
 mod schedule_fields;
 mod scheduling;

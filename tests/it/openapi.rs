@@ -296,6 +296,14 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         let id = |verb: &str, noun: &str| format!("{verb}{kind}{noun}");
         let guid = drive.accepted(&id("create", ""), &[], &[("app_guid", APP)], new).guid();
         let of = [guid.as_str()];
+        for name in ["x", "y", "y"] {
+            let body = new.replace("\"x\"", &format!("\"{name}\""));
+            drive.accepted(&id("put", ""), &[], &[("app_guid", APP), ("name", name)], &body);
+        }
+        for _ in 0..2 {
+            let (query, body) = ([("key", "nightly")], r#"{"expression":"* * * * * 2099","key":"nightly"}"#);
+            drive.accepted(&id("put", "Schedule"), &of, &query, body);
+        }
         drive.accepted(&id("get", ""), &of, &[], "");
         let known = drive.operation(&id("get", ""));
         let headers = [("If-None-Match", "*")];
@@ -404,7 +412,9 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
                 true => world.post(&schedules, r#"{"expression":"@daily"}"#).guid(),
                 false => String::new(),
             };
-            let target = target_of(&operation.path, &[guid, &schedule], &[]);
+            let named = [("app_guid", APP), ("name", "x"), ("key", "k")];
+            let query = if operation.id.starts_with("put") { &named[..] } else { &[] };
+            let target = target_of(&operation.path, &[guid, &schedule], query);
             let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];
             assert_eq!(drive.send(&operation, token, &stale, &target, "{}").status, 412, "{}", operation.id);
         }

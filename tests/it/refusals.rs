@@ -137,7 +137,13 @@ fn every_rule_that_a_request_breaks_is_told_with_its_field_and_with_what_would_b
     let not_found = ("not_found", "names nothing that you may see", "in a space in which");
     let mut cases = vec![
         ("GET", "/nope".to_owned(), 404, "path", ("unknown", "none of this API", "/openapi.json")),
-        ("PUT", "/jobs".to_owned(), 405, "method", ("method", "none of this path", "GET, HEAD, POST")),
+        (
+            "DELETE",
+            "/jobs".to_owned(),
+            405,
+            "method",
+            ("method", "none of this path", "GET, HEAD, POST, PUT"),
+        ),
     ];
     for path in [
         format!("/jobs/{UNKNOWN}"),
@@ -387,7 +393,7 @@ fn what_is_no_broken_rule_is_described_by_its_status_for_those_who_accept_json()
         ("GET", "/nope", None, 404, "Not Found"),
         ("GET", "/jobs", None, 401, "Unauthorized"),
         ("GET", "/jobs", Some("bad"), 401, "Unauthorized"),
-        ("PUT", "/jobs", None, 405, "Method Not Allowed"),
+        ("DELETE", "/jobs", None, 405, "Method Not Allowed"),
         ("DELETE", &none, Some(world.token.as_str()), 404, "Not Found"),
     ] {
         let answer = world.request(method, path, token, &JAVA_CLIENT, "");

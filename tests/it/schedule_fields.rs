@@ -25,6 +25,7 @@ fn without_them_a_schedule_has_their_defaults_and_null_brings_those_back() {
         ("jitter_seconds", json!(0)),
         ("misfire_policy", Value::Null),
         ("description", Value::Null),
+        ("key", Value::Null),
         ("completed_at", Value::Null),
     ];
     for (field, default) in &defaults {

@@ -509,7 +509,7 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
     let deleted = world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T00:01:00Z");
     disabled.definition.enabled = false;
-    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().is_some());
+    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().done().is_some());
     assert!(world.store.delete_schedule(&deleted, world.clock.now(), None).unwrap().is_some());
     let messages: Vec<String> = world.history(&job).into_iter().map(|it| it.message).collect();
     assert_eq!(messages, ["cancelled: schedule disabled", "cancelled: schedule deleted"]);
@@ -975,7 +975,8 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     let now = world.clock.now();
     let mut disabled = schedule.clone();
     disabled.definition.enabled = false;
-    let (disabled, cancelled) = world.store.update_schedule(disabled, None, now, None).unwrap().unwrap();
+    let (disabled, cancelled) =
+        world.store.update_schedule(disabled, None, now, None).unwrap().done().unwrap();
     assert_eq!(cancelled, 2500);
     let is_cancelled = |it: &Execution| {
         it.state.as_str() == "FAILED"
@@ -990,7 +991,7 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     // It goes on meanwhile: what comes then is not cancelled.
     let next = Some(time("2026-03-01T10:01:00Z"));
     let enabled = Schedule { updated_at: disabled.updated_at, ..schedule.clone() };
-    assert_eq!(world.store.update_schedule(enabled, next, now, None).unwrap().unwrap().1, 0);
+    assert_eq!(world.store.update_schedule(enabled, next, now, None).unwrap().done().unwrap().1, 0);
     world.go_to("2026-03-01T10:01:00Z");
     let dispatch = world.dispatches.try_recv().unwrap();
     assert_eq!(dispatch.scheduled_time, next);
@@ -1164,7 +1165,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     world.schedule(&job, "* * * * *");
     let mut disabled = world.schedule(&job, "*/2 * * * *");
     disabled.definition.enabled = false;
-    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().is_some());
+    assert!(world.store.update_schedule(disabled, None, world.clock.now(), None).unwrap().done().is_some());
     let removed = world.schedule(&job, "*/3 * * * *");
     assert!(world.store.delete_schedule(&removed, world.clock.now(), None).unwrap().is_some());
     world.go_to("2026-03-01T00:01:00Z");
@@ -1192,6 +1193,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
             .store
             .update_schedule(new, Some(time("2026-03-01T00:05:00Z")), time("2026-03-01T00:02:00Z"), None)
             .unwrap()
+            .done()
             .is_some()
     );
     assert_eq!(world.store.next_fire_time().unwrap(), None);
@@ -1246,7 +1248,7 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
                         // Begun again when another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
-                            store.update_schedule(seen, next, now, None).unwrap()
+                            store.update_schedule(seen, next, now, None).unwrap().done()
                         };
                         while write().is_none() {}
                     }

@@ -33,6 +33,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0015_notifications"),
     migration!("0016_audit_events"),
     migration!("0017_dashboard"),
+    migration!("0018_schedule_keys"),
 ];
 
 /// The version of the tables that this program knows.

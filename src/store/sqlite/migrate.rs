@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0016_notifications"),
     migration!("0017_audit_events"),
     migration!("0018_dashboard"),
+    migration!("0019_schedule_keys"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -196,6 +197,8 @@ mod tests {
             ("executables/list_all", "executables_by_kind"),
             ("schedules/get", "sqlite_autoindex_schedules_1"),
             ("schedules/list", "schedules_by_executable"),
+            ("schedules/by_key", "schedules_by_key"),
+            ("executables/by_name", "executables_by_name"),
             ("schedules/due", "schedules_due"),
             ("schedules/next_fire_time", "schedules_due"),
             ("executions/list_of_executable", "executions_by_executable"),

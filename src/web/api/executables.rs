@@ -9,7 +9,7 @@ use serde_json::json;
 use super::audit::{By, and_secret, differences, new_target};
 use super::detailed::Detailed;
 use super::error::ApiError;
-use super::fields::{Fields, MEGABYTES};
+use super::fields::{Fields, MEGABYTES, name_in_query};
 use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
 use super::query::Query;
@@ -184,6 +184,55 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
+        let (app, space) = self.app_asked_for(caller, query)?;
+        self.check_service_instance(&space)?;
+        let mut fields = Fields::of(&request.body)?;
+        let name = fields.name();
+        let name = fields.required("name", name);
+        let work = new_work(kind, &mut fields);
+        let mut controls = Controls::default();
+        fields.change_controls(&mut controls);
+        let name = fields.finish(name)?;
+        let new = NewExecutable { name, app, space, work, controls };
+        self.make_executable(caller, request, &new)?.ok_or_else(|| name_taken().into())
+    }
+
+    /// Makes a job or call, or replaces the one of the name in the query by what the request would make.
+    pub(in crate::web) fn put_executable(
+        &self,
+        caller: &Caller,
+        kind: Kind,
+        query: &Query,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let (app, space) = self.app_asked_for(caller, query)?;
+        let name = name_in_query(query.get("name"))?;
+        until_written(|| {
+            let mut fields = Fields::of(&request.body)?;
+            fields.check_name(&name);
+            let work = new_work(kind, &mut fields);
+            let mut controls = Controls::default();
+            fields.change_controls(&mut controls);
+            let Some(seen) = self.store.executable_named(kind, &app, &name)? else {
+                versions::check_absent(request)?;
+                self.check_service_instance(&space)?;
+                fields.finish(Some(()))?;
+                let (name, app, space) = (name.clone(), app.clone(), space.clone());
+                return self.make_executable(
+                    caller,
+                    request,
+                    &NewExecutable { name, app, space, work, controls },
+                );
+            };
+            fields.finish(Some(()))?;
+            versions::check(request, &ExecutableJson::of(seen.clone(), Vec::new()))?;
+            let work = work.with_state_of(&seen.work);
+            self.write_executable(caller, request, &seen, Executable { work, controls, ..seen.clone() })
+        })
+    }
+
+    /// The app of a query, in which something is to be made, with its space.
+    fn app_asked_for(&self, caller: &Caller, query: &Query) -> Result<(Guid, Guid), ApiError> {
         // "No such app" and "not your app" are one answer.
         let no_app = || {
             let detail = "names no app of yours: there is no such app, or you have no role in its space";
@@ -200,23 +249,27 @@ impl Api {
         };
         let space = self.auth.space_of_app(caller, &app)?.ok_or_else(no_app)?;
         self.access(caller, &space)?;
-        self.check_service_instance(&space)?;
-        let mut fields = Fields::of(&request.body)?;
-        let name = fields.name();
-        let name = fields.required("name", name);
-        let work = new_work(kind, &mut fields);
-        let mut controls = Controls::default();
-        fields.change_controls(&mut controls);
-        let name = fields.finish(name)?;
-        let new = NewExecutable { name, app, space, work, controls };
+        Ok((app, space))
+    }
+
+    /// `None`: another one of the app has the name.
+    fn make_executable(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        new: &NewExecutable,
+    ) -> Result<Option<Response>, ApiError> {
+        let kind = new.work.kind();
         let quota = self.quotas.of(kind);
         let target = new_target(kind.as_str(), &new.name);
         let what = format!("{}.create", kind.as_str());
         let event = self.event(By::of(caller, request), &what, target, &new.space, || json!({}));
         let terms = Terms { quota, event: event.as_ref() };
-        match self.store.create_executable(&new, self.clock.now(), &terms)? {
-            Written::Done(executable) => versions::object(201, &ExecutableJson::of(executable, Vec::new())),
-            Written::NameTaken => Err(name_taken().into()),
+        match self.store.create_executable(new, self.clock.now(), &terms)? {
+            Written::Done(executable) => {
+                versions::object(201, &ExecutableJson::of(executable, Vec::new())).map(Some)
+            }
+            Written::NameTaken => Ok(None),
             Written::Gone => Err(ApiError::NotFound),
             Written::OverQuota => Err(over_quota("app_guid", kind.as_str(), quota)),
         }
@@ -305,26 +358,40 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let changed = until_written(|| {
-            let mut executable = self.executable(caller, kind, guid)?;
-            self.check_fields(caller, &executable.space, &request.body, &["paused"])?;
-            let seen = ExecutableJson::of(executable.clone(), Vec::new());
-            let executable_before = executable.clone();
-            let secret_before = signing_secret(&executable.work);
+        until_written(|| {
+            let seen = self.executable(caller, kind, guid)?;
+            self.check_fields(caller, &seen.space, &request.body, &["paused"])?;
+            let mut executable = seen.clone();
             self.apply_change(caller, &mut executable, &request.body)?;
-            versions::check(request, &self.shown_to(caller, executable_before))?;
-            let event = self.event_of_executable(By::of(caller, request), "update", &executable, || {
-                let now = ExecutableJson::of(executable.clone(), Vec::new());
-                let secret = signing_secret(&executable.work);
-                and_secret(differences(&seen, &now), "signing_secret", secret != secret_before)
-            });
-            match self.store.update_executable(&executable, self.clock.now(), event.as_ref())? {
-                Written::Done(updated_at) => Ok(Some(Executable { updated_at, ..executable })),
-                Written::NameTaken => Err(name_taken().into()),
-                Written::Gone | Written::OverQuota => Ok(None),
+            versions::check(request, &self.shown_to(caller, seen.clone()))?;
+            self.write_executable(caller, request, &seen, executable)
+        })
+    }
+
+    /// Writes `changed` in the place of `seen`, if they differ. `None`: `seen` is not how it is any more.
+    fn write_executable(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        seen: &Executable,
+        changed: Executable,
+    ) -> Result<Option<Response>, ApiError> {
+        if *seen == changed {
+            return versions::object(200, &self.shown_to(caller, changed)).map(Some);
+        }
+        let event = self.event_of_executable(By::of(caller, request), "update", &changed, || {
+            let show = |executable: &Executable| ExecutableJson::of(executable.clone(), Vec::new());
+            let is_resigned = signing_secret(&changed.work) != signing_secret(&seen.work);
+            and_secret(differences(&show(seen), &show(&changed)), "signing_secret", is_resigned)
+        });
+        match self.store.update_executable(&changed, self.clock.now(), event.as_ref())? {
+            Written::Done(updated_at) => {
+                let changed = Executable { updated_at, ..changed };
+                versions::object(200, &self.shown_to(caller, changed)).map(Some)
             }
-        })?;
-        versions::object(200, &self.shown_to(caller, changed))
+            Written::NameTaken => Err(name_taken().into()),
+            Written::Gone | Written::OverQuota => Ok(None),
+        }
     }
 
     /// A job or call as this caller sees it.

@@ -61,6 +61,8 @@ pub(super) struct Raw<'a> {
     pub(super) misfire_policy: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
     pub(super) description: Option<&'a RawValue>,
+    #[serde(borrow, default, deserialize_with = "given")]
+    pub(super) key: Option<&'a RawValue>,
     #[serde(borrow)]
     app_guid: Option<&'a RawValue>,
     #[serde(borrow, default, deserialize_with = "given")]
@@ -151,6 +153,14 @@ impl<'a> Fields<'a> {
 
     pub(in crate::web) fn name(&mut self) -> Option<String> {
         self.text("name", self.raw.name, NAME_MAX)
+    }
+
+    /// The name of something that is replaced: a body may repeat it.
+    pub(super) fn check_name(&mut self, name: &str) {
+        if self.name().is_some_and(|given| given != name) {
+            let detail = "is not the name in the query; PATCH renames";
+            self.violate(Violation::new("name", "differs", detail, "the name in the query, or none"));
+        }
     }
 
     pub(in crate::web) fn command(&mut self) -> Option<String> {
@@ -322,6 +332,19 @@ impl<'a> Fields<'a> {
                 None
             }
         }
+    }
+}
+
+/// The name of a job or call in a query.
+pub(super) fn name_in_query(name: Option<&str>) -> Result<String, Violation> {
+    let expected = format!("?name= and a name of at most {NAME_MAX} characters that is not blank");
+    match name {
+        None => Err(Violation::new("name", "missing", "is missing", expected)),
+        Some(name) if name.trim().is_empty() => Err(Violation::new("name", "blank", "is blank", expected)),
+        Some(name) if NAME_MAX < name.chars().count() => {
+            Err(Violation::new("name", "too_long", format!("is longer than {NAME_MAX} characters"), expected))
+        }
+        Some(name) => Ok(name.to_owned()),
     }
 }
 

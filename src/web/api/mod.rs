@@ -181,6 +181,7 @@ impl Api {
             CallerRoute::ChangeSpace(guid) => self.change_space(&caller, &guid, request),
             CallerRoute::List(kind) => self.list_executables(&caller, kind, request, &query?),
             CallerRoute::Create(kind) => self.create_executable(&caller, kind, &query?, request),
+            CallerRoute::Put(kind) => self.put_executable(&caller, kind, &query?, request),
             CallerRoute::Get(kind, guid) => {
                 self.get_executable(self.executable(&caller, kind, &guid)?, request)
             }
@@ -208,6 +209,9 @@ impl Api {
                 let executable = self.executable(&caller, kind, &guid)?;
                 self.check_service_instance(&executable.space)?;
                 self.create_schedule(By::of(&caller, request), &executable, &request.body)
+            }
+            CallerRoute::PutSchedule(kind, guid) => {
+                self.put_schedule(&caller, &self.executable(&caller, kind, &guid)?, request, &query?)
             }
             CallerRoute::ChangeSchedule(kind, guid, schedule) => {
                 self.change_schedule(&caller, &self.executable(&caller, kind, &guid)?, &schedule, request)

@@ -14,6 +14,8 @@ use crate::model::{Definition, Executable, MisfirePolicy, Timestamp, Timing};
 
 const JITTER_MAX: u32 = 3600;
 const DESCRIPTION_CHARS_MAX: usize = 1000;
+const KEY_CHARS_MAX: usize = 63;
+const A_KEY: &str = "1 to 63 letters, digits, -, _ and . of ASCII";
 
 impl Api {
     /// What a new schedule is unless its fields say otherwise: enabled, in the dialect and zone of the
@@ -23,12 +25,14 @@ impl Api {
         Definition::new(Timing { timezone: self.default_timezone.clone(), ..timing })
     }
 
-    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken.
+    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken. `replaced` is
+    /// what is there now: its times need not fulfil again the rules for new ones.
     pub(super) fn change_definition(
         &self,
         fields: &mut Fields<'_>,
         definition: &mut Definition,
         executable: &Executable,
+        replaced: Option<&Definition>,
         now: Timestamp,
     ) -> Option<Calendar> {
         let is_new = definition.timing.expression.is_empty();
@@ -37,7 +41,7 @@ impl Api {
         let given = if is_new { fields.required("expression", given) } else { given };
         fields.check_expression_type();
         let is_zone_given = fields.raw.timezone.is_some();
-        fields.change_options_of(definition, now);
+        fields.change_options_of(definition, replaced, now);
         let timing = &mut definition.timing;
         if let Some(text) = &given {
             // A new expression is read as the setting in force says, an old one as it always was.
@@ -58,7 +62,11 @@ impl Api {
             .map_err(|err| fields.violate(Violation::of_expression(&err)))
             .ok()?;
         let calendar = Calendar::new(expression, timing.starts_at, timing.ends_at);
-        if given.is_some() {
+        let is_known = replaced.is_some_and(|replaced| {
+            let now = (&timing.expression, timing.dialect, &timing.timezone);
+            now == (&replaced.timing.expression, replaced.timing.dialect, &replaced.timing.timezone)
+        });
+        if given.is_some() && !is_known {
             self.check_fire_times(fields, &calendar, now);
         }
         Some(calendar)
@@ -97,7 +105,12 @@ pub(super) fn too_short_interval(
 
 impl Fields<'_> {
     /// Changes all but the expression and whether it is enabled.
-    fn change_options_of(&mut self, definition: &mut Definition, now: Timestamp) {
+    fn change_options_of(
+        &mut self,
+        definition: &mut Definition,
+        replaced: Option<&Definition>,
+        now: Timestamp,
+    ) {
         if let Some(zone) = self.timezone() {
             definition.timing.timezone = zone;
         }
@@ -106,7 +119,8 @@ impl Fields<'_> {
         }
         if let Some(time) = self.instant("ends_at", self.raw.ends_at) {
             definition.timing.ends_at = time;
-            if time.is_some_and(|time| time < now) {
+            let is_known = replaced.is_some_and(|replaced| replaced.timing.ends_at == time);
+            if time.is_some_and(|time| time < now) && !is_known {
                 let expected = "an instant to come, or null for no end";
                 self.violate(Violation::new("ends_at", "past", "is in the past", expected));
             }
@@ -128,6 +142,9 @@ impl Fields<'_> {
         }
         if let Some(description) = self.description() {
             definition.description = description;
+        }
+        if let Some(key) = self.key() {
+            definition.key = key;
         }
     }
 
@@ -159,6 +176,28 @@ impl Fields<'_> {
         time.map(Some)
     }
 
+    /// The key of something that is replaced, which the body may repeat.
+    pub(super) fn check_key(&mut self, replaced: Option<&str>, definition: &mut Definition) {
+        let Some(key) = replaced else { return };
+        if self.raw.key.is_some() && definition.key.as_deref() != Some(key) {
+            let detail = "is not the key in the query; PATCH changes it";
+            self.violate(Violation::new("key", "differs", detail, "the key in the query, or none"));
+        }
+        definition.key = Some(key.to_owned());
+    }
+
+    fn key(&mut self) -> Option<Option<String>> {
+        let expected = format!("{A_KEY}, or null for none");
+        let Some(key): Option<String> = self.given("key", self.raw.key, &expected)? else {
+            return Some(None);
+        };
+        if !is_key(&key) {
+            self.violate(Violation::new("key", "form", "is no key", expected));
+            return None;
+        }
+        Some(Some(key))
+    }
+
     fn description(&mut self) -> Option<Option<String>> {
         let expected = format!("a string of at most {DESCRIPTION_CHARS_MAX} characters, or null for none");
         let text: Option<String> = self.given("description", self.raw.description, &expected)?;
@@ -169,4 +208,19 @@ impl Fields<'_> {
         }
         Some(text)
     }
+}
+
+/// The key of a schedule in a query.
+pub(super) fn key_in_query(key: Option<&str>) -> Result<String, Violation> {
+    let expected = format!("?key= and {A_KEY}");
+    match key {
+        None => Err(Violation::new("key", "missing", "is missing", expected)),
+        Some(key) if is_key(key) => Ok(key.to_owned()),
+        Some(_) => Err(Violation::new("key", "form", "is no key", expected)),
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    (1..=KEY_CHARS_MAX).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }

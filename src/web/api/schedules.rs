@@ -11,6 +11,7 @@ use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
 use super::query::Query;
 use super::quotas::over_quota;
+use super::schedule_fields::key_in_query;
 use super::validate::{Finding, warnings_of};
 use super::violation::Violation;
 use super::{Api, until_written, versions};
@@ -46,6 +47,7 @@ pub(in crate::web) struct ScheduleJson {
     jitter_seconds: u32,
     misfire_policy: Option<&'static str>,
     description: Option<String>,
+    key: Option<String>,
     next_fire_time: Option<String>,
     completed_at: Option<String>,
 }
@@ -114,6 +116,11 @@ impl Owner {
     }
 }
 
+fn key_taken() -> Violation {
+    let expected = "a key that no other schedule of this job or call has";
+    Violation::new("key", "taken", "is taken by another schedule of this job or call", expected)
+}
+
 impl ScheduleJson {
     /// What its version depends on: not on the times that pass as it fires.
     fn version(&self) -> Self {
@@ -129,7 +136,8 @@ impl ScheduleJson {
         };
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
         let next_fire_time = owner.next_fire_time_of(&schedule);
-        let Definition { enabled, timing, jitter_seconds, misfire_policy, description } = schedule.definition;
+        let Definition { enabled, timing, jitter_seconds, misfire_policy, description, key } =
+            schedule.definition;
         Self {
             guid: schedule.guid.to_string(),
             enabled,
@@ -146,6 +154,7 @@ impl ScheduleJson {
             jitter_seconds,
             misfire_policy: misfire_policy.map(MisfirePolicy::as_str),
             description,
+            key,
             next_fire_time: shown(next_fire_time),
             completed_at: shown(schedule.completed_at),
         }
@@ -159,10 +168,41 @@ impl Api {
         executable: &Executable,
         body: &[u8],
     ) -> Result<Response, ApiError> {
+        self.make_schedule(by, executable, body, None)?.ok_or_else(|| key_taken().into())
+    }
+
+    /// Makes a schedule, or replaces the one of the key in the query by what the request would make.
+    pub(in crate::web) fn put_schedule(
+        &self,
+        caller: &Caller,
+        executable: &Executable,
+        request: &Request,
+        query: &Query,
+    ) -> Result<Response, ApiError> {
+        let key = key_in_query(query.get("key"))?;
+        until_written(|| match self.store.schedule_of_key(executable.id, &key)? {
+            Some(seen) => self.rewrite_schedule(caller, executable, request, seen, Some(&key)),
+            None => {
+                versions::check_absent(request)?;
+                self.check_service_instance(&executable.space)?;
+                self.make_schedule(By::of(caller, request), executable, &request.body, Some(&key))
+            }
+        })
+    }
+
+    /// `None`: another schedule of the executable has the key.
+    fn make_schedule(
+        &self,
+        by: By<'_>,
+        executable: &Executable,
+        body: &[u8],
+        key: Option<&str>,
+    ) -> Result<Option<Response>, ApiError> {
         let mut fields = Fields::of(body)?;
         let now = self.clock.now();
         let mut definition = self.new_definition();
-        let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
+        let calendar = self.change_definition(&mut fields, &mut definition, executable, None, now);
+        fields.check_key(key, &mut definition);
         let calendar = fields.finish(calendar)?;
         let next = calendar.first_from(now);
         let data = || json!({ executable.kind().as_str(): { "guid": executable.guid.as_str() } });
@@ -172,12 +212,14 @@ impl Api {
         let schedule = match self.store.create_schedule(executable.id, definition, next, now, &terms)? {
             Written::Done(schedule) => schedule,
             Written::OverQuota => return Err(over_quota("schedule", "schedule", terms.quota)),
-            Written::Gone | Written::NameTaken => return Err(ApiError::NotFound),
+            Written::Gone => return Err(ApiError::NotFound),
+            Written::NameTaken => return Ok(None),
         };
         self.wake_scheduler();
         let warnings = warnings_of(&schedule, executable, now);
         let schedule = ScheduleJson::of(schedule, &self.owner(executable)?);
-        versions::object_as(201, &schedule.version(), &CreatedJson { schedule: &schedule, warnings })
+        let shown = CreatedJson { schedule: &schedule, warnings };
+        versions::object_as(201, &schedule.version(), &shown).map(Some)
     }
 
     pub(in crate::web) fn list_schedules(
@@ -203,47 +245,67 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let owner = self.owner(executable)?;
-        let show = |schedule| ScheduleJson::of(schedule, &owner);
-        let changed = until_written(|| {
+        until_written(|| {
             let seen = self.schedule(executable, guid)?;
             self.check_fields(caller, &executable.space, &request.body, &["enabled"])?;
-            let mut fields = Fields::of(&request.body)?;
-            let now = self.clock.now();
-            let mut definition = seen.definition.clone();
-            let calendar = self.change_definition(&mut fields, &mut definition, executable, now);
-            let calendar = fields.finish(calendar)?;
-            versions::check(request, &show(seen.clone()).version())?;
-            if definition == seen.definition {
-                return Ok(Some(seen));
-            }
-            // An interval goes on as it did, unless its times change.
-            let is_same =
-                definition.timing == seen.definition.timing && definition.enabled == seen.definition.enabled;
-            let kept = seen.next_fire_time.filter(|next| is_same && now < *next);
-            // What happened once does not happen again because of another change.
-            let is_new = definition.timing != seen.definition.timing;
-            let next =
-                kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
-            let before = show(seen.clone());
-            let changed = Schedule { definition, ..seen };
-            let by = By::of(caller, request);
-            let event = self.event_of_schedule(by, "update", executable, &changed, || {
-                differences(&before, &show(changed.clone()))
-            });
-            // From now on: what was planned before is not made up for.
-            let Some((changed, waiting)) = self.store.update_schedule(changed, next, now, event.as_ref())?
-            else {
-                return Ok(None);
-            };
-            journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
-            self.wake_scheduler();
-            self.wake_retention();
-            self.wake_watcher();
-            Ok(Some(changed))
-        })?;
-        let shown = show(changed);
-        versions::object_as(200, &shown.version(), &shown)
+            self.rewrite_schedule(caller, executable, request, seen, None)
+        })
+    }
+
+    /// Changes the fields that the body names; with the key of a schedule that is replaced, all of them. `None`:
+    /// `seen` is not how it is any more.
+    fn rewrite_schedule(
+        &self,
+        caller: &Caller,
+        executable: &Executable,
+        request: &Request,
+        seen: Schedule,
+        replaced: Option<&str>,
+    ) -> Result<Option<Response>, ApiError> {
+        let owner = self.owner(executable)?;
+        let show = |schedule| ScheduleJson::of(schedule, &owner);
+        let answer = |schedule| {
+            let shown = show(schedule);
+            versions::object_as(200, &shown.version(), &shown).map(Some)
+        };
+        let mut fields = Fields::of(&request.body)?;
+        let now = self.clock.now();
+        let mut definition = match replaced {
+            None => seen.definition.clone(),
+            Some(_) => self.new_definition(),
+        };
+        let known = replaced.map(|_| &seen.definition);
+        let calendar = self.change_definition(&mut fields, &mut definition, executable, known, now);
+        fields.check_key(replaced, &mut definition);
+        let calendar = fields.finish(calendar)?;
+        versions::check(request, &show(seen.clone()).version())?;
+        if definition == seen.definition {
+            return answer(seen);
+        }
+        // An interval goes on as it did, unless its times change.
+        let is_same =
+            definition.timing == seen.definition.timing && definition.enabled == seen.definition.enabled;
+        let kept = seen.next_fire_time.filter(|next| is_same && now < *next);
+        // What happened once does not happen again because of another change.
+        let is_new = definition.timing != seen.definition.timing;
+        let next = kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
+        let before = show(seen.clone());
+        let changed = Schedule { definition, ..seen };
+        let by = By::of(caller, request);
+        let event = self.event_of_schedule(by, "update", executable, &changed, || {
+            differences(&before, &show(changed.clone()))
+        });
+        // From now on: what was planned before is not made up for.
+        let (changed, waiting) = match self.store.update_schedule(changed, next, now, event.as_ref())? {
+            Written::Done(changed) => changed,
+            Written::NameTaken => return Err(key_taken().into()),
+            Written::Gone | Written::OverQuota => return Ok(None),
+        };
+        journal::cancelled(executable.kind(), waiting, "cancelled: schedule disabled");
+        self.wake_scheduler();
+        self.wake_retention();
+        self.wake_watcher();
+        answer(changed)
     }
 
     pub(in crate::web) fn delete_schedule(

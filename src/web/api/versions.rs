@@ -54,6 +54,14 @@ pub(in crate::web) fn check<T: Serialize>(request: &Request, now: &T) -> Result<
     }
 }
 
+/// Whether a request may make an object that is not there yet: not if it is about a version of one.
+pub(in crate::web) fn check_absent(request: &Request) -> Result<(), ApiError> {
+    match values(request, "If-Match").next() {
+        None => Ok(()),
+        Some(_) => Err(ApiError::OtherVersion),
+    }
+}
+
 fn etag_of(json: &str) -> String {
     let hash = Sha256::digest(json);
     let digits: String = hash.iter().take(ETAG_BYTES).map(|byte| format!("{byte:02x}")).collect();

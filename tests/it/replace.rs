@@ -1,0 +1,222 @@
+//! `PUT`: jobs and calls by name, schedules by key.
+
+use std::thread;
+
+use serde_json::{Value, json};
+
+use super::world::{APP, Answer, FOREIGN_APP, SPACE, World, wait_for};
+
+fn put(world: &World, path: &str, body: &Value) -> Answer {
+    world.request("PUT", path, Some(&world.token), &[], &body.to_string())
+}
+
+#[track_caller]
+fn field_of(refused: &Answer) -> String {
+    assert_eq!(refused.status, 422, "{}", refused.body);
+    refused.json()["errors"][0]["field"].as_str().unwrap().to_owned()
+}
+
+/// The types of the audit events of a thing, oldest first.
+fn events(world: &World, guid: &str) -> Vec<String> {
+    let page = world.get(&format!("/audit_events?target_guids={guid}")).json();
+    let types = page["resources"].as_array().unwrap().iter().rev();
+    types.map(|event| event["type"].as_str().unwrap().replace("audit.scheduler.", "")).collect()
+}
+
+#[test]
+fn a_put_makes_a_job_then_replaces_all_of_it_and_writes_nothing_where_nothing_differs() {
+    let world = World::start();
+    let path = format!("/jobs?app_guid={APP}&name=night%20ly");
+    let first = json!({"command": "bin/report", "memory_in_mb": 64, "metadata": {"labels": {"team": "a"}}});
+    let made = put(&world, &path, &first);
+    assert_eq!((made.status, &made.json()["name"]), (201, &json!("night ly")), "{}", made.body);
+    let again = put(&world, &path, &first);
+    assert_eq!((again.status, again.json()), (200, made.json()));
+
+    let replaced = put(&world, &path, &json!({"command": "bin/other", "name": "night ly"}));
+    assert_eq!(replaced.status, 200, "{}", replaced.body);
+    let now = replaced.json();
+    assert_eq!((&now["guid"], &now["created_at"]), (&made.json()["guid"], &made.json()["created_at"]));
+    assert_eq!((&now["command"], &now["memory_in_mb"]), (&json!("bin/other"), &json!(1024)));
+    assert_eq!(now["metadata"]["labels"], json!({}));
+    assert_eq!(world.get(&format!("/jobs/{}", made.guid())).json(), now);
+    assert_eq!(events(&world, &made.guid()), ["job.create", "job.update"]);
+    assert_eq!(world.get("/jobs").json()["pagination"]["total_results"], 1);
+}
+
+#[test]
+fn a_call_that_is_replaced_loses_what_the_body_does_not_name_its_secret_too() {
+    let world = World::start();
+    let path = format!("/calls?app_guid={APP}&name=ping");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let whole =
+        json!({"url": "http://x/", "auth_header": "Bearer a", "signing_secret": secret, "method": "GET"});
+    let made = put(&world, &path, &whole);
+    assert_eq!((made.status, &made.json()["signed"]), (201, &json!(true)), "{}", made.body);
+    assert_eq!(put(&world, &path, &whole).json(), made.json());
+    let less = put(&world, &path, &json!({"url": "http://x/", "auth_header": "Bearer a"})).json();
+    assert_eq!((&less["signed"], &less["method"]), (&json!(false), &json!("POST")));
+    assert_eq!(events(&world, &made.guid()), ["call.create", "call.update"]);
+}
+
+#[test]
+fn the_state_the_history_and_the_schedules_of_a_replaced_job_stay() {
+    let world = World::start();
+    let path = format!("/jobs?app_guid={APP}&name=j");
+    let job = put(&world, &path, &json!({"command": "true"})).guid();
+    world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#);
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let task = wait_for(|| world.cf.tasks().first().cloned());
+    world.cf.set_task_state(&task.guid, "SUCCEEDED", None);
+    wait_for(|| (world.get(&format!("/jobs/{job}")).json()["state"] == "SUCCEEDED").then_some(()));
+    let replaced = put(&world, &path, &json!({"command": "false"})).json();
+    assert_eq!((&replaced["state"], &replaced["guid"]), (&json!("SUCCEEDED"), &json!(job)));
+    assert_eq!(world.get(&format!("/jobs/{job}/history")).json()["resources"][0]["guid"], json!(execution));
+    assert_eq!(world.get(&format!("/jobs/{job}/schedules")).json()["pagination"]["total_results"], 1);
+}
+
+#[test]
+fn a_put_is_refused_like_a_post_and_for_another_version() {
+    let world = World::start();
+    let refused = |path: &str, body: Value| {
+        let headers = [("Accept", "application/problem+json")];
+        world.request("PUT", path, Some(&world.token), &headers, &body.to_string())
+    };
+    let body = json!({"command": "true"});
+    assert_eq!(field_of(&refused(&format!("/jobs?app_guid={APP}"), body.clone())), "name");
+    assert_eq!(field_of(&refused(&format!("/jobs?app_guid={APP}&name=%20"), body.clone())), "name");
+    let long = format!("/jobs?app_guid={APP}&name={}", "x".repeat(256));
+    assert_eq!(field_of(&refused(&long, body.clone())), "name");
+    assert_eq!(field_of(&refused("/jobs?name=x", body.clone())), "app_guid");
+    let foreign = format!("/jobs?app_guid={FOREIGN_APP}&name=x");
+    assert_eq!(field_of(&refused(&foreign, body.clone())), "app_guid");
+    let path = format!("/jobs?app_guid={APP}&name=x");
+    assert_eq!(field_of(&refused(&path, json!({"command": "true", "name": "y"}))), "name");
+    assert_eq!(field_of(&refused(&path, json!({}))), "command");
+    let with = |header: (&str, &str), body: &Value| {
+        world.request("PUT", &path, Some(&world.token), &[header], &body.to_string()).status
+    };
+    assert_eq!(with(("If-Match", "*"), &body), 412);
+    assert_eq!(with(("If-None-Match", "*"), &body), 201);
+    assert_eq!(with(("If-None-Match", "*"), &body), 412);
+    assert_eq!(with(("If-Match", "\"other\""), &body), 412);
+    let etag = put(&world, &path, &body).header("ETag").unwrap().to_owned();
+    assert_eq!(with(("If-Match", &etag), &json!({"command": "false"})), 200);
+    assert_eq!(with(("If-Match", &etag), &body), 412);
+}
+
+#[test]
+fn of_many_puts_at_once_one_makes_and_the_rest_replace() {
+    let world = World::start();
+    let path = format!("/jobs?app_guid={APP}&name=j");
+    let all = |path: &str, bodies: &[Value]| {
+        let mut statuses: Vec<u16> = thread::scope(|scope| {
+            let threads: Vec<_> =
+                bodies.iter().map(|body| scope.spawn(|| put(&world, path, body).status)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        statuses.sort_unstable();
+        statuses
+    };
+    let bodies: Vec<Value> = (0..8).map(|index| json!({"command": format!("true {index}")})).collect();
+    assert_eq!(all(&path, &bodies), [200, 200, 200, 200, 200, 200, 200, 201]);
+    let jobs = world.get("/jobs").json();
+    assert_eq!(jobs["pagination"]["total_results"], 1);
+
+    let job = jobs["resources"][0]["guid"].as_str().unwrap();
+    let schedules = format!("/jobs/{job}/schedules");
+    let bodies: Vec<Value> = (0..8).map(|hour| json!({"expression": format!("0 {hour} * * *")})).collect();
+    assert_eq!(all(&format!("{schedules}?key=k"), &bodies), [200, 200, 200, 200, 200, 200, 200, 201]);
+    assert_eq!(world.get(&schedules).json()["pagination"]["total_results"], 1);
+}
+
+#[test]
+fn a_schedule_is_made_and_replaced_by_its_key() {
+    let world = World::start();
+    let job = world.job("j");
+    let schedules = format!("/jobs/{job}/schedules");
+    let path = format!("{schedules}?key=week-days.1");
+    let first = json!({"expression": "0 9 * * 1-5", "timezone": "Europe/Berlin", "description": "Report."});
+    let made = put(&world, &path, &first);
+    assert_eq!((made.status, &made.json()["key"]), (201, &json!("week-days.1")), "{}", made.body);
+    let again = put(&world, &path, &first);
+    assert_eq!((again.status, again.json()), (200, made.json()));
+    assert_eq!(again.header("ETag"), made.header("ETag"));
+    let replaced =
+        put(&world, &path, &json!({"expression": "0 9 * * *", "enabled": false, "key": "week-days.1"}));
+    let now = replaced.json();
+    assert_eq!((&now["guid"], &now["timezone"]), (&made.json()["guid"], &Value::Null));
+    assert_eq!((&now["enabled"], &now["next_fire_time"]), (&json!(false), &Value::Null));
+    assert_eq!(events(&world, &made.guid()), ["schedule.create", "schedule.update"]);
+
+    // Another job has keys of its own; one that was deleted is free.
+    let other = format!("/jobs/{}/schedules?key=week-days.1", world.job("other"));
+    assert_eq!(put(&world, &other, &first).status, 201);
+    assert_eq!(world.delete(&format!("{schedules}/{}", made.guid())).status, 204);
+    let anew = put(&world, &path, &first);
+    assert_eq!(anew.status, 201);
+    assert_ne!(anew.guid(), made.guid());
+}
+
+#[test]
+fn a_key_is_given_by_post_and_patch_too_and_is_unique() {
+    let world = World::start();
+    let schedules = format!("/jobs/{}/schedules", world.job("j"));
+    let problem = [("Accept", "application/problem+json")];
+    let send = |method: &str, path: &str, body: Value| {
+        world.request(method, path, Some(&world.token), &problem, &body.to_string())
+    };
+    let first = send("POST", &schedules, json!({"expression": "@daily", "key": "a"}));
+    assert_eq!(first.json()["key"], "a", "{}", first.body);
+    assert_eq!(field_of(&send("POST", &schedules, json!({"expression": "@daily", "key": "a"}))), "key");
+    let plain = send("POST", &schedules, json!({"expression": "@daily"})).guid();
+    let path = format!("{schedules}/{plain}");
+    assert_eq!(field_of(&send("PATCH", &path, json!({"key": "a"}))), "key");
+    assert_eq!(send("PATCH", &path, json!({"key": "b"})).json()["key"], "b");
+    assert_eq!(send("PATCH", &path, json!({"description": "x"})).json()["key"], "b");
+    assert_eq!(send("PATCH", &path, json!({"key": null})).json()["key"], Value::Null);
+    let long = "x".repeat(64);
+    for wrong in ["", " ", "a b", "a/b", "ä", long.as_str()] {
+        assert_eq!(field_of(&send("POST", &schedules, json!({"expression": "@daily", "key": wrong}))), "key");
+    }
+    for query in ["", "?key=", "?key=a%20b"] {
+        let body = json!({"expression": "@daily"});
+        assert_eq!(field_of(&send("PUT", &format!("{schedules}{query}"), body)), "key", "{query:?}");
+    }
+    let differs = send("PUT", &format!("{schedules}?key=a"), json!({"expression": "@daily", "key": "c"}));
+    assert_eq!(field_of(&differs), "key");
+}
+
+#[test]
+fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
+    let world = World::start();
+    let path = format!("/jobs/{}/schedules?key=once", world.job("j"));
+    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(1);
+    let soon = soon.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let body = json!({"expression": format!("@at {soon}"), "ends_at": soon});
+    assert_eq!(put(&world, &path, &body).status, 201);
+    let done = wait_for(|| {
+        let again = put(&world, &path, &body);
+        assert_eq!(again.status, 200, "{}", again.body);
+        again.json()["completed_at"].is_string().then_some(again)
+    });
+    assert_eq!(done.json()["next_fire_time"], Value::Null);
+    assert_eq!(world.cf.tasks().len(), 1);
+    // What is new is held to the rules.
+    let late = json!({"expression": "@at 2020-01-01T00:00:00Z"});
+    assert_eq!(put(&world, &path, &late).status, 422);
+}
+
+#[test]
+fn a_reader_puts_nothing() {
+    let world = World::with(&[("READ_ROLES", "space_auditor,space_supporter")]);
+    let job = world.job("j");
+    for (user, role) in [("auditor", "space_auditor"), ("supporter", "space_supporter")] {
+        world.cf.add_role_of_type(user, SPACE, role);
+        let token = world.cf.issue_cf_token(user);
+        for path in [format!("/jobs?app_guid={APP}&name=j"), format!("/jobs/{job}/schedules?key=k")] {
+            let body = r#"{"command":"true","expression":"@daily"}"#;
+            assert_eq!(world.request("PUT", &path, Some(&token), &[], body).status, 403, "{role} {path}");
+        }
+    }
+}
