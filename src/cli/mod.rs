@@ -14,6 +14,7 @@ mod completions;
 mod configuration;
 mod contexts;
 mod crontab;
+mod definitions;
 mod health;
 mod help;
 mod import;

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
-    ask, audit, calls_and_jobs, cron, crontab, dashboard, edit, enabling, executions, login, notifications,
-    overview, pauses, schedules, show, without_session,
+    ask, ask_or, audit, calls_and_jobs, cron, crontab, dashboard, definitions, edit, enabling, executions,
+    login, notifications, overview, pauses, schedules, show, without_session,
 };
 use super::command::{
     Command, ENABLED, Flag, Group, Names, OUTPUT, Operand, SettingFlags, TOKEN, flag, known, operand,
@@ -106,6 +106,9 @@ macro_rules! notification_flags {
 
 /// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
 const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
+
+const PRUNE: Flag =
+    switch("prune", "delete what an earlier version of the file has made and this one does not name");
 
 /// Filters of the lists of jobs and calls, and their order.
 const LIST: [Flag; 4] = [
@@ -313,6 +316,39 @@ pub const COMMANDS: &[Command] = &[
         "lists all schedules, or those of one job or call",
         "ocf-scheduler schedules nightly",
         |it| ask(schedules::list, it),
+    ),
+    uses(
+        Group::Jobs,
+        "export",
+        &[],
+        &[
+            flag("app", "APP", "only of this app, without notifications"),
+            Flag {
+                default: "definitions",
+                ..flag("name", "NAME", "name of the file, which apply labels with")
+            },
+        ],
+        "prints jobs, calls, schedules and notifications as definitions, with variables in the place of secrets",
+        "ocf-scheduler export > definitions.toml",
+        |it| ask(definitions::export, it),
+    ),
+    uses(
+        Group::Jobs,
+        "plan",
+        &[operand("FILE")],
+        &[APP, PRUNE],
+        "shows what apply would change: exit status 0 for nothing, 2 for changes; - is standard input",
+        "ocf-scheduler plan definitions.toml",
+        |it| ask_or(definitions::DIFFERS, definitions::plan, it),
+    ),
+    uses(
+        Group::Jobs,
+        "apply",
+        &[operand("FILE")],
+        &[APP, PRUNE],
+        "makes jobs, calls, schedules and notifications what a file defines; - is standard input",
+        "ocf-scheduler apply definitions.toml --prune",
+        |it| ask(definitions::apply, it),
     ),
     uses(
         Group::Executions,

@@ -113,6 +113,12 @@ impl Store {
         })
     }
 
+    /// The notification of that name in the space.
+    pub fn notification_named(&self, space: &Guid, name: &str) -> Result<Option<Notification>, StoreError> {
+        let values = values! { "space_guid": space, "name": name };
+        self.read(|session| session.first(sql!("notifications/by_name"), values, notification_of))
+    }
+
     /// How many there are in `scope`.
     pub fn count_notifications(&self, scope: &Scope) -> Result<Extent, StoreError> {
         let (all_spaces, spaces) = spaces_of(scope)?;

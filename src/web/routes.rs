@@ -61,6 +61,8 @@ pub(in crate::web) enum CallerRoute {
     ListEvents,
     ListNotifications,
     CreateNotification,
+    /// Creates or replaces, by name.
+    PutNotification,
     GetNotification(String),
     ChangeNotification(String),
     DeleteNotification(String),
@@ -219,8 +221,9 @@ impl CallerRoute {
         match path {
             [] => match method {
                 Method::Post => Ok(Self::CreateNotification),
+                Method::Put => Ok(Self::PutNotification),
                 _ if is_get(method) => Ok(Self::ListNotifications),
-                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST")),
+                _ => Err(NoRoute::OtherMethod("GET, HEAD, POST, PUT")),
             },
             [guid] if !guid.is_empty() => match method {
                 Method::Patch => Ok(Self::ChangeNotification((*guid).to_owned())),
@@ -256,6 +259,7 @@ impl CallerRoute {
             Self::ListEvents => "audit_event",
             Self::ListNotifications
             | Self::CreateNotification
+            | Self::PutNotification
             | Self::GetNotification(_)
             | Self::ChangeNotification(_)
             | Self::DeleteNotification(_)
@@ -290,7 +294,7 @@ impl CallerRoute {
             Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
             Self::ListEvents => "/audit_events",
-            Self::ListNotifications | Self::CreateNotification => "/notifications",
+            Self::ListNotifications | Self::CreateNotification | Self::PutNotification => "/notifications",
             Self::GetNotification(_) | Self::ChangeNotification(_) | Self::DeleteNotification(_) => {
                 "/notifications/:guid"
             }
@@ -443,6 +447,7 @@ mod tests {
         Route::Caller(CallerRoute::ListEvents) => "listAuditEvents",
         Route::Caller(CallerRoute::ListNotifications) => "listNotifications",
         Route::Caller(CallerRoute::CreateNotification) => "createNotification",
+        Route::Caller(CallerRoute::PutNotification) => "putNotification",
         Route::Caller(CallerRoute::GetNotification(_)) => "getNotification",
         Route::Caller(CallerRoute::ChangeNotification(_)) => "changeNotification",
         Route::Caller(CallerRoute::DeleteNotification(_)) => "deleteNotification",

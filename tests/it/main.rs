@@ -17,6 +17,7 @@ mod crash;
 mod cron;
 mod dashboard;
 mod database;
+mod definitions;
 mod disk;
 mod documents;
 mod fuzz;

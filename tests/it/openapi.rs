@@ -276,6 +276,11 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     for query in [&[][..], &[("space_guid", SPACE), ("page", "1"), ("per_page", "1")]] {
         drive.accepted("listNotifications", &[], query, "");
     }
+    for name in ["n", "m", "m"] {
+        let body = new.replace("\"n\"", &format!("\"{name}\""));
+        let query = [("space_guid", SPACE), ("name", name), ("dry_run", "false")];
+        drive.accepted("putNotification", &[], &query, &body);
+    }
     drive.accepted("getNotification", &[&guid], &[], "");
     let known = drive.operation("getNotification");
     let target = target_of(&known.path, &[&guid], &[]);
@@ -298,7 +303,12 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         let of = [guid.as_str()];
         for name in ["x", "y", "y"] {
             let body = new.replace("\"x\"", &format!("\"{name}\""));
-            drive.accepted(&id("put", ""), &[], &[("app_guid", APP), ("name", name)], &body);
+            drive.accepted(
+                &id("put", ""),
+                &[],
+                &[("app_guid", APP), ("name", name), ("dry_run", "false")],
+                &body,
+            );
         }
         for _ in 0..2 {
             let (query, body) = ([("key", "nightly")], r#"{"expression":"* * * * * 2099","key":"nightly"}"#);
@@ -412,7 +422,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
                 true => world.post(&schedules, r#"{"expression":"@daily"}"#).guid(),
                 false => String::new(),
             };
-            let named = [("app_guid", APP), ("name", "x"), ("key", "k")];
+            let named = [("app_guid", APP), ("space_guid", SPACE), ("name", "x"), ("key", "k")];
             let query = if operation.id.starts_with("put") { &named[..] } else { &[] };
             let target = target_of(&operation.path, &[guid, &schedule], query);
             let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];

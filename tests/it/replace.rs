@@ -1,7 +1,9 @@
 //! `PUT`: jobs and calls by name, schedules by key.
 
 use std::thread;
+use std::time::Duration;
 
+use ocf_scheduler::base::clock::{Clock, SystemClock};
 use serde_json::{Value, json};
 
 use super::world::{APP, Answer, FOREIGN_APP, SPACE, World, wait_for};
@@ -191,8 +193,7 @@ fn a_key_is_given_by_post_and_patch_too_and_is_unique() {
 fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
     let world = World::start();
     let path = format!("/jobs/{}/schedules?key=once", world.job("j"));
-    let soon = time::OffsetDateTime::now_utc() + time::Duration::seconds(1);
-    let soon = soon.format(&time::format_description::well_known::Rfc3339).unwrap();
+    let soon = SystemClock::default().now().saturating_add(Duration::from_secs(1)).to_string();
     let body = json!({"expression": format!("@at {soon}"), "ends_at": soon});
     assert_eq!(put(&world, &path, &body).status, 201);
     let done = wait_for(|| {
@@ -201,7 +202,7 @@ fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
         again.json()["completed_at"].is_string().then_some(again)
     });
     assert_eq!(done.json()["next_fire_time"], Value::Null);
-    assert_eq!(world.cf.tasks().len(), 1);
+    wait_for(|| (world.cf.tasks().len() == 1).then_some(()));
     // What is new is held to the rules.
     let late = json!({"expression": "@at 2020-01-01T00:00:00Z"});
     assert_eq!(put(&world, &path, &late).status, 422);
@@ -219,4 +220,60 @@ fn a_reader_puts_nothing() {
             assert_eq!(world.request("PUT", &path, Some(&token), &[], body).status, 403, "{role} {path}");
         }
     }
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let world = World::start();
+    let job = world.job("j");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let call = json!({"url": "http://x/", "auth_header": "", "signing_secret": secret});
+    let other = json!({"url": "http://x/", "auth_header": "",
+        "signing_secret": "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"});
+    let told = json!({"url": "http://x/hook", "headers": {"X-Key": "a"}});
+    let told_otherwise = json!({"url": "http://x/hook", "headers": {"X-Key": "b"}});
+    let schedule = json!({"expression": "0 9 * * *"});
+    let later = json!({"expression": "0 10 * * *"});
+    for (path, first, second) in [
+        (format!("/calls?app_guid={APP}&name=c"), call, other),
+        (format!("/notifications?space_guid={SPACE}&name=n"), told, told_otherwise),
+        (format!("/jobs/{job}/schedules?key=k"), schedule, later),
+    ] {
+        let list = path.split('?').next().unwrap().to_owned();
+        let count = || world.get(&list).json()["pagination"]["total_results"].clone();
+        let ask = |dry: bool, body: &Value| {
+            let answer = put(&world, &format!("{path}&dry_run={dry}"), body);
+            let change = answer.header("X-Scheduler-Change").unwrap_or_default().to_owned();
+            (answer.status, change)
+        };
+        let is = |status: u16, change: &str| (status, change.to_owned());
+        assert_eq!(ask(true, &first), is(200, "created"), "{path}");
+        assert_eq!(count(), 0);
+        assert_eq!(ask(false, &first), is(201, "created"), "{path}");
+        assert_eq!(ask(true, &first), is(200, "unchanged"), "{path}");
+        assert_eq!(ask(true, &second), is(200, "replaced"), "{path}");
+        assert_eq!(ask(true, &first), is(200, "unchanged"), "{path}");
+        assert_eq!(ask(false, &second), is(200, "replaced"), "{path}");
+        assert_eq!(ask(false, &second), is(200, "unchanged"), "{path}");
+        assert_eq!(ask(true, &json!({})).0, 422, "{path}");
+        assert_eq!(count(), 1);
+    }
+    let path = format!("/jobs?app_guid={APP}&name=j&dry_run=maybe");
+    assert_eq!(put(&world, &path, &json!({"command": "true"})).status, 422);
+}
+
+#[test]
+fn a_notification_is_made_and_replaced_by_its_name() {
+    let world = World::start();
+    let job = world.job("j");
+    let path = format!("/notifications?space_guid={SPACE}&name=ops");
+    let whole = json!({"url": "http://x/hook", "job_guids": [job], "after_failures": 3, "enabled": false});
+    let made = put(&world, &path, &whole);
+    assert_eq!((made.status, &made.json()["name"]), (201, &json!("ops")), "{}", made.body);
+    assert_eq!(world.delete(&format!("/jobs/{job}")).status, 204);
+    assert_eq!(put(&world, &path, &whole).json(), made.json());
+    let now = put(&world, &path, &json!({"url": "http://x/hook"})).json();
+    assert_eq!((&now["guid"], &now["job_guids"]), (&made.json()["guid"], &json!([])));
+    assert_eq!((&now["after_failures"], &now["enabled"]), (&json!(1), &json!(true)));
+    assert_eq!(events(&world, &made.guid()), ["notification.create", "notification.update"]);
 }

@@ -21,7 +21,7 @@ pub enum Failure {
 pub const EXIT_STATUSES: [(u8, &str); 8] = [
     (0, "success; for run --wait: the execution SUCCEEDED"),
     (1, "for run --wait: the execution FAILED, or was SKIPPED"),
-    (2, "the command line or a setting is wrong"),
+    (2, "the command line or a setting is wrong; for plan: there is something to change"),
     (3, "not found, or the name is ambiguous"),
     (4, "no token, an invalid token, or no role in the space"),
     (5, "the service cannot be reached, has an error, or asks to retry later"),

@@ -6,6 +6,7 @@
 pub(super) mod audit;
 pub(super) mod calls_and_jobs;
 pub(super) mod complete;
+pub(super) mod definitions;
 pub(super) mod edit;
 pub(super) mod enabling;
 pub(super) mod executions;
@@ -42,12 +43,19 @@ use super::output;
 /// The exit status of `run --wait` for an execution that did not succeed.
 const EXECUTION_FAILED: u8 = 1;
 
-/// A command that uses a service. Returns `false` if the execution that it waited for FAILED.
+/// A command that uses a service. Returns `false` if the execution that it waited for FAILED, or if there is
+/// something to change.
 type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 
 /// Runs a command that uses a service.
 pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
-    exit(arguments.command, Session::open(arguments).and_then(|session| verb(&session, arguments)))
+    ask_or(EXECUTION_FAILED, verb, arguments)
+}
+
+/// The same with another exit status where the verb returns `false`.
+pub(super) fn ask_or(status: u8, verb: Verb, arguments: &Arguments) -> ExitCode {
+    let done = Session::open(arguments).and_then(|session| verb(&session, arguments));
+    exit(arguments.command, done, status)
 }
 
 /// Runs a command about contexts, which chooses its service itself, if it needs one.
@@ -55,13 +63,13 @@ pub(super) fn without_session(
     verb: fn(&Printer, &Arguments) -> Result<(), Failure>,
     arguments: &Arguments,
 ) -> ExitCode {
-    exit(arguments.command, verb(&Printer::of(arguments), arguments).map(|()| true))
+    exit(arguments.command, verb(&Printer::of(arguments), arguments).map(|()| true), EXECUTION_FAILED)
 }
 
-fn exit(command: &str, done: Result<bool, Failure>) -> ExitCode {
+fn exit(command: &str, done: Result<bool, Failure>, otherwise: u8) -> ExitCode {
     match done {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(EXECUTION_FAILED),
+        Ok(false) => ExitCode::from(otherwise),
         Err(failure) => {
             // It may contain text from a server.
             output::print_error(&format!("ocf-scheduler: {}\n", output::escaped_lines(&failure.to_string())));

@@ -1,7 +1,7 @@
 //! Requests to a scheduler, and to the Cloud Foundry that cf is logged in to.
 //!
 //! Invariant: a request that changes something is sent once, or again after a 401, which did nothing.
-//! A GET is retried a few times if the server asks for that. A token is never printed.
+//! A GET or PUT is retried a few times if the server asks for that. A token is never printed.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -34,7 +34,9 @@ const MAX_IDLE_AGE: Duration = Duration::from_secs(10);
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
 /// The most that is read of an error response.
 const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
-/// How often a GET is retried.
+/// The header that says what a PUT did.
+const CHANGE: &str = "X-Scheduler-Change";
+/// How often a GET or PUT is retried.
 const RETRIES_MAX: u32 = 3;
 /// The longest `Retry-After` that is honoured; a longer one is reported as an error.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
@@ -128,6 +130,20 @@ impl Remote {
         self.object(self.exchange(&Method::PATCH, &url, Some(&body.to_string()))?)
     }
 
+    /// Puts JSON. Returns the object, and what was done or would be: `created`, `replaced` or `unchanged`.
+    pub(super) fn put(&self, path: &str, body: &Value) -> Result<(Value, String), Failure> {
+        let response =
+            self.exchange(&Method::PUT, &format!("{}{path}", self.base), Some(&body.to_string()))?;
+        let change = response.headers().get(CHANGE).and_then(|change| change.to_str().ok());
+        let Some(change) = change.map(str::to_owned) else {
+            return Err(Failure::Unavailable(format!(
+                "{} does not say what a PUT has done: is it an older version of the service?",
+                self.base
+            )));
+        };
+        Ok((self.object(response)?, change))
+    }
+
     pub(super) fn delete(&self, path: &str) -> Result<(), Failure> {
         self.exchange(&Method::DELETE, &format!("{}{path}", self.base), None).map(|_| ())
     }
@@ -153,7 +169,7 @@ impl Remote {
                     self.renew()?;
                     is_renewed = true;
                 }
-                429 | 503 if method == Method::GET && retries < RETRIES_MAX => {
+                429 | 503 if matches!(*method, Method::GET | Method::PUT) && retries < RETRIES_MAX => {
                     let Some(wait) = retry_after(&response).filter(|wait| *wait <= RETRY_AFTER_MAX) else {
                         return Err(self.refusal(response));
                     };

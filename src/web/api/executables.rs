@@ -12,6 +12,7 @@ use super::error::ApiError;
 use super::fields::{Fields, MEGABYTES, name_in_query};
 use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
+use super::put::{Change, is_dry_run};
 use super::query::Query;
 use super::quotas::over_quota;
 use super::schedules::ScheduleJson;
@@ -207,6 +208,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let (app, space) = self.app_asked_for(caller, query)?;
         let name = name_in_query(query.get("name"))?;
+        let is_dry_run = is_dry_run(query)?;
         until_written(|| {
             let mut fields = Fields::of(&request.body)?;
             fields.check_name(&name);
@@ -218,16 +220,31 @@ impl Api {
                 self.check_service_instance(&space)?;
                 fields.finish(Some(()))?;
                 let (name, app, space) = (name.clone(), app.clone(), space.clone());
-                return self.make_executable(
-                    caller,
-                    request,
-                    &NewExecutable { name, app, space, work, controls },
-                );
+                let made = match is_dry_run {
+                    true => {
+                        let (id, guid, now) = (0, Guid::random(), self.clock.now());
+                        let (created_at, updated_at) = (now, now);
+                        let executable =
+                            Executable { id, guid, name, app, space, created_at, updated_at, work, controls };
+                        Some(versions::object(200, &ExecutableJson::of(executable, Vec::new()))?)
+                    }
+                    false => {
+                        let new = NewExecutable { name, app, space, work, controls };
+                        self.make_executable(caller, request, &new)?
+                    }
+                };
+                return Ok(made.map(|made| Change::Created.told_in(made)));
             };
             fields.finish(Some(()))?;
             versions::check(request, &ExecutableJson::of(seen.clone(), Vec::new()))?;
             let work = work.with_state_of(&seen.work);
-            self.write_executable(caller, request, &seen, Executable { work, controls, ..seen.clone() })
+            let changed = Executable { work, controls, ..seen.clone() };
+            let (change, answer) = match changed == seen {
+                true => (Change::Unchanged, self.shown(caller, changed).map(Some)),
+                false if is_dry_run => (Change::Replaced, self.shown(caller, changed).map(Some)),
+                false => (Change::Replaced, self.write_executable(caller, request, &seen, changed)),
+            };
+            Ok(answer?.map(|answer| change.told_in(answer)))
         })
     }
 
@@ -377,7 +394,7 @@ impl Api {
         changed: Executable,
     ) -> Result<Option<Response>, ApiError> {
         if *seen == changed {
-            return versions::object(200, &self.shown_to(caller, changed)).map(Some);
+            return self.shown(caller, changed).map(Some);
         }
         let event = self.event_of_executable(By::of(caller, request), "update", &changed, || {
             let show = |executable: &Executable| ExecutableJson::of(executable.clone(), Vec::new());
@@ -385,13 +402,14 @@ impl Api {
             and_secret(differences(&show(seen), &show(&changed)), "signing_secret", is_resigned)
         });
         match self.store.update_executable(&changed, self.clock.now(), event.as_ref())? {
-            Written::Done(updated_at) => {
-                let changed = Executable { updated_at, ..changed };
-                versions::object(200, &self.shown_to(caller, changed)).map(Some)
-            }
+            Written::Done(updated_at) => self.shown(caller, Executable { updated_at, ..changed }).map(Some),
             Written::NameTaken => Err(name_taken().into()),
             Written::Gone | Written::OverQuota => Ok(None),
         }
+    }
+
+    fn shown(&self, caller: &Caller, executable: Executable) -> Result<Response, ApiError> {
+        versions::object(200, &self.shown_to(caller, executable))
     }
 
     /// A job or call as this caller sees it.

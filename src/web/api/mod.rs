@@ -33,6 +33,7 @@ mod observability;
 mod output;
 mod overview;
 pub(in crate::web) mod page;
+mod put;
 pub(in crate::web) mod query;
 mod quotas;
 mod readiness;
@@ -170,6 +171,7 @@ impl Api {
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
             CallerRoute::ListNotifications => self.list_notifications(&caller, request, &query?),
             CallerRoute::CreateNotification => self.create_notification(&caller, &query?, request),
+            CallerRoute::PutNotification => self.put_notification(&caller, &query?, request),
             CallerRoute::GetNotification(guid) => self.get_notification(&caller, &guid, request),
             CallerRoute::ChangeNotification(guid) => self.change_notification(&caller, &guid, request),
             CallerRoute::DeleteNotification(guid) => self.delete_notification(&caller, &guid, request),

@@ -11,8 +11,9 @@ use serde_json::json;
 use super::audit::{By, and_secret, differences, new_target, with_origins};
 use super::error::ApiError;
 use super::executables::shown;
-use super::fields::Fields;
+use super::fields::{Fields, name_in_query};
 use super::page::{self, Order, Paging};
+use super::put::{Change, is_dry_run};
 use super::query::Query;
 use super::selector::selector_of;
 use super::violation::Violation;
@@ -20,7 +21,7 @@ use super::{Api, until_written, versions};
 use crate::http::{Request, Response, respond};
 use crate::model::{
     Access, Event, Format, Guid, HIDDEN, Headers, Kind, Notification, NotificationDefinition, Secret,
-    Selector, hidden_url,
+    Selector, Timestamp, hidden_url,
 };
 use crate::outbound::{SIGNING_SECRET_PREFIX, Target, signing_key};
 use crate::store::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade, Scope};
@@ -79,6 +80,20 @@ impl NotificationJson {
             updated_at: notification.updated_at.to_string(),
             space_guid: notification.space.to_string(),
         }
+    }
+}
+
+impl NotificationJson {
+    /// One that would be made. Its guid stands for nothing.
+    fn not_made(
+        space: &Guid,
+        definition: NotificationDefinition,
+        now: Timestamp,
+    ) -> Result<Response, ApiError> {
+        let (id, guid, space, disabled_reason) = (0, Guid::random(), space.clone(), None);
+        let (created_at, updated_at) = (now, now);
+        let made = Notification { id, guid, space, definition, disabled_reason, created_at, updated_at };
+        versions::object(200, &Self::of(&made))
     }
 }
 
@@ -152,6 +167,75 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
+        let space = self.space_asked_for(caller, query)?;
+        self.check_service_instance(&space)?;
+        let mut definition = new_definition();
+        let mut fields = Fields::of(&request.body)?;
+        self.change_definition_of(&mut fields, &mut definition, &space)?;
+        let name = Some(definition.name.clone()).filter(|name| !name.is_empty());
+        fields.required("name", name);
+        let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
+        fields.required("url", url);
+        fields.finish(Some(()))?;
+        self.make_notification(caller, request, &space, &definition)?.ok_or_else(|| name_taken().into())
+    }
+
+    /// Makes a notification, or replaces the one of the name in the query by what the request would make.
+    pub(super) fn put_notification(
+        &self,
+        caller: &Caller,
+        query: &Query,
+        request: &Request,
+    ) -> Result<Response, ApiError> {
+        let space = self.space_asked_for(caller, query)?;
+        let name = name_in_query(query.get("name"))?;
+        let is_dry_run = is_dry_run(query)?;
+        until_written(|| {
+            let seen = self.store.notification_named(&space, &name)?;
+            let mut definition = NotificationDefinition { name: name.clone(), ..new_definition() };
+            if let Some(seen) = &seen {
+                // What is listed already may have been deleted.
+                definition.jobs.clone_from(&seen.definition.jobs);
+                definition.calls.clone_from(&seen.definition.calls);
+            }
+            let mut fields = Fields::of(&request.body)?;
+            fields.check_name(&name);
+            self.change_definition_of(&mut fields, &mut definition, &space)?;
+            definition.name.clone_from(&name);
+            if fields.raw.job_guids.is_none() {
+                definition.jobs.clear();
+            }
+            if fields.raw.call_guids.is_none() {
+                definition.calls.clear();
+            }
+            let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
+            fields.required("url", url);
+            let Some(seen) = seen else {
+                versions::check_absent(request)?;
+                self.check_service_instance(&space)?;
+                fields.finish(Some(()))?;
+                let made = match is_dry_run {
+                    true => Some(NotificationJson::not_made(&space, definition, self.clock.now())?),
+                    false => self.make_notification(caller, request, &space, &definition)?,
+                };
+                return Ok(made.map(|made| Change::Created.told_in(made)));
+            };
+            fields.finish(Some(()))?;
+            versions::check(request, &NotificationJson::of(&seen))?;
+            let (change, answer) = match definition == seen.definition {
+                true => (Change::Unchanged, versions::object(200, &NotificationJson::of(&seen)).map(Some)),
+                false if is_dry_run => {
+                    let changed = Notification { definition, ..seen };
+                    (Change::Replaced, versions::object(200, &NotificationJson::of(&changed)).map(Some))
+                }
+                false => (Change::Replaced, self.write_notification(caller, request, seen, definition)),
+            };
+            Ok(answer?.map(|answer| change.told_in(answer)))
+        })
+    }
+
+    /// The space of a query, in which something is to be made.
+    fn space_asked_for(&self, caller: &Caller, query: &Query) -> Result<Guid, ApiError> {
         // "No such space" and "not your space" are one answer.
         let unknown = || {
             let detail = "names no space in which you are developer or manager";
@@ -169,35 +253,24 @@ impl Api {
             Some(_) => return Err(ApiError::ReadOnly),
             None => return Err(unknown().into()),
         }
-        self.check_service_instance(&space)?;
-        let mut definition = NotificationDefinition {
-            name: String::new(),
-            url: Secret::from(String::new()),
-            format: Format::default(),
-            secret: None,
-            headers: Headers::default(),
-            events: Event::DEFAULT.to_vec(),
-            jobs: Vec::new(),
-            calls: Vec::new(),
-            selector: Selector::default(),
-            after_failures: 1,
-            remind_after_seconds: None,
-            enabled: true,
-        };
-        let mut fields = Fields::of(&request.body)?;
-        self.change_definition_of(&mut fields, &mut definition, &space)?;
-        let name = Some(definition.name.clone()).filter(|name| !name.is_empty());
-        fields.required("name", name);
-        let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
-        fields.required("url", url);
-        fields.finish(Some(()))?;
+        Ok(space)
+    }
+
+    /// `None`: another one of the space has the name.
+    fn make_notification(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        space: &Guid,
+        definition: &NotificationDefinition,
+    ) -> Result<Option<Response>, ApiError> {
         let target = new_target("notification", &definition.name);
         let by = By::of(caller, request);
-        let event = self.event(by, "notification.create", target, &space, || json!({}));
+        let event = self.event(by, "notification.create", target, space, || json!({}));
         let now = self.clock.now();
-        match self.store.create_notification(&space, &definition, now, event.as_ref())? {
-            NotificationMade::Done(made) => versions::object(201, &NotificationJson::of(&made)),
-            NotificationMade::NameTaken => Err(name_taken().into()),
+        match self.store.create_notification(space, definition, now, event.as_ref())? {
+            NotificationMade::Done(made) => versions::object(201, &NotificationJson::of(&made)).map(Some),
+            NotificationMade::NameTaken => Ok(None),
             NotificationMade::TooMany => {
                 let detail = format!("has {NOTIFICATIONS_MAX} notifications already");
                 let expected = format!("a space with fewer than {NOTIFICATIONS_MAX}");
@@ -221,7 +294,7 @@ impl Api {
         guid: &str,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let changed = until_written(|| {
+        until_written(|| {
             let seen = self.notification(caller, guid)?;
             let mut fields = Fields::of(&request.body)?;
             let mut definition = seen.definition.clone();
@@ -229,26 +302,39 @@ impl Api {
             fields.finish(Some(()))?;
             versions::check(request, &NotificationJson::of(&seen))?;
             if definition == seen.definition {
-                return Ok(Some(seen));
+                return versions::object(200, &NotificationJson::of(&seen)).map(Some);
             }
-            let disabled_reason = seen.disabled_reason.clone().filter(|_| !definition.enabled);
-            let before = NotificationJson::of(&seen);
-            let secrets_before = secrets(&seen);
-            let changed = Notification { definition, disabled_reason, ..seen };
-            let by = By::of(caller, request);
-            let event = self.event_of_notification(by, "update", &changed, || {
-                let data = with_origins(differences(&before, &NotificationJson::of(&changed)));
-                let (secret, headers) = secrets(&changed);
-                let data = and_secret(data, "secret", secret != secrets_before.0);
-                and_secret(data, "headers", headers != secrets_before.1)
-            });
-            match self.store.update_notification(&changed, self.clock.now(), event.as_ref())? {
-                NotificationChanged::Done(updated_at) => Ok(Some(Notification { updated_at, ..changed })),
-                NotificationChanged::NameTaken => Err(name_taken().into()),
-                NotificationChanged::Gone => Ok(None),
+            self.write_notification(caller, request, seen, definition)
+        })
+    }
+
+    /// `None`: `seen` is not how it is any more.
+    fn write_notification(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        seen: Notification,
+        definition: NotificationDefinition,
+    ) -> Result<Option<Response>, ApiError> {
+        let disabled_reason = seen.disabled_reason.clone().filter(|_| !definition.enabled);
+        let before = NotificationJson::of(&seen);
+        let secrets_before = secrets(&seen);
+        let changed = Notification { definition, disabled_reason, ..seen };
+        let by = By::of(caller, request);
+        let event = self.event_of_notification(by, "update", &changed, || {
+            let data = with_origins(differences(&before, &NotificationJson::of(&changed)));
+            let (secret, headers) = secrets(&changed);
+            let data = and_secret(data, "secret", secret != secrets_before.0);
+            and_secret(data, "headers", headers != secrets_before.1)
+        });
+        match self.store.update_notification(&changed, self.clock.now(), event.as_ref())? {
+            NotificationChanged::Done(updated_at) => {
+                let changed = Notification { updated_at, ..changed };
+                versions::object(200, &NotificationJson::of(&changed)).map(Some)
             }
-        })?;
-        versions::object(200, &NotificationJson::of(&changed))
+            NotificationChanged::NameTaken => Err(name_taken().into()),
+            NotificationChanged::Gone => Ok(None),
+        }
     }
 
     pub(super) fn delete_notification(
@@ -474,6 +560,24 @@ impl Fields<'_> {
             self.violate(Violation::new("label_selector", "syntax", "is not a selector", expected));
         }
         selector
+    }
+}
+
+/// What a new notification is unless its fields say otherwise. Name and URL are still missing.
+fn new_definition() -> NotificationDefinition {
+    NotificationDefinition {
+        name: String::new(),
+        url: Secret::from(String::new()),
+        format: Format::default(),
+        secret: None,
+        headers: Headers::default(),
+        events: Event::DEFAULT.to_vec(),
+        jobs: Vec::new(),
+        calls: Vec::new(),
+        selector: Selector::default(),
+        after_failures: 1,
+        remind_after_seconds: None,
+        enabled: true,
     }
 }
 

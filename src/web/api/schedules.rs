@@ -9,6 +9,7 @@ use super::audit::{By, differences, new_target};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
+use super::put::{Change, is_dry_run};
 use super::query::Query;
 use super::quotas::over_quota;
 use super::schedule_fields::key_in_query;
@@ -67,6 +68,13 @@ pub(in crate::web) struct Owner {
     kind: Kind,
     guid: Guid,
     silence: Silence,
+}
+
+/// A `PUT` of a schedule.
+#[derive(Debug, Clone, Copy)]
+struct Put<'a> {
+    key: &'a str,
+    is_dry_run: bool,
 }
 
 /// Whether schedules are kept from firing, by a pause of their job, call or space.
@@ -180,12 +188,15 @@ impl Api {
         query: &Query,
     ) -> Result<Response, ApiError> {
         let key = key_in_query(query.get("key"))?;
+        let put = Put { key: &key, is_dry_run: is_dry_run(query)? };
         until_written(|| match self.store.schedule_of_key(executable.id, &key)? {
-            Some(seen) => self.rewrite_schedule(caller, executable, request, seen, Some(&key)),
+            Some(seen) => self.rewrite_schedule(caller, executable, request, seen, Some(put)),
             None => {
                 versions::check_absent(request)?;
                 self.check_service_instance(&executable.space)?;
-                self.make_schedule(By::of(caller, request), executable, &request.body, Some(&key))
+                let by = By::of(caller, request);
+                let made = self.make_schedule(by, executable, &request.body, Some(put))?;
+                Ok(made.map(|made| Change::Created.told_in(made)))
             }
         })
     }
@@ -196,15 +207,30 @@ impl Api {
         by: By<'_>,
         executable: &Executable,
         body: &[u8],
-        key: Option<&str>,
+        put: Option<Put<'_>>,
     ) -> Result<Option<Response>, ApiError> {
         let mut fields = Fields::of(body)?;
         let now = self.clock.now();
         let mut definition = self.new_definition();
         let calendar = self.change_definition(&mut fields, &mut definition, executable, None, now);
-        fields.check_key(key, &mut definition);
+        fields.check_key(put.map(|put| put.key), &mut definition);
         let calendar = fields.finish(calendar)?;
         let next = calendar.first_from(now);
+        if put.is_some_and(|put| put.is_dry_run) {
+            let (id, guid, executable_id) = (0, Guid::random(), executable.id);
+            let schedule = Schedule {
+                id,
+                guid,
+                executable: executable_id,
+                created_at: now,
+                updated_at: now,
+                next_fire_time: next.filter(|_| definition.enabled),
+                completed_at: None,
+                definition,
+            };
+            let shown = ScheduleJson::of(schedule, &self.owner(executable)?);
+            return versions::object_as(200, &shown.version(), &shown).map(Some);
+        }
         let data = || json!({ executable.kind().as_str(): { "guid": executable.guid.as_str() } });
         let target = new_target("schedule", &definition.timing.expression);
         let event = self.event(by, "schedule.create", target, &executable.space, data);
@@ -252,7 +278,7 @@ impl Api {
         })
     }
 
-    /// Changes the fields that the body names; with the key of a schedule that is replaced, all of them. `None`:
+    /// Changes the fields that the body names; for a `PUT` all of them. `None`:
     /// `seen` is not how it is any more.
     fn rewrite_schedule(
         &self,
@@ -260,27 +286,28 @@ impl Api {
         executable: &Executable,
         request: &Request,
         seen: Schedule,
-        replaced: Option<&str>,
+        put: Option<Put<'_>>,
     ) -> Result<Option<Response>, ApiError> {
         let owner = self.owner(executable)?;
         let show = |schedule| ScheduleJson::of(schedule, &owner);
-        let answer = |schedule| {
+        let answer = |schedule, change: Change| {
             let shown = show(schedule);
-            versions::object_as(200, &shown.version(), &shown).map(Some)
+            let answer = versions::object_as(200, &shown.version(), &shown)?;
+            Ok(Some(if put.is_some() { change.told_in(answer) } else { answer }))
         };
         let mut fields = Fields::of(&request.body)?;
         let now = self.clock.now();
-        let mut definition = match replaced {
+        let mut definition = match put {
             None => seen.definition.clone(),
             Some(_) => self.new_definition(),
         };
-        let known = replaced.map(|_| &seen.definition);
+        let known = put.map(|_| &seen.definition);
         let calendar = self.change_definition(&mut fields, &mut definition, executable, known, now);
-        fields.check_key(replaced, &mut definition);
+        fields.check_key(put.map(|put| put.key), &mut definition);
         let calendar = fields.finish(calendar)?;
         versions::check(request, &show(seen.clone()).version())?;
         if definition == seen.definition {
-            return answer(seen);
+            return answer(seen, Change::Unchanged);
         }
         // An interval goes on as it did, unless its times change.
         let is_same =
@@ -291,6 +318,10 @@ impl Api {
         let next = kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
         let before = show(seen.clone());
         let changed = Schedule { definition, ..seen };
+        if put.is_some_and(|put| put.is_dry_run) {
+            let next_fire_time = next.filter(|_| changed.definition.enabled);
+            return answer(Schedule { next_fire_time, ..changed }, Change::Replaced);
+        }
         let by = By::of(caller, request);
         let event = self.event_of_schedule(by, "update", executable, &changed, || {
             differences(&before, &show(changed.clone()))
@@ -305,7 +336,7 @@ impl Api {
         self.wake_scheduler();
         self.wake_retention();
         self.wake_watcher();
-        answer(changed)
+        answer(changed, Change::Replaced)
     }
 
     pub(in crate::web) fn delete_schedule(

@@ -1,0 +1,266 @@
+//! Definitions in files: `export`, `plan`, `apply`.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use super::client::{Said, program};
+use super::world::{APP, OTHER_APP, SPACE, World, wait_for};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+
+const FILE: &str = r#"
+name = "billing"
+app = "APP"
+
+[[job]]
+name = "nightly"
+command = "echo $HOME $${HOME}"
+labels = { team = "billing" }
+
+[[job.schedule]]
+key = "weekdays"
+expression = "0 9 * * 1-5"
+timezone = "Europe/Berlin"
+
+[[job.schedule]]
+key = "sunday"
+expression = "0 10 * * 0"
+
+[[call]]
+name = "ping"
+url = "https://example.com/ping"
+auth_header = "Bearer ${PING_TOKEN}"
+signing_secret = "${PING_SECRET}"
+headers = { X-Key = "${PING_TOKEN}" }
+schedule = "*/5 * * * *"
+
+[[notification]]
+name = "ops"
+url = "https://hooks.example.com/${PING_TOKEN}"
+jobs = ["nightly"]
+"#;
+
+/// A folder with a file of definitions, and a service.
+struct Desk {
+    world: World,
+    folder: tempfile::TempDir,
+    secret: &'static str,
+}
+
+impl Desk {
+    fn new() -> Self {
+        Self::of(World::start())
+    }
+
+    fn of(world: World) -> Self {
+        let desk = Self { world, folder: tempfile::tempdir().unwrap(), secret: SECRET };
+        desk.write(FILE);
+        desk
+    }
+
+    fn write(&self, text: &str) {
+        let text = text.replace("\"APP\"", &format!("{APP:?}"));
+        fs::write(self.folder.path().join("file.toml"), text).unwrap();
+    }
+
+    fn change(&self, from: &str, to: &str) {
+        let text = fs::read_to_string(self.folder.path().join("file.toml")).unwrap();
+        assert!(text.contains(from), "{from}");
+        self.write(&text.replace(from, to));
+    }
+
+    fn run(&self, arguments: &[&str]) -> Said {
+        let url = self.world.url();
+        let variables = [
+            ("SCHEDULER_URL", url.as_str()),
+            ("SCHEDULER_TOKEN", &self.world.token),
+            ("SCHEDULER_SPACE", SPACE),
+            ("PING_TOKEN", "hunter2"),
+            ("PING_SECRET", self.secret),
+        ];
+        Said::of(program(&variables, arguments).current_dir(self.folder.path()))
+    }
+
+    fn events(&self) -> Vec<String> {
+        let page = self.world.get("/audit_events?per_page=500").json();
+        page["resources"].as_array().unwrap().iter().map(|it| it["type"].to_string()).collect()
+    }
+
+    fn job(&self, name: &str) -> Value {
+        let all = self.world.get("/jobs?detailed=true").json();
+        all["resources"].as_array().unwrap().iter().find(|it| it["name"] == name).cloned().unwrap_or_default()
+    }
+}
+
+#[test]
+fn a_plan_says_what_apply_does_and_applying_again_changes_nothing() {
+    let desk = Desk::new();
+    let plan = desk.run(&["plan", "file.toml"]).expect(2, &["+ job nightly", "6 to create", "0 unchanged"]);
+    assert!(!format!("{}{}", plan.out, plan.err).contains("hunter2"));
+    assert!(desk.events().is_empty());
+    desk.run(&["apply", "file.toml"]).expect(0, &["+ notification ops", "6 created"]);
+    let job = desk.job("nightly");
+    assert_eq!(job["command"], "echo $HOME ${HOME}");
+    assert_eq!(job["metadata"]["labels"], json!({"scheduler.ocf/file": "billing", "team": "billing"}));
+    assert_eq!(job["schedules"][0]["key"], "weekdays");
+    let told = desk.world.get("/notifications").json()["resources"][0].clone();
+    assert_eq!(
+        (&told["job_guids"], &told["url"]),
+        (&json!([job["guid"]]), &json!("https://hooks.example.com/hunter2"))
+    );
+
+    let before = desk.events();
+    desk.run(&["plan", "file.toml"]).expect(0, &["6 unchanged"]);
+    desk.run(&["apply", "file.toml", "--prune"]).expect(0, &["0 created", "6 unchanged"]);
+    assert_eq!(desk.events(), before);
+    assert_eq!(desk.job("nightly"), job);
+}
+
+#[test]
+fn a_difference_names_the_field_and_no_secret() {
+    let mut desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    desk.change("labels = { team = \"billing\" }", "labels = { team = \"shop\" }\ntimeout_seconds = 60");
+    desk.change("Bearer ${PING_TOKEN}", "Basic ${PING_TOKEN}");
+    desk.secret = "whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    let plan = desk.run(&["plan", "file.toml"]);
+    let lines =
+        ["timeout_seconds: null → 60", "labels.team: \"billing\" → \"shop\"", "auth_header: [changed]"];
+    let plan = plan.expect(2, &lines).expect(2, &["2 to change"]);
+    assert!(!plan.out.contains("hunter2"), "{}", plan.out);
+    desk.run(&["apply", "file.toml"]).expect(0, &["2 changed"]);
+    desk.run(&["plan", "file.toml"]).expect(0, &["6 unchanged"]);
+    // Of a secret that the API does not show, the service itself says that it differs.
+    desk.secret = SECRET;
+    desk.run(&["plan", "file.toml"]).expect(2, &["~ call ping", "a secret: [changed]"]);
+    let steps = desk.run(&["plan", "file.toml", "-o", "json"]);
+    let steps: Value = serde_json::from_str(&steps.out).unwrap();
+    let changes: Vec<_> = steps.as_array().unwrap().iter().filter(|it| it["change"] != "unchanged").collect();
+    assert_eq!((changes.len(), &changes[0]["change"]), (1, &json!("replaced")));
+}
+
+#[test]
+fn pruning_deletes_only_what_the_file_has_made() {
+    let desk = Desk::new();
+    let other = desk.world.job("by-hand");
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    let job = desk.job("nightly")["guid"].as_str().unwrap().to_owned();
+    desk.world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@yearly"}"#);
+    let text = FILE.split("[[call]]").next().unwrap().replace("key = \"sunday\"", "key = \"sun\"");
+    desk.write(&text);
+    desk.run(&["plan", "file.toml"]).expect(2, &["1 to create", "0 to delete"]);
+    let gone = ["- call ping", "- schedule sunday of job nightly", "2 to delete"];
+    desk.run(&["plan", "file.toml", "--prune"]).expect(2, &gone);
+    desk.run(&["apply", "file.toml", "--prune"]).expect(0, &["2 deleted"]);
+    desk.run(&["plan", "file.toml", "--prune"]).expect(0, &["0 to delete"]);
+    assert_eq!(desk.world.get(&format!("/jobs/{other}")).status, 200);
+    assert_eq!(desk.world.get("/calls").json()["resources"], json!([]));
+    let expressions: Vec<Value> = desk.job("nightly")["schedules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["expression"].clone())
+        .collect();
+    assert_eq!(expressions, ["0 9 * * 1-5", "@yearly", "0 10 * * 0"]);
+    // A file of another name owns nothing here.
+    desk.write("name = \"other\"\napp = \"APP\"\n");
+    desk.run(&["plan", "file.toml", "--prune"]).expect(0, &["0 to delete"]);
+}
+
+#[test]
+fn what_is_wrong_with_a_file_is_said_and_the_rest_is_applied_but_not_pruned() {
+    let desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    desk.change("name = \"nightly\"", "name = \"daily\"\ncommand_ = 1");
+    desk.run(&["plan", "file.toml"])
+        .expect(6, &["job daily has a field \"command_\"; did you mean command?"]);
+    desk.change("command_ = 1", "memory_in_mb = -1");
+    let faults = ["job daily of app", "memory_in_mb is a negative number", "there is no job \"nightly\""];
+    desk.run(&["plan", "file.toml"]).expect(6, &faults[..2]);
+    desk.change("*/5 * * * *", "*/6 * * * *");
+    let said = desk.run(&["apply", "file.toml", "--prune"]).expect(6, &["1 changed", "nothing was pruned"]);
+    said.expect(6, &faults[..2]);
+    assert!(desk.job("nightly")["guid"].is_string());
+    desk.change("${PING_TOKEN}", "${UNKNOWN}");
+    desk.run(&["plan", "file.toml"]).expect(6, &["auth_header of call ping needs the variable UNKNOWN"]);
+    desk.run(&["plan", "none.toml"]).expect(6, &["none.toml cannot be read"]);
+    desk.run(&["plan"]).expect(2, &["plan needs FILE"]);
+}
+
+#[test]
+fn switches_that_a_file_does_not_name_stay_as_somebody_has_set_them() {
+    let desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    let job = desk.job("nightly");
+    let path = format!("/jobs/{}", job["guid"].as_str().unwrap());
+    let schedule = format!("{path}/schedules/{}", job["schedules"][0]["guid"].as_str().unwrap());
+    assert_eq!(desk.world.patch(&path, r#"{"paused":true}"#).status, 200);
+    assert_eq!(desk.world.patch(&schedule, r#"{"enabled":false}"#).status, 200);
+    desk.run(&["plan", "file.toml"]).expect(0, &["6 unchanged"]);
+    desk.change("name = \"nightly\"", "name = \"nightly\"\npaused = false");
+    desk.run(&["plan", "file.toml"]).expect(2, &["paused: true → false", "1 to change"]);
+}
+
+#[test]
+fn what_is_exported_is_adopted_here_and_makes_the_same_elsewhere() {
+    let desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    let plain = desk.world.job("plain");
+    desk.world
+        .post(&format!("/jobs/{plain}/schedules"), r#"{"expression":"0 3 * * *","timezone":"Asia/Tokyo"}"#);
+    let body = json!({"name": "nightly", "command": "true ${X}", "memory_in_mb": 64}).to_string();
+    assert_eq!(desk.world.post(&format!("/jobs?app_guid={OTHER_APP}"), &body).status, 201);
+    let exported = desk.run(&["export"]);
+    assert_eq!(exported.status, 0, "{}", exported.err);
+    for secret in ["hunter2", SECRET] {
+        assert!(!exported.out.contains(secret), "{}", exported.out);
+    }
+    assert!(exported.out.contains("#   CALL_PING_SIGNING_SECRET\n"), "{}", exported.out);
+    let filled = exported.out.replace("${CALL_PING_AUTH_HEADER}", "Bearer ${PING_TOKEN}");
+    let filled = filled.replace("${CALL_PING_SIGNING_SECRET}", "${PING_SECRET}");
+    let filled = filled.replace("${CALL_PING_X_KEY}", "${PING_TOKEN}");
+    let filled = filled.replace("${NOTIFICATION_OPS_URL}", "https://hooks.example.com/${PING_TOKEN}");
+
+    desk.write(&filled);
+    desk.run(&["plan", "file.toml"]).expect(2, &["key: null", "0 to create", "0 to delete"]);
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    desk.run(&["plan", "file.toml"]).expect(0, &["0 to change"]);
+    assert_eq!(desk.job("plain")["schedules"].as_array().unwrap().len(), 1);
+
+    let elsewhere = Desk::new();
+    elsewhere.write(&filled);
+    elsewhere.run(&["apply", "file.toml"]).expect(0, &["9 created"]);
+    elsewhere.run(&["plan", "file.toml"]).expect(0, &["9 unchanged"]);
+    assert_eq!(elsewhere.run(&["export"]).out, desk.run(&["export"]).out);
+    let json = elsewhere.run(&["export", "-o", "json"]).json();
+    assert_eq!(json["job"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn an_apply_that_was_killed_is_begun_again() {
+    let world = World::start();
+    let desk = Desk::of(world);
+    let jobs: String = (0..40)
+        .map(|number| {
+            format!("[[job]]\nname = \"j{number}\"\ncommand = \"true\"\nschedule = \"{number} * * * *\"\n\n")
+        })
+        .collect();
+    desk.write(&format!("name = \"forty\"\napp = \"APP\"\n{jobs}"));
+    for wanted in [3, 20] {
+        let url = desk.world.url();
+        let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", desk.world.token.as_str())];
+        let mut apply = program(&variables, &["apply", "file.toml"]);
+        let mut child =
+            apply.current_dir(desk.folder.path()).stdout(std::process::Stdio::null()).spawn().unwrap();
+        wait_for(|| {
+            let page = desk.world.get("/jobs?page=1&per_page=1").json();
+            (page["pagination"]["total_results"].as_u64().unwrap() >= wanted).then_some(())
+        });
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    desk.run(&["apply", "file.toml", "--prune"]).expect(0, &["0 deleted"]);
+    desk.run(&["plan", "file.toml", "--prune"]).expect(0, &["80 unchanged"]);
+    assert_eq!(desk.world.get("/jobs").json()["pagination"]["total_results"], 40);
+}
