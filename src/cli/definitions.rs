@@ -123,8 +123,8 @@ pub(super) fn parse(
     let name = reader.text("the file", &mut root, "name").unwrap_or_else(|| stem.to_owned());
     if !is_label_value(&name) {
         reader.faults.push(format!(
-            "the file's name is {name:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end with a \
-             letter or digit; set name = \"…\" at its beginning"
+            "the file's name is {name:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end \
+             with a letter or digit; set name = \"…\" at its beginning"
         ));
     }
     let app = reader.text("the file", &mut root, "app");

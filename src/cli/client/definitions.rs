@@ -1,6 +1,6 @@
 //! `export`, `plan` and `apply`: jobs, calls, schedules and notifications in files.
 //!
-//! Invariant: every request can be repeated, so that an `apply` that was interrupted is begun again. `plan` sends
+//! Invariant: every request can be repeated, so an `apply` that was interrupted can be run again. `plan` sends
 //! the same requests with `dry_run`, so the service itself says what would change, of secrets too.
 
 use std::fs::File;
@@ -337,7 +337,8 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes schedules with a key that is not in the file, and jobs and calls that carry the label of this file and are not in it.
+    /// Deletes schedules with a key that is not in the file, and jobs and calls that carry the label of this
+    /// file and are not in it.
     fn prune(&mut self) -> Result<(), Failure> {
         let kept: Vec<&String> = self.guids.iter().map(|it| &it.guid).collect();
         let executables: Vec<(String, String)> = self
