@@ -49,7 +49,9 @@ pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedI
 pub use instances::{DatabaseTime, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, Digest, Sending, Tried};
-pub use overview::{Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, UpcomingSchedule};
+pub use overview::{
+    Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, UpcomingSchedule,
+};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};

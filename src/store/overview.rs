@@ -135,7 +135,38 @@ pub struct UpcomingSchedule {
     pub of: Listed,
 }
 
+/// A job or call that has not succeeded for too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overdue {
+    /// The job or call.
+    pub of: Listed,
+    /// The latest of its last success, its creation, and the last change of what is expected.
+    pub expected_since: Timestamp,
+    /// Within how many seconds after that it was to succeed.
+    pub within_seconds: u32,
+}
+
 impl Store {
+    /// Jobs and calls of these spaces (`None`: of all) that are overdue `now`, at most `limit`, in no order.
+    pub fn overdue(
+        &self,
+        spaces: Option<&[Guid]>,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<Overdue>, StoreError> {
+        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let values = values! { "spaces": spaces.as_ref(), "now": now, "limit": limit };
+        self.read(|session| {
+            session.rows(sql!("streaks/list_overdue"), values, |row| {
+                Ok(Overdue {
+                    of: listed_of(row)?,
+                    expected_since: row.get("expected_since")?,
+                    within_seconds: row.get("expect_success_within_seconds")?,
+                })
+            })
+        })
+    }
+
     /// Executions before `before` that match, newest first, at most `limit`. Looks at 20,000 executions at
     /// most, and returns what it has found among them.
     pub fn find_executions(

@@ -58,6 +58,7 @@ pub(in crate::web) enum CallerRoute {
     /// Of the execution.
     ExecutionOutput(String),
     Upcoming,
+    Overdue,
     ListEvents,
     ListNotifications,
     CreateNotification,
@@ -128,6 +129,7 @@ impl Route {
                 read_only(method, Self::Caller(CallerRoute::ExecutionOutput((*guid).to_owned())))
             }
             ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
+            ["overdue"] => read_only(method, Self::Caller(CallerRoute::Overdue)),
             ["audit_events"] => read_only(method, Self::Caller(CallerRoute::ListEvents)),
             ["notifications", rest @ ..] => CallerRoute::of_notifications(rest, method).map(Self::Caller),
             ["spaces"] => read_only(method, Self::Caller(CallerRoute::ListSpaces)),
@@ -270,6 +272,7 @@ impl CallerRoute {
             | Self::Validate
             | Self::TimeZones
             | Self::Upcoming
+            | Self::Overdue
             | Self::ListSchedules(..)
             | Self::CreateSchedule(..)
             | Self::PutSchedule(..)
@@ -293,6 +296,7 @@ impl CallerRoute {
             Self::CancelExecution(_) => "/executions/:guid/cancel",
             Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
+            Self::Overdue => "/overdue",
             Self::ListEvents => "/audit_events",
             Self::ListNotifications | Self::CreateNotification | Self::PutNotification => "/notifications",
             Self::GetNotification(_) | Self::ChangeNotification(_) | Self::DeleteNotification(_) => {
@@ -444,6 +448,7 @@ mod tests {
         Route::Caller(CallerRoute::CancelExecution(_)) => "cancelExecution",
         Route::Caller(CallerRoute::ExecutionOutput(_)) => "getExecutionOutput",
         Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
+        Route::Caller(CallerRoute::Overdue) => "listOverdue",
         Route::Caller(CallerRoute::ListEvents) => "listAuditEvents",
         Route::Caller(CallerRoute::ListNotifications) => "listNotifications",
         Route::Caller(CallerRoute::CreateNotification) => "createNotification",

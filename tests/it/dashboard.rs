@@ -140,6 +140,19 @@ fn each_page_has_its_headers_a_heading_a_main_part_and_a_title() {
 }
 
 #[test]
+fn the_overview_shows_what_is_overdue() {
+    let world = World::start();
+    let job = world.job("late");
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    assert!(!browser.get("/dashboard/").body.contains("Overdue"));
+    world.patch(&format!("/jobs/{job}"), r#"{"expect_success_within_seconds":3600}"#);
+    assert!(!browser.get("/dashboard/").body.contains("Overdue"));
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    let page = browser.get("/dashboard/").body;
+    assert!(page.contains("<h2>Overdue</h2>") && page.contains(&format!("/dashboard/jobs/{job}")), "{page}");
+}
+
+#[test]
 fn a_job_is_made_scheduled_run_and_deleted_without_a_script() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());

@@ -555,6 +555,8 @@ fn a_success_that_does_not_come_is_told_once_and_its_coming_too() {
     assert_eq!(world.patch(&path, r#"{"expect_success_within_seconds":60}"#).status, 200);
     let due = "SELECT (success_due_at - expected_since) / 1000000000 FROM streaks";
     assert_eq!(world.database().number(due), 60);
+    let listed = || world.get(&format!("/overdue?space_guid={SPACE}")).json()["resources"].clone();
+    assert_eq!(listed(), json!([]));
     world.database().execute("UPDATE streaks SET success_due_at = 1");
     let overdue = receiver.wait_for(1).remove(0);
     assert_eq!(
@@ -562,8 +564,14 @@ fn a_success_that_does_not_come_is_told_once_and_its_coming_too() {
         ("job.overdue", &Value::Null)
     );
     assert_eq!(overdue.json()["data"]["call"]["guid"], call.as_str());
+    let list = listed();
+    assert_eq!((&list[0]["call_guid"], &list[0]["name"]), (&json!(call), &json!("ping")));
+    assert_eq!(list[0]["expect_success_within_seconds"], 60);
+    assert_eq!(world.get("/overdue?limit=1").json()["resources"], list);
+    assert_eq!(world.get("/overdue?page=1").status, 422);
     run(&world, &call);
     assert_eq!(receiver.wait_for(2)[1].kind(), "execution.recovered");
+    assert_eq!(listed(), json!([]));
     wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("overdue", "DELIVERED")]);
     // It counts from the success on.
     assert_eq!(world.database().number(due), 60);

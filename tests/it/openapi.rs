@@ -364,6 +364,7 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         drive.accepted("getExecution", &[newest], &[], "");
         let query = [("space_guid", SPACE), ("limit", "30"), ("until", "2199-01-01T00:00:00Z")];
         drive.accepted("listUpcoming", &[], &query, "");
+        drive.accepted("listOverdue", &[], &[("space_guid", SPACE), ("limit", "5")], "");
         // Of executions of all kinds and states: by hand and by schedule, under way and ended.
         wait_for(|| {
             for task in world.cf.tasks() {

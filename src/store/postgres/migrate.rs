@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0016_audit_events"),
     migration!("0017_dashboard"),
     migration!("0018_schedule_keys"),
+    migration!("0019_overdue"),
 ];
 
 /// The version of the tables that this program knows.

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0017_audit_events"),
     migration!("0018_dashboard"),
     migration!("0019_schedule_keys"),
+    migration!("0020_overdue"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
@@ -232,6 +233,8 @@ mod tests {
             ("notifications/is_work_due", "alerts_to_remind_of"),
             ("notifications/is_work_due", "streaks_due"),
             ("streaks/overdue", "streaks_due"),
+            ("streaks/list_overdue", "streaks_due"),
+            ("streaks/list_overdue", "streaks_overdue"),
             ("alerts/to_remind_of", "alerts_to_remind_of"),
             ("deliveries/supersede", "deliveries_waiting"),
             ("deliveries/supersede_untried", "deliveries_waiting"),

@@ -169,6 +169,7 @@ impl Api {
             CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid, request),
             CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, request, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
+            CallerRoute::Overdue => self.overdue(&caller, &query?),
             CallerRoute::ListNotifications => self.list_notifications(&caller, request, &query?),
             CallerRoute::CreateNotification => self.create_notification(&caller, &query?, request),
             CallerRoute::PutNotification => self.put_notification(&caller, &query?, request),

@@ -22,7 +22,9 @@ use crate::engine::journal;
 use crate::fire_times::Calendar;
 use crate::http::{Request, Response, respond_with};
 use crate::model::{ExecutionState, Guid, Id, Kind, Reason, Timestamp};
-use crate::store::{Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, Target, UpcomingSchedule};
+use crate::store::{
+    Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, Overdue, Target, UpcomingSchedule,
+};
 use crate::web::auth::Caller;
 
 const PER_PAGE: u64 = 50;
@@ -183,6 +185,41 @@ struct FireTimeJson {
     more_of_this: bool,
 }
 
+/// A job or call that has not succeeded for too long.
+#[derive(Serialize)]
+struct OverdueJson {
+    overdue_since: String,
+    expect_success_within_seconds: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_guid: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    call_guid: Option<String>,
+    name: String,
+    app_guid: String,
+    space_guid: String,
+}
+
+impl OverdueJson {
+    fn of(overdue: Overdue) -> Self {
+        let Overdue { of, expected_since, within_seconds } = overdue;
+        let since = expected_since.saturating_add(Duration::from_secs(within_seconds.into()));
+        let guid = of.guid.to_string();
+        let (job_guid, call_guid) = match of.kind {
+            Kind::Job => (Some(guid), None),
+            Kind::Call => (None, Some(guid)),
+        };
+        Self {
+            overdue_since: since.to_string(),
+            expect_success_within_seconds: within_seconds,
+            job_guid,
+            call_guid,
+            name: of.name,
+            app_guid: of.app.to_string(),
+            space_guid: of.space.to_string(),
+        }
+    }
+}
+
 impl FireTimeJson {
     fn of(time: Timestamp, schedule: &UpcomingSchedule) -> Self {
         let Listed { kind, guid, name, app, space } = &schedule.of;
@@ -307,6 +344,22 @@ impl Api {
         attempts.extend(found.last_attempt());
         let attempt_history = attempts.into_iter().map(AttemptJson::of).collect();
         versions::object(status, &WholeJson { listed: ListedJson::of(found), attempt_history })
+    }
+
+    /// What has not succeeded for too long, what is overdue longest first.
+    pub(super) fn overdue(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
+        const PARAMETERS: [&str; 2] = ["space_guid", "limit"];
+        if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
+            return Err(unknown_parameter(name, &PARAMETERS).into());
+        }
+        let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
+        let limit = u32::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(u32::MAX);
+        let spaces = self.spaces_asked_for(caller, query)?;
+        let found = self.store.overdue(spaces.as_deref(), self.clock.now(), limit)?;
+        let mut resources: Vec<OverdueJson> = found.into_iter().map(OverdueJson::of).collect();
+        resources
+            .sort_by(|one, other| (&one.overdue_since, &one.name).cmp(&(&other.overdue_since, &other.name)));
+        Ok(respond_with(200, "application/json", to_json(&json!({ "resources": resources }))?))
     }
 
     /// What fires next, of all schedules together.

@@ -37,6 +37,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         @if let Some(failed) = &failed {
             (counts(view, &of_space, &since.to_string())?)
             (failing(view, failed)?)
+            (overdue(view)?)
             (running(view, &of_space)?)
         } @else {
             h2 { "Failing now" }
@@ -188,6 +189,36 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
                     td.n data-label="In a row" { @if count < 50 { (count) } @else { "50+" } }
                     td data-label="Last message" { bdi { (message) } }
                 } } }
+            }
+        }
+    })
+}
+
+fn overdue(view: &View<'_>) -> Result<Markup, Refusal> {
+    let of_space = match view.space() {
+        "" => String::new(),
+        space => format!("&space_guid={}", encoded(space)),
+    };
+    let answer = view.get(&format!("/overdue?limit={ROWS_MAX}{of_space}"))?;
+    let rows = list(&answer, "resources");
+    Ok(html! {
+        @if !rows.is_empty() {
+            h2 { "Overdue" }
+            table {
+                caption { "Jobs and calls that have not succeeded for too long" }
+                thead { tr { th scope="col" { "Name" } th scope="col" { "Overdue since" }
+                    th scope="col" { "Expected every" } th scope="col" { "App" } } }
+                tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
+                    th scope="row" {
+                        a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } }
+                    }
+                    td data-label="Overdue since" { (view.time(text(row, "overdue_since"))) }
+                    td data-label="Expected every" {
+                        @let seconds = row["expect_success_within_seconds"].as_i64().unwrap_or_default();
+                        (duration(seconds.saturating_mul(1_000_000_000)))
+                    }
+                    td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                } } } }
             }
         }
     })
