@@ -9,8 +9,9 @@ SELECT x.guid AS executable_guid, x.kind, x.name, x.app_guid, x.space_guid, k.ex
         SELECT executable_id, expected_since
           FROM streaks
          WHERE expected_since IS NOT NULL AND success_due_at <= :now) AS k
-  JOIN executables AS x ON x.id = k.executable_id
- WHERE x.deleted_at IS NULL AND x.expect_success_within_seconds IS NOT NULL
+-- In this order.
+ CROSS JOIN executables AS x
+ WHERE x.id = k.executable_id AND (x.deleted_at IS NULL) IS TRUE AND x.expect_success_within_seconds IS NOT NULL
    AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_each(:spaces))) --sqlite
 --pg AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_array_elements_text(CAST(:spaces AS JSON))))
  LIMIT :limit;
