@@ -110,6 +110,19 @@ pub struct Config {
     pub api_endpoint: Option<String>,
     /// `None`: there is no dashboard.
     pub dashboard: Option<DashboardConfig>,
+    /// All settings as people may see them, in the order of [`SETTINGS`]: no secrets.
+    pub in_force: Vec<SettingInForce>,
+}
+
+/// What a setting is, for people to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingInForce {
+    /// The environment variable.
+    pub variable: &'static str,
+    /// The value, or the default as the help shows it; of a secret only whether it is set. May be empty.
+    pub value: String,
+    /// It was set by a flag, a variable or a file.
+    pub is_set: bool,
 }
 
 /// Settings of the dashboard.
@@ -292,6 +305,30 @@ mod tests {
             fault.to_string().contains("CF_ENDPOINT is") && fault.to_string().contains("65535"),
             "{fault}"
         );
+    }
+
+    #[test]
+    fn settings_in_force_show_no_secret_and_no_password_of_a_url() {
+        let flags = [("worker-num", "7")];
+        let proxy = [
+            ("HTTPS_PROXY", "http://me:hidden@proxy:1"),
+            ("HEARTBEAT_URL", "https://hc.example.com/hidden"),
+            ("BROKER_DOCUMENTATION_URL", "https://me:hidden@docs.example.com"),
+            ("BROKER_ICON_URL", "https://cdn.example.com/icon?token=hidden"),
+        ];
+        let config = read(Mode::Serve, &flags, &[NEEDED, &proxy].concat()).unwrap();
+        let of = |name: &str| config.in_force.iter().find(|it| it.variable == name).unwrap();
+        assert_eq!((of("WORKER_NUM").value.as_str(), of("WORKER_NUM").is_set), ("7", true));
+        assert_eq!(
+            (of("CLIENT_ID").value.as_str(), of("CLIENT_SECRET").value.as_str()),
+            ("scheduler", "hidden")
+        );
+        assert!(!of("HISTORY_DAYS").is_set && of("HISTORY_DAYS").value == "150");
+        assert_eq!(of("BROKER_PASSWORD").value, "no broker", "the default, in words");
+        let values: String = config.in_force.iter().map(|it| format!("{}\n", it.value)).collect();
+        for secret in ["s3cret", "me:", "hc.example.com", "token="] {
+            assert!(!values.contains(secret), "{secret}: {values}");
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
-use super::settings::{BOOL_WORDS, SECRETS, SETTINGS, SettingKind, setting};
+use super::settings::{BOOL_WORDS, SECRETS, SETTINGS, Setting, SettingKind, setting};
 use super::{
-    CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, blamed, location, memory, vcap,
+    CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, SettingInForce, blamed, location,
+    memory, vcap,
 };
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays, Zone};
@@ -76,6 +77,7 @@ impl Reader<'_> {
             require_service_instance: require_service_instance?,
             api_endpoint,
             dashboard: dashboard?,
+            in_force: SETTINGS.iter().map(|setting| self.in_force(setting, mode)).collect(),
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
             http_threads: self.number("HTTP_THREADS") as usize,
@@ -332,6 +334,24 @@ impl Reader<'_> {
     pub(super) fn text(&self, variable: &str) -> Option<String> {
         // What is wrong with a file is a fault of its own.
         self.plain_text(variable).or_else(|| self.secret_of_file(variable)?.ok())
+    }
+
+    fn in_force(&self, setting: &Setting, mode: Mode) -> SettingInForce {
+        let variable = setting.variable;
+        let given = self.text(variable);
+        let is_set = given.is_some();
+        // A URL may carry a password or a token beside its host, whatever it is for.
+        let is_secret = |text: &str| SECRETS.contains(&variable) || text.contains('@') || text.contains('?');
+        let value = match (given, &setting.kind) {
+            (Some(text), _) if is_secret(&text) => "hidden".to_owned(),
+            (Some(text), _) => text,
+            (None, SettingKind::Bool { serve, standalone }) => match mode {
+                Mode::Serve => serve.to_string(),
+                Mode::Standalone => standalone.to_string(),
+            },
+            (None, _) => setting.default.to_owned(),
+        };
+        SettingInForce { variable, value, is_set }
     }
 
     fn plain_text(&self, variable: &str) -> Option<String> {

@@ -274,6 +274,7 @@ fn api(
         },
         require_service_instance: config.require_service_instance,
         keeps_events: !config.audit.is_zero(),
+        settings: config.in_force.clone(),
         readiness: Readiness::default(),
         metrics_access: MetricsAccess { observer, token: config.metrics_token.clone() },
         calls_in_flight,

@@ -46,7 +46,45 @@ pub struct TakenOver {
     pub executions: usize,
 }
 
+/// A process that shares the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// The number of its lease.
+    pub fence: Fence,
+    /// Its `INSTANCE_ID`, if it has one.
+    pub name: Option<String>,
+    /// Nanoseconds until its lease ends; below 0: it has ended.
+    pub lasts: i64,
+    /// It is this process.
+    pub is_own: bool,
+}
+
 impl Store {
+    /// The first `limit` instances. Empty for SQLite, which has one process and no leases.
+    pub fn instances(&self, limit: u32) -> Result<Vec<Instance>, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => {
+                let own = database.last_fence();
+                self.read_at_once(|session| {
+                    session.rows(postgres_sql!("instances/list"), values! { "limit": limit }, |row| {
+                        let fence = row.get("id")?;
+                        Ok(Instance {
+                            fence,
+                            name: row.get("name")?,
+                            lasts: row.get("lasts")?,
+                            is_own: own == Some(fence),
+                        })
+                    })
+                })
+            }
+            _ => {
+                let _ = limit;
+                Ok(Vec::new())
+            }
+        }
+    }
+
     /// The database server's time, which decides for all instances, and whether there is something to take
     /// over. `None` for SQLite, where the process's own clock decides, and which has one process.
     pub fn database_time(&self) -> Result<Option<DatabaseTime>, StoreError> {

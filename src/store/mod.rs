@@ -46,7 +46,7 @@ pub use executables::{
 };
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
-pub use instances::{DatabaseTime, Renewal, TakenOver};
+pub use instances::{DatabaseTime, Instance, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, Digest, Sending, Tried};
 pub use overview::{

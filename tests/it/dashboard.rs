@@ -657,3 +657,37 @@ fn signing_in_with_cloud_foundry_takes_a_code_once_from_the_browser_that_began()
     assert_eq!(browser.get("/dashboard/jobs").status, 200);
     assert_eq!(back(state, cookie).status, 401, "the state was used");
 }
+
+#[test]
+fn admins_see_on_the_health_page_how_the_service_is_and_no_secret() {
+    let world = World::with(&[
+        ("METRICS_TOKEN", "hidden-token"),
+        ("BROKER_USER", "platform"),
+        ("BROKER_PASSWORD", "hidden-password"),
+    ]);
+    assert_eq!(Browser::signed_in(&world.url(), &world.token).get("/dashboard/health").status, 404);
+    let admin = world.cf.issue_user_token("root", &["cloud_controller.admin"]);
+    let page = Browser::signed_in(&world.url(), &admin).get("/dashboard/health");
+    assert_eq!(page.status, 200, "{}", page.body);
+    let row = |head: &str| {
+        let row = page.body.split("<tr>").find(|row| row.contains(head));
+        row.unwrap_or_else(|| panic!("no {head}: {}", page.body)).to_owned()
+    };
+    for part in ["Lateness, median", "Lateness, p99", "<dt>Database</dt>", "Due schedules", "Running tasks"] {
+        assert!(page.body.contains(part), "{part}: {}", page.body);
+    }
+    assert!(row(">Calls</th>").contains("data-label=\"Backlog\">0<"), "{}", row(">Calls</th>"));
+    assert!(row(">Cloud Foundry</th>").contains("data-label=\"2xx\""));
+    assert!(row(">UAA</th>").contains("data-label=\"none\""));
+    let is_alone = page.body.contains("One process, which alone has the database.");
+    let has_lease = page.body.contains("(this one)") && page.body.contains("held");
+    assert!(is_alone != has_lease, "{}", page.body);
+    assert!(row("<code>BROKER_USER</code>").contains("platform"));
+    for secret in ["METRICS_TOKEN", "BROKER_PASSWORD", "CLIENT_SECRET"] {
+        assert!(row(&format!("<code>{secret}</code>")).contains("<bdi>hidden</bdi>"), "{secret}");
+    }
+    for secret in ["hidden-token", "hidden-password", &admin] {
+        assert!(!page.body.contains(secret), "{secret}");
+    }
+    assert!(page.body.len() < 60 * 1024, "{}", page.body.len());
+}

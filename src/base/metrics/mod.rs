@@ -9,7 +9,7 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use prometheus::core::Collector;
+use prometheus::core::{Collector, Metric};
 use prometheus::proto::MetricFamily;
 use prometheus::{
     Counter, Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -241,6 +241,36 @@ impl Metrics {
         self.deliveries[outcome as usize].inc();
     }
 
+    /// The lateness, in seconds, that this share (0 to 1) of the first attempts since the start kept within: the
+    /// upper bound of its bucket. `None`: there were none. Infinite: beyond the last bucket.
+    pub fn lateness(&self, share: f64) -> Option<f64> {
+        let of_kinds = self.lateness.each_ref().map(|it| it.metric());
+        let histograms = || of_kinds.iter().map(|it| it.get_histogram());
+        let total: u64 = histograms().map(|it| it.get_sample_count()).sum();
+        if total == 0 {
+            return None;
+        }
+        let within = |bucket: usize| -> u64 {
+            histograms().filter_map(|it| it.get_bucket().get(bucket)).map(|it| it.cumulative_count()).sum()
+        };
+        let found = (0..LATENESS_SECONDS.len()).find(|bucket| share * total as f64 <= within(*bucket) as f64);
+        Some(found.map_or(f64::INFINITY, |bucket| LATENESS_SECONDS[bucket]))
+    }
+
+    /// For each kind, how many of its threads are busy, and how many there are.
+    pub fn busy_workers(&self) -> [(Kind, i64, i64); KINDS.len()] {
+        KINDS.map(|kind| (kind, self.workers_busy[kind as usize].get(), self.workers[kind as usize].get()))
+    }
+
+    /// Requests to another server since the start, by outcome: `2xx`, …, or `none` without a complete response.
+    pub fn requests_to(&self, upstream: Upstream) -> [(&'static str, u64); OUTCOMES.len()] {
+        let mut counts = OUTCOMES.map(|outcome| (outcome, 0));
+        for ((_, count), counter) in counts.iter_mut().zip(&self.upstream[upstream as usize]) {
+            *count = counter.get();
+        }
+        counts
+    }
+
     /// Everything in the text format of Prometheus. `readings` is `None` if the database did not answer in
     /// time.
     pub fn text(&self, readings: Option<&Readings>) -> String {
@@ -395,6 +425,18 @@ mod tests {
         }
         let text = metrics.text(None);
         assert!(text.contains(r#"route="/1""#) && !text.contains(r#"route="/99""#), "{text}");
+    }
+
+    #[test]
+    fn a_share_of_the_starts_is_as_late_as_its_bucket() {
+        let metrics = Metrics::new();
+        assert_eq!(metrics.lateness(0.5), None);
+        for (kind, millis) in [(Kind::Job, 3), (Kind::Call, 20), (Kind::Call, 700), (Kind::Job, 40)] {
+            metrics.late_by(kind, Duration::from_millis(millis));
+        }
+        assert_eq!((metrics.lateness(0.5), metrics.lateness(0.99)), (Some(0.025), Some(1.0)));
+        metrics.late_by(Kind::Job, Duration::from_secs(10_000));
+        assert_eq!(metrics.lateness(0.99), Some(f64::INFINITY));
     }
 
     #[test]

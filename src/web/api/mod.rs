@@ -10,6 +10,7 @@ use tiny_http::{Header, Method, StatusCode};
 
 use crate::base::clock::Clock;
 use crate::base::public_url::PublicUrl;
+use crate::config::SettingInForce;
 use crate::cron::{Dialect, Weekdays};
 use crate::http::{Body, Request, Response, respond_with};
 use crate::model::{Access, Executable, Guid, Kind};
@@ -88,6 +89,8 @@ pub struct Api {
     pub keeps_events: bool,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
+    /// The settings, for admins to see; no secrets.
+    pub settings: Vec<SettingInForce>,
     /// What `/readyz` has seen.
     pub readiness: Readiness,
     /// What `/metrics` needs.

@@ -1,11 +1,34 @@
 //! How the service itself is, for admins.
+//!
+//! What the database knows comes from the observer of `/metrics`, which asks it at most once a second and for
+//! half a second at most, and from one look at the leases. The rest is counted in the process.
 
-use maud::html;
+use maud::{Markup, html};
 
+use crate::base::metrics::{Readings, Upstream, metrics};
+use crate::config::SettingInForce;
+use crate::model::Kind;
+use crate::store::Instance;
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::Refusal;
+use crate::web::dashboard::components::duration;
 use crate::web::dashboard::{Page, PageResult, View};
 use crate::web::routes::OpenRoute;
+
+/// The most instances that are shown.
+const INSTANCES_MAX: u32 = 100;
+/// The most characters of a setting that are shown: an icon may be a long URL.
+const VALUE_CHARS_MAX: usize = 200;
+/// Nothing is counted beyond this in the database.
+const COUNT_MAX: u64 = 100_000;
+const UPSTREAMS: [(Upstream, &str); 6] = [
+    (Upstream::CloudFoundry, "Cloud Foundry"),
+    (Upstream::Uaa, "UAA"),
+    (Upstream::LogCache, "Log Cache"),
+    (Upstream::Call, "Targets of calls"),
+    (Upstream::Notification, "Receivers of notifications"),
+    (Upstream::Heartbeat, "Heartbeat"),
+];
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     if !view.session.admin {
@@ -18,6 +41,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         ),
         Err(error) => (false, ApiError::detail(&error)),
     };
+    let readings = view.api.metrics_access.observer.readings();
     let main = html! {
         @if readiness.0 {
             p { span.state.succeeded { b aria-hidden="true" { "✓" } "ready" } " " (readiness.1) }
@@ -26,11 +50,121 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         }
         dl {
             dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
-            dt { "Time zone" } dd { (view.api.default_timezone.as_deref().unwrap_or("UTC")) }
-            dt { "Dialect of new schedules" } dd { (view.api.dialect.name()) }
-            dt { "Needs a service instance" } dd { (view.api.require_service_instance) }
+            dt { "Lateness, median" } dd { (lateness(0.5)) }
+            dt { "Lateness, p99" } dd { (lateness(0.99)) }
+            @if let Some(readings) = &readings {
+                dt { "Database" } dd { (size(readings.size_bytes)) }
+                dt { "Due schedules" } dd { (count(readings.due_schedules)) }
+                dt { "Running tasks" } dd { (count(readings.running_tasks)) }
+                dt { "Deliveries waiting" } dd { (count(readings.waiting_deliveries)) }
+            } @else {
+                dt { "Database" } dd { "does not say its size and the backlog in time" }
+            }
         }
-        p.quiet { "Numbers for graphs are at " code { "/metrics" } "." }
+        p.quiet { "Lateness and requests are of this instance, since it started. Numbers for graphs are at "
+            code { "/metrics" } "." }
+        (workers(readings.as_ref()))
+        h2 { "Instances" }
+        @match view.api.store.instances(INSTANCES_MAX) {
+            Ok(instances) if instances.is_empty() => p.quiet { "One process, which alone has the database." },
+            Ok(instances) => (leases(&instances)),
+            Err(error) => p.quiet { "The database does not say them: " (error) },
+        }
+        h2 { "Requests to others" }
+        (requests())
+        h2 { "Settings in force" }
+        (settings(&view.api.settings))
     };
     Ok(Page::new("Health", main).into())
+}
+
+fn lateness(share: f64) -> Markup {
+    match metrics().lateness(share) {
+        None => html! { span.quiet { "nothing has started on a schedule yet" } },
+        Some(seconds) if seconds.is_infinite() => html! { "over 1 h" },
+        Some(seconds) => html! { "at most " (duration((seconds * 1e9) as i64)) },
+    }
+}
+
+fn count(count: u64) -> String {
+    if COUNT_MAX <= count { format!("{COUNT_MAX}+") } else { count.to_string() }
+}
+
+fn size(bytes: u64) -> String {
+    const KIB: u64 = 1024;
+    const MIB: u64 = 1024 * KIB;
+    const GIB: u64 = 1024 * MIB;
+    match bytes {
+        ..MIB => format!("{} KiB", bytes.div_ceil(KIB)),
+        MIB..GIB => format!("{}.{} MiB", bytes / MIB, bytes % MIB * 10 / MIB),
+        _ => format!("{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+    }
+}
+
+fn workers(readings: Option<&Readings>) -> Markup {
+    html! {
+        h2 { "Workers and backlog" }
+        table {
+            caption { "Threads of this instance, and what is due and waits for one in all instances" }
+            thead { tr { th scope="col" { "Kind" } th.n scope="col" { "Busy" } th.n scope="col" { "Of" } th.n scope="col" { "Backlog" } } }
+            tbody { @for (kind, busy, all) in metrics().busy_workers() { tr {
+                th scope="row" { @match kind { Kind::Job => "Jobs", Kind::Call => "Calls" } }
+                td.n data-label="Busy" { (busy) }
+                td.n data-label="Of" { (all) }
+                td.n data-label="Backlog" { @match readings {
+                    Some(it) => (count(match kind { Kind::Job => it.due_jobs, Kind::Call => it.due_calls })),
+                    None => "–",
+                } }
+            } } }
+        }
+    }
+}
+
+fn leases(instances: &[Instance]) -> Markup {
+    html! { table {
+        caption { "Processes that share the database, and how long their leases last" }
+        thead { tr { th scope="col" { "Lease" } th scope="col" { "Name" } th.n scope="col" { "Lasts" } th scope="col" { "State" } } }
+        tbody { @for it in instances { tr {
+            th scope="row" { (it.fence) @if it.is_own { " (this one)" } }
+            td data-label="Name" { @match &it.name { Some(name) => bdi { (name) }, None => span.quiet { "–" } } }
+            td.n data-label="Lasts" { @if 0 < it.lasts { (duration(it.lasts)) } @else { "–" } }
+            td data-label="State" {
+                @if 0 < it.lasts { span.state.succeeded { b aria-hidden="true" { "✓" } "held" } }
+                @else { span.state.failed { b aria-hidden="true" { "✕" } "ended" } }
+            }
+        } } }
+    } }
+}
+
+fn requests() -> Markup {
+    let outcomes = metrics().requests_to(Upstream::CloudFoundry).map(|(outcome, _)| outcome);
+    html! { table {
+        caption { "Requests by class of the status; none: no complete response" }
+        thead { tr { th scope="col" { "To" } @for outcome in outcomes { th.n scope="col" { (outcome) } } } }
+        tbody { @for (upstream, name) in UPSTREAMS { tr {
+            th scope="row" { (name) }
+            @for (outcome, count) in metrics().requests_to(upstream) { td.n data-label=(outcome) { (count) } }
+        } } }
+    } }
+}
+
+fn settings(settings: &[SettingInForce]) -> Markup {
+    html! { table {
+        caption { "Values; of secrets, and of URLs that may hold one, only whether they are set" }
+        thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
+        tbody { @for it in settings { tr {
+            th scope="row" { code { (it.variable) } }
+            td data-label="Value" {
+                @if it.value.is_empty() { span.quiet { "–" } } @else { bdi { (cut(&it.value)) } }
+            }
+            td data-label="From" { @if it.is_set { "set" } @else { span.quiet { "default" } } }
+        } } }
+    } }
+}
+
+fn cut(value: &str) -> String {
+    match value.char_indices().nth(VALUE_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", &value[..at]),
+        None => value.to_owned(),
+    }
 }
