@@ -1,4 +1,4 @@
-//! The things that the service is about: jobs, calls, schedules, executions, their states, and the time.
+//! The domain: jobs, calls, schedules, executions, their states, and instants of time.
 //!
 //! Pure: no I/O, no serialization, no reading of clocks.
 
@@ -28,33 +28,33 @@ pub use task_names::{
 };
 pub use timing::{Definition, MisfirePolicy, Timing};
 
-/// The longest guid that is taken from outside, in bytes: guids are remembered, and keys of indexes.
+/// The longest guid accepted from outside, in bytes. The bound protects caches and index keys.
 pub const GUID_MAX: usize = 255;
 
-/// An opaque identifier. Ours are random UUIDs (version 4, lower case); those of apps, spaces and tasks are
-/// whatever the platform says.
+/// An opaque identifier. Ours are random UUIDs (version 4, lower case); the platform chooses those of apps,
+/// spaces and tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Guid(String);
 
 impl Guid {
-    /// A new random one.
+    /// A new random guid.
     pub fn random() -> Self {
         Self(uuid::Uuid::new_v4().to_string())
     }
 
-    /// A guid that a client or platform wrote: 1 to 255 bytes of visible ASCII. `None`: the text is none.
+    /// A guid from a client or the platform: 1 to 255 bytes of visible ASCII; `None` for any other text.
     pub fn from_outside(text: &str) -> Option<Self> {
         let is_guid =
             (1..=GUID_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         is_guid.then(|| Self::from(text))
     }
 
-    /// The text of it.
+    /// The text of the guid.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether it has the form of those that this program makes: a random UUID in lower case.
+    /// Whether it has the form of a guid made by this program: a random UUID in lower case.
     pub fn is_ours(&self) -> bool {
         let uuid = uuid::Uuid::try_parse(&self.0);
         uuid.is_ok_and(|uuid| uuid.get_version_num() == 4 && uuid.hyphenated().to_string() == self.0)
@@ -79,12 +79,12 @@ impl fmt::Display for Guid {
     }
 }
 
-/// A text that is not shown: `Debug` prints its length alone.
+/// Text that must not reach a log: `Debug` prints only its length.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself, for the one place that needs it.
+    /// The secret text. Call it only where the text is used.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -102,12 +102,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What kind of thing is run.
+/// Whether something is a job or a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A command, run as a task in an app's context.
     Job,
-    /// A URL, to POST to.
+    /// An HTTP request to a URL.
     Call,
 }
 
@@ -121,7 +121,7 @@ impl Kind {
     }
 }
 
-/// A row's place in the order of creation. Never used again for another row.
+/// A row's number, in order of creation. Numbers are never reused.
 pub type Id = i64;
 
 /// A job or a call.
@@ -185,7 +185,7 @@ impl Work {
         }
     }
 
-    /// The same with the state of `other`. Calls have none.
+    /// A copy that has the job state of `other`. Calls have no state.
     pub fn with_state_of(mut self, other: &Self) -> Self {
         if let (Self::Job { state, .. }, Self::Job { state: of_other, .. }) = (&mut self, other) {
             *state = *of_other;
@@ -230,15 +230,15 @@ pub struct Schedule {
     pub guid: Guid,
     /// The job or call that it runs.
     pub executable: Id,
-    /// What clients say of it.
+    /// What clients set.
     pub definition: Definition,
     /// When it was created.
     pub created_at: Timestamp,
     /// When a client last changed it.
     pub updated_at: Timestamp,
-    /// The fire time to come; `None`: there is none, or it is disabled.
+    /// The next fire time; `None` if there is none, or the schedule is disabled.
     pub next_fire_time: Option<Timestamp>,
-    /// Since when it is known that it never fires again; `None`: it may.
+    /// When it became known that the schedule never fires again; `None` while it may.
     pub completed_at: Option<Timestamp>,
 }
 
@@ -251,39 +251,39 @@ pub struct Execution {
     pub guid: Guid,
     /// The schedule that fired; `None`: started by hand.
     pub schedule: Option<Guid>,
-    /// The instant planned; `None`: started by hand.
+    /// The fire time; `None` if it was started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// Where it stands.
+    /// The current state.
     pub state: ExecutionState,
-    /// What there is to say of it, for people; may be empty.
+    /// An explanation for people; may be empty.
     pub message: String,
-    /// Why it was skipped, or ended otherwise than well; `None`: it did not, or nothing more is known.
+    /// Why it was skipped or failed; `None` if it was not, or the reason is unknown.
     pub reason: Option<Reason>,
-    /// Who started it by hand, for people; empty: a schedule did.
+    /// The user or client that started it by hand; empty if a schedule did.
     pub requested_by: String,
-    /// The attempt that it is at, from 1 on.
+    /// The number of the current attempt, from 1.
     pub attempt: u32,
-    /// The platform's task, once there is one; of several attempts the last one's.
+    /// The platform's task, once known: that of the last attempt.
     pub task: Option<Guid>,
-    /// The first attempt.
+    /// When the first attempt began.
     pub start_time: Option<Timestamp>,
-    /// The end, once it has come.
+    /// When it ended.
     pub end_time: Option<Timestamp>,
 }
 
-/// Where an execution stands: `Pending` → `Running` → `Succeeded` or `Failed`; also `Pending` → `Failed` or
+/// The state of an execution: `Pending` → `Running` → `Succeeded` or `Failed`; also `Pending` → `Failed` or
 /// `Skipped`, and `Running` → `Pending` before another attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ExecutionState {
     /// Recorded; the platform has not accepted its task yet, or its call is not under way yet.
     Pending,
-    /// Under way.
+    /// The task runs, or the call is in flight.
     Running,
-    /// Ended well.
+    /// The task or call succeeded.
     Succeeded,
-    /// Ended otherwise.
+    /// It failed or was cancelled.
     Failed,
-    /// Never began, by the will of a policy.
+    /// A policy kept it from starting.
     Skipped,
 }
 
@@ -291,7 +291,7 @@ impl ExecutionState {
     /// All of them.
     pub const ALL: [Self; 5] = [Self::Pending, Self::Running, Self::Succeeded, Self::Failed, Self::Skipped];
 
-    /// Whether it stays so for good.
+    /// Whether the state never changes again.
     pub const fn is_final(self) -> bool {
         matches!(self, Self::Succeeded | Self::Failed | Self::Skipped)
     }
@@ -311,11 +311,11 @@ impl ExecutionState {
 /// How an execution ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it came to.
+    /// Success or failure.
     pub state: EndState,
-    /// Why, or what there is to say.
+    /// An explanation for people.
     pub message: String,
-    /// Why it did not end well, if that is known.
+    /// Why it failed, if known.
     pub reason: Option<Reason>,
     /// When.
     pub end_time: Timestamp,
@@ -328,7 +328,7 @@ impl Outcome {
     }
 }
 
-/// The two ways to end.
+/// The end states of an outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EndState {
     /// Well.
@@ -347,8 +347,8 @@ impl EndState {
     }
 }
 
-/// The number of a lease: it grows with each, so that of two that claim the same the greater is right. 0:
-/// there is only one process, which needs none.
+/// The number of a lease. It grows with each lease, so the greater of two is the valid one. 0: a single
+/// process, which needs no lease.
 pub type Fence = i64;
 
 /// An execution that a process owns under a lease.
@@ -356,7 +356,7 @@ pub type Fence = i64;
 pub struct Owned {
     /// The execution.
     pub id: Id,
-    /// The lease under which it was taken: what is recorded of it counts only while it is in that hand.
+    /// The lease that owns it. Updates change no row once another lease owns the execution.
     pub fence: Fence,
 }
 
@@ -369,7 +369,7 @@ impl From<EndState> for ExecutionState {
     }
 }
 
-/// An execution on its way to a worker, with all that the worker needs.
+/// An execution handed to a worker, with everything the worker needs.
 #[derive(Debug, Clone)]
 pub struct Dispatch {
     /// The execution.
@@ -380,26 +380,26 @@ pub struct Dispatch {
     pub executable: Guid,
     /// The name of that job or call.
     pub name: String,
-    /// The instant planned.
+    /// The fire time; `None` if it was started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// Since when it waits for a worker: its fire time, or the due time of this attempt.
+    /// Since when it has waited for a worker: its fire time, or the due time of this attempt.
     pub due_since: Timestamp,
-    /// The attempts so far, and what came of them.
+    /// The attempts so far.
     pub attempts: Attempts,
-    /// The name of the task of the first attempt; `None`: the guid, or there was no attempt.
+    /// The task name of the first attempt; `None` if it is the guid, or there was no attempt.
     pub task_name: Option<String>,
     /// The app in whose context it runs.
     pub app: Guid,
-    /// What is to be done.
+    /// The command or the request.
     pub work: Work,
     /// What decides whether it may begin, and whether another attempt follows.
     pub course: Course,
-    /// The request that asked for it; empty: none did.
+    /// The id of the request that started it; empty if a schedule did.
     pub request_id: String,
 }
 
 impl Dispatch {
-    /// What tells the tasks of this attempt from those of the others.
+    /// Identifies this attempt among the attempts of all executions.
     pub fn attempt_key(&self) -> Guid {
         attempt_key(&self.guid, self.course.attempt)
     }
@@ -408,23 +408,23 @@ impl Dispatch {
 /// A worker tells the scheduler that it is done with an execution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// It is under way, or has ended.
+    /// The task or call is running, or has ended.
     Done(Id),
-    /// It may be PENDING still, and be due again at any time.
+    /// It may still be PENDING, and become due again at any time.
     ComesAgain(Id),
 }
 
 /// The attempts at starting an execution's task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Attempts {
-    /// How many were begun.
+    /// How many have begun.
     pub count: u32,
-    /// How often the platform could not be asked in a row, look-ups included.
+    /// Consecutive requests to the platform that failed, look-ups included.
     pub failures: u32,
-    /// An attempt may have made a task that we have not heard of; that there is none counts from this instant
-    /// on only. `None`: there is no such doubt.
+    /// The outcome of an attempt is unknown: it may have created a task. From this instant on, "not found" is
+    /// conclusive. `None`: no outcome is unknown.
     pub doubt_until: Option<Timestamp>,
-    /// When failing has gone on for too long; `None`: it has not begun.
+    /// When to give up; `None` if no request has failed.
     pub give_up_at: Option<Timestamp>,
 }
 
@@ -459,22 +459,22 @@ impl Timestamp {
         self.0.div_euclid(NANOS_PER_SECOND)
     }
 
-    /// The same without the part of a second, for people.
+    /// Truncated to the second, for people.
     pub const fn to_the_second(self) -> Self {
         Self(self.0 - self.0.rem_euclid(NANOS_PER_SECOND))
     }
 
-    /// Later by so many nanoseconds, or earlier when they are negative; within the range.
+    /// Moved by `by_nanos`, which may be negative; saturates at the ends of the range.
     pub const fn shifted(self, by_nanos: i64) -> Self {
         Self(self.0.saturating_add(by_nanos))
     }
 
-    /// Later by `duration`; the end of the range when that is beyond it.
+    /// Later by `duration`; saturates at the end of the range.
     pub fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
     }
 
-    /// Earlier by `duration`; the start of the range when that is beyond it.
+    /// Earlier by `duration`; saturates at the start of the range.
     pub fn saturating_sub(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)))
     }
@@ -484,20 +484,20 @@ impl Timestamp {
         Duration::from_nanos(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// When something is changed now that was last changed at `seen`: later than that, whatever the clock
-    /// says, so that no two versions of it have the same time.
+    /// The modification time for a change made now to a row last changed at `seen`. Always later than `seen`,
+    /// even if the clock went back, so two versions never share a time.
     pub fn next_version(self, seen: Self) -> Self {
         Self(self.0.max(seen.0.saturating_add(1)))
     }
 
-    /// Reads RFC 3339 with any offset. `None` when it is not that, or beyond the range.
+    /// Reads RFC 3339 with any offset. `None` if it is malformed or beyond the range.
     pub fn parse(text: &str) -> Option<Self> {
         let instant = OffsetDateTime::parse(text, &Rfc3339).ok()?;
         i64::try_from(instant.unix_timestamp_nanos()).ok().map(Self)
     }
 }
 
-/// RFC 3339 with `Z`, as many digits as the instant has (none for a whole second).
+/// RFC 3339 with `Z`, and only as many fractional digits as needed.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let instant =

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::Timestamp;
 
-/// 2025-01-01T00:00:00Z. An earlier clock was never set, so nothing fires and no history is cleared.
+/// 2025-01-01T00:00:00Z. While the clock shows less, it has not been set: nothing fires and no history is
+/// deleted.
 pub const EARLIEST: Timestamp = Timestamp::from_nanos(1_735_689_600_000_000_000);
 
 /// A source of time.
@@ -111,18 +112,18 @@ pub struct ManualClock {
 }
 
 impl ManualClock {
-    /// Shows `start` until it is set.
+    /// A clock that shows `start`.
     pub fn new(start: Timestamp) -> Self {
         Self { wall: AtomicI64::new(start.nanos()), monotonic_nanos: AtomicI64::new(0) }
     }
 
-    /// Lets the time pass until `now`, which lies ahead.
+    /// Advances both clocks to `now`, which must not be earlier.
     pub fn set(&self, now: Timestamp) {
         let before = self.wall.swap(now.nanos(), Ordering::SeqCst);
         self.monotonic_nanos.fetch_add(now.nanos().saturating_sub(before).max(0), Ordering::SeqCst);
     }
 
-    /// Sets the clock, forward or back; no time passes.
+    /// Sets the wall clock, forward or back; the monotonic clock stays.
     pub fn jump(&self, now: Timestamp) {
         self.wall.store(now.nanos(), Ordering::SeqCst);
     }

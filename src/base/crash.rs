@@ -10,7 +10,7 @@ static ARMED: OnceLock<Armed> = OnceLock::new();
 
 struct Armed {
     place: String,
-    /// How many more times the place is passed until it happens.
+    /// How many more times the place is passed before the crash.
     passings: AtomicU32,
     panics: bool,
 }

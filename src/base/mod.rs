@@ -1,4 +1,4 @@
-//! What everything else stands on: time, shutdown, locks, crash points for tests, logging and metrics.
+//! The foundation: time, shutdown, locks, crash points for tests, logging and metrics.
 
 pub mod clock;
 pub mod crash;

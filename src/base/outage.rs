@@ -62,7 +62,7 @@ impl Outage {
         }
     }
 
-    /// Whether it has failed, and has not worked since.
+    /// Whether the last attempt failed.
     pub fn is_on(&self) -> bool {
         self.lock().is_on(since_start())
     }
@@ -129,7 +129,7 @@ mod tests {
         let mut logged = Vec::new();
         for tenths in 0..1500 {
             let now = Duration::from_millis(100 * tenths);
-            // Others may succeed meanwhile: reads, for example, while the disk is full.
+            // Other operations may succeed meanwhile, for example reads while the disk is full.
             assert!(!state.work(now));
             if let Some(failures) = state.fail(now) {
                 logged.push((now.as_secs(), failures));
@@ -139,7 +139,7 @@ mod tests {
         assert!(!state.work(Duration::from_secs(151)), "just now it failed");
         assert!(state.work(Duration::from_secs(155)));
         assert!(!state.work(Duration::from_secs(156)), "once");
-        // One that comes and goes is no more than two lines a minute.
+        // An intermittent outage logs at most two lines a minute.
         assert_eq!(state.fail(Duration::from_secs(157)), None);
         assert!(!state.work(Duration::from_secs(170)), "what was not logged does not end");
         assert_eq!(state.fail(Duration::from_secs(181)), Some(1));

@@ -8,35 +8,35 @@ use std::str::FromStr;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode};
 
-/// How sure the server's identity must be.
+/// How the server's certificate is verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Trust {
-    /// None is asked for: as the connection may do without TLS, a check would add nothing.
+    /// Not verified: the connection may fall back to plain text, so verifying would add nothing.
     Any,
-    /// Its certificate comes from an authority that is trusted.
+    /// A trusted authority must have issued it.
     Authority,
-    /// And is for the host that was named.
+    /// A trusted authority must have issued it for this host.
     Host,
 }
 
-/// What a URL says.
+/// A parsed URL.
 #[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) config: Config,
     pub(crate) trust: Trust,
     pub(crate) root_certificate: Option<PathBuf>,
-    /// Where the tables are. Small letters, digits and `_`.
+    /// The schema of our tables: lower-case letters, digits and `_`.
     pub(crate) schema: String,
-    /// Whether the URL says so.
+    /// Whether the URL names the schema.
     pub(crate) names_schema: bool,
 }
 
-/// A schema of our own: the Go service's tables, which have some of the same names, may be in the same
+/// Our own schema. The tables of OCF Scheduler, some of which have the same names, may be in the same
 /// database.
 const SCHEMA: &str = "ocf_scheduler";
-/// What would be right.
+/// The expected form, for errors.
 const FORM: &str = "it must be postgres://USER:PASSWORD@HOST:PORT/NAME";
-/// What PostgreSQL keeps of a name.
+/// PostgreSQL truncates longer names.
 const SCHEMA_LENGTH_MAX: usize = 63;
 
 impl Target {
@@ -44,7 +44,7 @@ impl Target {
     pub(crate) fn of(url: &str) -> Result<Self, String> {
         let (base, query) = url.split_once('?').unwrap_or((url, ""));
         if query.contains('@') {
-            // The library takes all before an @ for a user and password: a ? in those would hide the options,
+            // The library takes everything before an @ as user and password. A ? in it would hide the options
             // and show in logs.
             return Err("has an @ behind a ?: in a user, password or option ? must be %3F and @ must be %40"
                 .to_owned());
@@ -63,7 +63,7 @@ impl Target {
         let (ssl_mode, trust) = match mode.as_deref() {
             None | Some("prefer" | "allow") => (SslMode::Prefer, Trust::Any),
             Some("disable") => (SslMode::Disable, Trust::Any),
-            // Stricter than libpq, which then believes any certificate unless a file of roots is there.
+            // Stricter than libpq, where `require` accepts any certificate unless there is a file of roots.
             Some("require" | "verify-full") => (SslMode::Require, Trust::Host),
             Some("verify-ca") => (SslMode::Require, Trust::Authority),
             Some(other) => {
@@ -75,7 +75,7 @@ impl Target {
         };
         let rest = if rest.is_empty() { base.to_owned() } else { format!("{base}?{}", rest.join("&")) };
         let mut config = Config::from_str(&rest).map_err(|err| {
-            // The words of the library name the parameter, or the part that is missing; no value.
+            // The library's message names the parameter or the missing part, never a value.
             let cause =
                 std::error::Error::source(&err).map_or_else(String::new, |cause| format!(": {cause}"));
             format!("is not a valid URL of PostgreSQL{cause}; {FORM}")
@@ -96,16 +96,16 @@ impl Target {
         let names_schema = schema.is_some();
         let schema = schema.unwrap_or(SCHEMA);
         if !is_name(schema) {
-            return Err("schema must be made of small letters, digits and _".to_owned());
+            return Err("schema must consist of lower-case letters, digits and _".to_owned());
         }
         if config.get_ports().len() > 1 && config.get_ports().len() != config.get_hosts().len() {
-            return Err("names several ports, but not one for each host".to_owned());
+            return Err("names several ports, but not as many as hosts".to_owned());
         }
         Ok(Self { config, trust, root_certificate, schema: schema.to_owned(), names_schema })
     }
 }
 
-/// A configuration for each host of one that names several, in their order.
+/// Splits a configuration of several hosts into one for each host, in order.
 pub(crate) fn one_for_each_host(config: &Config) -> Vec<Config> {
     let (hosts, ports) = (config.get_hosts(), config.get_ports());
     let of_host = |(index, host): (usize, &Host)| {

@@ -1,4 +1,4 @@
-//! When a part of the engine last succeeded, and when it last tried, for those who watch over it.
+//! When a part of the engine last succeeded and last began a turn, for `/healthz` and the watchdog.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::clock::Clock;
 
-/// A thread that has not begun a turn for so long hangs. The scheduler begins one at least every 5 s.
+/// A thread hangs if it has not begun a turn for this long. The scheduler begins one at least every 5 s.
 const TURN_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// Beats at each success, and at each turn of the loop, whether it succeeds or not.
@@ -17,23 +17,23 @@ pub struct Pulse {
 }
 
 impl Pulse {
-    /// Has succeeded now, on the monotonic clock.
+    /// Records a success at `now`, on the monotonic clock.
     pub fn beat(&self, now: Duration) {
         self.success.set(now);
     }
 
-    /// How long ago that was; `None`: it never was.
+    /// The time since the last success; `None` before the first.
     pub fn age(&self, now: Duration) -> Option<Duration> {
         self.success.age(now)
     }
 
-    /// Begins a turn now, on the monotonic clock.
+    /// Records the begin of a turn at `now`, on the monotonic clock.
     pub fn begin_turn(&self, now: Duration) {
         self.turn.set(now);
     }
 }
 
-/// Milliseconds of the monotonic clock, and one more; 0: never.
+/// Milliseconds on the monotonic clock, plus one; 0 means never.
 #[derive(Debug, Default)]
 struct LastTime(AtomicU64);
 
@@ -49,8 +49,8 @@ impl LastTime {
     }
 }
 
-/// Tells whether a thread still takes its turns. A database that is away does not count against it: a restart
-/// would not mend that.
+/// Tells whether a thread still takes its turns. An unavailable database does not count as a hang, because a
+/// restart would not help.
 pub struct Watch {
     pulse: Arc<Pulse>,
     clock: Arc<dyn Clock>,

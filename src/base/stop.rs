@@ -1,7 +1,7 @@
 //! Shutdown: a channel that carries nothing and closes once.
 //!
-//! Everything that waits also waits on a [`Stop`]; when its [`Stopper`] is dropped or told to stop, all of
-//! them wake.
+//! Everything that waits also waits on a [`Stop`]; when its [`Stopper`] stops or is dropped, all of them
+//! wake.
 
 use std::convert::Infallible;
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 /// Closed when the service is to stop. Use it in `select!` with `recv(stop)`; clones see the same close.
 pub type Stop = Receiver<Infallible>;
 
-/// The one that can stop the service.
+/// Stops the service.
 #[derive(Debug)]
 pub struct Stopper(Mutex<Option<Sender<Infallible>>>);
 

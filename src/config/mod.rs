@@ -532,7 +532,7 @@ mod tests {
         let config = read(&[]).unwrap();
         assert_eq!((config.task_names, config.instance_id), (TaskNames::default(), None));
         let fault = read(&[("TASK_NAME", "{job}")]).unwrap_err().to_string();
-        assert!(fault.contains(r#"TASK_NAME is "{job}"; it must hold {execution}"#), "{fault}");
+        assert!(fault.contains(r#"TASK_NAME is "{job}"; it must contain {execution}"#), "{fault}");
         for wrong in ["a\u{7}b", &"x".repeat(256)] {
             let fault = read(&[("INSTANCE_ID", wrong)]).unwrap_err().to_string();
             assert!(fault.contains("INSTANCE_ID is"), "{fault}");

@@ -1,8 +1,8 @@
-//! Takes connections in: each gets a seat and a thread, or a place in the lobby.
+//! Accepts connections. Each gets a seat and a thread, or waits in the lobby.
 //!
-//! In the lobby wait those for whom there is no seat. What the head of their request alone decides is
-//! answered, `/healthz` above all, so that the platform does not restart a service that is merely full; the
-//! rest gets a 503. It takes no thread, and each place only for a moment.
+//! Connections without a seat wait in the lobby. Requests that can be answered from the head alone are
+//! answered there, above all `/healthz`, so that the platform does not restart a service that is merely full.
+//! The rest gets a 503. The lobby needs no threads, and nobody stays there for longer than a moment.
 //!
 //! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out it waits for a
 //! connection to end, after closing an idle one, so the server answers again as soon as there is one.
@@ -26,37 +26,37 @@ use super::message::{Head, HeadEnd, Version, parse_head};
 use super::{Refusal, Response};
 use crate::base::clock;
 
-/// Connections that the system keeps ready for us (up to its own limit). Whoever finds no place in a burst
-/// tries again after a whole second.
+/// The listen backlog; the system may lower it. A client that finds it full in a burst retries after a whole
+/// second.
 const BACKLOG: i32 = 4096;
 /// How long the loop waits for a descriptor before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// How long an idle connection that was closed for a new one may take to be gone.
+/// How long to wait for an idle connection to end that was closed for a new one.
 const EVICTION_WAIT: Duration = Duration::from_millis(200);
 /// The stack of a connection's thread. A `Body::Stream` is read on it, so it has room for a database
 /// statement.
 const STACK_BYTES: usize = 256 * 1024;
-/// Connections without a seat whose request is waited for, and for how long: those who want to know whether
-/// the service is alive send it at once.
+/// The most connections in the lobby, and how long each may wait for its request. Health checks send theirs
+/// at once.
 const LOBBY_MAX: usize = 64;
 const LOBBY_TIME: Duration = Duration::from_millis(500);
 /// The longest head that is read in the lobby.
 const LOBBY_HEAD_MAX: usize = 4 * 1024;
-/// Answered connections that are kept open for a moment: closed at once, the answer could get lost on its
+/// Answered connections are kept open for a moment. If they closed at once, the answer could be lost on the
 /// way.
 const ANSWERED_MAX: usize = 32;
 const ANSWERED_TIME: Duration = Duration::from_millis(500);
 
 pub(super) struct Acceptor {
     listener: TcpListener,
-    /// Ends when the server is to stop.
+    /// Closed when the server is to stop.
     stop: UnixStream,
     shared: Arc<Shared>,
     /// In the order of their arrival.
     lobby: VecDeque<Guest>,
-    /// Each until when it is kept open.
+    /// Each with the instant at which it is closed.
     answered: VecDeque<(TcpStream, Instant)>,
-    /// Accepting has failed since the last connection: said once, not ten times a second.
+    /// Whether accepting has failed since the last connection; logged once, not ten times a second.
     in_trouble: bool,
 }
 
@@ -68,17 +68,17 @@ struct Guest {
     until: Instant,
 }
 
-/// What has come of a guest's request.
+/// How much of a guest's request has arrived.
 enum Came {
-    /// Not all of its head.
+    /// Part of the head.
     Part,
     Head(Box<Head>),
-    /// Nothing that can be answered from its head.
+    /// A broken connection or a head that cannot be parsed.
     Nothing,
 }
 
 impl Guest {
-    /// Reads what has come, without waiting.
+    /// Reads what has arrived, without waiting.
     fn look(&mut self) -> Came {
         let mut bytes = [0; LOBBY_HEAD_MAX];
         loop {
@@ -103,7 +103,7 @@ impl Guest {
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener, stop: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
-        // Not blocking, so that the one place to wait is a `poll` that a stop ends too.
+        // Non-blocking, so that the loop waits only in `poll`, which a stop ends too.
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;
         Ok(Self {
@@ -119,7 +119,7 @@ impl Acceptor {
     pub(super) fn run(mut self) {
         let mut looks_after_stop = 0;
         while looks_after_stop < BACKLOG {
-            // Who had connected by then may have sent a request, and is taken in too.
+            // Clients that connected before the stop may have sent a request, so they are accepted too.
             let is_stopping = self.shared.connections.is_stopping();
             looks_after_stop += i32::from(is_stopping);
             match self.listener.accept() {
@@ -131,7 +131,7 @@ impl Acceptor {
                     self.take_in(socket, remote);
                 }
                 Err(err) => match err.kind() {
-                    // The client went away before it was taken in.
+                    // The client disconnected before it was accepted.
                     ErrorKind::ConnectionAborted | ErrorKind::Interrupted => (),
                     _ if is_stopping => return,
                     ErrorKind::WouldBlock => self.wait(),
@@ -161,13 +161,13 @@ impl Acceptor {
             let connection = connection;
             connection::serve(&shared, &connection);
         });
-        // The connection went with the closure, so it is closed already.
+        // The closure owned the connection, so it is closed already.
         if let Err(err) = spawned {
             error!(remote:%, cause:% = err; "HTTP connection closed, no thread for it");
         }
     }
 
-    /// Has a connection without a seat wait in the lobby.
+    /// Puts a connection without a seat into the lobby.
     fn let_wait(&mut self, socket: TcpStream, remote: SocketAddr) {
         if let Err(err) = socket.set_nonblocking(true) {
             debug!(remote:%, cause:% = err; "HTTP connection closed");
@@ -187,7 +187,7 @@ impl Acceptor {
             head: Vec::new(),
             until: clock::instant() + LOBBY_TIME,
         });
-        // The request has often come already.
+        // The request has often arrived already.
         let last = self.lobby.len() - 1;
         self.serve_guests(last);
     }
@@ -196,7 +196,7 @@ impl Acceptor {
         self.serve_guests(0);
     }
 
-    /// Answers the guests from the one at `first` on, as far as their requests have come.
+    /// Answers the guests from index `first` on whose requests have arrived.
     fn serve_guests(&mut self, first: usize) {
         let now = clock::instant();
         for mut guest in self.lobby.split_off(first) {
@@ -219,7 +219,7 @@ impl Acceptor {
     }
 
     fn refuse(&mut self, socket: TcpStream, remote: SocketAddr) {
-        let refusal = Refusal::overloaded("too many connections, and none gives way");
+        let refusal = Refusal::overloaded("too many connections, none of them idle");
         let request_id = connection::new_request_id();
         info!(
             status = refusal.status, remote:%, reason:% = refusal.reason, request_id:%;
@@ -254,8 +254,7 @@ impl Acceptor {
         self.answered.push_back((socket, clock::instant() + ANSWERED_TIME));
     }
 
-    /// Waits for a connection, for the stop, for a guest's request, or until a guest has waited or stayed for
-    /// long enough.
+    /// Waits for a connection, the stop, a guest's request, or the next time-out in the lobby.
     fn wait(&mut self) {
         let now = clock::instant();
         while self.answered.front().is_some_and(|(_, until)| *until <= now) {
@@ -279,7 +278,7 @@ impl Acceptor {
 
     fn close_answered(&mut self) {
         if let Some((mut socket, _)) = self.answered.pop_front() {
-            // What the client sent is taken off first: a close with bytes unread is a reset, which can outrun
+            // Read what the client sent first. Closing with unread bytes sends a reset, which can overtake
             // the answer.
             let _ = socket.read(&mut [0; 4096]);
         }

@@ -1,7 +1,6 @@
-//! Writes answers: tiny_http's head, our framing, and the body in whichever way its end can be told.
+//! Writes answers: tiny_http's head, our framing, and the body.
 //!
-//! Invariant: an answer that is not whole never looks whole, and a client that does not read is given up in
-//! time.
+//! Invariant: an incomplete answer never looks complete, and a client that does not read is cut off in time.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -14,28 +13,28 @@ use super::message::Version;
 use super::{Body, Response};
 use crate::base::clock;
 
-/// The most bytes that are given to the socket at once: the client must take them within its time-out.
+/// The most bytes written to the socket at once. The client must take them within its time-out.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Bytes of a stream that are read and written at once.
+/// The chunk size for streams, in bytes.
 const STREAM_BYTES: usize = 16 * 1024;
-/// A whole answer must be taken within this many client time-outs.
+/// The client must take a whole answer within this many client time-outs.
 const WHOLE_ANSWER_TIMEOUTS: u32 = 20;
 /// The usual size of a head, so that it is written without growing.
 const HEAD_BYTES: usize = 512;
 
-/// How an answer is to be written.
+/// How to write an answer.
 pub(super) struct Manner<'request> {
     pub version: Version,
-    /// Without the body: the request was a `HEAD`.
+    /// Whether to leave out the body, because the request was a `HEAD`.
     pub head_only: bool,
-    /// The connection ends after this answer, which is said in it.
+    /// Whether the connection ends after this answer; sends `Connection: close`.
     pub close: bool,
     pub request_id: &'request str,
 }
 
-/// Why an answer is not whole. The connection must be cut, so that the client sees it.
+/// Why an answer is incomplete. The connection must be reset, so that the client notices.
 pub(super) enum Cut {
-    /// The client does not take it.
+    /// The client did not take it.
     Client(io::Error),
     /// The body failed while it was read.
     Body(io::Error),
@@ -55,7 +54,7 @@ pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_
     }
     put(&mut bytes, &["X-Request-Id: ", manner.request_id, "\r\n"]);
     if !names_cache_control {
-        // What a caller may see, no cache on the way may show to another.
+        // A proxy must not cache an answer and show it to another caller.
         put(&mut bytes, &["Cache-Control: no-store\r\n"]);
     }
     // tiny_http drops a header of this name.
@@ -67,7 +66,7 @@ pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_
         Body::Empty => out.write_all(&bytes).map_err(Cut::Client),
         Body::Bytes(body) => {
             let body = unread(&body);
-            // Head and body in one packet, if they fit.
+            // Send head and body in one packet if they fit.
             let (first, rest) = body.split_at(body.len().min(PIECE_BYTES.saturating_sub(bytes.len())));
             bytes.extend_from_slice(first);
             out.write_all(&bytes).and_then(|()| out.write_all(rest)).map_err(Cut::Client)
@@ -87,7 +86,7 @@ enum Framing {
 impl Framing {
     fn of(body: &Body, announced: Option<usize>, manner: &Manner<'_>) -> Self {
         match (body, announced) {
-            // To a HEAD, the length that the body of a GET would have.
+            // For HEAD: the length that the body of a GET would have.
             (Body::Empty, Some(length)) if manner.head_only => Self::Length(length as u64),
             (Body::Empty, _) => Self::Length(0),
             (Body::Bytes(bytes), _) => Self::Length(unread(bytes).len() as u64),
@@ -106,8 +105,8 @@ impl Framing {
     }
 }
 
-/// What tiny_http prints of an answer, but for the framing: its choice would put chunks around what has a
-/// length, read a stream of unknown length whole for HTTP/1.0, and give a length to a 204.
+/// The head as tiny_http prints it, without its framing. tiny_http would chunk bodies of known length, buffer
+/// a whole stream for HTTP/1.0, and give a 204 a length.
 fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
     const ITS_FRAMING: &[u8] = b"Content-Length: 0\r\n\r\n";
     let headers = response.headers().iter().filter(|header| may_be_sent(header)).cloned().collect();
@@ -121,16 +120,16 @@ fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
     )?;
     match bytes.strip_suffix(ITS_FRAMING).map(<[u8]>::len) {
         Some(length) => bytes.truncate(length),
-        None => return Err(io::Error::other("tiny_http has printed another framing than no body")),
+        None => return Err(io::Error::other("tiny_http printed unexpected framing")),
     }
     Ok(bytes)
 }
 
 fn may_be_sent(header: &Header) -> bool {
     let is_one_line = |text: &str| !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    // Otherwise a line end in a value could start a forged answer.
+    // A line end in a value could start a forged answer.
     if !is_one_line(header.field.as_str().as_str()) || !is_one_line(header.value.as_str()) {
-        error!("HTTP answer sent without a header that has a line end in it");
+        error!("HTTP answer sent without a header, which contained a line end");
         return false;
     }
     !header.field.equiv("X-Request-Id")
@@ -147,7 +146,7 @@ fn unread(bytes: &io::Cursor<Vec<u8>>) -> &[u8] {
     bytes.get_ref().get(position..).unwrap_or_default()
 }
 
-/// Writes what is in `bytes` and then the stream. The buffer is used over and over.
+/// Writes `bytes`, then the stream, reusing `bytes` as the buffer.
 fn write_stream(
     out: &mut impl Write,
     mut bytes: Vec<u8>,
@@ -179,12 +178,12 @@ fn write_stream(
     }
 }
 
-/// Appends the next `wanted` bytes of the stream, fewer only at its end.
+/// Appends the next `wanted` bytes of the stream; fewer only at its end.
 fn append(bytes: &mut Vec<u8>, stream: &mut Box<dyn Read + Send>, wanted: u64) -> io::Result<u64> {
     stream.take(wanted).read_to_end(bytes).map(|count| count as u64)
 }
 
-/// Appends them as a chunk, and at the end of the stream the last chunk, which is empty.
+/// Appends the next bytes as a chunk; at the end of the stream, the empty last chunk.
 fn append_chunk(bytes: &mut Vec<u8>, stream: &mut Box<dyn Read + Send>, wanted: u64) -> io::Result<u64> {
     let size_at = bytes.len();
     bytes.extend_from_slice(b"0000\r\n");
@@ -202,7 +201,7 @@ fn append_chunk(bytes: &mut Vec<u8>, stream: &mut Box<dyn Read + Send>, wanted: 
     Ok(count)
 }
 
-/// The outgoing side of a connection, for one answer. Its socket has a time-out for writing.
+/// The outgoing side of a connection, for one answer. The socket has a write time-out.
 pub(super) struct Outbox<'connection> {
     socket: &'connection TcpStream,
     client_timeout: Duration,
@@ -216,8 +215,8 @@ impl<'connection> Outbox<'connection> {
 }
 
 impl Write for Outbox<'_> {
-    /// Writes a whole piece, or fails: a client that takes a few bytes now and then is as slow as one that
-    /// takes none.
+    /// Writes all of `bytes` within the time-out, or fails, so that a client cannot hold it by reading a few
+    /// bytes at a time.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE_BYTES)];
         let piece_started = clock::instant();

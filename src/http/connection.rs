@@ -1,7 +1,7 @@
 //! One connection, from its first byte to its end, on a thread of its own.
 //!
-//! Invariant: answers go out in the order of the requests, one for each, and nothing is read after a request
-//! that was refused. Every answer carries its request's id, and says so when it is the connection's last.
+//! Invariant: each request gets one answer, in order, and nothing is read after a refused request. Every
+//! answer carries its request's id, and the last one of a connection says `Connection: close`.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -23,27 +23,26 @@ use super::receive::{Inbox, NoRequest};
 use super::{Handlers, Refusal, Request, Response, respond};
 use crate::base::clock;
 
-/// How long, and for how many bytes, a client may go on sending after its connection's last answer.
+/// How long, and how many bytes, a client may keep sending after the last answer.
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// What an answer holds at a time, if it is not shorter: a part of a stream that was read, and the piece that
-/// is written.
+/// The memory that a long answer holds: what was read from a stream, and the piece being written.
 const ANSWER_HELD_BYTES: usize = 64 * 1024;
 
-/// What every connection needs of the server.
+/// What all connections share.
 pub(super) struct Shared {
     pub handlers: Arc<Handlers>,
     pub client_timeout: Duration,
     pub idle_timeout: Duration,
     pub connections: Arc<Connections>,
     pub pool: Pool,
-    /// What all requests and answers together may hold.
+    /// Bounds what all requests and answers hold together.
     pub memory: Memory,
 }
 
 impl Shared {
-    /// The answer that says `refusal`.
+    /// The response for `refusal`.
     pub(super) fn worded(&self, refusal: &Refusal, headers: &[Header]) -> Response {
         let worded = catch_unwind(AssertUnwindSafe(|| (self.handlers.refuse)(refusal, headers)));
         let mut response = worded.unwrap_or_else(|_panic| respond(refusal.status));
@@ -57,7 +56,7 @@ impl Shared {
     }
 }
 
-/// A new id for a request that brought none.
+/// A new id, for a request without one.
 pub(super) fn new_request_id() -> String {
     Uuid::new_v4().to_string()
 }
@@ -94,12 +93,12 @@ pub(super) fn serve(shared: &Shared, connection: &Connection) {
     }
 }
 
-/// What comes after an answer.
+/// What to do after an answer.
 enum Next {
     Request,
-    /// The end, with nothing left unread.
+    /// Close; nothing is left unread.
     Close,
-    /// The end, though the client may still be sending.
+    /// Close, although the client may still be sending.
     CloseUnread,
 }
 
@@ -112,12 +111,12 @@ struct Conversation<'connection> {
 
 impl Conversation<'_> {
     fn hold(&mut self) -> io::Result<()> {
-        // Some systems pass on that the listener does not block.
+        // On some systems the socket inherits the listener's non-blocking mode.
         self.socket.set_nonblocking(false)?;
         self.socket.set_nodelay(true)?;
         self.socket.set_write_timeout(Some(self.shared.client_timeout))?;
         loop {
-            // What has been sent before a stop is still answered.
+            // Requests sent before a stop are still answered.
             let goes_on = self.inbox.has_bytes()
                 || self.shared.connections.mark_idle(self.connection)
                 || self.connection.has_bytes_waiting();
@@ -146,7 +145,7 @@ impl Conversation<'_> {
         let (body, expects_continue) = (head.body, head.expects_continue);
         let mut request = request(head, self.connection.remote);
         let id = request.id.clone();
-        // The handler takes the request with it, and a refusal is worded by what the client accepts.
+        // The handler consumes the request, but the form of a refusal depends on `Accept`.
         let accepts: Vec<Header> =
             request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
         let (response, body_is_unread) = match self.answer_head(&request) {
@@ -183,14 +182,14 @@ impl Conversation<'_> {
         })
     }
 
-    /// What the head alone decides.
+    /// The answer, if the head alone decides it.
     fn answer_head(&self, request: &Request) -> Option<Response> {
         let answered = catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.answer_head)(request)));
         answered
             .unwrap_or_else(|_panic| Some(self.worded(&NoAnswer::Panicked, &request.headers, &request.id)))
     }
 
-    /// Whether there is a body to come that is not refused anyhow, and the client has not begun to send.
+    /// Whether to send `100 Continue`: a body is expected, is not too long, and has not begun to arrive.
     fn wants_body(&self, body: BodyLength) -> bool {
         let is_acceptable = match body {
             BodyLength::Bytes(length) => 0 < length && length <= BODY_MAX as u64,
@@ -206,14 +205,14 @@ impl Conversation<'_> {
 
     fn worded(&self, no_answer: &NoAnswer, headers: &[Header], id: &str) -> Response {
         let refusal = match no_answer {
-            NoAnswer::Busy => Refusal::overloaded("more requests than threads can answer"),
+            NoAnswer::Busy => Refusal::overloaded("the queue of requests is full"),
             NoAnswer::Panicked => Refusal::new(500, "the handler panicked"),
         };
         self.log_refusal(&refusal, id);
         self.shared.worded(&refusal, headers)
     }
 
-    /// The answer, if there is memory to hold it while the client reads.
+    /// The answer, or a 503 if there is no memory to hold it while the client reads.
     fn held(&mut self, response: Response, accepts: &[Header], id: &str) -> Response {
         let bytes = response.data_length().unwrap_or(usize::MAX).min(ANSWER_HELD_BYTES);
         match self.inbox.hold_answer(bytes) {
@@ -225,7 +224,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Refuses what cannot be read on from.
+    /// Refuses a request after which the connection cannot go on.
     fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> io::Result<Next> {
         if !self.shared.connections.mark_answering(self.connection) {
             return Ok(Next::Close);
@@ -248,21 +247,21 @@ impl Conversation<'_> {
     fn write(&self, response: Response, manner: &Manner<'_>) -> io::Result<()> {
         let mut outbox = Outbox::new(self.socket, self.shared.client_timeout);
         let Err(cut) = answer::write(&mut outbox, response, manner) else { return Ok(()) };
-        // The close becomes a reset: a client that waits for the end of the body learns that this is none,
-        // and what the system still holds for a client that does not read is freed.
+        // Makes the close a reset. A client that waits for the rest of the body notices, and the kernel frees
+        // what it still holds for the client.
         SockRef::from(self.socket).set_linger(Some(Duration::ZERO))?;
         Err(match cut {
             Cut::Client(err) => err,
             Cut::Body(err) => {
                 let (remote, request_id) = (self.connection.remote, manner.request_id);
-                error!(remote:%, request_id, cause:% = err; "HTTP answer cut, its body failed");
+                error!(remote:%, request_id, cause:% = err; "HTTP answer cut off, reading its body failed");
                 err
             }
         })
     }
 
-    /// Ends a connection whose client may be sending still. A close with bytes unread is a reset, which can
-    /// outrun the answer; so the client gets a moment to read it, and what it sends is thrown away.
+    /// Ends a connection whose client may still be sending. Closing with unread bytes sends a reset, which
+    /// can overtake the answer. So the client gets a moment to read it, and what it sends is discarded.
     fn close_unread(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)?;
         let until = clock::instant() + UNREAD_TIME;

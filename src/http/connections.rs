@@ -1,8 +1,7 @@
 //! All connections: how many there are, and which may be closed for a new one.
 //!
-//! Invariant: there are never more than the limit. Only a connection that waits for the first byte of a
-//! request is closed for another, or one whose request has been arriving for longer than [`ARRIVAL_GRACE`];
-//! never one that is being answered.
+//! Invariant: there are never more than the limit. A connection is closed for another only while it is idle,
+//! or if its request has been arriving for longer than [`ARRIVAL_GRACE`]; never while it is being answered.
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -14,10 +13,10 @@ use rustix::net::RecvFlags;
 
 use crate::base::clock;
 
-/// A request that has been arriving for longer than this gives way to a new connection when no other is idle:
-/// who sends a byte now and then must not hold a seat for long.
+/// When no connection is idle, a request that has been arriving for longer than this gives way to a new
+/// connection, so that a client that sends a byte now and then does not hold a seat for long.
 const ARRIVAL_GRACE: Duration = Duration::from_secs(2);
-/// Idle connections that are looked at for one that can go, when bytes have just come on the first.
+/// How many idle connections to consider for closing. One on which bytes have just arrived is skipped.
 const CANDIDATES_MAX: usize = 8;
 
 pub(super) struct Connections {
@@ -25,7 +24,7 @@ pub(super) struct Connections {
     started: Instant,
     stopping: AtomicBool,
     open: Mutex<Open>,
-    /// Told whenever a connection has ended, and of the stop.
+    /// Notified when a connection ends, and at the stop.
     changed: Condvar,
 }
 
@@ -39,21 +38,20 @@ struct Open {
 pub(super) struct Connection {
     pub socket: TcpStream,
     pub remote: SocketAddr,
-    /// A [`Phase`] in the lowest two bits, and above them since when, in microseconds since the server
-    /// started.
+    /// The [`Phase`] in the lowest two bits; above them its start, in microseconds since the server started.
     state: AtomicU64,
 }
 
 /// What a connection is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// It waits for the first byte of a request.
+    /// Waits for the first byte of a request.
     Idle,
-    /// A request has begun to come, and is not here yet.
+    /// A request is arriving.
     Arriving,
     /// A request is being answered.
     Answering,
-    /// It has been shut down for another, or by the stop.
+    /// Shut down, for another connection or by the stop.
     Closing,
 }
 
@@ -92,7 +90,7 @@ impl Connections {
         }
     }
 
-    /// Takes a connection in, as idle: it has sent nothing yet. Gives the socket back when there is no room.
+    /// Admits a connection as idle. Returns the socket if there is no room.
     pub(super) fn admit(
         self: &Arc<Self>,
         socket: TcpStream,
@@ -110,25 +108,25 @@ impl Connections {
         Ok((connection, Seat { connections: Arc::clone(self), number }))
     }
 
-    /// Marks a connection as waiting for the first byte of a request. `false`: it must end, the server stops.
+    /// Marks a connection as idle. `false`: it must end, because the server stops.
     pub(super) fn mark_idle(&self, connection: &Connection) -> bool {
         connection.enter(Phase::Idle, self.now());
-        // After the store: a stop either sees that this one is idle, or is seen here.
+        // Checked after the store, so either the stop sees an idle connection, or this sees the stop.
         !self.is_stopping()
     }
 
-    /// Marks a connection as having sent the first byte of a request. `false`: it has been closed meanwhile.
+    /// Marks a connection as having sent the first byte of a request. `false` if it was closed meanwhile.
     pub(super) fn mark_arriving(&self, connection: &Connection) -> bool {
         connection.enter(Phase::Arriving, self.now())
     }
 
-    /// Marks a connection whose request is here. `false`: it has been closed meanwhile.
+    /// Marks a connection whose request has arrived. `false` if it was closed meanwhile.
     pub(super) fn mark_answering(&self, connection: &Connection) -> bool {
         connection.enter(Phase::Answering, self.now())
     }
 
     /// Closes a connection for a new one: the longest idle, else the one whose request has been arriving for
-    /// longest, if that is longer than [`ARRIVAL_GRACE`]. `false`: there is none.
+    /// longest, if that is longer than [`ARRIVAL_GRACE`]. `false` if there is none.
     pub(super) fn close_one(&self) -> bool {
         let grace = u64::try_from(ARRIVAL_GRACE.as_micros()).unwrap_or(u64::MAX);
         self.close_longest(Phase::Idle, u64::MAX)
@@ -162,14 +160,14 @@ impl Connections {
         }
     }
 
-    /// Waits for room for one more, for `patience` at most. `true`: there is.
+    /// Waits for room for one more, at most `patience`. Returns whether there is.
     pub(super) fn wait_for_room(&self, patience: Duration) -> bool {
         let is_full = |open: &mut Open| self.limit <= open.by_number.len() && !self.is_stopping();
         let waited = self.changed.wait_timeout_while(self.lock(), patience, is_full);
         waited.unwrap_or_else(PoisonError::into_inner).0.by_number.len() < self.limit
     }
 
-    /// Has every connection end: the idle ones now, the others after their answer.
+    /// Ends every connection: idle ones now, the others after their answer.
     pub(super) fn stop(&self) {
         let open = self.lock();
         self.stopping.store(true, Ordering::SeqCst);
@@ -186,7 +184,7 @@ impl Connections {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Waits until every connection has ended, until the deadline at most. `true`: all have.
+    /// Waits until every connection has ended, at most until the deadline. Returns whether all have.
     pub(super) fn wait_until_none(&self, deadline: Instant) -> bool {
         let patience = deadline.saturating_duration_since(clock::instant());
         let some_are_open = |open: &mut Open| !open.by_number.is_empty();
@@ -194,7 +192,7 @@ impl Connections {
         waited.unwrap_or_else(PoisonError::into_inner).0.by_number.is_empty()
     }
 
-    /// Cuts every connection, whatever it is doing. Returns how many there were.
+    /// Cuts off every connection. Returns how many there were.
     pub(super) fn close_all(&self) -> usize {
         let open = self.lock();
         for connection in open.by_number.values() {
@@ -213,13 +211,13 @@ impl Connections {
 }
 
 impl Connection {
-    /// `false`: it is closing, and stays so.
+    /// Returns `false` if it is closing.
     fn enter(&self, phase: Phase, now: u64) -> bool {
         let enter = |state| (Phase::of(state).0 != Phase::Closing).then(|| phase.since(now));
         self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, enter).is_ok()
     }
 
-    /// Closes it if its state is still `state`, and no request has come to an idle one meanwhile.
+    /// Closes the connection if its state is still `state`, and no bytes have arrived on an idle one.
     fn close_if(&self, state: u64) -> bool {
         if Phase::of(state).0 == Phase::Idle && self.has_bytes_waiting() {
             return false;
@@ -232,20 +230,20 @@ impl Connection {
         claimed
     }
 
-    /// A request may have come that its thread has not seen yet.
+    /// Whether bytes have arrived that its thread has not read yet.
     pub(super) fn has_bytes_waiting(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.socket, &mut [0_u8; 1], flags), Ok((1, _)))
     }
 
-    /// Wakes its thread from whatever it waits for. An error means that the client was faster.
+    /// Wakes its thread from any wait. An error means that the client has closed it already.
     fn shut_down(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
-/// A connection's place among the connections, given back when it is dropped. It outlives the thread's own
-/// handle of the connection, so that the descriptor is closed before the place is offered to another.
+/// A connection's seat, freed on drop. It outlives the thread's own handle of the connection, so the
+/// descriptor is closed before the seat is free.
 pub(super) struct Seat {
     connections: Arc<Connections>,
     number: u64,

@@ -1,29 +1,27 @@
-//! The memory that requests and their answers hold, all together.
+//! Bounds the memory that all requests and answers hold together.
 //!
-//! Invariant: what clients make the server hold is counted before it is held, and never more than
-//! [`Memory`]'s bound. A small request has its room in any case, so requests that hold much keep no small one
-//! out.
+//! Invariant: memory is counted before it is allocated, and never exceeds the bound. Each connection has a
+//! reserve of its own, so large requests do not keep small ones out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Refusal;
 
-/// What a request may hold beside the others, unless so much for each connection is more than half of the
-/// bound.
+/// The reserve of each connection; less if all reserves together would exceed half of the bound.
 const RESERVED_BYTES_MAX: usize = 8 * 1024;
 
-/// The bound, and what is held of it.
+/// The bound, and how much of it is used.
 #[derive(Debug)]
 pub(super) struct Memory {
-    /// What each connection may hold without asking.
+    /// The reserve of each connection.
     reserved_bytes: usize,
-    /// What all may hold together beyond that.
+    /// What all connections together may hold beyond their reserves.
     shared_max: usize,
     shared: AtomicUsize,
 }
 
 impl Memory {
-    /// Room for `max_bytes` in all, for as many connections.
+    /// A bound of `max_bytes` for at most this many connections.
     pub(super) fn new(max_bytes: usize, connections: usize) -> Self {
         let reserved_bytes = RESERVED_BYTES_MAX.min(max_bytes / 2 / connections.max(1));
         let shared_max = max_bytes - reserved_bytes * connections;
@@ -31,7 +29,7 @@ impl Memory {
     }
 }
 
-/// What one connection holds. Given back when it is dropped.
+/// What one connection holds; released on drop.
 pub(super) struct Held<'server> {
     memory: &'server Memory,
     bytes: usize,
@@ -59,7 +57,7 @@ impl<'server> Held<'server> {
         Ok(())
     }
 
-    /// Gives back all but `bytes`.
+    /// Releases all but `bytes`.
     pub(super) fn keep(&mut self, bytes: usize) {
         let before = self.shared_bytes();
         self.bytes = bytes.min(self.bytes);

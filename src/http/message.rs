@@ -1,8 +1,8 @@
 //! What the bytes of a request mean: request line, headers, the length of its body (RFC 9110 and 9112).
 //!
-//! Invariant: a head is accepted only when there is one way to read it, so nobody in front of this server can
-//! see another boundary between two requests than it does. Pure: no sockets, no waiting; `receive` brings the
-//! bytes.
+//! Invariant: a head is accepted only when there is one way to read it, so a proxy in front of this server
+//! cannot see another boundary between two requests (request smuggling). Pure: no sockets, no waiting;
+//! `receive` reads the bytes.
 
 use std::mem::MaybeUninit;
 
@@ -16,14 +16,14 @@ pub const HEAD_MAX: usize = 64 * 1024;
 pub const BODY_MAX: usize = 1024 * 1024;
 /// The most headers: as many as the shortest lines (`a:`) make of the 16 KiB that always fit. More is a 431.
 pub const HEADERS_MAX: usize = 16 * 1024 / 4;
-/// Headers that are parsed without asking for memory: more than clients and proxies together usually send.
+/// Headers that are parsed on the stack: more than clients and proxies together usually send.
 const HEADERS_USUAL: usize = 64;
 /// The longest method. The longest registered one, UPDATEREDIRECTREF, has 17 letters.
 const METHOD_MAX: usize = 32;
 /// The longest identifier of a request that is kept.
 const REQUEST_ID_MAX: usize = 64;
 
-/// A head, understood. It holds a token, so there is no `Debug`.
+/// A parsed head. It holds a token, so there is no `Debug`.
 pub(super) struct Head {
     pub method: Method,
     pub path: String,
@@ -31,7 +31,7 @@ pub(super) struct Head {
     pub headers: Vec<Header>,
     pub version: Version,
     pub body: BodyLength,
-    /// The client does not want to end the connection after this request.
+    /// Whether the connection may go on after this request.
     pub keep_alive: bool,
     /// The client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
@@ -43,16 +43,16 @@ pub(super) enum Version {
     Http11,
 }
 
-/// How the body says where it ends.
+/// How the end of the body is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
-    /// This many bytes; none when the head does not say, whatever the method.
+    /// This many bytes; 0 if the head does not say, for any method.
     Bytes(u64),
     /// In chunks, the last of which is empty.
     Chunked,
 }
 
-/// A head that is not accepted, with the headers that it has, as far as they could be read.
+/// A rejected head, with the headers that could be read.
 pub(super) struct Rejected {
     pub refusal: Refusal,
     pub headers: Vec<Header>,
@@ -65,14 +65,14 @@ impl From<Refusal> for Rejected {
 }
 
 impl Rejected {
-    /// A head, or its beginning, of which no header could be read, except `Accept`, which decides the form of
-    /// the refusal.
+    /// A head, or the beginning of one, that cannot be parsed. Only `Accept` is read, because it decides the
+    /// form of the refusal.
     pub(super) fn unread(refusal: Refusal, bytes: &[u8]) -> Self {
         Self { refusal, headers: accepts_of(bytes) }
     }
 }
 
-/// Each `Accept` among the whole lines of what may be no proper head.
+/// Each `Accept` among the complete lines of a head that may be malformed.
 fn accepts_of(bytes: &[u8]) -> Vec<Header> {
     let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
     let values = bytes[..end].split(|byte| *byte == b'\n').filter_map(|line| {
@@ -85,7 +85,7 @@ fn accepts_of(bytes: &[u8]) -> Vec<Header> {
         .collect()
 }
 
-/// Finds where a head ends while its bytes come in, and looks at each byte once, however few come at a time.
+/// Finds the end of a head while its bytes arrive. Looks at each byte once, however few arrive at a time.
 #[derive(Debug, Default)]
 pub(super) struct HeadEnd {
     looked_at: usize,
@@ -94,14 +94,13 @@ pub(super) struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// Looks at the bytes that came since the last call; `head` is all of them. The length of the head, once
-    /// it ends.
+    /// Looks at the bytes that arrived since the last call; `head` is all of them. Returns the length of the
+    /// head once its end has arrived.
     pub(super) fn find(&mut self, head: &[u8]) -> Result<Option<usize>, Refusal> {
         while let Some(offset) = head[self.looked_at..].iter().position(|byte| *byte == b'\n') {
             let line_end = self.looked_at + offset;
             self.looked_at = line_end + 1;
-            // RFC 9112 lets a server take a lone LF for a line end, but not every proxy does: two ways to
-            // read it.
+            // RFC 9112 lets a server accept a lone LF as a line end, but not every proxy does.
             if line_end == self.line_start || head[line_end - 1] != b'\r' {
                 return Err(Refusal::malformed("a line ends without CR"));
             }
@@ -118,12 +117,11 @@ impl HeadEnd {
     }
 }
 
-/// Checks the beginning of a head, so that a client that speaks another protocol and waits for an answer gets
-/// one.
+/// Checks the beginning of a head, so that a client of another protocol gets an error instead of waiting.
 pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match httparse::Request::new(&mut headers).parse(bytes) {
-        // Whether there are too many is for the whole head to say.
+        // Too many headers are reported for the whole head.
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
         Err(err) => Err(Refusal::malformed(err.to_string())),
     }
@@ -179,7 +177,7 @@ fn understand(parsed: &httparse::Request<'_, '_>, status: httparse::Result<usize
     }
 }
 
-/// What a head says beside its headers.
+/// What was read from a head, without its headers.
 struct Checked<'head> {
     method: Method,
     target: Target<'head>,
@@ -197,7 +195,7 @@ fn check_head<'head>(
     let target = parse_target(parsed.path.unwrap_or_default(), &method)?;
     check_host(version, headers)?;
     if 1 < values(headers, "Authorization").count() {
-        // Which of them counts, a proxy may decide otherwise.
+        // A proxy might pick the other one.
         return Err(Refusal::malformed("more than one Authorization"));
     }
     let body = body_length(version, headers)?;
@@ -206,7 +204,7 @@ fn check_head<'head>(
     Ok(Checked { method, target, body, keep_alive, expects_continue })
 }
 
-/// A header whose bytes above 127 change what a request means: its framing, or what it does.
+/// Headers that must be ASCII, because they decide the framing or the meaning of a request.
 const ASCII_ONLY: [&str; 10] = [
     "Host",
     "Content-Length",
@@ -220,8 +218,8 @@ const ASCII_ONLY: [&str; 10] = [
     "X-Broker-API-Originating-Identity",
 ];
 
-/// `None`: a header that RFC 9110 allows, tiny_http cannot hold, and nobody here needs, such as a
-/// `User-Agent` with an umlaut. What is left of an `Authorization` of such bytes is empty, which is no token.
+/// `None` drops a header that RFC 9110 allows and tiny_http cannot hold, such as a `User-Agent` with an
+/// umlaut. An `Authorization` like that becomes empty, which is no valid token.
 fn readable_header(header: &httparse::Header<'_>) -> Result<Option<Header>, Refusal> {
     if let Ok(readable) = Header::from_bytes(header.name, header.value) {
         return Ok(Some(readable));
@@ -239,9 +237,9 @@ fn parse_method(name: &str) -> Result<Method, Refusal> {
     name.parse().map_err(|()| Refusal::malformed("the method is not ASCII"))
 }
 
-/// What a request is about.
+/// A parsed request target.
 struct Target<'head> {
-    /// Host and port, when the target names them: they count instead of the header `Host`.
+    /// Host and port, if the target names them; they replace the header `Host`.
     authority: Option<&'head str>,
     path: &'head str,
     query: Option<&'head str>,
@@ -299,7 +297,8 @@ fn check_host(version: Version, headers: &[Header]) -> Result<(), Refusal> {
     }
 }
 
-/// The characters of a host and port. Links in answers are built from it, so it holds no path and no user.
+/// Whether the text has only characters of a host and port. Links in answers are built from it, so it must
+/// not hold a path or user.
 fn is_host(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte))
 }
@@ -319,18 +318,18 @@ fn body_length(version: Version, headers: &[Header]) -> Result<BodyLength, Refus
             Err(Refusal::malformed("Transfer-Encoding in HTTP/1.0"))
         }
         (Some(encoding), None) => {
-            // The reference would be 501 for an unknown encoding, but no 5xx comes of what a client sends.
+            // RFC 9112 suggests 501 for an unknown encoding, but a client must not be able to cause a 5xx.
             if encodings.next().is_some() || !encoding.eq_ignore_ascii_case("chunked") {
                 return Err(Refusal::malformed("a Transfer-Encoding other than chunked"));
             }
             Ok(BodyLength::Chunked)
         }
         (None, Some(length)) => {
-            // Two equal lengths are refused as well: no honest client sends them.
+            // Two equal lengths are refused too. No well-behaved client sends them.
             if lengths.next().is_some() {
                 return Err(Refusal::malformed("more than one Content-Length"));
             }
-            // `parse` alone would take a sign.
+            // `parse` alone would accept a sign.
             let digits_only = length.bytes().all(|byte| byte.is_ascii_digit());
             match length.parse() {
                 Ok(length) if digits_only => Ok(BodyLength::Bytes(length)),
@@ -360,8 +359,7 @@ fn values<'h>(headers: &'h [Header], name: &'static str) -> impl Iterator<Item =
     headers.iter().filter(move |header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-/// The client's own identifier of its request, when it is one that a log can show and a header can carry
-/// back.
+/// The client's own id for its request, if it is safe in a log and a header.
 pub(super) fn sane_request_id(headers: &[Header]) -> Option<&str> {
     values(headers, "X-Request-Id").next().filter(|id| {
         (1..=REQUEST_ID_MAX).contains(&id.len())
@@ -369,11 +367,11 @@ pub(super) fn sane_request_id(headers: &[Header]) -> Option<&str> {
     })
 }
 
-/// The line in front of a chunk.
+/// The size line of a chunk.
 pub(super) struct ChunkLine {
-    /// Bytes of data in the chunk; anything beyond 64 bits is the largest number.
+    /// Bytes of data in the chunk; saturates at 64 bits.
     pub size: u64,
-    /// Bytes of the line that are no data and no size. Nobody here reads them.
+    /// Bytes of chunk extensions, which are ignored.
     pub extension_length: usize,
 }
 
@@ -385,7 +383,7 @@ pub(super) fn parse_chunk_line(line: &[u8]) -> Result<ChunkLine, Refusal> {
     }
     let extension_is_proper = match extension.iter().find(|byte| !matches!(byte, b' ' | b'\t')) {
         Some(first) => *first == b';',
-        // Trailing blanks belong to nothing that RFC 9112 knows.
+        // RFC 9112 does not allow trailing blanks.
         None => extension.is_empty(),
     };
     if !extension_is_proper {
@@ -398,7 +396,7 @@ pub(super) fn parse_chunk_line(line: &[u8]) -> Result<ChunkLine, Refusal> {
     Ok(ChunkLine { size, extension_length: extension.len() })
 }
 
-/// Whether a line after the last chunk has the shape of a header. What it says counts for nothing.
+/// Checks that a line after the last chunk is shaped like a header. Trailers are ignored.
 pub(super) fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     match line.iter().position(|byte| *byte == b':') {

@@ -1,15 +1,14 @@
-//! The listener, its connections, and the threads that answer: HTTP/1.1 on `std::net`, one thread a
-//! connection.
+//! The HTTP/1.1 server on `std::net`: one thread for each connection, and a pool of threads that answer.
 //!
-//! Invariant: no client can end or hold it. Every wait has an end, every buffer, queue and count a bound, and
-//! what is not understood to the last byte is refused and its connection closed, so no byte is read as part
-//! of two requests.
+//! Invariant: no client can crash or block the server. Every wait has a time-out; every buffer, queue and
+//! count has a bound. A request that is not understood to the last byte is refused and its connection closed,
+//! so no byte is read as part of two requests.
 //!
-//! A request travels: `accept` takes the connection in and starts its thread; there `receive` brings the
-//! bytes, `message` says what they mean, and `connection` hands the whole request to the `pool`, waits for
-//! the answer, and writes it with `answer`. So a client that sends or reads slowly holds a thread with a
-//! small stack, and none of the pool. `connections` counts them all and knows which are idle. Routes, tokens
-//! and JSON are for `api`.
+//! The way of a request: `accept` accepts the connection and starts its thread. There, `receive` reads the
+//! bytes, `message` parses them, and `connection` hands the complete request to the `pool`, waits for the
+//! answer, and writes it with `answer`. So a slow client holds a thread with a small stack, and none of the
+//! pool. `connections` counts connections and knows which are idle. Routes, tokens and JSON are left to
+//! `web`.
 
 mod accept;
 mod answer;
@@ -44,19 +43,20 @@ pub use receive::TRAILERS_MAX;
 
 /// A whole request. It holds a token, so there is no `Debug`.
 pub struct Request {
-    /// Names the request in logs and in the answer's `X-Request-Id`: the client's own when that is sane.
+    /// Identifies the request in logs and in the answer's `X-Request-Id`. The client's own id, if it is
+    /// acceptable.
     pub id: String,
     /// The method. An unknown one, or one in another case, is `NonStandard`.
     pub method: Method,
     /// The path as it was sent, not decoded. Begins with `/`, or is `*` (`OPTIONS` only).
     pub path: String,
-    /// What follows the `?`, not decoded.
+    /// The part after the `?`, not decoded.
     pub query: Option<String>,
     /// The headers, in the order of the request.
     pub headers: Vec<Header>,
-    /// The body, of chunks or not: at most 1 MiB, empty when there is none.
+    /// The body, without chunk framing: at most 1 MiB; empty if there is none.
     pub body: Vec<u8>,
-    /// Who sent it: often a proxy.
+    /// The peer's address; often a proxy.
     pub remote: SocketAddr,
 }
 
@@ -73,11 +73,11 @@ impl Request {
 pub enum Body {
     /// Nothing.
     Empty,
-    /// Known to the last byte.
+    /// A complete body.
     Bytes(Cursor<Vec<u8>>),
-    /// Made while it is read, by the connection's own thread: nothing that a slow client must not hold
-    /// belongs in it. An error in it cuts the connection, so that the client sees that the answer is not
-    /// whole.
+    /// Produced while the connection's thread writes it. It must not hold a resource that a slow client could
+    /// block, such as a database connection. An error resets the connection, so that the client sees that the
+    /// answer is incomplete.
     Stream(Box<dyn Read + Send>),
 }
 
@@ -99,7 +99,7 @@ pub fn respond(status: u16) -> Response {
     Response::new(StatusCode(status), Vec::new(), Body::Empty, Some(0), None)
 }
 
-/// An answer with a body of a content type, for example `application/json`.
+/// An answer with a body of this content type, for example `application/json`.
 pub fn respond_with(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Response {
     let body = body.into();
     let length = body.len();
@@ -107,7 +107,7 @@ pub fn respond_with(status: u16, content_type: &'static str, body: impl Into<Vec
     Response::new(StatusCode(status), headers, Body::Bytes(Cursor::new(body)), Some(length), None)
 }
 
-/// The same answer with one more header, unless its name or value cannot be sent.
+/// Adds a header, unless its name or value cannot be sent.
 pub fn with_header(response: Response, name: &str, value: &str) -> Response {
     match Header::from_bytes(name, value) {
         Ok(header) => response.with_header(header),
@@ -115,14 +115,14 @@ pub fn with_header(response: Response, name: &str, value: &str) -> Response {
     }
 }
 
-/// Why this module did not hand a request on.
+/// Why the server refused a request without calling the handler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The status of the answer.
     pub status: u16,
-    /// The reason, for the log and for those who ask for details. Holds nothing of a header's value.
+    /// The reason, for the log and for JSON errors. Never contains a header's value.
     pub reason: String,
-    /// When to try again. The answer gets this as its `Retry-After`.
+    /// The answer's `Retry-After`.
     pub retry_after_seconds: Option<u32>,
 }
 
@@ -140,21 +140,22 @@ impl Refusal {
     }
 }
 
-/// What an overloaded server asks a client to wait.
+/// How long an overloaded server asks a client to wait.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// What the rest of the service does with requests. A panic in one of these is a 500, and nothing else ends.
+/// What the rest of the service does with requests. A panic in one of these answers 500 and affects nothing
+/// else.
 #[expect(
     clippy::type_complexity,
     reason = "three signatures, each used here only, are clearer than names for them"
 )]
 pub struct Handlers {
-    /// Answers a request, on a thread of the pool. It returns in a bounded time.
+    /// Answers a request on a thread of the pool, in bounded time.
     pub handle: Box<dyn Fn(Request) -> Response + Send + Sync>,
-    /// Answers what needs no body, on the connection's own thread, at once: it is asked about every request,
-    /// whose body has not been read yet.
+    /// Answers requests that need no body, at once, on the connection's own thread. It is called for every
+    /// request, before the body is read.
     pub answer_head: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
-    /// Words a refusal of this module, knowing the headers that have been read (perhaps none).
+    /// Makes the response for a refusal. The headers are those read so far, perhaps none.
     pub refuse: Box<dyn Fn(&Refusal, &[Header]) -> Response + Send + Sync>,
 }
 
@@ -163,10 +164,10 @@ pub struct Handlers {
 pub struct HttpSettings {
     /// Threads that answer requests.
     pub threads: usize,
-    /// The most connections at a time.
+    /// The most open connections.
     pub max_connections: usize,
-    /// A request must have arrived whole this long after its first byte, and a piece of an answer must have
-    /// been taken this long after it was offered.
+    /// A request must arrive completely within this time after its first byte, and a client must take each
+    /// piece of an answer within it.
     pub client_timeout: Duration,
     /// A connection that waits this long for a request is closed.
     pub idle_timeout: Duration,
@@ -174,18 +175,18 @@ pub struct HttpSettings {
     pub memory_max: usize,
 }
 
-/// A server that listens. Dropping it stops it without waiting.
+/// A running server. Dropping it stops it without waiting.
 pub struct Server {
     local_addr: SocketAddr,
     connections: Arc<Connections>,
-    /// Its end wakes the acceptor, which then ends too.
+    /// Closing it stops the acceptor.
     accepting: Option<UnixStream>,
-    /// Held by every thread of the server, so it closes when the last of them ends.
+    /// Every thread holds the sender, so the channel closes when the last thread ends.
     running: Receiver<()>,
 }
 
 impl Server {
-    /// Starts to serve on `listener`. Fails only when the first threads cannot be started.
+    /// Starts serving on `listener`. Fails only if the first threads cannot be started.
     pub fn start(listener: TcpListener, settings: HttpSettings, handlers: Handlers) -> io::Result<Self> {
         let local_addr = listener.local_addr()?;
         let max_connections = affordable_connections(settings.max_connections, settings.memory_max);
@@ -210,13 +211,13 @@ impl Server {
         Ok(Self { local_addr, connections, accepting: Some(accepting), running })
     }
 
-    /// Where it listens: with the port that the system chose, when it was asked to.
+    /// The address it listens on, with the port that the system chose if it was 0.
     pub fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 
-    /// Accepts no more connections, closes the idle ones, answers pending requests, and ends its threads.
-    /// What is not done at the deadline is cut.
+    /// Accepts no more connections, closes idle ones, answers pending requests, and ends its threads. At the
+    /// deadline the remaining connections are cut off.
     pub fn stop(mut self, deadline: Duration) {
         let deadline = clock::instant() + deadline;
         self.begin_stop();
@@ -226,7 +227,7 @@ impl Server {
             info!("HTTP server stopped");
         } else {
             let cut = self.connections.close_all();
-            warn!(connections_cut = cut; "HTTP server stopped before its requests were answered");
+            warn!(connections_cut = cut; "HTTP server stopped before all requests were answered");
         }
     }
 
@@ -242,15 +243,15 @@ impl Drop for Server {
     }
 }
 
-/// Descriptors that are kept for everything else: the database, upstream requests, task processes.
+/// Descriptors reserved for everything else: the database, upstream requests, task processes.
 const RESERVED_DESCRIPTORS: usize = 64;
 
-/// What an open connection costs beside its request: 18 KiB for its thread's stack, and 26 KiB in the kernel,
-/// which a cgroup counts too. Measured with a thousand connections.
+/// The memory of an open connection without its request: 18 KiB for its thread's stack, and 26 KiB in the
+/// kernel, which a cgroup counts too. Measured with a thousand connections.
 const CONNECTION_BYTES: usize = 44 * 1024;
 
-/// As many connections as `max_connections`, or fewer when the process may not open that many descriptors, or
-/// when they would take more than a third of its memory. `memory_max` is a quarter of that memory.
+/// `max_connections`, or fewer if the process may not open that many descriptors, or they would take more
+/// than a third of its memory. `memory_max` is a quarter of that memory.
 fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -260,7 +261,7 @@ fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     if affordable < max_connections {
         warn!(
             connections = affordable, descriptors, memory_mib = memory_max / (1 << 18);
-            "fewer connections than MAX_CONNECTIONS, for want of descriptors or memory"
+            "fewer connections than MAX_CONNECTIONS, because descriptors or memory are short"
         );
     }
     max_connections.clamp(1, affordable)

@@ -11,10 +11,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Handlers, Request, Response};
 
-/// Requests that may wait for each thread. More would wait longer than it takes to come again.
+/// Queued requests per thread. With more, a client would wait longer than it would take to retry.
 const QUEUED_PER_THREAD: usize = 8;
 
-/// The way to the threads. They end when it is dropped and the queue is empty.
+/// The queue to the threads. They end when it is dropped and the queue is empty.
 pub(super) struct Pool {
     queue: Sender<Job>,
 }
@@ -47,7 +47,7 @@ impl Pool {
         Ok(Self { queue })
     }
 
-    /// Has `request` answered. Waits as long as the handler takes, which is bounded.
+    /// Answers `request` on the pool. Waits as long as the handler takes, which is bounded.
     pub(super) fn answer(&self, request: Request) -> Result<Response, NoAnswer> {
         let (reply, answer) = bounded(1);
         self.queue.try_send(Job { request, reply }).map_err(|_| NoAnswer::Busy)?;
@@ -59,7 +59,7 @@ fn answer_jobs(jobs: &Receiver<Job>, handlers: &Handlers) {
     for Job { request, reply } in jobs {
         // A panic drops `reply` unused, which tells the connection.
         if let Ok(response) = catch_unwind(AssertUnwindSafe(|| (handlers.handle)(request))) {
-            // A connection waits for its answer whatever happens, so nobody is missing here.
+            // The connection always waits for its answer, so the receiver exists.
             let _ = reply.send(response);
         }
     }

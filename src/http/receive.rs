@@ -1,7 +1,7 @@
-//! Brings the bytes of requests from a socket, in bounded time and memory.
+//! Reads the bytes of requests from a socket, in bounded time and memory.
 //!
-//! Invariant: bytes that follow a request stay for the next one, and no request is whole before its last byte
-//! is here.
+//! Invariant: bytes that follow a request are kept for the next one, and a request is complete only when its
+//! last byte has arrived.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
@@ -15,24 +15,24 @@ use super::message::{
 };
 use crate::base::clock;
 
-/// What a connection holds while it is idle, and what most heads fit in.
+/// The buffer of an idle connection. Most heads fit in it.
 const SMALL_BUFFER: usize = 4 * 1024;
-/// What a connection receives a body with.
+/// The buffer while a body is received.
 const BODY_BUFFER: usize = 16 * 1024;
-/// The longest line in front of a chunk, with its extensions.
+/// The longest size line of a chunk, extensions included.
 const CHUNK_LINE_MAX: usize = 256;
-/// The most bytes of all extensions of a body: they are read and thrown away.
+/// The most bytes of chunk extensions in a body. They are discarded.
 const EXTENSIONS_MAX: usize = 16 * 1024;
-/// The most bytes of trailers: they are thrown away too.
+/// The most bytes of trailers. They are discarded.
 pub const TRAILERS_MAX: usize = 8 * 1024;
-/// What a header holds beside its text: two strings, each with its own allocation.
+/// The memory of a header beyond its text: two strings, each with its own allocation.
 const HEADER_COST: usize = 112;
 
-/// Why no request came.
+/// Why there is no request.
 pub(super) enum NoRequest {
-    /// The client ended the connection, or it broke; nobody is left to answer.
+    /// The connection ended or broke, so no answer can be sent.
     Gone(io::Error),
-    /// What came is not a request.
+    /// The bytes are not a valid request.
     Rejected(Rejected),
 }
 
@@ -59,16 +59,15 @@ pub(super) struct Inbox<'connection> {
     socket: &'connection TcpStream,
     client_timeout: Duration,
     idle_timeout: Duration,
-    /// What the connection holds: the buffer, and what was made of the bytes.
+    /// The memory counted for the connection: the buffer, and the parsed request.
     held: Held<'connection>,
     buffer: Vec<u8>,
-    /// The bytes of `buffer` that have come and were not used yet.
+    /// The received bytes of `buffer` that were not used yet.
     start: usize,
     end: usize,
-    /// When the request that is coming must be here. Set once it turns out that one read did not bring all of
-    /// it.
+    /// When the current request must be complete. Set once one read did not bring all of it.
     deadline: Option<Instant>,
-    /// What the socket's time-out is set to.
+    /// The socket's current read time-out.
     read_timeout: Option<Duration>,
 }
 
@@ -92,7 +91,7 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Waits for the first byte of a request. `false`: there will be none.
+    /// Waits for the first byte of a request. Returns `false` if none will come.
     pub(super) fn wait_for_request(&mut self) -> io::Result<bool> {
         self.deadline = None;
         if self.has_bytes() {
@@ -104,7 +103,7 @@ impl<'connection> Inbox<'connection> {
         }
         self.held.keep(0);
         if self.held.hold(SMALL_BUFFER).is_err() {
-            // So many connections that not even this is left for each: as if there were no seat.
+            // No memory for even this buffer: treat it as if there were no seat.
             return Ok(false);
         }
         self.set_read_timeout(self.idle_timeout)?;
@@ -115,13 +114,13 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Gives back what the request held, once it is answered, and holds its answer while that is written.
+    /// Releases what the request held, and counts `bytes` for its answer while that is written.
     pub(super) fn hold_answer(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.held.keep(self.buffer.capacity());
         self.held.hold(bytes)
     }
 
-    /// Passes over a body that nobody reads, if all of it is here. `false`: more of it is to come.
+    /// Skips an unread body if all of it has arrived. Returns `false` if more is to come.
     pub(super) fn pass_over(&mut self, body: BodyLength) -> bool {
         let BodyLength::Bytes(length) = body else { return false };
         match usize::try_from(length) {
@@ -133,12 +132,12 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Whether bytes of another request are here.
+    /// Whether bytes of another request have arrived.
     pub(super) fn has_bytes(&self) -> bool {
         self.start < self.end
     }
 
-    /// Brings a whole head.
+    /// Reads a complete head.
     pub(super) fn head(&mut self) -> Result<Head, NoRequest> {
         let mut head_end = HeadEnd::default();
         let mut checked_to = 0;
@@ -157,7 +156,7 @@ impl<'connection> Inbox<'connection> {
                     .map_err(|refusal| Rejected { refusal, headers: head.headers.clone() })?;
                 return Ok(head);
             }
-            // Each time there is twice as much, so all the looking together costs no more than two looks at
+            // Checked each time the size has doubled, so all checks together cost no more than two checks of
             // the whole.
             if 2 * checked_to <= bytes.len() {
                 check_beginning(bytes).map_err(|refusal| Rejected::unread(refusal, bytes))?;
@@ -168,7 +167,7 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Brings the whole body that a head announced.
+    /// Reads the complete body that a head announced.
     pub(super) fn body(&mut self, length: BodyLength) -> Result<Vec<u8>, NoRequest> {
         match length {
             BodyLength::Bytes(0) => Ok(Vec::new()),
@@ -210,12 +209,13 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Appends the next `length` bytes to `body`, which will never have more than `body_max` of them.
+    /// Appends the next `length` bytes to `body`, which never grows beyond `body_max`.
     fn take(&mut self, length: usize, body_max: usize, body: &mut Vec<u8>) -> Result<(), NoRequest> {
         let whole = body.len() + length;
         loop {
             let count = (whole - body.len()).min(self.end - self.start);
-            // Only for what has come: announcing much costs a client nothing, so it must cost us nothing.
+            // Allocate only for what has arrived: announcing much costs a client nothing, so it must cost us
+            // nothing.
             let needed = body.len() + count;
             if body.capacity() < needed {
                 let capacity = needed.max(2 * body.capacity()).min(body_max);
@@ -231,7 +231,7 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// The next line, without its end. One of more than `max` bytes is refused with `status_if_longer`.
+    /// The next line, without its end. A line longer than `max` bytes is refused with `status_if_longer`.
     fn line(&mut self, max: usize, status_if_longer: u16) -> Result<&[u8], NoRequest> {
         let mut looked_at = 0;
         loop {
@@ -259,8 +259,8 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Waits for more bytes of a request that has begun, with a buffer of at least `size`: larger than what
-    /// it holds.
+    /// Waits for more bytes of a request, with a buffer of at least `size` bytes, which must exceed what it
+    /// holds.
     fn fill(&mut self, size: usize) -> Result<(), NoRequest> {
         let now = clock::instant();
         let deadline = *self.deadline.get_or_insert(now + self.client_timeout);
@@ -270,7 +270,7 @@ impl<'connection> Inbox<'connection> {
         self.make_room(size)?;
         self.set_read_timeout(deadline - now)?;
         match self.read() {
-            // It may still listen: a client that has no more to say can have closed its sending side only.
+            // The client may have closed only its sending side, so it gets an answer.
             Ok(0) => Err(Refusal::malformed("the request ended early").into()),
             Ok(_) => Ok(()),
             Err(err) if is_timeout(&err) => Err(too_slow().into()),
@@ -317,7 +317,7 @@ impl<'connection> Inbox<'connection> {
     }
 }
 
-/// `length` more bytes of a body that has some already, unless that is too long.
+/// `length` as a `usize`, unless the body would become too long with it.
 fn checked_length(body: &[u8], length: u64) -> Result<usize, Refusal> {
     match usize::try_from(length) {
         Ok(length) if length <= BODY_MAX - body.len() => Ok(length),
@@ -326,10 +326,10 @@ fn checked_length(body: &[u8], length: u64) -> Result<usize, Refusal> {
 }
 
 fn too_slow() -> Refusal {
-    Refusal::new(408, "the request did not come in time")
+    Refusal::new(408, "the request did not arrive in time")
 }
 
-/// What the system says when a time-out of a socket is over: which of the two depends on the system.
+/// Whether a socket's time-out has passed. Which of the two errors it is depends on the system.
 fn is_timeout(err: &io::Error) -> bool {
     matches!(err.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

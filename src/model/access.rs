@@ -1,14 +1,14 @@
-//! What somebody may do in a space, and which roles of the platform may read.
+//! What a user may do in a space, and which roles of the platform may read.
 
 use super::{Call, Executable, Work};
 
-/// What stands in the place of what a reader may not see.
+/// Replaces what a reader may not see.
 pub const HIDDEN: &str = "[hidden]";
 
-/// What somebody may do in a space; each includes those before it.
+/// What a user may do in a space. Each level includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Access {
-    /// Look, but for commands, URLs and credentials.
+    /// Read everything except commands, URLs and credentials.
     Read,
     /// Also cancel, pause, enable and disable.
     Support,
@@ -28,16 +28,16 @@ pub struct ReadRoles {
     pub scopes: Vec<&'static str>,
 }
 
-/// The role of a space whose holders may do more than read.
+/// The space role that may also cancel, pause, enable and disable.
 pub const SUPPORTER: &str = "space_supporter";
-/// The role of a space that a standalone service has, too.
+/// The space role that may read; standalone has it too.
 pub const AUDITOR: &str = "space_auditor";
 const OF_SPACES: [&str; 2] = [AUDITOR, SUPPORTER];
 const OF_ORGANIZATIONS: [&str; 2] = ["organization_manager", "organization_auditor"];
 const SCOPES: [&str; 2] = ["cloud_controller.global_auditor", "cloud_controller.admin_read_only"];
 
 impl ReadRoles {
-    /// Reads names with commas between them.
+    /// Reads names separated by commas.
     ///
     /// # Errors
     /// The rule that the text breaks.
@@ -53,13 +53,13 @@ impl ReadRoles {
                 roles.scopes.push(scope);
             } else {
                 let known = [&OF_SPACES[..], &OF_ORGANIZATIONS, &SCOPES].concat().join(", ");
-                return Err(format!("must be a list of these, with commas between them: {known}"));
+                return Err(format!("must be a comma-separated list of these: {known}"));
             }
         }
         Ok(roles)
     }
 
-    /// Whether nobody may read who may not do everything.
+    /// Whether no additional role or scope may read.
     pub fn is_empty(&self) -> bool {
         self.of_spaces.is_empty() && self.of_organizations.is_empty() && self.scopes.is_empty()
     }
@@ -71,7 +71,7 @@ impl ReadRoles {
 }
 
 impl Executable {
-    /// Takes out what only those may see who work in its space: what could be a secret.
+    /// Replaces what could be a secret, which only users who may work in the space see.
     pub fn hide(&mut self) {
         match &mut self.work {
             Work::Job { command, .. } => HIDDEN.clone_into(command),
@@ -91,7 +91,7 @@ impl Call {
     }
 }
 
-/// A URL without its path and query, which can hold secrets, and without a user and password.
+/// The URL without path, query, user and password, which can hold secrets.
 pub fn hidden_url(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return HIDDEN.to_owned() };
     let end = rest.find(['/', '?', '#', '\\']).unwrap_or(rest.len());

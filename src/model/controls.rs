@@ -1,5 +1,4 @@
-//! What clients say of how a job or call runs, beyond what it does: all of it optional, with the defaults
-//! here.
+//! How clients control the runs of a job or call. All of it is optional; the defaults are here.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,16 +12,16 @@ pub struct Controls {
     pub concurrency_policy: ConcurrencyPolicy,
     /// Whether a failed attempt is repeated.
     pub retry: Option<RetryPolicy>,
-    /// Its schedules do not fire; running it by hand still works.
+    /// While paused, its schedules do not fire; running it by hand still works.
     pub paused: bool,
-    /// For people and their selectors.
+    /// Labels and annotations.
     pub metadata: Metadata,
-    /// A success is overdue after so long; from 60 to 31,536,000.
+    /// A success is overdue after this long; from 60 to 31,536,000.
     pub expect_success_within_seconds: Option<u32>,
 }
 
-/// What happens when a job or call is due while an earlier execution of it has not ended. The names are
-/// Kubernetes's, but for the last.
+/// What happens when a job or call is due while an earlier execution of it has not ended. The names are those
+/// of Kubernetes; `Queue` is ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ConcurrencyPolicy {
     /// Both run.
@@ -32,7 +31,7 @@ pub enum ConcurrencyPolicy {
     Forbid,
     /// The earlier one is cancelled, and the new one runs when it has ended.
     Replace,
-    /// One waits for the end of the earlier one.
+    /// One new execution waits for the end of the earlier one.
     Queue,
 }
 
@@ -60,14 +59,14 @@ pub struct RetryPolicy {
     pub backoff_seconds: u32,
     /// The longest delay, from 1 to 86,400.
     pub max_backoff_seconds: u32,
-    /// No attempt begins later than this after the first one, from 1 to 604,800; `None`: whenever.
+    /// No attempt begins later than this after the first one, from 1 to 604,800; `None`: no limit.
     pub max_age_seconds: Option<u32>,
 }
 
 impl RetryPolicy {
-    /// The first delay where a client names none.
+    /// The default first delay.
     pub const BACKOFF_SECONDS: u32 = 10;
-    /// The longest delay where a client names none.
+    /// The default longest delay.
     pub const MAX_BACKOFF_SECONDS: u32 = 3600;
 }
 
@@ -83,26 +82,26 @@ pub struct Metadata {
 /// A request that a call makes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Call {
-    /// As the client gave it; checked when the call is made.
+    /// As the client wrote it; validated when the call is made.
     pub url: String,
-    /// Sent as `Authorization`; empty: none is sent.
+    /// The value of `Authorization`; empty: not sent.
     pub auth_header: Secret,
     /// The method of the first request; redirects may change it.
     pub method: Method,
-    /// Sent with it, in the order of their names.
+    /// Additional headers, in the order of their names.
     pub headers: Headers,
     /// `None` with `GET` and `HEAD`.
     pub body: Option<String>,
     /// Which answers are a success.
     pub success_statuses: Statuses,
-    /// What the request is signed with, in the form `whsec_…`; `None`: it is not.
+    /// The signing secret, in the form `whsec_…`; `None`: requests are not signed.
     pub signing_secret: Option<Secret>,
-    /// How long it may take, from 1 to 1800; `None`: as long as a call may take by the settings.
+    /// The time limit, from 1 to 1800; `None`: `CALL_TIMEOUT_SECONDS`.
     pub timeout_seconds: Option<u32>,
 }
 
 impl Call {
-    /// A `POST` without a body, as it is when a client says no more.
+    /// A `POST` without a body: the defaults.
     pub fn new(url: String, auth_header: Secret) -> Self {
         Self {
             url,
@@ -146,13 +145,13 @@ impl Method {
         }
     }
 
-    /// Whether a request of it may have a body.
+    /// Whether a request with this method may have a body.
     pub const fn takes_body(self) -> bool {
         !matches!(self, Self::Get | Self::Head)
     }
 }
 
-/// The headers of a call, by name. Their values may be secrets: `Debug` shows the names alone.
+/// The headers of a call, by name. Values may be secrets: `Debug` shows only the names.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Headers(pub BTreeMap<String, String>);
 
@@ -173,11 +172,11 @@ impl Default for Statuses {
 }
 
 impl Statuses {
-    /// The longest text of them. Every code fits, one by one.
+    /// The longest text, in bytes. A list of every single code fits.
     pub const LENGTH_MAX: usize = 4000;
 
     /// Reads codes from 100 to 999 and ranges of them, separated by commas; blanks around them are allowed.
-    /// `None` when the text is anything else.
+    /// `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         let is_valid = text.len() <= Self::LENGTH_MAX && ranges(text).all(|range| range.is_some());
         is_valid.then(|| Self(text.to_owned()))
@@ -188,7 +187,7 @@ impl Statuses {
         &self.0
     }
 
-    /// Whether `status` is one of them.
+    /// Whether `status` is in the list.
     pub fn contain(&self, status: u16) -> bool {
         ranges(&self.0).flatten().any(|(first, last)| (first..=last).contains(&status))
     }

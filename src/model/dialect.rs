@@ -1,4 +1,4 @@
-//! In which dialect a cron expression is written.
+//! The dialects of cron expressions.
 
 use std::fmt;
 
@@ -15,9 +15,9 @@ pub enum Weekdays {
 /// How an expression is read. It is recorded with each schedule when the schedule is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
-    /// That of PCF/Tanzu Scheduler and OCF Scheduler 1.x.
+    /// PCF/Tanzu Scheduler and OCF Scheduler 1.x.
     Classic(Weekdays),
-    /// That of OCF Scheduler 2.x.
+    /// OCF Scheduler 2.x.
     Ocf2,
 }
 
@@ -28,7 +28,7 @@ impl Default for Dialect {
 }
 
 impl Dialect {
-    /// As the setting `CRON_DIALECT` and the API name it, `weekdays` being how `classic` counts.
+    /// The dialect that `CRON_DIALECT` and the API call `name`; `weekdays` is the numbering of `classic`.
     pub fn named(name: &str, weekdays: Weekdays) -> Option<Self> {
         match name {
             "classic" => Some(Self::Classic(weekdays)),
@@ -45,7 +45,7 @@ impl Dialect {
         }
     }
 
-    /// As the database records it, weekday numbering included.
+    /// The name in the database, which includes the weekday numbering.
     pub const fn recorded(self) -> &'static str {
         match self {
             Self::Classic(Weekdays::Unix) => "classic",

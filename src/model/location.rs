@@ -14,7 +14,7 @@ pub enum Location {
 }
 
 impl Location {
-    /// The name for logs: a path, or the URL without user, password and options.
+    /// For logs: the path, or the URL without user, password and options.
     pub fn shown(&self) -> String {
         match self {
             Self::Sqlite(path) => path.display().to_string(),

@@ -1,11 +1,11 @@
-//! Notifications: who is told, of what, and how.
+//! Notifications: which events of which jobs and calls are sent where.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Guid, Headers, Id, Kind, Secret, Timestamp};
 
-/// Somebody who is told how the jobs and calls of a space fare.
+/// A receiver of events about the jobs and calls of a space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
     /// Its place in the order of creation.
@@ -16,7 +16,7 @@ pub struct Notification {
     pub space: Guid,
     /// What clients say of it.
     pub definition: NotificationDefinition,
-    /// Why the service disabled it; `None`: it did not.
+    /// Why the service disabled it; `None` if it did not.
     pub disabled_reason: Option<String>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -29,33 +29,34 @@ pub struct Notification {
 pub struct NotificationDefinition {
     /// Unique in its space.
     pub name: String,
-    /// Where it goes. The path may be a secret, as Slack's is.
+    /// The receiver. Its path may be a secret, as Slack's is.
     pub url: Secret,
-    /// The form of what is sent.
+    /// The format of messages.
     pub format: Format,
-    /// What it is signed with: `whsec_…`, or two with a blank between them; `None`: it is not signed.
+    /// The signing secret: `whsec_…`, or two separated by a blank; `None`: messages are not signed.
     pub secret: Option<Secret>,
-    /// Sent with it.
+    /// Additional headers.
     pub headers: Headers,
-    /// What is told, without duplicates.
+    /// The events to send, without duplicates.
     pub events: Vec<Event>,
-    /// The jobs that it is about. With `calls` empty too: all jobs and calls of the space. Guids of what was
-    /// deleted stay, so that the list never comes to mean "all".
+    /// The jobs that it covers. If `calls` is empty too: all jobs and calls of the space. Guids of deleted
+    /// jobs stay, so that the list never comes to mean "all".
     pub jobs: Vec<Guid>,
-    /// The calls that it is about.
+    /// The calls that it covers.
     pub calls: Vec<Guid>,
-    /// Which labels a job or call must have.
+    /// The labels that a job or call must have.
     pub selector: Selector,
-    /// A failure is told when so many have come in a row, from 1 to 100.
+    /// `Failed` is sent after this many consecutive failures, from 1 to 100.
     pub after_failures: u32,
-    /// What lasts is told again after so long, from 3,600 to 604,800; `None`: it is not.
+    /// A reminder is sent when the trouble has lasted this much longer, from 3,600 to 604,800; `None`: no
+    /// reminders.
     pub remind_after_seconds: Option<u32>,
-    /// Whether anything is told.
+    /// Whether anything is sent.
     pub enabled: bool,
 }
 
 impl NotificationDefinition {
-    /// Whether it is about a job or call of its space.
+    /// Whether it covers a job or call of its space.
     pub fn is_about(&self, kind: Kind, guid: &Guid, labels: &BTreeMap<String, String>) -> bool {
         let listed = match kind {
             Kind::Job => &self.jobs,
@@ -65,29 +66,29 @@ impl NotificationDefinition {
         is_listed && self.selector.matches(labels)
     }
 
-    /// Whether it tells of `event`.
+    /// Whether it sends `event`.
     pub fn tells(&self, event: Event) -> bool {
         self.enabled && self.events.contains(&event)
     }
 }
 
-/// What is told of a job or call.
+/// An event of a job or call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It has failed, so many times in a row.
+    /// It has failed `after_failures` times in a row.
     Failed,
-    /// It has succeeded after `Failed` or `Overdue` was told.
+    /// It has succeeded after `Failed` or `Overdue` was sent.
     Recovered,
     /// It has succeeded.
     Succeeded,
-    /// It has not succeeded for too long.
+    /// It has not succeeded within `expect_success_within_seconds`.
     Overdue,
 }
 
 impl Event {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Failed, Self::Recovered, Self::Succeeded, Self::Overdue];
-    /// Those that are told unless a client says otherwise.
+    /// The default events.
     pub const DEFAULT: [Self; 3] = [Self::Failed, Self::Recovered, Self::Overdue];
 
     /// Its name for clients and in the database.
@@ -106,10 +107,10 @@ impl Event {
     }
 }
 
-/// The form of what is sent.
+/// The format of messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Format {
-    /// JSON, signed as the Standard Webhooks specification says.
+    /// JSON, signed according to the Standard Webhooks specification.
     #[default]
     Standard,
     /// A text for Slack, Mattermost or Rocket.Chat.
@@ -132,8 +133,7 @@ impl Format {
     }
 }
 
-/// Which labels a job or call must have, as Cloud Foundry's `label_selector` says it: `env=prod,!old`. Empty:
-/// any.
+/// A label selector in the syntax of Cloud Foundry: `env=prod,!old`. An empty one matches everything.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Selector {
     text: String,
@@ -145,16 +145,16 @@ struct Requirement {
     key: String,
     /// One of these; `None`: any value.
     values: Option<Vec<String>>,
-    /// The requirement holds where the rest does not.
+    /// Whether the requirement is negated.
     is_negated: bool,
 }
 
 impl Selector {
-    /// The longest text of one, in bytes.
+    /// The longest selector, in bytes.
     pub const LENGTH_MAX: usize = 1000;
 
-    /// Reads requirements with commas between them: `key`, `!key`, `key=value` (or `==`), `key!=value`,
-    /// `key in (a,b)`, `key notin (a,b)`. `None`: the text is anything else.
+    /// Reads requirements separated by commas: `key`, `!key`, `key=value` (or `==`), `key!=value`, `key in
+    /// (a,b)`, `key notin (a,b)`. `None` for any other text.
     pub fn parse(text: &str) -> Option<Self> {
         if Self::LENGTH_MAX < text.len() {
             return None;
@@ -171,7 +171,7 @@ impl Selector {
         &self.text
     }
 
-    /// Whether all requirements hold. A job or call without the key fulfils `!=` and `notin`.
+    /// Whether all requirements hold. A job or call without the key matches `!=` and `notin`.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         self.requirements.iter().all(|requirement| {
             let value = labels.get(&requirement.key);

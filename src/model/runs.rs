@@ -1,16 +1,15 @@
-//! How a run is controlled while it is under way: why it ended, whether another attempt follows, and what
-//! stands in its way.
+//! What decides the course of a run: reasons for its end, cancels, and retries.
 
 use std::time::Duration;
 
 use super::{ConcurrencyPolicy, Guid, RetryPolicy, Timestamp};
 
-/// Why an execution was skipped, or ended otherwise than well. The names are part of the API.
+/// Why an execution was skipped or failed. The names are part of the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// The attempt took longer than `timeout_seconds`, or than a call may take.
     Timeout,
-    /// Somebody cancelled it, or disabled or deleted its schedule before it began.
+    /// A client cancelled it, or disabled or deleted its schedule before it began.
     Cancelled,
     /// A later execution took its place: `concurrency_policy` `Replace`.
     Replaced,
@@ -18,7 +17,7 @@ pub enum Reason {
     Overlap,
     /// The service ended while the call was in flight.
     Interrupted,
-    /// The platform was in trouble for too long.
+    /// The platform was unavailable for too long.
     GaveUp,
     /// The platform refused the task.
     Refused,
@@ -32,9 +31,9 @@ pub enum Reason {
     NotSent,
     /// The platform no longer knows the task.
     Vanished,
-    /// The time of a one-off schedule went by while nothing could serve it.
+    /// The only fire time of a one-off schedule was missed.
     Missed,
-    /// The time of a one-off schedule went by while it was paused.
+    /// The only fire time of a one-off schedule passed while it was paused.
     Paused,
 }
 
@@ -83,14 +82,14 @@ impl Reason {
     }
 }
 
-/// A cancel of a running execution.
+/// A request to cancel a running execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cancelling {
-    /// Why it is to end.
+    /// Why it is cancelled.
     pub reason: Reason,
-    /// What its message will be.
+    /// The message of the execution once it has ended.
     pub message: String,
-    /// When the platform accepted that; `None`: it has not.
+    /// When the platform accepted the cancel; `None` if it has not.
     pub accepted_at: Option<Timestamp>,
 }
 
@@ -101,9 +100,9 @@ pub struct Course {
     pub concurrency_policy: ConcurrencyPolicy,
     /// Whether a failed attempt is repeated.
     pub retry: Option<RetryPolicy>,
-    /// The attempt that it is at, from 1 on.
+    /// The number of the current attempt, from 1.
     pub attempt: u32,
-    /// When its first attempt began; `None`: it has not begun.
+    /// When its first attempt began; `None` before that.
     pub began_at: Option<Timestamp>,
 }
 
@@ -114,15 +113,15 @@ pub struct NextAttempt {
     pub due_at: Timestamp,
     /// When the attempt before ended.
     pub ended_at: Timestamp,
-    /// What came of the attempt before.
+    /// Why the attempt before failed.
     pub cause: String,
-    /// What the execution says until then.
+    /// The message of the execution until then.
     pub message: String,
 }
 
 impl Course {
-    /// The attempt that follows one that ended at `ended_at` because of `cause`. `asked_for` is the wait that
-    /// the other side asked for (`Retry-After`). `None`: there is none.
+    /// The attempt after one that failed at `ended_at` because of `cause`, or `None` if there is no other.
+    /// `asked_for` is the wait that the other side asked for (`Retry-After`).
     pub fn next_attempt(
         &self,
         ended_at: Timestamp,
@@ -148,20 +147,19 @@ impl Course {
     }
 }
 
-/// The first wait, doubled with each attempt, up to `most`.
+/// The delay, doubled for each attempt, up to `most`.
 fn doubled(first_seconds: u32, attempt: u32, most: Duration) -> Duration {
     let factor = 2_u32.saturating_pow(attempt.saturating_sub(1).min(31));
     Duration::from_secs(first_seconds.into()).saturating_mul(factor).min(most)
 }
 
-/// Up to a fifth more or less, at random, so that what failed together is not tried together.
+/// Up to a fifth more or less, at random, so that what failed together is not retried together.
 fn jittered(wait: Duration) -> Duration {
     let thousandths = 800 + (uuid::Uuid::new_v4().as_u128() % 401) as u32;
     wait / 1000 * thousandths
 }
 
-/// What tells the tasks of an attempt from those of the others: the guid of the execution, from the second
-/// attempt on with the number behind it.
+/// Identifies an attempt: the guid of the execution, followed by the number from the second attempt on.
 pub fn attempt_key(execution: &Guid, attempt: u32) -> Guid {
     match attempt {
         ..=1 => execution.clone(),
@@ -169,7 +167,7 @@ pub fn attempt_key(execution: &Guid, attempt: u32) -> Guid {
     }
 }
 
-/// Which attempt of `execution` has a task of this name; `None`: none, it is a task of something else.
+/// The attempt of `execution` whose task has this name; `None` if the task belongs to something else.
 pub fn attempt_of_task(name: &str, execution: &Guid) -> Option<u32> {
     let (_, rest) = name.split_once(execution.as_str())?;
     let number = rest.strip_prefix('.').unwrap_or_default();

@@ -1,23 +1,23 @@
-//! The names of tasks on the platform, under which people find them, and under which we look for one whose
-//! creation is in doubt.
+//! Task names on the platform. People find tasks by them, and the service looks for a task by name when the
+//! outcome of its creation is unknown.
 //!
 //! Invariant: a name holds the guid of its execution, so no two executions share one. The names of all
-//! attempts follow from that of the first, which is recorded with the execution: a job that is renamed and a
-//! setting that is changed lose none.
+//! attempts follow from that of the first, which is recorded with the execution: renaming a job or changing
+//! the setting loses no task.
 
 use super::Guid;
 
 /// The longest name that Cloud Foundry takes, in characters.
 pub const TASK_NAME_CHARS_MAX: usize = 255;
-/// So much of a name may be fixed text; the rest is for the guid and the job's name.
+/// The most fixed text in a name; the rest is for the guid and the job's name.
 const TEXT_CHARS_MAX: usize = 100;
-/// As many attempts are looked for by a name of their own, the latest ones.
+/// How many attempts are looked for by name: the latest ones.
 const ATTEMPTS_MAX: usize = 20;
 
 const EXECUTION: &str = "{execution}";
 const JOB: &str = "{job}";
 
-/// How the task of an execution's first attempt is named: `TASK_NAME`.
+/// The pattern of task names: `TASK_NAME`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskNames {
     pattern: String,
@@ -30,29 +30,29 @@ impl Default for TaskNames {
 }
 
 impl TaskNames {
-    /// Reads `TASK_NAME`. The error is the rule that it breaks.
+    /// Reads `TASK_NAME`. The error says which rule it breaks.
     pub fn parse(pattern: &str) -> Result<Self, &'static str> {
         let count = |placeholder: &str| pattern.matches(placeholder).count();
         if count(EXECUTION) != 1 {
-            return Err("must hold {execution} once, for the guid of the execution");
+            return Err("must contain {execution} once, for the guid of the execution");
         }
         if 1 < count(JOB) {
-            return Err("must not hold {job} more than once");
+            return Err("must not contain {job} more than once");
         }
         let text = pattern.replace(EXECUTION, "").replace(JOB, "");
         if text.contains(['{', '}']) {
-            return Err("must hold no other placeholder than {execution} and {job}");
+            return Err("must not contain placeholders other than {execution} and {job}");
         }
         if text.chars().any(is_unfindable) {
-            return Err("must hold no comma, per cent sign or control character");
+            return Err("must not contain a comma, per cent sign or control character");
         }
         if TEXT_CHARS_MAX < text.chars().count() {
-            return Err("must hold at most 100 characters beside its placeholders");
+            return Err("must have at most 100 characters besides its placeholders");
         }
         Ok(Self { pattern: pattern.to_owned() })
     }
 
-    /// The name of the task of the first attempt. The job's name is cut so that all of it fits.
+    /// The task name of the first attempt. The job's name is truncated to fit.
     pub fn first(&self, execution: &Guid, job: &str) -> String {
         let named = self.pattern.replacen(EXECUTION, execution.as_str(), 1);
         let taken = named.replacen(JOB, "", 1).chars().count();
@@ -66,14 +66,13 @@ impl TaskNames {
     }
 }
 
-/// The name of the task of an attempt after one whose task never ran: that of the first with a number behind
-/// the guid.
+/// The task name of a later attempt: that of the first, with the number after the guid.
 pub fn task_name_of_attempt(first: &str, execution: &Guid, attempt: u32) -> String {
     let guid = execution.as_str();
     let name = first.replacen(guid, &format!("{guid}-{attempt}"), 1);
     let over = name.chars().count().saturating_sub(TASK_NAME_CHARS_MAX);
     let before_guid = name.find(guid).map_or(0, |at| name[..at].chars().count());
-    // The guid and the number stay whole.
+    // The guid and the number are never truncated.
     let fitting: String = match over <= before_guid {
         true => name.chars().skip(over).collect(),
         false => name.chars().take(TASK_NAME_CHARS_MAX).collect(),
@@ -81,15 +80,15 @@ pub fn task_name_of_attempt(first: &str, execution: &Guid, attempt: u32) -> Stri
     fitting.trim().to_owned()
 }
 
-/// The names that tasks of so many attempts may have.
+/// The names that the tasks of this many attempts may have.
 pub fn task_names_so_far(first: &str, execution: &Guid, attempts: u32) -> Vec<String> {
     let later = (2..=attempts).rev().take(ATTEMPTS_MAX);
     let later = later.map(|attempt| task_name_of_attempt(first, execution, attempt));
     std::iter::once(first.to_owned()).chain(later).collect()
 }
 
-/// Whether tasks whose names hold this character cannot be looked up: in a filter of Cloud Foundry a comma
-/// begins another name, and newer versions decode values twice.
+/// Whether a task whose name contains this character cannot be looked up. In Cloud Foundry's filters a comma
+/// separates names, and newer versions decode values twice.
 pub fn is_unfindable(character: char) -> bool {
     matches!(character, ',' | '%') || character.is_control()
 }

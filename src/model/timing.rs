@@ -1,4 +1,4 @@
-//! When a schedule fires: all that clients say of it.
+//! When a schedule fires, as clients define it.
 
 use super::{Dialect, Timestamp};
 
@@ -7,53 +7,53 @@ use super::{Dialect, Timestamp};
 pub struct Timing {
     /// The cron expression, as the client gave it.
     pub expression: String,
-    /// How it is read.
+    /// The dialect of the expression.
     pub dialect: Dialect,
-    /// The IANA name of the zone in which it is read; `None`: UTC, or the one that the expression names.
+    /// The IANA name of the time zone; `None`: UTC, or the zone that the expression names.
     pub timezone: Option<String>,
-    /// It fires from here on; `None`: at once.
+    /// No fire time is before this instant; `None`: no limit.
     pub starts_at: Option<Timestamp>,
-    /// It fires up to here, this instant included; `None`: without end.
+    /// No fire time is after this instant; `None`: no limit.
     pub ends_at: Option<Timestamp>,
 }
 
 impl Timing {
-    /// An expression without anything else.
+    /// Only an expression.
     pub fn new(expression: impl Into<String>, dialect: Dialect) -> Self {
         Self { expression: expression.into(), dialect, timezone: None, starts_at: None, ends_at: None }
     }
 }
 
-/// All that clients say of a schedule.
+/// What clients set on a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Definition {
     /// Whether it fires.
     pub enabled: bool,
     /// When it fires.
     pub timing: Timing,
-    /// Its executions are due up to so many seconds after their fire time, from 0 to 3600.
+    /// Its executions are due up to this long after their fire time, from 0 to 3600.
     pub jitter_seconds: u32,
-    /// What becomes of missed fire times; `None`: what the setting says.
+    /// What happens to missed fire times; `None`: the setting `MISFIRE_POLICY`.
     pub misfire_policy: Option<MisfirePolicy>,
     /// For people; at most 1,000 characters.
     pub description: Option<String>,
-    /// What a client calls it by, unique among the schedules of its job or call; 1 to 63 characters.
+    /// A client's own name for it, unique among the schedules of its job or call; 1 to 63 characters.
     pub key: Option<String>,
 }
 
 impl Definition {
-    /// One that is enabled, without anything but its times.
+    /// An enabled schedule with these times and defaults.
     pub fn new(timing: Timing) -> Self {
         Self { enabled: true, timing, jitter_seconds: 0, misfire_policy: None, description: None, key: None }
     }
 }
 
-/// What becomes of fire times that nothing served in time.
+/// What happens to missed fire times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MisfirePolicy {
-    /// They are passed over.
+    /// They are skipped.
     Skip,
-    /// One run stands for all of them.
+    /// They coalesce into one run.
     Once,
     /// Each runs, the oldest first.
     All,

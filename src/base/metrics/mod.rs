@@ -62,16 +62,16 @@ pub enum Upstream {
     LogCache,
     /// The receiver of a notification.
     Notification,
-    /// What `HEARTBEAT_URL` names.
+    /// The monitor at `HEARTBEAT_URL`.
     Heartbeat,
 }
 
-/// What came of a try to deliver a notification.
+/// The outcome of an attempt to deliver a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DeliveryOutcome {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered,
-    /// It does not.
+    /// The receiver refused it, or did not answer.
     Failed,
 }
 
@@ -99,7 +99,7 @@ pub struct Readings {
     pub due_schedules: u64,
     /// Running tasks, counted up to a bound.
     pub running_tasks: u64,
-    /// Deliveries of notifications that wait, counted up to a bound.
+    /// Deliveries waiting to be sent, counted up to a bound.
     pub waiting_deliveries: u64,
     /// The size of the database.
     pub size_bytes: u64,
@@ -159,7 +159,7 @@ impl Metrics {
         );
         let deliveries = maker.counters(
             "notification_deliveries_total",
-            "Tries to deliver notifications, by outcome.",
+            "Attempts to deliver notifications, by outcome.",
             &["outcome"],
         );
         let start_time = maker.own(IntGauge::with_opts(Opts::new(
@@ -236,7 +236,7 @@ impl Metrics {
         self.upstream_seconds[upstream as usize].observe(took.as_secs_f64());
     }
 
-    /// Counts a try to deliver a notification.
+    /// Counts an attempt to deliver a notification.
     pub fn delivered(&self, outcome: DeliveryOutcome) {
         self.deliveries[outcome as usize].inc();
     }
@@ -323,7 +323,7 @@ fn database_families(readings: Option<&Readings>) -> Vec<MetricFamily> {
     ));
     families.extend(gauge(
         "ocf_scheduler_notification_deliveries_waiting",
-        "Deliveries of notifications that wait to be sent; counted up to 100000.",
+        "Notification deliveries waiting to be sent; counted up to 100000.",
         number(readings.waiting_deliveries),
     ));
     families.extend(gauge(

@@ -7,7 +7,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::{Maker, RESPONSE_SECONDS};
 
-/// The route of a request that matches no route, or not its methods.
+/// The route label of a request with an unknown path or method.
 pub const UNKNOWN_ROUTE: &str = "unknown";
 /// The route of a request that was refused before it was routed.
 pub(super) const REFUSED: &str = "refused";
@@ -17,7 +17,7 @@ const ROUTES_MAX: usize = 32;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const STATUSES: [u16; 20] =
     [200, 201, 204, 400, 401, 404, 405, 408, 411, 413, 414, 417, 422, 429, 431, 500, 501, 502, 503, 505];
-/// The method or status of all others.
+/// The label of all other methods and statuses.
 const OTHER: &str = "other";
 
 pub(super) struct Requests {
