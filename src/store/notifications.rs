@@ -9,7 +9,7 @@ use super::audit::{self, NewEvent};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, json_array, sql, values};
 use super::terms::take_turns;
-use super::{Extent, Part, Scope, Store, StoreError, Window};
+use super::{Extent, Part, Scope, Store, StoreError, Window, outbox};
 use crate::model::{
     Event, Format, Guid, Headers, Id, Notification, NotificationDefinition, Secret, Selector, Timestamp,
 };
@@ -172,8 +172,7 @@ impl Store {
             }
             audit::record(tx, event, None, now)?;
             if !definition.enabled {
-                let values = values! { "notification_id": changed.id, "now": now };
-                tx.execute(sql!("deliveries/drop_waiting"), values)?;
+                outbox::drop_waiting(tx, changed.id, now)?;
             }
             Ok(NotificationChanged::Done(updated_at))
         });

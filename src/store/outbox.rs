@@ -222,8 +222,7 @@ impl Store {
                 let reason = "the receiver answered 410 Gone";
                 let values = values! { "id": id, "reason": reason, "updated_at": updated_at };
                 tx.execute(sql!("notifications/disable"), values)?;
-                let values = values! { "notification_id": id, "now": now };
-                tx.execute(sql!("deliveries/drop_waiting"), values)?;
+                drop_waiting(tx, id, now)?;
             }
             let values = values! { "notification_id": id, "keep": KEPT_MAX };
             tx.execute(sql!("deliveries/purge_beyond"), values)?;
@@ -600,6 +599,14 @@ fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp)
     let values = values! { "notification_id": notification, "executable_id": executable, "now": now };
     tx.execute(sql!("deliveries/supersede_untried"), values)?;
     tx.execute(sql!("deliveries/supersede"), values)?;
+    Ok(())
+}
+
+/// While a notification is off nothing is stored for later. What it was not told yet counts as not told.
+pub(super) fn drop_waiting(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<(), StoreError> {
+    let values = values! { "notification_id": notification, "now": now };
+    tx.execute(sql!("deliveries/drop_waiting"), values)?;
+    tx.execute(sql!("alerts/forget_untold"), values)?;
     Ok(())
 }
 

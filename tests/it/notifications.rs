@@ -497,6 +497,31 @@ fn five_hundred_failures_at_once_are_at_most_five_messages() {
 }
 
 #[test]
+fn a_failure_that_a_disabled_notification_did_not_tell_is_told_when_it_is_enabled_and_it_fails_again() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("ping", &target.url);
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    let path = format!("/notifications/{guid}");
+    run(&world, &call);
+    // It waits for company.
+    assert_eq!(world.patch(&path, r#"{"enabled":false}"#).status, 200);
+    run(&world, &call);
+    assert_eq!(world.patch(&path, r#"{"enabled":true}"#).status, 200);
+    hurry(&world);
+    run(&world, &call);
+    hurry(&world);
+    let failed = receiver.wait_for(1).remove(0).json();
+    assert_eq!((&failed["type"], &failed["data"]["failures"]), (&json!("execution.failed"), &json!(3)));
+    // What was told is not told again.
+    assert_eq!(world.patch(&path, r#"{"enabled":false}"#).status, 200);
+    assert_eq!(world.patch(&path, r#"{"enabled":true}"#).status, 200);
+    run(&world, &call);
+    assert_eq!(states(&world, &guid)[0], ("failed".to_owned(), "DELIVERED".to_owned()));
+}
+
+#[test]
 fn deleting_what_fails_tells_that_it_has_recovered() {
     let world = World::start();
     let (receiver, target) = (Receiver::start(), Receiver::start());
