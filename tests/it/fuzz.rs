@@ -304,7 +304,7 @@ fn append_request(bytes: &mut Vec<u8>, id: &str, rubbish: &[u8], random: &mut Ra
         1 => ("GET / HTTP/1.1\r\nAccept: application/problem+json\r\n", 200),
         2 => ("GET /jobs/{JOB} HTTP/1.1\r\nAuthorization: bearer {TOKEN}\r\n", 200),
         3 => ("POST /nothing/here HTTP/1.1\r\nAuthorization: bearer {TOKEN}\r\n", 404),
-        4 => ("PUT /calls HTTP/1.1\r\n", 405),
+        4 => ("DELETE /calls HTTP/1.1\r\n", 405),
         _ => ("DELETE /calls/{CALL} HTTP/1.1\r\nAuthorization: Bearer nonsense\r\n", 401),
     };
     let smuggled = &b"GET /smuggled HTTP/1.1\r\nHost: y\r\n\r\n"[..];

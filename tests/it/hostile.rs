@@ -444,7 +444,7 @@ fn without_a_token_the_head_alone_is_refused_after_path_and_method() {
         ("GET /cron/next", "401"),
         ("POST /nowhere", "404"),
         ("POST /v2/catalog", "404"),
-        ("PUT /jobs", "405"),
+        ("DELETE /jobs", "405"),
         ("POST /healthz", "405"),
     ] {
         // The body never comes.
