@@ -9,7 +9,7 @@ use super::audit::{self, NewEvent};
 use super::session::{Row, Session};
 use super::statement::{Cell, Column, Named, json_array, sql, values};
 use super::terms::take_turns;
-use super::{Extent, Part, Scope, Store, StoreError, Window, outbox};
+use super::{Extent, Part, Scope, Store, StoreError, Window};
 use crate::model::{
     Event, Format, Guid, Headers, Id, Notification, NotificationDefinition, Secret, Selector, Timestamp,
 };
@@ -172,7 +172,7 @@ impl Store {
             }
             audit::record(tx, event, None, now)?;
             if !definition.enabled {
-                outbox::drop_waiting(tx, changed.id, now)?;
+                drop_waiting(tx, changed.id, now)?;
             }
             Ok(NotificationChanged::Done(updated_at))
         });
@@ -234,6 +234,14 @@ pub(super) fn insert(tx: &Session<'_>, new: &Notification) -> Result<Option<Id>,
         "created_at": new.created_at, "updated_at": new.updated_at,
     });
     tx.first(sql!("notifications/insert"), &values, |row| row.get("id"))
+}
+
+/// While a notification is off nothing is stored for later. What it was not told yet counts as not told.
+pub(super) fn drop_waiting(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<(), StoreError> {
+    let values = values! { "notification_id": notification, "now": now };
+    tx.execute(sql!("deliveries/drop_waiting"), values)?;
+    tx.execute(sql!("alerts/forget_untold"), values)?;
+    Ok(())
 }
 
 fn spaces_of(scope: &Scope) -> Result<(bool, String), StoreError> {

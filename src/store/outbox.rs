@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use super::notifications::{Delivery, delivery_of, json_of, notification_of};
+use super::notifications::{Delivery, delivery_of, drop_waiting, json_of, notification_of};
 use super::session::{Row, Session};
 use super::statement::{json_array, sql, sqlite_sql, values};
 use super::{Engine, Store, StoreError};
@@ -599,14 +599,6 @@ fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp)
     let values = values! { "notification_id": notification, "executable_id": executable, "now": now };
     tx.execute(sql!("deliveries/supersede_untried"), values)?;
     tx.execute(sql!("deliveries/supersede"), values)?;
-    Ok(())
-}
-
-/// While a notification is off nothing is stored for later. What it was not told yet counts as not told.
-pub(super) fn drop_waiting(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<(), StoreError> {
-    let values = values! { "notification_id": notification, "now": now };
-    tx.execute(sql!("deliveries/drop_waiting"), values)?;
-    tx.execute(sql!("alerts/forget_untold"), values)?;
     Ok(())
 }
 
