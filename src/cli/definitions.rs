@@ -33,8 +33,8 @@ const OF_BOTH: &[&str] = &[
 const OF_JOB: &[&str] = &["command", "memory_in_mb", "disk_in_mb", "log_rate_in_bps"];
 const OF_CALL: &[&str] =
     &["url", "auth_header", "method", "headers", "body", "success_statuses", "signing_secret"];
-const OF_SCHEDULE: &[&str] = &[
-    "key",
+/// But for its key.
+pub(super) const OF_SCHEDULE: &[&str] = &[
     "expression",
     "timezone",
     "description",
@@ -59,7 +59,7 @@ const OF_NOTIFICATION: &[&str] = &[
     "enabled",
 ];
 
-/// All that a file defines.
+/// The contents of a file.
 #[derive(Debug, PartialEq)]
 pub(super) struct Definitions {
     /// What its jobs and calls are labelled with.
@@ -102,7 +102,7 @@ pub(super) struct Body {
     pub(super) secrets: BTreeSet<String>,
 }
 
-/// Reads a file. `stem` is its name if it names none. The error lists all that is wrong with it.
+/// Reads a file. `stem` is its name if it names none. The error lists every fault.
 pub(super) fn parse(
     text: &str,
     is_json: bool,
@@ -210,7 +210,7 @@ impl Reader<'_> {
         for mut table in self.tables(&place, &mut table, "schedule") {
             let key = self.text(&place, &mut table, "key").unwrap_or_else(|| DEFAULT_KEY.to_owned());
             let of = format!("schedule {key} of {place}");
-            self.check_names(&of, &table, &[OF_SCHEDULE]);
+            self.check_names(&of, &table, &[&["key"], OF_SCHEDULE]);
             if schedules.iter().any(|other| other.key == key) {
                 self.faults.push(format!("{place} has two schedules with the key {key:?}"));
             }

@@ -6,7 +6,7 @@ use super::arguments::Arguments;
 use super::client::executions::HISTORY_LIMIT;
 use super::client::{
     ask, ask_or, audit, calls_and_jobs, cron, crontab, dashboard, definitions, edit, enabling, executions,
-    login, notifications, overview, pauses, schedules, show, without_session,
+    export, login, notifications, overview, pauses, schedules, show, without_session,
 };
 use super::command::{
     Command, ENABLED, Flag, Group, Names, OUTPUT, Operand, SettingFlags, TOKEN, flag, known, operand,
@@ -328,9 +328,9 @@ pub const COMMANDS: &[Command] = &[
                 ..flag("name", "NAME", "name of the file, which apply labels with")
             },
         ],
-        "prints jobs, calls, schedules and notifications as definitions, with variables in the place of secrets",
+        "prints jobs, calls, schedules and notifications as definitions, with variables for secrets",
         "ocf-scheduler export > definitions.toml",
-        |it| ask(definitions::export, it),
+        |it| ask(export::export, it),
     ),
     uses(
         Group::Jobs,

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::client::{Said, program};
+use super::client::{Said, cf_home, program};
 use super::world::{APP, OTHER_APP, SPACE, World, wait_for};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -263,4 +263,41 @@ fn an_apply_that_was_killed_is_begun_again() {
     desk.run(&["apply", "file.toml", "--prune"]).expect(0, &["0 deleted"]);
     desk.run(&["plan", "file.toml", "--prune"]).expect(0, &["80 unchanged"]);
     assert_eq!(desk.world.get("/jobs").json()["pagination"]["total_results"], 40);
+}
+
+#[test]
+fn beside_cf_apps_have_names_and_each_is_looked_up_once() {
+    let desk = Desk::new();
+    let home = cf_home(&desk.world.cf.url(), &desk.world.token, "");
+    let url = desk.world.url();
+    let variables = [("CF_HOME", home.path().to_str().unwrap()), ("SCHEDULER_URL", url.as_str())];
+    let run = |arguments: &[&str]| Said::of(program(&variables, arguments).current_dir(desk.folder.path()));
+    let jobs = |names: &[&str]| -> String {
+        let of = |app: &str| {
+            let job = |name: &&str| format!("[[job]]\nname = {name:?}\napp = {app:?}\ncommand = \"true\"\n");
+            names.iter().map(job).collect::<String>()
+        };
+        of("app-app-1") + &of("app-app-2")
+    };
+    desk.write(&jobs(&["a", "b", "c"]));
+    let asked = || desk.world.cf.count("GET /v3/apps");
+    let before = asked();
+    run(&["apply", "file.toml", "-o", "json"]).expect(0, &["created"]);
+    assert_eq!(asked() - before, 2);
+    // The first is in the file, the second only in the service.
+    let told = "[[notification]]\nname = \"n\"\nurl = \"http://x/\"\njobs = [";
+    desk.write(&format!("{}{told}\"app-app-2/a\", \"app-app-1/c\"]\n", jobs(&["a"])));
+    run(&["apply", "file.toml", "-o", "json"]).expect(0, &["notification n"]);
+    let all = desk.world.get("/jobs").json();
+    let guid = |name: &str, app: &str| {
+        let mut jobs = all["resources"].as_array().unwrap().iter();
+        jobs.find(|it| it["name"] == name && it["app_guid"] == app).unwrap()["guid"].clone()
+    };
+    let told = desk.world.get("/notifications").json()["resources"][0]["job_guids"].clone();
+    assert_eq!(told, json!([guid("a", OTHER_APP), guid("c", APP)]));
+    desk.write(&format!(
+        "{}[[notification]]\nname = \"m\"\nurl = \"http://x/\"\njobs = [\"a\"]\n",
+        jobs(&["a"])
+    ));
+    run(&["plan", "file.toml"]).expect(3, &["several jobs are named \"a\"; write APP/NAME"]);
 }

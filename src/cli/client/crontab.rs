@@ -1,11 +1,9 @@
 //! `import-crontab`: the lines of a crontab become jobs with schedules.
 
-use std::fs::File;
-use std::io::Read;
-
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
+use super::file;
 use super::remote::encode;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
@@ -13,11 +11,11 @@ use crate::cli::crontab::{self, Crontab, Entry};
 use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
-/// The most that is read of a crontab.
-const CRONTAB_BYTES_MAX: u64 = 1024 * 1024;
+/// The most that is read of a crontab, in MiB.
+const CRONTAB_MEBIBYTES_MAX: u64 = 1;
 
 pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let text = read(arguments.required(0))?;
+    let text = file::read(arguments.required(0), CRONTAB_MEBIBYTES_MAX).map_err(Failure::Usage)?;
     let is_user = |word: &str| nix::unistd::User::from_name(word).is_ok_and(|user| user.is_some());
     let Crontab { entries, mut notes } = crontab::parse(&text, is_user);
     let is_dry_run = arguments.has("dry-run");
@@ -76,20 +74,6 @@ fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result
         session.remote.delete(&path)?;
     }
     made.map(|_| ())
-}
-
-fn read(file: &str) -> Result<String, Failure> {
-    let failed = |err: std::io::Error| Failure::Usage(format!("{file} cannot be read: {err}"));
-    let mut text = String::new();
-    let read = match file {
-        "-" => std::io::stdin().lock().take(CRONTAB_BYTES_MAX + 1).read_to_string(&mut text),
-        path => File::open(path).map_err(failed)?.take(CRONTAB_BYTES_MAX + 1).read_to_string(&mut text),
-    };
-    let bytes = read.map_err(failed)?;
-    if CRONTAB_BYTES_MAX < bytes as u64 {
-        return Err(Failure::Usage(format!("{file} is longer than 1 MiB")));
-    }
-    Ok(text)
 }
 
 fn shown(entry: &Entry) -> Value {

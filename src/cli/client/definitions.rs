@@ -1,30 +1,27 @@
-//! `export`, `plan` and `apply`: jobs, calls, schedules and notifications in files.
+//! `plan` and `apply`: what a file defines, and what the service has.
 //!
-//! Invariant: every request can be repeated, so an `apply` that was interrupted can be run again. `plan` sends
-//! the same requests with `dry_run`, so the service itself says what would change, of secrets too.
+//! Invariant: every request can be repeated, so an `apply` that was interrupted can be run again. `plan`
+//! sends the same requests with `dry_run`, so the service itself says what would change, of secrets too.
 
-use std::fs::File;
-use std::io::Read;
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
+use super::file;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
-use crate::cli::definitions::{
-    self, Body, Definitions, Executable, Item, Notification, OWNER_LABEL, Schedule, literal, variable_of,
-    written,
-};
-use crate::cli::output::{Table, field, print};
+use crate::cli::definitions::{self, Body, Definitions, Executable, Notification, OWNER_LABEL, Schedule};
+use crate::cli::output::{Table, field};
 use crate::config;
 use crate::model::Kind;
 
 /// The exit status of `plan` where there is something to change.
 pub(in crate::cli) const DIFFERS: u8 = 2;
-/// The most that is read of a file.
-const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// The most that is read of a file, in MiB.
+const FILE_MEBIBYTES_MAX: u64 = 4;
 /// The longest value that a difference shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
 /// Fields that no file sets.
@@ -47,10 +44,6 @@ const NOT_COMPARED: [&str; 16] = [
     "disabled_reason",
 ];
 const SECRETS: [&str; 3] = ["auth_header", "headers", "secret"];
-/// Headers whose values are no secrets.
-const HARMLESS_HEADERS: [&str; 5] =
-    ["accept", "accept-language", "content-language", "content-type", "user-agent"];
-
 /// What is done, or would be, to one thing.
 struct Step {
     /// `created`, `replaced`, `adopted`, `deleted` or `unchanged`.
@@ -80,6 +73,8 @@ struct Run<'a> {
     found: Vec<(Kind, Value)>,
     /// The jobs and calls of the file.
     guids: Vec<Defined>,
+    /// The guids of apps, by what the file calls them.
+    apps: HashMap<String, String>,
     space: Option<String>,
     /// Schedules to prune: what they are, and their paths.
     gone: Vec<(String, String)>,
@@ -102,7 +97,9 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
     session.remote.name_fields();
     let mut found = Vec::new();
     for kind in [Kind::Job, Kind::Call] {
-        found.extend(session.list(kind, true)?.into_iter().map(|resource| (kind, resource)));
+        let listed = session.list(kind, true)?;
+        session.look_up_apps(&listed);
+        found.extend(listed.into_iter().map(|resource| (kind, resource)));
     }
     let mut run = Run {
         session,
@@ -111,6 +108,7 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
         prunes: arguments.has("prune"),
         found,
         guids: Vec::new(),
+        apps: HashMap::new(),
         space: session.space().map(str::to_owned),
         gone: Vec::new(),
         steps: Vec::new(),
@@ -138,7 +136,7 @@ impl Run<'_> {
     fn all(&mut self, default_app: Option<&str>) -> Result<(), Failure> {
         for definition in &self.definitions.executables {
             let app = match definition.app.as_deref().or(default_app) {
-                Some(app) => self.session.app(app)?,
+                Some(app) => self.app(app)?,
                 None => {
                     let hint = "set app = \"…\" in the file, --app or SCHEDULER_APP";
                     let (kind, name) = (definition.kind.as_str(), &definition.name);
@@ -147,13 +145,23 @@ impl Run<'_> {
             };
             self.executable(definition, &app)?;
         }
-        for notification in &self.definitions.notifications {
-            self.notification(notification)?;
+        if !self.definitions.notifications.is_empty() {
+            self.notifications()?;
         }
         if self.prunes && self.refused.is_empty() {
             self.prune()?;
         }
         Ok(())
+    }
+
+    /// The guid of an app, which is looked up once.
+    fn app(&mut self, wanted: &str) -> Result<String, Failure> {
+        if let Some(guid) = self.apps.get(wanted) {
+            return Ok(guid.clone());
+        }
+        let guid = self.session.app(wanted)?;
+        self.apps.insert(wanted.to_owned(), guid.clone());
+        Ok(guid)
     }
 
     fn executable(&mut self, definition: &Executable, app: &str) -> Result<(), Failure> {
@@ -199,7 +207,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Its job or call is not there yet, so that all that can be judged is its expression.
+    /// The job or call does not exist yet, so only the expression can be checked.
     fn schedule_of_new(&mut self, what: &str, schedule: &Schedule) -> Result<(), Failure> {
         let mut asked = Map::new();
         for name in ["expression", "timezone"] {
@@ -245,17 +253,34 @@ impl Run<'_> {
         self.put(what, &path, &fields.into(), now, &schedule.body).map(|_| ())
     }
 
-    fn notification(&mut self, notification: &Notification) -> Result<(), Failure> {
+    fn notifications(&mut self) -> Result<(), Failure> {
+        let space = match self.space.take() {
+            Some(space) => space,
+            None => {
+                let spaces = self.session.resources("/spaces")?;
+                let [space] = spaces.as_slice() else {
+                    let hint = "notifications need a space: set --space or SCHEDULER_SPACE";
+                    return Err(Failure::Usage(hint.to_owned()));
+                };
+                field(space, "guid").to_owned()
+            }
+        };
+        let list = format!("/notifications?space_guid={}", encode(&space));
+        let there = self.session.resources(&list)?;
+        for notification in &self.definitions.notifications {
+            self.notification(notification, &list, &there)?;
+        }
+        Ok(())
+    }
+
+    fn notification(
+        &mut self,
+        notification: &Notification,
+        list: &str,
+        there: &[Value],
+    ) -> Result<(), Failure> {
         let Notification { name, body, .. } = notification;
         let what = format!("notification {name}");
-        if self.space.is_none() {
-            let spaces = self.session.resources("/spaces")?;
-            let [space] = spaces.as_slice() else {
-                return Err(Failure::Usage(format!("{what} needs a space: set --space or SCHEDULER_SPACE")));
-            };
-            self.space = Some(field(space, "guid").to_owned());
-        }
-        let space = self.space.clone().unwrap_or_default();
         let mut fields = body.fields.clone();
         for (member, kind, names) in
             [("job_guids", Kind::Job, &notification.jobs), ("call_guids", Kind::Call, &notification.calls)]
@@ -275,8 +300,6 @@ impl Run<'_> {
                 fields.insert(member.to_owned(), guids.into());
             }
         }
-        let list = format!("/notifications?space_guid={}", encode(&space));
-        let there = self.session.resources(&list)?;
         let now = there.iter().find(|it| field(it, "name") == name);
         keep(&mut fields, now, "enabled", &Value::Bool(false));
         let path = format!("{list}&name={}", encode(name));
@@ -284,28 +307,49 @@ impl Run<'_> {
     }
 
     /// The guid of a job or call by NAME or APP/NAME. It is empty if it is only going to be made.
-    fn guid_of(&self, kind: Kind, wanted: &str) -> Result<Option<String>, Failure> {
-        let is_it = |of_kind: Kind, name: &str, app: &str| {
-            let of = wanted.strip_suffix(name).and_then(|rest| rest.strip_suffix('/'));
-            let is_of = |of: &str| of == app || of == self.session.app_title(app);
-            of_kind == kind && (name == wanted || of.is_some_and(is_of))
-        };
-        let own = self.guids.iter().filter(|it| is_it(it.kind, &it.name, &it.app)).map(|it| it.guid.as_str());
-        let own: Vec<&str> = own.collect();
-        let others = self
-            .found
-            .iter()
-            .filter(|(of_kind, it)| is_it(*of_kind, field(it, "name"), field(it, "app_guid")));
+    fn guid_of(&mut self, kind: Kind, wanted: &str) -> Result<Option<String>, Failure> {
+        let own = self.guids.iter().filter(|it| it.kind == kind);
+        let own = own.map(|it| [&it.name, &it.app, &it.guid].map(String::clone)).collect();
+        let others = self.found.iter().filter(|(of_kind, _)| *of_kind == kind);
+        let others =
+            others.map(|(_, it)| ["name", "app_guid", "guid"].map(|name| field(it, name).to_owned()));
+        let others = others.collect();
         // The file's own win over others of the name.
-        let fitting = if own.is_empty() { others.map(|(_, it)| field(it, "guid")).collect() } else { own };
-        match fitting.as_slice() {
-            [one] => Ok(Some((*one).to_owned())),
-            [] => Ok(None),
-            _ => Err(Failure::NotFound(format!(
-                "several {} are named {wanted:?}; write APP/NAME",
-                plural(kind)
-            ))),
+        for candidates in [own, others] {
+            let fitting = self.fitting(wanted, candidates)?;
+            match fitting.as_slice() {
+                [] => (),
+                [one] => return Ok(Some(one.clone())),
+                _ => {
+                    let kinds = plural(kind);
+                    return Err(Failure::NotFound(format!(
+                        "several {kinds} are named {wanted:?}; write APP/NAME"
+                    )));
+                }
+            }
         }
+        Ok(None)
+    }
+
+    /// The guids of those (name, app, guid) that NAME or APP/NAME stands for.
+    fn fitting(&mut self, wanted: &str, candidates: Vec<[String; 3]>) -> Result<Vec<String>, Failure> {
+        let mut fitting = Vec::new();
+        for [name, app, guid] in candidates {
+            let is_it = match wanted.strip_suffix(&name).map(|rest| rest.strip_suffix('/').ok_or(rest)) {
+                Some(Err("")) => true,
+                Some(Ok(of)) if of == app => true,
+                Some(Ok(of)) => match self.app(of) {
+                    Ok(of) => of == app,
+                    Err(Failure::NotFound(_)) => false,
+                    Err(failure) => return Err(failure),
+                },
+                Some(Err(_)) | None => false,
+            };
+            if is_it {
+                fitting.push(guid);
+            }
+        }
+        Ok(fitting)
     }
 
     /// `None`: the service has refused it.
@@ -501,15 +545,7 @@ fn shown(value: &Value) -> String {
 }
 
 fn read(file: &str) -> Result<Definitions, Failure> {
-    let failed = |err: std::io::Error| Failure::Refused(format!("{file} cannot be read: {err}"));
-    let mut text = String::new();
-    let bytes = match file {
-        "-" => std::io::stdin().lock().take(FILE_BYTES_MAX + 1).read_to_string(&mut text),
-        path => File::open(path).map_err(failed)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text),
-    };
-    if FILE_BYTES_MAX < bytes.map_err(failed)? as u64 {
-        return Err(Failure::Refused(format!("{file} is longer than 4 MiB")));
-    }
+    let text = file::read(file, FILE_MEBIBYTES_MAX).map_err(Failure::Refused)?;
     let path = Path::new(file);
     let is_json =
         path.extension().is_some_and(|ending| ending == "json") || text.trim_start().starts_with('{');
@@ -517,198 +553,4 @@ fn read(file: &str) -> Result<Definitions, Failure> {
         path.file_stem().and_then(|stem| stem.to_str()).filter(|_| file != "-").unwrap_or("definitions");
     definitions::parse(&text, is_json, stem, &|name| config::variable(name))
         .map_err(|faults| Failure::Refused(format!("{file} is not valid:\n  {}", faults.join("\n  "))))
-}
-
-/// Prints all jobs, calls and notifications as a file. Secrets become variables.
-pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
-    let app = arguments.flag("app").map(|app| session.app(app)).transpose()?;
-    let mut variables = Vec::new();
-    let mut root =
-        vec![("name".to_owned(), Item::Plain(arguments.flag("name").unwrap_or("definitions").into()))];
-    let mut names = Vec::new();
-    for kind in [Kind::Job, Kind::Call] {
-        let mut found = session.list(kind, true)?;
-        found.retain(|it| app.as_deref().is_none_or(|app| field(it, "app_guid") == app));
-        session.look_up_apps(&found);
-        let tables = found.iter().map(|it| executable_table(session, kind, it, &mut variables)).collect();
-        names.extend(found.iter().map(|it| {
-            let (name, app) = (field(it, "name").to_owned(), session.app_title(field(it, "app_guid")));
-            (kind, field(it, "guid").to_owned(), app, name)
-        }));
-        root.push((kind.as_str().to_owned(), Item::Tables(tables)));
-    }
-    if app.is_none() {
-        let space = session.space().map(|space| format!("?space_guid={}", encode(space)));
-        let found = session.resources(&format!("/notifications{}", space.unwrap_or_default()))?;
-        let tables = found.iter().map(|it| notification_table(it, &names, &mut variables)).collect();
-        root.push(("notification".to_owned(), Item::Tables(tables)));
-    }
-    root.retain(|(_, item)| !matches!(item, Item::Tables(tables) if tables.is_empty()));
-    let root = Item::Table(root);
-    let cannot = |err: &dyn std::fmt::Display| Failure::Refused(format!("this cannot be written: {err}"));
-    let text = match session.is_for_people() {
-        true => {
-            let text = toml::to_string(&root).map_err(|err| cannot(&err))?;
-            let comment: String = variables.iter().map(|name| format!("#   {name}\n")).collect();
-            match comment.is_empty() {
-                true => text,
-                false => format!("# Secrets come from these variables:\n{comment}\n{text}"),
-            }
-        }
-        false => {
-            let text = serde_json::to_string_pretty(&root).map_err(|err| cannot(&err))?;
-            format!("{text}\n")
-        }
-    };
-    print(text.as_bytes()).map_err(|err| cannot(&err))?;
-    Ok(true)
-}
-
-fn executable_table(session: &Session, kind: Kind, it: &Value, variables: &mut Vec<String>) -> Item {
-    let name = field(it, "name");
-    let defaults = [
-        ("memory_in_mb", json!(1024)),
-        ("disk_in_mb", json!(1024)),
-        ("log_rate_in_bps", json!(0)),
-        ("concurrency_policy", json!("Always")),
-        ("paused", json!(false)),
-        ("method", json!("POST")),
-        ("success_statuses", json!("200-299")),
-    ];
-    let plain = |text: &str| Item::Plain(literal(text.into()));
-    let mut fields = vec![
-        ("name".to_owned(), plain(name)),
-        ("app".to_owned(), plain(&session.app_title(field(it, "app_guid")))),
-    ];
-    fields.extend(written(
-        it,
-        &[
-            "command",
-            "url",
-            "method",
-            "body",
-            "success_statuses",
-            "memory_in_mb",
-            "disk_in_mb",
-            "log_rate_in_bps",
-            "timeout_seconds",
-            "concurrency_policy",
-            "paused",
-            "expect_success_within_seconds",
-        ],
-        &defaults,
-    ));
-    let mut secret = |words: &[&str]| {
-        let variable = variable_of(words);
-        variables.push(variable.clone());
-        Item::Plain(format!("${{{variable}}}").into())
-    };
-    let word = kind.as_str();
-    if !field(it, "auth_header").is_empty() {
-        fields.push(("auth_header".to_owned(), secret(&[word, name, "auth_header"])));
-    }
-    if it["signed"] == true {
-        fields.push(("signing_secret".to_owned(), secret(&[word, name, "signing_secret"])));
-    }
-    let headers: Vec<(String, Item)> = it["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(header, value)| {
-            let is_harmless = HARMLESS_HEADERS.contains(&header.to_ascii_lowercase().as_str());
-            let value = match is_harmless {
-                true => Item::Plain(literal(value.clone())),
-                false => secret(&[word, name, header]),
-            };
-            (header.clone(), value)
-        })
-        .collect();
-    fields.extend(written(it, &["retry"], &defaults));
-    if !headers.is_empty() {
-        fields.push(("headers".to_owned(), Item::Table(headers)));
-    }
-    let mut metadata = it["metadata"].clone();
-    if let Some(labels) = metadata["labels"].as_object_mut() {
-        labels.remove(OWNER_LABEL);
-    }
-    fields.extend(written(&metadata, &["labels", "annotations"], &[]));
-    let schedules = it["schedules"].as_array().map(Vec::as_slice).unwrap_or_default();
-    if !schedules.is_empty() {
-        fields.push(("schedule".to_owned(), Item::Tables(schedules.iter().map(schedule_table).collect())));
-    }
-    Item::Table(fields)
-}
-
-fn schedule_table(it: &Value) -> Item {
-    let key = match field(it, "key") {
-        // What it is called from now on.
-        "" => field(it, "guid").chars().take(8).collect(),
-        key => key.to_owned(),
-    };
-    let mut fields = vec![("key".to_owned(), Item::Plain(key.into()))];
-    let names = [
-        "expression",
-        "timezone",
-        "description",
-        "enabled",
-        "starts_at",
-        "ends_at",
-        "jitter_seconds",
-        "misfire_policy",
-    ];
-    fields.extend(written(it, &names, &[("enabled", json!(true)), ("jitter_seconds", json!(0))]));
-    Item::Table(fields)
-}
-
-fn notification_table(
-    it: &Value,
-    names: &[(Kind, String, String, String)],
-    variables: &mut Vec<String>,
-) -> Item {
-    let name = field(it, "name");
-    let mut secret = |words: &[&str]| {
-        let variable = variable_of(words);
-        variables.push(variable.clone());
-        Item::Plain(format!("${{{variable}}}").into())
-    };
-    // The path of its URL may be a secret.
-    let mut fields = vec![
-        ("name".to_owned(), Item::Plain(literal(name.into()))),
-        ("url".to_owned(), secret(&["notification", name, "url"])),
-    ];
-    if !it["secret"].is_null() {
-        fields.push(("secret".to_owned(), secret(&["notification", name, "secret"])));
-    }
-    for (list, member, kind) in [("jobs", "job_guids", Kind::Job), ("calls", "call_guids", Kind::Call)] {
-        let guids = it[member].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let listed: Vec<String> = guids
-            .filter_map(|guid| names.iter().find(|(_, known, _, _)| known == guid))
-            .map(|(_, _, app, name)| {
-                let is_unique = names.iter().filter(|it| it.0 == kind && it.3 == *name).count() == 1;
-                if is_unique { name.clone() } else { format!("{app}/{name}") }
-            })
-            .collect();
-        if !listed.is_empty() {
-            fields.push((list.to_owned(), Item::Plain(literal(listed.into()))));
-        }
-    }
-    let rest = ["format", "events", "label_selector", "after_failures", "remind_after_seconds", "enabled"];
-    let defaults = [
-        ("format", json!("standard")),
-        ("events", json!(["failed", "recovered", "overdue"])),
-        ("label_selector", json!("")),
-        ("after_failures", json!(1)),
-        ("enabled", json!(true)),
-    ];
-    fields.extend(written(it, &rest, &defaults));
-    let headers: Vec<(String, Item)> = it["headers"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(header, _)| (header.clone(), secret(&["notification", name, header])))
-        .collect();
-    if !headers.is_empty() {
-        fields.push(("headers".to_owned(), Item::Table(headers)));
-    }
-    Item::Table(fields)
 }

@@ -10,6 +10,7 @@ pub(super) mod definitions;
 pub(super) mod edit;
 pub(super) mod enabling;
 pub(super) mod executions;
+pub(super) mod export;
 pub mod failure;
 pub(super) mod login;
 pub(super) mod notifications;
@@ -24,6 +25,7 @@ pub(super) mod dashboard;
 
 mod cf_login;
 mod controls;
+mod file;
 mod lists;
 mod names;
 mod place;
