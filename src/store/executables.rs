@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde::{Deserialize, Serialize};
+
 use super::audit::{self, NewEvent};
 use super::outbox::{self, after_seconds};
 use super::session::{Row, Session};
@@ -36,15 +38,25 @@ pub struct Selection {
     pub selector: Option<LabelSelector>,
 }
 
-/// What labels must be like. The statements look for texts in the stored JSON, which has neither blanks
-/// between its tokens nor escapes, for no label holds a character that JSON escapes.
+/// What labels must be like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSelector {
-    /// A JSON object: `present`, texts of which each is to be found; `absent`, texts of which none is; and
-    /// `choices`, arrays of texts, of each of which one at least is.
+    /// [`Needles`] as JSON.
     pub requirements: String,
     /// Whether they hold where there are no labels.
     pub takes_unlabelled: bool,
+}
+
+/// Texts to look for in the stored JSON of labels. It has no blanks between its tokens, and no escapes,
+/// because no label contains a character that JSON escapes. All three requirements must hold.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Needles {
+    /// Each of these is there.
+    pub present: Vec<String>,
+    /// None of these is there.
+    pub absent: Vec<String>,
+    /// Of each list one at least is there.
+    pub choices: Vec<Vec<String>>,
 }
 
 impl From<Scope> for Selection {

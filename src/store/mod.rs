@@ -42,7 +42,7 @@ pub use broker::{
 };
 pub use ends::{CutOff, End};
 pub use executables::{
-    Deleted, LabelSelector, LastExecution, NewExecutable, Scope, Selection, Summary, Written,
+    Deleted, LabelSelector, LastExecution, Needles, NewExecutable, Scope, Selection, Summary, Written,
 };
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
 pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};

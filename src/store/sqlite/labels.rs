@@ -3,22 +3,13 @@
 
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
-use serde::Deserialize;
 
-/// The requirements of a [`LabelSelector`](crate::store::LabelSelector).
-#[derive(Deserialize)]
-struct Needles {
-    present: Vec<String>,
-    absent: Vec<String>,
-    choices: Vec<Vec<String>>,
-}
+use crate::store::Needles;
 
-impl Needles {
-    fn match_labels(&self, labels: &str) -> bool {
-        self.present.iter().all(|needle| labels.contains(needle))
-            && !self.absent.iter().any(|needle| labels.contains(needle))
-            && self.choices.iter().all(|choice| choice.iter().any(|needle| labels.contains(needle)))
-    }
+fn are_as_wanted(labels: &str, needles: &Needles) -> bool {
+    needles.present.iter().all(|needle| labels.contains(needle))
+        && !needles.absent.iter().any(|needle| labels.contains(needle))
+        && needles.choices.iter().all(|choice| choice.iter().any(|needle| labels.contains(needle)))
 }
 
 /// Adds `labels_match(labels, selector)` to the functions of this connection.
@@ -31,6 +22,6 @@ pub(super) fn add_function(connection: &Connection) -> rusqlite::Result<()> {
             serde_json::from_str::<Needles>(selector.as_str()?)
                 .map_err(|err| -> Box<dyn std::error::Error + Send + Sync> { err.into() })
         })?;
-        Ok(needles.match_labels(context.get_raw(0).as_str()?))
+        Ok(are_as_wanted(context.get_raw(0).as_str()?, &needles))
     })
 }

@@ -12,7 +12,7 @@ use super::error::ApiError;
 use super::fields::{Fields, MEGABYTES, name_in_query};
 use super::overview::cancelled_by;
 use super::page::{self, Order, Paging, Walk};
-use super::put::{Change, is_dry_run};
+use super::put::{Change, DRY_RUN};
 use super::query::Query;
 use super::quotas::over_quota;
 use super::schedules::ScheduleJson;
@@ -190,9 +190,7 @@ impl Api {
         let mut fields = Fields::of(&request.body)?;
         let name = fields.name();
         let name = fields.required("name", name);
-        let work = new_work(kind, &mut fields);
-        let mut controls = Controls::default();
-        fields.change_controls(&mut controls);
+        let (work, controls) = new_parts(kind, &mut fields);
         let name = fields.finish(name)?;
         let new = NewExecutable { name, app, space, work, controls };
         self.make_executable(caller, request, &new)?.ok_or_else(|| name_taken().into())
@@ -208,13 +206,11 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let (app, space) = self.app_asked_for(caller, query)?;
         let name = name_in_query(query.get("name"))?;
-        let is_dry_run = is_dry_run(query)?;
+        let is_dry_run = query.is_on(DRY_RUN)?;
         until_written(|| {
             let mut fields = Fields::of(&request.body)?;
             fields.check_name(&name);
-            let work = new_work(kind, &mut fields);
-            let mut controls = Controls::default();
-            fields.change_controls(&mut controls);
+            let (work, controls) = new_parts(kind, &mut fields);
             let Some(seen) = self.store.executable_named(kind, &app, &name)? else {
                 versions::check_absent(request)?;
                 self.check_service_instance(&space)?;
@@ -453,16 +449,7 @@ impl Api {
         request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
-        let cancels = match query.get("cancel") {
-            None | Some("false") => false,
-            Some("true") => true,
-            Some(_) => {
-                return Err(
-                    Violation::new("cancel", "type", "is neither true nor false", "true or false").into()
-                );
-            }
-        };
-        let cancelled_by = cancels.then(|| cancelled_by(caller));
+        let cancelled_by = query.is_on("cancel")?.then(|| cancelled_by(caller));
         let deleted = until_written(|| {
             let executable = self.executable(caller, kind, guid)?;
             versions::check(request, &ExecutableJson::of(executable.clone(), Vec::new()))?;
@@ -483,6 +470,14 @@ impl Api {
         self.wake_retention();
         Ok(respond(204))
     }
+}
+
+/// What a new job or call does and how its runs are controlled.
+fn new_parts(kind: Kind, fields: &mut Fields<'_>) -> (Work, Controls) {
+    let work = new_work(kind, fields);
+    let mut controls = Controls::default();
+    fields.change_controls(&mut controls);
+    (work, controls)
 }
 
 /// What was given; what is missing is empty, and a violation.

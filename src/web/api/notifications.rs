@@ -13,7 +13,7 @@ use super::error::ApiError;
 use super::executables::shown;
 use super::fields::{Fields, name_in_query};
 use super::page::{self, Order, Paging};
-use super::put::{Change, is_dry_run};
+use super::put::{Change, DRY_RUN};
 use super::query::Query;
 use super::selector::selector_of;
 use super::violation::Violation;
@@ -174,8 +174,7 @@ impl Api {
         self.change_definition_of(&mut fields, &mut definition, &space)?;
         let name = Some(definition.name.clone()).filter(|name| !name.is_empty());
         fields.required("name", name);
-        let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
-        fields.required("url", url);
+        fields.require_url(&definition);
         fields.finish(Some(()))?;
         self.make_notification(caller, request, &space, &definition)?.ok_or_else(|| name_taken().into())
     }
@@ -189,7 +188,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let space = self.space_asked_for(caller, query)?;
         let name = name_in_query(query.get("name"))?;
-        let is_dry_run = is_dry_run(query)?;
+        let is_dry_run = query.is_on(DRY_RUN)?;
         until_written(|| {
             let seen = self.store.notification_named(&space, &name)?;
             let mut definition = NotificationDefinition { name: name.clone(), ..new_definition() };
@@ -208,8 +207,7 @@ impl Api {
             if fields.raw.call_guids.is_none() {
                 definition.calls.clear();
             }
-            let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
-            fields.required("url", url);
+            fields.require_url(&definition);
             let Some(seen) = seen else {
                 versions::check_absent(request)?;
                 self.check_service_instance(&space)?;
@@ -489,6 +487,11 @@ impl Api {
 }
 
 impl Fields<'_> {
+    fn require_url(&mut self, definition: &NotificationDefinition) {
+        let url = Some(()).filter(|()| !definition.url.reveal().is_empty());
+        self.required("url", url);
+    }
+
     fn receiver(&mut self) -> Option<String> {
         let url = self.text("url", self.raw.url, URL_CHARS_MAX)?;
         match Target::parse(&url) {

@@ -168,11 +168,9 @@ struct UpcomingJson {
     resources: Vec<FireTimeJson>,
 }
 
-/// A fire time to come.
+/// The job or call that a row of a list is about.
 #[derive(Serialize)]
-struct FireTimeJson {
-    fire_time: String,
-    schedule_guid: String,
+struct OwnerJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     job_guid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -180,9 +178,42 @@ struct FireTimeJson {
     name: String,
     app_guid: String,
     space_guid: String,
+}
+
+impl OwnerJson {
+    fn of(listed: &Listed) -> Self {
+        let Listed { kind, guid, name, app, space } = listed;
+        Self {
+            job_guid: (*kind == Kind::Job).then(|| guid.to_string()),
+            call_guid: (*kind == Kind::Call).then(|| guid.to_string()),
+            name: name.clone(),
+            app_guid: app.to_string(),
+            space_guid: space.to_string(),
+        }
+    }
+}
+
+/// A fire time to come.
+#[derive(Serialize)]
+struct FireTimeJson {
+    fire_time: String,
+    schedule_guid: String,
+    #[serde(flatten)]
+    of: OwnerJson,
     /// The schedule fires more often than is shown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     more_of_this: bool,
+}
+
+impl FireTimeJson {
+    fn of(time: Timestamp, schedule: &UpcomingSchedule) -> Self {
+        Self {
+            fire_time: time.to_string(),
+            schedule_guid: schedule.guid.to_string(),
+            of: OwnerJson::of(&schedule.of),
+            more_of_this: false,
+        }
+    }
 }
 
 /// A job or call that has not succeeded for too long.
@@ -190,48 +221,17 @@ struct FireTimeJson {
 struct OverdueJson {
     overdue_since: String,
     expect_success_within_seconds: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    job_guid: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call_guid: Option<String>,
-    name: String,
-    app_guid: String,
-    space_guid: String,
+    #[serde(flatten)]
+    of: OwnerJson,
 }
 
 impl OverdueJson {
-    fn of(overdue: Overdue) -> Self {
-        let Overdue { of, expected_since, within_seconds } = overdue;
-        let since = expected_since.saturating_add(Duration::from_secs(within_seconds.into()));
-        let guid = of.guid.to_string();
-        let (job_guid, call_guid) = match of.kind {
-            Kind::Job => (Some(guid), None),
-            Kind::Call => (None, Some(guid)),
-        };
+    fn of(overdue: &Overdue) -> Self {
+        let within = Duration::from_secs(overdue.within_seconds.into());
         Self {
-            overdue_since: since.to_string(),
-            expect_success_within_seconds: within_seconds,
-            job_guid,
-            call_guid,
-            name: of.name,
-            app_guid: of.app.to_string(),
-            space_guid: of.space.to_string(),
-        }
-    }
-}
-
-impl FireTimeJson {
-    fn of(time: Timestamp, schedule: &UpcomingSchedule) -> Self {
-        let Listed { kind, guid, name, app, space } = &schedule.of;
-        Self {
-            fire_time: time.to_string(),
-            schedule_guid: schedule.guid.to_string(),
-            job_guid: (*kind == Kind::Job).then(|| guid.to_string()),
-            call_guid: (*kind == Kind::Call).then(|| guid.to_string()),
-            name: name.clone(),
-            app_guid: app.to_string(),
-            space_guid: space.to_string(),
-            more_of_this: false,
+            overdue_since: overdue.expected_since.saturating_add(within).to_string(),
+            expect_success_within_seconds: overdue.within_seconds,
+            of: OwnerJson::of(&overdue.of),
         }
     }
 }
@@ -356,9 +356,10 @@ impl Api {
         let limit = u32::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(u32::MAX);
         let spaces = self.spaces_asked_for(caller, query)?;
         let found = self.store.overdue(spaces.as_deref(), self.clock.now(), limit)?;
-        let mut resources: Vec<OverdueJson> = found.into_iter().map(OverdueJson::of).collect();
-        resources
-            .sort_by(|one, other| (&one.overdue_since, &one.name).cmp(&(&other.overdue_since, &other.name)));
+        let mut resources: Vec<OverdueJson> = found.iter().map(OverdueJson::of).collect();
+        resources.sort_by(|one, other| {
+            (&one.overdue_since, &one.of.name).cmp(&(&other.overdue_since, &other.of.name))
+        });
         Ok(respond_with(200, "application/json", to_json(&json!({ "resources": resources }))?))
     }
 

@@ -1,12 +1,11 @@
 //! What a `PUT` says beside the object: whether it made it, replaced it, or found nothing to do.
 
-use super::error::ApiError;
-use super::query::Query;
-use super::violation::Violation;
 use crate::http::{Response, with_header};
 
 /// The header that says what a `PUT` did, or would do.
 const HEADER: &str = "X-Scheduler-Change";
+/// The switch of the query with which a `PUT` is judged and nothing is written.
+pub(super) const DRY_RUN: &str = "dry_run";
 
 /// What a `PUT` does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,17 +24,5 @@ impl Change {
             Self::Unchanged => "unchanged",
         };
         with_header(answer, HEADER, word)
-    }
-}
-
-/// Whether a `PUT` is only to be judged.
-pub(super) fn is_dry_run(query: &Query) -> Result<bool, ApiError> {
-    match query.get("dry_run") {
-        None | Some("false") => Ok(false),
-        Some("true") => Ok(true),
-        Some(_) => {
-            let detail = "is neither true nor false";
-            Err(Violation::new("dry_run", "type", detail, "true or false").into())
-        }
     }
 }

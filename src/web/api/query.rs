@@ -36,6 +36,15 @@ impl<'a> Query<'a> {
         self.decoded.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
+    /// Whether a switch is on: `true`. Without it, and with `false`, it is off.
+    pub(in crate::web) fn is_on(&self, name: &'static str) -> Result<bool, Violation> {
+        match self.get(name) {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(Violation::new(name, "type", "is neither true nor false", "true or false")),
+        }
+    }
+
     /// The names that were sent, in their order.
     pub(in crate::web) fn names(&self) -> impl Iterator<Item = &str> {
         self.decoded.iter().map(|(name, _)| name.as_str())

@@ -25,8 +25,8 @@ impl Api {
         Definition::new(Timing { timezone: self.default_timezone.clone(), ..timing })
     }
 
-    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken. `replaced` is
-    /// what is there now: its times need not fulfil again the rules for new ones.
+    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken. `replaced`
+    /// is what is there now; the rules for new times do not apply to times that it has already.
     pub(super) fn change_definition(
         &self,
         fields: &mut Fields<'_>,

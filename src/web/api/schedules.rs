@@ -9,7 +9,7 @@ use super::audit::{By, differences, new_target};
 use super::error::ApiError;
 use super::fields::Fields;
 use super::page::{self, Order, Paging, to_json, whole_number};
-use super::put::{Change, is_dry_run};
+use super::put::{Change, DRY_RUN};
 use super::query::Query;
 use super::quotas::over_quota;
 use super::schedule_fields::key_in_query;
@@ -188,7 +188,7 @@ impl Api {
         query: &Query,
     ) -> Result<Response, ApiError> {
         let key = key_in_query(query.get("key"))?;
-        let put = Put { key: &key, is_dry_run: is_dry_run(query)? };
+        let put = Put { key: &key, is_dry_run: query.is_on(DRY_RUN)? };
         until_written(|| match self.store.schedule_of_key(executable.id, &key)? {
             Some(seen) => self.rewrite_schedule(caller, executable, request, seen, Some(put)),
             None => {

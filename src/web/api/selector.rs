@@ -1,10 +1,8 @@
 //! Label selectors, in the syntax of Cloud Foundry v3: requirements with commas between them, all of which hold.
 
-use serde::Serialize;
-
 use super::controls::{key_fault, value_fault};
 use super::violation::Violation;
-use crate::store::LabelSelector;
+use crate::store::{LabelSelector, Needles};
 
 /// The most requirements of one selector.
 const REQUIREMENTS_MAX: usize = 50;
@@ -22,36 +20,26 @@ struct Requirement<'a> {
     values: Vec<&'a str>,
 }
 
-/// All requirements, as [`LabelSelector`] describes them.
-#[derive(Debug, Default, Serialize)]
-struct Needles {
-    present: Vec<String>,
-    absent: Vec<String>,
-    choices: Vec<Vec<String>>,
-}
-
 impl<'a> Requirement<'a> {
     fn new(key: &'a str, op: &'static str, values: Vec<&'a str>) -> Self {
         Self { key, op, values }
     }
 }
 
-impl Needles {
-    fn of(requirements: &[Requirement<'_>]) -> Self {
-        let mut needles = Self::default();
-        for Requirement { key, op, values } in requirements {
-            let name = format!("\"{key}\":");
-            let mut members: Vec<_> = values.iter().map(|value| format!("{name}\"{value}\"")).collect();
-            match (*op, members.len()) {
-                ("has", _) => needles.present.push(name),
-                ("lacks", _) => needles.absent.push(name),
-                ("notin", _) => needles.absent.append(&mut members),
-                (_, 1) => needles.present.append(&mut members),
-                _ => needles.choices.push(members),
-            }
+fn needles_of(requirements: &[Requirement<'_>]) -> Needles {
+    let mut needles = Needles::default();
+    for Requirement { key, op, values } in requirements {
+        let name = format!("\"{key}\":");
+        let mut members: Vec<_> = values.iter().map(|value| format!("{name}\"{value}\"")).collect();
+        match (*op, members.len()) {
+            ("has", _) => needles.present.push(name),
+            ("lacks", _) => needles.absent.push(name),
+            ("notin", _) => needles.absent.append(&mut members),
+            (_, 1) => needles.present.append(&mut members),
+            _ => needles.choices.push(members),
         }
-        needles
     }
+    needles
 }
 
 /// The selector as the statements read it. The error says what is wrong with it.
@@ -59,7 +47,7 @@ pub(super) fn selector_of(text: &str) -> Result<LabelSelector, Violation> {
     let requirements =
         parse(text).map_err(|detail| Violation::new("label_selector", "syntax", detail, EXPECTED))?;
     let takes_unlabelled = requirements.iter().all(|requirement| matches!(requirement.op, "lacks" | "notin"));
-    let requirements = serde_json::to_string(&Needles::of(&requirements))
+    let requirements = serde_json::to_string(&needles_of(&requirements))
         .map_err(|_| Violation::new("label_selector", "syntax", "cannot be read", EXPECTED))?;
     Ok(LabelSelector { requirements, takes_unlabelled })
 }
