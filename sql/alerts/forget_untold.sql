@@ -1,2 +1,2 @@
--- What nobody was told of is over for a notification that is disabled: it is told when it fails again, enabled.
+-- Drops the alerts that a disabled notification has not sent yet. Once it is enabled, the next failure sends one.
 DELETE FROM alerts WHERE notification_id = :notification_id AND NOT is_told;

@@ -344,7 +344,8 @@ fn connect_tcp(
     stream.ok_or(ureq::Error::ConnectionFailed.into())
 }
 
-/// Repeats `attempt`, which is told how long it may take, until it ends otherwise than for want of time.
+/// Repeats `attempt` until it ends for another reason than a time-out. Each time it gets the instant by
+/// which it must end.
 fn in_turns<T>(
     deadline: Instant,
     abort: &Abort,

@@ -276,8 +276,8 @@ impl Store {
     /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
     /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it
     /// is now, and how many executions that ended. `Gone`: it was changed meanwhile, or it or its executable
-    /// was deleted. `NameTaken`: another one of the executable has the key. `next_fire_time` is ignored for one
-    /// that is not enabled.
+    /// was deleted. `NameTaken`: another one of the executable has the key. `next_fire_time` is ignored for
+    /// one that is not enabled.
     pub fn update_schedule(
         &self,
         changed: Schedule,

@@ -155,9 +155,9 @@ fn a_schedule_is_made_and_replaced_by_its_key() {
     let other = format!("/jobs/{}/schedules?key=week-days.1", world.job("other"));
     assert_eq!(put(&world, &other, &first).status, 201);
     assert_eq!(world.delete(&format!("{schedules}/{}", made.guid())).status, 204);
-    let anew = put(&world, &path, &first);
-    assert_eq!(anew.status, 201);
-    assert_ne!(anew.guid(), made.guid());
+    let again = put(&world, &path, &first);
+    assert_eq!(again.status, 201);
+    assert_ne!(again.guid(), made.guid());
 }
 
 #[test]

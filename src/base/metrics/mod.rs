@@ -241,8 +241,8 @@ impl Metrics {
         self.deliveries[outcome as usize].inc();
     }
 
-    /// The lateness, in seconds, that this share (0 to 1) of the first attempts since the start kept within: the
-    /// upper bound of its bucket. `None`: there were none. Infinite: beyond the last bucket.
+    /// The lateness, in seconds, that this share (0 to 1) of the first attempts since the start did not exceed:
+    /// the upper bound of its bucket. `None`: there were none. Infinite: beyond the last bucket.
     pub fn lateness(&self, share: f64) -> Option<f64> {
         let of_kinds = self.lateness.each_ref().map(|it| it.metric());
         let histograms = || of_kinds.iter().map(|it| it.get_histogram());
@@ -262,7 +262,8 @@ impl Metrics {
         KINDS.map(|kind| (kind, self.workers_busy[kind as usize].get(), self.workers[kind as usize].get()))
     }
 
-    /// Requests to another server since the start, by outcome: `2xx`, …, or `none` without a complete response.
+    /// Requests to another server since the start, by outcome: `2xx`, …, or `none` without a complete
+    /// response.
     pub fn requests_to(&self, upstream: Upstream) -> [(&'static str, u64); OUTCOMES.len()] {
         let mut counts = OUTCOMES.map(|outcome| (outcome, 0));
         for ((_, count), counter) in counts.iter_mut().zip(&self.upstream[upstream as usize]) {

@@ -106,7 +106,8 @@ fn workers(readings: Option<&Readings>) -> Markup {
         h2 { "Workers and backlog" }
         table {
             caption { "Threads of this instance, and what is due and waits for one in all instances" }
-            thead { tr { th scope="col" { "Kind" } th.n scope="col" { "Busy" } th.n scope="col" { "Of" } th.n scope="col" { "Backlog" } } }
+            thead { tr { th scope="col" { "Kind" } th.n scope="col" { "Busy" } th.n scope="col" { "Of" }
+                th.n scope="col" { "Backlog" } } }
             tbody { @for (kind, busy, all) in metrics().busy_workers() { tr {
                 th scope="row" { @match kind { Kind::Job => "Jobs", Kind::Call => "Calls" } }
                 td.n data-label="Busy" { (busy) }
@@ -123,10 +124,13 @@ fn workers(readings: Option<&Readings>) -> Markup {
 fn leases(instances: &[Instance]) -> Markup {
     html! { table {
         caption { "Processes that share the database, and how long their leases last" }
-        thead { tr { th scope="col" { "Lease" } th scope="col" { "Name" } th.n scope="col" { "Lasts" } th scope="col" { "State" } } }
+        thead { tr { th scope="col" { "Lease" } th scope="col" { "Name" } th.n scope="col" { "Lasts" }
+            th scope="col" { "State" } } }
         tbody { @for it in instances { tr {
             th scope="row" { (it.fence) @if it.is_own { " (this one)" } }
-            td data-label="Name" { @match &it.name { Some(name) => bdi { (name) }, None => span.quiet { "–" } } }
+            td data-label="Name" {
+                @match &it.name { Some(name) => bdi { (name) }, None => span.quiet { "–" } }
+            }
             td.n data-label="Lasts" { @if 0 < it.lasts { (duration(it.lasts)) } @else { "–" } }
             td data-label="State" {
                 @if 0 < it.lasts { span.state.succeeded { b aria-hidden="true" { "✓" } "held" } }

@@ -37,7 +37,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         @if let Some(failed) = &failed {
             (counts(view, &of_space, &since.to_string())?)
             (failing(view, failed)?)
-            (overdue(view)?)
+            (overdue(view, &of_space)?)
             (running(view, &of_space)?)
         } @else {
             h2 { "Failing now" }
@@ -194,11 +194,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
     })
 }
 
-fn overdue(view: &View<'_>) -> Result<Markup, Refusal> {
-    let of_space = match view.space() {
-        "" => String::new(),
-        space => format!("&space_guid={}", encoded(space)),
-    };
+fn overdue(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
     let answer = view.get(&format!("/overdue?limit={ROWS_MAX}{of_space}"))?;
     let rows = list(&answer, "resources");
     Ok(html! {
@@ -209,9 +205,8 @@ fn overdue(view: &View<'_>) -> Result<Markup, Refusal> {
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Overdue since" }
                     th scope="col" { "Expected every" } th scope="col" { "App" } } }
                 tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
-                    th scope="row" {
-                        a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } }
-                    }
+                    @let link = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
+                    th scope="row" { a href=(link) { bdi { (row_name(row)) } } }
                     td data-label="Overdue since" { (view.time(text(row, "overdue_since"))) }
                     td data-label="Expected every" {
                         @let seconds = row["expect_success_within_seconds"].as_i64().unwrap_or_default();
