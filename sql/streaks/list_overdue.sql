@@ -9,8 +9,9 @@ SELECT x.guid AS executable_guid, x.kind, x.name, x.app_guid, x.space_guid, k.ex
         SELECT executable_id, expected_since
           FROM streaks
          WHERE expected_since IS NOT NULL AND success_due_at <= :now) AS k
--- In this order.
- CROSS JOIN executables AS x
+-- In this order, whatever the statistics say.
+ CROSS JOIN executables AS x --sqlite
+--pg CROSS JOIN LATERAL (SELECT * FROM executables AS e WHERE e.id = k.executable_id OFFSET 0) AS x
  WHERE x.id = k.executable_id AND (x.deleted_at IS NULL) IS TRUE AND x.expect_success_within_seconds IS NOT NULL
    AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_each(:spaces))) --sqlite
 --pg AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_array_elements_text(CAST(:spaces AS JSON))))
