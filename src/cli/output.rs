@@ -218,6 +218,8 @@ pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
 
+/// A column with the time before it in the zone of a schedule. Where all schedules are in UTC it is left out.
+pub(crate) const LOCAL: &str = "LOCAL";
 /// How much of a guid is shown.
 pub(crate) const SHORT_GUID: usize = 8;
 /// A column is not made narrower than this.
@@ -241,22 +243,29 @@ impl Table {
 
     /// With `colour`, states are coloured. Cells are cut so that lines fit `width`, if that is possible.
     pub(crate) fn text(&self, colour: bool, width: Option<usize>) -> String {
-        let short = |cell: &String| match is_guid(cell) {
-            true => cell.chars().take(SHORT_GUID).collect(),
-            false => cell.clone(),
-        };
-        let mut rows: Vec<Vec<String>> =
-            self.rows.iter().map(|row| row.iter().take(self.narrow).map(short).collect()).collect();
-        let headings = &self.headings[..self.narrow];
-        if width.is_some_and(|width| width < whole_width(&column_widths(headings, &rows))) {
+        let (headings, mut rows) = self.first_columns(self.narrow);
+        for cell in rows.iter_mut().flatten().filter(|cell| is_guid(cell)) {
+            *cell = cell.chars().take(SHORT_GUID).collect();
+        }
+        if width.is_some_and(|width| width < whole_width(&column_widths(&headings, &rows))) {
             rows.iter_mut().flatten().for_each(compact_time);
         }
-        lines(headings, &rows, colour, width)
+        lines(&headings, &rows, colour, width)
     }
 
     /// All columns, and nothing is cut or shortened.
     pub(crate) fn wide_text(&self, colour: bool) -> String {
-        lines(&self.headings, &self.rows, colour, None)
+        let (headings, rows) = self.first_columns(self.headings.len());
+        lines(&headings, &rows, colour, None)
+    }
+
+    /// The first `count` columns, without local times where there are none.
+    fn first_columns(&self, count: usize) -> (Vec<&'static str>, Vec<Vec<String>>) {
+        let has_text = |column: usize| self.rows.iter().any(|row| !row[column].is_empty());
+        let shown: Vec<usize> =
+            (0..count).filter(|column| self.headings[*column] != LOCAL || has_text(*column)).collect();
+        let cells = |row: &Vec<String>| shown.iter().map(|column| row[*column].clone()).collect();
+        (shown.iter().map(|column| self.headings[*column]).collect(), self.rows.iter().map(cells).collect())
     }
 
     /// All columns as comma-separated values (RFC 4180), with names like `next_fire`.
@@ -304,11 +313,12 @@ fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<us
 const GAP: usize = 2;
 
 /// Columns of which a part says little. They are cut last.
-const WHOLE: [&str; 16] = [
+const WHOLE: [&str; 17] = [
     "GUID",
     "STATE",
     "LAST RUN",
     "NEXT",
+    LOCAL,
     "PLANNED FOR",
     "CREATED",
     "STARTED",
@@ -348,10 +358,11 @@ fn shrink(headings: &[&str], widths: &mut [usize], width: usize) {
     }
 }
 
-/// Where space is short, a time is shown without its year and seconds: `11-28 02:00`.
+/// Where space is short, a time is shown without its year and seconds: `11-28 02:00`, `11-28 03:00+01:00`.
 fn compact_time(cell: &mut String) {
-    if cell.len() == 20 && Timestamp::parse(cell).is_some() {
-        *cell = format!("{} {}", &cell[5..10], &cell[11..16]);
+    if matches!(cell.len(), 20 | 25) && Timestamp::parse(cell).is_some() {
+        let offset = cell[19..].trim_end_matches('Z');
+        *cell = format!("{} {}{offset}", &cell[5..10], &cell[11..16]);
     }
 }
 
@@ -493,6 +504,21 @@ mod tests {
         assert!(table.text(false, Some(72)).contains("2026-11-28T02:00:00Z"));
         let narrow = table.text(false, Some(56));
         assert!(narrow.contains("a-long-na…  succeeded 3 min ago  11-28 02:00  bin/repor…"), "{narrow}");
+    }
+
+    #[test]
+    fn local_times_take_space_only_where_there_are_any() {
+        let mut table = Table::new(&["NAME", "NEXT", LOCAL]).with_more(&["MORE"]);
+        table.row(&["a", "2026-11-28T02:00:00Z", "", "x"]);
+        assert_eq!(table.text(false, None), "NAME  NEXT\na     2026-11-28T02:00:00Z\n");
+        assert_eq!(
+            table.wide_text(false),
+            "NAME  NEXT                  MORE\na     2026-11-28T02:00:00Z  x\n"
+        );
+        assert_eq!(table.csv(), "name,next,local,more\na,2026-11-28T02:00:00Z,,x\n");
+        table.row(&["b", "2026-11-28T02:00:00Z", "2026-11-28T03:00:00+01:00", "y"]);
+        assert!(table.text(false, None).ends_with("Z  2026-11-28T03:00:00+01:00\n"));
+        assert!(table.text(false, Some(40)).ends_with("b     11-28 02:00  11-28 03:00+01:00\n"));
     }
 
     #[test]

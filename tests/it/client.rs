@@ -335,6 +335,48 @@ fn run_that_waits_ends_as_the_execution_does() {
 }
 
 #[test]
+fn fire_times_are_shown_in_the_zone_of_the_schedule_beside_utc() {
+    let world = World::start();
+    world.job("nightly");
+    let plain = world.job("plain");
+    let (utc, local) = ("2099-07-01T07:00:00Z", "2099-07-01T09:00:00+02:00");
+    let beside = format!("{utc}  {local}");
+    // Its second fire time is the last.
+    let options = ["--timezone", "Europe/Berlin", "--from", "2099-07-01T00:00:00Z"];
+    let add = [&["schedule-job", "nightly", "0 9 * * *"], &options[..], &["--until", "2099-07-02T08:00:00Z"]];
+    let next = format!("Next: {utc} ({local}), 2099-07-02T07:00:00Z (2099-07-02T09:00:00+02:00)\n");
+    world.cli(&add.concat()).expect(0, &["NEXT", "LOCAL", &beside, &next]);
+    world
+        .cli(&["schedule-job", "plain", "@at 2099-01-01T00:00:00Z", "--disabled"])
+        .expect(0, &["is disabled"]);
+    world.cli(&["schedules", "nightly"]).expect(0, &[&beside]);
+    world.cli(&["jobs"]).expect(0, &["LOCAL", &beside]);
+    world.cli(&["show", "nightly"]).expect(0, &[&beside]);
+    world.cli(&["upcoming", "--until", "2100-01-01T00:00:00Z"]).expect(0, &["LOCAL", &beside]);
+    world
+        .cli(&["next", "0 9 * * *", "--timezone", "Europe/Berlin", "--after", "2099-07-01T00:00:00Z"])
+        .expect(0, &[&beside]);
+    world
+        .cli(&["validate", "TZ=Europe/Berlin 0 9 * * *", "--from", "2099-07-01T00:00:00Z"])
+        .expect(0, &[&beside]);
+    world.call("ping", "test.url");
+    world.cli(&["schedule-call", "ping", "TZ=Europe/Berlin 0 9 1 7 * 2099"]).expect(0, &[&beside]);
+    world.cli(&["calls"]).expect(0, &["LOCAL", &beside]);
+    let utc_only = world.cli(&["schedules", "plain"]).expect(0, &[]);
+    assert!(!utc_only.out.contains("LOCAL"), "{}", utc_only.out);
+    let json = world.cli(&["jobs", "--output", "json"]);
+    assert!(!json.out.contains(local), "JSON is what the API answers: {}", json.out);
+
+    world.tasks_end("SUCCEEDED", None);
+    world
+        .cli(&["schedule-job", "plain", "--in", "1s", "--timezone", "Asia/Tokyo"])
+        .expect(0, &["LOCAL", "+09:00"]);
+    world.ended(&format!("/jobs/{plain}"));
+    world.cli(&["history", "plain"]).expect(0, &["PLANNED FOR", "LOCAL", "+09:00"]);
+    world.cli(&["show", "plain"]).expect(0, &["PLANNED FOR", "+09:00"]);
+}
+
+#[test]
 fn a_service_in_trouble_does_not_end_the_waiting() {
     let never = "0001-01-01T00:00:00Z";
     let execution =

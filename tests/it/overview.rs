@@ -161,6 +161,20 @@ fn what_fires_next_is_in_order_of_time_and_no_schedule_hides_the_others() {
     assert_eq!(of(&years)[19..], [often.clone(), yearly.clone(), yearly.clone()]);
     assert_eq!(of(&upcoming("?limit=3")), vec![often.clone(); 3]);
 
+    let tokyo = json!({"expression": "0 0 1 1 *", "timezone": "Asia/Tokyo"}).to_string();
+    let tokyo = world.post(&format!("{call}/schedules"), &tokyo).guid();
+    let years = upcoming("?until=2199-01-01T00:00:00Z&limit=22");
+    let local = |guid: &str| {
+        let it = years.as_array().unwrap().iter().find(|it| it["schedule_guid"] == guid).unwrap();
+        (
+            it["fire_time"].as_str().unwrap()[4..].to_owned(),
+            it["local_time"].as_str().unwrap()[4..].to_owned(),
+        )
+    };
+    assert_eq!(local(&tokyo), ("-12-31T15:00:00Z".to_owned(), "-01-01T00:00:00+09:00".to_owned()));
+    assert_eq!(local(&yearly), ("-01-01T00:00:00Z".to_owned(), "-01-01T00:00:00Z".to_owned()));
+    world.delete(&format!("{call}/schedules/{tokyo}"));
+
     world.patch(&job, r#"{"paused":true}"#);
     assert_eq!(upcoming(""), json!([]));
     let space = format!("/spaces/{SPACE}");

@@ -8,7 +8,7 @@ use super::lists;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{Table, field};
+use crate::cli::output::{LOCAL, Table, field};
 use crate::model::Kind;
 
 pub(in crate::cli) fn jobs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -156,14 +156,17 @@ fn delete(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, 
 fn table(session: &Session, kind: Kind, resources: &[Value]) -> Table {
     let more = ["PAUSED", "LABELS", "POLICY", "APP GUID", "SPACE GUID", "CREATED"];
     let mut table = match kind {
-        Kind::Job => Table::new(&["NAME", "APP", "LAST RUN", "NEXT", "MEM", "DISK", "GUID", "COMMAND"]),
-        Kind::Call => Table::new(&["NAME", "APP", "LAST RUN", "NEXT", "GUID", "REQUEST"]),
+        Kind::Job => {
+            Table::new(&["NAME", "APP", "LAST RUN", "NEXT", LOCAL, "MEM", "DISK", "GUID", "COMMAND"])
+        }
+        Kind::Call => Table::new(&["NAME", "APP", "LAST RUN", "NEXT", LOCAL, "GUID", "REQUEST"]),
     }
     .with_more(&more);
     for it in resources {
         let name = field(it, "name").to_owned();
         let app = session.app_title(field(it, "app_guid"));
-        let mut cells = vec![name, app, lists::last_run(it), lists::next_fire(it)];
+        let mut cells =
+            vec![name, app, lists::last_run(it), lists::next_fire(it), lists::next_fire_local(it)];
         match kind {
             Kind::Job => {
                 cells.push(size(&it["memory_in_mb"]));

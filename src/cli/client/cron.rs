@@ -3,10 +3,12 @@
 use serde_json::{Map, Value, json};
 
 use super::failure::Failure;
+use super::lists;
 use super::session::{Found, Session};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, escaped, field, print_error};
-use crate::model::Kind;
+use crate::cron::names_zone;
+use crate::model::{Kind, Timestamp};
 
 /// How many fire times of a new schedule are printed.
 const NEXT_OF_NEW: usize = 3;
@@ -50,8 +52,19 @@ pub(in crate::cli) fn time_zones(session: &Session, _: &Arguments) -> Result<boo
 /// Prints warnings about a new schedule, and its next fire times if the service knows them.
 pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     print_findings(&created["warnings"], "Warning");
+    // Where the service knows when it fires first, that counts: it knows of pauses and of the schedule's window.
+    let first = lists::time(created, "next_fire_time");
+    if first.is_none() && created.get("next_fire_time").is_some() && field(created, "completed_at").is_empty()
+    {
+        let why =
+            if created["enabled"] == false { "it is disabled" } else { "its job, call or space is paused" };
+        return print_error(&format!("It does not fire: {why}.\n"));
+    }
     let mut body = Map::new();
     body.insert("expression".to_owned(), created["expression"].clone());
+    if let Some(first) = first {
+        body.insert("from".to_owned(), first.to_string().into());
+    }
     body.insert("next".to_owned(), NEXT_OF_NEW.into());
     if created["dialect"].is_string() {
         body.insert("dialect".to_owned(), created["dialect"].clone());
@@ -61,11 +74,17 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     }
     refer_to(found, &mut body);
     let Ok(answer) = session.remote.post(VALIDATE, Some(&body.into())) else { return };
-    let times = texts(&answer["next_runs"]);
-    if times.is_empty() {
+    let ends_at = lists::time(created, "ends_at");
+    let following = times(&answer["next_runs"]).filter(|time| ends_at.is_none_or(|ends_at| *time <= ends_at));
+    let shown = |time: Timestamp| match lists::local(created, time) {
+        local if local.is_empty() => time.to_string(),
+        local => format!("{time} ({local})"),
+    };
+    let next: Vec<String> = first.into_iter().chain(following).take(NEXT_OF_NEW).map(shown).collect();
+    if next.is_empty() {
         print_error("It never fires.\n");
     } else {
-        print_error(&format!("Next: {}\n", times.join(", ")));
+        print_error(&format!("Next: {}\n", next.join(", ")));
     }
 }
 
@@ -94,12 +113,20 @@ fn lines(answer: &Value) -> Vec<String> {
         zone => format!(" ({zone})"),
     };
     lines.push(format!("{}{zone}", field(answer, "description")));
-    lines.extend(texts(&answer["next_runs"]));
+    let mut schedule = json!({"expression": answer["expression"], "dialect": answer["dialect"]});
+    if !names_zone(field(answer, "expression")) {
+        schedule["timezone"] = answer["location"].clone();
+    }
+    // In columns, as `next` prints them.
+    lines.extend(times(&answer["next_runs"]).map(|time| match lists::local(&schedule, time) {
+        local if local.is_empty() => time.to_string(),
+        local => format!("{time}  {local}"),
+    }));
     lines
 }
 
-fn texts(list: &Value) -> Vec<String> {
-    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(escaped).collect()
+fn times(list: &Value) -> impl Iterator<Item = Timestamp> + '_ {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).filter_map(Timestamp::parse)
 }
 
 fn print_findings(findings: &Value, title: &str) {

@@ -1,5 +1,6 @@
 //! Commands about executions: history, run, logs.
 
+use std::collections::HashMap;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,12 +13,13 @@ use ureq::Body;
 use ureq::http::Response;
 
 use super::failure::Failure;
+use super::lists;
 use super::overview::{since, whole_guid};
 use super::remote::encode;
 use super::session::{Found, Session, is_guid, is_short_guid};
 use crate::base::clock;
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{self, Table, Visible, duration, field, instant, span};
+use crate::cli::output::{self, LOCAL, Table, Visible, duration, field, instant, span};
 use crate::model::Kind;
 
 /// How many executions `history` shows without `--limit`.
@@ -44,9 +46,14 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
         Failure::Usage(format!("--limit is {text:?}; it must be a whole number from 1 to 500"))
     })?;
     let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
+    // They have the zones of the local times.
+    let is_short = |guid: &str| is_short_guid(guid) && !is_guid(guid);
+    let schedules = match session.is_for_people() || arguments.flag("schedule").is_some_and(is_short) {
+        true => session.resources(&format!("{}/schedules", found.path()))?,
+        false => Vec::new(),
+    };
     let below = match arguments.flag("schedule") {
-        Some(schedule) if is_short_guid(schedule) && !is_guid(schedule) => {
-            let schedules = session.resources(&format!("{}/schedules", found.path()))?;
+        Some(schedule) if is_short(schedule) => {
             let found = schedules.iter().map(|it| field(it, "guid")).find(|guid| guid.starts_with(schedule));
             format!("/schedules/{}", encode(found.unwrap_or(schedule)))
         }
@@ -62,7 +69,7 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
         true => format!("{} has not run yet", found.title()),
         false => format!("{} has no such executions", found.title()),
     };
-    session.show_all(executions, table, &none);
+    session.show_all(executions, |executions| table(executions, &schedules), &none);
     Ok(true)
 }
 
@@ -87,7 +94,7 @@ pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bo
     let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
     let execution = session.remote.post(&format!("{}/execute", found.path()), None)?;
     if !arguments.has("wait") {
-        session.show(execution, table);
+        session.show(execution, |execution| table(execution, &[]));
         return Ok(true);
     }
     explain_interruption(&found, field(&execution, "guid"))?;
@@ -382,17 +389,23 @@ impl Progress {
     }
 }
 
-pub(super) fn table(executions: &[Value]) -> Table {
-    let mut table = Table::new(&["STATE", "PLANNED FOR", "STARTED", "TOOK", "GUID", "MESSAGE"])
+/// `schedules` are those of the same job or call; they have the zones of the local times.
+pub(super) fn table(executions: &[Value], schedules: &[Value]) -> Table {
+    let mut table = Table::new(&["STATE", "PLANNED FOR", LOCAL, "STARTED", "TOOK", "GUID", "MESSAGE"])
         .with_more(&["REASON", "ENDED", "SCHEDULE"]);
+    let zones: HashMap<&str, &Value> = schedules.iter().map(|it| (field(it, "guid"), it)).collect();
     for execution in executions {
         let planned = match instant(execution, "scheduled_time") {
             planned if planned.is_empty() => "by hand".to_owned(),
             planned => planned,
         };
+        let schedule = zones.get(field(execution, "schedule_guid"));
+        let local = lists::time(execution, "scheduled_time").zip(schedule);
+        let local = local.map_or_else(String::new, |(time, schedule)| lists::local(schedule, time));
         table.row(&[
             field(execution, "state"),
             &planned,
+            &local,
             &instant(execution, "execution_start_time"),
             &duration(execution),
             field(execution, "guid"),

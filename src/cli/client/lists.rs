@@ -10,6 +10,8 @@ use super::session::Session;
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::field;
+use crate::cron::{Dialect, Expression, HASH_KEY, Reading, Weekdays, Zone};
+use crate::fire_times;
 use crate::model::Timestamp;
 
 /// Removes what `--app`, `--state` and `--since` leave out.
@@ -122,6 +124,32 @@ pub(super) fn next_fire(resource: &Value) -> String {
     }
 }
 
+/// The next fire time of a job, call or schedule as clocks in the zone of its schedule show it; empty where that
+/// zone is UTC, or not known.
+pub(super) fn next_fire_local(resource: &Value) -> String {
+    let Some(next) = time(resource, "next_fire_time") else { return String::new() };
+    let fires_then = |schedule: &&Value| time(schedule, "next_fire_time") == Some(next);
+    let own = resource["schedules"].as_array().and_then(|schedules| schedules.iter().find(fires_then));
+    local(own.unwrap_or(resource), next)
+}
+
+/// As [`next_fire_local`], for any fire time of a schedule.
+pub(super) fn local(schedule: &Value, fire_time: Timestamp) -> String {
+    let zone = match field(schedule, "timezone") {
+        "" => None,
+        name => Zone::named(name),
+    };
+    // The numbering of weekdays is not shown by the API, and makes no difference here.
+    let dialect = Dialect::named(field(schedule, "dialect"), Weekdays::default()).unwrap_or_default();
+    let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref(), is_of_schedule: true };
+    match Expression::parse(field(schedule, "expression"), &reading) {
+        Ok(expression) if expression.offset_at(fire_time.seconds()) != 0 => {
+            fire_times::local(&expression, fire_time)
+        }
+        _ => String::new(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -135,6 +163,30 @@ mod tests {
         let expected =
             ["0 s ago", "59 s ago", "1 min ago", "59 min ago", "1 h ago", "47 h ago", "2 d ago", "10 d ago"];
         assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_fire_time_is_shown_in_the_zone_of_its_schedule() {
+        let berlin = json!({"expression": "0 9 * * *", "timezone": "Europe/Berlin",
+            "next_fire_time": "2026-07-01T07:00:00Z"});
+        assert_eq!(next_fire_local(&berlin), "2026-07-01T09:00:00+02:00");
+        let prefix = json!({"expression": "TZ=Asia/Kolkata H H * * *", "timezone": null, "dialect": "ocf2",
+            "next_fire_time": "2026-07-01T07:00:00Z"});
+        assert_eq!(next_fire_local(&prefix), "2026-07-01T12:30:00+05:30");
+        let once = json!({"expression": "@at 2026-07-01T09:00:00", "timezone": "Europe/Berlin", "dialect": "ocf2",
+            "next_fire_time": "2026-07-01T07:00:00Z"});
+        assert_eq!(next_fire_local(&once), "2026-07-01T09:00:00+02:00");
+        let utc = json!({"expression": "0 7 * * *", "next_fire_time": "2026-07-01T07:00:00Z"});
+        let later =
+            json!({"expression": "TZ=Asia/Tokyo 0 7 * * *", "next_fire_time": "2026-07-01T22:00:00Z"});
+        let job = json!({"next_fire_time": "2026-07-01T07:00:00Z", "schedules": [later, berlin]});
+        assert_eq!(next_fire_local(&job), "2026-07-01T09:00:00+02:00");
+        let never = json!({"expression": "TZ=Asia/Tokyo 0 7 * * *", "next_fire_time": null});
+        let unknown = json!({"expression": "0 7 * * *", "timezone": "Mars/Base",
+            "next_fire_time": "2026-07-01T07:00:00Z"});
+        for nothing in [utc, never, unknown, json!({})] {
+            assert_eq!(next_fire_local(&nothing), "", "{nothing}");
+        }
     }
 
     #[test]

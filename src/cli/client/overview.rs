@@ -11,7 +11,7 @@ use super::remote::encode;
 use super::session::{Session, is_guid, is_short_guid};
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{Table, duration, field, instant};
+use crate::cli::output::{LOCAL, Table, duration, field, instant};
 use crate::model::Timestamp;
 
 /// How many rows are shown without `--limit`.
@@ -148,11 +148,14 @@ fn table(session: &Session, executions: &[Value]) -> Table {
 }
 
 fn fire_times(fire_times: &[Value]) -> Table {
-    let mut table = Table::new(&["FIRES", "KIND", "NAME", "SCHEDULE"]);
+    let mut table = Table::new(&["FIRES", LOCAL, "KIND", "NAME", "SCHEDULE"]);
     for fire_time in fire_times {
+        let local = field(fire_time, "local_time");
+        let local = if local.ends_with('Z') { "" } else { local };
         let kind = if fire_time["job_guid"].is_string() { "job" } else { "call" };
         table.row(&[
             &instant(fire_time, "fire_time"),
+            local,
             kind,
             field(fire_time, "name"),
             field(fire_time, "schedule_guid"),

@@ -10,7 +10,7 @@ use super::lists;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid, is_short_guid};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{Table, field, span_of_seconds};
+use crate::cli::output::{LOCAL, Table, field, span_of_seconds};
 use crate::cron::{Expression, Reading};
 use crate::model::{Dialect, Kind};
 
@@ -226,7 +226,7 @@ pub(super) fn with_owner(mut schedule: Value, found: &Found) -> Value {
 }
 
 pub(super) fn table(session: &Session, schedules: &[Value]) -> Table {
-    let mut table = Table::new(&["OF", "ENABLED", "NEXT", "EXPRESSION", "GUID"]).with_more(&[
+    let mut table = Table::new(&["OF", "ENABLED", "NEXT", LOCAL, "EXPRESSION", "GUID"]).with_more(&[
         "APP",
         "DESCRIPTION",
         "FROM",
@@ -245,6 +245,7 @@ pub(super) fn table(session: &Session, schedules: &[Value]) -> Table {
             field(schedule, OF),
             enabled,
             &lists::next_fire(schedule),
+            &lists::next_fire_local(schedule),
             &expression,
             field(schedule, "guid"),
             &session.app_title(field(schedule, "app_guid")),

@@ -28,20 +28,20 @@ pub(in crate::cli) fn show(session: &Session, arguments: &Arguments) -> Result<b
     session.look_up_apps(std::slice::from_ref(&found.resource));
     session.look_up_spaces(std::slice::from_ref(&found.resource), "space_guid");
     session.print_lines(&lines(session, &found));
-    if schedules.is_empty() {
+    let rows: Vec<Value> = schedules.into_iter().map(|it| schedules::with_owner(it, &found)).collect();
+    if rows.is_empty() {
         let command = format!("ocf-scheduler schedule-{} {}", found.kind.as_str(), found.name());
         session
             .print_lines(&[String::new(), format!("No schedules; to add one, run: {command} '0 2 * * *'")]);
     } else {
         session.print_lines(&[String::new(), "Schedules:".to_owned()]);
-        let rows: Vec<Value> = schedules.into_iter().map(|it| schedules::with_owner(it, &found)).collect();
-        session.show_all(rows, |rows| schedules::table(session, rows), "");
+        session.show_all(rows.clone(), |rows| schedules::table(session, rows), "");
     }
     if history.is_empty() {
         session.print_lines(&[String::new(), "It has not run yet.".to_owned()]);
     } else {
         session.print_lines(&[String::new(), "Last executions, newest first:".to_owned()]);
-        session.show_all(history, executions::table, "");
+        session.show_all(history, |history| executions::table(history, &rows), "");
     }
     Ok(true)
 }

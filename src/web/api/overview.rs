@@ -19,7 +19,7 @@ use super::selector::selector_of;
 use super::versions;
 use super::violation::Violation;
 use crate::engine::journal;
-use crate::fire_times::Calendar;
+use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond_with};
 use crate::model::{ExecutionState, Guid, Id, Kind, Reason, Timestamp};
 use crate::store::{
@@ -197,6 +197,8 @@ impl OwnerJson {
 #[derive(Serialize)]
 struct FireTimeJson {
     fire_time: String,
+    /// The same as clocks in the zone of the schedule show it.
+    local_time: String,
     schedule_guid: String,
     #[serde(flatten)]
     of: OwnerJson,
@@ -206,9 +208,11 @@ struct FireTimeJson {
 }
 
 impl FireTimeJson {
-    fn of(time: Timestamp, schedule: &UpcomingSchedule) -> Self {
+    /// `calendar` is that of the schedule; `None`: it cannot be read any more.
+    fn of(time: Timestamp, schedule: &UpcomingSchedule, calendar: Option<&Calendar>) -> Self {
         Self {
             fire_time: time.to_string(),
+            local_time: calendar.map_or_else(|| time.to_string(), |it| local(it.expression(), time)),
             schedule_guid: schedule.guid.to_string(),
             of: OwnerJson::of(&schedule.of),
             more_of_this: false,
@@ -422,7 +426,6 @@ fn merged(
             break;
         }
         (*count, *last) = (*count + 1, resources.len());
-        resources.push(FireTimeJson::of(time, &schedules[index]));
         let calendar = match &calendars[index] {
             Some(calendar) => Some(calendar),
             None => {
@@ -431,6 +434,7 @@ fn merged(
                 calendars[index].as_ref()
             }
         };
+        resources.push(FireTimeJson::of(time, &schedules[index], calendar));
         let following = calendar.and_then(|calendar| calendar.next_after(time));
         next.extend(following.filter(|it| *it <= until).map(|it| Reverse((it, index))));
     }
