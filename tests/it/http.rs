@@ -554,7 +554,7 @@ fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_co
 /// than two seconds ago, and one that began after it. `None` if these two seconds were over too early.
 fn full_with_one_arriving() -> Option<(EchoServer, Vec<Client>)> {
     let world = EchoServer::with(HttpSettings { max_connections: 3, ..settings() });
-    let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
+    let clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
     clients[0].send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     world.wait_until(|| world.handled("/wait") == 1);
     let began = clock::instant();
