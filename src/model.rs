@@ -21,7 +21,7 @@ pub use access::{AUDITOR, Access, HIDDEN, ReadRoles, SUPPORTER, hidden_url};
 pub use controls::{Call, ConcurrencyPolicy, Controls, Headers, Metadata, Method, RetryPolicy, Statuses};
 pub use dialect::{Dialect, Weekdays};
 pub use location::Location;
-pub use notifications::{Event, Format, Notification, NotificationDefinition, Selector};
+pub use notifications::{Event, Format, LabelRequirement, Notification, NotificationDefinition, Selector};
 pub use runs::{Cancelling, Course, NextAttempt, Reason, attempt_key, attempt_of_task};
 pub use task_names::{
     TASK_NAME_CHARS_MAX, TaskNames, is_unfindable, task_name_of_attempt, task_names_so_far,

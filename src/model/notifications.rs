@@ -137,38 +137,43 @@ impl Format {
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Selector {
     text: String,
-    requirements: Vec<Requirement>,
+    requirements: Vec<LabelRequirement>,
 }
 
+/// What a [`Selector`] says of one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Requirement {
-    key: String,
-    /// One of these; `None`: any value.
-    values: Option<Vec<String>>,
+pub struct LabelRequirement {
+    /// Not empty for a selector that the API took.
+    pub key: String,
+    /// One of these, which may be empty texts; `None`: any value.
+    pub values: Option<Vec<String>>,
     /// Whether the requirement is negated.
-    is_negated: bool,
+    pub is_negated: bool,
 }
 
 impl Selector {
-    /// The longest selector, in bytes.
-    pub const LENGTH_MAX: usize = 1000;
-
-    /// Reads requirements separated by commas: `key`, `!key`, `key=value` (or `==`), `key!=value`, `key in
-    /// (a,b)`, `key notin (a,b)`. `None` for any other text.
-    pub fn parse(text: &str) -> Option<Self> {
-        if Self::LENGTH_MAX < text.len() {
-            return None;
-        }
+    /// Reads requirements separated by commas, all of which must hold: `key`, `!key`, `key=value` (or `==`),
+    /// `key!=value`, `key in (a,b)`, `key notin (a,b)`.
+    ///
+    /// # Errors
+    /// What is wrong, to be read on after the name of the field. Whether a label can have such a key and such a
+    /// value is not looked at.
+    pub fn parse(text: &str) -> Result<Self, String> {
         let requirements = match text.trim().is_empty() {
             true => Vec::new(),
-            false => parts(text)?.into_iter().map(requirement).collect::<Option<_>>()?,
+            false => parts(text).map(|part| requirement(part.trim())).collect::<Result<_, _>>()?,
         };
-        Some(Self { text: text.to_owned(), requirements })
+        Ok(Self { text: text.to_owned(), requirements })
     }
 
     /// As the client wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// In the order of the text; none: it matches everything.
+    pub fn requirements(&self) -> &[LabelRequirement] {
+        &self.requirements
     }
 
     /// Whether all requirements hold. A job or call without the key matches `!=` and `notin`.
@@ -191,66 +196,49 @@ impl fmt::Debug for Selector {
     }
 }
 
-/// Splits at the commas that are not in parentheses.
-fn parts(text: &str) -> Option<Vec<&str>> {
-    let (mut parts, mut start, mut is_inside) = (Vec::new(), 0, false);
-    for (index, byte) in text.bytes().enumerate() {
-        match byte {
-            b'(' if is_inside => return None,
-            b')' if !is_inside => return None,
-            b'(' => is_inside = true,
-            b')' => is_inside = false,
-            b',' if !is_inside => {
-                parts.push(&text[start..index]);
-                start = index + 1;
-            }
+/// The text between commas, but for those inside of parentheses.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    text.split(move |character| {
+        match character {
+            '(' => depth += 1,
+            ')' => depth -= 1,
             _ => {}
         }
-    }
-    parts.push(&text[start..]);
-    (!is_inside).then_some(parts)
+        character == ',' && depth <= 0
+    })
 }
 
-fn requirement(part: &str) -> Option<Requirement> {
-    let part = part.trim();
+fn requirement(text: &str) -> Result<LabelRequirement, String> {
     let of = |key: &str, values: Option<Vec<&str>>, is_negated| {
-        let key = key.trim();
-        let values = match values {
-            None => None,
-            Some(values) => {
-                let values: Vec<String> = values.iter().map(|value| value.trim().to_owned()).collect();
-                if !values.iter().all(|value| is_plain(value)) {
-                    return None;
-                }
-                Some(values)
-            }
-        };
-        let is_key = !key.is_empty() && key.split('/').count() <= 2 && key.split('/').all(is_plain);
-        is_key.then(|| Requirement { key: key.to_owned(), values, is_negated })
+        let values = values.map(|values| values.into_iter().map(|it| it.trim().to_owned()).collect());
+        Ok(LabelRequirement { key: key.trim().to_owned(), values, is_negated })
     };
-    if let Some(list) = part.strip_suffix(')') {
-        let (head, list) = list.split_once('(')?;
-        let head = head.trim_end();
-        let values = Some(list.split(',').collect());
-        if let Some(key) = head.strip_suffix(" notin") {
-            return of(key, values, true);
-        }
-        return of(head.strip_suffix(" in")?, values, false);
+    let unreadable = || format!("has {text:?}, which is no requirement");
+    if text.is_empty() {
+        return Err("has an empty requirement".to_owned());
     }
-    if let Some((key, value)) = part.split_once("!=") {
+    if let Some(key) = text.strip_prefix('!') {
+        return of(key, None, true);
+    }
+    if let Some((key, rest)) = text.split_once(char::is_whitespace)
+        && !rest.trim_start().starts_with(['=', '!'])
+    {
+        let rest = rest.trim_start();
+        let (is_negated, list) = match rest.strip_prefix("notin") {
+            Some(list) => (true, list),
+            None => (false, rest.strip_prefix("in").ok_or_else(unreadable)?),
+        };
+        let list = list.trim().strip_prefix('(').and_then(|list| list.strip_suffix(')'));
+        return of(key, Some(list.ok_or_else(unreadable)?.split(',').collect()), is_negated);
+    }
+    if let Some((key, value)) = text.split_once("!=") {
         return of(key, Some(vec![value]), true);
     }
-    if let Some((key, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-        return of(key, Some(vec![value]), false);
+    if let Some((key, value)) = text.split_once('=') {
+        return of(key, Some(vec![value.strip_prefix('=').unwrap_or(value)]), false);
     }
-    match part.strip_prefix('!') {
-        Some(key) => of(key, None, true),
-        None => of(part, None, false),
-    }
-}
-
-fn is_plain(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    of(text, None, false)
 }
 
 #[cfg(test)]
@@ -281,10 +269,33 @@ mod tests {
             ("example.com/team=billing, env in (prod),!old", true),
             ("example.com/team=billing,env=dev", false),
         ] {
-            assert_eq!(Selector::parse(selector).map(|it| it.matches(&billing)), Some(matches), "{selector}");
+            assert_eq!(Selector::parse(selector).map(|it| it.matches(&billing)), Ok(matches), "{selector}");
         }
-        for wrong in ["=", "a=b=c d", "a in (b", "a in b)", "a (b)", ",", "a,,b", "a b", "in (a)", "ä=b"] {
-            assert_eq!(Selector::parse(wrong), None, "{wrong}");
+        for wrong in ["a in (b", "a in b)", "a (b)", ",", "a,,b", "a b", "in (a)", "a in (b,c"] {
+            assert!(Selector::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn requirements_are_read_as_cloud_foundry_reads_them() {
+        let of = |key: &str, values: Option<&[&str]>, is_negated| LabelRequirement {
+            key: key.to_owned(),
+            values: values.map(|values| values.iter().map(|it| (*it).to_owned()).collect()),
+            is_negated,
+        };
+        let text = "env, !old,team=a,tier==b,x!=c, example.com/y in (d, e) ,z notin (f),empty=";
+        assert_eq!(
+            Selector::parse(text).unwrap().requirements(),
+            [
+                of("env", None, false),
+                of("old", None, true),
+                of("team", Some(&["a"]), false),
+                of("tier", Some(&["b"]), false),
+                of("x", Some(&["c"]), true),
+                of("example.com/y", Some(&["d", "e"]), false),
+                of("z", Some(&["f"]), true),
+                of("empty", Some(&[""]), false),
+            ]
+        );
     }
 }

@@ -373,6 +373,6 @@ impl Column for Format {
 
 impl Column for Selector {
     fn of(cell: Cell<'_>) -> Option<Self> {
-        Self::parse(&String::of(cell)?)
+        Self::parse(&String::of(cell)?).ok()
     }
 }

@@ -15,7 +15,7 @@ use super::fields::{Fields, name_in_query};
 use super::page::{self, Order, Paging};
 use super::put::{Change, DRY_RUN};
 use super::query::Query;
-use super::selector::selector_of;
+use super::selector;
 use super::violation::Violation;
 use super::{Api, until_written, versions};
 use crate::http::{Request, Response, respond};
@@ -27,6 +27,8 @@ use crate::outbound::{SIGNING_SECRET_PREFIX, Target, signing_key};
 use crate::store::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade, Scope};
 use crate::web::auth::Caller;
 
+/// The longest selector.
+const SELECTOR_BYTES_MAX: usize = 1000;
 const URL_CHARS_MAX: usize = 2048;
 /// The most guids in each of the two lists.
 const GUIDS_MAX: usize = 1000;
@@ -551,18 +553,18 @@ impl Fields<'_> {
         else {
             return Some(Selector::default());
         };
-        // The rules of all selectors; an empty one is all right here.
-        if !text.trim().is_empty()
-            && let Err(violation) = selector_of(&text)
-        {
-            self.violate(violation);
+        if SELECTOR_BYTES_MAX < text.len() {
+            let expected = format!("at most {SELECTOR_BYTES_MAX} bytes");
+            self.violate(Violation::new("label_selector", "too_long", "is too long", expected));
             return None;
         }
-        let selector = Selector::parse(&text);
-        if selector.is_none() {
-            self.violate(Violation::new("label_selector", "syntax", "is not a selector", expected));
+        match selector::checked(&text) {
+            Ok(selector) => Some(selector),
+            Err(violation) => {
+                self.violate(violation);
+                None
+            }
         }
-        selector
     }
 }
 
