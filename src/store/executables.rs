@@ -305,6 +305,9 @@ impl Store {
             if rows == 1 {
                 audit::record(tx, event, None, now)?;
             }
+            if rows == 1 && expected_within.is_none() {
+                outbox::tell_unexpected(tx, changed.id, now)?;
+            }
             if changed.controls.paused {
                 let values = values! { "executable_id": changed.id };
                 tx.lock(postgres_sql!("schedules/lock_of_executable"), values)?;

@@ -48,7 +48,7 @@ pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, 
 pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
 pub use instances::{DatabaseTime, Instance, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
-pub use outbox::{ActiveAlert, Digest, Sending, Tried};
+pub use outbox::{ActiveAlert, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{
     Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, UpcomingSchedule,
 };

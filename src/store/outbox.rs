@@ -43,6 +43,9 @@ const RETRY_WAITS: [Duration; 7] = [
 /// So many deliveries of a notification are kept.
 const KEPT_MAX: u32 = 1000;
 
+/// The field of a recovery's data with the events that are over.
+pub const ENDED_EVENTS: &str = "ended_events";
+
 /// What a process sends for a notification, and nobody else does meanwhile.
 #[derive(Debug, Clone)]
 pub struct Sending {
@@ -434,35 +437,85 @@ fn succeeded(
         streak.success_due_at = Some(after_seconds(it.end_time, within));
     }
     if it.execution < streak.last_execution {
-        return Ok(());
+        // A later one has failed, which goes on. But there was a success.
+        let data = it.subject.data(it.json.clone(), &it.message, streak);
+        return end_overdue(tx, it.executable, alerts, &data, notifications, outcome.end_time);
     }
     streak.last_execution = it.execution;
     let data = it.subject.data(it.json.clone(), &it.message, streak);
     streak.failures = 0;
     streak.failing_since = None;
     let now = outcome.end_time;
-    let told = end_alerts(tx, it.executable, alerts)?;
+    let over = end_alerts(tx, it.executable, alerts)?;
     for notification in notifications {
-        let recovers = match told.get(&notification.id) {
-            Some(true) => notification.definition.tells(Event::Recovered),
+        let ended = over.get(&notification.id);
+        let recovers = match ended {
+            Some(ended) if ended.is_told => notification.definition.tells(Event::Recovered),
             // Over before anybody was told.
-            Some(false) => {
+            Some(_) => {
                 supersede(tx, notification.id, it.executable, now)?;
                 false
             }
             None => false,
         };
-        if recovers {
-            tell(tx, notification, it.executable, "recovered", &data, (now, now))?;
+        if let Some(ended) = ended
+            && recovers
+        {
+            tell(tx, notification, it.executable, "recovered", &ended.in_data(&data), (now, now))?;
         } else if is_about(notification, &it.subject, Event::Succeeded)
             && notification.definition.format != Format::Alertmanager
         {
             tell(tx, notification, it.executable, "succeeded", &data, (now, now))?;
-        } else if told.contains_key(&notification.id) {
+        } else if ended.is_some() {
             supersede(tx, notification.id, it.executable, now)?;
         }
     }
     Ok(())
+}
+
+/// Ends what is overdue, and not what fails. Told as recovered only where nothing else lasts; an Alertmanager is
+/// told of each.
+fn end_overdue(
+    tx: &Session<'_>,
+    executable: Id,
+    alerts: &mut Vec<Alert>,
+    data: &Json,
+    notifications: &[Notification],
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let (overdue, lasting): (Vec<Alert>, Vec<Alert>) =
+        alerts.drain(..).partition(|(_, event, _)| event == Event::Overdue.as_str());
+    *alerts = lasting;
+    if overdue.is_empty() {
+        return Ok(());
+    }
+    tx.execute(sql!("alerts/delete_overdue"), values! { "executable_id": executable })?;
+    let over = Over::of(overdue);
+    for notification in notifications {
+        let Some(ended) = over.get(&notification.id) else { continue };
+        let fails_on = alerts.iter().any(|(id, ..)| *id == notification.id)
+            && notification.definition.format != Format::Alertmanager;
+        match ended.is_told && notification.definition.tells(Event::Recovered) {
+            _ if fails_on => {}
+            true => tell(tx, notification, executable, "recovered", &ended.in_data(data), (now, now))?,
+            false => supersede(tx, notification.id, executable, now)?,
+        }
+    }
+    Ok(())
+}
+
+/// Ends what is overdue of a job or call of which no success is expected any more, in the transaction of that
+/// change.
+pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
+    let ids = json_array(std::iter::once(executable))?;
+    let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
+    if !alerts.iter().any(|(_, event, _)| event == Event::Overdue.as_str()) {
+        return Ok(());
+    }
+    let (subject, streak) = subject_of(tx, executable)?;
+    let data = subject.data(Json::Null, "no success is expected any more", &streak);
+    let notifications = notifications_of(tx, std::iter::once(&subject.space))?;
+    end_overdue(tx, executable, &mut alerts, &data, &notifications, now)
 }
 
 /// Ends what lasts of a job or call that is deleted, in the transaction of that: it is told as recovered.
@@ -470,22 +523,14 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
     let ids = json_array(std::iter::once(executable))?;
     let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
     if !alerts.is_empty() {
-        let values = values! { "executable_id": executable };
-        let (subject, streak) = tx.one(sql!("streaks/subject"), values, |row| {
-            let streak = Streak {
-                failures: row.get::<Option<u64>>("failures")?.unwrap_or_default(),
-                failing_since: row.get("failing_since")?,
-                ..Streak::default()
-            };
-            Ok((Subject::of(row)?, streak))
-        })?;
+        let (subject, streak) = subject_of(tx, executable)?;
         let mut data = subject.data(Json::Null, "it was deleted", &streak);
         data["deleted"] = json!(true);
-        let told = end_alerts(tx, executable, &mut alerts)?;
+        let over = end_alerts(tx, executable, &mut alerts)?;
         for notification in notifications_of(tx, std::iter::once(&subject.space))? {
-            match told.get(&notification.id) {
-                Some(true) if notification.definition.tells(Event::Recovered) => {
-                    tell(tx, &notification, executable, "recovered", &data, (now, now))?;
+            match over.get(&notification.id) {
+                Some(ended) if ended.is_told && notification.definition.tells(Event::Recovered) => {
+                    tell(tx, &notification, executable, "recovered", &ended.in_data(&data), (now, now))?;
                 }
                 Some(_) => supersede(tx, notification.id, executable, now)?,
                 None => {}
@@ -496,21 +541,58 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
     Ok(())
 }
 
-/// Ends all alerts of a job or call. Returns the notifications that had one, and whether it was told.
+/// A job or call, and its streak as far as it is told.
+fn subject_of(tx: &Session<'_>, executable: Id) -> Result<(Subject, Streak), StoreError> {
+    tx.one(sql!("streaks/subject"), values! { "executable_id": executable }, |row| {
+        let streak = Streak {
+            failures: row.get::<Option<u64>>("failures")?.unwrap_or_default(),
+            failing_since: row.get("failing_since")?,
+            ..Streak::default()
+        };
+        Ok((Subject::of(row)?, streak))
+    })
+}
+
+/// What does not last any more of a job or call, for one notification.
+#[derive(Default)]
+struct Over {
+    /// Whether any of it was told.
+    is_told: bool,
+    /// `failed`, `overdue`, or both.
+    events: BTreeSet<String>,
+}
+
+impl Over {
+    /// By notification.
+    fn of(alerts: Vec<Alert>) -> HashMap<Id, Self> {
+        let mut over: HashMap<Id, Self> = HashMap::new();
+        for (notification, event, is_told) in alerts {
+            let of_this = over.entry(notification).or_default();
+            of_this.is_told |= is_told;
+            of_this.events.insert(event);
+        }
+        over
+    }
+
+    /// What is said of a recovery, with what is over. For an Alertmanager; no other body shows that.
+    fn in_data(&self, data: &Json) -> Json {
+        let mut data = data.clone();
+        data[ENDED_EVENTS] = json!(self.events);
+        data
+    }
+}
+
+/// Ends all alerts of a job or call.
 fn end_alerts(
     tx: &Session<'_>,
     executable: Id,
     alerts: &mut Vec<Alert>,
-) -> Result<HashMap<Id, bool>, StoreError> {
-    let mut told = HashMap::new();
+) -> Result<HashMap<Id, Over>, StoreError> {
     if alerts.is_empty() {
-        return Ok(told);
+        return Ok(HashMap::new());
     }
     tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
-    for (notification, _, is_told) in alerts.drain(..) {
-        *told.entry(notification).or_insert(false) |= is_told;
-    }
-    Ok(told)
+    Ok(Over::of(std::mem::take(alerts)))
 }
 
 fn notifications_of<'a>(

@@ -600,8 +600,52 @@ fn a_success_that_does_not_come_is_told_once_and_its_coming_too() {
     wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("overdue", "DELIVERED")]);
     // It counts from the success on.
     assert_eq!(world.database().number(due), 60);
+    // Nobody waits for it any more.
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    assert_eq!(receiver.wait_for(3)[2].kind(), "job.overdue");
     assert_eq!(world.patch(&path, r#"{"expect_success_within_seconds":null}"#).status, 200);
     assert_eq!(world.database().number("SELECT COUNT(*) FROM streaks WHERE success_due_at IS NOT NULL"), 0);
+    let over = receiver.wait_for(4).remove(3);
+    assert_eq!(over.kind(), "execution.recovered");
+    assert_eq!(over.json()["data"]["message"], "no success is expected any more");
+    assert_eq!(over.json()["data"]["ended_events"], Value::Null);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM alerts"), 0);
+}
+
+#[test]
+fn a_late_success_of_an_older_execution_ends_what_is_overdue_and_not_the_failure() {
+    let world = World::start();
+    let (one, both, target) = (Receiver::start(), Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let events = json!(["overdue", "recovered"]);
+    notification(&world, &json!({ "name": "one", "url": one.url, "events": events }));
+    notification(&world, &json!({ "name": "both", "url": both.url }));
+    let expect = r#"{"expect_success_within_seconds":60}"#;
+    assert_eq!(world.patch(&format!("/calls/{call}"), expect).status, 200);
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    hurry(&world);
+    assert_eq!(both.wait_for(1)[0].kind(), "execution.failed");
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    assert_eq!(one.wait_for(1)[0].kind(), "job.overdue");
+    assert_eq!(both.wait_for(2)[1].kind(), "job.overdue");
+    // What failed was created after what succeeds now.
+    world.database().execute("UPDATE streaks SET last_execution_id = last_execution_id + 1000");
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    assert_eq!(one.wait_for(2)[1].kind(), "execution.recovered");
+    let lasting = world.database().rows("SELECT event FROM alerts");
+    assert_eq!(lasting, [["failed"]], "it fails on for whom that was told");
+    let failures = "SELECT failures FROM streaks WHERE success_due_at > 1";
+    assert_eq!(world.database().number(failures), 1);
+    // It can be overdue again, and has recovered for both when the last one succeeds.
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    assert_eq!(one.wait_for(3)[2].kind(), "job.overdue");
+    assert_eq!(both.wait_for(3)[2].kind(), "job.overdue");
+    world.database().execute("UPDATE streaks SET last_execution_id = 1");
+    run(&world, &call);
+    assert_eq!(one.wait_for(4)[3].kind(), "execution.recovered");
+    assert_eq!(both.wait_for(4)[3].kind(), "execution.recovered");
 }
 
 #[test]
@@ -641,7 +685,11 @@ fn slack_gets_a_text_and_alertmanager_all_that_lasts() {
     target.set(Does::Answer(200));
     run(&world, &call);
     let last = alerts.wait_for(3).remove(2).json();
-    assert_eq!(last[0]["labels"], alert["labels"]);
+    assert_eq!(
+        (last.as_array().unwrap().len(), &last[0]["labels"]),
+        (1, &alert["labels"]),
+        "it was not overdue"
+    );
     assert!(last[0]["endsAt"].as_str() < alert["endsAt"].as_str());
     wait_for(|| {
         (world.database().number("SELECT COUNT(*) FROM notifications WHERE repeat_at IS NOT NULL") == 0)

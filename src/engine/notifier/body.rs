@@ -4,7 +4,7 @@ use serde_json::{Value as Json, json};
 
 use crate::base::public_url::PublicUrl;
 use crate::model::{Format, Timestamp};
-use crate::store::{ActiveAlert, Delivery, Digest, Sending};
+use crate::store::{ActiveAlert, Delivery, Digest, ENDED_EVENTS, Sending};
 
 /// So far ahead an alert ends by itself, should it not be repeated. Alertmanager's own clients do the same.
 const ALERT_SECONDS: i64 = 5 * 60;
@@ -60,6 +60,9 @@ fn standard(delivery: &Delivery, summary: Option<&Digest>, public_url: &PublicUr
 
 fn with_url(data: &Json, public_url: &PublicUrl) -> Json {
     let mut data = data.clone();
+    if let Some(fields) = data.as_object_mut() {
+        fields.remove(ENDED_EVENTS);
+    }
     data["url"] = json!(url_of(&data, public_url));
     data
 }
@@ -145,12 +148,15 @@ fn alerts(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<S
     let mut alerts: Vec<Json> = sending.alerts.iter().map(active).collect();
     for delivery in &sending.deliveries {
         match delivery.event.as_str() {
-            // One end for each of the two that may have lasted; what was not active does no harm.
             "recovered" => {
                 let since = failing_since(delivery);
-                for event in ["failed", "overdue"] {
-                    alerts.push(self::alert(event, &delivery.data, (since, now), public_url));
-                }
+                let ended: Vec<&str> = match delivery.data[ENDED_EVENTS].as_array() {
+                    Some(events) => events.iter().filter_map(Json::as_str).collect(),
+                    // Written by a version that did not say.
+                    None => vec!["failed", "overdue"],
+                };
+                let end = |event: &&str| self::alert(event, &delivery.data, (since, now), public_url);
+                alerts.extend(ended.iter().map(end));
             }
             "test" => {
                 let times = (delivery.created_at, ahead(TEST_SECONDS));
