@@ -16,7 +16,7 @@ use super::{
     Attempt, Engine, ImportMode, MovedPause, NewExecutable, Planner, ServiceBinding, ServiceInstance, Store,
     StoreError, Stray, broker, notifications, outbox,
 };
-use crate::model::{Definition, ExecutionState, Guid, Kind, MisfirePolicy, Notification, Timestamp};
+use crate::model::{Definition, Event, ExecutionState, Guid, Kind, MisfirePolicy, Notification, Timestamp};
 
 /// A job or call from another database.
 #[derive(Debug)]
@@ -109,6 +109,40 @@ pub struct MovedInstance {
     pub created_at: Timestamp,
     /// When it was last changed.
     pub updated_at: Timestamp,
+}
+
+/// The streak of a job or call that comes from another database.
+#[derive(Debug)]
+pub struct MovedStreak {
+    /// What it is of.
+    pub executable: Guid,
+    /// How often it failed in a row.
+    pub failures: u64,
+    /// Since when.
+    pub failing_since: Option<Timestamp>,
+    /// The execution whose outcome counts; `None`: none yet, or it is not in the history any more.
+    pub last_execution: Option<Guid>,
+    /// Since when a success is expected; `None`: none is.
+    pub expected_since: Option<Timestamp>,
+    /// `None`: it is overdue, or none is expected.
+    pub success_due_at: Option<Timestamp>,
+}
+
+/// Something that lasts and was told, from another database.
+#[derive(Debug)]
+pub struct MovedAlert {
+    /// Who was told.
+    pub notification: Guid,
+    /// What of.
+    pub executable: Guid,
+    /// `failed` or `overdue`.
+    pub event: Event,
+    /// Since when.
+    pub since: Timestamp,
+    /// What is said of it, as JSON.
+    pub data: String,
+    /// When it is told again.
+    pub remind_at: Option<Timestamp>,
 }
 
 /// An execution as the statements read it.
@@ -335,6 +369,31 @@ impl Importer<'_> {
         let due_at = outbox::after_seconds(now, within);
         let values = values! { "guid": guid, "since": now, "due_at": due_at };
         self.session.execute(sql!("streaks/import"), values)?;
+        Ok(())
+    }
+
+    /// Takes the streak of a job or call that was taken, after its history.
+    pub fn insert_streak(&self, moved: &MovedStreak) -> Result<(), StoreError> {
+        let values = values! {
+            "guid": &moved.executable, "failures": moved.failures, "failing_since": moved.failing_since,
+            "last_execution_guid": moved.last_execution.as_ref(), "expected_since": moved.expected_since,
+            "success_due_at": moved.success_due_at,
+        };
+        self.session.execute(sql!("streaks/import_moved"), values)?;
+        Ok(())
+    }
+
+    /// Takes what was told of a job or call that was taken, if its notification is here.
+    pub fn insert_alert(&self, moved: &MovedAlert, now: Timestamp) -> Result<(), StoreError> {
+        let values = values! {
+            "notification_guid": &moved.notification, "executable_guid": &moved.executable,
+            "event": moved.event.as_str(), "since": moved.since, "data": &moved.data,
+            "remind_at": moved.remind_at,
+        };
+        if self.session.execute(sql!("alerts/import"), values)? == 1 {
+            let values = values! { "guid": &moved.notification, "now": now };
+            self.session.execute(sql!("notifications/repeat"), values)?;
+        }
         Ok(())
     }
 

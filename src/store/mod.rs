@@ -45,7 +45,10 @@ pub use executables::{
     Deleted, LabelSelector, LastExecution, Needles, NewExecutable, Scope, Selection, Summary, Written,
 };
 pub use executions::{Assignment, Claimed, HistoryOf, Retry, RunningTask, Share, Stray, Surplus, Waiting};
-pub use import::{Importer, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule};
+pub use import::{
+    Importer, MovedAlert, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule,
+    MovedStreak,
+};
 pub use instances::{DatabaseTime, Instance, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, Digest, ENDED_EVENTS, Sending, Tried};

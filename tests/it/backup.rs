@@ -104,7 +104,14 @@ fn a_backup_has_all_that_a_service_on_another_machine_needs() {
                                     after_failures, enabled, created_at, updated_at)
          VALUES ('n', 's', 'ops', 'http://x/', 'standard', '[]', '[]', '[]', '', 1, 1, 1, 1);
          INSERT INTO deliveries (guid, notification_id, event, data, state, created_at, due_at)
-         SELECT 'd', id, 'test', '{}', 'WAITING', 1, 9000000000000000000 FROM notifications",
+         SELECT 'd', id, 'test', '{}', 'WAITING', 1, 9000000000000000000 FROM notifications;
+         INSERT INTO notifications (guid, space_guid, name, url, format, events, job_guids, call_guids, label_selector,
+                                    after_failures, enabled, created_at, updated_at)
+         VALUES ('m', 's', 'alerts', 'http://x/', 'alertmanager', '[]', '[]', '[]', '', 1, 0, 1, 1);
+         INSERT INTO alerts (notification_id, executable_id, event, since, data)
+         SELECT n.id, x.id, 'failed', 1, '{}' FROM notifications AS n CROSS JOIN executables AS x;
+         INSERT INTO alerts (notification_id, executable_id, event, since, data, is_told)
+         SELECT n.id, x.id, 'overdue', 1, '{}', 1 FROM notifications AS n CROSS JOIN executables AS x",
     );
     succeeded(&run(machine.path(), &["backup", "saved.db"]));
     let other = tempfile::tempdir().unwrap();
@@ -113,7 +120,12 @@ fn a_backup_has_all_that_a_service_on_another_machine_needs() {
     assert!(told.contains("scheduler.db is restored from saved.db"), "{told}");
     let restored = super::database::Database::at(other.path().join("scheduler.db").to_str().unwrap());
     let count = |table: &str| restored.number(&format!("SELECT COUNT(*) FROM {table}"));
-    assert_eq!((count("notifications"), count("deliveries")), (1, 0));
+    assert_eq!((count("notifications"), count("deliveries")), (2, 0));
+    // What nobody was told is told when it fails again; an Alertmanager gets all that lasts.
+    let lasting = restored.rows(
+        "SELECT n.guid, event FROM alerts JOIN notifications AS n ON n.id = notification_id ORDER BY 1, 2",
+    );
+    assert_eq!(lasting, [["m", "failed"], ["m", "overdue"], ["n", "overdue"]]);
     assert!(told.contains("scheduler.db.tasks/standalone.toml") && !told.contains(&token), "{told}");
     assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
     // Without write access beside it, a backup can be read too.

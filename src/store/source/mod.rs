@@ -11,8 +11,8 @@ mod own;
 use super::postgres;
 use super::session::Session;
 use super::{
-    Attempt, Engine, MovedControl, MovedInstance, MovedPause, ServiceBinding, Store, StoreError,
-    StoreSettings, Stray, sqlite,
+    Attempt, Engine, MovedAlert, MovedControl, MovedInstance, MovedPause, MovedStreak, ServiceBinding, Store,
+    StoreError, StoreSettings, Stray, sqlite,
 };
 use crate::model::{
     Call, Controls, Definition, Dialect, Guid, Kind, Location, Notification, Secret, Timestamp,
@@ -280,6 +280,22 @@ impl Source {
         take: &mut dyn FnMut(Notification) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.each_of_ours(take, own::each_notification)
+    }
+
+    /// Hands the streaks of all jobs and calls to `take`. A Go service knows none.
+    pub fn each_streak(
+        &self,
+        take: &mut dyn FnMut(MovedStreak) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_streak)
+    }
+
+    /// Hands all that lasts and was told to `take`. A Go service knows nothing of the kind.
+    pub fn each_alert(
+        &self,
+        take: &mut dyn FnMut(MovedAlert) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.each_of_ours(take, own::each_alert)
     }
 
     fn each_of_ours<T>(

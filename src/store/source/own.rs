@@ -1,17 +1,19 @@
 //! Reads our own tables, by key. What is marked as deleted is left out.
 
 use super::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule};
-use crate::model::{Guid, Id, Kind, Notification, Timestamp, Work};
+use crate::model::{Event, Guid, Id, Kind, Notification, Timestamp, Work};
 use crate::store::broker::{binding_of, instance_of};
 use crate::store::executables::{controls_of, work_of};
 use crate::store::executions::stray_of;
-use crate::store::notifications::notification_of;
+use crate::store::notifications::{json_of, notification_of};
 use crate::store::overview::attempt_of;
 use crate::store::schedules::definition_of;
 use crate::store::session::{Row, Session};
 use crate::store::space_pauses::moved_pause_of;
 use crate::store::statement::{Statement, sql, values};
-use crate::store::{MovedControl, MovedInstance, MovedPause, ServiceBinding, StoreError, Stray};
+use crate::store::{
+    MovedAlert, MovedControl, MovedInstance, MovedPause, MovedStreak, ServiceBinding, StoreError, Stray,
+};
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
@@ -171,6 +173,52 @@ pub(super) fn each_notification(
 ) -> Result<(), StoreError> {
     let mut take_all = |batch: Vec<Notification>| batch.into_iter().try_for_each(&mut *take);
     each(session, sql!("notifications/export"), BATCH, &mut take_all, notification_of)
+}
+
+pub(super) fn each_streak(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(MovedStreak) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut take_all = |batch: Vec<MovedStreak>| batch.into_iter().try_for_each(&mut *take);
+    each(session, sql!("streaks/export"), BATCH, &mut take_all, |row| {
+        Ok(MovedStreak {
+            executable: row.get("executable_guid")?,
+            failures: row.get("failures")?,
+            failing_since: row.get("failing_since")?,
+            last_execution: row.get("last_execution_guid")?,
+            expected_since: row.get("expected_since")?,
+            success_due_at: row.get("success_due_at")?,
+        })
+    })
+}
+
+pub(super) fn each_alert(
+    session: &Session<'_>,
+    take: &mut dyn FnMut(MovedAlert) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut after: (Id, Id, String) = (0, 0, String::new());
+    loop {
+        let values = values! {
+            "after_notification": after.0, "after_executable": after.1, "after_event": &after.2, "limit": BATCH,
+        };
+        let rows = session.rows(sql!("alerts/export"), values, |row| {
+            let event: String = row.get("event")?;
+            let moved = MovedAlert {
+                notification: row.get("notification_guid")?,
+                executable: row.get("executable_guid")?,
+                event: Event::named(&event).ok_or_else(|| StoreError::Bug(format!("event {event:?}")))?,
+                since: row.get("since")?,
+                data: json_of(row)?.to_string(),
+                remind_at: row.get("remind_at")?,
+            };
+            Ok(((row.get("notification_id")?, row.get("executable_id")?, event), moved))
+        })?;
+        let Some((last, _)) = rows.last() else { return Ok(()) };
+        after.clone_from(last);
+        for (_, moved) in rows {
+            take(moved)?;
+        }
+    }
 }
 
 /// The rows of a statement, in batches by the column `key`, a text.

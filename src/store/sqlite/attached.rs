@@ -12,8 +12,22 @@ const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
 const SELECT: &str = "SELECT contents FROM backup_files";
 /// Its pages are overwritten, or the tokens would stay in the file.
 const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
-/// What waited to be sent when the backup was made is old news where it is put back.
-const WAITING: &str = "DELETE FROM deliveries WHERE ended_at IS NULL";
+/// What waited to be sent when the backup was made is old news where it is put back. What nobody was told
+/// because of that is told when it fails again; an Alertmanager is sent all that lasts.
+const WAITING: &str = "
+    DELETE FROM alerts
+     WHERE notification_id NOT IN (SELECT id FROM notifications WHERE format = 'alertmanager')
+       AND (NOT is_told OR EXISTS (SELECT 1
+                                     FROM deliveries AS d
+                                    WHERE d.notification_id = alerts.notification_id
+                                      AND d.executable_id = alerts.executable_id AND d.ended_at IS NULL
+                                      AND d.event IN ('failed', 'overdue')));
+    UPDATE alerts SET is_told = TRUE;
+    UPDATE notifications
+       SET repeat_at = 1
+     WHERE format = 'alertmanager' AND enabled AND repeat_at IS NULL
+       AND EXISTS (SELECT 1 FROM alerts AS a WHERE a.notification_id = notifications.id);
+    DELETE FROM deliveries WHERE ended_at IS NULL;";
 const HAS_WAITING: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'deliveries'";
 /// A copy says of itself that it has a log beside it, so it could not be read from a directory without write
 /// access.

@@ -4,7 +4,7 @@
 //! it is; nothing runs because of it, for every schedule is planned from now on and what was waiting has
 //! ended.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::json;
 
@@ -15,9 +15,9 @@ use crate::model::{
     Work,
 };
 use crate::store::{
-    Actor, FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedControl,
-    MovedExecutable, MovedExecution, MovedInstance, MovedSchedule, NewEvent, NewExecutable, Origin,
-    ServiceBinding, Source, Store, StoreError, Stray, Target,
+    Actor, FoundExecutable, FoundExecution, FoundSchedule, ImportMode, Importer, MovedAlert, MovedControl,
+    MovedExecutable, MovedExecution, MovedInstance, MovedSchedule, MovedStreak, NewEvent, NewExecutable,
+    Origin, ServiceBinding, Source, Store, StoreError, Stray, Target,
 };
 
 mod report;
@@ -74,6 +74,7 @@ pub fn import(
             read_as,
             now,
             jobs: Vec::new(),
+            taken: HashSet::new(),
             last_fires: HashMap::new(),
             report: Report::default(),
         };
@@ -89,6 +90,8 @@ pub fn import(
         source.each_attempt(&mut |found| moving.into.insert_attempt(&found.execution, &found.attempt))?;
         source.each_stray(&mut |stray| moving.take_stray(&stray))?;
         into.settle_states(moving.jobs.iter().map(|(guid, from_history)| (guid, *from_history)))?;
+        source.each_streak(&mut |streak| moving.take_streak(&streak))?;
+        source.each_alert(&mut |alert| moving.take_alert(&alert))?;
         if audited == Audited::Yes {
             moving.record()?;
         }
@@ -105,6 +108,8 @@ struct Moving<'a> {
     now: Timestamp,
     /// Those that were taken, and whether their history says their state.
     jobs: Vec<(Guid, bool)>,
+    /// The jobs and calls that were taken, which are not those that were here.
+    taken: HashSet<Guid>,
     /// The latest fire time of each schedule that has come so far.
     last_fires: HashMap<Guid, Timestamp>,
     report: Report,
@@ -139,6 +144,21 @@ impl Moving<'_> {
         match self.into.insert_notification(found)? {
             true => self.report.take("notification"),
             false => self.report.find("notification"),
+        }
+        Ok(())
+    }
+
+    /// What is here already keeps its own streak.
+    fn take_streak(&self, moved: &MovedStreak) -> Result<(), StoreError> {
+        if self.taken.contains(&moved.executable) {
+            self.into.insert_streak(moved)?;
+        }
+        Ok(())
+    }
+
+    fn take_alert(&self, moved: &MovedAlert) -> Result<(), StoreError> {
+        if self.taken.contains(&moved.executable) {
+            self.into.insert_alert(moved, self.now)?;
         }
         Ok(())
     }
@@ -222,8 +242,9 @@ impl Moving<'_> {
             self.report.note(format!("{label} {lack}"));
         }
         if kind == Kind::Job {
-            self.jobs.push((moved.guid, from_history));
+            self.jobs.push((moved.guid.clone(), from_history));
         }
+        self.taken.insert(moved.guid);
         Ok(())
     }
 
