@@ -1,4 +1,4 @@
--- What lasts, for an Alertmanager, by primary key.
+-- The active alerts of a notification, to repeat to an Alertmanager, by primary key.
 SELECT a.event, a.since, a.data
   FROM alerts AS a
  WHERE a.notification_id = :notification_id

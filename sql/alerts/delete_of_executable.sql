@@ -1,2 +1,2 @@
--- All that lasts of a job or call is over.
+-- Ends all alerts of a job or call.
 DELETE FROM alerts WHERE executable_id = :executable_id;

@@ -1,4 +1,4 @@
--- What a delivery, or the members of a summary, are about is being told.
+-- The alerts of a delivery that is being sent, or of the members of its summary, count as reported.
 UPDATE alerts
    SET is_told = TRUE
  WHERE notification_id = :notification_id AND NOT is_told

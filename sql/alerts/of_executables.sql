@@ -1,4 +1,4 @@
--- What lasts of these jobs and calls (a JSON array of ids), by alerts_by_executable.
+-- The active alerts of these jobs and calls (a JSON array of ids), by alerts_by_executable.
 SELECT a.notification_id, a.executable_id, a.event, a.since, a.is_told
   FROM alerts AS a
  WHERE a.executable_id IN (SELECT value FROM json_each(:ids)) --sqlite

@@ -1,4 +1,4 @@
--- When it is told again; NULL: it is not.
+-- When to send the next reminder; NULL: never.
 UPDATE alerts
    SET remind_at = :remind_at
  WHERE notification_id = :notification_id AND executable_id = :executable_id AND event = :event;

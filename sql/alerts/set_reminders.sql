@@ -1,5 +1,5 @@
--- Everything that lasts is told again after that time from now, if a change of a notification, which follows,
--- says another time than before. Guarded like the change itself (notifications/update).
+-- Schedules reminders of all active alerts from now on, if an update of the notification changes the
+-- interval. Runs before the update, and has the same guard (notifications/update).
 UPDATE alerts
    SET remind_at = CAST(:remind_at AS BIGINT)
  WHERE notification_id = (SELECT n.id

@@ -1,5 +1,5 @@
--- A batch of what lasts so long that it is told again, by alerts_to_remind_of. PostgreSQL skips what another
--- process looks at.
+-- A batch of active alerts whose reminder is due, by alerts_to_remind_of. PostgreSQL skips rows that another
+-- process has locked.
 SELECT a.notification_id, a.executable_id, a.event, a.data, a.remind_at, n.remind_after_seconds, n.enabled,
        n.format
   FROM alerts AS a JOIN notifications AS n ON n.id = a.notification_id

@@ -1,2 +1,3 @@
--- The attempts of an execution that another one followed, in their order.
-SELECT number, start_time, end_time, task_guid, message FROM attempts WHERE execution_id = :execution_id ORDER BY number;
+-- The finished attempts of an execution, in order. Its current attempt is in `executions`.
+SELECT number, start_time, end_time, task_guid, message FROM attempts WHERE execution_id = :execution_id
+ ORDER BY number;

@@ -1,5 +1,5 @@
--- Those before :before_id that match, newest first, among the :looked_at newest of these: by
--- audit_events_by_space of one space, else by primary key.
+-- Matching events before :before_id, newest first, among the newest :looked_at of them. Uses
+-- audit_events_by_space for one space, otherwise the primary key.
 SELECT a.id, a.guid, a.created_at, a.type, a.actor_guid, a.actor_type, a.actor_name, a.target_guid,
        a.target_type,
        a.target_name, a.data, a.space_guid, a.request_id

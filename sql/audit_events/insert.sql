@@ -1,4 +1,4 @@
--- In the transaction of the change that it tells of.
+-- Runs in the transaction of the change that the event records.
 INSERT INTO audit_events (guid, created_at, type, actor_guid, actor_type, actor_name, target_guid,
                           target_type,
                           target_name, data, space_guid, request_id)

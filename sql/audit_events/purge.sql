@@ -1,6 +1,5 @@
--- A batch of those from before :before, by primary key: as the order of ids is that of time, nothing is
--- looked
--- at beyond the first batch.
+-- A batch of the events from before :before, by primary key. Ids are in order of time, so nothing beyond the
+-- first batch is read.
 DELETE FROM audit_events
  WHERE id IN (SELECT oldest.id
                 FROM (SELECT id, created_at FROM audit_events ORDER BY id LIMIT :limit) AS oldest

@@ -1,2 +1,2 @@
--- Of two processes that begin at once, one makes the key.
+-- If two processes start at once, only one creates the key.
 INSERT INTO dashboard_keys (id, value) VALUES (1, :value) ON CONFLICT (id) DO NOTHING;

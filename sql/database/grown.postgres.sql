@@ -1,4 +1,4 @@
--- Tables that have changed so much since they were last looked at that plans made before may be of no use.
+-- Tables that have changed so much since the last ANALYZE that existing query plans may be poor.
 SELECT CAST(relname AS TEXT)
   FROM pg_stat_user_tables
  WHERE schemaname = current_schema() AND n_mod_since_analyze > 500 + n_live_tup / 5

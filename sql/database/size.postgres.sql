@@ -1,3 +1,3 @@
--- Bytes, with those of other schemas in the database. A second file, for each engine has functions of its own
+-- In bytes, including other schemas of the database. A second file because each engine has its own functions
 -- for this.
 SELECT pg_database_size(current_database()) AS size;

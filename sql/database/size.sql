@@ -1,2 +1,2 @@
--- Bytes, from the database itself: no file is read.
+-- In bytes. SQLite knows it without reading the file.
 SELECT page_count * page_size AS size FROM pragma_page_count() CROSS JOIN pragma_page_size();

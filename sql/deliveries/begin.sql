@@ -1,2 +1,2 @@
--- A try begins.
+-- Begins an attempt.
 UPDATE deliveries SET state = 'SENDING' WHERE id = :id AND state = 'WAITING';

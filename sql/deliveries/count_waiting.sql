@@ -1,4 +1,4 @@
--- How many wait that can be folded into a summary, by deliveries_waiting.
+-- The number of waiting deliveries that can be folded into a summary, by deliveries_waiting.
 SELECT COUNT(*) AS total
   FROM deliveries
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND event <> 'test'

@@ -1,4 +1,4 @@
--- While a notification is off nothing is stored for later.
+-- Drops waiting deliveries: nothing is kept for later while a notification is disabled.
 UPDATE deliveries
    SET state = 'DROPPED', due_at = NULL, ended_at = :now
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state IN ('WAITING', 'FOLDED')

@@ -1,4 +1,4 @@
--- With a summary ends all that it tells of.
+-- The members of a summary end together with it.
 UPDATE deliveries
    SET state = :state, ended_at = :now, attempts = 1
  WHERE folded_into = :id AND state = 'FOLDED';

@@ -1,4 +1,4 @@
--- The one to send next, by deliveries_waiting: the oldest that is due.
+-- The delivery to send next: the oldest one that is due, by deliveries_waiting.
 SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts,
        d.is_cut_off,
        d.last_status, d.last_error, d.ended_at

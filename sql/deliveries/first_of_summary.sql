@@ -1,4 +1,4 @@
--- The first that a summary tells of.
+-- The oldest member of a summary.
 SELECT event, data, created_at
   FROM deliveries
  WHERE folded_into = :summary_id AND state = 'FOLDED'

@@ -1,4 +1,4 @@
--- What waits is told by a summary.
+-- Makes waiting deliveries members of a summary.
 UPDATE deliveries
    SET state = 'FOLDED', due_at = NULL, folded_into = :summary_id
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND NOT is_cut_off

@@ -1,4 +1,4 @@
--- What waiting summaries tell of is told by the new one.
+-- Moves the members of waiting summaries to the new summary.
 UPDATE deliveries
    SET folded_into = :summary_id
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'FOLDED';

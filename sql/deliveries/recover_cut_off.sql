@@ -1,4 +1,4 @@
--- What was being sent when its process ended: it is sent again as it was.
+-- The process that was sending this delivery has died. It is sent again, unchanged.
 UPDATE deliveries
    SET state = 'WAITING', is_cut_off = TRUE
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'SENDING';

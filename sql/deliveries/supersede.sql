@@ -1,4 +1,4 @@
--- What waits about a job or call is no longer sent: something newer about it was added.
+-- A newer delivery about the same job or call replaces those that wait.
 UPDATE deliveries
    SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
  WHERE notification_id = :notification_id AND executable_id = :executable_id AND ended_at IS NULL

@@ -1,4 +1,4 @@
--- What was being sent, or is part of a summary that was, while something newer about its job or call was
+-- Deliveries that were being sent, alone or in a summary, while a newer one about the same job or call was
 -- added.
 UPDATE deliveries
    SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now

@@ -1,4 +1,4 @@
--- Their place is taken by the new summary.
+-- The new summary replaces those that wait.
 UPDATE deliveries
    SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
  WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND event = 'summary'

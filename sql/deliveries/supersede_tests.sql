@@ -1,4 +1,4 @@
--- A test that waits is not sent when another one is asked for.
+-- A new test replaces one that waits.
 UPDATE deliveries
    SET state = 'SUPERSEDED', due_at = NULL, ended_at = :now
  WHERE notification_id = :notification_id AND executable_id IS NULL AND ended_at IS NULL AND state = 'WAITING'

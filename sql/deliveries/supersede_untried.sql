@@ -1,5 +1,5 @@
--- What waits about a job or call, and was never tried, goes before something newer about it is added, by
--- deliveries_waiting.
+-- Deletes waiting deliveries about a job or call that were never tried, before a newer one about it is added.
+-- By deliveries_waiting.
 DELETE FROM deliveries
  WHERE notification_id = :notification_id AND executable_id = :executable_id AND ended_at IS NULL
    AND attempts = 0 AND (state = 'WAITING' AND NOT is_cut_off

@@ -1,4 +1,4 @@
--- All that waits, due or not, for an Alertmanager, which gets it at once.
+-- All waiting deliveries, due or not, for an Alertmanager, which receives them in one request.
 SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts,
        d.is_cut_off,
        d.last_status, d.last_error, d.ended_at

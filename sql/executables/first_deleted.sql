@@ -1,5 +1,5 @@
--- An executable whose rows are still to be removed, by executables_deleted. PostgreSQL skips one that another
--- process is removing.
+-- A deleted job or call whose rows remain to be purged, by executables_deleted. PostgreSQL skips one that
+-- another process is purging.
 SELECT id
   FROM executables
  WHERE deleted_at IS NOT NULL

@@ -1,5 +1,5 @@
--- A job that was just taken, after its history: which execution its state is the outcome of, by
--- executions_by_executable; what the other database said of the state counts unless :from_history.
+-- After the history of an imported job: records which execution its state comes from, by
+-- executions_by_executable. Unless :from_history, the state in the other database counts.
 UPDATE executables
    SET state = CASE WHEN NOT :from_history THEN state
                     ELSE COALESCE((SELECT e.state

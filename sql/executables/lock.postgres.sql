@@ -1,3 +1,3 @@
--- Before a schedule of it, and what is PENDING for that, is changed: as a deletion of it does, so that
--- neither waits for the other.
+-- Taken before a schedule and its PENDING executions are changed. A deletion locks in the same order, so the
+-- two cannot deadlock.
 SELECT id FROM executables WHERE id = :id FOR NO KEY UPDATE;

@@ -1,6 +1,6 @@
--- A mark, by primary key, so that deleting takes no longer with a million executions than with none. No row:
--- it was changed or deleted meanwhile. The lock, stronger than that of the UPDATE, waits for transactions
--- that start an execution of it, and they wait for this one.
+-- Only marks the row, by primary key, so that a deletion takes as long with a million executions as with
+-- none. No row: it was changed or deleted meanwhile. The lock is stronger than that of the UPDATE: it waits
+-- for transactions that start an execution, and they wait for it.
 UPDATE executables
    SET deleted_at = :now
  WHERE id = (SELECT id FROM executables WHERE id = :id AND updated_at = :seen_updated_at

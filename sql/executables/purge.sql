@@ -1,2 +1,2 @@
--- The last of the rows of a deleted one. The references to it keep it from going first.
+-- Deletes the row itself, last. Foreign keys keep it from going before the rows that refer to it.
 DELETE FROM executables WHERE id = :id AND deleted_at IS NOT NULL;

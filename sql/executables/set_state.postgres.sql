@@ -1,6 +1,6 @@
--- Of several jobs. A job's state is that of the execution created last among the ended ones: an older one
--- that ends later changes no row, be it of these or not. The same one may change it again: a cancellation
--- counts an execution as FAILED that begins at the same moment, and its real end comes later.
+-- Several jobs at once. A job's state is that of its latest-created ended execution: an older execution that
+-- ends later changes no row. The same execution may change the state twice: a cancellation can count it as
+-- FAILED just as it begins, and its real outcome follows.
 WITH given AS MATERIALIZED (
          SELECT DISTINCT ON (e.executable_id) r.n, r.execution_id, r.state, e.executable_id
            FROM json_to_recordset(CAST(:rows AS JSON)) AS r (n BIGINT, execution_id BIGINT, state TEXT)

@@ -1,9 +1,10 @@
 -- The platform has created the tasks of several executions. No row: the execution has ended, is gone, or is
--- owned under another lease. It may be recorded again when the answer was lost.
--- IS TRUE keeps the planner from the index of all that the instance owns.
+-- owned under another lease. The update may be repeated if the database's answer was lost.
+-- IS TRUE keeps the planner from the index of everything the instance owns.
 WITH given AS MATERIALIZED (
          SELECT *
-           FROM json_to_recordset(CAST(:rows AS JSON)) AS r (n BIGINT, id BIGINT, fence BIGINT, task_guid TEXT)
+           FROM json_to_recordset(CAST(:rows AS JSON)) AS r (n BIGINT, id BIGINT, fence BIGINT,
+                    task_guid TEXT)
           ORDER BY id)
 UPDATE executions AS e
    SET state = 'RUNNING', task_guid = g.task_guid, message = '', dispatch_time = NULL, doubt_until = NULL

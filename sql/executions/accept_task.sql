@@ -1,5 +1,5 @@
--- The platform has created the task. No row: the execution has ended, or is gone. It may be recorded again
--- when the answer was lost.
+-- The platform has created the task. No row: the execution has ended or is gone. The update may be repeated
+-- if the database's answer was lost.
 UPDATE executions
    SET state = 'RUNNING', task_guid = :task_guid, message = '', dispatch_time = NULL, doubt_until = NULL
  WHERE id = :id AND (state = 'PENDING' OR (state = 'RUNNING' AND task_guid = :task_guid))

@@ -1,4 +1,4 @@
--- Claims running tasks that no instance follows, by executions_unfollowed, as executions/claim does.
+-- Claims running tasks that no instance follows, by executions_unfollowed, in the way of executions/claim.
 WITH lease AS (SELECT id FROM instances WHERE id = :fence FOR KEY SHARE),
      free AS (SELECT e.id
                 FROM executions AS e

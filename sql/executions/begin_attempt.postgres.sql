@@ -1,7 +1,7 @@
--- Several tasks are about to be requested. By primary key, recorded before the requests are sent, so that
--- after a crash the outcome counts as unknown. No row: the execution was cancelled, is gone, is owned under
--- another lease, or a policy has to say first whether it may begin. `state || ''` and IS TRUE keep the planner
--- from the indexes of all that is PENDING, or that the instance owns.
+-- Several tasks are about to be requested. Recorded before the requests are sent, so that after a crash their
+-- outcome counts as unknown. No row: the execution was cancelled, is gone, is owned under another lease, or
+-- an overlap policy must first decide whether it may begin. By primary key: `state || ''` and IS TRUE keep
+-- the planner from the indexes of everything PENDING and everything the instance owns.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))
@@ -9,7 +9,7 @@ WITH given AS MATERIALIZED (
                    doubt_until BIGINT, is_admitted BIGINT)
           ORDER BY id)
 UPDATE executions AS e
--- The name of the first request's task stays: those of the others follow from it.
+-- Keep the name of the first attempt's task: the later names are derived from it.
    SET task_name = CASE WHEN e.attempts = 0 THEN g.task_name ELSE e.task_name END,
        attempts = e.attempts + 1, start_time = COALESCE(e.start_time, g.now), attempt_start_time = g.now,
        app_guid = g.app_guid, doubt_until = g.doubt_until

@@ -1,8 +1,8 @@
--- By primary key, recorded before the request for the task is sent, so that after a crash the outcome counts
--- as unknown. No row: the execution was cancelled, is gone, or a policy has to say first whether it may
--- begin. `state || ''` keeps the planner from the partial index of PENDING executions.
+-- Recorded before the task is requested, so that after a crash the outcome counts as unknown. No row: the
+-- execution was cancelled, is gone, or an overlap policy must first decide whether it may begin. By primary
+-- key: `state || ''` keeps the planner from the partial index of PENDING executions.
 UPDATE executions
--- The name of the first request's task stays: those of the others follow from it.
+-- Keep the name of the first attempt's task: the later names are derived from it.
    SET task_name = CASE WHEN attempts = 0 THEN :task_name ELSE task_name END,
        attempts = attempts + 1, start_time = COALESCE(start_time, :now), attempt_start_time = :now,
        app_guid = :app_guid, doubt_until = :doubt_until

@@ -1,4 +1,4 @@
--- Calls that have been started and not ended, by executions_running; PostgreSQL: under one lease, by
+-- Calls that have started and not ended, by executions_running; on PostgreSQL those under one lease, by
 -- executions_by_owner.
 SELECT e.id, e.guid, e.kind, e.request_id, x.guid AS executable_guid, x.name
   FROM executions AS e CROSS JOIN executables AS x

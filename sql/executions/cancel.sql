@@ -1,5 +1,5 @@
--- Records the cancellation of executions (a JSON array of ids), by primary key, under any owner.
--- `state || ''` keeps the planner from the partial index of all that is PENDING.
+-- Records the cancellation of executions (a JSON array of ids), whoever owns them. By primary key: `state ||
+-- ''` keeps the planner from the index of PENDING executions.
 UPDATE executions
    SET state = 'FAILED', reason = :reason, message = :message, end_time = :end_time, dispatch_time = NULL,
        doubt_until = NULL

@@ -1,4 +1,4 @@
--- The platform has accepted that the task is to end. No row: the execution has ended, or is owned under
+-- The platform has accepted the cancellation of the task. No row: the execution has ended, or is owned under
 -- another lease.
 UPDATE executions
    SET cancel_accepted_at = :now

@@ -1,5 +1,5 @@
--- Calls in the hands of this instance that are to end, by executions_by_owner: another instance may have been
--- asked.
+-- Calls of this instance that are to be cancelled, by executions_by_owner. The request may have reached
+-- another instance.
 SELECT id
   FROM executions
  WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL;

@@ -1,5 +1,5 @@
--- How many executions of a kind are due, by executions_to_dispatch, to which the order holds the planner;
--- counted up to a bound.
+-- The number of due executions of a kind, counted up to a bound. The ORDER BY holds the planner to
+-- executions_to_dispatch.
 SELECT COUNT(*) AS total
   FROM (SELECT 1
           FROM executions

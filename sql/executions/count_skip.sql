@@ -1,2 +1,2 @@
--- One more was skipped, which gets no row of its own.
+-- Counts one more skipped execution, which gets no row of its own.
 UPDATE executions SET more_skipped = more_skipped + 1 WHERE id = :id;

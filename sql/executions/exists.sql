@@ -1,2 +1,2 @@
--- Whether there is an execution of that guid, ended or not, by the unique index of guids.
+-- Whether an execution of this guid exists, ended or not, by the unique index of guid.
 SELECT id FROM executions WHERE guid = :guid;

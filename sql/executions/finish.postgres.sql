@@ -1,8 +1,8 @@
--- Ends several executions, each once. One that was to be cancelled takes the reason for that, unless it went
--- well all the same. No row: it had ended before, is cancelled by a mark, is gone, or is owned under another
--- lease; all are normal. Nor is there one for what `is_silent` says is to end without further statements, unless it
--- is a call that nobody wants to hear of (streaks/watched).
--- IS TRUE keeps the planner from the index of all that the instance owns.
+-- Ends several executions, each once. One that was being cancelled gets the reason for that, unless it
+-- succeeded. No row, which is normal: it had ended before, is cancelled by a mark, is gone, or is owned under
+-- another lease. `is_silent` limits it to ends that need no further statements: those of calls that nobody
+-- watches (streaks/watched).
+-- IS TRUE keeps the planner from the index of everything the instance owns.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))
@@ -13,14 +13,15 @@ UPDATE executions AS e
    SET state = g.state,
        reason = CASE WHEN g.state = 'FAILED' THEN COALESCE(e.cancel_reason, g.reason) END,
        message = CASE WHEN e.cancel_requested_at IS NULL THEN g.message
--- What says more than that stays.
-                      WHEN g.state = 'FAILED' AND substr(g.message, 1, length(e.cancel_message)) = e.cancel_message
+-- A message that starts with the reason and adds to it stays.
+                      WHEN g.state = 'FAILED'
+                          AND substr(g.message, 1, length(e.cancel_message)) = e.cancel_message
                           THEN g.message
                       WHEN g.state = 'FAILED' THEN e.cancel_message
                       WHEN g.message = '' THEN 'the cancel came too late'
                       ELSE g.message || '; the cancel came too late' END,
        dispatch_time = NULL, doubt_until = NULL, owner = NULL,
--- Cloud Foundry tells whole seconds, and a clock may be set back: no end comes before its start.
+-- Cloud Foundry reports whole seconds, and a clock may be set back: no end may precede its start.
        end_time = GREATEST(g.end_time, e.start_time)
   FROM given AS g
  WHERE e.id = g.id AND e.state IN ('PENDING', 'RUNNING') AND (e.owner = g.fence) IS TRUE
@@ -31,8 +32,10 @@ UPDATE executions AS e
             AND NOT EXISTS (SELECT 1
                               FROM executables AS x
                              WHERE x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
-                               AND (EXISTS (SELECT 1 FROM notifications AS o WHERE o.space_guid = x.space_guid)
+                               AND (EXISTS (SELECT 1 FROM notifications AS o
+                                            WHERE o.space_guid = x.space_guid)
                                     OR EXISTS (SELECT 1
                                                  FROM streaks AS k
-                                                WHERE k.executable_id = x.id AND k.expected_since IS NOT NULL)))))
+                                                WHERE k.executable_id = x.id
+                                                      AND k.expected_since IS NOT NULL)))))
 RETURNING g.n;

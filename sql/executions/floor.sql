@@ -1,3 +1,2 @@
--- The last of the executions that one request looks at: the one number :budget before :before_id. No row: there
--- are fewer.
+-- The oldest execution that one request examines: number :budget before :before_id. No row: fewer are left.
 SELECT id FROM executions WHERE id < :before_id ORDER BY id DESC LIMIT 1 OFFSET :budget;

@@ -1,12 +1,15 @@
 -- One execution of one executable, by the unique index of guid: IS TRUE keeps the planner from choosing
--- another one. What is cancelled by a mark on its schedule reads as FAILED, though its own row does not say
--- so yet.
+-- another index. If a mark on its schedule cancels it, it reads as FAILED, even before its own row says so.
 SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state,
+       e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason
+           ELSE e.message END AS message,
        e.task_guid, e.start_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END AS reason,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at
+           ELSE e.end_time END AS end_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled'
+           ELSE e.reason END AS reason,
        e.requested_by, e.attempt, e.more_skipped, e.more_fire_times
   FROM executions AS e
   LEFT JOIN schedules AS s ON s.id = e.schedule_id

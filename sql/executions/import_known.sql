@@ -1,4 +1,4 @@
--- Which guids of another database (a JSON array) are here, by the unique index of guid.
+-- Which guids of another database (a JSON array) exist here, by the unique index of guid.
 SELECT guid
   FROM executions
  WHERE guid IN (SELECT value FROM json_each(:guids)) --sqlite

@@ -1,9 +1,10 @@
--- The execution of a fire time. When there is one already, executions_by_fire_time keeps this one out, and no
--- row changes; nor does one when :pending_max of the schedule are PENDING, by executions_pending.
-INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, asked_at, created_at,
+-- The execution of a fire time. No row if the fire time has one already (executions_by_fire_time), or if
+-- :pending_max of the schedule are PENDING, by executions_pending.
+INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, asked_at,
+                        created_at,
                         dispatch_time, jitter_seconds, share)
-SELECT :guid, s.executable_id, s.id, :scheduled_time, x.kind, 'PENDING', :note, s.created_at, :now, :dispatch_time, :jitter_seconds,
-       x.share
+SELECT :guid, s.executable_id, s.id, :scheduled_time, x.kind, 'PENDING', :note, s.created_at, :now,
+       :dispatch_time, :jitter_seconds, x.share
   FROM schedules AS s CROSS JOIN executables AS x
  WHERE s.id = :schedule_id AND x.id = s.executable_id
    AND (SELECT COUNT(*)

@@ -1,12 +1,13 @@
--- Several executions that were started by hand, with their events (audit_events/insert). No row: the
--- executable was deleted meanwhile. The lock waits for a deletion of it, but for no other change, such as
--- that of a job's state.
+-- Several executions started by hand, with their audit events (audit_events/insert). No row: the executable
+-- was deleted meanwhile. The lock waits for a deletion, but not for other changes such as that of a job's
+-- state.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))
              AS r (n BIGINT, guid TEXT, executable_id BIGINT, now BIGINT, request_id TEXT, requested_by TEXT,
-                   event_guid TEXT, event_type TEXT, actor_guid TEXT, actor_type TEXT, actor_name TEXT, target_guid TEXT,
-                   target_type TEXT, target_name TEXT, event_data TEXT, event_space TEXT, event_request TEXT
+                   event_guid TEXT, event_type TEXT, actor_guid TEXT, actor_type TEXT, actor_name TEXT,
+                   target_guid TEXT, target_type TEXT, target_name TEXT, event_data TEXT, event_space TEXT,
+                   event_request TEXT
                   )),
      found AS MATERIALIZED (
          SELECT id, kind, share
@@ -15,7 +16,8 @@ WITH given AS MATERIALIZED (
           ORDER BY id
             FOR KEY SHARE),
      made AS (
-         INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time, request_id,
+         INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time,
+                                 request_id,
                                  requested_by, share)
          SELECT g.guid, found.id, found.kind, 'PENDING', g.now, g.now, g.now, g.request_id, g.requested_by,
                 found.share

@@ -1,6 +1,6 @@
--- Which of these executions (a JSON array of ids) are jobs', by primary key. PostgreSQL locks the jobs, whose
--- states are about to change: before the executions, as a deletion does, and in one order, as two of these
--- do.
+-- Which of these executions (a JSON array of ids) belong to jobs, by primary key. PostgreSQL locks the jobs,
+-- whose states are about to change: before the executions, as a deletion does, and in order, so that two of
+-- these statements cannot deadlock.
 SELECT e.id
   FROM executions AS e CROSS JOIN executables AS x
  WHERE e.id IN (SELECT value FROM json_each(:ids)) --sqlite

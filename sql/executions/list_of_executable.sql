@@ -1,12 +1,16 @@
--- A page of the history of one executable, newest first. OFFSET skips entries of executions_by_executable,
--- not whole rows. What is cancelled by a mark on its schedule reads as FAILED, though its own row does not
--- say so yet.
+-- A page of an executable's history, newest first. OFFSET skips entries of executions_by_executable, not
+-- whole rows. An execution cancelled by a mark on its schedule reads as FAILED, even before its own row says
+-- so.
 SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state, e.note,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason ELSE e.message END AS message,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'FAILED' ELSE e.state END AS state,
+       e.note,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancel_reason
+           ELSE e.message END AS message,
        e.task_guid, e.start_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at ELSE e.end_time END AS end_time,
-       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled' ELSE e.reason END AS reason,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN s.cancelled_at
+           ELSE e.end_time END AS end_time,
+       CASE WHEN e.state = 'PENDING' AND e.id <= s.cancelled_up_to THEN 'cancelled'
+           ELSE e.reason END AS reason,
        e.requested_by, e.attempt, e.more_skipped, e.more_fire_times
   FROM (SELECT id
           FROM executions

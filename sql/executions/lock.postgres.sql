@@ -1,2 +1,2 @@
--- Nobody changes an execution from here on, by primary key.
+-- Keeps others from changing an execution, by primary key.
 SELECT id FROM executions WHERE id = :id FOR UPDATE;

@@ -1,9 +1,9 @@
--- A batch of the executions that a mark on their schedule cancels, by executions_pending, the oldest first.
+-- A batch of executions that a mark on their schedule cancels, oldest first, by executions_pending.
 SELECT id
   FROM executions
  WHERE executable_id = :executable_id AND schedule_id = :schedule_id AND state = 'PENDING' AND id <= :up_to
  ORDER BY id
  LIMIT :limit
--- Locked, so that none is changed before it is cancelled.
+-- Locked until they are cancelled.
 --pg FOR UPDATE
 ;

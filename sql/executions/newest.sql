@@ -1,5 +1,4 @@
--- The newest sign of life in the database, each by an index: when something ended, was created, or was
--- planned.
+-- The newest activity in the database, each kind by an index: an end, a creation, or a planned schedule.
 SELECT MAX(newest) AS newest
   FROM (SELECT MAX(end_time) AS newest FROM executions WHERE end_time IS NOT NULL
          UNION ALL

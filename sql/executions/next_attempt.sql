@@ -1,4 +1,4 @@
--- Another attempt follows the one that attempts/insert has recorded.
+-- Makes the execution PENDING for its next attempt, after attempts/insert has recorded the last one.
 UPDATE executions
    SET state = 'PENDING', attempt = attempt + 1, attempt_start_time = NULL, attempts = 0, failures = 0,
        give_up_at = NULL, doubt_until = NULL, task_name = NULL, dispatch_time = :due_at, message = :message,

@@ -1,4 +1,4 @@
--- When the next execution is due that is not due yet: the first entry of each kind in executions_to_dispatch.
+-- When the next execution becomes due: the first entry of each kind in executions_to_dispatch.
 SELECT MIN(dispatch_time) AS dispatch_time
   FROM (SELECT dispatch_time
           FROM (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time > :now

@@ -1,2 +1,2 @@
--- How many executions of an executable are PENDING, by executions_pending.
+-- The number of PENDING executions of an executable, by executions_pending.
 SELECT COUNT(*) AS waiting FROM executions WHERE executable_id = :executable_id AND state = 'PENDING';

@@ -1,4 +1,4 @@
--- How many executions of a schedule are PENDING and not cancelled yet, and the newest of them, by
+-- The number of PENDING executions of a schedule that are not cancelled yet, and the newest of them, by
 -- executions_pending.
 SELECT COUNT(*) AS waiting, MAX(id) AS last
   FROM executions

@@ -1,5 +1,6 @@
--- Another attempt later: the wait is a due time here, not a sleeping thread. PostgreSQL: any instance may
--- make it. By primary key: `state || ''` keeps the planner from the partial index of PENDING executions.
+-- Retries later: the wait is a due time in the row, not a sleeping thread. On PostgreSQL any instance may
+-- make the next attempt. By primary key: `state || ''` keeps the planner from the partial index of PENDING
+-- executions.
 UPDATE executions
    SET dispatch_time = :dispatch_time, message = :message, doubt_until = :doubt_until, failures = :failures,
        give_up_at = :give_up_at

@@ -1,4 +1,4 @@
--- A batch of the ended ones of an executable beyond its newest :keep, by executions_by_executable.
+-- A batch of an executable's ended executions beyond its newest :keep, by executions_by_executable.
 DELETE FROM executions
  WHERE id IN (SELECT id
                 FROM executions

@@ -1,6 +1,6 @@
--- A running execution is to end, by primary key, under any owner. A cancel by a person takes the place of
--- another reason, so that no attempt follows. :task_guid: only while this is its task. No row: it is not
--- running, or is to end for this reason already.
+-- Requests that a running execution is cancelled, by primary key, whoever owns it. A cancellation by a person
+-- replaces another reason, so that no retry follows. :task_guid limits it to an execution that still has this
+-- task. No row: it is not running, or is being cancelled for this reason already.
 UPDATE executions
    SET cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_reason = :reason,
        cancel_message = :message

@@ -1,5 +1,5 @@
--- A task that the platform stored and never ran is no run: another attempt later. By primary key. No row: the
--- execution has ended, is gone, has another task, or is owned under another lease.
+-- A task that the platform stored but never ran does not count: it is retried later. By primary key. No row:
+-- the execution has ended, is gone, has another task, or is owned under another lease.
 UPDATE executions
    SET state = 'PENDING', task_guid = NULL, dispatch_time = :dispatch_time, message = :message,
        doubt_until = :doubt_until, failures = :failures, give_up_at = :give_up_at

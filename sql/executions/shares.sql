@@ -1,5 +1,5 @@
--- Shares that have something PENDING, in their order, those behind :after. Each is found by one step in
--- executions_by_share, so that a long backlog of one is not read.
+-- Shares that have PENDING executions, in order, after :after. Each costs one step in executions_by_share, so
+-- the long backlog of one share is not read.
 WITH RECURSIVE shares (share, number) AS (
     SELECT MIN(e.share), 1
       FROM executions AS e

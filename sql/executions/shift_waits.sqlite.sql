@@ -1,6 +1,6 @@
--- The clock was set: what waits for a span of time waits for the rest of it, on the new clock. What waits for
--- a worker alone keeps its place, but not beyond now; what waits for the end of another execution goes on
--- waiting. Of a long backlog only the rows that this changes are written.
+-- The clock was set: executions that wait for a duration wait for the rest of it on the new clock. Those that
+-- only wait for a worker keep their place, but not later than now; those that wait for another execution keep
+-- waiting. Only rows that change are written, even if the backlog is long.
 UPDATE executions
    SET dispatch_time = CASE WHEN dispatch_time = 9223372036854775807 THEN dispatch_time
                             WHEN attempts > 0 OR attempt > 1 THEN dispatch_time + :by WHEN jitter_seconds > 0
@@ -8,4 +8,5 @@ UPDATE executions
                             ELSE MIN(dispatch_time, :now) END,
        doubt_until = doubt_until + :by, give_up_at = give_up_at + :by
  WHERE dispatch_time IS NOT NULL
-   AND (attempts > 0 OR attempt > 1 OR dispatch_time > :now OR doubt_until IS NOT NULL OR give_up_at IS NOT NULL);
+   AND (attempts > 0 OR attempt > 1 OR dispatch_time > :now OR doubt_until IS NOT NULL
+        OR give_up_at IS NOT NULL);

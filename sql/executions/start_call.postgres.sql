@@ -1,14 +1,15 @@
 -- Several calls are about to be sent. No row: the execution was cancelled, is gone, is owned under another
--- lease, or a policy has to say first whether it may begin. Its owner may record it again when the server's
--- answer was lost.
--- IS TRUE keeps the planner from the index of all that the instance owns.
+-- lease, or an overlap policy must first decide whether it may begin. Its owner may repeat the update if the
+-- database's answer was lost.
+-- IS TRUE keeps the planner from the index of everything the instance owns.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))
              AS r (n BIGINT, id BIGINT, fence BIGINT, now BIGINT, is_admitted BIGINT)
           ORDER BY id)
 UPDATE executions AS e
-   SET state = 'RUNNING', start_time = COALESCE(e.start_time, g.now), attempt_start_time = g.now, attempts = 1,
+   SET state = 'RUNNING', start_time = COALESCE(e.start_time, g.now), attempt_start_time = g.now,
+       attempts = 1,
        message = '', dispatch_time = NULL
   FROM given AS g
  WHERE e.id = g.id AND e.state IN ('PENDING', 'RUNNING') AND (e.owner = g.fence) IS TRUE

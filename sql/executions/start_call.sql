@@ -1,5 +1,5 @@
--- The call is about to be sent. No row: the execution was cancelled, is gone, or a policy has to say first
--- whether it may begin.
+-- The call is about to be sent. No row: the execution was cancelled, is gone, or an overlap policy must first
+-- decide whether it may begin.
 UPDATE executions
    SET state = 'RUNNING', start_time = COALESCE(start_time, :now), attempt_start_time = :now, attempts = 1,
        message = '', dispatch_time = NULL

@@ -1,5 +1,5 @@
--- What waits for the end of another one is due when nothing is in its way any more, or when its job or call
--- lets executions overlap. By executions_to_dispatch, executions_under_way and executions_pending; see ahead.
+-- Executions that wait for another one to end become due when nothing is in their way, or when their job or
+-- call allows overlap. By executions_to_dispatch, executions_under_way and executions_pending; see ahead.
 UPDATE executions
    SET dispatch_time = :now, message = ''
  WHERE kind = :kind AND dispatch_time = 9223372036854775807
@@ -10,7 +10,8 @@ UPDATE executions
                            FROM executions AS p
                           WHERE p.executable_id = executions.executable_id AND p.state = 'PENDING'
                             AND p.id <> executions.id AND (p.start_time IS NOT NULL OR p.id < executions.id)
-                            AND p.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = p.schedule_id), 0)))
+                            AND p.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s
+                                                 WHERE s.id = p.schedule_id), 0)))
         OR EXISTS (SELECT 1
                      FROM executables AS x
                     WHERE x.id = executions.executable_id AND x.concurrency_policy = 'Always'));

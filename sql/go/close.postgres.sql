@@ -1,2 +1,2 @@
--- All rows of a table have been read.
+-- All rows of the table have been read.
 CLOSE go_rows;

@@ -1,2 +1,2 @@
--- Whether the Go service has applied the migration that version 2 begins with.
+-- Whether the Go service has applied the first migration of version 2.
 SELECT COUNT(*) AS applied FROM gorp_migrations WHERE CAST(id AS TEXT) LIKE '1771720878%';

@@ -1,5 +1,5 @@
--- The schedules of the Go service, oldest first, each as JSON: whatever columns its version had, of whatever
--- types.
+-- The schedules of the Go service, oldest first, each as JSON, because columns and types differ between its
+-- versions.
 DECLARE go_rows NO SCROLL CURSOR FOR
  SELECT CAST(to_jsonb(t) AS TEXT) AS row
    FROM schedules AS t

@@ -1,7 +1,8 @@
--- Which of the tables that tell the Go service's database from this program's are within reach of the search
--- path; and, as `jobs.log_rate_in_bps`, whether its jobs have the column that version 2 added.
+-- Which tables that tell the Go service's database from ours are visible on the search path. Lists
+-- `jobs.log_rate_in_bps` if its jobs have that column, which version 2 added.
 SELECT name
-  FROM unnest(ARRAY['jobs', 'calls', 'schedules', 'executions', 'gorp_migrations', 'executables', 'schema_version']) AS name
+  FROM unnest(ARRAY['jobs', 'calls', 'schedules', 'executions', 'gorp_migrations', 'executables',
+              'schema_version']) AS name
  WHERE to_regclass(name) IS NOT NULL
  UNION ALL
 SELECT 'jobs.log_rate_in_bps'

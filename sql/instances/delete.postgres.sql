@@ -1,2 +1,2 @@
--- Taken over, or resigned: the number is of no use from here on.
+-- The lease was taken over, or its owner stopped: its number is invalid from here on.
 DELETE FROM instances WHERE id = :id;

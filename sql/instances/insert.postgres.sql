@@ -1,2 +1,2 @@
--- A new lease, of a number that was never given before.
+-- A new lease, with a number that was never used before.
 INSERT INTO instances (lease_until) VALUES (now_nanos() + :lease) RETURNING id;

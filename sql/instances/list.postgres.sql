@@ -1,2 +1,2 @@
--- The processes that share the database, by the clock that counts. There are few, and the oldest come first.
+-- The processes that share the database, oldest first, by the database's clock. There are few.
 SELECT id, name, lease_until - now_nanos() AS lasts FROM instances ORDER BY id LIMIT :limit;

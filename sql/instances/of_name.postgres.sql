@@ -1,2 +1,2 @@
--- The lease of the process that had this name before, by instances_by_name.
+-- The lease of an earlier process with this name, by instances_by_name.
 SELECT id FROM instances WHERE name = :name FOR UPDATE;

@@ -1,2 +1,2 @@
--- The lease gets the name of its instance. No row: it was taken over.
+-- Records the instance's name. No row: the lease was taken over.
 UPDATE instances SET name = :name WHERE id = :id;

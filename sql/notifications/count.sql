@@ -1,4 +1,4 @@
--- How many there are in some spaces (a JSON array), or in all (NULL). A space has few.
+-- The number of notifications in some spaces (a JSON array), or in all (NULL). A space has few.
 SELECT COUNT(*) AS total, COALESCE(MAX(n.id), 0) AS last_id
   FROM notifications AS n
  WHERE (:all_spaces = 1 OR n.space_guid IN (SELECT value FROM json_each(:space_guids))) --sqlite

@@ -1,2 +1,2 @@
--- How many a space has, by notifications_by_name.
+-- The number of notifications of a space, by notifications_by_name.
 SELECT COUNT(*) AS total FROM notifications WHERE space_guid = :space_guid;

@@ -1,4 +1,4 @@
--- A batch by key, for another database. What waits to be sent stays.
+-- A batch of notifications, by key, for another database. Waiting deliveries are not exported.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
        n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
        n.created_at, n.updated_at

@@ -1,4 +1,4 @@
--- Whether the notifier has something to do, by the indexes of what is due: looked at each second.
+-- Whether the notifier has work, by the indexes of due rows. It asks every second.
 SELECT EXISTS (SELECT 1 FROM deliveries WHERE due_at <= :now)
        OR EXISTS (SELECT 1 FROM notifications WHERE repeat_at <= :now)
        OR EXISTS (SELECT 1 FROM alerts WHERE remind_at <= :now)

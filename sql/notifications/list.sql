@@ -1,4 +1,4 @@
--- A page of those of some spaces (a JSON array), or of all, oldest first.
+-- A page of the notifications of some spaces (a JSON array), or of all, oldest first.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
        n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
        n.created_at, n.updated_at

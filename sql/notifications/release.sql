@@ -1,4 +1,5 @@
--- Ends a try. Guarded by the lease under which it was begun. No row: another process goes on, or it is gone.
+-- Ends an attempt. Guarded by the lease under which it began. No row: another process has taken over, or the
+-- notification is gone.
 UPDATE notifications
    SET owner = NULL,
        repeat_at = CASE WHEN enabled AND format = 'alertmanager'

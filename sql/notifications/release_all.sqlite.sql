@@ -1,2 +1,2 @@
--- At start: the process before is gone, and with it what it was sending.
+-- After a start: the previous process is gone, and nothing is being sent.
 UPDATE notifications SET owner = NULL WHERE owner IS NOT NULL;

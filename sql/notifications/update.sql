@@ -1,5 +1,5 @@
--- What a client may change, while it still is what the change was made of. No row: it was changed or deleted
--- meanwhile. The active alerts of an Alertmanager are sent again at once.
+-- Writes what a client may change, guarded by the version that the client saw. No row: it was changed or
+-- deleted meanwhile. The active alerts of an Alertmanager are sent again at once.
 UPDATE notifications
    SET name = :name, url = :url, format = :format, secret = :secret, headers = :headers, events = :events,
        job_guids = :job_guids, call_guids = :call_guids, label_selector = :label_selector,

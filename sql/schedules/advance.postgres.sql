@@ -1,6 +1,6 @@
--- Several, each guarded by the fire time that is claimed: a second claim, or one of a schedule that was
--- changed, yields no row. Nor does one whose job, call or space was paused or resumed since the plan was
--- made; the next pass makes another.
+-- Advances several schedules, each guarded by the fire time that is claimed: no row if it was claimed already
+-- or the schedule was changed. Also no row if its job, call or space was paused or resumed since the fire
+-- time was planned; the next pass plans again.
 WITH given AS MATERIALIZED (
          SELECT *
            FROM json_to_recordset(CAST(:rows AS JSON))

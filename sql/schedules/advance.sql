@@ -1,6 +1,6 @@
--- Guarded by the fire time that is claimed: a second claim, or one of a schedule that was changed, changes no
--- row. Nor does one whose job, call or space was paused or resumed since the plan was made; the next pass
--- makes another.
+-- Guarded by the fire time that is claimed: no row changes if it was claimed already or the schedule was
+-- changed. Nor if its job, call or space was paused or resumed since the fire time was planned; the next pass
+-- plans again.
 UPDATE schedules
    SET next_fire_time = :next_fire_time, planned_at = :now,
        completed_at = CASE WHEN :next_fire_time IS NULL THEN :now END,

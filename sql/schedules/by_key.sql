@@ -1,4 +1,4 @@
--- By schedules_by_key.
+-- By the unique index schedules_by_key.
 SELECT id, guid, executable_id, enabled, expression, dialect, timezone, starts_at, ends_at,
        jitter_seconds, misfire_policy, description, key, created_at, updated_at,
        next_fire_time, completed_at

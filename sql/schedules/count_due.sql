@@ -1,3 +1,3 @@
--- How many fire times have come and are not claimed yet, by schedules_due alone; counted up to a bound.
+-- The number of fire times that are due and not claimed, counted up to a bound, by schedules_due alone.
 SELECT COUNT(*) AS total
   FROM (SELECT 1 FROM schedules WHERE next_fire_time <= :now LIMIT :most) AS due;

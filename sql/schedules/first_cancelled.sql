@@ -1,4 +1,4 @@
--- A schedule whose cancellations are not all recorded yet, by schedules_cancelled. PostgreSQL locks its
+-- A schedule with cancellations that remain to be recorded, by schedules_cancelled. PostgreSQL locks its
 -- executable before the executions, as a deletion does, and skips one that another process has locked.
 SELECT s.id, s.executable_id, s.cancelled_up_to, s.cancelled_at, s.cancel_reason
   FROM schedules AS s CROSS JOIN executables AS x

@@ -1,4 +1,4 @@
--- By the unique index of guid: IS TRUE keeps the planner from choosing another one. A schedule of another
+-- By the unique index of guid: IS TRUE keeps the planner from choosing another index. A schedule of another
 -- executable is not found.
 SELECT id, guid, executable_id, enabled, expression, dialect, timezone, starts_at, ends_at,
        jitter_seconds, misfire_policy, description, key, created_at, updated_at,

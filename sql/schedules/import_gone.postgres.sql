@@ -1,6 +1,7 @@
--- As import_gone.sql does. A second file, for PostgreSQL reads a JSON array as a record set, of columns with
--- types.
-INSERT INTO schedules (guid, executable_id, enabled, expression, planned_at, created_at, updated_at, deleted_at)
+-- Like import_gone.sql. A second file because PostgreSQL reads a JSON array as a record set with typed
+-- columns.
+INSERT INTO schedules (guid, executable_id, enabled, expression, planned_at, created_at, updated_at,
+                       deleted_at)
 SELECT r.schedule_guid, MIN(x.id), FALSE, '', :now, MIN(r.created_at), MIN(r.created_at), :now
   FROM json_to_recordset(CAST(:rows AS JSON))
        AS r (guid TEXT, executable_guid TEXT, kind TEXT, schedule_guid TEXT, created_at BIGINT)

@@ -1,7 +1,9 @@
--- A schedule that is gone, for each that executions of another database (a JSON array) name and that is not
--- here: so they keep its guid and their fire times, as those of a deleted one do.
-INSERT INTO schedules (guid, executable_id, enabled, expression, planned_at, created_at, updated_at, deleted_at)
-SELECT r.value ->> 'schedule_guid', MIN(x.id), 0, '', :now, MIN(r.value ->> 'created_at'), MIN(r.value ->> 'created_at'), :now
+-- A deleted schedule for each schedule that executions of another database (a JSON array) name and that is
+-- missing here. So those executions keep its guid and their fire times.
+INSERT INTO schedules (guid, executable_id, enabled, expression, planned_at, created_at, updated_at,
+                       deleted_at)
+SELECT r.value ->> 'schedule_guid', MIN(x.id), 0, '', :now, MIN(r.value ->> 'created_at'),
+       MIN(r.value ->> 'created_at'), :now
   FROM json_each(:rows) AS r
  CROSS JOIN executables AS x ON x.guid = r.value ->> 'executable_guid'
  WHERE r.value ->> 'schedule_guid' IS NOT NULL AND x.kind = r.value ->> 'kind' AND x.deleted_at IS NULL

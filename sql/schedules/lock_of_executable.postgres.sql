@@ -1,3 +1,3 @@
--- Waits for claims of these schedules that are under way, by schedules_by_executable: a pause counts for
--- every claim that comes after it.
+-- Waits for claims of these schedules under way, by schedules_by_executable, so that a pause holds for every
+-- later claim.
 SELECT id FROM schedules WHERE executable_id = :executable_id AND deleted_at IS NULL ORDER BY id FOR UPDATE;

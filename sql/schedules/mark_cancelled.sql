@@ -1,3 +1,3 @@
--- What is PENDING of the schedule up to :up_to is cancelled, at once for every reader; its rows are changed
--- in batches.
+-- Cancels the schedule's PENDING executions up to :up_to, at once for every reader. Their rows are changed
+-- later, in batches.
 UPDATE schedules SET cancelled_up_to = :up_to, cancelled_at = :now, cancel_reason = :reason WHERE id = :id;

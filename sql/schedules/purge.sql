@@ -1,4 +1,4 @@
--- A batch of deleted schedules that no execution refers to, by schedules_deleted.
+-- A batch of deleted schedules without executions, by schedules_deleted.
 DELETE FROM schedules
  WHERE id IN (SELECT s.id
                 FROM schedules AS s

@@ -1,2 +1,2 @@
--- Schedules that were made before dialects were recorded are read as they were until now.
+-- Schedules from before dialects were recorded keep the dialect that applied to them so far.
 UPDATE schedules SET dialect = :dialect WHERE dialect IS NULL;

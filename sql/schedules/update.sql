@@ -1,11 +1,13 @@
--- What a client may change, by primary key, while it still is what the client's change was made of:
--- updated_at never stays the same. No row: the schedule, or its executable, was changed or deleted meanwhile.
--- In a suspended space it does not fire until the space is resumed; the locks wait for a transaction that
--- suspends it, or deletes the executable.
+-- Writes what a client may change, by primary key, guarded by the updated_at that the client saw, which grows
+-- with each update. No row: the schedule or its executable was changed or deleted meanwhile. In a suspended
+-- space it does not fire until the space is resumed; the locks wait for a transaction that suspends the space
+-- or deletes the executable.
 UPDATE schedules
-   SET enabled = :enabled, expression = :expression, dialect = :dialect, timezone = :timezone, starts_at = :starts_at,
+   SET enabled = :enabled, expression = :expression, dialect = :dialect, timezone = :timezone,
+       starts_at = :starts_at,
        ends_at = :ends_at, jitter_seconds = :jitter_seconds, misfire_policy = :misfire_policy,
-       description = :description, key = :key, completed_at = :completed_at, planned_at = :now, updated_at = :updated_at,
+       description = :description, key = :key, completed_at = :completed_at, planned_at = :now,
+       updated_at = :updated_at,
        next_fire_time = CASE WHEN CAST(:next_fire_time AS BIGINT) IS NULL THEN NULL
                              WHEN (SELECT p.is_suspended
                                 FROM executables AS x JOIN service_spaces AS p ON p.space_guid = x.space_guid

@@ -1,2 +1,2 @@
--- How many migrations were applied.
+-- The number of applied migrations.
 SELECT version FROM schema_version;

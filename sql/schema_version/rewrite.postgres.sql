@@ -1,2 +1,2 @@
--- Changes nothing, and shows that writing works.
+-- Changes nothing, but proves that writing works.
 UPDATE schema_version SET version = version;

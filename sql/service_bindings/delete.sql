@@ -1,2 +1,2 @@
--- A binding of that instance.
+-- A binding of this instance.
 DELETE FROM service_bindings WHERE id = :id AND instance_id = :instance_id;

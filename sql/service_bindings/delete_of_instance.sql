@@ -1,2 +1,2 @@
--- They go with their instance, by service_bindings_by_instance.
+-- By service_bindings_by_instance.
 DELETE FROM service_bindings WHERE instance_id = :instance_id;

@@ -1,2 +1,2 @@
--- Its bindings have gone before.
+-- Its bindings have been deleted before.
 DELETE FROM service_instances WHERE id = :id;

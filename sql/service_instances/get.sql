@@ -1,2 +1,3 @@
 -- By its primary key.
-SELECT id, service_id, plan_id, organization_guid, space_guid, parameters FROM service_instances WHERE id = :id;
+SELECT id, service_id, plan_id, organization_guid, space_guid, parameters FROM service_instances
+ WHERE id = :id;

@@ -1,4 +1,5 @@
--- What an update may change; NULL leaves it as it is. No row: it is not there.
+-- Writes what an update may change; NULL keeps the value. No row: no such instance.
 UPDATE service_instances
-   SET parameters = COALESCE(:parameters, parameters), context = COALESCE(:context, context), updated_at = :now
+   SET parameters = COALESCE(:parameters, parameters), context = COALESCE(:context, context),
+       updated_at = :now
  WHERE id = :id;

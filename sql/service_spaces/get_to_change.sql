@@ -1,4 +1,4 @@
--- By its primary key, before an instance is made or deleted in the space.
+-- By primary key, before an instance is created or deleted in the space.
 SELECT is_suspended
   FROM service_spaces
  WHERE space_guid = :space_guid

@@ -1,5 +1,5 @@
--- A batch of a space's schedules that are enabled and have no fire time, in the order of executables_by_space
--- and schedules_by_executable.
+-- A batch of a space's enabled schedules that have no fire time, by executables_by_space and
+-- schedules_by_executable.
 SELECT x.id AS executable_id, s.id, s.expression, s.dialect, s.timezone, s.starts_at, s.ends_at,
        x.guid AS executable_guid
   FROM executables AS x CROSS JOIN schedules AS s

@@ -1,2 +1,2 @@
--- Up to when the sessions of a user have ended, by primary key.
+-- Sessions of the user from before this time have ended. By primary key.
 SELECT valid_from FROM sign_outs WHERE user_id = :user_id;

@@ -1,4 +1,4 @@
--- Ends the sessions of a user. Of two at once the later one counts.
+-- Ends the sessions of a user. Of two concurrent sign-outs the later one counts.
 INSERT INTO sign_outs (user_id, valid_from, ends_at)
 VALUES (:user_id, :valid_from, :ends_at)
     ON CONFLICT (user_id) DO UPDATE

@@ -1,2 +1,2 @@
--- Found, or certainly not there.
+-- The task was found, or certainly does not exist.
 DELETE FROM strays WHERE name = :name;

@@ -1,5 +1,5 @@
--- The name of a task that may exist though its execution ends. No row: no attempt has an unknown outcome, or
--- the execution is owned under another lease. By primary key: `state || ''` keeps the planner from the
+-- The name of a task that may exist although its execution ends. No row: no attempt has an unknown outcome,
+-- or the execution is owned under another lease. By primary key: `state || ''` keeps the planner from the
 -- partial index of PENDING executions.
 INSERT INTO strays (name, task_name, attempts, attempt, doubt_until)
 SELECT guid, task_name, attempts, attempt, doubt_until

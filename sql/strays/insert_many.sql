@@ -1,4 +1,4 @@
--- The names of tasks that may exist though their executions (a JSON array of ids) are cancelled, by primary
+-- The names of tasks that may exist although their executions (a JSON array of ids) are cancelled, by primary
 -- key.
 INSERT INTO strays (name, task_name, attempts, attempt, doubt_until)
 SELECT guid, task_name, attempts, attempt, doubt_until

@@ -1,4 +1,4 @@
--- The tasks of running executions of a job, which are to end though their executions are deleted.
+-- The tasks of a job's running executions, which must be cancelled although the executions are deleted.
 INSERT INTO strays (name, doubt_until, is_to_end)
 SELECT task_guid, :now, 1
   FROM executions

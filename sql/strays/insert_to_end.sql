@@ -1,2 +1,2 @@
--- A task that is to end though its execution has.
+-- A task to cancel although its execution has ended.
 INSERT INTO strays (name, doubt_until, is_to_end) VALUES (:task_guid, :now, 1) ON CONFLICT DO NOTHING;

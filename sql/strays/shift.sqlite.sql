@@ -1,2 +1,2 @@
--- The clock was set: the wait is for a span of time.
+-- The clock was set: the rest of the wait stays the same.
 UPDATE strays SET doubt_until = doubt_until + :by;

@@ -1,2 +1,2 @@
--- Of a job or call that is deleted.
+-- The job or call is being deleted.
 DELETE FROM streaks WHERE executable_id = :executable_id;

@@ -1,5 +1,5 @@
--- What is expected of a job or call from now on, if that changes. Guarded like the change itself
--- (executables/update), which follows.
+-- Changes when the next success of a job or call is expected. Runs before the update of the job or call, and
+-- has the same guard (executables/update).
 INSERT INTO streaks (executable_id, expected_since, success_due_at)
 SELECT id, CAST(:since AS BIGINT), CAST(:due_at AS BIGINT)
   FROM (SELECT id

@@ -1,4 +1,4 @@
--- Streaks are not kept in a space without notifications: with its first one they begin anew.
+-- A space without notifications keeps no streaks: they start over with its first notification.
 UPDATE streaks
    SET failures = 0, failing_since = NULL
  WHERE failures > 0

@@ -1,4 +1,4 @@
--- The streaks of these (a JSON array of ids), by primary key, locked in one order.
+-- The streaks of these (a JSON array of ids), by primary key, locked in order.
 SELECT executable_id, failures, failing_since, last_execution_id, expected_since, success_due_at
   FROM streaks
  WHERE executable_id IN (SELECT value FROM json_each(:ids)) --sqlite

@@ -1,4 +1,4 @@
--- What is expected of a new job or call.
+-- When the next success of a new job or call is expected.
 INSERT INTO streaks (executable_id, expected_since, success_due_at)
 VALUES (:executable_id, :since, :due_at)
     ON CONFLICT (executable_id) DO UPDATE

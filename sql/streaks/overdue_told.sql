@@ -1,2 +1,2 @@
--- It is told once.
+-- Reported only once.
 UPDATE streaks SET success_due_at = NULL WHERE executable_id = :executable_id;

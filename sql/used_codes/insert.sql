@@ -1,4 +1,5 @@
--- Uses a code. No row: it was used, or there are too many; the primary key makes two uses one.
+-- Uses up a code. No row: it was used before, or too many are stored. The primary key makes a second use
+-- fail.
 INSERT INTO used_codes (code, ends_at)
 SELECT CAST(:code AS TEXT), CAST(:ends_at AS BIGINT)
  WHERE (SELECT COUNT(*) FROM used_codes) < :maximum

@@ -1,2 +1,2 @@
--- Codes that would have ended anyway, by used_codes_ended.
+-- Codes that would have expired by now, by used_codes_ended.
 DELETE FROM used_codes WHERE ends_at < :before;

@@ -1,8 +1,9 @@
--- Jobs and calls, their schedules, and their executions; the processes that share them; names of tasks to look for.
+-- Jobs and calls, their schedules and executions, the processes that share them, and names of tasks to look
+-- for.
 --
--- Times are nanoseconds since 1970 in UTC. An id is a row's place in the order of creation and is never given out twice.
+-- Times are nanoseconds since 1970 in UTC. Ids follow the order of creation and are never reused.
 
--- The clock of the database, which decides for all that share it.
+-- The database's clock, which all processes follow.
 CREATE FUNCTION now_nanos() RETURNS BIGINT LANGUAGE sql VOLATILE AS
     $$ SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT) * 1000 $$;
 
@@ -30,7 +31,7 @@ CREATE TABLE executables (
     CHECK ((kind = 'call') = (url IS NOT NULL AND auth_header IS NOT NULL))
 );
 
--- A name is unique among the app's jobs, or calls; that of a deleted one is free again.
+-- A name is unique among an app's jobs or calls. Deleting one frees its name.
 CREATE UNIQUE INDEX executables_by_name  ON executables (app_guid, kind, name) WHERE deleted_at IS NULL;
 CREATE INDEX        executables_by_space ON executables (space_guid, kind, id) WHERE deleted_at IS NULL;
 CREATE INDEX        executables_by_kind  ON executables (kind, id)             WHERE deleted_at IS NULL;
@@ -103,20 +104,21 @@ CREATE INDEX        executions_by_owner      ON executions (owner, id)          
 CREATE INDEX        executions_unfollowed    ON executions (id)                          WHERE state = 'RUNNING' AND owner IS NULL;
 CREATE INDEX        executions_ended         ON executions (end_time)                    WHERE end_time IS NOT NULL;
 
--- The processes that share the database. The number of a lease grows, so that of two that claim the same the greater is right.
+-- The processes that share the database. Lease numbers grow: if two leases claim the same row, the greater
+-- one is right.
 CREATE TABLE instances (
     id          BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     lease_until BIGINT NOT NULL
 );
 
--- Names of tasks that may exist though their execution has ended: they are looked for, and cancelled.
+-- Names of tasks that may exist although their execution has ended. They are looked for and cancelled.
 CREATE TABLE strays (
     name        TEXT   COLLATE "C" PRIMARY KEY,
     doubt_until BIGINT NOT NULL
 );
 
--- How long each history is: counting a million rows takes long, looking here does not. Each connection counts in a share of its
--- own, so that none waits for the row of another; the sum of the shares counts.
+-- The length of each history, because counting a million rows is slow. Each connection counts in its own row,
+-- so that none waits for another; the length is their sum.
 CREATE TABLE history_sizes (
     owner    TEXT   NOT NULL CHECK (owner IN ('executable', 'schedule')),
     owner_id BIGINT NOT NULL,
@@ -125,7 +127,7 @@ CREATE TABLE history_sizes (
     PRIMARY KEY (owner, owner_id, share)
 );
 
--- How many jobs and calls each space has, in the same way. Those that are marked as deleted do not count.
+-- The number of jobs and calls of each space, kept in the same way, without those marked as deleted.
 CREATE TABLE space_sizes (
     kind       TEXT   NOT NULL,
     space_guid TEXT   NOT NULL,
@@ -134,7 +136,7 @@ CREATE TABLE space_sizes (
     PRIMARY KEY (kind, space_guid, share)
 );
 
--- Once for each statement, in the order of owners, so that no two statements wait for each other.
+-- Runs once for each statement, in order of owners, so that no two statements deadlock.
 CREATE FUNCTION executions_counted() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO history_sizes (owner, owner_id, share, size)
@@ -153,7 +155,7 @@ CREATE TRIGGER executions_counted AFTER INSERT ON executions REFERENCING NEW TAB
 CREATE TRIGGER executions_uncounted AFTER DELETE ON executions REFERENCING OLD TABLE AS changed
     FOR EACH STATEMENT EXECUTE FUNCTION executions_counted();
 
--- An owner's rows go with the owner, whose executions have gone before.
+-- Deletes an owner's rows together with the owner, whose executions were deleted before.
 CREATE FUNCTION executables_gone() RETURNS TRIGGER LANGUAGE plpgsql AS $$
 BEGIN
     DELETE FROM history_sizes WHERE owner = 'executable' AND owner_id = OLD.id;

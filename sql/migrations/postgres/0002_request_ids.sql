@@ -1,3 +1,3 @@
--- Which request asked for an execution, for the log: '' for those of schedules, and for what was there before. The program
--- takes no longer ones than 64 characters.
+-- The id of the request that started an execution, for the log; '' if a schedule did, or in older rows. The
+-- program accepts at most 64 characters.
 ALTER TABLE executions ADD COLUMN request_id TEXT NOT NULL DEFAULT '';

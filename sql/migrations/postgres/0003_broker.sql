@@ -1,4 +1,4 @@
--- What the service broker has made for platforms: instances of the service, and their bindings.
+-- The service instances and bindings that the broker has created.
 CREATE TABLE service_instances (
     id                TEXT    PRIMARY KEY,
     service_id        TEXT    NOT NULL,
@@ -27,8 +27,8 @@ CREATE TABLE service_bindings (
 );
 CREATE INDEX service_bindings_by_instance ON service_bindings (instance_id);
 
--- Spaces that have, or had, an instance. Suspended are those whose last one was deleted while one was required: their
--- schedules have no next fire time until there is one again.
+-- Spaces that have, or had, an instance. A space is suspended if its last instance was deleted while one was
+-- required: its schedules have no next fire time until it has an instance again.
 CREATE TABLE service_spaces (
     space_guid   TEXT    PRIMARY KEY,
     is_suspended BOOLEAN NOT NULL

@@ -1,11 +1,12 @@
--- Names of tasks other than the guid of the execution, and names of instances.
+-- Task names that are not the execution's guid, and names of instances.
 
--- The name of the task of the first attempt, from which those of the others follow. NULL: the execution's guid.
+-- The name of the first attempt's task, from which later names are derived. NULL: the execution's guid.
 ALTER TABLE executions ADD COLUMN task_name TEXT;
--- The same of an execution that is looked for, and how many attempts it had.
+-- The same name, and the number of attempts, of an execution whose tasks are looked for.
 ALTER TABLE strays ADD COLUMN task_name TEXT;
 ALTER TABLE strays ADD COLUMN attempts BIGINT NOT NULL DEFAULT 1;
 
--- INSTANCE_ID: a process that restarts under it takes over at once what it had. One lease at a time has it.
+-- INSTANCE_ID: a process that restarts under this name takes over its earlier work at once. Only one lease
+-- has it at a time.
 ALTER TABLE instances ADD COLUMN name TEXT;
 CREATE UNIQUE INDEX instances_by_name ON instances (name) WHERE name IS NOT NULL;

@@ -1,2 +1,2 @@
--- When a job or call that was paused was resumed: fire times up to here are not made up for.
+-- When a paused job or call was resumed. Fire times up to then are not made up for.
 ALTER TABLE executables ADD COLUMN resumed_at BIGINT;

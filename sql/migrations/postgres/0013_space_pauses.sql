@@ -1,4 +1,4 @@
--- Spaces that somebody has paused, or had: no schedule of a paused space fires.
+-- Spaces that are or were paused. No schedule of a paused space fires.
 CREATE TABLE space_pauses (
     space_guid   TEXT    PRIMARY KEY,
     is_paused    BOOLEAN NOT NULL,

@@ -1,4 +1,4 @@
--- Runs under control: cancellations, time-outs, overlap and retries.
+-- Cancellation, time-outs, overlap and retries.
 
 -- SKIPPED is a third final state.
 ALTER TABLE executions DROP CONSTRAINT executions_state_check;
@@ -8,28 +8,29 @@ ALTER TABLE executions DROP CONSTRAINT executions_check2;
 ALTER TABLE executions ADD CONSTRAINT executions_check2
     CHECK ((state IN ('SUCCEEDED', 'FAILED', 'SKIPPED')) = (end_time IS NOT NULL));
 
--- Why it ended as it did, as one of a fixed set of words. NULL: it ended well, or nothing more is known.
+-- Why it failed or was skipped, as one of a fixed set of words. NULL: it succeeded, or the reason is unknown.
 ALTER TABLE executions ADD COLUMN reason TEXT;
--- Who started it by hand, for people. '': a schedule did.
+-- Who started it by hand, as a readable name. '': a schedule did.
 ALTER TABLE executions ADD COLUMN requested_by TEXT NOT NULL DEFAULT '';
--- The app that its tasks run in. NULL: it has not begun, or began before this was recorded.
+-- The app in which its tasks run. NULL: it has not begun, or began before this was recorded.
 ALTER TABLE executions ADD COLUMN app_guid TEXT;
--- Which attempt it is at, from 1 on, and when that began. `attempts` counts the requests for the task of this attempt.
+-- The current attempt, from 1 on, and when it began. `attempts` counts the requests for the task of this
+-- attempt.
 ALTER TABLE executions ADD COLUMN attempt BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE executions ADD COLUMN attempt_start_time BIGINT;
--- Somebody or something wants it to end: since when, the reason and the message it is to have, and when the platform accepted that.
+-- A requested cancellation: since when, the reason and message to record, and when the platform accepted it.
 ALTER TABLE executions ADD COLUMN cancel_requested_at BIGINT;
 ALTER TABLE executions ADD COLUMN cancel_reason TEXT;
 ALTER TABLE executions ADD COLUMN cancel_message TEXT;
 ALTER TABLE executions ADD COLUMN cancel_accepted_at BIGINT;
--- SKIPPED: the execution that was in its way, and how many later ones have no row of their own.
+-- For SKIPPED: the execution that was in its way, and how many later skips are counted here without a row.
 ALTER TABLE executions ADD COLUMN skipped_behind BIGINT;
 ALTER TABLE executions ADD COLUMN more_skipped BIGINT NOT NULL DEFAULT 0;
 
 CREATE INDEX executions_under_way ON executions (executable_id, id)  WHERE state = 'RUNNING';
 CREATE INDEX executions_skipped   ON executions (skipped_behind, id) WHERE skipped_behind IS NOT NULL;
 
--- Attempts that another one followed. The last is in the row of the execution.
+-- Finished attempts. The latest is in the row of the execution.
 CREATE TABLE attempts (
     execution_id BIGINT NOT NULL REFERENCES executions (id) ON DELETE CASCADE,
     number       BIGINT NOT NULL,
@@ -40,6 +41,6 @@ CREATE TABLE attempts (
     PRIMARY KEY (execution_id, number)
 );
 
--- Which attempt of its execution made the task, and whether it is to end though it was found once.
+-- The attempt that created the task, and whether to cancel the task although it was found once.
 ALTER TABLE strays ADD COLUMN attempt BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE strays ADD COLUMN is_to_end BIGINT NOT NULL DEFAULT 0;

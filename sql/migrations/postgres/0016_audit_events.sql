@@ -1,5 +1,5 @@
--- Who did what. Few indexes, since each of these rows is written with another one that a client waits for:
--- the order of ids is that of time.
+-- Who did what. Ids are in order of time. There are few indexes, because a client waits while each row is
+-- written.
 CREATE TABLE audit_events (
     id          BIGINT  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     guid        TEXT    NOT NULL,

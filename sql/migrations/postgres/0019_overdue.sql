@@ -1,2 +1,2 @@
--- Those that are overdue and were told of.
+-- Overdue jobs and calls that were reported.
 CREATE INDEX streaks_overdue ON streaks (executable_id) WHERE expected_since IS NOT NULL AND success_due_at IS NULL;

@@ -1,8 +1,8 @@
 -- Jobs and calls, their schedules, and their executions.
 --
--- Times are nanoseconds since 1970 in UTC. An id is a row's place in the order of creation: AUTOINCREMENT never gives one
--- out twice, so "created later" is "greater id" for good, whatever the clock did. Lengths are checked by the program, for
--- SQLite's length() ends at the first NUL of a text.
+-- Times are nanoseconds since 1970 in UTC. Ids follow the order of creation. AUTOINCREMENT never reuses one,
+-- so "created later" always means "greater id", whatever the clock did. The program checks lengths, because
+-- SQLite's length() stops at the first NUL of a text.
 
 CREATE TABLE executables (
     id                 INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -28,7 +28,7 @@ CREATE TABLE executables (
     CHECK ((kind = 'call') = (url IS NOT NULL AND auth_header IS NOT NULL))
 ) STRICT;
 
--- A name is unique among the app's jobs, or calls; that of a deleted one is free again.
+-- A name is unique among an app's jobs or calls. Deleting one frees its name.
 CREATE UNIQUE INDEX executables_by_name  ON executables (app_guid, kind, name) WHERE deleted_at IS NULL;
 CREATE INDEX        executables_by_space ON executables (space_guid, kind, id) WHERE deleted_at IS NULL;
 CREATE INDEX        executables_by_kind  ON executables (kind, id)             WHERE deleted_at IS NULL;

@@ -1,4 +1,5 @@
--- How long each history is: counting a million rows takes 30 ms, looking here takes none. Triggers keep it true whoever writes.
+-- The length of each history, because counting a million rows takes 30 ms. Triggers keep it true, whoever
+-- writes.
 CREATE TABLE history_sizes (
     owner    TEXT    NOT NULL CHECK (owner IN ('executable', 'schedule')),
     owner_id INTEGER NOT NULL,
@@ -23,7 +24,7 @@ CREATE TRIGGER executions_uncounted AFTER DELETE ON executions BEGIN
     UPDATE history_sizes SET size = size - 1 WHERE owner = 'schedule' AND owner_id = OLD.schedule_id;
 END;
 
--- An owner's row goes with the owner, whose executions have gone before.
+-- Deletes an owner's row together with the owner, whose executions were deleted before.
 CREATE TRIGGER executables_gone AFTER DELETE ON executables BEGIN
     DELETE FROM history_sizes WHERE owner = 'executable' AND owner_id = OLD.id;
 END;

@@ -1,4 +1,5 @@
--- How many jobs and calls each space has, for the same reason as history_sizes. Those that are marked as deleted do not count.
+-- The number of jobs and calls of each space, without those marked as deleted, for the same reason as
+-- history_sizes.
 CREATE TABLE space_sizes (
     kind       TEXT    NOT NULL,
     space_guid TEXT    NOT NULL,
@@ -19,7 +20,7 @@ CREATE TRIGGER executables_uncounted AFTER UPDATE OF deleted_at ON executables
     UPDATE space_sizes SET size = size - 1 WHERE kind = OLD.kind AND space_guid = OLD.space_guid;
 END;
 
--- A space may go with all that is in it: no row stands for nothing.
+-- No row stands for zero, so that the row of an empty space can go.
 CREATE TRIGGER space_emptied AFTER UPDATE ON space_sizes WHEN NEW.size = 0 BEGIN
     DELETE FROM space_sizes WHERE kind = NEW.kind AND space_guid = NEW.space_guid;
 END;

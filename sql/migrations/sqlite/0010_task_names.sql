@@ -1,7 +1,7 @@
--- Names of tasks other than the guid of the execution.
+-- Task names that are not the execution's guid.
 
--- The name of the task of the first attempt, from which those of the others follow. NULL: the execution's guid.
+-- The name of the first attempt's task, from which later names are derived. NULL: the execution's guid.
 ALTER TABLE executions ADD COLUMN task_name TEXT;
--- The same of an execution that is looked for, and how many attempts it had.
+-- The same name, and the number of attempts, of an execution whose tasks are looked for.
 ALTER TABLE strays ADD COLUMN task_name TEXT;
 ALTER TABLE strays ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;

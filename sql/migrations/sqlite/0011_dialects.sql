@@ -1,2 +1,3 @@
--- How the expression is read. NULL: the schedule was made before this was recorded, or is gone; the next start records it.
+-- The dialect of the expression. NULL: not recorded yet (the next start does that), or the schedule is
+-- deleted.
 ALTER TABLE schedules ADD COLUMN dialect TEXT CHECK (dialect IN ('classic', 'classic-quartz', 'ocf2'));

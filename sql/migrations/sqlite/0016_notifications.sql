@@ -1,4 +1,4 @@
--- Notifications, what they have told, and what they still have to tell.
+-- Notifications, their active alerts, and their deliveries.
 
 CREATE TABLE notifications (
     id                   INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -33,8 +33,8 @@ CREATE TABLE notifications (
 CREATE UNIQUE INDEX notifications_by_name   ON notifications (space_guid, name);
 CREATE INDEX        notifications_repeating ON notifications (repeat_at) WHERE repeat_at IS NOT NULL;
 
--- How often a job or call has failed in a row, and when it should have succeeded. Only of those that somebody
--- wants to hear of.
+-- How often a job or call has failed in a row, and when it should have succeeded. Only for those that
+-- somebody wants to hear about.
 CREATE TABLE streaks (
     executable_id     INTEGER PRIMARY KEY REFERENCES executables (id) ON DELETE CASCADE,
     failures          INTEGER NOT NULL DEFAULT 0,
@@ -49,7 +49,7 @@ CREATE TABLE streaks (
 
 CREATE INDEX streaks_due ON streaks (success_due_at) WHERE success_due_at IS NOT NULL;
 
--- What lasts: to whom it was told that a job or call fails, or is overdue.
+-- Active alerts: the notifications that have reported a failing or overdue job or call.
 CREATE TABLE alerts (
     notification_id INTEGER NOT NULL REFERENCES notifications (id) ON DELETE CASCADE,
     executable_id   INTEGER NOT NULL REFERENCES executables (id) ON DELETE CASCADE,
@@ -66,7 +66,7 @@ CREATE TABLE alerts (
 CREATE INDEX alerts_by_executable ON alerts (executable_id);
 CREATE INDEX alerts_to_remind_of  ON alerts (remind_at) WHERE remind_at IS NOT NULL;
 
--- The outbox: written in the transaction of what it tells of.
+-- The outbox. A delivery is written in the transaction of the change that it reports.
 CREATE TABLE deliveries (
     id              INTEGER PRIMARY KEY AUTOINCREMENT,
     -- The same in each try.
@@ -99,7 +99,7 @@ CREATE INDEX deliveries_waiting         ON deliveries (notification_id, executab
 CREATE INDEX deliveries_folded          ON deliveries (folded_into)                    WHERE folded_into IS NOT NULL;
 CREATE INDEX deliveries_ended           ON deliveries (ended_at)                       WHERE ended_at IS NOT NULL;
 
--- What is expected of jobs and calls already counts from now on.
+-- For existing jobs and calls, the time for the next success starts now.
 INSERT INTO streaks (executable_id, expected_since, success_due_at)
 SELECT id, CAST(strftime('%s', 'now') AS INTEGER) * 1000000000,
        (CAST(strftime('%s', 'now') AS INTEGER) + expect_success_within_seconds) * 1000000000

@@ -1,7 +1,7 @@
--- What the dashboard has to know after a restart, and from its other instances.
+-- What the dashboard must remember across restarts and share between instances.
 
--- Sessions of a user that began by `valid_from` have ended. The row means nothing after `ends_at`, when they
--- would have ended anyway.
+-- The user's sessions that began by `valid_from` have ended. After `ends_at` they would have expired, and the
+-- row means nothing.
 CREATE TABLE sign_outs (
     user_id    TEXT    PRIMARY KEY,
     valid_from INTEGER NOT NULL,
@@ -10,7 +10,7 @@ CREATE TABLE sign_outs (
 
 CREATE INDEX sign_outs_ended ON sign_outs (ends_at);
 
--- One-time links and states of sign-ins that were used, each until it would have ended.
+-- Used one-time links and sign-in states, each kept until it would have expired.
 CREATE TABLE used_codes (
     code    TEXT    PRIMARY KEY,
     ends_at INTEGER NOT NULL
@@ -18,7 +18,7 @@ CREATE TABLE used_codes (
 
 CREATE INDEX used_codes_ended ON used_codes (ends_at);
 
--- The random key of the sessions where no setting gives one.
+-- The random key of the sessions, if no setting gives one.
 CREATE TABLE dashboard_keys (
     id    INTEGER PRIMARY KEY CHECK (id = 1),
     value TEXT    NOT NULL
