@@ -1,4 +1,4 @@
-//! How long it takes until a platform in trouble is tried again.
+//! The back-off between attempts while the platform is in trouble.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between attempts, unless the platform asks for a longer one.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// The wait after so many failures in a row: doubled each time, up to a bound, then up to a fifth more at
-/// random, so that executions that failed together are not tried together.
+/// The wait after this many consecutive failures: doubled each time up to a bound, plus up to a fifth at
+/// random, so that executions that failed together do not retry together.
 pub(super) fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);

@@ -1,7 +1,7 @@
-//! Tells a watchdog outside, such as healthchecks.io, that the scheduler does its work.
+//! Reports to an external monitor, such as healthchecks.io, that the scheduler works.
 //!
-//! Invariant: silence means trouble. Nothing is sent unless the scheduler's passes succeed and the database
-//! takes writes.
+//! Invariant: silence means trouble. A heartbeat is sent only while the scheduler's passes succeed and the
+//! database accepts writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,31 +17,32 @@ use crate::model::Secret;
 use crate::outbound::{Abort, Exchanges, Limits, Outbound, Reach, Request, Target};
 use crate::store::Store;
 
-/// The time between two.
+/// The time between two heartbeats.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Between two looks for the first pass.
+/// How often to check for the first pass.
 const FIRST_LOOK: Duration = Duration::from_millis(200);
-/// The scheduler looks at least every 5 s; later than this its passes fail, or it hangs.
+/// The scheduler begins a pass at least every 5 s. If the last success is older than this, its passes fail or
+/// it hangs.
 const PASS_AGE_MAX: Duration = Duration::from_secs(30);
-/// For all of a request.
+/// The limit for a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// What stands for the instance in the URL.
+/// The placeholder for the instance in the URL.
 const INSTANCE: &str = "{instance}";
 
-/// Sends the heartbeat.
+/// Sends the heartbeats.
 pub struct Heartbeat {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     exchanges: Exchanges,
     /// `HEARTBEAT_URL`. Its path may be a secret.
     url: Secret,
-    /// The index that the platform gives the instance; `None`: the number of its lease counts.
+    /// The index that the platform gives the instance; `None`: use the number of its lease.
     index: Option<String>,
     scheduler: Arc<Pulse>,
 }
 
 impl Heartbeat {
-    /// `scheduler` beats at each pass. `index`: of the instance, where the platform has given it one. The
+    /// `scheduler` beats at each pass. `index` is the instance's index on the platform, if it has one. The
     /// error says which setting is wrong.
     pub fn new(
         store: Arc<Store>,
@@ -52,7 +53,7 @@ impl Heartbeat {
     ) -> Result<Self, String> {
         let limits =
             Limits { connect_timeout: TIMEOUT, total_timeout: TIMEOUT, max_idle_age: Duration::ZERO };
-        // The operator chose the URL: it may lead anywhere.
+        // The operator chose the URL, so any address is allowed.
         let exchanges = Exchanges::new(outbound, &limits, Reach::Anywhere)?;
         Ok(Self { store, clock, exchanges, url, index, scheduler })
     }
@@ -66,8 +67,8 @@ impl Heartbeat {
                 Some(_) => {
                     let sent = self.pass();
                     match &sent {
-                        Ok(()) if !was_sent => info!("the heartbeat goes on"),
-                        Err(cause) if was_sent => warn!(cause = cause.as_str(); "no heartbeat"),
+                        Ok(()) if !was_sent => info!("heartbeat sent again"),
+                        Err(cause) if was_sent => warn!(cause = cause.as_str(); "heartbeat not sent"),
                         _ => {}
                     }
                     was_sent = sent.is_ok();
@@ -81,11 +82,11 @@ impl Heartbeat {
         }
     }
 
-    /// Sends one, if all is well. The error says what is not.
+    /// Sends a heartbeat if all is well. The error says what is wrong.
     pub fn pass(&self) -> Result<(), String> {
         let age = self.scheduler.age(self.clock.monotonic());
         if age.is_none_or(|age| PASS_AGE_MAX < age) {
-            return Err("the passes of the scheduler fail".to_owned());
+            return Err("the scheduler's passes fail".to_owned());
         }
         self.store.check_writable().map_err(|err| err.to_string())?;
         let instance = match &self.index {

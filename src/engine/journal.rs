@@ -1,10 +1,9 @@
-//! What is said, and counted, of each change of an execution.
+//! Logs and counts each change of an execution.
 //!
-//! Invariant: a change of state that the database has taken is one line of the log and one count, here and
-//! nowhere else; what is cancelled together is one line with a count.
+//! Invariant: each change that the database accepts makes one log line and one count, here and nowhere else.
+//! Executions cancelled together make one line with a number.
 //!
-//! An end is worth a look each time: it is `info`, or a warning when it failed, with what matters in its
-//! line. What comes before it is `debug`.
+//! The end of an execution is logged as `info`, or as a warning if it failed. Earlier changes are `debug`.
 
 use std::time::Duration;
 
@@ -15,32 +14,29 @@ use crate::base::metrics::metrics;
 use crate::model::{Dispatch, EndState, ExecutionState, Guid, Kind, Outcome, Timestamp};
 use crate::store::{CutOff, Ended};
 
-/// The most of a reason that a line shows.
+/// The longest reason in a log line, in characters.
 const REASON_CHARS: usize = 500;
 
 /// The execution that a line is about.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
-    /// Its guid.
     pub guid: &'a Guid,
-    /// Whether it is a job's or a call's.
     pub kind: Kind,
-    /// The job or call.
     pub executable: &'a Guid,
-    /// The name of the job or call; `None` where the line needs none.
+    /// The name of the job or call; `None` where the line does not need it.
     pub name: Option<&'a str>,
-    /// The instant planned; `None`: started by hand.
+    /// The fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// When it was due: at that instant, or later by its jitter. Lateness counts from here.
+    /// When it was due: the fire time plus its jitter. Lateness counts from here.
     pub due_time: Option<Timestamp>,
-    /// When its first attempt began, if it has.
+    /// When the first attempt began; `None`: not yet.
     pub start_time: Option<Timestamp>,
-    /// The request that asked for it; empty: none did.
+    /// The id of the request that started it; empty: none did.
     pub request_id: &'a str,
 }
 
 impl<'a> About<'a> {
-    /// Of one that a worker has. `start_time`: when its first attempt began, as far as the worker knows.
+    /// From a dispatched execution. `start_time`: when its first attempt began, as far as the worker knows.
     pub fn of(dispatch: &'a Dispatch, start_time: Option<Timestamp>) -> Self {
         Self {
             guid: &dispatch.guid,
@@ -48,7 +44,7 @@ impl<'a> About<'a> {
             executable: &dispatch.executable,
             name: Some(&dispatch.name),
             scheduled_time: dispatch.scheduled_time,
-            // A later attempt is due at another time.
+            // Later attempts are due at another time.
             due_time: match dispatch.attempts.count {
                 0 => dispatch.scheduled_time.map(|_| dispatch.due_since),
                 _ => dispatch.scheduled_time,
@@ -63,7 +59,7 @@ impl<'a> About<'a> {
     }
 }
 
-/// It was recorded, and is PENDING.
+/// It was recorded as PENDING.
 pub fn created(about: &About<'_>) {
     let _for = on_behalf_of(about.request_id);
     metrics().execution(about.kind, ExecutionState::Pending);
@@ -74,14 +70,14 @@ pub fn created(about: &About<'_>) {
     );
 }
 
-/// Its first attempt begins: only now is it known how late it is.
+/// Its first attempt begins, so its lateness is known.
 pub fn first_attempt(about: &About<'_>) {
     if let Some(lateness) = about.lateness() {
         metrics().late_by(about.kind, lateness);
     }
 }
 
-/// It is RUNNING: its call is about to be sent, or its task is there.
+/// It is RUNNING: its call is about to be sent, or its task exists.
 pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
     let _for = on_behalf_of(about.request_id);
     metrics().execution(about.kind, ExecutionState::Running);
@@ -92,8 +88,8 @@ pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
     );
 }
 
-/// It stays PENDING, and another attempt comes after `wait`. That the platform is away is said by
-/// [`crate::base::outage`].
+/// It stays PENDING, and another attempt follows after `wait`. [`crate::base::outage`] logs the outage of the
+/// platform.
 pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     debug!(
@@ -103,13 +99,13 @@ pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     );
 }
 
-/// An attempt has failed, and another one comes after `wait`.
+/// An attempt has failed, and another one follows after `wait`.
 pub fn retried(about: &About<'_>, attempt: u32, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     warn!(
         execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
         state = "PENDING", attempt, wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
-        "attempt failed, another one later"
+        "attempt failed, retrying later"
     );
 }
 
@@ -123,7 +119,7 @@ pub fn skipped(kind: Kind, execution: &Guid, executable: &Guid, reason: &str) {
     );
 }
 
-/// A decision about another execution has ended it.
+/// It ended because of a decision about another execution.
 pub fn ended_by_another(ended: &Ended) {
     if ended.state == ExecutionState::Failed {
         return cut_off(&ended.of, &ended.message);
@@ -156,7 +152,7 @@ pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
     );
 }
 
-/// It was ended as FAILED by something else than its work.
+/// It was ended as FAILED, not by its own work.
 pub fn cut_off(it: &CutOff, reason: &str) {
     let _for = on_behalf_of(&it.request_id);
     metrics().execution(it.kind, ExecutionState::Failed);
@@ -167,7 +163,7 @@ pub fn cut_off(it: &CutOff, reason: &str) {
     );
 }
 
-/// What was PENDING was cancelled together.
+/// PENDING executions were cancelled together.
 pub fn cancelled(kind: Kind, count: u64, reason: &str) {
     if count > 0 {
         metrics().cancelled(kind, count);
@@ -175,7 +171,7 @@ pub fn cancelled(kind: Kind, count: u64, reason: &str) {
     }
 }
 
-/// What there is to say of an end, if there is.
+/// The reason to log, if there is one.
 fn reason(outcome: &Outcome) -> Option<&str> {
     (!outcome.message.is_empty()).then(|| beginning(&outcome.message, REASON_CHARS))
 }

@@ -1,9 +1,9 @@
-//! Keeps this process's lease on a database that others share, follows the database's clock, and takes over
-//! what dead instances owned.
+//! Keeps this process's lease on a shared database, follows the database's clock, and takes over the work of
+//! dead instances.
 //!
-//! Invariant: nothing is taken over by a process whose own lease was broken just now, or has just begun:
-//! after the database was away, or its clock was set, the others have time to come back. What an earlier
-//! process owned under the same name (`INSTANCE_ID`) is taken over at once, because that process is gone. A
+//! Invariant: a process takes over nothing while its own lease is new or was interrupted recently. After an
+//! outage of the database, or a jump of its clock, the other instances have time to renew theirs. Work of an
+//! earlier process of the same name (`INSTANCE_ID`) is taken over at once, because that process is gone. A
 //! database that is not shared needs no lease.
 
 use std::sync::Arc;
@@ -17,44 +17,44 @@ use crate::base::stop::Stop;
 use crate::engine::journal;
 use crate::store::{Store, StoreError, TakenOver};
 
-/// The pause between two renewals: a few of them may fail before a lease ends.
+/// The time between renewals. A lease survives a few failed ones.
 const RENEW_INTERVAL: Duration = Duration::from_secs(4);
-/// The pause after one that failed.
+/// The wait after a failed renewal.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// So long a lease must have been held without a gap before others are taken over: those that are alive renew
-/// theirs once a second after a failure, and have a connection again within five.
+/// How long a process must hold its lease without a gap before it takes over others. Live instances retry
+/// their renewal every second, and reconnect within five seconds.
 const UNBROKEN_MIN: Duration = Duration::from_secs(10);
-/// Between two renewals further apart than this, the lease may have ended.
+/// If two renewals are further apart than this, the lease may have ended in between.
 const GAP_MAX: Duration = Duration::from_secs(12);
-/// A clock that has moved by so much was set.
+/// A difference between the clocks that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// What is said of a call that nobody can know the outcome of.
+/// The message of a call whose outcome nobody can know.
 const INTERRUPTED: &str = "interrupted: the instance that had sent the call is gone";
 
-/// The loop that keeps the lease.
+/// The loop that renews the lease.
 pub struct Keeper {
     store: Arc<Store>,
     clock: Arc<SteeredClock>,
-    /// There may be something to hand out, or to follow.
+    /// Wakes the scheduler: there may be something to dispatch or to follow.
     wake_scheduler: Sender<()>,
     wake_watcher: Sender<()>,
-    /// Since when the lease is held without a gap, and when it was last renewed, in monotonic time.
+    /// Since when the lease has been held without a gap, and when it was last renewed, in monotonic time.
     held: Option<(Duration, Duration)>,
     name: NameStep,
 }
 
-/// What is to be done about the name of this instance.
+/// What to do about the instance's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameStep {
-    /// Take over what earlier processes owned under it.
+    /// Take over the work of earlier processes of this name.
     TakeOver,
-    /// Keep it with a further lease.
+    /// Keep the name when the lease is replaced.
     Keep,
     Done,
 }
 
 impl Keeper {
-    /// A keeper that steers `clock`, and wakes those who do what it takes over.
+    /// Creates a keeper that steers `clock` and wakes the threads that do the work it takes over.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<SteeredClock>,
@@ -86,11 +86,11 @@ impl Keeper {
         }
     }
 
-    /// Renews the lease, reads the clock, and takes over from those whose lease has ended.
+    /// Renews the lease, reads the clock, and takes over from instances whose lease has ended.
     pub fn pass(&mut self) -> Result<(), StoreError> {
         if self.held.is_none() {
-            // With a lease things are done at their time, so that is known first. Later nothing comes before
-            // the renewal.
+            // Before the first lease nothing runs, so learn the time first. Afterwards nothing may delay the
+            // renewal.
             self.follow_clock()?;
         }
         let asked_at = self.clock.monotonic();
@@ -115,7 +115,7 @@ impl Keeper {
 
         let (set_by, is_to_take_over) = self.follow_clock()?;
         if JUMP_MIN <= set_by {
-            // All leases may have ended at once.
+            // All leases may have ended together.
             self.held = Some((asked_at, asked_at));
             return Ok(());
         }
@@ -159,13 +159,12 @@ impl Keeper {
         for it in &taken.calls {
             journal::cut_off(it, INTERRUPTED);
         }
-        // Full means that they are about to look anyway.
+        // A full channel means that it is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
         let _ = self.wake_watcher.try_send(());
     }
 
-    /// Sets the clock as that of the database is. By how much it was wrong, and whether there is something to
-    /// take over.
+    /// Sets the clock to the database's. Returns the correction, and whether there is something to take over.
     fn follow_clock(&self) -> Result<(Duration, bool), StoreError> {
         let asked_at = self.clock.monotonic();
         let Some(time) = self.store.database_time()? else { return Ok((Duration::ZERO, false)) };

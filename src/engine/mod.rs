@@ -1,4 +1,4 @@
-//! Runs what is due: finds it, performs it, follows it to its end, and clears old history.
+//! Runs due work: claims it, performs it, follows it to its end, and purges old history.
 //!
 //! Invariant: a fire time yields at most one execution, and each execution ends in a recorded state.
 

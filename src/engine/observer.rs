@@ -1,7 +1,8 @@
-//! Reads from the database what `/metrics` shows of it, on a thread of its own.
+//! Reads the database's share of `/metrics`, on its own thread.
 //!
-//! Invariant: the database gets one query at a time, at most once a second, however often `/metrics` is
-//! scraped. A scrape waits at most half a second. Values that do not arrive in time are left out; no old ones
+//! Invariant: however often `/metrics` is scraped, the database runs one query at a time, and at most one a
+//! second. A scrape waits at most half a second. Values that do not arrive in time are left out; stale ones
+//! are never shown.
 //! are shown.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +16,12 @@ use crate::base::metrics::Readings;
 use crate::base::stop::Stop;
 use crate::store::StoreError;
 
-/// For how long an answer is good, a failure too.
+/// How long a reading, or a failure to read, is reused.
 const AGE_MAX: Duration = Duration::from_secs(1);
-/// How long an answer is waited for.
+/// How long a scrape waits for a reading.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What was read last. Shared by the thread that reads and those that look.
+/// The last reading. Shared by the reading thread and the scrapes.
 pub struct Observer {
     clock: Arc<dyn Clock>,
     latest: Mutex<Latest>,
@@ -31,31 +32,31 @@ pub struct Observer {
 
 #[derive(Default)]
 struct Latest {
-    /// `None`: it could not be read.
+    /// `None`: reading failed.
     readings: Option<Readings>,
-    /// When that was, by the monotonic clock; `None`: never.
+    /// When it was read, by the monotonic clock; `None`: never.
     read_at: Option<Duration>,
-    /// How often it was read.
+    /// The number of readings so far.
     count: u64,
-    /// Somebody has waited in vain for the reading that is under way: the others need not.
+    /// A scrape has timed out waiting for the current reading, so the others do not wait for it.
     is_late: bool,
 }
 
 impl Observer {
-    /// One that has not looked yet.
+    /// Creates an observer without a reading.
     pub fn new(clock: Arc<dyn Clock>) -> Self {
         let (ask, asked) = bounded(1);
         Self { clock, latest: Mutex::default(), changed: Condvar::new(), ask, asked }
     }
 
-    /// What the database knows, at most a second old; `None`: it does not say it in time.
+    /// A reading at most a second old; `None`: the database did not answer in time.
     pub fn readings(&self) -> Option<Readings> {
         let latest = self.lock();
         let now = self.clock.monotonic();
         if latest.read_at.is_some_and(|at| now < at + AGE_MAX) {
             return latest.readings;
         }
-        // Full means that it is about to read anyway.
+        // A full channel means that it is about to read anyway.
         let _ = self.ask.try_send(());
         if latest.is_late {
             return None;
@@ -72,7 +73,7 @@ impl Observer {
         latest.readings
     }
 
-    /// Reads whenever somebody looks, until `stop` closes.
+    /// Reads whenever a scrape asks, until `stop` closes.
     pub fn run(&self, stop: &Stop, read: impl Fn() -> Result<Readings, StoreError>) {
         loop {
             select! {
@@ -143,7 +144,7 @@ mod tests {
             let (observer, clock) = (&observer, &clock);
             scope.spawn(move || {
                 assert_eq!(observer.readings(), None);
-                // Were each of these to wait, this would take minutes.
+                // This would take minutes if each of them waited.
                 assert!((0..1000).all(|_| observer.readings().is_none()));
                 answer.send(()).unwrap();
                 let is_seen = |_| {

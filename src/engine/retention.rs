@@ -1,9 +1,9 @@
-//! Clears the history: executions that ended long ago, and the rows of what was deleted. Records what marks
-//! cancel.
+//! Purges old executions and the rows of deleted objects, and records cancellations that marks have
+//! announced.
 //!
-//! Invariant: in small batches, each a transaction of its own with a pause behind it, so that no request
-//! waits for it; and an execution that has not ended is never removed, except with its deleted job or call.
-//! What the platform keeps of an ended task (standalone: its output) goes with its execution.
+//! Invariant: it works in small batches, each in its own transaction and followed by a pause, so that no
+//! request has to wait. An execution that has not ended is removed only with its deleted job or call. What
+//! the platform keeps of an ended task (standalone: its output) is deleted with its execution.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,20 +18,20 @@ use crate::model::Timestamp;
 use crate::platform::Platform;
 use crate::store::{Store, StoreError};
 
-/// How long the deliveries of notifications are kept.
+/// How long ended deliveries are kept.
 const KEEP_DELIVERIES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// The rows of one batch.
+/// Rows in a batch.
 const BATCH: u32 = 200;
-/// The executions whose cancellation is recorded in one transaction.
+/// Executions whose cancellation one transaction records.
 const CANCEL_BATCH: u32 = 500;
-/// So far beyond the newest sign of life the clock is believed.
+/// The clock is trusted up to this far beyond the newest activity in the database.
 const TRUST: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause after a batch.
 const PAUSE: Duration = Duration::from_millis(20);
-/// The time between two looks.
+/// The time between two passes.
 const INTERVAL: Duration = Duration::from_secs(600);
 
-/// The loop that clears.
+/// The loop that purges.
 pub struct Retention {
     store: Arc<Store>,
     platform: Arc<dyn Platform>,
@@ -39,15 +39,15 @@ pub struct Retention {
     keep: Duration,
     keep_per_executable: Option<u32>,
     keep_events: Duration,
-    /// Wakes the watcher: a cancelled execution may have left a task behind.
+    /// Wakes the watcher: a cancelled execution may have left a task.
     wake_watcher: Sender<()>,
-    /// The newest sign of life in the database before this process did anything, and the monotonic time when
-    /// it was read.
+    /// The newest activity in the database before this process started, and the monotonic time at which it
+    /// was read.
     anchor: Mutex<Option<(Timestamp, Duration)>>,
 }
 
 impl Retention {
-    /// Keeps ended executions for `keep`, and of each job and call at most `keep_per_executable`.
+    /// Keeps ended executions for `keep`, and at most `keep_per_executable` of each job and call.
     pub fn new(
         store: Arc<Store>,
         platform: Arc<dyn Platform>,
@@ -60,19 +60,19 @@ impl Retention {
         let keep_events = Duration::MAX;
         let retention =
             Self { store, platform, clock, keep, keep_per_executable, keep_events, wake_watcher, anchor };
-        // Early, for what is created by a clock that is ahead says nothing about the time. When it fails, the
-        // first pass tries again.
+        // Read early: rows created while the clock is ahead say nothing about the time. If it fails, the
+        // first pass retries.
         let _ = retention.trusted_time();
         retention
     }
 
-    /// The same, which keeps audit events for `keep_events`.
+    /// Also keeps audit events for `keep_events`.
     pub fn keeping_events(self, keep_events: Duration) -> Self {
         Self { keep_events, ..self }
     }
 
-    /// The time by which history may be cleared: not more than [`TRUST`] beyond the newest sign of life that
-    /// the database had at the start, and what has passed since. So a clock that is ahead clears nothing.
+    /// The time to purge by: at most [`TRUST`] beyond the newest activity that the database had at the start,
+    /// plus the time passed since. So a clock that is ahead purges nothing.
     fn trusted_time(&self) -> Result<Timestamp, StoreError> {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +87,7 @@ impl Retention {
     pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
         loop {
             if let Err(err) = self.pass(stop) {
-                log!(err.noted(), cause:% = err; "clearing the history failed, trying again later");
+                log!(err.noted(), cause:% = err; "purging the history failed, retrying later");
             }
             select! {
                 recv(stop) -> _ => return,
@@ -97,7 +97,7 @@ impl Retention {
         }
     }
 
-    /// Clears all that is to be cleared now, unless `stop` closes before.
+    /// Purges everything that is due, unless `stop` closes first.
     pub fn pass(&self, stop: &Stop) -> Result<(), StoreError> {
         self.record_cancelled(stop)?;
         if self.clock.now() < EARLIEST {
@@ -124,7 +124,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Records what marks on schedules cancel.
+    /// Records the cancellations of executions whose schedules are marked.
     fn record_cancelled(&self, stop: &Stop) -> Result<(), StoreError> {
         let rows = self.in_batches(stop, || self.store.record_cancelled(CANCEL_BATCH))?;
         if rows > 0 {
@@ -134,7 +134,7 @@ impl Retention {
         Ok(())
     }
 
-    /// Clears in batches. A long history holds up no cancellation.
+    /// Purges in batches, and records cancellations in between, so that a long history does not delay them.
     fn clear(&self, stop: &Stop, batch: impl Fn() -> Result<usize, StoreError>) -> Result<usize, StoreError> {
         self.in_batches(stop, || {
             self.record_cancelled(stop)?;
@@ -142,18 +142,18 @@ impl Retention {
         })
     }
 
-    /// Looks for them each time, instead of being notified of each deleted row, so that a crash in between
-    /// leaves nothing behind for good.
+    /// Looks for purged executions each time instead of tracking each deleted row, so that a crash leaves no
+    /// output behind for ever.
     fn forget_tasks(&self) {
-        // One that cannot be looked up is kept. The task of a later attempt has its number behind the guid.
+        // Keep it if the lookup fails. The name of a later attempt's task is the guid plus a number.
         let is_gone = |name: &str| {
             let execution = name.split_once('.').map_or(name, |(execution, _)| execution);
             matches!(self.store.has_execution(execution), Ok(false))
         };
         match self.platform.forget_ended(&is_gone) {
             Ok(0) => (),
-            Ok(tasks) => info!(tasks; "outputs of tasks cleared with their executions"),
-            Err(err) => warn!(cause:% = err; "clearing the outputs of tasks failed, trying again later"),
+            Ok(tasks) => info!(tasks; "outputs of purged executions deleted"),
+            Err(err) => warn!(cause:% = err; "deleting the outputs of purged executions failed, retrying later"),
         }
     }
 
@@ -170,7 +170,7 @@ impl Retention {
             }
             cleared += rows;
             crash::point("retention.batch");
-            // A timer that a stop can end.
+            // A timer that a stop can interrupt.
             select! {
                 recv(stop) -> _ => return Ok(cleared),
                 recv(after(PAUSE)) -> _ => (),

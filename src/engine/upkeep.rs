@@ -1,6 +1,7 @@
-//! Keeps the database file whole and small: moves the write-ahead log into it, and gives free pages back.
+//! Keeps the database file complete and small: checkpoints the write-ahead log into it, and frees unused
+//! pages.
 //!
-//! Invariant: the file alone is up to date at the latest a minute after the last write, and no request waits
+//! Invariant: the file alone is up to date a minute after the last write at the latest, and no request waits
 //! for more than one small step. PostgreSQL does all this by itself.
 
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::base::outage;
 use crate::base::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// The time between two looks: a reader that is in the way of one must not be in the way of the next within
+/// The time between two passes: short enough that a reader which blocks one pass does not make the next miss
 /// the minute.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// The pause between two steps.
@@ -28,7 +29,7 @@ pub fn run(store: &Arc<Store>, stop: &Stop) {
         }
         if let Err(err) = pass(store, stop) {
             let level = outage::level(matches!(err, StoreError::Unavailable(_)));
-            log!(level, cause:% = err; "the database file could not be tidied, trying again");
+            log!(level, cause:% = err; "maintenance of the database file failed, retrying");
         }
     }
 }

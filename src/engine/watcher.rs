@@ -1,16 +1,15 @@
 //! Follows running tasks to their end.
 //!
-//! Invariant: a long task holds no thread, and is followed on after a restart, for what is followed is what
-//! the database says is RUNNING. A task that the platform does not know is asked for twice before it is given
-//! up. One that the platform stored and never ran is no run: its execution is PENDING again, for another
-//! attempt.
+//! Invariant: a long task holds no thread and survives a restart, because the watcher follows whatever the
+//! database says is RUNNING. A task that the platform does not know is looked up twice before it is given up.
+//! A task that the platform stored but never ran does not count: its execution becomes PENDING again.
 //!
-//! A task that has taken longer than its job allows, and one whose execution is to end, is cancelled on the
-//! platform, again and again until the platform accepts that; then the platform has the last word.
+//! A task that exceeds its time limit, or whose execution is being cancelled, is cancelled on the platform
+//! until the platform accepts it. Then the platform's outcome counts.
 //!
-//! It also looks for strays: tasks that may exist though their execution was cancelled or given up while its
-//! outcome was unknown, and tasks of an execution that has another one. They are cancelled, so that what the
-//! history says stays true; a cancel that fails is tried again at the next look.
+//! It also looks for strays: tasks that may exist although their execution was cancelled or given up while
+//! its outcome was unknown, and surplus tasks of an execution that has another one. They are cancelled, so
+//! that the history stays true. A failed cancellation is retried at the next look.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,49 +32,48 @@ use crate::model::{
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
 use crate::store::{End, Retry, RunningTask, Store, StoreError, Stray, Surplus};
 
-/// The slowest pace, as a multiple of the set one.
+/// The slowest pace, as a multiple of the configured one.
 const SLOWEST: u32 = 4;
-/// How long a task may go on after the platform accepted that it is to end.
+/// How long a task may keep running after the platform accepted its cancellation.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
-/// The shortest pause before a deadline, so that one that cannot be met is not looked at all the time.
+/// The shortest pause before a deadline, so that a deadline that cannot be met does not make the loop spin.
 const PACE_MIN: Duration = Duration::from_millis(100);
-/// What is said of a task that vanished.
+/// The message of a task that vanished.
 const VANISHED: &str = "Cloud Foundry no longer knows the task; outcome unknown";
 
-/// The loop that looks at running tasks.
+/// The loop that follows running tasks.
 pub struct Watcher {
     store: Arc<Store>,
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
-    /// The pace while things change.
+    /// The time between two looks while tasks end.
     poll: Duration,
-    /// How long others are awaited after the first that wakes it.
+    /// How long to gather further wake-ups after the first.
     gather: Duration,
-    /// For how long tasks are tried that the platform cannot run.
+    /// For how long tasks that the platform cannot run are retried.
     retry_for: Duration,
-    /// Wakes the scheduler: something has ended that another execution may wait for, or is due again.
+    /// Wakes the scheduler: an execution has ended that another one may wait for, or is due again.
     wake_scheduler: Sender<()>,
-    /// Executions whose task was unknown at the last look; a part of those that run.
+    /// Executions whose task was unknown at the last look; all of them are running.
     missing: HashSet<Id>,
-    /// When the next attempt will have taken too long, or the next task that is to end will have had its
-    /// time; `None`: nothing of the kind is under way.
+    /// The next time limit of an attempt, or the next end of a cancelled task's grace; `None`: there is none.
     next_deadline: Option<Timestamp>,
 }
 
-/// What a look came to.
+/// The result of a look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// How many executions are under way still.
+    /// Executions still running.
     pub running: usize,
-    /// How many have ended.
+    /// Executions that have ended.
     pub ended: usize,
-    /// The platform, or the database, did not answer.
+    /// Whether the platform or the database failed to answer.
     pub failed: bool,
 }
 
 impl Watcher {
-    /// Looks at `poll`'s pace while tasks end, more slowly while none does; `gather` after it is woken. A
-    /// task that never ran is tried again for `retry_for`.
+    /// Looks every `poll` while tasks end, less often while none does, and `gather` after a wake-up. A task
+    /// that never ran is retried for `retry_for`.
     pub fn new(
         store: Arc<Store>,
         platform: Arc<dyn Platform>,
@@ -89,15 +87,15 @@ impl Watcher {
         Self { store, platform, clock, poll, gather, retry_for, wake_scheduler, missing, next_deadline: None }
     }
 
-    /// Runs until `stop` closes. `wake`: a task was started, or has ended. With nothing running it sleeps
-    /// until then.
+    /// Runs until `stop` closes. `wake`: a task was started or has ended. While nothing runs it sleeps until
+    /// then.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         let mut pace = self.poll;
         loop {
             let mut look = self.look(stop);
             look.running += self.look_for_strays(stop);
             pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
-            // Tasks may also come from another process that is gone.
+            // Tasks may also come from a dead instance.
             let has_more = look.running > 0 || look.failed || self.store.is_shared();
             let deadline = self.next_deadline.map(|deadline| deadline.since(self.clock.now()).max(PACE_MIN));
             let pause = deadline.map_or(pace, |deadline| deadline.min(pace));
@@ -109,7 +107,7 @@ impl Watcher {
                         return;
                     }
                     pace = self.poll / 2;
-                    // Not for each of many: what has come by then is asked for together.
+                    // Look once for many wake-ups: gather those that arrive together.
                     select! {
                         recv(stop) -> _ => return,
                         recv(next) -> _ => (),
@@ -121,7 +119,7 @@ impl Watcher {
         }
     }
 
-    /// Asks for all running tasks once, in batches.
+    /// Looks up all running tasks once, in batches.
     pub fn look(&mut self, stop: &Stop) -> Look {
         let mut look = Look { running: 0, ended: 0, failed: false };
         let mut last = 0;
@@ -147,7 +145,7 @@ impl Watcher {
                     look.running += batch.len();
                 }
                 Err(err) => {
-                    log!(err.noted(), cause:% = err; "the outcome of tasks could not be recorded, looking again later");
+                    log!(err.noted(), cause:% = err; "outcomes of tasks could not be recorded, retrying later");
                     look.failed = true;
                     look.running += batch.len();
                 }
@@ -159,7 +157,7 @@ impl Watcher {
         look
     }
 
-    /// Asks for one batch and records what has ended. `None`: the platform did not answer.
+    /// Looks up one batch and records which tasks have ended. `None`: the platform did not answer.
     fn follow(&mut self, batch: &[RunningTask]) -> Result<Option<usize>, StoreError> {
         let guids: Vec<Guid> = batch.iter().map(|running| running.task.clone()).collect();
         let found = match self.platform.list_tasks(&guids) {
@@ -168,13 +166,13 @@ impl Watcher {
                 found
             }
             Err(err) => {
-                log!(err.noted(), tasks = batch.len(), cause:% = err; "tasks could not be asked for, asking again later");
+                log!(err.noted(), tasks = batch.len(), cause:% = err; "tasks could not be looked up, retrying later");
                 return Ok(None);
             }
         };
         let (mut ends, mut retried) = (Vec::new(), 0);
         for running in batch {
-            // What cannot be shown goes on, as far as is known.
+            // The platform could not say; assume it is still running.
             if found.unclear.iter().any(|guid| guid == running.task.as_str()) {
                 continue;
             }
@@ -212,7 +210,7 @@ impl Watcher {
         Ok(Some(retried + ends.len()))
     }
 
-    /// Says and counts that it has ended, and lets the scheduler know where another one may wait for that.
+    /// Logs and counts the end, and wakes the scheduler if another execution may wait for it.
     fn has_ended(&self, running: &RunningTask, outcome: &Outcome) {
         let outcome = match &running.cancelling {
             Some(Cancelling { message, reason, .. }) if outcome.state == EndState::Failed => {
@@ -226,12 +224,12 @@ impl Watcher {
         }
     }
 
-    /// Full means that it is about to look anyway.
+    /// A full channel means that it is about to look anyway.
     fn wake_scheduler(&self) {
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// Whether another attempt follows a task that has failed, which is recorded then.
+    /// Records another attempt after a failed task, if one follows. Returns whether it does.
     fn tries_again(&self, running: &RunningTask, outcome: &Outcome) -> Result<bool, StoreError> {
         let cause = match &running.cancelling {
             Some(Cancelling { reason: Reason::Timeout, message, .. }) => message,
@@ -252,8 +250,8 @@ impl Watcher {
         Ok(is_recorded)
     }
 
-    /// Sees to it that a task that is under way ends when it has taken too long, or is to end. Whether its
-    /// execution has ended, though the platform does not say so of its task.
+    /// Enforces the time limit and the cancellation of a running task. Returns whether its execution has
+    /// ended although the platform has not reported an end of the task.
     fn keep_in_bounds(&mut self, running: &RunningTask) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let limit =
@@ -300,7 +298,7 @@ impl Watcher {
         Ok(changed)
     }
 
-    /// Asks the platform to end a task; the next look asks again unless it accepts that.
+    /// Asks the platform to cancel a task. The next look repeats it until the platform accepts.
     fn cancel(&self, running: &RunningTask, now: Timestamp) -> Result<(), StoreError> {
         let _for = on_behalf_of(&running.request_id);
         match self.platform.cancel_task(&running.task) {
@@ -312,7 +310,7 @@ impl Watcher {
             Err(err) => {
                 log!(
                     err.noted(), execution:% = running.guid, task:% = running.task, cause:% = err;
-                    "the task could not be cancelled, trying again"
+                    "task could not be cancelled, retrying"
                 );
                 Ok(())
             }
@@ -323,7 +321,7 @@ impl Watcher {
         self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
     }
 
-    /// Another attempt after a task that never ran; `None`: there were attempts for long enough.
+    /// Another attempt after a task that never ran; `None`: the time for attempts is up.
     fn retry_of(&self, running: &RunningTask, cause: &str) -> Option<Retry> {
         let now = self.clock.now();
         let give_up_at = running.give_up_at.unwrap_or_else(|| now.saturating_add(self.retry_for));
@@ -331,15 +329,15 @@ impl Watcher {
         (now < give_up_at).then(|| Retry {
             dispatch_time: now.saturating_add(backoff(failures)),
             message: format!("waiting for another attempt: {cause}"),
-            // The look-up finds the task that never ran, and gives the next one another name.
+            // The lookup finds the task that never ran, and chooses another name for the next one.
             doubt_until: Some(now),
             failures,
             give_up_at: Some(give_up_at),
         })
     }
 
-    /// Records ends in one transaction; when the database refuses that for good, one by one, so that a bad
-    /// one leaves no other RUNNING. Which of them changed anything.
+    /// Records ends in one transaction. If the database rejects that, records them one by one, so that a bad
+    /// one leaves no other RUNNING. Returns which of them changed a row.
     fn record(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
         match self.store.finish_many(&ends.iter().collect::<Vec<_>>()) {
             Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {
@@ -355,7 +353,7 @@ impl Watcher {
         }
     }
 
-    /// Looks for tasks that should not be there. How many are still to be looked for.
+    /// Looks for stray tasks. Returns how many remain.
     pub fn look_for_strays(&self, stop: &Stop) -> usize {
         let (mut left, mut last) = (0, String::new());
         loop {
@@ -369,14 +367,14 @@ impl Watcher {
             let Some(end) = batch.last() else { return left };
             last.clone_from(&end.name);
             let settled = self.cancel_strays(&batch).unwrap_or_else(|err| {
-                log!(err.noted(), cause:% = err; "stray tasks could not be asked for, asking again later");
+                log!(err.noted(), cause:% = err; "stray tasks could not be looked up, retrying later");
                 Vec::new()
             });
             left += batch.len() - settled.len();
             if !settled.is_empty()
                 && let Err(err) = self.store.forget_strays(&settled)
             {
-                log!(err.noted(), cause:% = err; "stray tasks could not be forgotten");
+                log!(err.noted(), cause:% = err; "settled stray tasks could not be deleted");
             }
             if batch.len() < TASK_BATCH || is_stopped(stop) {
                 return left;
@@ -384,8 +382,8 @@ impl Watcher {
         }
     }
 
-    /// Cancels those that are there, each in the app of its execution alone. The names that need not be
-    /// looked for again.
+    /// Cancels the strays that exist, each only in the app of its execution. Returns the names that are
+    /// settled.
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let mut settled = Vec::new();
         let mut by_name: Vec<(&Stray, Vec<TaskName>)> = Vec::new();
@@ -398,7 +396,7 @@ impl Watcher {
                 (Some(_), _) => {}
                 (None, Some(app)) => by_name.push((stray, names_of(stray, app))),
                 (None, None) => {
-                    info!(execution:% = stray.name; "an execution is gone, a task of it is left to end");
+                    info!(execution:% = stray.name; "execution is gone, its task is left running");
                     settled.push(stray.name.clone());
                 }
             }
@@ -411,7 +409,7 @@ impl Watcher {
         let Found { tasks, unclear } = match self.find_all(&all_names) {
             Ok(found) => found,
             Err(err) if settled.is_empty() => return Err(err),
-            // Those by name are asked for at the next look.
+            // Strays known by name are looked up again at the next look.
             Err(_) => return Ok(settled),
         };
         for (stray, names) in by_name {
@@ -421,15 +419,15 @@ impl Watcher {
             let _for = on_behalf_of(&stray.request_id);
             let found: Vec<&Task> =
                 tasks.iter().filter(|task| names.iter().any(|it| it.name == task.name)).collect();
-            // One that never ran is of an earlier attempt, as a rule: the task of the latest may still turn
-            // up.
+            // A task that never ran usually belongs to an earlier attempt; the latest attempt's task may
+            // still turn up.
             let is_there = found.iter().any(|task| !matches!(task.state, TaskState::NeverRan(_)));
             let active = found.into_iter().filter(|task| task.state == TaskState::Active);
             let cancelled: Result<Vec<()>, PlatformError> = active
                 .map(|task| {
                     warn!(
                         execution:% = stray.name, task:% = task.guid;
-                        "a task of an ended execution is cancelled"
+                        "cancelling a task whose execution has ended"
                     );
                     self.platform.cancel_task(&task.guid)
                 })
@@ -438,15 +436,14 @@ impl Watcher {
                 Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
                 Ok(_) => {}
                 Err(err) => {
-                    log!(err.noted(), execution:% = stray.name, cause:% = err; "a task could not be cancelled, trying again");
+                    log!(err.noted(), execution:% = stray.name, cause:% = err; "task could not be cancelled, retrying");
                 }
             }
         }
         Ok(settled)
     }
 
-    /// Cancels the tasks that are to end, as long as they have not. Those that have need not be looked for
-    /// again.
+    /// Cancels tasks until they have ended. Returns the names that are settled.
     fn end_again(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let tasks: Vec<Guid> = batch
             .iter()
@@ -461,9 +458,9 @@ impl Watcher {
         for task in tasks {
             let state = found.tasks.iter().find(|it| it.guid == task).map(|it| &it.state);
             if state == Some(&TaskState::Active) {
-                warn!(task:% = task; "a task of an ended execution is cancelled");
+                warn!(task:% = task; "cancelling a task whose execution has ended");
                 if let Err(err) = self.platform.cancel_task(&task) {
-                    log!(err.noted(), task:% = task, cause:% = err; "a task could not be cancelled, trying again");
+                    log!(err.noted(), task:% = task, cause:% = err; "task could not be cancelled, retrying");
                 }
             } else if !found.unclear.iter().any(|unclear| unclear == task.as_str()) {
                 settled.push(task.to_string());
@@ -472,7 +469,7 @@ impl Watcher {
         Ok(settled)
     }
 
-    /// Asks for as many names at a time as the platform takes.
+    /// Looks up as many names at a time as the platform accepts.
     fn find_all(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
         let mut all = Found::default();
         for batch in names.chunks(TASK_BATCH) {
@@ -483,21 +480,21 @@ impl Watcher {
         Ok(all)
     }
 
-    /// Cancels a surplus task, once it is known which one is its execution's own. Whether nothing is left to
-    /// do.
+    /// Cancels a surplus task once it is known which task belongs to its execution. Returns whether it is
+    /// settled.
     fn is_surplus_settled(&self, stray: &Stray, surplus: &Surplus) -> bool {
         let _for = on_behalf_of(&stray.request_id);
         let task = Guid::from(stray.name.as_str());
         match (surplus.state, &surplus.own_task) {
-            // The task that it shows is that of the attempt before, if any.
+            // The task in its row belongs to the previous attempt, if any.
             (Some(ExecutionState::Pending), _) => false,
-            // It is the execution's own after all.
+            // This is the execution's own task.
             (_, Some(own)) if *own == task => true,
             (_, Some(own)) => match self.platform.cancel_task(&task) {
                 Ok(()) => {
                     warn!(
                         execution:% = surplus.execution, task:% = own, cancelled:% = task;
-                        "a surplus task of an execution was cancelled"
+                        "surplus task of an execution cancelled"
                     );
                     true
                 }
@@ -508,17 +505,17 @@ impl Watcher {
                 Err(err) => {
                     log!(
                         err.noted(), execution:% = surplus.execution, task:% = task, cause:% = err;
-                        "a surplus task could not be cancelled, trying again"
+                        "surplus task could not be cancelled, retrying"
                     );
                     false
                 }
             },
-            // The execution has ended without a task, or is gone: then its task is left to end.
+            // The execution has ended without a task, or is gone: leave the task running.
             (_, None) => true,
         }
     }
 
-    /// What became of a running task. A panic over it ends its execution, and holds up no other.
+    /// The outcome of a running task, if it has ended. A panic ends only its own execution.
     fn outcome_or_fault(&mut self, running: &RunningTask, task: Option<&Task>) -> Option<Outcome> {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("task.following");
@@ -557,7 +554,7 @@ impl Watcher {
     }
 }
 
-/// The names under which the tasks of a stray's execution may turn up.
+/// The names that the tasks of a stray's execution may have.
 fn names_of(stray: &Stray, app: &Guid) -> Vec<TaskName> {
     let execution = attempt_key(&Guid::from(stray.name.as_str()), stray.attempt);
     let first = stray.task_name.as_deref().unwrap_or(execution.as_str());

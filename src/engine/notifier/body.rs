@@ -1,4 +1,4 @@
-//! What is sent: the bodies of deliveries. Pure.
+//! The bodies of deliveries. Pure functions.
 
 use serde_json::{Value as Json, json};
 
@@ -6,15 +6,15 @@ use crate::base::public_url::PublicUrl;
 use crate::model::{Format, Timestamp};
 use crate::store::{ActiveAlert, Delivery, Digest, ENDED_EVENTS, Sending};
 
-/// So far ahead an alert ends by itself, should it not be repeated. Alertmanager's own clients do the same.
+/// An alert ends by itself after this time unless it is repeated. Alertmanager's own clients do the same.
 const ALERT_SECONDS: i64 = 5 * 60;
-/// The same for a test, which nothing repeats.
+/// The same for a test, which is never repeated.
 const TEST_SECONDS: i64 = 60;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// The most of a summary's members that a text names.
+/// The most members of a summary that a text names.
 const NAMED_MAX: usize = 10;
 
-/// The body of what is to be sent; `None`: there is nothing to say.
+/// The body to send; `None`: there is nothing to say.
 pub(super) fn of(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<String> {
     if sending.notification.definition.format == Format::Alertmanager {
         return alerts(sending, public_url, now);
@@ -27,7 +27,7 @@ pub(super) fn of(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> O
     Some(body.to_string())
 }
 
-/// The type of an event for clients of the Standard Webhooks.
+/// The event's type, in the form of Standard Webhooks.
 fn type_of(event: &str) -> &'static str {
     match event {
         "failed" => "execution.failed",
@@ -77,7 +77,7 @@ fn counted(summary: &Digest) -> String {
     counts.join(", ")
 }
 
-/// A text in Slack's markup, which Mattermost and Rocket.Chat understand too.
+/// A text in Slack's markup, which Mattermost and Rocket.Chat accept too.
 fn text(delivery: &Delivery, summary: Option<&Digest>, public_url: &PublicUrl) -> String {
     let Some(summary) = summary else { return line(&delivery.event, &delivery.data, public_url) };
     let total: u64 = summary.counts.values().sum();
@@ -121,7 +121,7 @@ fn line(event: &str, data: &Json, public_url: &PublicUrl) -> String {
     line
 }
 
-/// "job nightly".
+/// For example "job nightly".
 fn subject(data: &Json) -> String {
     let (kind, of) = executable(data);
     format!("{kind} {}", escaped(of["name"].as_str().unwrap_or_default()))
@@ -134,12 +134,12 @@ fn executable(data: &Json) -> (&'static str, &Json) {
     }
 }
 
-/// The three characters that mean something in Slack's markup.
+/// Escapes the three special characters of Slack's markup.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// All active alerts, and the ends of those that are over, in the form of Alertmanager's API (v2).
+/// All active alerts, and the ends of past ones, in the form of Alertmanager's API (v2).
 fn alerts(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<String> {
     let ahead = |seconds: i64| now.shifted(seconds * NANOS_PER_SECOND);
     let active = |alert: &ActiveAlert| {

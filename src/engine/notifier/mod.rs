@@ -1,8 +1,8 @@
-//! Sends what is in the outbox to the receivers of notifications.
+//! Sends the deliveries of the outbox to the receivers of notifications.
 //!
-//! Invariant: bounded in threads, memory and rate. One delivery is under way for a notification at a time, so
-//! a receiver that hangs holds up its own deliveries only, and one of the senders for [`TRY_TIMEOUT`] at
-//! most. What is sent, when, and in which order is decided by `store::outbox`, in the database.
+//! Invariant: bounded in threads, memory and rate. Each notification has at most one delivery under way, so a
+//! receiver that hangs delays only its own deliveries, and blocks one sender for at most [`TRY_TIMEOUT`].
+//! `store::outbox` decides in the database what is sent, when, and in which order.
 
 mod body;
 
@@ -26,24 +26,24 @@ use crate::outbound::{
 };
 use crate::store::{Sending, Store, StoreError, Tried};
 
-/// The threads that send, and so the most deliveries under way.
+/// The number of sending threads, and so of deliveries under way.
 pub const SENDERS: usize = 8;
-/// For all of a try, from the connection to the answer.
+/// The limit for a whole attempt, from connecting to the answer.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// To have a connection.
+/// The limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an idle connection may be used again.
+/// How long an idle connection may be reused.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(1);
-/// The time between two looks into the outbox.
+/// The time between two passes.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// The pause after a look that failed.
+/// The wait after a failed pass.
 const RETRY_DELAY: Duration = Duration::from_secs(5);
-/// How much is told of in one transaction.
+/// The most deliveries that one transaction adds.
 const BATCH: u32 = 100;
-/// The most that is kept of what was wrong with a try.
+/// The longest error that is stored, in characters.
 const ERROR_CHARS_MAX: usize = 300;
 
-/// Looks into the outbox, and hands out what is to be sent.
+/// Finds due deliveries in the outbox and hands them to the senders.
 pub struct Notifier {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -51,12 +51,12 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// `send` leads to the senders. Its capacity bounds what is handed out.
+    /// `send` leads to the senders. Its capacity bounds the deliveries under way.
     pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, send: Sender<Sending>) -> Self {
         Self { store, clock, send }
     }
 
-    /// Runs until `stop` closes. `wake`: something was written, or sent.
+    /// Runs until `stop` closes. `wake`: a delivery was written or sent.
     pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
         let mut is_released = false;
         loop {
@@ -79,14 +79,14 @@ impl Notifier {
         }
     }
 
-    /// Tells of what is overdue or lasts, and hands out what is due.
+    /// Writes reminders and overdue alerts, and hands out due deliveries.
     pub fn pass(&self) -> Result<(), StoreError> {
         let now = self.clock.now();
         if now < EARLIEST || !self.store.has_notifier_work(now)? {
             return Ok(());
         }
         if self.store.fence().is_err() {
-            // Without a lease nothing can be claimed; the next look is soon.
+            // Nothing can be claimed without a lease; the next pass is soon.
             return Ok(());
         }
         while self.store.tell_overdue(BATCH, now)? == BATCH as usize {}
@@ -101,7 +101,7 @@ impl Notifier {
             if let Err(TrySendError::Full(sending) | TrySendError::Disconnected(sending)) =
                 self.send.try_send(sending)
             {
-                // Not reached: this is the only sender of the channel. It is tried again like any other.
+                // Cannot happen: nobody else sends on this channel. The delivery is retried like any other.
                 let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
                 self.store.record_try(&sending, &failed, self.clock.now())?;
             }
@@ -110,7 +110,7 @@ impl Notifier {
     }
 }
 
-/// Makes the requests. Shared by the senders.
+/// Sends deliveries over HTTP. Shared by the sender threads.
 pub struct Messenger {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
@@ -121,8 +121,8 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Sends within `reach`, with the certificates and proxies of `outbound`. The error says which setting is
-    /// wrong.
+    /// Sends only within `reach`, with the certificates and proxies of `outbound`. The error says which
+    /// setting is wrong.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -140,7 +140,7 @@ impl Messenger {
         Ok(Self { store, clock, exchanges, public_url, wake, stop })
     }
 
-    /// Sends what arrives, until the channel or `stop` closes.
+    /// Sends what arrives in `sendings`, until it or `stop` closes.
     pub fn run(&self, sendings: &Receiver<Sending>) {
         loop {
             let sending = select! {
@@ -157,7 +157,7 @@ impl Messenger {
             crash::point("delivery.answered");
             self.report(&sending, &tried);
             self.record(&sending, &tried);
-            // The next delivery of this notification, or that of another, may be due.
+            // Another delivery of this notification, or of another one, may be due.
             let _ = self.wake.try_send(());
         }
     }
@@ -166,7 +166,7 @@ impl Messenger {
         let definition = &sending.notification.definition;
         let now = self.clock.now();
         let Some(body) = body::of(sending, &self.public_url, now) else {
-            // Nothing is left to say.
+            // There is nothing left to say.
             return Tried::Delivered(204);
         };
         let url = match definition.format {
@@ -243,7 +243,7 @@ impl Messenger {
         }
     }
 
-    /// Again and again until the database takes it or the service stops: until then nobody else sends for
+    /// Retries until the database accepts the result or the service stops. Until then nobody else sends for
     /// this notification.
     fn record(&self, sending: &Sending, tried: &Tried) {
         loop {
@@ -264,7 +264,7 @@ impl Messenger {
     }
 }
 
-/// One signature for each secret, with a blank between them, as the Standard Webhooks specification says.
+/// One signature for each secret, separated by blanks, as in the Standard Webhooks specification.
 fn signatures(secrets: &Secret, id: &str, timestamp: &str, body: &[u8]) -> String {
     let signatures = secrets.reveal().split(' ').filter_map(|secret| signature(secret, id, timestamp, body));
     signatures.collect::<Vec<_>>().join(" ")
@@ -273,7 +273,7 @@ fn signatures(secrets: &Secret, id: &str, timestamp: &str, body: &[u8]) -> Strin
 fn cause(error: &ExchangeError) -> String {
     let cause = match error {
         ExchangeError::TimedOut => format!("no answer within {} s", TRY_TIMEOUT.as_secs()),
-        // Nobody can abort it.
+        // Deliveries cannot be aborted.
         ExchangeError::Aborted => "aborted".to_owned(),
         ExchangeError::Refused(refusal) => format!("not sent: {refusal}"),
         ExchangeError::Failed(err) => {

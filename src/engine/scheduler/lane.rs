@@ -1,11 +1,12 @@
-//! The way from the database to the workers of one kind.
+//! Dispatches executions of one kind from the database to its workers.
 //!
-//! Invariant: nothing is handed out twice, never more than there are workers, and no tenant can take the last
-//! workers: what it leaves is at least a third of what it has. The rest stays PENDING in the database.
+//! Invariant: nothing is dispatched twice, there are never more dispatches than workers, and no tenant can
+//! take the last workers: it leaves idle at least a third of what it has. The rest stays PENDING in the
+//! database.
 //!
-//! A tenant is a space for calls and an app for jobs. Within a space each target host has a bound of its own.
-//! Some executions are claimed ahead, so that a worker need not wait for the database; whose turn it is, is
-//! decided when they are handed out.
+//! A tenant is a space for calls, and an app for jobs. Within a space each target host has its own limit.
+//! Some executions are claimed ahead, so that workers need not wait for the database. Whose turn it is, is
+//! decided at dispatch.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -17,62 +18,62 @@ use crate::store::{Share, Store, StoreError, Waiting};
 
 /// While there is a backlog, every Nth dispatch goes to work requested after the backlog formed.
 const SHARE_OF_LATE_COMERS: u32 = 4;
-/// A tenant gets another worker only while it has no more than so many times the workers that stay idle. One
-/// alone gets three quarters of all; the next one three quarters of the rest, until those of the first have
-/// ended.
+/// A tenant gets another worker only while it has at most this many times the number of idle workers. A
+/// single tenant gets three quarters of all workers; the next gets three quarters of the rest, until work of
+/// the first has ended.
 const TIMES_IDLE: usize = 3;
-/// The most shares that one look visits; the next look goes on behind the last of them.
+/// The most shares that one pass visits; the next pass continues after the last of them.
 const SHARES_PER_LOOK: u32 = 64;
-/// The time between two looks when something is stocked, and to the next look at shares after one that found
-/// nothing: otherwise each release would cost one.
+/// The least time between two passes while executions are in stock, and before shares are visited again after
+/// a visit that found nothing. Otherwise each release would cost one.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// What one look reads of each share.
+/// Rows read of each share.
 const ROWS_PER_SHARE: u32 = 8;
 
-/// The way to the workers of one kind. What waits in one lane never waits for the other.
+/// The path to the workers of one kind. The lanes never wait for each other.
 pub struct Lane {
     pub(super) kind: Kind,
-    /// To the workers, of which there are as many as the channel holds.
+    /// To the workers; the channel's capacity is their number.
     dispatch: Sender<Dispatch>,
-    /// Handed out and not released, with its share: in the channel or with a worker.
+    /// Dispatched and not released, each with its share: in the channel or with a worker.
     pub(super) handed_out: HashMap<Id, Share>,
-    /// Claimed ahead, as many as there are workers at most.
+    /// Claimed ahead; at most as many as there are workers.
     stock: VecDeque<(Share, Dispatch)>,
-    /// Shares of which the last look found more than could be handed out.
+    /// Shares that had more work at the last look than could be dispatched.
     waiting: HashSet<Share>,
-    /// Counts what was handed out, to give those their share who came after the backlog.
+    /// Counts dispatches, to give work requested after the backlog its share.
     turn: u32,
-    /// The share that the last look at shares ended with.
+    /// The last share that was visited.
     last_share: String,
-    /// When the last look began, and when one at shares found nothing to hand out, in monotonic time.
+    /// When the last look began, and when a visit of shares last found nothing, in monotonic time.
     looked_at: Option<Duration>,
     found_none_at: Option<Duration>,
-    /// Something may wait for a worker, or a worker was released.
+    /// There may be new work, or a worker was released.
     pub(super) is_to_fill: bool,
-    /// The last look found more than it handed out.
+    /// The last look found more than it dispatched.
     has_left: bool,
 }
 
-/// What a lane says after it was filled: why to look again before the next pass.
+/// Why to look again before the next pass, after a lane was filled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Filled {
-    /// Another process claimed some of it first, so there may be more to hand out.
+    /// Another process was faster with some claims, so there may be more to dispatch.
     pub(super) was_slower: bool,
-    /// Workers are idle, and shares that may have work were not visited, for they were a moment ago.
+    /// Workers are idle, and shares that may have work were not visited because they were a moment ago.
     pub(super) shares_put_off: bool,
 }
 
-/// How much of a space's workers one target host may have.
+/// The part of a space's workers that one target host may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TargetBound {
-    /// Half: another host waits.
+    /// Half, because another host is waiting.
     Half,
-    /// No other host has anything waiting: an eighth is left, so that one that comes finds some.
+    /// All but an eighth, because no other host is waiting. The eighth is for one that arrives.
     Alone,
 }
 
 impl Lane {
-    /// A lane for executions of `kind`, to as many workers as `dispatch` has capacity.
+    /// Creates a lane for executions of `kind`. `dispatch` has as much capacity as there are workers.
     pub fn new(kind: Kind, dispatch: Sender<Dispatch>) -> Self {
         Self {
             kind,
@@ -89,7 +90,7 @@ impl Lane {
         }
     }
 
-    /// Hands out what is pending as far as there are idle workers. The rest comes after a release.
+    /// Dispatches pending work to the idle workers. The rest follows after a release.
     pub(super) fn fill(
         &mut self,
         store: &Store,
@@ -127,7 +128,7 @@ impl Lane {
         Ok(Filled { was_slower, shares_put_off: has_shares_to_visit && looked_lately })
     }
 
-    /// The same after a release: while enough is stocked, the database is not asked each time.
+    /// Like `fill`, after a release: the database is not asked each time while there is enough in stock.
     pub(super) fn refill(
         &mut self,
         store: &Store,
@@ -137,7 +138,7 @@ impl Lane {
         self.hand_out_stock();
         let is_stocked = self.workers() <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
-        // What came since then has woken the scheduler, which looks by itself.
+        // Work that arrived since then has woken the scheduler.
         let is_all_handed_out = !self.has_left && self.stock.is_empty();
         if looked_lately && is_all_handed_out || is_stocked && (self.idle() == 0 || looked_lately) {
             return Ok(Filled::default());
@@ -152,15 +153,15 @@ impl Lane {
                 continue;
             }
             let id = dispatch.of.id;
-            // There is room, for nobody else sends; and what is not sent is read again.
+            // There is room because nobody else sends; if sending fails, it is read again.
             if self.dispatch.try_send(dispatch).is_ok() {
                 self.handed_out.insert(id, share);
             }
         }
     }
 
-    /// Picks in order of time, every Nth from what was requested after a backlog formed. Answers what had no
-    /// share left.
+    /// Picks in order of time, every Nth from work requested after the backlog formed. Returns work whose
+    /// share is used up.
     fn pick_in_turn(
         &mut self,
         store: &Store,
@@ -191,8 +192,8 @@ impl Lane {
         }
     }
 
-    /// Looks at the shares one after the other, each by its own oldest executions, so that a long backlog of
-    /// one hides no other. Answers what had no share left.
+    /// Visits the shares one after the other, each by its oldest executions, so that the backlog of one share
+    /// hides no other. Returns work whose share is used up.
     fn pick_by_share(
         &mut self,
         store: &Store,
@@ -200,7 +201,7 @@ impl Lane {
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
         let mut shares = store.pending_shares(self.kind, &self.last_share, SHARES_PER_LOOK)?;
-        // Behind the last one the next look begins at the first; so does this one, when it has seen few.
+        // After the last share the next look begins at the first; so does this one if it has visited few.
         let is_end = shares.len() < SHARES_PER_LOOK as usize;
         if is_end && !self.last_share.is_empty() {
             let from_the_first = store.pending_shares(self.kind, "", SHARES_PER_LOOK)?;
@@ -219,7 +220,7 @@ impl Lane {
         Ok(waiting.into_iter().filter_map(|waiting| self.pick(waiting, TargetBound::Half, picked)).collect())
     }
 
-    /// Notes that it is to be handed out. Gives it back when its tenant, or its target, has its share.
+    /// Picks an execution for dispatch. Returns it if the share of its tenant or target is used up.
     fn pick(&mut self, waiting: Waiting, bound: TargetBound, picked: &mut Vec<Waiting>) -> Option<Waiting> {
         let id = waiting.of.id;
         let is_stocked = || self.stock.iter().any(|(_, dispatch)| dispatch.of.id == id);
@@ -239,13 +240,13 @@ impl Lane {
         if self.waiting.iter().any(is_another) { TargetBound::Half } else { TargetBound::Alone }
     }
 
-    /// Whether the share may have another worker.
+    /// Whether the share may use another worker.
     fn may_take(&self, share: &Share, bound: TargetBound) -> bool {
         let idle = self.idle();
         let most_of_tenant = self.workers() * TIMES_IDLE / (TIMES_IDLE + 1);
         let of_tenant = self.handed_out.values().filter(|other| other.tenant() == share.tenant()).count();
         let of_target = self.handed_out.values().filter(|other| *other == share).count();
-        // The first of a tenant, or of a host, finds a worker as long as one is idle.
+        // The first execution of a tenant or host gets a worker as long as one is idle.
         if idle == 0 || of_tenant == 0 || (of_target == 0 && of_tenant < most_of_tenant) {
             return idle > 0;
         }
@@ -262,8 +263,8 @@ impl Lane {
         of_target < most_of_target.max(1)
     }
 
-    /// Claims what was picked, and hands it out; what is `ahead` is stocked. Whether another process was
-    /// faster with some of it.
+    /// Claims and dispatches the picked executions; those in `ahead` go into stock. Returns whether another
+    /// process claimed some of them first.
     fn hand_out(
         &mut self,
         store: &Store,
@@ -294,7 +295,7 @@ impl Lane {
             let id = waiting.of.id;
             let dispatch = claimed(waiting);
             was_slower |= dispatch.is_none();
-            // There is room, for nobody else sends; and what is not sent is picked again.
+            // There is room because nobody else sends; if sending fails, it is picked again.
             if dispatch.is_none_or(|(_, dispatch)| self.dispatch.try_send(dispatch).is_err()) {
                 self.handed_out.remove(&id);
             }

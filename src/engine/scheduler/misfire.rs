@@ -1,4 +1,4 @@
-//! What becomes of a schedule that is due: its fire time, or what the policy makes of the missed ones. Pure.
+//! Plans a due schedule: serves its fire time, or applies the misfire policy to the missed ones. Pure.
 
 use log::{info, warn};
 
@@ -8,18 +8,18 @@ use crate::fire_times::{Calendar, jitter};
 use crate::model::{MisfirePolicy, Timestamp};
 use crate::store::{DueSchedule, Fire, Plan, Skip};
 
-/// The most missed fire times that are counted one by one; more are "1000+".
+/// Missed fire times are counted up to this number; more are shown as "1000+".
 const MISSED_COUNT_MAX: u64 = 1000;
-/// The most missed fire times of one schedule that the policy `all` makes up for.
+/// The most missed fire times of a schedule that the policy `all` catches up on.
 const CATCH_UP_MAX: usize = 100;
 
-/// What is to be claimed of a due schedule: the next fire time, or what the policy makes of the missed ones.
+/// What to claim for a due schedule: its fire time, or what the misfire policy makes of the missed ones.
 pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Timestamp) -> Plan {
     let Ok(calendar) = Calendar::of(&schedule.timing, &schedule.executable_guid) else {
-        // It was valid when it was stored; the zone data of another version may lack its zone.
+        // It was valid when it was stored, but another version's zone data may lack its zone.
         warn!(
             schedule:% = schedule.guid;
-            "schedule no longer fires, its expression is not valid any more"
+            "schedule no longer fires, its expression is no longer valid"
         );
         return Plan::without_fire(schedule, None);
     };
@@ -55,28 +55,28 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
     let cutoff = now.saturating_sub(settings.misfire_grace);
     let first = match first_to_serve(&calendar, schedule, now, cutoff) {
         Some(first) if first <= now => first,
-        // Nothing up to now counts any more, whatever the clock shows later.
+        // Everything up to now is settled, whatever the clock shows later.
         later => return Plan { served: Some(now), ..Plan::without_fire(schedule, later) },
     };
-    // The grace counts from the instant at which it is due.
+    // The grace starts when the fire time is due.
     if cutoff <= fire(first, 0).due_time() {
         return once(first, 0);
     }
     match schedule.misfire_policy.unwrap_or(settings.misfire_policy) {
-        // Asked for when its time had just come, it is late, and not missed.
+        // Requested when its time had just come: late, but not missed.
         MisfirePolicy::Skip if is_once && first <= schedule.changed_at => once(first, 0),
         MisfirePolicy::Skip if is_once => {
-            info!(schedule:% = schedule.guid; "what was to happen once was missed, and is skipped");
+            info!(schedule:% = schedule.guid; "one-time schedule was missed, skipping it");
             skipped(Skip::Missed)
         }
         MisfirePolicy::Skip => {
             let (latest, _) = latest_missed(&calendar, first, cutoff);
-            info!(schedule:% = schedule.guid, latest:%; "missed fire times are skipped");
+            info!(schedule:% = schedule.guid, latest:%; "skipping missed fire times");
             Plan { served: Some(latest), ..Plan::without_fire(schedule, calendar.next_after(latest)) }
         }
         MisfirePolicy::Once => {
             let (latest, missed) = latest_missed(&calendar, first, cutoff);
-            info!(schedule:% = schedule.guid, latest:%, missed; "missed fire times run once");
+            info!(schedule:% = schedule.guid, latest:%, missed; "running missed fire times once");
             once(latest, missed)
         }
         MisfirePolicy::All => {
@@ -92,7 +92,7 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
                 let (latest, dropped) = latest_missed(&calendar, time, cutoff);
                 warn!(
                     schedule:% = schedule.guid, dropped = dropped + 1, latest:%;
-                    "more fire times were missed than are made up for"
+                    "too many missed fire times to catch up on"
                 );
                 if let Some(last) = plan.fires.last_mut() {
                     last.note = missed_note(dropped + 1);
@@ -106,9 +106,8 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
     }
 }
 
-/// The first fire time that counts of a schedule that is due: one after the last that was served and after
-/// its last change. What the clock showed before it was set counts as nothing, and what was planned by it and
-/// missed does neither.
+/// The first fire time to serve of a due schedule: after the last one served and after its last change. Fire
+/// times before the clock was set do not count, nor do missed ones that were planned by the old clock.
 fn first_to_serve(
     calendar: &Calendar,
     schedule: &DueSchedule,
@@ -119,9 +118,9 @@ fn first_to_serve(
     if schedule.fire_time < EARLIEST || (is_missed && schedule.planned_at < EARLIEST) {
         return calendar.next_after(now);
     }
-    // What happens once may be asked for when its time has just come.
+    // A one-time schedule may be created when its time has just come.
     let changed_at = Some(schedule.changed_at).filter(|_| calendar.expression().once().is_none());
-    // One that lies ahead is from a clock that was ahead; it must not silence the schedule.
+    // A served time in the future comes from a clock that was ahead; it must not silence the schedule.
     let until = schedule
         .last_fire_time
         .into_iter()
@@ -135,8 +134,8 @@ fn first_to_serve(
     }
 }
 
-/// The latest fire time before `cutoff`, from the missed one `first` on, and how many were missed before it
-/// (at most [`MISSED_COUNT_MAX`]).
+/// The latest fire time before `cutoff`, starting at the missed one `first`, and the number of missed ones
+/// before it (at most [`MISSED_COUNT_MAX`]).
 fn latest_missed(calendar: &Calendar, first: Timestamp, cutoff: Timestamp) -> (Timestamp, u64) {
     let cutoff = if cutoff.nanos() % 1_000_000_000 == 0 { cutoff.seconds() } else { cutoff.seconds() + 1 };
     let interval = calendar.expression().interval().and_then(|interval| i64::try_from(interval).ok());

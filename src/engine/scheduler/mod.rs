@@ -1,4 +1,4 @@
-//! Finds schedules whose fire time has come and hands their executions to the workers.
+//! Finds due schedules and dispatches their executions to the workers.
 //!
 //! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim
 //! in `store` guarantees it; running the work is `worker`, following a task to its end is `watcher`.
@@ -30,54 +30,54 @@ pub use lane::Lane;
 
 /// The longest sleep, so that a jump of the wall clock is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(5);
-/// The wait after a pass that failed.
+/// The wait after a failed pass.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The most schedules that one transaction claims: few, so that the first of many run while the others are
 /// claimed.
 const CLAIM_BATCH: u32 = 50;
-/// The wait for another process that is claiming what is due.
+/// The wait for another process that is claiming due work.
 const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
-/// The smallest difference between the wall clock and the monotonic one, from a pass to the next, that counts
-/// as a jump.
+/// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
+/// jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// What is said of a call that nobody can know the outcome of.
+/// The message of a call whose outcome nobody can know.
 const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
 
-/// What the scheduler does about time.
+/// Settings about time.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerSettings {
-    /// What becomes of missed fire times.
+    /// What to do with missed fire times.
     pub misfire_policy: MisfirePolicy,
-    /// A fire time later than this is a missed one.
+    /// A fire time is missed if it is later than this.
     pub misfire_grace: Duration,
-    /// After a start no attempt waits for longer than this.
+    /// After a start no attempt waits longer than this.
     pub wait_max: Duration,
 }
 
-/// How a lane is filled: [`Lane::fill`] or [`Lane::refill`].
+/// How to fill a lane: [`Lane::fill`] or [`Lane::refill`].
 type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<Filled, StoreError>;
 
-/// The due loop.
+/// The scheduler loop.
 pub struct Scheduler {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     settings: SchedulerSettings,
     lanes: Vec<Lane>,
-    /// From the workers: an execution that they are done with, whatever its outcome.
+    /// From the workers: executions that they are done with, whatever the outcome.
     released: Receiver<Release>,
-    /// The calls that are under way here; another process may have been asked to cancel one.
+    /// The calls in flight here. Another process may have been asked to cancel one of them.
     calls: Arc<CallsInFlight>,
-    /// The wall clock and the monotonic one at the last pass; `None`: there was none.
+    /// Wall and monotonic clock at the last pass; `None` before the first.
     last_reading: Option<(Timestamp, Duration)>,
-    /// The log says that the clock was never set.
+    /// Whether the log has said that the clock was never set.
     is_unset_clock_told: bool,
-    /// Beats at each pass, and at each that succeeds.
+    /// Records each pass, and each that succeeds.
     pulse: Arc<Pulse>,
 }
 
 impl Scheduler {
-    /// A scheduler that hands out through `lanes`, whose receivers send each execution's id to `released` in
-    /// the end.
+    /// Dispatches through `lanes`, whose receivers send the id of each execution to `released` when they are
+    /// done.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -91,12 +91,12 @@ impl Scheduler {
         Self { store, clock, settings, lanes, released, calls, last_reading, is_unset_clock_told, pulse }
     }
 
-    /// The same, with a pulse for those who watch over it.
+    /// Sets the pulse that `/healthz` and the heartbeat watch.
     pub fn with_pulse(self, pulse: Arc<Pulse>) -> Self {
         Self { pulse, ..self }
     }
 
-    /// Runs until `stop` closes, or every waker is gone. `wake`: there is something new to look at.
+    /// Runs until `stop` closes, or every waker is gone. `wake`: there may be new work.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         loop {
             self.pulse.begin_turn(self.clock.monotonic());
@@ -124,7 +124,7 @@ impl Scheduler {
                     }
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
-                        // Room in a lane is no reason to look for what is due.
+                        // Room in a lane is no reason to look for due schedules.
                         let Ok((filled, false)) = self.release_and_refill(release) else { break };
                         if filled.was_slower {
                             break;
@@ -139,12 +139,12 @@ impl Scheduler {
         }
     }
 
-    /// One look: claims what is due, hands out what is pending, and says how long there is nothing to do.
+    /// One pass: claims due schedules, dispatches pending executions, and returns how long to sleep.
     pub fn pass(&mut self) -> Result<Duration, StoreError> {
         let now = self.clock.now();
         self.heed_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
-        // Processes that share a database know its clock to some milliseconds only.
+        // Processes that share a database know its clock only to some milliseconds.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
         let ahead = now.saturating_add(slack);
         let look = self.store.look(now, ahead)?;
@@ -163,7 +163,7 @@ impl Scheduler {
             lane.is_to_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
         }
         let (filled, comes_again) = self.fill_lanes(Lane::fill)?;
-        // What was released since the look may be due before all that was seen then.
+        // Work released since the pass began may be due before everything that it saw.
         if more_to_do || comes_again {
             return Ok(Duration::ZERO);
         }
@@ -177,10 +177,10 @@ impl Scheduler {
         let next = [next_fire_time.filter(|_| is_clock_set), next_dispatch_time].into_iter().flatten().min();
         let then = now;
         let now = self.clock.now();
-        // What does not fit in the channel waits for a release, which wakes the loop by itself.
+        // Work that does not fit into the channel waits for a release, which wakes the loop.
         let sleep = match next {
             Some(next) if now < next => next.since(now),
-            // It was due already, but could not be claimed: another process is claiming it.
+            // It is due already, but another process is claiming it.
             Some(next) if next <= then => ELSEWHERE_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
@@ -188,8 +188,7 @@ impl Scheduler {
         Ok(if filled.shares_put_off { sleep.min(LOOK_INTERVAL) } else { sleep })
     }
 
-    /// Whether the clock can be believed. A machine without a battery starts in the past until it has the
-    /// time from the network.
+    /// Whether to trust the clock. A machine without a battery starts in the past until it has synchronised.
     fn is_clock_set(&mut self, now: Timestamp) -> bool {
         let is_set = EARLIEST <= now;
         if is_set == self.is_unset_clock_told {
@@ -203,7 +202,7 @@ impl Scheduler {
         is_set
     }
 
-    /// Whether it may be due again before the next pass.
+    /// Handles one release. Returns whether the execution may be due again before the next pass.
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
@@ -212,15 +211,15 @@ impl Scheduler {
         matches!(release, Release::ComesAgain(_))
     }
 
-    /// Takes note of a release and of those behind it, and hands out what there is room for.
+    /// Handles this release and those queued behind it, and dispatches what there is room for.
     fn release_and_refill(&mut self, release: Release) -> Result<(Filled, bool), StoreError> {
         let comes_again = self.release(release);
         let (filled, others_come_again) = self.fill_lanes(Lane::refill)?;
         Ok((filled, comes_again || others_come_again))
     }
 
-    /// Takes note of what was released, and hands out what there is room for. Also whether something that was
-    /// released may be due again before the next pass.
+    /// Handles the queued releases, and dispatches what there is room for. Also returns whether a released
+    /// execution may be due again before the next pass.
     fn fill_lanes(&mut self, fill: Fill) -> Result<(Filled, bool), StoreError> {
         let mut comes_again = false;
         while let Ok(release) = self.released.try_recv() {
@@ -240,8 +239,8 @@ impl Scheduler {
         Ok((all, comes_again))
     }
 
-    /// At the first pass recovers what the process before left behind. Later notices that the clock was set,
-    /// and lets what waits for a span of time wait for the rest of it.
+    /// At the first pass recovers what the previous process left behind. Later detects jumps of the clock,
+    /// and shifts waits so that each lasts for its remaining time.
     fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let monotonic = self.clock.monotonic();
         match self.last_reading {
@@ -269,8 +268,8 @@ impl Scheduler {
         Ok(())
     }
 
-    /// Plans again one batch of schedules whose fire times were computed while the clock was ahead: for the
-    /// first instant after now. If that instant has an execution already, claiming it moves the schedule on
+    /// Plans again a batch of schedules whose fire times were computed while the clock was ahead: for the
+    /// first instant after now. If that instant has an execution already, claiming it advances the schedule
     /// and records no other. Returns whether there may be more.
     fn plan_anew(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
         let ahead = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
@@ -286,7 +285,7 @@ impl Scheduler {
         Ok(true)
     }
 
-    /// Claims one batch of due schedules. Whether there may be more.
+    /// Claims one batch of due schedules. Returns whether there may be more.
     fn claim_due(&self, now: Timestamp) -> Result<bool, StoreError> {
         let claimed =
             self.store.claim_due(now, CLAIM_BATCH, |schedule| self.plan_or_retire(schedule, now))?;
@@ -310,19 +309,19 @@ impl Scheduler {
                 request_id: "",
             });
         }
-        debug!(schedules = claimed.schedules, executions = claimed.executions.len(); "due schedules were claimed");
+        debug!(schedules = claimed.schedules, executions = claimed.executions.len(); "due schedules claimed");
         Ok(true)
     }
 
-    /// What is to be claimed of a due schedule. Should that panic, the schedule fires no more, and holds up
-    /// no other.
+    /// What to claim for a due schedule. If planning panics, the schedule is retired, so that it does not
+    /// delay the others.
     fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("schedule.planning");
             misfire::plan(&self.settings, schedule, now)
         }))
         .unwrap_or_else(|_| {
-            error!(schedule:% = schedule.guid; "planning a schedule panicked, it fires no more");
+            error!(schedule:% = schedule.guid; "planning a schedule panicked, it no longer fires");
             Plan::without_fire(schedule, None)
         })
     }

@@ -15,25 +15,25 @@ use crate::outbound::{
 };
 use crate::store::End;
 
-/// The most redirects that are followed.
+/// The most redirects to follow.
 const REDIRECTS_MAX: usize = 5;
-/// To have a connection.
+/// The limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A call that is lost on a stale connection could not be repeated.
+/// Short, because a call that is lost on a stale connection cannot be repeated.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(1);
-/// The longest message that is kept of a failure.
+/// The longest failure message that is kept.
 const MESSAGE_MAX: usize = 500;
 
-/// Makes the requests of calls. Shared by all workers, and so are its idle connections.
+/// Makes the requests of calls. All workers share it and its idle connections.
 pub struct Caller {
     exchanges: Exchanges,
     timeout: Duration,
 }
 
-/// What a request says of the execution that it is for.
+/// The execution that a request is for, as its headers state it.
 struct Identity<'a> {
     dispatch: &'a Dispatch,
-    /// Seconds since 1970.
+    /// In seconds since 1970.
     sent_at: String,
     scheduled_time: Option<String>,
     attempt: String,
@@ -43,19 +43,19 @@ struct Identity<'a> {
 struct Failure {
     reason: Reason,
     message: String,
-    /// Whether another attempt may go better.
+    /// Whether another attempt may succeed.
     is_passing: bool,
-    /// For how long the other side asks to be left alone.
+    /// How long the server asks clients to wait.
     retry_after: Option<String>,
 }
 
 impl Failure {
-    /// It was not sent, or not to where it was to go; another attempt would fare no better.
+    /// The request was not sent, or not to its final target. Another attempt would not succeed either.
     fn not_sent(message: String) -> Self {
         Self { reason: Reason::NotSent, message, is_passing: false, retry_after: None }
     }
 
-    /// The answer says so.
+    /// The answer's status means failure.
     fn status(message: String) -> Self {
         Self { reason: Reason::Status, message, is_passing: false, retry_after: None }
     }
@@ -73,7 +73,7 @@ impl<'a> Identity<'a> {
 }
 
 impl Caller {
-    /// With `timeout` for a call that names none, redirects included; all of it within `reach`. The error
+    /// `timeout` is for calls that set none, and includes redirects. Requests stay within `reach`. The error
     /// says which setting is wrong.
     pub fn new(outbound: &Outbound, timeout: Duration, reach: Reach) -> Result<Self, String> {
         let limits =
@@ -81,7 +81,8 @@ impl Caller {
         Ok(Self { exchanges: Exchanges::new(outbound, &limits, reach)?, timeout })
     }
 
-    /// Makes the request. The message of success names the status, that of failure the status or the cause.
+    /// Makes the request. The message of a success names the status, that of a failure the status or the
+    /// cause.
     fn call(&self, call: &Call, identity: &Identity<'_>, abort: &Abort) -> Result<String, Failure> {
         let timeout =
             call.timeout_seconds.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into()));
@@ -94,8 +95,8 @@ impl Caller {
             .map_err(|err| Failure::not_sent(format!("the URL is not valid: {err}")))?;
         let mut method = call.method;
         let mut body = call.body.as_deref();
-        // Credentials go to the origin that the client named. One that a redirect has left does not get them
-        // back.
+        // Credentials go only to the origin that the client named. After a redirect elsewhere they are not
+        // sent again, even back at that origin.
         let mut is_at_origin = true;
         let mut redirected_by = None;
         for _ in 0..=REDIRECTS_MAX {
@@ -147,8 +148,8 @@ impl Caller {
     }
 }
 
-/// All headers but `Host` and `Content-Length`. Those of the call win over the defaults; they and its
-/// credentials are left out where a redirect has led to another origin.
+/// All headers but `Host` and `Content-Length`. Headers of the call override the defaults. After a redirect
+/// to another origin, they and the credentials are left out.
 fn headers<'a>(
     call: &'a Call,
     identity: &'a Identity<'_>,
@@ -159,7 +160,7 @@ fn headers<'a>(
     let is_content = |name: &str| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"));
     let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
     let own = call.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // What says how to read a body goes with it, and only with it.
+    // Headers that describe the body go with it, and only with it.
     let mut headers: Vec<_> = own
         .filter(|(name, _)| match is_content(name) && call.body.is_some() {
             true => has_body && (is_at_origin || is_type(name)),
@@ -204,7 +205,7 @@ fn failure(error: &ExchangeError, timeout: Duration) -> Failure {
         ExchangeError::TimedOut => (Reason::Timeout, format!("no answer within {} s", timeout.as_secs())),
         ExchangeError::Refused(refusal) => return Failure::not_sent(format!("not sent: {refusal}")),
         ExchangeError::Aborted => {
-            let message = "the connection was closed, for the execution is to end".to_owned();
+            let message = "the connection was closed because the execution was cancelled".to_owned();
             let (reason, is_passing) = (Reason::Cancelled, false);
             return Failure { reason, message, is_passing, retry_after: None };
         }
@@ -218,12 +219,12 @@ fn failure(error: &ExchangeError, timeout: Duration) -> Failure {
 
 impl WorkerContext {
     pub(super) fn perform_call(&self, dispatch: &Dispatch, call: &Call) -> Left {
-        // Before it counts as begun, so that whoever cancels it afterwards finds it here.
+        // Entered before the call counts as begun, so that a later cancellation finds it here.
         let in_flight = self.calls.enter(dispatch.of.id);
         let is_admitted = dispatch.course.began_at.is_some();
         let began_at = Cell::new(self.clock.now());
         let left = self.leaves(dispatch, || {
-            // Anew each time: while the database was away it had not begun.
+            // Read again at each retry: while the database is away, the call has not begun.
             began_at.set(self.clock.now());
             self.store.start_call(dispatch.of, is_admitted, began_at.get())
         });

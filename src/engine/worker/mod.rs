@@ -1,11 +1,10 @@
-//! The threads that carry executions out: they perform calls and start tasks.
+//! The threads that run executions: they perform calls and start tasks.
 //!
 //! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time),
-//! panics included, and is released to the scheduler afterwards. No worker waits for a task, nor for another
+//! panics included, and is then released to the scheduler. No worker waits for a task, or for another
 //! attempt.
 //!
-//! The ends of calls are recorded by a thread of their own, as many at a time as there are: the workers go on
-//! meanwhile.
+//! A separate thread records the ends of calls in batches, while the workers continue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -33,59 +32,54 @@ mod task;
 pub use call::Caller;
 pub use task::Patience;
 
-/// The pause before a state is recorded again that the database did not take.
+/// The wait before a state that the database did not accept is recorded again.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The most ends of calls that one transaction records.
 const ENDS_BATCH: usize = 256;
 
-/// How a call ended, not recorded yet.
+/// How a call ended; not recorded yet.
 #[derive(Debug)]
 pub struct CallEnd {
     end: End,
-    /// When it was sent; `None`: it was not.
+    /// When it was sent; `None`: it was not sent.
     began_at: Option<Timestamp>,
-    /// The attempt that follows, unless something speaks against it.
+    /// The attempt that follows, unless the execution was cancelled meanwhile.
     next: Option<NextAttempt>,
 }
 
-/// How a worker leaves an execution.
+/// The state in which a worker leaves an execution.
 enum Left {
-    /// Its call has ended, which is still to be recorded.
+    /// Its call has ended; the end is not recorded yet.
     Ended(CallEnd),
-    /// It is under way, or its end is recorded.
+    /// It is running, or its end is recorded.
     Done,
-    /// It may be PENDING, and due again at any time.
+    /// It may be PENDING, and due at any time.
     ComesAgain,
 }
 
-/// What every worker works with.
+/// What all workers share.
 pub struct WorkerContext {
-    /// Where states are recorded.
     pub store: Arc<Store>,
-    /// Where tasks run.
     pub platform: Arc<dyn Platform>,
-    /// The time.
     pub clock: Arc<dyn Clock>,
-    /// Makes the requests of calls.
     pub caller: Caller,
-    /// The calls that are under way.
+    /// The calls in flight.
     pub calls: Arc<CallsInFlight>,
-    /// How tasks are named.
     pub task_names: TaskNames,
-    /// With a platform in trouble.
+    /// How long to retry while the platform is in trouble.
     pub patience: Patience,
-    /// Wakes the watcher: a task was started, or is to end.
+    /// Wakes the watcher: a task was started, or is to be cancelled.
     pub task_started: Sender<()>,
-    /// Wakes the scheduler: something has ended that another execution may wait for.
+    /// Wakes the scheduler: an execution has ended that another one may wait for.
     pub wake_scheduler: Sender<()>,
     /// Closes when the service stops.
     pub stop: Stop,
 }
 
 impl WorkerContext {
-    /// A worker: carries out what comes from `dispatches`, one after the other, until the service stops. How
-    /// calls ended goes to `ends`, for [`WorkerContext::record_ends`]; all are released here.
+    /// Runs a worker: handles `dispatches` one after the other until the service stops. Ends of calls go to
+    /// `ends`, for [`WorkerContext::record_ends`]; everything else is released here.
     pub fn run(
         &self,
         dispatches: &Receiver<Dispatch>,
@@ -100,7 +94,7 @@ impl WorkerContext {
                     Err(_) => return,
                 },
             };
-            // `select!` takes any of two that are ready; what has not begun at a stop stays PENDING.
+            // `select!` picks any ready channel. Work that has not begun at a stop stays PENDING.
             if is_stopped(&self.stop) {
                 return;
             }
@@ -108,7 +102,7 @@ impl WorkerContext {
             let left = self.carry_out(&dispatch);
             drop(busy);
             let sent = match left {
-                // It is RUNNING, so it is not handed out again; the worker is free though the end is not
+                // It is RUNNING, so it is not dispatched again. The worker is free although the end is not
                 // recorded yet.
                 Left::Ended(end) => {
                     let id = dispatch.of.id;
@@ -123,7 +117,7 @@ impl WorkerContext {
         }
     }
 
-    /// Records how calls ended, until no worker is left.
+    /// Records the ends of calls until no worker is left.
     pub fn record_ends(&self, ends: &Receiver<(Dispatch, CallEnd)>) {
         while let Ok(first) = ends.recv() {
             let batch: Vec<(Dispatch, CallEnd)> =
@@ -147,7 +141,7 @@ impl WorkerContext {
         }
     }
 
-    /// Whether another attempt of a call follows, which is recorded then.
+    /// Records another attempt after a failed call, if one follows. Returns whether it does.
     fn tries_again(&self, dispatch: &Dispatch, call: &CallEnd) -> bool {
         let Some(next) = &call.next else { return false };
         let attempt = dispatch.course.attempt;
@@ -161,13 +155,13 @@ impl WorkerContext {
         is_recorded
     }
 
-    /// Full means that it is about to look anyway.
+    /// A full channel means that it is about to look anyway.
     fn wake_scheduler(&self) {
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// Records the ends in one transaction; when the database refuses that for good, one by one, so that a
-    /// bad one leaves no other RUNNING. Which of them changed anything.
+    /// Records the ends in one transaction. If the database rejects that, records them one by one, so that a
+    /// bad one leaves no other RUNNING. Returns which of them changed a row.
     fn record_batch(&self, batch: &[(Dispatch, CallEnd)]) -> Vec<bool> {
         let ends: Vec<&End> = batch.iter().map(|(_, call)| &call.end).collect();
         let mut together = None;
@@ -224,18 +218,17 @@ impl WorkerContext {
             journal::ended(&About::of(dispatch, None), &end.outcome, None);
             self.wake_scheduler();
         } else {
-            debug!(execution:% = dispatch.guid; "the execution had ended before, or is gone");
+            debug!(execution:% = dispatch.guid; "execution had ended before, or is gone");
         }
     }
 
-    /// Records a state that is a fact already, again and again until the database takes it or the service
-    /// stops. Whether it changed anything.
+    /// Records a state that is already a fact, until the database accepts it or the service stops. Returns
+    /// whether it changed a row.
     fn record(&self, what: &str, step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         self.recorded(what, step).unwrap_or(false)
     }
 
-    /// The same of a step with another answer. `None`: the database refuses it for good, or the service
-    /// stops.
+    /// The same for a step with another result. `None`: the database rejected it, or the service stops.
     fn recorded<T>(&self, what: &str, mut step: impl FnMut() -> Result<T, StoreError>) -> Option<T> {
         loop {
             match step() {
@@ -244,11 +237,11 @@ impl WorkerContext {
                     return Some(answer);
                 }
                 Err(err @ (StoreError::Bug(_) | StoreError::Conflict)) => {
-                    error!(execution = what, cause:% = err; "a state could not be recorded");
+                    error!(execution = what, cause:% = err; "state could not be recorded");
                     return None;
                 }
                 Err(err) => {
-                    log!(err.noted(), execution = what, cause:% = err; "a state is not recorded yet, trying again");
+                    log!(err.noted(), execution = what, cause:% = err; "state could not be recorded, retrying");
                     select! {
                         recv(self.stop) -> _ => return None,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),
@@ -258,8 +251,8 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the database, until it answers or the service stops, whether to begin. An answer that is lost may
-    /// have been a yes, so `begin` must be one that may be repeated. `Some`: how to leave the execution.
+    /// Asks the database whether to begin, until it answers or the service stops. A lost answer may have been
+    /// a yes, so `begin` must be repeatable. `Some`: do not begin; leave the execution in this state.
     fn leaves(
         &self,
         dispatch: &Dispatch,
@@ -272,33 +265,33 @@ impl WorkerContext {
         match start {
             Start::Begun => None,
             Start::Waits => {
-                debug!(execution:% = dispatch.guid; "the execution waits for the end of another one");
-                // That may have ended meanwhile.
+                debug!(execution:% = dispatch.guid; "execution waits for another one to end");
+                // The execution that it waits for may have ended meanwhile.
                 self.wake_scheduler();
                 Some(Left::Done)
             }
             Start::Skipped => Some(Left::Done),
             Start::Gone => {
-                debug!(execution:% = dispatch.guid; "the execution is no longer pending, or not ours");
+                debug!(execution:% = dispatch.guid; "execution is no longer PENDING, or not ours");
                 Some(Left::ComesAgain)
             }
         }
     }
 
-    /// What the decision about one execution did to others.
+    /// Handles the effects that the decision about one execution had on others.
     fn take_note_of(&self, effects: &Effects) {
         for ended in &effects.ended {
             journal::ended_by_another(ended);
         }
         if !effects.cancelled.is_empty() {
             self.calls.abort(&effects.cancelled);
-            // Full means that it is about to look anyway.
+            // A full channel means that it is about to look anyway.
             let _ = self.task_started.try_send(());
         }
     }
 
-    /// Whether the lease under which an execution was taken still holds: what is sent without one, another
-    /// may send too.
+    /// Whether the lease under which an execution was claimed still holds. Without it, another instance may
+    /// send the same.
     fn holds(&self, dispatch: &Dispatch) -> bool {
         self.store.fence() == Ok(dispatch.of.fence)
     }

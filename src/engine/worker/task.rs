@@ -1,4 +1,4 @@
-//! Starts the task of a job's execution, and finds out what became of an attempt whose answer was lost.
+//! Starts the task of a job's execution, and settles attempts whose outcome is unknown.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::model::{Dispatch, Outcome, Reason, Timestamp, task_name_of_attempt, t
 use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
 
-/// For how long a platform in trouble is tried, and when an attempt can be taken to have come to nothing.
+/// How long to retry while the platform is in trouble, and when a lost attempt counts as failed.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
-    /// From the first failure on until the execution is given up.
+    /// From the first failure until the execution is given up.
     pub retry_for: Duration,
-    /// "No such task" counts only this long after the attempt began: Cloud Foundry may still be at it, though
-    /// its client is gone.
+    /// "No such task" is conclusive only this long after the attempt began: Cloud Foundry may still be
+    /// creating it, although its client is gone.
     pub late_task: Duration,
 }
 
@@ -38,8 +38,8 @@ impl WorkerContext {
         let key = dispatch.attempt_key();
         let is_admitted = dispatch.attempts.count > 0 || dispatch.course.began_at.is_some();
         let left = self.leaves(dispatch, || {
-            // Read again each time: while the database was away the attempt had not begun, and the doubt must
-            // outlast it.
+            // Read again at each retry: while the database is away, the attempt has not begun, and the
+            // outcome must count as unknown for long enough.
             began_at.set(self.clock.now());
             let recorded = Some(first_name.as_str()).filter(|name| *name != key.as_str());
             let task = (&dispatch.app, recorded);
@@ -50,7 +50,7 @@ impl WorkerContext {
         }
         let (began_at, doubt_until) = (began_at.get(), doubt_until());
         if !self.holds(dispatch) {
-            self.try_later(dispatch, "the lease on the database had ended", None, None);
+            self.try_later(dispatch, "the lease on the database ended", None, None);
             return Left::ComesAgain;
         }
         if !is_admitted {
@@ -86,8 +86,8 @@ impl WorkerContext {
         }
     }
 
-    /// The name of the task of the first attempt. Once there was one, it is what was recorded, whatever the
-    /// setting and the job's name are by now.
+    /// The name of the first attempt's task. Once recorded it stays, even if the setting or the job's name
+    /// changes.
     fn first_name(&self, dispatch: &Dispatch) -> String {
         match (&dispatch.task_name, dispatch.attempts.count) {
             (Some(name), _) => name.clone(),
@@ -96,10 +96,10 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the platform whether an attempt made a task after all. When it is certain that none ran, the name
-    /// for the task of the next attempt, which is not that of a task that the platform stored and never ran.
+    /// Asks the platform whether an attempt created a task after all. If it is certain that none ran, returns
+    /// the name for the next attempt's task, which differs from that of a task that was stored but never ran.
     fn next_name(&self, dispatch: &Dispatch, first_name: &str, doubt_until: Timestamp) -> Option<String> {
-        // From before the question: an answer says how things were then.
+        // Read before the request: an answer describes the state at that time.
         let asked_at = self.clock.now();
         let key = dispatch.attempt_key();
         let names = task_names_so_far(first_name, &key, dispatch.attempts.count);
@@ -124,7 +124,7 @@ impl WorkerContext {
                 return None;
             }
         };
-        // Of an earlier attempt it says nothing about the latest, whose task may come late.
+        // It belongs to an earlier attempt, and says nothing about the latest, whose task may appear late.
         let latest_name = match dispatch.attempts.count {
             ..=1 => first_name.to_owned(),
             count => task_name_of_attempt(first_name, &key, count),
@@ -133,7 +133,7 @@ impl WorkerContext {
         let some_never_ran = tasks.iter().any(never_ran);
         let latest_never_ran = tasks.iter().any(|task| never_ran(task) && task.name == latest_name);
         tasks.retain(|task| !never_ran(task));
-        // One without a time comes last.
+        // A task without a time sorts last.
         tasks.sort_by(|one, other| {
             let key = |task: &Task| (task.created_at.is_none(), task.created_at);
             (key(one), &one.guid).cmp(&(key(other), &other.guid))
@@ -143,11 +143,11 @@ impl WorkerContext {
             for surplus in tasks {
                 warn!(
                     execution:% = dispatch.guid, task:% = task.guid, cancelled:% = surplus.guid;
-                    "two tasks of one execution, the younger is cancelled"
+                    "execution has two tasks, cancelling the younger one"
                 );
                 self.note_surplus(dispatch, &surplus);
             }
-            info!(execution:% = dispatch.guid, task:% = task.guid; "the task of a lost answer was found");
+            info!(execution:% = dispatch.guid, task:% = task.guid; "found the task whose answer was lost");
             self.accept(dispatch, &task);
             return None;
         }
@@ -176,18 +176,19 @@ impl WorkerContext {
             journal::running(&about, Some(&task.guid), dispatch.course.attempt);
             crash::point("task.accepted");
         } else {
-            // Deleted: the task is left to end. Cancelled: it is among the strays, which the watcher cancels.
-            info!(execution:% = dispatch.guid, task:% = task.guid; "the execution has ended, or is gone");
+            // If it was deleted, the task is left running. If it was cancelled, the task is a stray, which
+            // the watcher cancels.
+            info!(execution:% = dispatch.guid, task:% = task.guid; "execution has ended or is gone");
             if self.store.is_shared() {
-                // Another process may have created one too, or may have found this one.
+                // Another process may have created a task too, or may have found this one.
                 self.note_surplus(dispatch, task);
             }
         }
-        // Full means that the watcher is about to look anyway.
+        // A full channel means that the watcher is about to look anyway.
         let _ = self.task_started.try_send(());
     }
 
-    /// Leaves the task to the watcher, which cancels it once the execution has another one of its own.
+    /// Leaves the task to the watcher, which cancels it once the execution has another one.
     fn note_surplus(&self, dispatch: &Dispatch, task: &Task) {
         self.record(dispatch.guid.as_str(), || {
             self.store.note_surplus(&dispatch.guid, &task.guid, self.clock.now())
@@ -215,7 +216,7 @@ impl WorkerContext {
                 None => self.store.finish(&end),
             });
         }
-        // A platform that asks for a longer wait than there is patience is asked once more at the end of it.
+        // If the platform asks for a wait beyond that limit, it is asked once more at the limit.
         let asked = retry_after.unwrap_or_default().min(give_up_at.since(now));
         let wait = backoff(failures).max(asked);
         let retry = Retry {
