@@ -1,6 +1,6 @@
 //! When a schedule fires next: cron expressions in terms of the model's instants. Pure.
 //!
-//! [`crate::cron`] says which seconds match; everything that computes a `next_fire_time` does it here.
+//! [`crate::cron`] says which seconds match. Everything that computes a `next_fire_time` uses this module.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use crate::cron::{Expression, Reading, Zone, hash};
 use crate::model::{Guid, Timestamp, Timing};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// So late somebody may ask for something that happens once.
+/// How late a one-time schedule may be created.
 const LATE_MAX: Duration = Duration::from_secs(60);
-/// The fire times of which the least distance is taken.
+/// The number of fire times in which the shortest interval is looked for.
 const COMPARED_FIRE_TIMES: u64 = 50;
 
 /// The instants at which a schedule fires.
@@ -25,10 +25,11 @@ pub struct Calendar {
 }
 
 impl Calendar {
-    /// That of a schedule of the job or call `executable`.
+    /// The calendar of a schedule of the job or call `executable`.
     ///
     /// # Errors
-    /// A sentence for people: its expression is not valid, or its zone is not known (any more).
+    /// A sentence for the user: the expression is not valid, or its zone is unknown (perhaps only in this
+    /// version).
     pub fn of(timing: &Timing, executable: &Guid) -> Result<Self, String> {
         let timezone = match &timing.timezone {
             Some(name) => Some(Zone::named(name).ok_or_else(|| format!("{name:?} is no time zone"))?),
@@ -44,18 +45,18 @@ impl Calendar {
         Ok(Self::new(expression, timing.starts_at, timing.ends_at))
     }
 
-    /// The fire times of `expression` between two instants, both included. An `@every` that begins at an
-    /// instant fires first then, at the first whole second.
+    /// The fire times of `expression` between two instants, both included. An `@every` with a start fires
+    /// first at the start, rounded up to a whole second.
     pub fn new(expression: Expression, starts_at: Option<Timestamp>, ends_at: Option<Timestamp>) -> Self {
         Self { expression, starts_at, ends_at }
     }
 
-    /// The expression alone.
+    /// The expression.
     pub fn expression(&self) -> &Expression {
         &self.expression
     }
 
-    /// After this instant it never fires again; `None`: it has no end.
+    /// After this instant it never fires again; `None`: no end.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
     }
@@ -77,8 +78,8 @@ impl Calendar {
         self.up_to_end(seconds)
     }
 
-    /// When it fires for the first time if it is made, or changed, at `now`: after that, but for something that
-    /// happens once, and may be up to a minute late. `None`: it never fires.
+    /// The first fire time of a schedule that is created or changed at `now`: after `now`, except that a
+    /// one-time schedule may be up to a minute late. `None`: it never fires.
     pub fn first_from(&self, now: Timestamp) -> Option<Timestamp> {
         let earliest = match self.expression.once() {
             Some(_) => now.saturating_sub(LATE_MAX),
@@ -87,9 +88,9 @@ impl Calendar {
         self.first_after(earliest)
     }
 
-    /// The fire time that follows the fire time `fire_time`; `None`: it never fires again.
+    /// The fire time that follows the fire time `fire_time`; `None`: none.
     pub fn next_after(&self, fire_time: Timestamp) -> Option<Timestamp> {
-        // An interval that begins at an instant counts from there.
+        // An interval with a start counts from there.
         let is_counted = |starts_at| fire_time < starts_at || self.expression.interval().is_some();
         if self.starts_at.is_some_and(is_counted) {
             return self.first_after(fire_time);
@@ -97,7 +98,7 @@ impl Calendar {
         self.up_to_end(self.expression.next_after(fire_time.seconds()))
     }
 
-    /// The last fire time before `before`, in seconds since 1970; `None`: there is none.
+    /// The last fire time before `before`, in seconds since 1970; `None`: none.
     pub fn last_before(&self, before: i64) -> Option<Timestamp> {
         let before = self.ends_at.map_or(before, |ends_at| before.min(ends_at.seconds().saturating_add(1)));
         let last = self.expression.last_before(before).and_then(Timestamp::from_seconds)?;
@@ -110,7 +111,7 @@ impl Calendar {
             .take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// The least time between two of the next fire times, in seconds; `None`: there are not two.
+    /// The shortest interval between the next fire times, in seconds; `None`: there are fewer than two.
     pub fn shortest_interval(&self, after: Timestamp) -> Option<u64> {
         let times: Vec<Timestamp> = self.upcoming(after, COMPARED_FIRE_TIMES).collect();
         times.windows(2).map(|pair| pair[1].since(pair[0]).as_secs()).min()
@@ -122,27 +123,27 @@ impl Calendar {
     }
 }
 
-/// How many seconds after its fire time an execution is due, from 0 to `most`. A hash of the two decides it,
-/// so it is the same after a restart and in every instance.
+/// The jitter of an execution: seconds from 0 to `most`. It is a hash of schedule and fire time, so it is the
+/// same after a restart and in every instance.
 pub fn jitter(schedule: &Guid, fire_time: Timestamp, most: u32) -> u32 {
     let hash = hash(&format!("{schedule} {}", fire_time.seconds()));
     u32::try_from(hash % (u64::from(most) + 1)).unwrap_or(0)
 }
 
-/// A function from a schedule's times and the guid of what it runs to its first fire time after `now`;
-/// `None`: it never fires, or is not valid.
+/// Returns a function from a schedule's timing and the guid of its job or call to the first fire time after
+/// `now`; `None`: it never fires, or is not valid.
 pub fn planner(now: Timestamp) -> impl Fn(&Timing, &Guid) -> Option<Timestamp> {
     move |timing, executable| Calendar::of(timing, executable).ok()?.first_after(now)
 }
 
-/// A fire time as clocks in the zone of its expression show it, in RFC 3339.
+/// A fire time in the zone of its expression, in RFC 3339.
 pub fn local(expression: &Expression, time: Timestamp) -> String {
     let offset = UtcOffset::from_whole_seconds(expression.offset_at(time.seconds())).ok();
     let instant = OffsetDateTime::from_unix_timestamp(time.seconds()).ok();
     offset
         .zip(instant)
         .and_then(|(offset, instant)| instant.checked_to_offset(offset)?.format(&Rfc3339).ok())
-        // An offset with seconds, as there were long ago, has no form in RFC 3339.
+        // RFC 3339 cannot express the offsets with seconds of the distant past.
         .unwrap_or_else(|| time.to_string())
 }
 

@@ -40,7 +40,7 @@ pub struct CatalogConfig {
 }
 
 impl Reader<'_> {
-    /// `None` if there is no broker, or the settings are wrong.
+    /// `None` if there is no broker or the settings are wrong.
     pub(super) fn broker(&mut self, api_endpoint: Option<String>) -> Option<BrokerConfig> {
         let catalog = CatalogConfig {
             service_name: self.name("BROKER_SERVICE_NAME", SERVICE_NAME),
@@ -82,7 +82,7 @@ impl Reader<'_> {
     pub(super) fn require_service_instance(&mut self, has_broker: bool) -> Option<bool> {
         let required = self.boolean("REQUIRE_SERVICE_INSTANCE", Mode::Serve);
         if required == Some(true) && !has_broker {
-            // Otherwise nobody could create an instance.
+            // Nobody could create an instance.
             self.faults.push("REQUIRE_SERVICE_INSTANCE needs BROKER_USER and BROKER_PASSWORD".to_owned());
         }
         required

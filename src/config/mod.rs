@@ -73,9 +73,9 @@ pub struct Config {
     pub history_max_per_executable: Option<u32>,
     pub dialect: Dialect,
     pub weekdays: Weekdays,
-    /// The zone of new schedules that name none; `None`: UTC.
+    /// The zone of new schedules without one; `None`: UTC.
     pub default_timezone: Option<String>,
-    /// So many seconds must lie between two fire times of a new expression.
+    /// The shortest interval of a new expression.
     pub schedule_min_seconds: Option<u32>,
     /// How long audit events are kept; zero: none are written.
     pub audit: Duration,
@@ -100,38 +100,37 @@ pub struct Config {
     pub no_proxy: Option<String>,
     pub skip_ssl_validation: bool,
     pub ca_cert_file: Option<PathBuf>,
-    /// Where the heartbeat goes; its path may be a secret.
+    /// The URL of the heartbeat; its path may be a secret.
     pub heartbeat_url: Option<Secret>,
-    /// The index that Cloud Foundry gives this instance of the app.
+    /// The index of this instance of the app on Cloud Foundry.
     pub instance_index: Option<String>,
     pub broker: Option<BrokerConfig>,
     pub require_service_instance: bool,
-    /// The base URL of the service, without a slash at its end.
+    /// The public base URL of the service, without a trailing slash.
     pub api_endpoint: Option<String>,
-    /// `None`: there is no dashboard.
+    /// `None`: no dashboard.
     pub dashboard: Option<DashboardConfig>,
-    /// All settings as people may see them, in the order of [`SETTINGS`]: no secrets.
+    /// All settings for display, without secrets, in the order of [`SETTINGS`].
     pub in_force: Vec<SettingInForce>,
 }
 
-/// What a setting is, for people to read.
+/// A setting as shown to users.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SettingInForce {
     /// The environment variable.
     pub variable: &'static str,
-    /// The value, or the default as the help shows it; of a secret only whether it is set. May be empty.
+    /// The value, or the default as in the help; for a secret only whether it is set. May be empty.
     pub value: String,
-    /// It was set by a flag, a variable or a file.
+    /// Whether it was set by a flag, a variable or a file.
     pub is_set: bool,
 }
 
 /// Settings of the dashboard.
 #[derive(Debug, Clone)]
 pub struct DashboardConfig {
-    /// What the key of the sessions is derived from; `None`: from a random one that the
-    /// database keeps.
+    /// The key of the sessions is derived from it; `None`: from a random one in the database.
     pub session_secret: Option<Secret>,
-    /// Id and secret of the UAA client that people sign in through.
+    /// Id and secret of the UAA client for signing in.
     pub client: Option<(String, Secret)>,
 }
 
@@ -213,7 +212,7 @@ pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
     if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
 }
 
-/// The settings that name files: apps and tokens, and certificates. Faults in other settings do not matter.
+/// The settings that name files: apps and tokens, and certificates. Ignores faults in other settings.
 pub fn files(flags: &Flags) -> (Option<PathBuf>, Outbound) {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
     (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
@@ -225,7 +224,7 @@ pub fn names_cloud_foundry(flags: &Flags) -> bool {
     reader.text("CF_ENDPOINT").is_some() || variable("VCAP_APPLICATION").is_some()
 }
 
-/// The beginning of an error, up to `must`: the setting and its value, unless that may hold a password.
+/// The beginning of an error, up to `must`: the setting and its value, unless it may hold a password.
 fn blamed(name: &str, value: &str) -> String {
     if value.contains('@') { name.to_owned() } else { format!("{name} is {value:?}; it") }
 }
@@ -236,7 +235,7 @@ pub fn variable(name: &str) -> Option<String> {
     std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
-/// The point at which a test kills this process; see [`crate::base::crash`].
+/// The crash point of a test; see [`crate::base::crash`].
 pub fn crash_point() -> Option<String> {
     if !cfg!(debug_assertions) {
         return None;
@@ -333,7 +332,7 @@ mod tests {
 
     #[test]
     fn every_word_and_range_that_the_help_names_is_accepted_and_nothing_beyond() {
-        // Without these, two settings could not be read.
+        // Two of the settings need these.
         let others = [("RATE_LIMIT_PER_SECOND", "5"), ("BROKER_USER", "u"), ("BROKER_PASSWORD", "p")];
         let check = |variable: &'static str, value: &str, is_good: bool| {
             let variables: Vec<(&str, &str)> =

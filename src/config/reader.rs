@@ -21,7 +21,7 @@ use crate::outbound::Target;
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const INSTANCE_ID_CHARS_MAX: usize = 255;
-/// The largest file of a secret.
+/// The largest secret file.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
 pub(super) struct Reader<'a> {
@@ -43,7 +43,7 @@ impl Reader<'_> {
         let metrics_port = self.metrics_port(port);
         let host = self.host(standalone);
         let log_level = self.choice("LOG_LEVEL", |word| match word {
-            // The other names of the Go service. Here nothing is graver than an error.
+            // The level names of the Go service. Nothing is more severe than an error here.
             "warning" => Some(LevelFilter::Warn),
             "fatal" | "panic" => Some(LevelFilter::Error),
             word => word.parse().ok(),
@@ -141,7 +141,7 @@ impl Reader<'_> {
         Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret, client }))
     }
 
-    /// Its path may be a secret, so a fault does not show it.
+    /// Errors do not show it, because its path may be a secret.
     fn heartbeat_url(&mut self) -> Option<Secret> {
         let url = self.text("HEARTBEAT_URL")?;
         if let Err(cause) = Target::parse(&url.replace("{instance}", "0")) {
@@ -151,7 +151,7 @@ impl Reader<'_> {
     }
 
     fn call_reach(&mut self, mode: Mode) -> Option<Reach> {
-        // Users of `standalone` call services of that machine, and can run commands on it anyway.
+        // Users of `standalone` call services on that machine, and can run commands on it anyway.
         let allows_loopback = self.boolean("CALL_ALLOW_LOOPBACK", mode);
         let denies_private = self.boolean("CALL_DENY_PRIVATE", mode);
         Some(match (denies_private?, allows_loopback?, mode) {
@@ -330,9 +330,10 @@ impl Reader<'_> {
         }
     }
 
-    /// The value: of the flag, else of the variable, else of the file for a secret. A blank one counts as unset.
+    /// The value of the flag, the variable, or the file of a secret, in this order. A blank value counts as
+    /// unset.
     pub(super) fn text(&self, variable: &str) -> Option<String> {
-        // What is wrong with a file is a fault of its own.
+        // Errors of the file are reported separately.
         self.plain_text(variable).or_else(|| self.secret_of_file(variable)?.ok())
     }
 
@@ -340,7 +341,7 @@ impl Reader<'_> {
         let variable = setting.variable;
         let given = self.text(variable);
         let is_set = given.is_some();
-        // A URL may carry a password or a token beside its host, whatever it is for.
+        // Any URL may carry a password or a token.
         let is_secret = |text: &str| SECRETS.contains(&variable) || text.contains('@') || text.contains('?');
         let value = match (given, &setting.kind) {
             (Some(text), _) if is_secret(&text) => "hidden".to_owned(),
@@ -363,8 +364,7 @@ impl Reader<'_> {
         .filter(is_not_blank)
     }
 
-    /// What the file of a secret holds, without white space around it; `None` if no file is named. The error does not
-    /// show the content.
+    /// The contents of a secret's file, trimmed; `None` if no file is named. Errors do not show the contents.
     fn secret_of_file(&self, variable: &str) -> Option<Result<String, String>> {
         let variable = SECRETS.iter().find(|secret| **secret == variable)?;
         let setting = format!("{variable}_FILE");
@@ -396,7 +396,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Like [`Self::text`], with another variable as the last resort.
+    /// Like [`Self::text`], with another variable as fallback.
     fn text_or(&self, variable: &str, other: &str) -> Option<String> {
         self.text(variable).or_else(|| (self.environment)(other).filter(is_not_blank))
     }
@@ -431,13 +431,12 @@ impl Reader<'_> {
         value
     }
 
-    /// A number within its range in the table, else its default.
+    /// A number within its range in the table, or its default.
     fn number(&mut self, variable: &str) -> u32 {
         let SettingKind::Number { default, .. } = setting(variable).kind else { return 0 };
         self.optional_number(variable).or(default).unwrap_or_default()
     }
 
-    /// `None` if it is unset, or wrong.
     /// `None`: UTC, or it is wrong.
     fn default_timezone(&mut self) -> Option<String> {
         let name = self.text("DEFAULT_TIMEZONE")?;
@@ -470,7 +469,7 @@ impl Reader<'_> {
         Duration::from_secs(self.number(variable).into())
     }
 
-    /// One of the words in the table, else its default. `None` if it is another word.
+    /// One of the words in the table, or its default; `None` if it is another word.
     fn choice<T>(&mut self, variable: &str, read: impl Fn(&str) -> Option<T>) -> Option<T> {
         let SettingKind::Choice { default, words } = setting(variable).kind else { return None };
         let word = match self.text(variable) {

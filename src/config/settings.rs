@@ -1,7 +1,7 @@
-//! The table of settings: names, kind, default, range and help, each written once.
+//! The table of settings: name, kind, default, range and help, each written once.
 //!
-//! The reader takes defaults and ranges from here. The help, the completions and `docs/configuration.md` are
-//! made from it.
+//! The reader takes defaults and ranges from here; help, completions and `docs/configuration.md` are
+//! generated from it.
 
 use super::broker;
 
@@ -12,7 +12,7 @@ pub struct Setting {
     pub variable: &'static str,
     /// The flag, without its dashes.
     pub flag: &'static str,
-    /// What values it takes.
+    /// The values that it accepts.
     pub kind: SettingKind,
     /// The default, as the help shows it; empty if there is none.
     pub default: &'static str,
@@ -20,13 +20,14 @@ pub struct Setting {
     pub help: &'static str,
 }
 
-/// The values that a setting takes.
+/// The values that a setting accepts.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants describe their fields")]
 pub enum SettingKind {
-    /// Text, a path or a URL. What it must look like is checked where it is read.
+    /// Text, a path or a URL. The reader checks its form.
     Text,
-    /// A whole number from `least` to `most`. Without a `default`, the setting is off or depends on another.
+    /// A whole number from `least` to `most`. Without a `default`, the setting is off or depends on another
+    /// one.
     Number { default: Option<u32>, least: u32, most: u32 },
     /// One of these words, in upper or lower case.
     Choice { default: &'static str, words: &'static [&'static str] },
@@ -49,7 +50,7 @@ macro_rules! number {
     };
 }
 
-/// A number whose default is not a number, but what `$default` says.
+/// A number whose default is not a number; `$default` describes it.
 macro_rules! optional_number {
     ($variable:literal, $flag:literal, $default:literal, $least:literal..=$most:literal, $help:literal) => {
         Setting {
@@ -104,12 +105,12 @@ const fn text(
     Setting { variable, flag, kind: SettingKind::Text, default, help }
 }
 
-/// The file that holds a secret setting, such as a credential of systemd or a secret that a container mounts.
+/// The file of a secret setting, such as a systemd credential or a mounted secret.
 const fn file(variable: &'static str, flag: &'static str, help: &'static str) -> Setting {
     text(variable, flag, "", help)
 }
 
-/// The settings that hold secrets. Each may come from a file, which the setting with `_FILE` behind its name names.
+/// The secret settings. Each may come from a file that the setting with the suffix `_FILE` names.
 pub(super) const SECRETS: [&str; 8] = [
     "CLIENT_SECRET",
     "DATABASE_URL",

@@ -1,4 +1,4 @@
-//! What Cloud Foundry tells an app about itself: `VCAP_SERVICES`, `VCAP_APPLICATION`.
+//! What Cloud Foundry tells an app: `VCAP_SERVICES`, `VCAP_APPLICATION`.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
-/// The `uri` of the first bound service that has a PostgreSQL one, in the order of the text.
+/// The `uri` of the first bound PostgreSQL service, in the order of the text.
 ///
 /// # Errors
 /// The text is not JSON. The message does not show it, because it holds passwords.

@@ -1,8 +1,8 @@
-//! From matching wall-clock times to instants: the zone, and what becomes of skipped and repeated local
+//! Turns matching wall-clock times into instants: the zone, and the treatment of skipped and repeated local
 //! times.
 //!
-//! Wall-clock times are written as the seconds since 1970 that they would be in UTC, so an instant plus its
-//! offset is its wall-clock time.
+//! A wall-clock time is written as the seconds since 1970 that it would be in UTC, so it is an instant plus
+//! its offset.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -10,20 +10,20 @@ use jiff::tz::TimeZone;
 use super::dialect::ClockChanges;
 use super::pattern::{Pattern, SECONDS_PER_DAY, has};
 
-/// The Gregorian calendar, weekdays included, repeats after this.
+/// The Gregorian calendar, including weekdays, repeats after this.
 const FOUR_CENTURIES: i64 = 146_097 * SECONDS_PER_DAY;
-/// From here on the clock changes of every zone repeat each year by a rule.
+/// From here on every zone repeats its clock changes each year by a rule.
 const START_OF_2100: i64 = 4_102_444_800;
 const END_OF_9999: i64 = 253_402_300_799;
 /// No fire time before the year 1.
 const START_OF_YEAR_1: i64 = -62_135_596_800;
-/// No zone is farther from UTC than this.
+/// No zone is further from UTC than this.
 const OFFSET_MAX: i64 = 26 * 60 * 60;
-/// Bounds the search for a time that always falls into gaps: about 400 years of two changes each.
+/// Limits the search for a time that always falls into gaps: about 400 years of two changes each.
 const SEGMENTS_MAX: usize = 1_700;
 const HOUR: i64 = 3600;
 
-/// A pattern, the zone whose clocks count, and the rule for their changes.
+/// A pattern, its zone, and the rule for clock changes.
 #[derive(Debug, Clone)]
 pub(super) struct WallClock {
     pub(super) pattern: Pattern,
@@ -31,9 +31,9 @@ pub(super) struct WallClock {
     pub(super) changes: ClockChanges,
 }
 
-/// A stretch of time with one offset from UTC, and how it began.
+/// A period with one offset from UTC, and how it began.
 struct Segment {
-    /// Its first instant.
+    /// The first instant.
     start: i64,
     /// The first instant after it.
     end: i64,
@@ -55,7 +55,7 @@ impl Segment {
         self.start.saturating_add(self.offset.max(self.before))
     }
 
-    /// The wall-clock times that were skipped when it began, from the first one to the one after the last.
+    /// The wall-clock times that were skipped at its start: the first, and the one after the last.
     fn gap(&self) -> Option<(i64, i64)> {
         (self.before < self.offset).then(|| (self.start + self.before, self.start + self.offset))
     }
@@ -95,11 +95,11 @@ impl WallClock {
         .map(|segment| Change { at: segment.start, before: segment.before, after: segment.offset })
     }
 
-    /// The first fire time strictly later than `after`, which may be any instant. Walks from one clock change
-    /// to the next: in between the offset is constant, and the search is one on the wall clock.
+    /// The first fire time strictly later than any instant `after`. Walks from one clock change to the next:
+    /// between them the offset is constant, and a search on the wall clock is enough.
     pub(super) fn first_after(&self, after: i64) -> Option<i64> {
         let from = after.clamp(START_OF_YEAR_1, END_OF_9999) + 1;
-        // Four centuries of clock changes by rule have shown all that will ever come, but for listed years.
+        // After four centuries of clock changes by rule everything repeats, except for listed years.
         let horizon = match self.pattern.years {
             None => from.max(START_OF_2100).saturating_add(FOUR_CENTURIES).min(END_OF_9999),
             Some(_) => END_OF_9999,
@@ -122,7 +122,7 @@ impl WallClock {
             if let Some(fire_time) = soonest {
                 return Some(fire_time).filter(|it| *it <= END_OF_9999);
             }
-            // Nothing matches between `wall` and `matching`, so go to the first instant that may show
+            // Nothing matches between `wall` and `matching`, so skip to the first instant that may show
             // `matching` under any offset, unless a change comes soon enough to set the clock back to before
             // `wall`.
             let earliest = match (pending, matching) {
@@ -164,12 +164,12 @@ impl WallClock {
         None
     }
 
-    /// Whether the rule lets a repeated local time fire the first time only.
+    /// Whether a repeated local time fires only the first time.
     fn fires_once(&self) -> bool {
         self.changes == ClockChanges::Once && !self.pattern.every_hour
     }
 
-    /// The first fire time from `from` on that stands for a local time skipped when `segment` began.
+    /// The first fire time from `from` on that replaces a local time skipped when `segment` began.
     fn moved_in(&self, segment: &Segment, from: i64) -> Option<i64> {
         let gap = segment.gap()?;
         match self.changes {
@@ -180,13 +180,13 @@ impl WallClock {
                 let skipped = self.pattern.first_from(first, gap.1)?;
                 (skipped < gap.1).then(|| skipped - segment.before)
             }
-            // OCF Scheduler 2.x notices the gap only when it looks from before it.
+            // OCF Scheduler 2.x notices the gap only when it starts before it.
             ClockChanges::Ocf2 if from < segment.start => self.moved_to_next_hour(segment, gap).min(),
             ClockChanges::Ocf2 => None,
         }
     }
 
-    /// The last fire time before `before` that stands for a local time skipped when `segment` began.
+    /// The last fire time before `before` that replaces a local time skipped when `segment` began.
     fn last_moved_in(&self, segment: &Segment, before: i64) -> Option<i64> {
         let gap = segment.gap()?;
         match self.changes {
@@ -201,8 +201,8 @@ impl WallClock {
         }
     }
 
-    /// A time in a gap of exactly one hour, but not at midnight, comes at the first matching minute and
-    /// second of the hour after its own.
+    /// A time in a gap of exactly one hour, except at midnight, moves to the first matching minute and second
+    /// of the following hour.
     fn moved_to_next_hour(
         &self,
         segment: &Segment,
@@ -216,7 +216,7 @@ impl WallClock {
             if of_day == 0 || of_day == 23 {
                 return None;
             }
-            // Where a gap begins within an hour, OCF Scheduler 2.x walks over it by minutes when it is in
+            // If a gap begins within an hour, OCF Scheduler 2.x steps over it minute by minute when it is in
             // that hour.
             let walks_over = gap_start < start && has(self.pattern.hours, of_day - 1);
             let from = start.max(gap_start);
@@ -232,7 +232,7 @@ impl WallClock {
     }
 
     fn segment_at(&self, instant: i64) -> Segment {
-        // The last day of 9999 is beyond what `jiff` knows; offsets are then what they were before.
+        // `jiff` does not know the last day of 9999; keep the previous offsets.
         let known = Timestamp::from_second(instant).unwrap_or(if instant < 0 {
             Timestamp::MIN
         } else {
@@ -241,7 +241,7 @@ impl WallClock {
         let offset_at = |instant: Timestamp| i64::from(self.zone.to_offset(instant).seconds());
         let offset = offset_at(known);
         let end = self.zone.following(known).next().map_or(i64::MAX, |it| it.timestamp().as_second());
-        // `preceding` gives what is strictly earlier, and this instant may itself be a change.
+        // `preceding` is strictly earlier, and this instant may itself be a change.
         let inside = known.checked_add(jiff::SignedDuration::from_nanos(1)).unwrap_or(known);
         let (start, before) = match self.zone.preceding(inside).next() {
             None => (i64::MIN, offset),

@@ -1,17 +1,17 @@
-//! The dialects as tables: what each field takes, and in which options the dialects differ.
+//! The dialects as tables: what each field accepts, and the options in which the dialects differ.
 //!
-//! Invariant: parser and matcher ask these tables and know no dialect by name, so a further dialect is a
+//! Invariant: parser and matcher read these tables and know no dialect by name, so a new dialect is a new
 //! table.
 
 use crate::model::{Dialect, Weekdays};
 
 impl Dialect {
-    /// The expression as it is stored: as it came, or without the blanks around it.
+    /// The expression to store: unchanged, or without surrounding blanks.
     pub fn stored(self, expression: &str) -> &str {
         if self.grammar().stored_trimmed { expression.trim() } else { expression }
     }
 
-    /// Whether a schedule that never fires is refused when it is made.
+    /// Whether a new schedule that never fires is refused.
     pub fn refuses_what_never_fires(self) -> bool {
         self.grammar().never_is_refused
     }
@@ -25,7 +25,7 @@ impl Dialect {
     }
 }
 
-/// What a dialect takes.
+/// What a dialect accepts.
 pub(super) struct Grammar {
     pub(super) length: Length,
     pub(super) stored_trimmed: bool,
@@ -33,30 +33,30 @@ pub(super) struct Grammar {
     pub(super) never_is_refused: bool,
     /// Second, minute, hour, day of month, month, day of week, year.
     pub(super) fields: [&'static Field; 7],
-    /// Whether six fields may begin with seconds and seven are taken.
+    /// Whether six fields may begin with seconds, and seven fields are accepted.
     pub(super) seconds: bool,
     /// What matches when day of month and day of week are both restricted.
     pub(super) both_days: BothDays,
     /// How a zone in the expression treats clock changes.
     pub(super) clock_changes: ClockChanges,
-    /// Whether the prefix with the zone ends at a space only.
+    /// Whether the zone prefix ends only at a space.
     pub(super) zone_ends_at_space: bool,
-    /// Whether `1,,2` is taken.
+    /// Whether `1,,2` is accepted.
     pub(super) empty_elements: bool,
-    /// Whether a number may have a plus.
+    /// Whether a number may have a plus sign.
     pub(super) plus: bool,
     /// Whether a step must be smaller than the number of values of its range.
     pub(super) step_must_fit: bool,
-    /// Whether what stands behind `*-` is not looked at.
+    /// Whether the text after `*-` is ignored.
     pub(super) star_hides_range: bool,
-    /// Whether a cyclic range may begin above the end of its field: it is taken modulo the field.
+    /// Whether a cyclic range may begin beyond its field, and is then taken modulo the field.
     pub(super) range_may_begin_beyond: bool,
-    /// Whether `L` in day of week is taken: `5L`, `FRIL`, and `L` alone for Saturday.
+    /// Whether day of week accepts `L`: `5L`, `FRIL`, and a plain `L` for Saturday.
     pub(super) weekday_letter: bool,
-    /// The smallest n of `L-n`.
+    /// The smallest n in `L-n`.
     pub(super) before_last_min: u64,
     pub(super) descriptors: Descriptors,
-    /// Whether `@at` is taken.
+    /// Whether `@at` is accepted.
     pub(super) once: bool,
 }
 
@@ -71,38 +71,40 @@ pub(super) enum BothDays {
     Both,
 }
 
-/// What becomes of a local time that is skipped or comes twice.
+/// The treatment of local times that are skipped or repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClockChanges {
-    /// A skipped one does not fire, a repeated one fires twice.
+    /// A skipped time does not fire; a repeated one fires twice.
     Plain,
-    /// A gap of one hour fires once in the hour after; a repetition of the same reading in a row is dropped.
+    /// Times in a gap of one hour fire once in the following hour; a fire time that repeats the previous
+    /// reading is dropped.
     Ocf2,
-    /// A skipped one fires as much later as the gap is long, a repeated one fires the first time.
+    /// A skipped time fires later by the length of the gap; a repeated one fires only the first time.
     Once,
 }
 
 pub(super) enum Descriptors {
-    /// Any case; an interval below a second counts as one second.
+    /// Any case; an interval below a second becomes one second.
     Lenient,
-    /// Exact lower case; an interval is at least a second. Also those that never fire by themselves.
+    /// Lower case only; an interval is at least a second. Also accepts descriptors that never fire by
+    /// themselves.
     Strict,
 }
 
-/// What numbers and names a field takes.
+/// The numbers and names that a field accepts.
 #[derive(Debug)]
 pub(super) struct Field {
-    /// As errors and warnings name it.
+    /// The name in errors and warnings.
     pub(super) name: &'static str,
     pub(super) first: u64,
-    /// Where `*` and `a/n` end.
+    /// The end of `*` and `a/n`.
     pub(super) last: u64,
-    /// The highest number that may be written.
+    /// The highest accepted number.
     pub(super) highest: u64,
     /// Names of the numbers from [`Self::named_from`] on.
     pub(super) names: &'static [&'static str],
     pub(super) named_from: u64,
-    /// What else it takes beside numbers, names, and ranges, steps and lists of these. For people.
+    /// Further syntax beside numbers, names, ranges, steps and lists, as text for errors.
     pub(super) specials: &'static str,
     pub(super) kind: FieldKind,
 }
@@ -112,7 +114,7 @@ pub(super) enum FieldKind {
     Plain,
     DayOfMonth,
     DayOfWeek,
-    /// Not cyclic, without `H`, and `*` stands alone.
+    /// Not cyclic, no `H`, and `*` only alone.
     Year,
 }
 
@@ -130,17 +132,17 @@ impl Field {
         }
     }
 
-    /// After how many values a cyclic range comes round.
+    /// The number of values after which a cyclic range wraps around.
     pub(super) fn size(&self) -> u64 {
         self.highest - self.first + 1
     }
 
-    /// As errors show it, for example `0-59`; years have none.
+    /// As shown in errors, for example `0-59`; `None` for years.
     pub(super) fn valid_range(&self) -> Option<String> {
         (self.kind != FieldKind::Year).then(|| format!("{}-{}", self.first, self.highest))
     }
 
-    /// What may stand in it, for people.
+    /// What the field accepts, as text.
     pub(super) fn grammar(&self) -> String {
         let (first, last, highest) = (self.first, self.last, self.highest);
         let names = match self.names {
@@ -154,7 +156,7 @@ impl Field {
         )
     }
 
-    /// The weekday of a number of this field, from Sunday = 0.
+    /// The weekday, from Sunday = 0, of a number in this field.
     pub(super) fn weekday(&self, number: u64) -> u64 {
         (number - self.first) % 7
     }
@@ -194,7 +196,7 @@ const OCF2_WEEKDAY: Field = Field {
 const YEAR: Field = Field { kind: FieldKind::Year, ..Field::numbers("year", 1970, 2099) };
 const OCF2_YEAR: Field = Field {
     last: 9999,
-    // OCF Scheduler 2.x takes years up to here. Those after 9999 never come.
+    // OCF Scheduler 2.x accepts years up to here. Those after 9999 never come.
     highest: 2_147_483_647,
     ..Field { kind: FieldKind::Year, ..Field::numbers("year", 1, 9999) }
 };

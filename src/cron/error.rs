@@ -1,4 +1,4 @@
-//! Why an expression was refused: where, what is wrong there, and what would be right.
+//! Why an expression was refused: where, what is wrong, and what would be right.
 
 use std::fmt;
 
@@ -6,19 +6,19 @@ use std::fmt;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParseError {
     /// `second`, `minute`, `hour`, `day-of-month`, `month`, `day-of-week` or `year`; `time zone`, `@every` or
-    /// `descriptor`; `None` when it is about the whole.
+    /// `descriptor`; `None` if it concerns the whole expression.
     pub field: Option<&'static str>,
-    /// Which of the expression's fields that is, from 1.
+    /// The number of the field in the expression, from 1.
     pub number: Option<usize>,
-    /// What was refused, as it is written; empty when something is missing.
+    /// The refused text; empty if something is missing.
     pub value: String,
     /// For example `0-59`.
     pub valid_range: Option<String>,
-    /// Where `value` is, in bytes of the expression without the blanks around it.
+    /// The start of `value`, in bytes of the expression without surrounding blanks.
     pub offset: Option<usize>,
-    /// Where exactly, in characters of the whole text from 0: at `value` or inside it.
+    /// The exact place, in characters of the whole text from 0: at `value` or inside it.
     pub position: usize,
-    /// How many characters from `position` on; 0 when something is missing there.
+    /// The number of characters from `position` on; 0 if something is missing there.
     pub length: usize,
     /// What is wrong, for example `60 is beyond 59`.
     pub message: String,
@@ -27,7 +27,7 @@ pub struct ParseError {
 }
 
 impl ParseError {
-    /// As answers of the API name the kind of fault.
+    /// The kind of fault, as answers of the API name it.
     pub const CODE: &'static str = "parse_error";
 
     /// The prefix and the field `timezone` both name a zone.

@@ -1,4 +1,4 @@
-//! What an expression means to people: a sentence, the values of hashed fields, and warnings.
+//! Explains an expression: a sentence, the values of hashed fields, and warnings.
 
 use super::clock::WallClock;
 use super::dialect::{ClockChanges, FieldKind};
@@ -7,29 +7,28 @@ use super::pattern::{Pattern, bits, values_of};
 use super::{Expression, Kind, ParseError, Reading, words};
 
 const SECONDS_PER_YEAR: i64 = 31_556_952;
-/// Twelve months, each counted as 31 days, as OCF Scheduler 2.x does.
+/// Twelve months of 31 days, as in OCF Scheduler 2.x.
 const TWELVE_MONTHS: i64 = 12 * 31 * 24 * 60 * 60;
 /// No zone changes its clocks more often in twelve months.
 const CHANGES_MAX: usize = 16;
-/// First fire times later than this are worth a warning.
+/// A first fire time later than this deserves a warning.
 const FAR: i64 = 5 * SECONDS_PER_YEAR;
 
-/// What an expression means.
+/// The meaning of an expression.
 #[derive(Debug)]
 pub struct Explanation {
-    /// A sentence without the zone.
+    /// A sentence, without the zone.
     pub description: String,
     /// The values of stepped hashed fields, for example `minute: 2, 17, 32, 47`.
     pub note: Option<String>,
-    /// The zone of a prefix or of the field `timezone`; `None` where neither is or where none counts, as in
-    /// `@every`.
+    /// The zone from the prefix or the field `timezone`; `None` if there is neither, or if no zone applies,
+    /// as for `@every`.
     pub zone: Option<String>,
-    /// Fields that hold an `H`.
+    /// The fields that contain an `H`.
     pub hashed_fields: Vec<HashedField>,
-    /// In the order in which they are shown. Those of clock changes and of far fire times are in
-    /// [`Self::later_warnings`].
+    /// In display order. Warnings about clock changes and far fire times are in [`Self::later_warnings`].
     pub warnings: Vec<Warning>,
-    /// They count only when the expression has no other fault.
+    /// Shown only if the expression has no other fault.
     pub later_warnings: Vec<Warning>,
 }
 
@@ -38,13 +37,13 @@ pub struct Explanation {
 pub struct HashedField {
     /// For example `minute`.
     pub field: &'static str,
-    /// As it is written.
+    /// As written.
     pub value: String,
-    /// The values that it has, in ascending order, with commas.
+    /// Its values in ascending order, separated by commas.
     pub resolved: String,
 }
 
-/// Something that is valid and may surprise.
+/// Something valid that may surprise.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Warning {
     /// `empty_list_element`, `dom_and_dow`, `dom_skips_months`, `dst_skipped`, `dst_repeated`, `six_fields`
@@ -52,7 +51,7 @@ pub struct Warning {
     pub code: &'static str,
     /// A sentence.
     pub message: String,
-    /// The field it is about, with its text.
+    /// The field that it is about, with its text.
     pub field: Option<(&'static str, String)>,
 }
 
@@ -62,7 +61,8 @@ impl Warning {
     }
 }
 
-/// Explains an expression. Clock changes are those of the twelve months from `from`, in seconds since 1970.
+/// Explains an expression. It looks at the clock changes of the twelve months from `from`, in seconds since
+/// 1970.
 pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanation, Box<ParseError>> {
     let grammar = reading.dialect.grammar();
     let expression = Expression::parse(text, reading)?;
@@ -100,7 +100,7 @@ pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanati
     Ok(explanation)
 }
 
-/// The fields of an expression that cannot be described, as they are written: `minute 60, hour *, …`.
+/// The fields of an expression that cannot be described, as written: `minute 60, hour *, …`.
 pub fn fields_of(text: &str) -> String {
     let trimmed = text.trim();
     let rest = match trimmed.split_once(' ') {
@@ -124,7 +124,7 @@ fn lists<'f, 'a>(fields: &'f Fields<'a>) -> impl Iterator<Item = &'f List<'a>> {
 
 fn resolved(list: &List<'_>) -> Vec<String> {
     let mut values: Vec<u64> = bits(values_of(list))
-        // The 7 that is Sunday is the 0.
+        // 7 and 0 are both Sunday.
         .map(|it| if list.field.kind == FieldKind::DayOfWeek && list.field.first == 0 { it % 7 } else { it })
         .collect();
     values.sort_unstable();
@@ -177,7 +177,7 @@ fn warnings(fields: &Fields<'_>, pattern: &Pattern) -> Vec<Warning> {
     warnings
 }
 
-/// The changes of the next twelve months that fall upon a time asked for.
+/// The clock changes of the next twelve months that hit a scheduled time.
 fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
     if clock.pattern.every_hour_in_list {
         return Vec::new();
@@ -217,7 +217,7 @@ fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
             })
         })
         .take(CHANGES_MAX);
-    // The window is a little longer than a year, so the same change of the year after may be in it: once is
+    // The window is a little longer than a year and may contain the same change of the next year; once is
     // enough.
     let mut warnings: Vec<Warning> = Vec::new();
     for warning in changes {
@@ -228,7 +228,7 @@ fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
     warnings
 }
 
-/// Six fields whose first would be seconds in `ocf2`.
+/// Warns of six fields whose first would be seconds in `ocf2`.
 fn six_fields(fields: &Fields<'_>, reading: &Reading<'_>) -> Option<Warning> {
     let year = fields.lists[6].as_ref()?;
     let is_trap = !reading.dialect.grammar().seconds && !parse::looks_like_year(year.text);

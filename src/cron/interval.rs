@@ -1,10 +1,10 @@
-//! The durations of `@every`, which are those of Go: `1h30m`, `1.5h`, `-90s`, `0`.
+//! The durations of `@every`, in Go's syntax: `1h30m`, `1.5h`, `-90s`, `0`.
 
 const NANOS_PER_SECOND: u64 = 1_000_000_000;
-/// Go counts nanoseconds in 64 bits with a sign; the most negative duration is this long.
+/// Go counts nanoseconds in a signed 64-bit integer; this is the length of the most negative duration.
 const NANOS_MAX: u64 = 1 << 63;
 
-/// The duration in nanoseconds. `None` when it is not one or is longer than Go can count.
+/// The duration in nanoseconds; `None` if it is invalid or longer than Go can count.
 pub(super) fn parse(text: &str) -> Option<i64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let nanos = if unsigned == "0" { 0 } else { sum_of_parts(unsigned)? };
@@ -25,7 +25,7 @@ fn sum_of_parts(text: &str) -> Option<u64> {
     Some(total)
 }
 
-/// The first number with its unit, in nanoseconds, and what comes after it.
+/// The first number with its unit, in nanoseconds, and the rest of the text.
 fn part(text: &str) -> Option<(u64, &str)> {
     let (whole, rest) = split_at_first(text, |it| !it.is_ascii_digit());
     let (fraction, rest) = match rest.strip_prefix('.') {
@@ -50,7 +50,7 @@ fn part(text: &str) -> Option<(u64, &str)> {
     Some((at_most_max(nanos)?, rest))
 }
 
-/// In floating point and from the digits that fit, as Go does it, so that both cut to the same second.
+/// In floating point and only from the digits that fit, as in Go, so that both truncate to the same second.
 fn fraction_nanos(digits: &str, unit: u64) -> u64 {
     let (mut value, mut scale) = (0_u64, 1.0_f64);
     for digit in digits.bytes().map(|it| u64::from(it - b'0')) {

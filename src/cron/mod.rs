@@ -1,12 +1,11 @@
-//! The cron dialects: what an expression means, when it fires next and when it last fired.
+//! The cron dialects: what an expression means, when it fires next, and when it last fired.
 //!
-//! Invariant: a next fire time is strictly later than what it follows and skips no fire time, and both a fire
-//! time and the proof that there is none come in a bounded short time. Pure: no I/O, no clocks; zone data is
-//! compiled in.
+//! Invariant: a next fire time is strictly later than what it follows and skips no fire time. Finding a fire
+//! time, or that there is none, takes a short bounded time. Pure: no I/O, no clocks; zone data is compiled
+//! in.
 //!
-//! From text to fire times: [`dialect`] says in tables what may be written, [`parse`] reads it, [`pattern`]
-//! matches wall-clock times, [`clock`] turns these into instants, by the rule for clock changes that is in
-//! force.
+//! From text to fire times: tables in [`dialect`] say what may be written, [`parse`] reads it, [`pattern`]
+//! matches wall-clock times, and [`clock`] turns these into instants by the dialect's rule for clock changes.
 
 mod clock;
 mod dialect;
@@ -31,45 +30,46 @@ use dialect::ClockChanges;
 use parse::{Instant, Timing};
 use pattern::Pattern;
 
-/// What `H` is hashed with where no job or call is known.
+/// The hash key of `H` if there is no job or call.
 pub const HASH_KEY: &str = "ocf-scheduler-validate";
 
-/// How an expression is to be read.
+/// How to read an expression.
 #[derive(Debug, Clone, Copy)]
 pub struct Reading<'a> {
     /// The dialect in which it is written.
     pub dialect: Dialect,
-    /// The guid of the job or call, which `H` is hashed with, or [`HASH_KEY`].
+    /// The hash key of `H`: the guid of the job or call, or [`HASH_KEY`].
     pub hash_key: &'a str,
-    /// The zone of a schedule's field `timezone`; `None` is UTC.
+    /// The zone from a schedule's field `timezone`; `None`: UTC.
     pub timezone: Option<&'a Zone>,
-    /// Whether it is that of a schedule, which takes `@at` in every dialect. OCF Scheduler 2.x knows no `@at`.
+    /// Whether it belongs to a schedule, which may use `@at` in every dialect. OCF Scheduler 2.x does not
+    /// know `@at`.
     pub is_of_schedule: bool,
 }
 
 impl Reading<'static> {
-    /// Without a zone, and with the key for expressions that belong to nothing.
+    /// Without a zone, and with the hash key for expressions without a job or call.
     pub const fn plain(dialect: Dialect) -> Self {
         Self { dialect, hash_key: HASH_KEY, timezone: None, is_of_schedule: false }
     }
 }
 
-/// Whether an expression says in which zone it is read, by a prefix `TZ=` or `CRON_TZ=`.
+/// Whether an expression names its zone, by a prefix `TZ=` or `CRON_TZ=`.
 pub fn names_zone(expression: &str) -> bool {
     parse::zone_prefix_of(expression.trim_start()).is_some()
 }
 
-/// FNV-1a, 64 bits, of a text.
+/// The 64-bit FNV-1a hash of a text.
 pub fn hash(text: &str) -> u64 {
     parse::hash_of(text)
 }
 
-/// A zone of the IANA database, or an offset from UTC.
+/// A zone of the IANA database, or a fixed offset from UTC.
 #[derive(Debug, Clone)]
 pub struct Zone(TimeZone);
 
 impl Zone {
-    /// The zone of this IANA name, in exactly this upper and lower case.
+    /// The zone with this IANA name, which is case-sensitive.
     pub fn named(name: &str) -> Option<Self> {
         parse::zone_named(name).map(Self)
     }
@@ -91,11 +91,11 @@ impl Zone {
     }
 }
 
-/// A cron expression that was understood.
+/// A parsed cron expression.
 #[derive(Debug, Clone)]
 pub struct Expression {
     kind: Kind,
-    /// In which fire times are shown beside UTC.
+    /// The zone in which fire times are shown, besides UTC.
     zone: TimeZone,
 }
 
@@ -111,7 +111,7 @@ enum Kind {
 }
 
 impl Expression {
-    /// Reads an expression of at most 256 characters (`classic`) or 1,024 bytes (`ocf2`).
+    /// Parses an expression of at most 256 characters (`classic`) or 1,024 bytes (`ocf2`).
     pub fn parse(text: &str, reading: &Reading<'_>) -> Result<Self, Box<ParseError>> {
         let grammar = reading.dialect.grammar();
         let takes_once = reading.is_of_schedule || grammar.once;
@@ -138,8 +138,8 @@ impl Expression {
         Ok(Self { kind, zone })
     }
 
-    /// The first fire time strictly later than any instant, in seconds since 1970; an instant between two
-    /// seconds is given as the earlier of them. `None`: never again, or not before the year 10000.
+    /// The first fire time strictly later than an instant in seconds since 1970; round a fraction of a second
+    /// down. `None`: never again, or not before the year 10000.
     pub fn first_after(&self, instant: i64) -> Option<i64> {
         match &self.kind {
             Kind::Interval(seconds) => instant.checked_add_unsigned(*seconds),
@@ -149,9 +149,8 @@ impl Expression {
         }
     }
 
-    /// The fire time that follows the fire time `fire_time`; `None` as with [`Self::first_after`]. It differs
-    /// from that in `ocf2`, where a fire time with the same wall-clock reading as the one before it is
-    /// dropped.
+    /// The fire time that follows the fire time `fire_time`; `None` as in [`Self::first_after`]. The two
+    /// differ in `ocf2`, which drops a fire time with the same wall-clock reading as the one before it.
     pub fn next_after(&self, fire_time: i64) -> Option<i64> {
         match &self.kind {
             Kind::Interval(_) | Kind::Triggered | Kind::At(_) => self.first_after(fire_time),
@@ -159,8 +158,8 @@ impl Expression {
         }
     }
 
-    /// The last fire time strictly earlier than `before_seconds`; both in seconds since 1970. An instant
-    /// between two seconds is given as the later of them.
+    /// The last fire time strictly earlier than `before_seconds`; both in seconds since 1970. Round a
+    /// fraction of a second up.
     pub fn last_before(&self, before_seconds: i64) -> Option<i64> {
         match &self.kind {
             Kind::Interval(seconds) => before_seconds.checked_sub_unsigned(*seconds),
@@ -170,22 +169,22 @@ impl Expression {
         }
     }
 
-    /// Seconds east of UTC of the zone in which the expression is read, at an instant in seconds since 1970.
+    /// The offset of the expression's zone at an instant in seconds since 1970, in seconds east of UTC.
     pub fn offset_at(&self, seconds: i64) -> i32 {
         Zone(self.zone.clone()).offset_at(seconds)
     }
 
-    /// The IANA name of the zone in which it is read; `None` for a fixed offset.
+    /// The IANA name of the expression's zone; `None` for a fixed offset.
     pub fn zone_name(&self) -> Option<&str> {
         self.zone.iana_name()
     }
 
-    /// Whether it is about times of a clock, and so of a zone: not `@every`, and not `@triggered`.
+    /// Whether it refers to clock times, and so to a zone: all but `@every` and `@triggered`.
     pub fn reads_a_clock(&self) -> bool {
         matches!(self.kind, Kind::WallClock(_))
     }
 
-    /// When an `@at` fires, in seconds since 1970; `None` for all other expressions.
+    /// The instant of an `@at`, in seconds since 1970; `None` for other expressions.
     pub fn once(&self) -> Option<i64> {
         match &self.kind {
             Kind::At(time) => Some(*time),
@@ -193,7 +192,7 @@ impl Expression {
         }
     }
 
-    /// The interval of `@every`, in seconds; `None` for all other expressions.
+    /// The interval of an `@every`, in seconds; `None` for other expressions.
     pub fn interval(&self) -> Option<u64> {
         match &self.kind {
             Kind::Interval(seconds) => Some(*seconds),
@@ -202,12 +201,11 @@ impl Expression {
     }
 }
 
-/// A local time that is skipped counts as that much later as the gap is long; of one that comes twice the first
-/// counts.
+/// A skipped local time moves later by the length of the gap; of a repeated one the first counts.
 fn second_of(instant: Instant, zone: &TimeZone) -> i64 {
     match instant {
         Instant::Absolute(second) => second,
-        // Beyond the range of instants it never comes.
+        // Beyond the range of instants, so it never comes.
         Instant::Local(local) => zone
             .to_ambiguous_zoned(local)
             .compatible()

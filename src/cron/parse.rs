@@ -1,4 +1,4 @@
-//! From text to elements, by the table of a dialect. Every refusal says where it is and what would be right.
+//! Parses expressions by the table of a dialect. Each error says where the fault is and what would be right.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -22,7 +22,7 @@ const DESCRIPTORS: [(&str, &str); 7] = [
     ("@midnight", "0 0 * * *"),
     ("@hourly", "0 * * * *"),
 ];
-/// OCF Scheduler 2.x takes these, and they never fire by themselves.
+/// OCF Scheduler 2.x accepts these. They never fire by themselves.
 const TRIGGERED: [&str; 3] = ["@triggered", "@manual", "@none"];
 const DESCRIPTORS_SHOWN: &str =
     "@yearly, @annually, @monthly, @weekly, @daily, @midnight, @hourly, @every <duration>";
@@ -31,9 +31,9 @@ const TIME_SHOWN: &str = "an instant like 2026-12-31T23:59:00Z, or a local time 
 const ZONE_SHOWN: &str =
     "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin";
 
-/// An expression in its parts.
+/// A parsed expression.
 pub(super) struct Parsed<'a> {
-    /// That of the prefix.
+    /// The zone of the prefix.
     pub(super) zone: Option<TimeZone>,
     pub(super) timing: Timing<'a>,
 }
@@ -48,22 +48,21 @@ pub(super) enum Timing<'a> {
     Fields(Box<Fields<'a>>),
 }
 
-/// When something happens once.
+/// The instant of an `@at`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Instant {
     /// In seconds since 1970.
     Absolute(i64),
-    /// As clocks show it.
+    /// In local time.
     Local(DateTime),
 }
 
 pub(super) struct Fields<'a> {
-    /// Second, minute, hour, day of month, month, day of week, year; the first and the last may not be
-    /// written.
+    /// Second, minute, hour, day of month, month, day of week, year; the first and the last are optional.
     pub(super) lists: [Option<List<'a>>; 7],
 }
 
-/// A field as it is written.
+/// A field as written.
 pub(super) struct List<'a> {
     pub(super) field: &'static Field,
     pub(super) text: &'a str,
@@ -75,7 +74,7 @@ pub(super) struct List<'a> {
 pub(super) enum Item {
     /// `*`, `?` and `*/1`: no restriction.
     All,
-    /// `first > last` is cyclic. `set` has a bit for each value; it is empty for years.
+    /// If `first > last`, the range is cyclic. `set` has a bit for each value; it is empty for years.
     Values {
         first: u64,
         last: u64,
@@ -83,21 +82,21 @@ pub(super) enum Item {
         form: Form,
         set: u64,
     },
-    /// `H`: the values that the key leads to.
+    /// `H`: the values derived from the hash key.
     Hashed {
         set: u64,
         step: Option<u64>,
     },
-    /// `L`, or so many days before the last day.
+    /// `L`, or this many days before the last day.
     LastDay {
         before: u64,
     },
     LastWorkday,
-    /// The Monday to Friday nearest to this day.
+    /// The weekday (Monday to Friday) nearest to this day.
     WorkdayNear {
         day: u64,
     },
-    /// From Sunday = 0; occurrences count from 1.
+    /// Weekdays from Sunday = 0; occurrences from 1.
     Occurrence {
         weekday: u64,
         occurrence: u64,
@@ -118,7 +117,7 @@ pub(super) enum Form {
     From,
 }
 
-/// Reads an expression. `hash` is what `H` counts from; `takes_once`: `@at` is one.
+/// Parses an expression. `hash` is the hash of the key for `H`; `takes_once`: whether `@at` is accepted.
 pub(super) fn parse<'a>(
     text: &'a str,
     grammar: &Grammar,
@@ -130,7 +129,7 @@ pub(super) fn parse<'a>(
     expression(text, whole, grammar, hash, takes_once).map_err(|refusal| refusal.located(text, trimmed))
 }
 
-/// FNV-1a, 64 bits.
+/// 64-bit FNV-1a.
 pub(super) fn hash_of(key: &str) -> u64 {
     key.bytes()
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
@@ -167,12 +166,12 @@ fn check_length<'a>(given: &str, whole: Part<'a>, grammar: &Grammar) -> Result<(
     if too_long { Err(whole.end().refuse("the expression is too long", expected)) } else { Ok(()) }
 }
 
-/// What the name of a zone follows in an expression that begins with one.
+/// The zone prefix of an expression, if it begins with one.
 pub(super) fn zone_prefix_of(expression: &str) -> Option<&'static str> {
     ["TZ=", "CRON_TZ="].into_iter().find(|key| expression.starts_with(key))
 }
 
-/// The zone of a prefix, and what follows it.
+/// Splits off the zone of a prefix.
 fn split_zone<'a>(
     whole: Part<'a>,
     grammar: &Grammar,
@@ -193,12 +192,12 @@ fn split_zone<'a>(
     Ok((Some(zone), rest))
 }
 
-/// The zone of this IANA name, in exactly this upper and lower case.
+/// The zone with this IANA name, which is case-sensitive.
 pub(super) fn zone_named(name: &str) -> Option<TimeZone> {
     if ZONE_LENGTH_MAX < name.len() {
         return None;
     }
-    // `jiff` takes a name in any case, and has a name of its own for a zone that is not known.
+    // `jiff` accepts names in any case, and returns a different name for an unknown zone.
     TimeZone::get(name).ok().filter(|zone| zone.iana_name() == Some(name))
 }
 
@@ -221,7 +220,7 @@ impl Descriptor {
     }
 }
 
-/// What follows `@at`; `None`: the expression begins otherwise.
+/// The instant after `@at`; `None`: the expression does not begin with `@at`.
 fn instant_of(text: Part<'_>) -> Result<Option<Instant>, Box<Refusal<'_>>> {
     let is_at = text.text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("@at"));
     if !is_at || !text.text[3..].starts_with(char::is_whitespace) {
@@ -231,7 +230,7 @@ fn instant_of(text: Part<'_>) -> Result<Option<Instant>, Box<Refusal<'_>>> {
     if let Ok(instant) = time.text.parse::<Timestamp>() {
         return Ok(Some(Instant::Absolute(instant.as_second())));
     }
-    // A date alone is no time.
+    // A date alone is not a time.
     match time.text.parse::<DateTime>() {
         Ok(local) if time.text.contains(':') => Ok(Some(Instant::Local(local))),
         _ => {
@@ -257,7 +256,7 @@ fn lenient_descriptor(text: Part<'_>) -> Result<Descriptor, Box<Refusal<'_>>> {
     if let (Some((_, fields)), []) = (known, surplus) {
         return Ok(Descriptor::Fields(fields));
     }
-    // What follows a known one is the fault of what follows, but for @every, which needs one more word.
+    // Surplus text after a known descriptor is the fault, except for @every, which needs another word.
     let (at, message) = match (known, surplus) {
         (Some(_), [surplus, ..]) => (*surplus, "nothing may follow here".to_owned()),
         _ if first.text.eq_ignore_ascii_case("@every") => {
@@ -318,7 +317,7 @@ fn fields<'a>(
             1 => "there is one field".to_owned(),
             count => format!("there are {count} fields"),
         };
-        // Either what is too much, or the place at which something is missing.
+        // Point to the surplus text, or to where something is missing.
         let at = words.get(most).copied().or_else(|| words.last().map(|last| last.end()));
         return Err(at.unwrap_or(whole).refuse(message, fields_shown(grammar)));
     }
@@ -337,15 +336,15 @@ fn fields<'a>(
     Ok(Fields { lists })
 }
 
-/// How OCF Scheduler 2.x knows a year: by a number of 100 or more.
+/// How OCF Scheduler 2.x recognises a year: a number of 100 or more.
 pub(super) fn looks_like_year(text: &str) -> bool {
     text.split([',', '-', '/']).any(|it| it.parse::<i64>().is_ok_and(|number| 100 <= number))
 }
 
-/// Reads one field of an expression.
+/// Parses one field of an expression.
 struct Reader<'g> {
     field: &'static Field,
-    /// Its place in the expression, from 1.
+    /// Its position in the expression, from 1.
     number: usize,
     grammar: &'g Grammar,
     hash: u64,
@@ -361,7 +360,7 @@ impl Reader<'_> {
                 continue;
             }
             let item = self.item(element, text)?;
-            // A list of the same thing many times needs no more room than one.
+            // Repeated elements are stored once, to bound memory.
             if !items.contains(&item) {
                 items.push(item);
             }
@@ -433,7 +432,7 @@ impl Reader<'_> {
         Ok(Some(Item::Occurrence { weekday, occurrence }))
     }
 
-    /// A number that is a part of an element, as in `L-3`: the whole element is refused with it.
+    /// A number inside an element, as in `L-3`. If it is wrong, the whole element is refused.
     fn part_number<'a>(
         &self,
         element: Part<'a>,
@@ -451,7 +450,7 @@ impl Reader<'_> {
         Err(self.refuse_element(element, part, message, expected))
     }
 
-    /// `*`, numbers and names, ranges and steps of them.
+    /// `*`, numbers and names, and ranges and steps of them.
     fn values<'a>(&self, element: Part<'a>, star: bool) -> Result<Item, Box<Refusal<'a>>> {
         let field = self.field;
         let (range, step) = match element.split_once('/') {
@@ -482,7 +481,7 @@ impl Reader<'_> {
         if !is_star {
             self.check_bounds(element, (low, first), (high.unwrap_or(low), last), form)?;
         }
-        // The 7 that is Sunday begins where the 0 does.
+        // Sunday as 7 starts where 0 does.
         if form == Form::From && field.kind == FieldKind::DayOfWeek && field.last < first {
             (first, last) = (field.first, field.last);
         }
@@ -520,14 +519,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// How many numbers there are from `first` to `last`, which may come round. Not positive when a cyclic
-    /// range begins so far beyond its field that it has none.
+    /// The number of values from `first` to `last`, wrapping around if cyclic. Not positive if a cyclic range
+    /// begins so far beyond its field that it is empty.
     fn count(&self, first: u64, last: u64) -> i128 {
         let [first, last, size] = [first, last, self.field.size()].map(i128::from);
         if last < first { last + size - first + 1 } else { last - first + 1 }
     }
 
-    /// The values from `from` on in steps, in a range from `first` to `last`, which may come round.
+    /// The values from `from` on in steps, in a range from `first` to `last`, which may wrap around.
     fn set(&self, from: u64, first: u64, last: u64, step: u64) -> u64 {
         let (lowest, highest, size) = (self.field.first, self.field.highest, self.field.size());
         let end = if last < first { last + size } else { last };
@@ -571,7 +570,7 @@ impl Reader<'_> {
         Ok(Item::Hashed { set, step })
     }
 
-    /// As large as a signed number may be, since robfig/cron takes a step beyond the end of the field.
+    /// A step, up to the maximum of a signed number: robfig/cron accepts steps beyond the end of the field.
     fn step<'a>(&self, element: Part<'a>, part: Part<'a>) -> Result<u64, Box<Refusal<'a>>> {
         match self.whole_number(part.text) {
             Some(step @ 1..=STEP_MAX) => Ok(step),
@@ -602,7 +601,7 @@ impl Reader<'_> {
         self.refuse_number(element, part, message)
     }
 
-    /// A number, or a name of one; its bounds are the caller's matter.
+    /// A number or a name of one; the caller checks its bounds.
     fn number_in<'a>(&self, element: Part<'a>, part: Part<'a>) -> Result<u64, Box<Refusal<'a>>> {
         let names = (self.field.named_from..).zip(self.field.names);
         match names.into_iter().find(|(_, name)| name.eq_ignore_ascii_case(part.text)) {
@@ -626,16 +625,17 @@ impl Reader<'_> {
         }
     }
 
-    /// The number that it is, or a very large one. `None` when it is not made of digits alone.
+    /// The number, or a very large one if it does not fit. `None` if the text has other characters than
+    /// digits.
     fn whole_number(&self, text: &str) -> Option<u64> {
         let text = if self.grammar.plus { text.strip_prefix('+').unwrap_or(text) } else { text };
         let digits = !text.is_empty() && text.bytes().all(|it| it.is_ascii_digit());
-        // Below 2^63, so that a range can come round without an overflow.
+        // Below 2^63, so that ranges can wrap around without overflow.
         digits.then(|| text.parse().unwrap_or(u64::MAX).min(STEP_MAX + 1))
     }
 
     fn refuse_number<'a>(&self, element: Part<'a>, part: Part<'a>, message: String) -> Box<Refusal<'a>> {
-        // What is missing is at the element that it is missing from.
+        // If something is missing, name the element that lacks it.
         let value = if part.text.is_empty() { Part { text: "", ..element } } else { part };
         let mut refusal = part.refuse(message, self.field.grammar()).in_part(self.field.name, value);
         refusal.number = Some(self.number);
@@ -656,7 +656,7 @@ impl Reader<'_> {
     }
 }
 
-/// Why and where an expression is refused.
+/// Why and where an expression was refused.
 struct Refusal<'a> {
     at: Part<'a>,
     field: Option<&'static str>,
@@ -697,11 +697,11 @@ impl<'a> Refusal<'a> {
     }
 }
 
-/// A piece of the expression that knows where it is.
+/// A piece of the expression with its position.
 #[derive(Clone, Copy)]
 struct Part<'a> {
     text: &'a str,
-    /// In bytes of the expression without the blanks around it.
+    /// In bytes of the expression without surrounding blanks.
     offset: usize,
 }
 
@@ -722,7 +722,7 @@ impl<'a> Part<'a> {
         Some((self.slice(0, at), self.slice(at + separator.len_utf8(), self.text.len())))
     }
 
-    /// The bytes from `from` to `to`, which are boundaries of characters.
+    /// The bytes from `from` to `to`, which must be character boundaries.
     fn slice(self, from: usize, to: usize) -> Self {
         Self { text: self.text.get(from..to).unwrap_or(""), offset: self.offset + from }
     }
@@ -737,14 +737,14 @@ impl<'a> Part<'a> {
         Self { text, offset: self.offset + self.text.len() - text.len() }
     }
 
-    /// Without one pair of quotation marks around it.
+    /// Without one surrounding pair of quotation marks.
     fn unquoted(self) -> Self {
         let quoted = 2 <= self.text.len()
             && ['"', '\''].into_iter().any(|it| self.text.starts_with(it) && self.text.ends_with(it));
         if quoted { self.slice(1, self.text.len() - 1) } else { self }
     }
 
-    /// The place behind it.
+    /// The empty piece after it.
     fn end(self) -> Self {
         Self { text: "", offset: self.offset + self.text.len() }
     }

@@ -1,16 +1,16 @@
-//! What an expression matches on the wall clock, and a search forwards and backwards.
+//! Matches wall-clock times, and searches for them forwards and backwards.
 //!
-//! Sets of small numbers are bits: bit 5 of `hours` is five o'clock. No bit is outside of its field. An empty
-//! set never matches.
+//! Sets of small numbers are bit sets: bit 5 of `hours` is five o'clock. No bit is outside its field. An
+//! empty set never matches.
 
 use super::dialect::{BothDays, Field, Grammar};
 use super::parse::{Fields, Item, List};
 
 pub(super) const SECONDS_PER_DAY: i64 = 24 * 60 * 60;
 const YEAR_MAX: i64 = 9999;
-/// After so many months without a matching day, a search asks whether there is any.
+/// After this many months without a matching day, a search checks whether there can be any.
 const MONTHS_BEFORE_DOUBT: u32 = 60;
-/// A weekday matches at least four and at most five times a month.
+/// A weekday occurs at least four and at most five times a month.
 pub(super) const EVERY_OCCURRENCE: u64 = 0b1_1111;
 const SUNDAY: u64 = 0;
 const SATURDAY: u64 = 6;
@@ -23,13 +23,13 @@ pub(super) struct Pattern {
     pub(super) hours: u64,
     /// Whether the hour is `*`, `?` or `*/1`.
     pub(super) every_hour: bool,
-    /// Whether the hour is not restricted, be it in a list.
+    /// Whether the hour is unrestricted, perhaps as an element of a list.
     pub(super) every_hour_in_list: bool,
     days_of_month: DaysOfMonth,
     months: u64,
     days_of_week: DaysOfWeek,
     pub(super) either_day: bool,
-    /// `None`: all years without end.
+    /// `None`: all years.
     pub(super) years: Option<Vec<Progression>>,
 }
 
@@ -37,24 +37,24 @@ pub(super) struct Pattern {
 struct DaysOfMonth {
     restricted: bool,
     listed: u64,
-    /// Bit 0 is the last day of the month, bit 3 is three days before it.
+    /// Bit 0 is the last day of the month, bit 3 the third day before it.
     before_last: u64,
-    /// Each stands for the Monday to Friday that is nearest to it in the same month.
+    /// Each stands for the nearest weekday (Monday to Friday) in the same month.
     nearest_workday: u64,
-    /// The last Monday to Friday of the month.
+    /// The last weekday (Monday to Friday) of the month.
     last_workday: bool,
 }
 
 #[derive(Debug, Clone, Default)]
 struct DaysOfWeek {
     restricted: bool,
-    /// From Sunday on: which ones in a month match. Bit 0 is the first Sunday, and so on.
+    /// From Sunday on: which occurrences in a month match. Bit 0 is the first Sunday, and so on.
     occurrences: [u64; 7],
     /// Bit 0: the last Sunday of the month matches, whichever occurrence it is.
     last: u64,
 }
 
-/// The years from `first` to `last`, `step` apart.
+/// Every `step`th year from `first` to `last`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Progression {
     first: u64,
@@ -88,7 +88,7 @@ impl Pattern {
         self.days_of_month.restricted && self.days_of_week.restricted
     }
 
-    /// The months that never have a day that day-of-month asks for by its number, and those that have one.
+    /// The months that never have a day listed in day of month, and those that have one.
     pub(super) fn months_without_and_with_day(&self) -> (u64, u64) {
         let days = &self.days_of_month;
         let smallest = days.listed.trailing_zeros();
@@ -101,7 +101,8 @@ impl Pattern {
         (without, self.months & !without)
     }
 
-    /// The first matching wall-clock time, `wall` included. Looks until `horizon` or a little farther.
+    /// The first matching wall-clock time from `wall` on, inclusive. Searches to `horizon` or a little
+    /// further.
     pub(super) fn first_from(&self, wall: i64, horizon: i64) -> Option<i64> {
         let (today, now) =
             (wall.div_euclid(SECONDS_PER_DAY), wall.rem_euclid(SECONDS_PER_DAY).unsigned_abs());
@@ -116,7 +117,8 @@ impl Pattern {
         }
     }
 
-    /// The last matching wall-clock time, `wall` included. Looks back until `horizon` or a little farther.
+    /// The last matching wall-clock time up to `wall`, inclusive. Searches back to `horizon` or a little
+    /// further.
     pub(super) fn last_until(&self, wall: i64, horizon: i64) -> Option<i64> {
         let (today, now) =
             (wall.div_euclid(SECONDS_PER_DAY), wall.rem_euclid(SECONDS_PER_DAY).unsigned_abs());
@@ -131,7 +133,7 @@ impl Pattern {
         }
     }
 
-    /// The first matching second of the day, `time` included.
+    /// The first matching second of the day from `time` on, inclusive.
     fn first_time_from(&self, time: u64) -> Option<i64> {
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
         let found =
@@ -150,7 +152,7 @@ impl Pattern {
         found(first_bit_from(self.hours, hour + 1)?, first_minute, first_second)
     }
 
-    /// The last matching second of the day, `time` included.
+    /// The last matching second of the day up to `time`, inclusive.
     fn last_time_until(&self, time: u64) -> Option<i64> {
         let (hour, minute, second) = (time / 3600, time / 60 % 60, time % 60);
         let found =
@@ -170,7 +172,7 @@ impl Pattern {
         found(last_bit_below(self.hours, hour)?, last_minute, last_second)
     }
 
-    /// The first matching second of an hour, from the given one on; in seconds of the hour.
+    /// The first matching second of an hour from `from` on, in seconds of the hour.
     pub(super) fn first_in_hour(&self, from: u64) -> Option<u64> {
         let (minute, second) = (from / 60, from % 60);
         if has(self.minutes, minute)
@@ -181,14 +183,14 @@ impl Pattern {
         Some(first_bit_from(self.minutes, minute + 1)? * 60 + first_bit(self.seconds)?)
     }
 
-    /// Whether any of the months has a matching day in any kind of year: these are leap or not, and begin on
+    /// Whether any of the months has a matching day in any kind of year. A year is leap or not, and begins on
     /// one of seven weekdays.
     fn has_days(&self) -> bool {
-        // Each kind comes within these 40 years.
+        // All kinds of years occur within these 40.
         (2000..2040).any(|year| bits(self.months).any(|month| self.days_in(&Month::of((year, month))) != 0))
     }
 
-    /// The first matching day, `day` included; both counted from 1970-01-01.
+    /// The first matching day from `day` on, inclusive; counted from 1970-01-01.
     fn first_day_from(&self, day: i64, horizon: i64) -> Option<i64> {
         let (year, month, day_of_month) = date_of(day);
         let mut at = (year, month);
@@ -213,7 +215,7 @@ impl Pattern {
         None
     }
 
-    /// The last matching day, `day` included; both counted from 1970-01-01.
+    /// The last matching day up to `day`, inclusive; counted from 1970-01-01.
     fn last_day_until(&self, day: i64, horizon: i64) -> Option<i64> {
         let (year, month, day_of_month) = date_of(day);
         let mut at = (year, month);
@@ -282,7 +284,7 @@ impl Pattern {
     }
 }
 
-/// The values of a field other than a year. A weekday counts as its field counts it.
+/// The values of a field other than the year. Weekdays are numbered as in the field.
 pub(super) fn values_of(list: &List<'_>) -> u64 {
     list.items.iter().fold(0, |set, item| {
         set | match *item {
@@ -293,7 +295,7 @@ pub(super) fn values_of(list: &List<'_>) -> u64 {
     })
 }
 
-/// Bits of weekdays from Sunday = 0, of bits as the field counts them.
+/// Converts weekday bits from the field's numbering to Sunday = 0.
 pub(super) fn weekdays_of(set: u64, field: &Field) -> u64 {
     bits(set).fold(0, |days, number| days | 1 << field.weekday(number))
 }
@@ -368,7 +370,7 @@ impl DaysOfWeek {
                 days |= 1 << (first + (month.length - first) / 7 * 7);
             }
         }
-        days & month.days() // Not every weekday comes a fifth time.
+        days & month.days() // Not every weekday occurs a fifth time.
     }
 }
 
@@ -415,7 +417,7 @@ impl Month {
         every_bit(1, self.length)
     }
 
-    /// The Monday to Friday nearest to `day` that is still in the month.
+    /// The weekday (Monday to Friday) nearest to `day` in the same month.
     fn nearest_workday(&self, day: u64) -> u64 {
         match (self.first_weekday + day - 1) % 7 {
             SATURDAY if day == 1 => day + 2,
@@ -438,14 +440,14 @@ fn month_length(year: i64, month: u64) -> u64 {
 
 /// The first day of a month of the Gregorian calendar, counted from 1970-01-01.
 pub(super) fn day_of(year: i64, month: u64) -> i64 {
-    // Years begin in March here, so that the leap day is their last.
+    // Years begin in March here, so that the leap day is the last day.
     let month = month.cast_signed();
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
     365 * year + leap_days + (153 * month + 2) / 5 - 719_468
 }
 
-/// Year, month and day of a day that is counted from 1970-01-01.
+/// Year, month and day of a day counted from 1970-01-01.
 pub(super) fn date_of(day: i64) -> (i64, u64, u64) {
     // 146,097 days are 400 years. The first guess is at most a year off.
     let mut year = 1970 + day.div_euclid(146_097) * 400 + day.rem_euclid(146_097) / 366;
@@ -460,7 +462,7 @@ pub(super) fn date_of(day: i64) -> (i64, u64, u64) {
     (year, month, (day - day_of(year, month)).unsigned_abs() + 1)
 }
 
-/// The set of `first` to `last`, which are below 63.
+/// The set of `first` to `last`; both must be below 63.
 pub(super) const fn every_bit(first: u64, last: u64) -> u64 {
     (2 << last) - (1 << first)
 }

@@ -1,4 +1,5 @@
-//! An expression in an English sentence, without its zone: `at 09:00 and 17:00 on Monday to Friday`.
+//! Describes an expression as an English sentence, without its zone: `at 09:00 and 17:00 on Monday to
+//! Friday`.
 
 use jiff::tz::TimeZone;
 
@@ -21,7 +22,7 @@ const MONTHS: [&str; 12] = [
     "December",
 ];
 const WEEKDAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
-/// Up to so many times of day are named one by one.
+/// The most times of day that are listed one by one.
 const TIMES_MAX: usize = 6;
 
 /// The sentence.
@@ -131,7 +132,7 @@ fn hours_or_every(hour: &List<'_>, within: &str) -> String {
     if is_restricted(hour) { within.to_owned() } else { " of every hour".to_owned() }
 }
 
-/// Whether a list names single values only, or is hashed to such.
+/// Whether a list contains only single values, perhaps hashed.
 fn is_plain(list: &List<'_>) -> bool {
     list.items.iter().all(|item| match item {
         Item::Values { form, first, last, .. } => *form == Form::Single || first == last,
@@ -140,7 +141,7 @@ fn is_plain(list: &List<'_>) -> bool {
     })
 }
 
-/// The step of a list that runs over its whole field; 1 for `*`.
+/// The step of a list that covers its whole field; 1 for `*`.
 fn every(list: &List<'_>) -> Option<u64> {
     match list.items.as_slice() {
         items if items.contains(&Item::All) => Some(1),
@@ -231,7 +232,7 @@ fn days_of_week(list: &List<'_>) -> Vec<String> {
     let stepped =
         |item: &Item| matches!(item, Item::Values { step, form, .. } if 1 < *step || *form == Form::From);
     let mut parts: Vec<String> = if list.items.iter().any(stepped) {
-        // A step over weekdays says less than their names.
+        // Names say more than a step over weekdays.
         let mut days: Vec<u64> = bits(values_of(list)).map(|number| list.field.weekday(number)).collect();
         days.sort_unstable();
         days.dedup();
@@ -286,7 +287,7 @@ fn within(parts: &[String], never: &str) -> String {
     }
 }
 
-/// The single values, ranges and steps of a list, each in words.
+/// The single values, ranges and steps of a list, in words.
 fn values(list: &List<'_>, shown: &dyn Fn(u64) -> String, unit: &str) -> Vec<String> {
     let field: &Field = list.field;
     let mut parts = Vec::new();
@@ -301,7 +302,7 @@ fn values(list: &List<'_>, shown: &dyn Fn(u64) -> String, unit: &str) -> Vec<Str
                 let every = ordinal(step);
                 parts.push(format!("every {every} {unit} from {} to {}", shown(first), shown(last)));
             }
-            // A range that begins beyond its field, and what is hashed, by its values.
+            // List the values of hashed elements, and of ranges that begin beyond their field.
             Item::Values { set, .. } | Item::Hashed { set, .. } => parts.extend(bits(set).map(shown)),
             _ => {}
         }

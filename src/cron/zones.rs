@@ -1,4 +1,4 @@
-//! The time zones that an expression may name, and what their clocks do in a year.
+//! The time zones that an expression may name, and their clock changes in a year.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::pattern::{SECONDS_PER_DAY, date_of, day_of};
 use super::words;
 
-/// Which names are links, and of which zones. The compiled-in data holds each link as if it were a zone.
+/// Which names are links, and to which zones. The compiled-in data stores each link as a zone of its own.
 const LINKS: &str = include_str!("zone_links.txt");
 /// No zone changes its clocks more often in a year.
 const CHANGES_MAX: usize = 8;
@@ -16,19 +16,19 @@ const CHANGES_MAX: usize = 8;
 /// A zone in a year.
 #[derive(Debug)]
 pub struct ZoneYear {
-    /// As an expression names it.
+    /// The name in expressions.
     pub name: String,
-    /// The abbreviation and offset of its standard time, for example `EST (UTC -05:00)`.
+    /// The abbreviation and offset of standard time, for example `EST (UTC -05:00)`.
     pub standard: String,
-    /// The same of its summer time; `None`: January 1 and July 1 have the same offset.
+    /// The same for summer time; `None`: January 1 and July 1 have the same offset.
     pub summer: Option<String>,
     /// The links to it, sorted.
     pub aliases: Vec<&'static str>,
-    /// A sentence about the clock changes of the year; empty when there are none.
+    /// A sentence about the clock changes of the year; empty if there are none.
     pub rules: String,
 }
 
-/// The names of all zones, sorted, without those that are links to another.
+/// The names of all zones, sorted, without links.
 pub fn zone_names() -> Vec<String> {
     let links: HashSet<&str> = LINKS.lines().filter_map(|line| Some(line.split_once(' ')?.0)).collect();
     let names = db().available().map(|name| name.as_str().to_owned());
@@ -69,7 +69,7 @@ pub fn zones_in_year_of(seconds: i64) -> Vec<ZoneYear> {
         .collect()
 }
 
-/// The first instant of a month, by the clocks of the zone.
+/// The first instant of a month in local time.
 fn first_of(zone: &TimeZone, year: i64, month: u64) -> Timestamp {
     let wall = day_of(year, month) * SECONDS_PER_DAY;
     let as_utc = Timestamp::from_second(wall).unwrap_or(Timestamp::MAX);

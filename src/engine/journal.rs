@@ -20,8 +20,11 @@ const REASON_CHARS: usize = 500;
 /// The execution that a line is about.
 #[derive(Debug, Clone, Copy)]
 pub struct About<'a> {
+    /// The guid of the execution.
     pub guid: &'a Guid,
+    /// Whether it runs a job or a call.
     pub kind: Kind,
+    /// The guid of the job or call.
     pub executable: &'a Guid,
     /// The name of the job or call; `None` where the line does not need it.
     pub name: Option<&'a str>,

@@ -1,6 +1,6 @@
-//! Ends requests that are under way, from another thread.
+//! Aborts requests from another thread.
 //!
-//! Invariant: a request that was ended before it was sent is not sent.
+//! Invariant: a request that was aborted before it was sent is not sent.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use crate::model::Id;
 /// The connection that a request uses.
 pub(super) type Handle = Weak<dyn ShutdownHandle>;
 
-/// Ends one request.
+/// Aborts one request.
 #[derive(Clone, Default)]
 pub struct Abort(Arc<State>);
 
@@ -24,7 +24,7 @@ struct State {
 }
 
 impl Abort {
-    /// Ends the request: its connection is closed, and none is made for it any more.
+    /// Aborts the request: closes its connection, and prevents a new one.
     pub fn abort(&self) {
         self.0.is_wanted.store(true, Ordering::SeqCst);
         let connection = lock(&self.0.connection).as_ref().and_then(Weak::upgrade);
@@ -33,41 +33,41 @@ impl Abort {
         }
     }
 
-    /// Whether the request is to end.
+    /// Whether the request was aborted.
     pub fn is_wanted(&self) -> bool {
         self.0.is_wanted.load(Ordering::SeqCst)
     }
 
-    /// The request uses this connection from now on. `false`: it is to end.
+    /// The request uses this connection from now on. `false`: it was aborted.
     pub(super) fn watch(&self, connection: Handle) -> bool {
         *lock(&self.0.connection) = Some(connection);
         !self.is_wanted()
     }
 
-    /// The connection that the request used last.
+    /// The last connection of the request.
     pub(super) fn connection(&self) -> Option<Handle> {
         lock(&self.0.connection).clone()
     }
 
-    /// The request uses no connection any more, which may serve others.
+    /// The request has released its connection, which may serve others.
     pub(super) fn release(&self) {
         *lock(&self.0.connection) = None;
     }
 }
 
-/// The calls of this process that are under way.
+/// The calls in flight in this process.
 #[derive(Default)]
 pub struct CallsInFlight(Mutex<HashMap<Id, Abort>>);
 
 impl CallsInFlight {
-    /// The call of this execution is under way until the answer is dropped.
+    /// Registers the call of this execution until the returned value is dropped.
     pub fn enter(&self, execution: Id) -> CallInFlight<'_> {
         let abort = Abort::default();
         lock(&self.0).insert(execution, abort.clone());
         CallInFlight { calls: self, execution, abort }
     }
 
-    /// Ends the calls of these executions, as far as they are under way here.
+    /// Aborts the calls of these executions that are in flight here.
     pub fn abort(&self, executions: &[Id]) {
         for execution in executions {
             let abort = lock(&self.0).get(execution).cloned();
@@ -78,11 +78,11 @@ impl CallsInFlight {
     }
 }
 
-/// A call that is under way.
+/// A call in flight.
 pub struct CallInFlight<'a> {
     calls: &'a CallsInFlight,
     execution: Id,
-    /// Ends it.
+    /// Aborts it.
     pub abort: Abort,
 }
 

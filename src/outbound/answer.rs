@@ -1,18 +1,18 @@
-//! Reads the answers to calls, as leniently as Go's client and curl do: once the status has been read, it
+//! Reads the answers to calls, as leniently as Go's client and curl: once the status has been read, it
 //! counts.
 //!
-//! Invariant: what is held of an answer is bounded by the constants below, whatever comes.
+//! Invariant: the constants below bound the memory of an answer, whatever the server sends.
 
 use std::io::{self, BufRead, ErrorKind, Read};
 
 use ureq::http::StatusCode;
 
-/// What is read of an answer's head, informational ones before it included. Go's client takes 10 MiB, curl
+/// The most bytes of the heads of an answer, including informational ones. Go's client accepts 10 MiB, curl
 /// 300 KB.
 const HEAD_BYTES_MAX: usize = 1024 * 1024;
-/// What is kept of a line. The longest that matters is a `Location`.
+/// The most bytes of a line that are kept. The longest line that matters is a `Location`.
 const LINE_BYTES_MAX: usize = 128 * 1024;
-/// What is read of a body.
+/// The most bytes of a body that are read.
 pub(super) const BODY_BYTES_MAX: u64 = 64 * 1024;
 
 /// The head of an answer.
@@ -22,7 +22,7 @@ pub(super) struct Head {
     pub(super) location: Option<Vec<u8>>,
     pub(super) retry_after: Option<String>,
     framing: Framing,
-    /// The connection may be used again, once the body has ended.
+    /// Whether the connection may be reused after the body.
     persists: bool,
 }
 
@@ -38,7 +38,7 @@ enum Framing {
 /// Reads the head of the final answer to a request.
 ///
 /// # Errors
-/// There is no status: the connection ended before it, or something else than HTTP came.
+/// There is no status: the connection ended first, or the server does not speak HTTP.
 pub(super) fn read_head(source: &mut impl BufRead, method: &str) -> io::Result<Head> {
     let mut left = HEAD_BYTES_MAX;
     loop {
@@ -66,8 +66,8 @@ pub(super) fn read_head(source: &mut impl BufRead, method: &str) -> io::Result<H
 }
 
 impl Head {
-    /// Reads the body up to a bound and throws it away. Whether it has ended, so that the connection may be
-    /// used again.
+    /// Reads and discards the body, up to a limit. Returns whether it has ended, so that the connection may
+    /// be reused.
     pub(super) fn skip_body(&self, source: &mut impl BufRead) -> bool {
         let ended = match self.framing {
             Framing::Empty => Ok(true),
@@ -94,7 +94,7 @@ fn read_status(source: &mut impl BufRead, left: &mut usize) -> io::Result<(Statu
     Ok((status.ok_or_else(no_http)?, version == b"1.1"))
 }
 
-/// The fields of a head that mean something to us.
+/// The header fields that matter here.
 #[derive(Debug, Default)]
 struct Fields {
     location: Option<Vec<u8>>,
@@ -105,14 +105,14 @@ struct Fields {
     closes: bool,
 }
 
-/// `None`: the head has no end.
+/// `None`: the head is incomplete.
 fn read_fields(source: &mut impl BufRead, left: &mut usize) -> Option<Fields> {
     let mut fields = Fields::default();
     let mut field = Vec::new();
     loop {
         let line = read_line(source, left).ok()??;
         match line.first() {
-            // A folded line goes on with the field before it.
+            // A folded line continues the previous field.
             Some(b' ' | b'\t') if !line.trim_ascii().is_empty() => {
                 if field.len() + line.len() < LINE_BYTES_MAX {
                     field.push(b' ');
@@ -131,7 +131,7 @@ fn read_fields(source: &mut impl BufRead, left: &mut usize) -> Option<Fields> {
 }
 
 impl Fields {
-    /// A line without a colon means nothing, and a blank before the colon does no harm.
+    /// Ignores lines without a colon, and accepts blanks before the colon.
     fn take(&mut self, field: &[u8]) {
         let Some(colon) = field.iter().position(|byte| *byte == b':') else { return };
         let (name, value) = (field[..colon].trim_ascii(), field[colon + 1..].trim_ascii());
@@ -150,7 +150,7 @@ impl Fields {
         }
     }
 
-    /// By RFC 9112, 6.3. What is contradictory ends with the connection.
+    /// According to RFC 9112, 6.3. If it is contradictory, the body ends with the connection.
     fn framing(&self, status: StatusCode, method: &str) -> Framing {
         let has_no_body = method == "HEAD" || matches!(status.as_u16(), 101 | 204 | 304);
         match (&self.encoding, &self.length) {
@@ -165,11 +165,11 @@ impl Fields {
     }
 }
 
-/// A line without its end (CRLF or LF), cut at [`LINE_BYTES_MAX`]; `None`: the source has ended before the
-/// line did.
+/// Reads a line without its CRLF or LF, truncated to [`LINE_BYTES_MAX`]; `None`: the source ended within the
+/// line.
 ///
 /// # Errors
-/// The source fails, or `left` bytes were not enough.
+/// The source failed, or the line exceeded `left` bytes.
 fn read_line(source: &mut impl BufRead, left: &mut usize) -> io::Result<Option<Vec<u8>>> {
     let mut line = Vec::new();
     loop {
@@ -197,7 +197,7 @@ fn skip(source: &mut impl BufRead, bytes: u64) -> io::Result<u64> {
     io::copy(&mut source.by_ref().take(bytes), &mut io::sink())
 }
 
-/// Whether the last chunk and the trailer came within the bound.
+/// Whether the last chunk and the trailer arrived within the limit.
 fn skip_chunks(source: &mut impl BufRead) -> io::Result<bool> {
     let mut left = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
     loop {
@@ -226,7 +226,7 @@ fn skip_chunks(source: &mut impl BufRead) -> io::Result<bool> {
 mod tests {
     use super::*;
 
-    /// The status, whether the connection could be used again, and where the answer leads.
+    /// The status, whether the connection may be reused, and the `Location`.
     fn read(answer: &[u8], method: &str) -> Result<(u16, bool, Option<String>), String> {
         let mut source = answer;
         let head = read_head(&mut source, method).map_err(|err| err.to_string())?;
@@ -248,7 +248,7 @@ mod tests {
         check("HTTP/1.0 200 OK\r\n\r\nok", 200, false);
         check("HTTP/1.1 999 Odd\r\nContent-Length: 0\r\n\r\n", 999, true);
         check("HTTP/1.1 200 caf\u{e9}\r\nContent-Length: 0\r\n\r\n", 200, true);
-        // Folded, a blank before the colon, no colon, no name, odd names and values.
+        // Folded lines, blanks before the colon, no colon, no name, odd names and values.
         check("HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\n\tc\r\nContent-Length :\r\n 0\r\n\r\n", 200, true);
         check(
             "HTTP/1.1 200 OK\r\nno colon\r\n: none\r\nX (y): \u{1}\r\nContent-Length: 0\r\n\r\n",

@@ -1,7 +1,7 @@
-//! Sends the requests of calls. ureq connects (names, proxies, TLS); the request and its answer are ours, for
-//! ureq takes fewer answers than other clients do, and changes URLs.
+//! Sends the requests of calls. ureq connects (names, proxies, TLS). The request and its answer are handled
+//! here, because ureq accepts fewer answers than other clients do, and changes URLs.
 //!
-//! Invariant: a request is sent at most once and ends by its deadline, and goes to no address that `Reach`
+//! Invariant: a request is sent at most once, ends by its deadline, and never goes to an address that `Reach`
 //! refuses.
 
 use std::fmt;
@@ -29,45 +29,45 @@ use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
 use crate::base::clock;
 use crate::model::Timestamp;
 
-/// How long looking up a name, and connecting, go on before they look whether they are still wanted: neither
-/// can be interrupted. A host that takes longer to accept a connection cannot be reached.
+/// How long a name lookup or a connection attempt runs before it checks for an abort, because neither can be
+/// interrupted. A host that takes longer to accept a connection cannot be reached.
 const TURN: Duration = Duration::from_secs(4);
-/// How long the body of an answer is read, so that its connection can be used again.
+/// How long the body of an answer is read so that its connection can be reused.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request. Its headers hold credentials, so there is no `Debug`.
 pub struct Request<'a> {
-    /// In capitals.
+    /// In upper case.
     pub method: &'a str,
-    /// Where it goes.
+    /// The target.
     pub target: &'a Target,
-    /// All but `Host` and `Content-Length`. Values are sent as they are, so they hold no line break.
+    /// All but `Host` and `Content-Length`. Values are sent unchanged, so they must not contain line breaks.
     pub headers: &'a [(&'a str, &'a str)],
-    /// Nothing for `GET` and `HEAD`.
+    /// Empty for `GET` and `HEAD`.
     pub body: &'a [u8],
 }
 
-/// What came back.
+/// An answer.
 #[derive(Debug)]
 pub struct Answer {
-    /// Any number of three digits.
+    /// Any three-digit number.
     pub status: StatusCode,
-    /// Where it leads, as it was sent.
+    /// The `Location`, as sent.
     pub location: Option<Vec<u8>>,
-    /// For how long it asks to be left alone: `Retry-After`, as it was sent.
+    /// The `Retry-After`, as sent.
     pub retry_after: Option<String>,
 }
 
 /// Why there is no answer.
 #[derive(Debug)]
 pub enum ExchangeError {
-    /// It was not sent, for its target is out of reach.
+    /// Not sent, because `Reach` refuses the target.
     Refused(Refusal),
-    /// Somebody ended it.
+    /// Aborted.
     Aborted,
-    /// There was no status by the deadline.
+    /// No status by the deadline.
     TimedOut,
-    /// The connection could not be made or did not last, or something else than HTTP came.
+    /// The connection failed, or the server does not speak HTTP.
     Failed(ureq::Error),
 }
 
@@ -86,9 +86,9 @@ impl From<io::Error> for ExchangeError {
     }
 }
 
-/// Sends requests, and keeps connections that can be used again.
+/// Sends requests, and keeps reusable connections.
 pub struct Exchanges {
-    /// Knows through which proxy a request goes, and which certificates are trusted.
+    /// Chooses the proxy and holds the trusted certificates.
     client: Client,
     limits: Limits,
     reach: Reach,
@@ -128,8 +128,8 @@ impl Exchanges {
         })
     }
 
-    /// Sends `request` and returns the answer when its head has come, and a part of its body has been thrown
-    /// away. Unless it had its answer, it ends when `abort` says so.
+    /// Sends `request`, and returns the answer after reading its head and discarding part of its body. Until
+    /// then `abort` can end it.
     pub fn send(
         &self,
         request: &Request<'_>,
@@ -138,7 +138,7 @@ impl Exchanges {
     ) -> Result<Answer, ExchangeError> {
         let answer = self.exchange(request, deadline, abort);
         abort.release();
-        // However a connection ended that was closed from here.
+        // A connection that was closed by the abort may end in any error.
         if answer.is_err() && abort.is_wanted() { Err(ExchangeError::Aborted) } else { answer }
     }
 
@@ -160,7 +160,7 @@ impl Exchanges {
         }
         connection.get_mut().set_timeout(until(deadline, Timeout::Global));
         let sent = connection.get_mut().write_all(&bytes_of(request));
-        // A server may answer before it has read all of the request, and close: that answer counts.
+        // A server may answer and close before it has read the whole request; that answer counts.
         let head = match (answer::read_head(&mut connection, request.method), sent) {
             (Ok(head), _) => head,
             (Err(_), Err(err)) | (Err(err), Ok(())) => return Err(err.into()),
@@ -169,7 +169,7 @@ impl Exchanges {
         let answer = Answer { status, location: location.clone(), retry_after: retry_after.clone() };
         let body_deadline = deadline.min(clock::instant() + BODY_TIMEOUT);
         connection.get_mut().set_timeout(until(body_deadline, Timeout::RecvBody));
-        // What goes wrong here changes nothing about the status.
+        // An error here does not change the status.
         if head.skip_body(&mut connection) {
             self.keep(connection, request.target, abort.connection());
         }
@@ -187,7 +187,7 @@ impl Exchanges {
     }
 
     fn keep(&self, mut connection: Connection, target: &Target, handle: Option<Handle>) {
-        // What came after the answer would be taken for the next one.
+        // Bytes after the answer would be taken for the next answer.
         let has_more =
             !connection.buffer().is_empty() || !connection.get_mut().get_mut().buffers().input().is_empty();
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,7 +216,7 @@ impl Exchanges {
             let details = self.details(&uri, addresses, config, deadline, abort);
             Box::new(connect_tcp(&details, deadline, abort)?)
         };
-        // The certificate is checked against the name, whatever a proxy was asked for.
+        // The certificate is checked against the name, whatever the proxy was asked for.
         let details = self.details(&uri, self.resolver.empty(), config, deadline, abort);
         let transport =
             self.client.tls().connect(&details, Some(transport))?.ok_or(ureq::Error::ConnectionFailed)?;
@@ -245,9 +245,9 @@ impl Exchanges {
         }
     }
 
-    /// What a proxy is asked for. With [`Reach::PublicOnly`] that is an address, for the proxy resolves a
-    /// name by itself, and to whatever it likes. Else it is the name, which a proxy may know that nobody here
-    /// does.
+    /// The target to request from a proxy. With [`Reach::PublicOnly`] it is an address, because the proxy
+    /// would resolve a name by itself, to any address. Otherwise it is the name, which perhaps only the proxy
+    /// can resolve.
     fn asked_of_proxy(&self, uri: &Uri, config: &Config, deadline: Instant) -> Result<Uri, ExchangeError> {
         match self.reach {
             Reach::Anywhere => return Ok(uri.clone()),
@@ -262,7 +262,7 @@ impl Exchanges {
             }
         }
         let found = self.within_reach(uri, config, deadline)?;
-        // One is asked for, so one that every proxy can reach, if there is.
+        // Prefer an IPv4 address, which every proxy can reach.
         let address = found.iter().find(|address| address.is_ipv4()).or(found.first());
         let address = address.ok_or(ureq::Error::HostNotFound)?.to_string();
         let built = Uri::builder().scheme("https").authority(address).path_and_query("/").build();
@@ -288,7 +288,7 @@ impl Exchanges {
             now: Moment::now(),
             timeout: until(deadline, Timeout::Connect),
             current_time: Arc::new(Moment::now),
-            // To the proxy, whose address the operator chose.
+            // The operator chose the proxy's address, so it is not restricted.
             run_connector: Arc::new(move |details| {
                 let stream = connect_tcp(details, deadline, &proxy_abort).map_err(|err| match err {
                     ExchangeError::Failed(err) => err,
@@ -306,7 +306,8 @@ impl Exchanges {
     }
 }
 
-/// The wait that a `Retry-After` asks for, by RFC 9110, 10.2.3: seconds, or an instant. `None`: it is neither.
+/// The wait that a `Retry-After` asks for, in seconds or until an instant (RFC 9110, 10.2.3). `None`: it is
+/// neither.
 pub fn wait_asked_for(retry_after: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = retry_after.parse() {
         return Some(Duration::from_secs(seconds));
@@ -315,7 +316,7 @@ pub fn wait_asked_for(retry_after: &str, now: Timestamp) -> Option<Duration> {
     Some(Timestamp::from_seconds(instant.unix_timestamp())?.since(now))
 }
 
-/// Whether a header can carry `text` as its value. UTF-8 is sent as bytes, which RFC 9110 allows.
+/// Whether `text` can be the value of a header. UTF-8 is sent as bytes, which RFC 9110 allows.
 pub fn is_header_value(text: &str) -> bool {
     text.bytes().all(|byte| byte == b'\t' || !byte.is_ascii_control())
 }
@@ -344,8 +345,8 @@ fn connect_tcp(
     stream.ok_or(ureq::Error::ConnectionFailed.into())
 }
 
-/// Repeats `attempt` until it ends for another reason than a time-out. Each time it gets the instant by
-/// which it must end.
+/// Repeats `attempt` until it ends other than by a time-out. Each time it gets the instant by which it must
+/// end.
 fn in_turns<T>(
     deadline: Instant,
     abort: &Abort,
@@ -394,7 +395,7 @@ mod tests {
 
     use super::*;
 
-    /// Does not accept connections: its backlog is full as long as the returned sockets live.
+    /// Accepts no connections: its backlog stays full while the returned sockets live.
     fn full_backlog() -> (Socket, Vec<TcpStream>, SocketAddr) {
         let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();

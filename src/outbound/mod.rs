@@ -1,8 +1,8 @@
-//! How the service reaches other servers: which certificates it trusts, and through which proxy it goes.
+//! How the service reaches other servers: trusted certificates and proxies.
 //!
-//! Invariant: every agent made here has a deadline for the whole of a request, follows no redirect, treats no
-//! status as an error, never sends a request twice, and takes nothing from the environment. Requests to Cloud
-//! Foundry and UAA go through an agent; calls, whose targets anybody may choose, go through [`Exchanges`].
+//! Invariant: every agent made here has a deadline for the whole request, follows no redirect, treats no
+//! status as an error, never sends a request twice, and reads nothing from the environment. Requests to Cloud
+//! Foundry and UAA use an agent; calls, whose targets users choose, use [`Exchanges`].
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -35,20 +35,19 @@ use target::has_valid_port;
 /// The settings that all outgoing requests share.
 #[derive(Clone, Default)]
 pub struct Outbound {
-    /// `SKIP_SSL_VALIDATION`: believe any certificate.
+    /// `SKIP_SSL_VALIDATION`: accept any certificate.
     pub skip_ssl_validation: bool,
-    /// `CA_CERT_FILE`: PEM certificates to trust in addition to those of the system.
+    /// `CA_CERT_FILE`: PEM certificates to trust in addition to the system's.
     pub ca_cert_file: Option<PathBuf>,
     /// `HTTPS_PROXY`: the proxy for https URLs. May hold a password.
     pub https_proxy: Option<String>,
-    /// `NO_PROXY`: hosts and domains reached without the proxy, separated by commas; `*` is all of them.
+    /// `NO_PROXY`: hosts and domains to reach without the proxy, separated by commas; `*` means all.
     pub no_proxy: Option<String>,
-    /// The certificates to trust, for all clients of these settings.
+    /// The certificates to trust, shared by all clients with these settings.
     pub trust: Arc<Trust>,
 }
 
-/// The certificates to trust: read when the first https request is made, and again when an operator asks for
-/// it.
+/// The certificates to trust. Read for the first https request, and again when an operator asks for it.
 #[derive(Default)]
 pub struct Trust(Mutex<Trusted>);
 
@@ -56,16 +55,16 @@ pub struct Trust(Mutex<Trusted>);
 struct Trusted {
     /// How often they have been read again.
     generation: u64,
-    /// Those of `CA_CERT_FILE` as it was read last; `None`: as it was at the start.
+    /// The last contents of `CA_CERT_FILE`; `None`: those of the start.
     own: Option<Vec<Certificate<'static>>>,
     roots: Option<RootCerts>,
 }
 
 impl Outbound {
-    /// Reads the certificates again, for connections that are made from now on.
+    /// Reads the certificates again, for new connections.
     ///
     /// # Errors
-    /// What is wrong with `CA_CERT_FILE`; the certificates stay as they were.
+    /// What is wrong with `CA_CERT_FILE`; the old certificates stay.
     pub fn reload_certificates(&self) -> Result<(), String> {
         let own = own_certificates(self)?;
         let mut trusted = lock(&self.trust.0);
@@ -89,25 +88,24 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// The bounds of one request.
+/// The limits of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// To have a connection, with its TLS handshake.
+    /// The limit for connecting, including the TLS handshake.
     pub connect_timeout: Duration,
-    /// From the start to the last byte of the answer.
+    /// The limit from the start to the last byte of the answer.
     pub total_timeout: Duration,
-    /// How long an idle connection may be used again. What is sent on a stale one is lost, and nobody can
-    /// tell.
+    /// How long an idle connection may be reused. A request on a stale connection is lost without notice.
     pub max_idle_age: Duration,
 }
 
-/// Agents that know which requests go through the proxy.
+/// Agents that know which requests use the proxy.
 #[derive(Debug)]
 pub struct Client {
     /// For http URLs.
     plain: Agent,
-    /// For https URLs, once there is one: reading a few hundred certificates takes longer than all else at a
-    /// start.
+    /// For https URLs. Created on first use, because reading a few hundred certificates takes longer than
+    /// everything else at a start.
     secure: Mutex<Option<Secure>>,
     settings: Outbound,
     own_certificates: Vec<Certificate<'static>>,
@@ -118,20 +116,20 @@ pub struct Client {
 
 #[derive(Debug)]
 struct Secure {
-    /// That of [`Trusted`] for which they were made.
+    /// The generation of [`Trusted`] that they use.
     generation: u64,
     direct: Agent,
     proxied: Option<Agent>,
-    /// Of the same certificates, for those who make connections themselves. It remembers the first that it
-    /// sees.
+    /// With the same certificates, for code that makes its own connections. It keeps the first certificates
+    /// that it sees.
     tls: Arc<RustlsConnector>,
 }
 
-/// Idle connections kept in all; each agent talks to a few hosts from a few dozen threads.
+/// The most idle connections in total; each agent talks to a few hosts from a few dozen threads.
 const MAX_IDLE_CONNECTIONS: usize = 32;
-/// Answers are read in pieces of this size. ureq's own 128 KiB would be held for each idle connection.
+/// The read buffer. ureq's default of 128 KiB would be held for each idle connection.
 const INPUT_BUFFER_BYTES: usize = 32 * 1024;
-/// Each line of a request's head must fit, and a token may be long.
+/// Each line of a request's head must fit in, and a token may be long.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Client {
@@ -155,8 +153,8 @@ impl Client {
         })
     }
 
-    /// The agent for `uri`: through the proxy when there is one, the scheme is https and no entry of
-    /// `NO_PROXY` fits.
+    /// The agent for `uri`: through the proxy if one is set, the scheme is https, and no entry of `NO_PROXY`
+    /// matches.
     pub fn agent_for(&self, uri: &Uri) -> Agent {
         if uri.scheme_str() != Some("https") {
             return self.plain.clone();
@@ -173,7 +171,7 @@ impl Client {
         }
     }
 
-    /// What makes a connection secure, with the certificates of the last [`Client::agent_for`].
+    /// The TLS connector with the certificates of the last [`Client::agent_for`].
     fn tls(&self) -> Arc<RustlsConnector> {
         lock(&self.secure).as_ref().map(|secure| Arc::clone(&secure.tls)).unwrap_or_default()
     }
@@ -205,7 +203,7 @@ impl Client {
     }
 }
 
-/// What of the settings stands in the way of making requests; none, when nothing does.
+/// The faults in the settings that prevent requests; empty if there are none.
 pub fn faults(settings: &Outbound) -> Vec<String> {
     [own_certificates(settings).err(), proxy(settings).err()].into_iter().flatten().collect()
 }
@@ -231,8 +229,8 @@ fn proxy(settings: &Outbound) -> Result<Option<Proxy>, String> {
     }
 }
 
-/// The certificates to trust for other protocols: those of `root_certificate` when there is such a file, else
-/// the system's; and those of `ca_cert_file` as well. The error says which file is wrong.
+/// The certificates to trust for other protocols: those of `root_certificate` if set, otherwise the system's;
+/// and those of `ca_cert_file`. The error says which file is wrong.
 #[cfg(feature = "postgres")]
 pub(crate) fn roots(
     ca_cert_file: Option<&Path>,
@@ -248,7 +246,7 @@ pub(crate) fn roots(
     Ok(roots.iter().map(|root| CertificateDer::from(root.der().to_vec())).collect())
 }
 
-/// What is wrong when `error` is a certificate that is not trusted, and which settings would help; otherwise
+/// If `error` is an untrusted certificate: what is wrong with it, and which settings would help; otherwise
 /// `None`.
 pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
     let reason = match error {
@@ -267,7 +265,7 @@ pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
 fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
     let config = Agent::config_builder()
         .tls_config(tls)
-        .proxy(proxy) // Also when there is none: ureq would look into the environment.
+        .proxy(proxy) // Also without a proxy: ureq would read the environment.
         .http_status_as_error(false)
         .max_redirects(0)
         .max_redirects_will_error(false)
@@ -284,7 +282,7 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
     Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default())
 }
 
-/// The certificates of a PEM file that the setting `name` names.
+/// The certificates of the PEM file named by the setting `name`.
 fn certificates_of(name: &str, path: &Path) -> Result<Vec<Certificate<'static>>, String> {
     let shown = format!("{name} {}", path.display());
     let pem = std::fs::read(path).map_err(|err| format!("{shown} cannot be read: {err}"))?;
@@ -307,7 +305,7 @@ fn certificates_of(name: &str, path: &Path) -> Result<Vec<Certificate<'static>>,
     Ok(certificates)
 }
 
-/// The roots of the machine; on one that has none (a bare container), those of Mozilla that are compiled in.
+/// The system's root certificates; without any (in a bare container), the compiled-in ones of Mozilla.
 fn system_roots() -> Vec<Certificate<'static>> {
     let found = rustls_native_certs::load_native_certs().certs;
     let roots = if found.is_empty() { webpki_root_certs::TLS_SERVER_ROOT_CERTS } else { &found };

@@ -1,33 +1,33 @@
-//! Which addresses calls may go to.
+//! Which addresses calls may reach.
 //!
-//! Invariant: what is judged is the address that is connected to, so a name that resolves to something else
-//! the next time changes nothing.
+//! Invariant: the check applies to the address that is connected to, so it does not matter if a name resolves
+//! to something else the next time.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Which addresses a request may go to.
+/// The addresses that a request may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
-    /// All.
+    /// All addresses.
     Anywhere,
-    /// Neither link-local addresses nor those of cloud metadata services, which give credentials to every
-    /// process of a machine.
+    /// All but link-local addresses and cloud metadata services, which give credentials to any process on a
+    /// machine.
     BeyondLink,
-    /// As [`Reach::BeyondLink`], and no loopback address: what listens there trusts the machine that the
+    /// Like [`Reach::BeyondLink`], without loopback addresses: services there trust the machine that the
     /// service runs on.
     BeyondMachine,
-    /// Those of the public Internet: neither private nor loopback nor link-local nor any other that is not
-    /// reachable from anywhere.
+    /// Public Internet addresses only: no private, loopback, link-local or other addresses that are not
+    /// globally reachable.
     PublicOnly,
 }
 
-/// Why a target is not reached.
+/// Why a target was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// It is not public, and [`Reach::PublicOnly`] holds.
+    /// It is not public, and [`Reach::PublicOnly`] applies.
     NotPublic,
-    /// It is link-local, or a metadata service.
+    /// It is link-local or a metadata service.
     Link,
     /// It is a loopback address.
     Loopback,
@@ -43,7 +43,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Metadata services outside the link-local ranges. Each hands out credentials of the machine.
+/// Metadata services outside the link-local ranges. Each gives out credentials of the machine.
 const METADATA_V4: [Ipv4Addr; 3] = [
     Ipv4Addr::new(100, 100, 100, 200), // Alibaba Cloud
     Ipv4Addr::new(168, 63, 129, 16),   // Azure's wire server
@@ -56,7 +56,7 @@ const METADATA_V6: [Ipv6Addr; 3] = [
 ];
 
 impl Reach {
-    /// Why `address` is out of reach; `None`: it is within.
+    /// Why `address` is refused; `None`: it may be reached.
     pub fn refuses(self, address: IpAddr) -> Option<Refusal> {
         match self {
             Self::Anywhere => None,
@@ -79,7 +79,7 @@ fn is_link(address: IpAddr) -> bool {
     }
 }
 
-/// With 0.0.0.0/8 and `::`, which lead to the machine itself.
+/// Includes 0.0.0.0/8 and `::`, which lead to the machine itself.
 fn is_loopback(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_loopback() || address.octets()[0] == 0,
@@ -91,7 +91,7 @@ fn is_loopback(address: IpAddr) -> bool {
     }
 }
 
-/// The IPv4 addresses that an IPv6 address may stand for: gateways and kernels send its packets there.
+/// The IPv4 addresses embedded in an IPv6 address, to which gateways and kernels send its packets.
 fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
     let [a, b, c, d, e, f, g, h] = address.segments();
     let at = |high: u16, low: u16| {
@@ -103,23 +103,23 @@ fn embedded(address: Ipv6Addr) -> impl Iterator<Item = Ipv4Addr> {
         // Mapped, compatible, translated (SIIT), NAT64.
         [0, 0, 0, 0, 0, 0xffff] | [0, 0, 0, 0, 0, 0] | [0, 0, 0, 0, 0xffff, 0] => (Some(last), None),
         [0x64, 0xff9b, 0, 0, 0, 0] => (Some(last), None),
-        // NAT64 of a network's own: a prefix of 96 bits, or of 48, which puts the address around the ninth
-        // byte (RFC 6052).
+        // Local-use NAT64: a prefix of 96 bits, or of 48 bits, which puts the address around the ninth byte
+        // (RFC 6052).
         [0x64, 0xff9b, 1, ..] => {
             let ([_, low], [high, _]) = (e.to_be_bytes(), f.to_be_bytes());
             (Some(last), Some(at(d, u16::from_be_bytes([low, high]))))
         }
-        // 6to4, and Teredo, which inverts the client's.
+        // 6to4, and Teredo, which inverts the client's address.
         [0x2002, high, low, ..] => (Some(at(high, low)), None),
         [0x2001, 0, server_high, server_low, ..] => (Some(at(server_high, server_low)), Some(at(!g, !h))),
-        // ISATAP, below any prefix.
+        // ISATAP, with any prefix.
         [_, _, _, _, 0 | 0x200, 0x5efe] => (Some(last), None),
         _ => (None, None),
     };
     first.into_iter().chain(second)
 }
 
-/// By the registries of special-purpose addresses (RFC 6890): what is not reachable from anywhere is not
+/// According to the registries of special-purpose addresses (RFC 6890): what is not globally reachable is not
 /// public.
 fn is_public(address: IpAddr) -> bool {
     match address {
@@ -130,11 +130,11 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
-    let is_shared = a == 100 && (64..128).contains(&b); // 100.64.0.0/10, behind the NAT of a carrier.
+    let is_shared = a == 100 && (64..128).contains(&b); // 100.64.0.0/10, behind carrier-grade NAT.
     let is_protocol = (a, b, c) == (192, 0, 0);
     let is_benchmark = a == 198 && (b == 18 || b == 19);
     !(a == 0
-        || 240 <= a // Reserved, and the broadcast.
+        || 240 <= a // Reserved, and the broadcast address.
         || address.is_private()
         || address.is_loopback()
         || address.is_link_local()
@@ -152,8 +152,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     }
     match address.segments() {
         [0, 0, 0, 0, 0, 0xffff, ..] | [0, 0, 0, 0, 0, 0, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => true,
-        // Of global unicast, 2000::/3, these are not public: Teredo, benchmarks, ORCHID and its second
-        // version, drone identities, and what is for documentation.
+        // Within global unicast, 2000::/3, these are not public: Teredo, benchmarking, ORCHID and ORCHIDv2,
+        // drone identities, and documentation.
         [0x2001, 0 | 2 | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => false,
         [0x2001, second, ..] if matches!(second & 0xfff0, 0x10 | 0x20) => false,
         [first, ..] => (0x2000..0x4000).contains(&first),

@@ -1,5 +1,5 @@
-//! Finds the addresses of hosts. To ask starts a thread each time; so what is an address is not asked for,
-//! and a name not again within a few seconds.
+//! Resolves host names. Each lookup starts a thread, so addresses are not looked up, and names are cached for
+//! a few seconds.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -13,12 +13,12 @@ use ureq::unversioned::transport::NextTimeout;
 
 use crate::base::clock;
 
-/// How long an answer is believed.
+/// How long an answer is cached.
 const AGE_MAX: Duration = Duration::from_secs(5);
-/// The most names that are remembered. A name that has an address has at most 253 characters.
+/// The most cached names. A name with an address has at most 253 characters.
 const REMEMBERED_MAX: usize = 256;
 
-/// Remembers answers for a few seconds. A failure is not remembered.
+/// Caches answers for a few seconds. Failures are not cached.
 #[derive(Debug, Default)]
 pub(super) struct RememberingResolver {
     asked: DefaultResolver,
@@ -63,7 +63,7 @@ impl Resolver for RememberingResolver {
     }
 }
 
-/// The address that the URI names itself, with its port.
+/// The address and port of a URI that contains an address.
 fn literal(uri: &Uri) -> Option<SocketAddr> {
     let address: IpAddr = uri.host()?.trim_matches(['[', ']']).parse().ok()?;
     Some(SocketAddr::new(address, port(uri)))

@@ -4,18 +4,18 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-/// What a secret begins with.
+/// The prefix of a secret.
 pub const SIGNING_SECRET_PREFIX: &str = "whsec_";
-/// The least and the most bytes of a secret.
+/// The range of a secret's length, in bytes.
 pub const SIGNING_SECRET_BYTES: std::ops::RangeInclusive<usize> = 24..=64;
 
-/// The bytes of a secret; `None`: the text is none.
+/// The bytes of a secret; `None`: it is not valid.
 pub fn signing_key(secret: &str) -> Option<Vec<u8>> {
     let key = BASE64_STANDARD.decode(secret.strip_prefix(SIGNING_SECRET_PREFIX)?).ok()?;
     SIGNING_SECRET_BYTES.contains(&key.len()).then_some(key)
 }
 
-/// The value of `Webhook-Signature`; `None`: the secret is none.
+/// The value of `Webhook-Signature`; `None`: the secret is not valid.
 pub fn signature(secret: &str, id: &str, timestamp: &str, body: &[u8]) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(&signing_key(secret)?).ok()?;
     for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {

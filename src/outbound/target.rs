@@ -1,37 +1,37 @@
-//! What a URL says about a request: where it goes, and what it asks for there.
+//! The target of a request, from its URL.
 //!
-//! Invariant: the path and query of a stored URL are sent as they are stored; only what no request line can
-//! carry (blanks, characters beyond ASCII) is percent-encoded, as browsers do. The URL of a redirect is
-//! resolved as RFC 3986 says.
+//! Invariant: the path and query of a stored URL are sent unchanged. Only characters that a request line
+//! cannot carry (blanks, non-ASCII) are percent-encoded, as in browsers. Redirects are resolved according to
+//! RFC 3986.
 
 use std::fmt::Write;
 
 use ureq::http::Uri;
 use url::{Position, Url};
 
-/// A URL that can be requested. It may hold a password, so there is no `Debug`.
+/// A URL that can be requested. No `Debug`, because it may hold a password.
 #[derive(Clone)]
 pub struct Target {
-    /// What redirects are relative to.
+    /// The base for relative redirects.
     base: Url,
     secure: bool,
-    /// In lower case and ASCII, an IPv6 address in brackets.
+    /// In lower case and ASCII; an IPv6 address is in brackets.
     host: String,
     port: u16,
-    /// Of the request line: path and query.
+    /// Path and query, for the request line.
     path_and_query: String,
 }
 
 const NO_WEB_URL: &str = "it must begin with http:// or https:// and a host";
 
 impl Target {
-    /// Reads the URL of a call. A fragment is for the client alone and goes.
+    /// Parses the URL of a call, without its fragment.
     ///
     /// # Errors
     /// What is wrong, without a subject: "it has …".
     pub fn parse(text: &str) -> Result<Self, String> {
         let text = text.trim().split('#').next().unwrap_or_default();
-        // `Url` would drop some of these, so that something else than what is stored were requested.
+        // `Url` would drop some of these, and request something other than what is stored.
         if text.chars().any(char::is_control) {
             return Err("it has a control character".to_owned());
         }
@@ -41,7 +41,7 @@ impl Target {
         if !is_web(&scheme.to_ascii_lowercase()) || authority.is_empty() {
             return Err(NO_WEB_URL.to_owned());
         }
-        // `Url` takes a backslash for a slash, other parsers do not: they would disagree about the host.
+        // `Url` treats a backslash as a slash; other parsers do not, so they would disagree about the host.
         if authority.contains('\\') {
             return Err("its host has a backslash".to_owned());
         }
@@ -50,14 +50,14 @@ impl Target {
         Self::new(base, encoded(&format!("{slash}{path_and_query}")))
     }
 
-    /// Where a `Location` leads, which may be relative.
+    /// The target of a `Location`, which may be relative.
     ///
     /// # Errors
-    /// As for [`Target::parse`].
+    /// Like [`Target::parse`].
     pub fn redirected(&self, location: &[u8]) -> Result<Self, String> {
         let url = match std::str::from_utf8(location) {
             Ok(location) => self.base.join(location),
-            // Whatever it means, the server that wrote it knows these bytes.
+            // The server that wrote these bytes knows what they mean.
             Err(_) => self.base.join(&location.iter().fold(String::new(), |mut text, byte| {
                 match byte {
                     0..0x80 => text.push(char::from(*byte)),
@@ -81,7 +81,7 @@ impl Target {
         Ok(Self { secure: base.scheme() == "https", host, port, path_and_query, base })
     }
 
-    /// Whether scheme, host and port are those of `other`: credentials go nowhere else.
+    /// Whether scheme, host and port equal those of `other`. Credentials go nowhere else.
     pub fn has_origin_of(&self, other: &Self) -> bool {
         self.origin() == other.origin()
     }
@@ -94,7 +94,7 @@ impl Target {
         &self.path_and_query
     }
 
-    /// The value of `Host`, in which the default port is left out.
+    /// The value of `Host`, without the default port.
     pub(super) fn host_header(&self) -> String {
         match self.base.port() {
             Some(port) => format!("{}:{port}", self.host),
@@ -102,13 +102,13 @@ impl Target {
         }
     }
 
-    /// Scheme, host and port, for people: the rest may hold secrets.
+    /// Scheme, host and port, for display: the rest may hold secrets.
     pub fn shown(&self) -> String {
         let scheme = if self.secure { "https" } else { "http" };
         format!("{scheme}://{}", self.host_header())
     }
 
-    /// Scheme, host and port alone: what is needed to connect.
+    /// Scheme, host and port: enough to connect.
     pub(super) fn uri(&self) -> Result<Uri, ureq::Error> {
         let scheme = if self.secure { "https" } else { "http" };
         Ok(format!("{scheme}://{}:{}/", self.host, self.port)
@@ -117,8 +117,8 @@ impl Target {
     }
 }
 
-/// Reads a URI whose port is one. [`Uri`] alone takes a number above 65535 for no port, and so for the
-/// default one.
+/// Parses a URI with a valid port. [`Uri`] alone treats a port above 65535 as missing, and so as the default
+/// one.
 pub fn read_uri(text: &str) -> Option<Uri> {
     text.parse().ok().filter(has_valid_port)
 }
@@ -128,7 +128,7 @@ pub(super) fn has_valid_port(uri: &Uri) -> bool {
     let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
     let after_host = host_and_port.rsplit_once(']').map_or(host_and_port, |(_, rest)| rest);
     let port = after_host.rsplit_once(':').map_or("", |(_, port)| port);
-    // A colon with nothing after it is allowed by RFC 3986.
+    // RFC 3986 allows a colon without a port.
     port.is_empty() || port.parse::<u16>().is_ok()
 }
 

@@ -1,7 +1,7 @@
 //! Builds the engine and starts its threads.
 //!
-//! Invariant: the parts of the engine meet only through the channels that are made here, and each has a
-//! bound.
+//! Invariant: the parts of the engine meet only through the channels that are created here, and each channel
+//! is bounded.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,16 +32,16 @@ use crate::outbound::{CallsInFlight, Outbound};
 use crate::platform::Platform;
 use crate::store::Store;
 
-/// Threads that create tasks. A task holds none while it runs, so `WORKER_NUM` does not count here.
+/// Threads that create tasks. Separate from `WORKER_NUM`, because a running task holds no thread.
 const STARTERS: usize = 16;
-/// The pause between two looks for orphaned processes.
+/// The pause between two checks for orphaned processes.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
-/// The pause before suspended schedules are tried again.
+/// The wait before another attempt to resume suspended spaces.
 const RESUME_PAUSE: Duration = Duration::from_secs(5);
 
-/// A running engine, as the rest of the service sees it.
+/// A running engine, for the rest of the service.
 pub(super) struct Engine {
-    /// Of the scheduler.
+    /// The pulse of the scheduler.
     pub(super) pulse: Arc<Pulse>,
     pub(super) observer: Arc<Observer>,
     pub(super) wake_scheduler: Sender<()>,
@@ -50,7 +50,7 @@ pub(super) struct Engine {
     pub(super) wake_notifier: Sender<()>,
     /// Closes when the last worker has ended.
     pub(super) workers_ended: Receiver<()>,
-    /// Stops the thread that renews the lease, after all that need the lease; `None` without a lease.
+    /// Stops the thread that renews the lease, after everything that needs the lease; `None` without a lease.
     pub(super) keeper_stopper: Option<Stopper>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct EngineBuilder<'a> {
 }
 
 impl EngineBuilder<'_> {
-    /// Starts all threads of the engine. `lease_clock` is there for a database that instances share.
+    /// Starts all threads of the engine. `lease_clock` is set for a database that instances share.
     pub(super) fn start(
         mut self,
         caller: Caller,
@@ -80,7 +80,7 @@ impl EngineBuilder<'_> {
         let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
         let (release, released) = bounded::<Release>(self.config.worker_num + STARTERS);
 
-        // First: the others need a lease.
+        // First, because the others need a lease.
         let keeper_stopper = match lease_clock {
             Some(clock) => Some(self.start_keeper(clock, wake_scheduler.clone(), wake_watcher.clone())?),
             None => None,
@@ -119,7 +119,7 @@ impl EngineBuilder<'_> {
     ) -> Result<Stopper, String> {
         let (stopper, stop) = stop_channel();
         let mut keeper = Keeper::new(Arc::clone(&self.store), clock, wake_scheduler, wake_watcher);
-        // Before the other threads start, so that they find a lease. Without one they try again.
+        // Before the other threads start, so that they have a lease. If it fails, they retry.
         if let Err(err) = keeper.pass() {
             log!(err.noted(), cause:% = err; "no lease yet, trying again");
         }
@@ -127,8 +127,7 @@ impl EngineBuilder<'_> {
         Ok(stopper)
     }
 
-    /// Starts the workers, the starters, and the recorder of their calls. The answer closes when all have
-    /// ended.
+    /// Starts the workers, the starters, and the recorder. The returned channel closes when all have ended.
     fn start_workers(
         &mut self,
         (caller, calls_in_flight): (Caller, Arc<CallsInFlight>),
@@ -180,7 +179,7 @@ impl EngineBuilder<'_> {
 
     fn start_watcher(&mut self, wake: Receiver<()>, wake_scheduler: Sender<()>) -> Result<(), String> {
         let poll = self.config.task_poll;
-        // A local task wakes the watcher when it ends, and looking at it reads a file.
+        // A local task wakes the watcher at its end, and looking at it only reads a file.
         let gather = match self.config.mode {
             Mode::Serve => poll / 2,
             Mode::Standalone => Duration::ZERO,
@@ -206,7 +205,7 @@ impl EngineBuilder<'_> {
         };
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let scheduler = Scheduler::new(store, clock, settings, lanes, released, calls);
-        // From here on it may be watched.
+        // The watchdog may watch it from here on.
         pulse.begin_turn(self.clock.monotonic());
         let mut scheduler = scheduler.with_pulse(pulse);
         self.threads.spawn_forever("scheduler", &self.stop, move |stop| scheduler.run(&wake, stop))
@@ -247,7 +246,7 @@ impl EngineBuilder<'_> {
         self.threads.spawn_forever("reaper", &self.stop, reap_orphans)
     }
 
-    /// Starts the heartbeat, if there is one.
+    /// Starts the heartbeat, if a URL is set.
     fn start_heartbeat(&mut self, outbound: &Outbound, pulse: Arc<Pulse>) -> Result<(), String> {
         let Some(url) = self.config.heartbeat_url.clone() else { return Ok(()) };
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
@@ -256,7 +255,7 @@ impl EngineBuilder<'_> {
         self.threads.spawn_forever("heartbeat", &self.stop, move |stop| heartbeat.run(stop))
     }
 
-    /// Starts the notifier and its senders. The answer wakes it.
+    /// Starts the notifier and its senders. The returned channel wakes it.
     fn start_notifier(
         &mut self,
         outbound: &Outbound,
@@ -293,7 +292,7 @@ impl EngineBuilder<'_> {
     }
 }
 
-/// Resumes the schedules of spaces that lost their service instance, now that none is required.
+/// Resumes the schedules of suspended spaces, because service instances are no longer required.
 fn resume_suspended(store: &Store, clock: &dyn Clock, wake: &Sender<()>, stop: &Stop) {
     loop {
         let now = clock.now();

@@ -1,6 +1,6 @@
 //! Builds everything from the settings, starts the threads, and stops them in reverse order.
 //!
-//! The only module that knows all others. The engine is built in `engine`, the platform in `platform`.
+//! The only module that knows all others. `engine` builds the engine, `platform` the platform.
 
 mod engine;
 mod platform;
@@ -34,26 +34,26 @@ use threads::Threads;
 
 pub use platform::{Welcome, cloud_foundry_settings};
 
-/// The outcome of a call that was still in flight when the service stopped.
+/// The message of a call that was in flight when the service stopped.
 const STOPPED: &str = "interrupted: service stopped";
-/// The bounds of the server that answers only `/metrics`: one scraper, and a few people who look.
+/// The limits of the server for `/metrics`: one scraper, and a few people who look.
 const METRICS_THREADS: usize = 2;
 const METRICS_CONNECTIONS_MAX: usize = 16;
-/// That server gets one part in this many of the memory for requests and answers.
+/// That server's share of the memory for requests and answers.
 const METRICS_MEMORY_PART: usize = 16;
-/// How often, and with which pause, a stop tries to move the write-ahead log into the database file.
+/// How often a stop tries to checkpoint the write-ahead log.
 const CHECKPOINT_TRIES: u32 = 10;
 const CHECKPOINT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A running service.
 pub struct Service {
     server: Server,
-    /// Answers `/metrics` if that has a port of its own.
+    /// Answers `/metrics` if it has its own port.
     metrics_server: Option<Server>,
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
     stopper: Stopper,
-    /// Stops the thread that renews the lease, after all that need the lease; `None` without a lease.
+    /// Stops the thread that renews the lease, after everything that needs the lease; `None` without a lease.
     keeper_stopper: Option<Stopper>,
     /// Closes when the last worker has ended.
     workers_ended: Receiver<()>,
@@ -61,7 +61,7 @@ pub struct Service {
     stop_time: Duration,
     welcome: Option<Welcome>,
     reloading: Reloading,
-    /// Of the scheduler.
+    /// The pulse of the scheduler.
     pulse: Arc<Pulse>,
 }
 
@@ -150,12 +150,12 @@ impl Service {
     }
 
     /// Stops within `STOP_SECONDS`: accepts no more work, answers the requests that have arrived, and waits
-    /// for the calls in flight. Calls that outlast it are recorded as interrupted. Tasks keep running, and
+    /// for the calls in flight. Calls that take longer are recorded as interrupted. Tasks keep running, and
     /// the next start follows them again.
     pub fn stop(self) {
         let deadline = clock::instant() + self.stop_time;
         info!("service stops");
-        // The engine first: what it has not begun stays PENDING. Requests are still answered.
+        // The engine first: work that has not begun stays PENDING. Requests are still answered.
         self.stopper.stop();
         self.server.stop(self.stop_time);
         if let Some(metrics_server) = self.metrics_server {
@@ -166,7 +166,7 @@ impl Service {
         if let Some(keeper_stopper) = &self.keeper_stopper {
             keeper_stopper.stop();
         }
-        // Calls that had no answer in time are interrupted; other instances may claim the rest from here on.
+        // Interrupt calls without an answer; other instances may claim the rest from here on.
         if !workers_ended || self.store.is_shared() {
             match self.store.resign(STOPPED, self.clock.now()) {
                 Ok(calls) if calls.is_empty() => {}
@@ -201,7 +201,7 @@ impl Listeners {
         Ok(Self { api, metrics })
     }
 
-    /// Starts the server of the API, and that of `/metrics` if it has a port of its own.
+    /// Starts the API server, and the server for `/metrics` if it has its own port.
     fn serve(self, config: &Config, front: &Arc<Front>) -> Result<(Server, Option<Server>), String> {
         let metrics_memory =
             if self.metrics.is_some() { config.request_memory_max / METRICS_MEMORY_PART } else { 0 };
@@ -249,7 +249,8 @@ fn api(
 ) -> Api {
     let auth_cache = match config.mode {
         Mode::Serve => config.auth_cache,
-        // The tokens are in memory. Without a cache, one that is removed from the file is refused at once.
+        // The tokens are in memory. Without a cache, a token that was removed from the file is refused at
+        // once.
         Mode::Standalone => Duration::ZERO,
     };
     // The other threads serve callers whose token is cached.
@@ -286,7 +287,7 @@ fn api(
     }
 }
 
-/// What a server does with the requests that arrive at `listener`.
+/// Handles the requests that arrive at `listener`.
 fn handlers(front: &Arc<Front>, listener: Listener) -> Handlers {
     let (handling, heads, refusing) = (Arc::clone(front), Arc::clone(front), Arc::clone(front));
     Handlers {
@@ -296,8 +297,8 @@ fn handlers(front: &Arc<Front>, listener: Listener) -> Handlers {
     }
 }
 
-/// Moves the write-ahead log into the database file, so that the file alone is complete.
-/// Waits a little for a reader that is still busy, such as a backup.
+/// Checkpoints the write-ahead log, so that the database file alone is complete. Waits a little for a busy
+/// reader, such as a backup.
 fn checkpoint_last(store: &Store) {
     for _ in 0..CHECKPOINT_TRIES {
         match store.checkpoint() {

@@ -15,7 +15,7 @@ use crate::platform::cf::{self, CloudFoundry};
 use crate::platform::local::{self, Local, MemoryLimit, World};
 use crate::web::link_code;
 
-/// What `standalone` shows to somebody who starts it for the first time.
+/// What `standalone` prints at its first start.
 #[derive(Debug, Clone)]
 pub struct Welcome {
     /// `None` if the token is in a file that the user wrote, or only its hash is known.
@@ -40,7 +40,7 @@ pub(super) struct BuiltPlatform {
     pub(super) reloading: Reloading,
 }
 
-/// The files that are read again on SIGHUP.
+/// The files to read again on SIGHUP.
 pub(super) struct Reloading {
     /// The platform of `standalone`, and its file of apps and tokens.
     local: Option<(Arc<Local>, PathBuf)>,
@@ -49,7 +49,7 @@ pub(super) struct Reloading {
 }
 
 impl Reloading {
-    /// Reads the files again. What an invalid file describes stays as it was.
+    /// Reads the files again. An invalid file changes nothing.
     pub(super) fn reload(&self) {
         match self.outbound.reload_certificates() {
             Ok(()) => info!("certificates reloaded"),
@@ -66,7 +66,7 @@ impl Reloading {
     }
 }
 
-/// Builds the platform. A change of a task fills `wake_watcher`.
+/// Builds the platform. A change of a task wakes the watcher through `wake_watcher`.
 pub(super) fn build(
     config: &Config,
     outbound: Outbound,
@@ -79,7 +79,7 @@ pub(super) fn build(
     }
 }
 
-/// How Cloud Foundry is reached; `None` for `standalone`.
+/// How to reach Cloud Foundry; `None` for `standalone`.
 pub fn cloud_foundry_settings(config: &Config) -> Option<cf::CloudFoundrySettings> {
     let settings = config.cloud_foundry.as_ref()?;
     Some(cf::CloudFoundrySettings {
@@ -101,7 +101,7 @@ fn cloud_foundry(
     settings.outbound = outbound.clone();
     let cloud_foundry = Arc::new(CloudFoundry::new(&settings, Arc::clone(clock))?);
     let checked = Arc::clone(&cloud_foundry);
-    // In a thread of its own: the start does not wait for Cloud Foundry.
+    // In a separate thread, so that the start does not wait for Cloud Foundry.
     threads::spawn("first-look".to_owned(), move || {
         if let Err(err) = checked.check() {
             warn!(cause:% = err; "Cloud Foundry does not answer; requests get 503 until it does");
@@ -122,7 +122,7 @@ fn local(
         Some(file) => (World::read(file)?, file.clone()),
         None => (World::default_in(&state_dir)?, local::default_file(&state_dir)),
     };
-    // A token in a file that the user wrote is not repeated.
+    // A token from a file that the user wrote is not printed.
     let token = world.first_token().filter(|_| config.standalone_config.is_none()).map(str::to_owned);
     let link_code = match world.token_digests().as_slice() {
         [digest] if config.dashboard.is_some() => Some(link_code(digest, clock.now())),
@@ -141,7 +141,7 @@ fn local(
     let settings =
         local::LocalSettings { world, state_dir, runner, environment: config::whole_environment() };
     let local = Arc::new(Local::new(settings, Arc::clone(clock), move || {
-        // If it is full, the watcher is about to look anyway.
+        // A full channel means that the watcher is about to look anyway.
         let _ = wake_watcher.try_send(());
     })?);
     let platform = Arc::clone(&local) as Arc<dyn Platform>;

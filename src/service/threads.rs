@@ -1,7 +1,7 @@
 //! The threads of the service.
 //!
-//! Invariant: a panic ends no thread for good. A thread ends when its work does, or when its stop channel
-//! closes.
+//! Invariant: a panic never ends a thread for good. A thread ends when its work does, or when its stop
+//! channel closes.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
@@ -19,8 +19,8 @@ const PANIC_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Threads(Vec<JoinHandle<()>>);
 
 impl Threads {
-    /// Starts a thread that calls `run`, and calls it again after a panic unless `stop` has closed.
-    /// `run` returns when it has no more to do; what it owns is dropped then.
+    /// Starts a thread that calls `run`, and calls it again after a panic unless `stop` has closed. When
+    /// `run` returns, the thread ends and drops what it owns.
     pub(super) fn spawn_forever(
         &mut self,
         name: impl Into<String>,
@@ -42,7 +42,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Joins the threads that have ended. One that hangs in a request ends with the process.
+    /// Joins the threads that have ended. A thread that hangs in a request ends with the process.
     pub(super) fn join_ended(self) {
         for thread in self.0 {
             if thread.is_finished() && thread.join().is_err() {

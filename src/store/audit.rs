@@ -1,6 +1,6 @@
-//! Who did what: events that are written in the transactions of the changes that they tell of.
+//! The audit log: events written in the transactions of the changes that they record.
 //!
-//! Invariant: a change that somebody asked for and its event are both there, or neither.
+//! Invariant: a requested change and its event are written together or not at all.
 
 use serde_json::Value as Json;
 
@@ -9,99 +9,99 @@ use super::statement::{Named, json_array, sql, values};
 use super::{Store, StoreError};
 use crate::model::{Guid, Id, Timestamp};
 
-/// The most events that one request looks at.
+/// The most events that one request examines.
 const LOOKED_AT_MAX: u32 = 20_000;
 
-/// Who has done something.
+/// Who made a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
-    /// The id of the user, or of a client without one.
+    /// The id of the user, or of the client if there is no user.
     pub guid: String,
     /// Whether it is a client without a user.
     pub is_client: bool,
-    /// What people call them.
+    /// The name to show.
     pub name: String,
 }
 
-/// What it was done to.
+/// The target of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Empty: it is only being made.
+    /// Empty while the target is being created.
     pub guid: String,
     /// `job`, `call`, `schedule`, …
     pub kind: &'static str,
-    /// What people call it; may be empty.
+    /// The name to show; may be empty.
     pub name: String,
 }
 
-/// An event that is to be written with a change.
+/// An event to write together with a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEvent {
-    /// Such as `audit.scheduler.job.create`.
+    /// For example `audit.scheduler.job.create`.
     pub kind: String,
-    /// Who.
+    /// Who made the change.
     pub actor: Actor,
-    /// To what.
+    /// What was changed.
     pub target: Target,
-    /// What has changed: an object, without secrets.
+    /// The changed values: an object without secrets.
     pub data: Json,
-    /// In which space; empty: of all spaces.
+    /// The space; empty: all spaces.
     pub space: Guid,
     /// The id of the request.
     pub request_id: String,
 }
 
-/// An event as it was written.
+/// A stored event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditEvent {
-    /// Its place in the order of creation.
+    /// The position in the order of creation.
     pub id: Id,
-    /// Its public identifier.
+    /// The public identifier.
     pub guid: Guid,
-    /// When.
+    /// When the change was made.
     pub created_at: Timestamp,
-    /// Such as `audit.scheduler.job.create`.
+    /// For example `audit.scheduler.job.create`.
     pub kind: String,
-    /// Who.
+    /// Who made the change.
     pub actor: Actor,
-    /// The guid, the type and the name of what it was done to.
+    /// The guid, type and name of the target.
     pub target: (String, String, String),
-    /// What has changed.
+    /// The changed values.
     pub data: Json,
-    /// In which space; empty: of all spaces.
+    /// The space; empty: all spaces.
     pub space: Guid,
     /// The id of the request.
     pub request_id: String,
 }
 
-/// Which events are wanted. `None`: this part lets all through.
+/// Selects events. `None` matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// In these spaces.
+    /// The space is one of these.
     pub spaces: Option<Vec<Guid>>,
-    /// Of these types.
+    /// The type is one of these.
     pub kinds: Option<Vec<String>>,
-    /// About these.
+    /// The target is one of these.
     pub targets: Option<Vec<Guid>>,
-    /// Done by these.
+    /// The actor is one of these.
     pub actors: Option<Vec<Guid>>,
-    /// Later than this.
+    /// Created after this instant.
     pub created_after: Option<Timestamp>,
-    /// Earlier than this.
+    /// Created before this instant.
     pub created_before: Option<Timestamp>,
 }
 
-/// A page of events that match a filter.
+/// A page of matching events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundEvents {
     /// Newest first.
     pub rows: Vec<AuditEvent>,
-    /// The next page begins before this event; `None`: there are no more.
+    /// Continue before this event; `None`: this is the last page.
     pub next: Option<Id>,
 }
 
 impl Store {
-    /// Events before `before` that match, newest first, at most `limit`. Looks at 20,000 events at most.
+    /// Matching events before `before`, newest first, at most `limit`. Examines at most 20,000 events.
     pub fn find_events(
         &self,
         filter: &AuditFilter,
@@ -111,7 +111,7 @@ impl Store {
         let guids = |guids: &Option<Vec<Guid>>| {
             guids.as_ref().map(|guids| json_array(guids.iter().map(Guid::as_str))).transpose()
         };
-        // One space has an index of its own.
+        // A single space has its own index.
         let (space, spaces) = match filter.spaces.as_deref() {
             Some([space]) => (Some(space), None),
             _ => (None, guids(&filter.spaces)?),
@@ -137,14 +137,14 @@ impl Store {
         })
     }
 
-    /// Deletes a batch of the events from before `before`. Returns how many.
+    /// Deletes a batch of the events from before `before`. Returns their number.
     pub fn purge_events(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "before": before, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("audit_events/purge"), values))
     }
 }
 
-/// Writes the event of a change, if there is to be one. `made`: the guid of what was made.
+/// Writes the event of a change, if there is one. `made`: the guid of what was created.
 pub(super) fn record(
     tx: &Session<'_>,
     event: Option<&NewEvent>,
@@ -161,8 +161,8 @@ pub(super) fn record(
     Ok(())
 }
 
-/// The same after a statement that has written it already on PostgreSQL, where each statement costs a round
-/// trip.
+/// The same after a statement that has already written the event on PostgreSQL, where each statement costs a
+/// round trip.
 pub(super) fn record_apart(
     tx: &Session<'_>,
     event: Option<&NewEvent>,
@@ -176,7 +176,7 @@ pub(super) fn record_apart(
     }
 }
 
-/// The columns of an event that is to be written with a change.
+/// The columns of an event to write.
 pub(super) struct Columns<'a> {
     event: Option<&'a NewEvent>,
     made: Option<&'a Guid>,
@@ -190,7 +190,7 @@ impl<'a> Columns<'a> {
         Self { event, made, guid: Guid::random(), data }
     }
 
-    /// NULL, all of them, where there is no event.
+    /// All NULL if there is no event.
     pub(super) fn values(&self) -> Vec<Named<'_>> {
         let event = self.event;
         let target = event.map(|event| self.made.map_or(event.target.guid.as_str(), Guid::as_str));

@@ -1,8 +1,8 @@
-//! What the service broker has made: instances of the service and their bindings. Which spaces are suspended
-//! for want of one.
+//! What the service broker has created: service instances and bindings. Also which spaces are suspended
+//! because they have no instance.
 //!
-//! Invariant: a suspended space has no next fire time. Suspending, and going on, are part of the transaction
-//! that takes the last instance away, or makes the first.
+//! Invariant: a schedule in a suspended space has no next fire time. A space is suspended or resumed in the
+//! transaction that deletes its last instance or creates its first.
 
 use super::audit::{self, NewEvent};
 use super::schedules::timing_of;
@@ -11,98 +11,98 @@ use super::statement::{Named, postgres_sql, sql, values};
 use super::{Store, StoreError, ends};
 use crate::model::{Guid, Id, Kind, Timestamp, Timing};
 
-/// The schedules that are read at a time while a space goes on.
+/// How many schedules are read at a time while a space is resumed.
 const RESUME_BATCH: u32 = 500;
 
 /// A service instance, as the platform requested it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceInstance {
-    /// The platform's id of it.
+    /// The id that the platform chose.
     pub id: String,
-    /// The service that it is of.
+    /// The service.
     pub service_id: String,
-    /// And the plan.
+    /// The plan.
     pub plan_id: String,
-    /// Where it is.
+    /// The organization in which it is.
     pub organization: String,
-    /// Where it is.
+    /// The space in which it is.
     pub space: Guid,
-    /// A JSON object, with its fields in order.
+    /// A JSON object with its fields in order.
     pub parameters: String,
 }
 
 /// A binding of an instance to an app, or a service key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServiceBinding {
-    /// The platform's id of it.
+    /// The id that the platform chose.
     pub id: String,
-    /// The instance that it is of.
+    /// The id of its instance.
     pub instance_id: String,
-    /// That instance's service.
+    /// The service of the instance.
     pub service_id: String,
-    /// And plan.
+    /// The plan of the instance.
     pub plan_id: String,
     /// The app; empty for a service key.
     pub app: String,
-    /// A JSON object, with its fields in order.
+    /// A JSON object with its fields in order.
     pub parameters: String,
-    /// What its credentials say.
+    /// The endpoint in its credentials.
     pub api_endpoint: String,
 }
 
-/// What came of making something that a platform may ask for more than once.
+/// The result of a creation that a platform may repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made<T> {
-    /// It was made.
+    /// Created now.
     Now(T),
-    /// The same was there.
+    /// The same existed already.
     Before(T),
-    /// Another of that id was there, and still is.
+    /// Something else has this id.
     Conflict,
-    /// There is no such instance.
+    /// No such instance.
     NoInstance,
-    /// The instance is of another service or plan.
+    /// The instance belongs to another service or plan.
     OtherIds,
 }
 
-/// What came of changing something, or of deleting it.
+/// The result of an update or deletion.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Changed<T> {
-    /// It was done.
+    /// Done.
     Done(T),
-    /// It is not there.
+    /// Not found.
     Gone,
-    /// It is of another service or plan.
+    /// It belongs to another service or plan.
     OtherIds,
 }
 
-/// What stopped with an instance.
+/// What stopped when a space lost its last instance.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Stopped {
-    /// How many schedules.
+    /// The number of schedules.
     pub schedules: usize,
-    /// How many executions of each kind were PENDING for them, and are FAILED now.
+    /// The number of executions of each kind that were PENDING for them and are FAILED now.
     pub executions: Vec<(Kind, u64)>,
 }
 
-/// What is said of an execution whose space has lost its last instance.
+/// The message of an execution whose space lost its last instance.
 pub const SERVICE_INSTANCE_DELETED: &str = "cancelled: service instance deleted";
 
-/// What the end of a space's last instance is to its schedules.
+/// What happens to the schedules of a space when its last instance is deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LastInstance {
-    /// They stop.
+    /// The space is suspended.
     StopsSchedules,
-    /// They go on.
+    /// The schedules continue.
     ChangesNothing,
 }
 
-/// Finds the next fire time of a schedule, for the job or call of this guid.
+/// Computes the next fire time of a schedule of the job or call with this guid.
 pub type Planner<'a> = &'a dyn Fn(&Timing, &Guid) -> Option<Timestamp>;
 
 impl Store {
-    /// Makes an instance. When its space was suspended, its schedules go on from now on, as `planner` says.
-    /// Returns how many.
+    /// Creates an instance. If its space was suspended, its schedules resume, at the times that `planner`
+    /// computes. Returns how many.
     pub fn provision(
         &self,
         new: &ServiceInstance,
@@ -127,7 +127,7 @@ impl Store {
         })
     }
 
-    /// The instance of that id.
+    /// The instance with this id.
     pub fn service_instance(&self, id: &str) -> Result<Option<ServiceInstance>, StoreError> {
         self.read(|session| session.first(sql!("service_instances/get"), values! { "id": id }, instance_of))
     }
@@ -137,7 +137,7 @@ impl Store {
         self.read(|session| is_served(session, space))
     }
 
-    /// Changes an instance. What is `None` stays as it is; a `plan` other than its own is none of its.
+    /// Updates an instance. `None` leaves a value as it is. `OtherIds` if `plan` is not its plan.
     pub fn update_instance(
         &self,
         id: &str,
@@ -158,8 +158,8 @@ impl Store {
         })
     }
 
-    /// Deletes an instance and what bindings it has. When it was its space's last, `last` counts: what is
-    /// PENDING for a schedule that stops ends as FAILED. Returns what stopped.
+    /// Deletes an instance with its bindings. `last` applies if it was the last of its space: PENDING
+    /// executions of schedules that stop end as FAILED. Returns what stopped.
     pub fn deprovision(
         &self,
         id: &str,
@@ -184,7 +184,7 @@ impl Store {
         })
     }
 
-    /// Makes a binding of an instance of that service and plan.
+    /// Creates a binding of an instance of this service and plan.
     pub fn bind(
         &self,
         new: &ServiceBinding,
@@ -212,7 +212,7 @@ impl Store {
         })
     }
 
-    /// The binding of that id, of that instance.
+    /// The binding with this id, of this instance.
     pub fn service_binding(&self, instance: &str, id: &str) -> Result<Option<ServiceBinding>, StoreError> {
         let found = self.read(|session| binding(session, id))?;
         Ok(found.filter(|found| found.instance_id == instance))
@@ -244,11 +244,11 @@ impl Store {
         })
     }
 
-    /// The schedules of all suspended spaces go on: no instance is required any more. Returns how many
-    /// spaces.
+    /// Resumes the schedules of all suspended spaces, because instances are no longer required. Returns the
+    /// number of spaces.
     pub fn resume_all_spaces(&self, now: Timestamp, planner: Planner<'_>) -> Result<usize, StoreError> {
-        // Each by itself. At a start nobody else writes, and a connection to read with is not opened for
-        // this.
+        // Each space in its own transaction. At a start nobody else writes, and opening a reading connection
+        // is not worth it.
         let resume_one = || {
             self.write(|tx| {
                 let space: Option<Guid> =
@@ -267,15 +267,15 @@ impl Store {
 }
 
 impl ServiceBinding {
-    /// The endpoint is ours, not part of the request.
+    /// Without the endpoint, which is ours and not part of the request.
     fn is_what_was_asked_for(&self, asked: &Self) -> bool {
         *self == Self { api_endpoint: self.api_endpoint.clone(), ..asked.clone() }
     }
 }
 
-/// Stops the schedules of a space that has no instance any more.
+/// Suspends a space that has no instance left.
 fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result<Stopped, StoreError> {
-    // From here on nobody else makes or deletes one there, nor is a schedule made.
+    // Keeps others from creating or deleting an instance or a schedule there.
     let values = values! { "space_guid": space };
     tx.execute(sql!("service_spaces/insert"), values)?;
     is_suspended(tx, space)?;
@@ -289,7 +289,7 @@ fn suspend_if_unserved(tx: &Session<'_>, space: &Guid, now: Timestamp) -> Result
     Ok(Stopped { schedules, executions })
 }
 
-/// Plans the space's schedules again if they were suspended. Returns how many.
+/// Resumes the space's schedules if they were suspended. Returns how many.
 pub(super) fn resume(
     tx: &Session<'_>,
     space: &Guid,
@@ -325,7 +325,7 @@ pub(super) fn resume(
     Ok(resumed)
 }
 
-/// Whether the space's schedules are stopped. Nobody changes that before the transaction ends.
+/// Whether the space is suspended. It stays so until the transaction ends.
 fn is_suspended(tx: &Session<'_>, space: &Guid) -> Result<bool, StoreError> {
     let values = values! { "space_guid": space };
     let found = tx.first(sql!("service_spaces/get_to_change"), values, |row| row.get("is_suspended"))?;
@@ -337,7 +337,7 @@ fn is_served(session: &Session<'_>, space: &Guid) -> Result<bool, StoreError> {
     Ok(session.first(sql!("service_instances/any_in_space"), values, |_| Ok(()))?.is_some())
 }
 
-/// The instance, which nobody else changes before the transaction ends.
+/// The instance, locked until the transaction ends.
 fn instance_to_change(tx: &Session<'_>, id: &str) -> Result<Option<ServiceInstance>, StoreError> {
     tx.first(sql!("service_instances/get_to_change"), values! { "id": id }, instance_of)
 }

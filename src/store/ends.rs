@@ -1,7 +1,7 @@
-//! The ends of executions, and the states of jobs that follow from them.
+//! The ends of executions, and the job states that follow from them.
 //!
-//! Invariant: an execution ends once. What is cancelled has not begun, and never begins: a mark on its
-//! schedule says so at once to every reader and to the workers, and the rows follow in batches.
+//! Invariant: an execution ends once. Cancelled PENDING executions never begin: a mark on their schedule
+//! hides them at once from readers and workers, and their rows are updated in batches.
 
 use std::collections::HashSet;
 
@@ -10,7 +10,7 @@ use super::statement::{Named, batched_sql, json_array, sql, values};
 use super::{Store, StoreError, outbox};
 use crate::model::{EndState, Fence, Guid, Id, Kind, Outcome, Owned, Reason, Schedule, Timestamp};
 
-/// The most statements that are sent before the first is answered.
+/// The most statements that are sent before the first answer is read.
 const AT_ONCE: usize = 500;
 
 /// The end of an owned execution.
@@ -18,16 +18,16 @@ const AT_ONCE: usize = 500;
 pub struct End {
     /// The execution.
     pub of: Owned,
-    /// What it came to.
+    /// Its outcome.
     pub outcome: Outcome,
 }
 
-/// An execution that was ended by something else than its work.
+/// An execution that was ended, not by its own work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CutOff {
     /// The execution.
     pub guid: Guid,
-    /// Whether it is a job's or a call's.
+    /// Whether it runs a job or a call.
     pub kind: Kind,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
@@ -38,13 +38,13 @@ pub struct CutOff {
 }
 
 impl Store {
-    /// The end of an execution, and with it the state of its job. `false`: it had ended before, is gone, or
-    /// is no longer owned under this lease.
+    /// Ends an execution, and sets the state of its job. `false`: it had ended before, is gone, or is not
+    /// owned under this lease.
     pub fn finish(&self, end: &End) -> Result<bool, StoreError> {
         self.finish_many(&[end]).map(|finished| finished == [true])
     }
 
-    /// Ends an execution whose task may or may not exist. If one turns up, it is cancelled.
+    /// Ends an execution whose task may exist. If the task turns up, it is cancelled.
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
         self.write(|tx| {
             jobs_among(tx, std::iter::once(end.of.id))?;
@@ -53,12 +53,12 @@ impl Store {
         })
     }
 
-    /// The end of several executions, in one transaction. Returns which of them that changed, in their order.
+    /// Ends several executions in one transaction. Returns for each whether it was ended.
     pub fn finish_many(&self, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
         if !self.is_shared() {
             return self.write(|tx| end_all(tx, ends));
         }
-        // Calls that nobody wants to hear of end in one round trip, and all else in a transaction.
+        // Calls that nobody watches end in one round trip; everything else needs a transaction.
         let mut changed = Vec::with_capacity(ends.len());
         for batch in ends.chunks(AT_ONCE) {
             let sets: Vec<Vec<Named<'_>>> = batch.iter().map(|end| end_values(end, true)).collect();
@@ -75,8 +75,8 @@ impl Store {
         Ok(changed)
     }
 
-    /// Records a batch of the executions that marks on their schedules cancel. Returns how many rows that
-    /// changed; 0: all are recorded. It may be repeated, and goes on where a crash ended it.
+    /// Records a batch of the executions that marks on their schedules cancel. Returns the number of updated
+    /// rows; 0: all are recorded. May be repeated, and continues after a crash.
     pub fn record_cancelled(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
             let read = |row: &Row<'_>| -> Result<(Id, Id, Id, Timestamp, String), StoreError> {
@@ -97,11 +97,11 @@ impl Store {
             let Some(last) = ids.last() else {
                 let values = values! { "id": schedule, "up_to": up_to };
                 tx.execute(sql!("schedules/clear_cancelled"), values)?;
-                // Another schedule may follow, or a later mark on this one.
+                // There may be another schedule, or a later mark on this one.
                 return Ok(1);
             };
             let json = json_array(ids.iter())?;
-            // A task may be on its way: it is looked for, and cancelled.
+            // A task may have been created: it is looked for and cancelled.
             tx.execute(sql!("strays/insert_many"), values! { "ids": &json })?;
             let values = values! {
                 "ids": &json, "reason": Reason::Cancelled.as_str(), "message": &reason, "end_time": at,
@@ -112,15 +112,15 @@ impl Store {
         })
     }
 
-    /// Ends the calls that this process owns as FAILED with `message`, and returns them: at start, those of
-    /// the process before; at stop, those that took too long.
+    /// Ends the calls that this process owns as FAILED with `message`, and returns them. At a start these are
+    /// calls of the previous process; at a stop, calls that took too long.
     pub fn interrupt_calls(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         let fence = self.fence()?;
         self.write(|tx| interrupt_calls(tx, fence, message, now))
     }
 }
 
-/// Cancels what is PENDING of a schedule, by a mark. Returns how many executions that are.
+/// Cancels the PENDING executions of a schedule by a mark. Returns their number.
 pub(super) fn cancel_pending_of_schedule(
     tx: &Session<'_>,
     schedule: &Schedule,
@@ -138,8 +138,8 @@ pub(super) fn cancel_pending_of_schedule(
     Ok(count)
 }
 
-/// Cancels what is PENDING of the schedules of a space, by marks; what was started by hand goes on. Returns
-/// how many executions of each kind that are.
+/// Cancels the PENDING executions of a space's schedules by marks, but not those started by hand. Returns
+/// their number by kind.
 pub(super) fn cancel_pending_of_space(
     tx: &Session<'_>,
     space: &Guid,
@@ -157,7 +157,7 @@ pub(super) fn cancel_pending_of_space(
     Ok(counts)
 }
 
-/// Ends the calls that are owned under the lease `fence`.
+/// Ends the calls owned under the lease `fence`.
 pub(super) fn interrupt_calls(
     tx: &Session<'_>,
     fence: Fence,
@@ -183,7 +183,7 @@ pub(super) fn cut_off_of(row: &Row<'_>) -> Result<CutOff, StoreError> {
     })
 }
 
-/// Records ends, and the states of jobs that follow from them. Which executions that changed.
+/// Ends executions and sets the states of their jobs. Returns for each whether it was ended.
 pub(super) fn end_all(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let mut changed = Vec::with_capacity(ends.len());
     for batch in ends.chunks(AT_ONCE) {
@@ -193,14 +193,14 @@ pub(super) fn end_all(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, Stor
 }
 
 fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
-    // Before the executions, so that two transactions lock both in the same order.
+    // Locked before the executions, as everywhere, so that nothing deadlocks.
     let jobs = jobs_among(tx, ends.iter().map(|end| end.of.id))?;
     let mut in_order: Vec<(usize, &End)> = ends.iter().copied().enumerate().collect();
     in_order.sort_unstable_by_key(|(_, end)| end.of.id);
     let sets: Vec<Vec<Named<'_>>> = in_order.iter().map(|(_, end)| end_values(end, false)).collect();
     let rows = tx.execute_each(batched_sql!("executions/finish"), &sets)?;
     let mut changed = vec![false; ends.len()];
-    // The last first: of many executions of one job, it alone changes the job then.
+    // Latest first: of many executions of one job, only the latest changes the job.
     let mut ended_jobs = Vec::new();
     let mut ended = Vec::new();
     for ((index, end), rows) in in_order.into_iter().zip(rows).rev() {
@@ -217,7 +217,7 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     Ok(changed)
 }
 
-/// The values of executions/finish. `is_silent`: it ends only if that takes no further statements.
+/// The parameters of executions/finish. `is_silent`: end it only if that needs no further statements.
 fn end_values(end: &End, is_silent: bool) -> Vec<Named<'_>> {
     let Outcome { state, message, reason, end_time } = &end.outcome;
     values! {
@@ -227,15 +227,14 @@ fn end_values(end: &End, is_silent: bool) -> Vec<Named<'_>> {
     .to_vec()
 }
 
-/// Which of these executions run jobs, whose states follow those in which their executions end. The jobs are
-/// locked.
+/// Which of these executions belong to jobs, whose states may change. Locks the jobs.
 fn jobs_among(tx: &Session<'_>, ids: impl Iterator<Item = Id>) -> Result<HashSet<Id>, StoreError> {
     let ids = json_array(ids)?;
     let jobs = tx.rows(sql!("executions/jobs_among"), values! { "ids": &ids }, |row| row.get("id"))?;
     Ok(jobs.into_iter().collect())
 }
 
-/// The states of jobs follow those in which their executions have ended. The jobs are locked already.
+/// Sets the states of jobs whose executions have ended. The jobs are locked already.
 pub(super) fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), StoreError> {
     let sets: Vec<Vec<Named<'_>>> = ended
         .iter()

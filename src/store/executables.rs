@@ -1,4 +1,4 @@
-//! Jobs and calls: one table, since all but what they do is alike.
+//! Jobs and calls. They share a table because they differ only in what they do.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -29,33 +29,33 @@ pub struct NewExecutable {
     pub controls: Controls,
 }
 
-/// Which jobs or calls a list shows.
+/// Which jobs or calls to list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selection {
-    /// Whose.
+    /// In which spaces.
     pub scope: Scope,
-    /// What their labels are like; `None`: whatever.
+    /// Which labels; `None`: any.
     pub selector: Option<LabelSelector>,
 }
 
-/// What labels must be like.
+/// A label selector.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelSelector {
     /// [`Needles`] as JSON.
     pub requirements: String,
-    /// Whether they hold where there are no labels.
+    /// Whether it matches objects without labels.
     pub takes_unlabelled: bool,
 }
 
-/// Texts to look for in the stored JSON of labels. It has no blanks between its tokens, and no escapes,
-/// because no label contains a character that JSON escapes. All three requirements must hold.
+/// Texts to look for in the stored JSON of labels, which has no blanks between tokens. It has no escapes
+/// either, because labels contain no characters that JSON escapes. All three requirements must hold.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Needles {
-    /// Each of these is there.
+    /// All of these occur.
     pub present: Vec<String>,
-    /// None of these is there.
+    /// None of these occurs.
     pub absent: Vec<String>,
-    /// Of each list one at least is there.
+    /// At least one of each list occurs.
     pub choices: Vec<Vec<String>>,
 }
 
@@ -65,61 +65,61 @@ impl From<Scope> for Selection {
     }
 }
 
-/// Whose jobs or calls a list shows.
+/// In which spaces to list jobs or calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scope {
-    /// Everybody's.
+    /// All spaces.
     All,
-    /// Those of one space.
+    /// One space.
     Space(Guid),
-    /// Those of several spaces.
+    /// Several spaces.
     Spaces(Vec<Guid>),
 }
 
-/// What became of the executions of a deleted job or call.
+/// What happened to the executions of a deleted job or call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deleted {
-    /// How many were PENDING, which never begin.
+    /// The number of PENDING ones, which never begin.
     pub waiting: u64,
-    /// Those that ran and are to end.
+    /// Running ones that are to be cancelled.
     pub cancelled: Vec<Id>,
 }
 
-/// What a list says of a job or call beside itself.
+/// What a list shows of a job or call besides its own columns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// The first fire time of its schedules, whether or not they are paused.
+    /// The earliest fire time of its schedules, even while they are paused.
     pub next_fire_time: Option<Timestamp>,
     /// The newest execution that was not skipped.
     pub last: Option<LastExecution>,
 }
 
-/// An execution, as far as a list of jobs or calls shows it.
+/// The latest execution, as lists of jobs and calls show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastExecution {
     /// Its guid.
     pub guid: Guid,
-    /// Where it stands.
+    /// Its state.
     pub state: ExecutionState,
-    /// When it ended.
+    /// When it ended; `None`: not yet.
     pub end_time: Option<Timestamp>,
 }
 
-/// What came of a write that can lose against others.
+/// The result of a write that may lose a race.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Written<T> {
-    /// It was written.
+    /// Written.
     Done(T),
-    /// Another of that kind has the name in that app.
+    /// Another one of this kind has this name in the app.
     NameTaken,
-    /// What it was about was changed or deleted meanwhile.
+    /// Its object was changed or deleted meanwhile.
     Gone,
-    /// The space has as many of that kind as it may have.
+    /// The space has as many of this kind as it may have.
     OverQuota,
 }
 
 impl<T> Written<T> {
-    /// What was written, if it was.
+    /// The value, if it was written.
     pub fn done(self) -> Option<T> {
         match self {
             Self::Done(written) => Some(written),
@@ -129,7 +129,7 @@ impl<T> Written<T> {
 }
 
 impl Store {
-    /// Makes a job or a call. Never answers `Gone`.
+    /// Creates a job or call. Never returns `Gone`.
     pub fn create_executable(
         &self,
         new: &NewExecutable,
@@ -192,7 +192,7 @@ impl Store {
         })
     }
 
-    /// The job, or the call, of that name of that app.
+    /// The job or call with this name in this app.
     pub fn executable_named(
         &self,
         kind: Kind,
@@ -203,13 +203,13 @@ impl Store {
         self.read(|session| session.first(sql!("executables/by_name"), values, executable_of))
     }
 
-    /// The job, or the call, of that guid.
+    /// The job or call with this guid.
     pub fn executable(&self, kind: Kind, guid: &str) -> Result<Option<Executable>, StoreError> {
         let values = values! { "guid": guid, "kind": kind.as_str() };
         self.read_in_group(|session| session.first(batched_sql!("executables/get"), values, executable_of))
     }
 
-    /// How many jobs, or calls, there are of the selection.
+    /// The number of selected jobs or calls.
     pub fn count_executables(&self, kind: Kind, selection: &Selection) -> Result<Extent, StoreError> {
         let kind = kind.as_str();
         let spaces = selection.spaces()?;
@@ -235,7 +235,7 @@ impl Store {
         })
     }
 
-    /// A part of the jobs, or calls, of the selection, oldest first.
+    /// A part of the selected jobs or calls, oldest first.
     pub fn list_executables(
         &self,
         kind: Kind,
@@ -258,7 +258,7 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
     }
 
-    /// When these jobs or calls fire next, and what ran last.
+    /// The next fire time and latest execution of these jobs or calls.
     pub fn summaries(&self, executables: &[Id]) -> Result<HashMap<Id, Summary>, StoreError> {
         let ids = json_array(executables.iter())?;
         let read = |row: &Row<'_>| -> Result<(Id, Summary), StoreError> {
@@ -277,9 +277,8 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
-    /// Writes what a client changed of a job or call: its name, its app, what it does (not the state) and how
-    /// its runs are controlled. `changed` is what was read, with other values; its times are left as they
-    /// were. Returns the time of the change.
+    /// Writes a client's changes to a job or call: name, app, work (without the state) and controls.
+    /// `changed` is what was read, with new values; its times are ignored. Returns the time of the change.
     pub fn update_executable(
         &self,
         changed: &Executable,
@@ -317,16 +316,16 @@ impl Store {
         match written {
             Ok(0) => Ok(Written::Gone),
             Ok(_) => Ok(Written::Done(updated_at)),
-            // The unique index of names is the judge of a race between two of the same name.
+            // The unique index of names decides a race for the same name.
             Err(StoreError::Conflict) => Ok(Written::NameTaken),
             Err(err) => Err(err),
         }
     }
 
-    /// Deletes a job or call with its schedules and executions, at once for every reader. The rows go later,
-    /// in the batches of [`Store::purge_deleted`]. Returns how many executions were PENDING, which never
-    /// begin. `cancelled_by`: those that run are to end, with this message; else they are left alone. `None`:
-    /// it was changed since `seen` was read, or deleted.
+    /// Deletes a job or call with its schedules and executions, at once for every reader.
+    /// [`Store::purge_deleted`] removes the rows later, in batches. Returns what happened to its executions.
+    /// `cancelled_by`: cancel running executions with this message; `None`: leave them running. Returns
+    /// `None` if it was changed since `seen` was read, or deleted.
     pub fn delete_executable(
         &self,
         seen: &Executable,
@@ -358,7 +357,8 @@ impl Store {
     }
 }
 
-/// All running executions of a job or call are to end, for it is about to be deleted. Returns them.
+/// Requests the cancellation of all running executions of a job or call that is about to be deleted. Returns
+/// them.
 fn cancel_running(
     tx: &Session<'_>,
     executable: Id,
@@ -370,7 +370,7 @@ fn cancel_running(
     tx.rows(sql!("executions/request_cancel_of_executable"), values, |row| row.get("id"))
 }
 
-/// The state that a job has; a call has none.
+/// The initial state of a job; a call has none.
 fn state_of(work: &Work) -> Option<&'static str> {
     match work {
         Work::Job { state, .. } => Some(state.as_str()),
@@ -390,7 +390,7 @@ impl Selection {
     }
 }
 
-/// The columns of what a job or a call does, and of how it is controlled.
+/// The columns of a job's or call's work and controls.
 pub(super) struct Columns<'a> {
     work: &'a Work,
     controls: &'a Controls,
@@ -448,7 +448,7 @@ impl<'a> Columns<'a> {
     }
 }
 
-/// Strings by name as a column has them: NULL where there are none.
+/// A JSON object for a column; NULL if it is empty.
 fn json_object(strings: &BTreeMap<String, String>) -> Result<Option<String>, StoreError> {
     if strings.is_empty() {
         return Ok(None);
@@ -487,7 +487,7 @@ fn measure(executable: &Executable) -> (Id, usize) {
 }
 
 fn executable_of(row: &Row<'_>) -> Result<Executable, StoreError> {
-    // In the order of the columns, which are looked for from the one before.
+    // In the order of the columns: each lookup starts after the previous column.
     Ok(Executable {
         id: row.get("id")?,
         guid: row.get("guid")?,

@@ -1,6 +1,6 @@
-//! Executions: their way from PENDING on, their histories, and their clearing. Their ends are `ends`.
+//! Executions: their life from PENDING on, their histories, and their purging. `ends` ends them.
 //!
-//! Every step is a guarded update: a step that comes too late, or twice, changes no row and says so.
+//! Every step is a guarded update: a step that is late or repeated changes no row, and returns that.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,21 +17,21 @@ use crate::model::{
     Timestamp, Work,
 };
 
-/// What a history belongs to.
+/// Whose history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HistoryOf {
-    /// A job or call.
+    /// Of a job or call.
     Executable(Id),
-    /// A schedule.
+    /// Of a schedule.
     Schedule(Id),
 }
 
-/// Whose turn an execution takes: a call's space and the host that it goes to, or a job's app.
+/// The share of an execution, for fair dispatch: a call's space and target host, or a job's app.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Share(String);
 
 impl Share {
-    /// As the database has it: tenant and target with a blank between them.
+    /// As stored: tenant and target, separated by a blank.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -41,7 +41,7 @@ impl Share {
         self.0.split_once(' ').map_or(&self.0, |(tenant, _)| tenant)
     }
 
-    /// The host of a call, with its port; empty for a job.
+    /// The host and port of a call; empty for a job.
     pub fn target(&self) -> &str {
         self.0.split_once(' ').map_or("", |(_, target)| target)
     }
@@ -53,13 +53,12 @@ impl Column for Share {
     }
 }
 
-/// A PENDING execution that is due: what is needed to decide whose turn it is, without the long texts of its
-/// work.
+/// A due PENDING execution: what is needed to decide whose turn it is, without the long texts of its work.
 #[derive(Debug, Clone)]
 pub struct Waiting {
     /// The execution.
     pub of: Owned,
-    /// Its guid.
+    /// The guid of the execution.
     pub guid: Guid,
     /// The guid of its job or call.
     pub executable: Guid,
@@ -67,24 +66,24 @@ pub struct Waiting {
     pub name: String,
     /// Its fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// Since when it waits for a worker: its fire time, or the due time of this attempt.
+    /// Since when it waits for a worker: its fire time, or when this attempt became due.
     pub due_since: Timestamp,
     /// The attempts so far.
     pub attempts: Attempts,
-    /// The name of the task of the first attempt; `None`: the guid, or there was no attempt.
+    /// The name of the first attempt's task; `None`: the execution's guid, or no attempt yet.
     pub task_name: Option<String>,
     /// The app in whose context it runs.
     pub app: Guid,
-    /// Decides the lane that it waits in.
+    /// Decides its lane.
     pub kind: Kind,
-    /// Decides how many workers it competes for.
+    /// Decides which executions it shares workers with.
     pub share: Share,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
 }
 
 impl Waiting {
-    /// The same with what is to be done, for a worker.
+    /// Adds what a worker needs to know.
     pub fn with_work(self, Assignment { work, course }: Assignment) -> Dispatch {
         Dispatch {
             of: self.of,
@@ -103,131 +102,130 @@ impl Waiting {
     }
 }
 
-/// What an execution is to do, and what decides whether it may begin.
+/// What an execution does, and what decides whether it may begin.
 #[derive(Debug, Clone)]
 pub struct Assignment {
-    /// What it is to do.
+    /// What it does.
     pub work: Work,
     /// What decides whether it may begin, and whether another attempt follows.
     pub course: Course,
 }
 
-/// Executions that this process may hand out, and under which lease.
+/// Executions that this process has claimed.
 #[derive(Debug, Clone)]
 pub struct Claimed {
-    /// The number of the lease.
+    /// The number of the lease under which they are owned.
     pub fence: Fence,
     /// The executions.
     pub ids: Vec<Id>,
-    /// What they are to do; nothing for one that is gone.
+    /// Their assignments, without those of executions that are gone.
     pub work: HashMap<Id, Assignment>,
 }
 
 /// What there is to do for the scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Schedules may be planned for what is now the future.
+    /// Some schedules may have been planned in what is now the future.
     pub is_planned_ahead: bool,
-    /// Schedules may be due.
+    /// Some schedules may be due.
     pub is_due: bool,
-    /// Calls that are under way here may have to end.
+    /// Some calls in flight here may have to be cancelled.
     pub is_call_cancelled: bool,
-    /// Executions of jobs, and of calls, may wait for the end of another one.
+    /// Whether executions of jobs, and of calls, may wait for another one to end.
     pub is_blocked: [bool; 2],
-    /// Executions of jobs, and of calls, may wait for a worker.
+    /// Whether executions of jobs, and of calls, may wait for a worker.
     pub is_waiting: [bool; 2],
-    /// The earliest fire time, and the earliest time after now at which an execution is due, if that was
-    /// looked for.
+    /// The earliest fire time, and the earliest dispatch time after now; `None` if this was not looked up.
     pub next: Option<(Option<Timestamp>, Option<Timestamp>)>,
 }
 
-/// An execution whose task is under way.
+/// An execution with a running task.
 #[derive(Debug, Clone)]
 pub struct RunningTask {
     /// The execution.
     pub of: Owned,
-    /// Its guid, for the log.
+    /// The guid of the execution.
     pub guid: Guid,
-    /// The platform's task.
+    /// The guid of the task.
     pub task: Guid,
-    /// The job.
+    /// The guid of the job.
     pub executable: Guid,
-    /// The job's name.
+    /// The name of the job.
     pub name: String,
-    /// The instant planned.
+    /// The fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// When it was due: at that instant, or later by its jitter.
+    /// When it was due: the fire time plus its jitter.
     pub due_time: Option<Timestamp>,
     /// When its first attempt began.
     pub start_time: Option<Timestamp>,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
-    /// How often the platform could not run its task in a row.
+    /// Consecutive failures of the platform to run its task.
     pub failures: u32,
-    /// When that is too long; `None`: it has not begun.
+    /// When to give up; `None`: there was no failure.
     pub give_up_at: Option<Timestamp>,
-    /// When its attempt began, and how long that may take.
+    /// When its current attempt began.
     pub attempt_start: Option<Timestamp>,
     /// See [`crate::model::Work`].
     pub timeout_seconds: Option<u32>,
-    /// It is to end.
+    /// The requested cancellation.
     pub cancelling: Option<Cancelling>,
     /// What decides whether another attempt follows.
     pub course: Course,
 }
 
-/// Another request for the task of the same attempt, later.
+/// A later request for the task of the same attempt.
 #[derive(Debug, Clone)]
 pub struct Retry {
-    /// When.
+    /// When it is due.
     pub dispatch_time: Timestamp,
-    /// Why it is necessary.
+    /// Why it is needed.
     pub message: String,
     /// An attempt may have created a task. After this instant, "not found" is conclusive. `None`: no attempt
     /// has an unknown outcome.
     pub doubt_until: Option<Timestamp>,
-    /// How often the platform could not be asked in a row.
+    /// Consecutive failures to reach the platform.
     pub failures: u32,
-    /// When that is too long; `None`: it has not begun.
+    /// When to give up; `None`: there was no failure.
     pub give_up_at: Option<Timestamp>,
 }
 
-/// A task that may exist though its execution has no use for it.
+/// A task that may exist although its execution does not need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stray {
-    /// The guid of its execution; of a surplus task its own guid.
+    /// The guid of its execution; for a surplus task the guid of the task.
     pub name: String,
-    /// The name of the task of the first attempt; `None`: the guid of its execution.
+    /// The name of the first attempt's task; `None`: the execution's guid.
     pub task_name: Option<String>,
-    /// How many attempts there were, each of which may have made a task.
+    /// The number of attempts, each of which may have created a task.
     pub attempts: u32,
     /// After this instant, "not found" is conclusive.
     pub doubt_until: Timestamp,
-    /// The id of the request that started its execution; empty when a schedule did, or the execution is gone.
+    /// The id of the request that started its execution; empty if a schedule did, or the execution is gone.
     pub request_id: String,
-    /// The app that its execution belongs to; `None`: the execution is gone.
+    /// The app of its execution; `None`: the execution is gone.
     pub app: Option<Guid>,
-    /// `None`: its execution has ended.
+    /// Set for a surplus task; `None`: its execution has ended.
     pub surplus: Option<Surplus>,
-    /// Which attempt of its execution made it.
+    /// The attempt that created the task.
     pub attempt: u32,
-    /// `name` is the guid of a task that is to end, though it was found once.
+    /// `name` is the guid of a task that must be cancelled although it was found once.
     pub is_to_end: bool,
 }
 
-/// A task that was created for an execution that may have another one.
+/// A task that was created for an execution which may have another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surplus {
     /// The guid of the execution.
     pub execution: Guid,
-    /// Where the execution stands; `None`: it is gone.
+    /// The state of the execution; `None`: it is gone.
     pub state: Option<ExecutionState>,
-    /// The task that is the execution's own.
+    /// The task in the execution's row.
     pub own_task: Option<Guid>,
 }
 
 impl Store {
-    /// How long a history is.
+    /// The length of a history.
     pub fn count_executions(&self, of: HistoryOf) -> Result<Extent, StoreError> {
         let (statement, id) = match of {
             HistoryOf::Executable(id) => (sql!("executions/count_of_executable"), id),
@@ -250,8 +248,8 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, execution_of, measure))
     }
 
-    /// PENDING executions of a kind that are due by `now`, in order of time, at most `limit`; none that
-    /// another process owns.
+    /// PENDING executions of a kind that are due at `now`, in order of time, at most `limit`, without those
+    /// that another process owns.
     pub fn pending_executions(
         &self,
         kind: Kind,
@@ -265,9 +263,8 @@ impl Store {
         })
     }
 
-    /// PENDING executions of a kind that are due by `now` and that were requested after `asked_after`, by
-    /// hand or by creating their schedule. The latest come first, at most `limit`, and none that another
-    /// process owns.
+    /// PENDING executions of a kind that are due at `now` and were requested after `asked_after`, by hand or
+    /// by creating their schedule. Latest first, at most `limit`, without those that another process owns.
     pub fn pending_asked_after(
         &self,
         kind: Kind,
@@ -284,14 +281,13 @@ impl Store {
         })
     }
 
-    /// Shares that have something PENDING, in their order: those behind `after`, at most `limit`.
+    /// Shares with PENDING executions, in order, after `after`, at most `limit`.
     pub fn pending_shares(&self, kind: Kind, after: &str, limit: u32) -> Result<Vec<Share>, StoreError> {
         let values = values! { "kind": kind.as_str(), "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("executions/shares"), values, |row| row.get("share")))
     }
 
-    /// Of each of these shares the first `each` executions that are due by `now`; none that another process
-    /// owns.
+    /// The first `each` due executions of each of these shares, without those that another process owns.
     pub fn pending_of_shares(
         &self,
         kind: Kind,
@@ -309,7 +305,7 @@ impl Store {
         })
     }
 
-    /// What these executions are to do; none for one that is gone.
+    /// The assignments of these executions, without those of executions that are gone.
     pub fn work_of(&self, executions: &[Id]) -> Result<HashMap<Id, Assignment>, StoreError> {
         if executions.is_empty() {
             return Ok(HashMap::new());
@@ -321,9 +317,9 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
-    /// Claims PENDING executions under this process's lease, and reads what they are to do. Each is claimed
-    /// only if its due time and number of attempts are still those that were read. The others were claimed by
-    /// another process first.
+    /// Claims PENDING executions under this process's lease, and reads their assignments. Each is claimed
+    /// only if its dispatch time and number of attempts are still as read. Otherwise another process was
+    /// faster.
     pub fn claim_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
         let fence = self.fence()?;
         if !self.is_shared() || wanted.is_empty() {
@@ -337,8 +333,8 @@ impl Store {
         Ok(Claimed { fence, ids: work.iter().map(|(id, _)| *id).collect(), work: work.into_iter().collect() })
     }
 
-    /// What there is to do. `ahead`: a plan from after this time was made before the clock was set back.
-    /// Nothing is ruled out where looking costs no round trip.
+    /// What there is to do. `ahead`: plans made after this time precede a jump of the clock back. Where
+    /// looking costs no round trip, everything counts as possible.
     pub fn look(&self, now: Timestamp, ahead: Timestamp) -> Result<Look, StoreError> {
         if !self.is_shared() {
             return Ok(Look {
@@ -365,7 +361,7 @@ impl Store {
         })
     }
 
-    /// When the next PENDING execution is due that is not due by `now`.
+    /// The earliest dispatch time after `now`.
     pub fn next_dispatch_time(&self, now: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         let values = values! { "now": now };
         self.read_at_once(|session| {
@@ -373,15 +369,15 @@ impl Store {
         })
     }
 
-    /// Records that the platform has the task: PENDING → RUNNING. `false`: the execution is no longer
-    /// PENDING, or no longer owned under this lease. Safe to repeat after an error.
+    /// Records that the platform has created the task: PENDING → RUNNING. `false`: the execution is not
+    /// PENDING, or not owned under this lease. Safe to repeat after an error.
     pub fn accept_task(&self, of: Owned, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
         self.write_in_group(|tx| Ok(tx.execute(batched_sql!("executions/accept_task"), values)? == 1))
     }
 
-    /// Schedules another attempt, which any process may claim. `false`: the execution is no longer PENDING,
-    /// or no longer owned under this lease.
+    /// Schedules another attempt, which any process may claim. `false`: the execution is not PENDING, or not
+    /// owned under this lease.
     pub fn postpone(&self, of: Owned, retry: &Retry) -> Result<bool, StoreError> {
         let values = values! {
             "id": of.id, "fence": of.fence, "dispatch_time": retry.dispatch_time, "message": &retry.message,
@@ -390,8 +386,8 @@ impl Store {
         self.step(sql!("executions/postpone"), values)
     }
 
-    /// The platform stored the task and will never run it: RUNNING → PENDING, for another attempt later.
-    /// `false`: the execution is no longer RUNNING with that task, or no longer in this process's hand.
+    /// The platform stored the task and will never run it: RUNNING → PENDING, to retry later. `false`: the
+    /// execution is not RUNNING with this task, or not owned under this lease.
     pub fn retry_task(&self, of: Owned, task: &Guid, retry: &Retry) -> Result<bool, StoreError> {
         let values = values! {
             "id": of.id, "fence": of.fence, "task_guid": task, "dispatch_time": retry.dispatch_time,
@@ -405,7 +401,7 @@ impl Store {
         self.write_one(|tx| Ok(tx.execute(statement, values)? == 1))
     }
 
-    /// Running tasks that this process follows, after the execution `after` in order of id, at most `limit`.
+    /// Running tasks that this process follows, in order of id, after the execution `after`, at most `limit`.
     /// With `after` 0 it first adopts up to `limit` tasks that no instance follows.
     pub fn running_tasks(&self, after: Id, limit: u32) -> Result<Vec<RunningTask>, StoreError> {
         let fence = self.fence()?;
@@ -441,15 +437,14 @@ impl Store {
         })
     }
 
-    /// Tasks that may exist though their executions have ended, by key: those beyond `after`, at most
-    /// `limit`.
+    /// Tasks that may exist although their executions have ended, by key, after `after`, at most `limit`.
     pub fn strays(&self, after: &str, limit: u32) -> Result<Vec<Stray>, StoreError> {
         let values = values! { "after": after, "limit": limit };
         self.read_at_once(|session| session.rows(sql!("strays/list"), values, stray_of))
     }
 
-    /// A task was created for an execution that may have another one: the watcher cancels it once that is
-    /// certain.
+    /// Records a task that may be surplus. The watcher cancels it once it is certain that the execution has
+    /// another one.
     pub fn note_surplus(&self, execution: &Guid, task: &Guid, now: Timestamp) -> Result<bool, StoreError> {
         self.step(
             sql!("strays/insert_surplus"),
@@ -457,7 +452,7 @@ impl Store {
         )
     }
 
-    /// Those were found, or certainly are not there.
+    /// These tasks were settled: found, or certain not to exist.
     pub fn forget_strays(&self, names: &[String]) -> Result<(), StoreError> {
         self.write(|tx| {
             for name in names {
@@ -467,8 +462,8 @@ impl Store {
         })
     }
 
-    /// At start: makes waiting fit the clock as it is now. `latest`: no wait is meant to go beyond it.
-    /// Nothing where the database's clock counts, which went on meanwhile.
+    /// At a start: adapts waits to the clock as it is now. No wait may end after `latest`. Does nothing where
+    /// the database's clock counts, because that did not stop.
     pub fn settle_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -480,8 +475,8 @@ impl Store {
         })
     }
 
-    /// The clock was set, by so many nanoseconds (negative: back), and shows `now`: moves what waits for a
-    /// span of time. Nothing where the database's clock counts: each process would move it once more.
+    /// The clock was set by `by_nanos` (negative: back) and now shows `now`: shifts waits accordingly. Does
+    /// nothing where the database's clock counts, because each process would shift them.
     pub fn shift_waits(&self, by_nanos: i64, now: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -493,35 +488,33 @@ impl Store {
         })
     }
 
-    /// The time of the latest change: when something ended, was created, or was planned. `None`: the database
-    /// is empty.
+    /// The time of the latest activity: an end, a creation, or a planned schedule. `None`: the database is
+    /// empty.
     pub fn newest_activity(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read_at_once(|session| {
             session.one(sql!("executions/newest"), values! {}, |row| row.get("newest"))
         })
     }
 
-    /// Deletes a batch of executions that ended before `before`, and returns how many those were.
+    /// Deletes a batch of executions that ended before `before`. Returns their number.
     pub fn purge_ended(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "before": before, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("executions/purge_ended"), values))
     }
 
-    /// The executable after `after` in the order of ids, deleted ones included.
+    /// The job or call after `after` in order of ids, deleted ones included.
     pub fn next_executable(&self, after: Id) -> Result<Option<Id>, StoreError> {
         let values = values! { "after_id": after };
         self.read_at_once(|session| session.first(sql!("executables/next_id"), values, |row| row.get("id")))
     }
 
-    /// Deletes a batch of the ended executions of `executable` beyond its newest `keep`, and returns how many
-    /// those were.
+    /// Deletes a batch of ended executions of `executable` beyond its newest `keep`. Returns their number.
     pub fn purge_beyond(&self, executable: Id, keep: u32, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "executable_id": executable, "keep": keep, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("executions/purge_beyond"), values))
     }
 
-    /// Deletes a batch of what belongs to deleted executables and schedules, and returns how many rows those
-    /// were.
+    /// Deletes a batch of rows of deleted jobs, calls and schedules. Returns their number.
     pub fn purge_deleted(&self, limit: u32) -> Result<usize, StoreError> {
         self.write(|tx| {
             let executable: Option<Id> =
@@ -529,7 +522,7 @@ impl Store {
             let Some(executable) = executable else {
                 return tx.execute(sql!("schedules/purge"), values! { "limit": limit });
             };
-            // In the order of references; the next batch goes on where this one was full.
+            // In the order of references. If this batch is full, the next one continues here.
             let values = values! { "executable_id": executable, "limit": limit };
             for statement in [sql!("executions/purge_of_executable"), sql!("schedules/purge_of_executable")] {
                 let rows = tx.execute(statement, values)?;

@@ -1,7 +1,7 @@
-//! Takes in what another database has, in one transaction.
+//! Imports the contents of another database, in one transaction.
 //!
-//! Invariant: what is here already is not changed; what comes keeps its guid. Ids are given in the order in
-//! which rows come.
+//! Invariant: existing rows are not changed, and imported rows keep their guids. Ids follow the order of
+//! import.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -21,9 +21,9 @@ use crate::model::{Definition, Event, ExecutionState, Guid, Kind, MisfirePolicy,
 /// A job or call from another database.
 #[derive(Debug)]
 pub struct MovedExecutable {
-    /// Its guid, which it keeps.
+    /// The guid, which it keeps.
     pub guid: Guid,
-    /// What it is.
+    /// Its definition.
     pub new: NewExecutable,
     /// When it was created.
     pub created_at: Timestamp,
@@ -31,20 +31,20 @@ pub struct MovedExecutable {
     pub updated_at: Timestamp,
 }
 
-/// A schedule that comes from another database.
+/// A schedule from another database.
 #[derive(Debug)]
 pub struct MovedSchedule {
-    /// Its guid, which it keeps.
+    /// The guid, which it keeps.
     pub guid: Guid,
-    /// What it runs.
+    /// The guid of its job or call.
     pub executable: Guid,
-    /// What kind that is.
+    /// Whether that is a job or a call.
     pub kind: Kind,
-    /// What clients say of it.
+    /// Its definition.
     pub definition: Definition,
-    /// Since when it is known that it never fires again.
+    /// Since when it is known never to fire again.
     pub completed_at: Option<Timestamp>,
-    /// When it fires next, which is planned now; `None` for one that is not enabled.
+    /// The next fire time, planned now; `None` if it is disabled.
     pub next_fire_time: Option<Timestamp>,
     /// When it was created.
     pub created_at: Timestamp,
@@ -52,30 +52,30 @@ pub struct MovedSchedule {
     pub updated_at: Timestamp,
 }
 
-/// An execution that comes from another database. It is not PENDING.
+/// An execution from another database. Never PENDING.
 #[derive(Debug)]
 pub struct MovedExecution {
-    /// Its guid, which it keeps.
+    /// The guid, which it keeps.
     pub guid: Guid,
-    /// What it ran.
+    /// The guid of its job or call.
     pub executable: Guid,
-    /// What kind that is.
+    /// Whether that is a job or a call.
     pub kind: Kind,
-    /// The schedule that fired, and the instant planned; `None`: started by hand.
+    /// The schedule that fired, and the fire time; `None`: started by hand.
     pub fire: Option<(Guid, Timestamp)>,
-    /// Where it stands: RUNNING for a task that is to be followed to its end, otherwise how it ended.
+    /// RUNNING for a task that must be followed to its end; otherwise the outcome.
     pub state: ExecutionState,
-    /// What was known when it was created.
+    /// The note from its creation.
     pub note: String,
-    /// What there is to say of it.
+    /// The message of its outcome.
     pub message: String,
-    /// Its task.
+    /// The guid of its task.
     pub task: Option<Guid>,
     /// When it was created.
     pub created_at: Timestamp,
-    /// The first attempt.
+    /// When its first attempt began.
     pub start_time: Option<Timestamp>,
-    /// The end, of one that has ended.
+    /// When it ended; `None`: it is running.
     pub end_time: Option<Timestamp>,
     /// The id of the request that started it; empty when a schedule did.
     pub request_id: String,
@@ -83,7 +83,7 @@ pub struct MovedExecution {
     pub control: MovedControl,
 }
 
-/// How an execution that comes from another database was controlled.
+/// How an imported execution was controlled.
 #[derive(Debug, Clone, Default)]
 #[expect(missing_docs, reason = "they are those of the table")]
 pub struct MovedControl {
@@ -98,12 +98,12 @@ pub struct MovedControl {
     pub more_skipped: u32,
 }
 
-/// An instance of the service that comes from another database of ours.
+/// A service instance from another database.
 #[derive(Debug)]
 pub struct MovedInstance {
-    /// What it is.
+    /// The instance.
     pub instance: ServiceInstance,
-    /// What the platform said of it beside its parameters, as JSON.
+    /// The platform's context, as JSON.
     pub context: String,
     /// When it was created.
     pub created_at: Timestamp,
@@ -173,8 +173,7 @@ struct ExecutionRow<'a> {
 }
 
 impl Store {
-    /// Runs `work` in one transaction, once, however long it takes; when it fails, or as `mode` says, nothing
-    /// of it stays.
+    /// Runs `work` once, in one transaction of any length. If it fails, or in a dry run, nothing is kept.
     pub fn import<T>(
         &self,
         mode: ImportMode,
@@ -193,13 +192,13 @@ impl Store {
     }
 }
 
-/// The transaction that takes rows in.
+/// Inserts rows in the transaction of an import.
 pub struct Importer<'a> {
     session: &'a Session<'a>,
 }
 
 impl Importer<'_> {
-    /// Takes a job or call. `false`: its guid is here already, or its name is taken.
+    /// Imports a job or call. `false`: its guid exists already, or its name is taken.
     pub fn insert_executable(&self, executable: &MovedExecutable) -> Result<bool, StoreError> {
         let MovedExecutable { guid, new, created_at, updated_at } = executable;
         let columns = Columns::of(&new.work, &new.controls)?;
@@ -211,15 +210,15 @@ impl Importer<'_> {
         Ok(self.session.execute(sql!("executables/import"), &values)? == 1)
     }
 
-    /// What kind a guid is of here, and whether it was deleted here. `None`: it is not here.
+    /// Looks up a guid: its kind, and whether it is deleted here. `None`: not found.
     pub fn find_executable(&self, guid: &str) -> Result<Option<(Kind, bool)>, StoreError> {
         self.session.first(sql!("executables/import_find"), values! { "guid": guid }, |row| {
             Ok((row.get("kind")?, row.get("is_deleted")?))
         })
     }
 
-    /// Takes schedules, which are planned `now`, and returns for each whether it was taken: its guid is not
-    /// here already, and what it runs is.
+    /// Imports schedules, planned at `now`. Returns for each whether it was inserted: its guid was free, and
+    /// its job or call exists.
     pub fn insert_schedules(
         &self,
         schedules: &[MovedSchedule],
@@ -248,14 +247,14 @@ impl Importer<'_> {
         Ok(changed.into_iter().map(|rows| rows == 1).collect())
     }
 
-    /// What the schedule of a guid runs here, deleted ones included. `None`: it is not here.
+    /// The job or call of the schedule with this guid, deleted ones included. `None`: not found.
     pub fn find_schedule(&self, guid: &str) -> Result<Option<Guid>, StoreError> {
         self.session
             .first(sql!("schedules/import_find"), values! { "guid": guid }, |row| row.get("executable_guid"))
     }
 
-    /// Takes executions and returns the guids of those that were taken. A schedule that is not here is made,
-    /// as a deleted one.
+    /// Imports executions and returns the guids of those that were inserted. A missing schedule is created as
+    /// a deleted one.
     pub fn insert_executions<'a>(
         &self,
         executions: impl Iterator<Item = &'a MovedExecution>,
@@ -268,7 +267,7 @@ impl Importer<'_> {
         Ok(taken.into_iter().collect())
     }
 
-    /// Takes an attempt that another one followed, of an execution that is here.
+    /// Imports a finished attempt of an execution that exists here.
     pub fn insert_attempt(&self, execution: &str, attempt: &Attempt) -> Result<(), StoreError> {
         let Attempt { number, start_time, end_time, task, message } = attempt;
         let values = values! {
@@ -278,7 +277,7 @@ impl Importer<'_> {
         self.session.execute(sql!("attempts/import"), values).map(|_| ())
     }
 
-    /// Which of these executions are here.
+    /// Which of these executions exist here.
     pub fn known_executions<'a>(
         &self,
         guids: impl Iterator<Item = &'a Guid>,
@@ -290,8 +289,8 @@ impl Importer<'_> {
         Ok(known.into_iter().collect())
     }
 
-    /// After their histories: of which execution the states of jobs are the outcome. `from_history`: those
-    /// that say so have the state that their history says.
+    /// After the histories: records the execution from which each job's state comes. `true`: also take the
+    /// state from it.
     pub fn settle_states<'a>(&self, jobs: impl Iterator<Item = (&'a Guid, bool)>) -> Result<(), StoreError> {
         let sets: Vec<Vec<Named<'_>>> = jobs
             .map(|(guid, from_history)| values! { "guid": guid, "from_history": from_history }.to_vec())
@@ -302,8 +301,8 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Takes an instance of the service. Where its space was suspended for want of one, schedules go on from
-    /// `now` on, as `planner` says. `false`: one of its id is here already.
+    /// Imports a service instance. If its space was suspended, its schedules resume from `now` on, at the
+    /// times that `planner` computes. `false`: its id exists already.
     pub fn insert_instance(
         &self,
         moved: &MovedInstance,
@@ -325,7 +324,7 @@ impl Importer<'_> {
         Ok(true)
     }
 
-    /// Takes a binding. `false`: one of its id is here already, or its instance is not.
+    /// Imports a binding. `false`: its id exists already, or its instance is missing.
     pub fn insert_binding(
         &self,
         binding: &ServiceBinding,
@@ -339,13 +338,13 @@ impl Importer<'_> {
         Ok(self.session.execute(sql!("service_bindings/import"), values)? == 1)
     }
 
-    /// Suspends a space of which nothing is known here.
+    /// Suspends a space that is unknown here.
     pub fn insert_suspended_space(&self, space: &Guid) -> Result<(), StoreError> {
         self.session.execute(sql!("service_spaces/import"), values! { "space_guid": space })?;
         Ok(())
     }
 
-    /// Takes the pause of a space of which none is known here.
+    /// Imports the pause of a space that has none here.
     pub fn insert_space_pause(&self, moved: &MovedPause) -> Result<(), StoreError> {
         let MovedPause { space, pause, resumed_at, updated_at } = moved;
         let values = values! {
@@ -359,12 +358,12 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Takes a notification. `false`: it is here already, or its space has another one of that name.
+    /// Imports a notification. `false`: it exists already, or its name is taken in the space.
     pub fn insert_notification(&self, moved: &Notification) -> Result<bool, StoreError> {
         Ok(notifications::insert(self.session, moved)?.is_some())
     }
 
-    /// What is expected of a job or call that was taken counts from `now` on.
+    /// The time for the next success of an imported job or call starts at `now`.
     pub fn expect_success(&self, guid: &Guid, within: u32, now: Timestamp) -> Result<(), StoreError> {
         let due_at = outbox::after_seconds(now, within);
         let values = values! { "guid": guid, "since": now, "due_at": due_at };
@@ -402,7 +401,7 @@ impl Importer<'_> {
         audit::record(self.session, Some(event), None, now)
     }
 
-    /// Takes the name of a task to look for.
+    /// Imports the name of a task to look for.
     pub fn insert_stray(&self, stray: &Stray) -> Result<(), StoreError> {
         let values = values! {
             "name": &stray.name, "task_name": stray.task_name.as_ref(), "attempts": stray.attempts,
@@ -442,7 +441,7 @@ impl Importer<'_> {
         }
     }
 
-    /// A text inside of JSON, in the engine's form.
+    /// A text inside of JSON, in the form that the engine needs.
     fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
         match self.session {
             Session::Sqlite(_) => Cow::Borrowed(text),

@@ -1,8 +1,8 @@
 //! Instances: the processes that share a database, and their leases.
 //!
-//! Invariant: an execution that is owned under a lease stays so until another instance has taken over: after
-//! the lease has ended by the database's clock, or with a start under the same name. After that, updates
-//! under the old lease change no row.
+//! Invariant: an execution owned under a lease keeps its owner until another instance takes over: after the
+//! lease has ended by the database's clock, or at a start under the same name. After that, updates under the
+//! old lease change no row.
 
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
@@ -13,32 +13,32 @@ use super::{
 };
 use crate::model::{Fence, Timestamp};
 
-/// The most instances that are taken over in one transaction.
+/// The most instances that one transaction takes over.
 #[cfg(feature = "postgres")]
 const TAKEN_OVER_MAX: u32 = 16;
 
-/// A lease that was renewed, or a new one.
+/// A renewed or new lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Renewal {
-    /// Its number.
+    /// The number of the lease.
     pub fence: Fence,
     /// There was no lease, or it had ended and was taken over: this process owns no executions.
     pub is_new: bool,
 }
 
-/// What the database server says to the keeper of a lease.
+/// What the keeper of a lease learns from the database server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatabaseTime {
-    /// Its time.
+    /// The server's time.
     pub now: Timestamp,
-    /// A lease has ended, or reaches further than one can.
+    /// A lease has ended, or lasts longer than a lease can.
     pub is_to_take_over: bool,
 }
 
-/// Executions that were taken over from instances whose leases have ended.
+/// Work taken over from instances whose leases have ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TakenOver {
-    /// How many those were.
+    /// The number of instances.
     pub instances: usize,
     /// Their calls, which are FAILED now.
     pub calls: Vec<CutOff>,
@@ -51,11 +51,11 @@ pub struct TakenOver {
 pub struct Instance {
     /// The number of its lease.
     pub fence: Fence,
-    /// Its `INSTANCE_ID`, if it has one.
+    /// Its `INSTANCE_ID`, if set.
     pub name: Option<String>,
-    /// Nanoseconds until its lease ends; below 0: it has ended.
+    /// Nanoseconds until its lease ends; negative: it has ended.
     pub lasts: i64,
-    /// It is this process.
+    /// Whether it is this process.
     pub is_own: bool,
 }
 
@@ -85,8 +85,8 @@ impl Store {
         }
     }
 
-    /// The database server's time, which decides for all instances, and whether there is something to take
-    /// over. `None` for SQLite, where the process's own clock decides, and which has one process.
+    /// The database server's time, which counts for all instances, and whether there is something to take
+    /// over. `None` for SQLite, where the process's own clock counts.
     pub fn database_time(&self) -> Result<Option<DatabaseTime>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -102,7 +102,7 @@ impl Store {
         }
     }
 
-    /// Renews this process's lease, or takes a new one. `None` for SQLite, which needs none.
+    /// Renews this process's lease, or begins a new one. `None` for SQLite, which needs none.
     pub fn renew_lease(&self) -> Result<Option<Renewal>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -111,8 +111,8 @@ impl Store {
         }
     }
 
-    /// Takes over executions whose lease has ended. Calls that were being sent become FAILED with `message`;
-    /// any instance may claim the rest. The next owner looks for tasks that may have been created.
+    /// Takes over executions whose lease has ended. Calls in flight become FAILED with `message`; any
+    /// instance may claim the rest. The next owner looks for tasks that may have been created.
     pub fn take_over(&self, message: &str, now: Timestamp) -> Result<TakenOver, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -121,7 +121,7 @@ impl Store {
                 let values = values! { "limit": TAKEN_OVER_MAX };
                 let mut ended =
                     tx.rows(postgres_sql!("instances/ended"), values, |row| row.get::<Fence>("id"))?;
-                // Empty, unless rows were deleted from `instances` by hand.
+                // Usually empty; rows may have been deleted from `instances` by hand.
                 ended.extend(
                     tx.rows(postgres_sql!("instances/missing"), values, |row| row.get::<Fence>("owner"))?,
                 );
@@ -140,8 +140,8 @@ impl Store {
         }
     }
 
-    /// Takes over what earlier processes owned under its name (`INSTANCE_ID`), whether or not their leases
-    /// have ended. `None`: a process that began later has the name.
+    /// Takes over the work of earlier processes of the same name (`INSTANCE_ID`), whether or not their leases
+    /// have ended. `None`: a later process has the name.
     pub fn take_over_own(&self, message: &str, now: Timestamp) -> Result<Option<TakenOver>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -172,9 +172,9 @@ impl Store {
         }
     }
 
-    /// A further lease of this process gets its name, unless another process has begun under it: two that are
-    /// set to the same would otherwise take everything from each other by turns. Whether it has the name,
-    /// where there is one.
+    /// Gives the name to a new lease of this process, unless another process has started under it. Otherwise
+    /// two processes set to the same name would keep taking everything from each other. Returns whether it
+    /// has the name, if there is one.
     pub fn keep_name(&self) -> Result<bool, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -203,8 +203,8 @@ impl Store {
         }
     }
 
-    /// Gives the lease back at a stop. Calls still under way become FAILED with `message` and are returned;
-    /// any instance may claim the rest at once.
+    /// Gives the lease back at a stop. Calls in flight become FAILED with `message` and are returned; any
+    /// instance may claim the rest at once.
     pub fn resign(&self, message: &str, now: Timestamp) -> Result<Vec<CutOff>, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -247,7 +247,7 @@ fn lease_nanos() -> i64 {
     i64::try_from(postgres::LEASE.as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// The leases that have a name: none, or one. Processes that ask under one name at the same time take turns.
+/// The leases with this name: none or one. Processes that ask under the same name take turns.
 #[cfg(feature = "postgres")]
 fn leases_of(tx: &Session<'_>, name: &str) -> Result<Vec<Fence>, StoreError> {
     tx.lock(postgres_sql!("instances/take_turns"), values! { "name": name })?;
@@ -262,8 +262,8 @@ fn settle(
     message: &str,
     now: Timestamp,
 ) -> Result<(Vec<CutOff>, usize), StoreError> {
-    // First: it waits for what is being claimed under the lease, which is then seen here; and nothing is
-    // claimed afterwards.
+    // First, because it waits for claims under the lease, which are then visible here. Afterwards nothing can
+    // be claimed under it.
     tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     let calls = ends::interrupt_calls(tx, fence, message, now)?;
     let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;

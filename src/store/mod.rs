@@ -1,8 +1,8 @@
-//! The database: SQLite, or PostgreSQL. All SQL is here, under `sql/`, one statement a file.
+//! The database: SQLite or PostgreSQL. All SQL is here, under `sql/`, one statement a file.
 //!
-//! Invariant: what a method has answered is on the disk, and nothing is ever half-written. No network in a
-//! transaction, but that to the database itself. The methods are the seam: what they promise holds for both
-//! engines.
+//! Invariant: once a method returns, its result is on the disk, and nothing is ever half-written. No
+//! transaction waits for the network, except for the database itself. The methods are the interface: they
+//! promise the same for both engines.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -64,8 +64,8 @@ pub use terms::Terms;
 
 use session::Session;
 
-/// Roughly how much of a list is read at a time, so that slow clients hold little memory. A single row may be
-/// longer.
+/// Roughly how many bytes of a list are read at a time, so that slow clients hold little memory. A single row
+/// may be longer.
 const PART_BYTES: usize = 32 * 1024;
 /// The size of a row in memory and as JSON, without its long texts.
 const ROW_BYTES: usize = 400;
@@ -73,12 +73,12 @@ const ROW_BYTES: usize = 400;
 /// Why the database failed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreError {
-    /// Full, locked, read-only, damaged or out of reach. Nothing was changed; if the answer to a COMMIT was
-    /// lost, the outcome is unknown. A retry may work.
+    /// Full, locked, read-only, damaged or unreachable. Nothing was changed, unless the answer to a COMMIT
+    /// was lost: then the outcome is unknown. A retry may succeed.
     Unavailable(String),
-    /// A unique index refused it. Methods for which that is an expected result return it as a value instead.
+    /// A unique index refused it. Methods that expect this return it as a value instead.
     Conflict,
-    /// A fault of this program.
+    /// A bug in this program.
     Bug(String),
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for StoreError {
 impl std::error::Error for StoreError {}
 
 impl StoreError {
-    /// Records the outage that this is part of, and returns the level to log it at.
+    /// Records the outage that this error belongs to, and returns the level to log it at.
     pub fn noted(&self) -> log::Level {
         let is_outage = matches!(self, Self::Unavailable(_));
         if is_outage {
@@ -105,16 +105,16 @@ impl StoreError {
     }
 }
 
-/// A part of a list that is in the order of ids.
+/// A part of a list in order of ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
-    /// Only what lies beyond this id, in the list's direction. Oldest first: greater; newest first: less.
+    /// Rows beyond this id in the list's direction. Oldest first: greater ids; newest first: smaller ids.
     pub beyond: Id,
-    /// For lists that are oldest first: no greater ids, so that new rows do not lengthen the list.
+    /// For lists with the oldest first: no greater ids, so that new rows do not lengthen the list.
     pub last: Id,
-    /// How many of those to skip.
+    /// How many of these rows to skip.
     pub offset: u64,
-    /// At most so many.
+    /// The most rows.
     pub limit: u32,
 }
 
@@ -123,50 +123,50 @@ pub struct Window {
 pub struct Part<T> {
     /// In the list's order.
     pub rows: Vec<T>,
-    /// The id of the last of them.
+    /// The id of the last row.
     pub last: Option<Id>,
-    /// `true`: the window has no more rows. Otherwise it may have, and reading continues after `last`.
+    /// `true`: the window has no more rows. Otherwise it may have more; continue after `last`.
     pub is_end: bool,
 }
 
 impl<T> Part<T> {
-    /// The same part of something else.
+    /// Applies `change` to each row.
     pub fn map<U>(self, change: impl FnMut(T) -> U) -> Part<U> {
         Part { rows: self.rows.into_iter().map(change).collect(), last: self.last, is_end: self.is_end }
     }
 }
 
-/// How long a list is, and its greatest id (0 when it is empty).
+/// The length of a list, and its greatest id (0 if empty).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// How many there are.
+    /// The number of rows.
     pub total: u64,
-    /// The greatest id among them.
+    /// The greatest id.
     pub last: Id,
 }
 
 /// Which database, and how to reach it.
 #[derive(Debug, Clone)]
 pub struct StoreSettings {
-    /// Which.
+    /// Where it is.
     pub database: Location,
     /// PostgreSQL: the most connections at a time, at least 2.
     pub connections: usize,
-    /// PostgreSQL: a PEM file of certificates to trust as well.
+    /// PostgreSQL: a PEM file of additional certificates to trust.
     pub ca_cert_file: Option<PathBuf>,
     /// PostgreSQL: accept any certificate.
     pub skip_ssl_validation: bool,
-    /// PostgreSQL: the name of this instance, which takes over at once what an earlier process of that name
-    /// owned.
+    /// PostgreSQL: the name of this instance, which at once takes over the work of an earlier process of that
+    /// name.
     pub instance_id: Option<String>,
-    /// How weekdays count in schedules that were made before dialects were recorded.
+    /// How weekdays are numbered in schedules from before dialects were recorded.
     pub weekdays: Weekdays,
 }
 
-/// Whether the database can be reached and used, without changing anything in it.
+/// Checks that the database can be reached and used, without changing it.
 ///
 /// # Errors
-/// A text for people.
+/// A message for the operator.
 pub fn probe(settings: &StoreSettings) -> Result<(), String> {
     match &settings.database {
         Location::Sqlite(path) => sqlite::probe(path),
@@ -179,12 +179,12 @@ pub fn probe(settings: &StoreSettings) -> Result<(), String> {
     }
 }
 
-/// What each connection to PostgreSQL asks of the server first. For tests of plans.
+/// The session settings that each connection to PostgreSQL sends first. For tests of query plans.
 #[cfg(feature = "postgres")]
 pub const POSTGRES_SESSION: &str = postgres::SESSION;
 
-/// A statement's text as PostgreSQL gets it, with numbers for the names of its parameters, and these names.
-/// For tests of the files.
+/// A statement's text for PostgreSQL, with numbered parameters, and the names of its parameters. For tests of
+/// the files.
 #[cfg(feature = "postgres")]
 pub fn numbered_for_postgres(text: &str) -> (String, Vec<&str>) {
     postgres::numbered(text)
@@ -193,13 +193,13 @@ pub fn numbered_for_postgres(text: &str) -> (String, Vec<&str>) {
 /// Whether an import keeps what it wrote.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ImportMode {
-    /// Kept, all of it or nothing.
+    /// Keep everything; on failure nothing.
     Commit,
-    /// Everything is written and rolled back, so that the report is that of a real import.
+    /// Write everything and roll back, so that the report is that of a real import.
     DryRun,
 }
 
-/// The database, opened. Closing is dropping it.
+/// The open database. Dropping it closes it.
 pub struct Store {
     engine: Engine,
 }
@@ -215,16 +215,16 @@ enum Engine {
 }
 
 impl Store {
-    /// Opens the database and brings it up to date: a file (made, with its directory, when there is none), or
-    /// that of a server. A server that is down is no error: until it is up, every method returns
-    /// `Unavailable`. Leases and retries count in the monotonic time of `clock`.
+    /// Opens the database and migrates it: a file, created with its directory if missing, or a database on a
+    /// server. A server that is down is not an error: every method returns `Unavailable` until it is up.
+    /// Leases and retries follow the monotonic time of `clock`.
     ///
     /// # Errors
-    /// A text for people, when the file cannot be had, is no database of this program, is from a newer
-    /// version (then it is left as it was), or is open in another process; when the server refuses for good
-    /// (name or password), or its certificate is not trusted.
+    /// A message for the operator: the file cannot be opened, is not a database of this program, is from a
+    /// newer version (it is left unchanged), or is open in another process; or the server refuses user or
+    /// password, or its certificate is not trusted.
     pub fn open(settings: &StoreSettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        // SQLite has no leases, and no outages to wait out.
+        // SQLite has no leases, and no outages to wait for.
         #[cfg(not(feature = "postgres"))]
         let _ = clock;
         let engine = match &settings.database {
@@ -241,7 +241,7 @@ impl Store {
         Ok(Self { engine })
     }
 
-    /// Whether writes go through now, by writing: the number of the version, again.
+    /// Checks that writes succeed, by writing the version again.
     pub fn check_writable(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.check_writable(),
@@ -250,7 +250,7 @@ impl Store {
         }
     }
 
-    /// SQLite: moves what was written into the file itself, so that the file alone is up to date.
+    /// SQLite: checkpoints the write-ahead log, so that the file alone is up to date.
     ///
     /// # Errors
     /// `Unavailable` while there are readers; try again later.
@@ -262,7 +262,7 @@ impl Store {
         }
     }
 
-    /// SQLite: makes the file a little smaller if much of it is free. Whether there may be more to do.
+    /// SQLite: shrinks the file a little if much of it is free. Returns whether there may be more to do.
     pub fn release_free_pages(&self) -> Result<bool, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.release_free_pages(),
@@ -275,7 +275,7 @@ impl Store {
     /// process that lost its lease changes nothing. 0 for SQLite, which only one process can open.
     ///
     /// # Errors
-    /// `Unavailable`, when there is no lease now.
+    /// `Unavailable` if there is no lease now.
     pub fn fence(&self) -> Result<Fence, StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => Ok(0),
@@ -297,9 +297,9 @@ impl Store {
     }
 
     /// Runs `work` in a transaction and returns once it is on the disk. If `work` fails or panics, nothing is
-    /// kept. `work` may run more than once, when the database asks for a retry.
+    /// kept. `work` may run more than once, if the database asks for a retry.
     ///
-    /// SQLite: writes that arrive during another share the next transaction, and so its flush.
+    /// SQLite: writes that arrive during another one share the next transaction, and so its flush.
     fn write<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.write(|connection| work(&Session::Sqlite(connection))),
@@ -308,7 +308,7 @@ impl Store {
         }
     }
 
-    /// The same for work of one statement, which is a transaction by itself.
+    /// The same for a single statement, which is a transaction by itself.
     fn write_one<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.write(|connection| work(&Session::Sqlite(connection))),
@@ -332,7 +332,7 @@ impl Store {
         }
     }
 
-    /// One batched statement that reads for a client. PostgreSQL runs it once for many threads.
+    /// Runs a batched statement that reads for clients. PostgreSQL runs it once for many threads.
     fn read_in_group<T>(
         &self,
         work: impl Fn(&Session<'_>) -> Result<T, StoreError>,
@@ -345,7 +345,7 @@ impl Store {
     }
 
     /// Runs `work` on a reading connection, and waits while all are busy. For requests of clients. `work`
-    /// must not read again inside.
+    /// must not call `read` again.
     fn read<T>(&self, work: impl Fn(&Session<'_>) -> Result<T, StoreError>) -> Result<T, StoreError> {
         match &self.engine {
             Engine::Sqlite(database) => database.read(|connection| work(&Session::Sqlite(connection))),
@@ -375,6 +375,6 @@ impl fmt::Debug for Store {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The guarded values are consistent at every point that can panic.
+    // The guarded values are consistent wherever a panic can happen.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Notifications, as clients know them, and what was delivered. What is told, and when, is `outbox`.
+//! Notifications as clients see them, and their deliveries. `outbox` decides what is sent, and when.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,61 +14,61 @@ use crate::model::{
     Event, Format, Guid, Headers, Id, Notification, NotificationDefinition, Secret, Selector, Timestamp,
 };
 
-/// The most that a space has.
+/// The most notifications in a space.
 pub const NOTIFICATIONS_MAX: u64 = 50;
 
-/// What came of the creation of a notification.
+/// The result of creating a notification.
 #[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotificationMade {
-    /// It was made.
+    /// Created.
     Done(Notification),
-    /// Another one of the space has the name.
+    /// Another notification of the space has this name.
     NameTaken,
     /// The space has [`NOTIFICATIONS_MAX`] already.
     TooMany,
 }
 
-/// What came of a change of a notification.
+/// The result of updating a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotificationChanged {
-    /// It was changed, at this time.
+    /// Updated, at this time.
     Done(Timestamp),
-    /// Another one of the space has the name.
+    /// Another notification of the space has this name.
     NameTaken,
     /// It was changed or deleted meanwhile.
     Gone,
 }
 
-/// What is delivered to the receiver of a notification, or was.
+/// A delivery to the receiver of a notification.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Its place in the order of creation.
+    /// The position in the order of creation.
     pub id: Id,
-    /// Its public identifier, the same in each try.
+    /// The public identifier, the same in each attempt.
     pub guid: Guid,
-    /// What it tells: the name of an event, or `reminder`, `summary` or `test`.
+    /// The name of an event, or `reminder`, `summary` or `test`.
     pub event: String,
-    /// What it says, as JSON.
+    /// Its contents, as JSON.
     pub data: Json,
     /// `WAITING`, `SENDING`, `FOLDED`, `DELIVERED`, `FAILED`, `SUPERSEDED` or `DROPPED`.
     pub state: String,
     /// When it was written.
     pub created_at: Timestamp,
-    /// When it is tried next; `None`: it is not.
+    /// When it is sent next; `None`: never.
     pub due_at: Option<Timestamp>,
-    /// How often it was tried.
+    /// The number of attempts so far.
     pub attempts: u32,
-    /// The status that the last try was answered with; `None`: none was.
+    /// The status of the answer to the last attempt; `None`: there was no answer.
     pub last_status: Option<u32>,
-    /// What was wrong with the last try.
+    /// Why the last attempt failed.
     pub last_error: Option<String>,
     /// When it was delivered or given up.
     pub ended_at: Option<Timestamp>,
 }
 
 impl Store {
-    /// Makes a notification.
+    /// Creates a notification.
     pub fn create_notification(
         &self,
         space: &Guid,
@@ -106,27 +106,27 @@ impl Store {
         })
     }
 
-    /// The notification of that guid.
+    /// The notification with this guid.
     pub fn notification(&self, guid: &str) -> Result<Option<Notification>, StoreError> {
         self.read(|session| {
             session.first(sql!("notifications/get"), values! { "guid": guid }, notification_of)
         })
     }
 
-    /// The notification of that name in the space.
+    /// The notification with this name in the space.
     pub fn notification_named(&self, space: &Guid, name: &str) -> Result<Option<Notification>, StoreError> {
         let values = values! { "space_guid": space, "name": name };
         self.read(|session| session.first(sql!("notifications/by_name"), values, notification_of))
     }
 
-    /// How many there are in `scope`.
+    /// The number of notifications in `scope`.
     pub fn count_notifications(&self, scope: &Scope) -> Result<Extent, StoreError> {
         let (all_spaces, spaces) = spaces_of(scope)?;
         let values = values! { "all_spaces": all_spaces, "space_guids": &spaces };
         self.read(|session| session.one(sql!("notifications/count"), values, extent_of))
     }
 
-    /// A part of those in `scope`, oldest first.
+    /// A part of the notifications in `scope`, oldest first.
     pub fn list_notifications(
         &self,
         scope: &Scope,
@@ -141,7 +141,7 @@ impl Store {
         self.read(|session| session.part(sql!("notifications/list"), values, limit, notification_of, measure))
     }
 
-    /// Writes what a client changed. `changed` is what was read, with other values.
+    /// Writes a client's changes. `changed` is what was read, with new values.
     pub fn update_notification(
         &self,
         changed: &Notification,
@@ -177,7 +177,7 @@ impl Store {
             Ok(NotificationChanged::Done(updated_at))
         });
         match written {
-            // The unique index of names is the judge of a race between two of the same name.
+            // The unique index of names decides a race for the same name.
             Err(StoreError::Conflict) => Ok(NotificationChanged::NameTaken),
             other => other,
         }
@@ -200,7 +200,7 @@ impl Store {
         })
     }
 
-    /// How many deliveries of a notification are kept.
+    /// The number of stored deliveries of a notification.
     pub fn count_deliveries(&self, notification: Id) -> Result<Extent, StoreError> {
         let values = values! { "notification_id": notification };
         self.read(|session| session.one(sql!("deliveries/count"), values, extent_of))
@@ -218,7 +218,7 @@ impl Store {
         self.read(|session| session.part(sql!("deliveries/list"), values, limit, delivery_of, measure))
     }
 
-    /// Deletes a batch of the deliveries that ended before `before`. Returns how many.
+    /// Deletes a batch of the deliveries that ended before `before`. Returns their number.
     pub fn purge_deliveries(&self, before: Timestamp, limit: u32) -> Result<usize, StoreError> {
         let values = values! { "before": before, "limit": limit };
         self.write_one(|tx| tx.execute(sql!("deliveries/purge_ended"), values))
@@ -236,7 +236,8 @@ pub(super) fn insert(tx: &Session<'_>, new: &Notification) -> Result<Option<Id>,
     tx.first(sql!("notifications/insert"), &values, |row| row.get("id"))
 }
 
-/// While a notification is off nothing is stored for later. What it was not told yet counts as not told.
+/// Drops waiting deliveries: a disabled notification stores nothing for later. Alerts not sent yet count as
+/// not reported.
 pub(super) fn drop_waiting(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<(), StoreError> {
     let values = values! { "notification_id": notification, "now": now };
     tx.execute(sql!("deliveries/drop_waiting"), values)?;
@@ -252,7 +253,7 @@ fn spaces_of(scope: &Scope) -> Result<(bool, String), StoreError> {
     }
 }
 
-/// The columns of what clients say of a notification.
+/// The columns of a notification that clients set.
 struct Columns<'a> {
     definition: &'a NotificationDefinition,
     headers: Option<String>,

@@ -1,8 +1,8 @@
-//! The outbox: what there is to tell, written in the transaction of what it tells of, and taken out by those
-//! who send it.
+//! The outbox: deliveries are written in the transaction of the change that they report, and claimed by the
+//! processes that send them.
 //!
-//! Invariant: an edge (a job or call begins to fail, is overdue, has recovered) is told to each notification
-//! once. Of what is told of one job or call, nothing older is sent after something newer. At most one process
+//! Invariant: an event (a job or call begins to fail, is overdue, has recovered) is reported to each
+//! notification once. About one job or call, nothing older is sent after something newer. At most one process
 //! sends for a notification at a time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -18,19 +18,19 @@ use crate::model::{
     EndState, Event, Fence, Format, Guid, Id, Kind, Notification, Outcome, Reason, Timestamp,
 };
 
-/// A failure waits so long for company, so that many that come together are one message.
+/// How long a failure waits for others, so that many that come together make one message.
 const COMPANY: Duration = Duration::from_secs(5);
-/// At most one delivery of a notification in this time.
+/// The least time between two deliveries of a notification.
 const SPACING: Duration = Duration::from_secs(1);
-/// More deliveries than these that wait are folded into a summary.
+/// If more deliveries than this wait, they are folded into a summary.
 const SINGLE_MAX: u64 = 5;
-/// How many of its members a summary names.
+/// How many members a summary names.
 const FIRST_OF_SUMMARY: u32 = 20;
-/// The most alerts, and ends of alerts, that an Alertmanager is sent at a time.
+/// The most alerts, and ends of alerts, in one request to an Alertmanager.
 const ALERTS_MAX: u32 = 5000;
-/// The active alerts of an Alertmanager are sent again after this.
+/// How often the active alerts are repeated to an Alertmanager.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
-/// The waits before a delivery is tried again.
+/// The waits before retries of a delivery.
 const RETRY_WAITS: [Duration; 7] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -40,7 +40,7 @@ const RETRY_WAITS: [Duration; 7] = [
     Duration::from_secs(6 * 60 * 60),
     Duration::from_secs(24 * 60 * 60),
 ];
-/// So many deliveries of a notification are kept.
+/// The most ended deliveries that a notification keeps.
 const KEPT_MAX: u32 = 1000;
 
 /// The field of a recovery's data with the events that are over.
@@ -51,49 +51,49 @@ pub const ENDED_EVENTS: &str = "ended_events";
 pub struct Sending {
     /// The lease under which it was claimed.
     pub fence: Fence,
-    /// To whom.
+    /// The notification to send for.
     pub notification: Notification,
-    /// What: one delivery; to an Alertmanager all that wait, perhaps none.
+    /// One delivery; for an Alertmanager all that wait, perhaps none.
     pub deliveries: Vec<Delivery>,
-    /// What lasts, for an Alertmanager.
+    /// The active alerts, for an Alertmanager.
     pub alerts: Vec<ActiveAlert>,
-    /// What a summary tells of.
+    /// The contents of a summary.
     pub summary: Option<Digest>,
 }
 
-/// Something that lasts.
+/// An active alert.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveAlert {
     /// `failed` or `overdue`.
     pub event: String,
-    /// Since when.
+    /// Since when it is active.
     pub since: Timestamp,
-    /// What is said of it.
+    /// Its contents.
     pub data: Json,
 }
 
-/// What a summary tells of.
+/// The contents of a summary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Digest {
-    /// How many deliveries there are of each event.
+    /// The number of deliveries by event.
     pub counts: BTreeMap<String, u64>,
-    /// The first of them: the event, what is said of it, and when it was written.
+    /// The oldest members: event, contents, and when it was written.
     pub first: Vec<(String, Json, Timestamp)>,
 }
 
-/// What came of a try.
+/// The result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tried {
-    /// The receiver has it.
+    /// The receiver accepted it.
     Delivered(u16),
-    /// It does not; the status that it answered with, if it did, and what is wrong.
+    /// The receiver did not accept it: the status, if it answered, and the error.
     Failed(Option<u16>, String),
     /// The receiver is gone for good (410).
     Gone,
 }
 
 impl Store {
-    /// SQLite, at start: what the process before was sending is sent again.
+    /// SQLite, at a start: makes deliveries that the previous process was sending due again.
     pub fn release_notifications(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => {
@@ -105,7 +105,7 @@ impl Store {
         }
     }
 
-    /// Has a test delivered, in the place of one that waits. `None`: the notification was deleted meanwhile.
+    /// Queues a test delivery in place of one that waits. `None`: the notification was deleted meanwhile.
     pub fn test_notification(
         &self,
         notification: &Notification,
@@ -127,14 +127,14 @@ impl Store {
         })
     }
 
-    /// Whether [`Store::tell_overdue`], [`Store::remind`] or [`Store::claim_deliveries`] has something to do.
+    /// Whether [`Store::tell_overdue`], [`Store::remind`] or [`Store::claim_deliveries`] has work.
     pub fn has_notifier_work(&self, now: Timestamp) -> Result<bool, StoreError> {
         self.read_at_once(|session| {
             session.one(sql!("notifications/is_work_due"), values! { "now": now }, |row| row.get("is_due"))
         })
     }
 
-    /// Tells of a batch of jobs and calls that have not succeeded for too long. Returns how many those were.
+    /// Reports a batch of jobs and calls that have not succeeded for too long. Returns their number.
     pub fn tell_overdue(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|tx| {
             let rows = tx.rows(sql!("streaks/overdue"), values! { "now": now, "limit": limit }, |row| {
@@ -161,7 +161,7 @@ impl Store {
         })
     }
 
-    /// Tells again of a batch of what has lasted long enough. Returns how many those were.
+    /// Sends reminders of a batch of active alerts. Returns their number.
     pub fn remind(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|tx| {
             let rows =
@@ -192,7 +192,7 @@ impl Store {
         })
     }
 
-    /// Takes out what is to be sent now, of at most `limit` notifications for which nobody is sending.
+    /// Claims what is due, for at most `limit` notifications for which nobody is sending.
     pub fn claim_deliveries(&self, limit: u32, now: Timestamp) -> Result<Vec<Sending>, StoreError> {
         let fence = self.fence()?;
         self.write(|tx| {
@@ -207,8 +207,8 @@ impl Store {
         })
     }
 
-    /// Records what came of a try, and when the next one follows. `false`: another process goes on with it,
-    /// or the notification is gone.
+    /// Records the result of an attempt, and when the next one follows. `false`: another process has taken
+    /// over, or the notification is gone.
     pub fn record_try(&self, sending: &Sending, tried: &Tried, now: Timestamp) -> Result<bool, StoreError> {
         let id = sending.notification.id;
         self.write(|tx| {
@@ -234,7 +234,7 @@ impl Store {
     }
 }
 
-/// A job or call that something is told of.
+/// The job or call that a delivery is about.
 struct Subject {
     kind: Kind,
     guid: Guid,
@@ -260,7 +260,7 @@ impl Subject {
         })
     }
 
-    /// What is said of it. No command and no secret is part of that.
+    /// Its contents, which include no command and no secret.
     fn data(&self, execution: Json, message: &str, streak: &Streak) -> Json {
         json!({
             "execution": execution,
@@ -296,12 +296,12 @@ impl Streak {
     }
 }
 
-/// An execution that has ended, of a job or call that somebody wants to hear of.
+/// An ended execution of a job or call that somebody wants to hear about.
 struct Ended {
     execution: Id,
     executable: Id,
     end_time: Timestamp,
-    /// As it was recorded: a failure after a wish to cancel is a cancellation.
+    /// As recorded: a failure after a requested cancellation is a cancellation.
     message: String,
     json: Json,
     subject: Subject,
@@ -337,8 +337,8 @@ impl Ended {
     }
 }
 
-/// Tells of executions that have just ended, in the transaction of their ends. Costs one look where nobody
-/// wants to hear of them.
+/// Reports executions that have just ended, in the transaction of their ends. If nobody wants to hear about
+/// them, this costs one query.
 pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Result<(), StoreError> {
     let outcomes: HashMap<Id, &Outcome> = ended.iter().copied().collect();
     if outcomes.is_empty() {
@@ -382,14 +382,14 @@ pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Resul
     Ok(())
 }
 
-/// Whether an outcome says something about its job or call. What somebody cancelled does not, nor what the
-/// end of the service cut off: a deployment of the scheduler alarms nobody.
+/// Whether an outcome says something about its job or call. Cancellations do not, nor do calls that a stop of
+/// the service cut off: deploying the scheduler must alarm nobody.
 fn counts(reason: Option<&str>) -> bool {
     let silent = [Reason::Cancelled, Reason::Replaced, Reason::Interrupted];
     reason.is_none_or(|reason| silent.iter().all(|silent| silent.as_str() != reason))
 }
 
-/// An alert: its notification, its event, and whether it was told.
+/// An alert: its notification, its event, and whether it was reported.
 type Alert = (Id, String, bool);
 
 fn failed(
@@ -643,7 +643,7 @@ fn is_about(notification: &Notification, subject: &Subject, event: Event) -> boo
         && notification.definition.is_about(subject.kind, &subject.guid, &subject.labels)
 }
 
-/// `false`: it lasts already.
+/// `false`: the alert is active already.
 fn begin_alert(
     tx: &Session<'_>,
     notification: &Notification,
@@ -663,7 +663,7 @@ fn begin_alert(
     Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
 }
 
-/// Adds a delivery about a job or call in the place of what waits about it. `times`: now, and when it is due.
+/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due.
 fn tell(
     tx: &Session<'_>,
     notification: &Notification,
@@ -684,7 +684,7 @@ fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp)
     Ok(())
 }
 
-/// Writes a delivery that waits. `times`: now, and when it is due.
+/// Writes a waiting delivery. `times`: now, and when it is due.
 fn insert_delivery(
     tx: &Session<'_>,
     notification: Id,
@@ -701,7 +701,7 @@ fn insert_delivery(
     tx.one(sql!("deliveries/insert"), values, |row| row.get("id"))
 }
 
-/// Takes out what is to be sent for a notification, whose row is locked.
+/// Claims what is due for a notification, whose row is locked.
 fn claim(
     tx: &Session<'_>,
     notification: Notification,
@@ -753,7 +753,7 @@ fn claim(
     Ok(Some(Sending { fence, notification, deliveries, alerts, summary }))
 }
 
-/// The delivery to send next, if one is due: the oldest, or a summary of all that wait.
+/// The next due delivery: the oldest one, or a summary of all that wait.
 fn next_delivery(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
     loop {
         let values = values! { "notification_id": notification, "now": now };
@@ -767,7 +767,7 @@ fn next_delivery(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<V
         if first.event != "summary" || !summary_of(tx, first.id)?.counts.is_empty() {
             return Ok(vec![first]);
         }
-        // All that it told of was superseded.
+        // All its members were superseded.
         tx.execute(sql!("deliveries/begin"), values! { "id": first.id })?;
         end(tx, &first, "SUPERSEDED", None, None, now)?;
     }
@@ -777,7 +777,7 @@ fn is_cut_off(tx: &Session<'_>, delivery: Id) -> Result<bool, StoreError> {
     tx.one(sql!("deliveries/get"), values! { "id": delivery }, |row| row.get("is_cut_off"))
 }
 
-/// Folds all that wait into a new summary.
+/// Folds all waiting deliveries into a new summary.
 fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
     let summary = insert_delivery(tx, notification, None, "summary", &json!({}), (now, now))?;
     let values = values! { "notification_id": notification, "summary_id": summary, "now": now };
@@ -798,7 +798,7 @@ fn summary_of(tx: &Session<'_>, summary: Id) -> Result<Digest, StoreError> {
     Ok(Digest { counts: counts.into_iter().collect(), first })
 }
 
-/// Records what came of a try of a delivery.
+/// Records the result of an attempt.
 fn record(tx: &Session<'_>, delivery: &Delivery, tried: &Tried, now: Timestamp) -> Result<(), StoreError> {
     let (status, error) = match tried {
         Tried::Delivered(status) => return end(tx, delivery, "DELIVERED", Some(*status), None, now),
@@ -838,7 +838,7 @@ fn end(
     Ok(())
 }
 
-/// So many seconds after an instant.
+/// The instant this many seconds later.
 pub(super) fn after_seconds(time: Timestamp, seconds: u32) -> Timestamp {
     time.saturating_add(Duration::from_secs(seconds.into()))
 }

@@ -6,13 +6,14 @@ use super::{Store, StoreError};
 use crate::model::{Execution, Id};
 
 impl Store {
-    /// The execution of that guid, if it is one of `executable`.
+    /// The execution with this guid, if it belongs to `executable`.
     pub fn execution(&self, executable: Id, guid: &str) -> Result<Option<Execution>, StoreError> {
         let values = values! { "guid": guid, "executable_id": executable };
         self.read(|session| session.first(sql!("executions/get"), values, execution_of))
     }
 
-    /// Whether there is an execution of that guid, also while its job is deleted and its row is about to go.
+    /// Whether an execution with this guid exists, even if its job is deleted and its row is about to be
+    /// purged.
     pub fn has_execution(&self, guid: &str) -> Result<bool, StoreError> {
         let values = values! { "guid": guid };
         let found: Option<i64> = self

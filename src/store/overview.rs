@@ -1,4 +1,4 @@
-//! Views across jobs and calls: executions that match a filter, and the schedules that fire next.
+//! Views across jobs and calls: filtered executions, and the next schedules to fire.
 //!
 //! Invariant: a request reads a bounded number of rows, however many there are.
 
@@ -10,41 +10,41 @@ use super::statement::{Named, json_array, sql, values};
 use super::{Extent, LabelSelector, Part, Store, StoreError, Window};
 use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp, Timing};
 
-/// The most executions that one request looks at.
+/// The most executions that one request examines.
 const LOOKED_AT_MAX: u32 = 20_000;
 
-/// Which executions are wanted. An empty list, or `None`: this part lets all through.
+/// Selects executions. An empty list or `None` matches everything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExecutionFilter {
-    /// Of jobs and calls in these spaces; `None`: in all.
+    /// The space is one of these; `None`: all spaces.
     pub spaces: Option<Vec<Guid>>,
-    /// In one of these states.
+    /// The state is one of these.
     pub states: Vec<ExecutionState>,
-    /// For one of these reasons.
+    /// The reason is one of these.
     pub reasons: Vec<Reason>,
-    /// Of jobs and calls whose labels are like this; `None`: whatever.
+    /// The labels of the job or call match; `None`: any.
     pub selector: Option<LabelSelector>,
-    /// Of jobs, or of calls.
+    /// Only jobs, or only calls.
     pub kind: Option<Kind>,
-    /// Of these jobs and calls.
+    /// The job or call is one of these.
     pub executables: Vec<Guid>,
-    /// Of these schedules.
+    /// The schedule is one of these.
     pub schedules: Vec<Guid>,
-    /// Of this schedule.
+    /// The schedule is this one.
     pub schedule: Option<Id>,
-    /// Started by a schedule, or by hand.
+    /// `true`: started by a schedule; `false`: by hand.
     pub by_schedule: Option<bool>,
-    /// Created later than this.
+    /// Created after this instant.
     pub created_after: Option<Timestamp>,
-    /// Created earlier than this.
+    /// Created before this instant.
     pub created_before: Option<Timestamp>,
-    /// Ended later than this.
+    /// Ended after this instant.
     pub ended_after: Option<Timestamp>,
-    /// Ended earlier than this.
+    /// Ended before this instant.
     pub ended_before: Option<Timestamp>,
 }
 
-/// An execution with the job or call that it ran.
+/// An execution with its job or call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListedExecution {
     /// The execution.
@@ -53,11 +53,11 @@ pub struct ListedExecution {
     pub created_at: Timestamp,
     /// The job or call.
     pub of: Listed,
-    /// Since when it is to end.
+    /// When its cancellation was requested.
     pub cancel_requested_at: Option<Timestamp>,
-    /// When the attempt that it is at began.
+    /// When its current attempt began.
     pub attempt_start: Option<Timestamp>,
-    /// The app that its task ran in, if that was recorded.
+    /// The app in which its task ran, if recorded.
     pub ran_in: Option<Guid>,
 }
 
@@ -72,12 +72,12 @@ pub struct Attempt {
     pub end_time: Option<Timestamp>,
     /// Its task.
     pub task: Option<Guid>,
-    /// What came of it.
+    /// Its outcome.
     pub message: String,
 }
 
 impl ListedExecution {
-    /// The attempt that no other one followed, once it has begun.
+    /// The latest attempt, once it has begun.
     pub fn last_attempt(&self) -> Option<Attempt> {
         let Execution { attempt, task, message, end_time, .. } = &self.execution;
         let start_time = match (self.attempt_start, attempt) {
@@ -94,7 +94,7 @@ impl ListedExecution {
     }
 }
 
-/// A job or call, as far as a list across jobs and calls shows it.
+/// A job or call, as lists across spaces show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     /// Whether it is a job or a call.
@@ -109,14 +109,14 @@ pub struct Listed {
     pub space: Guid,
 }
 
-/// A page of executions that match a filter.
+/// A page of matching executions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundExecutions {
     /// Newest first.
     pub rows: Vec<ListedExecution>,
-    /// How many executions were looked at.
+    /// The number of executions examined.
     pub looked_at: u64,
-    /// The next page begins before this execution; `None`: there are no more.
+    /// Continue before this execution; `None`: this is the last page.
     pub next: Option<Id>,
 }
 
@@ -125,13 +125,13 @@ pub struct FoundExecutions {
 pub struct UpcomingSchedule {
     /// Its guid.
     pub guid: Guid,
-    /// When it fires.
+    /// Its timing.
     pub timing: Timing,
-    /// The first fire time to come, whether or not its space is paused then.
+    /// Its next fire time, even if its space is paused then.
     pub next_fire_time: Timestamp,
-    /// Its space is paused until then.
+    /// Until when its space is paused.
     pub paused_until: Option<Timestamp>,
-    /// The job or call that it runs.
+    /// Its job or call.
     pub of: Listed,
 }
 
@@ -140,14 +140,14 @@ pub struct UpcomingSchedule {
 pub struct Overdue {
     /// The job or call.
     pub of: Listed,
-    /// The latest of its last success, its creation, and the last change of what is expected.
+    /// The latest of its last success, its creation, and the last change of its expectation.
     pub expected_since: Timestamp,
-    /// Within how many seconds after that it was to succeed.
+    /// Within how many seconds from then it should have succeeded.
     pub within_seconds: u32,
 }
 
 impl Store {
-    /// Jobs and calls of these spaces (`None`: of all) that are overdue `now`, at most `limit`, in no order.
+    /// Jobs and calls of these spaces (`None`: all) that are overdue at `now`, at most `limit`, in no order.
     pub fn overdue(
         &self,
         spaces: Option<&[Guid]>,
@@ -167,15 +167,15 @@ impl Store {
         })
     }
 
-    /// Executions before `before` that match, newest first, at most `limit`. Looks at 20,000 executions at
-    /// most, and returns what it has found among them.
+    /// Matching executions before `before`, newest first, at most `limit`. Examines at most 20,000
+    /// executions, and returns those found among them.
     pub fn find_executions(
         &self,
         filter: &ExecutionFilter,
         before: Id,
         limit: u32,
     ) -> Result<FoundExecutions, StoreError> {
-        // The history of one job or call has an index of its own.
+        // The history of a single job or call has its own index.
         let one = match filter.executables.as_slice() {
             [one] => {
                 let values = values! { "guid": one };
@@ -220,7 +220,7 @@ impl Store {
         })
     }
 
-    /// How many executions of a job or call match, and the newest of them.
+    /// The number of matching executions of a job or call, and the newest of them.
     pub fn count_matching(&self, executable: Id, filter: &ExecutionFilter) -> Result<Extent, StoreError> {
         let filter = FilterColumns::of(filter)?;
         let mut values = filter.values();
@@ -228,7 +228,7 @@ impl Store {
         self.read(|session| session.one(sql!("executions/count_found_of_executable"), &values, extent_of))
     }
 
-    /// A part of the executions of a job or call that match, newest first.
+    /// A part of the matching executions of a job or call, newest first.
     pub fn list_matching(
         &self,
         executable: Id,
@@ -248,19 +248,19 @@ impl Store {
         })
     }
 
-    /// The execution of that guid, with what it ran.
+    /// The execution with this guid, with its job or call.
     pub fn find_execution(&self, guid: &str) -> Result<Option<ListedExecution>, StoreError> {
         let values = values! { "guid": guid };
         self.read(|session| session.first(sql!("executions/by_guid"), values, listed_execution_of))
     }
 
-    /// The attempts of an execution that another one followed, in their order.
+    /// The finished attempts of an execution, in order.
     pub fn attempts_before(&self, execution: Id) -> Result<Vec<Attempt>, StoreError> {
         let values = values! { "execution_id": execution };
         self.read(|session| session.rows(sql!("attempts/list"), values, attempt_of))
     }
 
-    /// The schedules that fire first, up to `until`, at most `limit`; in these spaces, or in all.
+    /// The next schedules to fire, up to `until`, at most `limit`, in these spaces or in all.
     pub fn upcoming_schedules(
         &self,
         spaces: Option<&[Guid]>,
@@ -286,7 +286,7 @@ impl Store {
     }
 }
 
-/// A filter as the statements take it.
+/// A filter as parameters of the statements.
 struct FilterColumns<'a> {
     filter: &'a ExecutionFilter,
     spaces: Option<String>,

@@ -1,15 +1,15 @@
-//! What `/metrics` shows of the database.
+//! The database's values for `/metrics`.
 
 use super::statement::{sql, sql_by_engine, values};
 use super::{Store, StoreError};
 use crate::base::metrics::Readings;
 use crate::model::{Kind, Timestamp};
 
-/// Nothing is counted beyond this, so that a huge backlog costs a scrape some milliseconds and not a second.
+/// Counts stop here, so that a huge backlog costs a scrape milliseconds and not a second.
 const COUNT_MAX: u32 = 100_000;
 
 impl Store {
-    /// How much is due at `now`, how much is under way, and how large all of it is.
+    /// How much is due at `now`, how much is running, and the size of the database.
     pub fn readings(&self, now: Timestamp) -> Result<Readings, StoreError> {
         self.read_at_once(|session| {
             let due_of = |kind: Kind| {

@@ -1,8 +1,8 @@
-//! Runs under control: which execution may begin, which is to end, and which gets another attempt.
+//! The control of runs: which execution may begin, is cancelled, or gets another attempt.
 //!
-//! Invariant: each decision is a guarded update of one row. What concerns the overlap of executions of one
-//! job or call is decided under a lock of it, in the transaction that begins, skips or blocks the execution:
-//! it holds over restarts, instances and crashes.
+//! Invariant: each decision is a guarded update of one row. Overlap is decided under a lock of the job or
+//! call, in the transaction that begins, skips or blocks the execution, so it holds across restarts,
+//! instances and crashes.
 
 use super::audit::{self, NewEvent};
 use super::ends::{self, CutOff, End};
@@ -15,48 +15,49 @@ use crate::model::{
     Timestamp,
 };
 
-/// So many skips behind one execution have rows; further ones are counted on the last of them.
+/// The most skipped executions behind one execution that get a row; further ones are counted on the last of
+/// them.
 const SKIPPED_ROWS_MAX: u32 = 20;
-/// So many executions in the way of one are looked at.
+/// The most executions in the way of one that are examined.
 const AHEAD_MAX: u32 = 1000;
 
-/// Whether an execution has begun, and if not, what became of it.
+/// Whether an execution has begun, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// It is under way.
+    /// It is running, or its task is being requested.
     Begun,
-    /// It has ended, is gone, or is no longer owned under this lease.
+    /// It has ended, is gone, or is not owned under this lease.
     Gone,
-    /// It waits, PENDING, for the end of another one.
+    /// It stays PENDING until another one has ended.
     Waits,
     /// It is SKIPPED.
     Skipped,
 }
 
 impl Start {
-    /// Whether it may go on.
+    /// Whether it may continue.
     pub const fn has_begun(&self) -> bool {
         matches!(self, Self::Begun)
     }
 }
 
-/// What a decision about one execution did to others, and to itself.
+/// The effects of a decision about one execution on others, and on itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Executions that have ended.
     pub ended: Vec<Ended>,
-    /// Running executions that are to end.
+    /// Running executions to cancel.
     pub cancelled: Vec<Id>,
 }
 
-/// An execution that was ended by a decision about another one.
+/// An execution that ended because of a decision about another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The execution.
     pub of: CutOff,
     /// FAILED or SKIPPED.
     pub state: ExecutionState,
-    /// Why, for people.
+    /// The message to show.
     pub message: String,
 }
 
@@ -67,38 +68,37 @@ pub struct Asked<'a> {
     pub request_id: &'a str,
     /// The name or id of the user.
     pub by: &'a str,
-    /// What the job or call says about executions that overlap.
+    /// The overlap policy of the job or call.
     pub policy: ConcurrencyPolicy,
-    /// Written with it; `None`: none is.
+    /// The event to write with it.
     pub event: Option<&'a NewEvent>,
 }
 
 /// An execution that was started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// PENDING, or SKIPPED. When too many were skipped behind the same execution: the last of those that have
-    /// rows.
+    /// PENDING or SKIPPED. If too many were skipped behind the same execution: the last one that has a row.
     pub execution: Execution,
-    /// What it did to others.
+    /// The effects on others.
     pub effects: Effects,
 }
 
-/// What came of the wish to cancel an execution.
+/// The result of a request to cancel an execution.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cancelled {
     /// It was PENDING, and is FAILED now.
     Ended(CutOff),
-    /// It is running, and is to end.
+    /// It is running, and is to be cancelled.
     Requested(Id),
-    /// It was cancelled before, or its cancel was requested before.
+    /// It was cancelled before, or its cancellation was requested before.
     Before,
     /// It had ended otherwise.
     HasEnded(ExecutionState),
-    /// It is gone.
+    /// It no longer exists.
     Gone,
 }
 
-/// An execution that a decision is about.
+/// The execution that is to begin or to be cancelled.
 struct Contender {
     id: Id,
     of: CutOff,
@@ -126,8 +126,8 @@ enum Decision {
 }
 
 impl Store {
-    /// Records that a call is about to be sent: PENDING → RUNNING. Unless it has `Begun`, it must not be
-    /// sent. Safe to repeat after an error. `is_admitted`: it has begun before.
+    /// Records that a call is about to be sent: PENDING → RUNNING. Only if it has `Begun` may it be sent.
+    /// Safe to repeat after an error. `is_admitted`: it has begun before.
     pub fn start_call(
         &self,
         of: Owned,
@@ -140,9 +140,9 @@ impl Store {
         self.start(of, is_admitted, now, batched_sql!("executions/start_call"), &values)
     }
 
-    /// A task is about to be requested in `app`; after `doubt_until`, "not found" is conclusive. `task_name`
-    /// is recorded with the first request of an attempt; `None`: the task is named after the attempt's key.
-    /// `is_admitted`: the execution has begun before.
+    /// Records that a task is about to be requested in `app`; after `doubt_until`, "not found" is conclusive.
+    /// `task_name` is stored with the first request of an attempt; `None`: the task is named after the
+    /// attempt's key. `is_admitted`: the execution has begun before.
     pub fn begin_attempt(
         &self,
         of: Owned,
@@ -211,13 +211,14 @@ impl Store {
         })
     }
 
-    /// What waits for the end of another execution, and has nothing in its way any more, is due.
+    /// Makes executions due that waited for another one to end and have nothing in their way any more.
+    /// Returns their number.
     pub fn unblock(&self, kind: Kind, now: Timestamp) -> Result<usize, StoreError> {
         let values = values! { "kind": kind.as_str(), "now": now };
         self.write_one(|tx| tx.execute(sql!("executions/unblock"), values))
     }
 
-    /// Records an execution that a client starts by hand. `None`: the executable has been deleted.
+    /// Records an execution that a client starts by hand. `None`: the job or call was deleted.
     pub fn create_execution(
         &self,
         executable: Id,
@@ -259,7 +260,7 @@ impl Store {
         }
         self.write(|tx| {
             let mut effects = Effects::default();
-            // Before the execution is there, as all others lock them in this order.
+            // Taken before the execution exists, in the same order as everywhere else.
             tx.lock(postgres_sql!("executables/lock"), values! { "id": executable })?;
             let Some(id) = insert(tx)? else { return Ok(None) };
             let Some(contender) = contender(tx, id)? else { return Ok(None) };
@@ -280,8 +281,8 @@ impl Store {
         })
     }
 
-    /// Somebody wants an execution to end. PENDING: it ends at once; a task that may be on its way is looked
-    /// for, and cancelled. Running: the wish is recorded. Either lasts, whatever becomes of the service.
+    /// Cancels an execution for a person. PENDING: it ends at once; a task that may have been created is
+    /// looked for and cancelled. Running: the request is recorded. Both survive a restart.
     pub fn cancel_execution(
         &self,
         id: Id,
@@ -294,7 +295,7 @@ impl Store {
             let was_cancelled = contender.reason == Some(Reason::Cancelled);
             Ok(match contender.state {
                 ExecutionState::Pending => {
-                    // It is locked, so it is PENDING still.
+                    // It is locked, so it is still PENDING.
                     end_pending(tx, id, Reason::Cancelled, message, now)?;
                     audit::record(tx, event, None, now)?;
                     Cancelled::Ended(contender.of)
@@ -314,8 +315,8 @@ impl Store {
         })
     }
 
-    /// A running execution is to end for this reason. `false`: it has ended, has another task, or is to end
-    /// already.
+    /// Requests the cancellation of a running execution for this reason. `false`: it has ended, has another
+    /// task, or is being cancelled already.
     pub fn request_cancel(
         &self,
         of: Owned,
@@ -327,14 +328,14 @@ impl Store {
         self.write_one(|tx| request_cancel(tx, (of.id, Some(task)), reason, message, now))
     }
 
-    /// The platform has accepted that the task of a running execution is to end.
+    /// The platform has accepted the cancellation of a running execution's task.
     pub fn cancel_accepted(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "now": now };
         self.write_one(|tx| Ok(tx.execute(sql!("executions/cancel_accepted"), values)? == 1))
     }
 
-    /// Ends an execution whose task has not ended though the platform said that it would. The task is looked
-    /// for, and cancelled again.
+    /// Ends an execution whose task is still running although the platform accepted its cancellation. The
+    /// task is looked for and cancelled again.
     pub fn finish_without_task(&self, end: &End, task: &Guid) -> Result<bool, StoreError> {
         self.write(|tx| {
             let changed = ends::end_all(tx, &[end])? == [true];
@@ -346,11 +347,11 @@ impl Store {
         })
     }
 
-    /// Another attempt follows: RUNNING → PENDING. `false`: none does, for the execution has ended, or is to
-    /// end, or nobody wants it any more.
+    /// Begins another attempt: RUNNING → PENDING. `false`: no attempt follows, because the execution has
+    /// ended, is being cancelled, or its job, call or schedule is gone.
     pub fn retry(&self, of: Owned, attempt: u32, next: &NextAttempt) -> Result<bool, StoreError> {
         self.write(|tx| {
-            // Its schedule may be on the point of being disabled: that locks the same row.
+            // Its schedule may be about to be disabled, which locks the same row.
             if contender(tx, of.id)?.is_none() {
                 return Ok(false);
             }
@@ -366,7 +367,7 @@ impl Store {
         })
     }
 
-    /// Calls in the hands of this instance that are to end, where another instance may have been asked.
+    /// Calls of this instance that are to be cancelled. The request may have reached another instance.
     pub fn cancelled_calls(&self) -> Result<Vec<Id>, StoreError> {
         if !self.is_shared() {
             return Ok(Vec::new());
@@ -377,7 +378,8 @@ impl Store {
         })
     }
 
-    /// The clock was set, by so many nanoseconds: attempts have been running for as long as before.
+    /// The clock was set by `by_nanos`: shifts the start of running attempts, so that their age stays the
+    /// same.
     pub(super) fn shift_running(tx: &Session<'_>, by_nanos: i64) -> Result<(), StoreError> {
         tx.execute(sqlite_sql!("executions/shift_running"), values! { "by": by_nanos }).map(|_| ())
     }
@@ -400,7 +402,7 @@ fn contender(tx: &Session<'_>, id: Id) -> Result<Option<Contender>, StoreError> 
     })
 }
 
-/// Whether it may begin, by the policy of its job or call; what that ends or cancels is done.
+/// Decides by the overlap policy whether it may begin, and carries out what the policy ends or cancels.
 fn decide(
     tx: &Session<'_>,
     contender: &Contender,
@@ -440,8 +442,8 @@ fn decide(
     })
 }
 
-/// What is in the way of a newer execution makes room: what runs is to end, what waits between attempts ends,
-/// and what has not begun is skipped. Whether something runs still.
+/// Makes room for a newer execution: running ones are cancelled, those between attempts end, and those that
+/// have not begun are skipped. Returns whether something is still running.
 fn replace(
     tx: &Session<'_>,
     contender: &Contender,
@@ -461,7 +463,7 @@ fn replace(
             let state = ExecutionState::Failed;
             effects.ended.push(Ended { of: it.of, state, message: message.clone() });
         } else {
-            // Or it is running by now.
+            // It has begun meanwhile.
             is_running = true;
             if request_cancel(tx, (it.id, None), Reason::Replaced, &message, now)? {
                 effects.cancelled.push(it.id);
@@ -476,8 +478,8 @@ fn block(tx: &Session<'_>, id: Id, behind: &Guid) -> Result<(), StoreError> {
     tx.execute(sql!("executions/block"), values! { "id": id, "message": &message }).map(|_| ())
 }
 
-/// It never begins. Returns the execution that says so: itself, or when so many were skipped already the last
-/// of those. One that somebody may have been told of keeps its row.
+/// Skips an execution. Returns the execution whose row records it: itself, or the last skipped one that has a
+/// row if there are too many. An execution that somebody may know of keeps its row.
 fn skip(
     tx: &Session<'_>,
     (id, of, keeps_row): (Id, CutOff, bool),
@@ -520,7 +522,7 @@ fn request_cancel(
     Ok(tx.execute(sql!("executions/request_cancel"), values)? == 1)
 }
 
-/// Ends an execution that is PENDING, whoever has it in hand. `false`: it is not PENDING any more.
+/// Ends a PENDING execution, whoever owns it. `false`: it is not PENDING any more.
 fn end_pending(
     tx: &Session<'_>,
     id: Id,
@@ -528,7 +530,7 @@ fn end_pending(
     message: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    // What is said of its task holds until it has ended.
+    // Locks the row, so that what is read about its task stays true until it has ended.
     tx.lock(postgres_sql!("executions/lock"), values! { "id": id })?;
     let ids = json_array(std::iter::once(id))?;
     tx.execute(sql!("strays/insert_many"), values! { "ids": &ids })?;

@@ -12,27 +12,27 @@ use super::{Engine, Extent, Part, Store, StoreError, Terms, Window, ends};
 use crate::base::crash;
 use crate::model::{Definition, Dialect, Guid, Id, Kind, MisfirePolicy, Reason, Schedule, Timestamp, Timing};
 
-/// The most executions of one schedule that are PENDING. Fire times beyond are counted on the newest of them.
+/// The most PENDING executions of one schedule. Further fire times are counted on the newest of them.
 const PENDING_MAX: u32 = 1000;
 
-/// A schedule whose fire time has come.
+/// A due schedule.
 #[derive(Debug, Clone)]
 pub struct DueSchedule {
-    /// Its place in the order of creation.
+    /// The position in the order of creation.
     pub id: Id,
-    /// Its guid, for the log.
+    /// The guid, for the log.
     pub guid: Guid,
-    /// The job or call that it runs.
+    /// Its job or call.
     pub executable: Id,
-    /// When it fires.
+    /// Its timing.
     pub timing: Timing,
-    /// Its executions are due up to so many seconds after their fire time, from 0 to 3600.
+    /// The most seconds that its executions are delayed after the fire time, from 0 to 3600.
     pub jitter_seconds: u32,
-    /// What becomes of missed fire times; `None`: what the setting says.
+    /// The misfire policy; `None`: the default setting.
     pub misfire_policy: Option<MisfirePolicy>,
     /// The fire time that has come.
     pub fire_time: Timestamp,
-    /// Whether that is a job or a call.
+    /// Whether it runs a job or a call.
     pub kind: Kind,
     /// The guid of the job or call, for the log.
     pub executable_guid: Guid,
@@ -40,59 +40,59 @@ pub struct DueSchedule {
     pub planned_at: Timestamp,
     /// When a client last changed it.
     pub changed_at: Timestamp,
-    /// The latest fire time that was served, whatever was cleared from the history.
+    /// The latest fire time that was served, even if its execution was purged.
     pub last_fire_time: Option<Timestamp>,
-    /// Whether its job, call or space is paused: then it does not fire, and nothing is made up for.
+    /// Whether its job, call or space is paused: then it does not fire, and missed fire times are dropped.
     pub is_paused: bool,
-    /// When its job, call or space was resumed last: fire times up to here are not made up for.
+    /// When its job, call or space was last resumed. Fire times up to then are not made up for.
     pub resumed_at: Option<Timestamp>,
 }
 
-/// How a schedule is to be moved on.
+/// How to advance a schedule.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The schedule.
     pub schedule: Id,
-    /// The job or call that it runs.
+    /// Its job or call.
     pub executable: Id,
-    /// The schedule's next fire time as it was read: the plan counts only while that still stands.
+    /// The fire time that was read; the plan applies only while it is unchanged.
     pub claimed: Timestamp,
-    /// The fire time to come; `None`: never again.
+    /// The next fire time; `None`: never again.
     pub next_fire_time: Option<Timestamp>,
-    /// The latest fire time that this serves, by an execution or by passing it over; `None`: none.
+    /// The latest fire time that this plan settles, by an execution or by dropping it; `None`: none.
     pub served: Option<Timestamp>,
-    /// The fire times for which an execution is recorded, oldest first.
+    /// The fire times to record executions for, oldest first.
     pub fires: Vec<Fire>,
     /// Whether it runs a job or a call.
     pub kind: Kind,
-    /// The guid of that job or call.
+    /// The guid of its job or call.
     pub executable_guid: Guid,
-    /// Whether the job, call or space was paused when this was planned: the plan counts only while that still
-    /// stands.
+    /// Whether the job, call or space was paused when this was planned. The plan applies only while that is
+    /// unchanged.
     pub is_paused: bool,
 }
 
-/// A fire time that gets its execution.
+/// A fire time with an execution.
 #[derive(Debug, Clone)]
 pub struct Fire {
-    /// The instant planned.
+    /// The fire time.
     pub scheduled_time: Timestamp,
     /// The note to record with it.
     pub note: String,
-    /// The missed fire times that it stands for.
+    /// The number of missed fire times that it stands for.
     pub missed: u64,
-    /// How many seconds after its fire time it is due, from 0 to 3600.
+    /// The seconds between its fire time and its dispatch time, from 0 to 3600.
     pub jitter_seconds: u32,
-    /// Nothing runs, and the execution says why.
+    /// Set if the execution is recorded as skipped, with the reason.
     pub skipped: Option<Skip>,
 }
 
-/// Why a fire time is not served, though its execution is recorded.
+/// Why a fire time is recorded as skipped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skip {
-    /// Nothing could serve it in time, and the misfire policy is `skip`.
+    /// It was missed, and the misfire policy is `skip`.
     Missed,
-    /// It came while its job, call or space was paused.
+    /// The job, call or space was paused.
     Paused,
 }
 
@@ -104,7 +104,7 @@ impl Skip {
         }
     }
 
-    /// For people.
+    /// The message to show.
     pub const fn message(self) -> &'static str {
         match self {
             Self::Missed => "skipped: it was missed, and the misfire policy is skip",
@@ -114,20 +114,20 @@ impl Skip {
 }
 
 impl Fire {
-    /// Nothing runs at this fire time.
+    /// A fire time that is recorded as skipped.
     pub fn skipped(scheduled_time: Timestamp, skip: Skip) -> Self {
         let (note, missed, jitter_seconds) = (String::new(), 0, 0);
         Self { scheduled_time, note, missed, jitter_seconds, skipped: Some(skip) }
     }
 
-    /// When its execution is due: at its fire time, or later by its jitter.
+    /// When its execution is due: the fire time plus its jitter.
     pub fn due_time(&self) -> Timestamp {
         self.scheduled_time.saturating_add(Duration::from_secs(self.jitter_seconds.into()))
     }
 }
 
 impl Plan {
-    /// Moves a schedule on without an execution.
+    /// Advances a schedule without an execution.
     pub fn without_fire(schedule: &DueSchedule, next_fire_time: Option<Timestamp>) -> Self {
         Self {
             schedule: schedule.id,
@@ -143,10 +143,10 @@ impl Plan {
     }
 }
 
-/// What a look for due schedules came to.
+/// The result of claiming due schedules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPass {
-    /// How many schedules were due.
+    /// The number of due schedules.
     pub schedules: usize,
     /// The executions that were recorded.
     pub executions: Vec<Recorded>,
@@ -157,19 +157,19 @@ pub struct ClaimPass {
 pub struct Recorded {
     /// Its guid.
     pub guid: Guid,
-    /// Whether it is a job's or a call's.
+    /// Whether it runs a job or a call.
     pub kind: Kind,
     /// The job or call.
     pub executable: Guid,
     /// The fire time.
     pub scheduled_time: Timestamp,
-    /// Nothing runs.
+    /// Set if it was recorded as skipped.
     pub skipped: Option<Skip>,
 }
 
 impl Store {
-    /// Makes a schedule. `Gone`: the executable was deleted meanwhile. `next_fire_time` is ignored for one
-    /// that is not enabled. `NameTaken`: another schedule of the executable has the key.
+    /// Creates a schedule. `Gone`: the job or call was deleted meanwhile. `NameTaken`: another of its
+    /// schedules has the key. `next_fire_time` is ignored if the schedule is disabled.
     pub fn create_schedule(
         &self,
         executable: Id,
@@ -236,25 +236,25 @@ impl Store {
         }))
     }
 
-    /// The executable's schedule of that guid.
+    /// The schedule of the job or call with this guid.
     pub fn schedule(&self, executable: Id, guid: &str) -> Result<Option<Schedule>, StoreError> {
         let values = values! { "guid": guid, "executable_id": executable };
         self.read(|session| session.first(sql!("schedules/get"), values, schedule_of))
     }
 
-    /// The executable's schedule of that key.
+    /// The schedule of the job or call with this key.
     pub fn schedule_of_key(&self, executable: Id, key: &str) -> Result<Option<Schedule>, StoreError> {
         let values = values! { "key": key, "executable_id": executable };
         self.read(|session| session.first(sql!("schedules/by_key"), values, schedule_of))
     }
 
-    /// How many schedules the executable has.
+    /// The number of schedules of the job or call.
     pub fn count_schedules(&self, executable: Id) -> Result<Extent, StoreError> {
         let values = values! { "executable_id": executable };
         self.read(|session| session.one(sql!("schedules/count"), values, extent_of))
     }
 
-    /// A part of the executable's schedules, oldest first.
+    /// A part of the schedules of the job or call, oldest first.
     pub fn list_schedules(&self, executable: Id, window: Window) -> Result<Part<Schedule>, StoreError> {
         let limit = self.part_limit(window.limit);
         let values = values! {
@@ -264,8 +264,7 @@ impl Store {
         self.read(|session| session.part(sql!("schedules/list"), values, limit, schedule_of, measure))
     }
 
-    /// The first schedules of some executables, in the order of the executables' ids, each one's oldest
-    /// first.
+    /// The first schedules of several jobs or calls, in order of their ids, each one's oldest first.
     pub fn schedules_of(&self, executables: &[Id], limit: u32) -> Result<Part<Schedule>, StoreError> {
         let ids = json_array(executables.iter())?;
         let limit = self.part_limit(limit);
@@ -273,11 +272,11 @@ impl Store {
         self.read(|session| session.part(sql!("schedules/list_of_many"), values, limit, schedule_of, measure))
     }
 
-    /// Writes what a client changed of a schedule: `changed` is what was read, with other values; its times
-    /// are left as they were. What is PENDING for one that is disabled is FAILED. Returns the schedule as it
-    /// is now, and how many executions that ended. `Gone`: it was changed meanwhile, or it or its executable
-    /// was deleted. `NameTaken`: another one of the executable has the key. `next_fire_time` is ignored for
-    /// one that is not enabled.
+    /// Writes a client's changes to a schedule: `changed` is what was read, with new values; its times are
+    /// ignored. Disabling it makes its PENDING executions FAILED. Returns the updated schedule, and the
+    /// number of executions that ended. `Gone`: it was changed meanwhile, or it or its job or call was
+    /// deleted. `NameTaken`: another schedule of the job or call has the key. `next_fire_time` is ignored if
+    /// the schedule is disabled.
     pub fn update_schedule(
         &self,
         changed: Schedule,
@@ -324,8 +323,8 @@ impl Store {
         }
     }
 
-    /// Deletes a schedule. Its executions stay in the history; what is PENDING for it is FAILED; how many
-    /// executions that are is the answer. `None`: it was changed since it was read, or deleted.
+    /// Deletes a schedule. Its executions stay in the history; PENDING ones become FAILED. Returns their
+    /// number. `None`: it was changed since it was read, or deleted.
     pub fn delete_schedule(
         &self,
         schedule: &Schedule,
@@ -347,8 +346,8 @@ impl Store {
         })
     }
 
-    /// Looks for schedules whose fire time has come by `now`, the earliest first, at most `limit`, and claims
-    /// them as `plan` says. Schedules that another process is at are passed over.
+    /// Finds schedules that are due at `now`, earliest first, at most `limit`, and claims them according to
+    /// `plan`. Skips schedules that another process is claiming.
     pub fn claim_due(
         &self,
         now: Timestamp,
@@ -359,7 +358,7 @@ impl Store {
         let due = |session: &Session<'_>| session.rows(sql!("schedules/due"), values, due_schedule_of);
         let plans = |due: Vec<DueSchedule>| -> Vec<Plan> { due.iter().map(&plan).collect() };
         match self.engine {
-            // The one writer is not held up by planning; the guard sees to what comes between.
+            // Planning does not hold the single writer; the guard catches changes in between.
             Engine::Sqlite(_) => {
                 let plans = plans(self.read_at_once(due)?);
                 if plans.is_empty() {
@@ -367,19 +366,19 @@ impl Store {
                 }
                 Ok(ClaimPass { schedules: plans.len(), executions: self.claim(&plans, now)? })
             }
-            // In one transaction, whose locks the others pass over.
+            // In one transaction; other processes skip the locked rows.
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
                 let mut plans = plans(due(tx)?);
-                // Every claim locks the counters in this order, so that no two deadlock.
+                // All claims lock the counters in this order, so that none deadlock.
                 plans.sort_by_key(|plan| plan.executable);
                 Ok(ClaimPass { schedules: plans.len(), executions: apply(tx, &plans, now)? })
             }),
         }
     }
 
-    /// Schedules to come that were planned after `now`, which is `wall_clock` or a little later, so that the
-    /// clock was set back since, at most `limit`.
+    /// Schedules that were planned after `now` because the clock was set back since, at most `limit`. `now`
+    /// is `wall_clock` or a little later.
     pub fn schedules_planned_ahead(
         &self,
         now: Timestamp,
@@ -390,16 +389,16 @@ impl Store {
         self.read_at_once(|session| session.rows(sql!("schedules/planned_ahead"), values, due_schedule_of))
     }
 
-    /// The earliest fire time to come, or that has come and is not claimed yet.
+    /// The earliest fire time that is not claimed yet, due or not.
     pub fn next_fire_time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read_at_once(|session| {
             session.one(sql!("schedules/next_fire_time"), values! {}, |row| row.get("next_fire_time"))
         })
     }
 
-    /// Claims fire times in one transaction: each plan moves its schedule on and records its executions, all
-    /// or nothing. Returns which executions were recorded; one whose fire time was claimed already, or whose
-    /// schedule was changed meanwhile, is passed over.
+    /// Claims fire times in one transaction: each plan advances its schedule and records its executions, both
+    /// or neither. Returns the recorded executions. Plans whose fire time was claimed already, or whose
+    /// schedule was changed, are skipped.
     pub fn claim(&self, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorded>, StoreError> {
         self.write(|tx| apply(tx, plans, now))
     }
@@ -502,15 +501,15 @@ fn due_schedule_of(row: &Row<'_>) -> Result<DueSchedule, StoreError> {
     })
 }
 
-/// At the instant at which a pause ends by itself, schedules fire again.
+/// Schedules fire again at the instant at which a pause ends by itself.
 fn resumed_at_of(row: &Row<'_>) -> Result<Option<Timestamp>, StoreError> {
     let ended: Option<Timestamp> = row.get("pause_ended_at")?;
     let (of_executable, of_space) = (row.get("resumed_at")?, row.get("space_resumed_at")?);
     Ok([of_executable, of_space, ended.map(|ended| ended.shifted(-1))].into_iter().flatten().max())
 }
 
-/// When a schedule that has `next_fire_time` is known never to fire again: from now on, if it is enabled and
-/// that is `None`.
+/// Since when a schedule with this `next_fire_time` is known never to fire again: from now on, if it is
+/// enabled and has none.
 pub(super) fn completion(
     definition: &Definition,
     next_fire_time: Option<Timestamp>,
@@ -530,7 +529,7 @@ pub(super) fn definition_of(row: &Row<'_>) -> Result<Definition, StoreError> {
     })
 }
 
-/// An older version of this program may have written the schedule since the start; its default counts then.
+/// An older version of this program may have written the schedule since the start; then the default applies.
 pub(super) fn timing_of(row: &Row<'_>) -> Result<Timing, StoreError> {
     Ok(Timing {
         expression: row.get("expression")?,

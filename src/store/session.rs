@@ -1,5 +1,4 @@
-//! What the methods of the store run their statements on: a connection of either engine, in a transaction or
-//! not.
+//! A connection of either engine, in a transaction or not, on which the methods of the store run statements.
 
 use std::cell::Cell as Flag;
 use std::ops::ControlFlow;
@@ -10,18 +9,18 @@ use super::statement::{Column, Named, Statement};
 use super::{PART_BYTES, Part, ROW_BYTES, StoreError, sqlite};
 use crate::model::Id;
 
-/// A connection at work.
+/// A connection in use.
 pub(super) enum Session<'a> {
     Sqlite(&'a rusqlite::Connection),
     #[cfg(feature = "postgres")]
     Postgres(&'a postgres::Connection),
-    /// For work of one statement, which runs together with those of other threads.
+    /// For a single statement, which runs together with those of other threads.
     #[cfg(feature = "postgres")]
     Group(&'a postgres::DatabaseServer, postgres::Access),
 }
 
 impl Session<'_> {
-    /// Runs a statement that gives no rows, and returns how many it changed.
+    /// Runs a statement without rows, and returns the number of changed rows.
     pub(super) fn execute(
         &self,
         statement: &'static Statement,
@@ -36,7 +35,7 @@ impl Session<'_> {
         }
     }
 
-    /// Takes the locks of a statement of PostgreSQL. The one writer of SQLite needs none.
+    /// Takes the locks of a PostgreSQL statement. SQLite has a single writer and needs none.
     #[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "PostgreSQL is not built in"))]
     pub(super) fn lock(&self, statement: &'static Statement, values: &[Named<'_>]) -> Result<(), StoreError> {
         match self {
@@ -46,8 +45,7 @@ impl Session<'_> {
         }
     }
 
-    /// Runs a statement once for each of several sets of values, in their order; where a network lies
-    /// between, without waiting for each.
+    /// Runs a statement once for each set of values, in order. On a network it does not wait for each answer.
     pub(super) fn execute_each(
         &self,
         statement: &'static Statement,
@@ -90,7 +88,7 @@ impl Session<'_> {
         Ok(first)
     }
 
-    /// The row of a statement that always gives one.
+    /// The row of a statement that always returns one.
     pub(super) fn one<T>(
         &self,
         statement: &'static Statement,
@@ -101,8 +99,8 @@ impl Session<'_> {
             .ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
     }
 
-    /// Reads rows until there is enough for one time: `limit`, or [`PART_BYTES`] by what `measure` says of
-    /// each: its id, and how long its texts are.
+    /// Reads rows until there are `limit`, or until they reach [`PART_BYTES`]. `measure` returns the id of a
+    /// row and the length of its texts.
     pub(super) fn part<T>(
         &self,
         statement: &'static Statement,
@@ -156,7 +154,7 @@ impl Session<'_> {
 /// A row that a statement yielded.
 pub(super) struct Row<'a> {
     cells: Cells<'a>,
-    /// The column behind the one that was read last: most rows are read in the order of their columns.
+    /// The column after the last one read: most rows are read in the order of their columns.
     next: Flag<usize>,
 }
 
@@ -171,7 +169,7 @@ impl<'a> Row<'a> {
         Self { cells, next: Flag::new(0) }
     }
 
-    /// What is in the column of that name.
+    /// The value of the column with this name.
     pub(super) fn get<T: Column>(&self, column: &str) -> Result<T, StoreError> {
         let index = self.index_of(column).ok_or_else(|| StoreError::Bug(format!("no column {column}")))?;
         let cell = match &self.cells {

@@ -1,6 +1,7 @@
 //! Pauses of whole spaces.
 //!
-//! Invariant: once a pause is answered, no claim fires a schedule of the space until the pause ends.
+//! Invariant: once a client has the answer to a pause, no claim fires a schedule of the space until the pause
+//! ends.
 
 use super::audit::{self, NewEvent};
 use super::session::Row;
@@ -11,11 +12,11 @@ use crate::model::{Guid, Kind, Timestamp};
 /// The pause of a space.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct SpacePause {
-    /// When it ends by itself; `None`: it does not.
+    /// When it ends by itself; `None`: never.
     pub until: Option<Timestamp>,
     /// Who paused the space: the id of the user or client.
     pub by: String,
-    /// Why, for people.
+    /// Why, as text.
     pub note: Option<String>,
 }
 
@@ -26,31 +27,31 @@ pub struct Space {
     pub guid: Guid,
     /// `None`: it is not paused.
     pub pause: Option<SpacePause>,
-    /// How many jobs it has.
+    /// The number of its jobs.
     pub jobs: u64,
-    /// How many calls.
+    /// The number of its calls.
     pub calls: u64,
-    /// How many schedules these have.
+    /// The number of its schedules.
     pub schedules: u64,
-    /// The version of its pause, which a change must name.
+    /// The version of its pause, which an update must name.
     pub version: Timestamp,
 }
 
-/// What a database records of the pause of a space, for another one.
+/// The stored pause of a space, for another database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MovedPause {
     /// The space.
     pub space: Guid,
     /// `None`: it was ended.
     pub pause: Option<SpacePause>,
-    /// When it was ended; fire times up to here are not made up for.
+    /// When it was ended. Fire times up to then are not made up for.
     pub resumed_at: Option<Timestamp>,
-    /// When it was changed last.
+    /// When it was last changed.
     pub updated_at: Timestamp,
 }
 
 impl Store {
-    /// A space, whether or not anything is in it.
+    /// A space, even if there is nothing in it.
     pub fn space(&self, guid: &Guid, now: Timestamp) -> Result<Space, StoreError> {
         let count = |kind| {
             self.count_executables(kind, &Scope::Space(guid.clone()).into()).map(|extent| extent.total)
@@ -81,15 +82,14 @@ impl Store {
         Ok(found.and_then(|(pause, _)| pause).filter(|pause| pause.until.is_none_or(|until| now < until)))
     }
 
-    /// The spaces that have a job or call, or had a pause, by their guids.
+    /// The spaces that have a job or call, or had a pause, in order of guid.
     pub fn known_spaces(&self) -> Result<Vec<Guid>, StoreError> {
         self.read(|session| {
             session.rows(sql!("space_pauses/known_spaces"), values! {}, |row| row.get("space_guid"))
         })
     }
 
-    /// Pauses a space, or resumes it (`None`). `false`: somebody else changed its pause since `seen` was
-    /// read.
+    /// Pauses a space, or resumes it (`None`). `false`: its pause was changed since `seen` was read.
     pub fn set_space_pause(
         &self,
         seen: &Space,

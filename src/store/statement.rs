@@ -1,7 +1,7 @@
-//! A statement, the values for its parameters, and what is in the columns of its rows. Both engines are above
-//! this, and know nothing of each other.
+//! Statements, the values of their parameters, and the columns of their rows. Both engines build on this, and
+//! do not know each other.
 //!
-//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a fault of this
+//! Invariant: a statement gets a value for each of its parameters, by name, or is refused as a bug of this
 //! program.
 
 use super::StoreError;
@@ -10,9 +10,9 @@ use crate::model::{Guid, Secret, Timestamp};
 /// A statement's text for each engine: `sql/<table>/<statement>.sql`. Parameters are written `:name`.
 ///
 /// One file serves both engines. A line that begins with `--pg ` is a comment to SQLite; for PostgreSQL the
-/// marker is removed. A line that ends with `--sqlite` is left out for PostgreSQL. Where the texts have
-/// little in common, PostgreSQL has a second file, `<statement>.postgres.sql`. A statement that one engine
-/// alone runs is in `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
+/// marker is removed. A line that ends with `--sqlite` is left out for PostgreSQL. If the texts have little
+/// in common, PostgreSQL has a second file, `<statement>.postgres.sql`. A statement for one engine only is in
+/// `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
 ///
 /// PostgreSQL runs a *batched* statement once for several sets of values. Each execution of an INSERT or
 /// UPDATE parses the CHECK constraints of its table, which costs more than a row does.
@@ -22,7 +22,7 @@ pub(super) struct Statement {
     #[cfg(feature = "postgres")]
     pub(super) postgres: &'static str,
     /// The text for PostgreSQL has one parameter, `:rows`: a JSON array with an object for each set of
-    /// values, numbered by `n` from 0. Each row that it returns says in its column `n` which set it is for.
+    /// values, numbered by `n` from 0. The column `n` of each returned row names the set to which it belongs.
     #[cfg(feature = "postgres")]
     pub(super) is_batched: bool,
 }
@@ -33,7 +33,7 @@ macro_rules! sql_file {
     };
 }
 
-/// The statement of a name, from one file for both engines: `sql!("schedules/advance")`.
+/// The statement of this name, from one file for both engines: `sql!("schedules/advance")`.
 macro_rules! sql {
     ($name:literal) => {
         &$crate::store::statement::Statement {
@@ -59,7 +59,7 @@ macro_rules! sql_by_engine {
     };
 }
 
-/// A statement for which PostgreSQL has a second file, which it runs for several sets of values at once.
+/// The same, and PostgreSQL runs it once for several sets of values.
 macro_rules! batched_sql {
     ($name:literal) => {
         &$crate::store::statement::Statement {
@@ -117,30 +117,30 @@ pub(super) enum Value<'a> {
 /// A parameter's name, without its colon, and its value.
 pub(super) type Named<'a> = (&'static str, Value<'a>);
 
-/// The value for the parameter `name`.
+/// The value of the parameter `name`.
 pub(super) fn value_of<'a>(values: &[Named<'a>], name: &str) -> Result<Value<'a>, StoreError> {
     let found = values.iter().find(|(given, _)| *given == name);
     found.map(|(_, value)| *value).ok_or_else(|| StoreError::Bug(format!("no value for {name:?}")))
 }
 
-/// What is in a column of a row.
+/// The contents of a column.
 #[derive(Debug, Clone)]
 pub(super) enum Cell<'a> {
     Null,
     Int(i64),
     Text(&'a str),
-    /// A text that the engine holds in another form.
+    /// A text in the engine's own form.
     #[cfg(feature = "postgres")]
     Decoded(String),
 }
 
-/// What can be read from a column.
+/// A type that can be read from a column.
 pub(super) trait Column: Sized {
-    /// `None`: it holds something else.
+    /// `None`: the column holds another type.
     fn of(cell: Cell<'_>) -> Option<Self>;
 }
 
-/// Lists of guids and ids go to a statement as a JSON array.
+/// A JSON array, in which lists of guids and ids are passed to a statement.
 pub(super) fn json_array<T: serde::Serialize>(items: impl Iterator<Item = T>) -> Result<String, StoreError> {
     let items: Vec<T> = items.collect();
     serde_json::to_string(&items).map_err(|err| StoreError::Bug(err.to_string()))
@@ -158,7 +158,7 @@ impl From<u32> for Value<'_> {
     }
 }
 
-/// What is beyond the numbers of a database is as good as their end.
+/// Numbers beyond the database's range become its greatest.
 impl From<u64> for Value<'_> {
     fn from(number: u64) -> Self {
         Self::Int(i64::try_from(number).unwrap_or(i64::MAX))

@@ -1,7 +1,7 @@
-//! The terms of a creation that somebody asks for: how much there may be, and the event that tells of it.
+//! Limits on creations, and their audit events.
 //!
-//! Invariant: a limit is counted under a lock in the transaction that creates, so that two at once cannot pass
-//! it.
+//! Invariant: a limit is checked under a lock in the transaction that creates, so that two concurrent
+//! creations cannot exceed it.
 
 use super::StoreError;
 use super::audit::NewEvent;
@@ -9,17 +9,17 @@ use super::session::{Row, Session};
 use super::statement::{postgres_sql, sql, values};
 use crate::model::Guid;
 
-/// The terms of a creation.
+/// The conditions of a creation.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Terms<'a> {
-    /// The most of its kind that a space may have; `None`: any number.
+    /// The most objects of its kind in a space; `None`: unlimited.
     pub quota: Option<u32>,
-    /// Written with it; `None`: none is.
+    /// The event to write with it.
     pub event: Option<&'a NewEvent>,
 }
 
 impl Terms<'_> {
-    /// Whether the space has room for one more. `size` counts what it has.
+    /// Whether the space has room for one more. `size` counts its objects.
     pub(super) fn has_room(
         &self,
         tx: &Session<'_>,
@@ -32,12 +32,12 @@ impl Terms<'_> {
     }
 }
 
-/// Waits for others that add something to the space.
+/// Waits for concurrent creations in the space.
 pub(super) fn take_turns(tx: &Session<'_>, space: &Guid) -> Result<(), StoreError> {
     tx.lock(postgres_sql!("spaces/take_turns"), values! { "space_guid": space })
 }
 
-/// How many schedules a space has.
+/// The number of schedules of a space.
 pub(super) fn count_schedules(tx: &Session<'_>, space: &Guid) -> Result<u64, StoreError> {
     let total = |row: &Row<'_>| row.get("total");
     tx.one(sql!("space_pauses/count_schedules"), values! { "space_guid": space }, total)

@@ -1,8 +1,8 @@
-//! Copies the database of a service that runs, or of one that does not, with its file of apps and tokens; and
-//! puts such a copy back.
+//! Copies the database of a running or stopped service, with its file of apps and tokens, and restores such a
+//! copy.
 //!
-//! Invariant: what is at the destination is whole or what was there before; the source is only read; a
-//! restore overwrites nothing.
+//! Invariant: the destination is always either complete or unchanged; the source is only read; a restore
+//! overwrites nothing.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -15,26 +15,27 @@ use rustix::io::Errno;
 use crate::platform::local;
 use crate::store;
 
-/// What SQLite keeps beside a database.
+/// The suffixes of a database's files.
 const BESIDE_DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// Where a service keeps what a backup holds.
+/// The files that a backup contains.
 #[derive(Debug, Clone, Copy)]
 pub struct Places<'a> {
     /// The database file.
     pub database: &'a Path,
-    /// The file of apps and tokens of a standalone service. Where there is none, a backup holds none.
+    /// The file of apps and tokens of a standalone service, which need not exist.
     pub standalone_file: &'a Path,
 }
 
-/// Copies what is at `from` to the file `to`, as it is at one instant, while others may write to it. An older
-/// backup at `to` is replaced once the new one is whole and on the disk.
+/// Copies the files at `from` to the file `to`, as they are at one instant, while others may write. Replaces
+/// an older backup at `to` once the new one is complete and on the disk.
 ///
 /// # Errors
-/// A text for people: when there is no database of this program, when `to` is anything but a backup, or when the disk says no.
+/// A message for the operator: there is no database of this program, `to` is something other than a backup,
+/// or the disk fails.
 pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
     let shown = to.display();
-    // Through a link, its target is replaced and the link stays.
+    // For a link, its target is replaced and the link stays.
     let target = match fs::metadata(to) {
         Ok(metadata) if !metadata.is_file() => {
             return Err(format!("{shown} is no regular file; to write to a pipe: ocf-scheduler backup -"));
@@ -61,10 +62,10 @@ pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
         .map_err(|err| format!("cannot put the backup in place at {shown}: {err}"))
 }
 
-/// Writes a copy of what is at `from` to `out`.
+/// Writes a backup of `from` to `out`.
 ///
 /// # Errors
-/// As with [`backup`]; a part may have been written.
+/// Like [`backup`]; part of it may have been written.
 pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<(), String> {
     let partial = Partial::beside(from.database, ".stdout.partial")?;
     copy(from, &partial.0)?;
@@ -74,11 +75,11 @@ pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<(), String>
         .map_err(|err| format!("the backup cannot be written: {err}"))
 }
 
-/// Puts the backup `from` to where the service of `to` looks for it. Answers whether a file of apps and
-/// tokens was in it.
+/// Restores the backup `from` to where the service of `to` looks for it. Returns whether it contained a file
+/// of apps and tokens.
 ///
 /// # Errors
-/// A text for people: when `from` is no backup, or when there is anything at `to` already, which stays as it is.
+/// A message for the operator: `from` is not a backup, or something exists at `to`, which is left unchanged.
 pub fn restore(from: &Path, to: Places<'_>) -> Result<bool, String> {
     check_is_free(to)?;
     let partial = prepare_restore(to)?;
@@ -86,10 +87,10 @@ pub fn restore(from: &Path, to: Places<'_>) -> Result<bool, String> {
     put_back(&partial, to)
 }
 
-/// The same with a backup that comes from `from`, as [`backup_into`] has written it.
+/// Like [`restore`], from a stream that [`backup_into`] has written.
 ///
 /// # Errors
-/// As with [`restore`].
+/// Like [`restore`].
 pub fn restore_from(from: &mut impl Read, to: Places<'_>) -> Result<bool, String> {
     check_is_free(to)?;
     let partial = prepare_restore(to)?;
@@ -137,17 +138,17 @@ fn put_back(partial: &Partial, to: Places<'_>) -> Result<bool, String> {
             .map_err(|err| format!("{} cannot be written: {err}", file.display()))?;
         put(&unfinished.0, file)?;
     }
-    // The database last: with it, all is there.
+    // The database last: once it exists, everything does.
     put(&partial.0, to.database).inspect_err(|_| {
         if text.is_some() {
-            // It is ours; that it cannot be removed either adds nothing to the error.
+            // We wrote it. If it cannot be removed either, that adds nothing to the error.
             let _ = fs::remove_file(file);
         }
     })?;
     Ok(text.is_some())
 }
 
-/// Copies both into the file `to`, and has it on the disk.
+/// Copies both into the file `to`, and flushes it to the disk.
 fn copy(from: Places<'_>, to: &Path) -> Result<(), String> {
     let text = match fs::symlink_metadata(from.standalone_file) {
         Ok(_) => Some(local::file_text(from.standalone_file)?),
@@ -165,10 +166,10 @@ fn sync(path: &Path) -> Result<(), String> {
         .map_err(|err| format!("{} cannot be written to the disk: {err}", path.display()))
 }
 
-/// Gives a whole file its name, unless that is taken.
+/// Renames a complete file, unless the name is taken.
 fn put(partial: &Path, to: &Path) -> Result<(), String> {
     let renamed = match renameat_with(CWD, partial, CWD, to, RenameFlags::NOREPLACE) {
-        // Not every file system can do that. The partial file goes when it is dropped.
+        // Not every file system supports this. Dropping the partial file removes the first name.
         Err(Errno::INVAL | Errno::NOSYS) => fs::hard_link(partial, to),
         other => other.map_err(io::Error::from),
     };
@@ -179,7 +180,7 @@ fn put(partial: &Path, to: &Path) -> Result<(), String> {
     }
 }
 
-/// A file under way, which only its owner may read, for it holds secrets. It is removed unless it was
+/// An incomplete file, readable only by its owner because it holds secrets. Removed on drop unless it was
 /// renamed.
 struct Partial(PathBuf);
 

@@ -60,9 +60,13 @@ enum Left {
 
 /// What all workers share.
 pub struct WorkerContext {
+    /// The database.
     pub store: Arc<Store>,
+    /// Runs the tasks.
     pub platform: Arc<dyn Platform>,
+    /// Both clocks.
     pub clock: Arc<dyn Clock>,
+    /// Makes the requests of calls.
     pub caller: Caller,
     /// The calls in flight.
     pub calls: Arc<CallsInFlight>,

@@ -1,6 +1,6 @@
-//! One connection to the server, and what an error of it means.
+//! One connection to the server, and the meaning of its errors.
 //!
-//! Invariant: every exchange with the server has a deadline; a connection that missed one, or was lost, is
+//! Invariant: every exchange with the server has a deadline. A connection that missed one, or was lost, is
 //! not used again.
 
 use std::cell::{Cell as Flag, RefCell};
@@ -32,24 +32,23 @@ use crate::model::{Guid, Secret};
 use crate::store::statement::{Column, Named, Statement, Value, postgres_sql, value_of, values};
 use crate::store::{StoreError, StoreSettings};
 
-/// To have a connection, its TLS and its login included.
+/// The limit for connecting, including TLS and login.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// The same for each of several hosts: one that is gone must not take the time of the one that has taken over.
+/// The same for each of several hosts, so that a dead host leaves time for the one that has taken over.
 const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
-/// To have an answer. The server's own bound, below, comes first.
+/// The limit for an answer. The server's own statement time-out, below, comes first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The statement time-out of an import, whose statements may sort all rows, and the session settings that go
-/// with it.
+/// The statement time-out and session settings of an import, whose statements may sort all rows.
 const PATIENT_TIMEOUT: Duration = Duration::from_secs(600);
 const PATIENT_SESSION: &str = "
     SET statement_timeout = '590s';
     SET idle_in_transaction_session_timeout = '600s'";
-/// A peer that acknowledges nothing for so long is gone.
+/// A peer that acknowledges nothing for this long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
-/// What each connection asks of the server. A session that stops in the middle of a transaction holds up
-/// nobody for long; what was answered is on the disk, and each statement sees what was committed before it,
-/// however the server is set up. A plan is made once and kept. It goes by indexes: one that was made while
-/// the tables were empty would otherwise read them whole when they have grown.
+/// The settings of each session. A session that stalls in a transaction does not block others for long;
+/// commits are on the disk, and each statement sees what was committed before it, whatever the server's
+/// configuration. Plans are made once and kept. They prefer indexes: a plan made while the tables were empty
+/// would otherwise scan them after they have grown.
 pub(in crate::store) const SESSION: &str = "
     SET enable_seqscan = off;
     SET enable_bitmapscan = off;
@@ -63,29 +62,29 @@ pub(in crate::store) const SESSION: &str = "
     SET idle_in_transaction_session_timeout = '10s';
     SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// Why there is no connection, or no tables.
+/// Why there is no connection, or there are no tables.
 pub(super) enum Refused {
-    /// Later it may work.
+    /// A retry may succeed.
     ForNow(String),
-    /// Something is to be set right first. A text for people.
+    /// Something must be corrected first. A message for the operator.
     ForGood(String),
 }
 
-/// What a connection is for.
+/// The purpose of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// To read and write.
+    /// Reading and writing.
     Work,
-    /// To read only, be it from a replica.
+    /// Reading only, perhaps from a replica.
     Source,
 }
 
-/// Makes connections.
+/// Opens connections.
 pub(super) struct Connector {
     target: Target,
-    /// One for each host of the URL.
+    /// One configuration for each host of the URL.
     hosts: Vec<Config>,
-    /// The host that the last connection is to: it is tried first.
+    /// The host of the last successful connection, which is tried first.
     last_good: AtomicUsize,
     tls: MakeRustlsConnect,
     purpose: Purpose,
@@ -105,7 +104,7 @@ impl Connector {
             .tcp_user_timeout(TCP_TIMEOUT)
             .keepalives_idle(TCP_TIMEOUT)
             .target_session_attrs(match purpose {
-                // After a failover the old server may be there still, and take no writes.
+                // After a failover the old server may still be up, and accept no writes.
                 Purpose::Work => TargetSessionAttrs::ReadWrite,
                 Purpose::Source => TargetSessionAttrs::Any,
             });
@@ -113,8 +112,8 @@ impl Connector {
         Ok(Self { target, hosts, last_good: AtomicUsize::new(0), tls, purpose })
     }
 
-    /// Connects to the first host that can be worked with, beginning with the one that could last. The error
-    /// is that of the first.
+    /// Connects to the first usable host, starting with the last good one. The error is that of the first
+    /// host.
     pub(super) fn connect(&self) -> Result<Connection, Refused> {
         let first = self.last_good.load(Ordering::Relaxed);
         let mut refused = None;
@@ -139,7 +138,7 @@ impl Connector {
             .map_err(|err| Refused::ForNow(format!("a connection cannot be waited for: {err}")))?;
         let connecting = host.connect(self.tls.clone());
         let patience = if self.hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
-        // Inside the runtime, which a time-out needs from its beginning.
+        // Inside the runtime, because a time-out needs it from its creation.
         let connected = runtime.block_on(async { timeout(patience, connecting).await });
         let (client, connection) = match connected {
             Ok(Ok(connected)) => connected,
@@ -155,8 +154,8 @@ impl Connector {
                  ENCODING 'UTF8' TEMPLATE template0"
             )));
         }
-        // It is driven whenever its own thread waits for something; what ends it is seen in the answers that
-        // do not come.
+        // The runtime drives the connection whenever this thread waits. If the connection ends, the answers
+        // fail to arrive.
         runtime.spawn(async move { drop(connection.await) });
         let connection = Connection {
             runtime,
@@ -172,14 +171,14 @@ impl Connector {
         Ok(connection)
     }
 
-    /// Refuses a pooler that gives each transaction another session of the server, as PgBouncer does with
-    /// `pool_mode = transaction`: settings such as the schema, and prepared statements, belong to a session.
-    /// Where no second connection is to be had, nothing is found out.
+    /// Refuses a pooler that gives each transaction another server session, such as PgBouncer with `pool_mode
+    /// = transaction`: settings such as the schema, and prepared statements, belong to a session. Without a
+    /// second connection this cannot be checked.
     pub(super) fn check_sessions(&self, connection: &Connection) -> Result<(), Refused> {
         let mark = Guid::random();
         connection.batch_for_setup(&format!("SET ocf_scheduler.session = '{mark}'"))?;
         let Ok(other) = self.connect() else { return Ok(()) };
-        // While it has a session of its own, whatever the pooler does.
+        // Keeps its session, whatever the pooler does.
         let _ = other.batch("BEGIN");
         let seen: Vec<bool> = [&other, connection, connection, connection]
             .into_iter()
@@ -200,18 +199,18 @@ impl Connector {
         ))
     }
 
-    /// Where the tables are.
+    /// The schema of the tables.
     pub(super) fn schema(&self) -> &str {
         &self.target.schema
     }
 
-    /// Whether the URL says where the tables are.
+    /// Whether the URL names the schema.
     pub(super) fn names_schema(&self) -> bool {
         self.target.names_schema
     }
 }
 
-/// What an error means when a connection, or its tables, are set up.
+/// The meaning of an error during the setup of a connection or its tables.
 fn refused(error: &Error) -> Refused {
     let cause = described(error);
     let Some(code) = error.code() else {
@@ -241,10 +240,10 @@ fn refused(error: &Error) -> Refused {
     }
 }
 
-/// The words of an error, and of what caused it.
+/// The message of an error and of its cause.
 fn described(error: &Error) -> String {
     if let Some(refusal) = error.as_db_error() {
-        // Neither its detail nor its hint, which may quote what is stored.
+        // Without detail and hint, which may quote stored data.
         return format!("{} ({})", refusal.message(), refusal.code().code());
     }
     let mut text = error.to_string();
@@ -264,49 +263,49 @@ pub(in crate::store) struct Connection {
     /// By the address of the statement's text, which is the program's own.
     prepared: RefCell<HashMap<usize, Arc<Prepared>>>,
     is_broken: Flag<bool>,
-    /// A COMMIT is under way: lost now, nobody knows whether it was done.
+    /// A COMMIT is under way. If its answer is lost, the outcome is unknown.
     is_in_doubt: Flag<bool>,
-    /// The work was broken off with nothing done.
+    /// The work was aborted and has changed nothing.
     may_try_again: Flag<bool>,
-    /// To have an answer.
+    /// The limit for an answer.
     answer_timeout: Flag<Duration>,
 }
 
 struct Prepared {
     statement: Planned,
-    /// The names of its parameters, in their order.
+    /// The names of the parameters, in order.
     names: Vec<&'static str>,
 }
 
 impl Connection {
-    /// A piece of work begins.
+    /// Called before a piece of work.
     pub(super) fn begins(&self) {
         self.is_in_doubt.set(false);
         self.may_try_again.set(false);
     }
 
-    /// From here on statements may take long.
+    /// Allows slow statements from here on.
     pub(super) fn becomes_patient(&self) -> Result<(), StoreError> {
         self.answer_timeout.set(PATIENT_TIMEOUT);
         self.batch(PATIENT_SESSION)
     }
 
-    /// From here on the server may have done what it is asked, though its answer is lost.
+    /// From here on a request whose answer is lost may have been committed.
     pub(super) fn commits_at_once(&self) {
         self.is_in_doubt.set(true);
     }
 
-    /// Whether the work was broken off, and is certain to have changed nothing.
+    /// Whether the work was aborted and certainly changed nothing.
     pub(super) fn may_try_again(&self) -> bool {
         self.may_try_again.get()
     }
 
-    /// Whether it can be used again.
+    /// Whether the connection can be used again.
     pub(super) fn is_usable(&self) -> bool {
         !self.is_broken.get() && !self.client.is_closed()
     }
 
-    /// Whether the server is there still, by asking.
+    /// Asks the server whether it still answers.
     pub(super) fn answers(&self) -> bool {
         self.wait(self.client.check_connection()).is_ok()
     }
@@ -320,7 +319,7 @@ impl Connection {
         self.wait(self.client.batch_execute(text))
     }
 
-    /// The same where tables are set up.
+    /// The same during the setup of tables.
     pub(super) fn batch_for_setup(&self, text: &str) -> Result<(), Refused> {
         let exchange = async { timeout(ANSWER_TIMEOUT, self.client.batch_execute(text)).await };
         match self.runtime.block_on(exchange) {
@@ -363,7 +362,7 @@ impl Connection {
             sets.iter().map(|values| prepared.in_order(values)).collect::<Result<_, _>>()?;
         let parameters: Vec<Vec<&(dyn ToSql + Sync)>> =
             sets.iter().map(|values| as_parameters(values)).collect();
-        // All are sent before the first answer is awaited; the server takes them in turn.
+        // Send all before waiting for the first answer; the server handles them in order.
         let executions =
             parameters.iter().map(|parameters| self.client.execute(&prepared.statement, parameters));
         self.wait(async {
@@ -375,7 +374,7 @@ impl Connection {
         })
     }
 
-    /// One statement, and all that the server answers.
+    /// Runs one statement and returns the whole answer.
     pub(super) fn answer(
         &self,
         statement: &'static Statement,
@@ -392,8 +391,7 @@ impl Connection {
         Ok(Answer { rows, changed })
     }
 
-    /// Runs the statement of a group, once. If it fails, and certainly has changed nothing, each is to run
-    /// alone.
+    /// Runs the statement of a group once. If it fails and certainly changed nothing, each ticket runs alone.
     pub(super) fn run_group(
         &self,
         access: Access,
@@ -458,7 +456,7 @@ impl Connection {
         self.stream(statement, values, &mut |row| visit(&row)).map(|_| ())
     }
 
-    /// Runs a statement and hands over each row as it arrives. How many rows it changed.
+    /// Runs a statement and passes on each row as it arrives. Returns the number of changed rows.
     fn stream(
         &self,
         statement: &'static Statement,
@@ -477,8 +475,8 @@ impl Connection {
                 }
                 match visit(row) {
                     Ok(ControlFlow::Continue(())) => {}
-                    // To the end all the same: only behind the last row the server says whether it is done,
-                    // and committed.
+                    // Read to the end anyway: only after the last row does the server say whether the
+                    // statement succeeded and committed.
                     Ok(ControlFlow::Break(())) => is_enough = true,
                     Err(err) => return Ok(Err(err)),
                 }
@@ -488,7 +486,7 @@ impl Connection {
         })?
     }
 
-    /// The only column of a statement, of all its rows.
+    /// The values of a statement with one column.
     pub(in crate::store) fn column<T: Column>(
         &self,
         statement: &'static Statement,
@@ -505,7 +503,7 @@ impl Connection {
         Ok(column)
     }
 
-    /// The only column of a statement that always yields one row.
+    /// The value of a statement with one column and one row.
     pub(in crate::store) fn value<T: Column>(
         &self,
         statement: &'static Statement,
@@ -527,7 +525,7 @@ impl Connection {
         Ok(prepared)
     }
 
-    /// Waits for the server, and notes what an error means for the connection.
+    /// Waits for the server, and records what an error means for the connection.
     fn wait<T>(&self, exchange: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
         let answer_timeout = self.answer_timeout.get();
         match self.runtime.block_on(async { timeout(answer_timeout, exchange).await }) {
@@ -547,7 +545,7 @@ impl Connection {
             if is_ours {
                 return StoreError::Bug(cause);
             }
-            // Lost. Before a COMMIT was sent, nothing has been done.
+            // The connection is lost. If no COMMIT was sent, nothing was done.
             self.is_broken.set(true);
             self.may_try_again.set(!self.is_in_doubt.get());
             return StoreError::Unavailable(cause);
@@ -559,7 +557,7 @@ impl Connection {
             SqlState::CANNOT_CONNECT_NOW,
             SqlState::DATABASE_DROPPED,
             SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-            // A server that was demoted.
+            // The server was demoted.
             SqlState::READ_ONLY_SQL_TRANSACTION,
         ];
         let class = code.code().get(..2).unwrap_or_default();
@@ -573,7 +571,7 @@ impl Connection {
         } else if *code == SqlState::UNIQUE_VIOLATION {
             StoreError::Conflict
         } else if matches!(class, "53" | "55" | "57" | "58" | "XX") {
-            // Full, locked, cancelled for its time, or with a fault of the system.
+            // Full, locked, cancelled by a time-out, or a system error.
             StoreError::Unavailable(cause)
         } else {
             StoreError::Bug(cause)
@@ -587,7 +585,7 @@ impl Prepared {
     }
 }
 
-/// Which set of values a row of a batched statement is for.
+/// The number of the set of values to which a row of a batched statement belongs.
 fn number_of(row: &tokio_postgres::Row) -> Result<usize, StoreError> {
     let number: i64 = row.try_get("n").map_err(|err| StoreError::Bug(format!("no number: {err}")))?;
     usize::try_from(number).map_err(|_| unexpected_number())

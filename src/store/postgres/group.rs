@@ -1,12 +1,12 @@
-//! Group commit: a batched statement runs once for the values of several threads, which so share a round
-//! trip and a COMMIT.
+//! Group commit: a batched statement runs once for the values of several threads, which share a round trip
+//! and a COMMIT.
 //!
-//! Invariant: each thread has its answer only after the COMMIT that covers its values. When the statement of
-//! a group fails, nothing of it was done, and it runs for each thread by itself.
+//! Invariant: a thread gets its answer only after the COMMIT that covers its values. If the statement of a
+//! group fails, nothing of it was done, and it runs for each thread alone.
 //!
-//! The thread that finds no leader leads: it runs what waits, hands out the answers, and makes the first
-//! thread that came meanwhile the next leader. So a thread that is alone waits for nobody, and under load a
-//! group is as large as what arrives during one COMMIT.
+//! A thread that finds no leader becomes the leader: it runs all waiting tickets, hands out the answers, and
+//! makes the first thread that arrived meanwhile the next leader. So a single thread never waits, and under
+//! load a group is as large as what arrives during one COMMIT.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,42 +18,40 @@ use crate::store::{StoreError, lock};
 
 /// The most sets of values in one group.
 pub(super) const GROUP_MAX: usize = 64;
-/// So many groups of one statement are under way at a time.
+/// Groups of one statement that run at the same time.
 const LEADERS_MAX: usize = 1;
 
 /// Whether a statement changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Access {
-    /// It reads.
     Read,
-    /// It writes.
     Write,
 }
 
-/// What the server answered to a statement for one set of values.
+/// The server's answer for one set of values.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Answer {
     /// The rows it returned.
     pub(in crate::store) rows: Vec<Row>,
-    /// How many it changed.
+    /// The number of rows it changed.
     pub(in crate::store) changed: usize,
 }
 
 impl Answer {
-    /// All rows are for the only set of values.
+    /// All rows belong to the only set of values.
     pub(super) fn of(rows: Vec<Row>) -> Self {
         Self { changed: rows.len(), rows }
     }
 }
 
-/// What became of one set of values of a group.
+/// The outcome for one set of values of a group.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is done, and committed.
+    /// Done and committed.
     Done(Answer),
-    /// The group failed and changed nothing: the statement is to run for it alone.
+    /// The group failed and changed nothing: run the statement for this one alone.
     Alone,
-    /// It failed, or its outcome is unknown.
+    /// Failed, or the outcome is unknown.
     Failed(StoreError),
 }
 
@@ -88,7 +86,7 @@ impl Owned {
     }
 }
 
-/// The groups of one database, by the statement that they are of.
+/// The groups of one database, by statement.
 #[derive(Default)]
 pub(super) struct Groups {
     lanes: Mutex<HashMap<usize, Lane>>,
@@ -115,12 +113,12 @@ impl Ticket {
         }
     }
 
-    /// The values for its parameters.
+    /// The values of its parameters.
     pub(super) fn values(&self) -> Vec<Named<'_>> {
         self.values.iter().map(|(name, value)| (*name, value.borrowed())).collect()
     }
 
-    /// What its thread is to do, once that is known: to lead, or to go on with the outcome.
+    /// Waits until its thread must lead (`None`) or has an outcome.
     fn wait(&self) -> Option<Outcome> {
         let state = lock(&self.state);
         let waits = |state: &mut State| matches!(state, State::Waiting);
@@ -138,8 +136,8 @@ impl Ticket {
 }
 
 impl Groups {
-    /// Runs a statement together with those of the same text that wait. `run` runs a group, whose first
-    /// ticket is that of the calling thread, and returns an outcome for each ticket.
+    /// Runs a statement together with waiting ones of the same text. `run` runs a group, whose first ticket
+    /// belongs to the calling thread, and returns an outcome for each ticket.
     pub(super) fn run(
         &self,
         statement: &'static Statement,
@@ -175,7 +173,7 @@ impl Groups {
         let mut outcomes = run(&leading.group).into_iter();
         let own = outcomes.next();
         leading.group.remove(0);
-        // A ticket without an outcome is told so when `leading` ends.
+        // Dropping `leading` fails the tickets that have no outcome.
         let given = outcomes.len().min(leading.group.len());
         for (ticket, outcome) in leading.group.drain(..given).zip(outcomes) {
             ticket.become_state(State::Over(outcome));
@@ -184,11 +182,11 @@ impl Groups {
     }
 }
 
-/// A thread leads. When it has done so, or has panicked, the next one does.
+/// Held while a thread leads. Dropping it, also by a panic, makes the next thread lead.
 struct Leading<'a> {
     groups: &'a Groups,
     key: usize,
-    /// Those that have no outcome yet.
+    /// The tickets that have no outcome yet.
     group: Vec<Arc<Ticket>>,
 }
 
@@ -216,8 +214,8 @@ mod tests {
     use super::*;
     use crate::store::statement::{batched_sql, values};
 
-    /// Runs a statement in so many threads: the first leads a group of its own, which ends when all others
-    /// wait. Returns the sizes of the groups, and how many threads failed.
+    /// Runs a statement in `threads` threads: the first leads a group of its own, which ends when all others
+    /// wait. Returns the sizes of the groups, and the number of failed threads.
     fn sizes_of_groups(threads: usize, outcome: impl Fn(usize) -> Outcome + Sync) -> (Vec<usize>, usize) {
         let (groups, sizes) = (Groups::default(), Mutex::new(Vec::new()));
         let statement = batched_sql!("executables/get");
@@ -243,7 +241,7 @@ mod tests {
                     }));
                     failed.fetch_add(usize::from(!matches!(done, Ok(Outcome::Alone))), Ordering::Relaxed);
                 });
-                // The others come when the first group has begun.
+                // The others arrive after the first group has begun.
                 while lock(&sizes).is_empty() {
                     thread::yield_now();
                 }

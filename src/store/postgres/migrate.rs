@@ -1,6 +1,5 @@
-//! Brings a database up to date. The files under `sql/migrations/postgres` are append-only and applied in
-//! order, each in a transaction of its own; `schema_version` counts them. Processes that start together take
-//! turns.
+//! Migrates a database. The files in `sql/migrations/postgres` are append-only and applied in order, each in
+//! its own transaction; `schema_version` counts them. Processes that start together take turns.
 
 use log::info;
 
@@ -37,13 +36,13 @@ const MIGRATIONS: &[&str] = &[
     migration!("0019_overdue"),
 ];
 
-/// The version of the tables that this program knows.
+/// The schema version of this program.
 pub(super) const VERSION: usize = MIGRATIONS.len();
 
-/// Applies what is missing, and records how schedules are read that do not say so themselves.
+/// Applies missing migrations, and records the dialect of schedules that have none.
 pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays) -> Result<(), Refused> {
-    // An administrator may have created it already. Of two processes that create it at once, one is refused
-    // and retries.
+    // An administrator may have created it already. If two processes create it at once, one of them fails and
+    // retries.
     connection
         .batch_for_setup(&format!(
             "DO $$ BEGIN
@@ -61,7 +60,7 @@ pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays)
             other => other,
         })?;
     for _ in 0..=MIGRATIONS.len() {
-        // The lock, "OCFs" in ASCII, is that of this transaction.
+        // The lock ("OCFs" in ASCII) lasts until the end of this transaction.
         connection.batch_for_setup(
             "BEGIN;
              SELECT pg_advisory_xact_lock(1329808499);

@@ -1,8 +1,8 @@
 //! The PostgreSQL engine: a server that several processes share.
 //!
-//! Invariant: what is answered is committed; what failed before its COMMIT was sent has changed nothing.
-//! Every wait has a time-out: for a connection, a statement, a place in the pool. A server that is down is
-//! retried with backoff; until then every request fails at once.
+//! Invariant: every answered write is committed; a write that failed before its COMMIT was sent has changed
+//! nothing. Every wait has a time-out: for a connection, a statement, a place in the pool. A server that is
+//! down is retried with back-off; until then every request fails at once.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -33,13 +33,13 @@ pub(super) use wire::{cell_of, encoded, numbered};
 const SEAT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// A connection that was idle for longer is tested before use.
 const IDLE_TRUSTED: Duration = Duration::from_secs(1);
-/// The delay before a server that is down is tried again; it doubles each time.
+/// The first delay before a server that is down is tried again; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often work is attempted when the server aborts it or its connection is lost.
+/// How often work is attempted if the server aborts it or its connection is lost.
 const TRIES: u32 = 4;
-/// The beginning of a long write. Its statements are planned while the tables are small, or empty, and grow
-/// meanwhile: by index they stay as fast as they were.
+/// The start of a long write. Its statements are planned while the tables are small, and the tables grow
+/// meanwhile; plans by index stay fast.
 const LONG_WRITE: &str = "
     BEGIN;
     SET LOCAL enable_seqscan = off;
@@ -48,19 +48,19 @@ const LONG_WRITE: &str = "
 /// How long a lease holds after it was renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
-/// A server's database, and the connections to it.
+/// A database on a server, and the pool of connections to it.
 pub(super) struct DatabaseServer {
     connector: Connector,
     clock: Arc<dyn Clock>,
     connections_max: usize,
     weekdays: Weekdays,
     pool: Mutex<Pool>,
-    /// For each [`Use`] what its threads wait on: a free seat wakes one of each, not all of them.
+    /// What the threads of each [`Use`] wait on: a free seat wakes one of each, not all of them.
     freed: [Condvar; 3],
     groups: Groups,
-    /// Whether the tables are there, and as this version knows them.
+    /// Whether the tables exist in the version of this program.
     is_migrated: Mutex<bool>,
-    /// The server is away.
+    /// Set while the server is down.
     outage: Mutex<Option<Outage>>,
     lease: Mutex<Option<Lease>>,
     /// `INSTANCE_ID`.
@@ -69,10 +69,10 @@ pub(super) struct DatabaseServer {
 
 #[derive(Default)]
 struct Pool {
-    /// Each with the monotonic time at which it was returned.
+    /// Each with the monotonic time of its return.
     idle: Vec<(Connection, Duration)>,
     at_work: usize,
-    /// Those of them that read for clients.
+    /// How many of the connections in use read for clients.
     reading: usize,
 }
 
@@ -85,18 +85,18 @@ struct Outage {
 
 struct Lease {
     fence: Fence,
-    /// In this process's monotonic time, counted from before the request for it was sent.
+    /// In this process's monotonic time, counted from before the request was sent.
     holds_until: Duration,
 }
 
-/// For whom a connection is.
+/// The user of a connection.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     /// Reads for clients.
     Client,
-    /// Writes, and the engine.
+    /// Writes and the engine.
     Engine,
-    /// Renews the lease, which must not end because all other connections are busy.
+    /// Renewal of the lease, which must not end because all other connections are busy.
     Lease,
 }
 
@@ -137,7 +137,7 @@ impl DatabaseServer {
         self.write_one(|tx| tx.execute(postgres_sql!("schema_version/rewrite"), values! {}).map(|_| ()))
     }
 
-    /// The number of the lease that is valid now.
+    /// The number of the current lease.
     pub(super) fn fence(&self) -> Result<Fence, StoreError> {
         match &*lock(&self.lease) {
             Some(lease) if self.clock.monotonic() < lease.holds_until => Ok(lease.fence),
@@ -145,18 +145,18 @@ impl DatabaseServer {
         }
     }
 
-    /// The monotonic time now, which leases count in.
+    /// The monotonic time, in which leases are counted.
     pub(super) fn monotonic(&self) -> Duration {
         self.clock.monotonic()
     }
 
-    /// Notes that the lease `fence` was renewed or begun by a request that was sent at the monotonic time
+    /// Records that the lease `fence` was renewed or begun by a request sent at the monotonic time
     /// `asked_at`.
     pub(super) fn note_lease(&self, fence: Fence, asked_at: Duration) {
         *lock(&self.lease) = Some(Lease { fence, holds_until: asked_at + LEASE });
     }
 
-    /// The number of the lease that was held last, whether it still holds or not.
+    /// The number of the last lease, even if it has ended.
     pub(super) fn last_fence(&self) -> Option<Fence> {
         lock(&self.lease).as_ref().map(|lease| lease.fence)
     }
@@ -169,8 +169,8 @@ impl DatabaseServer {
         *lock(&self.lease) = None;
     }
 
-    /// Lets the server look at tables that have grown much, as it does by itself, yet once a minute at most:
-    /// until then it goes by plans that it made when they were empty.
+    /// Analyzes tables that have grown much. The server does this by itself, but at most once a minute; until
+    /// then it uses plans made while the tables were empty.
     pub(super) fn refresh_statistics(&self) -> Result<(), StoreError> {
         self.attempt(Use::Engine, |connection| {
             let grown: Vec<String> = connection.column(postgres_sql!("database/grown"), values! {})?;
@@ -192,7 +192,7 @@ impl DatabaseServer {
                     Ok(value)
                 }
                 Err(err) => {
-                    // A connection whose ROLLBACK fails is not used again.
+                    // If its ROLLBACK fails, the connection is not used again.
                     let _ = connection.batch("ROLLBACK");
                     Err(err)
                 }
@@ -200,7 +200,7 @@ impl DatabaseServer {
         })
     }
 
-    /// Runs `work` once, in a transaction that may take long, on a connection of its own.
+    /// Runs `work` once, in a transaction of any length, on a separate connection.
     pub(super) fn write_long<T>(
         &self,
         mode: ImportMode,
@@ -211,7 +211,7 @@ impl DatabaseServer {
             .map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| StoreError::Unavailable(cause))?;
         connection.becomes_patient()?;
         connection.batch(LONG_WRITE)?;
-        // Whatever ends early, the connection goes, and what it had begun with it.
+        // If anything fails, the connection is dropped, which rolls back.
         let value = work(&connection)?;
         crash::point("import.ending");
         match mode {
@@ -226,12 +226,12 @@ impl DatabaseServer {
         self.read_at_once(|connection| connection.value(postgres_sql!("schema_version/server"), values! {}))
     }
 
-    /// Where the tables are.
+    /// The schema of the tables.
     pub(super) fn schema(&self) -> &str {
         self.connector.schema()
     }
 
-    /// One statement, which the server commits by itself.
+    /// Runs one statement, which the server commits by itself.
     pub(super) fn write_one<T>(
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
@@ -327,7 +327,7 @@ impl DatabaseServer {
         self.attempt(Use::Engine, work)
     }
 
-    /// Does `work` on a connection, and retries where that is certain to do nothing twice.
+    /// Runs `work` on a connection, and retries if that cannot do anything twice.
     fn attempt<T>(
         &self,
         purpose: Use,
@@ -373,7 +373,7 @@ impl DatabaseServer {
     }
 
     fn take_seat(&self, purpose: Use) -> Result<Seat<'_>, StoreError> {
-        // Some are left to the engine, however many clients read, and one to the lease.
+        // Some connections are reserved for the engine, however many clients read, and one for the lease.
         let most = self.connections_max - usize::from(purpose != Use::Lease);
         let readers_max = (most - most / 4).max(1);
         let is_full =
@@ -454,7 +454,7 @@ impl Drop for Seat<'_> {
         pool.at_work -= 1;
         pool.reading -= usize::from(self.purpose == Use::Client);
         drop(pool);
-        // A reader may have to leave the free seat to the engine, so one thread of each use is woken.
+        // A reader may have to leave the free seat to the engine, so wake one thread of each use.
         for freed in &self.database.freed {
             freed.notify_one();
         }

@@ -1,4 +1,4 @@
-//! A server's database that is only read, as it was at one instant.
+//! A server's database, read-only, as it was at one instant.
 
 use super::connection::{Connection, Connector, Purpose, Refused};
 use super::migrate;
@@ -6,18 +6,18 @@ use crate::model::Secret;
 use crate::store::statement::{postgres_sql, values};
 use crate::store::{StoreError, StoreSettings};
 
-/// A database that is read in one transaction, which sees it as it was when that began.
+/// Reads a database in one transaction, which sees it as it was at its start.
 pub(in crate::store) struct Source {
     connection: Connection,
     schema: String,
     names_schema: bool,
 }
 
-/// Which tables are in reach.
+/// Which tables are on the search path.
 struct Tables {
     some_of_go: bool,
     all_of_go: bool,
-    /// The column that OCF Scheduler 2.x added to its jobs.
+    /// The column that OCF Scheduler 2.x added to its jobs exists.
     log_rate_of_go: bool,
     migrations_of_go: bool,
     own: bool,
@@ -25,7 +25,7 @@ struct Tables {
 
 impl Source {
     /// # Errors
-    /// A text for people, when the server refuses or does not answer.
+    /// A message for the operator: the server refuses or does not answer.
     pub(in crate::store) fn open(url: &Secret, settings: &StoreSettings) -> Result<Self, String> {
         let connector = Connector::new(url, settings, Purpose::Source)?;
         let connection =
@@ -43,23 +43,24 @@ impl Source {
         &self.connection
     }
 
-    /// The same text for the same database and no other, and the schema of our own tables.
+    /// An identifier of the database, unique and independent of the host name, and the schema of our own
+    /// tables.
     pub(in crate::store) fn identity(&self) -> Result<(String, &str), StoreError> {
         let statement = postgres_sql!("schema_version/server");
         Ok((self.connection.value(statement, values! {})?, &self.schema))
     }
 
-    /// Whether our own tables are there. From here on they are in reach.
+    /// Whether our own tables exist. Puts them on the search path.
     pub(in crate::store) fn has_own(&self) -> Result<bool, StoreError> {
         self.connection.batch(&format!("SET search_path = {}", self.schema))?;
         Ok(self.tables()?.own)
     }
 
-    /// Whether the Go service's tables are there: in the schema that the URL names, else where the server
-    /// looks by itself. From here on they are in reach.
+    /// Whether the Go service's tables exist: in the schema that the URL names, otherwise on the server's
+    /// search path. Puts them on the search path.
     ///
     /// # Errors
-    /// Also when some of them are missing.
+    /// Also if some of the tables are missing.
     pub(in crate::store) fn has_go(&self) -> Result<bool, StoreError> {
         self.connection.batch(&format!("SET search_path = {}", self.schema))?;
         let mut tables = self.tables()?;
@@ -75,13 +76,13 @@ impl Source {
         Ok(tables.all_of_go)
     }
 
-    /// Whether our own tables are of this version.
+    /// Whether our own tables have this version's schema.
     pub(in crate::store) fn is_current(&self) -> Result<bool, StoreError> {
         let version: i64 = self.connection.value(postgres_sql!("schema_version/get"), values! {})?;
         Ok(usize::try_from(version) == Ok(migrate::VERSION))
     }
 
-    /// Whether the Go service's tables, which are in reach, were written by its version 2.
+    /// Whether version 2 of the Go service wrote its tables, which are on the search path.
     pub(in crate::store) fn is_go_2(&self) -> Result<bool, StoreError> {
         let tables = self.tables()?;
         if tables.log_rate_of_go || !tables.migrations_of_go {

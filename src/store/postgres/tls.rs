@@ -1,4 +1,4 @@
-//! TLS towards the server: what certificate is believed.
+//! TLS to the server, and which certificates are trusted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::base::postgres_url::Trust;
 use crate::outbound;
 
-/// What makes TLS connections to the server.
+/// Makes the connector for TLS connections to the server.
 ///
 /// # Errors
-/// Which file of certificates is wrong.
+/// Names the file of certificates that is wrong.
 pub(super) fn connector(
     trust: Trust,
     ca_cert_file: Option<&Path>,
@@ -31,7 +31,7 @@ pub(super) fn connector(
     } else {
         let mut roots = RootCertStore::empty();
         for certificate in outbound::roots(ca_cert_file, root_certificate)? {
-            // One of the system's that cannot be read is of no use, and does no harm.
+            // A system certificate that cannot be read does no harm.
             let _ = roots.add(certificate);
         }
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
@@ -49,8 +49,8 @@ pub(super) fn connector(
     Ok(MakeRustlsConnect::new(config.with_no_client_auth()))
 }
 
-/// Believes more than the library does: a certificate of a trusted authority whatever name it is for, or any
-/// at all.
+/// Trusts more than the library does: a trusted authority's certificate for any host name, or any
+/// certificate.
 #[derive(Debug)]
 struct Lenient {
     /// The trusted authorities; `None`: encryption without verification.
@@ -72,7 +72,7 @@ impl ServerCertVerifier for Lenient {
         });
         match verdict {
             None => Ok(ServerCertVerified::assertion()),
-            // The name is what is looked at last.
+            // The library checks the name last.
             Some(Err(Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             ))) => Ok(ServerCertVerified::assertion()),

@@ -1,4 +1,4 @@
-//! What goes to the server and comes from it: the texts of statements, values, columns.
+//! Conversions between the program and the server: statement texts, values, columns.
 
 use std::fmt::Write;
 
@@ -9,9 +9,8 @@ use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use crate::store::StoreError;
 use crate::store::statement::{Cell, Named, Value};
 
-/// A statement's text as PostgreSQL gets it, with `$1`, `$2`, … for its `:name`s, and the names in that
-/// order. `--pg ` at the beginning of a line is removed, a line with `--sqlite` at its end is left out, and
-/// so are comments.
+/// A statement's text for PostgreSQL, with `$1`, `$2`, … for its `:name`s, and the names in that order.
+/// Removes comments, leading `--pg ` markers, and lines that end with `--sqlite`.
 pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     let (mut numbered, mut names) = (String::with_capacity(text.len()), Vec::new());
     for line in text.lines().filter(|line| !line.ends_with("--sqlite")) {
@@ -36,8 +35,8 @@ pub(in crate::store) fn numbered(text: &str) -> (String, Vec<&str>) {
     (numbered, names)
 }
 
-/// A text of PostgreSQL cannot hold a NUL, which clients may send: it is written as this and a `0`, and this
-/// itself as twice itself. It is the control character SUBSTITUTE.
+/// PostgreSQL texts cannot hold a NUL, which clients may send. NUL is written as this character and a `0`,
+/// and this character is doubled. It is the control character SUBSTITUTE.
 const ESCAPE: char = '\u{1a}';
 
 pub(in crate::store) fn encoded(text: &str) -> String {
@@ -55,7 +54,7 @@ fn decoded(text: &str) -> String {
     decoded
 }
 
-/// Sets of values as a batched statement takes them: a JSON array of objects, numbered by `n`.
+/// Sets of values for a batched statement: a JSON array of objects, numbered by `n`.
 pub(super) fn rows_json<'a>(sets: impl Iterator<Item = &'a [Named<'a>]>) -> String {
     let mut rows = String::from("[");
     for (number, set) in sets.enumerate() {

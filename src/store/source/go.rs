@@ -1,5 +1,5 @@
-//! Reads the tables of a Go service. Each row comes as JSON, so that a column more or less, or one of another
-//! type, does no harm.
+//! Reads the tables of a Go service. Each row comes as JSON, so that missing, additional or differently typed
+//! columns do no harm.
 
 use serde_json::{Map, Value};
 
@@ -47,7 +47,7 @@ pub(super) fn each_schedule(
         executable: row.word("ref_guid").unwrap_or_default(),
         kind: row.kind(),
         definition: Definition {
-            // Nothing is not enabled, for the service that wrote it passes it over.
+            // NULL means disabled, as for the service that wrote it.
             enabled: row.truth("enabled"),
             ..Definition::new(Timing::new(row.text("expression").unwrap_or_default(), Dialect::default()))
         },
@@ -85,7 +85,7 @@ pub(super) fn each_execution(
     })
 }
 
-/// The rows of a table, in batches, through a cursor: the server sorts them once.
+/// The rows of a table, in batches through a cursor: the server sorts them only once.
 fn each<T>(
     session: &Session<'_>,
     declare: &'static Statement,
@@ -109,11 +109,11 @@ fn each<T>(
     Ok(())
 }
 
-/// A row of the Go service: its columns by name.
+/// A row of the Go service: columns by name.
 struct GoRow(Map<String, Value>);
 
 impl GoRow {
-    /// A text as it is; also a number, or a truth, as one.
+    /// A text as it is; numbers and booleans as text.
     fn text(&self, column: &str) -> Option<String> {
         match self.0.get(column)? {
             Value::String(text) => Some(text.clone()),
@@ -122,7 +122,7 @@ impl GoRow {
         }
     }
 
-    /// A text without the blanks that `character(36)` pads it with. A blank one is none.
+    /// A text without the blanks that pad a `character(36)`. `None` if blank.
     fn word(&self, column: &str) -> Option<String> {
         let text = self.text(column)?;
         let word = text.trim();
@@ -137,7 +137,7 @@ impl GoRow {
         matches!(self.word(column).as_deref(), Some("true" | "t" | "1"))
     }
 
-    /// Zero times, which are those of the year 1, are none; a time without an offset is in UTC.
+    /// A time; `None` for the year 1, the service's zero value. Without an offset it is in UTC.
     fn time(&self, column: &str) -> Option<Timestamp> {
         let text = self.word(column)?;
         Timestamp::parse(&text).or_else(|| Timestamp::parse(&format!("{text}Z")))

@@ -1,7 +1,7 @@
-//! Another database, from which one is filled: what there is in it, whatever its kind.
+//! Another database to import from, of either kind.
 //!
-//! Invariant: it is seen as it was at one instant, and never changed. Reading goes in batches, so that it
-//! takes little memory.
+//! Invariant: it is read as it was at one instant, and never changed. Reading goes in batches, to bound
+//! memory.
 
 #[cfg(feature = "postgres")]
 mod go;
@@ -18,25 +18,25 @@ use crate::model::{
     Call, Controls, Definition, Dialect, Guid, Kind, Location, Notification, Secret, Timestamp,
 };
 
-/// Whose tables they are.
+/// Whose tables to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// Those of a Go service, in PostgreSQL.
+    /// A Go service's, in PostgreSQL.
     Go,
-    /// Those of this program.
+    /// This program's.
     Own,
 }
 
-/// Why another database is not read. A text for people.
+/// Why another database cannot be read. A message for the operator.
 #[derive(Debug)]
 pub enum Unread {
     /// The command line is wrong.
     Usage(String),
-    /// It is out of reach, or is none.
+    /// It cannot be reached, or is not a database of a scheduler.
     Failed(String),
 }
 
-/// A job or a call of another database. What it lacks is `None`.
+/// A job or call of another database. Missing values are `None`.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "they are those of the tables")]
 pub struct FoundExecutable {
@@ -52,9 +52,9 @@ pub struct FoundExecutable {
     pub state: Option<String>,
     pub url: Option<String>,
     pub auth_header: Option<Secret>,
-    /// All that a call of ours says of its request.
+    /// The request of one of our own calls.
     pub call: Option<Call>,
-    /// Of a job.
+    /// For a job.
     pub timeout_seconds: Option<u32>,
     pub controls: Controls,
     pub created_at: Option<Timestamp>,
@@ -66,12 +66,12 @@ pub struct FoundExecutable {
 #[expect(missing_docs, reason = "they are those of the tables")]
 pub struct FoundSchedule {
     pub guid: String,
-    /// The guid of what it runs, and of which kind that is; `None`: of neither.
+    /// The guid of its job or call, and which of the two it is; `None`: neither.
     pub executable: String,
     pub kind: Option<Kind>,
-    /// Its dialect counts only when `dialect` says so, too.
+    /// Its dialect is valid only if `dialect` is set too.
     pub definition: Definition,
-    /// `None`: nothing says how it is read.
+    /// `None`: the dialect is not recorded.
     pub dialect: Option<Dialect>,
     pub completed_at: Option<Timestamp>,
     pub next_fire_time: Option<Timestamp>,
@@ -84,7 +84,7 @@ pub struct FoundSchedule {
 #[expect(missing_docs, reason = "they are those of the tables")]
 pub struct FoundExecution {
     pub guid: String,
-    /// The guid of what was run, and of which kind that is; `None`: of neither.
+    /// The guid of its job or call, and which of the two it is; `None`: neither.
     pub executable: String,
     pub kind: Option<Kind>,
     pub schedule: Option<String>,
@@ -100,7 +100,7 @@ pub struct FoundExecution {
     pub control: MovedControl,
 }
 
-/// An attempt of an execution of another database that another one followed.
+/// A finished attempt of an execution of another database.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "they are those of the tables")]
 pub struct FoundAttempt {
@@ -123,12 +123,12 @@ enum SourceEngine {
 }
 
 impl Source {
-    /// Opens the database of `settings`, which `target` is filled from. `origin`: whose tables are meant,
-    /// where both are there.
+    /// Opens the database of `settings`, to import it into `target`. `origin`: whose tables to read, if there
+    /// are both.
     ///
     /// # Errors
-    /// It is out of reach, is none, or is `target` itself; or it has two kinds of tables, and it is not said
-    /// which are meant.
+    /// It cannot be reached, is not a scheduler's, or is `target` itself; or it has both kinds of tables, and
+    /// `origin` is not given.
     pub fn open(settings: &StoreSettings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
         match &settings.database {
             Location::Sqlite(path) => {
@@ -170,18 +170,18 @@ impl Source {
         }
     }
 
-    /// Whose tables they are.
+    /// Whose tables it reads.
     pub fn origin(&self) -> Origin {
         self.origin
     }
 
-    /// How its schedules were read that record no dialect: as OCF Scheduler 2.x reads them when that wrote
-    /// the tables, else as 1.x does.
+    /// The dialect of its schedules that record none: that of OCF Scheduler 2.x if it wrote the tables,
+    /// otherwise that of 1.x.
     pub fn dialect(&self) -> Dialect {
         self.dialect
     }
 
-    /// Hands all jobs and calls to `take`, those of a kind oldest first, in batches.
+    /// Passes all jobs and calls to `take`, each kind oldest first, in batches.
     pub fn each_executable(
         &self,
         take: &mut dyn FnMut(Vec<FoundExecutable>) -> Result<(), StoreError>,
@@ -196,7 +196,7 @@ impl Source {
         }
     }
 
-    /// Hands all schedules to `take`, oldest first, in batches.
+    /// Passes all schedules to `take`, oldest first, in batches.
     pub fn each_schedule(
         &self,
         take: &mut dyn FnMut(Vec<FoundSchedule>) -> Result<(), StoreError>,
@@ -211,7 +211,7 @@ impl Source {
         }
     }
 
-    /// Hands all executions to `take`, in the order in which they came, in batches.
+    /// Passes all executions to `take`, in order of creation, in batches.
     pub fn each_execution(
         &self,
         take: &mut dyn FnMut(Vec<FoundExecution>) -> Result<(), StoreError>,
@@ -226,7 +226,7 @@ impl Source {
         }
     }
 
-    /// Hands all attempts that another one followed to `take`. A Go service knows none.
+    /// Passes all finished attempts to `take`. A Go service has none.
     pub fn each_attempt(
         &self,
         take: &mut dyn FnMut(FoundAttempt) -> Result<(), StoreError>,
@@ -234,7 +234,7 @@ impl Source {
         self.each_of_ours(take, own::each_attempt)
     }
 
-    /// Hands all names of tasks to look for to `take`. A Go service knows none.
+    /// Passes the names of all tasks to look for to `take`. A Go service has none.
     pub fn each_stray(
         &self,
         take: &mut dyn FnMut(Stray) -> Result<(), StoreError>,
@@ -242,7 +242,7 @@ impl Source {
         self.each_of_ours(take, own::each_stray)
     }
 
-    /// Hands all instances of the service to `take`. A Go service knows none.
+    /// Passes all service instances to `take`. A Go service has none.
     pub fn each_instance(
         &self,
         take: &mut dyn FnMut(MovedInstance) -> Result<(), StoreError>,
@@ -250,7 +250,7 @@ impl Source {
         self.each_of_ours(take, own::each_instance)
     }
 
-    /// Hands all bindings to `take`, each with the time of its creation. A Go service knows none.
+    /// Passes all bindings to `take`, each with the time of its creation. A Go service has none.
     pub fn each_binding(
         &self,
         take: &mut dyn FnMut((ServiceBinding, Timestamp)) -> Result<(), StoreError>,
@@ -258,7 +258,7 @@ impl Source {
         self.each_of_ours(take, own::each_binding)
     }
 
-    /// Hands all spaces that are suspended to `take`. A Go service knows none.
+    /// Passes all suspended spaces to `take`. A Go service has none.
     pub fn each_suspended_space(
         &self,
         take: &mut dyn FnMut(Guid) -> Result<(), StoreError>,
@@ -266,7 +266,7 @@ impl Source {
         self.each_of_ours(take, own::each_suspended_space)
     }
 
-    /// Hands the pauses of all spaces to `take`. A Go service knows none.
+    /// Passes the pauses of all spaces to `take`. A Go service has none.
     pub fn each_space_pause(
         &self,
         take: &mut dyn FnMut(MovedPause) -> Result<(), StoreError>,
@@ -274,7 +274,7 @@ impl Source {
         self.each_of_ours(take, own::each_space_pause)
     }
 
-    /// Hands all notifications to `take`; what they have still to send stays. A Go service knows none.
+    /// Passes all notifications to `take`, without their waiting deliveries. A Go service has none.
     pub fn each_notification(
         &self,
         take: &mut dyn FnMut(Notification) -> Result<(), StoreError>,
@@ -318,7 +318,7 @@ impl Source {
     }
 }
 
-/// Decides which tables to read, and makes them reachable.
+/// Decides which tables to read, and puts them on the search path.
 #[cfg(feature = "postgres")]
 fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> Result<Origin, Unread> {
     let failed = |err: StoreError| Unread::Failed(err.to_string());

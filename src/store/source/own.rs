@@ -1,4 +1,4 @@
-//! Reads our own tables, by key. What is marked as deleted is left out.
+//! Reads our own tables, by key, without rows marked as deleted.
 
 use super::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule};
 use crate::model::{Event, Guid, Id, Kind, Notification, Timestamp, Work};
@@ -17,8 +17,8 @@ use crate::store::{
 
 /// How many rows are read at a time.
 const BATCH: u32 = 500;
-/// The same of executions, which are many and short: what takes them in counts the sizes of histories once
-/// for each batch.
+/// The same for executions, which are many and short. The import updates the sizes of histories once for each
+/// batch.
 const EXECUTIONS_BATCH: u32 = 4000;
 
 pub(super) fn each_executable(
@@ -242,7 +242,7 @@ fn each_named<T>(
     }
 }
 
-/// The rows of a statement, in batches by their ids.
+/// The rows of a statement, in batches by id.
 fn each<T>(
     session: &Session<'_>,
     statement: &'static Statement,

@@ -1,6 +1,6 @@
-//! A text that travels inside of a backup: the file of apps and tokens of a standalone service.
+//! A text stored inside a backup: the file of apps and tokens of a standalone service.
 //!
-//! It is a table that a database in use does not have, so that a backup is one file and still a database.
+//! It is in a table that a live database does not have, so that a backup is one file and still a database.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ const TABLE: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND
 const CREATE: &str = "CREATE TABLE backup_files (contents TEXT NOT NULL) STRICT";
 const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
 const SELECT: &str = "SELECT contents FROM backup_files";
-/// Its pages are overwritten, or the tokens would stay in the file.
+/// Overwrites its pages, because otherwise the tokens would stay in the file.
 const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
 /// What waited to be sent when the backup was made is old news where it is put back. What nobody was told
 /// because of that is told when it fails again; an Alertmanager is sent all that lasts.
@@ -29,14 +29,13 @@ const WAITING: &str = "
        AND EXISTS (SELECT 1 FROM alerts AS a WHERE a.notification_id = notifications.id);
     DELETE FROM deliveries WHERE ended_at IS NULL;";
 const HAS_WAITING: &str = "SELECT COUNT(*) FROM sqlite_schema WHERE type = 'table' AND name = 'deliveries'";
-/// A copy says of itself that it has a log beside it, so it could not be read from a directory without write
-/// access.
+/// A copy claims to have a write-ahead log, so it could not be read in a directory without write access.
 const ONE_FILE: &str = "PRAGMA journal_mode = DELETE";
 
-/// Puts `text`, or none, into the copy at `path`, and leaves no other file beside that.
+/// Puts `text`, or none, into the copy at `path`, and leaves no other file beside it.
 pub(crate) fn attach(path: &Path, text: Option<&str>) -> Result<(), String> {
     change(path, |copy| {
-        // A backup that was made a database in use by copying has one still.
+        // A backup that was copied into place as a live database still has one.
         copy.execute_batch(DROP)?;
         if let Some(text) = text {
             copy.execute_batch(CREATE)?;
@@ -46,12 +45,12 @@ pub(crate) fn attach(path: &Path, text: Option<&str>) -> Result<(), String> {
     })
 }
 
-/// Takes the text out of the copy at `path`; `None`: there is none in it. What waits to be sent goes too.
+/// Takes the text out of the copy at `path`; `None`: it has none. Also deletes waiting deliveries.
 pub(crate) fn detach(path: &Path) -> Result<Option<String>, String> {
     change(path, |copy| {
         let text = read(copy)?;
         copy.execute_batch(DROP)?;
-        // One of an older version has no such table.
+        // A backup of an older version has no such table.
         if copy.query_row(HAS_WAITING, [], |row| row.get::<_, i64>(0))? == 1 {
             copy.execute_batch(WAITING)?;
         }
@@ -59,7 +58,7 @@ pub(crate) fn detach(path: &Path) -> Result<Option<String>, String> {
     })
 }
 
-/// The text in the backup at `path`; `None`: there is none in it.
+/// The text in the backup at `path`; `None`: it has none.
 pub(crate) fn attached(path: &Path) -> Result<Option<String>, String> {
     super::open_to_read(path)
         .and_then(|backup| read(&backup))

@@ -1,5 +1,5 @@
-//! Brings a database up to date. The files under `sql/migrations/sqlite` are append-only and applied in
-//! order, each in a transaction of its own; `user_version` counts them.
+//! Migrates a database. The files in `sql/migrations/sqlite` are append-only and applied in order, each in
+//! its own transaction; `user_version` counts them.
 
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 
@@ -38,14 +38,13 @@ const MIGRATIONS: &[&str] = &[
     migration!("0020_overdue"),
 ];
 
-/// Marks a file as a database of this program ("OCFs" in ASCII), so that nobody else's is touched.
+/// Marks a file as a database of this program ("OCFs" in ASCII), so that other files are not touched.
 const APPLICATION_ID: i64 = 0x4f43_4673;
 
-/// Applies what is missing and says how many migrations that were.
+/// Applies missing migrations and returns their number.
 ///
-/// # Errors
-/// A text that goes on after "the file …". A file that is not ours, or from a newer version, has not been
-/// changed.
+/// The error continues the sentence "the file …". A file that is not ours, or is from a newer version, is
+/// left unchanged.
 pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
     let version = number(connection, "PRAGMA user_version")?;
     let application = number(connection, "PRAGMA application_id")?;
@@ -68,14 +67,14 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<usize, String> {
     Ok(MIGRATIONS.len() - applied)
 }
 
-/// Records how schedules are read that do not say so themselves.
+/// Records the dialect of schedules that have none.
 pub(super) fn record_dialect(connection: &Connection, weekdays: Weekdays) -> Result<(), StoreError> {
     let values = values! { "dialect": Dialect::Classic(weekdays).recorded() };
     statements::execute(connection, sql!("schedules/record_dialect"), values)?;
     Ok(())
 }
 
-/// Whether it is a database of this program, of this version. The error goes on after "the file …".
+/// Checks that it is a database of this program and version. The error continues "the file …".
 pub(super) fn check_is_current(connection: &Connection) -> Result<(), String> {
     check_is_ours(connection)?;
     match usize::try_from(number(connection, "PRAGMA user_version")?) {
@@ -88,7 +87,7 @@ pub(super) fn check_is_current(connection: &Connection) -> Result<(), String> {
     }
 }
 
-/// Whether it is a database of this program, of whatever version. The error goes on after "the file …".
+/// Checks that it is a database of this program, of any version. The error continues "the file …".
 pub(super) fn check_is_ours(connection: &Connection) -> Result<(), String> {
     if number(connection, "PRAGMA application_id")? == APPLICATION_ID {
         return Ok(());
@@ -113,7 +112,7 @@ fn write_version(connection: &Connection, version: usize) -> rusqlite::Result<()
     connection.execute_batch(&format!("PRAGMA user_version = {version};"))
 }
 
-/// Writes the version again, which changes nothing and shows that writing works.
+/// Writes the version again, which changes nothing but proves that writing works.
 pub(super) fn rewrite_version(connection: &Connection) -> rusqlite::Result<()> {
     write_version(connection, MIGRATIONS.len())
 }
@@ -135,7 +134,7 @@ mod tests {
 
     use super::*;
 
-    /// The statements that SQLite runs: names and texts.
+    /// The statements that SQLite runs, by name and text.
     fn statements() -> Vec<(String, String)> {
         let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
         let directories = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
@@ -178,7 +177,7 @@ mod tests {
                 for parameter in 1..=statement.parameter_count() {
                     statement.raw_bind_parameter(parameter, value).unwrap();
                 }
-                // Some refuse these values, and that is beside the point.
+                // Some statements reject these values, which does not matter here.
                 let _ = statement.raw_query().next();
             }
             assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{name}");
@@ -255,7 +254,7 @@ mod tests {
 
     impl QueryPlan for rusqlite::Statement<'_> {
         fn raw_query_plan(&mut self) -> Vec<String> {
-            // Unbound parameters are NULL, which EXPLAIN does not mind.
+            // Unbound parameters are NULL, which is fine for EXPLAIN.
             let mut rows = self.raw_query();
             let mut plan = Vec::new();
             while let Some(row) = rows.next().unwrap() {

@@ -1,7 +1,7 @@
 //! The SQLite engine: one file, one process.
 //!
-//! Invariant: what is answered is on the disk (`synchronous=FULL`), and nothing is ever half-written. Writes
-//! of many threads share transactions; reads run beside them on connections of their own.
+//! Invariant: every answered write is on the disk (`synchronous=FULL`), and nothing is ever half-written.
+//! Writes of several threads share a transaction; reads run beside them on their own connections.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -32,19 +32,20 @@ pub(crate) use attached::{attach, attached, detach};
 
 /// How long a statement waits for a lock that another process holds.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// Reading connections at work for clients at a time, and kept open. Each has a cache and its statements.
+/// The most reading connections that work for clients at a time, and that are kept open. Each has its own
+/// page cache and prepared statements.
 const READERS_MAX: usize = 4;
 /// The most writes in one transaction.
 const GROUP_MAX: usize = 256;
-/// The cache of a long write, which touches pages all over the indexes: 64 MB.
+/// The cache of a long write, which touches pages of all indexes: 64 MB.
 const LONG_WRITE_CACHE: &str = "PRAGMA cache_size = -64000";
-/// The cache of all others.
+/// The cache of other writes: 1 MB.
 const WRITE_CACHE: &str = "PRAGMA cache_size = -1000";
-/// The pages that one step gives back: 800 kB, which writers wait for.
+/// Frees the pages of one step: 800 kB. Writers wait for it.
 const VACUUM_STEP: &str = "PRAGMA incremental_vacuum(200)";
-/// Free pages that stay for what is written next.
+/// Free pages to keep for new rows.
 const FREE_PAGES_KEPT: i64 = 256;
-/// Prepared statements kept by a connection; more than there are files under `sql/`.
+/// Prepared statements that a connection keeps; more than there are files in `sql/`.
 const STATEMENTS_MAX: usize = 96;
 
 impl From<rusqlite::Error> for StoreError {
@@ -73,21 +74,21 @@ fn is_not_unique(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_CONSTRAINT_UNIQUE)
 }
 
-/// The database file, opened. Closing is dropping it.
+/// The open database file. Dropping it closes it.
 pub(super) struct DatabaseFile {
     path: PathBuf,
     writer: Writer,
     readers: Readers,
-    /// Held as long as the database is open, so that a second process is refused.
+    /// Held while the database is open, so that a second process is refused.
     _lock: File,
 }
 
 impl DatabaseFile {
-    /// Opens the database file, makes it (and its directory) when there is none, and brings it up to date.
+    /// Opens the database file, creates it (and its directory) if missing, and migrates it.
     ///
     /// # Errors
-    /// A text for people, when the file cannot be had, is no database of this program, is from a newer
-    /// version (then it is left as it was), or is open in another process.
+    /// A message for the operator: the file cannot be opened, is not a database of this program, is from a
+    /// newer version (it is left unchanged), or is open in another process.
     pub(super) fn open(path: &Path, weekdays: Weekdays) -> Result<Self, String> {
         let shown = path.display();
         let lock = prepare_files(path)?;
@@ -99,8 +100,8 @@ impl DatabaseFile {
         connection
             .busy_timeout(BUSY_TIMEOUT)
             .map_err(|err| format!("cannot open the database {shown}: {err}"))?;
-        // For a new file; one that has tables already keeps what it has until a VACUUM. What is wrong with
-        // the file is found next.
+        // Applies to new files; an existing file keeps its mode until a VACUUM. Problems with the file show
+        // up in the next step.
         let _ = connection.pragma_update(None, "auto_vacuum", "INCREMENTAL");
         let applied = migrate::migrate(&mut connection).map_err(|err| format!("the file {shown} {err}"))?;
         if applied > 0 {
@@ -117,16 +118,15 @@ impl DatabaseFile {
         Ok(Self { path: path.to_owned(), writer, readers: Readers::default(), _lock: lock })
     }
 
-    /// Whether writes go through now, by writing: the number of the version, again.
+    /// Checks that writes succeed, by writing the version again.
     pub(super) fn check_writable(&self) -> Result<(), StoreError> {
         self.writer.write(|connection| Ok(migrate::rewrite_version(connection)?))
     }
 
-    /// Runs `work` in a transaction and returns when that is on the disk. When `work` fails, or panics,
-    /// nothing is kept.
+    /// Runs `work` in a transaction and returns once it is on the disk. If `work` fails or panics, nothing is
+    /// kept.
     ///
-    /// Writes that come while another is under way share the next transaction, so that all wait for the same
-    /// flush.
+    /// Writes that arrive during another one share the next transaction, so that all wait for one flush.
     pub(super) fn write<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -134,8 +134,8 @@ impl DatabaseFile {
         self.writer.write(work)
     }
 
-    /// Runs `work` once, in a transaction of its own that may take long. It is no part of a group, whose
-    /// savepoints remember what every page was before.
+    /// Runs `work` once, in its own transaction of any length. It is not part of a group, because the
+    /// savepoints of a group keep a copy of every changed page.
     pub(super) fn write_long<T>(
         &self,
         mode: ImportMode,
@@ -155,7 +155,7 @@ impl DatabaseFile {
         Ok(value)
     }
 
-    /// Moves the write-ahead log into the file and empties it, so that the file alone is up to date.
+    /// Checkpoints the write-ahead log and empties it, so that the file alone is up to date.
     ///
     /// # Errors
     /// `Unavailable` while a reader still needs the write-ahead log; try again later.
@@ -167,7 +167,7 @@ impl DatabaseFile {
         }
         let mut open = lock(&self.writer.open);
         open.close(commit);
-        // Writers wait for this; so it does not wait for readers.
+        // Writers wait for this, so it must not wait for readers.
         open.connection.busy_timeout(Duration::ZERO)?;
         let busy: rusqlite::Result<i64> =
             open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
@@ -178,7 +178,7 @@ impl DatabaseFile {
         Ok(())
     }
 
-    /// Gives a few free pages back to the file system, if there are many. Whether there may be more.
+    /// Returns some free pages to the file system, if there are many. Returns whether there may be more.
     pub(super) fn release_free_pages(&self) -> Result<bool, StoreError> {
         let free = self.writer.write(|connection| {
             let number = |query: &str| connection.query_row(query, [], |row| row.get::<_, i64>(0));
@@ -187,20 +187,20 @@ impl DatabaseFile {
             }
             let mut vacuum = connection.prepare_cached(VACUUM_STEP)?;
             let mut pages = vacuum.raw_query();
-            // It frees a page with each step.
+            // Each step frees a page.
             while pages.next()?.is_some() {}
             Ok(true)
         })?;
         Ok(free)
     }
 
-    /// Which file it is.
+    /// The path of the file.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
     /// Runs `work` on a reading connection, and waits while all are busy. For requests of clients. `work`
-    /// must not read again inside.
+    /// must not call `read` again.
     pub(super) fn read<T>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, StoreError>,
@@ -234,7 +234,7 @@ impl DatabaseFile {
             None => self.open_reader()?,
         };
         let result = work(&connection)?;
-        // One that has failed is not used again.
+        // A connection that has failed is not used again.
         let mut readers = lock(&self.readers.pool);
         if readers.idle.len() < READERS_MAX {
             readers.idle.push(connection);
@@ -250,8 +250,8 @@ impl DatabaseFile {
     }
 }
 
-/// Otherwise SQLite compares values with the conditions of partial indexes, and prepares a statement again
-/// each time when it gets another value: that took more time than all executions of statements together.
+/// Without this, SQLite compares bound values with the conditions of partial indexes, and prepares a
+/// statement again whenever it gets another value. That took more time than running all statements.
 fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(|_| ())
 }
@@ -265,8 +265,7 @@ fn open_to_read(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// Opens a database of this version to read all of it as it is at one instant; others may write to it
-/// meanwhile.
+/// Opens a database of this version to read all of it as it is at one instant. Others may write meanwhile.
 pub(super) fn open_source(path: &Path) -> Result<Connection, String> {
     let cannot = |err: rusqlite::Error| format!("the database {} cannot be read: {err}", path.display());
     let connection = open_to_read(path).map_err(cannot)?;
@@ -276,25 +275,25 @@ pub(super) fn open_source(path: &Path) -> Result<Connection, String> {
     Ok(connection)
 }
 
-/// Whether the file is a database of this program. The error goes on after "the file …".
+/// Checks that the file is a database of this program. The error continues "the file …".
 pub(crate) fn check_is_ours(path: &Path) -> Result<(), String> {
     let connection = open_to_read(path).map_err(|err| format!("cannot be opened: {err}"))?;
     migrate::check_is_ours(&connection)
 }
 
-/// Whether a service could use the file, which need not exist yet. Nothing is changed.
+/// Checks that a service could use the file, which need not exist yet. Changes nothing.
 pub(crate) fn probe(path: &Path) -> Result<(), String> {
     if path.exists() {
         check_is_ours(path).map_err(|err| format!("the file {} {err}", path.display()))?;
     }
-    // The files beside it are made there, and missing directories too.
+    // Files beside it, and missing directories, are created there.
     let absolute = std::path::absolute(path).map_err(|err| format!("{}: {err}", path.display()))?;
     let directory = absolute.ancestors().skip(1).find(|it| it.exists()).unwrap_or(Path::new("/"));
     rustix::fs::access(directory, rustix::fs::Access::WRITE_OK)
         .map_err(|err| format!("the directory {} cannot be written to: {err}", directory.display()))
 }
 
-/// Removes the database at `path`, with what is kept beside it.
+/// Removes the database at `path`, with the files beside it.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     for suffix in ["", "-wal", "-shm", "-journal", ".lock"] {
         let mut path = path.as_os_str().to_owned();
@@ -307,15 +306,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Copies the database `from` to the empty file `to`, as it is at one instant; others may write to it
-/// meanwhile.
+/// Copies the database `from` to the empty file `to`, as it is at one instant. Others may write meanwhile.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     check_is_ours(from).map_err(|err| format!("the file {} {err}", from.display()))?;
     let cannot = |err: rusqlite::Error| format!("the database {} cannot be copied: {err}", from.display());
     let source = open_to_read(from).map_err(cannot)?;
     let mut copy = Connection::open(to).map_err(cannot)?;
-    // All in one step: a copy in steps would restart whenever the service writes in between, and a reader of
-    // a database in WAL mode holds up no writer.
+    // In one step: a copy in several steps would restart whenever the service writes in between, and a reader
+    // of a database in WAL mode blocks no writer.
     let copied = Backup::new(&source, &mut copy).and_then(|backup| backup.step(-1)).map_err(cannot)?;
     if copied != StepResult::Done {
         return Err(format!("the database {} is locked by another process", from.display()));
@@ -327,7 +325,7 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// Makes the directory and the file when there are none, and takes the lock beside the file.
+/// Creates the directory and the file if missing, and takes the lock beside the file.
 fn prepare_files(path: &Path) -> Result<File, String> {
     let shown = path.display();
     let directory = match path.parent() {
@@ -337,8 +335,8 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     std::fs::create_dir_all(directory).map_err(|err| {
         format!("cannot make the directory {} for the database: {err}", directory.display())
     })?;
-    // The lock is on a file of its own: SQLite's own locks on the database must stay free for a backup of
-    // another process.
+    // The lock is on a separate file, because SQLite's own locks on the database must stay free for a backup
+    // by another process.
     let mut lock_name = path.as_os_str().to_owned();
     lock_name.push(".lock");
     let lock_path = PathBuf::from(lock_name);
@@ -354,7 +352,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
         }
         Err(TryLockError::Error(err)) => return Err(format!("cannot lock {}: {err}", lock_path.display())),
     }
-    // It holds secrets (auth_header), so nobody else may read it.
+    // Nobody else may read it, because it holds secrets (auth_header).
     match private(OpenOptions::new().create_new(true), path) {
         Ok(_) => sync_directory(directory).map_err(|err| {
             format!("cannot write the directory {} to the disk: {err}", directory.display())
@@ -365,7 +363,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
     Ok(lock)
 }
 
-/// A new file survives a power cut only when its directory has been flushed too.
+/// A new file survives a power failure only after its directory was flushed too.
 fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
@@ -397,7 +395,7 @@ struct ReaderPool {
     at_work: usize,
 }
 
-/// One that is at work until this is dropped, panics included.
+/// A connection in use until this is dropped, even by a panic.
 struct AtWork<'a>(&'a Readers);
 
 impl Drop for AtWork<'_> {
@@ -409,7 +407,7 @@ impl Drop for AtWork<'_> {
 
 /// The one writing connection, and the transaction that writers share.
 struct Writer {
-    /// Threads that are about to take the lock. Whoever sees none behind it commits for all.
+    /// Threads that are about to take the lock. A thread that sees none behind it commits for all.
     waiting: AtomicUsize,
     open: Mutex<OpenGroup>,
 }
@@ -418,7 +416,7 @@ struct OpenGroup {
     connection: Connection,
     group: Option<Arc<Group>>,
     members: usize,
-    /// Another process held its lock for all of [`BUSY_TIMEOUT`], and at the last attempt still did.
+    /// Another process held its lock for all of [`BUSY_TIMEOUT`], and still did at the last attempt.
     is_locked: bool,
 }
 
@@ -471,7 +469,7 @@ impl Writer {
 }
 
 impl OpenGroup {
-    /// The group whose transaction is open; opens one when there is none.
+    /// The group whose transaction is open; begins one if there is none.
     fn join(&mut self) -> Result<Arc<Group>, StoreError> {
         if let Some(group) = &self.group {
             return Ok(Arc::clone(group));
@@ -480,8 +478,8 @@ impl OpenGroup {
         let is_locked =
             begun.as_ref().is_err_and(|err| err.sqlite_error_code() == Some(ErrorCode::DatabaseBusy));
         if is_locked != self.is_locked {
-            // One has waited for the lock of another process; those behind it are not made to wait each in
-            // turn.
+            // One writer has waited for the lock of another process; those behind it need not wait again,
+            // each in turn.
             self.connection.busy_timeout(if is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
             self.is_locked = is_locked;
         }

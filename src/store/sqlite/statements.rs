@@ -1,4 +1,4 @@
-//! What goes to SQLite and comes from it: statements with their values, rows, cells.
+//! Running SQLite statements with their values, and reading rows and cells.
 
 use std::ops::ControlFlow;
 
@@ -8,7 +8,7 @@ use rusqlite::{CachedStatement, Connection, Row};
 use crate::store::StoreError;
 use crate::store::statement::{Cell, Named, Statement, Value, value_of};
 
-/// Runs a statement that yields no rows, and returns how many it changed.
+/// Runs a statement without rows, and returns the number of changed rows.
 pub(in crate::store) fn execute(
     connection: &Connection,
     statement: &'static Statement,
@@ -17,7 +17,7 @@ pub(in crate::store) fn execute(
     Ok(prepared(connection, statement, values)?.raw_execute()?)
 }
 
-/// Hands the rows of a statement to `visit`, until that breaks.
+/// Passes the rows of a statement to `visit` until it breaks.
 pub(in crate::store) fn visit(
     connection: &Connection,
     statement: &'static Statement,
@@ -27,7 +27,7 @@ pub(in crate::store) fn visit(
     let mut prepared = prepared(connection, statement, values)?;
     let mut rows = prepared.raw_query();
     while let Some(row) = rows.next()? {
-        // What a statement with RETURNING changes, it has changed before its first row.
+        // A statement with RETURNING has made all its changes before its first row.
         if visit(row)?.is_break() {
             break;
         }

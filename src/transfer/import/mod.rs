@@ -1,7 +1,7 @@
-//! Moves what is in another database into this one: that of a Go service, or one of our own.
+//! Imports another database into this one: that of a Go service, or one of our own.
 //!
-//! Invariant: all of it in one transaction or nothing; the source is only read; what is here already stays as
-//! it is; nothing runs because of it, for every schedule is planned from now on and what was waiting has
+//! Invariant: the import is one transaction, all or nothing; the source is only read; existing objects stay
+//! as they are. An import starts nothing: every schedule is planned from now on, and waiting executions have
 //! ended.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -24,40 +24,41 @@ mod report;
 
 pub use report::{Count, Report};
 
-/// What a limit is that the source has none of, in MiB.
+/// The limit of an imported job without one, in MiB.
 const LIMIT_MB: u32 = 1024;
-/// How many names are tried for one whose name is taken.
+/// How many new names are tried if a name is taken.
 const RENAMES_MAX: u32 = 1000;
-/// How many instants are tried for an execution whose schedule has one of its fire time.
+/// How many instants are tried if the schedule has an execution of the same fire time.
 const SHIFTS_MAX: i64 = 100;
 
-/// The fire times of a schedule that are compared to tell whether it fires otherwise than in the source.
+/// The number of fire times compared to find out whether a schedule fires differently than in the source.
 const COMPARED_FIRE_TIMES: u64 = 50;
-/// Zones whose clock changes at midnight OCF Scheduler 2.x gets wrong.
+/// Zones with clock changes at midnight that OCF Scheduler 2.x handles wrongly.
 const MISREAD_ZONES: &[&str] = &["Africa/Cairo", "Asia/Beirut", "Egypt"];
 
-/// How the schedules of a Go service are read here. Those of our own record it.
+/// How to read the schedules of a Go service. Our own schedules record it.
 #[derive(Debug, Clone)]
 pub struct ReadAs {
     /// The dialect in which they fire here.
     pub dialect: Dialect,
-    /// The zone in which those that name none fired there, which was that of the server. `None`: UTC.
+    /// The zone of schedules without one, which was the zone of the server. `None`: UTC.
     pub timezone: Option<String>,
 }
 
-/// Whether an import that takes something in is an audit event.
+/// Whether the import writes an audit event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Audited {
-    /// It is.
+    /// It does.
     Yes,
-    /// It is not.
+    /// It does not.
     No,
 }
 
-/// Moves all that is in `source` to `store`.
+/// Imports everything in `source` into `store`.
 ///
 /// # Errors
-/// Nothing was moved (or, when the answer to the COMMIT was lost, nobody knows; doing it again is no harm).
+/// Nothing was imported. If the answer to the COMMIT was lost, that is unknown; repeating the import does no
+/// harm.
 pub fn import(
     source: &Source,
     store: &Store,
@@ -106,7 +107,7 @@ struct Moving<'a> {
     dialect_there: Dialect,
     read_as: ReadAs,
     now: Timestamp,
-    /// Those that were taken, and whether their history says their state.
+    /// Imported jobs, and whether to take their state from their history.
     jobs: Vec<(Guid, bool)>,
     /// The jobs and calls that were taken, which are not those that were here.
     taken: HashSet<Guid>,
@@ -126,8 +127,8 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// A task of this name will be cancelled. So it must be a name that only we give, and not any that a file
-    /// says.
+    /// A task with this name will be cancelled, so only names that this program gives are accepted, not any
+    /// name in the file.
     fn take_stray(&mut self, stray: &Stray) -> Result<(), StoreError> {
         let is_of_it = |task_name: &String| task_name.contains(&stray.name);
         let is_ours = !stray.is_to_end
@@ -172,7 +173,7 @@ impl Moving<'_> {
         Ok(is_taken)
     }
 
-    /// Writes the audit event, if anything was taken.
+    /// Writes the audit event, if anything was imported.
     fn record(&self) -> Result<(), StoreError> {
         let counts: BTreeMap<&str, u64> = self.report.taken().collect();
         if counts.is_empty() {
@@ -248,7 +249,7 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// Takes it under the first name that is free: "name (2)", "name (3)", …
+    /// Inserts it under the first free name: "name (2)", "name (3)", …
     fn take_renamed(&self, moved: &mut MovedExecutable) -> Result<bool, StoreError> {
         let name = moved.new.name.clone();
         for number in 2..=RENAMES_MAX {
@@ -289,7 +290,7 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// A schedule with its next fire time, which comes after now. `None`: it cannot be taken.
+    /// A schedule with its next fire time after now. `None`: it cannot be imported.
     fn planned(&mut self, mut found: FoundSchedule) -> Result<Option<MovedSchedule>, StoreError> {
         let guid = &found.guid;
         let Some(kind) = found.kind else {
@@ -328,7 +329,7 @@ impl Moving<'_> {
         if self.origin == Origin::Go {
             self.note_differences(&found, &calendar);
         }
-        // The instants of an interval are its own; all others come from the expression alone.
+        // The fire times of an interval are its own; all others follow from the expression.
         let is_interval = calendar.expression().interval().is_some();
         let kept = found.next_fire_time.filter(|next| is_interval && *next > self.now);
         let next = kept.or_else(|| calendar.first_after(self.now));
@@ -345,7 +346,7 @@ impl Moving<'_> {
         }))
     }
 
-    /// The expression of a schedule of the Go service, with the zone in which that read it.
+    /// The expression of a schedule of the Go service, with the zone in which the service read it.
     fn in_zone_of_server(&mut self, found: &FoundSchedule) -> String {
         let timing = &found.definition.timing;
         let Some(zone) = &self.read_as.timezone else {
@@ -361,7 +362,7 @@ impl Moving<'_> {
         format!("CRON_TZ={zone} {}", timing.expression.trim())
     }
 
-    /// Reports a schedule that fires at other instants here than in the Go service.
+    /// Reports a schedule that fires at other times than in the Go service.
     fn note_differences(&mut self, found: &FoundSchedule, here: &Calendar) {
         let timing = &found.definition.timing;
         let label = format!("schedule {} of {}: {:?}", found.guid, found.executable, timing.expression);
@@ -419,13 +420,13 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// An execution as it is to be taken.
+    /// An execution to import.
     fn coming(&mut self, found: FoundExecution, kind: Kind) -> Coming {
         let (mut execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
         let mut is_redated = false;
         if let (Some((schedule, time)), Some(start)) = (&mut execution.fire, execution.start_time) {
-            // The other service knew the minute alone, and may have begun several in one (`@every 10s`),
-            // which come one after the other: the later ones are known by their start.
+            // The other service stored only minutes, and may have started several executions in one (`@every
+            // 10s`), in order: identify the later ones by their start.
             if self.last_fires.insert(schedule.clone(), *time) == Some(*time) {
                 *time = start;
                 is_redated = true;
@@ -434,7 +435,7 @@ impl Moving<'_> {
         Coming { execution, is_interrupted, is_redated }
     }
 
-    /// Takes of `coming` what can be taken. The others stay in it.
+    /// Inserts what can be inserted of `coming`. The rest stays in it.
     fn insert_some(&mut self, coming: &mut Vec<Coming>) -> Result<(), StoreError> {
         if coming.is_empty() {
             return Ok(());
@@ -451,7 +452,8 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// One that was not taken, and is not here: for lack of what it ran, or for its fire time.
+    /// Handles an execution that was not inserted and does not exist here: its job, call or schedule is
+    /// missing, or its fire time is taken.
     fn settle_left(&mut self, coming: Coming) -> Result<(), StoreError> {
         let MovedExecution { guid, executable, kind, fire, .. } = &coming.execution;
         if self.into.find_executable(executable.as_str())? != Some((*kind, false)) {
@@ -484,7 +486,7 @@ impl Moving<'_> {
         Ok(())
     }
 
-    /// What a thing belongs to that cannot be taken, and why.
+    /// The job or call that something belongs to, and why it was not imported.
     fn absence(&self, kind: Kind, guid: &str) -> Result<String, StoreError> {
         let label = format!("{} {guid}", kind.as_str());
         Ok(match self.into.find_executable(guid)? {
@@ -494,16 +496,16 @@ impl Moving<'_> {
     }
 }
 
-/// An execution that is to be taken.
+/// An execution to import.
 struct Coming {
     execution: MovedExecution,
-    /// It was waiting, or under way, and has ended by being moved.
+    /// It was waiting or running, and the import ends it.
     is_interrupted: bool,
-    /// Its fire time is another than it was, for there was one of that already.
+    /// Its fire time was changed, because the schedule has an execution of that time.
     is_redated: bool,
 }
 
-/// What an executable lacks that it should have.
+/// Required values that an executable lacks.
 fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
     let is_blank = |text: &Option<String>| text.as_deref().is_none_or(|text| text.trim().is_empty());
     let mut lacks = Vec::new();
@@ -524,7 +526,7 @@ fn missing_in(found: &FoundExecutable) -> Vec<&'static str> {
     lacks
 }
 
-/// A rate out of range is none, as for Cloud Foundry when none is sent.
+/// An invalid rate counts as none, as in Cloud Foundry when none is given.
 fn log_rate(found: Option<i64>) -> i64 {
     found.filter(|rate| (-1..=i64::from(i32::MAX)).contains(rate)).unwrap_or(0)
 }
@@ -564,7 +566,7 @@ fn moved_executable(found: FoundExecutable, state: Option<JobState>, now: Timest
     }
 }
 
-/// An execution as it is here, and whether it is ended by being moved.
+/// An execution as it will be stored, and whether the import ends it.
 fn moved_execution(
     found: FoundExecution,
     kind: Kind,
@@ -574,7 +576,7 @@ fn moved_execution(
     let FoundExecution { state, message, start_time, end_time, scheduled_time, .. } = found;
     let known_time = start_time.or(scheduled_time).or(end_time);
     let created_at = found.created_at.or(known_time).unwrap_or(now);
-    // The task of one of ours is under way, and can be followed from here.
+    // One of our own tasks is running, and can be followed from here.
     let is_followed =
         origin == Origin::Own && kind == Kind::Job && state == "RUNNING" && found.task.is_some();
     let (state, message, end_time, is_interrupted) = match state.as_str() {
@@ -587,7 +589,7 @@ fn moved_execution(
             (ExecutionState::Failed, interruption(other, &message, found.task.is_some()), end, true)
         }
     };
-    // A fire time that is not known is that of the start; with neither, nobody knows that a schedule fired.
+    // An unknown fire time becomes the start time. With neither, the schedule is unknown.
     let fire = found.schedule.zip(scheduled_time.or(known_time));
     let execution = MovedExecution {
         guid: Guid::from(found.guid),

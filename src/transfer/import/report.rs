@@ -1,58 +1,58 @@
-//! What came of a move, for people.
+//! The report of an import, as text.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// The kinds of what moves, and how the report calls them.
+/// The kinds of objects, with their names in the report.
 const ALWAYS_SHOWN: &[(&str, &str)] =
     &[("job", "jobs"), ("call", "calls"), ("schedule", "schedules"), ("execution", "executions")];
-/// Those that a Go service does not have.
+/// Kinds that a Go service does not have.
 const SHOWN_WHEN_THERE: &[(&str, &str)] =
     &[("instance", "service instances"), ("binding", "service bindings"), ("notification", "notifications")];
 
-/// How many of a kind there were.
+/// The numbers of one kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// They are here now.
+    /// Imported.
     pub taken: u64,
-    /// They were here before, and are as they were.
+    /// Existed before, unchanged.
     pub there: u64,
-    /// They could not be taken; the report says why.
+    /// Not imported; the report says why.
     pub left: u64,
 }
 
-/// What was taken, what was here already, and all that could not be taken. It holds no secret.
+/// What was imported, what existed already, and what could not be imported. Contains no secret.
 #[derive(Debug, Clone, Default)]
 pub struct Report {
     /// By kind: `job`, `call`, `schedule`, `execution`, `instance`, `binding`.
     counts: BTreeMap<&'static str, Count>,
-    /// Executions that were waiting or under way, and are FAILED here.
+    /// Executions that were waiting or running, and are FAILED here.
     pub(super) interrupted: u64,
-    /// Executions whose tasks are under way, and are followed from here.
+    /// Executions with running tasks, which are followed from here.
     pub(super) followed: u64,
-    /// Executions whose schedule had one of the same fire time already.
+    /// Executions whose schedule already had one of the same fire time.
     pub(super) redated: u64,
-    /// Schedules of a Go service that name no zone, and are read in UTC.
+    /// Schedules of a Go service without a zone, which are read in UTC.
     pub(super) in_utc: u64,
-    /// Those whose expressions name the zone of the server here.
+    /// Schedules of a Go service without a zone, which got the server's zone.
     pub(super) in_zone: u64,
     /// Names of tasks to cancel that this program never gives.
     pub(super) odd_strays: u64,
-    /// What was taken, but not as it was.
+    /// What was imported with changes.
     notes: Vec<String>,
-    /// What was not taken, and why.
+    /// What was not imported, and why.
     causes: Vec<String>,
-    /// Executions that were not taken, by why.
+    /// Numbers of executions that were not imported, by reason.
     many: BTreeMap<String, u64>,
 }
 
 impl Report {
-    /// How many there were of `kind`.
+    /// The numbers of `kind`.
     pub fn count(&self, kind: &str) -> Count {
         self.counts.get(kind).copied().unwrap_or_default()
     }
 
-    /// How many of each kind were taken, of those of which any were.
+    /// The number of imported objects by kind, without zeros.
     pub(super) fn taken(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.counts.iter().map(|(kind, count)| (*kind, count.taken)).filter(|(_, taken)| *taken > 0)
     }
@@ -65,13 +65,13 @@ impl Report {
         self.counts.entry(kind).or_default().there += 1;
     }
 
-    /// One was not taken; `cause` names it.
+    /// Counts one that was not imported; `cause` names it.
     pub(super) fn leave(&mut self, kind: &'static str, cause: String) {
         self.counts.entry(kind).or_default().left += 1;
         self.causes.push(cause);
     }
 
-    /// One of possibly many was not taken, whose `cause` is the same.
+    /// Counts one of possibly many that were not imported for the same `cause`.
     pub(super) fn leave_many(&mut self, kind: &'static str, cause: String) {
         self.counts.entry(kind).or_default().left += 1;
         *self.many.entry(cause).or_default() += 1;
@@ -136,7 +136,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Guids come from the other database: whatever is in them stays on its line.
+/// Guids come from the other database: keep their contents on one line.
 fn one_line(text: &str) -> String {
     text.chars().map(|character| if character.is_control() { '?' } else { character }).collect()
 }
