@@ -1,7 +1,7 @@
-//! The platform as the engine and the authorization need it: identities, roles, apps and tasks.
+//! The platform, as the engine and the authorization need it: identities, roles, apps and tasks.
 //!
 //! Two implementations: [`cf`] (Cloud Foundry v3 and UAA) and [`local`] (standalone: a file and processes).
-//! Every method may block, for a bounded time only, and is called from many threads.
+//! Every method may block for a bounded time, and is called from many threads.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -18,13 +18,14 @@ pub trait Platform: Send + Sync + 'static {
     /// The holder of `token` (without its scheme). `None`: the platform does not accept the token.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
 
-    /// Who holds the token of this SHA-256, where rights belong to tokens and the platform knows them all;
-    /// `None`: they belong to users.
+    /// The holder of the token with this SHA-256, if rights belong to tokens and the platform knows them all;
+    /// `None`: rights belong to users.
     fn identify_digest(&self, _digest: &[u8; 32]) -> Result<Option<Option<Identity>>, PlatformError> {
         Ok(None)
     }
 
-    /// Where a browser goes to sign in, as OAuth 2's authorization code with PKCE has it; `None`: nowhere.
+    /// The URL at which a browser signs in, for OAuth 2's authorization code grant with PKCE; `None`: not
+    /// supported.
     fn sign_in_url(
         &self,
         _client: &str,
@@ -35,12 +36,12 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// The token that such a sign-in ends with; `None`: the code is not accepted.
+    /// Exchanges the code of a sign-in for a token; `None`: the code is not accepted.
     fn token_of_code(&self, _grant: &CodeGrant<'_>) -> Result<Option<String>, PlatformError> {
         Ok(None)
     }
 
-    /// The apps that the platform can name without being asked over a network, in its own order.
+    /// The apps that the platform knows without a request over the network, in its own order.
     fn known_apps(&self) -> Vec<KnownApp> {
         Vec::new()
     }
@@ -96,14 +97,14 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
-    /// A part of the output of a task where it is kept elsewhere, and shown to the holder of `token` (without
-    /// its scheme). `None`: it is not, or not to them.
+    /// A part of the output of a task, if it is kept elsewhere and shown to the holder of `token` (without
+    /// its scheme). `None`: it is not.
     fn read_logs(&self, _token: &str, _wanted: &LogQuery<'_>) -> Result<Option<LogPart>, PlatformError> {
         Ok(None)
     }
 
-    /// Deletes what is kept of ended tasks whose names `is_gone` selects, because their executions are
-    /// deleted. Returns their number.
+    /// Deletes the output of ended tasks whose names `is_gone` selects, because their executions are deleted.
+    /// Returns the number of tasks.
     fn forget_ended(&self, _is_gone: &dyn Fn(&str) -> bool) -> Result<usize, PlatformError> {
         Ok(0)
     }
@@ -112,7 +113,7 @@ pub trait Platform: Send + Sync + 'static {
     fn check(&self) -> Result<(), PlatformError>;
 }
 
-/// What a browser brings back from signing in. It holds secrets, so there is no `Debug`.
+/// What a browser returns from signing in. No `Debug`, because it holds secrets.
 #[expect(missing_docs, reason = "the names are those of OAuth 2")]
 pub struct CodeGrant<'a> {
     pub client: &'a str,
@@ -122,7 +123,7 @@ pub struct CodeGrant<'a> {
     pub verifier: &'a str,
 }
 
-/// An app with names for people.
+/// An app with its name and space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub struct KnownApp {
@@ -139,7 +140,7 @@ pub const TASK_BATCH: usize = 150;
 pub struct Identity {
     /// The user's id; for a token of a client without a user, the client's id.
     pub user: String,
-    /// The user's name, for people; `None`: the platform gives none.
+    /// The name to show; `None`: the platform gives none.
     pub name: Option<String>,
     /// The token has the scope `cloud_controller.admin`, and the platform has accepted it.
     pub admin: bool,
@@ -161,7 +162,7 @@ pub struct Identity {
 /// A task to start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
-    /// The app in whose context it runs.
+    /// The app in which it runs.
     pub app: Guid,
     /// Its name, which contains the guid of its execution, so that the task can be found again.
     pub name: String,
@@ -173,11 +174,11 @@ pub struct NewTask {
     pub disk_in_mb: u32,
     /// Bytes of log per second; -1: unlimited; 0: not given.
     pub log_rate_in_bps: i64,
-    /// What it is told about itself.
+    /// What the task is told about itself.
     pub identity: TaskIdentity,
 }
 
-/// What a task runs for, so that it, and people who find it, can tell.
+/// What a task runs for: passed to the task, and shown to people who find it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskIdentity {
     /// The execution.
@@ -186,14 +187,14 @@ pub struct TaskIdentity {
     pub job: Guid,
     /// The job's name.
     pub job_name: String,
-    /// The instant planned; `None`: started by hand.
+    /// The fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
     /// The attempt, from 1 on.
     pub attempt: u32,
 }
 
 impl TaskIdentity {
-    /// Of an execution that is about to request its task.
+    /// From an execution that is about to request its task.
     pub fn of(dispatch: &Dispatch) -> Self {
         Self {
             execution: dispatch.guid.clone(),
@@ -208,7 +209,7 @@ impl TaskIdentity {
 /// A task to look up. A task of another app is a different one, even with the same name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskName {
-    /// The app in whose context it runs.
+    /// The app in which it runs.
     pub app: Guid,
     /// The name it was created with.
     pub name: String,
@@ -249,22 +250,22 @@ pub struct OutputPart {
     pub is_ended: bool,
 }
 
-/// The output that is wanted of a task.
+/// The requested output of a task.
 #[derive(Debug, Clone, Copy)]
 pub struct LogQuery<'a> {
-    /// The app that it ran in.
+    /// The app in which it ran.
     pub app: &'a Guid,
     /// Its execution.
     pub execution: &'a Guid,
-    /// The attempt that it was, from 1 on.
+    /// The number of the attempt, from 1 on.
     pub attempt: u32,
-    /// What was printed from here on.
+    /// Only output from this time on.
     pub from: Timestamp,
-    /// What was printed up to here.
+    /// Only output up to this time.
     pub until: Timestamp,
-    /// Whether `from` is where the task began.
+    /// Whether `from` is the start of the task.
     pub is_from_start: bool,
-    /// About so many bytes at most.
+    /// The most bytes, approximately.
     pub bytes_max: usize,
 }
 
@@ -273,11 +274,11 @@ pub struct LogQuery<'a> {
 pub struct LogPart {
     /// Whole lines.
     pub bytes: Vec<u8>,
-    /// From where to go on.
+    /// From where to continue.
     pub next: Timestamp,
-    /// There was no more by now.
+    /// Whether there was no more output at this time.
     pub is_drained: bool,
-    /// Something from the start on is not kept any more.
+    /// Whether some of the output since the start was dropped.
     pub is_truncated: bool,
 }
 

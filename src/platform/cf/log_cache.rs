@@ -1,4 +1,4 @@
-//! Reads what tasks have printed from Log Cache, with the token of whoever wants to see it.
+//! Reads the output of tasks from Log Cache, with the token of the client that requests it.
 //!
 //! Invariant: the service's own token is never sent there, and a request reads a bounded number of lines.
 
@@ -15,14 +15,14 @@ use super::transport::{Answer, Body, Request, Transport, Upstream};
 use crate::model::{Timestamp, attempt_of_task};
 use crate::platform::{LogPart, LogQuery, PlatformError};
 
-/// The most envelopes that Log Cache gives at once.
+/// The most envelopes that Log Cache returns at once.
 const ENVELOPES_MAX: usize = 1000;
-/// So many times it is asked for one answer: an app may print much beside its tasks.
+/// The most requests for one answer: an app may log a lot besides its tasks.
 const PAGES_MAX: usize = 10;
-/// How Log Cache marks what a task prints; the name of the task follows.
+/// The source type of a task's output, followed by the name of the task.
 const TASK_SOURCE: &str = "APP/TASK/";
 
-/// Log Cache, as Cloud Foundry's root names it.
+/// Log Cache, at the URL in Cloud Foundry's root.
 pub(super) struct LogCache {
     transport: Arc<Transport>,
     cloud_foundry: Endpoint,
@@ -86,7 +86,7 @@ struct SourceMeta {
 }
 
 impl Envelope {
-    /// The name of the task that printed it.
+    /// The name of the task that logged it.
     fn task(&self) -> Option<&str> {
         let text = || self.deprecated_tags.get("source_type")?.get("text")?.as_str();
         self.tags.get("source_type").map(String::as_str).or_else(text)?.strip_prefix(TASK_SOURCE)
@@ -98,8 +98,8 @@ impl LogCache {
         Self { transport, cloud_foundry, endpoint: OnceLock::new() }
     }
 
-    /// A part of what a task has printed. `None`: there is no Log Cache, or it does not know this app for
-    /// the holder of the token.
+    /// A part of the output of a task. `None`: there is no Log Cache, or it does not know this app for the
+    /// holder of the token.
     pub(super) fn read(&self, token: &str, wanted: &LogQuery<'_>) -> Result<Option<LogPart>, PlatformError> {
         let Some(endpoint) = self.endpoint()? else { return Ok(None) };
         let authorization = format!("Bearer {token}");
@@ -127,7 +127,7 @@ impl LogCache {
             }
         }
         if wanted.is_from_start {
-            // What it does not say is taken for complete.
+            // If it does not say, the output counts as complete.
             let meta: Option<Meta> = ask("/api/v1/meta").and_then(Answer::into_json).ok();
             part.is_truncated = meta.is_some_and(|meta| is_truncated(&meta, wanted));
         }
@@ -152,13 +152,13 @@ impl LogCache {
         let root: Root = self.ask(&self.cloud_foundry.url("/"), None)?.into_json()?;
         let endpoint =
             root.links.log_cache.and_then(|link| Endpoint::parse("Cloud Foundry's link", &link.href).ok());
-        // A token is not sent without TLS where Cloud Foundry has it.
+        // A token is not sent without TLS if Cloud Foundry uses TLS.
         let endpoint = endpoint.filter(|endpoint| endpoint.is_secure() || !self.cloud_foundry.is_secure());
         Ok(endpoint.map(|endpoint| self.endpoint.get_or_init(|| endpoint)))
     }
 }
 
-/// Appends the lines of the task that is wanted. Whether there is room for more.
+/// Appends the lines of the wanted task. Returns whether there is room for more.
 fn append(part: &mut LogPart, batch: Vec<Envelope>, wanted: &LogQuery<'_>) -> bool {
     for envelope in batch {
         let Some(time) = number(&envelope.timestamp) else { continue };
@@ -179,7 +179,7 @@ fn append(part: &mut LogPart, batch: Vec<Envelope>, wanted: &LogQuery<'_>) -> bo
     true
 }
 
-/// Whether Log Cache has dropped something that was printed since the start.
+/// Whether Log Cache has dropped some of the output since the start.
 fn is_truncated(meta: &Meta, wanted: &LogQuery<'_>) -> bool {
     match meta.meta.get(wanted.app.as_str()) {
         None => true,

@@ -477,7 +477,7 @@ fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
 /// every such task.
 const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
 
-/// How people, and their tools, find the tasks of a job on Cloud Foundry.
+/// Labels by which people and tools find the tasks of a job on Cloud Foundry.
 #[derive(Serialize)]
 struct TaskMetadata<'a> {
     labels: BTreeMap<&'static str, &'a str>,
@@ -485,7 +485,7 @@ struct TaskMetadata<'a> {
 }
 
 impl<'a> TaskMetadata<'a> {
-    /// The prefix holds a dot, for Cloud Controller takes no other.
+    /// The prefix contains a dot, because Cloud Controller requires one.
     fn of(identity: &'a TaskIdentity) -> Self {
         let labels = [
             ("scheduler.ocf/execution", identity.execution.as_str()),

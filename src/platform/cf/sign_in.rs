@@ -1,4 +1,4 @@
-//! Signing in at UAA with a browser: OAuth 2's authorization code, with PKCE.
+//! Signs in at UAA with a browser: OAuth 2's authorization code grant with PKCE.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -10,11 +10,11 @@ use super::transport::Body;
 use super::uaa::Uaa;
 use crate::platform::{CodeGrant, PlatformError};
 
-/// A role for admins is asked for too; UAA grants what the user has.
+/// Requests the admin scope too; UAA grants what the user has.
 const SCOPES: &str = "openid cloud_controller.read cloud_controller.write cloud_controller.admin";
 
 impl Uaa {
-    /// Where a browser goes to sign in.
+    /// The URL at which a browser signs in.
     pub(super) fn sign_in_url(
         &self,
         client: &str,
@@ -34,7 +34,7 @@ impl Uaa {
         Ok(self.endpoint()?.url(&format!("/oauth/authorize?{}", form(&fields))))
     }
 
-    /// The token that a code stands for; `None`: UAA does not take the code.
+    /// Exchanges a code for a token; `None`: UAA does not accept the code.
     pub(super) fn token_of_code(&self, grant: &CodeGrant<'_>) -> Result<Option<String>, PlatformError> {
         #[derive(Deserialize)]
         struct Granted {

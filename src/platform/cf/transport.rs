@@ -221,7 +221,7 @@ pub(super) struct Transport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Allowance {
     Uaa,
-    /// With tokens of callers.
+    /// With the tokens of callers.
     LogCache,
     CloudFoundry,
     /// Cloud Controller counts requests without a token separately.

@@ -346,10 +346,10 @@ impl Uaa {
     }
 }
 
-/// The longest user name that is shown, in bytes, as UAA has it.
+/// The longest user name that is shown, in bytes; UAA has the same limit.
 const NAME_MAX: usize = 255;
 
-/// Scopes that an operator may let read everywhere.
+/// Scopes that an operator may allow to read everywhere.
 const READER_SCOPES: [&str; 2] = ["cloud_controller.global_auditor", "cloud_controller.admin_read_only"];
 
 /// The claims of a token, from its payload or from an introspection.
@@ -370,7 +370,7 @@ enum Scope {
 }
 
 impl Scope {
-    /// Those that an operator may let read everywhere.
+    /// The scopes that an operator may allow to read everywhere.
     fn of_readers(&self) -> Vec<String> {
         let is_of_reader = |scope: &&str| READER_SCOPES.contains(scope);
         match self {

@@ -1,6 +1,6 @@
-//! The file of `standalone`: which apps and spaces there are, and who may do what.
+//! The file of `standalone`: which apps and spaces exist, and who may do what.
 //!
-//! Invariant: rights belong to a token, not to its user; and no message shows a token. [`parse`] reads the
+//! Invariant: rights belong to a token, not to its user, and no message shows a token. [`parse`] reads the
 //! text.
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +23,7 @@ mod parse;
 pub use join::{Joined, join};
 pub(super) use parse::{Entries, parse};
 
-/// A file of more bytes than this is refused.
+/// A larger file is refused.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
 
 /// A named space.
@@ -33,24 +33,24 @@ pub(super) struct Space {
     pub(super) guid: Guid,
 }
 
-/// An app: where its tasks run.
+/// An app, in which tasks run.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Its name, for people.
+    /// Its name.
     pub name: String,
-    /// Its identifier; its name where the file gives none.
+    /// Its guid; the name if the file gives none.
     pub guid: Guid,
-    /// The space it is in.
+    /// The space in which it is.
     pub space: Guid,
-    /// The directory in which its tasks start.
+    /// The working directory of its tasks.
     pub directory: PathBuf,
-    /// What its tasks have in their environment.
+    /// The environment variables of its tasks.
     pub environment: BTreeMap<String, String>,
-    /// As whom its tasks run; `None`: as the service.
+    /// The user as which its tasks run; `None`: the service's user.
     pub user: Option<TaskUser>,
 }
 
-/// The user of this machine as whom an app's tasks run. Uid, gid and groups are looked up again when a task
+/// The user of this machine as which an app's tasks run. Uid, gid and groups are looked up again when a task
 /// starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TaskUser {
@@ -63,7 +63,7 @@ pub struct TaskUser {
 }
 
 impl TaskUser {
-    /// Looks a user up. The error goes on after "user: ".
+    /// Looks up a user. The error continues "user: ".
     pub(super) fn find(name: &str) -> Result<Self, String> {
         let user = User::from_name(name).map_err(|err| format!("users cannot be looked up: {err}"))?;
         let user = user.ok_or("there is no user of that name on this machine")?;
@@ -74,7 +74,7 @@ impl TaskUser {
     }
 }
 
-/// A token and what it is good for.
+/// A token and its rights.
 pub(super) struct Token {
     pub(super) secret: TokenSecret,
     pub(super) user: String,
@@ -82,7 +82,7 @@ pub(super) struct Token {
     pub(super) role: Role,
 }
 
-/// A token as the file gives it.
+/// A token as written in the file.
 pub(super) enum TokenSecret {
     Plain(Secret),
     Sha256([u8; 32]),
@@ -114,16 +114,16 @@ impl Role {
     }
 }
 
-/// What a token is good for.
+/// The rights of a token.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Whose it is, for the log.
+    /// The user to whom it belongs, for the log.
     pub user: String,
-    /// Good everywhere.
+    /// Valid in all spaces.
     pub admin: bool,
-    /// The spaces in which it is good for a developer's or manager's work.
+    /// The spaces in which it has the rights of a developer or manager.
     pub spaces: Vec<Guid>,
-    /// The spaces of an auditor, who may read there where that is set.
+    /// The spaces of an auditor, who may read there if a setting allows it.
     pub readable: Vec<Guid>,
 }
 
@@ -134,7 +134,7 @@ pub struct World {
     /// By the SHA-256 of the token.
     grants: HashMap<[u8; 32], Grant>,
     first_token: Option<Secret>,
-    /// Those that the file names.
+    /// The names of spaces in the file.
     space_names: HashMap<Guid, String>,
 }
 
@@ -151,7 +151,7 @@ impl World {
     /// Reads a file.
     ///
     /// # Errors
-    /// A text that names the file and everything that is wrong in it; also when another user may have written it.
+    /// A text with the file and everything that is wrong in it. Also if another user may have written it.
     pub fn read(path: &Path) -> Result<Self, String> {
         let (text, is_open) = read_trusted(path)?;
         let shown = path.display();
@@ -166,10 +166,10 @@ impl World {
         Ok(Self::of(entries))
     }
 
-    /// Reads the default file in `state_dir`; makes it, with a random token, when there is none.
+    /// Reads the default file in `state_dir`. If there is none, creates it with a random token.
     ///
     /// # Errors
-    /// A text for people, as with [`World::read`], or when the file cannot be made.
+    /// A message for the operator, as with [`World::read`], or because the file cannot be created.
     pub fn default_in(state_dir: &Path) -> Result<Self, String> {
         let path = default_file(state_dir);
         if !path.exists() {
@@ -179,7 +179,7 @@ impl World {
         Self::read(&path)
     }
 
-    /// The app of that guid.
+    /// The app with this guid.
     pub fn app(&self, guid: &Guid) -> Option<&App> {
         self.apps.iter().find(|app| app.guid == *guid)
     }
@@ -189,22 +189,22 @@ impl World {
         &self.apps
     }
 
-    /// The space of that name.
+    /// The space with this name.
     pub fn space_named(&self, name: &str) -> Option<&Guid> {
         self.space_names.iter().find(|(_, other)| *other == name).map(|(guid, _)| guid)
     }
 
-    /// What the file calls the space of that guid.
+    /// The name of the space with this guid.
     pub fn space_name(&self, guid: &str) -> Option<&str> {
         self.space_names.iter().find(|(other, _)| other.as_str() == guid).map(|(_, name)| name.as_str())
     }
 
-    /// What a token is good for; `None`: it is not in the file.
+    /// The rights of a token; `None`: it is not in the file.
     pub fn grant_of(&self, token: &str) -> Option<&Grant> {
         self.grants.get(&TokenSecret::Plain(token.to_owned().into()).sha256())
     }
 
-    /// What the token of this SHA-256 is good for.
+    /// The rights of the token with this SHA-256.
     pub fn grant_of_digest(&self, digest: &[u8; 32]) -> Option<&Grant> {
         self.grants.get(digest)
     }
@@ -214,7 +214,7 @@ impl World {
         self.grants.keys().copied().collect()
     }
 
-    /// The first token whose text is in the file.
+    /// The first token that the file contains as text, not as a hash.
     pub fn first_token(&self) -> Option<&str> {
         self.first_token.as_ref().map(Secret::reveal)
     }
@@ -238,30 +238,30 @@ impl World {
     }
 }
 
-/// Where `standalone` looks for its file unless a setting names another.
+/// The file that `standalone` uses unless a setting names another.
 pub fn default_file(state_dir: &Path) -> PathBuf {
     state_dir.join("standalone.toml")
 }
 
-/// The text of the file `path`, which holds secrets, if nobody else can have written it.
+/// The text of the file `path`, which contains secrets, if nobody else can have written it.
 ///
 /// # Errors
-/// A text for people.
+/// A message for the operator.
 pub fn file_text(path: &Path) -> Result<String, String> {
     read_trusted(path).map(|(text, _)| text)
 }
 
-/// What relative directories in the file `path` are relative to.
+/// The directory to which relative directories in the file `path` are relative.
 pub(super) fn base_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// The text of a file that nobody else can have written, and whether others can read it. What is judged is
-/// the file that is open, so that it cannot be another one by then.
+/// The text of a file that nobody else can have written, and whether others can read it. Checks the open
+/// file, which cannot be replaced meanwhile.
 fn read_trusted(path: &Path) -> Result<(String, bool), String> {
     let shown = path.display();
     let cannot = |err: io::Error| format!("{shown} cannot be read: {err}");
-    // A FIFO in its place must not hold up the start.
+    // A FIFO in its place must not block the start.
     let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
@@ -285,7 +285,7 @@ fn make_default(state_dir: &Path, path: &Path) -> io::Result<()> {
         "# Apps and tokens of `ocf-scheduler standalone`. Change them as you like; SIGHUP or a restart reads them again.\n",
     );
     let directory = std::env::current_dir()?;
-    // A JSON string is a TOML string too.
+    // A JSON string is also a TOML string.
     let directory = serde_json::to_string(&directory.to_string_lossy()).map_err(io::Error::other)?;
     let written = write!(
         text,

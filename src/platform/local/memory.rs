@@ -1,9 +1,9 @@
-//! `memory_in_mb` as a limit: of a whole task where a cgroup (version 2) can be made for it, else of each
-//! process.
+//! Enforces `memory_in_mb`: for a whole task if a cgroup (version 2) can be created for it, otherwise for
+//! each process.
 //!
-//! A cgroup can be made where the `memory` controller is enabled for the children of our own cgroup or of its
-//! parent, and we may write there: as root under systemd, or in a unit with `Delegate=memory pids` and
-//! `DelegateSubgroup=`. Such a cgroup also bounds how many processes a task has.
+//! A cgroup can be created where the `memory` controller is enabled for the children of our own cgroup or of
+//! its parent, and we may write there: as root under systemd, or in a unit with `Delegate=memory pids` and
+//! `DelegateSubgroup=`. Such a cgroup also limits the number of processes of a task.
 
 use std::fmt;
 use std::fs;
@@ -14,24 +14,23 @@ use std::time::Duration;
 use crossbeam_channel::after;
 use log::warn;
 
-/// Processes and threads of a task at one time, where a cgroup is made: many for a program, few for a fork
-/// bomb.
+/// The most processes and threads of a task with a cgroup: many for a program, few for a fork bomb.
 const PIDS_MAX: &str = "2048";
 
 const REMOVE_TRIES: u32 = 10;
 const REMOVE_RETRY_DELAY: Duration = Duration::from_millis(20);
 
-/// What `memory_in_mb` limits on this machine. Disk is not limited.
+/// How `memory_in_mb` is enforced on this machine. Disk space is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MemoryLimit {
-    /// The memory of all processes of a task together, by a cgroup.
+    /// A cgroup limits the memory of all processes of a task together.
     WholeTask,
-    /// The data (heap, stacks, private mappings) of each process of a task, by a resource limit.
+    /// A resource limit applies to the data (heap, stacks, private mappings) of each process.
     EachProcess,
 }
 
 impl MemoryLimit {
-    /// Finds out by making a cgroup and removing it.
+    /// Finds out by creating a cgroup and removing it.
     pub fn in_force() -> Self {
         match Group::create("probe", 1) {
             Some(_) => Self::WholeTask,
@@ -49,27 +48,27 @@ impl fmt::Display for MemoryLimit {
     }
 }
 
-/// A script that sets the limit `$1` (in KiB) for itself and what it becomes: the command `$2`.
+/// A script that sets the limit `$1` (in KiB) for itself and then becomes the command `$2`.
 ///
-/// Of the data, not of the address space: the latter counts what is only reserved, and a JVM or Node reserves
-/// more than most limits allow. Where it cannot be set, a lower limit holds already, or the system knows
-/// none.
+/// It limits data, not address space: the latter includes memory that is only reserved, and a JVM or Node
+/// reserves more than most limits allow. If setting it fails, a lower limit applies already, or the system
+/// has no such limit.
 pub(super) const LIMIT_EACH_PROCESS: &str = r#"ulimit -d "$1" 2>/dev/null; exec /bin/sh -c "$2""#;
 
 pub(super) fn limit_in_kib(memory_in_mb: u32) -> String {
     (u64::from(memory_in_mb) * 1024).to_string()
 }
 
-/// A cgroup for one task. Dropping it ends what is left in it, and removes it.
+/// A cgroup for one task. Dropping it kills what is left in it, and removes it.
 #[derive(Debug)]
 pub(super) struct Group {
     path: PathBuf,
-    /// The cgroup that we are in ourselves.
+    /// The cgroup of this process.
     home: PathBuf,
 }
 
 impl Group {
-    /// `None`: no cgroup can be made here.
+    /// `None`: no cgroup can be created here.
     pub(super) fn create(name: &str, memory_in_mb: u32) -> Option<Self> {
         let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
         let home = home_of(Path::new("/sys/fs/cgroup"), &membership)?;
@@ -77,7 +76,7 @@ impl Group {
     }
 
     fn create_near(home: &Path, name: &str, memory_in_mb: u32) -> Option<Self> {
-        // We will have to come back here; a cgroup that has children with limits lets nobody in.
+        // We must be able to come back: a cgroup whose children have limits accepts no processes.
         enter(home).ok()?;
         let mut parents = [Some(home), home.parent()].into_iter().flatten();
         let parent = parents.find(|parent| {
@@ -89,14 +88,14 @@ impl Group {
         let group = Self { path, home: home.to_owned() };
         let limit = u64::from(memory_in_mb) * 1024 * 1024;
         fs::write(group.path.join("memory.max"), limit.to_string()).ok()?;
-        // A kernel may know no swap.
+        // The kernel may have no swap accounting.
         let _ = fs::write(group.path.join("memory.swap.max"), "0");
-        // The controller `pids` may be off where `memory` is on.
+        // The controller `pids` may be off although `memory` is on.
         let _ = fs::write(group.path.join("pids.max"), PIDS_MAX);
         Some(group)
     }
 
-    /// Moves this process into the group, so that its next child is born in it.
+    /// Moves this process into the group, so that its next child starts in it.
     pub(super) fn enter(&self) -> io::Result<()> {
         enter(&self.path)
     }
@@ -106,7 +105,7 @@ impl Group {
         enter(&self.home)
     }
 
-    /// Whether the kernel ended a process of the group because of the limit.
+    /// Whether the kernel killed a process of the group because of the limit.
     pub(super) fn was_out_of_memory(&self) -> bool {
         let events = fs::read_to_string(self.path.join("memory.events")).unwrap_or_default();
         events.lines().filter_map(|line| line.strip_prefix("oom_kill ")).any(|count| count.trim() != "0")
@@ -116,7 +115,7 @@ impl Group {
 impl Drop for Group {
     fn drop(&mut self) {
         let _ = fs::write(self.path.join("cgroup.kill"), "1");
-        // A process takes a moment to die; a group that stays behind empty costs nothing but its name.
+        // A process takes a moment to die. An empty group that stays behind costs nothing but its name.
         for _ in 0..REMOVE_TRIES {
             if fs::remove_dir(&self.path).is_ok() {
                 return;
@@ -128,15 +127,15 @@ impl Drop for Group {
 }
 
 fn enter(group: &Path) -> io::Result<()> {
-    // The process that writes 0 is the one that moves.
+    // Writing 0 moves the writing process.
     fs::write(group.join("cgroup.procs"), "0")
 }
 
-/// The directory of our own cgroup, out of `/proc/self/cgroup`, in which version 2 is the line `0::PATH`.
+/// The directory of our own cgroup, from `/proc/self/cgroup`, where version 2 is the line `0::PATH`.
 fn home_of(root: &Path, membership: &str) -> Option<PathBuf> {
     let path = membership.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let home = root.join(path);
-    // Where both versions are mounted, version 2 is elsewhere, and has no memory controller.
+    // If both versions are mounted, version 2 is elsewhere, and has no memory controller.
     home.join("cgroup.procs").exists().then_some(home)
 }
 
@@ -146,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_group_is_made_beside_us_where_memory_is_enabled() {
-        // Plain files stand for the kernel's: this shows what is written where, not that the kernel heeds it.
+        // Plain files replace the kernel's: this tests what is written where, not what the kernel does.
         let root = tempfile::tempdir().unwrap();
         let slice = root.path().join("system.slice");
         fs::create_dir_all(slice.join("scheduler.service")).unwrap();

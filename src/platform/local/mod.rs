@@ -1,11 +1,11 @@
 //! Standalone: apps, spaces, users and tokens from a TOML file, tasks as supervised local processes.
 //!
-//! Invariant: no task is orphaned unseen. A task's directory is claimed before its command runs, its runner
+//! Invariant: no task is lost unnoticed. A task's directory is claimed before its command runs, its runner
 //! outlives the service, and a later look finds an outcome, if only "outcome unknown".
 //!
 //! In the order of a task's life: [`config`] knows its app, [`tasks`] claims a directory for it and starts a
-//! runner, [`runner`] (another process of the same binary) runs the command under a limit of [`memory`], and
-//! both sides speak through the files of [`records`].
+//! runner, [`runner`] (another process of the same binary) runs the command under the limit of [`memory`].
+//! Both sides communicate through the files of [`records`].
 
 use std::ffi::OsString;
 use std::fmt;
@@ -33,22 +33,21 @@ pub use trust::faults as trust_faults;
 
 use tasks::{Follower, Tasks};
 
-/// What [`Local`] is made of.
+/// What [`Local`] is built from.
 #[derive(Debug)]
 pub struct LocalSettings {
     /// Apps, spaces and tokens.
     pub world: World,
-    /// Where the directories of tasks are; made when it is missing.
+    /// The directory of the tasks' directories; created if missing.
     pub state_dir: PathBuf,
-    /// Our own binary: a task's runner is `RUNNER run-task DIR`.
+    /// Our own binary, which runs a task as `RUNNER run-task DIR`.
     pub runner: PathBuf,
-    /// The environment of the service, of which a task gets only what every program needs
-    /// ([`INHERITED_VARIABLES`]).
+    /// The environment of the service. Tasks get only what every program needs ([`INHERITED_VARIABLES`]).
     pub environment: Vec<(OsString, OsString)>,
 }
 
-/// What a task has of the service's environment. All else (`CLIENT_SECRET`, `DATABASE_URL` …) is not its
-/// business.
+/// The variables that tasks inherit from the service. The rest (`CLIENT_SECRET`, `DATABASE_URL` …) does not
+/// concern them.
 pub const INHERITED_VARIABLES: [&str; 11] =
     ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR"];
 
@@ -56,15 +55,15 @@ pub const INHERITED_VARIABLES: [&str; 11] =
 pub struct Local {
     world: RwLock<Arc<World>>,
     tasks: Arc<Tasks>,
-    /// Dropped with us: its thread ends, the tasks run on.
+    /// Dropped with us: its thread ends, the tasks keep running.
     _follower: Follower,
 }
 
 impl Local {
-    /// Opens the directory of tasks and follows what is done in it. `task_changed` is called soon after a
-    /// task of ours ended; the end of a task from before a restart is found when its state is asked for.
+    /// Opens the directory of tasks and follows them. `task_changed` is called soon after a task of this
+    /// process ended; the end of a task from before a restart is found when its state is requested.
     ///
-    /// Only one service can be at a directory: the second is refused.
+    /// Only one service can use a directory: a second one is refused.
     pub fn new(
         settings: LocalSettings,
         clock: Arc<dyn Clock>,
@@ -77,7 +76,7 @@ impl Local {
         Ok(Self { world: RwLock::new(Arc::new(world)), tasks, _follower: follower })
     }
 
-    /// Judges tokens and starts tasks by `world` from now on.
+    /// Uses `world` for tokens and tasks from now on.
     pub fn replace_world(&self, world: World) {
         *self.world.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(world);
     }
@@ -107,7 +106,7 @@ impl Platform for Local {
     }
 
     fn spaces_of(&self, _user: &str) -> Result<Vec<Guid>, PlatformError> {
-        // Rights belong to tokens here: a user has none.
+        // Rights belong to tokens here; a user has none.
         Ok(Vec::new())
     }
 
@@ -124,7 +123,7 @@ impl Platform for Local {
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
-        // The directory holds tasks of this service alone, each named after its execution.
+        // The directory contains only tasks of this service, each named after its execution.
         let tasks = self.tasks.find(names.iter().map(|wanted| wanted.name.as_str()))?;
         Ok(Found { tasks, unclear: Vec::new() })
     }

@@ -1,17 +1,17 @@
-//! The directory of a task, through which the service and the task's runner speak.
+//! The directory of a task, through which the service and the task's runner communicate.
 //!
-//! Invariant: a directory is visible whole (claimed by one rename), and each record in it appears whole and
-//! once.
+//! Invariant: a directory becomes visible complete (claimed by one rename), and each record in it appears
+//! complete and once.
 //!
-//! | file | written by | says |
+//! | file | written by | meaning |
 //! |---|---|---|
 //! | `task.json` | service, before the directory has its name | what to run |
 //! | `lock` | | locked by the service until the runner has it, then by the runner until it dies |
-//! | `started.json` | runner, before the command starts | its process id, when |
-//! | `output.log` | runner | what the command printed, bounded |
-//! | `cancel` | service | that the task is to end |
-//! | `ended.json` | runner; service, for a runner that died without it | the outcome, when |
-//! | `seen` | service | that the outcome has been handed out; its age decides when the directory goes |
+//! | `started.json` | runner, before the command starts | its process id and start time |
+//! | `output.log` | runner | the command's output, bounded |
+//! | `cancel` | service | the task is to be cancelled |
+//! | `ended.json` | runner; service, for a runner that died without it | the outcome and its time |
+//! | `seen` | service | the outcome was returned; its age decides when the directory is deleted |
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Timestamp;
 
-/// A record is not read beyond this: a command is at most as long as a request's body, and JSON may escape
+/// The largest record that is read: a command is at most as long as a request's body, and JSON may escape
 /// each byte.
 const RECORD_MAX: u64 = 16 * 1024 * 1024;
 
@@ -37,16 +37,17 @@ pub(super) struct Order {
     pub(super) command: String,
     pub(super) directory: PathBuf,
     pub(super) memory_in_mb: u32,
-    /// The login name of the user as whom the command runs; `None`: as the service. Older records have none.
+    /// The login name of the user as which the command runs; `None`: the service's user. Missing in older
+    /// records.
     #[serde(default)]
     pub(super) user: Option<String>,
-    /// What the command finds in its environment beside that of the service. Older records have none.
+    /// The command's environment variables beside those of the service. Missing in older records.
     #[serde(default)]
     pub(super) environment: BTreeMap<String, String>,
     pub(super) created_at_ns: i64,
 }
 
-/// The runner is at work. While there is no such record, the command has certainly not run.
+/// The runner has started. While this record is missing, the command has certainly not run.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Started {
     pub(super) runner_pid: i32,
@@ -77,8 +78,8 @@ impl TaskDirectory {
         Self { path: path.into() }
     }
 
-    /// Makes the directory with its order, locked. It counts only once [`TaskDirectory::rename`] gave it its
-    /// name.
+    /// Creates the directory with its order, locked. It counts only after [`TaskDirectory::rename`] has named
+    /// it.
     pub(super) fn prepare(path: PathBuf, order: &Order) -> io::Result<(Self, File)> {
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let directory = Self { path };
@@ -88,7 +89,7 @@ impl TaskDirectory {
         Ok((directory, lock))
     }
 
-    /// Gives the directory its name. `false`: the name was taken.
+    /// Names the directory. `false`: the name was taken.
     pub(super) fn rename(&mut self, path: PathBuf) -> io::Result<bool> {
         match fs::rename(&self.path, &path) {
             Ok(()) => {
@@ -96,7 +97,7 @@ impl TaskDirectory {
                 sync_directory(self.path.parent().unwrap_or(&self.path))?;
                 Ok(true)
             }
-            // A directory that is not empty cannot be renamed over.
+            // A rename cannot replace a directory that is not empty.
             Err(err)
                 if matches!(err.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) =>
             {
@@ -110,7 +111,7 @@ impl TaskDirectory {
         &self.path
     }
 
-    /// `None`: there is no such task.
+    /// `None`: no such task.
     pub(super) fn order(&self) -> io::Result<Option<Order>> {
         self.read("task.json")
     }
@@ -131,7 +132,7 @@ impl TaskDirectory {
         self.write("ended.json", ended)
     }
 
-    /// Takes the lock, which says that no runner is alive. `None`: somebody has it.
+    /// Takes the lock, which proves that no runner is alive. `None`: it is taken.
     pub(super) fn try_lock(&self) -> io::Result<Option<File>> {
         let lock = regular(private_file().open(self.path.join("lock"))?)?;
         match lock.try_lock() {
@@ -154,7 +155,7 @@ impl TaskDirectory {
         private_file().create(true).truncate(false).open(self.path.join("cancel")).map(drop)
     }
 
-    /// Remembers when somebody was first told the outcome.
+    /// Records when the outcome was first returned.
     pub(super) fn mark_seen(&self, now: Timestamp) -> io::Result<()> {
         match private_file().create_new(true).open(self.path.join("seen")) {
             Ok(seen) => seen.set_modified(UNIX_EPOCH + now.since(Timestamp::from_nanos(0))),
@@ -163,7 +164,7 @@ impl TaskDirectory {
         }
     }
 
-    /// When the outcome was first handed out.
+    /// When the outcome was first returned.
     pub(super) fn seen_at(&self) -> Option<SystemTime> {
         fs::metadata(self.path.join("seen")).and_then(|seen| seen.modified()).ok()
     }
@@ -172,13 +173,13 @@ impl TaskDirectory {
         private_file().create_new(true).open(self.path.join("output.log"))
     }
 
-    /// The file of the output, if there is one (or anything else in its place).
+    /// The path of the output, if it exists (or anything in its place).
     pub(super) fn output(&self) -> Option<PathBuf> {
         let path = self.path.join("output.log");
         path.symlink_metadata().is_ok().then_some(path)
     }
 
-    /// At most `limit` bytes of the output from `offset` on, and how long it is. `None`: there is none yet.
+    /// At most `limit` bytes of the output from `offset` on, and its length. `None`: there is no output yet.
     pub(super) fn read_output(&self, offset: u64, limit: usize) -> io::Result<Option<(Vec<u8>, u64)>> {
         let Some(mut output) = open_to_read(&self.path.join("output.log"))? else { return Ok(None) };
         let length = output.metadata()?.len();
@@ -209,7 +210,7 @@ impl TaskDirectory {
     }
 }
 
-/// Writes a file that is there whole or not at all, a power cut included, readable by its owner alone.
+/// Writes a file atomically and durably, readable only by its owner.
 pub(super) fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     let directory = path.parent().unwrap_or(path);
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -222,8 +223,8 @@ pub(super) fn write_whole(path: &Path, contents: &[u8]) -> io::Result<()> {
     sync_directory(directory)
 }
 
-/// A task that runs as the service's user can put anything in the place of a record. What is no regular file
-/// is not followed (a link) nor waited for (a FIFO).
+/// A task that runs as the service's user can replace a record with anything. Links are not followed, and
+/// FIFOs not waited for.
 const SAFELY: OFlags = OFlags::NOFOLLOW.union(OFlags::NONBLOCK);
 
 fn private_file() -> OpenOptions {
@@ -232,12 +233,12 @@ fn private_file() -> OpenOptions {
     options
 }
 
-/// `None`: there is no such file. What is no regular file is an error of the kind `InvalidData`.
+/// `None`: no such file. Anything but a regular file is an error of kind `InvalidData`.
 fn open_to_read(path: &Path) -> io::Result<Option<File>> {
     match OpenOptions::new().read(true).custom_flags(SAFELY.bits().cast_signed()).open(path) {
         Ok(file) => regular(file).map(Some),
         Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        // What opening a link with `NOFOLLOW`, a socket, or a device without a driver says.
+        // The error for opening a link with `NOFOLLOW`, a socket, or a device without a driver.
         Err(err) if is_irregular(&err) => Err(not_regular()),
         Err(err) => Err(err),
     }

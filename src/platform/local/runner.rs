@@ -1,11 +1,11 @@
 //! The process that runs one task: `ocf-scheduler run-task DIR`.
 //!
 //! Invariant: the command runs at most once, and only after `started.json` is on disk. While this process
-//! lives it holds the lock of DIR, which the kernel drops at its death, however it dies.
+//! lives it holds the lock of DIR, which the kernel releases at its death, however it dies.
 //!
-//! It is started by the service, with DIR's locked lock file as standard input and a pipe as standard output,
-//! into which it writes one byte at its end. It has a session of its own, so that it outlives the service and
-//! its terminal. One thread; everything it waits for is a descriptor in [`supervise`].
+//! The service starts it with DIR's locked lock file as standard input, and a pipe as standard output, into
+//! which it writes one byte at its end. It has its own session, so that it outlives the service and its
+//! terminal. It has one thread, which waits for descriptors only, in [`supervise`].
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -29,22 +29,22 @@ use super::memory::Group;
 use super::records::{Ended, Order, Outcome, Started, TaskDirectory};
 use crate::base::clock::{self, Clock, SystemClock};
 
-/// As much of a task's output is kept; the rest is read and thrown away, so that no task waits for us. With
-/// the line that says so it is no more than the MiB that one answer shows.
+/// How much of a task's output is kept. The rest is read and discarded, so that no task has to wait. With the
+/// line that says so, it fits into the MiB that one answer shows.
 const OUTPUT_MAX_BYTES: usize = 1024 * 1024 - 76;
 
 /// How long a cancelled task may take to end by itself.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
-/// How often a runner looks whether its directory is still there.
+/// How often a runner checks whether its directory still exists.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A disk that is full when the task ends (the task may have filled it) must not cost the outcome at once.
+/// A disk that is full when the task ends (perhaps because of the task) must not lose the outcome at once.
 const RECORD_TRIES: u32 = 150;
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(2);
 
-/// What the hidden subcommand does with its arguments (those after `run-task`).
-/// An error is for a person who starts it by hand. The service learns everything through the directory.
+/// Runs the hidden subcommand `run-task` with its arguments. An error is for a person who starts it by hand;
+/// the service learns everything through the directory.
 pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), String> {
     let (Some(path), None) = (arguments.next(), arguments.next()) else {
         return Err("run-task takes one argument, the directory of a task".to_owned());
@@ -58,25 +58,24 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
         return Err("the task of this directory has been started before".to_owned());
     }
     let signals = Signals::listen().map_err(describe)?;
-    // From here on the service can find us, so a cancellation comes as a signal; one from before is a mark on
-    // disk.
+    // From here on the service can find us, so a cancellation comes as a signal. An earlier one is a mark on
+    // the disk.
     let started = Started { runner_pid: getpid().as_raw_nonzero().get(), started_at_ns: now_ns() };
     directory.record_started(&started).map_err(describe)?;
 
     let outcome = if directory.is_cancelled() { cancelled() } else { run_order(&directory, &signals) };
-    // What has ended the command is over; a signal from here on is for us.
+    // The command has ended; later signals are meant for us.
     signals.end.store(false, Ordering::SeqCst);
     record(&directory, &Ended { outcome, ended_at_ns: now_ns() }, &signals)?;
-    // The service may be gone, or another one be there that does not hold the other end: then nobody needs
+    // The service may be gone, or another one may run that does not have the other end: then nobody needs
     // waking.
     let mut wake = io::stdout();
     let _ = wake.write_all(&[TASK_ENDED]).and_then(|()| wake.flush());
     Ok(())
 }
 
-/// What the hidden subcommand `run-as USER PROGRAM ARGUMENTS…` does: becomes that user, with the user's uid,
-/// gid and supplementary groups, and then that program. It returns only with an error, which is the task's to
-/// print.
+/// Runs the hidden subcommand `run-as USER PROGRAM ARGUMENTS…`: takes on the user's uid, gid and
+/// supplementary groups, and becomes the program. It returns only with an error, for the task to print.
 pub fn run_as(mut arguments: impl Iterator<Item = OsString>) -> String {
     let (Some(user), Some(program)) = (arguments.next(), arguments.next()) else {
         return "run-as takes a user and a program".to_owned();
@@ -94,17 +93,17 @@ fn become_user(name: &str) -> Result<(), String> {
         return if user.uid == Uid::effective() { Ok(()) } else { Err("the service is not root".to_owned()) };
     }
     let name = CString::new(user.name).map_err(|err| err.to_string())?;
-    // The user comes last: after that nothing could be changed.
+    // Set the uid last: afterwards nothing else may be changed.
     initgroups(&name, user.gid)
         .and_then(|()| setresgid(user.gid, user.gid, user.gid))
         .and_then(|()| setresuid(user.uid, user.uid, user.uid))
         .map_err(|err| err.to_string())
 }
 
-/// What a runner writes to its standard output at its end.
+/// The byte that a runner writes to its standard output at its end.
 pub(super) const TASK_ENDED: u8 = b'e';
 
-/// Only the service can have locked the lock file and handed it over.
+/// Checks that the service locked the lock file and handed it over.
 fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
     let stdin = rustix::fs::fstat(io::stdin().as_fd()).map_err(|err| err.to_string())?;
     if directory.is_lock(stdin.st_dev, stdin.st_ino) {
@@ -114,14 +113,14 @@ fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
     }
 }
 
-/// Keeps other processes of the same user from reading this one's memory and environment, and from tracing
-/// it.
+/// Keeps other processes of the same user from reading the memory and environment of this one, and from
+/// tracing it.
 pub(crate) fn hide_memory() {
-    // It fails on kernels only that know no such thing.
+    // Fails only on kernels without this feature.
     let _ = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Whether the lock file, our standard input, has been unlinked: the directory is gone, or is going.
+/// Whether our standard input, the lock file, was unlinked: the directory is gone, or about to be.
 fn is_directory_gone() -> bool {
     rustix::fs::fstat(io::stdin().as_fd()).is_ok_and(|lock| lock.st_nlink == 0)
 }
@@ -133,7 +132,7 @@ fn record(directory: &TaskDirectory, ended: &Ended, signals: &Signals) -> Result
             Ok(()) => return Ok(()),
             Err(err) => last_error = describe(err),
         }
-        // Nobody could ever read it, or the machine is stopping.
+        // Nobody could read the record, or the machine is shutting down.
         if is_directory_gone() || signals.end_asked() {
             break;
         }
@@ -170,12 +169,12 @@ fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
     }
 }
 
-/// Starts the command in a process group of its own, under its memory limit.
+/// Starts the command in its own process group, under its memory limit.
 fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)> {
     let (output, input) = io::pipe()?;
     let mut command = match &order.user {
         None => Command::new("/bin/sh"),
-        // A process of its own becomes that user: this one must stay who it is to keep the records.
+        // A separate process becomes that user, because this one must keep its user to write the records.
         Some(user) => {
             let mut command = Command::new(std::env::current_exe()?);
             command.arg("run-as").arg(user).arg("/bin/sh");
@@ -191,7 +190,7 @@ fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)
     }
     command.current_dir(&order.directory).process_group(0).envs(&order.environment);
     command.stdin(Stdio::null()).stdout(input.try_clone()?).stderr(input);
-    // A child is born into the group of its parent: so no instant of it goes unlimited.
+    // A child starts in the group of its parent, so it is limited from its first instant.
     if let Some(group) = group {
         group.enter()?;
     }
@@ -200,10 +199,10 @@ fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)
         group.leave()?;
     }
     Ok((child?, output))
-    // `command` is dropped here, and with it our copies of the pipe's writing end.
+ // Dropping `command` closes our copies of the pipe's writing end.
 }
 
-/// Follows the command to its end: keeps its output, and ends it when told to.
+/// Follows the command to its end: keeps its output, and ends it on request.
 fn supervise(
     mut child: Child,
     mut output: PipeReader,
@@ -218,7 +217,7 @@ fn supervise(
     let mut kill_at: Option<Instant> = None;
     let mut ending = false;
     while !has_exited(pid) {
-        // Without its directory nobody can learn of the task, nor cancel it.
+        // Without its directory nobody can learn of the task or cancel it.
         if (signals.end_asked() || is_directory_gone()) && !ending {
             ending = true;
             kill_at = Some(clock::instant() + CANCEL_GRACE);
@@ -233,11 +232,11 @@ fn supervise(
             open = log.take_from(&mut output);
         }
     }
-    // The command is over, and with it all that it left behind in its group. As long as it has not been
-    // waited for, its process id, which is the group's too, cannot belong to anybody else.
+    // The command has ended, so end what it left behind in its group. Until it is waited for, its process id,
+    // which is also the group's, cannot be reused.
     let _ = kill_process_group(pid, Signal::KILL);
     let status = child.wait();
-    // A process that left the group may write for ever; what the command itself wrote is in the pipe by now.
+    // A process that left the group may write for ever; the command's own output is in the pipe by now.
     let mut rest = OUTPUT_MAX_BYTES;
     while open && rest > 0 && is_readable(&output) {
         open = log.take_from(&mut output);
@@ -266,19 +265,19 @@ fn cancelled() -> Outcome {
     Outcome::Failed("cancelled".to_owned())
 }
 
-/// Whether the process has ended. It stays to be waited for.
+/// Whether the process has ended. Does not reap it.
 fn has_exited(pid: Pid) -> bool {
     let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-    // An error means that there is no such child: then waiting for it says so.
+    // An error means that there is no such child; waiting for it will report that.
     !matches!(waitid(WaitId::Pid(pid), look), Ok(None))
 }
 
-/// Waits for a signal, for output, or for the time to be over. Says whether there is output (or its end).
+/// Waits for a signal, output, or the time-out. Returns whether there is output (or its end).
 fn wait(signals: &Signals, output: Option<&PipeReader>, patience: Option<Duration>) -> bool {
     let timeout = patience.and_then(|patience| Timespec::try_from(patience).ok());
     let mut descriptors = vec![PollFd::new(&signals.wakes, PollFlags::IN)];
     descriptors.extend(output.map(|output| PollFd::new(output, PollFlags::IN)));
-    // An interruption is a signal, and the next round looks at everything anyhow.
+    // An interruption is a signal, and the next round checks everything.
     let polled = poll(&mut descriptors, timeout.as_ref());
     let readable = polled.is_ok() && descriptors.get(1).is_some_and(|output| !output.revents().is_empty());
     signals.empty();
@@ -292,16 +291,16 @@ fn is_readable(output: &PipeReader) -> bool {
 
 const READ_BYTES: usize = 64 * 1024;
 
-/// The first [`OUTPUT_MAX_BYTES`] of what a command prints.
+/// The first [`OUTPUT_MAX_BYTES`] of a command's output.
 struct OutputLog {
     file: File,
     kept: usize,
-    /// It says already that there was more.
+    /// Whether the line about further output was written.
     is_cut: bool,
 }
 
 impl OutputLog {
-    /// Reads once, and keeps what there is room for. `false`: that was the end of the output.
+    /// Reads once, and keeps what fits. `false`: end of the output.
     fn take_from(&mut self, output: &mut PipeReader) -> bool {
         let mut buffer = [0; READ_BYTES];
         match output.read(&mut buffer) {
@@ -316,7 +315,7 @@ impl OutputLog {
 
     fn keep(&mut self, bytes: &[u8]) {
         let kept = bytes.len().min(OUTPUT_MAX_BYTES - self.kept);
-        // A full disk costs output, not the task.
+        // A full disk loses output, not the task.
         let _ = self.file.write_all(&bytes[..kept]);
         self.kept += kept;
         if kept < bytes.len() && !self.is_cut {
@@ -326,7 +325,7 @@ impl OutputLog {
     }
 }
 
-/// The signals that matter, as a descriptor to wait for.
+/// The signals that matter, and a descriptor to wait for them.
 struct Signals {
     wakes: UnixStream,
     end: Arc<AtomicBool>,
@@ -338,7 +337,7 @@ impl Signals {
         wakes.set_nonblocking(true)?;
         let end = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            // First the flag, then the wake: actions run in the order of their registration.
+            // The flag first, then the wake-up: actions run in the order of their registration.
             signal_hook::flag::register(signal, Arc::clone(&end))?;
             signal_hook::low_level::pipe::register(signal, waker.try_clone()?)?;
         }
@@ -346,7 +345,7 @@ impl Signals {
         Ok(Self { wakes, end })
     }
 
-    /// Whether the task is to end: it is cancelled, or the machine is stopping.
+    /// Whether the task is to end: it was cancelled, or the machine is shutting down.
     fn end_asked(&self) -> bool {
         self.end.load(Ordering::SeqCst)
     }

@@ -1,10 +1,11 @@
-//! Whether another user of this machine can have planted, or can replace, what `standalone` believes.
+//! Checks whether another user of this machine can have planted, or can replace, the files that `standalone`
+//! trusts.
 //!
-//! Believed are its state directory, its file of apps and tokens, and its database: who writes them runs
-//! commands as the service. They must belong to the service's user or to root, and nobody else may write to
-//! them. In the directories above, nobody else may put others in their place: those must belong to the same
-//! two, and be closed to others or sticky (as `/tmp` is). A directory above may be open to a group that has
-//! no other members, as on machines whose umask is 002.
+//! These are its state directory, its file of apps and tokens, and its database: whoever can write them can
+//! run commands as the service. They must belong to the service's user or to root, and nobody else may write
+//! to them. In the directories above, nobody else may replace them: those must belong to the same two users,
+//! and be closed to others or sticky (as `/tmp` is). A directory above may be writable for a group without
+//! other members, as on machines whose umask is 002.
 
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
@@ -16,11 +17,12 @@ use nix::unistd::{Gid, Group, Uid, User};
 const WRITABLE_BY_GROUP: u32 = 0o020;
 const WRITABLE_BY_OTHERS: u32 = 0o002;
 const STICKY: u32 = 0o1000;
-/// Files of SQLite beside a database, which it believes too.
+/// SQLite's files beside a database, which must be trusted too.
 const BESIDE_DATABASE: [&str; 4] = ["", "-wal", "-shm", "-journal"];
 
-/// What another user can have planted, or can replace: one text for each, with what mends it. `config` is a
-/// file that a setting names. What does not exist yet counts with the directories above it.
+/// The files that another user can have planted or can replace: one message for each, with the remedy.
+/// `config` is a file that a setting names. For a file that does not exist yet, the directories above it are
+/// checked.
 pub fn faults(state_dir: &Path, database: Option<&Path>, config: Option<&Path>) -> Vec<String> {
     let default = super::config::default_file(state_dir);
     let mut paths = vec![("the state directory", state_dir.to_owned())];
@@ -34,7 +36,7 @@ pub fn faults(state_dir: &Path, database: Option<&Path>, config: Option<&Path>) 
     }
     let mut faults = Vec::new();
     for (what, path) in paths {
-        // A link, too, must be one that we may follow.
+        // A link must be trusted too.
         let found = fs::symlink_metadata(&path)
             .and_then(|link| Ok((owner_fault(what, &path, &link), fs::metadata(&path)?)));
         match found {
@@ -44,13 +46,13 @@ pub fn faults(state_dir: &Path, database: Option<&Path>, config: Option<&Path>) 
         }
         faults.extend(above(&path).iter().filter_map(|directory| directory_fault(directory)));
     }
-    // The same directory is above several of them.
+    // Several of them may be in the same directory.
     let mut told = std::collections::HashSet::new();
     faults.retain(|fault| told.insert(fault.clone()));
     faults
 }
 
-/// What is wrong with a file or directory that only we, or root, may write.
+/// What is wrong with a file or directory that only we or root may write.
 pub(super) fn fault(what: &str, path: &Path, metadata: &Metadata) -> Option<String> {
     owner_fault(what, path, metadata).or_else(|| {
         let shown = path.display();
@@ -76,8 +78,7 @@ fn owner_fault(what: &str, path: &Path, metadata: &Metadata) -> Option<String> {
 }
 
 fn directory_fault(directory: &Path) -> Option<String> {
-    // A directory that cannot be inspected cannot be passed through either; opening something in it will
-    // fail.
+    // If a directory cannot be inspected, nothing in it can be opened either, which will fail later.
     let metadata = fs::symlink_metadata(directory).ok()?;
     let shown = directory.display();
     let owner = Uid::from_raw(metadata.uid());
@@ -104,7 +105,7 @@ fn directory_fault(directory: &Path) -> Option<String> {
     ))
 }
 
-/// The directories above `path`, as it is written and as it really is.
+/// The directories above `path`, as written and after resolving links.
 fn above(path: &Path) -> Vec<PathBuf> {
     let Ok(written) = std::path::absolute(path) else { return Vec::new() };
     let mut above: Vec<PathBuf> = written.ancestors().skip(1).map(Path::to_owned).collect();
@@ -117,8 +118,8 @@ fn above(path: &Path) -> Vec<PathBuf> {
     above
 }
 
-/// Whether anybody but us and root is in the group, as far as this machine's own files say. A group that they
-/// do not have is that of a volume in a container, or a private one.
+/// Whether anybody but us and root is in the group, according to this machine's files. An unknown group
+/// belongs to a container's volume, or is private.
 fn has_other_members(gid: u32) -> bool {
     if gid == 0 {
         return false;

@@ -1,6 +1,6 @@
-//! Takes the apps, spaces and tokens of one file along into another.
+//! Merges the apps, spaces and tokens of one file into another.
 //!
-//! Invariant: what the other file holds stays, to the letter; what comes is written after it.
+//! Invariant: the text of the other file stays unchanged; additions are written after it.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -13,21 +13,21 @@ use super::{App, Entries, Space, Token, TokenSecret, base_of, parse, read_truste
 use crate::model::{Guid, Secret};
 use crate::platform::local::records::write_whole;
 
-/// What is to be written, and how many of what came.
+/// The text to write, and the numbers of what was merged.
 #[derive(Debug)]
 pub struct Joined {
     text: Secret,
-    /// Spaces, apps and tokens that were not there.
+    /// New spaces, apps and tokens.
     pub taken: [usize; 3],
-    /// Those that were there.
+    /// Spaces, apps and tokens that existed before.
     pub there: [usize; 3],
 }
 
-/// Takes along what is in `text`, whose relative directories are relative to `base`, into what the file
-/// `into` will be. Nothing is written yet.
+/// Merges `text`, whose relative directories are relative to `base`, into what the file `into` will be.
+/// Writes nothing yet.
 ///
 /// # Errors
-/// A text for people: what is wrong in which of both.
+/// A message for the operator: what is wrong in which of the two.
 pub fn join(text: &str, base: &Path, into: &Path) -> Result<Joined, String> {
     let from = parse(text, base).map_err(|err| format!("the file of apps and tokens to move:\n  {err}"))?;
     let shown = into.display();
@@ -74,15 +74,15 @@ pub fn join(text: &str, base: &Path, into: &Path) -> Result<Joined, String> {
 }
 
 impl Joined {
-    /// Writes it.
+    /// Writes the merged file.
     ///
     /// # Errors
-    /// A text for people; the file is as it was.
+    /// A message for the operator; the file is unchanged.
     pub fn write(&self, into: &Path) -> Result<(), String> {
         if self.taken == [0; 3] {
             return Ok(());
         }
-        // The file itself is replaced, not a link to it.
+        // Replace the file itself, not a link to it.
         let target = into.canonicalize().unwrap_or_else(|_| into.to_owned());
         DirBuilder::new()
             .recursive(true)
@@ -98,11 +98,11 @@ fn space_guids(entries: &Entries) -> impl Iterator<Item = &Guid> {
     entries.apps.iter().map(|app| &app.space).chain(entries.spaces.iter().map(|it| &it.guid)).chain(of_tokens)
 }
 
-/// The name of a space, with a number after it where something else is called so.
+/// The name of a space, with a number after it if the name is taken.
 fn free_name(name: &str, guid: &Guid, taken: &HashSet<String>) -> String {
     let numbered = (2..).map(|number: u32| format!("{name} ({number})"));
     let mut names = std::iter::once(name.to_owned()).chain(numbered);
-    // Its own guid may be its name, and is what apps here call it by.
+    // Its guid may serve as its name, by which apps here refer to it.
     let is_free = |name: &String| !taken.contains(name) || name == guid.as_str();
     names.find(is_free).unwrap_or_else(|| guid.to_string())
 }
@@ -149,7 +149,7 @@ fn write_token(text: &mut String, Token { secret, user, spaces, role }: &Token) 
     );
 }
 
-/// A text as TOML has it: as JSON has it, but for one character.
+/// A TOML string: like JSON, except for one character.
 fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string().replace('\u{7f}', "\\u007f")
 }

@@ -1,7 +1,7 @@
-//! Reads the text of a standalone file and collects everything that is wrong in it, by line.
+//! Parses a standalone file and collects all faults, by line.
 //!
-//! Invariant: a fault shows the line's number, never its text: a token may stand anywhere, in a wrong place
-//! too.
+//! Invariant: an error shows the line's number, never its text: a token may be anywhere, even in a wrong
+//! place.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -14,7 +14,7 @@ use toml::de::{DeTable, DeValue};
 use super::{App, Role, Space, TaskUser, Token, TokenSecret};
 use crate::model::Guid;
 
-/// What a file holds, names resolved.
+/// The contents of a file, with names resolved.
 #[derive(Default)]
 pub(in crate::platform::local) struct Entries {
     pub(in crate::platform::local) spaces: Vec<Space>,
@@ -22,7 +22,7 @@ pub(in crate::platform::local) struct Entries {
     pub(in crate::platform::local) tokens: Vec<Token>,
 }
 
-/// Reads a file's text. Relative directories are relative to `base`.
+/// Parses the text of a file. Relative directories are relative to `base`.
 ///
 /// # Errors
 /// All faults, one a line, in the order of the file.
@@ -39,7 +39,7 @@ pub(in crate::platform::local) fn parse(text: &str, base: &Path) -> Result<Entri
 struct Faults<'a> {
     text: &'a str,
     list: Vec<(usize, String)>,
-    /// A part of the file could not be read, so a key that seems to be missing may be in that part.
+    /// A part of the file could not be parsed, so a missing key may be in that part.
     is_broken: bool,
 }
 
@@ -114,7 +114,7 @@ fn entries(document: &DeTable<'_>, base: &Path, faults: &mut Faults<'_>) -> Entr
     Entries { apps, tokens, spaces }
 }
 
-/// The tables under a heading, of which there must be one at least when it is `needed`.
+/// The tables under a heading; at least one if `needed`.
 fn tables<'a>(
     document: &'a DeTable<'a>,
     heading: &'static str,
@@ -154,7 +154,7 @@ fn spaces(document: &DeTable<'_>, faults: &mut Faults<'_>) -> Vec<Space> {
     for table in tables(document, "space", SPACE_KEYS, faults) {
         let Some((name, place)) = table.needed("name", faults) else { continue };
         let guid = table.text("guid", faults).map_or(name, |(guid, _)| guid);
-        // Either would make it uncertain which one an app means.
+        // Either would make it ambiguous which space an app means.
         let is_taken = |text: &str| spaces.iter().any(|it| it.name == text || it.guid.as_str() == text);
         if is_taken(name) || is_taken(guid) {
             faults.add(place, "another [[space]] has this name or guid already".to_owned());
@@ -301,7 +301,7 @@ fn spaces_of(
 }
 
 impl TokenSecret {
-    /// What a token is known by: comparing hashes tells nothing about the token through time.
+    /// The hash that identifies a token: comparing hashes leaks nothing about the token through timing.
     pub(in crate::platform::local) fn sha256(&self) -> [u8; 32] {
         match self {
             Self::Plain(token) => Sha256::digest(token.reveal().as_bytes()).into(),

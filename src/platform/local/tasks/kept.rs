@@ -1,6 +1,6 @@
-//! What is kept of ended tasks, which is their directories with their output, and for how long.
+//! Decides what is kept of ended tasks (their directories with the output), and for how long.
 //!
-//! Invariant: a directory, or the output in it, goes only after its task has ended.
+//! Invariant: a directory, or its output, is deleted only after its task has ended.
 
 use std::fs;
 use std::io;
@@ -17,21 +17,21 @@ use crate::platform::{OutputPart, PlatformError};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a task's directory, with its output, stays after its outcome was first handed out.
+/// How long a task's directory with its output stays after its outcome was first returned.
 const KEPT_AFTER_READ: Duration = DAY.saturating_mul(7);
 
-/// The most outputs of ended tasks that are kept, and the most directories of tasks whose outcome was handed
-/// out; beyond, those that ended first go …
+/// The most outputs of ended tasks, and the most directories of tasks whose outcome was returned. Beyond
+/// that, those that ended first are deleted …
 const KEPT_MAX: usize = 1000;
 
-/// … but no directory this soon after, only its output: a caller that was told the outcome may ask again
+/// … except that a directory stays this long, without its output: a caller that got the outcome may ask again
 /// after a crash.
 const KEPT_AT_LEAST: Duration = Duration::from_secs(60 * 60);
 
-/// How long a task's directory stays when nobody asks for its outcome: as long as history does.
+/// How long a task's directory stays if nobody asks for its outcome: as long as history does.
 const KEPT_UNREAD: Duration = DAY.saturating_mul(150);
 
-/// Old directories are looked for at start, and after so many new ones.
+/// Old directories are looked for at a start, and after this many new ones.
 const CLEAN_EVERY: usize = 100;
 
 impl Tasks {
@@ -43,7 +43,7 @@ impl Tasks {
     ) -> Result<Option<OutputPart>, PlatformError> {
         let Some(directory) = self.directory_of(name) else { return Ok(None) };
         match self.output_of(&directory, offset, limit) {
-            // Something else is in its place, so nothing of it is kept.
+            // Something else is in its place, so there is no output.
             Err(err) if err.kind() == io::ErrorKind::InvalidData => Ok(None),
             read => read.map_err(unavailable),
         }
@@ -58,10 +58,10 @@ impl Tasks {
         if directory.order()?.is_none() {
             return Ok(None);
         }
-        // First this, then the output: what is there after the end of the runner is all that there will be.
+        // Check this before reading: after the runner's end, the output is complete.
         let is_ended = directory.ended()?.is_some() || !self.is_locked(directory)?;
         let Some((bytes, length)) = directory.read_output(offset, limit)? else {
-            // Of one that goes on it may come; of one that ended it was removed, or there never was any.
+            // Output may still come from a running task. For an ended one it was removed, or there was none.
             let nothing_yet = OutputPart { bytes: Vec::new(), length: 0, is_ended };
             return Ok((!is_ended).then_some(nothing_yet));
         };
@@ -72,7 +72,7 @@ impl Tasks {
         &self,
         is_gone: &dyn Fn(&str) -> bool,
     ) -> Result<usize, PlatformError> {
-        // Two who remove at once would take a directory from each other.
+        // Two concurrent removals would take directories from each other.
         let _removing = lock(&self.removing);
         self.remove_ended(is_gone).map_err(unavailable)
     }
@@ -126,7 +126,7 @@ impl Tasks {
     }
 
     fn remove(&self, directory: &TaskDirectory) -> io::Result<()> {
-        // Out of sight at once, so that nobody reads half of it.
+        // Rename it first, so that nobody reads a part of it.
         let removed = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
         fs::rename(directory.path(), &removed)?;
         fs::remove_dir_all(&removed)
@@ -139,8 +139,8 @@ impl Tasks {
             let name = entry.file_name();
             let Some(name) = name.to_str().filter(|name| is_plain_name(name)) else { continue };
             let directory = TaskDirectory::at(entry.path());
-            // One that has not ended is left to end, whatever became of its execution. A free lock is an end
-            // too.
+            // A task that has not ended keeps its directory, whatever happened to its execution. A free lock
+            // counts as an end.
             let is_over =
                 matches!(directory.ended(), Ok(Some(_))) || matches!(self.is_locked(&directory), Ok(false));
             if is_over && is_gone(name) {
@@ -152,13 +152,13 @@ impl Tasks {
     }
 }
 
-/// Leaves so many outputs that there are not more than [`KEPT_MAX`] of ended tasks when this is done again.
+/// Deletes the oldest outputs of ended tasks, so that fewer than [`KEPT_MAX`] remain until the next cleaning.
 fn remove_oldest(mut outputs: Vec<(Timestamp, PathBuf)>) -> io::Result<()> {
     outputs.sort_by_key(|(ended_at, _)| *ended_at);
     let too_many = outputs.len().saturating_sub(KEPT_MAX - CLEAN_EVERY);
     for (_, output) in outputs.into_iter().take(too_many) {
         match fs::remove_file(output) {
-            // It went with its directory.
+            // It was deleted with its directory.
             Err(err) if err.kind() != io::ErrorKind::NotFound => return Err(err),
             _ => (),
         }

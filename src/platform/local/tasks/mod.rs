@@ -1,13 +1,13 @@
-//! The service's side of tasks: claims a directory for each, starts its runner, and reads what became of it.
+//! The service's side of tasks: claims a directory for each, starts its runner, and reads the outcome.
 //!
-//! Invariant: one run for one name. The directory `tasks/NAME` is claimed by a rename, which one caller wins;
-//! its lock goes from the service to the runner without being free in between. So a free lock means that
-//! nobody is at work: with an outcome on disk the task has ended, without one but started its runner has died
-//! ("outcome unknown"), and never started its command has certainly not run: such a claim is no task for
-//! [`Tasks::find`], and [`Tasks::create`] takes it up again.
+//! Invariant: one run for one name. The directory `tasks/NAME` is claimed by a rename, which succeeds for one
+//! caller. Its lock passes from the service to the runner without being free in between. So a free lock means
+//! that nobody runs the task: with an outcome on disk it has ended; started without an outcome, its runner
+//! has died ("outcome unknown"); never started, its command has certainly not run. [`Tasks::find`] ignores
+//! the latter, and [`Tasks::create`] takes it up again.
 //!
 //! [`kept`] removes directories: when their execution has gone from the history, or a while after their
-//! outcome was handed out.
+//! outcome was returned.
 
 mod kept;
 
@@ -35,7 +35,7 @@ use crate::base::orphans;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskIdentity, TaskState};
 
-/// The most tasks that run at once. A request for one more is refused as "try again later".
+/// The most running tasks. One more is refused with "try again later".
 const RUNNING_MAX: usize = 2000;
 
 pub(super) struct Tasks {
@@ -43,35 +43,36 @@ pub(super) struct Tasks {
     runner: PathBuf,
     inherited: Vec<(OsString, OsString)>,
     clock: Arc<dyn Clock>,
-    /// The runners that this service has started and not waited for yet.
+    /// Runners started by this service and not waited for yet.
     runners: Mutex<Vec<Child>>,
-    /// Held while the lock of a task is tried, or two who try at once would take each other for its runner.
+    /// Held while the lock of a task is tried. Otherwise two threads that try at once would take each other
+    /// for its runner.
     trying: Mutex<()>,
     /// Held while old directories are looked for and removed.
     removing: Mutex<()>,
-    /// Wakes the [`Follower`]; each runner has it as its standard output.
+    /// Wakes the [`Follower`]; it is the standard output of each runner.
     wake: PipeWriter,
     created: AtomicUsize,
     closing: AtomicBool,
-    /// Locked while we live, so that no second service is at the same directory.
+    /// Locked while this lives, so that no second service uses the same directory.
     _lock: File,
 }
 
-/// Where a task stands, for us.
+/// The state of a task's directory.
 enum Standing {
-    /// Claimed, but nobody is at work and the command has not run.
+    /// Claimed, but nobody runs it and the command has not run.
     NeverStarted,
     Active,
     Ended(Ended),
 }
 
-/// What a command is told about its execution.
+/// The environment variables that describe an execution to its command.
 fn environment_of(identity: &TaskIdentity) -> BTreeMap<String, String> {
     let TaskIdentity { execution, job, job_name, scheduled_time, attempt } = identity;
     let variables = [
         ("SCHEDULER_EXECUTION_GUID", execution.to_string()),
         ("SCHEDULER_JOB_GUID", job.to_string()),
-        // No environment can hold a NUL character.
+        // No environment variable can contain a NUL.
         ("SCHEDULER_JOB_NAME", job_name.replace('\0', "")),
         ("SCHEDULER_ATTEMPT", attempt.to_string()),
     ];
@@ -80,7 +81,7 @@ fn environment_of(identity: &TaskIdentity) -> BTreeMap<String, String> {
 }
 
 impl Tasks {
-    /// Makes or opens the directory. The reader is for the [`Follower`].
+    /// Creates or opens the directory. The reader is for the [`Follower`].
     pub(super) fn open(
         state_dir: PathBuf,
         runner: PathBuf,
@@ -93,7 +94,7 @@ impl Tasks {
         }
         let tasks = state_dir.join("tasks");
         DirBuilder::new().recursive(true).mode(0o700).create(&tasks).map_err(in_state_dir)?;
-        // Absolute: a runner lives in another directory.
+        // Absolute, because a runner has another working directory.
         let directory = tasks.canonicalize().map_err(in_state_dir)?;
         let lock = File::create(state_dir.join("lock")).map_err(in_state_dir)?;
         crate::base::lock::take(&lock).map_err(|err| match err {
@@ -123,7 +124,7 @@ impl Tasks {
         Ok((tasks, wakes))
     }
 
-    /// Starts a task, or finds the one that has this name already.
+    /// Starts a task, or finds an existing one with this name.
     pub(super) fn create(&self, task: &NewTask, app: &App) -> Result<Task, PlatformError> {
         let refused = |detail: String| Err(PlatformError::Refused { detail });
         if !is_plain_name(&task.name) {
@@ -147,7 +148,7 @@ impl Tasks {
             environment: environment_of(&task.identity),
             created_at_ns: self.clock.now().nanos(),
         };
-        // Whatever fails up to the start of the runner, the command has not run.
+        // If anything fails before the runner has started, the command has not run.
         let (directory, lock) = match self.claim(&task.name, &order).map_err(unavailable)? {
             Claim::Ours(directory, lock) => (directory, lock),
             Claim::Taken(directory) => {
@@ -172,13 +173,12 @@ impl Tasks {
         })
     }
 
-    /// The tasks of these names. A claim whose command has not run and will not run by itself is none of
-    /// them.
+    /// The tasks with these names, without claims whose command has not run and will not run by itself.
     pub(super) fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<Vec<Task>, PlatformError> {
         self.read_all(names, |standing| !matches!(standing, Standing::NeverStarted))
     }
 
-    /// The tasks of these guids. A task's guid is its name.
+    /// The tasks with these guids. A task's guid is its name.
     pub(super) fn list(&self, guids: &[Guid]) -> Result<Vec<Task>, PlatformError> {
         self.read_all(guids.iter().map(Guid::as_str), |_| true)
     }
@@ -190,20 +190,20 @@ impl Tasks {
         {
             return Ok(());
         }
-        // First the mark: a runner that has not started looks at it after saying its process id.
+        // Mark first: a runner that is starting looks for the mark after recording its process id.
         directory.mark_cancelled().map_err(unavailable)?;
         let Some(started) = directory.started().map_err(unavailable)? else { return Ok(()) };
         // A locked lock means that the runner lives, so the process id is its own.
         if self.is_locked(&directory).map_err(unavailable)?
             && let Some(runner) = Pid::from_raw(started.runner_pid)
         {
-            // That it has just ended is no error.
+            // It is no error if it has just ended.
             let _ = kill_process(runner, Signal::TERM);
         }
         Ok(())
     }
 
-    /// Makes the directory of a task ours, or finds that it is somebody's.
+    /// Claims the directory of a task, or finds that it is claimed already.
     fn claim(&self, name: &str, order: &Order) -> io::Result<Claim> {
         let unfinished = self.directory.join(format!("{UNFINISHED}{}", Guid::random()));
         let (mut directory, lock) = TaskDirectory::prepare(unfinished, order)?;
@@ -222,7 +222,7 @@ impl Tasks {
         }
     }
 
-    /// `lock` becomes the runner's, and free when there is no runner.
+    /// Passes `lock` to the runner. If there is no runner, the lock is free.
     fn start_runner(&self, directory: &TaskDirectory, lock: File, app: &App) -> io::Result<()> {
         let mut command = Command::new(&self.runner);
         command.arg("run-task").arg(directory.path()).current_dir("/");
@@ -253,7 +253,7 @@ impl Tasks {
                     tasks.push(task_of(name, created_at, standing));
                 }
                 Ok(_) => (),
-                // One damaged record must not hide the other tasks, nor be asked for again for ever.
+                // One damaged record must not hide the other tasks, nor be retried for ever.
                 Err(err) if err.kind() == io::ErrorKind::InvalidData => {
                     error!(execution:% = name, cause:% = err; "the record of a task cannot be read");
                     let standing = Standing::Ended(Ended {
@@ -275,7 +275,7 @@ impl Tasks {
         Ok(found.map(|(created_at, standing)| task_of(name, created_at, standing)))
     }
 
-    /// When a task was created, and where it stands. `None`: there is no such task.
+    /// When a task was created, and its state. `None`: no such task.
     fn stand(&self, directory: &TaskDirectory) -> io::Result<Option<(Timestamp, Standing)>> {
         let Some(order) = directory.order()? else { return Ok(None) };
         let standing = match directory.ended()? {
@@ -285,7 +285,7 @@ impl Tasks {
         if matches!(standing, Standing::Ended(_))
             && let Err(err) = directory.mark_seen(self.clock.now())
         {
-            // Costs only that the directory is kept for longer.
+            // The only effect is that the directory is kept longer.
             warn!(directory:% = directory.path().display(), cause:% = err; "a task could not be marked as seen");
         }
         Ok(Some((Timestamp::from_nanos(order.created_at_ns), standing)))
@@ -294,7 +294,7 @@ impl Tasks {
     fn stand_without_outcome(&self, directory: &TaskDirectory) -> io::Result<Standing> {
         let _trying = lock(&self.trying);
         let Some(_held) = directory.try_lock()? else { return Ok(Standing::Active) };
-        // The runner is dead. It may have ended since we looked.
+        // The runner is dead. It may have recorded the end since we looked.
         if let Some(ended) = directory.ended()? {
             return Ok(Standing::Ended(ended));
         }
@@ -307,7 +307,7 @@ impl Tasks {
             directory:% = directory.path().display();
             "the runner of a task died, its command may go on unseen"
         );
-        // On disk, so that the end does not move with each look.
+        // Recorded, so that the end does not move with each look.
         directory.record_ended(&ended)?;
         Ok(Standing::Ended(ended))
     }
@@ -321,20 +321,20 @@ impl Tasks {
         is_plain_name(name).then(|| TaskDirectory::at(self.directory.join(name)))
     }
 
-    /// Waits for the runners that have ended. `true`: there were some.
+    /// Waits for runners that have ended. `true`: there were some.
     fn reap(&self) -> bool {
         let mut runners = lock(&self.runners);
         let before = runners.len();
         // An error means that somebody else has waited for it.
         runners.retain_mut(|runner| matches!(runner.try_wait(), Ok(None)));
         if orphans::are_ours() {
-            // Runners are started under this lock too, so none is unknown.
+            // Runners are started under this lock too, so all of them are known.
             orphans::reap(|pid| runners.iter().any(|runner| runner.id() == pid));
         }
         runners.len() < before
     }
 
-    /// Removes the directories of a service that died while it made or removed them.
+    /// Removes the directories of a service that died while creating or removing them.
     fn remove_leftovers(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -346,13 +346,13 @@ impl Tasks {
     }
 }
 
-/// What a directory is called before and after its life. No task's name starts with a dot.
+/// The prefix of a directory before and after its life. No task's name starts with a dot.
 const UNFINISHED: &str = ".unfinished-";
 
-/// What the service writes to its own pipe.
+/// The byte that the service writes to its own pipe.
 const RUNNER_STARTED: u8 = b's';
 
-/// How soon the death of a runner that could not say so is noticed.
+/// How soon the death of a runner that was killed is noticed.
 const REAP_INTERVAL: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 enum Claim {
@@ -360,10 +360,10 @@ enum Claim {
     Taken(TaskDirectory),
 }
 
-/// The thread that waits for runners to end. One for all of them; it holds no descriptor for a task.
+/// The thread that waits for runners to end. One for all tasks; it needs no descriptor for each.
 ///
-/// A runner says its end by a byte in a pipe. One that was killed cannot, so the thread looks for dead ones
-/// once a second as well while there are any runners.
+/// A runner reports its end by a byte in a pipe. A killed one cannot, so while there are runners the thread
+/// also checks for dead ones once a second.
 pub(super) struct Follower {
     tasks: Arc<Tasks>,
     thread: Option<JoinHandle<()>>,
@@ -391,7 +391,7 @@ impl Drop for Follower {
         if woken.is_ok()
             && let Some(thread) = self.thread.take()
         {
-            // A panic of it has been reported where it happened.
+            // Its panic was reported when it happened.
             let _ = thread.join();
         }
     }
@@ -410,10 +410,10 @@ fn follow(tasks: &Tasks, mut wakes: PipeReader, task_changed: &dyn Fn()) {
     }
 }
 
-/// Waits until something is in the pipe, or for the time-out. Whether a runner says that its task ended.
+/// Waits for the pipe or the time-out. Returns whether a runner reports an end.
 fn wait_for_end(wakes: &mut PipeReader, timeout: Option<Timespec>) -> bool {
     let mut descriptors = [PollFd::new(&*wakes, PollFlags::IN)];
-    // Interrupted, or timed out: then there may be nothing to read.
+    // If it was interrupted or timed out, there may be nothing to read.
     if !poll(&mut descriptors, timeout.as_ref()).is_ok_and(|ready| ready > 0) {
         return false;
     }
@@ -444,7 +444,7 @@ fn task_of(name: &str, created_at: Timestamp, standing: Standing) -> Task {
     }
 }
 
-/// Whether the name can be that of a directory of ours: no way out of ours, none that is hidden.
+/// Whether the name can be a directory of ours: it stays inside ours and is not hidden.
 fn is_plain_name(name: &str) -> bool {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     (1..=128).contains(&name.len()) && !name.starts_with('.') && name.bytes().all(is_plain)
