@@ -153,7 +153,9 @@ impl Retention {
         match self.platform.forget_ended(&is_gone) {
             Ok(0) => (),
             Ok(tasks) => info!(tasks; "outputs of purged executions deleted"),
-            Err(err) => warn!(cause:% = err; "deleting the outputs of purged executions failed, retrying later"),
+            Err(err) => {
+                warn!(cause:% = err; "deleting the outputs of purged executions failed, retrying later")
+            }
         }
     }
 

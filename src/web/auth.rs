@@ -1,9 +1,8 @@
 //! Who is calling, and in which spaces they may work.
 //!
-//! Invariant: no remembered answer outlives its time to live, nor its token. Callers who wait for the same
-//! answer share one request to the platform, and its failure; a failure is never remembered. Only so many
-//! threads wait for the platform at a time, so that while it is slow, those whose answers are remembered are
-//! served on.
+//! Invariant: no cached answer outlives its time to live or its token. Callers who wait for the same answer
+//! share one request to the platform, and its failure; failures are never cached. The number of threads that
+//! wait for the platform is limited, so that callers with cached answers are still served while it is slow.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -17,67 +16,67 @@ use crate::base::clock::Clock;
 use crate::model::{AUDITOR, Access, Guid, ReadRoles};
 use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
-/// The most answers of a kind that are remembered.
+/// The most cached answers of each kind.
 const REMEMBERED_MAX: usize = 4096;
-/// A remembered answer that would refuse somebody is asked for again when it is older than this, so that a
-/// new space or a new role need not wait for the full time.
+/// A cached answer that would refuse somebody is requested again if it is older than this, so that a new
+/// space or role takes effect before the full time to live.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
-/// The platform is slow when somebody has waited for longer than this.
+/// The platform counts as slow if somebody has waited longer than this.
 const SLOW: Duration = Duration::from_secs(1);
 /// The `Retry-After` of a 503 while the platform is slow.
 const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// Why a request without an `Authorization` header is refused.
 pub(in crate::web) const WITHOUT_TOKEN: &str = "there is no Authorization header";
-/// Longer tokens are refused unseen.
+/// Longer tokens are refused without a request.
 const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 
-/// Somebody who may use the service: an admin, or a developer or manager of at least one space.
+/// A caller who may use the service: an admin, or somebody with a role in at least one space.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The user's (or client's) id, for the log.
     pub user: String,
-    /// What people call the user: the name, or the id where there is none.
+    /// The user's name, or the id if there is none.
     pub name: String,
-    /// It is a client without a user.
+    /// Whether it is a client without a user.
     pub is_client: bool,
     admin: bool,
     spaces: Arc<HashSet<Guid>>,
-    /// The spaces are the token's own, so its user's roles do not count.
+    /// Whether the token carries its own spaces, so that the user's roles do not count.
     has_own_spaces: bool,
-    /// The spaces that they may read, and what else they may do there.
+    /// The spaces that the caller may read, with the access to each.
     readable: Arc<HashMap<Guid, Access>>,
-    /// They may read everywhere.
+    /// Whether the caller may read everywhere.
     reads_all: bool,
-    /// What the request asks for.
+    /// What the request needs.
     pub needed: Access,
 }
 
 impl Caller {
-    /// The spaces that they may read; `None`: all.
+    /// The spaces that the caller may read; `None`: all.
     pub fn spaces(&self) -> Option<HashSet<Guid>> {
         let all = || self.spaces.iter().chain(self.readable.keys()).cloned().collect();
         (!self.admin && !self.reads_all).then(all)
     }
 
-    /// What they may do in a space, as far as is remembered; `None`: nothing.
+    /// The access to a space according to the cache; `None`: none.
     pub fn access_to(&self, space: &Guid) -> Option<Access> {
         let reads = self.readable.get(space).copied().or(self.reads_all.then_some(Access::Read));
         if self.works_in(space) { Some(Access::Work) } else { reads }
     }
 
-    /// The most that they may do in any space, as far as is remembered.
+    /// The greatest access in any space, according to the cache.
     pub fn greatest_access(&self) -> Access {
         let support = self.readable.values().copied().max().unwrap_or(Access::Read);
         if self.admin || !self.spaces.is_empty() { Access::Work } else { support }
     }
 
-    /// Whether nothing in this space is hidden from them, as far as is remembered.
+    /// Whether the caller may see everything in this space, according to the cache.
     pub fn works_in(&self, space: &Guid) -> bool {
         self.admin || self.spaces.contains(space)
     }
 }
 
-/// What a request is for, as far as scopes tell it apart.
+/// The purpose of a request, as far as scopes distinguish it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// It changes nothing.
@@ -86,7 +85,7 @@ pub enum Purpose {
     Changing,
 }
 
-/// Why nobody was let in.
+/// Why a caller was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AuthError {
     /// No token, a bad one, or a user without any role; with the reason for the log.
@@ -104,24 +103,25 @@ impl fmt::Display for AuthError {
     }
 }
 
-/// Judges tokens and roles through the platform, and remembers for a while what it said.
+/// Verifies tokens and roles through the platform, and caches its answers.
 pub struct Authenticator {
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
     time_to_live: Duration,
     identities: Memo<Option<Identity>>,
     roles: Memo<Arc<HashSet<Guid>>>,
-    /// Whose roles may read.
+    /// The roles that may read.
     read_roles: ReadRoles,
     readable: Memo<Arc<HashMap<Guid, Access>>>,
-    /// The spaces of apps, each as one user asked for it: what others ask for shows in no answer's time.
+    /// The spaces of apps, cached for each user, so that response times reveal nothing about other users'
+    /// requests.
     apps: Memo<Option<Guid>>,
     answers: Memo<()>,
     waiting: WaitingRoom,
 }
 
 impl Authenticator {
-    /// Remembers answers for `time_to_live`; zero asks each time. At most `waiting_max` wait for the
+    /// Caches answers for `time_to_live`; zero: no cache. At most `waiting_max` threads wait for the
     /// platform.
     pub fn new(
         platform: Arc<dyn Platform>,
@@ -138,18 +138,18 @@ impl Authenticator {
             roles: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
             read_roles: ReadRoles::default(),
             readable: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
-            // All alike: what is thrown away first must not tell which apps there are.
+            // All the same: which entry is evicted first must not reveal which apps exist.
             apps: Memo::new(time_to_live, |_| false),
             answers: Memo::new(REFUSAL_AGE_MAX, |()| true),
         }
     }
 
-    /// The same, where these roles may read, too.
+    /// Allows these roles to read.
     pub fn with_read_roles(self, read_roles: ReadRoles) -> Self {
         Self { read_roles, ..self }
     }
 
-    /// The caller of a request with this `Authorization` header, whose token must be good for `purpose`.
+    /// The caller of a request with this `Authorization` header, whose token must be valid for `purpose`.
     pub fn caller(&self, authorization: Option<&str>, purpose: Purpose) -> Result<Caller, AuthError> {
         let token = bearer_token(authorization)?;
         let identity = self.identity(token)?.ok_or(UNKNOWN_TOKEN)?;
@@ -164,12 +164,11 @@ impl Authenticator {
         if !self.read_roles.have_scope_of(&identity.scopes) {
             return Err(AuthError::Unauthorized(lacking));
         }
-        // It is good for reading everywhere, and for nothing else, whatever roles its user has.
+        // It may read everywhere and nothing else, whatever roles its user has.
         self.caller_of(Identity { admin: false, spaces: Some(Vec::new()), ..identity })
     }
 
-    /// Who holds `token`, and what they may do; for a session of the dashboard, which lasts when the token is
-    /// forgotten.
+    /// The holder of `token` and their rights, for a dashboard session, which outlives the token.
     pub fn sign_in(&self, token: &str) -> Result<(Caller, Identity), AuthError> {
         let header = format!("Bearer {token}");
         let caller = self.caller(Some(&header), Purpose::Reading)?;
@@ -177,15 +176,15 @@ impl Authenticator {
         Ok((caller, identity))
     }
 
-    /// The caller of a session, who signed in with a token of this SHA-256 as `holder`.
+    /// The caller of a session, who signed in as `holder` with a token of this SHA-256.
     pub fn caller_signed_in(&self, holder: Identity, digest: &[u8; 32]) -> Result<Caller, AuthError> {
         let of_token = self.platform.identify_digest(digest).map_err(AuthError::Unavailable)?;
         match of_token {
-            // Rights belong to the token: it is in force, or it is not.
+            // Rights belong to the token, which is either valid or not.
             Some(Some(identity)) => self.caller_of(identity),
             Some(None) => Err(AuthError::Unauthorized("the token that signed in is no longer accepted")),
             None if holder.may_read => self.caller_of(holder),
-            // As in a request: such a token is good for reading everywhere, and for nothing else.
+            // As for a request: such a token may read everywhere, and nothing else.
             None => self.caller_of(Identity { admin: false, spaces: Some(Vec::new()), ..holder }),
         }
     }
@@ -237,12 +236,12 @@ impl Authenticator {
         Ok(self.spaces_of(&caller.user, REFUSAL_AGE_MAX)?.contains(space))
     }
 
-    /// What the caller may do in `space`; `None`: nothing.
+    /// The caller's access to `space`; `None`: none.
     pub fn access(&self, caller: &Caller, space: &Guid) -> Result<Option<Access>, AuthError> {
         if self.may_work_in(caller, space)? {
             return Ok(Some(Access::Work));
         }
-        // Nobody may read what belongs to nothing.
+        // An empty guid is no space, so nobody may read it.
         let everywhere = Some(Access::Read).filter(|_| caller.reads_all && !space.as_str().is_empty());
         Ok(caller.readable.get(space).copied().or(everywhere))
     }
@@ -270,9 +269,8 @@ impl Authenticator {
         }
     }
 
-    /// The space of an app in which the caller may read; `None`: no such app, or another's. Both take one
-    /// path, in what is asked of the platform too, so that nobody learns from the time it takes which apps
-    /// there are.
+    /// The space of an app if the caller may read there; `None`: no such app, or another's. Both cases take
+    /// the same steps and requests, so that response times do not reveal which apps exist.
     pub fn space_of_app(&self, caller: &Caller, app: &Guid) -> Result<Option<Guid>, AuthError> {
         let key = key_of(&[&caller.user, app.as_str()]);
         let ask = || self.platform.space_of_app(app);
@@ -281,7 +279,7 @@ impl Authenticator {
         if is_known {
             return Ok(space);
         }
-        // It may have been pushed since, or its space may be a new one of the caller's.
+        // The app may be new, or its space may be new to the caller.
         let space = match REFUSAL_AGE_MAX < self.time_to_live {
             true => self.remembered(&self.apps, key, REFUSAL_AGE_MAX, ask)?,
             false => space,
@@ -291,15 +289,15 @@ impl Authenticator {
         Ok(space.filter(|_| access.is_some()))
     }
 
-    /// Whether the platform answers at all, and lets the service in, or did within the last seconds: that is
-    /// remembered even where verdicts are not, for anybody may ask.
+    /// Whether the platform answers and accepts the service, or did within the last seconds. This is cached
+    /// even without a cache for callers, because anybody may ask.
     pub fn check_platform(&self) -> Result<(), PlatformError> {
         let now = || self.clock.monotonic();
         self.answers.get(key_of(&[]), now, REFUSAL_AGE_MAX, &self.waiting, || self.platform.check())
     }
 
-    /// Who holds `token`. A refusal is asked for again soon: of two nodes of UAA, one may not know a new key
-    /// yet.
+    /// The holder of `token`. Refusals are checked again soon: of two nodes of UAA, one may not know a new
+    /// key yet.
     fn identity(&self, token: &str) -> Result<Option<Identity>, AuthError> {
         let key = key_of(&[token]);
         let ask = || self.platform.identify(token);
@@ -332,10 +330,10 @@ impl Authenticator {
 
 const UNKNOWN_TOKEN: AuthError = AuthError::Unauthorized("the platform does not accept the token");
 
-/// What an answer is remembered by: a hash, so that its size is no concern of those who choose the text.
+/// The key of a cached answer: a hash, so that callers cannot choose its size.
 type Key = [u8; 32];
 
-/// The hash of some texts in their order; none of them can hold the end of another.
+/// The hash of several texts in order, each terminated unambiguously.
 fn key_of(texts: &[&str]) -> Key {
     let mut hash = Sha256::new();
     for text in texts {
@@ -345,7 +343,7 @@ fn key_of(texts: &[&str]) -> Key {
     hash.finalize().into()
 }
 
-/// Those who wait for the platform.
+/// The threads that wait for the platform.
 struct WaitingRoom {
     seats: usize,
     /// Since when each has waited.
@@ -353,7 +351,7 @@ struct WaitingRoom {
     freed: Condvar,
 }
 
-/// A place among those who wait, until it is dropped.
+/// A place in the waiting room, until it is dropped.
 struct Seat<'a> {
     room: &'a WaitingRoom,
     since: Duration,
@@ -364,7 +362,7 @@ impl WaitingRoom {
         Self { seats, since: Mutex::default(), freed: Condvar::new() }
     }
 
-    /// A seat, perhaps after a moment; none while the platform is slow and all are taken.
+    /// A seat, perhaps after a moment; an error if the platform is slow and all are taken.
     fn enter(&self, now: Duration) -> Result<Seat<'_>, PlatformError> {
         let since = lock(&self.since);
         let first = since.iter().min().copied().unwrap_or(now);
@@ -410,14 +408,14 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
     }
 }
 
-/// Answers by key, each asked for once by all who wait for it.
+/// A cache of answers. All who wait for the same answer share one request.
 struct Memo<V> {
     entries: Mutex<HashMap<Key, Entry<V>>>,
-    /// What is older is forgotten.
+    /// Older answers are dropped.
     age_max: Duration,
-    /// When what is old was last forgotten.
+    /// When old answers were last dropped.
     swept_at: Mutex<Duration>,
-    /// Whether an answer lets somebody in: the others make room first.
+    /// Whether an answer lets somebody in. The others are evicted first.
     is_precious: fn(&V) -> bool,
 }
 
@@ -426,7 +424,7 @@ enum Entry<V> {
     Asking(Arc<Flight<V>>),
 }
 
-/// A request under way, and those who wait for it.
+/// A request in progress, and those who wait for it.
 struct Flight<V> {
     answer: Mutex<Option<Result<V, PlatformError>>>,
     landed: Condvar,
@@ -446,7 +444,7 @@ impl<V: Clone> Memo<V> {
         ask: impl FnOnce() -> Result<V, PlatformError>,
     ) -> Result<V, PlatformError> {
         let mut entries = lock(&self.entries);
-        // Its age counts from before the question: what it says may have changed since then.
+        // The age counts from before the request, because the answer may have changed since.
         let asked_at = now();
         match entries.get(&key) {
             Some(Entry::Known { value, asked_at: then })
@@ -468,14 +466,14 @@ impl<V: Clone> Memo<V> {
         entries.insert(key, Entry::Asking(Arc::clone(&flight)));
         drop(entries);
 
-        // Nobody whose answer is remembered waits for a seat with us: the entries are free by now.
+        // No lock is held here, so callers with cached answers do not wait.
         let asked = catch_unwind(AssertUnwindSafe(|| {
             let _seat = waiting.enter(asked_at)?;
             ask()
         }));
         let answer = match &asked {
             Ok(answer) => answer.clone(),
-            // Those who wait must not wait for ever.
+            // The waiting threads must not wait for ever.
             Err(_) => Err(PlatformError::Unavailable {
                 cause: "the request panicked".to_owned(),
                 retry_after: None,
@@ -497,7 +495,7 @@ impl<V: Clone> Memo<V> {
         asked.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Forgets what is too old to be believed, at most once in the time that it takes to become so.
+    /// Drops answers that are too old, at most once in their maximum age.
     fn forget_old(&self, entries: &mut HashMap<Key, Entry<V>>, now: Duration) {
         let mut swept_at = lock(&self.swept_at);
         if now.saturating_sub(*swept_at) < self.age_max {
@@ -512,7 +510,7 @@ impl<V: Clone> Memo<V> {
         entries.shrink_to(entries.len() * 2);
     }
 
-    /// Keeps the number of entries bounded. What is being asked for is bounded by the threads that ask.
+    /// Bounds the number of entries. Requests in progress are bounded by the number of threads.
     fn make_room(&self, entries: &mut HashMap<Key, Entry<V>>) {
         if entries.len() < REMEMBERED_MAX {
             return;
@@ -525,7 +523,7 @@ impl<V: Clone> Memo<V> {
             })
             .collect();
         known.sort_by_key(|(precious, asked_at, _)| (*precious, *asked_at));
-        // A quarter at a time, so that the sort is rare.
+        // A quarter at a time, so that sorting is rare.
         for (_, _, key) in known.into_iter().take(REMEMBERED_MAX / 4) {
             entries.remove(&key);
         }
@@ -597,7 +595,7 @@ mod tests {
                         everybody.wait();
                         let got = memo.get(key(1), Duration::default, MINUTE, &room(), || {
                             asked.fetch_add(1, Ordering::SeqCst);
-                            // Long enough for the others to come and wait.
+                            // Long enough for the others to start waiting.
                             let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
                             answer.clone()
                         });

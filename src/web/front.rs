@@ -1,8 +1,8 @@
-//! Takes a request in: finds its route, has the API or the service broker answer, counts it, and logs a line
-//! about it.
+//! The entry point of requests: finds the route, lets the API, the service broker or the dashboard answer,
+//! counts, and logs a line.
 //!
-//! Invariant: a path is judged before its method, the method before the token, the token before the body. A
-//! request that needs a token and has none is refused from its head alone.
+//! Invariant: the path is checked before the method, the method before the token, the token before the body.
+//! A request without a required token is refused from its head alone.
 
 use std::time::Duration;
 
@@ -18,34 +18,34 @@ use crate::base::logging::{beginning, milliseconds, on_behalf_of};
 use crate::base::metrics::{UNKNOWN_ROUTE, metrics};
 use crate::http::{Refusal, Request, Response, respond, respond_with, with_header};
 
-/// The most of a path that a line of the log shows.
+/// The longest path in a log line.
 const PATH_CHARS: usize = 256;
 
-/// The resource of a refusal that is about none.
+/// The resource of an error that concerns none.
 const REQUEST: &str = "request";
 
-/// Which of the service's addresses a request came to, and what is served there.
+/// The address at which a request arrived, and what is served there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Listener {
     /// Everything.
     Whole,
-    /// Everything but the metrics, which have a port of their own.
+    /// Everything but the metrics, which have their own port.
     WithoutMetrics,
-    /// The metrics alone.
+    /// Only the metrics.
     MetricsOnly,
 }
 
-/// The API, and the service broker when there is one.
+/// The API, the service broker and the dashboard.
 pub struct Front {
-    /// What all but `/v2` is answered by.
+    /// Answers everything else.
     pub api: Api,
-    /// What `/v2` is answered by; `None`: there are no such paths.
+    /// Answers `/v2`; `None`: these paths do not exist.
     pub broker: Option<Broker>,
-    /// What `/dashboard` is answered by; `None`: there are no such paths.
+    /// Answers `/dashboard`; `None`: these paths do not exist.
     pub dashboard: Option<Dashboard>,
 }
 
-/// An answer, and for a refusal its reason for the log.
+/// An answer, and for an error its reason for the log.
 struct Answered {
     response: Response,
     reason: Option<String>,
@@ -63,7 +63,7 @@ impl Front {
         let refused = |error: &ApiError| refused(error, &request.headers, resource);
         let answered = match route {
             Err(error) => refused(&error),
-            // What a browser asks for is a page, not the health of the service.
+            // A browser wants a page, not the health of the service.
             Ok(Route::Open(OpenRoute::Root)) if self.dashboard.is_some() && accepts_html(request) => {
                 let response = with_header(respond(303), "Location", "/dashboard/");
                 Answered { response: with_header(response, "Vary", "Accept"), reason: None }
@@ -94,8 +94,8 @@ impl Front {
         self.log(request, template, answered, &asker, began_at)
     }
 
-    /// Answers from the head alone, without a thread of the pool, what can be: `/healthz`, and what is
-    /// refused whatever its body says. `None`: the rest, for [`Front::handle`].
+    /// Answers what can be answered from the head, without a pool thread: `/healthz`, and errors that do not
+    /// depend on the body. `None`: the rest, for [`Front::handle`].
     pub fn answer_head(&self, request: &Request, listener: Listener) -> Option<Response> {
         let _for = on_behalf_of(&request.id);
         let began_at = self.api.clock.monotonic();
@@ -118,7 +118,7 @@ impl Front {
         Some(self.log(request, template, answered, &Asker::default(), began_at))
     }
 
-    /// Words a refusal of the HTTP side in the same way as all others, and counts it. That side has logged
+    /// Gives a refusal by the HTTP server the same form as all errors, and counts it. The server has logged
     /// it.
     pub fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> Response {
         metrics().refused(refusal.status);
@@ -148,11 +148,11 @@ impl Front {
         metrics().answered(request.method.as_str(), template, status, took);
         let level = match status {
             500 => Level::Error,
-            // A scrape every few seconds is no event.
+            // A scrape every few seconds is not worth a line.
             200 if template == OpenRoute::Metrics.template() => Level::Debug,
             _ => Level::Info,
         };
-        // The query is left out: clients put secrets there. A path may be 64 KiB long, which no route is.
+        // Without the query, in which clients put secrets. A path may be 64 KiB long, longer than any route.
         log!(
             level,
             method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,
@@ -166,7 +166,7 @@ impl Front {
 }
 
 impl Listener {
-    /// Whether there is such a path at this address at all.
+    /// Whether this address serves the path.
     fn serves(self, path: &str) -> bool {
         match self {
             Self::Whole => true,
@@ -184,7 +184,7 @@ fn template(route: &Result<Route, ApiError>) -> &'static str {
     route.as_ref().map_or(UNKNOWN_ROUTE, Route::template)
 }
 
-/// What a refusal is about, in the words of the Java client.
+/// The resource of an error, in the terms of the Java client.
 fn resource(route: &Result<Route, ApiError>) -> &'static str {
     match route {
         Ok(Route::Caller(route)) => route.resource(),

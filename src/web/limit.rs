@@ -1,14 +1,14 @@
-//! How often a caller may come: a token bucket for each, off unless a rate is set.
+//! Limits the request rate of each caller with a token bucket. Off unless a rate is set.
 //!
-//! Invariant: the number of buckets is bounded, and forgetting one never takes a request away from anybody:
-//! only those go first that are full again, and then those that were used longest ago.
+//! Invariant: the number of buckets is bounded, and dropping one never costs anybody a request: full buckets
+//! are dropped first, then those that were used longest ago.
 //!
-//! A caller is a user (or client) as UAA names it, so that more tokens are not more requests. A token that
-//! was refused, or whose user was over the limit, has a bucket of its own, which is looked at before UAA is
-//! asked about it again. Network addresses play no part: behind the router of a Cloud Foundry all have its
-//! address, the last hop of `X-Forwarded-For` is often a load balancer's, and what is before that is the
-//! client's own word. So a client that invents a token for each request is not limited here. `auth` bounds
-//! how many threads wait for UAA.
+//! A caller is a user (or client) as UAA names it, so more tokens do not mean more requests. A token that was
+//! refused, or whose user was over the limit, has its own bucket, which is checked before UAA is asked about
+//! the token again. Network addresses are not used: behind the router of a Cloud Foundry all clients have its
+//! address, the last hop of `X-Forwarded-For` is often a load balancer's, and earlier hops are written by the
+//! client. So a client that invents a token for each request is not limited here; `auth` limits how many
+//! threads wait for UAA.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -21,18 +21,18 @@ use crate::config::RateLimit;
 /// The most callers that are known at a time.
 const BUCKETS_MAX: usize = 8192;
 
-/// RateLimitKeyse bucket it is. It may hold a token, so there is no `Debug`.
+/// The key of a bucket. No `Debug`, because it may hold a token.
 #[derive(Clone, Copy)]
 pub(in crate::web) enum RateLimitKey<'a> {
-    /// Somebody whom the platform vouches for.
+    /// A user that the platform has verified.
     User(&'a str),
     /// The platform, as the user of the service broker.
     Broker(&'a str),
-    /// An `Authorization` header that was refused, for whatever reason.
+    /// An `Authorization` header that was refused for any reason.
     Refused(&'a str),
 }
 
-/// All buckets. Shared by the threads that answer.
+/// All buckets, shared by the threads that answer.
 pub struct Limiter {
     rate: Option<RateLimit>,
     buckets: Mutex<HashMap<[u8; 32], Bucket>>,
@@ -46,21 +46,21 @@ struct Bucket {
     at: Duration,
 }
 
-/// The size of a request in a bucket: so that a nanosecond adds `per_second`.
+/// The size of a request in a bucket, so that each nanosecond adds `per_second`.
 const REQUEST: u64 = 1_000_000_000;
 
 impl Limiter {
-    /// Limits everybody to `rate`; `None`: nobody.
+    /// Limits all callers to `rate`; `None`: no limit.
     pub fn new(rate: Option<RateLimit>) -> Self {
         Self { rate, buckets: Mutex::default() }
     }
 
-    /// Takes a request out of a bucket. `Err`: there is none in it, and when there will be.
+    /// Takes a request from a bucket. `Err`: it is empty; the time until there is a request in it.
     pub(in crate::web) fn take(&self, who: RateLimitKey<'_>, now: Duration) -> Result<(), Duration> {
         self.draw(who, now, REQUEST)
     }
 
-    /// Whether there is a request in the bucket, which stays there. `Err`: none, and when there will be.
+    /// Checks for a request in a bucket without taking it. `Err`: it is empty; the time until there is one.
     pub(in crate::web) fn look(&self, who: RateLimitKey<'_>, now: Duration) -> Result<(), Duration> {
         self.draw(who, now, 0)
     }
@@ -93,7 +93,7 @@ fn full(rate: RateLimit, now: Duration) -> Bucket {
 fn filled(bucket: Bucket, rate: RateLimit, now: Duration) -> Bucket {
     let nanos = u64::try_from(now.saturating_sub(bucket.at).as_nanos()).unwrap_or(u64::MAX);
     let come = nanos.saturating_mul(u64::from(rate.per_second));
-    // Threads may come with their times in another order; no span of time is counted twice.
+    // The times of threads may be out of order; no time is counted twice.
     Bucket { left: bucket.left.saturating_add(come).min(full(rate, now).left), at: now.max(bucket.at) }
 }
 

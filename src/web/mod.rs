@@ -1,4 +1,4 @@
-//! Everything that answers HTTP requests: the API, the service broker, and who may use them.
+//! Everything that answers HTTP requests: the API, the service broker, the dashboard, and authorization.
 //!
 //! Invariant: a handler sees only objects of spaces in which its caller has a role.
 

@@ -1,4 +1,4 @@
-//! Which request is for what. Pure.
+//! Which request goes where. Pure.
 //!
 //! Invariant: every path outside [`Route`] is a 404, every other method of a known path a 405.
 
@@ -6,20 +6,20 @@ use tiny_http::Method;
 
 use crate::model::Kind;
 
-/// What a request is for, by who may ask.
+/// What a request is for, by who may send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum Route {
     /// Anybody.
     Open(OpenRoute),
-    /// A caller whom the platform vouches for.
+    /// A caller that the platform has verified.
     Caller(CallerRoute),
-    /// The platform itself, with the name and password of the service broker. The broker judges the method.
+    /// The platform, with the user and password of the service broker, which checks the method itself.
     Broker(Target),
-    /// A page for people, by the segments of its path after `/dashboard`. A session stands for the token.
+    /// A page of the dashboard, by the segments of its path after `/dashboard`. A session replaces the token.
     Dashboard(Vec<String>),
 }
 
-/// What needs no caller. The metrics may ask for a token of their own.
+/// Routes that need no caller. The metrics may require their own token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum OpenRoute {
     Root,
@@ -30,7 +30,7 @@ pub(in crate::web) enum OpenRoute {
     Metrics,
 }
 
-/// What needs a caller.
+/// Routes that need a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum CallerRoute {
     NextFireTimes,
@@ -48,14 +48,14 @@ pub(in crate::web) enum CallerRoute {
     Delete(Kind, String),
     Execute(Kind, String),
     History(Kind, String),
-    /// What the task of a job's execution has printed.
+    /// The output of an execution's task.
     Output(String, String),
     /// Executions of all jobs and calls.
     FindExecutions,
     FindExecution(String),
-    /// Of the execution.
+    /// By the guid of the execution.
     CancelExecution(String),
-    /// Of the execution.
+    /// By the guid of the execution.
     ExecutionOutput(String),
     Upcoming,
     Overdue,
@@ -78,27 +78,27 @@ pub(in crate::web) enum CallerRoute {
     ScheduleHistory(Kind, String, String),
 }
 
-/// What is asked of the service broker. The ids are the platform's.
+/// A request to the service broker. The ids are the platform's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum Target {
     Catalog,
     Instance(String),
     InstanceOperation(String),
-    /// The instance, and the binding.
+    /// The ids of instance and binding.
     Binding(String, String),
     BindingOperation(String, String),
 }
 
-/// Why a request is for nothing.
+/// Why a request has no route.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum NoRoute {
     UnknownPath,
-    /// The path is known, with these methods (the text of `Allow`).
+    /// The path has other methods: the value of `Allow`.
     OtherMethod(&'static str),
 }
 
 impl Route {
-    /// The route of a method and a path, which is not decoded yet. `HEAD` works where `GET` does.
+    /// The route of a method and a path that is not decoded yet. `HEAD` works where `GET` does.
     pub(in crate::web) fn of(method: &Method, path: &str) -> Result<Self, NoRoute> {
         let path = path.strip_prefix('/').ok_or(NoRoute::UnknownPath)?;
         let path = path.strip_suffix('/').unwrap_or(path);
@@ -151,7 +151,7 @@ impl Route {
         }
     }
 
-    /// The path with names in the place of what a client chose.
+    /// The path with placeholders for what a client chose.
     pub(in crate::web) fn template(&self) -> &'static str {
         match self {
             Self::Open(route) => route.template(),
@@ -242,7 +242,7 @@ impl CallerRoute {
         }
     }
 
-    /// What a refusal is about, in the words of the Java client.
+    /// The resource of an error, in the terms of the Java client.
     pub(in crate::web) fn resource(&self) -> &'static str {
         match self {
             Self::List(kind)
@@ -365,7 +365,7 @@ fn read_only<R>(method: &Method, route: R) -> Result<R, NoRoute> {
     if is_get(method) { Ok(route) } else { Err(NoRoute::OtherMethod("GET, HEAD")) }
 }
 
-/// Whether the path is that of the metrics, whatever the method.
+/// Whether the path is that of the metrics, with any method.
 pub(in crate::web) fn is_metrics(path: &str) -> bool {
     Route::of(&Method::Get, path) == Ok(Route::Open(OpenRoute::Metrics))
 }
@@ -374,7 +374,7 @@ fn decode_segment(segment: &str) -> Option<String> {
     decode(segment, false)
 }
 
-/// Percent-decodes; in a query `+` is a blank. `None`: not well-formed, or not UTF-8.
+/// Percent-decodes; in a query `+` is a blank. `None`: malformed, or not UTF-8.
 pub(in crate::web) fn decode(text: &str, plus_is_blank: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -417,7 +417,7 @@ mod tests {
         }
     }
 
-    /// What each route is called in the OpenAPI document. A route that is not in here does not compile.
+    /// The operation of each route in the OpenAPI document. A route that is missing here does not compile.
     macro_rules! operations {
         ($($route:pat => $operation:literal,)*) => {
             const OPERATIONS: &[&str] = &[$($operation),*];
@@ -425,7 +425,7 @@ mod tests {
             fn operation_of(route: &Route) -> &'static str {
                 match route {
                     $($route => $operation,)*
-                    // The service broker has a specification of its own.
+                    // The service broker has its own specification.
                     Route::Broker(_) => "",
                     // Pages are for people.
                     Route::Dashboard(_) => "",

@@ -1,4 +1,4 @@
-//! The contract with the clients that exist, rule by rule.
+//! The contract with existing clients, rule by rule.
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -99,7 +99,7 @@ fn bad_bodies_are_422_with_an_empty_body_and_change_nothing() {
     for path in ["/jobs", "/calls"] {
         assert_eq!(world.get(path).json()["pagination"]["total_results"], 0);
     }
-    // At the very limits it is accepted.
+    // Exactly at the limits it is accepted.
     let body = format!(
         r#"{{"name":"{}","command":"{}","disk_in_mb":2147483647,"memory_in_mb":1}}"#,
         "ü".repeat(255),
@@ -195,7 +195,7 @@ fn details_of_many_schedules_are_whole_and_in_order() {
     let world = World::start();
     let jobs: Vec<String> = (0..7).map(|number| world.job(&format!("j{number}"))).collect();
     for (number, job) in jobs.iter().enumerate() {
-        // More than are read at a time, of some of them.
+        // Some of them have more schedules than one read returns.
         for _ in 0..if number % 3 == 1 { 250 } else { number } {
             assert_eq!(
                 world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).status,
@@ -340,7 +340,7 @@ fn a_wrong_client_secret_is_told_to_those_who_can_mend_it() {
     let ready = world.request("GET", "/readyz", None, &[], "");
     assert_eq!((ready.status, ready.json()["platform"].as_str()), (200, Some("misconfigured")));
     assert!(ready.json()["platform_fault"].as_str().unwrap().contains("CLIENT_SECRET"));
-    // A client's token asks UAA with the same secret.
+    // To identify a client's token, the service asks UAA with its own credentials.
     let client = world.cf.issue_client_token("ci", &["cloud_controller.read"]);
     assert_eq!(world.request("GET", "/jobs", Some(&client), &[], "").status, 503);
 }
@@ -463,7 +463,7 @@ fn a_job_runs_as_a_task_named_after_its_execution() {
     world.cf.set_task_state(&task.guid, "SUCCEEDED", None);
     let ended = world.ended(&format!("/jobs/{job}"));
     assert_eq!((&ended["state"], &ended["task_guid"]), (&json!("SUCCEEDED"), &json!(task.guid)));
-    // Cloud Foundry gives whole seconds, and an end is never before its start.
+    // Cloud Foundry reports whole seconds, and an end is never before its start.
     let start = ended["execution_start_time"].as_str().unwrap();
     let updated_at = world.cf.tasks()[0].updated_at.clone();
     let seconds = |time: &str| time[..19].to_owned();
@@ -528,7 +528,7 @@ fn an_app_that_went_away_fails_its_executions_in_cloud_foundrys_words() {
     assert!(ended["message"].as_str().unwrap().contains("App not found"), "{ended}");
 }
 
-/// A server that takes one request, gives this answer, and hands the request over.
+/// A server that accepts one request, sends this answer, and returns the request.
 fn one_request(answer: &'static str) -> (String, thread::JoinHandle<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/hook?a=b%20c", listener.local_addr().unwrap());
@@ -595,8 +595,8 @@ fn a_redirect_elsewhere_does_not_get_the_authorization() {
     assert!(seen.starts_with("GET ") && !seen.to_ascii_lowercase().contains("authorization"), "{seen}");
 }
 
-/// A TLS server with a certificate that nobody has vouched for; answers each request with 200. Its URL, and
-/// the certificate in PEM form.
+/// A TLS server with an untrusted certificate, which answers each request with 200. Returns its URL, and the
+/// certificate in PEM form.
 fn tls_server() -> (String, String) {
     let (config, certificate_pem) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -605,7 +605,7 @@ fn tls_server() -> (String, String) {
         while let Ok((client, _)) = listener.accept() {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = rustls::StreamOwned::new(connection, client);
-            // A client that does not trust us ends it here.
+            // A client that does not trust the certificate fails here.
             let _ = stream.read(&mut [0; 4096]).and_then(|_| {
                 stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")?;
                 stream.flush()
@@ -787,13 +787,13 @@ fn the_dialect_is_recorded_when_a_schedule_is_made_and_when_its_expression_chang
     world.stop();
     world.set(&[("CRON_DIALECT", "ocf2")]);
     world.begin();
-    // Seconds first, blanks around it: only `ocf2` reads and stores it like this.
+    // Seconds first, surrounded by blanks: only `ocf2` reads and stores it like this.
     let new = world.post(&schedules, r#"{"expression":"  30 0 0 13 * FRI "}"#);
     assert_eq!((new.status, &new.json()["dialect"]), (201, &json!("ocf2")));
     assert_eq!(new.json()["expression"], "30 0 0 13 * FRI");
     let shown = |world: &World| world.get(&schedules).json()["resources"].clone();
     assert_eq!(shown(&world)[0]["dialect"], "classic");
-    // Enabling says nothing about the expression; the same expression again does.
+    // Enabling a schedule does not change how its expression is read; setting the same expression again does.
     assert_eq!(world.patch(&old, r#"{"enabled":false}"#).json()["dialect"], "classic");
     assert_eq!(world.patch(&old, r#"{"expression":"0 0 13 * FRI"}"#).json()["dialect"], "ocf2");
     for never in ["0 0 30 2 *", "0 0 1 1 * 2020", "@triggered", "@manual", "@none"] {
@@ -801,7 +801,7 @@ fn the_dialect_is_recorded_when_a_schedule_is_made_and_when_its_expression_chang
         assert_eq!(world.post(&schedules, &body).status, 422, "{never}");
         assert_eq!(world.patch(&old, &body).status, 422, "{never}");
     }
-    // It fires, though not soon.
+    // It fires, but not soon.
     assert_eq!(world.post(&schedules, r#"{"expression":"0 0 1 1 * 3000"}"#).status, 201);
     world.stop();
     world.set(&[("CRON_DIALECT", "classic")]);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::broker;
 use super::world::{APP, FOREIGN_SPACE, SPACE, World, wait_for};
 
-/// The events that match, oldest first.
+/// Matching events, oldest first.
 fn events(world: &World, query: &str) -> Vec<Value> {
     let answer = world.get(&format!("/audit_events?{query}"));
     assert_eq!(answer.status, 200, "{}", answer.body);
@@ -121,7 +121,7 @@ fn every_change_is_an_event_and_what_changes_nothing_is_none() {
     let fifth = all[4]["created_at"].as_str().unwrap();
     assert_eq!(of(&format!("created_ats[lt]={fifth}")), 4);
     assert_eq!(of(&format!("created_ats[gt]={fifth}")), all.len() - 5);
-    // By pages, each event comes once.
+    // In pages, each event occurs once.
     let (mut seen, mut path) = (Vec::new(), "/audit_events?per_page=4".to_owned());
     loop {
         let page = world.get(&path).json();

@@ -1,4 +1,4 @@
-//! Backups of files: what they may replace, what they hold, and what becomes of them elsewhere.
+//! Backups of files: what they may replace, what they contain, and restoring them elsewhere.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -35,7 +35,7 @@ fn start(directory: &Path) -> Standalone {
     Standalone::with(directory, &[("DATABASE_URL", "scheduler.db")])
 }
 
-/// A machine on which a standalone service has a job, and the guid of that.
+/// A machine whose standalone service has a job; returns the guid of the job too.
 fn machine_with_a_job() -> (TempDir, String, String) {
     let directory = tempfile::tempdir().unwrap();
     let service = start(directory.path());
@@ -46,7 +46,7 @@ fn machine_with_a_job() -> (TempDir, String, String) {
     (directory, job, token)
 }
 
-/// Runs the job at a service of which `token` is one.
+/// Runs the job at the service that accepts `token`.
 fn runs(directory: &Path, token: &str, job: &str) -> Value {
     let mut service = start(directory);
     token.clone_into(&mut service.token);
@@ -78,7 +78,7 @@ fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
             "{name} is as it was"
         );
     }
-    // What stands for the standard output is a pipe here.
+    // Standard output is a pipe here.
     let told = refused(&run(machine.path(), &["backup", "/dev/stdout"]));
     assert!(told.contains("backup -"), "{told}");
     assert!(Path::new("/dev/stdout").exists());
@@ -97,7 +97,7 @@ fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
 #[test]
 fn a_backup_has_all_that_a_service_on_another_machine_needs() {
     let (machine, job, token) = machine_with_a_job();
-    // What waits to be sent is old news elsewhere.
+    // Waiting deliveries are outdated after a restore.
     let database = super::database::Database::at(machine.path().join("scheduler.db").to_str().unwrap());
     database.execute(
         "INSERT INTO notifications (guid, space_guid, name, url, format, events, job_guids, call_guids, label_selector,
@@ -128,7 +128,7 @@ fn a_backup_has_all_that_a_service_on_another_machine_needs() {
     assert_eq!(lasting, [["m", "failed"], ["m", "overdue"], ["n", "overdue"]]);
     assert!(told.contains("scheduler.db.tasks/standalone.toml") && !told.contains(&token), "{told}");
     assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
-    // Without write access beside it, a backup can be read too.
+    // A backup can also be read in a directory without write access.
     let names: Vec<_> = fs::read_dir(other.path()).unwrap().map(|it| it.unwrap().file_name()).collect();
     assert!(!names.iter().any(|name| name.to_string_lossy().starts_with("saved.db-")), "{names:?}");
 
@@ -183,7 +183,7 @@ fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
     succeeded(&run(other.path(), &["import", "--from", from, "--dry-run"]));
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 0, "a failed one and a dry run leave nothing");
 
-    // Its own app and token have the names of those that come.
+    // The target has its own app and token, with the same names.
     let own = start(other.path());
     let own_token = own.token.clone();
     own.stop();
@@ -196,7 +196,7 @@ fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
     service.stop();
     let told = succeeded(&run(other.path(), &["import", "--from", from]));
     assert!(told.contains("0 apps, 0 spaces, 0 tokens (already there: 1, 1, 1)"), "{told}");
-    // What is moved in front of a Cloud Foundry needs no file of apps.
+    // A database that moves to Cloud Foundry needs no file of apps.
     let cf = tempfile::tempdir().unwrap();
     succeeded(&run(cf.path(), &["import", "--from", from, "--cf-endpoint", "https://api.example.com"]));
     assert!(!cf.path().join("scheduler.db.tasks").exists());

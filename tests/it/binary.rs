@@ -1,4 +1,4 @@
-//! What the program needs of the system that it runs on.
+//! What the program requires of its system.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,8 @@ use std::path::Path;
 /// The C library of Cloud Foundry's stack cflinuxfs4 (Ubuntu 22.04) is 2.35.
 const GLIBC_MINOR_MAX: u32 = 35;
 
-/// The versions `2.N` of the C library's symbols that a program names, SQLite's C included.
+/// The minor versions `2.N` of the C library's symbols in a program, including those that SQLite's C code
+/// uses.
 fn glibc_minors(program: &Path) -> Vec<u32> {
     let bytes = fs::read(program).unwrap();
     let versions = bytes.split(|byte| *byte == b'G').filter_map(|rest| rest.strip_prefix(b"LIBC_2."));

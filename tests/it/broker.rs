@@ -123,7 +123,7 @@ fn nobody_gets_past_the_basic_authentication_and_those_who_try_are_slowed() {
     }
     assert_eq!(ask(&[]).status, 401);
     assert_eq!(world.request("PUT", I1, None, &[], "{}").status, 401);
-    // Its credentials are for nothing else.
+    // The broker's credentials are valid nowhere else.
     let right = basic("cc:s3cret:ü");
     assert_eq!(world.request("GET", "/jobs", None, &[("Authorization", &right)], "").status, 401);
     let statuses: Vec<u16> = (0..30).map(|_| ask(&[("Authorization", &wrong[0])]).status).collect();
@@ -224,18 +224,18 @@ fn an_instance_goes_through_its_life_with_the_codes_of_the_specification() {
     let world = World::with(&[SETTINGS, &[("DASHBOARD", "false")]].concat());
     let operation = format!("{I1}/last_operation");
     let body = with(instance_body(), "parameters", json!({"b": [1, {"y": 1, "x": 2}], "a": "ü\u{0}"}));
-    // Before it is there.
+    // Before it exists.
     check(&world, 404, "GET", I1, "");
     check(&world, 404, "GET", &operation, "");
     check(&world, 404, "PATCH", I1, &json!({"service_id": SERVICE}).to_string());
     check(&world, 410, "DELETE", &ids(I1), "");
-    // Made once.
+    // Created once.
     check(&world, 201, "PUT", &format!("{I1}?accepts_incomplete=true"), &body);
     check(&world, 200, "PUT", I1, &body);
     let same = body.replace(r#"{"x":2,"y":1}"#, r#"{"y":1, "x":2}"#);
     assert_ne!(same, body);
     check(&world, 200, "PUT", I1, &same);
-    // A name is no attribute of the instance.
+    // The name is not an attribute of the instance.
     let renamed = body.replace("my-scheduler", "our-scheduler");
     check(&world, 200, "PUT", I1, &renamed);
     for (field, value) in [
@@ -246,7 +246,7 @@ fn an_instance_goes_through_its_life_with_the_codes_of_the_specification() {
     ] {
         check(&world, 409, "PUT", I1, &with(serde_json::from_str(&body).unwrap(), field, value));
     }
-    // Looked at.
+    // Read.
     let seen = check(&world, 200, "GET", I1, "");
     assert_eq!((&seen["service_id"], &seen["plan_id"]), (&json!(SERVICE), &json!(PLAN)));
     assert_eq!(seen["parameters"], json!({"a": "ü\u{0}", "b": [1, {"x": 2, "y": 1}]}));
@@ -254,7 +254,7 @@ fn an_instance_goes_through_its_life_with_the_codes_of_the_specification() {
     check(&world, 400, "GET", &format!("{I1}?service_id=other"), "");
     assert_eq!(check(&world, 200, "GET", &operation, ""), json!({"state": "succeeded"}));
     check(&world, 200, "GET", &format!("{operation}?operation=x&plan_id={PLAN}&service_id={SERVICE}"), "");
-    // Changed.
+    // Updated.
     let update = json!({"service_id": SERVICE, "plan_id": PLAN, "context": {"instance_name": "n"},
         "previous_values": {"plan_id": PLAN, "service_id": SERVICE, "organization_id": "o", "space_id": "s"}});
     assert_eq!(
@@ -336,7 +336,7 @@ fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
     for id in [long.as_str(), "a%00b", "%20", "a%20b", "%C3%BC"] {
         check(&world, 404, "PUT", &format!("/v2/service_instances/{id}"), &good.to_string());
     }
-    // What is not known is passed over; null is as good as missing.
+    // Unknown fields are ignored, and null means missing.
     let extended = with(good.clone(), "x-vendor", json!({"y": [1]}));
     check(&world, 201, "PUT", I1, &with(serde_json::from_str(&extended).unwrap(), "parameters", json!(null)));
     let odd = "/v2/service_instances/%7E!~";
@@ -386,7 +386,7 @@ fn a_binding_and_a_service_key_hold_the_endpoint_and_go_through_their_life() {
     check(&world, 410, "DELETE", &ids("/v2/service_instances/i2/service_bindings/b1"), "");
     assert_eq!(check(&world, 200, "DELETE", &ids(B1), ""), json!({}));
     check(&world, 410, "DELETE", &ids(B1), "");
-    // Should a platform forget them, they go with their instance.
+    // Bindings that the platform forgot are deleted with their instance.
     check(&world, 200, "DELETE", &ids(I1), "");
     check(&world, 410, "DELETE", &ids(key_path), "");
 }
@@ -436,7 +436,7 @@ fn where_an_instance_is_required_a_space_without_one_makes_nothing_and_its_sched
     let problem = [("Accept", "application/problem+json")];
     let told = world.request("POST", &jobs, Some(&world.token), &problem, body);
     assert!(told.body.contains("cf create-service"), "{}", told.body);
-    // That of another space is no help.
+    // An instance in another space does not help.
     check(
         &world,
         201,
@@ -468,7 +468,7 @@ fn where_an_instance_is_required_a_space_without_one_makes_nothing_and_its_sched
     assert!(world.next_fire_time().contains("-01-02T00:00:00Z"));
     check(&world, 200, "DELETE", &ids("/v2/service_instances/i2"), "");
     assert_eq!(world.next_fire_time(), "");
-    // Where none is required any more, all go on.
+    // Without the requirement, all spaces resume.
     world.set(SETTINGS);
     world.restart();
     wait_for(|| (world.next_fire_time() != "").then_some(()));
@@ -486,7 +486,7 @@ impl World {
         self.ended(&format!("/jobs/{job}"))
     }
 
-    /// The earliest fire time to come, as it is in the database; empty when there is none.
+    /// The earliest planned fire time in the database; empty if there is none.
     fn next_fire_time(&self) -> String {
         let database = Database::of(self.directory.path(), "data/s.db");
         let nanos = &database.rows("SELECT MIN(next_fire_time) FROM schedules")[0][0];

@@ -1,5 +1,5 @@
-//! Calls as the web is: URLs, redirects and answers as Go's client and curl take them, and addresses that no
-//! call reaches.
+//! Calls on the real web: URLs, redirects and answers as Go's client and curl accept them, and addresses that
+//! no call may reach.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::world::{APP, World};
 use ocf_scheduler::base::clock;
 
-/// A server that gives these answers, each on a connection of its own, and hands over the requests.
+/// A server that sends these answers, each on its own connection, and records the requests.
 pub(crate) struct Target {
     pub(crate) port: u16,
     requests: thread::JoinHandle<Vec<String>>,
@@ -34,7 +34,7 @@ impl Target {
         Self { port, requests }
     }
 
-    /// What came, as text in which a byte that is not UTF-8 is replaced.
+    /// The requests as text; bytes that are not UTF-8 are replaced.
     pub(crate) fn requests(self) -> Vec<String> {
         self.requests.join().unwrap()
     }
@@ -54,7 +54,7 @@ fn request_of(client: &mut TcpStream) -> String {
     String::from_utf8_lossy(&[request, body].concat()).into_owned()
 }
 
-/// Makes a call of these fields, runs it, and waits for its end.
+/// Creates a call with these fields, runs it, and waits for its end.
 #[track_caller]
 pub(crate) fn run(world: &World, fields: &Value) -> Value {
     let number = world.get("/calls").json()["pagination"]["total_results"].clone();
@@ -379,7 +379,7 @@ fn headers_signature_and_authorization_do_not_follow_to_another_origin_nor_come_
     let redirect = |to: &str| {
         format!("HTTP/1.1 307 X\r\nLocation: {to}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     };
-    // Back to where it began, and then on.
+    // Back to its first origin, and then on.
     let back = TcpListener::bind("127.0.0.1:0").unwrap();
     let first = format!("http://127.0.0.1:{}/back", back.local_addr().unwrap().port());
     let other = Target::answering(&[&redirect(&first)]);
@@ -435,10 +435,10 @@ fn a_call_has_a_time_out_of_its_own() {
     let ended = run(&world, &json!({"url": url, "timeout_seconds": 1}));
     assert_eq!((&ended["state"], &ended["message"]), (&json!("FAILED"), &json!("no answer within 1 s")));
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
-    // A longer one than CALL_TIMEOUT_SECONDS counts as well.
+    // A call's own time-out may exceed CALL_TIMEOUT_SECONDS.
     let world = World::with(&[("CALL_TIMEOUT_SECONDS", "1")]);
     thread::spawn(move || {
-        // The first is that of the call before, whose client has gone.
+        // The first connection belongs to the previous call, whose client has gone.
         let mut held: Vec<TcpStream> = Vec::new();
         while let Ok((mut client, _)) = listener.accept() {
             request_of(&mut client);

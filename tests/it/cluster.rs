@@ -1,6 +1,6 @@
 //! Several instances on one database, killed, paused and stopped at random while schedules fire and clients
-//! work: each fire time once over all, nothing stuck, and one that comes back from a pause overwrites
-//! nothing.
+//! work. Each fire time runs once in all, nothing gets stuck, and an instance that returns from a pause
+//! overwrites nothing.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +18,9 @@ use super::program::{Program, ask};
 use super::world::wait_for;
 use ocf_scheduler::base::clock;
 
-/// Longer than a lease, and than it takes the others to see that.
+/// Longer than a lease, and than others need to notice its end.
 const PAUSE: Duration = Duration::from_secs(22);
-/// In which what instances had in hand must be settled.
+/// The time in which the work of instances must be settled.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 
 #[needs::postgres]
@@ -59,10 +59,10 @@ fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that
     let followed =
         "SELECT COUNT(*) FROM executions WHERE kind = 'job' AND owner = (SELECT MAX(id) FROM instances)";
     wait_for(|| (database.number(followed) == 1).then_some(()));
-    // Without a name it takes at least as long as others are given to come back.
+    // Without a name, a takeover takes at least as long as others have to come back.
     assert!(started.elapsed() < Duration::from_secs(9), "{:?}", started.elapsed());
 
-    // Somebody starts another one under the same name while the first lives.
+    // Somebody starts another instance under the same name while the first is alive.
     let third = start();
     wait_for(|| (database.number("SELECT COUNT(*) FROM instances") == 2).then_some(()));
     for program in [&second, &third] {
@@ -75,7 +75,7 @@ fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that
     let leases = || database.rows("SELECT id, COALESCE(name, '-') FROM instances ORDER BY id");
     let before = leases();
     assert_eq!(before.iter().map(|it| it[1].as_str()).collect::<Vec<_>>(), ["blue", "-"]);
-    // Longer than the time from one renewal to the next.
+    // Longer than the interval between renewals.
     pause(5000);
     assert_eq!(leases(), before, "neither takes anything from the other any more");
 }
@@ -111,9 +111,9 @@ fn a_call_that_one_instance_makes_can_be_cancelled_at_another_one() {
 
 struct Instance {
     program: Program,
-    /// Ends its clients.
+    /// Stops its clients.
     over: Arc<AtomicBool>,
-    /// When it goes on; `None`: it is not paused.
+    /// When it continues; `None`: it is not paused.
     paused_until: Option<Instant>,
 }
 
@@ -130,8 +130,8 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let target = Target::start(seed);
     let known = Mutex::new(Known::default());
     let (mut kills, mut pauses, mut stops, mut faults) = (0, 0, 0, 0);
-    // An attempt that a pause has cut in two may go on after it: that it made no task counts later than that
-    // only.
+    // A pause may interrupt an attempt, which continues afterwards. So it takes longer until "not found" is
+    // conclusive.
     let settings = [("DATABASE_CONNECTIONS", "6"), ("LATE_TASK_SECONDS", "45")];
     let start = || Program::start(directory.path(), &cf, &settings).unwrap();
 
@@ -163,7 +163,7 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
                 0 | 1 if !is_anybody_paused => {
                     let pid = instance.program.pid();
                     kill_process(pid, Signal::STOP).unwrap();
-                    // By a thread of its own, so that nothing here makes it longer.
+                    // In a separate thread, so that nothing here delays it.
                     scope.spawn(move || {
                         pause(PAUSE.as_millis().try_into().unwrap());
                         kill_process(pid, Signal::CONT).unwrap();
@@ -196,14 +196,14 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
     let token = cf.issue_cf_token("dev");
     let url = &instances[0].program.url;
     let known = known.into_inner().unwrap();
-    // Each goes on firing, before it is stopped.
+    // Each schedule keeps firing until it is stopped.
     pause(3000);
     let database = Database::of(directory.path(), "s.db");
     for (schedule, owner) in &known.schedules {
         let path = format!("/{}/{owner}/schedules/{schedule}", known.made[owner]);
         ask(url, &token, "PATCH", &path, r#"{"enabled":false}"#).unwrap();
     }
-    // And those whose creation nobody was told of.
+    // Also the schedules whose creation was not answered.
     silence_schedules(&database);
     let left =
         "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";

@@ -1,4 +1,4 @@
-//! Runs under control, from outside: cancel, time-outs, overlap and retries.
+//! The control of runs, from outside: cancellation, time-outs, overlap and retries.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -50,7 +50,7 @@ fn cancel(world: &World, execution: &Value) -> Answer {
     world.post(&format!("/executions/{}/cancel", guid(execution)), "")
 }
 
-/// The execution, once it is in this state.
+/// Waits until the execution is in this state, and returns it.
 #[track_caller]
 fn in_state(world: &World, execution: &Value, state: &str) -> Value {
     let mut last = Value::Null;

@@ -1,5 +1,5 @@
 //! The real program, killed again and again while schedules fire and clients work: nothing answered is lost,
-//! nothing runs twice, and what the history says is what happened.
+//! nothing runs twice, and the history is true.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,10 +19,10 @@ use super::cf::fake_cf::{FAILING, FakeCf, FakeTask, Fault};
 use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 
-/// How long what is left at the end may take. Nothing depends on it but a failing test.
+/// How long the remaining work may take. Only a failing test needs it.
 const SETTLE_MAX: Duration = Duration::from_secs(120);
 
-/// A small generator of random numbers (xorshift64*), so that a seed says what happens.
+/// A small random number generator (xorshift64*), so that a seed determines the run.
 pub(crate) struct Random(u64);
 
 impl Random {
@@ -39,7 +39,7 @@ impl Random {
     }
 }
 
-/// Where calls go: it counts them by their key and attempt, answers most with 200, some with 500, and drops some.
+/// The target of calls: counts them by key and attempt, answers most with 200, some with 500, and drops some.
 pub(crate) struct Target {
     pub(crate) url: String,
     seen: Arc<Mutex<HashMap<String, Vec<u16>>>>,
@@ -101,7 +101,7 @@ fn read_key(stream: &TcpStream) -> Option<String> {
     Some(name_of(&key?, attempt?))
 }
 
-/// What tells an attempt from others: so are tasks named, too.
+/// Identifies an attempt; tasks are named in this way too.
 fn name_of(execution: &str, attempt: u32) -> String {
     if attempt == 1 { execution.to_owned() } else { format!("{execution}.{attempt}") }
 }
@@ -119,9 +119,9 @@ pub(crate) struct Known {
     pub(crate) schedules: BTreeMap<String, String>,
     /// Executions started by hand: guid → owner.
     executions: BTreeMap<String, String>,
-    /// Executions whose cancel was answered.
+    /// Executions whose cancellation was answered.
     cancelled: BTreeSet<String>,
-    /// Whose deletion, or disabling, was asked for, answered or not.
+    /// Objects whose deletion or disabling was requested, answered or not.
     touched: BTreeSet<String>,
     pub(crate) requests: u64,
 }
@@ -165,7 +165,7 @@ pub(crate) fn client(
                 body.extend(controls.as_object().unwrap().clone());
                 let body = Value::Object(body).to_string();
                 ask(url, token, "POST", &format!("/{kind}?app_guid=app-1"), &body).map(|(status, made)| {
-                    // Cloud Foundry may have asked for a pause, and a database of its own server may be away.
+                    // Cloud Foundry may have asked for a pause, and a database server may be down.
                     assert!(status == 201 || status == 503, "{status} {made}");
                     if status != 201 {
                         return;
@@ -248,7 +248,7 @@ pub(crate) fn client(
     }
 }
 
-/// So many fire each second; more would be a test of something else.
+/// This many fire each second; more would test something else.
 const SCHEDULES_MAX: usize = 60;
 
 fn firing(known: &Mutex<Known>) -> usize {
@@ -281,7 +281,7 @@ pub(crate) fn number_of(variable: &str, default: u64) -> u64 {
 /// How long a task takes.
 const TASK_TIME: Duration = Duration::from_millis(300);
 
-/// A Cloud Foundry with an app, somebody who may work in its space, and tasks that take a moment.
+/// A Cloud Foundry with an app, a user who may work in its space, and tasks that take a moment.
 pub(crate) fn busy_cf() -> FakeCf {
     let cf = FakeCf::start();
     cf.add_app("app-1", "space-1");
@@ -311,7 +311,7 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
         let armed: &[(&str, &str)] =
             if random.below(3) < 2 { &[("OCF_CRASH_POINT", armed.as_str())] } else { &[] };
         let Some(mut program) = Program::start(directory.path(), &cf, armed) else {
-            // The place was passed at the start already.
+            // The place was already passed at the start.
             *at_places.entry(place).or_default() += 1;
             continue;
         };
@@ -340,16 +340,16 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     let token = cf.issue_cf_token("dev");
     let mut program = Program::start(directory.path(), &cf, &[]).unwrap();
     let known = known.into_inner().unwrap();
-    // Each goes on firing after the last start, before it is stopped.
+    // After the last start each schedule keeps firing until it is stopped.
     pause(2500);
     let database = Database::of(directory.path(), "s.db");
     for (schedule, owner) in &known.schedules {
         let path = format!("/{}/{owner}/schedules/{schedule}", known.made[owner]);
         ask(&program.url, &token, "PATCH", &path, r#"{"enabled":false}"#).unwrap();
     }
-    // And those whose creation nobody was told of.
+    // Also the schedules whose creation was not answered.
     silence_schedules(&database);
-    // With PostgreSQL what the killed processes owned is taken over when their leases have ended, all at once.
+    // With PostgreSQL, the work of killed processes is taken over when their leases have ended, all at once.
     let deadline = clock::instant() + SETTLE_MAX;
     let left =
         "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
@@ -370,7 +370,7 @@ pub(crate) fn silence_schedules(database: &Database) {
     database.execute("UPDATE schedules SET next_fire_time = NULL");
 }
 
-/// Some trouble at Cloud Foundry for a while. How many faults that were.
+/// Causes some trouble at Cloud Foundry. Returns the number of faults.
 pub(crate) fn inject(cf: &FakeCf, random: &mut Random) -> usize {
     let create = "POST /v3/apps/:guid/tasks";
     cf.clear_faults();
@@ -414,7 +414,7 @@ fn check_answered_creates(directory: &Path, known: &Known) {
     }
 }
 
-/// By the database, by what Cloud Foundry saw, and by what the target of calls saw.
+/// Checks the database against what Cloud Foundry and the target of calls saw.
 pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, target: &Target) -> String {
     // No task was created twice.
     let tasks = cf.tasks();
@@ -425,8 +425,8 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     let mut surplus = 0;
     for (name, states) in &mut by_name {
         if is_postgres() && states.len() == 2 {
-            // Of an instance that was stopped between its attempt and the request for it: the one that is not
-            // the execution's own is cancelled.
+            // From an instance that was stopped between recording its attempt and requesting the task: the
+            // surplus task was cancelled.
             states.retain(|state| *state != "FAILED");
             surplus += 1;
         }
@@ -441,7 +441,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     for (key, statuses) in &hits {
         assert_eq!(statuses.len(), 1, "the call {key} was sent {} times", statuses.len());
     }
-    // Each execution's end is what happened.
+    // Each execution has its true outcome.
     let rows = database.rows(
         "SELECT e.guid, e.kind, e.state, e.message, e.attempt, COALESCE(e.reason, '')
            FROM executions AS e JOIN executables AS x ON x.id = e.executable_id",
@@ -453,7 +453,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
         retried += usize::from(name != *guid);
         let task = by_name.get(name.as_str()).map(|states| states[0]);
         let hit = hits.get(&name).map(|statuses| statuses[0]);
-        // What was cancelled did not go well, unless the cancel came too late.
+        // A cancelled execution did not succeed, unless the cancellation came too late.
         if known.cancelled.contains(guid) && !message.contains("too late") {
             assert_eq!((state.as_str(), reason.as_str()), ("FAILED", "cancelled"), "{row:?}");
         }
@@ -481,8 +481,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
             ("call", "FAILED", "answered 500 Internal Server Error") => assert_eq!(hit, Some(500), "{guid}"),
             ("call", "FAILED", text) if text.starts_with("no answer") => assert_eq!(hit, Some(0), "{guid}"),
             ("call", "FAILED", text) if text.starts_with("interrupted: ") => interrupted += 1,
-            // A task that had begun before its schedule was stopped may have ended before it could be
-            // cancelled.
+            // A task that began before its schedule was stopped may have ended before it could be cancelled.
             (_, "FAILED", text) if text.starts_with("cancelled: ") => {
                 assert!(hit.is_none() || name != *guid, "{guid}");
                 assert_ne!(task, Some("RUNNING"), "{guid}");
@@ -492,7 +491,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
         }
     }
     check_overlap(database, &tasks);
-    // Each fire time of a schedule has one execution, or is counted by the one that stands for it.
+    // Each fire time of a schedule has one execution, or is counted on one.
     let mut fire_times = 0;
     for (schedule, _) in known.schedules.iter().filter(|(_, owner)| !known.touched.contains(*owner)) {
         fire_times += check_fire_times(database, schedule, known.touched.contains(schedule));
@@ -502,7 +501,7 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
                  COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id AND e.state <> 'SKIPPED' ORDER BY e.id DESC LIMIT 1),
                           'PENDING')";
     assert_eq!(database.number(wrong), 0, "jobs with another state than their latest execution");
-    // What is counted is what there is.
+    // The kept counts are true.
     let wrong = "SELECT COUNT(*) FROM (SELECT owner, owner_id, SUM(size) AS size FROM history_sizes GROUP BY owner, owner_id) AS h
                   WHERE h.size <>
                  (SELECT COUNT(*) FROM executions AS e
@@ -521,8 +520,8 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
     )
 }
 
-/// Of a job that lets no executions overlap, no task began while another one ran. Tasks that no execution calls its
-/// own do not count: nobody knew of them.
+/// If a job allows no overlap, no task began while another one ran. Tasks that belong to no execution do not
+/// count, because nobody knew of them.
 fn check_overlap(database: &Database, tasks: &[FakeTask]) {
     let own: BTreeMap<String, String> = database
         .rows(
@@ -552,7 +551,7 @@ fn check_overlap(database: &Database, tasks: &[FakeTask]) {
     }
 }
 
-/// How many there were.
+/// Returns the number of fire times.
 fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize {
     let found = database.rows(&format!(
         "SELECT id, expression, created_at, updated_at FROM schedules WHERE guid = '{schedule}'"
@@ -564,7 +563,7 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
     let fired = database.rows(&format!(
         "SELECT scheduled_time, note FROM executions WHERE schedule_id = {id} ORDER BY scheduled_time"
     ));
-    // Skips that are counted on others of the same job or call have no row.
+    // Skips that are counted on other executions of the same job or call have no row.
     let mut counted = database.number(&format!(
         "SELECT COALESCE(SUM(e.more_skipped), 0) FROM executions AS e JOIN schedules AS s ON s.executable_id = e.executable_id
           WHERE s.id = {id}"
@@ -584,7 +583,7 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
         }
         assert_eq!(seconds(scheduled_time), time, "{schedule} missed a fire time");
     }
-    // Up to the instant at which it was stopped, but for the one that may have come at that very instant.
+    // Up to the instant of the stop, except for a fire time at that very instant.
     let mut next = expression.next_after(time).unwrap();
     while counted > 0 && next + 1 < seconds(updated_at) {
         next = expression.next_after(next).unwrap();
@@ -598,7 +597,7 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
 fn killed_in_the_middle_of_a_migration_it_starts_again() {
     let directory = tempfile::tempdir().unwrap();
     let cf = FakeCf::start();
-    // PostgreSQL begins with what SQLite has come to in steps.
+    // PostgreSQL's first migration combines SQLite's first ones.
     let passings: &[&str] = if is_postgres() {
         &["migration.applied:1"]
     } else {

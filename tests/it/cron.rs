@@ -1,5 +1,5 @@
-//! The cron dialect against the vectors of other implementations, against a plain walk, and where no vector
-//! looks.
+//! The cron dialects against the test vectors of other implementations, against a plain walk, and where no
+//! vector looks.
 
 use ocf_scheduler::cron::{
     Dialect, Expression, HASH_KEY, ParseError, Reading, Weekdays, Zone, explain, fields_of,
@@ -14,7 +14,7 @@ const OCF2: &str = include_str!("../cron/ocf2.jsonl");
 const OCF2_INVALID: &str = include_str!("../cron/ocf2_invalid.jsonl");
 const INVALID: &str = include_str!("../cron/invalid.jsonl");
 
-/// Refused by robfig/cron, and taken here: they conflict with nothing.
+/// Refused by robfig/cron and accepted here: they are unambiguous.
 const CYCLIC_OR_HASHED: [&str; 5] =
     ["0 0 20-10 * *", "0 0 1 DEC-JAN *", "0 0 * * 5-1", "0 0 * * SAT-SUN", "H * * * *"];
 
@@ -53,7 +53,7 @@ fn fire_times(expression: &Expression, after: i64, count: usize) -> Vec<i64> {
         .collect()
 }
 
-/// Each line is a case; all that fail are shown.
+/// Each line is a case; shows all that fail.
 fn check_vectors(lines: &str, end: i64) {
     let mut failures = Vec::new();
     let mut cases = 0;
@@ -122,7 +122,7 @@ fn every_vector_of_ocf_scheduler_2_holds() {
         let case: Ocf2 = serde_json::from_str(line).unwrap();
         let expression = read_ocf2(&case.expr, case.guid.as_deref())
             .unwrap_or_else(|err| panic!("{:?}: {err} ({})", case.expr, case.note));
-        // The vectors are of tzdata 2025b. Since 2026f, Cuba keeps its summer time in the winter of 2026.
+        // The vectors use tzdata 2025b. Since 2026f, Cuba keeps summer time in the winter of 2026.
         if case.expr.contains("America/Havana") && case.after.as_str() > "2026-10" {
             continue;
         }
@@ -151,7 +151,7 @@ struct Refused {
     note: String,
 }
 
-/// What OCF Scheduler 2.x says about an error.
+/// An error of OCF Scheduler 2.x.
 #[derive(Debug, Deserialize, PartialEq)]
 struct Details {
     field: Option<String>,
@@ -266,7 +266,7 @@ fn longer_than_256_characters_is_refused() {
     assert!(read(&padded(257), CLASSIC).is_err());
 }
 
-/// A field as a text, and which values it means.
+/// A field as text, and the values that it means.
 fn field(first: u32, last: u32) -> impl Strategy<Value = (String, Vec<u32>)> {
     let all = move || (first..=last).collect::<Vec<u32>>();
     let item = prop_oneof![
@@ -299,7 +299,7 @@ proptest! {
         let text = format!("{} {} {} {} {}", minute.0, hour.0, day.0, month.0, weekday.0);
         let expression = parse(&text);
         let found = expression.first_after(start);
-        // Three weeks of minutes; what fires later only has to be later.
+        // Three weeks of minutes; later fire times need only be later.
         let end = start + 21 * 86_400;
         let either = day.0 != "*" && weekday.0 != "*";
         let walked = ((start / 60 + 1)..=(end / 60)).map(|minutes| minutes * 60).find(|time| {
@@ -337,8 +337,8 @@ proptest! {
     }
 }
 
-/// Zones and instants at which their clocks change: by an hour, half of one, two, at midnight, within an
-/// hour, by a day.
+/// Zones with instants of clock changes: by an hour, half an hour, two hours, at midnight, within an hour, by
+/// a day.
 const CHANGES: [(&str, &str); 14] = [
     ("Europe/Berlin", "2026-03-29T01:00:00Z"),
     ("Europe/Berlin", "2026-10-25T01:00:00Z"),
@@ -357,7 +357,7 @@ const CHANGES: [(&str, &str); 14] = [
 ];
 const WALKED: i64 = 40 * 3600;
 
-/// A time of day in three fields: texts, and the values they mean.
+/// A time of day in three fields: texts, and their values.
 #[derive(Debug, Clone)]
 struct TimeOfDay {
     texts: [String; 3],
@@ -385,12 +385,12 @@ fn time_of_day() -> impl Strategy<Value = TimeOfDay> {
     })
 }
 
-/// What a walk over all seconds finds, from `start` on, by the rule of the field `timezone`.
+/// The result of a walk over all seconds from `start` on, by the rule of the field `timezone`.
 fn walked_once(time: &TimeOfDay, zone: &Zone, start: i64) -> Vec<i64> {
     let real_time = time.texts[2] == "*";
     let wall = |instant: i64| instant + i64::from(zone.offset_at(instant));
     let mut found = std::collections::BTreeSet::new();
-    // The walk begins early enough to have seen what a change repeats.
+    // The walk begins early enough to see what a change repeats.
     let mut latest = wall(start - 2 * 86_400);
     for instant in (start - 2 * 86_400 + 1)..=(start + WALKED) {
         let shown = wall(instant);
@@ -413,7 +413,7 @@ fn walked_once(time: &TimeOfDay, zone: &Zone, start: i64) -> Vec<i64> {
     found.into_iter().filter(|it| (start + 1..=start + WALKED).contains(it)).collect()
 }
 
-/// The same by wall-clock time alone: what is skipped does not fire, what comes twice fires twice.
+/// The same by wall-clock time only: skipped times do not fire, repeated times fire twice.
 fn walked_plainly(time: &TimeOfDay, zone: &Zone, start: i64) -> Vec<i64> {
     (start + 1..=start + WALKED)
         .filter(|instant| time.matches(instant + i64::from(zone.offset_at(*instant))))
@@ -444,7 +444,7 @@ proptest! {
 
         let fields = format!("{second} {minute} {hour} * * *");
         let reading = Reading { dialect: Dialect::Ocf2, hash_key: HASH_KEY, timezone: Some(&zone), is_of_schedule: false };
-        // What ocf2 refuses, a step that is too large for example, is no case.
+        // Expressions that ocf2 refuses, for example for a step that is too large, are not tested.
         if let Ok(expression) = Expression::parse(&fields, &reading) {
             let expected = walked_once(&time, &zone, start);
             for found in both_ways(&expression, start) {
@@ -558,7 +558,7 @@ fn classic_takes_cyclic_ranges_hashed_fields_and_quoted_zones() {
     );
     check("0 0 * * FRI#L", "2026-11-01T00:00:00Z", &["2026-11-27T00:00:00Z", "2026-12-25T00:00:00Z"]);
     check("TZ=\"Europe/Berlin\" 0 0 * * *", "2026-11-01T00:00:00Z", &["2026-11-01T23:00:00Z"]);
-    // The key of expressions without a job or call leads to 08:56.
+    // The hash key of expressions without a job or call gives 08:56.
     check("H H * * *", "2026-11-01T00:00:00Z", &["2026-11-01T08:56:00Z", "2026-11-02T08:56:00Z"]);
     check("H/15 * * * *", "2026-11-01T00:00:00Z", &["2026-11-01T00:11:00Z", "2026-11-01T00:26:00Z"]);
 }
@@ -596,7 +596,7 @@ struct Validated {
     note: String,
 }
 
-/// A zone that is the offset of a time in RFC 3339.
+/// A zone with the offset of a time in RFC 3339.
 fn offset_of(text: &str) -> Option<Zone> {
     let instant = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc3339).unwrap();
     Zone::of_offset(instant.offset().whole_seconds())
@@ -647,7 +647,7 @@ fn what_ocf_scheduler_2_validates_is_explained_alike() {
             .map(|it| serde_json::json!({"field": it.field, "value": it.value, "resolved": it.resolved}))
             .collect();
         if never && case.next_runs.is_empty() && expects_never && case.prev_runs.len() < case.prev {
-            // Upstream looks back for five years only.
+            // Upstream looks back only five years.
         } else if previous.get(..case.prev_runs.len()) != Some(&instants(&case.prev_runs)) {
             failures.push(format!(
                 "{:?} before {}: {previous:?}, not {:?}",
@@ -728,7 +728,7 @@ fn clock_changes(zone: &Zone) -> Vec<(i64, i64, i64)> {
         .collect()
 }
 
-/// `tests/clock_changes.py` makes the table with Python's zoneinfo and says what is in it.
+/// `tests/clock_changes.py` creates the table with Python's zoneinfo, and describes it.
 #[test]
 fn at_every_clock_change_of_48_zones_python_finds_the_same_fire_times() {
     assert_eq!(ZONES.lines().count(), 48);

@@ -1,5 +1,5 @@
-//! The database of a test: a file in its directory; or, with `TEST_DATABASE_URL=postgres://…`, a schema of
-//! its own on that server.
+//! The database of a test: a file in its directory, or with `TEST_DATABASE_URL=postgres://…` its own schema
+//! on that server.
 
 use std::any::Any;
 use std::path::Path;
@@ -10,17 +10,17 @@ use ocf_scheduler::model::{Location, Secret, Weekdays};
 use ocf_scheduler::store::{Store, StoreSettings};
 use postgres::{NoTls, SimpleQueryMessage};
 
-/// The database of a directory, whether it is there already or not.
+/// The database of a directory, which need not exist yet.
 pub(crate) struct Database {
-    /// As `DATABASE_URL` has it.
+    /// As in `DATABASE_URL`.
     pub(crate) url: String,
 }
 
-/// The server that the tests were compiled for: `#[needs::postgres]` decided by it. With `option_env!` cargo
-/// compiles the tests again when it changes.
+/// The server that the tests were compiled for, by which `#[needs::postgres]` decided. `option_env!` makes
+/// cargo recompile the tests when it changes.
 const SERVER_AT_COMPILE_TIME: Option<&str> = option_env!("TEST_DATABASE_URL");
 
-/// The server that the tests use; `None` when they use files.
+/// The server that the tests use; `None` for files.
 fn server() -> Option<String> {
     #[expect(clippy::disallowed_methods, reason = "it says what is tested")]
     let server = std::env::var("TEST_DATABASE_URL").ok().filter(|url| !url.is_empty());
@@ -40,18 +40,18 @@ pub(crate) fn is_postgres() -> bool {
 }
 
 impl Database {
-    /// That of the file `name` in `directory`, or what stands for it on the server.
+    /// The database of the file `name` in `directory`, or its equivalent on the server.
     pub(crate) fn of(directory: &Path, name: &str) -> Self {
         let path = directory.join(name);
         let Some(server) = server() else { return Self { url: path.to_str().unwrap().to_owned() } };
         let escaped: String = path.to_str().unwrap().bytes().map(|byte| format!("{byte:02x}")).collect();
-        // The end of a path is what tells tests apart.
+        // The end of a path distinguishes tests.
         let schema = format!("test_{}", &escaped[escaped.len().saturating_sub(50)..]);
         let joint = if server.contains('?') { '&' } else { '?' };
         Self { url: format!("{server}{joint}schema={schema}") }
     }
 
-    /// That of a URL, or of a path.
+    /// The database of a URL or path.
     pub(crate) fn at(url: &str) -> Self {
         Self { url: url.to_owned() }
     }
@@ -76,7 +76,7 @@ impl Database {
         }
     }
 
-    /// Opens it in this process, on the machine's clock.
+    /// Opens it in this process, with the system clock.
     pub(crate) fn open(&self) -> Result<Store, String> {
         Store::open(&self.settings(), Arc::new(SystemClock::default()))
     }
@@ -113,12 +113,12 @@ impl Database {
         rows.map(Result::unwrap).collect()
     }
 
-    /// The number that a query gives.
+    /// The number that a query returns.
     pub(crate) fn number(&self, query: &str) -> i64 {
         self.rows(query)[0][0].parse().unwrap()
     }
 
-    /// Changes something behind the service's back.
+    /// Changes something without the service's knowledge.
     pub(crate) fn execute(&self, statement: &str) {
         if self.is_on_server() {
             self.client().batch_execute(statement).unwrap();
@@ -127,7 +127,7 @@ impl Database {
         }
     }
 
-    /// Until this is dropped nobody else changes executions.
+    /// Keeps others from changing executions until it is dropped.
     pub(crate) fn lock_executions(&self) -> Box<dyn Any> {
         if self.is_on_server() {
             let mut client = self.client();
@@ -143,7 +143,7 @@ impl Database {
         rusqlite::Connection::open(&self.url).unwrap()
     }
 
-    /// A connection of its own.
+    /// A separate connection.
     pub(crate) fn client(&self) -> postgres::Client {
         let (server, schema) = self.url.split_once("schema=").unwrap();
         let mut client = postgres::Client::connect(server.trim_end_matches(['?', '&']), NoTls).unwrap();

@@ -1,4 +1,4 @@
-//! The disk in trouble, under the real program: full, locked by others, damaged; and copies of what is on it.
+//! Trouble with the disk, with the real program: full, locked by others, damaged; and copies of it.
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -54,7 +54,7 @@ impl OneDatabase {
             .collect()
     }
 
-    /// No file of the process grows beyond `bytes`, as when the disk is full; `None`: there is space again.
+    /// Limits files of the process to `bytes`, as on a full disk; `None`: there is space again.
     fn limit_files_to(&self, bytes: Option<u64>) {
         let limit = Rlimit { current: bytes, maximum: None };
         prlimit(Some(self.program.pid()), Resource::Fsize, limit).unwrap();
@@ -79,7 +79,7 @@ fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
     assert_eq!(world.ask("GET", "/healthz", "").0, 200);
     assert_eq!(world.ask("GET", "/readyz", "").0, 503);
     assert_eq!(world.names(), ["before"], "reading goes on");
-    // Its outcome comes while nothing can be written.
+    // Its outcome arrives while nothing can be written.
     let mut head = [0; 1024];
     let _ = in_flight.read(&mut head).unwrap();
     in_flight.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
@@ -103,8 +103,7 @@ fn a_lock_of_another_process_is_503_until_it_goes() {
     assert_eq!(world.make_job("before").0, 201);
     let other = Connection::open(world.directory.path().join("s.db")).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    // The first waits for the lock; the others, which came meanwhile, are not made to wait one after the
-    // other.
+    // The first waits for the lock. The others, which arrived meanwhile, must not wait one after the other.
     thread::scope(|scope| {
         for number in 0..8 {
             let world = &world;
@@ -143,7 +142,7 @@ fn a_damaged_database_is_503_or_refused_with_a_clear_error() {
     assert_eq!(world.ask("GET", "/healthz", "").0, 200);
     assert!(!world.program.has_ended());
     world.program.kill();
-    // All but the first page: some of these hold the schema.
+    // All but the first page; some of these contain the schema.
     let pages: Vec<u32> = (2..=u32::try_from(damaged.len() / 4096).unwrap()).collect();
     damage(&path, &pages);
     let (done, said) = back_up_from(world.directory.path(), "copy.db");

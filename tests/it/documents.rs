@@ -1,4 +1,4 @@
-//! Holds the documents against the program: tables are made from it, links and test names must exist.
+//! Holds the documents against the program: generates tables, and checks links and test names.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use ocf_scheduler::cli::command::Group;
 use ocf_scheduler::cli::table::COMMANDS;
 use ocf_scheduler::config::{SETTINGS, Setting};
 
-/// A setting, in the words of the help: variable, flag, default, meaning.
+/// A setting as in the help: variable, flag, default, meaning.
 type Row = [String; 4];
 
 fn settings() -> Vec<Row> {
@@ -22,7 +22,7 @@ fn settings() -> Vec<Row> {
     SETTINGS.iter().map(row).collect()
 }
 
-/// Text that a Markdown table shows as it is, in which names of settings are code.
+/// Text for a cell of a Markdown table, with names of settings as code.
 fn cell(text: &str) -> String {
     if text.is_empty() {
         return "–".to_owned();
@@ -33,7 +33,7 @@ fn cell(text: &str) -> String {
     words.collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
-/// Compares the part of a document between `<!-- NAME -->` and `<!-- end of NAME -->` with what it has to be.
+/// Compares the part of a document between `<!-- NAME -->` and `<!-- end of NAME -->` with what it should be.
 #[track_caller]
 fn check_made_part(document: &str, name: &str, expected: &str) {
     let path = root().join(document);
@@ -118,7 +118,7 @@ fn the_help_lists_exactly_the_settings_that_exist() {
     assert_eq!(listed, settings());
 }
 
-/// Every document for people, relative to the root.
+/// Every document, relative to the root.
 fn documents() -> Vec<String> {
     let markdown = |directory: &str| {
         let entries = fs::read_dir(root().join(directory)).unwrap();
@@ -140,7 +140,7 @@ fn prose(document: &str) -> String {
     text.split("```").step_by(2).collect()
 }
 
-/// How Markdown viewers name a heading in a link.
+/// The anchor of a heading in links.
 fn anchor(heading: &str) -> String {
     let kept = heading.trim().to_lowercase();
     let kept = kept.chars().filter(|it| it.is_alphanumeric() || matches!(it, ' ' | '-' | '_'));
@@ -180,7 +180,7 @@ fn the_readme_leads_to_every_document() {
     }
 }
 
-/// The names of all test functions in this folder of sources, as `file::function`.
+/// The names of all test functions in this folder, as `file::function`.
 fn tests_in(folder: &Path) -> BTreeSet<String> {
     let mut names = BTreeSet::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -212,7 +212,7 @@ fn reliability_names_tests_that_exist() {
     let mut count = 0;
     for named in cells.flat_map(|tests| tests.split('`').skip(1).step_by(2)) {
         count += 1;
-        // A name may be cut short, and a module stands for its tests.
+        // A name may be shortened, and a module stands for its tests.
         let prefix = named.trim_end_matches('…');
         let is_whole = prefix == named && !named.ends_with("::");
         let exists = |name: &String| if is_whole { name == prefix } else { name.starts_with(prefix) };

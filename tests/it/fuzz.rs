@@ -1,7 +1,7 @@
-//! Chance against the two places that read what strangers write: the bytes of a request, through the real
-//! program, and cron expressions. Seeded, so that what is found can be found again.
+//! Fuzzes the two places that parse input from strangers: the bytes of a request, through the real program,
+//! and cron expressions. Seeded, so that findings can be reproduced.
 //!
-//! `FUZZ_SECONDS=600 FUZZ_SEED=7 cargo test --test it fuzz -- --nocapture` goes on for that long.
+//! `FUZZ_SECONDS=600 FUZZ_SEED=7 cargo test --test it fuzz -- --nocapture` runs for that long.
 
 use std::fs;
 use std::io::{self, Read, Write};
@@ -19,11 +19,11 @@ use super::crash::Random;
 use super::program::{Program, ask};
 use super::world::wait_for;
 
-/// What is tried when nobody asks for a time.
+/// The number of inputs by default.
 const TRIES: u64 = 8000;
-/// Far beyond what an answer takes, however busy the machine is.
+/// Far longer than an answer takes, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Connections that are neither ended nor gone on with, to see that the service ends them.
+/// Connections that are left open, to check that the service closes them.
 const LEFT_OPEN_MAX: usize = 100;
 
 #[expect(clippy::disallowed_methods, reason = "how long, and with which seed, is for whoever runs this test")]
@@ -31,7 +31,7 @@ fn number_of(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Calls `attempt` with inputs made from `corpus`: so often, or for so long. How many those were.
+/// Calls `attempt` with mutations of `corpus`, by number or by time. Returns how many.
 fn fuzz(corpus: &[Vec<u8>], words: &[&[u8]], mut attempt: impl FnMut(&[u8])) -> u64 {
     let mut random = Random::seeded(number_of("FUZZ_SEED").unwrap_or(1));
     let until = number_of("FUZZ_SECONDS").map(|seconds| clock::instant() + Duration::from_secs(seconds));
@@ -81,7 +81,7 @@ fn mutated(corpus: &[Vec<u8>], words: &[&[u8]], random: &mut Random) -> Vec<u8> 
     input
 }
 
-/// What requests are made of, right or wrong.
+/// Words for requests, right or wrong.
 const WORDS: &[&[u8]] = &[
     b"\r\n",
     b"\n",
@@ -125,14 +125,14 @@ const WORDS: &[&[u8]] = &[
     b"expression=@every 1ns",
 ];
 
-/// The program, and what its corpus is about.
+/// The program, and the objects that its corpus refers to.
 struct Target {
     cf: FakeCf,
     program: Program,
     log: PathBuf,
     address: String,
     token: String,
-    /// A token of the fake UAA holds for ten minutes.
+    /// A token of the fake UAA is valid for ten minutes.
     issued_at: Instant,
     job: String,
     call: String,
@@ -164,7 +164,7 @@ impl Target {
         Self { cf, program, log, address, token, issued_at, job, call, _directory: directory }
     }
 
-    /// Puts what is true now in the place of the corpus's `{TOKEN}`, `{JOB}` and `{CALL}`.
+    /// Fills in the placeholders `{TOKEN}`, `{JOB}` and `{CALL}` of the corpus.
     fn filled_in(&mut self, input: &[u8]) -> Vec<u8> {
         if Duration::from_secs(300) < self.issued_at.elapsed() {
             self.token = self.cf.issue_cf_token("dev");
@@ -190,7 +190,8 @@ impl Target {
         output
     }
 
-    /// Whether nothing is left of all that came: no thread, no panic, no bug, and the next one is answered.
+    /// Checks that nothing remains of it all: no thread, no panic, no bug; and that the next request is
+    /// answered.
     fn check_that_nothing_is_left(&self, threads_before: usize) {
         wait_for(|| (self.threads() <= threads_before).then_some(()));
         let (status, _) = ask(&self.program.url, &self.token, "GET", "/healthz", "").unwrap();
@@ -223,7 +224,7 @@ fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
         let input = &target.filled_in(input);
         let shown = || String::from_utf8_lossy(input);
         let mut stream = connect(&target.address);
-        // It may be refused before all of it is sent.
+        // It may be refused before it was sent completely.
         let _ = stream.write_all(input);
         if left_open.len() < LEFT_OPEN_MAX && random.below(50) == 0 {
             left_open.push((stream, shown().into_owned()));
@@ -240,7 +241,7 @@ fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
         answers += statuses.len();
         closes += usize::from(statuses.is_empty());
     });
-    // Those that neither go on nor end are closed, all of them.
+    // All connections that neither continue nor end are closed.
     for (mut stream, sent) in left_open {
         read_to_end(&mut stream).unwrap_or_else(|err| panic!("{err}; sent {sent:?}"));
     }
@@ -248,9 +249,8 @@ fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
     println!("requests tried={tries} answers={answers} closed_without={closes}");
 }
 
-/// Requests that are well-formed, in every framing and in pieces of any size, with bodies that look like
-/// requests: each is answered, in order, under its own id, and whatever comes after them changes nothing
-/// about that.
+/// Well-formed requests in every framing and in pieces of any size, with bodies that look like requests: each
+/// is answered, in order, with its own id, whatever follows it.
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 #[test]
 fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
@@ -281,7 +281,7 @@ fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
         let answers = read_answers(&bytes, &got).unwrap_or_else(|why| {
             panic!("{why}\nsent: {:?}\ngot: {:?}", shown(), String::from_utf8_lossy(&got))
         });
-        // A request that is answered from its head alone, before its body has come, ends the connection.
+        // A request that is answered from its head alone, before its body has arrived, ends the connection.
         let shown_last = String::from_utf8_lossy(&got).to_ascii_lowercase();
         let last = shown_last.rsplit("http/1.1 ").next().unwrap_or_default();
         if answers.len() < expected.len() {
@@ -297,7 +297,7 @@ fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
     println!("connections tried={tries} requests={number}");
 }
 
-/// Appends a well-formed request, and says what its answer must be.
+/// Appends a well-formed request, and returns what its answer must be.
 fn append_request(bytes: &mut Vec<u8>, id: &str, rubbish: &[u8], random: &mut Random) -> (u16, String) {
     let (head, status) = match random.below(6) {
         0 => ("GET /healthz HTTP/1.1\r\n", 200),
@@ -345,7 +345,7 @@ fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// All that comes until the end, which must come.
+/// Reads everything until the connection ends, which it must.
 fn read_to_end(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut got = Vec::new();
     match stream.read_to_end(&mut got) {
@@ -354,8 +354,8 @@ fn read_to_end(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     }
 }
 
-/// The statuses of answers that are whole, one after the other with nothing between, and the ids of their
-/// requests. An answer to `HEAD` has no body, whatever it says of one.
+/// The statuses of complete answers, with nothing between them, and the ids of their requests. An answer to
+/// `HEAD` has no body, whatever its headers say.
 fn read_answers(sent: &[u8], mut rest: &[u8]) -> Result<Vec<(u16, String)>, &'static str> {
     let may_be_head = sent.windows(4).any(|word| word == b"HEAD");
     let mut statuses = Vec::new();
@@ -452,7 +452,7 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
         let began = clock::instant();
         let Ok(expression) = Expression::parse(&text, &Reading::plain(dialect)) else { return };
         accepted += 1;
-        // From 1700 to 2250, and the ends of what there is.
+        // From 1700 to 2250, and the limits of the type.
         let mut time = match random.below(20) {
             0 => i64::MIN,
             1 => i64::MAX,
@@ -462,8 +462,7 @@ fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
             let next = if round == 0 { expression.first_after(time) } else { expression.next_after(time) };
             let Some(next) = next else { break };
             assert!(time < next, "{text:?} after {time}: {next}");
-            // An interval has no place of its own, and the first fire time of ocf2 may repeat one before
-            // `time`.
+            // An interval has no fixed times, and the first fire time of ocf2 may repeat one before `time`.
             if expression.interval().is_none() && dialect != Dialect::Ocf2 {
                 assert_eq!(expression.last_before(next + 1), Some(next), "{text:?}");
             }

@@ -1,5 +1,4 @@
-//! Callers who mean no good, against the whole service: odd JSON, floods, guesses, targets that are none of
-//! their business.
+//! Hostile callers against the whole service: odd JSON, floods, guesses, forbidden targets.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -22,7 +21,7 @@ fn odd_json_is_422_or_comes_back_as_it_was() {
     let world = World::start();
     let jobs = format!("/jobs?app_guid={APP}");
     let refused = |body: &str| assert_eq!(world.post(&jobs, body).status, 422, "{body:.80}");
-    // In a field that nobody reads: it is passed over.
+    // In a field that nobody reads, it is ignored.
     for (number, deep) in [("[", "]"), (r#"{"a":"#, "}")].iter().enumerate() {
         let (open, close) = (deep.0.repeat(100_000), deep.1.repeat(100_000));
         let body = format!(r#"{{"name":"deep {number}","command":"c","x":{open}{number}{close}}}"#);
@@ -45,15 +44,15 @@ fn odd_json_is_422_or_comes_back_as_it_was() {
         refused(&format!(r#"{{"name":"{name}","command":"c"}}"#));
     }
     refused("\u{feff}{}");
-    // Nothing but a number in a field that nobody reads, however huge, does any harm.
+    // A number in a field that nobody reads does no harm, however huge.
     let huge = format!(r#"{{"name":"huge","command":"c","x":{0},"y":1e{0}}}"#, "9".repeat(400_000));
     assert!(matches!(world.post(&jobs, &huge).status, 201 | 422));
-    // Which of two counts, no standard says.
+    // No standard says which of two counts.
     refused(r#"{"name":"first","name":"second","command":"c"}"#);
     for text in
         ["nul\u{0}nul", "\u{0}", "\u{1f600}", "\u{202e}rtl", "' OR 1=1 --", "<script>", "\u{7f}", "\u{fffe}"]
     {
-        // What no header can carry is refused there: see `calls`.
+        // Characters that no header can carry are refused there: see `calls`.
         let header = text.replace(|c: char| c.is_ascii_control(), "x");
         let body = json!({"name": text, "command": text, "url": text, "auth_header": header}).to_string();
         for kind in ["jobs", "calls"] {
@@ -72,7 +71,7 @@ fn odd_json_is_422_or_comes_back_as_it_was() {
             );
         }
     }
-    // Two names are two, however alike they begin.
+    // Two names differ, however similarly they begin.
     assert_eq!(world.post(&jobs, r#"{"name":"nul\u0000other","command":"c"}"#).status, 201);
 }
 
@@ -98,8 +97,8 @@ fn calls_go_to_public_addresses_only_when_that_is_set() {
     assert!(listener.accept().is_err(), "nobody came");
 }
 
-/// A proxy whose targets are all one server of ours, which redirects `/to/URL` to that URL. Its own URL, and
-/// the targets that it is asked for.
+/// A proxy that serves all targets itself, and redirects `/to/URL` to that URL. Returns its URL, and the
+/// targets that clients ask it for.
 fn proxy() -> (&'static str, Arc<Mutex<Vec<String>>>) {
     let (config, _) = tls_config(&["localhost"]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -157,8 +156,7 @@ fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
     let not_sent = format!("not sent: {REASON}");
     check("https://1.1.1.1/", "answered 200 OK", "1.1.1.1:443");
     check("https://[2606:4700::1]:8443/", "answered 200 OK", "[2606:4700::1]:8443");
-    // A name, to those who ask for a connection: what it stands for is asked for, not what the proxy might
-    // make of it.
+    // With a name in a CONNECT, the address is requested, not what the proxy might resolve it to.
     assert_eq!(outcome(&world, "https://16843009/").1, "1.1.1.1:443");
     check("https://127.0.0.1/", &not_sent, "");
     check("https://2130706433/", &not_sent, "");
@@ -170,7 +168,7 @@ fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
     inside.set_nonblocking(true).unwrap();
     assert!(inside.accept().is_err(), "nobody came");
 
-    // And when it is not set, all of it works.
+    // Without the setting, all of it works.
     let world = World::with(&through);
     assert_eq!(
         outcome(&world, "https://localhost/"),
@@ -312,7 +310,7 @@ fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_data
                 world.token
             );
             stream.write_all(head.as_bytes()).unwrap();
-            // The beginning has come, so it is under way.
+            // The beginning has arrived, so the answer is in progress.
             stream.read_exact(&mut [0; 64]).unwrap();
             stream
         })
@@ -328,7 +326,7 @@ fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_data
         assert_eq!(database.number(open), 0);
         return;
     }
-    // A read that stayed open would keep the log from being emptied.
+    // A read that stayed open would keep the write-ahead log from being emptied.
     let database = rusqlite::Connection::open(world.directory.path().join("data/s.db")).unwrap();
     let emptied = || {
         let query = "PRAGMA wal_checkpoint(TRUNCATE)";
@@ -368,7 +366,7 @@ fn clients_that_read_long_strings_slowly_make_it_hold_little() {
     // Sixteen times the whole list would be 256 MB.
     let peak = figure(&program, "status", "VmHWM:") / 1024;
     assert!(peak < 150, "{peak} MB");
-    // As many descriptors as connections have come, and those of a few reads at a time.
+    // As many descriptors as there are connections, and those of a few reads at a time.
     let descriptors =
         std::fs::read_dir(format!("/proc/{}/fd", program.pid().as_raw_nonzero())).unwrap().count();
     assert!(descriptors < 100, "{descriptors}");
@@ -386,11 +384,11 @@ fn connections_that_wait_cost_no_cpu() {
             stream
         })
         .collect();
-    // They have all been taken in.
+    // All of them have been accepted.
     wait_for(|| (300 < figure(&program, "status", "Threads:")).then_some(()));
     let before = cpu_ticks(&program);
     let _ = crossbeam_channel::after(Duration::from_secs(2)).recv();
-    // Hundredths of a second: one thread that never rests has 200, though fewer on a busy machine.
+    // Hundredths of a second: a thread that never rests has 200, or fewer on a busy machine.
     let spent = cpu_ticks(&program) - before;
     assert!(spent < 40, "{spent}");
 }
@@ -400,8 +398,8 @@ fn without_descriptors_the_whole_service_waits_and_then_answers_again() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[]).unwrap();
-    // It did not know when it started, so it runs into it: its database and its requests to Cloud Foundry,
-    // too.
+    // It did not know the limit when it started, so it hits it, also for its database and its requests to
+    // Cloud Foundry.
     let limit = rustix::process::Rlimit { current: Some(256), maximum: Some(256) };
     rustix::process::prlimit(Some(program.pid()), rustix::process::Resource::Nofile, limit).unwrap();
     for beginning in ["", "GET / HTTP/1.1\r\n"] {
@@ -447,7 +445,7 @@ fn without_a_token_the_head_alone_is_refused_after_path_and_method() {
         ("DELETE /jobs", "405"),
         ("POST /healthz", "405"),
     ] {
-        // The body never comes.
+        // The body never arrives.
         let mut client =
             begin(&program, &format!("{request} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n"));
         assert!(head_of(&mut client).starts_with(&format!("HTTP/1.1 {status} ")), "{request}");
@@ -492,7 +490,7 @@ fn what_clients_send_and_never_end_holds_no_more_than_a_quarter_of_the_memory() 
         (0..300).map(|_| begin(&program, &format!("GET / HTTP/1.1\r\nHost: x\r\nA: {}", &body[..60_000]))),
     );
     let grown = anonymous().saturating_sub(before);
-    // A quarter of 64 MB, and the stacks of so many threads.
+    // A quarter of 64 MB, and the stacks of the threads.
     assert!(grown < 16 + 12, "{grown} MB");
     let (status, made) =
         ask(&program.url, &token, "POST", "/jobs?app_guid=app-1", r#"{"name":"n","command":"c"}"#).unwrap();
@@ -595,14 +593,14 @@ fn connect(program: &Program) -> TcpStream {
     TcpStream::connect(program.url.trim_start_matches("http://")).unwrap()
 }
 
-/// A number that the system tells about a process.
+/// A figure that the system reports about a process.
 fn figure(program: &Program, file: &str, name: &str) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/{file}", program.pid().as_raw_nonzero())).unwrap();
     let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// The time that its threads have run, in hundredths of a second.
+/// The CPU time of its threads, in hundredths of a second.
 fn cpu_ticks(program: &Program) -> u64 {
     let text = std::fs::read_to_string(format!("/proc/{}/stat", program.pid().as_raw_nonzero())).unwrap();
     let fields: Vec<&str> = text.rsplit_once(") ").unwrap().1.split(' ').collect();
@@ -646,7 +644,7 @@ fn no_secret_reaches_a_log() {
             });
         }
         ask("GET", &format!("/jobs/{}", "a".repeat(30_000)), "");
-        // What is no HTTP, and what breaks off, with a token in it.
+        // Text that is not HTTP, and an incomplete request, with a token in it.
         for broken in ["GET / HTTP/1.1\r\nAuthorization bearer TOKEN\r\n\r\n", "bearer TOKEN\r\n\r\n"] {
             let mut stream = connect(&program);
             stream.write_all(broken.replace("TOKEN", &token).as_bytes()).unwrap();
@@ -666,7 +664,7 @@ fn no_secret_reaches_a_log() {
     assert!(longest < 2000, "nobody fills the log with a few requests: {longest}");
     let tokens: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     assert!(!tokens.is_empty(), "lines of JSON are JSON");
-    // Nor one of the service's own tokens, which begin like every other.
+    // Nor one of the service's own tokens, which all begin like this.
     assert!(!log.contains("eyJ"), "a token is in the log");
 }
 
@@ -693,7 +691,7 @@ fn a_flood_of_one_caller_keeps_neither_the_scheduler_nor_the_health_check_waitin
             Some(world.post(&format!("/calls/{call}/schedules"), body)).filter(|answer| answer.status == 201)
         });
         assert!(!scheduled.guid().is_empty());
-        // Its calls come, flood or no flood.
+        // Its calls run despite the flood.
         for _ in 0..2 {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");

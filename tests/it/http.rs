@@ -17,20 +17,20 @@ use tiny_http::{Header, StatusCode};
 
 /// Longer than anything here takes: a test that waits this long has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Sooner than any time-out of [`PATIENCE`] would end it, and late enough for a busy machine.
+/// Earlier than any time-out of [`PATIENCE`], and late enough for a busy machine.
 const SOON: Duration = Duration::from_secs(10);
 /// A client time-out that a test can wait for.
 const SHORT: Duration = Duration::from_millis(300);
 
-// ---- what is sent, and what comes back ----
+// ---- requests and answers ----
 
-/// Each is sent on a connection of its own; the answer has this status, and whether the connection stays is
-/// known.
+/// Sends each on a separate connection, and checks the status of the answer and whether the connection stays
+/// open.
 #[test]
 fn heads_are_read_in_one_way_or_refused() {
     let world = EchoServer::start();
     let then = |bytes: &str, expected: &str| world.check(bytes.as_bytes(), expected);
-    // Good ones.
+    // Valid requests.
     then("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     then("\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     then("GET / HTTP/1.1\r\nhost:x:80\r\n\r\n", "200 stays");
@@ -70,7 +70,7 @@ fn heads_are_read_in_one_way_or_refused() {
     then("CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", "400 closes");
     then(&format!("{} / HTTP/1.1\r\nHost: x\r\n\r\n", "A".repeat(33)), "400 closes");
     then("\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}", "400 closes");
-    // Lines and headers.
+    // Line ends and headers.
     then("\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "400 closes");
     then("GET / HTTP/1.1\nHost: x\n\n", "400 closes");
     then("GET / HTTP/1.1\r\nHost: x\n\r\n", "400 closes");
@@ -227,7 +227,7 @@ fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
     assert_eq!(client.answer().text(), "");
     assert_eq!(client.answer().text(), "");
     assert_eq!(client.answer().text(), "GET /last None x ");
-    // And what follows a refused head is not even read.
+    // What follows a refused head is not read.
     client.send(&format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n{smuggled}"));
     assert_eq!(client.answer().status, 400);
     client.assert_closed();
@@ -249,7 +249,7 @@ fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_413() {
     client.send(&format!("80000\r\n{half}\r\n80000\r\n{half}\r\n1\r\nx\r\n0\r\n\r\n"));
     assert_eq!(client.answer().status, 413);
     client.assert_closed();
-    // A client that sends all of a larger one before it looks still sees the answer.
+    // A client that sends a larger body completely before it reads still sees the answer.
     let mut client = world.connect();
     client.send(&format!(
         "POST /length HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}{body}",
@@ -257,7 +257,7 @@ fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_413() {
     ));
     let answer = client.answer();
     assert_eq!((answer.status, answer.header("Connection")), (413, Some("close")));
-    // A reset could have outrun the answer.
+    // A reset could have overtaken the answer.
     assert_eq!(client.reader.read(&mut [0]).unwrap(), 0);
 }
 
@@ -277,7 +277,7 @@ fn a_head_of_16_kib_fits_in_any_shape_and_more_than_64_kib_is_431() {
     client.assert_closed();
     world.check(head(&"a:\r\n".repeat(5000)).as_bytes(), "431 closes");
     world.check(format!("GET /{} HTTP/1.1\r\n", "a".repeat(70_000)).as_bytes(), "431 closes");
-    // One that never ends. Far beyond what the system's buffers of both sides can take unread, some 10 MB.
+    // An endless body, far beyond the 10 MB or so that both sides' system buffers can hold.
     let mut client = world.connect();
     let mut sent = 0;
     while sent < 64_000_000 && client.stream.write_all(&b"a: b\r\n".repeat(1000)).is_ok() {
@@ -481,13 +481,13 @@ fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
     world.check(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "200 stays");
     assert!(started.elapsed() < SOON);
     for client in deaf {
-        // A reset, so that the system throws away what it still holds for the client.
+        // A reset, which makes the system discard what it still holds for the client.
         world.wait_until(|| client.stream.take_error().unwrap().is_some());
     }
     assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
 }
 
-// ---- numbers ----
+// ---- limits ----
 
 #[test]
 fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
@@ -498,7 +498,7 @@ fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
         client.send(get);
         assert_eq!(client.answer().status, 200);
     }
-    // The first is the latest now, so the second goes.
+    // The first is now the most recent, so the second is closed.
     clients[0].send(get);
     assert_eq!(clients[0].answer().status, 200);
     let mut new = world.connect();
@@ -535,7 +535,7 @@ fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
 
 #[test]
 fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_connection() {
-    // On a busy machine the two seconds may be over before the first answer, which then shows nothing.
+    // On a busy machine the two seconds may be over before the first answer, and the test would show nothing.
     let (world, mut clients) =
         (0..10).find_map(|_| full_with_one_arriving()).expect("an answer within two seconds");
     let_pass(Duration::from_millis(2500));
@@ -572,7 +572,7 @@ fn full_with_one_arriving() -> Option<(EchoServer, Vec<Client>)> {
     Some((world, clients))
 }
 
-/// Lets this much real time go by.
+/// Waits for this much real time.
 fn let_pass(duration: Duration) {
     let _ = after(duration).recv();
 }
@@ -585,7 +585,7 @@ fn health_is_answered_at_once_though_nobody_gives_up_a_seat() {
         client.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
     }
     world.wait_until(|| world.handled("/wait") == 2);
-    // More than the lobby holds, none of which says anything.
+    // More than the lobby holds, all of them silent.
     let silent: Vec<Client> = (0..150).map(|_| world.connect()).collect();
     for pieces in
         [["GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", ""], ["GET /heal", "thz HTTP/1.1\r\nHost: x\r\n\r\n"]]
@@ -615,7 +615,7 @@ fn what_the_head_decides_is_answered_before_the_body_comes() {
     let answer = client.answer();
     assert_eq!((answer.status, answer.header("Connection")), (401, Some("close")));
     client.assert_closed();
-    // A body that is here already is passed over, and the connection stays.
+    // A body that has arrived is skipped, and the connection stays open.
     world.check(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", "401 stays");
     world.check(
         b"POST /refused HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -658,7 +658,7 @@ fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_request
         client.stream.set_read_timeout(Some(PATIENCE)).unwrap();
         refused
     };
-    // At least 60 kB each in 8 MiB: far fewer than half of them can be held.
+    // Each needs at least 60 kB of 8 MiB: far fewer than half of them fit.
     world.wait_until(|| held.iter().filter(is_refused).count() > 80);
     let mut refused: Vec<Client> = Vec::new();
     let (gone, stay): (Vec<Client>, Vec<Client>) = held.into_iter().partition(|client| is_refused(&client));
@@ -725,7 +725,7 @@ fn a_panic_is_a_500_and_ends_nothing() {
 #[test]
 fn bodies_together_hold_a_bounded_amount_of_memory() {
     let world = EchoServer::start();
-    // 80 bodies of almost 1 MiB that never end: more than the 64 MiB that all may hold.
+    // 80 incomplete bodies of almost 1 MiB: more than the 64 MiB for all together.
     let almost = "x".repeat(1024 * 1024 - 1);
     let mut clients: Vec<Client> = (0..80).map(|_| world.connect()).collect();
     for client in &mut clients {
@@ -737,10 +737,10 @@ fn bodies_together_hold_a_bounded_amount_of_memory() {
     for client in &clients {
         client.stream.set_nonblocking(true).unwrap();
     }
-    // 1 MiB each but for the 32 KiB that are free: 66 fit.
+    // 1 MiB each, except for the 32 KiB that are free: 66 fit.
     world.wait_until(|| 14 <= clients.iter_mut().filter(is_answered).count());
     assert!(clients.iter_mut().filter(is_answered).all(|client| client.answer().status == 503));
-    // A small one passes.
+    // A small one is accepted.
     world.check(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody", "200 stays");
     drop(clients);
     let body = "x".repeat(1024 * 1024);
@@ -751,7 +751,7 @@ fn bodies_together_hold_a_bounded_amount_of_memory() {
     });
 }
 
-/// The descriptors of a process are those of all its tests, so the server runs in a process of its own.
+/// All tests share the descriptors of a process, so this server runs in a separate one.
 #[test]
 fn without_descriptors_it_waits_and_then_answers_again() {
     let mut child = Command::new(std::env::current_exe().unwrap())
@@ -794,14 +794,14 @@ fn without_descriptors_it_waits_and_then_answers_again() {
 #[ignore = "lowers the limits of its process: started by the test above"]
 fn serves_with_few_descriptors() {
     let limit = rustix::process::Rlimit { current: Some(48), maximum: Some(48) };
-    // Started while the limit is high, the server does not know: it runs into it.
+    // It started while the limit was high, so it does not know the limit and hits it.
     let world = EchoServer::start();
     rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
     writeln!(io::stdout(), "\nlistens on {}", world.addr).unwrap();
     io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
 
-// ---- the end ----
+// ---- stopping ----
 
 #[test]
 fn a_stop_answers_the_requests_in_hand_and_closes_idle_connections() {
@@ -860,10 +860,10 @@ fn a_stop_waits_no_longer_than_it_may() {
     waiting.assert_closed();
 }
 
-// ---- chance ----
+// ---- random input ----
 
-/// Requests with a few bytes changed, left out, doubled or put elsewhere: each ends in answers or a close,
-/// never in a 5xx or a connection that hangs.
+/// Requests with a few bytes changed, removed, repeated or moved: each ends in answers or a close, never in a
+/// 5xx or a connection that hangs.
 #[test]
 fn mutilated_requests_get_4xx_or_a_close() {
     const ROUNDS: usize = 1500;
@@ -928,7 +928,7 @@ impl Random {
 
 // ---- helpers ----
 
-/// The HTTP server alone, with handlers that say what they got.
+/// The HTTP server alone, with handlers that report what they received.
 struct EchoServer {
     server: Option<Server>,
     addr: SocketAddr,
@@ -980,12 +980,12 @@ impl EchoServer {
         Client::connect(self.addr)
     }
 
-    /// Lets all go on that wait in `/wait`.
+    /// Releases all requests that wait in `/wait`.
     fn open_gate(&self) {
         self.gate.lock().unwrap().take();
     }
 
-    /// How often a path has been handled.
+    /// How often a path was handled.
     fn handled(&self, path: &str) -> usize {
         let mut so_far = self.handled_so_far.lock().unwrap();
         so_far.extend(self.handled.try_iter());
@@ -1066,7 +1066,7 @@ fn refuse(refusal: &Refusal, headers: &[Header]) -> Response {
     }
 }
 
-/// Not a multiple of any buffer.
+/// Not a multiple of any buffer size.
 fn stream_text() -> Vec<u8> {
     (0..100_003_u32).map(|n| b'a' + (n % 26) as u8).collect()
 }
@@ -1104,7 +1104,7 @@ impl Client {
         self.send_bytes(text.as_bytes());
     }
 
-    /// An error means that the server has closed: its answer says why.
+    /// An error means that the server has closed; its answer says why.
     fn send_bytes(&self, bytes: &[u8]) {
         let _ = (&self.stream).write_all(bytes);
     }
@@ -1156,7 +1156,7 @@ impl Client {
         answer
     }
 
-    /// Waits for the end of the connection, with nothing more before it.
+    /// Waits for the end of the connection, and checks that nothing more arrives.
     #[track_caller]
     fn assert_closed(&mut self) {
         let mut rest = Vec::new();
@@ -1170,7 +1170,7 @@ impl Client {
 }
 
 impl Answer {
-    /// The value of the only header of that name.
+    /// The value of the only header with this name.
     #[track_caller]
     fn header(&self, name: &str) -> Option<&str> {
         let mut named = self.headers.iter().filter(|(header, _)| header == name);

@@ -1,7 +1,7 @@
-//! Moving a database here: that of a Go service, or one of our own.
+//! Importing a database: that of a Go service, or one of our own.
 //!
-//! What a Go service wrote is made here as such a service writes it; it is in PostgreSQL, so those tests need
-//! a server.
+//! The tests create the tables of a Go service as such a service writes them. They are in PostgreSQL, so
+//! these tests need a server.
 
 use std::fs;
 use std::path::Path;
@@ -22,7 +22,7 @@ const SCHEDULE: &str = "33333333-3333-4333-8333-333333333333";
 const APP: &str = "app-1";
 const SPACE: &str = "space-1";
 
-/// Runs `import`, and answers its exit status, what it printed and what it complained of.
+/// Runs `import`. Returns its exit status, output and errors.
 fn import(from: &str, to: &str, arguments: &[&str]) -> (i32, String, String) {
     import_at(from, to, arguments, &[])
 }
@@ -58,7 +58,7 @@ fn imported(from: &str, to: &str, arguments: &[&str]) -> String {
     report
 }
 
-/// The counts of the report: taken, there already, not taken.
+/// The counts of the report: imported, existing, not imported.
 #[track_caller]
 fn counts(report: &str, of: &str) -> [u64; 3] {
     let line = report.lines().find(|line| line.starts_with(of)).unwrap_or_else(|| panic!("{report}"));
@@ -66,7 +66,7 @@ fn counts(report: &str, of: &str) -> [u64; 3] {
     numbers.try_into().unwrap()
 }
 
-/// All that is in a database and lasts, in the order of ids; planned times are left out.
+/// All lasting contents of a database, in order of ids, without planned times.
 fn contents(database: &Database) -> Vec<Vec<String>> {
     let mut rows = database.rows(
         "SELECT guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header,
@@ -118,7 +118,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     rows.extend(database.rows("SELECT * FROM service_instances ORDER BY id"));
     rows.extend(database.rows("SELECT * FROM service_bindings ORDER BY id"));
     if database.url.starts_with("postgres") {
-        // As the program writes what PostgreSQL has no text for.
+        // In the program's encoding of what PostgreSQL texts cannot hold.
         for text in rows.iter_mut().flatten() {
             *text = text.replace("\u{1a}0", "\0").replace("\u{1a}\u{1a}", "\u{1a}");
         }
@@ -126,7 +126,7 @@ fn contents(database: &Database) -> Vec<Vec<String>> {
     rows
 }
 
-/// Also what is planned, and when it was.
+/// Also the planned times.
 fn everything(database: &Database) -> Vec<Vec<String>> {
     let mut rows = contents(database);
     rows.extend(
@@ -136,7 +136,7 @@ fn everything(database: &Database) -> Vec<Vec<String>> {
     rows
 }
 
-/// The tables of a Go service, in a schema of their own.
+/// The tables of a Go service, in their own schema.
 struct GoDatabase {
     url: String,
     database: Database,
@@ -418,7 +418,7 @@ fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
         let token = cf.issue_cf_token("dev");
         let variables = [("DATABASE_URL", to.as_str()), ("HISTORY_DAYS", "3650")];
         let mut program = Program::start(directory.path(), &cf, &variables).unwrap();
-        // What is asked for now has its turn, so what was due before would have had its own.
+        // A new request gets its turn, so anything due earlier would have had its own.
         let made = ask(&program.url, &token, "POST", &format!("/jobs/{JOB}/execute"), "").unwrap();
         assert_eq!(made.0, 201);
         let guid = made.1["guid"].as_str().unwrap();
@@ -449,7 +449,7 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
         let go = GoDatabase::filled(directory.path());
         let to = &targets(directory.path())[place];
         let target = Database::at(to);
-        // A dry run leaves no database where there was none.
+        // A dry run does not create a missing database.
         drop(target.open().unwrap());
         let report = imported(&go.url, to, &["--dry-run"]);
         assert!(report.starts_with("Would import") && report.contains("nothing was imported"), "{report}");
@@ -458,7 +458,7 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
         assert_eq!(target.rows("SELECT * FROM history_sizes"), Vec::<Vec<String>>::new());
 
         imported(&go.url, to, &[]);
-        // What was changed and deleted here since stays so.
+        // Objects changed or deleted here since then stay so.
         target.execute(&format!(
             "UPDATE executables SET name = 'renamed', command = 'false' WHERE guid = '{JOB}'"
         ));
@@ -485,13 +485,13 @@ fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
     let at = "'2026-02-07 00:00:00+00', ''";
     go.execution("o1", "gone", "job", &format!("NULL, NULL, NULL, NULL, {ended}"));
     go.execution("o2", "gone", "job", &format!("NULL, 's-orphan', {at}, {ended}"));
-    // A call of that guid is no job.
+    // The call with this guid is not a job.
     go.execution("o3", CALL, "job", &format!("NULL, NULL, NULL, NULL, {ended}"));
     go.execution("o4", CALL, "tune", &format!("NULL, NULL, NULL, NULL, {ended}"));
-    // The history of what is gone, or is refused, stays.
+    // The history of missing or refused objects is not imported.
     go.execution("h1", CALL, "call", &format!("'', 's-refused', {at}, {ended}"));
     go.execution("h2", CALL, "call", &format!("'', 's-deleted', {at}, {ended}"));
-    // The service knew the minute alone.
+    // The service stored only minutes.
     go.execution(
         "h3",
         CALL,
@@ -550,7 +550,7 @@ fn a_go_services_tables_may_differ_and_lack_things() {
     let jobs = target.rows(
         "SELECT created_at, updated_at, disk_in_mb, state FROM executables WHERE kind = 'job' ORDER BY id",
     );
-    // A state that says nothing is that of the history.
+    // An unknown state is taken from the history.
     assert_eq!(jobs[0], ["1769940000123456000", "1769940000123456000", "1024", "SUCCEEDED"]);
     assert_eq!(jobs[1][3], "PENDING");
     let updated: i64 =
@@ -603,15 +603,14 @@ fn an_import_that_is_killed_or_fails_has_changed_nothing() {
 fn two_kinds_of_tables_in_one_database_are_told_apart() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
-    // The one database that is bound to both: a schema of our own beside theirs, here named by the search
-    // path.
+    // One database bound to both services: our schema beside theirs, named by the search path here.
     let (server, schema) = go.url.split_once("schema=").unwrap();
     let own = format!("{schema}_own");
     let joint = format!("{server}options=-c%20search_path%3D{schema}&schema={own}");
     let report = imported(&joint, &joint, &[]);
     assert!(report.contains("from OCF Scheduler's tables in"), "{report}");
     assert_eq!(counts(&report, "executions"), [3, 0, 0]);
-    // And without saying from where.
+    // Also without naming the source.
     let done = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .arg("import")
         .env_clear()
@@ -752,7 +751,7 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     let report = imported(&source.url, &to, &[]);
     assert!(report.contains("\"interrupted: …\": 2"), "{report}");
     assert!(report.contains("followed from here: 1"), "{report}");
-    // The deleted one stays away, and its history.
+    // The deleted job stays deleted, with its history.
     assert_eq!(counts(&report, "jobs"), [1, 0, 0]);
     let target = Database::at(&to);
     let rows = target.rows("SELECT guid, state, message FROM executions WHERE guid IN ('waits', 'in-flight', 'task') ORDER BY id");
@@ -763,12 +762,12 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
         target.rows("SELECT name, doubt_until FROM strays"),
         [["0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10", "8"]]
     );
-    // In a suspended space nothing fires.
+    // Nothing fires in a suspended space.
     assert_eq!(target.rows("SELECT is_suspended FROM service_spaces"), [["1"]]);
     assert_eq!(target.rows("SELECT next_fire_time FROM schedules WHERE enabled"), [[""]]);
-    // The outcome of the execution created last among the ended ones.
+    // The outcome of the latest-created ended execution.
     assert_eq!(target.rows("SELECT state FROM executables WHERE kind = 'job'"), [["FAILED"]]);
-    // The service goes on with it: Cloud Foundry knows of no such task.
+    // The service continues with it: Cloud Foundry does not know the task.
     let cf = FakeCf::start();
     let program = Program::start(directory.path(), &cf, &[("DATABASE_URL", &to)]).unwrap();
     wait_until("the task's end is known", || {
@@ -809,7 +808,7 @@ fn what_cannot_be_meant_is_refused() {
     assert_eq!(fs::read(&source).unwrap(), b"dear diary");
 }
 
-/// A database that a service wrote: two jobs, a call, two schedules and four executions, which have ended.
+/// A database written by a service: two jobs, a call, two schedules and four ended executions.
 fn filled_by_a_service(directory: &Path) -> Database {
     let cf = FakeCf::start();
     cf.add_app(APP, SPACE);

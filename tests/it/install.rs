@@ -1,4 +1,4 @@
-//! What packages rely on: the health check of containers, the word to systemd, and the manual page.
+//! What packages rely on: the health check of containers, the notification of systemd, and the manual page.
 
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
@@ -38,7 +38,7 @@ fn health_says_whether_a_service_answers() {
     assert_eq!(run(&["health", "--url", &url]).status.code(), Some(1));
 }
 
-/// The socket that systemd listens on, in the directory of a service.
+/// The socket on which systemd listens, in the directory of a service.
 struct Systemd<'a> {
     directory: &'a Path,
     socket: UnixDatagram,
@@ -75,7 +75,7 @@ fn systemd_learns_when_the_service_is_ready_and_when_it_stops() {
     assert_eq!(systemd.heard(), "STOPPING=1");
     drop(service);
 
-    // A socket that is not there holds up nothing.
+    // A missing socket delays nothing.
     let nowhere = directory.path().join("nowhere");
     Standalone::spawn(Standalone::command(directory.path()).env("NOTIFY_SOCKET", &nowhere)).stop();
 }
@@ -94,7 +94,7 @@ fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
     assert_eq!(last, "STOPPING=1");
     drop(service);
 
-    // systemd watches another process than this one.
+    // systemd watches another process.
     let service = systemd.start(&[("WATCHDOG_USEC", "300000"), ("WATCHDOG_PID", "1")]);
     assert_eq!(systemd.heard(), "READY=1");
     kill_process(service.pid(), Signal::TERM).unwrap();
@@ -117,13 +117,13 @@ fn the_scheduler_takes_its_turns_as_the_watchdog_expects() {
     let clock = Arc::new(ManualClock::new(start));
     let service = Service::start(&config.unwrap(), Arc::clone(&clock) as Arc<dyn Clock>).unwrap();
     let watch = service.watch();
-    // The turn that the start counted is too old from here on.
+    // The turn that the start recorded is too old from here on.
     clock.set(start.saturating_add(Duration::from_secs(31)));
     wait_for(|| watch.is_alive().then_some(()));
     service.stop();
 }
 
-/// When CHANGELOG.md says that this version was released.
+/// The release date of this version in CHANGELOG.md.
 fn released() -> &'static str {
     let heading = concat!("\n## [", env!("CARGO_PKG_VERSION"), "] - ");
     let (_, rest) = include_str!("../../CHANGELOG.md").split_once(heading).unwrap();
@@ -135,7 +135,7 @@ fn mandoc_finds_nothing_in_the_manual_page() {
     let directory = tempfile::tempdir().unwrap();
     let page = directory.path().join("ocf-scheduler.1");
     std::fs::write(&page, run(&["man"]).stdout).unwrap();
-    // A machine without mandoc has nothing to check it with.
+    // Skip the check on a machine without mandoc.
     let Ok(said) = Command::new("mandoc").args(["-T", "lint"]).arg(&page).output() else { return };
     assert!(said.status.success() && said.stdout.is_empty(), "{}", String::from_utf8_lossy(&said.stdout));
 }

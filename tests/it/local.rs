@@ -159,7 +159,7 @@ fn a_task_runs_on_while_the_service_is_away() {
 #[test]
 fn a_task_beyond_its_memory_fails() {
     let machine = Machine::new();
-    // `sort` wants a buffer of 200 MiB, of which it has 32.
+    // `sort` wants a buffer of 200 MiB, but has 32.
     let task =
         machine.start("hog", "head -c 100000000 /dev/zero | tr '\\0' 'x' | sort -S 200M > /dev/null", 32);
     assert!(matches!(machine.ended(&task), TaskState::Failed(_)));
@@ -243,6 +243,6 @@ fn a_runner_ends_with_its_task_when_its_directory_was_removed() {
     let runner = started["runner_pid"].as_i64().unwrap();
     fs::remove_dir_all(machine.of_task(&task, "")).unwrap();
     fs::write(machine.file("go"), "").unwrap();
-    // The service waits for its runners, so none stays as a zombie.
+    // The service reaps its runners, so none stays a zombie.
     wait_for(|| (!PathBuf::from(format!("/proc/{runner}")).exists()).then_some(()));
 }

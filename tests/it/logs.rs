@@ -1,4 +1,4 @@
-//! The log of the real program: what it says of requests and executions, and that nobody can forge a line of
+//! The log of the real program: its lines about requests and executions, and that nobody can forge a line.
 //! it.
 
 use std::collections::BTreeSet;
@@ -16,7 +16,7 @@ use super::cf::fake_cf::{ALWAYS, FakeCf, Fault};
 use super::program::Program;
 use super::world::{APP, wait_for};
 
-/// A Cloud Foundry, and a place for programs whose logs are read.
+/// A Cloud Foundry, and a directory for programs whose logs are read.
 struct Logged {
     cf: FakeCf,
     token: String,
@@ -42,7 +42,7 @@ impl Logged {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
-    /// The lines as JSON, each of which must be an object with these three texts.
+    /// The lines as JSON; each must be an object with these three texts.
     #[track_caller]
     fn lines(&self) -> Vec<Value> {
         let log = self.log();
@@ -147,7 +147,7 @@ fn whatever_clients_write_each_line_of_json_is_one_object() {
         let schedule = json!({"expression": text}).to_string();
         assert_eq!(world.ask(&program, "POST", &format!("{job}/schedules"), "r", &schedule).0, 422);
     }
-    // The words of others: Cloud Foundry's, and those of targets.
+    // Texts from outside: Cloud Foundry's, and those of targets.
     let job = world.made(&program, "jobs", &json!({"name": "refused", "command": "c"}));
     world.cf.fault(
         "POST /v3/apps/:guid/tasks",
@@ -261,7 +261,7 @@ fn the_request_that_asked_for_an_execution_is_on_all_of_its_lines_after_a_restar
     let messages: BTreeSet<String> =
         of(&ran).iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect();
     assert!(messages.contains("another attempt later"), "{messages:?}");
-    // What Cloud Foundry was asked for it, too.
+    // Cloud Foundry got the same request id.
     assert!(lines.iter().any(|line| {
         line["request_id"] == "asked-1" && line["message"] == "asked Cloud Foundry" && line["status"] == 429
     }));
@@ -301,7 +301,7 @@ fn while_cloud_foundry_is_away_the_log_says_so_once_and_once_that_it_is_back() {
     for execution in &executions {
         world.wait_for_state(&program, &job, execution, &["SUCCEEDED"]);
     }
-    // It is back when nothing has failed for five seconds.
+    // The outage ends when nothing has failed for five seconds.
     wait_for(|| {
         let last = world.execute(&program, &job, "asked");
         world.wait_for_state(&program, &job, &last, &["SUCCEEDED"]);

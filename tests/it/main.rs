@@ -1,4 +1,4 @@
-//! The service from outside: one binary, a module for each side of it.
+//! The service from outside: one binary, with a module for each aspect.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test ends where something is missing")]
 

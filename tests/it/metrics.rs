@@ -1,4 +1,4 @@
-//! `GET /metrics`: what it says, to whom, and that nobody can make it grow.
+//! `GET /metrics`: its contents, its readers, and that nobody can make it grow.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -13,7 +13,7 @@ use super::database::{Database, is_postgres};
 use super::program::{Program, ask};
 use super::world::{APP, Answer, World, wait_for};
 
-/// A text of metrics, read as Prometheus reads it: anything that it would not take fails the test.
+/// Parsed metrics. Anything that Prometheus would not accept fails the test.
 #[derive(Debug, Default)]
 struct Exposition {
     kinds: BTreeMap<String, String>,
@@ -54,7 +54,7 @@ impl Exposition {
         series.split('{').next().unwrap()
     }
 
-    /// The histogram that a series is of.
+    /// The histogram to which a series belongs.
     fn base<'a>(&self, family: &'a str) -> Option<&'a str> {
         let base = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| family.strip_suffix(suffix))?;
         (self.kinds.get(base).map(String::as_str) == Some("histogram")).then_some(base)
@@ -100,7 +100,7 @@ impl Exposition {
         }
     }
 
-    /// The value of the series with that name and all of those labels; 0 when there is none.
+    /// The value of the series with this name and all of these labels; 0 if there is none.
     #[track_caller]
     fn value(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let mut found = self.samples.iter().filter(|(series, _)| {
@@ -114,7 +114,7 @@ impl Exposition {
     }
 }
 
-/// The real program, whose counters are its own: those of this process are shared by all tests.
+/// The real program, because all tests share the counters of this process.
 struct Counted {
     cf: FakeCf,
     token: String,
@@ -158,7 +158,7 @@ impl Counted {
         scraped(&self.program.url)
     }
 
-    /// Sends bytes on a connection of their own, and awaits its end.
+    /// Sends bytes on a separate connection, and waits for its end.
     fn send(&self, bytes: &str) -> String {
         let mut stream = TcpStream::connect(self.program.url.trim_start_matches("http://")).unwrap();
         stream.write_all(bytes.as_bytes()).unwrap();
@@ -194,7 +194,7 @@ fn what_happens_is_counted() {
     world.send(&format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(70_000)));
     world.cf.fault("GET /userinfo", Fault::status(500, None), 1);
     ask(&world.program.url, &world.cf.issue_cf_token("dev"), "GET", "/jobs", "").unwrap();
-    // A scrape sees what had ended when the database was read, at most a second before.
+    // A scrape shows executions that had ended when the database was read, at most a second before.
     let metrics = wait_for(|| {
         let metrics = Exposition::of(&world.text());
         (metrics.value("ocf_scheduler_execution_lateness_seconds_count", &[("kind", "call")]) > 0.0)
@@ -289,7 +289,7 @@ fn no_client_makes_it_grow() {
         }
     };
     hostile(0);
-    // The first scrape is itself counted in the second.
+    // The second scrape counts the first one.
     world.text();
     let before = series(&world.text());
     (1..40).for_each(hostile);
@@ -341,7 +341,7 @@ fn with_a_token_it_is_for_those_who_have_it() {
     let problem = world.request("GET", "/metrics", None, &accept, "").json();
     let expected = problem["errors"][0]["expected"].as_str().unwrap();
     assert!(expected.contains("METRICS_TOKEN") && !expected.contains("scrape-secret"), "{problem}");
-    // And for nothing else.
+    // And nowhere else.
     let elsewhere = world.request("GET", "/jobs", None, &[("Authorization", "bearer scrape-secret")], "");
     assert_eq!(elsewhere.status, 401);
 }
@@ -363,10 +363,10 @@ fn on_a_port_of_its_own_it_is_alone_and_the_other_port_does_not_know_it() {
     for path in ["/", "/healthz", "/jobs", "/readyz"] {
         assert_eq!(agent.get(format!("{url}{path}")).call().unwrap().status(), 404, "{path}");
     }
-    // Those who connect and say nothing are closed for those who ask.
+    // Silent connections are closed for clients that send requests.
     let address = url.trim_start_matches("http://");
     let _silent: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(address).unwrap()).collect();
-    // By a connection of its own: one that was idle may have been closed for these.
+    // On a separate connection: an idle one may have been closed for these.
     Exposition::of(&scraped(&url));
 }
 

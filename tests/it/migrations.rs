@@ -1,7 +1,7 @@
 //! Upgrades: a database with rows, of any older version, becomes one of this version.
 //!
-//! Each older version is built from the first migrations and filled by SQL. A migration that adds a table
-//! must add rows here: the test fails until it does.
+//! Each older version is built from the first migrations and filled by SQL. Whoever adds a table in a
+//! migration must add rows here; the test fails until then.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
 
-/// What all rows are from; in nanoseconds since 1970.
+/// The time of all rows, in nanoseconds since 1970.
 const NOW: i64 = 1_700_000_000_000_000_000;
-/// Migration 2 of SQLite replaced the start of an attempt whose outcome is unknown by the instant after which
-/// "not found" is conclusive: so much later.
+/// Migration 2 of SQLite replaced the start of an attempt with an unknown outcome by the instant after which
+/// "not found" is conclusive, this much later.
 const DOUBT_TIME: i64 = 60_000_000_000;
 
 /// A migration: its name without the number, and its text.
@@ -66,7 +66,7 @@ impl Old {
         old
     }
 
-    /// PostgreSQL began with what SQLite had come to in four steps.
+    /// PostgreSQL's first migration combines the first four of SQLite.
     fn has(&self, migration: &str) -> bool {
         let is_in_first = ["lanes_and_clocks", "history_sizes", "space_sizes"].contains(&migration);
         (is_postgres() && is_in_first) || self.applied.iter().any(|name| name == migration)
@@ -96,7 +96,7 @@ impl Old {
             self.insert("attempts", &attempt);
         }
         if is_postgres() {
-            // An instance that has gone, and has the RUNNING executions.
+            // An instance that is gone, and that owns the RUNNING executions.
             self.insert("instances", &[("lease_until", "0")]);
             self.database.execute("UPDATE executions SET owner = 1 WHERE state = 'RUNNING'");
         }
@@ -398,7 +398,7 @@ fn a_database_with_rows_is_brought_up_to_date_from_every_version() {
     }
 }
 
-/// What migration 2 of SQLite does to this column.
+/// Applies what migration 2 of SQLite does to this column.
 fn settle_doubts(rows: &mut [Vec<String>], columns: &mut [String]) {
     let index = columns.iter().position(|column| column == "unknown_since").unwrap();
     "doubt_until".clone_into(&mut columns[index]);
@@ -455,7 +455,7 @@ fn check_what_the_store_reads(store: &Store, database: &Database) {
     }
 }
 
-/// PENDING executions can be claimed and ended, schedules are due, and what was deleted can be purged.
+/// PENDING executions can be claimed and ended, schedules are due, and deleted objects can be purged.
 #[track_caller]
 fn check_that_work_goes_on(store: &Store, database: &Database) {
     let clock = ManualClock::new(Timestamp::from_nanos(NOW + 2 * DOUBT_TIME));

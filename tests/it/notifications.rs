@@ -1,4 +1,4 @@
-//! Notifications: who is told what, once, in order, whatever the receivers do.
+//! Notifications: each event reaches its receivers once and in order, whatever they do.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use super::world::{APP, FOREIGN_SPACE, SPACE, World, wait_for};
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
-/// A request that a receiver got.
+/// A request to a receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) path: String,
@@ -40,20 +40,20 @@ impl Received {
     }
 }
 
-/// What a receiver does with a request.
+/// How a receiver answers a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Does {
     Answer(u16),
     Redirect,
-    /// Says nothing for as long as the client waits.
+    /// Does not answer for as long as the client waits.
     Hang,
-    /// Sends a head without end, slowly.
+    /// Sends an endless head, slowly.
     Drip,
-    /// Sends a body without end.
+    /// Sends an endless body.
     Flood,
 }
 
-/// A server that records what comes, and does what it is told.
+/// A server that records requests and answers as told.
 pub(crate) struct Receiver {
     pub(crate) url: String,
     pub(crate) does: Arc<Mutex<Does>>,
@@ -84,7 +84,7 @@ impl Receiver {
         self.received.lock().unwrap().clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until this many requests have arrived.
     #[track_caller]
     pub(crate) fn wait_for(&self, count: usize) -> Vec<Received> {
         wait_for(|| Some(self.received()).filter(|received| count <= received.len()))
@@ -163,7 +163,7 @@ pub(crate) fn run(world: &World, call: &str) -> Value {
     })
 }
 
-/// What waits is due at once: nobody waits for company or for another try.
+/// Makes waiting deliveries due at once, without waiting for others or for a retry.
 fn hurry(world: &World) {
     world.database().execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
 }
@@ -332,7 +332,7 @@ fn a_failure_and_the_recovery_are_told_once_signed_and_with_a_link() {
     run(&world, &call);
     wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("failed", "DELIVERED")]);
     assert_eq!(receiver.received().len(), 2, "neither is told twice");
-    // What is read from the database is left out when a busy machine takes too long for it.
+    // If a busy machine takes too long, values from the database are left out.
     let metrics = super::world::wait_for(|| {
         let metrics = super::world::request(&world.metrics_url(), "GET", "/metrics", None, &[], "").body;
         metrics.contains("ocf_scheduler_notification_deliveries_waiting 0").then_some(metrics)
@@ -352,7 +352,7 @@ fn a_failure_that_is_over_before_it_was_told_is_not_told() {
     target.set(Does::Answer(200));
     run(&world, &call);
     assert!(states(&world, &guid).is_empty());
-    // The next one is another edge.
+    // The next one is a new event.
     target.set(Does::Answer(500));
     run(&world, &call);
     hurry(&world);
@@ -385,7 +385,7 @@ fn streaks_lists_selectors_and_switches_decide_what_is_told() {
     run(&world, &call);
     run(&world, &other);
     assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [1, 1, 1, 0, 0]);
-    // While it was off nothing was kept for later; what fails on is told when it fails again.
+    // While it was disabled nothing was kept for later. What still fails is reported at the next failure.
     let switched = world.patch(&format!("/notifications/{off}"), r#"{"enabled":true}"#);
     assert_eq!(switched.status, 200);
     assert_eq!(counts([&thrice, &listed, &labelled, &off, &successes]), [1, 1, 1, 0, 0]);
@@ -394,7 +394,7 @@ fn streaks_lists_selectors_and_switches_decide_what_is_told() {
     target.set(Does::Answer(200));
     run(&world, &call);
     assert_eq!(receiver.wait_for(1)[0].path, "/successes");
-    // Without its only call the list is empty, and yet does not mean all.
+    // Without its only call the list is empty, but does not mean all.
     target.set(Does::Answer(500));
     assert_eq!(world.delete(&format!("/calls/{other}")).status, 204);
     let before = deliveries(&world, &listed).len();
@@ -437,7 +437,7 @@ fn a_receiver_in_trouble_is_tried_again_with_the_same_id() {
     assert_eq!(received.len(), 4, "no redirect is followed");
     let id = received[0].header("webhook-id").unwrap();
     assert!(received.iter().all(|it| it.header("webhook-id") == Some(id)), "{received:?}");
-    // Endless answers are cut off once the status has come.
+    // Endless answers are cut off after the status.
     receiver.set(Does::Flood);
     assert_eq!(world.post(&format!("/notifications/{guid}/test"), "").status, 202);
     wait_for(|| (deliveries(&world, &guid)[0]["state"] == "DELIVERED").then_some(()));
@@ -505,7 +505,7 @@ fn a_failure_that_a_disabled_notification_did_not_tell_is_told_when_it_is_enable
     let guid = notification(&world, &json!({ "url": receiver.url }));
     let path = format!("/notifications/{guid}");
     run(&world, &call);
-    // It waits for company.
+    // It waits for others.
     assert_eq!(world.patch(&path, r#"{"enabled":false}"#).status, 200);
     run(&world, &call);
     assert_eq!(world.patch(&path, r#"{"enabled":true}"#).status, 200);
@@ -514,7 +514,7 @@ fn a_failure_that_a_disabled_notification_did_not_tell_is_told_when_it_is_enable
     hurry(&world);
     let failed = receiver.wait_for(1).remove(0).json();
     assert_eq!((&failed["type"], &failed["data"]["failures"]), (&json!("execution.failed"), &json!(3)));
-    // What was told is not told again.
+    // What was reported is not reported again.
     assert_eq!(world.patch(&path, r#"{"enabled":false}"#).status, 200);
     assert_eq!(world.patch(&path, r#"{"enabled":true}"#).status, 200);
     run(&world, &call);
@@ -598,7 +598,7 @@ fn a_success_that_does_not_come_is_told_once_and_its_coming_too() {
     assert_eq!(receiver.wait_for(2)[1].kind(), "execution.recovered");
     assert_eq!(listed(), json!([]));
     wait_for_states(&world, &guid, &[("recovered", "DELIVERED"), ("overdue", "DELIVERED")]);
-    // It counts from the success on.
+    // The time starts at the success.
     assert_eq!(world.database().number(due), 60);
     // Nobody waits for it any more.
     world.database().execute("UPDATE streaks SET success_due_at = 1");
@@ -675,7 +675,7 @@ fn slack_gets_a_text_and_alertmanager_all_that_lasts() {
                 "call_guid": call })
     );
     assert_eq!(alert["annotations"]["summary"], "call a & b fails");
-    // Repeated each minute while it lasts.
+    // Repeated each minute while it is active.
     world.database().execute("UPDATE notifications SET repeat_at = 1 WHERE repeat_at IS NOT NULL");
     let second = alerts.wait_for(2).remove(1);
     assert_eq!(

@@ -1,4 +1,5 @@
-//! The real program, killed while it tells: each edge is told, in order, and again only with the same id.
+//! The real program, killed while it sends: each event is reported in order, and repeated only with the same
+//! id.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,7 +12,7 @@ use super::notifications::{Does, Received, Receiver};
 use super::program::{Program, ask};
 use super::world::{APP, SPACE, wait_for};
 
-/// Where it is killed: once while a failure is told, and once while the recovery is.
+/// Where it is killed: once during the report of a failure, and once during that of the recovery.
 const PLACES: [&str; 7] = [
     "call.answered:1",
     "delivery.claimed:1",
@@ -30,16 +31,16 @@ struct Killed {
 }
 
 impl Killed {
-    /// Starts the program, which is killed at `place`, if any, or before.
+    /// Starts the program, which is killed at `place`, if any, or earlier.
     fn start(&mut self, place: Option<&str>) {
         self.program = None;
-        // By its name it takes over at once what it was at when it was killed.
+        // Because of its name it takes over its earlier work at once.
         let mut variables = vec![("INSTANCE_ID", "one")];
         variables.extend(place.map(|place| ("OCF_CRASH_POINT", place)));
         self.program = Program::start(self.directory.path(), &self.cf, &variables);
     }
 
-    /// Asks; a program that was killed meanwhile is started again.
+    /// Sends a request; restarts the program if it was killed meanwhile.
     fn ask(&mut self, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
         let url = self.program.as_ref().map(|program| program.url.clone());
         let answer = url.and_then(|url| ask(&url, &self.token, method, path, body));
@@ -49,7 +50,7 @@ impl Killed {
         answer
     }
 
-    /// Until it has ended in this state once.
+    /// Runs the call until it has ended in this state once.
     fn run_until(&mut self, call: &str, state: &str) {
         for _ in 0..200 {
             let started = self.ask("POST", &format!("/calls/{call}/execute"), "");
@@ -66,7 +67,7 @@ impl Killed {
         panic!("it never ended as {state}");
     }
 
-    /// Until a message of this type has come.
+    /// Waits until a message of this type has arrived.
     fn wait_until_told(&mut self, receiver: &Receiver, kind: &str) {
         let database = Database::of(self.directory.path(), "s.db");
         for _ in 0..3000 {
@@ -135,8 +136,8 @@ fn killed_anywhere_each_edge_is_told_and_again_only_with_the_same_id() {
     }
 }
 
-/// How many of this event the messages tell of, summaries included. What a killed instance had sent may come once
-/// more, under the same id.
+/// The number of these events in all messages, including summaries. A message that a killed instance had sent
+/// may arrive again, with the same id.
 fn count_told(receiver: &Receiver, event: &str) -> u64 {
     let of = |it: &Received| {
         let body = it.json();
@@ -184,7 +185,7 @@ fn two_instances_tell_each_edge_once() {
     target.set(Does::Answer(500));
     run_all(&programs);
     wait_for(|| (count_told(&receiver, "failed") == 40).then_some(()));
-    // One is killed with what it may be sending; the others go on.
+    // One instance is killed while it may be sending; the others continue.
     programs.remove(0);
     target.set(Does::Answer(200));
     run_all(&programs);

@@ -1,5 +1,5 @@
-//! The OpenAPI document against the service: every operation is driven, and each request and answer held
-//! against what the document says of it. Fields that the document does not know are faults here.
+//! The OpenAPI document against the service: calls every operation, and checks each request and answer
+//! against the document. Fields that the document does not know are errors here.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 
 struct Document {
     root: Value,
-    /// The same, where every object holds what is described and nothing else.
+    /// The same, except that objects may contain only what is described.
     strict: Value,
 }
 
@@ -59,7 +59,7 @@ impl Document {
         operations
     }
 
-    /// What is at a place, or at the place that it refers to, and where that is.
+    /// The value at a pointer, with references resolved, and where it is.
     fn at(&self, pointer: &str) -> (String, &Value) {
         let value = self.root.pointer(pointer).unwrap_or_else(|| panic!("there is no {pointer}"));
         match value["$ref"].as_str() {
@@ -82,7 +82,7 @@ impl Document {
         assert!(faults.is_empty(), "{what} is not as {schema} says: {faults:?} in {value}");
     }
 
-    /// Holds a request that is to be accepted against what is said of it.
+    /// Checks a request that should be accepted against the document.
     #[track_caller]
     fn check_request(&self, operation: &Operation, query: &[(&str, &str)], body: &str) {
         let (_, described) = self.at(&operation.pointer);
@@ -99,7 +99,7 @@ impl Document {
                 assert!(parameter["required"] != true, "{} needs {name}", operation.id);
                 continue;
             };
-            // In a query everything is text.
+            // Everything in a query is text.
             let value = match parameter["schema"]["type"].as_str() {
                 Some("integer" | "boolean") => serde_json::from_str(text).unwrap(),
                 _ => json!(text),
@@ -115,7 +115,7 @@ impl Document {
         }
     }
 
-    /// Holds an answer against what is said of its status (`default`, when nothing is said of it).
+    /// Checks an answer against the description of its status, or else of `default`.
     #[track_caller]
     fn check_answer(&self, operation: &Operation, answer: &Answer) -> String {
         let what = format!("{} {}", operation.id, answer.status);
@@ -154,7 +154,7 @@ fn escaped(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
-/// A service, and what of the document has been seen there.
+/// A service, and which parts of the document were exercised there.
 struct Drive<'a> {
     document: &'a Document,
     url: String,
@@ -187,7 +187,7 @@ impl<'a> Drive<'a> {
         answer
     }
 
-    /// Sends what the document allows. The guids go into the path in their order.
+    /// Sends what the document allows. The guids go into the path in order.
     #[track_caller]
     fn accepted(&self, id: &str, guids: &[&str], query: &[(&str, &str)], body: &str) -> Answer {
         let operation = self.operation(id);
@@ -199,7 +199,7 @@ impl<'a> Drive<'a> {
         answer
     }
 
-    /// Is refused, in the three forms that clients can ask for.
+    /// Checks a refusal in the three forms that clients can accept.
     #[track_caller]
     fn refused(&self, operation: &Operation, token: Option<&str>, target: &str, body: &str, status: u16) {
         let what = format!("{} {target}", operation.id);
@@ -213,15 +213,14 @@ impl<'a> Drive<'a> {
         assert!(!json.json()["description"].as_str().unwrap().is_empty(), "{what}");
         let empty = self.send(operation, token, &[("Accept", "*/*")], target, body);
         assert_eq!(empty.status, status, "{what}");
-        // Plugin 2.x takes a 404 without this code for an older scheduler, so this one has a body in any
-        // case.
+        // Plugin 2.x takes a 404 without this code for an older scheduler, so this one always has a body.
         let always_says_why = operation.id == "validateSchedule" && status == 404;
         assert_eq!(empty.body.contains("ref_not_found"), always_says_why, "{what}");
         assert_eq!(empty.body.is_empty(), !always_says_why, "{what}");
     }
 }
 
-/// A path with its places filled, the last guid in all that are left.
+/// A path with its parameters filled in; the last guid is used for all that remain.
 fn target_of(path: &str, guids: &[&str], query: &[(&str, &str)]) -> String {
     let mut guids = guids.iter().copied();
     let mut last = UNKNOWN;
@@ -242,7 +241,7 @@ fn target_of(path: &str, guids: &[&str], query: &[(&str, &str)]) -> String {
     format!("{}{separator}{}", filled.join("/"), pairs.join("&"))
 }
 
-/// Uses every operation as it is meant to be used.
+/// Uses every operation as intended.
 fn use_all(drive: &Drive<'_>, world: &World) {
     for id in ["getRoot", "getHealth", "getReadiness", "getDocument", "getMetrics"] {
         drive.accepted(id, &[], &[], "");
@@ -365,7 +364,7 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         let query = [("space_guid", SPACE), ("limit", "30"), ("until", "2199-01-01T00:00:00Z")];
         drive.accepted("listUpcoming", &[], &query, "");
         drive.accepted("listOverdue", &[], &[("space_guid", SPACE), ("limit", "5")], "");
-        // Of executions of all kinds and states: by hand and by schedule, under way and ended.
+        // Executions of all kinds and states: by hand and by schedule, running and ended.
         wait_for(|| {
             for task in world.cf.tasks() {
                 world.cf.set_task_state(&task.guid, "FAILED", Some("Exited with status 1"));
@@ -380,8 +379,7 @@ fn use_all(drive: &Drive<'_>, world: &World) {
     }
 }
 
-/// Is refused by every operation, for all that the document says it may be refused for, but for what needs
-/// trouble.
+/// Provokes every documented refusal of every operation that needs no trouble elsewhere.
 fn be_refused(drive: &Drive<'_>, world: &World) {
     let (job, call) = (world.job("j"), world.call("c", "test.url"));
     let told =
@@ -399,7 +397,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
         };
         let token = Some(drive.token.as_str());
         let nowhere = target_of(&operation.path, &[UNKNOWN], &[("app_guid", APP)]);
-        // The metrics have a token and a port of their own, if any: see below.
+        // The metrics may have their own token and port: see below.
         let is_metrics = operation.id == "getMetrics";
         assert_eq!(may_be("401"), is_metrics || described.get("security").is_none(), "{}", operation.id);
         if may_be("401") && !is_metrics {
@@ -429,7 +427,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             let stale = [("If-Match", "\"x\""), ("Accept", "application/problem+json")];
             assert_eq!(drive.send(&operation, token, &stale, &target, "{}").status, 412, "{}", operation.id);
         }
-        // A run and a cancel are refused for one reason only: see below.
+        // Running and cancelling have only one reason for a 422: see below.
         if may_be("422") && !operation.id.starts_with("execute") && operation.id != "cancelExecution" {
             let below = if operation.path.contains("schedule_guid") {
                 let kind = operation.path.split('/').nth(1).unwrap();
@@ -444,7 +442,7 @@ fn be_refused(drive: &Drive<'_>, world: &World) {
             };
             drive.refused(&operation, token, &target_of(&operation.path, &guids, &query), body, 422);
         }
-        // Of another method, which is answered as `default` says.
+        // Another method, which `default` describes.
         let methods = drive.document.root["paths"][&operation.path].as_object().unwrap();
         for method in METHODS.iter().filter(|method| !methods.contains_key(&method.to_ascii_lowercase())) {
             let other = Operation { method: (*method).to_owned(), ..drive.operation(&operation.id) };
@@ -486,7 +484,7 @@ fn every_operation_does_what_the_openapi_document_says() {
     seen.append(&mut drive.seen.into_inner());
     service.stop();
 
-    // UAA out of reach, and for what asks nobody, the database.
+    // UAA out of reach; for operations that need no caller, the database.
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     let drive = Drive::at(&document, &world);
     world.cf.fault("*", Fault::status(503, None), ALWAYS);
@@ -495,14 +493,14 @@ fn every_operation_does_what_the_openapi_document_says() {
         database.execute_batch("BEGIN IMMEDIATE").unwrap();
         database
     });
-    // A caller over the limit.
+    // A caller over the rate limit.
     let limited = World::with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "1")]);
     let limit = Drive::at(&document, &limited);
     for operation in document.operations() {
         let (_, described) = document.at(&operation.pointer);
         let may_be = |status: &str| described["responses"].get(status).is_some();
         let target = target_of(&operation.path, &[UNKNOWN], &[]);
-        // A server of databases is out of reach for all tests or for none.
+        // A database server is out of reach for all tests or for none.
         let is_within_reach = operation.id == "getReadiness" && held.is_none();
         if is_within_reach {
             seen.insert((operation.id.clone(), "503".to_owned()));
@@ -520,7 +518,7 @@ fn every_operation_does_what_the_openapi_document_says() {
     seen.append(&mut drive.seen.into_inner());
     seen.append(&mut limit.seen.into_inner());
 
-    // A space that has lost its instance of the service.
+    // A space that has lost its service instance.
     let world = World::with(&[broker::SETTINGS, &[("REQUIRE_SERVICE_INSTANCE", "true")]].concat());
     broker::check(&world, 201, "PUT", broker::I1, &broker::instance_body().to_string());
     let (job, call) = (world.job("j"), world.call("c", "test.url"));

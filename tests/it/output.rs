@@ -1,4 +1,4 @@
-//! What a task has printed, read over HTTP while it runs and afterwards, and for how long it is there.
+//! The output of tasks, read over HTTP while they run and afterwards, and how long it is kept.
 
 use std::fs;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ fn output_is_read_while_a_task_runs_and_to_its_end_afterwards() {
     let machine = Machine::with(&[]);
     let job = machine.job("slow", "echo one; until [ -e go ]; do sleep 0.05; done; echo two");
     let execution = machine.execute(&job);
-    // Before there is a task too, it is no error to ask.
+    // Reading it before the task exists is not an error.
     let first = wait_for(|| {
         let answer = machine.output(&job, &execution, "");
         assert_eq!(answer.status, 200);
@@ -90,7 +90,7 @@ fn output_is_read_while_a_task_runs_and_to_its_end_afterwards() {
 #[test]
 fn an_answer_is_of_at_most_a_mebibyte_and_whoever_goes_on_reads_all_of_it() {
     let machine = Machine::with(&[]);
-    // A number on each line, so that no piece can be at another place.
+    // A number on each line, so that misplaced pieces show.
     let job = machine.job("loud", "seq 1000000 1300000");
     let execution = machine.execute(&job);
     machine.service.ended(&job);
@@ -156,7 +156,7 @@ fn the_output_goes_with_its_execution_and_not_before_its_task_has_ended() {
     let running = machine.job("long", "touch begun; until [ -e go ]; do sleep 0.05; done");
     let last = machine.execute(&running);
     wait_for(|| machine.directory.path().join("begun").exists().then_some(()));
-    // A deletion has the history cleared at once.
+    // A deletion purges the history at once.
     let delete = |job: &str| {
         let path = format!("/jobs/{job}");
         let answer = request(&machine.service.url, "DELETE", &path, Some(&machine.service.token), &[], "");
@@ -197,7 +197,7 @@ fn a_task_knows_its_execution_and_each_attempt_has_an_output_of_its_own() {
     }
 }
 
-/// What follows the offset, and the headers that say how to go on.
+/// The text after the offset, and the headers that say how to continue.
 fn logs(world: &World, path: &str) -> (String, String, bool, bool) {
     let answer = world.get(path);
     assert_eq!(answer.status, 200, "{}", answer.body);

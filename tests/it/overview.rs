@@ -1,4 +1,4 @@
-//! Views across jobs and calls: the executions of a space, and what fires next.
+//! Views across jobs and calls: the executions of a space, and upcoming fire times.
 
 use serde_json::{Value, json};
 
@@ -9,12 +9,12 @@ fn names(page: &Value) -> Vec<&str> {
     page["resources"].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap()).collect()
 }
 
-/// What follows the address of the service in a link.
+/// The path and query of a link.
 fn target(world: &World, link: &Value) -> String {
     link["href"].as_str().unwrap().strip_prefix(&world.url()).unwrap().to_owned()
 }
 
-/// A failed call, then two executions of a job, of which one is still running.
+/// A failed call, then two executions of a job, one of which is still running.
 fn filled(world: &World) -> (String, String) {
     let (job, call) = (world.job("j"), world.call("c", "test.url"));
     world.post(&format!("/calls/{call}/execute"), "");
@@ -76,7 +76,7 @@ fn executions_are_read_page_by_page_by_the_link_of_each() {
         if page["pagination"]["next"].is_null() {
             break;
         }
-        // What is created meanwhile does not move the pages.
+        // New executions do not shift the pages.
         world.job(&format!("another-{}", seen.len()));
         page = world.get(&target(&world, &page["pagination"]["next"])).json();
     }
@@ -243,7 +243,7 @@ fn labels_select_jobs_calls_and_their_executions() {
         ("example.com/tier=one", vec!["a"]),
         ("old=", vec!["b"]),
         ("nobody=has", vec![]),
-        // Neither a part of a key or value, nor what looks like it as a pattern.
+        // Neither a part of a key or value, nor something that matches as a pattern.
         ("tier=one", vec![]),
         ("eam", vec![]),
         ("billing", vec![]),

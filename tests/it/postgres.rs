@@ -1,5 +1,5 @@
-//! A PostgreSQL server in trouble: it restarts, is away, hangs, is full, takes no writes, or is not the one
-//! it should be. Each test has a server of its own, in a temporary directory.
+//! Trouble with a PostgreSQL server: it restarts, is down, hangs, is full, accepts no writes, or is the wrong
+//! one. Each test has its own server in a temporary directory.
 
 use std::fs;
 use std::net::TcpListener;
@@ -19,7 +19,7 @@ use ocf_scheduler::base::clock;
 
 const PASSWORD: &str = "hunter2";
 
-/// A server of its own, which only takes TLS and a password from `localhost` over TCP.
+/// A server that accepts only TLS and a password from `localhost` over TCP.
 struct Server {
     directory: TempDir,
     programs: PathBuf,
@@ -135,7 +135,7 @@ impl Server {
         let output = command
             .args(arguments)
             .current_dir(self.directory.path())
-            // What it leaves running must not keep our pipes open.
+            // A process that it leaves running must not keep our pipes open.
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .stdin(Stdio::null())
@@ -157,7 +157,7 @@ impl Server {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-l", &log, "-o", &options, "start"]);
     }
 
-    /// As a crash, or a failover.
+    /// Like a crash or a failover.
     fn end(&self) {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", "immediate", "stop"]);
     }
@@ -169,7 +169,7 @@ impl Server {
             fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children")).unwrap_or_default();
         let all = children.split_whitespace().map(|pid| pid.parse().unwrap()).chain([postmaster]);
         for pid in all {
-            // One that has just ended is fine.
+            // It may have just ended.
             let _ = kill_process(Pid::from_raw(pid).unwrap(), signal);
         }
     }
@@ -217,7 +217,7 @@ fn programs() -> PathBuf {
     found.ok().flatten().unwrap_or_default()
 }
 
-/// The program in front of a PostgreSQL server of its own, which a test can stop, pause and fill.
+/// The program with its own PostgreSQL server, which a test can stop, pause and fill.
 struct OwnServer {
     server: Server,
     cf: FakeCf,
@@ -244,7 +244,7 @@ impl OwnServer {
         Self { server, cf, token, program, directory }
     }
 
-    /// How many lines of the log contain this.
+    /// The number of lines in the log that contain this text.
     fn lines_with(&self, text: &str) -> usize {
         let log = fs::read_to_string(self.directory.path().join("log")).unwrap();
         log.lines().filter(|line| line.contains(text)).count()
@@ -265,7 +265,7 @@ impl OwnServer {
         names.map(|job| job["name"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// A job that runs each second; its path.
+    /// The path of a job that runs each second.
     fn every_second(&self) -> String {
         let (status, job) = self.ask("POST", "/jobs?app_guid=app-1", r#"{"name":"tick","command":"true"}"#);
         assert_eq!(status, 201);
@@ -278,8 +278,7 @@ impl OwnServer {
         self.ask("GET", &format!("{path}/history"), "").1["resources"].as_array().unwrap().clone()
     }
 
-    /// Each second has one execution, from the first to the last; so long as it takes, no other than
-    /// SUCCEEDED.
+    /// Waits until each second from the first to the last has one execution, none of which failed.
     #[track_caller]
     fn check_no_second_is_missing(&self, path: &str, at_least: usize) {
         let seconds = wait_for(|| {
@@ -395,7 +394,7 @@ fn a_pooler_that_changes_sessions_is_refused_and_one_that_keeps_them_works() {
         let place = tempfile::tempdir().unwrap();
         let log = fs::File::create(place.path().join("log")).unwrap();
         let started = wait_for(|| {
-            // Until the pooler listens, the service waits for it.
+            // The service waits until the pooler listens.
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
             Some(Program::start_with(
                 place.path(),
@@ -471,7 +470,7 @@ fn a_server_that_is_full_or_takes_no_writes_is_503_for_writes_until_that_is_over
     world.server.sql("d", "DROP TRIGGER is_full ON ocf_scheduler.executables");
     assert_eq!(world.make_job("space again"), 201);
 
-    // As a server that has become the standby of another.
+    // Like a server that has become the standby of another.
     world.server.sql("postgres", "ALTER DATABASE d SET default_transaction_read_only = on");
     world
         .server
@@ -521,7 +520,7 @@ fn only_a_server_that_is_the_one_it_should_be_is_believed() {
     check(start("localhost", PASSWORD, "sslmode=disable"), Err("refuses the connection"));
     check(start("localhost", "hunter3", &trusted("require")), Err("password"));
 
-    // A role that may not make a schema works in one that is there.
+    // A role that may not create a schema works in an existing one.
     server.sql(
         "d",
         "CREATE ROLE u2 LOGIN PASSWORD 'hunter2'; CREATE SCHEMA theirs; CREATE SCHEMA ours AUTHORIZATION u2",

@@ -1,5 +1,4 @@
-//! The service as a process of its machine: signals, terminals, inherited children, and a reader who stops
-//! reading.
+//! The service as a process: signals, terminals, inherited children, and a reader that stops reading.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +13,7 @@ use super::world::{request, wait_for};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
 
-/// A terminal: the side of the person, and the side of the program.
+/// A terminal: the person's side and the program's side.
 fn terminal() -> (File, File) {
     let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&person).unwrap();
@@ -48,8 +47,8 @@ fn a_token_is_shown_on_a_terminal_and_nowhere_else() {
 fn a_terminal_that_closes_stops_the_service_in_order() {
     let directory = tempfile::tempdir().unwrap();
     let (person, program) = terminal();
-    // `setsid --ctty` makes the terminal that of the service. Tests that run under `nohup` pass on that the
-    // signal is ignored, and a service that ignores it outlives its terminal.
+    // `setsid --ctty` makes the terminal that of the service. Tests under `nohup` inherit an ignored SIGHUP,
+    // with which the service would outlive its terminal.
     let mut child = Command::new("env")
         .args(["--default-signal=HUP", "setsid", "--ctty", "--wait", PROGRAM, "standalone", "--port", "0"])
         .current_dir(directory.path())
@@ -123,13 +122,13 @@ fn the_first_process_of_a_container_reaps_what_it_inherits() {
         command
     };
     if !contained(&["true"]).output().is_ok_and(|output| output.status.success()) {
-        return; // It takes rights that not every machine gives.
+        return; // Needs rights that not every machine gives.
     }
     let directory = tempfile::tempdir().unwrap();
     let mut command = contained(&[PROGRAM, "standalone", "--port", "0"]);
     command.current_dir(directory.path()).env("DATABASE_URL", "scheduler.db").stderr(Stdio::null());
     let service = Standalone::spawn(&mut command);
-    // Each leaves processes behind that leave its group, so that the end of the task does not end them.
+    // Each leaves processes that have left its group, so that the end of the task does not end them.
     let leaves = "for i in 1 2 3 4 5; do setsid sh -c 'sleep 0.2' & done; true";
     let body = serde_json::json!({"name": "leaves", "command": leaves}).to_string();
     let job = service.ask("POST", &format!("/jobs?app_guid={}", service.app), &body);
@@ -162,12 +161,12 @@ fn a_runner_that_cannot_record_its_outcome_ends_on_a_signal() {
     let started = fs::read_to_string(task.join("started.json")).unwrap();
     let started: serde_json::Value = serde_json::from_str(&started).unwrap();
     let runner = i32::try_from(started["runner_pid"].as_i64().unwrap()).unwrap();
-    // Nothing can be written in its place.
+    // Nothing can replace it.
     fs::create_dir(task.join("ended.json.new")).unwrap();
     fs::write(directory.path().join("go"), "").unwrap();
     let children = format!("/proc/{runner}/task/{runner}/children");
     wait_for(|| fs::read_to_string(&children).is_ok_and(|children| children.is_empty()).then_some(()));
-    // A signal that comes before the command has ended is for the command, so more than one is sent.
+    // A signal before the command's end is meant for the command, so send several.
     wait_for(|| {
         let _ = kill_process(Pid::from_raw(runner).unwrap(), Signal::TERM);
         (!Path::new(&format!("/proc/{runner}")).exists()).then_some(())

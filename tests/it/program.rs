@@ -63,13 +63,13 @@ impl Program {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// As `kill -9`, or nothing if it has ended.
+    /// Like `kill -9`; does nothing if it has ended.
     pub(crate) fn kill(&mut self) {
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to stop, and waits for its exit status.
+    /// Asks it to stop, and returns its exit status.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         kill_process(self.pid(), Signal::TERM).unwrap();
         self.child.wait().unwrap().code()
@@ -86,7 +86,7 @@ impl Drop for Program {
     }
 }
 
-/// One request; `None`: it was not answered.
+/// Sends one request; `None`: no answer.
 pub(crate) fn ask(url: &str, token: &str, method: &str, path: &str, body: &str) -> Option<(u16, Value)> {
     let request = ureq::http::Request::builder()
         .method(method)

@@ -53,7 +53,7 @@ fn two_creates_at_once_do_not_pass_a_quota() {
     let space = world.get(&format!("/spaces/{SPACE}")).json();
     assert_eq!((&space["jobs"], &space["calls"], &space["schedules"]), (&json!(5), &json!(0), &json!(3)));
     assert_eq!(space["quota"], json!({ "jobs": 5, "calls": 0, "schedules": 3 }));
-    // A job that moves to another app of the space does not count anew; one that goes makes room.
+    // A job that moves to another app of the space is not counted twice; a deleted one makes room.
     let job = jobs["resources"][0]["guid"].as_str().unwrap();
     let other = if jobs["resources"][0]["app_guid"] == APP { OTHER_APP } else { APP };
     assert_eq!(world.patch(&format!("/jobs/{job}"), &json!({ "app_guid": other }).to_string()).status, 200);
@@ -66,7 +66,7 @@ fn two_creates_at_once_do_not_pass_a_quota() {
 fn the_heartbeat_comes_with_the_first_pass_and_only_while_all_is_well() {
     let receiver = Receiver::start();
     let url: &'static str = format!("{}/ping/{{instance}}?secret", receiver.url).leak();
-    // It may lead where calls may not.
+    // It may reach addresses that calls may not.
     let settings = [("HEARTBEAT_URL", url), ("CALL_DENY_PRIVATE", "true"), ("CALL_ALLOW_LOOPBACK", "false")];
     let mut world = World::with(&settings);
     let beat = receiver.wait_for(1).remove(0);

@@ -1,4 +1,4 @@
-//! Those who may read and no more: `READ_ROLES`.
+//! Callers who may only read: `READ_ROLES`.
 
 use std::fs;
 
@@ -38,12 +38,12 @@ fn filled() -> Filled {
     let notification = made(&format!("/notifications?space_guid={SPACE}"), notification);
     let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
     wait_for(|| world.cf.tasks().pop());
-    // For an audit event that holds them.
+    // For an audit event that contains them.
     world.patch(&format!("/jobs/{job}"), &json!({"command": format!("echo {SECRET} again")}).to_string());
     Filled { world, job, call, schedule, notification, execution }
 }
 
-/// Every operation: a method, a path, a body, and which access it needs.
+/// Every operation: method, path, body, and the access it needs.
 fn operations(of: &Filled) -> Vec<(&'static str, String, &'static str, &'static str)> {
     let Filled { job, call, schedule, notification, execution, .. } = of;
     let read = |path: String| ("GET", path, "", "read");
@@ -117,7 +117,7 @@ fn each_role_may_do_what_it_may_on_every_route_and_readers_see_no_secret() {
             let answer = request(&world.url(), method, &path, Some(&token), &[], body);
             let what = format!("{name} {method} {path} {body}: {} {}", answer.status, answer.body);
             match (access, rank(access) >= rank(needed)) {
-                // Without a role that counts, nobody is let in.
+                // Without a role that counts, the caller is refused.
                 ("nobody", _) => assert_eq!(answer.status, 401, "{what}"),
                 ("foreign", _) => {
                     let names_something =
@@ -156,7 +156,7 @@ fn what_is_hidden_is_shown_as_such_and_never_stored() {
     }
     assert_eq!(shown["headers"], json!({"X-Key": "[hidden]"}));
     assert_eq!(ask("GET", &format!("/jobs/{}", of.job), &[], "").json()["command"], "[hidden]");
-    // Whoever pauses a call writes nothing back that was hidden, and may name the version that was seen.
+    // Pausing a call writes nothing back that was hidden, and may name the version that was seen.
     let version = [("If-Match", seen.header("ETag").unwrap())];
     let paused = ask("PATCH", &call, &version, r#"{"paused":true}"#);
     assert_eq!((paused.status, paused.json()["body"].as_str()), (200, Some("[hidden]")), "{}", paused.body);
@@ -184,7 +184,7 @@ fn without_the_setting_nobody_reads_who_may_not_work() {
     for token in [world.cf.issue_cf_token("auditor"), everywhere] {
         assert_eq!(request(&world.url(), "GET", &format!("/jobs/{job}"), Some(&token), &[], "").status, 401);
     }
-    // Somebody with a role elsewhere learns nothing of it either.
+    // A user with a role elsewhere does not see it either.
     world.cf.add_role_of_type("stranger", SPACE, "space_auditor");
     let token = world.cf.issue_cf_token("stranger");
     assert_eq!(request(&world.url(), "GET", &format!("/jobs/{job}"), Some(&token), &[], "").status, 404);

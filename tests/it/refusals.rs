@@ -1,5 +1,5 @@
-//! What those who accept `application/problem+json` are told: for each refusal which field, which rule, and
-//! what would be right.
+//! The details of errors for clients that accept `application/problem+json`: field, rule, and what would be
+//! right.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -235,8 +235,7 @@ fn who_has_to_come_again_is_told_when() {
 #[test]
 fn of_a_cron_expression_it_is_told_which_field_and_which_character_is_wrong() {
     let world = World::start();
-    // An expression, and the field, the character (from 1), what is wrong there, and a word of what would be
-    // right.
+    // An expression; field, character (from 1), what is wrong there, and a word of what would be right.
     let cases = [
         ("60 * * * *", "minute", 1, "in field 1 (minute), at character 1: 60 is beyond 59", "from 0 to 59"),
         ("0 24 * * *", "hour", 3, "in field 2 (hour), at character 3: 24 is beyond 23", "from 0 to 23"),
@@ -340,7 +339,7 @@ fn the_java_client_reads_why_it_was_refused_and_plugin_2_where() {
         assert_eq!(error["messages"], json!([error["message"]]), "{error}");
         error
     };
-    // Body, and the resource, code, field and a word of the message.
+    // Body; resource, code, field and a word of the message.
     for (path, body, resource, code, field, words) in [
         (&jobs, r#"{"name":"taken","command":"c"}"#.to_owned(), "job", "taken", "name", "is taken"),
         (&jobs, r#"{"name":"n"}"#.to_owned(), "job", "missing", "command", "is missing"),

@@ -18,7 +18,7 @@ fn field_of(refused: &Answer) -> String {
     refused.json()["errors"][0]["field"].as_str().unwrap().to_owned()
 }
 
-/// The types of the audit events of a thing, oldest first.
+/// The types of an object's audit events, oldest first.
 fn events(world: &World, guid: &str) -> Vec<String> {
     let page = world.get(&format!("/audit_events?target_guids={guid}")).json();
     let types = page["resources"].as_array().unwrap().iter().rev();
@@ -151,7 +151,7 @@ fn a_schedule_is_made_and_replaced_by_its_key() {
     assert_eq!((&now["enabled"], &now["next_fire_time"]), (&json!(false), &Value::Null));
     assert_eq!(events(&world, &made.guid()), ["schedule.create", "schedule.update"]);
 
-    // Another job has keys of its own; one that was deleted is free.
+    // Another job has its own keys; the key of a deleted schedule is free.
     let other = format!("/jobs/{}/schedules?key=week-days.1", world.job("other"));
     assert_eq!(put(&world, &other, &first).status, 201);
     assert_eq!(world.delete(&format!("{schedules}/{}", made.guid())).status, 204);
@@ -203,7 +203,7 @@ fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
     });
     assert_eq!(done.json()["next_fire_time"], Value::Null);
     wait_for(|| (world.cf.tasks().len() == 1).then_some(()));
-    // What is new is held to the rules.
+    // New values must follow the rules.
     let late = json!({"expression": "@at 2020-01-01T00:00:00Z"});
     assert_eq!(put(&world, &path, &late).status, 422);
 }

@@ -1,4 +1,4 @@
-//! The optional fields of jobs and calls: their defaults, their rules, and how a change resets them.
+//! The optional fields of jobs and calls: defaults, rules, and how an update resets them.
 
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ fn paths(world: &World) -> [(&'static str, String); 2] {
     ]
 }
 
-/// The defaults, as far as both have them, or calls alone.
+/// The defaults that both have, or only calls.
 fn defaults(kind: &str) -> Map<String, Value> {
     let mut fields = json!({
         "timeout_seconds": null, "concurrency_policy": "Always", "retry": null, "paused": false,
@@ -65,11 +65,11 @@ fn the_fields_have_defaults_are_kept_as_given_and_are_reset_by_null() {
         let mut given = set(kind);
         assert_shows(&world.patch(&path, &json!(given).to_string()), &given);
         assert_shows(&world.get(&path), &given);
-        // A change of something else leaves them.
+        // An update of something else keeps them.
         assert_eq!(world.patch(&path, r#"{"name":"other"}"#).status, 200);
         assert_shows(&world.get(&path), &given);
 
-        // The same when they come with the creation.
+        // The same if they are part of the creation.
         let needed = json!({"name": "made", "command": "c", "url": "u", "auth_header": "a"});
         given.extend(needed.as_object().unwrap().clone());
         let made = world.post(&format!("/{kind}?app_guid={APP}"), &json!(given).to_string());
@@ -212,9 +212,9 @@ fn a_value_that_breaks_a_rule_is_refused_with_what_would_be_right() {
         }
         assert_eq!(world.get(path).json(), before);
     }
-    // Two of one name, which a map would not show.
+    // Two with the same name, which a map would not show.
     assert_eq!(world.patch(&call, r#"{"headers":{"X":"1","X":"2"}}"#).status, 422);
-    // A body that there is already cannot be sent with GET either.
+    // An existing body cannot be sent with GET either.
     assert_eq!(world.patch(&call, r#"{"body":"b"}"#).status, 200);
     assert_eq!(world.patch(&call, r#"{"method":"GET"}"#).status, 422);
     assert_eq!(world.patch(&call, r#"{"method":"GET","body":null}"#).status, 200);

@@ -1,4 +1,4 @@
-//! What a schedule says beside its expression: its zone, its window, its description.
+//! The fields of a schedule besides its expression: zone, window, description.
 
 use std::time::Duration;
 
@@ -131,7 +131,7 @@ fn the_zone_of_the_setting_is_stored_with_schedules_that_name_none() {
     assert_eq!(checked["next_runs"][0], "2099-07-01T07:00:00Z");
     let next = world.get("/cron/next?expression=0+9+1+7+*+2099&count=1").json();
     assert_eq!(next["local_times"], json!(["2099-07-01T09:00:00+02:00"]));
-    // With an instant to begin from, that instant's zone counts.
+    // If `from` is given, its zone counts.
     let from = r#"{"expression":"0 9 1 7 * 2099","from":"2026-01-01T00:00:00Z"}"#;
     assert_eq!(world.post("/schedules/validate", from).json()["location"], "UTC");
 }
@@ -158,7 +158,7 @@ fn an_expression_that_fires_too_often_is_refused_when_it_is_made_or_changed() {
     assert_eq!(world.patch(&one, r#"{"enabled":false}"#).status, 200);
 }
 
-/// An expression for this many seconds from now, in RFC 3339.
+/// An expression for this many seconds from now, and the time in RFC 3339.
 fn at(seconds: i64) -> (String, String) {
     let time = Timestamp::from_seconds(SystemClock::default().now().seconds() + seconds).unwrap().to_string();
     (format!("@at {time}"), time)
@@ -180,7 +180,7 @@ fn at_fires_once_and_a_minute_late_at_most() {
         (shown["completed_at"] != Value::Null).then_some(shown)
     });
     assert_eq!(shown["next_fire_time"], Value::Null);
-    // A change of something else does not make it fire again.
+    // An update of something else does not make it fire again.
     let path = format!("{job}/schedules/{}", made["guid"].as_str().unwrap());
     assert_eq!(world.patch(&path, r#"{"description":"done"}"#).json()["next_fire_time"], Value::Null);
     let (expression, time) = at(-40);

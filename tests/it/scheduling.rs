@@ -1,4 +1,4 @@
-//! Fire times: claimed once, at the instant planned, and made up for by the policy. Time is set by hand.
+//! Fire times: claimed once, at the planned instant, and misfires by the policy. Time is set by hand.
 
 use std::sync::Arc;
 use std::thread;
@@ -27,7 +27,7 @@ use tempfile::TempDir;
 
 use super::database::{Database, is_postgres};
 
-/// The scheduler by itself, on a clock that is set.
+/// The scheduler alone, on a clock that is set.
 struct Engine {
     clock: Arc<ManualClock>,
     store: Arc<Store>,
@@ -61,7 +61,7 @@ impl Engine {
         Self { clock, store, scheduler, dispatches, release, policy, directory }
     }
 
-    /// One that runs nothing here.
+    /// A platform that runs nothing here.
     fn platform(&self) -> Arc<dyn Platform> {
         let settings = local::LocalSettings {
             world: local::World::default(),
@@ -116,13 +116,13 @@ impl Engine {
         while self.scheduler.pass().unwrap().is_zero() {}
     }
 
-    /// The clock is set; no time passes.
+    /// Sets the wall clock; no time passes.
     fn set_clock_to(&mut self, now: &str) {
         self.clock.jump(time(now));
         while self.scheduler.pass().unwrap().is_zero() {}
     }
 
-    /// What comes out of the channel until nothing more does, each ended and released before the next.
+    /// Receives dispatches until there are no more. Each ends and is released before the next.
     fn run_all(&mut self) -> Vec<Dispatch> {
         let mut seen = Vec::new();
         self.scheduler.pass().unwrap();
@@ -164,7 +164,7 @@ impl Engine {
         assert!(self.store.finish(&End { of, outcome }).unwrap());
     }
 
-    /// An execution started by hand, taken in hand.
+    /// An execution started by hand and claimed.
     fn started(&self, executable: &Executable) -> Owned {
         self.store.renew_lease().unwrap();
         let id = self
@@ -224,7 +224,7 @@ fn fire_times_missed_while_down_coalesce_into_the_latest() {
     let job = world.job("ping");
     world.schedule(&job, "*/5 * * * *");
     world.restart();
-    world.go_to("2026-03-01T00:17:00Z"); // 00:05, 00:10 and 00:15 went by.
+    world.go_to("2026-03-01T00:17:00Z"); // Past 00:05, 00:10 and 00:15.
     assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:15:00Z"]);
     assert_eq!(world.history(&job)[0].message, "stands for 2 more missed fire times");
     world.go_to("2026-03-01T00:20:00Z");
@@ -293,7 +293,7 @@ fn a_schedules_own_misfire_policy_counts_before_that_of_the_settings() {
 }
 
 impl Engine {
-    /// Pauses or resumes a job, and returns it as it is then.
+    /// Pauses or resumes a job, and returns it.
     fn set_paused(&self, job: &Executable, paused: bool) -> Executable {
         let mut changed = job.clone();
         changed.controls.paused = paused;
@@ -322,7 +322,7 @@ fn a_paused_job_does_not_fire_and_what_went_by_is_not_made_up_for() {
         world.go_to("2026-03-01T00:20:00Z");
         assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
         assert!(world.scheduled_times(&other).len() >= 2, "the others go on");
-        // Nothing is made up for when nobody looked while it was paused, either.
+        // Nothing is made up for even if no pass ran while it was paused.
         let paused = world.set_paused(&resumed, true);
         world.clock.set(time("2026-03-01T00:26:00Z"));
         world.store.renew_lease().unwrap();
@@ -350,7 +350,7 @@ fn a_space_goes_on_by_itself_when_its_pause_ends_and_nothing_of_it_is_made_up_fo
         world.go_to("2026-03-01T00:19:59Z");
         assert_eq!(world.scheduled_times(&job), [] as [&str; 0]);
         world.restart();
-        // Nobody looks at the very end of the pause.
+        // No pass runs at the very end of the pause.
         world.go_to("2026-03-01T00:20:30Z");
         assert_eq!(world.scheduled_times(&job), ["2026-03-01T00:20:00Z"], "{policy:?}");
     }
@@ -598,7 +598,7 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
             world.end(world.started(job), EndState::Succeeded);
         }
     }
-    // Its state is another by now.
+    // It has another state by now.
     assert!(world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().is_none());
     let gone = world.store.executable(Kind::Job, gone.guid.as_str()).unwrap().unwrap();
     assert!(world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().is_some());
@@ -624,7 +624,7 @@ fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_n
     world.schedule(&job, "* * * * *");
     world.go_to("2026-03-01T10:01:00Z");
     world.go_to("2026-03-01T10:02:00Z");
-    world.set_clock_to("2026-03-01T10:00:40Z"); // 10:01 and 10:02 have had theirs.
+    world.set_clock_to("2026-03-01T10:00:40Z"); // 10:01 and 10:02 have been served.
     world.go_to("2026-03-01T10:01:00Z");
     world.go_to("2026-03-01T10:02:00Z");
     assert_eq!(world.scheduled_times(&job).len(), 2);
@@ -643,7 +643,7 @@ fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_ane
     let database = Database::of(world.directory.path(), "s.db");
     let next = || database.number("SELECT next_fire_time FROM schedules");
     assert_eq!(next(), time("2026-03-01T10:02:00Z").nanos());
-    // As by another's clock, a little behind that of the one which has claimed.
+    // Like another instance's clock, a little behind that of the one that has claimed.
     world.set_clock_to("2026-03-01T10:00:59.99Z");
     assert_eq!(next(), time("2026-03-01T10:02:00Z").nanos());
 }
@@ -789,7 +789,7 @@ fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
     assert_eq!(apps.iter().filter(|app| *app == "other-app").count(), 1);
 }
 
-/// A scheduler of calls alone, with `workers` of them.
+/// A scheduler only for calls, with `workers` workers.
 fn call_lane(world: &mut Engine, workers: usize) -> (Receiver<Dispatch>, Sender<Release>) {
     let (dispatch, dispatches) = bounded(workers);
     let (release, released) = bounded(1000);
@@ -828,7 +828,7 @@ impl Engine {
         Database::of(self.directory.path(), "s.db")
     }
 
-    /// PENDING executions that were due before now, without the store.
+    /// PENDING executions that were due earlier, inserted without the store.
     fn backlog(&self, executable: &Executable, schedule: Option<&Schedule>, count: usize) {
         let numbers = if is_postgres() {
             format!("(SELECT i FROM generate_series(1, {count}) AS i)")
@@ -864,7 +864,7 @@ fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_n
     assert_eq!(handed_out.len(), 13, "a host that is alone leaves some of its space's 15 to others");
     assert!(handed_out.iter().all(|dispatch| dispatch.executable == hanging.guid));
 
-    // What comes then does not wait for the calls that hang.
+    // New work does not wait for the calls that hang.
     let another_host = world.call_of("another", "space-a", "https://other.example/");
     let elsewhere = world.call_of("elsewhere", "space-b", "http://hangs.example:81/");
     world.start_by_hand(&another_host, 10);
@@ -882,7 +882,7 @@ fn what_comes_right_after_a_look_in_vain_does_not_wait_for_the_next_fire_time() 
     let (dispatches, _release) = call_lane(&mut world, 20);
     let hanging = world.call_of("hanging", "space-a", "http://hangs.example/");
     world.backlog(&hanging, None, 1000);
-    // The first pass takes the space's share, the second one finds nobody else, and says how long it sleeps.
+    // The first pass uses the space's share; the second finds no other work, and returns how long it sleeps.
     world.scheduler.pass().unwrap();
     world.scheduler.pass().unwrap();
     let elsewhere = world.call_of("elsewhere", "space-b", "http://other.example/");
@@ -927,7 +927,7 @@ fn spaces_and_hosts_that_wait_together_share_the_workers() {
     for host in [&first, &second] {
         assert!(count(&under_way, host) <= 7, "a host has at most half of a space's 15");
     }
-    // In the long run no space has more than another.
+    // In the long run no space gets more than another.
     for _ in 0..200 {
         let ended = under_way.remove(0);
         world.database().execute(&format!(
@@ -957,7 +957,7 @@ fn a_schedule_with_1000_pending_executions_gets_no_more_and_the_newest_counts_th
     assert_eq!(history.len(), 1000);
     assert_eq!(history[999].scheduled_time, Some(time("2026-03-01T10:00:01Z")));
     assert_eq!(history[999].message, "stands for 3 more fire times");
-    // One that is served makes room for the next.
+    // Serving one makes room for the next.
     world.end(world.dispatches.try_recv().unwrap().of, EndState::Succeeded);
     world.go_to("2026-03-01T10:00:05Z");
     let history = world.history(&job);
@@ -988,7 +988,7 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
     world.scheduler.pass().unwrap();
     assert!(world.dispatches.try_recv().is_err());
 
-    // It goes on meanwhile: what comes then is not cancelled.
+    // The schedule continues meanwhile: new executions are not cancelled.
     let next = Some(time("2026-03-01T10:01:00Z"));
     let enabled = Schedule { updated_at: disabled.updated_at, ..schedule.clone() };
     assert_eq!(world.store.update_schedule(enabled, next, now, None).unwrap().done().unwrap().1, 0);
@@ -1044,11 +1044,11 @@ fn a_clock_that_was_never_set_fires_nothing_and_once_set_nothing_runs_that_was_s
         world.schedule(&monthly, "30 0 1 * *");
         world.go_to("2026-03-01T00:30:00Z");
         assert_eq!(world.run_all().len(), 1);
-        world.database().execute("DELETE FROM executions"); // The history was cleared.
+        world.database().execute("DELETE FROM executions"); // The history was purged.
         world.clock.set(time("2026-03-01T23:55:00Z"));
         world.schedule(&late, "55 22 * * *");
 
-        // Without a battery it starts in 1970, or where the firmware was built.
+        // Without a battery, the clock starts in 1970, or at the date of the firmware.
         for wrong in ["1970-01-01T00:00:10Z", "2025-06-01T00:00:00Z"] {
             world.restart();
             world.set_clock_to(wrong);
@@ -1079,7 +1079,7 @@ fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
     let (_stopper, stop) = stop_channel();
     for wrong in ["2026-12-01T00:00:00Z", "1970-01-01T00:00:00Z", "2031-01-01T00:00:00Z"] {
         world.set_clock_to(wrong);
-        // As after a start of the machine.
+        // Like after a start of the machine.
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
         let days = Duration::from_secs(150 * 86_400);
         let retention =
@@ -1087,7 +1087,7 @@ fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
         retention.pass(&stop).unwrap();
         assert_eq!(world.history(&job).len(), 5, "{wrong}");
         if wrong.starts_with("2031") {
-            // What is created by that clock says nothing about the time.
+            // Rows created by that clock say nothing about the time.
             world.end(world.started(&job), EndState::Succeeded);
             retention.pass(&stop).unwrap();
             assert_eq!(world.history(&job).len(), 6);
@@ -1120,7 +1120,7 @@ fn the_file_alone_is_up_to_date_after_a_checkpoint_and_shrinks_when_much_was_cle
     assert_eq!(world.database().rows("PRAGMA integrity_check"), [["ok"]]);
 }
 
-/// The instance of a service in a space.
+/// A service instance in a space.
 fn instance(id: &str, space: &str) -> ServiceInstance {
     ServiceInstance {
         id: id.to_owned(),
@@ -1172,7 +1172,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     assert_eq!(world.run_all().len(), 1);
     assert_eq!(world.deprovision("i1", LastInstance::StopsSchedules), 0, "another is left");
 
-    // One waits as the last instance goes, and one that was asked for by hand.
+    // One waits when the last instance is deleted, and one was started by hand.
     world.go_to("2026-03-01T00:02:00Z");
     let by_hand =
         world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap().execution;
@@ -1186,7 +1186,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     );
     assert_eq!((&history[2].guid, history[2].state.as_str()), (&by_hand.guid, "PENDING"));
 
-    // What is made or enabled meanwhile does not fire either; another space's does.
+    // Schedules created or enabled meanwhile do not fire either; those of another space do.
     let new = world.schedule(&job, "*/5 * * * *");
     assert!(
         world
@@ -1200,7 +1200,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
     world.go_to("2026-03-01T01:00:30Z");
     assert_eq!(world.history(&job).len(), 3);
 
-    // A new instance: from now on, nothing is made up for, and what was disabled stays so.
+    // With a new instance they fire from now on; nothing is made up for, and disabled ones stay disabled.
     assert_eq!(world.provision("i3", "space"), 2);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(time("2026-03-01T01:01:00Z")));
     world.go_to("2026-03-01T01:01:00Z");
@@ -1211,8 +1211,8 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
         (Some(time("2026-03-01T01:01:00Z")), "")
     );
 
-    // Where none is required, the end of the last one changes nothing; what had stopped goes on when none is
-    // required any more.
+    // If instances are not required, deleting the last one changes nothing. Suspended spaces resume when
+    // instances are no longer required.
     assert_eq!(world.deprovision("i3", LastInstance::ChangesNothing), 0);
     assert_eq!(world.store.next_fire_time().unwrap(), Some(time("2026-03-01T01:02:00Z")));
     world.provision("i4", "space");
@@ -1245,7 +1245,7 @@ fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
                             .unwrap()
                             .done()
                             .unwrap();
-                        // Begun again when another thread was faster.
+                        // Started again if another thread was faster.
                         let write = || {
                             let seen = store.schedule(job.id, changed.guid.as_str()).unwrap().unwrap();
                             store.update_schedule(seen, next, now, None).unwrap().done()
@@ -1280,8 +1280,8 @@ fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its
             .unwrap();
         first.unwrap()
     };
-    // The first Monday that is a 13th, every 13th and Monday, Sundays, and a minute that only the guid leads
-    // to.
+    // The first Monday that is a 13th, every 13th and every Monday, Sundays, and a minute that depends on the
+    // guid.
     make("0 0 13 * 1", Dialect::Ocf2);
     make("0 0 13 * 1", Dialect::default());
     make("0 0 * * 1", Dialect::Classic(Weekdays::Quartz));
@@ -1291,7 +1291,7 @@ fn the_engine_reads_each_schedule_in_its_dialect_and_hashes_with_the_guid_of_its
             [index][0]
             .clone()
     };
-    // Each is planned once by the scheduler itself.
+    // The scheduler plans each of them once.
     for day in ["2026-03-02", "2026-03-03", "2026-03-09", "2026-04-14"] {
         world.go_to(&format!("{day}T00:00:30Z"));
     }

@@ -82,7 +82,7 @@ fn while_a_space_is_paused_nothing_in_it_fires_and_running_by_hand_works() {
         history["resources"].as_array().unwrap().iter().any(|it| it["scheduled_time"].is_null()).then_some(())
     };
     wait_for(by_hand);
-    // Two fire times and more go by.
+    // Longer than two fire times.
     let _ = crossbeam_channel::after(std::time::Duration::from_millis(2500)).recv();
     assert_eq!(planned(), before);
     assert_eq!(world.patch(&path, r#"{"paused":false}"#).status, 200);

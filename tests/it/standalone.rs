@@ -1,4 +1,4 @@
-//! The real program, standalone: what a newcomer does in the first minutes.
+//! The real program, standalone: a new user's first minutes.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -26,7 +26,7 @@ impl Standalone {
         Self::with(directory, &[])
     }
 
-    /// With settings of its own.
+    /// With these settings.
     pub(crate) fn with(directory: &Path, settings: &[(&str, &str)]) -> Self {
         Self::spawn(Self::command(directory).envs(settings.iter().copied()))
     }
@@ -48,7 +48,7 @@ impl Standalone {
         Pid::from_child(&self.child)
     }
 
-    /// What it logs, where its command pipes that.
+    /// Its log, if it is piped.
     pub(crate) fn log(&mut self) -> std::process::ChildStderr {
         self.child.stderr.take().unwrap()
     }
@@ -62,7 +62,7 @@ impl Standalone {
             let pair = export.split(' ').find_map(|pair| pair.strip_prefix(&format!("{name}=")));
             pair.unwrap().to_owned()
         };
-        // What is no terminal is not shown the token, only where it is.
+        // If the output is not a terminal, it shows where the token is, not the token.
         let token =
             Command::new("sh").args(["-c", &format!("export {export}; printf %s \"$TOKEN\"")]).output();
         let token = String::from_utf8(token.unwrap().stdout).unwrap();
@@ -316,7 +316,7 @@ fn no_process_of_ours_lets_a_task_of_the_same_user_read_its_environment() {
     let directory = tempfile::tempdir().unwrap();
     let mut command = Standalone::command(directory.path());
     if rustix::process::geteuid().is_root() {
-        // Root reads everything, so the service is somebody else.
+        // Root can read everything, so the service runs as another user.
         std::os::unix::fs::chown(directory.path(), Some(65_534), Some(65_534)).unwrap();
         command.uid(65_534).gid(65_534);
     }
@@ -331,7 +331,7 @@ fn no_process_of_ours_lets_a_task_of_the_same_user_read_its_environment() {
     service.stop();
 }
 
-/// A user of the machine without rights, and the groups that the system says it has.
+/// A user without rights, and the user's groups according to the system.
 fn nobody() -> Option<String> {
     let output = Command::new("id").args(["-G", "nobody"]).output().ok()?;
     (rustix::process::geteuid().is_root() && output.status.success())

@@ -1,4 +1,4 @@
-//! The store's promises where several processes share it, and the texts of its statements for PostgreSQL.
+//! What the store promises when several processes share it, and its statements for PostgreSQL.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use super::database::Database;
 use super::world::wait_for;
 
-/// Two processes' stores on one database.
+/// The stores of two processes on one database.
 struct Pair {
     one: Store,
     other: Store,
@@ -84,7 +84,7 @@ impl Pair {
         Owned { id, fence: claimed.fence }
     }
 
-    /// The lease of `one` ends, as if its process had been stopped for long; `other` takes over.
+    /// The lease of `one` ends, as if its process had been stopped for a while; `other` takes over.
     fn take_over(&self) {
         let fence = self.one.fence().unwrap();
         self.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {fence}"));
@@ -166,7 +166,7 @@ fn what_is_being_deleted_gets_nothing_new() {
                 .unwrap()
                 .done()
         });
-        // Whether they wait by now or come later, they see what was done.
+        // Whether they wait by now or arrive later, they see the result.
         let waiting = "SELECT COUNT(*) FROM pg_locks WHERE NOT granted";
         wait_for(|| (pair.database.number(waiting) >= 2).then_some(()));
         deleting.commit().unwrap();
@@ -210,7 +210,7 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
         assert_eq!(pair.state(of), before);
     }
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM strays"), 0);
-    // Its old number claims nothing more, though it believes that the lease holds.
+    // Its old number can claim nothing more, although it believes that the lease holds.
     assert!(pair.one.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids.is_empty());
     let renewed = pair.one.renew_lease().unwrap().unwrap();
     assert!(renewed.is_new && sent.fence < renewed.fence);
@@ -260,7 +260,7 @@ fn an_instance_takes_over_what_it_had_under_its_name_and_of_two_under_one_name_t
     assert_eq!(new.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
     assert!(pair.one.finish(&end(others)).unwrap(), "what others have in hand stays theirs");
 
-    // The older process is there after all: it notices, records nothing more, and gives way.
+    // The older process is still there: it notices, records nothing more, and gives up the name.
     for of in [sent, attempted, running, waiting] {
         let before = pair.state(of);
         assert!(!old.start_call(of, false, NOW).unwrap().0.has_begun() && !old.finish(&end(of)).unwrap());
@@ -271,12 +271,12 @@ fn an_instance_takes_over_what_it_had_under_its_name_and_of_two_under_one_name_t
     assert!(old.renew_lease().unwrap().unwrap().is_new);
     assert!(!old.keep_name().unwrap(), "otherwise each would take everything from the other by turns");
     assert!(!new.renew_lease().unwrap().unwrap().is_new, "the newer one keeps its lease");
-    // One that lost its lease to somebody else has its name again.
+    // After another process took its lease, it gets its name again.
     pair.database.execute("DELETE FROM instances WHERE name = 'blue'");
     assert!(new.renew_lease().unwrap().unwrap().is_new);
     assert!(new.keep_name().unwrap());
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM instances WHERE name = 'blue'"), 1);
-    // Of those that begin at the same time, one has it in the end, whatever their order.
+    // Of several that start at the same time, one has the name in the end, in any order.
     let begun = [store("blue"), store("blue"), store("blue")];
     let taken: Vec<bool> = std::thread::scope(|scope| {
         let each = begun.iter().map(|it| scope.spawn(|| it.take_over_own(GONE, NOW).unwrap().is_some()));
@@ -371,7 +371,7 @@ fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.call());
     pair.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {}", of.fence));
-    // As `start_call` of one that comes back at that moment: seen by no one else yet.
+    // Like `start_call` of a process that returns at this moment: nobody else has seen it.
     let mut late = pair.database.client();
     let mut late = late.transaction().unwrap();
     let started = late
@@ -397,7 +397,7 @@ fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
 fn what_the_server_does_not_commit_is_not_answered_as_done() {
     let pair = Pair::new();
     let job = pair.job();
-    // It gives the row that was asked for, and fails after that.
+    // The database returns the requested row, and fails after that.
     pair.database.execute(
         "CREATE FUNCTION is_full() RETURNS TRIGGER LANGUAGE plpgsql AS
             $$ BEGIN RAISE EXCEPTION 'no space left on device' USING ERRCODE = '53100'; END $$;
@@ -420,7 +420,7 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
     };
     let store = Store::open(&settings, Arc::new(SystemClock::default())).unwrap();
     let job = pair.job();
-    // Each counts in the same rows.
+    // All of them count in the same rows.
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| {
@@ -483,17 +483,17 @@ fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_com
     };
     let fence = one.fence().unwrap();
     let is_there = || database.number(&format!("SELECT COUNT(*) FROM instances WHERE id = {fence}")) == 1;
-    // Its lease has ended, as after the database was away; it hears of the database again in time.
+    // Its lease has ended, as after an outage of the database; then it learns of the database in time.
     set_forward(20);
     passes(12);
     assert!(is_there());
     assert!(!one.renew_lease().unwrap().unwrap().is_new);
     passes(12);
-    // The other has held its own for long when the clock is set.
+    // The other has held its lease for long when the clock is set.
     set_forward(3600);
     passes(12);
     assert!(is_there());
-    // Whoever has not come back by the end of that is gone.
+    // An instance that has not returned by then is gone.
     passes(12);
     assert!(!is_there());
 }
@@ -702,12 +702,12 @@ fn a_database_that_cannot_hold_every_name_is_refused() {
     assert!(refused.contains("the encoding of the database is LATIN1"), "{refused}");
 }
 
-/// A statement as PostgreSQL gets it.
+/// A statement's text for PostgreSQL.
 struct Numbered {
     /// `table/statement`.
     name: String,
     text: String,
-    /// The names of its parameters, in the order of their numbers.
+    /// The names of its parameters, in numerical order.
     parameters: Vec<String>,
 }
 
@@ -715,7 +715,7 @@ fn statement(name: &str) -> Numbered {
     statements().into_iter().find(|it| it.name == name).unwrap()
 }
 
-/// All that PostgreSQL runs.
+/// All statements that PostgreSQL runs.
 fn statements() -> Vec<Numbered> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
     let directories = std::fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
@@ -748,7 +748,7 @@ fn statements() -> Vec<Numbered> {
 fn every_statement_prepares() {
     let pair = Pair::new();
     let mut client = pair.database.client();
-    // A Go service has schedules and executions, too.
+    // A Go service also has schedules and executions.
     let tables = "CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT); CREATE TABLE gorp_migrations (id TEXT)";
     client.batch_execute(tables).unwrap();
     let statements = statements();
@@ -791,12 +791,12 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
         "before_id" | "last_id" => i64::MAX.to_string(),
         "enabled" | "is_suspended" | "paused" | "is_paused" | "is_silent" => "TRUE".to_owned(),
-        // Times, of which half of what waits is due.
+        // A time at which half of the waiting rows are due.
         _ => "5000".to_owned(),
     }
 }
 
-/// Twenty sets of values for a batched statement, by the columns that it reads of each.
+/// Twenty sets of values for a batched statement, by the columns that it reads.
 fn rows_for(text: &str, fence: i64, pending: i64) -> String {
     let columns = text.split_once(" AS r (").unwrap().1.split_once(')').unwrap().0;
     let rows = (0..20).map(|number| {
@@ -820,7 +820,7 @@ fn rows_for(text: &str, fence: i64, pending: i64) -> String {
     format!("'[{}]'", rows.collect::<Vec<_>>().join(", "))
 }
 
-/// A plan is made once, when a connection first runs a statement, and kept. It must do for what comes.
+/// A plan is made when a connection first runs a statement, and kept. It must suit what comes later.
 #[needs::postgres]
 #[test]
 fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
@@ -838,7 +838,7 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
          INSERT INTO strays (name, doubt_until) SELECT 'e' || i || '-3', 1 FROM generate_series(1, 300) AS i;
          ANALYZE executables, schedules, executions, strays;",
     );
-    // What moves a whole database, looks at the server, or counts or walks all spaces.
+    // Statements that move a whole database, inspect the server, or count or walk all spaces.
     let is_left_out = |name: &str| {
         ["executables/list_in_spaces", "executables/count_all"].contains(&name)
             || ["import", "export", "go/", "database/", "schema_version/"]
@@ -889,7 +889,7 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
         let text = format!("BEGIN; EXPLAIN (ANALYZE, BUFFERS) {}; ROLLBACK", execute(number, of));
         let messages = match client.simple_query(&text) {
             Ok(messages) => messages,
-            // Rows refer to what it would delete, or there is one of that key.
+            // Rows refer to what it would delete, or its key exists.
             Err(err) if err.code().is_some_and(|code| code.code().starts_with("23")) => {
                 client.batch_execute("ROLLBACK").unwrap();
                 continue;
@@ -912,8 +912,8 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
         let buffers = plan.iter().find(|line| line.trim_start().starts_with("Buffers:"));
         let pages = buffers.map_or(0, |line| numbers(line, "hit=") + numbers(line, "read="));
         let removed = plan.iter().map(|line| numbers(line, "Filter: ")).max().unwrap_or(0);
-        // These look at 20,000 rows at most, whatever matches.
-        // And these at all jobs or calls of a kind.
+        // These examine at most 20,000 rows, whatever matches.
+        // And these all jobs or calls of a kind.
         if of.name.starts_with("executions/find") || of.name.contains("select") {
             continue;
         }
@@ -944,7 +944,7 @@ fn a_lease_that_is_not_renewed_in_time_lets_nothing_be_claimed() {
     assert!(matches!(claim(&second), Err(ocf_scheduler::store::StoreError::Unavailable(_))));
     clock.jump(NOW);
     assert!(store.fence().is_err(), "setting the wall clock back brings no lease back");
-    // Nobody took it over, so the same lease goes on.
+    // Nobody took it over, so the same lease continues.
     assert_eq!(store.renew_lease().unwrap().unwrap().fence, fence);
     assert_eq!(claim(&second).unwrap().fence, fence);
 }

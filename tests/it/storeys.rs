@@ -1,5 +1,4 @@
-//! Holds what the modules use of each other against the storeys of ARCHITECTURE.md: no arrow upwards, no
-//! circle.
+//! Checks which modules use which, against the storeys in ARCHITECTURE.md: no arrows upwards, no circles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -19,13 +18,13 @@ const STOREYS: &[&[&str]] = &[
     &["model", "base"],
 ];
 
-/// Arrows upwards that are still there, each with its reason. One that is gone must go from here too.
+/// Existing arrows upwards, each with its reason. Remove an entry when its arrow is gone.
 const KNOWN_ARROWS: &[(&str, &str, &str)] = &[];
 
-/// Circles that are still there, each named by its modules in alphabetical order, with its reason.
+/// Existing circles, each named by its modules in alphabetical order, with its reason.
 const KNOWN_CIRCLES: &[(&[&str], &str)] = &[];
 
-/// A module by its folder and its room, for example `["web", "api"]`; `["web"]` is the folder's own `mod.rs`.
+/// A module by folder and file, for example `["web", "api"]`; `["web"]` is the folder's own `mod.rs`.
 type Module = Vec<String>;
 
 /// Each module with the modules that it uses.
@@ -51,12 +50,12 @@ fn collect(folder: &Path, path: &[String], uses: &mut BTreeMap<Module, BTreeSet<
     }
 }
 
-/// The part of a path that this test looks at: folder and room.
+/// The part of a path that this test looks at: folder and file.
 fn room(path: &[String]) -> Module {
     path.iter().take(2).filter(|name| name.starts_with(|it: char| it.is_ascii_lowercase())).cloned().collect()
 }
 
-/// What a file names as `crate::…` or `super::…`, from the root, without its tests and comments.
+/// The paths in a file that start with `crate::` or `super::`, from the root, without tests and comments.
 fn paths_in(text: &str, module: &[String]) -> Vec<Module> {
     let code = text.split("#[cfg(test)]\nmod ").next().unwrap();
     let code: String = code.lines().map(|line| format!("{}\n", line.split("//").next().unwrap())).collect();
@@ -130,7 +129,7 @@ fn no_module_uses_a_higher_storey() {
 #[test]
 fn no_modules_of_a_storey_use_each_other_in_a_circle() {
     let uses = uses();
-    // A folder's own `mod.rs` holds what its rooms share, so arrows from and to it are no circles.
+    // A folder's own `mod.rs` contains what its files share, so arrows from and to it are no circles.
     let is_room =
         |module: &Module| module.len() == 2 || uses.keys().filter(|it| it[0] == module[0]).count() == 1;
     let next = |module: &Module| -> Vec<Module> {

@@ -1,5 +1,4 @@
-//! Tasks that their execution has no use for, as another one is its own: the watcher cancels them, until that
-//! has worked.
+//! Surplus tasks, whose execution has another one: the watcher cancels them until that succeeds.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,7 +19,7 @@ use super::database::Database;
 
 const NOW: Timestamp = Timestamp::from_nanos(1_770_000_000_000_000_000);
 
-/// A platform of which only cancelling matters.
+/// A platform on which only cancelling matters.
 #[derive(Default)]
 struct Cancelling {
     is_away: AtomicBool,

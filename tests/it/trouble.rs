@@ -1,5 +1,5 @@
-//! Cloud Foundry and UAA in trouble, under the real program: what is asked of them comes about in the end or
-//! fails with the cause, and all else goes on.
+//! Trouble with Cloud Foundry and UAA, with the real program: requests succeed in the end or fail with the
+//! cause, and everything else continues.
 
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
@@ -17,7 +17,7 @@ use super::world::wait_for;
 
 const CREATE: &str = "POST /v3/apps/:guid/tasks";
 
-/// The program in front of a Cloud Foundry that fails on demand.
+/// The program with a Cloud Foundry that fails on demand.
 struct Troubled {
     cf: FakeCf,
     token: String,
@@ -106,7 +106,7 @@ fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
     for fault in faults {
         world.cf.fault(CREATE, fault, 1);
     }
-    // And the first look for what became of them fails as well.
+    // The first lookup of the outcome fails as well.
     world.cf.fault("GET /v3/tasks", Fault::DropBefore, 3);
     for job in &jobs {
         world.execute(job);
@@ -182,7 +182,7 @@ fn a_task_that_never_ran_says_nothing_about_a_later_attempt_whose_answer_was_los
     world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(4)), 1);
     world.cf.take_diego_away(false);
     assert_eq!(world.ended(&job)["state"], "SUCCEEDED");
-    // One that comes late is there by now, too.
+    // By now a late task would exist too.
     let _ = crossbeam_channel::after(Duration::from_secs(4)).recv();
     let ran = world.cf.tasks().into_iter().filter(|task| task.state == "SUCCEEDED").count();
     assert_eq!(ran, 1);
@@ -193,7 +193,7 @@ fn a_task_is_found_under_the_name_it_was_given_though_its_job_and_the_setting_ha
     let mut world = Troubled::start(&[("TASK_NAME", "{job}-|-{execution}"), ("LATE_TASK_SECONDS", "6")]);
     let name = "Ночь 50%, 日本 & \u{1f980} ".repeat(12);
     let job = world.job(name.trim());
-    // The task comes about after a look that finds none.
+    // The task appears after a lookup that finds none.
     world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(3)), 1);
     world.execute(&job);
     wait_for(|| (1 <= world.cf.count(CREATE)).then_some(()));
@@ -207,7 +207,7 @@ fn a_task_is_found_under_the_name_it_was_given_though_its_job_and_the_setting_ha
     let guid = ended["guid"].as_str().unwrap();
     assert!(tasks[0].name.starts_with("Ночь 50__ 日本 & \u{1f980}"), "{}", tasks[0].name);
     assert!(tasks[0].name.ends_with(&format!("-|-{guid}")), "{}", tasks[0].name);
-    // The next one is named by the setting as it is now.
+    // The next one is named by the current setting.
     world.execute(&job);
     wait_for(|| world.cf.tasks().iter().any(|task| task.name.len() == 36).then_some(()));
 }
@@ -225,7 +225,7 @@ fn what_is_cancelled_in_doubt_is_looked_for_under_the_names_of_all_its_attempts(
     world.cf.fault(CREATE, Fault::CommitLate(Duration::from_secs(4)), ALWAYS);
     world.cf.take_diego_away(false);
     let database = Database::of(world.directory.path(), "s.db");
-    // The doubt about the latest attempt reaches beyond the next look.
+    // The latest attempt's outcome stays unknown beyond the next lookup.
     let again = "SELECT guid FROM executions
                   WHERE attempts > 1 AND dispatch_time < doubt_until AND message LIKE 'waiting for another attempt%'";
     let in_doubt = wait_for(|| database.rows(again).pop()).remove(0);
@@ -265,7 +265,7 @@ fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
     let (job, call) = (world.job("j"), world.call("c"));
     world.cf.fault(CREATE, Fault::Endless { status: 201 }, ALWAYS);
     world.cf.fault("GET /v3/tasks", Fault::Endless { status: 200 }, ALWAYS);
-    // More than there are threads that start tasks, and workers.
+    // More than there are starters and workers.
     for _ in 0..60 {
         world.execute(&job);
     }
@@ -297,7 +297,7 @@ fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
         for _ in 0..20 {
             assert_eq!(world.ask("GET", &job, "").0, 200);
         }
-        // Ends those that hang, which takes until their time is up otherwise.
+        // Ends the hanging requests, which would otherwise take until their time-out.
         world.program.kill();
     });
     assert_eq!(hanging.load(Ordering::SeqCst), 3);
@@ -330,7 +330,7 @@ fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before
     );
     world.cf.fault(CREATE, Fault::Delay(Duration::from_secs(3)), ALWAYS);
     world.execute(&job);
-    // One a second, so that the doubt of the first is over.
+    // One a second, so "not found" is conclusive for the first.
     wait_for(|| (database.number("SELECT last_value FROM refusals") >= 4).then_some(()));
     let before = database.number("SELECT now_nanos()");
     database.execute("DROP TRIGGER is_full ON executions");
@@ -386,7 +386,7 @@ fn ends_that_the_database_refuses_leave_no_other_call_running() {
         .collect();
     let in_flight: Vec<TcpStream> = listener.incoming().take(CALLS).map(Result::unwrap).collect();
 
-    // Two of them, for the first end may be recorded alone.
+    // Two of them, because the first end may be recorded alone.
     let refused = format!("NEW.state = 'SUCCEEDED' AND NEW.guid IN ('{}', '{}')", guids[3], guids[7]);
     if is_postgres() {
         database.execute(&format!(
@@ -400,7 +400,7 @@ fn ends_that_the_database_refuses_leave_no_other_call_running() {
              BEGIN SELECT RAISE(ABORT, 'refused'); END"
         ));
     }
-    // All ends come while none can be recorded, so they are recorded together.
+    // All ends arrive while none can be recorded, so they are recorded together.
     let lock = database.lock_executions();
     for mut stream in in_flight {
         stream.write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n").unwrap();
@@ -440,7 +440,7 @@ fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alo
         let (first, second) = (world.call("first"), world.call("second"));
         world.ask("POST", &format!("{first}/schedules"), body);
         if place.starts_with("schedule") {
-            // Its first fire time, and with it the panic, has come when the second schedule is there.
+            // When the second schedule exists, the first has fired, and so panicked.
             wait_for(|| {
                 world.ask("POST", &format!("{second}/schedules"), body);
                 (world.newest(&second)["state"] == "SUCCEEDED").then_some(())

@@ -1,4 +1,4 @@
-//! What plugin 2.x asks before a schedule is made: `POST /schedules/validate` and `GET
+//! What plugin 2.x requests before it creates a schedule: `POST /schedules/validate` and `GET
 //! /scheduler-time-zones`.
 
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn codes(findings: &Value) -> Vec<&str> {
     findings.as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap()).collect()
 }
 
-/// The findings of a case, and what it says about each, hold of those that were answered.
+/// Whether the findings of a case, and the details of each, appear in the answer.
 fn alike(expected: &Value, answered: &Value) -> bool {
     let (expected, answered) = (expected.as_array().unwrap(), answered.as_array().unwrap());
     expected.len() == answered.len()
@@ -55,7 +55,7 @@ fn expressions_are_validated_as_by_ocf_scheduler_2() {
                 .filter(|name| shown[*name] != case[*name])
                 .collect();
         if codes(&case["errors"]) == ["never_fires"] {
-            // Upstream looks back for five years only.
+            // Upstream looks back only five years.
             differing.retain(|name| *name != "prev_runs");
         }
         if !alike(&case["errors"], &shown["errors"]) || !alike(&case["warnings"], &shown["warnings"]) {

@@ -1,4 +1,4 @@
-//! Versions of jobs, calls and schedules: what is changed at once, `ETag`, `If-Match`, `If-None-Match`.
+//! Versions of jobs, calls and schedules: concurrent changes, `ETag`, `If-Match`, `If-None-Match`.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -17,7 +17,7 @@ impl World {
     }
 }
 
-/// Sends two changes at the same time; both are answered 200.
+/// Sends two changes at the same time; both get a 200.
 fn change_at_once(world: &World, path: &str, bodies: [&Value; 2]) {
     thread::scope(|scope| {
         for body in bodies {
@@ -66,7 +66,7 @@ fn a_schedule_that_is_disabled_beside_a_change_of_its_expression_stays_disabled(
         let shown = &world.get(&format!("/jobs/{job}/schedules")).json()["resources"][0];
         assert_eq!((&shown["enabled"], &shown["expression"]), (&json!(false), &json!(expression)));
     }
-    // What is planned comes from what the row holds.
+    // The next fire time is computed from the row.
     assert_eq!(world.patch(&path, r#"{"expression":"@every 1s"}"#).status, 200);
     thread::park_timeout(std::time::Duration::from_millis(2500));
     assert_eq!(world.get(&format!("/jobs/{job}/history")).json()["pagination"]["total_results"], 0);
@@ -91,7 +91,7 @@ fn every_object_carries_an_etag_that_changes_with_it_and_with_nothing_else() {
         assert_eq!(world.etag(&path), etag);
         assert!(seen.insert(etag), "another version, though it may look like an older one");
     }
-    // The state of a job is part of what is shown.
+    // The state of a job is visible, so it is part of the version.
     let before = world.etag(&path);
     world.post(&format!("{path}/execute"), "");
     wait_for(|| {

@@ -1,4 +1,4 @@
-//! A service in front of a fake Cloud Foundry, over real sockets and a real database file.
+//! A service with a fake Cloud Foundry, over real sockets and a real database file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub(crate) const FOREIGN_APP: &str = "app-9";
 pub(crate) struct World {
     pub(crate) cf: FakeCf,
     pub(crate) directory: TempDir,
-    /// A developer's, in SPACE.
+    /// The token of a developer in SPACE.
     pub(crate) token: String,
     service: Option<Service>,
     settings: Vec<(&'static str, &'static str)>,
@@ -103,18 +103,18 @@ impl World {
         Database::of(self.directory.path(), "data/s.db")
     }
 
-    /// Stops the service and starts it again on the same database.
+    /// Restarts the service on the same database.
     pub(crate) fn restart(&mut self) {
         self.stop();
         self.begin();
     }
 
-    /// Starts the service that was stopped.
+    /// Starts the service after a stop.
     pub(crate) fn begin(&mut self) {
         self.service = Some(self.start_service().unwrap());
     }
 
-    /// From the next start on it has these settings.
+    /// Uses these settings from the next start on.
     pub(crate) fn set(&mut self, settings: &[(&'static str, &'static str)]) {
         self.settings = settings.to_vec();
     }
@@ -127,7 +127,7 @@ impl World {
         format!("http://{}", self.service.as_ref().unwrap().local_addr())
     }
 
-    /// Where `/metrics` is.
+    /// The URL of `/metrics`.
     pub(crate) fn metrics_url(&self) -> String {
         format!("http://{}", self.service.as_ref().unwrap().metrics_addr())
     }
@@ -177,7 +177,7 @@ impl World {
         answer.guid()
     }
 
-    /// The newest execution, once it has ended.
+    /// Waits until the newest execution has ended, and returns it.
     #[track_caller]
     pub(crate) fn ended(&self, path: &str) -> Value {
         wait_for(|| {
@@ -195,7 +195,7 @@ impl Drop for World {
     }
 }
 
-/// One request to the service at `url`, and its answer.
+/// Sends one request to the service at `url`.
 #[track_caller]
 pub(crate) fn request(
     url: &str,
@@ -234,7 +234,7 @@ pub(crate) fn request(
     Answer { status: response.status().as_u16(), headers, body }
 }
 
-/// Looks until there is something to see.
+/// Retries until there is a result.
 #[track_caller]
 pub(crate) fn wait_for<T>(look: impl Fn() -> Option<T>) -> T {
     let deadline = clock::instant() + Duration::from_secs(30);

@@ -70,6 +70,7 @@ pub struct WorkerContext {
     pub caller: Caller,
     /// The calls in flight.
     pub calls: Arc<CallsInFlight>,
+    /// How to name tasks.
     pub task_names: TaskNames,
     /// How long to retry while the platform is in trouble.
     pub patience: Patience,

@@ -199,7 +199,7 @@ fn start(order: &Order, group: Option<&Group>) -> io::Result<(Child, PipeReader)
         group.leave()?;
     }
     Ok((child?, output))
- // Dropping `command` closes our copies of the pipe's writing end.
+    // Dropping `command` closes our copies of the pipe's writing end.
 }
 
 /// Follows the command to its end: keeps its output, and ends it on request.

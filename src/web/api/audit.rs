@@ -1,6 +1,6 @@
-//! Audit events that are written with changes.
+//! The audit events of changes.
 //!
-//! Invariant: no secret is part of an event. Values that may be secrets are `"[changed]"`.
+//! Invariant: an event contains no secrets. Values that may be secrets are shown as `"[changed]"`.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -12,13 +12,13 @@ use crate::outbound;
 use crate::store::{Actor, NewEvent, Target};
 use crate::web::auth::Caller;
 
-/// The longest value that is kept.
+/// The longest stored value, in characters.
 const VALUE_CHARS_MAX: usize = 256;
-/// What stands for a value that may be a secret.
+/// Replaces a value that may be a secret.
 const CHANGED: &str = "[changed]";
 /// Fields whose values may be secrets.
 const SECRETS: [&str; 4] = ["auth_header", "headers", "secret", "signing_secret"];
-/// Fields that no client changes.
+/// Fields that clients cannot change.
 const UNCHANGED: [&str; 8] = [
     "created_at",
     "updated_at",
@@ -29,9 +29,9 @@ const UNCHANGED: [&str; 8] = [
     "paused_by",
     "disabled_reason",
 ];
-/// What all types begin with.
+/// The prefix of all types.
 pub(super) const PREFIX: &str = "audit.scheduler.";
-/// Who asks for a change, and in which request.
+/// Who requests a change, and in which request.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::web) struct By<'a> {
     pub(in crate::web) guid: &'a str,
@@ -48,7 +48,7 @@ impl<'a> By<'a> {
 }
 
 impl Api {
-    /// The event of a change; `None`: events are not kept. `what`: `job.create`.
+    /// The event of a change; `None`: events are not kept. `what` is for example `job.create`.
     pub(in crate::web) fn event(
         &self,
         by: By<'_>,
@@ -67,7 +67,7 @@ impl Api {
         })
     }
 
-    /// The event of something that is done to a job or call as a whole.
+    /// The event of an action on a job or call as a whole.
     pub(super) fn event_of_executable(
         &self,
         by: By<'_>,
@@ -80,7 +80,7 @@ impl Api {
         self.event(by, &format!("{kind}.{verb}"), target, &executable.space, data)
     }
 
-    /// The event of a change of a notification.
+    /// The event of a change to a notification.
     pub(super) fn event_of_notification(
         &self,
         by: By<'_>,
@@ -94,7 +94,8 @@ impl Api {
     }
 }
 
-/// What differs between two versions of an object, as clients see them: `{"changed": {FIELD: [old, new]}}`.
+/// The differences between two versions of an object, as clients see them: `{"changed": {FIELD: [old,
+/// new]}}`.
 pub(super) fn differences<T: Serialize>(before: &T, after: &T) -> Value {
     let fields = |object: &T| match serde_json::to_value(object) {
         Ok(Value::Object(fields)) => fields,
@@ -116,7 +117,7 @@ pub(super) fn differences<T: Serialize>(before: &T, after: &T) -> Value {
     json!({ "changed": changed })
 }
 
-/// Adds a field whose values are secrets to what has changed.
+/// Adds a secret field to the differences, if it has changed.
 pub(super) fn and_secret(mut data: Value, field: &str, is_changed: bool) -> Value {
     if is_changed {
         data["changed"][field] = json!(CHANGED);
@@ -124,7 +125,7 @@ pub(super) fn and_secret(mut data: Value, field: &str, is_changed: bool) -> Valu
     data
 }
 
-/// Of the URL of a receiver only scheme and host are kept: the path may be a secret.
+/// Reduces URLs of receivers to scheme and host, because the path may be a secret.
 pub(super) fn with_origins(mut data: Value) -> Value {
     if let Some(pair) = data["changed"].get_mut("url").and_then(Value::as_array_mut) {
         for url in pair {
@@ -147,7 +148,7 @@ fn cut(value: Value) -> Value {
     }
 }
 
-/// A target that is only being made.
+/// A target that is being created.
 pub(super) fn new_target(kind: &'static str, name: &str) -> Target {
     Target { guid: String::new(), kind, name: name.to_owned() }
 }

@@ -16,7 +16,7 @@ use crate::web::auth::Caller;
 
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
-/// What follows the prefix in all types that there are.
+/// All types, without the prefix.
 const TYPES: [&str; 22] = [
     "job.create",
     "job.update",
@@ -45,7 +45,7 @@ const PARAMETERS: [&str; 7] =
     ["space_guid", "types", "target_guids", "actor_guids", "created_ats[gt]", "created_ats[lt]", "per_page"];
 const CURSOR: &str = "cursor";
 
-/// An event as clients see it.
+/// The JSON of an event.
 #[derive(Serialize)]
 struct EventJson {
     guid: String,
@@ -98,7 +98,7 @@ impl EventJson {
     }
 }
 
-/// Readers do not see the values of fields that can hold secrets.
+/// Hides the values of fields that may contain secrets, for callers who may only read.
 fn hide(data: &mut Value) {
     const FIELDS: [&str; 5] = ["command", "url", "auth_header", "headers", "body"];
     for of in ["changed", "created", "deleted"] {

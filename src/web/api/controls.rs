@@ -1,6 +1,6 @@
-//! The fields of a request's body that say how a job or call runs: all of them optional, each with a default.
+//! The fields of a request's body that control how a job or call runs. All are optional and have a default.
 //!
-//! In a change, what is missing stays as it is, and `null` stands for the default.
+//! In an update, a missing field keeps its value, and `null` restores the default.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -28,7 +28,7 @@ const EXPECT_SUCCESS_MAX: u32 = 31_536_000;
 const HEADERS_MAX: usize = 32;
 const HEADERS_BYTES_MAX: usize = 8 * 1024;
 const BODY_BYTES_MAX: usize = 100 * 1024;
-// Those of Cloud Foundry's own resources.
+// The limits of Cloud Foundry's own metadata.
 const METADATA_MAX: usize = 50;
 const METADATA_PREFIX_MAX: usize = 253;
 const METADATA_NAME_MAX: usize = 63;
@@ -36,8 +36,8 @@ const LABEL_VALUE_MAX: usize = 63;
 const ANNOTATION_VALUE_MAX: usize = 5000;
 const METADATA_RESERVED: &str = "cloudfoundry.org";
 
-/// Headers of a call that say how it is framed, who sends it or what it is: the service sets them, or nobody
-/// does.
+/// Headers that only the service may set (or nobody): they concern framing, the sender, or the identity of a
+/// call.
 const RESERVED_HEADERS: [&str; 11] = [
     "host",
     "content-length",
@@ -54,7 +54,7 @@ const RESERVED_HEADERS: [&str; 11] = [
 const RESERVED_HEADER_PREFIXES: [&str; 3] = ["proxy-", "x-scheduler-", "webhook-"];
 
 impl Fields<'_> {
-    /// Changes how runs are controlled.
+    /// Applies the fields that control runs.
     pub(super) fn change_controls(&mut self, controls: &mut Controls) {
         if let Some(policy) = self.concurrency_policy() {
             controls.concurrency_policy = policy.unwrap_or_default();
@@ -77,7 +77,7 @@ impl Fields<'_> {
         }
     }
 
-    /// Changes what a job or call has of the optional fields of its work.
+    /// Applies the optional fields of the work of a job or call.
     pub(super) fn change_options(&mut self, work: &mut Work) {
         match work {
             Work::Job { timeout_seconds, .. } => self.change_timeout(timeout_seconds, JOB_TIMEOUT_MAX),
@@ -172,7 +172,7 @@ impl Fields<'_> {
         }))
     }
 
-    /// `before` with the keys that were given; `null` removes one.
+    /// `before` with the given keys changed; `null` removes a key.
     fn metadata(&mut self, before: &Metadata) -> Option<Metadata> {
         #[derive(Deserialize, Default)]
         struct Given {
@@ -225,7 +225,7 @@ impl Fields<'_> {
         Some(metadata)
     }
 
-    /// `may_authorize`: `Authorization` is among them; a call has a field of its own for it.
+    /// `may_authorize`: whether `Authorization` is allowed. A call has a separate field for it.
     pub(super) fn headers(&mut self, may_authorize: bool) -> Option<Headers> {
         let expected = format!(
             "an object of at most {HEADERS_MAX} strings by name, {HEADERS_BYTES_MAX} bytes in all, like \
@@ -357,7 +357,7 @@ impl Fields<'_> {
         number.map(Some)
     }
 
-    /// The value of an optional field. `None`: it is missing, or its type is wrong; `Some(None)`: it is
+    /// The value of an optional field. `None`: it is missing or has the wrong type; `Some(None)`: it is
     /// `null`.
     pub(super) fn given<T: DeserializeOwned>(
         &mut self,
@@ -404,7 +404,7 @@ const KEY: &str = "a name of at most 63 letters, digits, '-', '_' and '.' that b
                    before it, if anything, a domain with a dot of at most 253 characters and a slash: \
                    example.com/team";
 
-/// What is wrong with the key of a label or annotation, to be read on after it.
+/// What is wrong with the key of a label or annotation, as the end of a sentence that begins with the key.
 pub(super) fn key_fault(key: &str) -> Option<&'static str> {
     let (prefix, name) = match key.split_once('/') {
         Some((prefix, name)) => (Some(prefix), name),
@@ -427,7 +427,7 @@ pub(super) fn key_fault(key: &str) -> Option<&'static str> {
     }
 }
 
-/// Which rule the value of a label or annotation breaks, and what would be right.
+/// The rule that the value of a label or annotation breaks, and what would be right.
 pub(super) fn value_fault(field: &str, value: &str) -> Option<(&'static str, &'static str)> {
     match field {
         "metadata.labels" if LABEL_VALUE_MAX < value.len() || !(value.is_empty() || is_word(value)) => {
@@ -462,13 +462,13 @@ fn is_domain(text: &str) -> bool {
     text.contains('.') && text.split('.').all(is_label)
 }
 
-/// Whether it can be the name of a header (RFC 9110, 5.6.2).
+/// Whether the text can be the name of a header (RFC 9110, 5.6.2).
 fn is_token(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// An object of strings in which a name may come twice.
+/// An object of strings, in which a name may occur twice.
 struct Pairs(Vec<(String, String)>);
 
 impl<'de> Deserialize<'de> for Pairs {

@@ -1,7 +1,7 @@
 //! Lists of jobs or calls with their schedules (`detailed=true`), of which some have thousands.
 //!
-//! Invariant: what is in memory at a time is bounded, however many schedules a job has, and a read of the
-//! database ends before its rows are written to the client.
+//! Invariant: memory is bounded, however many schedules a job has, and a database read ends before its rows
+//! are written to the client.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use crate::model::{Executable, Guid, Id, Kind, Schedule, Timestamp};
 use crate::store::{Selection, SpacePause, Store, Summary, Window};
 use crate::web::auth::Caller;
 
-/// The most schedules that are read at a time.
+/// The most schedules that one read returns.
 const SCHEDULES_MAX: u32 = 200;
-/// Jobs or calls whose schedules are read together, if these are few.
+/// The most jobs or calls whose schedules are read together, if they have few.
 const TOGETHER_MAX: usize = 200;
-/// Spaces whose pauses are remembered.
+/// The most spaces whose pauses are cached.
 const PAUSES_MAX: usize = 1024;
-/// About what is appended at a time.
+/// Roughly how many bytes are appended at a time.
 const PART_BYTES: usize = 32 * 1024;
 
 pub(super) struct Detailed {
@@ -29,20 +29,19 @@ pub(super) struct Detailed {
     kind: Kind,
     selection: Selection,
     walk: Walk,
-    /// Read, without their schedules.
+    /// Jobs or calls without their schedules.
     rows: VecDeque<Executable>,
-    /// The schedules of the first so many of `rows` are here, all of them.
+    /// All schedules of this many of the first `rows` are in `schedules`.
     known: usize,
-    /// These schedules, in the order of `rows`.
+    /// Schedules, in the order of `rows`.
     schedules: VecDeque<Schedule>,
-    /// What else is shown of the first so many of `rows`, or of the one whose JSON begins.
+    /// The summaries of these first `rows`, or of the open one.
     summaries: HashMap<Id, Summary>,
-    /// How many are read together next: twice as many each time, until there are too many schedules for one
-    /// read.
+    /// How many to read together next. Doubles each time, until they have too many schedules for one read.
     together: usize,
-    /// The one whose schedules are being written part by part.
+    /// The job or call whose schedules are being written in parts.
     open: Option<Open>,
-    /// The pauses of the spaces that came so far, or of the last so many.
+    /// The pauses of recent spaces.
     pauses: HashMap<Guid, Option<SpacePause>>,
     now: Timestamp,
 }
@@ -80,7 +79,7 @@ impl Detailed {
         }
     }
 
-    /// Appends what comes next, and says whether there is more.
+    /// Appends the next part. Returns whether there is more.
     pub(super) fn append_next(&mut self, body: &mut Vec<u8>) -> Result<bool, ApiError> {
         let enough = body.len() + PART_BYTES;
         while body.len() < enough {
@@ -104,7 +103,8 @@ impl Detailed {
         Ok(true)
     }
 
-    /// Reads the schedules of the next rows together, if they are few; else begins to write the first row.
+    /// Reads the schedules of the next rows together if they are few; otherwise begins to write the first
+    /// row.
     fn read_schedules(&mut self, body: &mut Vec<u8>) -> Result<(), ApiError> {
         let ids: Vec<Id> = self.rows.iter().take(self.together).map(|executable| executable.id).collect();
         let part = self.store.schedules_of(&ids, SCHEDULES_MAX)?;
@@ -127,7 +127,7 @@ impl Detailed {
         let shown = ExecutableJson::detailed(executable, schedules, next_fire_time, summary.last);
         self.walk.append(body, &shown)?;
         if 0 < after {
-            // More may follow those that were written: the closing `]}` goes, and comes again after the last.
+            // More schedules may follow: remove the closing `]}`, which is written again after the last one.
             body.truncate(body.len() - 2);
             self.open = Some(Open { id, owner, after });
         }

@@ -1,4 +1,4 @@
-//! Refusals: a status, a body in the form that the client accepts, and a reason for the log.
+//! Errors of the API: a status, a body in the form that the client accepts, and a reason for the log.
 
 use std::fmt;
 use std::time::Duration;
@@ -15,39 +15,39 @@ use crate::platform::PlatformError;
 use crate::store::StoreError;
 use crate::web::auth::{AuthError, WITHOUT_TOKEN};
 
-/// What a client is asked to wait when nobody said how long.
+/// The default for `Retry-After`.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// Why a request was refused. A client that accepts neither `application/json` nor `application/problem+json`
-/// sees the status alone.
+/// Why a request was refused. Clients that accept neither `application/json` nor `application/problem+json`
+/// see only the status.
 #[derive(Debug)]
 pub(in crate::web) enum ApiError {
     /// No bearer token, a bad one, or no role.
     Unauthorized(&'static str),
-    /// The metrics ask for a token of their own, and this is none or another.
+    /// The metrics require their own token, which is missing or wrong.
     NotOfMetrics,
-    /// A list of a space that does not exist, or in which the caller has no role: which of the two nobody
-    /// learns.
+    /// A list of a space that does not exist, or in which the caller has no role. The answer does not say
+    /// which.
     NoRoleInSpace,
-    /// The caller may read it, and no more.
+    /// The caller may only read it.
     ReadOnly,
-    /// There is no such path.
+    /// No such path.
     NoSuchPath,
-    /// It does not exist, or not for this caller: which of the two nobody learns.
+    /// It does not exist, or the caller may not see it. The answer does not say which.
     NotFound,
-    /// A job or call that a validation names does not exist, or not for this caller.
+    /// The job or call named in a validation does not exist, or the caller may not see it.
     RefNotFound,
-    /// The path is known, with other methods: the text of `Allow`.
+    /// The path has other methods: the value of `Allow`.
     MethodNotAllowed(&'static str),
-    /// It is not the version that `If-Match` or `If-None-Match` asks for.
+    /// The version is not the one in `If-Match` or `If-None-Match`.
     OtherVersion,
-    /// The caller comes too often: when to come again.
+    /// Rate limit exceeded; when to retry.
     TooMany(Duration),
     /// The rules that the request breaks.
     Unprocessable(Vec<Violation>),
-    /// The database.
+    /// The database failed.
     Store(StoreError),
-    /// UAA or Cloud Foundry; standalone, the files of tasks.
+    /// UAA or Cloud Foundry failed; in `standalone`, the files of tasks.
     Platform(PlatformError),
 }
 
@@ -126,7 +126,7 @@ impl ApiError {
         }
     }
 
-    /// What happened and what to do, for people. What is wrong inside is for the log alone.
+    /// What happened and what to do, as text. Internal causes go only to the log.
     pub(in crate::web) fn detail(&self) -> String {
         match self {
             Self::TooMany(wait) => {
@@ -203,13 +203,13 @@ impl ApiError {
                 "is of a caller who comes too often",
                 format!("the next request in {} s, or later", whole_seconds(*wait)),
             )],
-            // Nothing is wrong with the request.
+            // The request itself is correct.
             Self::Store(_) | Self::Platform(_) => Vec::new(),
         }
     }
 }
 
-/// Plugin 2.x takes a 404 without this for an older scheduler.
+/// Without this, plugin 2.x takes a 404 for an older scheduler.
 pub(super) const REF_NOT_FOUND: &str = "ref_not_found";
 const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is developer or \
                              manager of a space or holds cloud_controller.admin";
@@ -249,8 +249,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// A refusal, with what those who accept `application/problem+json` learn of it (RFC 9457, with members of
-/// our own).
+/// The body for clients that accept `application/problem+json` (RFC 9457, with our own members).
 #[derive(Serialize)]
 pub(in crate::web) struct Problem {
     r#type: &'static str,
@@ -259,7 +258,7 @@ pub(in crate::web) struct Problem {
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Violation>,
-    /// The same as `Retry-After`.
+    /// Equals `Retry-After`.
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after_seconds: Option<u64>,
 }
@@ -270,7 +269,7 @@ impl Problem {
         Self { r#type: "about:blank", title, status, detail, errors: Vec::new(), retry_after_seconds }
     }
 
-    /// A refusal of the HTTP side, which knows nothing of fields.
+    /// For a refusal by the HTTP server, which knows no fields.
     pub(in crate::web) fn of_refusal(refusal: &Refusal) -> Self {
         let violation = |field, rule, expected: String| {
             vec![Violation::new(field, rule, format!("is refused: {}", refusal.reason), expected)]
@@ -300,7 +299,7 @@ impl Problem {
         Self { errors, ..Self::new(refusal.status, detail, retry_after) }
     }
 
-    /// Of a ref that is not found: with a body whatever `Accept` names.
+    /// For a job or call that a validation did not find: always with a body, whatever `Accept` says.
     fn of_ref(&self, headers: &[Header]) -> Response {
         if accepts(headers, "application/problem+json") {
             return self.response(headers, "schedule");
@@ -309,8 +308,8 @@ impl Problem {
         respond_with(self.status, "application/json", body)
     }
 
-    /// In the form that the client's `Accept` names: RFC 9457, else the JSON of [`refusal`] (the PCF Java
-    /// client takes an empty refusal for success), else nothing.
+    /// In the form that `Accept` names: RFC 9457, the JSON of [`refusal`] (the PCF Java client takes an empty
+    /// refusal for success), or nothing.
     pub(in crate::web) fn response(&self, headers: &[Header], resource: &str) -> Response {
         if accepts(headers, "application/problem+json")
             && let Ok(body) = serde_json::to_vec(self)
@@ -326,7 +325,7 @@ impl Problem {
     }
 }
 
-/// Whether some `Accept` names the media type itself: `*/*`, as curl sends, does not.
+/// Whether an `Accept` header names this media type. `*/*`, which curl sends, does not count.
 fn accepts(headers: &[Header], media_type: &str) -> bool {
     headers
         .iter()

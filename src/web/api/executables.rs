@@ -1,4 +1,4 @@
-//! Jobs and calls: their requests and their JSON.
+//! Jobs and calls: handlers and JSON.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const AN_APP: &str = "?app_guid= and the guid of an app in a space in which the 
 const NO_GUID: &str = "is not 1 to 255 characters of visible ASCII";
 const A_SPACE: &str = "?space_guid= and the guid of a space, or no space_guid for all that you may see";
 
-/// A job or call as clients see it.
+/// The JSON of a job or call.
 #[derive(Serialize)]
 pub(super) struct ExecutableJson {
     guid: String,
@@ -47,7 +47,7 @@ pub(super) struct ExecutableJson {
     space_guid: String,
     #[serde(flatten)]
     details: Option<DetailsJson>,
-    /// Left out when there are none: Spring takes element 0 of any array that is there.
+    /// Left out if there are none: Spring takes element 0 of any array.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     schedules: Vec<ScheduleJson>,
 }
@@ -70,13 +70,13 @@ enum WorkJson {
         headers: BTreeMap<String, String>,
         body: Option<String>,
         success_statuses: String,
-        /// Of the signing secret nobody sees more.
+        /// All that clients see of the signing secret.
         signed: bool,
         timeout_seconds: Option<u32>,
     },
 }
 
-/// What a list shows of a job or call when it is asked for more.
+/// What a detailed list adds to a job or call.
 #[derive(Serialize)]
 struct DetailsJson {
     next_fire_time: Option<String>,
@@ -105,7 +105,7 @@ struct MetadataJson {
 }
 
 impl ExecutableJson {
-    /// In a list that shows more.
+    /// For a detailed list.
     pub(super) fn detailed(
         executable: Executable,
         schedules: Vec<ScheduleJson>,
@@ -196,7 +196,8 @@ impl Api {
         self.make_executable(caller, request, &new)?.ok_or_else(|| name_taken().into())
     }
 
-    /// Makes a job or call, or replaces the one of the name in the query by what the request would make.
+    /// Creates a job or call, or replaces the one with the name in the query by what the request would
+    /// create.
     pub(in crate::web) fn put_executable(
         &self,
         caller: &Caller,
@@ -244,9 +245,9 @@ impl Api {
         })
     }
 
-    /// The app of a query, in which something is to be made, with its space.
+    /// The app in the query and its space, for a creation.
     fn app_asked_for(&self, caller: &Caller, query: &Query) -> Result<(Guid, Guid), ApiError> {
-        // "No such app" and "not your app" are one answer.
+        // "No such app" and "not your app" get the same answer.
         let no_app = || {
             let detail = "names no app of yours: there is no such app, or you have no role in its space";
             Violation::new("app_guid", "unknown", detail, AN_APP)
@@ -297,7 +298,7 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let scope = match self.spaces_asked_for(caller, query)? {
             None => Scope::All,
-            // Of one space the index knows the way; of several it is a walk past all others.
+            // A single space has its own index; several spaces need a walk past all others.
             Some(spaces) => match <[Guid; 1]>::try_from(spaces) {
                 Ok([space]) => Scope::Space(space),
                 Err(spaces) => Scope::Spaces(spaces),
@@ -334,7 +335,7 @@ impl Api {
         })
     }
 
-    /// The space that a list is wanted of, or those in which the caller works; `None`: all.
+    /// The spaces to list: the one in the query, or those of the caller; `None`: all.
     pub(super) fn spaces_asked_for(
         &self,
         caller: &Caller,
@@ -381,7 +382,7 @@ impl Api {
         })
     }
 
-    /// Writes `changed` in the place of `seen`, if they differ. `None`: `seen` is not how it is any more.
+    /// Replaces `seen` by `changed` if they differ. `None`: `seen` is outdated.
     fn write_executable(
         &self,
         caller: &Caller,
@@ -408,7 +409,7 @@ impl Api {
         versions::object(200, &self.shown_to(caller, executable))
     }
 
-    /// A job or call as this caller sees it.
+    /// A job or call as this caller may see it.
     fn shown_to(&self, caller: &Caller, mut executable: Executable) -> ExecutableJson {
         if !caller.works_in(&executable.space) {
             executable.hide();
@@ -416,7 +417,7 @@ impl Api {
         ExecutableJson::of(executable, Vec::new())
     }
 
-    /// Changes the fields that the body names.
+    /// Applies the fields in the body.
     fn apply_change(
         &self,
         caller: &Caller,
@@ -472,7 +473,7 @@ impl Api {
     }
 }
 
-/// What a new job or call does and how its runs are controlled.
+/// The work and controls of a new job or call.
 fn new_parts(kind: Kind, fields: &mut Fields<'_>) -> (Work, Controls) {
     let work = new_work(kind, fields);
     let mut controls = Controls::default();
@@ -480,7 +481,7 @@ fn new_parts(kind: Kind, fields: &mut Fields<'_>) -> (Work, Controls) {
     (work, controls)
 }
 
-/// What was given; what is missing is empty, and a violation.
+/// The work in the fields. A missing field becomes empty, and is recorded as a violation.
 fn new_work(kind: Kind, fields: &mut Fields<'_>) -> Work {
     let mut work = match kind {
         Kind::Job => {

@@ -18,7 +18,7 @@ use crate::model::{Executable, Execution, Guid, Kind, Reason};
 use crate::store::{Asked, Created, ExecutionFilter, HistoryOf};
 use crate::web::auth::Caller;
 
-/// An execution as clients see it.
+/// The JSON of an execution.
 #[derive(Serialize)]
 pub(super) struct ExecutionJson {
     guid: String,
@@ -29,7 +29,7 @@ pub(super) struct ExecutionJson {
     scheduled_time: Option<String>,
     message: String,
     state: &'static str,
-    /// Why it was skipped, or ended otherwise than well.
+    /// Why it was skipped or did not succeed.
     reason: Option<&'static str>,
     execution_start_time: Option<String>,
     execution_end_time: Option<String>,
@@ -118,7 +118,7 @@ impl Api {
         })
     }
 
-    /// The part of a history that matches.
+    /// The part of a history that matches the query.
     fn filtered_history(
         &self,
         executable: Executable,

@@ -1,7 +1,7 @@
 //! The fields of a request's body, and their rules.
 //!
-//! Unknown fields are passed over unread: the `cf` plugin sends its whole structure. `null` is the same as
-//! missing, but for the fields of `controls` and for `auth_header`.
+//! Unknown fields are ignored, because the `cf` plugin sends its whole structure. `null` means missing,
+//! except for the fields of `controls` and for `auth_header`.
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -14,15 +14,15 @@ use crate::outbound::is_header_value;
 
 const NAME_MAX: usize = 255;
 const COMMAND_MAX: usize = 4096;
-/// The most bytes of a URL, or of what is sent as `Authorization`: servers take no longer ones.
+/// The most bytes of a URL or an `Authorization` value: servers accept no longer ones.
 const LONG_TEXT_BYTES_MAX: usize = 16 * 1024;
 const MEGABYTES_MAX: u64 = i32::MAX as u64;
-/// The limits of a task when the client names none (or 0, as the `cf` plugin does).
+/// The default limits of a task (0 counts as missing, because the `cf` plugin sends it).
 pub(in crate::web) const MEGABYTES: u32 = 1024;
-/// The only kind of expression that there is.
+/// The only kind of expression.
 const EXPRESSION_TYPE: &str = "cron_expression";
 
-/// The fields that some request knows, as they were sent. Nothing is allocated for what is in them.
+/// The fields of all requests, unparsed. Their contents are not copied.
 #[derive(Deserialize)]
 pub(super) struct Raw<'a> {
     #[serde(borrow)]
@@ -105,12 +105,12 @@ pub(super) struct Raw<'a> {
     pub(super) signing_secret: Option<&'a RawValue>,
 }
 
-/// A field that is there, `null` included.
+/// A field that is present, even as `null`.
 fn given<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'a RawValue>, D::Error> {
     <&RawValue>::deserialize(deserializer).map(Some)
 }
 
-/// Reads fields one by one and collects the rules that they break.
+/// Reads fields one by one and collects violations.
 pub(in crate::web) struct Fields<'a> {
     pub(super) raw: Raw<'a>,
     violations: Vec<Violation>,
@@ -124,18 +124,18 @@ impl<'a> Fields<'a> {
             in_body("encoding", "is not UTF-8".to_owned(), line, column)
         })?;
         if !text.trim_start().starts_with('{') {
-            // A list would be read as fields in order.
+            // Serde would read a list as the fields in order.
             return Err(no_object(text).into());
         }
         let raw = serde_json::from_str(text).map_err(|err| {
-            // Only a field that comes twice is JSON and yet not understood here.
+            // The only JSON that is not accepted here has a duplicate field.
             let rule = if err.is_data() { "duplicate" } else { "json" };
             in_body(rule, format!("is not a JSON object as expected: {err}"), err.line(), err.column())
         })?;
         Ok(Self { raw, violations: Vec::new() })
     }
 
-    /// The values, unless a rule is broken.
+    /// The values, or the violations.
     pub(in crate::web) fn finish<T>(self, values: Option<T>) -> Result<T, ApiError> {
         match values {
             Some(values) if self.violations.is_empty() => Ok(values),
@@ -155,7 +155,7 @@ impl<'a> Fields<'a> {
         self.text("name", self.raw.name, NAME_MAX)
     }
 
-    /// The name of something that is replaced: a body may repeat it.
+    /// The name of an object that is replaced, which the body may repeat.
     pub(super) fn check_name(&mut self, name: &str) {
         if self.name().is_some_and(|given| given != name) {
             let detail = "is not the name in the query; PATCH renames";
@@ -173,7 +173,7 @@ impl<'a> Fields<'a> {
         self.not_hidden("url", url)
     }
 
-    /// Refuses what readers see in the place of a value, so that nobody stores it.
+    /// Refuses the placeholder that readers see instead of a value, so that nobody stores it.
     pub(in crate::web) fn not_hidden(
         &mut self,
         field: &'static str,
@@ -188,7 +188,7 @@ impl<'a> Fields<'a> {
         Some(value)
     }
 
-    /// Empty: none is sent.
+    /// Empty: send none.
     pub(in crate::web) fn auth_header(&mut self) -> Option<String> {
         let raw = self.raw.auth_header?;
         if matches!(raw.get(), "null" | "\"\"") {
@@ -231,7 +231,7 @@ impl<'a> Fields<'a> {
         self.value("enabled", self.raw.enabled, "true or false")
     }
 
-    /// Checks that it is the one there is, when it is there.
+    /// Checks the type of expression, if given.
     pub(in crate::web) fn check_expression_type(&mut self) {
         let expected = format!("the string {EXPRESSION_TYPE}");
         let given: Option<String> = self.value("expression_type", self.raw.expression_type, &expected);
@@ -245,7 +245,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Requires a field that was read as `value`. If it broke another rule, that violation is there already.
+    /// Requires a field that was read as `value`. If it broke another rule, that violation is recorded
+    /// already.
     pub(in crate::web) fn required<T>(&mut self, field: &'static str, value: Option<T>) -> Option<T> {
         if value.is_none() && !self.violations.iter().any(|violation| violation.field == field) {
             self.violate(Violation::new(field, "missing", "is missing", "a string that is not blank"));
@@ -271,7 +272,7 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// A text whose bound is in bytes, since it is sent on as such.
+    /// A text with a limit in bytes, because it is sent as bytes.
     fn long_text(&mut self, field: &'static str, raw: Option<&RawValue>) -> Option<String> {
         let text = self.text(field, raw, usize::MAX)?;
         if LONG_TEXT_BYTES_MAX < text.len() {
@@ -283,7 +284,7 @@ impl<'a> Fields<'a> {
         Some(text)
     }
 
-    /// Bytes of log a second; -1: unlimited; 0: not given.
+    /// In bytes a second; -1: unlimited; 0: not given.
     pub(in crate::web) fn log_rate_in_bps(&mut self) -> Option<i64> {
         let expected = format!(
             "a whole number of bytes a second up to {MEGABYTES_MAX}, without point or exponent; -1 stands for \
@@ -348,7 +349,7 @@ pub(super) fn name_in_query(name: Option<&str>) -> Result<String, Violation> {
     }
 }
 
-/// RFC 8259 lets a reader pass over a byte order mark in front of a text, and some editors write one.
+/// Skips a byte order mark, which some editors write, and which RFC 8259 allows readers to ignore.
 pub(in crate::web) fn without_byte_order_mark(body: &[u8]) -> &[u8] {
     body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body)
 }
@@ -359,7 +360,7 @@ fn in_body(rule: &'static str, detail: String, line: usize, column: usize) -> Vi
     Violation { place: Some(Place::Json { line, column }), ..Violation::new("body", rule, detail, OBJECT) }
 }
 
-/// What a body is that does not begin like an object.
+/// The violation of a body that is not an object.
 fn no_object(text: &str) -> Violation {
     if text.trim().is_empty() {
         return Violation::new("body", "missing", "is empty", OBJECT);
@@ -373,7 +374,7 @@ fn no_object(text: &str) -> Violation {
     }
 }
 
-/// What a JSON value is, for people.
+/// The type of a JSON value, for messages.
 pub(super) fn kind_of(raw: &str) -> &'static str {
     match raw.bytes().next() {
         Some(b'{') => "an object",
@@ -387,7 +388,7 @@ pub(super) fn kind_of(raw: &str) -> &'static str {
     }
 }
 
-/// Line and column of what comes after `bytes`, as JSON's errors count them.
+/// The line and column after `bytes`, counted like JSON's errors.
 fn place_of(bytes: &[u8]) -> (usize, usize) {
     let line = bytes.split(|byte| *byte == b'\n').count();
     let column = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);

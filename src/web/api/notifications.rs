@@ -1,6 +1,6 @@
-//! Notifications and their deliveries: their requests and their JSON.
+//! Notifications and their deliveries: handlers and JSON.
 //!
-//! Invariant: secrets and values of headers go in and never come out.
+//! Invariant: no answer contains secrets or header values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const REMIND_MIN: u32 = 3600;
 const REMIND_MAX: u32 = 604_800;
 const A_SPACE: &str = "?space_guid= and the guid of a space in which the user is developer or manager";
 
-/// A notification as clients see it.
+/// The JSON of a notification.
 #[derive(Serialize)]
 pub(in crate::web) struct NotificationJson {
     guid: String,
@@ -86,7 +86,7 @@ impl NotificationJson {
 }
 
 impl NotificationJson {
-    /// One that would be made. Its guid stands for nothing.
+    /// The notification that a dry run would create. Its guid is a placeholder.
     fn not_made(
         space: &Guid,
         definition: NotificationDefinition,
@@ -99,7 +99,7 @@ impl NotificationJson {
     }
 }
 
-/// A delivery as clients see it.
+/// The JSON of a delivery.
 #[derive(Serialize)]
 struct DeliveryJson {
     guid: String,
@@ -136,7 +136,7 @@ impl DeliveryJson {
     }
 }
 
-/// Of its URL readers see scheme and host: the rest can be a secret.
+/// Reduces its URL to scheme and host, because the rest may be a secret.
 fn hide(notification: &mut Notification) {
     notification.definition.url = Secret::from(hidden_url(notification.definition.url.reveal()));
 }
@@ -181,7 +181,8 @@ impl Api {
         self.make_notification(caller, request, &space, &definition)?.ok_or_else(|| name_taken().into())
     }
 
-    /// Makes a notification, or replaces the one of the name in the query by what the request would make.
+    /// Creates a notification, or replaces the one with the name in the query by what the request would
+    /// create.
     pub(super) fn put_notification(
         &self,
         caller: &Caller,
@@ -195,7 +196,7 @@ impl Api {
             let seen = self.store.notification_named(&space, &name)?;
             let mut definition = NotificationDefinition { name: name.clone(), ..new_definition() };
             if let Some(seen) = &seen {
-                // What is listed already may have been deleted.
+                // Guids that are listed already may be of deleted objects.
                 definition.jobs.clone_from(&seen.definition.jobs);
                 definition.calls.clone_from(&seen.definition.calls);
             }
@@ -234,9 +235,9 @@ impl Api {
         })
     }
 
-    /// The space of a query, in which something is to be made.
+    /// The space in the query, for a creation.
     fn space_asked_for(&self, caller: &Caller, query: &Query) -> Result<Guid, ApiError> {
-        // "No such space" and "not your space" are one answer.
+        // "No such space" and "not your space" get the same answer.
         let unknown = || {
             let detail = "names no space in which you are developer or manager";
             Violation::new("space_guid", "unknown", detail, A_SPACE)
@@ -308,7 +309,7 @@ impl Api {
         })
     }
 
-    /// `None`: `seen` is not how it is any more.
+    /// `None`: `seen` is outdated.
     fn write_notification(
         &self,
         caller: &Caller,
@@ -358,7 +359,7 @@ impl Api {
         let notification = self.notification(caller, guid)?;
         let delivery = self.store.test_notification(&notification, self.clock.now())?;
         let delivery = delivery.ok_or(ApiError::NotFound)?;
-        // Full means that it is about to look anyway.
+        // A full channel means that it is about to look anyway.
         let _ = self.wake_notifier.try_send(());
         versions::object(202, &DeliveryJson::of(delivery))
     }
@@ -379,7 +380,7 @@ impl Api {
         })
     }
 
-    /// The notification, when there is one and the caller may work in its space.
+    /// The notification, if it exists and the caller may work in its space.
     fn notification(&self, caller: &Caller, guid: &str) -> Result<Notification, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.notification(guid.as_str())?;
@@ -393,7 +394,7 @@ impl Api {
         Ok(found)
     }
 
-    /// Changes what the body names.
+    /// Applies the fields in the body.
     fn change_definition_of(
         &self,
         fields: &mut Fields<'_>,
@@ -447,7 +448,7 @@ impl Api {
         Ok(())
     }
 
-    /// Guids that the list has already may be of what was deleted; all others are jobs or calls of the space.
+    /// Guids that are listed already may be of deleted objects; new ones must be jobs or calls of the space.
     fn change_guids(
         &self,
         fields: &mut Fields<'_>,
@@ -568,7 +569,7 @@ impl Fields<'_> {
     }
 }
 
-/// What a new notification is unless its fields say otherwise. Name and URL are still missing.
+/// The defaults of a new notification, without name and URL.
 fn new_definition() -> NotificationDefinition {
     NotificationDefinition {
         name: String::new(),

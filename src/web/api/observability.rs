@@ -1,6 +1,6 @@
 //! `GET /metrics`: who may read it, and where.
 //!
-//! Invariant: it asks nobody else, so it is answered whatever state Cloud Foundry and the database are in.
+//! Invariant: it depends on nothing else, so it works whatever the state of Cloud Foundry and the database.
 
 use std::sync::Arc;
 
@@ -16,9 +16,9 @@ use crate::model::Secret;
 
 /// What `/metrics` needs.
 pub struct MetricsAccess {
-    /// What the database knows.
+    /// Reads the values of the database.
     pub observer: Arc<Observer>,
-    /// The bearer token that it asks for; `None`: it asks for none.
+    /// The required bearer token; `None`: none.
     pub token: Option<Secret>,
 }
 
@@ -34,8 +34,8 @@ impl Api {
     }
 }
 
-/// Whether a header is `bearer TOKEN`, the scheme in any case. The time that this takes tells nothing of the
-/// token, nor of its length.
+/// Whether a header is `bearer TOKEN`, the scheme in any case. The time this takes reveals neither the token
+/// nor its length.
 fn is_bearer_of(token: &Secret, authorization: Option<&str>) -> bool {
     let given = authorization.and_then(|header| header.trim().split_once(' '));
     let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));

@@ -1,4 +1,4 @@
-//! What the task of an execution has printed, where the platform keeps it.
+//! The output of an execution's task, if the platform keeps it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,18 +17,18 @@ use crate::store::{Attempt, ListedExecution};
 
 /// The most bytes of one answer. The next request continues where it ended.
 const ANSWER_MAX: u64 = 1024 * 1024;
-/// The most bytes that are in memory for one answer.
+/// The most bytes in memory for one answer.
 const PART_BYTES: usize = 32 * 1024;
-/// About as many bytes of a log come at once.
+/// Roughly how many bytes of a log are read at once.
 const LOG_BYTES: usize = 256 * 1024;
-/// What a task prints may be in the log so long after its end.
+/// A task's output may reach the log this long after its end.
 const LOG_TIME: Duration = Duration::from_secs(60);
-/// When nothing more has come so long after the end, the log is complete.
+/// If nothing arrives for this long after the end, the log is complete.
 const LOG_DELAY: Duration = Duration::from_secs(10);
-/// The clocks of other machines differ from ours by so much.
+/// How much the clocks of other machines may differ from ours.
 const CLOCK_SLACK: Duration = Duration::from_secs(2);
 
-/// From which byte on the output is wanted.
+/// The byte at which to start.
 pub(super) fn offset_of(query: &Query) -> Result<u64, Violation> {
     let offset = query.get("offset").map(|text| whole_number(text, "offset", (0, u64::MAX)));
     Ok(offset.transpose()?.unwrap_or(0))
@@ -40,7 +40,7 @@ fn bearer(authorization: &str) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-/// Lines of a log; what follows them begins at `next`.
+/// Lines of a log; the rest begins at `next`.
 fn log_text(bytes: Vec<u8>, next: u64, is_complete: bool) -> Response {
     let size = bytes.len();
     let headers = Header::from_bytes("Content-Type", "text/plain; charset=utf-8").into_iter().collect();
@@ -51,7 +51,7 @@ fn log_text(bytes: Vec<u8>, next: u64, is_complete: bool) -> Response {
 }
 
 impl Api {
-    /// What the task of the last attempt of a job's execution has printed.
+    /// The output of the last attempt of a job's execution.
     pub(in crate::web) fn output_of_job(
         &self,
         job: &Executable,
@@ -67,8 +67,8 @@ impl Api {
         self.output(&found, attempt, request, offset)
     }
 
-    /// Answers with the output of the task of an attempt from `offset` on, and says from where to go on and
-    /// whether that makes sense.
+    /// Answers with the output of an attempt's task from `offset` on, and says where to continue and whether
+    /// there may be more.
     pub(super) fn output(
         &self,
         found: &ListedExecution,
@@ -80,13 +80,13 @@ impl Api {
         if !self.platform.keeps_output() && found.of.kind == Kind::Job {
             return self.logs(found, attempt, request, offset);
         }
-        // Where the platform keeps output, the guid of a task is its name.
+        // If the platform keeps output, a task's guid is its name.
         let task = attempt.and_then(|attempt| attempt.task).or_else(|| execution.task.clone());
         let name = task.map_or_else(|| execution.guid.to_string(), |task| task.to_string());
         let is_ended = execution.state.is_final();
         let part = match self.platform.read_output(&name, offset, PART_BYTES)? {
             Some(part) => part,
-            // It has no task yet. An ended one had none, or its output is no longer kept.
+            // There is no task yet. An execution that has ended had none, or its output was deleted.
             None if !is_ended && self.platform.keeps_output() => {
                 OutputPart { bytes: Vec::new(), length: 0, is_ended: false }
             }
@@ -94,17 +94,15 @@ impl Api {
         };
         let size = part.length.saturating_sub(offset).min(ANSWER_MAX);
         let next = offset.saturating_add(size);
-        // An end that the history does not show yet is none for clients; and after one there, the task may
-        // still print.
+        // The output counts as complete only after both ends: the one in the history, which clients see, and
+        // the task's own, until which it may print.
         let complete = if is_ended && part.is_ended && part.length <= next { "true" } else { "false" };
         let response = self.text(name, next, size, part.bytes);
         let response = with_header(response, "X-Output-Next-Offset", &next.to_string());
         Ok(with_header(response, "X-Output-Complete", complete))
     }
 
-    /// An answer of `size` bytes, up to byte `end` of the output, of which the first are here. The others are
-    /// read part by part by the thread that writes it, as lists are.
-    /// The same where the platform keeps the output elsewhere: with the token of whoever asks.
+    /// Like [`Api::output`], for a platform that keeps the output elsewhere: with the token of the caller.
     fn logs(
         &self,
         found: &ListedExecution,
@@ -116,7 +114,7 @@ impl Api {
         let now = self.clock.now();
         let state = found.execution.state;
         let Some(Attempt { number, start_time: Some(start_time), end_time, .. }) = attempt else {
-            // It has no task yet, or never had one.
+            // There is no task yet, or there never was one.
             return if state.is_final() {
                 Err(ApiError::NotFound)
             } else {
@@ -147,6 +145,8 @@ impl Api {
         })
     }
 
+    /// An answer of `size` bytes, up to byte `end` of the output; `first` are the first of them. The thread that
+    /// writes the answer reads the others in parts, as for lists.
     fn text(&self, task: String, end: u64, size: u64, first: Vec<u8>) -> Response {
         let mut left = size.saturating_sub(first.len() as u64);
         let platform = Arc::clone(&self.platform);
@@ -154,8 +154,7 @@ impl Api {
             let limit = usize::try_from(left).unwrap_or(usize::MAX).min(PART_BYTES);
             let part = platform.read_output(&task, end - left, limit).map_err(|err| err.to_string())?;
             match part {
-                // What was there when the answer began is there still, unless the history was cleared
-                // meanwhile.
+                // Output that existed when the answer began is still there, unless it was purged meanwhile.
                 Some(part) if part.bytes.len() == limit => buffer.extend_from_slice(&part.bytes),
                 _ => return Err("the output went away".to_owned()),
             }

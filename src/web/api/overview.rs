@@ -1,4 +1,4 @@
-//! Views across jobs and calls: the executions of a space, and what fires next.
+//! Views across jobs and calls: the executions of a space, and upcoming fire times.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -31,9 +31,9 @@ const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
 const UPCOMING: u64 = 100;
 const UPCOMING_MAX: u64 = 1000;
-/// How far ahead `/upcoming` looks unless told otherwise.
+/// How far ahead `/upcoming` looks by default.
 const AHEAD: Duration = Duration::from_secs(24 * 60 * 60);
-/// The most fire times of one schedule that `/upcoming` shows.
+/// The most fire times of one schedule in `/upcoming`.
 const OF_ONE_SCHEDULE_MAX: usize = 20;
 /// The most guids in one parameter.
 const GUIDS_MAX: usize = 100;
@@ -54,10 +54,10 @@ const EXECUTION_PARAMETERS: [&str; 14] = [
     "ended_ats[lt]",
     "per_page",
 ];
-/// The place where a page begins; clients take it from the link.
+/// The parameter for the start of a page, which clients take from the link.
 const CURSOR: &str = "cursor";
 
-/// An execution with what it ran.
+/// An execution with its job or call.
 #[derive(Serialize)]
 struct ListedJson {
     #[serde(flatten)]
@@ -70,12 +70,12 @@ struct ListedJson {
     trigger: &'static str,
     /// Who started it by hand.
     requested_by: Option<String>,
-    /// How many attempts there were, or which one it is at.
+    /// The number of attempts, including the current one.
     attempts: u32,
     cancel_requested_at: Option<String>,
 }
 
-/// One execution alone: with its attempts.
+/// A single execution, with its attempts.
 #[derive(Serialize)]
 struct WholeJson {
     #[serde(flatten)]
@@ -130,11 +130,11 @@ struct PageJson {
     resources: Vec<ListedJson>,
 }
 
-/// A pagination without numbers of pages.
+/// A pagination without page numbers.
 #[derive(Serialize)]
 pub(super) struct CursorJson {
     total_pages: u64,
-    /// How many executions were looked at.
+    /// The number of executions examined.
     total_results: u64,
     first: LinkJson,
     last: Option<LinkJson>,
@@ -144,7 +144,7 @@ pub(super) struct CursorJson {
 }
 
 impl CursorJson {
-    /// Of a page after which `next` begins another one.
+    /// For a page that `next` continues.
     pub(super) fn of(request: &Request, query: &Query, looked_at: u64, next: Option<Id>) -> Self {
         Self {
             total_pages: 1,
@@ -168,7 +168,7 @@ struct UpcomingJson {
     resources: Vec<FireTimeJson>,
 }
 
-/// The job or call that a row of a list is about.
+/// The job or call of a list's row.
 #[derive(Serialize)]
 struct OwnerJson {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -193,22 +193,22 @@ impl OwnerJson {
     }
 }
 
-/// A fire time to come.
+/// An upcoming fire time.
 #[derive(Serialize)]
 struct FireTimeJson {
     fire_time: String,
-    /// The same as clocks in the zone of the schedule show it.
+    /// The same in the zone of the schedule.
     local_time: String,
     schedule_guid: String,
     #[serde(flatten)]
     of: OwnerJson,
-    /// The schedule fires more often than is shown.
+    /// Whether the schedule fires more often than shown.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     more_of_this: bool,
 }
 
 impl FireTimeJson {
-    /// `calendar` is that of the schedule; `None`: it cannot be read any more.
+    /// `calendar` belongs to the schedule; `None`: its expression is no longer valid.
     fn of(time: Timestamp, schedule: &UpcomingSchedule, calendar: Option<&Calendar>) -> Self {
         Self {
             fire_time: time.to_string(),
@@ -241,7 +241,7 @@ impl OverdueJson {
 }
 
 impl Api {
-    /// Executions that match the query, newest first, page by page.
+    /// Executions that match the query, newest first, in pages.
     pub(super) fn find_executions(
         &self,
         caller: &Caller,
@@ -269,13 +269,13 @@ impl Api {
         Ok(respond_with(200, "application/json", to_json(&page)?))
     }
 
-    /// One execution, of whatever job or call.
+    /// One execution of any job or call.
     pub(super) fn find_execution(&self, caller: &Caller, guid: &str) -> Result<Response, ApiError> {
         let found = self.found(caller, guid)?;
         self.whole(200, found)
     }
 
-    /// Somebody wants an execution to end.
+    /// Requests the cancellation of an execution.
     pub(super) fn cancel_execution(
         &self,
         caller: &Caller,
@@ -298,7 +298,7 @@ impl Api {
             Cancelled::Before => {}
             Cancelled::Ended(it) => {
                 journal::cut_off(&it, &message);
-                // Another one may wait for it; and a task may be on its way.
+                // Another execution may wait for it, and a task may have been created.
                 self.wake_scheduler();
                 self.wake_watcher();
             }
@@ -311,7 +311,7 @@ impl Api {
         self.whole(202, found)
     }
 
-    /// What the task of an attempt has printed, the last one unless the query names another.
+    /// The output of an attempt's task: of the last attempt, or the one in the query.
     pub(super) fn execution_output(
         &self,
         caller: &Caller,
@@ -334,7 +334,7 @@ impl Api {
         self.output(&found, attempt, request, offset)
     }
 
-    /// The execution, when there is one and the caller may work in its space.
+    /// The execution, if it exists and the caller may work in its space.
     fn found(&self, caller: &Caller, guid: &str) -> Result<ListedExecution, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.find_execution(guid.as_str())?;
@@ -350,7 +350,7 @@ impl Api {
         versions::object(status, &WholeJson { listed: ListedJson::of(found), attempt_history })
     }
 
-    /// What has not succeeded for too long, what is overdue longest first.
+    /// Jobs and calls that have not succeeded for too long, longest first.
     pub(super) fn overdue(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
         const PARAMETERS: [&str; 2] = ["space_guid", "limit"];
         if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
@@ -367,7 +367,7 @@ impl Api {
         Ok(respond_with(200, "application/json", to_json(&json!({ "resources": resources }))?))
     }
 
-    /// What fires next, of all schedules together.
+    /// The next fire times of all schedules together.
     pub(super) fn upcoming(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
         const PARAMETERS: [&str; 3] = ["space_guid", "until", "limit"];
         if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
@@ -378,8 +378,8 @@ impl Api {
         let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
         let limit = usize::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(usize::MAX);
         let spaces = self.spaces_asked_for(caller, query)?;
-        // Each schedule comes with its first fire time, so as many as are shown are enough; those of paused
-        // spaces fire later.
+        // Each schedule comes with its first fire time, so reading as many as are shown is enough; those of
+        // paused spaces fire later.
         let schedules = self.store.upcoming_schedules(
             spaces.as_deref(),
             until,
@@ -390,12 +390,12 @@ impl Api {
     }
 }
 
-/// What an execution says that this caller cancels.
+/// The message of an execution that this caller cancels.
 pub(super) fn cancelled_by(caller: &Caller) -> String {
     format!("cancelled by {}", caller.name)
 }
 
-/// The first fire times of these schedules in their order, from `now` up to `until`.
+/// The first fire times of these schedules in order, from `now` to `until`.
 fn merged(
     schedules: &[UpcomingSchedule],
     now: Timestamp,
@@ -441,7 +441,7 @@ fn merged(
     resources
 }
 
-/// Which part of a history the query asks for; `None`: all of it.
+/// The filter of a history in the query; `None`: no filter.
 pub(super) fn filter_of_history(query: &Query) -> Result<Option<ExecutionFilter>, ApiError> {
     const PARAMETERS: [&str; 7] = [
         "states",
@@ -478,7 +478,7 @@ fn reasons() -> [(&'static str, Reason); Reason::ALL.len()] {
     Reason::ALL.map(|reason| (reason.as_str(), reason))
 }
 
-/// What the query asks for, and whether nothing can match it.
+/// The filter in the query, and whether nothing can match it.
 fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     let states = choices(query, "states", &states())?;
     let reasons = choices(query, "reasons", &reasons())?;
@@ -514,7 +514,7 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     Ok((filter, matches_none))
 }
 
-/// The values of a comma list, each one of those that there are.
+/// The values of a comma-separated list, each of which must be a known word.
 pub(super) fn choices<T: Copy + PartialEq>(
     query: &Query,
     name: &'static str,
@@ -569,7 +569,7 @@ fn href(request: &Request, query: &Query, before: Option<Id>) -> String {
         .raw()
         .iter()
         .filter(|(name, _)| *name != CURSOR)
-        // A URI has no brackets in its query.
+        // The query of a URI cannot contain brackets.
         .map(|(name, value)| format!("{name}={value}").replace('[', "%5B").replace(']', "%5D"))
         .collect();
     parts.extend(before.map(|before| format!("{CURSOR}={before}")));

@@ -1,4 +1,4 @@
-//! Collections: which part is asked for, and the envelope around it.
+//! Collections: the requested part, and the envelope around it.
 //!
 //! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is
 //! `null`.
@@ -16,16 +16,15 @@ use super::violation::Violation;
 use crate::http::{Body, Request, Response, respond_with};
 use crate::store::{Extent, Part, StoreError, Window};
 
-/// The size of a page unless `per_page` says otherwise; also that of the pages that are counted when none is
-/// asked for.
+/// The default of `per_page`, and the page size for counting pages if none is requested.
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
 /// The longest DNS name.
 const NAME_MAX: usize = 253;
-/// The most that are read from the database at a time.
+/// The most rows of one database read.
 const BATCH: u32 = 200;
 
-/// Which part of a collection is asked for.
+/// The requested part of a collection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) struct Paging {
     /// From 1; `None`: everything.
@@ -33,7 +32,7 @@ pub(in crate::web) struct Paging {
     per_page: u64,
 }
 
-/// Which way the ids of a list go.
+/// The order of the ids in a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::web) enum Order {
     OldestFirst,
@@ -56,7 +55,7 @@ impl Paging {
     }
 }
 
-/// A whole number between two. However many digits it has, it is one.
+/// A whole number in a range, with any number of digits.
 pub(in crate::web) fn whole_number(
     text: &str,
     field: &'static str,
@@ -93,7 +92,7 @@ struct Link {
     href: String,
 }
 
-/// Answers with a collection, of which `fetch` reads a part.
+/// Answers with a collection, whose parts `fetch` reads.
 pub(in crate::web) fn collection<T: Serialize + 'static>(
     request: &Request,
     query: &Query,
@@ -111,11 +110,10 @@ pub(in crate::web) fn collection<T: Serialize + 'static>(
     })
 }
 
-/// Answers with a collection, of which `append_next` appends the next resources and says whether there are
-/// more.
+/// Answers with a collection. `append_next` appends the next resources and returns whether there are more.
 ///
-/// What is more than one part is read part by part by the thread that writes it, so that it is never in
-/// memory as a whole, and no read of the database stays open for a slow client.
+/// If there is more than one part, the thread that writes the answer reads them one by one, so that the
+/// collection is never in memory as a whole, and no database read stays open for a slow client.
 pub(in crate::web) fn streamed(
     request: &Request,
     query: &Query,
@@ -166,10 +164,10 @@ pub(in crate::web) fn whole<T: Serialize>(
     Ok(respond_with(200, "application/json", body))
 }
 
-/// A walk through the rows of a list that a request asks for, part by part.
+/// Walks through the requested rows of a list, part by part.
 pub(in crate::web) struct Walk {
     window: Window,
-    /// How many rows may still come.
+    /// How many rows may still follow.
     left: u64,
     is_over: bool,
     nothing_written: bool,
@@ -215,7 +213,7 @@ impl Walk {
         self.is_over
     }
 
-    /// Appends a resource to those before it.
+    /// Appends a resource to the previous ones.
     pub(in crate::web) fn append<T: Serialize>(
         &mut self,
         body: &mut Vec<u8>,
@@ -232,10 +230,10 @@ pub(in crate::web) fn append_json<T: Serialize>(body: &mut Vec<u8>, value: &T) -
     serde_json::to_writer(body, value).map_err(bug)
 }
 
-/// Writes what comes next into the buffer, and says whether there is more.
+/// Writes the next part into the buffer, and returns whether there is more.
 pub(in crate::web) type Next = Box<dyn FnMut(&mut Vec<u8>) -> Result<bool, String> + Send>;
 
-/// A body made of batches, each read when the one before has been written.
+/// A body in parts, each of which is read after the previous one was written.
 pub(in crate::web) struct Batches {
     buffer: Vec<u8>,
     position: usize,
@@ -272,7 +270,7 @@ impl Read for Batches {
     }
 }
 
-/// JSON of a shape of ours.
+/// The JSON of one of our own types.
 pub(in crate::web) fn to_json<T: Serialize>(value: &T) -> Result<String, ApiError> {
     serde_json::to_string(value).map_err(bug)
 }
@@ -290,7 +288,7 @@ fn pagination(request: &Request, query: &Query, paging: Paging, total: u64) -> P
         first: link(1),
         last: link(total_pages),
         next: paging.page.filter(|page| *page < total_pages).and_then(|page| link(page + 1)),
-        // From beyond the end, the page before is the last one that there is.
+        // Beyond the end, the previous page is the last one that exists.
         previous: paging.page.filter(|page| 1 < *page).and_then(|page| link((page - 1).min(total_pages))),
     }
 }
@@ -310,10 +308,10 @@ fn href(request: &Request, query: &Query, page: u64) -> String {
     href
 }
 
-/// The URL of the service as the client (or the proxy in front) knows it, without a slash at the end.
+/// The URL of the service as the client (or the proxy in front) knows it, without a trailing slash.
 ///
-/// What a client sends ends up in links, so a forwarded header counts only when it holds a scheme of ours, or
-/// a host with an optional port, and nothing else.
+/// Links contain what a client sends, so a forwarded header counts only if it is exactly one of our schemes,
+/// or a host with an optional port.
 pub(in crate::web) fn base_url(request: &Request) -> String {
     let first_of = |name: &str| Some(request.header(name)?.split(',').next()?.trim());
     let scheme = match first_of("X-Forwarded-Proto") {
@@ -321,7 +319,7 @@ pub(in crate::web) fn base_url(request: &Request) -> String {
         _ => "http",
     };
     let host = first_of("X-Forwarded-Host").filter(|host| is_host_and_port(host));
-    // `http` has checked the characters of this one.
+    // `http` has checked the characters of this header.
     let host = host.or_else(|| request.header("Host").filter(|host| !host.is_empty()));
     format!("{scheme}://{}", host.unwrap_or("localhost"))
 }

@@ -1,10 +1,10 @@
-//! What a `PUT` says beside the object: whether it made it, replaced it, or found nothing to do.
+//! What a `PUT` did besides returning the object: created it, replaced it, or changed nothing.
 
 use crate::http::{Response, with_header};
 
 /// The header that says what a `PUT` did, or would do.
 const HEADER: &str = "X-Scheduler-Change";
-/// The switch of the query with which a `PUT` is judged and nothing is written.
+/// The query parameter for checking a `PUT` without writing anything.
 pub(super) const DRY_RUN: &str = "dry_run";
 
 /// What a `PUT` does.
@@ -16,7 +16,7 @@ pub(super) enum Change {
 }
 
 impl Change {
-    /// Adds what was done to an answer.
+    /// Adds the header to an answer.
     pub(super) fn told_in(self, answer: Response) -> Response {
         let word = match self {
             Self::Created => "created",

@@ -3,7 +3,7 @@
 use super::violation::Violation;
 use crate::web::routes::decode;
 
-/// Names and values, decoded; of several with one name the first counts.
+/// Decoded names and values. Of several with the same name, the first counts.
 pub(in crate::web) struct Query<'a> {
     raw: Vec<(&'a str, &'a str)>,
     decoded: Vec<(String, String)>,
@@ -36,7 +36,7 @@ impl<'a> Query<'a> {
         self.decoded.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// Whether a switch is on: `true`. Without it, and with `false`, it is off.
+    /// Whether a switch is `true`. Missing or `false`: off.
     pub(in crate::web) fn is_on(&self, name: &'static str) -> Result<bool, Violation> {
         match self.get(name) {
             None | Some("false") => Ok(false),
@@ -45,12 +45,12 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// The names that were sent, in their order.
+    /// The names, in the order sent.
     pub(in crate::web) fn names(&self) -> impl Iterator<Item = &str> {
         self.decoded.iter().map(|(name, _)| name.as_str())
     }
 
-    /// As they were sent, for links.
+    /// As sent, for links.
     pub(in crate::web) fn raw(&self) -> &[(&'a str, &'a str)] {
         &self.raw
     }

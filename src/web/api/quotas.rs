@@ -6,19 +6,19 @@ use super::error::ApiError;
 use super::violation::Violation;
 use crate::model::Kind;
 
-/// The most that a space may have of each; `None`: any number. What exists beyond stays.
+/// The most objects of each kind in a space; `None`: unlimited. Existing objects beyond a quota stay.
 #[derive(Debug, Clone, Copy, Default, Serialize)]
 pub struct Quotas {
-    /// Its jobs.
+    /// Jobs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub jobs: Option<u32>,
-    /// Its calls.
+    /// Calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub calls: Option<u32>,
-    /// The schedules of its jobs and calls.
+    /// Schedules of the jobs and calls.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedules: Option<u32>,
-    /// The least seconds between two fire times of a new expression.
+    /// The shortest interval of a new expression, in seconds.
     #[serde(rename = "schedule_min_seconds", skip_serializing_if = "Option::is_none")]
     pub least_seconds: Option<u32>,
 }
@@ -32,7 +32,7 @@ impl Quotas {
     }
 }
 
-/// Why one more of `what` is refused.
+/// The error for one more of `what`.
 pub(super) fn over_quota(field: &'static str, what: &str, quota: Option<u32>) -> ApiError {
     let quota = quota.unwrap_or_default();
     let detail = format!("is of a space that has as many {what}s as it may have, {quota}");

@@ -1,7 +1,7 @@
-//! `GET /readyz`: whether the database takes writes, and whether the platform answers.
+//! `GET /readyz`: whether the database accepts writes, and whether the platform answers.
 //!
-//! Invariant: however many ask, there is one look at a time, and at most one a second, for each writes to the
-//! database.
+//! Invariant: however many clients ask, there is one check at a time, and at most one a second, because each
+//! writes to the database.
 
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
@@ -15,10 +15,10 @@ use crate::http::{Response, respond_with};
 use crate::platform::PlatformError;
 use crate::store::StoreError;
 
-/// How long an answer holds.
+/// How long a result is reused.
 const HOLDS_FOR: Duration = Duration::from_secs(1);
 
-/// What was seen at the last look.
+/// The result of the last check.
 #[derive(Default)]
 pub struct Readiness {
     last: Mutex<Option<Look>>,
@@ -27,15 +27,15 @@ pub struct Readiness {
 
 #[derive(Debug, Clone)]
 struct Look {
-    /// On the monotonic clock, when it began.
+    /// When the check began, on the monotonic clock.
     at: Duration,
     database: Result<(), StoreError>,
     platform: Result<(), PlatformError>,
 }
 
 impl Readiness {
-    /// The last look while it holds, else another. Whoever asks while somebody looks gets the last one,
-    /// unless it is the first.
+    /// The last result while it is fresh, otherwise a new one. While another thread checks, this returns the
+    /// last result, unless there is none.
     fn now(&self, now: Duration, look: impl FnOnce() -> Look) -> Look {
         let known = self.last();
         let holds = |look: &Look| now.checked_sub(look.at).is_none_or(|age| age < HOLDS_FOR);
@@ -81,11 +81,11 @@ impl Api {
             platform: self.auth.check_platform(),
         });
         look.database?;
-        // Reported, yet no reason to be unready: schedules go on, and what waits is done later.
+        // Reported, but the service stays ready: schedules fire, and waiting work is done later.
         let (platform, platform_fault) = match look.platform {
             Ok(()) => ("ok", None),
             Err(PlatformError::Misconfigured { cause }) => ("misconfigured", Some(cause)),
-            // Anybody may ask, and what the network says of servers within is not for everybody.
+            // Anybody may ask, but not everybody may learn what the network says about internal servers.
             Err(_) => ("unavailable", None),
         };
         let ready = Ready { status: "ok", database: "ok", platform, platform_fault };

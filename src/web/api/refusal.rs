@@ -1,8 +1,8 @@
 //! The JSON body of a refusal, for requests whose `Accept` names `application/json`.
 //!
 //! One body serves two clients, each of which ignores what it does not know. The PCF Java client reads
-//! `description`, and of each error `resource` and `messages`; plugin 2.x reads of each error `message`,
-//! `field`, `value` and `offset`, and underlines `value` at `offset`.
+//! `description`, and `resource` and `messages` of each error. Plugin 2.x reads `message`, `field`, `value`
+//! and `offset` of each error, and underlines `value` at `offset`.
 
 use serde::Serialize;
 
@@ -10,15 +10,14 @@ use super::error::REF_NOT_FOUND;
 use super::violation::Violation;
 use crate::cron::ParseError;
 
-/// The description of a broken rule: the Java client's tests and its users know it from the service of
-/// Pivotal.
+/// The description of a broken rule. The Java client's tests and users know it from Pivotal's service.
 const VALIDATION_FAILED: &str = "Validation of resource failed.";
 
 #[derive(Serialize)]
 pub(super) struct RefusalJson<'a> {
     description: &'a str,
     errors: Vec<ErrorJson<'a>>,
-    /// Always empty here. Plugin 2.x expects it.
+    /// Always empty. Plugin 2.x expects it.
     warnings: [(); 0],
 }
 
@@ -34,13 +33,13 @@ struct ErrorJson<'a> {
     value: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     valid_range: Option<&'a str>,
-    /// In bytes of the expression without the blanks around it.
+    /// In bytes of the expression without surrounding blanks.
     #[serde(skip_serializing_if = "Option::is_none")]
     offset: Option<usize>,
 }
 
-/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`; only a 422 has errors, and a ref
-/// that is not found.
+/// The body as JSON. `resource` is `job`, `call`, `schedule` or `request`. Only a 422, and a 404 for a
+/// validation's job or call, have errors.
 pub(super) fn body(status: u16, title: &str, resource: &str, violations: &[Violation]) -> Vec<u8> {
     let is_validation = status == 422;
     let messages: Vec<String> = violations.iter().map(ToString::to_string).collect();

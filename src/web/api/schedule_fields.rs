@@ -1,7 +1,7 @@
-//! The fields of a request's body that say when a schedule fires.
+//! The fields of a request's body that define when a schedule fires.
 //!
-//! In a change, what is missing stays as it is. `null` stands for the default, but for `expression` and
-//! `enabled`, where it is the same as missing.
+//! In an update, a missing field keeps its value. `null` restores the default, except for `expression` and
+//! `enabled`, where it means missing.
 
 use serde_json::value::RawValue;
 
@@ -18,15 +18,15 @@ const KEY_CHARS_MAX: usize = 63;
 const A_KEY: &str = "1 to 63 letters, digits, -, _ and . of ASCII";
 
 impl Api {
-    /// What a new schedule is unless its fields say otherwise: enabled, in the dialect and zone of the
-    /// settings. Its expression is still missing.
+    /// The defaults of a new schedule: enabled, in the dialect and zone of the settings. Without an
+    /// expression.
     pub(super) fn new_definition(&self) -> Definition {
         let timing = Timing::new("", self.dialect);
         Definition::new(Timing { timezone: self.default_timezone.clone(), ..timing })
     }
 
-    /// Changes `definition` as the fields say. Returns its fire times; `None`: a rule is broken. `replaced`
-    /// is what is there now; the rules for new times do not apply to times that it has already.
+    /// Applies the fields to `definition`. Returns its calendar; `None`: a rule is broken. `replaced` is the
+    /// current definition; rules for new times do not apply to times that it already has.
     pub(super) fn change_definition(
         &self,
         fields: &mut Fields<'_>,
@@ -44,10 +44,10 @@ impl Api {
         fields.change_options_of(definition, replaced, now);
         let timing = &mut definition.timing;
         if let Some(text) = &given {
-            // A new expression is read as the setting in force says, an old one as it always was.
+            // A new expression gets the dialect of the settings; an old one keeps its own.
             timing.dialect = self.dialect;
             self.dialect.stored(text).clone_into(&mut timing.expression);
-            // The zone of the setting is for expressions that name none.
+            // The zone of the settings applies to expressions that name none.
             if is_new && !is_zone_given && names_zone(text) {
                 timing.timezone = None;
             }
@@ -72,7 +72,7 @@ impl Api {
         Some(calendar)
     }
 
-    /// The rules for an expression that is new.
+    /// Checks the rules for a new expression.
     fn check_fire_times(&self, fields: &mut Fields<'_>, calendar: &Calendar, now: Timestamp) {
         if calendar.expression().once().is_some() {
             if Calendar::new(calendar.expression().clone(), None, None).first_from(now).is_none() {
@@ -92,8 +92,8 @@ impl Api {
     }
 }
 
-/// The shortest time between two of the next fire times, in seconds, if it is below `least`. `None`: it is
-/// not, or there is no bound.
+/// The shortest interval of the next fire times, in seconds, if it is below `least`; `None`: it is not, or
+/// there is no limit.
 pub(super) fn too_short_interval(
     least: Option<u32>,
     calendar: &Calendar,
@@ -104,7 +104,7 @@ pub(super) fn too_short_interval(
 }
 
 impl Fields<'_> {
-    /// Changes all but the expression and whether it is enabled.
+    /// Applies everything except the expression and `enabled`.
     fn change_options_of(
         &mut self,
         definition: &mut Definition,
@@ -176,7 +176,7 @@ impl Fields<'_> {
         time.map(Some)
     }
 
-    /// The key of something that is replaced, which the body may repeat.
+    /// The key of a schedule that is replaced, which the body may repeat.
     pub(super) fn check_key(&mut self, replaced: Option<&str>, definition: &mut Definition) {
         let Some(key) = replaced else { return };
         if self.raw.key.is_some() && definition.key.as_deref() != Some(key) {

@@ -1,4 +1,4 @@
-//! Schedules: their requests and their JSON.
+//! Schedules: handlers and JSON.
 
 use std::sync::Arc;
 
@@ -24,11 +24,11 @@ use crate::model::{Definition, Executable, Guid, Kind, MisfirePolicy, Schedule, 
 use crate::store::{NewEvent, SpacePause, Target, Terms, Written};
 use crate::web::auth::Caller;
 
-/// The fire times that `GET /cron/next` shows unless told otherwise, and at most.
+/// The default and the maximum of fire times in `GET /cron/next`.
 const NEXT_COUNT: u64 = 5;
 const NEXT_COUNT_MAX: u64 = 100;
 
-/// A schedule as clients see it.
+/// The JSON of a schedule.
 #[derive(Serialize, Clone)]
 pub(in crate::web) struct ScheduleJson {
     guid: String,
@@ -53,7 +53,7 @@ pub(in crate::web) struct ScheduleJson {
     completed_at: Option<String>,
 }
 
-/// A schedule that was just made, with what may surprise about it.
+/// The JSON of a new schedule, with its warnings.
 #[derive(Serialize)]
 struct CreatedJson<'a> {
     #[serde(flatten)]
@@ -62,7 +62,7 @@ struct CreatedJson<'a> {
     warnings: Vec<Finding>,
 }
 
-/// The job or call that a schedule runs, and whether the schedule may fire.
+/// The job or call of a schedule, and whether the schedule may fire.
 #[derive(Debug, Clone)]
 pub(in crate::web) struct Owner {
     kind: Kind,
@@ -77,13 +77,13 @@ struct Put<'a> {
     is_dry_run: bool,
 }
 
-/// Whether schedules are kept from firing, by a pause of their job, call or space.
+/// Whether a pause of the job, call or space keeps schedules from firing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Silence {
     None,
-    /// Until somebody ends it.
+    /// Until somebody ends the pause.
     Endless,
-    /// Until it ends by itself.
+    /// Until the pause ends by itself.
     Until(Timestamp),
 }
 
@@ -99,8 +99,7 @@ impl Owner {
         Self { kind: executable.kind(), guid: executable.guid.clone(), silence }
     }
 
-    /// When something of it fires next that would fire at `next` if nothing were paused, as far as that is
-    /// known.
+    /// The next fire time of schedules that would fire at `next` without a pause, as far as it is known.
     pub(super) fn next_fire_time(&self, next: Option<Timestamp>) -> Option<Timestamp> {
         next.filter(|next| match self.silence {
             Silence::None => true,
@@ -109,8 +108,7 @@ impl Owner {
         })
     }
 
-    /// When a schedule fires next: not before a pause ends, and `None` for as long as nobody knows when it
-    /// does.
+    /// The next fire time of a schedule: not before a pause ends, and `None` while the end is unknown.
     pub(super) fn next_fire_time_of(&self, schedule: &Schedule) -> Option<Timestamp> {
         let next = schedule.next_fire_time?;
         match self.silence {
@@ -130,12 +128,12 @@ fn key_taken() -> Violation {
 }
 
 impl ScheduleJson {
-    /// What its version depends on: not on the times that pass as it fires.
+    /// The part that determines its version: without the times that change as it fires.
     fn version(&self) -> Self {
         Self { next_fire_time: None, completed_at: None, ..self.clone() }
     }
 
-    /// Of a schedule of `owner`.
+    /// For a schedule of `owner`.
     pub(in crate::web) fn of(schedule: Schedule, owner: &Owner) -> Self {
         let guid = owner.guid.to_string();
         let (job_guid, call_guid) = match owner.kind {
@@ -179,7 +177,7 @@ impl Api {
         self.make_schedule(by, executable, body, None)?.ok_or_else(|| key_taken().into())
     }
 
-    /// Makes a schedule, or replaces the one of the key in the query by what the request would make.
+    /// Creates a schedule, or replaces the one with the key in the query by what the request would create.
     pub(in crate::web) fn put_schedule(
         &self,
         caller: &Caller,
@@ -201,7 +199,7 @@ impl Api {
         })
     }
 
-    /// `None`: another schedule of the executable has the key.
+    /// `None`: another schedule of the job or call has the key.
     fn make_schedule(
         &self,
         by: By<'_>,
@@ -278,8 +276,7 @@ impl Api {
         })
     }
 
-    /// Changes the fields that the body names; for a `PUT` all of them. `None`:
-    /// `seen` is not how it is any more.
+    /// Applies the fields in the body; for a `PUT` all fields. `None`: `seen` is outdated.
     fn rewrite_schedule(
         &self,
         caller: &Caller,
@@ -309,11 +306,11 @@ impl Api {
         if definition == seen.definition {
             return answer(seen, Change::Unchanged);
         }
-        // An interval goes on as it did, unless its times change.
+        // An interval continues unchanged unless its timing changes.
         let is_same =
             definition.timing == seen.definition.timing && definition.enabled == seen.definition.enabled;
         let kept = seen.next_fire_time.filter(|next| is_same && now < *next);
-        // What happened once does not happen again because of another change.
+        // A one-time schedule that has fired does not fire again because of another change.
         let is_new = definition.timing != seen.definition.timing;
         let next = kept.or_else(|| if is_new { calendar.first_from(now) } else { calendar.first_after(now) });
         let before = show(seen.clone());
@@ -326,7 +323,7 @@ impl Api {
         let event = self.event_of_schedule(by, "update", executable, &changed, || {
             differences(&before, &show(changed.clone()))
         });
-        // From now on: what was planned before is not made up for.
+        // From now on: fire times planned before are not made up for.
         let (changed, waiting) = match self.store.update_schedule(changed, next, now, event.as_ref())? {
             Written::Done(changed) => changed,
             Written::NameTaken => return Err(key_taken().into()),
@@ -379,7 +376,7 @@ impl Api {
         Ok(Owner::of(executable, pause.as_ref()))
     }
 
-    /// The executable's schedule; one of another executable is not found.
+    /// The schedule of a job or call. A schedule of another one is not found.
     pub(in crate::web) fn schedule(
         &self,
         executable: &Executable,
@@ -389,7 +386,7 @@ impl Api {
         self.store.schedule(executable.id, guid.as_str())?.ok_or(ApiError::NotFound)
     }
 
-    /// What an expression means, before it is used.
+    /// Explains an expression before it is used.
     pub(in crate::web) fn next_fire_times(&self, query: &Query) -> Result<Response, ApiError> {
         #[derive(Serialize)]
         struct Next<'a> {
@@ -418,7 +415,7 @@ impl Api {
         let expression = Expression::parse(text, &reading).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),
-            // A `+` of an offset that was not encoded has become a blank.
+            // An unencoded `+` in an offset has become a blank.
             Some(text) => Timestamp::parse(&text.replace(' ', "+")).ok_or_else(|| {
                 let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
                 Violation::new("after", "time", detail, "a time like 2026-03-01T00:00:00Z")
@@ -450,7 +447,7 @@ impl Api {
         self.default_timezone.as_deref().and_then(Zone::named)
     }
 
-    /// The dialect of this name; weekdays count as the setting says.
+    /// The dialect with this name; weekdays are numbered as in the setting.
     pub(super) fn dialect_named(&self, name: &str) -> Result<Dialect, ApiError> {
         let named = Dialect::named(name, self.weekdays);
         Ok(named.ok_or_else(|| Violation::new("dialect", "unknown", "is not known", "classic or ocf2"))?)

@@ -1,4 +1,4 @@
-//! Spaces: how much is in them, and whether their schedules are paused.
+//! Spaces: their contents, and whether their schedules are paused.
 
 use serde::Serialize;
 
@@ -17,7 +17,7 @@ use crate::web::auth::Caller;
 
 const NOTE_CHARS_MAX: usize = 1000;
 
-/// A space as clients see it.
+/// The JSON of a space.
 #[derive(Serialize)]
 struct SpaceJson {
     guid: String,
@@ -51,7 +51,7 @@ impl SpaceJson {
 }
 
 impl Api {
-    /// The caller's spaces; an admin's are all that have a job or call, or had a pause.
+    /// The caller's spaces; for an admin all that have a job or call, or had a pause.
     pub(super) fn list_spaces(
         &self,
         caller: &Caller,
@@ -79,7 +79,7 @@ impl Api {
         versions::shown(request, &SpaceJson::of(self.space(caller, guid)?, self.quotas))
     }
 
-    /// Pauses a space, resumes it, or changes its pause. Counts at once.
+    /// Pauses a space, resumes it, or changes its pause. Takes effect at once.
     pub(super) fn change_space(
         &self,
         caller: &Caller,
@@ -121,7 +121,7 @@ impl Api {
 }
 
 impl Fields<'_> {
-    /// The pause of a space after a change of `user`; `Some(None)`: none. `None`: a rule is broken.
+    /// The pause of a space after a change by `user`; `Some(None)`: not paused. `None`: a rule is broken.
     fn change_pause(&mut self, seen: &Space, user: &str, now: Timestamp) -> Option<Option<SpacePause>> {
         let paused = self.given("paused", self.raw.paused, "true, false or null, which stands for false");
         let paused = paused.map(Option::unwrap_or_default).unwrap_or(seen.pause.is_some());

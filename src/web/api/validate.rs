@@ -1,5 +1,5 @@
-//! `POST /schedules/validate`, as OCF Scheduler 2.x has it: what an expression means, or the schedules of a
-//! job or call. Nothing is stored.
+//! `POST /schedules/validate`, like OCF Scheduler 2.x: explains an expression, or the schedules of a job or
+//! call. Stores nothing.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::http::{Request, Response, respond_with};
 use crate::model::{Definition, Executable, Kind, Schedule, Timestamp};
 use crate::web::auth::Caller;
 
-/// The fire times that are shown unless told otherwise, and at most.
+/// The default and the maximum of fire times to show.
 const NEXT: i64 = 5;
 const TIMES_MAX: i64 = 100;
 /// The zone of expressions without one.
@@ -38,7 +38,7 @@ struct Asked {
     dialect: Option<String>,
 }
 
-/// Which fire times are to be shown, and how.
+/// Which fire times to show, and how.
 #[derive(Clone, Copy)]
 struct Extent {
     from: OffsetDateTime,
@@ -53,7 +53,7 @@ struct Ref {
     name: String,
 }
 
-/// Something that is wrong with an expression, or may surprise.
+/// An error or warning about an expression.
 #[derive(Serialize)]
 pub(super) struct Finding {
     code: &'static str,
@@ -126,7 +126,7 @@ impl Api {
         match (asked.expression.filter(|text| !text.is_empty()), executable) {
             (Some(text), executable) => {
                 let expression = text.trim();
-                // Without a zone of its own it is read by the clock of `from`.
+                // Without a zone, the expression is read at the offset of `from`.
                 let offset = extent.from.offset().whole_seconds();
                 let of_from =
                     (offset != 0 && !cron::names_zone(expression)).then(|| Zone::of_offset(offset)).flatten();
@@ -223,9 +223,9 @@ impl Api {
         })
     }
 
-    /// `GET /scheduler-time-zones`, as OCF Scheduler 2.x has it.
+    /// `GET /scheduler-time-zones`, like OCF Scheduler 2.x.
     pub(in crate::web) fn time_zones(&self, request: &Request, query: &Query) -> Result<Response, ApiError> {
-        // The list is whole; a page that is no number is a mistake all the same.
+        // The list has no pages, but an invalid page number is an error all the same.
         Paging::of(query)?;
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
@@ -281,8 +281,8 @@ fn ref_of(executable: &Executable) -> Ref {
     }
 }
 
-/// `default_zone` is the location of an expression without a zone; `None`: it has no name. So many seconds,
-/// `min_seconds`, must lie between two fire times.
+/// `default_zone` is the zone of an expression without one; `None`: it has no name. `min_seconds` is the
+/// shortest allowed interval.
 fn validation(
     text: &str,
     reading: &Reading<'_>,
@@ -357,7 +357,7 @@ fn validation(
     }
 }
 
-/// What may surprise about a schedule.
+/// The warnings about a schedule.
 pub(super) fn warnings_of(schedule: &Schedule, executable: &Executable, now: Timestamp) -> Vec<Finding> {
     let timing = &schedule.definition.timing;
     let timezone = timing.timezone.as_deref().and_then(Zone::named);

@@ -1,8 +1,8 @@
 //! Versions of objects: `ETag`, `If-Match` and `If-None-Match` (RFC 9110, section 13).
 //!
-//! An `ETag` is made from the JSON that a client sees, so it holds as long as that looks the same. A change
-//! is written only while the object is still the version that was read and judged here; the guards of the
-//! statements see to that.
+//! An `ETag` is a hash of the JSON that a client sees, so it changes only with that. A change is written only
+//! while the object is still the version that was read and checked here; guards in the statements ensure
+//! this.
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -11,15 +11,15 @@ use super::error::ApiError;
 use super::page::to_json;
 use crate::http::{Request, Response, respond, respond_with, with_header};
 
-/// Bytes of the hash that an `ETag` shows.
+/// The length of the hash in an `ETag`, in bytes.
 const ETAG_BYTES: usize = 16;
 
-/// An answer that shows an object, with its `ETag`.
+/// Answers with an object and its `ETag`.
 pub(in crate::web) fn object<T: Serialize>(status: u16, object: &T) -> Result<Response, ApiError> {
     object_as(status, object, object)
 }
 
-/// The same where the answer shows more of the object, `shown`, than its version depends on.
+/// The same if the answer shows more (`shown`) than the version depends on.
 pub(in crate::web) fn object_as<T: Serialize, S: Serialize>(
     status: u16,
     object: &T,
@@ -30,7 +30,7 @@ pub(in crate::web) fn object_as<T: Serialize, S: Serialize>(
     Ok(with_header(respond_with(status, "application/json", json), "ETag", &etag))
 }
 
-/// The answer to a request to see an object.
+/// Answers a request to read an object.
 pub(in crate::web) fn shown<T: Serialize>(request: &Request, shown: &T) -> Result<Response, ApiError> {
     let etag = etag_of(&to_json(shown)?);
     if !if_match_holds(request, &etag) {
@@ -42,7 +42,7 @@ pub(in crate::web) fn shown<T: Serialize>(request: &Request, shown: &T) -> Resul
     object(200, shown)
 }
 
-/// Whether a request may change or delete an object as it is now.
+/// Whether a request may change or delete the object in its current version.
 pub(in crate::web) fn check<T: Serialize>(request: &Request, now: &T) -> Result<(), ApiError> {
     if names_no_version(request) {
         return Ok(());
@@ -54,7 +54,7 @@ pub(in crate::web) fn check<T: Serialize>(request: &Request, now: &T) -> Result<
     }
 }
 
-/// Whether a request may make an object that is not there yet: not if it is about a version of one.
+/// Whether a request may create a missing object: not if its conditions name a version.
 pub(in crate::web) fn check_absent(request: &Request) -> Result<(), ApiError> {
     match values(request, "If-Match").next() {
         None => Ok(()),
@@ -72,13 +72,13 @@ fn names_no_version(request: &Request) -> bool {
     values(request, "If-Match").chain(values(request, "If-None-Match")).next().is_none()
 }
 
-/// Without an `If-Match` it holds.
+/// True without an `If-Match`.
 fn if_match_holds(request: &Request, etag: &str) -> bool {
     let mut wanted = values(request, "If-Match").peekable();
     wanted.peek().is_none() || wanted.any(|value| value.trim() == "*" || tags(value).any(|tag| tag == etag))
 }
 
-/// Whether the client has this version already. Weak tags count here, and only here.
+/// Whether the client has this version already. Only here do weak tags count.
 fn if_none_match_fails(request: &Request, etag: &str) -> bool {
     values(request, "If-None-Match").any(|value| {
         value.trim() == "*" || tags(value).any(|tag| tag.strip_prefix("W/").unwrap_or(tag) == etag)
@@ -89,8 +89,8 @@ fn values<'r>(request: &'r Request, name: &'static str) -> impl Iterator<Item = 
     request.headers.iter().filter(move |header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-/// The tags of a list, each with its quotes, and with `W/` where it is weak. A comma may be part of a tag.
-/// What follows something that is no tag is not read.
+/// The tags of a list, each with its quotes, and with `W/` if it is weak. A tag may contain commas. Stops at
+/// anything that is not a tag.
 fn tags(list: &str) -> impl Iterator<Item = &str> {
     let mut rest = list;
     std::iter::from_fn(move || {

@@ -1,4 +1,4 @@
-//! A rule that a request breaks, in words for people and programs.
+//! A rule that a request breaks, for people and programs.
 
 use std::fmt;
 
@@ -9,28 +9,28 @@ use crate::cron::ParseError;
 /// A rule that a request breaks.
 #[derive(Debug, Clone, Serialize)]
 pub(in crate::web) struct Violation {
-    /// Where: a field of the body or of the query, a header, or `body`, `path`, `method` as a whole.
+    /// The place: a field of the body or query, a header, or `body`, `path` or `method` as a whole.
     pub(in crate::web) field: &'static str,
-    /// What is wrong there, so that it reads on after the field: `is blank`.
+    /// What is wrong, as the end of a sentence that begins with the field: `is blank`.
     pub(in crate::web) detail: String,
-    /// Which rule that breaks, for programs: of a few words that do not change.
+    /// The broken rule, for programs: one of a few words that never change.
     pub(in crate::web) rule: &'static str,
     /// What would be right.
     pub(in crate::web) expected: String,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(in crate::web) place: Option<Place>,
-    /// The cron parser's account, when the field is an expression; `application/json` shows more of it.
+    /// The cron parser's error, if the field is an expression; `application/json` shows more of it.
     #[serde(skip)]
     pub(in crate::web) parse_error: Option<Box<ParseError>>,
 }
 
-/// Where in the field.
+/// The position in the field.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub(in crate::web) enum Place {
-    /// In a text of JSON; both from 1, the column in bytes.
+    /// In JSON text; both from 1, the column in bytes.
     Json { line: usize, column: usize },
-    /// In a cron expression: which of its fields, and the character, from 1.
+    /// In a cron expression: its field, and the character, from 1.
     Cron { part: &'static str, position: usize },
 }
 
@@ -44,7 +44,7 @@ impl Violation {
         Self { field, rule, detail: detail.into(), expected: expected.into(), place: None, parse_error: None }
     }
 
-    /// A cron expression that was not understood.
+    /// For an invalid cron expression.
     pub(in crate::web) fn of_expression(error: &ParseError) -> Self {
         let place = Place::Cron { part: error.field.unwrap_or("expression"), position: error.position + 1 };
         let detail = format!("is not valid: {error}");

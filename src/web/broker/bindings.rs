@@ -1,5 +1,5 @@
-//! Bindings of instances to apps, and service keys. Their credentials hold no secret, because callers of
-//! the service use tokens of their own.
+//! Bindings of instances to apps, and service keys. Their credentials contain no secret, because callers of
+//! the service use their own tokens.
 
 use serde_json::{Value, json};
 
@@ -78,7 +78,7 @@ impl Api {
         Ok(answer(200, shown.to_string()))
     }
 
-    /// What is there has been made whole.
+    /// Creations are synchronous, so what exists is complete.
     pub(in crate::web) fn binding_operation(
         &self,
         instance: &str,
@@ -96,7 +96,7 @@ impl Api {
     }
 }
 
-/// The key that the users of the Java client read.
+/// The key that users of the Java client read.
 fn credentials(binding: &ServiceBinding) -> Value {
     json!({ "api_endpoint": binding.api_endpoint })
 }

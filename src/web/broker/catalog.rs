@@ -1,4 +1,4 @@
-//! What the marketplace shows: one service with one plan.
+//! The marketplace entry: one service with one plan.
 
 use serde_json::json;
 
@@ -43,7 +43,7 @@ impl Broker {
         Ok(answer(200, services.to_string()))
     }
 
-    /// The service and plan that something is to be made of must be those of the catalog.
+    /// The service and plan of a creation must be in the catalog.
     pub(in crate::web) fn check_offered(&self, service: &str, plan: &str) -> Result<(), BrokerError> {
         if service != self.config.catalog.service_id {
             return Err(BrokerError::invalid("service_id names no service of the catalog"));
@@ -54,7 +54,7 @@ impl Broker {
         Ok(())
     }
 
-    /// Where an instance has its dashboard: where the setting says, else the page of its space here.
+    /// The dashboard URL of an instance: the one in the settings, or the page of its space here.
     pub(in crate::web) fn dashboard_url(
         &self,
         request: &Request,
@@ -74,7 +74,7 @@ impl Broker {
     }
 }
 
-/// As a part of a URL's path or query.
+/// Encodes a part of a URL's path or query.
 fn encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! Why the broker refuses a request: a status, and JSON that platforms show to people.
+//! Errors of the broker: a status, and JSON that platforms show to people.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use crate::http::{Response, respond_with, with_header};
 use crate::store::StoreError;
 use crate::web::api::violation::Violation;
 
-/// What a platform is asked to wait when the database is away.
+/// The `Retry-After` while the database is unavailable.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
-/// A refusal of the broker's.
+/// An error of the broker.
 #[derive(Debug)]
 pub(in crate::web) struct BrokerError {
     status: u16,
-    /// A word that programs know it by.
+    /// The error code for programs.
     error: &'static str,
     description: String,
-    /// What is wrong inside is for the log alone.
+    /// Internal causes go only to the log.
     cause: Option<String>,
     headers: Vec<(&'static str, String)>,
 }

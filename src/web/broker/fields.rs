@@ -1,4 +1,4 @@
-//! What platforms send, and its rules. What is not known is passed over, as the specification asks.
+//! What platforms send, and its rules. Unknown fields are ignored, as the specification requires.
 
 use serde_json::{Map, Value};
 
@@ -7,10 +7,10 @@ use crate::model::{GUID_MAX, Guid};
 use crate::web::api::fields::without_byte_order_mark;
 use crate::web::api::query::Query;
 
-/// The longest `parameters`, or `context`, in bytes.
+/// The longest `parameters` or `context`, in bytes.
 const OBJECT_MAX: usize = 64 * 1024;
 
-/// A request's body: an object.
+/// The body of a request: an object.
 pub(in crate::web) struct Body(Map<String, Value>);
 
 impl Body {
@@ -48,7 +48,7 @@ impl Body {
         }
     }
 
-    /// The fields of an object in the body; none when it is missing.
+    /// The fields of an object in the body; none if it is missing.
     pub(in crate::web) fn inner(&self, field: &'static str) -> Result<Self, BrokerError> {
         match self.given(field) {
             None => Ok(Self(Map::new())),
@@ -57,7 +57,7 @@ impl Body {
         }
     }
 
-    /// The catalog has no versions to maintain, so none that is named is its own.
+    /// The catalog has no maintenance versions, so any named version is wrong.
     pub(in crate::web) fn check_maintenance(&self) -> Result<(), BrokerError> {
         match self.inner("maintenance_info")?.optional("version")? {
             None => Ok(()),
@@ -74,7 +74,7 @@ impl Body {
     }
 }
 
-/// The service and the plan that a deletion must name.
+/// The service and the plan, which a deletion must name.
 pub(in crate::web) fn required_ids<'a>(query: &'a Query<'_>) -> Result<(&'a str, &'a str), BrokerError> {
     let required = |name: &'static str| {
         let value = query.get(name).ok_or_else(|| BrokerError::invalid(format!("{name} is missing")))?;
@@ -83,7 +83,7 @@ pub(in crate::web) fn required_ids<'a>(query: &'a Query<'_>) -> Result<(&'a str,
     Ok((required("service_id")?, required("plan_id")?))
 }
 
-/// What a look may name: when it does, it must be of that service and plan.
+/// The service and plan, which a read may name; if it does, they must match.
 pub(in crate::web) fn check_hints(query: &Query<'_>, service: &str, plan: &str) -> Result<(), BrokerError> {
     for (name, own) in [("service_id", service), ("plan_id", plan)] {
         if query.get(name).is_some_and(|given| given != own) {
@@ -93,7 +93,7 @@ pub(in crate::web) fn check_hints(query: &Query<'_>, service: &str, plan: &str) 
     Ok(())
 }
 
-/// Ids are opaque, yet they are stored, compared and shown.
+/// Ids are opaque, but they are stored, compared and shown.
 fn check_id(field: &str, text: &str) -> Result<(), BrokerError> {
     if text.trim().is_empty() {
         return Err(BrokerError::invalid(format!("{field} is blank")));

@@ -1,4 +1,4 @@
-//! Instances of the service: made, looked at, changed, deleted.
+//! Service instances: create, read, update, delete.
 
 use log::info;
 use serde_json::{Value, json};
@@ -83,7 +83,8 @@ impl Api {
             Changed::Gone => Err(BrokerError::no_instance()),
             Changed::OtherIds => {
                 broker.check_offered(&service, plan.as_deref().unwrap_or(&broker.config.catalog.plan_id))?;
-                // Offered, yet not its own: ids that were configured otherwise when it was made.
+                // In the catalog, but not its own plan: the ids were configured differently when it was
+                // created.
                 Err(BrokerError::new(422, "PlanChangeNotSupported", "an instance cannot change its plan"))
             }
         }
@@ -134,7 +135,7 @@ impl Api {
         Ok(answer(200, shown.to_string()))
     }
 
-    /// What is there has been made whole.
+    /// Creations are synchronous, so what exists is complete.
     pub(in crate::web) fn instance_operation(
         &self,
         id: &str,
@@ -144,7 +145,7 @@ impl Api {
         Ok(answer(200, r#"{"state":"succeeded"}"#.to_owned()))
     }
 
-    /// Empty: there is no such instance.
+    /// Empty: no such instance.
     pub(in crate::web) fn space_of_instance(&self, id: &str) -> Result<Guid, BrokerError> {
         let found = self.store.service_instance(id)?;
         Ok(found.map_or_else(|| Guid::from(""), |instance| instance.space))

@@ -1,9 +1,10 @@
-//! The service broker: the service in a platform's marketplace, by the Open Service Broker API 2.17 at `/v2`.
+//! The service broker: offers the service in a platform's marketplace, by the Open Service Broker API 2.17 at
+//! `/v2`.
 //!
-//! Invariant: nobody without the broker's own name and password gets further than a 401; what is asked for
-//! twice is made once. All is done when it is answered, so nothing is ever in progress, and
-//! `accepts_incomplete` is passed over. A refusal has JSON here, unlike elsewhere: platforms show its
-//! `description` to people.
+//! Invariant: without the broker's user and password every request gets a 401, and repeated requests create
+//! one object. Everything is done when it is answered, so nothing is ever in progress, and
+//! `accepts_incomplete` is ignored. Unlike elsewhere, errors always have a JSON body here, because platforms
+//! show its `description` to people.
 
 mod bindings;
 mod catalog;
@@ -29,27 +30,26 @@ use crate::web::api::audit::By;
 
 pub(in crate::web) use error::BrokerError;
 
-/// What is kept in the log of who is behind a request, in characters each.
+/// The most characters of an originating identity in the log, for each part.
 const ORIGIN_MAX: usize = 64;
 /// The header in which a platform names its request.
 const IDENTITY: &str = "X-Broker-API-Request-Identity";
-/// A longer name of a request is not given back.
+/// A longer request identity is not returned.
 const IDENTITY_MAX: usize = 255;
-/// A header with more than this is no identity that a platform would send.
+/// A longer originating identity is not one that a platform would send.
 const ORIGIN_HEADER_MAX: usize = 4096;
 
 /// The service broker's settings.
 pub struct Broker {
     config: BrokerConfig,
-    /// Of `user:password`, so that comparing takes the same time whatever is sent.
+    /// The hash of `user:password`, so that comparing takes the same time for any input.
     credentials: [u8; 32],
-    /// There are pages for people, where no other dashboard is set.
+    /// Whether our own dashboard exists, which is used if no other one is set.
     has_pages: bool,
 }
 
 impl Broker {
-    /// A broker for those who know the user and password in `config`.
-    /// `has_pages`: the service has a dashboard of its own.
+    /// A broker with the user and password in `config`. `has_pages`: the service has its own dashboard.
     pub fn new(config: BrokerConfig, has_pages: bool) -> Self {
         let credentials = format!("{}:{}", config.user, config.password.reveal());
         Self { credentials: Sha256::digest(credentials).into(), config, has_pages }
@@ -61,7 +61,7 @@ impl Broker {
         scheme.eq_ignore_ascii_case("Basic") && bool::from(Sha256::digest(given).ct_eq(&self.credentials))
     }
 
-    /// What credentials say: the setting, or where the platform found us.
+    /// The endpoint in credentials: the setting, or the URL that the platform used.
     fn api_endpoint(&self, request: &Request) -> String {
         self.config.api_endpoint.clone().unwrap_or_else(|| base_url(request))
     }
@@ -83,7 +83,7 @@ impl Target {
         }
     }
 
-    /// An id that none of ours can have names nothing.
+    /// An id that none of ours can have is not found.
     fn check_ids(&self) -> Result<(), BrokerError> {
         let is_guid = |text: &str| Guid::from_outside(text).is_some();
         match self {
@@ -101,7 +101,7 @@ impl Target {
 }
 
 impl Broker {
-    /// Answers what is asked of the broker.
+    /// Answers a request to the broker.
     pub(in crate::web) fn answer(
         &self,
         api: &Api,
@@ -110,7 +110,7 @@ impl Broker {
         asker: &mut Asker,
     ) -> Result<Response, BrokerError> {
         let answered = self.answer_target(api, request, target, asker);
-        // Platforms find in it what they sent, also in a refusal.
+        // Platforms expect their request identity in the answer, even in an error.
         match identity_of(request) {
             None => answered,
             Some(identity) => answered
@@ -165,14 +165,14 @@ impl Broker {
         By { guid: name, name, is_client: user.is_none(), request_id: &request.id }
     }
 
-    /// Whether it is the platform that calls, within its rate limit. Wrong credentials that are sent again
-    /// and again are limited as tokens are.
+    /// Checks the platform's credentials and rate limit. Repeated wrong credentials are limited like tokens.
     fn check_platform(&self, api: &Api, request: &Request, asker: &mut Asker) -> Result<(), BrokerError> {
         let authorization = request.header("Authorization").ok_or_else(without_credentials)?;
         let now = api.clock.monotonic();
         api.limiter.look(RateLimitKey::Refused(authorization), now).map_err(BrokerError::too_many)?;
         if !self.admits(authorization) {
-            // Looked at before: if others have emptied the bucket since, this one is refused all the same.
+            // The limit was checked before. If others have emptied the bucket since, refuse this one all the
+            // same.
             let _ = api.limiter.take(RateLimitKey::Refused(authorization), now);
             return Err(BrokerError::unauthorized("the user or the password is wrong"));
         }
@@ -189,14 +189,14 @@ fn without_credentials() -> BrokerError {
     BrokerError::unauthorized("there is no basic authentication")
 }
 
-/// The platform's name for its request, when it can be given back.
+/// The platform's name for its request, if it can be returned.
 fn identity_of(request: &Request) -> Option<&str> {
     request.header(IDENTITY).filter(|identity| {
         identity.len() <= IDENTITY_MAX && identity.bytes().all(|byte| byte.is_ascii_graphic())
     })
 }
 
-/// Minor versions only add to each other.
+/// Minor versions are compatible.
 fn check_version(version: Option<&str>) -> Result<(), BrokerError> {
     let version = version.ok_or_else(|| BrokerError::version("is missing"))?;
     let is_minor =
@@ -207,9 +207,9 @@ fn check_version(version: Option<&str>) -> Result<(), BrokerError> {
     }
 }
 
-/// Who is behind a request, for the log: `cloudfoundry` and base64 of `{"user_id":"…"}` (Kubernetes says
-/// `username`). These are a client's words: they are shortened. A platform `malformed` without a user is what
-/// cannot be read.
+/// Who is behind a request, for the log: a platform such as `cloudfoundry`, and base64 of `{"user_id":"…"}`
+/// (Kubernetes uses `username`). The values come from a client, so they are shortened. A header that cannot
+/// be parsed yields the platform `malformed` without a user.
 fn origin(header: &str) -> (Option<String>, Option<String>) {
     let identity =
         header.split_once(' ').filter(|_| header.len() <= ORIGIN_HEADER_MAX).and_then(|(platform, value)| {

@@ -1,4 +1,4 @@
-//! Who is let in, with the answers of a fake Cloud Foundry remembered by a clock that the tests set.
+//! Authorization: the answers of a fake Cloud Foundry, cached by a clock that the tests set.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Verdicts {
         self.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
     }
 
-    /// What a caller who may not work in it has asked of Cloud Foundry for an app.
+    /// The requests to Cloud Foundry when a caller without access asks for an app.
     fn asked_for(&self, caller: &Caller, app: &str) -> Vec<String> {
         self.fake.clear_requests();
         assert_eq!(self.auth.space_of_app(caller, &app.into()), Ok(None));
@@ -55,7 +55,7 @@ fn a_foreign_app_and_one_that_does_not_exist_take_one_path() {
     assert!(world.auth.space_of_app(&caller, &"own".into()).unwrap().is_some());
     for seconds in [0, 1, 6, 7, 20, 70] {
         world.at(seconds);
-        // That others ask for it changes nothing.
+        // Requests of other callers change nothing.
         assert!(world.auth.space_of_app(&owner, &"foreign".into()).unwrap().is_some());
         let (foreign, missing) = (world.asked_for(&caller, "foreign"), world.asked_for(&caller, "missing"));
         let of_apps = |routes: &[String]| routes.iter().filter(|it| *it == "GET /v3/apps/:guid").count();

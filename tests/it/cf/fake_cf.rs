@@ -1,8 +1,9 @@
-//! A fake Cloud Foundry and UAA: the few routes that the service uses, with the shapes and the checks of the
-//! real ones, and faults on demand.
+//! A fake Cloud Foundry and UAA: the few routes that the service uses, with the formats and checks of the
+//! real ones, and with faults on demand.
 //!
-//! It needs nothing but this file (and serde_json, base64, time, uuid; rustls and rcgen for TLS), so it
-//! serves as a module of the integration tests and, through its `main`, as a process of its own that is
+//! It needs only this file (and serde_json, base64, time, uuid; rustls and rcgen for TLS), so it serves both
+//! as a module of the integration tests and, through its `main`, as a process that is controlled over `POST
+//! /_fake/…`.
 //! driven over `POST /_fake/…`.
 #![allow(
     dead_code,
@@ -41,7 +42,7 @@ pub struct FakeCf {
     shared: Arc<Shared>,
 }
 
-/// A task as the fake holds it.
+/// A task in the fake.
 #[derive(Debug, Clone)]
 pub struct FakeTask {
     pub guid: String,
@@ -50,7 +51,7 @@ pub struct FakeTask {
     pub command: String,
     pub memory_in_mb: u64,
     pub disk_in_mb: u64,
-    /// `log_rate_limit_in_bytes_per_second`, when it was sent.
+    /// `log_rate_limit_in_bytes_per_second`, if sent.
     pub log_rate: Option<i64>,
     /// Labels and annotations.
     pub metadata: Value,
@@ -58,51 +59,51 @@ pub struct FakeTask {
     pub failure_reason: Option<String>,
     pub created_at: String,
     pub updated_at: String,
-    /// When it was created, to the nanosecond.
+    /// When it was created, with nanoseconds.
     pub born: Instant,
 }
 
-/// A request that came in.
+/// A received request.
 #[derive(Debug, Clone)]
 pub struct SeenRequest {
     /// For example `POST /v3/apps/:guid/tasks`.
     pub route: String,
     /// The path and query as sent.
     pub target: String,
-    /// The status answered; 0 when there is no answer, or none yet.
+    /// The status of the answer; 0 if there is none, or none yet.
     pub status: u16,
     number: usize,
 }
 
-/// What goes wrong.
+/// A fault.
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// This instead of the usual; nothing is done.
+    /// This answer instead of the usual one; nothing is done.
     Respond { status: u16, headers: Vec<(String, String)>, body: String },
-    /// The usual, later.
+    /// The usual answer, later.
     Delay(Duration),
-    /// The usual, and then the connection is closed unannounced.
+    /// The usual answer, after which the connection closes unannounced.
     CloseAfter,
-    /// The connection is closed; nothing is done.
+    /// The connection closes; nothing is done.
     DropBefore,
-    /// The request has its effect, then the connection is closed without an answer.
+    /// The request takes effect, then the connection closes without an answer.
     DropAfter,
-    /// The connection is closed at once; the request has its effect after this time.
+    /// The connection closes at once; the request takes effect after this time.
     CommitLate(Duration),
-    /// A head with this status, then a body that goes on for ever, byte by byte.
+    /// A head with this status, then an endless body, byte by byte.
     Endless { status: u16 },
-    /// A head with status 200, then as many bytes as the client will take.
+    /// A head with status 200, then as many bytes as the client accepts.
     Flood,
 }
 
 impl Fault {
-    /// A status with a JSON error of Cloud Foundry.
+    /// A status with a Cloud Foundry error in JSON.
     pub fn cf_error(status: u16, code: u32, title: &str, detail: &str) -> Self {
         let headers = vec![("Content-Type".to_owned(), "application/json".to_owned())];
         Self::Respond { status, headers, body: cf_errors(code, title, detail).to_string() }
     }
 
-    /// A page for people, where JSON was due.
+    /// An HTML page in place of JSON.
     pub fn html(status: u16) -> Self {
         let headers = vec![("Content-Type".to_owned(), "text/html".to_owned())];
         Self::Respond { status, headers, body: "<html><body>Something went wrong</body></html>".to_owned() }
@@ -118,19 +119,19 @@ impl Fault {
 /// The command of a task that fails where others succeed.
 pub const FAILING: &str = "false";
 
-/// A longer path and query is refused with 414, and [`SeenRequest`] says so.
+/// A longer path and query gets a 414, which [`SeenRequest`] records.
 pub const TARGET_MAX: usize = 8000;
-/// So is one that asks for more names or guids at once.
+/// So does a request for more names or guids.
 pub const FILTER_MAX: usize = 150;
 
-/// How UAA reads the id and secret of a client in `Authorization: Basic`.
+/// How UAA decodes a client's id and secret in `Authorization: Basic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Decoding {
-    /// As they are: before 4.33.
+    /// Not at all: before 4.33.
     Never,
-    /// Percent-decoded when `X-CF-ENCODED-CREDENTIALS` says so: since 4.33.
+    /// Percent-decoded if `X-CF-ENCODED-CREDENTIALS` says so: since 4.33.
     WithHeader,
-    /// Always decoded as a form is.
+    /// Always, as a form.
     Always,
 }
 
@@ -149,7 +150,7 @@ struct Tls {
     certificate_pem: String,
 }
 
-/// What Log Cache keeps: an app, a time in nanoseconds since 1970, a source type, and a line.
+/// A line in Log Cache: app, time in nanoseconds since 1970, source type and text.
 struct LogLine {
     app: String,
     time: i64,
@@ -159,7 +160,7 @@ struct LogLine {
 
 struct State {
     logs: Vec<LogLine>,
-    /// How many lines were dropped.
+    /// The number of dropped lines.
     expired_logs: usize,
     has_log_cache: bool,
     apps: BTreeMap<String, String>,
@@ -168,24 +169,24 @@ struct State {
     /// User, space (or organization), type.
     roles: BTreeSet<(String, String, String)>,
     tokens: HashMap<String, UserToken>,
-    /// Whose new token each is good for.
+    /// The user of each refresh token.
     refresh_tokens: HashMap<String, String>,
     used_codes: BTreeSet<String>,
     rotates_refresh_tokens: bool,
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
     has_uaa_resource: bool,
-    /// Tasks are stored, and cannot be run.
+    /// Tasks are stored but cannot run.
     is_diego_away: bool,
-    /// Labels and annotations of tasks are.
+    /// Tasks with labels or annotations are refused.
     refuses_metadata: bool,
-    /// Each list with one of these tasks is answered 500.
+    /// Each list with one of these tasks gets a 500.
     hidden: BTreeSet<String>,
-    /// Fields of tasks that are shown otherwise than they are.
+    /// Fields that tasks are shown with instead of their own.
     odd_fields: BTreeMap<String, Value>,
     client: (String, String),
     decoding: Decoding,
-    /// What the service's tokens are good for.
+    /// The authorities of the service's tokens.
     authorities: String,
     tasks: Vec<FakeTask>,
     completion: Option<(Duration, String, Option<String>)>,
@@ -194,7 +195,7 @@ struct State {
     requests: Vec<SeenRequest>,
     requests_ever: usize,
     unknown_routes: BTreeSet<String>,
-    /// What the root links to as UAA, instead of this server.
+    /// The link to UAA in the root, instead of this server.
     uaa_link: Option<String>,
 }
 
@@ -212,7 +213,7 @@ impl FakeCf {
         Self::start_on("127.0.0.1:0", None)
     }
 
-    /// HTTPS on a free port, with a certificate for `localhost` and `127.0.0.1` that nobody trusts yet.
+    /// HTTPS on a free port, with an untrusted certificate for `localhost` and `127.0.0.1`.
     pub fn start_tls() -> Self {
         let (config, certificate_pem) = tls_config(&["localhost", "127.0.0.1"]);
         Self::start_on("127.0.0.1:0", Some(Tls { config, certificate_pem }))
@@ -296,7 +297,7 @@ impl FakeCf {
         self.state().roles.insert((user.to_owned(), space.to_owned(), role.to_owned()));
     }
 
-    /// A space of an organization.
+    /// Adds a space to an organization.
     pub fn add_space_of(&self, organization: &str, space: &str) {
         self.state().organizations.insert((organization.to_owned(), space.to_owned()));
     }
@@ -305,27 +306,27 @@ impl FakeCf {
         self.state().roles.retain(|(u, s, _)| (u.as_str(), s.as_str()) != (user, space));
     }
 
-    /// A token of a user as the command line cf gets it.
+    /// A user's token as the cf CLI gets it.
     pub fn issue_cf_token(&self, user: &str) -> String {
         self.issue_user_token(user, CF_SCOPES)
     }
 
-    /// A user's token that UAA knows.
+    /// A user's token that UAA accepts.
     pub fn issue_user_token(&self, user: &str, scopes: &[&str]) -> String {
         self.issue(UserToken::new(Some(user), "cf", scopes))
     }
 
-    /// A token of a client by itself, without a user, that UAA knows.
+    /// A token of a client without a user, which UAA accepts.
     pub fn issue_client_token(&self, client: &str, scopes: &[&str]) -> String {
         self.issue(UserToken::new(None, client, scopes))
     }
 
-    /// A token that UAA knows and whose text says nothing.
+    /// A token without readable claims, which UAA accepts.
     pub fn issue_opaque_user_token(&self, user: &str, scopes: &[&str]) -> String {
         self.issue_opaque(UserToken::new(Some(user), "cf", scopes))
     }
 
-    /// The same, for a token that ends at `expires_at` (in seconds since 1970).
+    /// The same, for a token that expires at `expires_at` (in seconds since 1970).
     pub fn issue_opaque_user_token_until(&self, user: &str, scopes: &[&str], expires_at: i64) -> String {
         self.issue_opaque(UserToken { expires_at, ..UserToken::new(Some(user), "cf", scopes) })
     }
@@ -341,7 +342,7 @@ impl FakeCf {
         text
     }
 
-    /// A user's token as long as those of users with very many scopes.
+    /// A user's token as long as those with very many scopes.
     pub fn issue_long_user_token(&self, user: &str, scopes: &[&str], bytes: usize) -> String {
         let token = UserToken::new(Some(user), "cf", scopes);
         let text = token.text();
@@ -350,24 +351,24 @@ impl FakeCf {
         text
     }
 
-    /// UAA vouches for a token that it did not know until now.
+    /// From now on UAA accepts this token.
     pub fn learn(&self, token: &str, user: &str, scopes: &[&str]) {
         self.state().tokens.insert(token.to_owned(), UserToken::new(Some(user), "cf", scopes));
     }
 
-    /// A refresh token is good once only, and comes with the next one.
+    /// A refresh token is valid only once, and is replaced by the next one.
     pub fn rotate_refresh_tokens(&self) {
         self.state().rotates_refresh_tokens = true;
     }
 
-    /// What cf gives for a new token of the user.
+    /// A refresh token, which the cf CLI exchanges for a new token of the user.
     pub fn issue_refresh_token(&self, user: &str) -> String {
         let text = random();
         self.state().refresh_tokens.insert(text.clone(), user.to_owned());
         text
     }
 
-    /// A user's token that looks just like a good one, but UAA has never seen it.
+    /// A user's token that looks valid, but that UAA has never seen.
     pub fn forge_token(&self, user: &str, scopes: &[&str]) -> String {
         UserToken::new(Some(user), "cf", scopes).text()
     }
@@ -381,29 +382,29 @@ impl FakeCf {
         self.state().tokens.remove(token);
     }
 
-    /// Whether the service's client may ask `/introspect` (authority `uaa.resource`); at first it may.
+    /// Whether the service's client may use `/introspect` (authority `uaa.resource`); initially it may.
     pub fn allow_introspection(&self, allowed: bool) {
         self.state().has_uaa_resource = allowed;
     }
 
-    /// The client that UAA knows from now on, and how it reads its id and secret.
+    /// Sets the client that UAA knows, and how it decodes its id and secret.
     pub fn set_client(&self, id: &str, secret: &str, decoding: Decoding) {
         let mut state = self.state();
         state.client = (id.to_owned(), secret.to_owned());
         state.decoding = decoding;
     }
 
-    /// What service tokens are good for that are issued from now on.
+    /// Sets the authorities of service tokens issued from now on.
     pub fn set_authorities(&self, authorities: &str) {
         self.state().authorities = authorities.to_owned();
     }
 
-    /// All service tokens issued so far stop working.
+    /// Invalidates all service tokens issued so far.
     pub fn expire_service_tokens(&self) {
         self.state().service_tokens.clear();
     }
 
-    /// How long service tokens live that are issued from now on.
+    /// Sets the life of service tokens issued from now on.
     pub fn set_service_token_life(&self, life: Duration) {
         self.state().service_token_life = life;
     }
@@ -419,13 +420,13 @@ impl FakeCf {
         self.state().set_task_state(guid, task_state, failure_reason.map(str::to_owned));
     }
 
-    /// Tasks end by themselves this long after their creation, in `task_state`. `None`: not any more.
+    /// Tasks end this long after their creation, in `task_state`. `None`: not any more.
     pub fn complete_tasks_after(&self, completion: Option<(Duration, &str, Option<&str>)>) {
         self.state().completion = completion
             .map(|(after, task_state, reason)| (after, task_state.to_owned(), reason.map(str::to_owned)));
     }
 
-    /// A line of an app in Log Cache: `APP/TASK/NAME` is the source of what a task prints.
+    /// A line of an app in Log Cache: `APP/TASK/NAME` is the source of a task's output.
     pub fn print(&self, app: &str, source: &str, line: &[u8]) {
         let mut state = self.state();
         let latest = state.logs.last().map_or(0, |line| line.time);
@@ -435,30 +436,29 @@ impl FakeCf {
         state.logs.push(LogLine { app, time, source, line });
     }
 
-    /// The root has no link to Log Cache any more.
+    /// Removes the link to Log Cache from the root.
     pub fn hide_log_cache(&self) {
         self.state().has_log_cache = false;
     }
 
-    /// Log Cache forgets its oldest lines, so many of them.
+    /// Log Cache drops this many of its oldest lines.
     pub fn forget_logs(&self, lines: usize) {
         let mut state = self.state();
         state.logs.drain(..lines);
         state.expired_logs += lines;
     }
 
-    /// From now on no task may have labels or annotations.
+    /// From now on tasks with labels or annotations are refused.
     pub fn refuse_metadata(&self) {
         self.state().refuses_metadata = true;
     }
 
-    /// While it is away, tasks are stored, answered 503 and never run.
+    /// While Diego is away, tasks are stored, answered with 503, and never run.
     pub fn take_diego_away(&self, is_away: bool) {
         self.state().is_diego_away = is_away;
     }
 
-    /// A list with this task (by guid or name) is answered 500 as a whole, as by Cloud Controllers that miss
-    /// its droplet.
+    /// A list with this task (by guid or name) gets a 500, as from Cloud Controllers that miss its droplet.
     pub fn hide_task(&self, guid_or_name: &str, is_hidden: bool) {
         let mut state = self.state();
         if is_hidden {
@@ -468,12 +468,12 @@ impl FakeCf {
         }
     }
 
-    /// All tasks are shown with these fields.
+    /// Shows all tasks with this field.
     pub fn show_tasks_with(&self, field: &str, value: Value) {
         self.state().odd_fields.insert(field.to_owned(), value);
     }
 
-    /// A task that somebody else has created.
+    /// Adds a task that somebody else created.
     pub fn plant_task(&self, app: &str, name: &str) -> String {
         let guid = random();
         self.state().tasks.push(FakeTask {
@@ -499,22 +499,22 @@ impl FakeCf {
         self.state().tasks.retain(|task| task.guid != guid);
     }
 
-    /// Pages hold no more than this, whatever `per_page` says.
+    /// Pages have at most this many resources, whatever `per_page` says.
     pub fn limit_pages_to(&self, resources: usize) {
         self.state().largest_page = resources;
     }
 
-    /// What the root names as UAA.
+    /// Sets the link to UAA in the root.
     pub fn link_uaa_to(&self, url: &str) {
         self.state().uaa_link = Some(url.to_owned());
     }
 
-    /// Everything asked so far.
+    /// All requests so far.
     pub fn requests(&self) -> Vec<SeenRequest> {
         self.state().requests.clone()
     }
 
-    /// How often a route was asked, for example `POST /v3/apps/:guid/tasks`.
+    /// The number of requests to a route, for example `POST /v3/apps/:guid/tasks`.
     pub fn count(&self, route: &str) -> usize {
         self.state().requests.iter().filter(|request| request.route == route).count()
     }
@@ -523,8 +523,8 @@ impl FakeCf {
         self.state().requests.clear();
     }
 
-    /// The next `times` requests to `route` (`*`: any) meet the fault. Faults of one route come in the order
-    /// given.
+    /// The next `times` requests to `route` (`*`: any) get the fault. The faults of a route apply in the
+    /// order given.
     pub fn fault(&self, route: &str, fault: Fault, times: usize) {
         self.state().faults.push((route.to_owned(), fault, times));
     }
@@ -556,14 +556,14 @@ impl Drop for FakeCf {
     }
 }
 
-/// A certificate of these names and its key, both in PEM form.
+/// A certificate for these names and its key, both in PEM form.
 pub fn tls_config_files(names: &[&str]) -> (String, String) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     (made.cert.pem(), made.signing_key.serialize_pem())
 }
 
-/// For a server of these names, and its certificate in PEM form.
+/// A server configuration for these names, and its certificate in PEM form.
 pub fn tls_config(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
@@ -578,7 +578,7 @@ pub fn tls_config(names: &[&str]) -> (Arc<rustls::ServerConfig>, String) {
     (Arc::new(config), made.cert.pem())
 }
 
-/// As a process: `fake_cf [PORT]`. Prints its URL, then serves until it is killed.
+/// Runs as a process: `fake_cf [PORT]`. Prints its URL, then serves until it is killed.
 pub fn main() {
     let port = std::env::args().nth(1).unwrap_or_else(|| "0".to_owned());
     let fake = FakeCf::start_on(&format!("127.0.0.1:{port}"), None);
@@ -809,7 +809,7 @@ impl Shared {
 }
 
 impl State {
-    /// Log Cache shows an app to those who have a role in its space; of others it knows nothing.
+    /// Log Cache shows an app only to those who have a role in its space.
     fn may_see_logs(&self, request: &Incoming, app: &str) -> bool {
         let user =
             bearer(request).and_then(|token| self.tokens.get(token)).and_then(|token| token.user.as_ref());
@@ -862,7 +862,7 @@ impl State {
         Outgoing::json(200, &json!({"meta": meta}))
     }
 
-    /// A request that the real ones may know, and this one does not: the test that caused it fails.
+    /// A request that the real servers may know, but this one does not: fails the test that caused it.
     fn unknown(&mut self, route: &str) -> Outgoing {
         self.unknown_routes.insert(route.to_owned());
         Outgoing { status: 501, headers: Vec::new(), body: format!("the fake does not know {route}\n") }
@@ -913,8 +913,7 @@ impl State {
         )
     }
 
-    /// As UAA does for the client `cf`, which has no secret.
-    /// The code is the name of the user; it is good once.
+    /// Like UAA for the client `cf`, which has no secret. The code is the name of the user, and valid once.
     fn redeem_code(&mut self, form: &HashMap<String, String>) -> Outgoing {
         let (user, verifier) = (form.get("code"), form.get("code_verifier"));
         let Some(user) = user.filter(|user| verifier.is_some() && self.used_codes.insert((*user).clone()))
@@ -1267,7 +1266,7 @@ const VERBS: [&str; 7] = [
 ];
 
 impl Shared {
-    /// The verbs of a process of its own: the methods of [`FakeCf`] over HTTP.
+    /// The commands of the process: the methods of [`FakeCf`] over HTTP.
     fn obey(self: &Arc<Self>, verb: &str, request: &Incoming) -> Outgoing {
         let order: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let text = |name: &str| order[name].as_str().unwrap_or_default().to_owned();
@@ -1347,7 +1346,7 @@ fn bearer(request: &Incoming) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
-/// The values of a filter; `None` when it is not there.
+/// The values of a filter; `None` if it is missing.
 fn filter(request: &Incoming, name: &str) -> Option<Vec<String>> {
     let values = request.query.get(name).filter(|values| !values.is_empty())?;
     Some(values.split(',').map(|value| value.trim().to_owned()).collect())
@@ -1394,7 +1393,7 @@ fn write_answer(stream: &mut impl Write, answer: &Outgoing) -> io::Result<()> {
     stream.flush()
 }
 
-/// Reads a query or a form.
+/// Parses a query or a form.
 fn pairs(text: &str) -> HashMap<String, String> {
     text.split('&')
         .filter_map(|pair| pair.split_once('='))

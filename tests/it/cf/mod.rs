@@ -28,7 +28,7 @@ const START: &str = "2026-03-01T00:00:00Z";
 /// Short enough for a test to wait for, long enough for a busy machine.
 const DEADLINES: Deadlines = Deadlines { connect: Duration::from_secs(4), total: Duration::from_secs(4) };
 
-/// A fake with one app, and the platform that talks to it.
+/// A fake with one app, and the platform that uses it.
 struct Foundation {
     fake: FakeCf,
     clock: Arc<ManualClock>,
@@ -112,7 +112,7 @@ fn delivery_of_create(fault: Fault) -> Delivery {
     delivery
 }
 
-// Whose token is it?
+// Identities.
 
 #[test]
 fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
@@ -254,7 +254,7 @@ fn a_token_of_32_kib_is_judged_though_the_server_around_uaa_takes_no_such_head()
     assert_eq!(world.identify(&token), Ok(None));
 }
 
-// The operator's faults.
+// Faults for the operator.
 
 #[track_caller]
 fn misconfigured<T: std::fmt::Debug>(outcome: Result<T, PlatformError>, named: &str) {
@@ -348,7 +348,7 @@ fn credentials_with_odd_characters_are_understood_by_each_uaa() {
     }
 }
 
-// A pause that is asked for.
+// Requested pauses.
 
 #[test]
 fn a_pause_that_is_asked_for_is_kept_by_all() {
@@ -465,7 +465,7 @@ fn retry_after_is_read_as_seconds_and_as_a_date() {
     check("soon", None);
 }
 
-// Where UAA is, and the service's own token.
+// The endpoint of UAA, and the service's own token.
 
 #[test]
 fn uaa_is_found_through_the_root_once_or_taken_from_its_setting() {
@@ -507,7 +507,7 @@ fn all_who_wait_for_the_own_token_share_its_failure() {
 
 fn tokens_fetched_by_ten_at_once(fault: Fault, succeeds: bool) -> usize {
     let world = Foundation::new();
-    world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap(); // Now it knows where UAA is.
+    world.identify(&world.fake.issue_user_token("user-1", &[])).unwrap(); // Now it knows the endpoint of UAA.
     world.fake.fault("POST /oauth/token", fault, ALWAYS);
     let barrier = Barrier::new(10);
     thread::scope(|scope| {
@@ -681,7 +681,7 @@ fn a_log_rate_is_sent_unless_nobody_chose_it() {
         (-1, Some(-1)),
         (1, Some(1)),
         (1_023_999_999, Some(1_023_999_999)),
-        // Plugin 2.x sends this when its user gave none.
+        // Plugin 2.x sends this if its user gave none.
         (1_024_000_000, None),
         (i64::from(i32::MAX), Some(i64::from(i32::MAX))),
     ] {
@@ -816,7 +816,7 @@ fn a_connection_closed_while_idle_does_not_lose_a_creation() {
     for number in 0..20 {
         world.fake.fault("GET /v3/apps/:guid", Fault::CloseAfter, 1);
         world.platform.space_of_app(&"app-1".into()).unwrap();
-        thread_sleep(Duration::from_millis(20)); // The end of the connection has come in by then.
+        thread_sleep(Duration::from_millis(20)); // By then the end of the connection has arrived.
         world.platform.create_task(&new_task(&format!("execution-{number}"))).unwrap();
     }
     assert_eq!(world.fake.tasks().len(), 20);
@@ -878,7 +878,7 @@ fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
     misconfigured(world.platform.check(), "CLIENT_SECRET");
 }
 
-// Tasks that cannot be shown, and those of others.
+// Tasks that cannot be shown, and their neighbours.
 
 #[test]
 fn one_task_that_cannot_be_shown_hides_no_other() {
@@ -899,7 +899,7 @@ fn one_task_that_cannot_be_shown_hides_no_other() {
     world.fake.hide_task(guids[0].as_str(), false);
     world.clock.set(Timestamp::parse("2026-03-01T00:01:00Z").unwrap());
     assert_eq!(world.platform.list_tasks(&guids).unwrap().tasks.len(), 149);
-    // By name too: of that one alone nothing is known.
+    // By name too, only this task is unclear.
     world.fake.hide_task("execution-3", true);
     let names: Vec<TaskName> =
         (0..10).map(|number| TaskName { app: "app-1".into(), name: format!("execution-{number}") }).collect();
