@@ -72,7 +72,8 @@ pub fn log_panics() {
         let backtrace = Backtrace::capture();
         let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
         error!(
-            thread = thread::current().name(), place = place.as_deref(), cause, backtrace = backtrace.as_deref();
+            thread = thread::current().name(), place = place.as_deref(), cause,
+            backtrace = backtrace.as_deref();
             "panicked"
         );
     }));

@@ -68,7 +68,8 @@ impl Target {
             Some("verify-ca") => (SslMode::Require, Trust::Authority),
             Some(other) => {
                 return Err(format!(
-                    "has sslmode={}; that must be one of disable, allow, prefer, require, verify-ca, verify-full",
+                    "has sslmode={}; that must be one of disable, allow, prefer, require, verify-ca, \
+                     verify-full",
                     other.escape_debug()
                 ));
             }

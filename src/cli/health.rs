@@ -1,4 +1,5 @@
-//! `health`: asks a service whether it lives, for health checks of containers, which may have no other program.
+//! `health`: asks a service whether it lives, for health checks of containers, which may have no other
+//! program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;

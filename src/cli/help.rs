@@ -54,8 +54,10 @@ pub(crate) fn commands(commands: &[Command]) -> String {
         text.push('\n');
     }
     text.push_str(
-        "Commands find the service by --service and --token, else by SCHEDULER_URL and SCHEDULER_TOKEN, else in the\n\
-         context of `login` or `use`, else in the foundation that cf is logged in to, else on this machine, where\n\
+        "Commands find the service by --service and --token, else by SCHEDULER_URL and SCHEDULER_TOKEN, else \
+         in the\n\
+         context of `login` or `use`, else in the foundation that cf is logged in to, else on this machine, \
+         where\n\
          `standalone` runs. A NAME may be a guid, and a guid its first eight characters.\n",
     );
     text

@@ -1,5 +1,5 @@
-//! Tells systemd how far the service is (`Type=notify`), and that its scheduler works (`WatchdogSec=`): datagrams to the
-//! socket that `NOTIFY_SOCKET` names.
+//! Tells systemd how far the service is (`Type=notify`), and that its scheduler works (`WatchdogSec=`):
+//! datagrams to the socket that `NOTIFY_SOCKET` names.
 //!
 //! Invariant: a service that systemd has not started, or that cannot reach it, works all the same.
 
@@ -24,8 +24,8 @@ pub(super) const STOPPING: &str = "STOPPING=1";
 /// The scheduler works. systemd restarts a service that does not say so for `WatchdogSec=`.
 const ALIVE: &str = "WATCHDOG=1";
 
-/// Starts a thread that tells systemd until `stop` closes that the scheduler works, as long as it does. Does nothing
-/// if systemd does not watch this process.
+/// Starts a thread that tells systemd until `stop` closes that the scheduler works, as long as it does. Does
+/// nothing if systemd does not watch this process.
 pub(super) fn start_watchdog(watch: Watch, stop: Stop) {
     let Some(pause) = watchdog_pause() else { return };
     let body = move || {

@@ -47,7 +47,8 @@ macro_rules! run_flags {
     ($($own:expr),* $(,)?) => {
         [
             $($own,)*
-            flag("timeout", "SPAN", "longest that an attempt may run, for example 90s or 2h; \"\" for the default"),
+            flag("timeout", "SPAN", "longest that an attempt may run, for example 90s or 2h; \"\" for the \
+             default"),
             Flag {
                 values: &["Always", "Forbid", "Replace", "Queue"],
                 ..flag("concurrency-policy", "POLICY", "what happens when it is due while it still runs")
@@ -57,7 +58,8 @@ macro_rules! run_flags {
             flag("max-backoff", "SPAN", "longest delay between retries"),
             flag("max-age", "SPAN", "no retry so long after the first attempt; \"\" for no limit"),
             flag("labels", "LABELS", "for example team=billing,env=prod; team- removes one"),
-            flag("expect-success", "SPAN", "a notification tells when it has not succeeded for so long; \"\" for never"),
+            flag("expect-success", "SPAN", "a notification tells when it has not succeeded for so long; \"\" \
+             for never"),
         ]
     };
 }
@@ -72,7 +74,8 @@ macro_rules! call_flags {
                 values: &["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD"],
                 ..flag("method", "METHOD", "HTTP method")
             },
-            flag("headers", "HEADER", "'NAME: VALUE', which may be repeated, or a JSON object; \"\" for none"),
+            flag("headers", "HEADER", "'NAME: VALUE', which may be repeated, or a JSON object; \"\" for \
+             none"),
             flag("body", "TEXT", "body; - reads it from standard input; \"\" for none"),
             flag("success", "STATUSES", "statuses that are a success, for example 200-299,304"),
             flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
@@ -96,7 +99,8 @@ macro_rules! notification_flags {
             },
             flag("jobs", "NAMES", "only of these jobs, with commas between them"),
             flag("calls", "NAMES", "only of these calls, with commas between them"),
-            flag("label-selector", "SELECTOR", "only of jobs and calls with these labels, for example env=prod"),
+            flag("label-selector", "SELECTOR", "only of jobs and calls with these labels, for example \
+             env=prod"),
             Flag { default: "1", ..flag("after-failures", "N", "tell when so many in a row have failed") },
             flag("remind-after", "SECONDS", "tell again each time this has passed; \"\" for never"),
             flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
@@ -228,7 +232,8 @@ pub const COMMANDS: &[Command] = &[
         Group::Run,
         &[operand("FILE")],
         SettingFlags::All,
-        "copies the database with the apps and tokens of standalone, even of a running service; - is standard output",
+        "copies the database with the apps and tokens of standalone, even of a running service; - is \
+         standard output",
         "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
         backup::backup,
     ),
@@ -255,7 +260,8 @@ pub const COMMANDS: &[Command] = &[
             Group::Run,
             &[],
             SettingFlags::One("SCHEDULER_PORT"),
-            "asks whether a service lives (GET /healthz): exit status 0 if it does; for health checks of containers",
+            "asks whether a service lives (GET /healthz): exit status 0 if it does; for health checks of \
+             containers",
             "ocf-scheduler health --port 8000",
             health::health,
         )
@@ -289,7 +295,8 @@ pub const COMMANDS: &[Command] = &[
             &[],
             SettingFlags::All,
             "imports a database of OCF Scheduler, or another one of this program",
-            "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db --dry-run",
+            "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db \
+             --dry-run",
             import::import,
         )
     },
@@ -766,7 +773,8 @@ pub const COMMANDS: &[Command] = &[
             Group::Contexts,
             &[optional("URL")],
             SettingFlags::Outbound,
-            "stores a service and your token, which you type or pass on standard input, and uses them from now on",
+            "stores a service and your token, which you type or pass on standard input, and uses them from \
+             now on",
             "ocf-scheduler login https://scheduler.example.com",
             |it| without_session(login::login, it),
         )

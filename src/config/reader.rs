@@ -212,7 +212,8 @@ impl Reader<'_> {
         let text = self.text("INSTANCE_ID")?;
         if text.contains(char::is_control) || INSTANCE_ID_CHARS_MAX < text.chars().count() {
             self.faults.push(format!(
-                "{} is {text:?}; it must have at most {INSTANCE_ID_CHARS_MAX} characters, and no control characters",
+                "{} is {text:?}; it must have at most {INSTANCE_ID_CHARS_MAX} characters, and no control \
+                 characters",
                 self.named("INSTANCE_ID")
             ));
         }
@@ -223,7 +224,8 @@ impl Reader<'_> {
         let token = self.text("METRICS_TOKEN")?;
         if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.faults.push(format!(
-                "{} has a character that a bearer token cannot have; it must consist of ASCII letters, digits and \
+                "{} has a character that a bearer token cannot have; it must consist of ASCII letters, \
+                 digits and \
                  punctuation, without spaces",
                 self.named("METRICS_TOKEN")
             ));

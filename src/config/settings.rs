@@ -270,7 +270,8 @@ pub const SETTINGS: &[Setting] = &[
         "HEARTBEAT_URL",
         "heartbeat-url",
         "",
-        "URL that gets a POST each minute while all is well; {instance} is replaced by the instance's index or number",
+        "URL that gets a POST each minute while all is well; {instance} is replaced by the instance's index \
+         or number",
     ),
     file("HEARTBEAT_URL_FILE", "heartbeat-url-file", "file that holds HEARTBEAT_URL"),
     number!(

@@ -67,7 +67,8 @@ pub fn created(about: &About<'_>) {
     let _for = on_behalf_of(about.request_id);
     metrics().execution(about.kind, ExecutionState::Pending);
     debug!(
-        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "PENDING",
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable,
+        state = "PENDING",
         scheduled_time = about.scheduled_time.map(|time| time.to_string());
         "execution created"
     );
@@ -85,7 +86,8 @@ pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
     let _for = on_behalf_of(about.request_id);
     metrics().execution(about.kind, ExecutionState::Running);
     debug!(
-        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable, state = "RUNNING",
+        execution:% = about.guid, kind = about.kind.as_str(), executable:% = about.executable,
+        state = "RUNNING",
         attempt, task = task.map(Guid::as_str), late_ms = about.lateness().map(milliseconds);
         "execution running"
     );
@@ -96,7 +98,8 @@ pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
 pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     debug!(
-        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name,
+        executable:% = about.executable,
         state = "PENDING", wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
         "another attempt later"
     );
@@ -106,7 +109,8 @@ pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
 pub fn retried(about: &About<'_>, attempt: u32, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     warn!(
-        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name,
+        executable:% = about.executable,
         state = "PENDING", attempt, wait_ms = milliseconds(wait), cause = beginning(cause, REASON_CHARS);
         "attempt failed, retrying later"
     );
@@ -117,7 +121,8 @@ pub fn skipped(kind: Kind, execution: &Guid, executable: &Guid, reason: &str) {
     let state = ExecutionState::Skipped;
     metrics().execution(kind, state);
     info!(
-        execution:% = execution, kind = kind.as_str(), executable:% = executable, state = state.as_str(), reason;
+        execution:% = execution, kind = kind.as_str(), executable:% = executable, state = state.as_str(),
+        reason;
         "execution skipped"
     );
 }
@@ -148,7 +153,8 @@ pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
     };
     log!(
         level,
-        execution:% = about.guid, kind = about.kind.as_str(), name = about.name, executable:% = about.executable,
+        execution:% = about.guid, kind = about.kind.as_str(), name = about.name,
+        executable:% = about.executable,
         state = outcome.state.as_str(), late_ms = about.lateness().map(milliseconds), ms = took,
         task = task.map(Guid::as_str), reason = reason(outcome);
         "execution ended"

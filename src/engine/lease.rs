@@ -98,7 +98,10 @@ impl Keeper {
         let since = match self.held {
             Some((since, last)) if !renewal.is_new && asked_at.saturating_sub(last) < GAP_MAX => since,
             Some(_) if renewal.is_new => {
-                warn!(lease = renewal.fence; "the lease had ended, and what this instance owned was taken over");
+                warn!(
+                    lease = renewal.fence;
+                    "the lease had ended, and what this instance owned was taken over"
+                );
                 asked_at
             }
             Some(_) => asked_at,
@@ -141,7 +144,8 @@ impl Keeper {
         };
         if !has_name {
             error!(
-                "another process has started with the same INSTANCE_ID; each instance needs an INSTANCE_ID of its own"
+                "another process has started with the same INSTANCE_ID; each instance needs an INSTANCE_ID \
+                 of its own"
             );
         }
         self.name = NameStep::Done;

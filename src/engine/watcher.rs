@@ -145,7 +145,10 @@ impl Watcher {
                     look.running += batch.len();
                 }
                 Err(err) => {
-                    log!(err.noted(), cause:% = err; "outcomes of tasks could not be recorded, retrying later");
+                    log!(
+                        err.noted(), cause:% = err;
+                        "outcomes of tasks could not be recorded, retrying later"
+                    );
                     look.failed = true;
                     look.running += batch.len();
                 }
@@ -166,7 +169,10 @@ impl Watcher {
                 found
             }
             Err(err) => {
-                log!(err.noted(), tasks = batch.len(), cause:% = err; "tasks could not be looked up, retrying later");
+                log!(
+                    err.noted(), tasks = batch.len(), cause:% = err;
+                    "tasks could not be looked up, retrying later"
+                );
                 return Ok(None);
             }
         };
@@ -343,7 +349,10 @@ impl Watcher {
             Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {
                 let alone = |end: &End| {
                     self.store.finish(end).unwrap_or_else(|err| {
-                        error!(execution = end.of.id, cause:% = err; "the end of a task could not be recorded");
+                        error!(
+                            execution = end.of.id, cause:% = err;
+                            "the end of a task could not be recorded"
+                        );
                         false
                     })
                 };
@@ -436,7 +445,10 @@ impl Watcher {
                 Ok(_) if is_there || stray.doubt_until <= asked_at => settled.push(stray.name.clone()),
                 Ok(_) => {}
                 Err(err) => {
-                    log!(err.noted(), execution:% = stray.name, cause:% = err; "task could not be cancelled, retrying");
+                    log!(
+                        err.noted(), execution:% = stray.name, cause:% = err;
+                        "task could not be cancelled, retrying"
+                    );
                 }
             }
         }
@@ -499,7 +511,10 @@ impl Watcher {
                     true
                 }
                 Err(PlatformError::Refused { detail }) => {
-                    info!(execution:% = surplus.execution, task:% = task, cause = detail; "a surplus task had ended");
+                    info!(
+                        execution:% = surplus.execution, task:% = task, cause = detail;
+                        "a surplus task had ended"
+                    );
                     true
                 }
                 Err(err) => {

@@ -256,7 +256,8 @@ pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
     };
     matches!(reason, rustls::Error::InvalidCertificate(_)).then(|| {
         format!(
-            "its TLS certificate cannot be verified ({reason}); name its authority's certificate in CA_CERT_FILE, \
+            "its TLS certificate cannot be verified ({reason}); name its authority's certificate in \
+             CA_CERT_FILE, \
              or set SKIP_SSL_VALIDATION=true to believe any"
         )
     })

@@ -252,7 +252,8 @@ impl Store {
         let values = values! {
             "kind": kind.as_str(), "space_guid": space, "space_guids": spaces.as_ref(),
             "selector": selection.selector.as_ref().map(|selector| &selector.requirements),
-            "takes_unlabelled": selection.selector.as_ref().map(|selector| selector.takes_unlabelled), "after_id": window.beyond,
+            "takes_unlabelled": selection.selector.as_ref().map(|selector| selector.takes_unlabelled),
+            "after_id": window.beyond,
             "last_id": window.last, "limit": limit, "offset": window.offset,
         };
         self.read(|session| session.part(statement, values, limit, executable_of, measure))
@@ -429,14 +430,19 @@ impl<'a> Columns<'a> {
         }
         .to_vec();
         match self.work {
-            Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, state, timeout_seconds } => values.extend(values! {
-                "command": command, "log_rate_in_bps": *log_rate_in_bps, "disk_in_mb": *disk_in_mb, "memory_in_mb": *memory_in_mb,
-                "state": state.as_str(), "timeout_seconds": *timeout_seconds, "url": Value::Null,
-                "auth_header": Value::Null, "method": Value::Null, "headers": Value::Null, "body": Value::Null,
-                "success_statuses": Value::Null, "signing_secret": Value::Null,
-            }),
+            Work::Job { command, disk_in_mb, memory_in_mb, log_rate_in_bps, state, timeout_seconds } => {
+                values.extend(values! {
+                    "command": command, "log_rate_in_bps": *log_rate_in_bps, "disk_in_mb": *disk_in_mb,
+                    "memory_in_mb": *memory_in_mb,
+                    "state": state.as_str(), "timeout_seconds": *timeout_seconds, "url": Value::Null,
+                    "auth_header": Value::Null, "method": Value::Null, "headers": Value::Null,
+                    "body": Value::Null,
+                    "success_statuses": Value::Null, "signing_secret": Value::Null,
+                })
+            }
             Work::Call(call) => values.extend(values! {
-                "command": Value::Null, "log_rate_in_bps": 0_i64, "disk_in_mb": Value::Null, "memory_in_mb": Value::Null,
+                "command": Value::Null, "log_rate_in_bps": 0_i64, "disk_in_mb": Value::Null,
+                "memory_in_mb": Value::Null,
                 "state": Value::Null, "timeout_seconds": call.timeout_seconds, "url": &call.url,
                 "auth_header": call.auth_header.reveal(), "method": call.method.as_str(),
                 "headers": self.headers.as_deref(), "body": call.body.as_deref(),

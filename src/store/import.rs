@@ -231,8 +231,10 @@ impl Importer<'_> {
                 values! {
                     "guid": &schedule.guid, "executable_guid": &schedule.executable,
                     "kind": schedule.kind.as_str(), "enabled": definition.enabled,
-                    "expression": &definition.timing.expression, "dialect": definition.timing.dialect.recorded(),
-                    "timezone": definition.timing.timezone.as_deref(), "starts_at": definition.timing.starts_at,
+                    "expression": &definition.timing.expression,
+                    "dialect": definition.timing.dialect.recorded(),
+                    "timezone": definition.timing.timezone.as_deref(),
+                    "starts_at": definition.timing.starts_at,
                     "ends_at": definition.timing.ends_at, "jitter_seconds": definition.jitter_seconds,
                     "misfire_policy": definition.misfire_policy.map(MisfirePolicy::as_str),
                     "description": definition.description.as_deref(), "key": definition.key.as_deref(),

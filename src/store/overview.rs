@@ -322,8 +322,10 @@ impl<'a> FilterColumns<'a> {
             "spaces": self.spaces.as_ref(), "states": self.states.as_ref(), "reasons": self.reasons.as_ref(),
             "executables": self.executables.as_ref(), "schedules": self.schedules.as_ref(),
             "selector": filter.selector.as_ref().map(|selector| &selector.requirements),
-            "takes_unlabelled": filter.selector.as_ref().map(|selector| selector.takes_unlabelled), "kind": filter.kind.map(Kind::as_str),
-            "schedule_id": filter.schedule, "by_schedule": filter.by_schedule, "created_after": filter.created_after,
+            "takes_unlabelled": filter.selector.as_ref().map(|selector| selector.takes_unlabelled),
+            "kind": filter.kind.map(Kind::as_str),
+            "schedule_id": filter.schedule, "by_schedule": filter.by_schedule,
+            "created_after": filter.created_after,
             "created_before": filter.created_before, "ended_after": filter.ended_after,
             "ended_before": filter.ended_before,
         }

@@ -186,7 +186,8 @@ impl Store {
             "guid": &guid, "executable_id": executable, "enabled": *enabled, "expression": &timing.expression,
             "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
             "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
-            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str),
+            "description": description.as_deref(),
             "key": key.as_deref(),
             "completed_at": completed_at, "next_fire_time": next_fire_time, "now": now,
         };
@@ -293,7 +294,8 @@ impl Store {
             "id": changed.id, "enabled": *enabled, "expression": &timing.expression,
             "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),
             "starts_at": timing.starts_at, "ends_at": timing.ends_at, "jitter_seconds": *jitter_seconds,
-            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str), "description": description.as_deref(),
+            "misfire_policy": misfire_policy.map(MisfirePolicy::as_str),
+            "description": description.as_deref(),
             "key": key.as_deref(),
             "completed_at": completed_at,
             "next_fire_time": next_fire_time, "now": now,
@@ -409,7 +411,8 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
         .iter()
         .map(|plan| {
             values! {
-                "id": plan.schedule, "claimed": plan.claimed, "next_fire_time": plan.next_fire_time, "now": now,
+                "id": plan.schedule, "claimed": plan.claimed, "next_fire_time": plan.next_fire_time,
+                "now": now,
                 "served": plan.served, "paused": plan.is_paused,
             }
             .to_vec()

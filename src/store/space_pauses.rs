@@ -99,9 +99,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let resumed_at = if pause.is_none() { Some(now) } else { None };
         let values = values! {
-            "space_guid": &seen.guid, "is_paused": pause.is_some(), "paused_until": pause.and_then(|it| it.until),
-            "paused_by": pause.map_or("", |it| it.by.as_str()), "paused_note": pause.and_then(|it| it.note.as_deref()),
-            "resumed_at": resumed_at, "updated_at": now.next_version(seen.version), "seen_updated_at": seen.version,
+            "space_guid": &seen.guid, "is_paused": pause.is_some(),
+            "paused_until": pause.and_then(|it| it.until),
+            "paused_by": pause.map_or("", |it| it.by.as_str()),
+            "paused_note": pause.and_then(|it| it.note.as_deref()),
+            "resumed_at": resumed_at, "updated_at": now.next_version(seen.version),
+            "seen_updated_at": seen.version,
         };
         self.write(|tx| {
             let rows = tx.execute(sql!("space_pauses/set"), values)?;

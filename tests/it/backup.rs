@@ -100,7 +100,8 @@ fn a_backup_has_all_that_a_service_on_another_machine_needs() {
     // Waiting deliveries are outdated after a restore.
     let database = super::database::Database::at(machine.path().join("scheduler.db").to_str().unwrap());
     database.execute(
-        "INSERT INTO notifications (guid, space_guid, name, url, format, events, job_guids, call_guids, label_selector,
+        "INSERT INTO notifications (guid, space_guid, name, url, format, events, job_guids, call_guids, \
+         label_selector,
                                     after_failures, enabled, created_at, updated_at)
          VALUES ('n', 's', 'ops', 'http://x/', 'standard', '[]', '[]', '[]', '', 1, 1, 1, 1);
          INSERT INTO deliveries (guid, notification_id, event, data, state, created_at, due_at)

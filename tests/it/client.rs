@@ -85,7 +85,8 @@ pub(crate) fn cf_home(target: &str, token: &str, refresh_token: &str) -> TempDir
     fs::create_dir(home.path().join(".cf")).unwrap();
     let config = json!({
         "ConfigVersion": 4, "Target": target, "AccessToken": format!("bearer {token}"),
-        "RefreshToken": refresh_token, "UaaEndpoint": target, "UAAOAuthClient": "cf", "UAAOAuthClientSecret": "",
+        "RefreshToken": refresh_token, "UaaEndpoint": target, "UAAOAuthClient": "cf",
+        "UAAOAuthClientSecret": "",
         "SpaceFields": {"GUID": SPACE, "Name": "dev"}, "SSLDisabled": false, "PluginRepos": null,
     });
     fs::write(home.path().join(".cf/config.json"), config.to_string()).unwrap();
@@ -701,7 +702,9 @@ fn the_output_of_a_task_is_followed_to_its_end_byte_for_byte() {
         answer(503, "", ""),
         part(b"", 9, false),
         // The connection is lost in the midst of it: what came is not asked for again.
-        b"HTTP/1.1 200 OK\r\nX-Output-Complete: true\r\nX-Output-Next-Offset: 13\r\nContent-Length: 4\r\n\r\ntw".to_vec(),
+        b"HTTP/1.1 200 OK\r\nX-Output-Complete: true\r\nX-Output-Next-Offset: 13\r\nContent-Length: \
+         4\r\n\r\ntw"
+            .to_vec(),
         part(b"o\n", 13, true),
     ]);
     let output =
@@ -827,7 +830,8 @@ fn shells_complete_commands_flags_and_values() {
     let bash = file("bash");
     let completed = |words: &str| {
         let script = format!(
-            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ocf_scheduler; echo \"${{COMPREPLY[*]}}\"",
+            "source {}; COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _ocf_scheduler; echo \
+             \"${{COMPREPLY[*]}}\"",
             bash.display()
         );
         Said::of(Command::new("bash").args(["-c", &script])).expect(0, &[]).out.trim().to_owned()

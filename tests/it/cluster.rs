@@ -212,14 +212,18 @@ fn instances_that_are_killed_and_paused_lose_nothing_and_do_nothing_twice() {
         assert!(
             clock::instant() < deadline,
             "stuck: {:?} {:?}",
-            database.rows("SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time IS NULL LIMIT 5"),
+            database.rows(
+                "SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time \
+             IS NULL LIMIT 5"
+            ),
             database.rows("SELECT id, lease_until - now_nanos() FROM instances")
         );
         pause(200);
     }
     let figures = check_history(&database, &known, &cf, &target);
     println!(
-        "seed={seed} seconds={seconds} kills={kills} pauses={pauses} stops={stops} cf_faults={faults} requests={} {figures}",
+        "seed={seed} seconds={seconds} kills={kills} pauses={pauses} stops={stops} cf_faults={faults} \
+         requests={} {figures}",
         known.requests
     );
 }

@@ -354,7 +354,8 @@ fn killed_at_any_instant_nothing_is_lost_and_nothing_runs_twice() {
     let left =
         "SELECT (SELECT COUNT(*) FROM executions WHERE end_time IS NULL) + (SELECT COUNT(*) FROM strays)";
     while database.number(left) > 0 {
-        let stuck = "SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time IS NULL LIMIT 20";
+        let stuck = "SELECT id, kind, state, owner, attempts, message FROM executions WHERE end_time IS NULL \
+         LIMIT 20";
         assert!(clock::instant() < deadline, "stuck: {:?}", database.rows(stuck));
         pause(50);
     }
@@ -497,23 +498,28 @@ pub(crate) fn check_history(database: &Database, known: &Known, cf: &FakeCf, tar
         fire_times += check_fire_times(database, schedule, known.touched.contains(schedule));
     }
     // The state of a job is that of its latest execution.
-    let wrong = "SELECT COUNT(*) FROM executables AS x WHERE x.kind = 'job' AND x.deleted_at IS NULL AND x.state <>
+    let wrong = "SELECT COUNT(*) FROM executables AS x WHERE x.kind = 'job' AND x.deleted_at IS NULL AND \
+     x.state <>
                  COALESCE((SELECT e.state FROM executions AS e WHERE e.executable_id = x.id AND e.state <> 'SKIPPED' ORDER BY e.id DESC LIMIT 1),
                           'PENDING')";
     assert_eq!(database.number(wrong), 0, "jobs with another state than their latest execution");
     // The kept counts are true.
-    let wrong = "SELECT COUNT(*) FROM (SELECT owner, owner_id, SUM(size) AS size FROM history_sizes GROUP BY owner, owner_id) AS h
+    let wrong = "SELECT COUNT(*) FROM (SELECT owner, owner_id, SUM(size) AS size FROM history_sizes GROUP BY \
+     owner, owner_id) AS h
                   WHERE h.size <>
                  (SELECT COUNT(*) FROM executions AS e
                    WHERE CASE h.owner WHEN 'schedule' THEN e.schedule_id ELSE e.executable_id END = h.owner_id)";
     assert_eq!(database.number(wrong), 0, "histories of another size than is counted");
-    let wrong = "SELECT COUNT(*) FROM (SELECT kind, space_guid, SUM(size) AS size FROM space_sizes GROUP BY kind, space_guid) AS s
+    let wrong = "SELECT COUNT(*) FROM (SELECT kind, space_guid, SUM(size) AS size FROM space_sizes GROUP BY \
+     kind, space_guid) AS s
                   WHERE s.size <>
                  (SELECT COUNT(*) FROM executables AS x
                    WHERE x.kind = s.kind AND x.space_guid = s.space_guid AND x.deleted_at IS NULL)";
     assert_eq!(database.number(wrong), 0, "spaces of another size than is counted");
     format!(
-        "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} cancelled={cancelled} skipped={skipped} retried={retried} surplus={surplus} lost=0 doubled=0 stuck=0 overlapped=0",
+        "executions={} tasks={} calls={} fire_times={fire_times} interrupted={interrupted} \
+         cancelled={cancelled} skipped={skipped} retried={retried} surplus={surplus} lost=0 doubled=0 \
+         stuck=0 overlapped=0",
         rows.len(),
         tasks.len(),
         hits.len()
@@ -565,7 +571,8 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
     ));
     // Skips that are counted on other executions of the same job or call have no row.
     let mut counted = database.number(&format!(
-        "SELECT COALESCE(SUM(e.more_skipped), 0) FROM executions AS e JOIN schedules AS s ON s.executable_id = e.executable_id
+        "SELECT COALESCE(SUM(e.more_skipped), 0) FROM executions AS e JOIN schedules AS s ON s.executable_id \
+         = e.executable_id
           WHERE s.id = {id}"
     ));
     let expression = Expression::parse(expression, &Reading::plain(Dialect::default())).unwrap();

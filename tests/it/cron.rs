@@ -293,7 +293,8 @@ proptest! {
 
     #[test]
     fn the_search_finds_what_a_walk_over_all_minutes_finds(
-        minute in field(0, 59), hour in field(0, 23), day in field(1, 31), month in field(1, 12), weekday in field(0, 6),
+        minute in field(0, 59), hour in field(0, 23), day in field(1, 31), month in field(1, 12),
+        weekday in field(0, 6),
         start in 0_i64..4_000_000_000,
     ) {
         let text = format!("{} {} {} {} {}", minute.0, hour.0, day.0, month.0, weekday.0);

@@ -180,7 +180,10 @@ fn a_request_is_handed_on_as_it_was_sent() {
     assert_eq!(client.answer().text(), "get / Some(\"q\") y:8 ");
     client.send("OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n");
     assert_eq!(client.answer().text(), "OPTIONS * None x ");
-    client.send("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3;e\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n");
+    client.send(
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \
+     chunked\r\n\r\n3;e\r\nabc\r\n2\r\nde\r\n0\r\nT: u\r\n\r\n",
+    );
     assert_eq!(client.answer().text(), "POST / None x abcde");
 }
 
@@ -203,7 +206,8 @@ fn a_request_may_come_byte_by_byte() {
     let mut client = world.connect();
     for request in [
         "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
-        "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\nT: u\r\n\r\n",
+        "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n2\r\nbc\r\n0\r\nT: \
+         u\r\n\r\n",
     ] {
         for byte in request.as_bytes() {
             client.send_bytes(&[*byte]);
@@ -219,7 +223,8 @@ fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
     let mut client = world.connect();
     client.send(&format!(
         "POST /ignores-body HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{smuggled}\
-         POST /ignores-body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{smuggled}\r\n0\r\n\r\n\
+         POST /ignores-body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: \
+         chunked\r\n\r\n{:x}\r\n{smuggled}\r\n0\r\n\r\n\
          GET /last HTTP/1.1\r\nHost: x\r\n\r\n",
         smuggled.len(),
         smuggled.len(),
@@ -870,7 +875,8 @@ fn mutilated_requests_get_4xx_or_a_close() {
     let seeds: [&[u8]; 5] = [
         b"GET /jobs?space_guid=1 HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n",
         b"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: 13\r\n\r\n{\"name\":\"ab\"}",
-        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: u\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5;a=b\r\nhello\r\n0\r\nT: \
+         u\r\n\r\n",
         b"OPTIONS * HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, close\r\n\r\n",
         b"PUT http://y/z HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nok",
     ];

@@ -69,20 +69,23 @@ fn counts(report: &str, of: &str) -> [u64; 3] {
 /// All lasting contents of a database, in order of ids, without planned times.
 fn contents(database: &Database) -> Vec<Vec<String>> {
     let mut rows = database.rows(
-        "SELECT guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, auth_header,
+        "SELECT guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, url, \
+         auth_header,
                 created_at, updated_at, timeout_seconds, concurrency_policy, max_retries, backoff_seconds,
                 max_backoff_seconds, max_age_seconds, CASE WHEN paused THEN 'paused' END, labels, annotations,
                 expect_success_within_seconds, method, headers, body, success_statuses, signing_secret
            FROM executables WHERE deleted_at IS NULL ORDER BY id",
     );
     rows.extend(database.rows(
-        "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, s.dialect,
+        "SELECT s.guid, x.guid, CASE WHEN s.enabled THEN 'enabled' ELSE 'disabled' END, s.expression, \
+         s.dialect,
                 s.timezone, s.starts_at, s.ends_at, s.jitter_seconds, s.misfire_policy, s.description, s.key,
                 s.created_at, s.updated_at
            FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id WHERE s.deleted_at IS NULL ORDER BY s.id",
     ));
     rows.extend(database.rows(
-        "SELECT e.guid, x.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, e.created_at,
+        "SELECT e.guid, x.guid, s.guid, e.scheduled_time, e.state, e.note, e.message, e.task_guid, \
+         e.created_at,
                 e.start_time, e.end_time, e.request_id, e.reason, e.requested_by, e.app_guid, e.attempt,
                 e.attempt_start_time, e.cancel_requested_at, e.cancel_reason, e.cancel_message, e.more_skipped
            FROM executions AS e JOIN executables AS x ON x.id = e.executable_id
@@ -170,7 +173,8 @@ impl GoDatabase {
         go.job(OTHER_JOB, "later", "2026-02-02 00:00:00.5+00");
         go.job(JOB, "archive", "2026-02-01 10:00:00.123456+00");
         go.database.execute(&format!(
-            "INSERT INTO calls VALUES ('{CALL}', 'ping', 'https://example.com/hook', 'Bearer hunter2', '{APP}', '{SPACE}',
+            "INSERT INTO calls VALUES ('{CALL}', 'ping', 'https://example.com/hook', 'Bearer hunter2', \
+             '{APP}', '{SPACE}',
                 '2026-02-03 00:00:00+00', '2026-02-04 00:00:00+00')"
         ));
         go.schedule(SCHEDULE, "true", "*/5 * * * *", JOB, "job");
@@ -202,14 +206,16 @@ impl GoDatabase {
 
     fn job(&self, guid: &str, name: &str, created_at: &str) {
         self.database.execute(&format!(
-            "INSERT INTO jobs VALUES ('{guid}', '{name}', 'true', 64, 0, 'PENDING', '{APP}', '{SPACE}', '{created_at}',
+            "INSERT INTO jobs VALUES ('{guid}', '{name}', 'true', 64, 0, 'PENDING', '{APP}', '{SPACE}', \
+             '{created_at}',
                 '{created_at}')"
         ));
     }
 
     fn schedule(&self, guid: &str, enabled: &str, expression: &str, of: &str, kind: &str) {
         self.database.execute(&format!(
-            "INSERT INTO schedules VALUES ('{guid}', {enabled}, '{expression}', 'cron_expression', '{of}', '{kind}',
+            "INSERT INTO schedules VALUES ('{guid}', {enabled}, '{expression}', 'cron_expression', '{of}', \
+             '{kind}',
                 '2026-02-04 00:00:00+00', '2026-02-04 00:00:00+00')"
         ));
     }
@@ -243,7 +249,8 @@ fn schedules_of_version_2_are_read_as_version_2_reads_them() {
             "ocf2",
         ),
         (
-            "CREATE TABLE gorp_migrations (id TEXT PRIMARY KEY); INSERT INTO gorp_migrations VALUES ('1648243100')",
+            "CREATE TABLE gorp_migrations (id TEXT PRIMARY KEY); INSERT INTO gorp_migrations VALUES \
+             ('1648243100')",
             "classic",
         ),
     ];
@@ -505,7 +512,8 @@ fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
         assert_eq!(counts(&report, "executions"), [6, 0, 4], "{report}");
         for line in [
             format!(
-                "schedule s-refused of call {CALL}: \"61 * * * *\" is not valid: in field 1 (minute), at character 1: 61 is beyond 59"
+                "schedule s-refused of call {CALL}: \"61 * * * *\" is not valid: in field 1 (minute), at \
+                 character 1: 61 is beyond 59"
             ),
             "schedule s-orphan of job gone, which does not exist".to_owned(),
             "schedule s-neither: what it runs is neither a job nor a call".to_owned(),
@@ -534,7 +542,8 @@ fn a_go_services_tables_may_differ_and_lack_things() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     go.database.execute(
-        "ALTER TABLE jobs ALTER guid TYPE VARCHAR(80), ALTER memory_in_mb TYPE TEXT, ADD COLUMN tune TEXT DEFAULT 'x';
+        "ALTER TABLE jobs ALTER guid TYPE VARCHAR(80), ALTER memory_in_mb TYPE TEXT, ADD COLUMN tune TEXT \
+         DEFAULT 'x';
          ALTER TABLE jobs ALTER created_at TYPE TIMESTAMP, DROP COLUMN updated_at, DROP COLUMN disk_in_mb;
          ALTER TABLE schedules ALTER enabled TYPE INT USING CASE WHEN enabled THEN 1 ELSE 0 END, DROP COLUMN expression_type;
          ALTER TABLE executions DROP COLUMN message, ALTER guid TYPE TEXT, ALTER ref_guid TYPE TEXT;
@@ -569,7 +578,8 @@ fn a_name_that_is_taken_here_gets_a_number() {
         let target = Database::at(&to);
         drop(target.open().unwrap());
         target.execute(&format!(
-            "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state,
+            "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, \
+             memory_in_mb, state,
                  created_at, updated_at)
              VALUES ('mine', 'job', 'archive', '{APP}', '{SPACE}', 'true', 1, 1, 'PENDING', 1, 1)"
         ));
@@ -735,7 +745,8 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     let source = filled_by_a_service(directory.path());
     let run = |guid: &str, kind: &str, state: &str, task: &str, dispatch_time: &str| {
         source.execute(&format!(
-            "INSERT INTO executions (guid, executable_id, kind, state, task_guid, asked_at, created_at, dispatch_time, attempts)
+            "INSERT INTO executions (guid, executable_id, kind, state, task_guid, asked_at, created_at, \
+             dispatch_time, attempts)
              SELECT '{guid}', MIN(id), '{kind}', '{state}', {task}, 5, 5, {dispatch_time}, 1
                FROM executables WHERE kind = '{kind}'"
         ));
@@ -746,7 +757,10 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     source
         .execute("INSERT INTO strays (name, doubt_until) VALUES ('0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10', 8)");
     source.execute("UPDATE executables SET deleted_at = 1 WHERE name = 'second'");
-    source.execute("DELETE FROM service_bindings; DELETE FROM service_instances; UPDATE service_spaces SET is_suspended = TRUE");
+    source.execute(
+        "DELETE FROM service_bindings; DELETE FROM service_instances; UPDATE service_spaces SET \
+     is_suspended = TRUE",
+    );
     let to = directory.path().join("target.db").to_str().unwrap().to_owned();
     let report = imported(&source.url, &to, &[]);
     assert!(report.contains("\"interrupted: …\": 2"), "{report}");
@@ -754,7 +768,10 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
     // The deleted job stays deleted, with its history.
     assert_eq!(counts(&report, "jobs"), [1, 0, 0]);
     let target = Database::at(&to);
-    let rows = target.rows("SELECT guid, state, message FROM executions WHERE guid IN ('waits', 'in-flight', 'task') ORDER BY id");
+    let rows = target.rows(
+        "SELECT guid, state, message FROM executions WHERE guid IN ('waits', 'in-flight', \
+     'task') ORDER BY id",
+    );
     assert_eq!(rows[0], ["waits", "FAILED", "interrupted: it was PENDING when it was moved here"]);
     assert_eq!(rows[1], ["in-flight", "FAILED", "interrupted: it was RUNNING when it was moved here"]);
     assert_eq!(rows[2], ["task", "RUNNING", ""]);
@@ -833,7 +850,8 @@ fn filled_by_a_service(directory: &Path) -> Database {
     let nul = if is_postgres() { "chr(26) || '0'" } else { "char(0)" };
     for (number, state) in [(1, "SUCCEEDED"), (2, "FAILED"), (3, "SUCCEEDED")] {
         database.execute(&format!(
-            "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, message, task_guid,
+            "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, note, \
+             message, task_guid,
                  asked_at, created_at, attempts, start_time, end_time)
              SELECT 'e{number}', s.executable_id, s.id, {number}000, 'job', '{state}', 'late', 'it \"ended\" \u{e9}' || {nul}, 'task-{number}',
                     1, {number}001, 1, {number}002, {number}003
@@ -841,16 +859,19 @@ fn filled_by_a_service(directory: &Path) -> Database {
         ));
     }
     database.execute(&format!(
-        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, attempts, start_time, end_time, request_id)
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, attempts, \
+         start_time, end_time, request_id)
          SELECT 'by-hand', id, 'call', 'FAILED', 1, 4000, 1, 4001, 4002, 'asked-by-me' FROM executables WHERE guid = '{call}'"
     ));
     database.execute(&format!(
-        "INSERT INTO service_instances VALUES ('i1', 'service', 'plan', 'org', '{SPACE}', '{{}}', '{{}}', 1, 2);
+        "INSERT INTO service_instances VALUES ('i1', 'service', 'plan', 'org', '{SPACE}', '{{}}', '{{}}', 1, \
+         2);
          INSERT INTO service_bindings VALUES ('b1', 'i1', 'service', 'plan', '{APP}', '{{}}', 'https://example.com', 3);
          INSERT INTO service_spaces VALUES ('{SPACE}', FALSE)"
     ));
     database.execute(&format!(
-        "UPDATE executables SET state = 'SUCCEEDED', state_execution_id = (SELECT id FROM executions WHERE guid = 'e3')
+        "UPDATE executables SET state = 'SUCCEEDED', state_execution_id = (SELECT id FROM executions WHERE \
+         guid = 'e3')
           WHERE guid = '{job}'"
     ));
     database

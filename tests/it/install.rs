@@ -111,7 +111,8 @@ fn the_scheduler_takes_its_turns_as_the_watchdog_expects() {
         "STANDALONE_CONFIG" => Some(directory.path().join("standalone.toml").to_str().unwrap().to_owned()),
         _ => None,
     });
-    let file = "[[app]]\nname = \"main\"\nspace = \"main\"\n[[token]]\ntoken = \"t\"\nuser = \"u\"\nrole = \"admin\"\n";
+    let file = "[[app]]\nname = \"main\"\nspace = \"main\"\n[[token]]\ntoken = \"t\"\nuser = \"u\"\nrole = \
+     \"admin\"\n";
     std::fs::write(directory.path().join("standalone.toml"), file).unwrap();
     let start = Timestamp::from_nanos(1_800_000_000_000_000_000);
     let clock = Arc::new(ManualClock::new(start));

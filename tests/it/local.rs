@@ -22,7 +22,8 @@ struct Machine {
 impl Machine {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let text = "[[app]]\nname = 'app'\nspace = 's'\nenv = { COLOUR = 'green' }\n[[token]]\ntoken = 't'\nuser = 'u'\nspaces = ['s']\n";
+        let text = "[[app]]\nname = 'app'\nspace = 's'\nenv = { COLOUR = 'green' }\n[[token]]\ntoken = \
+         't'\nuser = 'u'\nspaces = ['s']\n";
         fs::write(directory.path().join("world.toml"), text).unwrap();
         let mut machine = Self { directory, local: None };
         machine.restart();

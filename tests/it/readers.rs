@@ -211,7 +211,8 @@ fn an_auditor_of_a_standalone_service_reads_where_that_is_set() {
         let file = directory.path().join("my.toml");
         let text = "[[app]]\nname = 'a'\nspace = 's'\n\
                     [[token]]\ntoken = 'developer-token-of-the-test'\nuser = 'dev'\nspaces = ['s']\n\
-                    [[token]]\ntoken = 'auditor-token-of-the-test'\nuser = 'eve'\nrole = 'auditor'\nspaces = ['s']\n";
+                    [[token]]\ntoken = 'auditor-token-of-the-test'\nuser = 'eve'\nrole = 'auditor'\nspaces = \
+                    ['s']\n";
         fs::write(&file, text).unwrap();
         let own = [("STANDALONE_CONFIG", file.to_str().unwrap())];
         let service = Standalone::with(directory.path(), &[&own, settings].concat());

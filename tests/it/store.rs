@@ -445,7 +445,8 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
         .done()
         .unwrap();
     pair.database.execute(&format!(
-        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, end_time)
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, \
+         created_at, end_time)
          SELECT 'e' || i, {}, {}, i, 'job', 'FAILED', 1, 1, 1 FROM generate_series(1, 400) AS i",
         job.id, schedule.id
     ));
@@ -542,7 +543,8 @@ fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_
         .done()
         .unwrap();
     pair.database.execute(&format!(
-        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, \
+         created_at, dispatch_time,
                                  doubt_until)
          SELECT 'e' || i, {}, {}, i, 'job', 'PENDING', 1, 1, 1, CASE WHEN i % 2 = 0 THEN 1 END FROM generate_series(1, 1201) AS i;
          CREATE SEQUENCE changes;
@@ -657,7 +659,8 @@ fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
         wait_for_blocked(1);
         let unscheduled = scope.spawn(|| pair.other.delete_schedule(&schedule, NOW, None).unwrap());
         wait_for_blocked(2);
-        let rest = "SET LOCAL lock_timeout = '3s'; UPDATE schedules SET next_fire_time = NULL; SELECT 1 FROM executions FOR UPDATE";
+        let rest = "SET LOCAL lock_timeout = '3s'; UPDATE schedules SET next_fire_time = NULL; SELECT 1 FROM \
+         executions FOR UPDATE";
         deleting.batch_execute(rest).unwrap();
         deleting.commit().unwrap();
         assert!(finished.join().unwrap());
@@ -749,7 +752,8 @@ fn every_statement_prepares() {
     let pair = Pair::new();
     let mut client = pair.database.client();
     // A Go service also has schedules and executions.
-    let tables = "CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT); CREATE TABLE gorp_migrations (id TEXT)";
+    let tables = "CREATE TABLE jobs (guid TEXT); CREATE TABLE calls (guid TEXT); CREATE TABLE \
+     gorp_migrations (id TEXT)";
     client.batch_execute(tables).unwrap();
     let statements = statements();
     assert!(statements.len() > 100);
@@ -827,7 +831,8 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
     let pair = Pair::new();
     let fence = pair.one.fence().unwrap();
     pair.database.execute(
-        "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state, created_at,
+        "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, \
+         state, created_at,
                                   updated_at)
          SELECT 'x' || i, 'job', 'n' || i, 'a', 's' || i % 500, 'c', 1, 1, 'PENDING', 1, 1 FROM generate_series(1, 3000) AS i;
          INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
@@ -869,7 +874,8 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
         client.simple_query(&text).unwrap_or_else(|err| panic!("{}: {err}", of.name));
     }
     pair.database.execute(
-        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, created_at, dispatch_time,
+        "INSERT INTO executions (guid, executable_id, schedule_id, scheduled_time, kind, state, asked_at, \
+         created_at, dispatch_time,
                                  share, owner)
          SELECT 'p' || i, x.id, s.id, 2000 + i, 'job', 'PENDING', 9001 - i, 1, i, x.share,
                 CASE WHEN i BETWEEN 0 AND 19 THEN (SELECT MIN(id) FROM instances) END

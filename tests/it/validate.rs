@@ -89,7 +89,8 @@ fn a_validation_says_what_is_wrong_and_where() {
 fn a_validation_takes_zone_and_dialect_and_shows_times_in_the_offset_of_from() {
     let world = World::start();
     let body = json!({
-        "expression": "0 9 * * *", "timezone": "Europe/Berlin", "from": "2026-03-01T00:00:00-05:00", "next": 1,
+        "expression": "0 9 * * *", "timezone": "Europe/Berlin", "from": "2026-03-01T00:00:00-05:00",
+        "next": 1,
         "dialect": "ocf2",
     });
     let shown = validate(&world, &body).json();

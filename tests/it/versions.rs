@@ -173,7 +173,8 @@ fn of_many_who_change_the_version_that_they_all_saw_exactly_one_succeeds() {
             let statuses: Vec<u16> = thread::scope(|scope| {
                 let (world, path, etag) = (&world, &path, &etag);
                 let change = |number: usize| {
-                    let body = json!({"name": format!("{round}-{number}"), "expression": format!("{number} {round} * * *")});
+                    let body = json!({"name": format!("{round}-{number}"), "expression": format!("{number} \
+                     {round} * * *")});
                     world.with_headers("PATCH", path, &[("If-Match", etag)], &body.to_string()).status
                 };
                 let threads: Vec<_> = (0..6).map(|number| scope.spawn(move || change(number))).collect();

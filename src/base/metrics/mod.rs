@@ -139,7 +139,8 @@ impl Metrics {
         );
         let lateness = maker.histograms(
             "execution_lateness_seconds",
-            "Time from the scheduled time of an execution to its first attempt; manual executions are not counted.",
+            "Time from the scheduled time of an execution to its first attempt; manual executions are not \
+             counted.",
             &["kind"],
             LATENESS_SECONDS,
         );
@@ -148,7 +149,8 @@ impl Metrics {
         let busy = maker.gauges("workers_busy", "Worker threads that are busy.", &["kind"]);
         let upstream = maker.counters(
             "upstream_requests_total",
-            "Requests to other servers, redirects included, by class of the response status; none: no complete response.",
+            "Requests to other servers, redirects included, by class of the response status; none: no \
+             complete response.",
             &["upstream", "outcome"],
         );
         let upstream_seconds = maker.histograms(

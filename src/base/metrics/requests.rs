@@ -39,7 +39,8 @@ impl Requests {
         Self {
             total: maker.counters(
                 "http_requests_total",
-                "Requests answered, by route template; unknown: no such route or method; refused: not routed.",
+                "Requests answered, by route template; unknown: no such route or method; refused: not \
+                 routed.",
                 &["method", "route", "status"],
             ),
             seconds: maker.histograms(

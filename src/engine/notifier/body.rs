@@ -219,7 +219,8 @@ mod tests {
         let public_url = PublicUrl::new(Some("https://scheduler.example.com"));
         assert_eq!(
             line("failed", &data, &public_url),
-            "*job &lt;!channel&gt; &amp; co* has failed 3 times in a row (since 2026-01-01T00:00:00Z): exit 1 \
+            "*job &lt;!channel&gt; &amp; co* has failed 3 times in a row (since 2026-01-01T00:00:00Z): exit \
+             1 \
              &gt; 0 <https://scheduler.example.com/dashboard/executions/e|details>"
         );
     }

@@ -246,7 +246,10 @@ impl WorkerContext {
                     return None;
                 }
                 Err(err) => {
-                    log!(err.noted(), execution = what, cause:% = err; "state could not be recorded, retrying");
+                    log!(
+                        err.noted(), execution = what, cause:% = err;
+                        "state could not be recorded, retrying"
+                    );
                     select! {
                         recv(self.stop) -> _ => return None,
                         recv(after(RECORD_RETRY_DELAY)) -> _ => (),

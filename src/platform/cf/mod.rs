@@ -224,7 +224,10 @@ impl CloudFoundry {
         }
         let again_at = self.clock.monotonic().saturating_add(HIDDEN_PAUSE);
         if hidden.insert(value.to_owned(), again_at).is_none() {
-            warn!(task = value, cause:% = error; "Cloud Foundry cannot show a task, the other tasks are not affected");
+            warn!(
+                task = value, cause:% = error;
+                "Cloud Foundry cannot show a task, the other tasks are not affected"
+            );
         }
     }
 
@@ -375,7 +378,10 @@ impl Platform for CloudFoundry {
         }
         match self.post_task(task, Some(TaskMetadata::of(&task.identity))) {
             Err(PlatformError::Refused { detail }) if detail.to_ascii_lowercase().contains("metadata") => {
-                info!(task = task.name.as_str(), cause = detail; "the labels of a task were refused, it gets none");
+                info!(
+                    task = task.name.as_str(), cause = detail;
+                    "the labels of a task were refused, it gets none"
+                );
                 self.post_task(task, None)
             }
             created => created,

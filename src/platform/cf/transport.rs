@@ -366,7 +366,10 @@ impl Transport {
         let old = not_before.insert(Allowance::of(request), end);
         if old.is_none() {
             let upstream = request.upstream;
-            warn!(status, seconds = wait.as_secs(); "{upstream} asks for a pause, requests to it are not sent");
+            warn!(
+                status, seconds = wait.as_secs();
+                "{upstream} asks for a pause, requests to it are not sent"
+            );
         }
     }
 

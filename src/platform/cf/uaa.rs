@@ -249,7 +249,8 @@ impl Uaa {
         let is_elsewhere = matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429);
         if is_elsewhere && answer.words().is_none() {
             let cause = format!(
-                "{}, unlike a UAA: UAA_ENDPOINT (or, if it is unset, the link at CF_ENDPOINT) may have a wrong \
+                "{}, unlike a UAA: UAA_ENDPOINT (or, if it is unset, the link at CF_ENDPOINT) may have a \
+                 wrong \
                  scheme, port or path",
                 answer.into_error()
             );

@@ -282,7 +282,8 @@ fn read_trusted(path: &Path) -> Result<(String, bool), String> {
 fn make_default(state_dir: &Path, path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let mut text = String::from(
-        "# Apps and tokens of `ocf-scheduler standalone`. Change them as you like; SIGHUP or a restart reads them again.\n",
+        "# Apps and tokens of `ocf-scheduler standalone`. Change them as you like; SIGHUP or a restart reads \
+         them again.\n",
     );
     let directory = std::env::current_dir()?;
     // A JSON string is also a TOML string.

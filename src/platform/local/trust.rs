@@ -73,7 +73,8 @@ fn owner_fault(what: &str, path: &Path, metadata: &Metadata) -> Option<String> {
     }
     let (shown, owner, us) = (path.display(), name_of(owner), name_of(us));
     Some(format!(
-        "{what} {shown} belongs to {owner}, and the service runs as {us}; if what is in it is yours: chown {us} {shown}"
+        "{what} {shown} belongs to {owner}, and the service runs as {us}; if what is in it is yours: chown \
+         {us} {shown}"
     ))
 }
 

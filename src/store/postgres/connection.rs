@@ -150,7 +150,8 @@ impl Connector {
             && encoding != "UTF8"
         {
             return Err(Refused::ForGood(format!(
-                "the encoding of the database is {encoding}, which cannot hold every name; make one with CREATE DATABASE … \
+                "the encoding of the database is {encoding}, which cannot hold every name; make one with \
+                 CREATE DATABASE … \
                  ENCODING 'UTF8' TEMPLATE template0"
             )));
         }
@@ -193,7 +194,8 @@ impl Connector {
         }
         Err(Refused::ForGood(
             "DATABASE_URL leads to a connection pooler that changes the session of the server between \
-             transactions, such as PgBouncer with pool_mode = transaction; name the server itself, or a pool with \
+             transactions, such as PgBouncer with pool_mode = transaction; name the server itself, or a pool \
+             with \
              pool_mode = session"
                 .to_owned(),
         ))
@@ -220,7 +222,8 @@ fn refused(error: &Error) -> Refused {
             )
         } else if cause.contains("certificate") {
             Refused::ForGood(format!(
-                "the certificate of PostgreSQL cannot be verified ({cause}); name its authority's certificate in \
+                "the certificate of PostgreSQL cannot be verified ({cause}); name its authority's \
+                 certificate in \
                  CA_CERT_FILE or sslrootcert, or set SKIP_SSL_VALIDATION=true to believe any"
             ))
         } else {

@@ -54,7 +54,8 @@ pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays)
         ))
         .map_err(|err| match err {
             Refused::ForGood(cause) => Refused::ForGood(format!(
-                "{cause}; the tables are in a schema of their own, which somebody who may can make beforehand: CREATE SCHEMA \
+                "{cause}; the tables are in a schema of their own, which somebody who may can make \
+                 beforehand: CREATE SCHEMA \
                  {schema} AUTHORIZATION the role of DATABASE_URL"
             )),
             other => other,
@@ -73,7 +74,8 @@ pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays)
         let applied = usize::try_from(version).unwrap_or(usize::MAX);
         if applied > MIGRATIONS.len() {
             return Err(Refused::ForGood(format!(
-                "the database is from a newer version of this program (it has {version} migrations, this version \
+                "the database is from a newer version of this program (it has {version} migrations, this \
+                 version \
                  knows {}); it was left as it is",
                 MIGRATIONS.len()
             )));

@@ -352,7 +352,8 @@ fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> 
             Some(Origin::Own) => "tables of this program (schema ocf_scheduler, or that of ?schema=)",
             Some(Origin::Go) => "tables of a Go service (jobs, calls, schedules, executions)",
             None => {
-                "tables to move: neither those of a Go service (jobs, calls, schedules, executions) nor those of this \
+                "tables to move: neither those of a Go service (jobs, calls, schedules, executions) nor \
+                 those of this \
                  program (schema ocf_scheduler, or that of ?schema=)"
             }
         };
@@ -362,7 +363,8 @@ fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> 
         source.has_own().map_err(failed)?;
         if !source.is_current().map_err(failed)? {
             return Err(Unread::Failed(
-                "the database of --from is from another version of this program; start this version on it once"
+                "the database of --from is from another version of this program; start this version on it \
+                 once"
                     .to_owned(),
             ));
         }

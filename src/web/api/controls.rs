@@ -179,7 +179,8 @@ impl Fields<'_> {
             labels: Option<BTreeMap<String, Option<String>>>,
             annotations: Option<BTreeMap<String, Option<String>>>,
         }
-        const EXPECTED: &str = "an object like {\"labels\": {\"team\": \"billing\"}, \"annotations\": {\"contact\": \"x@example.com\"}}, \
+        const EXPECTED: &str = "an object like {\"labels\": {\"team\": \"billing\"}, \"annotations\": \
+         {\"contact\": \"x@example.com\"}}, \
              with strings, or null for none; null as a value removes a key";
         let Some(given) = self.given::<Given>("metadata", self.raw.metadata, EXPECTED)? else {
             return Some(Metadata::default());
@@ -296,7 +297,8 @@ impl Fields<'_> {
     }
 
     fn success_statuses(&mut self) -> Option<Option<Statuses>> {
-        const EXPECTED: &str = "a string of codes from 100 to 999 and ranges, like \"200-299,304\", or null, which stands for \"200-299\"";
+        const EXPECTED: &str = "a string of codes from 100 to 999 and ranges, like \"200-299,304\", or null, \
+         which stands for \"200-299\"";
         let Some(text): Option<String> =
             self.given("success_statuses", self.raw.success_statuses, EXPECTED)?
         else {
@@ -400,7 +402,8 @@ impl Named for Method {
     }
 }
 
-const KEY: &str = "a name of at most 63 letters, digits, '-', '_' and '.' that begins and ends with a letter or digit, and \
+const KEY: &str = "a name of at most 63 letters, digits, '-', '_' and '.' that begins and ends with a letter \
+ or digit, and \
                    before it, if anything, a domain with a dot of at most 253 characters and a slash: \
                    example.com/team";
 
@@ -433,7 +436,8 @@ pub(super) fn value_fault(field: &str, value: &str) -> Option<(&'static str, &'s
         "metadata.labels" if LABEL_VALUE_MAX < value.len() || !(value.is_empty() || is_word(value)) => {
             Some((
                 "value",
-                "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit; annotations \
+                "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit; \
+                 annotations \
              may hold anything",
             ))
         }

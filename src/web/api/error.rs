@@ -211,9 +211,11 @@ impl ApiError {
 
 /// Without this, plugin 2.x takes a 404 for an older scheduler.
 pub(super) const REF_NOT_FOUND: &str = "ref_not_found";
-const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is developer or \
+const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is \
+ developer or \
                              manager of a space or holds cloud_controller.admin";
-const FOUND: &str = "the guid of something that exists in a space in which the user is developer or manager; a schedule \
+const FOUND: &str = "the guid of something that exists in a space in which the user is developer or manager; \
+ a schedule \
                      or an execution under the job or call that it belongs to";
 const INTERNAL: &str = "a fault of the service; its log says more under the X-Request-Id of this answer";
 

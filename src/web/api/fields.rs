@@ -287,7 +287,8 @@ impl<'a> Fields<'a> {
     /// In bytes a second; -1: unlimited; 0: not given.
     pub(in crate::web) fn log_rate_in_bps(&mut self) -> Option<i64> {
         let expected = format!(
-            "a whole number of bytes a second up to {MEGABYTES_MAX}, without point or exponent; -1 stands for \
+            "a whole number of bytes a second up to {MEGABYTES_MAX}, without point or exponent; -1 stands \
+             for \
              unlimited, 0 for none given"
         );
         let rate: i64 = self.value("log_rate_in_bps", self.raw.log_rate_in_bps, &expected)?;

@@ -145,8 +145,8 @@ impl Api {
         })
     }
 
-    /// An answer of `size` bytes, up to byte `end` of the output; `first` are the first of them. The thread that
-    /// writes the answer reads the others in parts, as for lists.
+    /// An answer of `size` bytes, up to byte `end` of the output; `first` are the first of them. The thread
+    /// that writes the answer reads the others in parts, as for lists.
     fn text(&self, task: String, end: u64, size: u64, first: Vec<u8>) -> Response {
         let mut left = size.saturating_sub(first.len() as u64);
         let platform = Arc::clone(&self.platform);

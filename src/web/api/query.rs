@@ -26,7 +26,8 @@ impl<'a> Query<'a> {
                     "query",
                     "encoding",
                     "holds a % without two hexadecimal digits behind it, or what is not UTF-8",
-                    "NAME=VALUE&NAME=VALUE in UTF-8, each byte that is no letter or digit as % and two hexadecimal digits",
+                    "NAME=VALUE&NAME=VALUE in UTF-8, each byte that is no letter or digit as % and two \
+                     hexadecimal digits",
                 )
             })?;
         Ok(Self { raw, decoded })

@@ -149,7 +149,8 @@ impl Fields<'_> {
     }
 
     fn timezone(&mut self) -> Option<Option<String>> {
-        const EXPECTED: &str = "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin, or null for UTC";
+        const EXPECTED: &str = "a name of the IANA time zone database, in its upper and lower case, like \
+         Europe/Berlin, or null for UTC";
         let Some(name): Option<String> = self.given("timezone", self.raw.timezone, EXPECTED)? else {
             return Some(None);
         };

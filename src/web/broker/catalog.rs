@@ -36,7 +36,8 @@ impl Broker {
                 "bindable": true,
                 "metadata": {
                     "displayName": catalog.plan_name,
-                    "bullets": ["Jobs: tasks of an app", "Calls: HTTP requests", "Cron schedules with time zones"],
+                    "bullets": ["Jobs: tasks of an app", "Calls: HTTP requests", "Cron schedules with time \
+                     zones"],
                 },
             }],
         }]});

@@ -1245,7 +1245,8 @@ impl State {
 impl FakeTask {
     fn json(&self) -> Value {
         json!({
-            "guid": self.guid, "sequence_id": 1, "name": self.name, "command": self.command, "state": self.state,
+            "guid": self.guid, "sequence_id": 1, "name": self.name, "command": self.command,
+            "state": self.state,
             "memory_in_mb": self.memory_in_mb, "disk_in_mb": self.disk_in_mb, "user": null,
             "result": {"failure_reason": self.failure_reason},
             "created_at": self.created_at, "updated_at": self.updated_at, "droplet_guid": "droplet",

@@ -158,7 +158,8 @@ fn quoted(text: &str) -> String {
 mod tests {
     use super::*;
 
-    const HERE: &str = "# mine\n[[app]]\nname = 'a'\nspace = 'lab'\n[[token]]\ntoken = 'here'\nuser = 'u'\nspaces = ['lab']\n";
+    const HERE: &str = "# mine\n[[app]]\nname = 'a'\nspace = 'lab'\n[[token]]\ntoken = 'here'\nuser = \
+     'u'\nspaces = ['lab']\n";
     const COMING: &str = "[[space]]\nname = 'lab'\nguid = 'g-1'\n\
         [[app]]\nname = 'a'\nguid = 'b'\nspace = 'lab'\nenv = { \"A B\" = \"x\\u007f\\n\\\"\" }\n\
         [[token]]\ntoken = 'new'\nuser = 'v'\nspaces = ['lab']\nrole = 'manager'\n\

@@ -286,7 +286,10 @@ impl Tasks {
             && let Err(err) = directory.mark_seen(self.clock.now())
         {
             // The only effect is that the directory is kept longer.
-            warn!(directory:% = directory.path().display(), cause:% = err; "a task could not be marked as seen");
+            warn!(
+                directory:% = directory.path().display(), cause:% = err;
+                "a task could not be marked as seen"
+            );
         }
         Ok(Some((Timestamp::from_nanos(order.created_at_ns), standing)))
     }
