@@ -1,6 +1,7 @@
 //! The time zones that an expression may name, and their clock changes in a year.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use jiff::tz::{TimeZone, db};
 use jiff::{SignedDuration, Timestamp};
@@ -29,7 +30,12 @@ pub struct ZoneYear {
 }
 
 /// The names of all zones, sorted, without links.
-pub fn zone_names() -> Vec<String> {
+pub fn zone_names() -> &'static [String] {
+    static NAMES: LazyLock<Vec<String>> = LazyLock::new(read_zone_names);
+    &NAMES
+}
+
+fn read_zone_names() -> Vec<String> {
     let links: HashSet<&str> = LINKS.lines().filter_map(|line| Some(line.split_once(' ')?.0)).collect();
     let names = db().available().map(|name| name.as_str().to_owned());
     let mut names: Vec<String> = names.filter(|name| !links.contains(name.as_str())).collect();

@@ -29,6 +29,7 @@ pub trait Platform: Send + Sync + 'static {
     fn sign_in_url(
         &self,
         _client: &str,
+        _scopes: &str,
         _redirect: &str,
         _state: &str,
         _challenge: &str,
@@ -44,6 +45,12 @@ pub trait Platform: Send + Sync + 'static {
     /// The apps that the platform knows without a request over the network, in its own order.
     fn known_apps(&self) -> Vec<KnownApp> {
         Vec::new()
+    }
+
+    /// The names of apps or spaces, for people to read, in no order. Unknown guids are left out. A space's name
+    /// begins with that of its organization.
+    fn names_of(&self, _what: Named, _guids: &[Guid]) -> Result<Vec<(Guid, String)>, PlatformError> {
+        Ok(Vec::new())
     }
 
     /// The SHA-256 of each token that may sign in through a one-time link.
@@ -121,6 +128,15 @@ pub struct CodeGrant<'a> {
     pub code: &'a str,
     pub redirect: &'a str,
     pub verifier: &'a str,
+}
+
+/// What has a name for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Named {
+    /// An app.
+    App,
+    /// A space, with its organization: "organization / space".
+    Space,
 }
 
 /// An app with its name and space.

@@ -97,9 +97,10 @@ impl Service {
         let api = api(config, &engine, (&store, &platform, &clock), calls_in_flight, public_url);
         let dashboard = config.dashboard.as_ref().map(|settings| {
             let is_standalone = config.mode == Mode::Standalone;
-            Dashboard::new(settings, is_standalone, Arc::clone(&store))
+            let service = config.broker.as_ref().map(|broker| broker.catalog.service_id.as_str());
+            Dashboard::new(settings, is_standalone, service, Arc::clone(&store))
         });
-        let broker = config.broker.clone().map(|settings| Broker::new(settings, dashboard.is_some()));
+        let broker = config.broker.clone().map(|settings| Broker::new(settings, dashboard.as_ref()));
         let front = Arc::new(Front { api, broker, dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;
         info!(

@@ -1,7 +1,10 @@
 //! The dashboard from outside: signing in, its pages, and what it refuses.
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
 
+use super::cf::fake_cf::{ALWAYS, Fault};
 use super::standalone::Standalone;
 use super::world::{APP, Answer, SPACE, World, request, wait_for};
 
@@ -622,40 +625,149 @@ fn a_user_who_has_lost_the_role_is_out_and_another_space_is_not_found() {
     assert_eq!(browser.get("/dashboard/").status, 303);
 }
 
+/// A browser on its way through UAA.
+struct SignIn {
+    url: String,
+    /// What the browser keeps meanwhile.
+    cookie: String,
+    /// UAA's page.
+    to: String,
+    /// What UAA sends the browser back to.
+    path: String,
+}
+
+impl SignIn {
+    /// Begins at the service, and goes through UAA as `user`.
+    fn begin(world: &World, user: &str) -> Self {
+        let url = world.url();
+        let begun = request_page(&url, "GET", "/dashboard/sign-in?with=cf&to=/dashboard/jobs", &[], "");
+        let to = begun.header("Location").unwrap().to_owned();
+        let cookie = begun.header("Set-Cookie").unwrap().split(';').next().unwrap().to_owned();
+        let at_uaa = to.strip_prefix(&world.cf.url()).unwrap();
+        let back = request_page(&world.cf.url(), "GET", &format!("{at_uaa}&user={user}"), &[], "");
+        assert_eq!(back.status, 302, "{to}: {}", back.body);
+        let path = back.header("Location").unwrap().strip_prefix(&url).unwrap().to_owned();
+        Self { url, cookie, to, path }
+    }
+
+    fn end(&self, path: &str, cookie: &str) -> Answer {
+        request_page(&self.url, "GET", path, &[("Cookie", cookie)], "")
+    }
+
+    fn signed_in(&self) -> Browser {
+        let answer = self.end(&self.path, &self.cookie);
+        assert_eq!(
+            (answer.status, answer.header("Location")),
+            (303, Some("/dashboard/jobs")),
+            "{}",
+            answer.body
+        );
+        let mut cookies = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
+        let session = cookies.find(|(_, value)| !value.contains("sign-in=")).unwrap();
+        Browser { url: self.url.clone(), cookie: session.1.split(';').next().unwrap().to_owned() }
+    }
+}
+
 #[test]
 fn signing_in_with_cloud_foundry_takes_a_code_once_from_the_browser_that_began() {
     let settings = [("DASHBOARD_CLIENT_ID", "dashboard"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
     let world = World::with(&settings);
+    let callback = format!("{}/dashboard/callback", world.url());
+    let scopes = ["openid", "cloud_controller.read", "cloud_controller.write"];
+    world.cf.add_sign_in_client("dashboard", "s3cret", &callback, &scopes);
     let page = request_page(&world.url(), "GET", "/dashboard/sign-in", &[], "");
     assert!(page.body.contains("Sign in with Cloud Foundry"));
-    let begun = request_page(&world.url(), "GET", "/dashboard/sign-in?with=cf&to=/dashboard/jobs", &[], "");
-    let to = begun.header("Location").unwrap();
-    assert!(
-        to.starts_with(&format!("{}/oauth/authorize?response_type=code&client_id=dashboard", world.cf.url())),
-        "{to}"
-    );
-    assert!(to.contains("&code_challenge_method=S256") && !to.contains("s3cret"), "{to}");
-    let state = to.split("&state=").nth(1).unwrap().split('&').next().unwrap();
-    let cookie = begun.header("Set-Cookie").unwrap().split(';').next().unwrap();
-    let back = |state: &str, cookie: &str| {
-        let path = format!("/dashboard/callback?code=dev&state={state}");
-        request_page(&world.url(), "GET", &path, &[("Cookie", cookie)], "")
-    };
-    assert_eq!(back(state, "").status, 401, "another browser");
-    assert_eq!(back("other", cookie).status, 401, "another sign-in");
-    let signed_in = back(state, cookie);
-    assert_eq!(
-        (signed_in.status, signed_in.header("Location")),
-        (303, Some("/dashboard/jobs")),
-        "{}",
-        signed_in.body
-    );
-    let mut cookies = signed_in.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("Set-Cookie"));
-    let session =
-        cookies.find(|(_, value)| !value.contains("sign-in=")).unwrap().1.split(';').next().unwrap();
-    let browser = Browser { url: world.url(), cookie: session.to_owned() };
+    let sign_in = SignIn::begin(&world, "dev");
+    assert!(!sign_in.to.contains("s3cret"), "{}", sign_in.to);
+    assert_eq!(sign_in.end(&sign_in.path, "").status, 401, "another browser");
+    let other = sign_in.path.replace("state=", "state=x");
+    assert_eq!(sign_in.end(&other, &sign_in.cookie).status, 401, "another sign-in");
+    let browser = sign_in.signed_in();
     assert_eq!(browser.get("/dashboard/jobs").status, 200);
-    assert_eq!(back(state, cookie).status, 401, "the state was used");
+    assert_eq!(sign_in.end(&sign_in.path, &sign_in.cookie).status, 401, "the state was used");
+    // A verifier of another browser does not fit the code.
+    let (one, two) = (SignIn::begin(&world, "dev"), SignIn::begin(&world, "dev"));
+    let code = |it: &SignIn| it.path.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
+    let mixed = one.path.replace(&code(&one), &code(&two));
+    assert_eq!(one.end(&mixed, &one.cookie).status, 401);
+}
+
+#[test]
+fn people_sign_in_through_the_client_that_cloud_controller_makes_from_the_catalog() {
+    let world = World::with(&[("BROKER_USER", "platform"), ("BROKER_PASSWORD", "hidden-password")]);
+    let authorization = format!("Basic {}", BASE64_STANDARD.encode("platform:hidden-password"));
+    let headers = [("Authorization", authorization.as_str()), ("X-Broker-API-Version", "2.17")];
+    let catalog = request_page(&world.url(), "GET", "/v2/catalog", &headers, "");
+    let catalog: serde_json::Value = serde_json::from_str(&catalog.body).unwrap();
+    let client = &catalog["services"][0]["dashboard_client"];
+    let member = |name: &str| client[name].as_str().unwrap_or_else(|| panic!("{name}: {catalog}")).to_owned();
+    assert_eq!(member("redirect_uri"), format!("{}/dashboard/callback", world.url()));
+    assert!(32 <= member("secret").len() && !member("secret").contains("hidden"), "{client}");
+    let scopes = ["openid", "cloud_controller_service_permissions.read"];
+    world.cf.add_sign_in_client(&member("id"), &member("secret"), &member("redirect_uri"), &scopes);
+    let job = world.job("nightly");
+    let mut browser = SignIn::begin(&world, "dev").signed_in();
+    let page = format!("/dashboard/jobs/{job}");
+    assert!(browser.get(&page).body.contains("Run now"));
+    assert_eq!(browser.submit(&page, &page, &[("do", "run")]).status, 303);
+    assert_eq!(browser.get("/dashboard/health").status, 404, "nobody is an admin");
+    // Roles decide, not the token.
+    let stranger = SignIn::begin(&world, "nobody");
+    assert_eq!(stranger.end(&stranger.path, &stranger.cookie).status, 401);
+    // A client of the operator's goes first.
+    let own = [("DASHBOARD_CLIENT_ID", "own"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
+    let broker = [("BROKER_USER", "platform"), ("BROKER_PASSWORD", "hidden-password")];
+    let world = World::with(&[own, broker].concat());
+    let catalog = request_page(&world.url(), "GET", "/v2/catalog", &headers, "");
+    assert!(!catalog.body.contains("dashboard_client"), "{}", catalog.body);
+}
+
+#[test]
+fn apps_and_spaces_have_their_names_while_cloud_foundry_tells_them() {
+    let world = World::start();
+    world.cf.add_space_of("org-1", SPACE);
+    let job = world.job("nightly");
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let page = browser.get("/dashboard/jobs");
+    assert!(page.body.contains(&format!("name-of-org-1 / space-{SPACE}</option>")), "{}", page.body);
+    assert!(page.body.contains(&format!("<bdi>app-{APP}</bdi>")), "{}", page.body);
+    assert!(browser.get(&format!("/dashboard/jobs/{job}")).body.contains(&format!(">app-{APP}</bdi>")));
+    assert_eq!(world.cf.count("GET /v3/spaces"), 1, "names are remembered");
+    // A new process knows none, and Cloud Foundry fails.
+    let world = World::start();
+    world.job("nightly");
+    world.cf.fault("GET /v3/apps", Fault::status(503, None), ALWAYS);
+    world.cf.fault("GET /v3/spaces", Fault::status(503, None), ALWAYS);
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    for _ in 0..3 {
+        let page = browser.get("/dashboard/jobs");
+        assert_eq!(page.status, 200);
+        assert!(page.body.contains(&format!("<bdi>{APP}</bdi>")), "{}", page.body);
+    }
+    let asked = world.cf.count("GET /v3/apps") + world.cf.count("GET /v3/spaces");
+    assert_eq!(asked, 1, "nobody asks for a minute after a failure");
+}
+
+#[test]
+fn the_page_of_a_job_lists_its_runs_with_reasons_and_cancels_those_that_are_ticked() {
+    let world = World::start();
+    let job = world.job("nightly");
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let page = format!("/dashboard/jobs/{job}");
+    assert_eq!(browser.submit(&page, &page, &[("do", "run")]).status, 303);
+    let shown = wait_for(|| {
+        let shown = browser.get(&page).body;
+        shown.contains(">running</span>").then_some(shown)
+    });
+    let pick = shown.split("name=\"pick\"").nth(1).unwrap().split("value=\"").nth(1).unwrap();
+    let pick = pick.split('"').next().unwrap().to_owned();
+    assert!(shown.contains("by hand</span><div class=\"sub\"><bdi>dev"), "{shown}");
+    let cancelled = browser.submit(&page, &page, &[("do", "cancel"), ("pick", &pick)]);
+    assert_eq!((cancelled.status, cancelled.header("Location")), (303, Some(page.as_str())));
+    wait_for(|| browser.get(&page).body.contains("<div class=\"sub\">cancelled</div>").then_some(()));
+    let again = browser.submit(&page, &page, &[("do", "again"), ("pick", &pick)]);
+    assert_eq!((again.status, again.header("Location")), (303, Some(page.as_str())));
+    assert_eq!(browser.get(&page).body.matches("name=\"pick\"").count(), 2);
 }
 
 #[test]

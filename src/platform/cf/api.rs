@@ -116,6 +116,28 @@ impl Api {
     }
 }
 
+/// An app, a space or an organization.
+#[derive(Deserialize)]
+pub(super) struct NamedResource {
+    pub(super) guid: String,
+    pub(super) name: String,
+    #[serde(default)]
+    relationships: NamedRelationships,
+}
+
+#[derive(Deserialize, Default)]
+struct NamedRelationships {
+    #[serde(default)]
+    organization: Relationship,
+}
+
+impl NamedResource {
+    /// The organization of a space.
+    pub(super) fn organization(&self) -> Option<&str> {
+        Some(self.relationships.organization.data.as_ref()?.guid.as_str())
+    }
+}
+
 /// Why a list could not be read.
 pub(super) enum ListFault {
     /// The response is not a list. Perhaps Cloud Foundry cannot show one resource of it, but all others.

@@ -17,14 +17,16 @@ use serde::Serialize;
 use serde_json::Value;
 use ureq::http::Method;
 
-use self::api::{Api, AppResource, ListFault, Readable, RoleResource, SpaceResource, is_of_app, task_of};
+use self::api::{
+    Api, AppResource, ListFault, NamedResource, Readable, RoleResource, SpaceResource, is_of_app, task_of,
+};
 use self::endpoint::{Endpoint, is_identifier, is_task_name, is_user_id, percent_encoded};
 use self::faults::{Fault, Faults};
 use self::log_cache::LogCache;
 use self::transport::Transport;
 use self::uaa::Uaa;
 use super::{
-    Delivery, Found, Identity, LogPart, LogQuery, NewTask, Platform, PlatformError, TASK_BATCH, Task,
+    Delivery, Found, Identity, LogPart, LogQuery, Named, NewTask, Platform, PlatformError, TASK_BATCH, Task,
     TaskIdentity, TaskName,
 };
 use crate::base::clock::Clock;
@@ -296,11 +298,42 @@ impl Platform for CloudFoundry {
     fn sign_in_url(
         &self,
         client: &str,
+        scopes: &str,
         redirect: &str,
         state: &str,
         challenge: &str,
     ) -> Result<Option<String>, PlatformError> {
-        self.api.uaa.sign_in_url(client, redirect, state, challenge).map(Some)
+        self.api.uaa.sign_in_url(client, scopes, redirect, state, challenge).map(Some)
+    }
+
+    fn names_of(&self, what: Named, guids: &[Guid]) -> Result<Vec<(Guid, String)>, PlatformError> {
+        let list = |kind: &str, guids: &[&str]| -> Result<Vec<NamedResource>, PlatformError> {
+            let mut resources = Vec::new();
+            for batch in guids.chunks(TASK_BATCH) {
+                let path = format!("/v3/{kind}?per_page=5000&guids={}", batch.join(","));
+                resources.extend(self.api.list::<NamedResource>(&path)?);
+            }
+            Ok(resources)
+        };
+        let guids: Vec<&str> = guids.iter().map(Guid::as_str).filter(|guid| is_identifier(guid)).collect();
+        if what == Named::App {
+            return Ok(list("apps", &guids)?.into_iter().map(|it| (Guid::from(it.guid), it.name)).collect());
+        }
+        let spaces = list("spaces", &guids)?;
+        let mut organizations: Vec<&str> = spaces
+            .iter()
+            .filter_map(NamedResource::organization)
+            .filter(|guid| is_identifier(guid))
+            .collect();
+        organizations.sort_unstable();
+        organizations.dedup();
+        let organizations = list("organizations", &organizations)?;
+        let named = spaces.iter().map(|space| {
+            let of = organizations.iter().find(|it| Some(it.guid.as_str()) == space.organization());
+            let name = of.map_or_else(|| space.name.clone(), |of| format!("{} / {}", of.name, space.name));
+            (Guid::from(space.guid.clone()), name)
+        });
+        Ok(named.collect())
     }
 
     fn token_of_code(&self, grant: &super::CodeGrant<'_>) -> Result<Option<String>, PlatformError> {

@@ -10,14 +10,12 @@ use super::transport::Body;
 use super::uaa::Uaa;
 use crate::platform::{CodeGrant, PlatformError};
 
-/// Requests the admin scope too; UAA grants what the user has.
-const SCOPES: &str = "openid cloud_controller.read cloud_controller.write cloud_controller.admin";
-
 impl Uaa {
-    /// The URL at which a browser signs in.
+    /// Where a browser goes to sign in. UAA grants those of the `scopes` that the client and the user have.
     pub(super) fn sign_in_url(
         &self,
         client: &str,
+        scopes: &str,
         redirect: &str,
         state: &str,
         challenge: &str,
@@ -26,7 +24,7 @@ impl Uaa {
             ("response_type", "code"),
             ("client_id", client),
             ("redirect_uri", redirect),
-            ("scope", SCOPES),
+            ("scope", scopes),
             ("state", state),
             ("code_challenge", challenge),
             ("code_challenge_method", "S256"),

@@ -7,7 +7,7 @@ use super::{Broker, answer};
 use crate::http::{Request, Response};
 
 impl Broker {
-    pub(in crate::web) fn catalog(&self) -> Result<Response, BrokerError> {
+    pub(in crate::web) fn catalog(&self, request: &Request) -> Result<Response, BrokerError> {
         let catalog = &self.config.catalog;
         let mut metadata = json!({
             "displayName": "Scheduler",
@@ -17,7 +17,7 @@ impl Broker {
         if let Some(url) = &catalog.documentation_url {
             metadata["documentationUrl"] = json!(url);
         }
-        let services = json!({"services": [{
+        let mut services = json!({"services": [{
             "name": catalog.service_name,
             "id": catalog.service_id,
             "description": catalog.description,
@@ -41,6 +41,13 @@ impl Broker {
                 },
             }],
         }]});
+        if let Some((id, secret)) = &self.dashboard_client {
+            services["services"][0]["dashboard_client"] = json!({
+                "id": id,
+                "secret": secret.reveal(),
+                "redirect_uri": format!("{}/dashboard/callback", self.api_endpoint(request)),
+            });
+        }
         Ok(answer(200, services.to_string()))
     }
 

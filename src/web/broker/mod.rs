@@ -26,6 +26,8 @@ use super::routes::Target;
 use crate::config::BrokerConfig;
 use crate::http::{Request, Response, respond_with, with_header};
 use crate::model::Guid;
+use crate::model::Secret;
+use crate::web::Dashboard;
 use crate::web::api::audit::By;
 
 pub(in crate::web) use error::BrokerError;
@@ -46,13 +48,21 @@ pub struct Broker {
     credentials: [u8; 32],
     /// Whether our own dashboard exists, which is used if no other one is set.
     has_pages: bool,
+    /// Id and secret of the client that Cloud Controller makes at UAA, for people to sign in to these pages.
+    dashboard_client: Option<(String, Secret)>,
 }
 
 impl Broker {
-    /// A broker with the user and password in `config`. `has_pages`: the service has its own dashboard.
-    pub fn new(config: BrokerConfig, has_pages: bool) -> Self {
+    /// A broker for those who know the user and password in `config`.
+    /// `dashboard`: that of the service itself.
+    pub fn new(config: BrokerConfig, dashboard: Option<&Dashboard>) -> Self {
         let credentials = format!("{}:{}", config.user, config.password.reveal());
-        Self { credentials: Sha256::digest(credentials).into(), config, has_pages }
+        Self {
+            credentials: Sha256::digest(credentials).into(),
+            config,
+            has_pages: dashboard.is_some(),
+            dashboard_client: dashboard.and_then(Dashboard::client_of_catalog),
+        }
     }
 
     fn admits(&self, authorization: &str) -> bool {
@@ -141,7 +151,7 @@ impl Broker {
         target.check_ids()?;
         let query = Query::of(request.query.as_deref())?;
         match (target, &request.method) {
-            (Target::Catalog, _) => self.catalog(),
+            (Target::Catalog, _) => self.catalog(request),
             (Target::Instance(id), Method::Put) => api.provision(self, id, request, self.by(request, asker)),
             (Target::Instance(id), Method::Patch) => api.update_instance(self, id, request),
             (Target::Instance(id), Method::Delete) => api.deprovision(id, &query, self.by(request, asker)),

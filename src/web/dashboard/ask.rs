@@ -8,6 +8,7 @@ use tiny_http::{Header, Method};
 
 use super::View;
 use crate::http::Request;
+use crate::model::Kind;
 use crate::web::api::error::ApiError;
 use crate::web::routes::Route;
 
@@ -49,6 +50,11 @@ impl View<'_> {
     pub(super) fn get(&self, target: &str) -> Result<Value, Refusal> {
         let bytes = self.exchange(Method::Get, target, Vec::new())?.0;
         serde_json::from_slice(&bytes).map_err(|_| Refusal::new(500, "the answer of the API is no JSON"))
+    }
+
+    /// The newest executions of a job or call, at most `per_page`.
+    pub(super) fn runs_of(&self, kind: Kind, guid: &str, per_page: usize) -> Result<Value, Refusal> {
+        self.get(&format!("/executions?{}_guids={}&per_page={per_page}", kind.as_str(), encoded(guid)))
     }
 
     /// Reads text, and its headers.

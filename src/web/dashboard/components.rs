@@ -134,10 +134,23 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
             title { (told) }
             @for (index, execution) in executions.iter().rev().enumerate() {
                 @let word = word_of(text(execution, "state"));
-                @let (y, height) = match word { "failed" => (0, 20), "succeeded" => (8, 12), _ => (14, 6) };
-                rect class=(word) x=((20_usize.saturating_sub(executions.len()) + index) * 7) y=(y) width="5" height=(height) rx="1" {}
+                @let x = (20_usize.saturating_sub(executions.len()) + index) * 7;
+                @let (y, height) = bar_of(word);
+                rect class=(word) x=(x) y=(y) width="5" height=(height) rx="1" {}
             }
         }
+    }
+}
+
+/// Top and height of a state's bar in a strip of 20, so that states differ without their colours. What was
+/// skipped is a dash.
+fn bar_of(word: &str) -> (usize, usize) {
+    match word {
+        "failed" => (0, 20),
+        "succeeded" => (8, 12),
+        "running" => (4, 8),
+        "skipped" => (17, 2),
+        _ => (14, 6),
     }
 }
 

@@ -3,56 +3,13 @@
 use maud::{DOCTYPE, Markup, html};
 
 use super::ask::{list, text};
-use super::{Dashboard, Fields, Page, Refusal, View, assets, respond_html, short, version_of};
+use super::{Dashboard, Fields, Page, Refusal, View, assets, respond_html, version_of};
+use crate::cron::zone_names;
 use crate::http::{Response, respond, with_header};
+use crate::platform::Named;
 
-/// The zones that are offered; any other can be typed into the address of the chooser's form.
-const ZONES: [&str; 44] = [
-    "UTC",
-    "Africa/Cairo",
-    "Africa/Johannesburg",
-    "Africa/Lagos",
-    "Africa/Nairobi",
-    "America/Anchorage",
-    "America/Argentina/Buenos_Aires",
-    "America/Bogota",
-    "America/Chicago",
-    "America/Denver",
-    "America/Halifax",
-    "America/Los_Angeles",
-    "America/Mexico_City",
-    "America/New_York",
-    "America/Phoenix",
-    "America/Sao_Paulo",
-    "America/St_Johns",
-    "America/Toronto",
-    "Asia/Bangkok",
-    "Asia/Dhaka",
-    "Asia/Dubai",
-    "Asia/Hong_Kong",
-    "Asia/Jakarta",
-    "Asia/Jerusalem",
-    "Asia/Karachi",
-    "Asia/Kathmandu",
-    "Asia/Kolkata",
-    "Asia/Manila",
-    "Asia/Seoul",
-    "Asia/Shanghai",
-    "Asia/Singapore",
-    "Asia/Tehran",
-    "Asia/Tokyo",
-    "Australia/Adelaide",
-    "Australia/Perth",
-    "Australia/Sydney",
-    "Europe/Berlin",
-    "Europe/Istanbul",
-    "Europe/London",
-    "Europe/Madrid",
-    "Europe/Moscow",
-    "Europe/Paris",
-    "Pacific/Auckland",
-    "Pacific/Honolulu",
-];
+/// The most spaces that can be chosen from.
+const SPACES_MAX: usize = 200;
 
 fn document(title: &str, now: &str, body: &Markup) -> Markup {
     html! {
@@ -138,7 +95,11 @@ fn choosers(view: &View<'_>) -> Markup {
     let here = format!("/dashboard/{}", view.path.join("/"));
     let spaces = view.get("/spaces").unwrap_or_default();
     let chosen = view.space();
-    let is_offered = ZONES.contains(&view.zone_name.as_str());
+    let spaces = list(&spaces, "resources");
+    let spaces = spaces.get(..SPACES_MAX).unwrap_or(spaces);
+    view.learn_names(Named::Space, spaces.iter().map(|space| text(space, "guid")));
+    let zones = zone_names();
+    let is_offered = zones.contains(&view.zone_name);
     // A page about one thing shows it whatever space is chosen, so the choice leads to the overview.
     let to = if view.path.len() < 2 { here.clone() } else { "/dashboard/".to_owned() };
     html! {
@@ -147,9 +108,9 @@ fn choosers(view: &View<'_>) -> Markup {
                 label for="space" { "Space" }
                 select id="space" name="space_guid" {
                     option value="" { "All spaces" }
-                    @for space in list(&spaces, "resources").iter().take(200) {
+                    @for space in spaces {
                         @let guid = text(space, "guid");
-                        option value=(guid) selected[guid == chosen] { (short(guid)) }
+                        option value=(guid) selected[guid == chosen] { (view.space_name(guid)) }
                     }
                 }
                 button { "Show" }
@@ -160,7 +121,7 @@ fn choosers(view: &View<'_>) -> Markup {
                 label for="zone" { "Show times in" }
                 select id="zone" name="zone" {
                     @if !is_offered { option selected { (view.zone_name) } }
-                    @for zone in ZONES { option selected[zone == view.zone_name] { (zone) } }
+                    @for zone in zones { option selected[*zone == view.zone_name] { (zone) } }
                 }
                 button { "Set" }
             }

@@ -20,18 +20,20 @@ use crate::config::{DashboardConfig, RateLimit};
 use crate::cron::Zone;
 use crate::http::{Request, Response, respond, respond_with, with_header};
 use crate::model::{Access, Guid, Kind, Secret, Timestamp};
-use crate::platform::KnownApp;
+use crate::platform::{KnownApp, Named};
 use crate::store::{Store, StoreError};
 
 mod ask;
 mod assets;
 mod components;
 mod layout;
+mod names;
 mod pages;
 mod session;
 mod sign_in;
 
 use ask::{Refusal, encoded};
+use names::Names;
 use session::{Keeper, Session};
 
 pub use session::{digest_of, link_code};
@@ -49,8 +51,17 @@ pub struct Dashboard {
     keeper: Keeper,
     failures: Limiter,
     /// Id and secret of the UAA client that people sign in through.
-    client: Option<(String, Secret)>,
+    client: Option<SignInClient>,
+    names: Names,
     is_standalone: bool,
+}
+
+/// A client of UAA that people sign in through.
+pub(super) struct SignInClient {
+    id: String,
+    secret: Secret,
+    /// Cloud Controller made it from the catalog of the broker, with scopes that only tell who somebody is.
+    is_of_catalog: bool,
 }
 
 /// What a page is made from.
@@ -184,9 +195,22 @@ impl View<'_> {
         }
     }
 
+    /// Asks for the names of the apps, or spaces, with these guids, all together.
+    fn learn_names<'g>(&self, what: Named, guids: impl Iterator<Item = &'g str>) {
+        if !self.dashboard.is_standalone {
+            self.dashboard.names.learn(&self.api.platform, &self.api.clock, what, guids.map(Guid::from));
+        }
+    }
+
+    /// The name of an app; the beginning of its guid where the name is not known.
     fn app_name(&self, guid: &str) -> String {
-        let known = self.apps.iter().find(|app| app.guid.as_str() == guid);
-        known.map_or_else(|| short(guid), |app| app.name.clone())
+        let known = self.apps.iter().find(|app| app.guid.as_str() == guid).map(|app| app.name.clone());
+        known.or_else(|| self.dashboard.names.get(Named::App, guid)).unwrap_or_else(|| short(guid))
+    }
+
+    /// The name of a space and its organization; the beginning of its guid where they are not known.
+    fn space_name(&self, guid: &str) -> String {
+        self.dashboard.names.get(Named::Space, guid).unwrap_or_else(|| short(guid))
     }
 
     /// What the person may do in a space.
@@ -221,14 +245,35 @@ fn short(guid: &str) -> String {
 }
 
 impl Dashboard {
-    /// `store` keeps what all instances have to know of sessions.
-    pub fn new(settings: &DashboardConfig, is_standalone: bool, store: Arc<Store>) -> Self {
+    /// `store` keeps what all instances have to know of sessions. `service` is the id of the service in the
+    /// broker's catalog; `None`: there is no broker.
+    pub fn new(
+        settings: &DashboardConfig,
+        is_standalone: bool,
+        service: Option<&str>,
+        store: Arc<Store>,
+    ) -> Self {
+        let keeper = Keeper::new(settings.session_secret.as_ref(), store);
+        let own = settings.client.clone();
+        let own = own.map(|(id, secret)| SignInClient { id, secret, is_of_catalog: false });
+        let of_catalog = service.map(|service| SignInClient {
+            id: format!("{service}-dashboard"),
+            secret: keeper.client_secret(),
+            is_of_catalog: true,
+        });
         Self {
-            keeper: Keeper::new(settings.session_secret.as_ref(), store),
+            keeper,
             failures: Limiter::new(Some(FAILURES)),
-            client: settings.client.clone().filter(|_| !is_standalone),
+            client: own.or(of_catalog).filter(|_| !is_standalone),
+            names: Names::default(),
             is_standalone,
         }
+    }
+
+    /// Id and secret of the client that Cloud Controller is to make at UAA; `None`: none is needed.
+    pub fn client_of_catalog(&self) -> Option<(String, Secret)> {
+        let client = self.client.as_ref().filter(|client| client.is_of_catalog)?;
+        Some((client.id.clone(), client.secret.clone()))
     }
 
     /// Answers a request for a page. `path` is what follows `/dashboard`.
@@ -330,7 +375,7 @@ impl Dashboard {
             ([], false) => pages::overview::show(view),
             ([], true) => pages::overview::change(view),
             (["executions"], false) => pages::executions::list(view),
-            (["executions"], true) => pages::executions::change_many(view),
+            (["executions"], true) => pages::executions::change_many(view, pages::executions::LIST),
             (["executions", guid], false) => pages::execution::show(view, guid),
             (["executions", guid], true) => pages::execution::change(view, guid),
             ([kind, rest @ ..], _) if kind_of(kind).is_some() => {

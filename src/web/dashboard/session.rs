@@ -162,6 +162,11 @@ impl Keeper {
         self.form_token(user).as_bytes().ct_eq(token.as_bytes()).into()
     }
 
+    /// The secret of the client that Cloud Controller makes for the dashboard. It stays while the key does.
+    pub(super) fn client_secret(&self) -> Secret {
+        Secret::from(BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["dashboard client"])))
+    }
+
     /// Signs what a sign-in elsewhere has to bring back.
     pub(super) fn sealed(&self, text: &str) -> String {
         let payload = BASE64_URL_SAFE_NO_PAD.encode(text);

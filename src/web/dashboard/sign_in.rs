@@ -23,6 +23,10 @@ struct Waiting {
     ends_at: i64,
 }
 
+/// What a token is asked for with. UAA grants the scope for admins to those who have it.
+const SCOPES: &str = "openid cloud_controller.read cloud_controller.write cloud_controller.admin";
+/// What Cloud Controller gives a client that it makes from a broker's catalog.
+const SCOPES_OF_CATALOG: &str = "openid cloud_controller_service_permissions.read";
 const WAITING_COOKIE: &str = "ocf-scheduler-sign-in";
 const WAITING_SECONDS: i64 = 600;
 
@@ -31,7 +35,8 @@ impl Dashboard {
     pub(super) fn begin_at_uaa(&self, api: &Api, request: &Request) -> Response {
         let fields = Fields::of_query(request);
         let shown = |status, why| respond_html(status, layout::sign_in(self, &fields, Some(why)));
-        let Some((client, _)) = &self.client else { return shown(404, "There is no such way to sign in.") };
+        let Some(client) = &self.client else { return shown(404, "There is no such way to sign in.") };
+        let scopes = if client.is_of_catalog { SCOPES_OF_CATALOG } else { SCOPES };
         let random = || format!("{}{}", Guid::random(), Guid::random());
         let waiting = Waiting {
             state: random(),
@@ -40,7 +45,8 @@ impl Dashboard {
             ends_at: api.clock.now().seconds().saturating_add(WAITING_SECONDS),
         };
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest_of(&waiting.verifier));
-        match api.platform.sign_in_url(client, &callback_of(request), &waiting.state, &challenge) {
+        match api.platform.sign_in_url(&client.id, scopes, &callback_of(request), &waiting.state, &challenge)
+        {
             Ok(Some(url)) => {
                 let text = serde_json::to_string(&waiting).unwrap_or_default();
                 let cookie = waiting_cookie(request, &self.keeper.sealed(&text), WAITING_SECONDS);
@@ -74,13 +80,13 @@ impl Dashboard {
             Some(Ok(true)) => waiting,
             _ => None,
         };
-        let Some((waiting, (client, secret))) = waiting.zip(self.client.as_ref()) else {
+        let Some((waiting, client)) = waiting.zip(self.client.as_ref()) else {
             return shown(401, "This sign-in was not begun here, has ended, or took too long. Begin again.");
         };
         let (redirect_uri, code) = (callback_of(request), fields.get("code"));
         let grant = CodeGrant {
-            client,
-            secret: secret.reveal(),
+            client: &client.id,
+            secret: client.secret.reveal(),
             code,
             redirect: &redirect_uri,
             verifier: &waiting.verifier,
@@ -94,7 +100,11 @@ impl Dashboard {
             }
             Err(_) => return shown(503, "Cloud Foundry does not answer. Try again soon."),
         };
-        match api.auth.sign_in(&token) {
+        let signed_in = match client.is_of_catalog {
+            true => api.auth.sign_in_by_roles(&token),
+            false => api.auth.sign_in(&token),
+        };
+        match signed_in {
             Ok((_, holder)) => {
                 asker.user = Some(holder.user.clone());
                 let session = self.keeper.begin(holder, &digest_of(&token), now);

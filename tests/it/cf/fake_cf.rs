@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -171,7 +172,10 @@ struct State {
     tokens: HashMap<String, UserToken>,
     /// The user of each refresh token.
     refresh_tokens: HashMap<String, String>,
-    used_codes: BTreeSet<String>,
+    /// Clients that people sign in through, by their ids.
+    sign_in_clients: HashMap<String, SignInClient>,
+    /// Codes of sign-ins that are not redeemed.
+    codes: HashMap<String, CodeGrant>,
     rotates_refresh_tokens: bool,
     service_tokens: HashMap<String, Instant>,
     service_token_life: Duration,
@@ -230,7 +234,8 @@ impl FakeCf {
                 roles: BTreeSet::new(),
                 tokens: HashMap::new(),
                 refresh_tokens: HashMap::new(),
-                used_codes: BTreeSet::new(),
+                sign_in_clients: HashMap::new(),
+                codes: HashMap::new(),
                 rotates_refresh_tokens: false,
                 service_tokens: HashMap::new(),
                 service_token_life: Duration::from_secs(599),
@@ -306,7 +311,14 @@ impl FakeCf {
         self.state().roles.retain(|(u, s, _)| (u.as_str(), s.as_str()) != (user, space));
     }
 
-    /// A user's token as the cf CLI gets it.
+    /// A client of UAA that people sign in through.
+    pub fn add_sign_in_client(&self, id: &str, secret: &str, redirect: &str, scopes: &[&str]) {
+        let scopes = scopes.iter().map(|scope| (*scope).to_owned()).collect();
+        let client = SignInClient { secret: secret.to_owned(), redirect: redirect.to_owned(), scopes };
+        self.state().sign_in_clients.insert(id.to_owned(), client);
+    }
+
+    /// A token of a user as the command line cf gets it.
     pub fn issue_cf_token(&self, user: &str) -> String {
         self.issue_user_token(user, CF_SCOPES)
     }
@@ -646,6 +658,24 @@ struct Incoming {
     body: Vec<u8>,
 }
 
+/// A client of UAA that people sign in through.
+struct SignInClient {
+    secret: String,
+    /// The only address that it is sent back to.
+    redirect: String,
+    scopes: Vec<String>,
+}
+
+/// What a code of a sign-in stands for.
+struct CodeGrant {
+    client: String,
+    redirect: String,
+    challenge: String,
+    user: String,
+    /// The scopes that were asked for.
+    wanted: Vec<String>,
+}
+
 struct Outgoing {
     status: u16,
     headers: Vec<(String, String)>,
@@ -780,10 +810,11 @@ impl Shared {
                 });
                 Outgoing::json(200, &json!({"links": links}))
             }
+            "GET /oauth/authorize" => state.authorize(request),
             "POST /oauth/token" => {
                 let form = pairs(&String::from_utf8_lossy(&request.body));
                 if form.get("grant_type").map(String::as_str) == Some("authorization_code") {
-                    return state.redeem_code(&form);
+                    return state.redeem_code(request, &form);
                 }
                 match form.get("refresh_token") {
                     Some(refresh_token) => state.refresh(request, refresh_token),
@@ -913,19 +944,48 @@ impl State {
         )
     }
 
-    /// Like UAA for the client `cf`, which has no secret. The code is the name of the user, and valid once.
-    fn redeem_code(&mut self, form: &HashMap<String, String>) -> Outgoing {
-        let (user, verifier) = (form.get("code"), form.get("code_verifier"));
-        let Some(user) = user.filter(|user| verifier.is_some() && self.used_codes.insert((*user).clone()))
-        else {
-            return Outgoing::json(400, &json!({"error": "invalid_grant"}));
-        };
-        let token = UserToken::new(Some(user), "cf", CF_SCOPES);
+    /// Lets the user `user` of the query sign in, without a page that asks for a password.
+    fn authorize(&mut self, request: &Incoming) -> Outgoing {
+        let get = |name: &str| request.query.get(name).cloned().unwrap_or_default();
+        let client = self.sign_in_clients.get(&get("client_id"));
+        let is_right = client.is_some_and(|client| client.redirect == get("redirect_uri"))
+            && get("response_type") == "code"
+            && get("code_challenge_method") == "S256";
+        if !is_right {
+            return Outgoing::json(400, &json!({"error": "invalid_request"}));
+        }
+        let user = request.query.get("user").cloned().unwrap_or_else(|| "dev".to_owned());
+        let (client, redirect, challenge) = (get("client_id"), get("redirect_uri"), get("code_challenge"));
+        let code = random();
+        let back = format!("{redirect}?code={code}&state={}", escaped(&get("state")));
+        let wanted = get("scope").split(' ').map(str::to_owned).collect();
+        self.codes.insert(code, CodeGrant { client, redirect, challenge, user, wanted });
+        Outgoing { status: 302, headers: vec![("Location".to_owned(), back)], body: String::new() }
+    }
+
+    /// A code is good once, for the client and the browser that it was issued to.
+    fn redeem_code(&mut self, request: &Incoming, form: &HashMap<String, String>) -> Outgoing {
+        let get = |name: &str| form.get(name).cloned().unwrap_or_default();
+        let invalid = || Outgoing::json(400, &json!({"error": "invalid_grant"}));
+        let Some(grant) = self.codes.remove(&get("code")) else { return invalid() };
+        let challenge = BASE64_URL_SAFE_NO_PAD.encode(Sha256::digest(get("code_verifier")));
+        if grant.challenge != challenge || grant.redirect != get("redirect_uri") {
+            return invalid();
+        }
+        let Some(client) = self.sign_in_clients.get(&grant.client) else { return invalid() };
+        let basic = BASE64_STANDARD.encode(format!("{}:{}", grant.client, client.secret));
+        if request.headers.get("authorization") != Some(&format!("Basic {basic}")) {
+            return Outgoing::json(401, &json!({"error": "invalid_client"}));
+        }
+        let scopes = client.scopes.iter().filter(|scope| grant.wanted.contains(scope));
+        let scopes: Vec<&str> = scopes.map(String::as_str).collect();
+        let token = UserToken::new(Some(&grant.user), &grant.client, &scopes);
         let text = token.text();
         self.tokens.insert(text.clone(), token);
         Outgoing::json(200, &json!({"access_token": text, "token_type": "bearer", "expires_in": 599}))
     }
 
+    /// As UAA does for the client `cf`, which has no secret.
     fn refresh(&mut self, request: &Incoming, refresh_token: &str) -> Outgoing {
         let is_cf = request.headers.get("authorization").map(String::as_str) == Some("Basic Y2Y6");
         let Some(user) = self.refresh_tokens.get(refresh_token).filter(|_| is_cf) else {
@@ -1033,12 +1093,15 @@ impl State {
             },
             "GET /v3/apps" => {
                 let (names, spaces) = (filter(request, "names"), filter(request, "space_guids"));
+                let guids = filter(request, "guids");
                 let fits = |allowed: &Option<Vec<String>>, value: &String| {
                     allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
                 };
                 let apps = self.apps.iter().map(|(guid, space)| (guid, format!("app-{guid}"), space));
                 let apps = apps
-                    .filter(|(_, name, space)| fits(&names, name) && fits(&spaces, space))
+                    .filter(|(guid, name, space)| {
+                        fits(&guids, guid) && fits(&names, name) && fits(&spaces, space)
+                    })
                     .map(|(guid, name, _)| json!({"guid": guid, "name": name}))
                     .collect();
                 self.page(request, base, apps)
@@ -1077,6 +1140,24 @@ impl State {
                     self.organizations.iter().filter(|(organization, _)| wanted.contains(organization));
                 let spaces = spaces.map(|(_, space)| json!({"guid": space, "name": space})).collect();
                 self.page(request, base, spaces)
+            }
+            "GET /v3/spaces" => {
+                let wanted = filter(request, "guids").unwrap_or_default();
+                let of = |space: &String| {
+                    let of = self.organizations.iter().find(|(_, other)| other == space);
+                    of.map_or_else(|| "org".to_owned(), |(organization, _)| organization.clone())
+                };
+                let spaces = wanted.iter().map(|space| {
+                    json!({"guid": space, "name": format!("space-{space}"),
+                           "relationships": {"organization": {"data": {"guid": of(space)}}}})
+                });
+                self.page(request, base, spaces.collect())
+            }
+            "GET /v3/organizations" => {
+                let wanted = filter(request, "guids").unwrap_or_default();
+                let named =
+                    wanted.iter().map(|guid| json!({"guid": guid, "name": format!("name-of-{guid}")}));
+                self.page(request, base, named.collect())
             }
             "GET /v3/tasks" => {
                 let (guids, names) = (filter(request, "guids"), filter(request, "names"));

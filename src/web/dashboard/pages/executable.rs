@@ -5,14 +5,16 @@ use serde_json::{Value, json};
 use tiny_http::Method;
 
 use super::executions;
+use super::overview::next_of;
 use crate::model::{Access, Kind, Timestamp};
+use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{bars, duration, labels, length_of, state, strip, url, usual_length};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
-/// The executions that charts are made from: two pages of the API.
-const CHARTED_PAGES: u32 = 2;
+/// Charts are made from two pages of the API, with so many executions each.
+const CHARTED_PER_PAGE: usize = 500;
 const PER_PAGE: usize = 25;
 /// The most schedules that are shown.
 const SCHEDULES_MAX: usize = 50;
@@ -24,26 +26,27 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
     let target = format!("/{}/{}", plural(kind), encoded(guid));
     let it = view.get(&target)?;
     let schedules = view.get(&format!("{target}/schedules?page=1&per_page={SCHEDULES_MAX}"))?;
-    let number: usize = view.query.get("page").parse().unwrap_or(1).max(1);
-    let history = view.get(&format!("{target}/history?page={number}&per_page={PER_PAGE}"))?;
-    let total = history["pagination"]["total_results"].as_u64().unwrap_or(0);
-    let runs = list(&history, "resources");
+    let next = view.query.get("next");
+    let is_first = next.is_empty();
+    let found =
+        if is_first { view.runs_of(kind, guid, PER_PAGE) } else { view.get(&format!("/executions?{next}")) }?;
+    let runs = list(&found, "resources");
     let page = format!("/dashboard{target}");
     let access = view.access_to(text(&it, "space_guid"));
     let main = html! {
         @if it["paused"] == true {
             div.notice role="status" { p { strong { "Paused." } " Its schedules do not fire; running it by hand works." } }
         }
-        @if number == 1 {
+        @if is_first {
             (definition(view, kind, &it))
             (schedules_of(view, &page, &it, list(&schedules, "resources"))?)
-            @if 0 < total { (charts(view, &target, total)?) }
+            @if !runs.is_empty() { (charts(view, kind, guid)?) }
         }
         h2 { "Executions" }
-        @if number == 1 && !runs.is_empty() { p { (strip(runs.get(..20).unwrap_or(runs))) } }
-        (executions::table(view, runs, &format!("{total} in all, the newest first"), false))
-        @if (number as u64).saturating_mul(PER_PAGE as u64) < total {
-            (next_page(&page, &view.query, "page", &(number + 1).to_string()))
+        @if is_first && !runs.is_empty() { p { (strip(runs.get(..20).unwrap_or(runs))) } }
+        (executions::table(view, runs, &page, access, false))
+        @if let Some((_, query)) = next_of(&found) {
+            (next_page(&page, &view.query, "next", query))
         }
     };
     let actions = html! {
@@ -66,6 +69,7 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     };
+    view.learn_names(Named::App, std::iter::once(text(it, "app_guid")));
     let secret = |is_set: bool| if is_set { "set, not shown" } else { "none" };
     html! {
         dl {
@@ -150,13 +154,12 @@ fn meaning(view: &View<'_>, schedule: &Value, count: u32) -> Value {
     view.get(&target).unwrap_or_default()
 }
 
-fn charts(view: &View<'_>, target: &str, total: u64) -> Result<Markup, Refusal> {
-    let mut runs = Vec::new();
-    for page in 1..=CHARTED_PAGES {
-        if u64::from(page - 1) * 500 < total {
-            let part = view.get(&format!("{target}/history?page={page}&per_page=500"))?;
-            runs.extend(list(&part, "resources").iter().cloned());
-        }
+fn charts(view: &View<'_>, kind: Kind, guid: &str) -> Result<Markup, Refusal> {
+    let mut part = view.runs_of(kind, guid, CHARTED_PER_PAGE)?;
+    let mut runs = list(&part, "resources").to_vec();
+    if let Some((_, query)) = next_of(&part) {
+        part = view.get(&format!("/executions?{query}"))?;
+        runs.extend(list(&part, "resources").iter().cloned());
     }
     let ended: Vec<(&Value, i64)> = runs
         .iter()
@@ -215,8 +218,8 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, kind: Kind, guid: &str)
         }
         "pause" => view.send(Method::Patch, &target, &json!({"paused": true}))?,
         "resume" => view.send(Method::Patch, &target, &json!({"paused": false}))?,
-        // The buttons under a table of executions.
-        "cancel" | "again" => return executions::change_many(view),
+        // The buttons under the table of executions.
+        "cancel" | "again" => return executions::change_many(view, &format!("/dashboard{target}")),
         _ => return Err(Refusal::new(422, "There is no such action.")),
     };
     Ok(Reply::Redirect(format!("/dashboard{target}")))

@@ -6,6 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::model::{Access, Kind};
+use crate::platform::Named;
 use crate::web::dashboard::ask::{encoded, list as members, text};
 use crate::web::dashboard::components::{duration, labels, next_of, state, strip, usual_length};
 use crate::web::dashboard::layout::next_page;
@@ -83,6 +84,7 @@ fn sort(rows: &mut [Value], by: &str) {
 }
 
 fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
+    view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
     html! {
         table {
             caption { (total) " " @if total == 1 { (kind.as_str()) } @else { (plural(kind)) } }
@@ -94,7 +96,7 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
             tbody { @for row in rows {
                 @let guid = text(row, "guid");
                 @let target = format!("/{}/{}", plural(kind), encoded(guid));
-                @let history = view.get(&format!("{target}/history?page=1&per_page={STRIP}")).unwrap_or_default();
+                @let history = view.runs_of(kind, guid, STRIP).unwrap_or_default();
                 @let runs = members(&history, "resources");
                 @let ended = runs.iter().find(|it| !it["execution_end_time"].is_null());
                 tr {

@@ -16,6 +16,8 @@ const PER_PAGE: usize = 25;
 /// The most jobs or calls that a filter by name stands for.
 const NAMES_MAX: usize = 50;
 const DAY: i64 = 86_400;
+/// The path of the page.
+pub(in crate::web::dashboard) const LIST: &str = "/dashboard/executions";
 
 /// The job or call that an execution, or a fire time, is of.
 pub(in crate::web::dashboard) fn owner_of(value: &Value) -> Option<(Kind, &str)> {
@@ -50,7 +52,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
             let found = found?;
             let rows = self::rows(&found);
             html! {
-                (table(view, rows, "Executions, the newest first", true))
+                (table(view, rows, LIST, view.access(), true))
                 @if found["pagination"]["more"] == true { p.quiet { "There may be more: the search goes on on the next page." } }
                 @if let Some((_, query)) = next_of(&found) {
                     (next_page("/dashboard/executions", &view.query, "next", query))
@@ -66,7 +68,8 @@ fn rows(page: &Value) -> &[Value] {
 }
 
 /// Cancels, or runs again, what was ticked.
-pub(in crate::web::dashboard) fn change_many(view: &View<'_>) -> PageResult {
+/// The page that it was ticked on is `back`.
+pub(in crate::web::dashboard) fn change_many(view: &View<'_>, back: &str) -> PageResult {
     let mut refused = Vec::new();
     for pick in view.form.all("pick").take(PER_PAGE) {
         let (execution, owner) = pick.split_once(' ').unwrap_or((pick, ""));
@@ -76,7 +79,7 @@ pub(in crate::web::dashboard) fn change_many(view: &View<'_>) -> PageResult {
     }
     match refused.pop() {
         Some(refusal) => Err(refusal),
-        None => Ok(Reply::Redirect(format!("/dashboard/executions{}", view.query.with(&[])))),
+        None => Ok(Reply::Redirect(format!("{back}{}", view.query.with(&[])))),
     }
 }
 
@@ -210,15 +213,16 @@ fn filter_form(view: &View<'_>) -> Markup {
     }
 }
 
-/// A table of executions; `has_names`: of several jobs or calls.
-pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: bool) -> Markup {
+/// A table of executions on the page at `path`, with the actions that `access` allows; `has_names`: they are
+/// of several jobs or calls.
+pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access, has_names: bool) -> Markup {
     if rows.is_empty() {
         return html! { div.empty { p { "There are no such executions." } } };
     }
-    let is_many = has_names && Access::Support <= view.access();
+    let is_many = Access::Support <= access;
     let table = html! {
         table {
-            caption { (caption) }
+            caption { "Executions, the newest first" }
             thead { tr {
                 @if is_many { th.do scope="col" { "Pick" } }
                 th scope="col" { "State" }
@@ -234,10 +238,15 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: b
                         input type="checkbox" name="pick" aria-label={ "Pick " (name) " of " (text(it, "scheduled_time")) }
                             value={ (text(it, "guid")) " " (plural(kind)) "/" (guid) };
                     } }
-                    td data-label="State" { a href=(link) { (state(text(it, "state"))) } }
+                    td data-label="State" { div {
+                        a href=(link) { (state(text(it, "state"))) }
+                        @if let Some(why) = qualified(it) { div.sub { (why) } }
+                    } }
                     @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (name) } } } }
                     td data-label="Planned" {
-                        @if it["scheduled_time"].is_null() { span.quiet { "by hand" } } @else { (view.time(text(it, "scheduled_time"))) }
+                        @if !it["scheduled_time"].is_null() { (view.time(text(it, "scheduled_time"))) }
+                        @else { div { span.quiet { "by hand" }
+                            @if let Some(who) = it["requested_by"].as_str() { div.sub { bdi { (who) } } } } }
                     }
                     td.n data-label="Late" { (late(it)) }
                     td.n data-label="Duration" {
@@ -253,13 +262,22 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], caption: &str, has_names: b
         return table;
     }
     html! {
-        form method="post" action={ "/dashboard/executions" (view.query.with(&[])) } {
+        form method="post" action={ (path) (view.query.with(&[])) } {
             input type="hidden" name="form_token" value=(view.form_token());
             (table)
             div.pages.small { button name="do" value="cancel" { "Cancel run" }
-                @if view.may_change() { button name="do" value="again" { "Run again" } } }
+                @if Access::Work <= access { button name="do" value="again" { "Run again" } } }
         }
     }
+}
+
+/// Why it was skipped or failed, and the attempt that it is at, or ended with, unless that is the first.
+fn qualified(execution: &Value) -> Option<String> {
+    let attempts = execution["attempts"].as_u64().filter(|attempts| 1 < *attempts);
+    let attempt = attempts.map(|attempts| format!("attempt {attempts}"));
+    let reason = execution["reason"].as_str().map(str::to_owned);
+    let parts: Vec<String> = reason.into_iter().chain(attempt).collect();
+    (!parts.is_empty()).then(|| parts.join(", "))
 }
 
 /// How long after its fire time it started.

@@ -8,6 +8,7 @@ use super::executions::{link_of, owner_of, row_name};
 use super::missing;
 use crate::base::outage;
 use crate::model::{Access, Kind, Timestamp};
+use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
@@ -160,9 +161,8 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
             continue;
         }
         seen.push(owner);
-        let history = format!("/{}/{}/history?page=1&per_page=50", plural(kind), encoded(guid));
         // It may have been deleted since.
-        let Ok(history) = view.get(&history) else { continue };
+        let Ok(history) = view.runs_of(kind, guid, 50) else { continue };
         let ended = list(&history, "resources")
             .iter()
             .filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
@@ -197,6 +197,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
 fn overdue(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
     let answer = view.get(&format!("/overdue?limit={ROWS_MAX}{of_space}"))?;
     let rows = list(&answer, "resources");
+    view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
     Ok(html! {
         @if !rows.is_empty() {
             h2 { "Overdue" }
@@ -230,7 +231,7 @@ fn running(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
                 tbody { @for execution in running {
                     @if let Some((kind, guid)) = owner_of(execution) {
-                        @let history = view.get(&format!("/{}/{}/history?page=1&per_page=20", plural(kind), encoded(guid)));
+                        @let history = view.runs_of(kind, guid, 20);
                         @let usual = usual_length(list(&history.unwrap_or_default(), "resources"), view.now);
                         @let is_over = usual.zip(length_of(execution, view.now)).is_some_and(|(usual, now)| 2 * usual < now);
                         tr {
@@ -254,6 +255,7 @@ fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
         other => other?,
     };
     let rows = list(&upcoming, "resources");
+    view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
     Ok(html! {
         @if rows.is_empty() { p.quiet { "Nothing is planned for the next 24 hours." } } @else {
             table {

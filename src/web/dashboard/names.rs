@@ -1,0 +1,171 @@
+//! The names of apps and spaces, as the platform has them, for pages that show guids otherwise.
+//!
+//! Invariant: a page waits for names for at most [`PATIENCE`], and after a failure nobody asks for
+//! [`REST`]. A page shows the beginning of a guid in place of a name that is not known.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::{log, warn};
+
+use crate::base::clock::Clock;
+use crate::model::Guid;
+use crate::platform::{Named, Platform, TASK_BATCH};
+
+/// A name is asked for again after this.
+const MAX_AGE: Duration = Duration::from_secs(300);
+/// How long nobody asks after a failure.
+const REST: Duration = Duration::from_secs(60);
+/// The longest wait of one page.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most names that are kept.
+const KNOWN_MAX: usize = 20_000;
+/// The most guids that wait to be asked for.
+const WANTED_MAX: usize = 2000;
+
+/// What is known by its guid.
+type Key = (Named, Guid);
+
+/// The names that are known. Clones share them.
+#[derive(Clone, Default)]
+pub(super) struct Names(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when the asking thread ends.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    known: HashMap<Key, Known>,
+    wanted: Vec<Key>,
+    /// Whether a thread asks the platform.
+    is_asking: bool,
+    /// The monotonic time until which nobody asks.
+    rests_until: Duration,
+}
+
+struct Known {
+    /// `None`: the platform does not know the guid.
+    name: Option<String>,
+    /// The monotonic time of its answer.
+    since: Duration,
+}
+
+impl Names {
+    /// Makes the names of `guids` known, as far as the platform tells them in time. All that are missing are
+    /// asked for together.
+    pub(super) fn learn(
+        &self,
+        platform: &Arc<dyn Platform>,
+        clock: &Arc<dyn Clock>,
+        what: Named,
+        guids: impl Iterator<Item = Guid>,
+    ) {
+        let now = clock.monotonic();
+        let mut state = self.0.lock();
+        let mut is_missing = false;
+        for guid in guids {
+            let key = (what, guid);
+            let known = state.known.get(&key);
+            is_missing |= known.is_none();
+            let is_fresh = known.is_some_and(|known| now.saturating_sub(known.since) < MAX_AGE);
+            if !is_fresh && state.wanted.len() < WANTED_MAX && !state.wanted.contains(&key) {
+                state.wanted.push(key);
+            }
+        }
+        if now < state.rests_until {
+            state.wanted.clear();
+            return;
+        }
+        if !state.wanted.is_empty() && !state.is_asking {
+            let asker =
+                Asker { shared: Arc::clone(&self.0), platform: platform.clone(), clock: clock.clone() };
+            state.is_asking = true;
+            drop(state);
+            if let Err(error) = thread::Builder::new().name("names".to_owned()).spawn(move || asker.ask()) {
+                warn!(cause:% = error; "no thread asks for the names of apps and spaces");
+            }
+            state = self.0.lock();
+        }
+        if is_missing {
+            let waited = self.0.changed.wait_timeout_while(state, PATIENCE, |state| state.is_asking);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    /// The name of an app or a space, if it is known.
+    pub(super) fn get(&self, what: Named, guid: &str) -> Option<String> {
+        self.0.lock().known.get(&(what, Guid::from(guid)))?.name.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks the platform until nothing is wanted. There is one at most.
+struct Asker {
+    shared: Arc<Shared>,
+    platform: Arc<dyn Platform>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Asker {
+    fn ask(self) {
+        while let Some((what, guids)) = self.next_batch() {
+            let answer = self.platform.names_of(what, &guids);
+            let now = self.clock.monotonic();
+            let mut state = self.shared.lock();
+            match answer {
+                Ok(named) => {
+                    let mut named: HashMap<Guid, String> = named.into_iter().collect();
+                    if KNOWN_MAX < state.known.len() + guids.len() {
+                        state.known.retain(|_, known| now.saturating_sub(known.since) < MAX_AGE);
+                    }
+                    if KNOWN_MAX < state.known.len() + guids.len() {
+                        state.known.clear();
+                    }
+                    for guid in guids {
+                        let name = named.remove(&guid);
+                        state.known.insert((what, guid), Known { name, since: now });
+                    }
+                }
+                Err(error) => {
+                    log!(error.noted(), cause:% = error; "the platform does not tell the names of apps and spaces");
+                    state.wanted.clear();
+                    state.rests_until = now.saturating_add(REST);
+                }
+            }
+        }
+    }
+
+    /// Guids of one kind, as many as fit into a request; `None`: nothing is wanted any more.
+    fn next_batch(&self) -> Option<(Named, Vec<Guid>)> {
+        let mut state = self.shared.lock();
+        let what = state.wanted.first()?.0;
+        let mut batch = Vec::new();
+        state.wanted.retain(|(of, guid)| {
+            let is_taken = *of == what && batch.len() < TASK_BATCH;
+            if is_taken {
+                batch.push(guid.clone());
+            }
+            !is_taken
+        });
+        Some((what, batch))
+    }
+}
+
+impl Drop for Asker {
+    /// Also after a panic, and if no thread could be started.
+    fn drop(&mut self) {
+        self.shared.lock().is_asking = false;
+        self.shared.changed.notify_all();
+    }
+}
