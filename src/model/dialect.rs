@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// How numbers in day-of-week are read. Names mean the same in both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Weekdays {
     /// 0 = Sunday to 6 = Saturday, and 7 = Sunday too.
     #[default]
@@ -13,7 +13,7 @@ pub enum Weekdays {
 }
 
 /// How an expression is read. It is recorded with each schedule when the schedule is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// PCF/Tanzu Scheduler and OCF Scheduler 1.x.
     Classic(Weekdays),

@@ -24,7 +24,7 @@ use crate::http::{Handlers, HttpSettings, Server};
 use crate::outbound::CallsInFlight;
 use crate::platform::Platform;
 use crate::store::{Store, StoreSettings};
-use crate::web::api::{Api, MetricsAccess, Quotas, Readiness};
+use crate::web::api::{Api, Forecast, MetricsAccess, Quotas, Readiness};
 use crate::web::auth::Authenticator;
 use crate::web::{Broker, Dashboard, Front, Limiter, Listener};
 
@@ -283,6 +283,7 @@ fn api(
         wake_scheduler: engine.wake_scheduler.clone(),
         wake_watcher: engine.wake_watcher.clone(),
         wake_retention: engine.wake_retention.clone(),
+        forecast: Forecast::default(),
         wake_notifier: engine.wake_notifier.clone(),
         public_url,
     }

@@ -260,6 +260,22 @@ impl Store {
         self.read(|session| session.rows(sql!("attempts/list"), values, attempt_of))
     }
 
+    /// A batch of the enabled schedules whose ids are greater than `after`, at most `limit`, with what they
+    /// run, and the id after which the next batch begins; `None`: there are no more.
+    pub fn schedules_ahead(
+        &self,
+        after: Id,
+        limit: u32,
+    ) -> Result<(Vec<UpcomingSchedule>, Option<Id>), StoreError> {
+        let values = values! { "after_id": after, "limit": limit };
+        let rows: Vec<(Id, UpcomingSchedule)> = self.read(|session| {
+            session.rows(sql!("schedules/ahead"), values, |row| Ok((row.get("id")?, upcoming_of(row)?)))
+        })?;
+        let is_full = u32::try_from(rows.len()).is_ok_and(|count| count == limit);
+        let last = rows.last().map(|(id, _)| *id).filter(|_| is_full);
+        Ok((rows.into_iter().map(|(_, schedule)| schedule).collect(), last))
+    }
+
     /// The next schedules to fire, up to `until`, at most `limit`, in these spaces or in all.
     pub fn upcoming_schedules(
         &self,
@@ -272,18 +288,18 @@ impl Store {
             None => None,
         };
         let values = values! { "spaces": spaces.as_ref(), "until": until, "limit": limit };
-        self.read(|session| {
-            session.rows(sql!("schedules/upcoming"), values, |row| {
-                Ok(UpcomingSchedule {
-                    guid: row.get("guid")?,
-                    timing: timing_of(row)?,
-                    next_fire_time: row.get("next_fire_time")?,
-                    paused_until: row.get("paused_until")?,
-                    of: listed_of(row)?,
-                })
-            })
-        })
+        self.read(|session| session.rows(sql!("schedules/upcoming"), values, upcoming_of))
     }
+}
+
+fn upcoming_of(row: &Row<'_>) -> Result<UpcomingSchedule, StoreError> {
+    Ok(UpcomingSchedule {
+        guid: row.get("guid")?,
+        timing: timing_of(row)?,
+        next_fire_time: row.get("next_fire_time")?,
+        paused_until: row.get("paused_until")?,
+        of: listed_of(row)?,
+    })
 }
 
 /// A filter as parameters of the statements.

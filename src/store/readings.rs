@@ -9,6 +9,19 @@ use crate::model::{Kind, Timestamp};
 const COUNT_MAX: u32 = 100_000;
 
 impl Store {
+    /// How many executions have been due since `before` or longer and have not begun; of each kind at most
+    /// `most` are counted.
+    pub fn backlog(&self, before: Timestamp, most: u32) -> Result<u64, StoreError> {
+        self.read_at_once(|session| {
+            let mut total = 0;
+            for kind in [Kind::Job, Kind::Call] {
+                let values = values! { "kind": kind.as_str(), "now": before, "most": most };
+                total += session.one(sql!("executions/count_due"), values, |row| row.get::<u64>("total"))?;
+            }
+            Ok(total)
+        })
+    }
+
     /// How much is due at `now`, how much is running, and the size of the database.
     pub fn readings(&self, now: Timestamp) -> Result<Readings, StoreError> {
         self.read_at_once(|session| {

@@ -58,6 +58,7 @@ pub(in crate::web) enum CallerRoute {
     /// By the guid of the execution.
     ExecutionOutput(String),
     Upcoming,
+    Forecast,
     Overdue,
     ListEvents,
     ListNotifications,
@@ -129,6 +130,7 @@ impl Route {
                 read_only(method, Self::Caller(CallerRoute::ExecutionOutput((*guid).to_owned())))
             }
             ["upcoming"] => read_only(method, Self::Caller(CallerRoute::Upcoming)),
+            ["upcoming", "counts"] => read_only(method, Self::Caller(CallerRoute::Forecast)),
             ["overdue"] => read_only(method, Self::Caller(CallerRoute::Overdue)),
             ["audit_events"] => read_only(method, Self::Caller(CallerRoute::ListEvents)),
             ["notifications", rest @ ..] => CallerRoute::of_notifications(rest, method).map(Self::Caller),
@@ -272,6 +274,7 @@ impl CallerRoute {
             | Self::Validate
             | Self::TimeZones
             | Self::Upcoming
+            | Self::Forecast
             | Self::Overdue
             | Self::ListSchedules(..)
             | Self::CreateSchedule(..)
@@ -296,6 +299,7 @@ impl CallerRoute {
             Self::CancelExecution(_) => "/executions/:guid/cancel",
             Self::ExecutionOutput(_) => "/executions/:guid/output",
             Self::Upcoming => "/upcoming",
+            Self::Forecast => "/upcoming/counts",
             Self::Overdue => "/overdue",
             Self::ListEvents => "/audit_events",
             Self::ListNotifications | Self::CreateNotification | Self::PutNotification => "/notifications",
@@ -448,6 +452,7 @@ mod tests {
         Route::Caller(CallerRoute::CancelExecution(_)) => "cancelExecution",
         Route::Caller(CallerRoute::ExecutionOutput(_)) => "getExecutionOutput",
         Route::Caller(CallerRoute::Upcoming) => "listUpcoming",
+        Route::Caller(CallerRoute::Forecast) => "countUpcoming",
         Route::Caller(CallerRoute::Overdue) => "listOverdue",
         Route::Caller(CallerRoute::ListEvents) => "listAuditEvents",
         Route::Caller(CallerRoute::ListNotifications) => "listNotifications",

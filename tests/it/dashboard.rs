@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
+use std::time::Duration;
 
 use super::cf::fake_cf::{ALWAYS, Fault};
 use super::standalone::Standalone;
@@ -192,6 +193,49 @@ fn a_job_is_made_scheduled_run_and_deleted_without_a_script() {
     assert_eq!(deleted.header("Location"), Some("/dashboard/jobs"));
     assert_eq!(browser.get(&job).status, 404);
     service.stop();
+}
+
+#[test]
+fn the_overview_tells_of_a_backlog() {
+    let world = World::start();
+    let job = world.job("many");
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    assert!(!browser.get("/dashboard/").body.contains("backlog"));
+    world.cf.fault("POST /v3/apps/:guid/tasks", Fault::Delay(Duration::from_secs(5)), ALWAYS);
+    for _ in 0..102 {
+        assert_eq!(world.post(&format!("/jobs/{job}/execute"), "").status, 201);
+    }
+    assert!(!browser.get("/dashboard/").body.contains("backlog"), "they have only just become due");
+    world.database().execute("UPDATE executions SET dispatch_time = 1 WHERE state = 'PENDING'");
+    let page = browser.get("/dashboard/").body;
+    assert!(page.contains("There is a backlog.</strong> 10"), "{page}");
+}
+
+#[test]
+fn the_output_of_a_task_on_cloud_foundry_is_shown_where_the_token_is_known() {
+    let settings = [("DASHBOARD_CLIENT_ID", "dashboard"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
+    let mut world = World::with(&settings);
+    let job = world.job("prints");
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let task = wait_for(|| world.cf.tasks().pop());
+    world.cf.print(APP, &format!("APP/TASK/{}", task.name), b"<b>hello</b> from the task");
+    let path = format!("/dashboard/executions/{execution}");
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let page = browser.get(&path).body;
+    assert!(page.contains("&lt;b&gt;hello&lt;/b&gt; from the task"), "{page}");
+    // Another process has the session, and not the token.
+    world.restart();
+    let url = world.url();
+    let port = |url: &str| url.rsplit(':').next().unwrap().to_owned();
+    let cookie = browser.cookie.replacen(&port(&browser.url), &port(&url), 1);
+    let page = Browser { url: url.clone(), cookie }.get(&path);
+    assert!(page.status == 200 && !page.body.contains("from the task"), "{}", page.body);
+    let link = page.body.split("Show output").next().unwrap().rsplit("href=\"").next().unwrap();
+    assert!(link.starts_with("/dashboard/sign-in?with=cf&amp;to=%2Fdashboard%2Fexecutions%2F"), "{link}");
+    let scopes = ["openid", "cloud_controller.read", "cloud_controller.write"];
+    world.cf.add_sign_in_client("dashboard", "s3cret", &format!("{url}/dashboard/callback"), &scopes);
+    let browser = SignIn::begin(&world, "dev").signed_in();
+    assert!(browser.get(&path).body.contains("from the task"));
 }
 
 #[test]

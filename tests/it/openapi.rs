@@ -363,6 +363,7 @@ fn use_all(drive: &Drive<'_>, world: &World) {
         drive.accepted("getExecution", &[newest], &[], "");
         let query = [("space_guid", SPACE), ("limit", "30"), ("until", "2199-01-01T00:00:00Z")];
         drive.accepted("listUpcoming", &[], &query, "");
+        drive.accepted("countUpcoming", &[], &[("space_guid", SPACE)], "");
         drive.accepted("listOverdue", &[], &[("space_guid", SPACE), ("limit", "5")], "");
         // Executions of all kinds and states: by hand and by schedule, running and ended.
         wait_for(|| {

@@ -25,6 +25,42 @@ fn filled(world: &World) -> (String, String) {
 }
 
 #[test]
+fn the_fire_times_to_come_are_counted_by_quarters_and_hours() {
+    let world = World::start();
+    let jobs = ["hourly", "daily", "often", "paused"].map(|name| world.job(name));
+    let expressions = ["5,20 * * * *", "30 3 * * *", "* * * * *", "0 * * * *"];
+    for (job, expression) in jobs.iter().zip(expressions) {
+        world.post(&format!("/jobs/{job}/schedules"), &json!({"expression": expression}).to_string());
+    }
+    assert_eq!(world.patch(&format!("/jobs/{}", jobs[3]), r#"{"paused":true}"#).status, 200);
+    let counts = world.get(&format!("/upcoming/counts?space_guid={SPACE}"));
+    assert_eq!(counts.status, 200, "{}", counts.body);
+    let counts = counts.json();
+    let sum = |name: &str| -> u64 {
+        counts[name].as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).sum()
+    };
+    let (quarters, hours) = (counts["quarters"].as_array().unwrap(), counts["hours"].as_array().unwrap());
+    assert_eq!((quarters.len(), hours.len()), (96, 168));
+    // The first quarter and hour have begun, so what fired in them is over.
+    assert!((47..=49).contains(&sum("quarters")), "{counts}");
+    assert!((2 * 167 + 6..=2 * 168 + 8).contains(&sum("hours")), "{counts}");
+    assert!(hours[1..].iter().all(|count| (2..=3).contains(&count.as_u64().unwrap())), "{counts}");
+    let often = &counts["often"];
+    assert_eq!((&often["count"], &often["resources"][0]["name"]), (&json!(1), &json!("often")));
+    let busiest = counts["busiest"].as_array().unwrap();
+    let busiest: Vec<&str> = busiest.iter().map(|it| it["name"].as_str().unwrap()).collect();
+    assert_eq!(busiest, ["hourly", "daily"]);
+    let same = |path: &str| {
+        let mut other = world.get(path).json();
+        other["counted_at"] = counts["counted_at"].clone();
+        other
+    };
+    assert_eq!(same("/upcoming/counts"), counts);
+    assert_eq!(world.get("/upcoming/counts?page=1").status, 422);
+    assert_eq!(world.get(&format!("/upcoming/counts?space_guid={FOREIGN_SPACE}")).status, 401);
+}
+
+#[test]
 fn executions_of_a_space_come_together_and_each_filter_holds() {
     let world = World::start();
     let (job, call) = filled(&world);

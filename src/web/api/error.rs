@@ -45,7 +45,9 @@ pub(in crate::web) enum ApiError {
     TooMany(Duration),
     /// The rules that the request breaks.
     Unprocessable(Vec<Violation>),
-    /// The database failed.
+    /// What is asked for is being made for the first time.
+    NotYet(&'static str),
+    /// The database.
     Store(StoreError),
     /// UAA or Cloud Foundry failed; in `standalone`, the files of tasks.
     Platform(PlatformError),
@@ -93,7 +95,7 @@ impl ApiError {
             Self::TooMany(_) => 429,
             Self::Unprocessable(_) => 422,
             Self::Store(StoreError::Bug(_) | StoreError::Conflict) => 500,
-            Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
+            Self::NotYet(_) | Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => 503,
         }
     }
 
@@ -105,7 +107,9 @@ impl ApiError {
             Self::Platform(PlatformError::Unavailable { retry_after: Some(wait), .. }) => {
                 Some(whole_seconds(*wait))
             }
-            Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => Some(RETRY_AFTER_SECONDS),
+            Self::NotYet(_) | Self::Store(StoreError::Unavailable(_)) | Self::Platform(_) => {
+                Some(RETRY_AFTER_SECONDS)
+            }
             _ => None,
         };
         let problem =
@@ -203,8 +207,8 @@ impl ApiError {
                 "is of a caller who comes too often",
                 format!("the next request in {} s, or later", whole_seconds(*wait)),
             )],
-            // The request itself is correct.
-            Self::Store(_) | Self::Platform(_) => Vec::new(),
+            // Nothing is wrong with the request.
+            Self::NotYet(_) | Self::Store(_) | Self::Platform(_) => Vec::new(),
         }
     }
 }
@@ -245,6 +249,7 @@ impl fmt::Display for ApiError {
                 }
                 Ok(())
             }
+            Self::NotYet(what) => f.write_str(what),
             Self::Store(error) => error.fmt(f),
             Self::Platform(error) => error.fmt(f),
         }

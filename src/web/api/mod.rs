@@ -29,6 +29,7 @@ pub(in crate::web) mod error;
 mod executables;
 mod executions;
 pub(in crate::web) mod fields;
+mod forecast;
 mod notifications;
 mod observability;
 mod output;
@@ -52,6 +53,7 @@ use error::ApiError;
 use query::Query;
 use violation::Violation;
 
+pub use forecast::Forecast;
 pub use observability::MetricsAccess;
 pub use quotas::Quotas;
 pub use readiness::Readiness;
@@ -97,6 +99,8 @@ pub struct Api {
     pub metrics_access: MetricsAccess,
     /// The calls that are under way here.
     pub calls_in_flight: Arc<CallsInFlight>,
+    /// How many fire times are to come.
+    pub forecast: Forecast,
     /// Wakes the scheduler: there is something new to look at.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
@@ -172,6 +176,7 @@ impl Api {
             CallerRoute::CancelExecution(guid) => self.cancel_execution(&caller, &guid, request),
             CallerRoute::ExecutionOutput(guid) => self.execution_output(&caller, &guid, request, &query?),
             CallerRoute::Upcoming => self.upcoming(&caller, &query?),
+            CallerRoute::Forecast => self.forecast(&caller, &query?),
             CallerRoute::Overdue => self.overdue(&caller, &query?),
             CallerRoute::ListNotifications => self.list_notifications(&caller, request, &query?),
             CallerRoute::CreateNotification => self.create_notification(&caller, &query?, request),

@@ -170,7 +170,7 @@ struct UpcomingJson {
 
 /// The job or call of a list's row.
 #[derive(Serialize)]
-struct OwnerJson {
+pub(super) struct OwnerJson {
     #[serde(skip_serializing_if = "Option::is_none")]
     job_guid: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -181,7 +181,7 @@ struct OwnerJson {
 }
 
 impl OwnerJson {
-    fn of(listed: &Listed) -> Self {
+    pub(super) fn of(listed: &Listed) -> Self {
         let Listed { kind, guid, name, app, space } = listed;
         Self {
             job_guid: (*kind == Kind::Job).then(|| guid.to_string()),

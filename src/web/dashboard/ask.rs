@@ -70,6 +70,17 @@ impl View<'_> {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
+    /// The token of the person, for output that the platform keeps and shows to its users only.
+    fn authorization_for(&self, path: &str) -> Vec<Header> {
+        if !path.ends_with("/output") || self.api.platform.keeps_output() {
+            return Vec::new();
+        }
+        let token = self.dashboard.tokens.get(&self.session.digest(), self.now);
+        let header =
+            token.map(|token| Header::from_bytes("Authorization", format!("bearer {}", token.reveal())));
+        header.and_then(Result::ok).into_iter().collect()
+    }
+
     fn exchange(
         &self,
         method: Method,
@@ -92,7 +103,7 @@ impl View<'_> {
             method,
             path: path.to_owned(),
             query: Some(query.to_owned()),
-            headers: Vec::new(),
+            headers: self.authorization_for(path),
             body,
             remote: self.request.remote,
         };

@@ -31,10 +31,12 @@ mod names;
 mod pages;
 mod session;
 mod sign_in;
+mod tokens;
 
 use ask::{Refusal, encoded};
 use names::Names;
 use session::{Keeper, Session};
+use tokens::Tokens;
 
 pub use session::{digest_of, link_code};
 
@@ -53,6 +55,7 @@ pub struct Dashboard {
     /// Id and secret of the UAA client that people sign in through.
     client: Option<SignInClient>,
     names: Names,
+    tokens: Tokens,
     is_standalone: bool,
 }
 
@@ -266,8 +269,14 @@ impl Dashboard {
             failures: Limiter::new(Some(FAILURES)),
             client: own.or(of_catalog).filter(|_| !is_standalone),
             names: Names::default(),
+            tokens: Tokens::default(),
             is_standalone,
         }
+    }
+
+    /// Whether signing in through UAA gives a token that may read the output of tasks.
+    fn has_client_for_output(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| !client.is_of_catalog)
     }
 
     /// Id and secret of the client that Cloud Controller is to make at UAA; `None`: none is needed.
@@ -419,6 +428,7 @@ impl Dashboard {
     }
 
     fn sign_out(&self, view: &View<'_>) -> Response {
+        self.tokens.forget(&view.session.digest());
         if let Err(error) = self.keeper.sign_out(&view.session.user, view.now) {
             return database_trouble(&error);
         }

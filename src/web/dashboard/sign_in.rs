@@ -8,7 +8,7 @@ use super::session::{self, digest_of};
 use super::{Dashboard, Fields, database_trouble, layout, own_path, redirect, respond_html};
 use crate::http::{Request, Response, with_header};
 use crate::model::Guid;
-use crate::platform::CodeGrant;
+use crate::platform::{CodeGrant, Identity};
 use crate::web::api::{Api, Asker};
 use crate::web::auth::AuthError;
 use crate::web::limit::RateLimitKey;
@@ -107,12 +107,22 @@ impl Dashboard {
         match signed_in {
             Ok((_, holder)) => {
                 asker.user = Some(holder.user.clone());
+                if !client.is_of_catalog {
+                    self.keep_token(api, &token, &holder);
+                }
                 let session = self.keeper.begin(holder, &digest_of(&token), now);
                 let response = with_header(redirect(&waiting.to), "Set-Cookie", &cleared);
                 with_header(response, "Set-Cookie", &self.keeper.cookie(&session, request))
             }
             Err(AuthError::Unavailable(_)) => shown(503, "Who you are cannot be checked. Try again soon."),
             Err(AuthError::Unauthorized(_)) => shown(401, "You are no developer or manager of any space."),
+        }
+    }
+
+    /// Keeps a token where output can be had with it.
+    fn keep_token(&self, api: &Api, token: &str, holder: &Identity) {
+        if !api.platform.keeps_output() {
+            self.tokens.keep(digest_of(token), token, holder.expires_at, api.clock.now());
         }
     }
 
@@ -134,7 +144,11 @@ impl Dashboard {
             let (scheme, rest) = given.split_once(' ').unwrap_or(("", given));
             let token = if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { given };
             let digest = digest_of(token);
-            api.auth.sign_in(token).map(|(_, holder)| (holder, digest))
+            let signed_in = api.auth.sign_in(token).map(|(_, holder)| (holder, digest));
+            if let Ok((holder, _)) = &signed_in {
+                self.keep_token(api, token, holder);
+            }
+            signed_in
         } else {
             match self.keeper.redeem(code, &api.platform.token_digests(), now) {
                 Err(error) => return database_trouble(&error),

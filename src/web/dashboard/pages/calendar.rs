@@ -1,83 +1,87 @@
 //! When it is crowded: the fire times to come, by quarters of an hour and by hours.
 
-use std::collections::BTreeMap;
-
-use maud::html;
+use maud::{Markup, html};
+use serde_json::Value;
 
 use super::executions::{owner_of, row_name};
-use super::missing;
 use crate::model::Timestamp;
+use crate::platform::Named;
 use crate::web::dashboard::ask::{encoded, list, text};
 use crate::web::dashboard::components::bars;
-use crate::web::dashboard::{Page, PageResult, View};
+use crate::web::dashboard::{Page, PageResult, View, plural};
 
 const QUARTER: i64 = 900;
 const HOUR: i64 = 3600;
-const DAY: i64 = 86_400;
-/// The most fire times that the API answers at once.
-const TIMES_MAX: usize = 1000;
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let space = view.space();
-    let of_space = if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
-    let until = Timestamp::from_seconds(view.now.seconds() + 7 * DAY).unwrap_or(view.now);
-    let target = format!("/upcoming?limit={TIMES_MAX}&until={}{of_space}", encoded(&until.to_string()));
-    let upcoming = match view.get(&target) {
-        Err(refusal) if refusal.is_unknown => {
-            let main = html! { (missing("the fire times of all schedules")) };
+    let of_space = if space.is_empty() { String::new() } else { format!("?space_guid={}", encoded(space)) };
+    let counts = match view.get(&format!("/upcoming/counts{of_space}")) {
+        Err(refusal) if refusal.status == 503 => {
+            let main =
+                html! { div.empty { p { (refusal.text) ". This page shows them when they are there." } } };
             return Ok(Page::new("Calendar", main).into());
         }
         other => other?,
     };
-    let rows = list(&upcoming, "resources");
-    let mut quarters = vec![0_u64; 96];
-    let mut hours = vec![0_u64; 168];
-    let mut names: BTreeMap<String, u64> = BTreeMap::new();
-    let mut often: Vec<String> = Vec::new();
-    for row in rows {
-        let Some(time) = Timestamp::parse(text(row, "fire_time")) else { continue };
-        let ahead = time.seconds() - view.now.seconds();
-        if let Some(count) = usize::try_from(ahead / QUARTER).ok().and_then(|at| quarters.get_mut(at)) {
-            *count += 1;
-        }
-        if let Some(count) = usize::try_from(ahead / HOUR).ok().and_then(|at| hours.get_mut(at)) {
-            *count += 1;
-        }
-        if ahead < DAY && owner_of(row).is_some() {
-            *names.entry(row_name(row)).or_default() += 1;
-        }
-        if row["more_of_this"] == true {
-            often.push(row_name(row));
-        }
-    }
-    let label = |seconds: i64, range: std::ops::Range<usize>| {
-        let time = Timestamp::from_seconds(view.now.seconds() + seconds).unwrap_or(view.now);
-        view.local(time).get(range).unwrap_or_default().to_owned()
+    let times = |name: &str, from: &str, length: i64, shown: std::ops::Range<usize>| {
+        let start = Timestamp::parse(text(&counts, from)).unwrap_or(view.now).seconds();
+        let label = |at: i64| {
+            let time = Timestamp::from_seconds(start + at * length).unwrap_or(view.now);
+            view.local(time).get(shown.clone()).unwrap_or_default().to_owned()
+        };
+        let values = list(&counts, name).iter().map(|count| count.as_u64().unwrap_or(0));
+        (0..).zip(values).map(|(at, count)| (label(at), count)).collect::<Vec<(String, u64)>>()
     };
-    let quarters: Vec<(String, u64)> =
-        (0..).zip(quarters).map(|(at, count)| (label(at * QUARTER, 11..16), count)).collect();
-    let hours: Vec<(String, u64)> =
-        (0..).zip(hours).map(|(at, count)| (label(at * HOUR, 5..10), count)).collect();
-    let mut names: Vec<(String, u64)> = names.into_iter().collect();
-    names.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let rows = list(&counts, "busiest").iter().chain(list(often_of(&counts), "resources"));
+    view.learn_names(Named::App, rows.map(|row| text(row, "app_guid")));
+    let quarters = times("quarters", "quarters_from", QUARTER, 11..16);
+    let hours = times("hours", "hours_from", HOUR, 5..16);
+    let often = often_of(&counts);
+    let is_empty = hours.iter().all(|(_, count)| *count == 0) && often["count"] == 0;
     let main = html! {
-        @if rows.is_empty() { div.empty { p { "Nothing is planned for the next seven days." } } } @else {
+        @if is_empty { div.empty { p { "Nothing is planned for the next seven days." } } } @else {
             h2 { "Next 24 hours" }
-            (bars("Fire times in each quarter of an hour", "mark", &quarters))
+            (chart("Fire times in each quarter of an hour", &quarters, often))
             h2 { "Next 7 days" }
-            (bars("Fire times in each hour", "mark", &hours))
-            @if rows.len() == TIMES_MAX { p.quiet { "Only the next 1,000 fire times are counted." } }
-            @if !often.is_empty() { p.quiet { "Counted up to 20 times only, because they fire often: "
-                @for name in often.iter().take(20) { bdi { (name) } " " } } }
-            h2 { "With what" }
-            table {
-                caption { "Fire times of the next 24 hours" }
-                thead { tr { th scope="col" { "Name" } th.n scope="col" { "Times" } } }
-                tbody { @for (name, count) in names.iter().take(25) {
-                    tr { th scope="row" { bdi { (name) } } td.n data-label="Times" { (count) } }
-                } }
-            }
+            (chart("Fire times in each hour", &hours, often))
+            (table(view, "Schedules that fire most often in the next 24 hours", list(&counts, "busiest")))
+            (table(view, "Schedules that fire more often than every 15 minutes", list(often, "resources")))
+            p.quiet { "Counted " (view.time(text(&counts, "counted_at"))) ", at most once a minute. Times in " (view.zone_name) "." }
         }
     };
     Ok(Page::new("Calendar", main).into())
+}
+
+fn often_of(counts: &Value) -> &Value {
+    &counts["often"]
+}
+
+/// Bars, and below them one band for what fires all the time.
+fn chart(title: &str, values: &[(String, u64)], often: &Value) -> Markup {
+    let count = often["count"].as_u64().unwrap_or(0);
+    html! {
+        @if values.iter().any(|(_, count)| 0 < *count) { (bars(title, "mark", values)) }
+        @if 0 < count { p.band { (count) " more " @if count == 1 { "fires" } @else { "fire" } " all the time, more often than every 15 minutes" } }
+    }
+}
+
+fn table(view: &View<'_>, caption: &str, rows: &[Value]) -> Markup {
+    if rows.is_empty() {
+        return html! {};
+    }
+    html! {
+        table {
+            caption { (caption) }
+            thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "App" } th.n scope="col" { "Fire times" } } }
+            tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
+                th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } } }
+                td data-label="Kind" { (kind.as_str()) }
+                td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                td.n data-label="Fire times" {
+                    @if let Some(count) = row["fire_times"].as_u64() { (count) } @else { "more than 96" }
+                }
+            } } } }
+        }
+    }
 }

@@ -8,7 +8,7 @@ use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
-use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
+use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, kind_of, plural};
 
 /// What is shown of the output, from its end.
 const SHOWN_BYTES: usize = 32 * 1024;
@@ -98,8 +98,25 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResu
     Ok(Reply::Redirect(format!("/dashboard/executions/{}?of={}", encoded(&changed), encoded(&of))))
 }
 
+/// Where the output needs a token that this instance does not have, or that has ended.
+fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
+    let query = |with| Fields::default().with(&[("with", with), ("to", here)]);
+    html! {
+        p.quiet { "Cloud Foundry shows it to its users only, so it takes a new sign-in." }
+        @if view.dashboard.has_client_for_output() {
+            p { a.button href={ "/dashboard/sign-in" (query("cf")) } { "Show output" } }
+        } @else {
+            p { a.button href={ "/dashboard/sign-in" (query("")) } { "Show output" } }
+        }
+    }
+}
+
 /// The end of what the task printed, or all of it.
 fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, Refusal> {
+    let has_token = || view.dashboard.tokens.get(&view.session.digest(), view.now).is_some();
+    if !view.api.platform.keeps_output() && !has_token() {
+        return Ok(sign_in_for_output(view, here));
+    }
     let wants_all = view.query.get("output") == "all";
     let target = format!("/jobs/{}/history/{}/output", encoded(job), encoded(guid));
     let mut printed = String::new();
@@ -111,7 +128,9 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
                     html! { p.quiet { "None is kept. On Cloud Foundry it is in the logs of the app." } },
                 );
             }
-            other => other?,
+            // The rest of the page can be shown.
+            Err(refusal) => return Ok(html! { p.quiet { "It cannot be read now: " (refusal.text) } }),
+            Ok(read) => read,
         };
         if part.is_empty() {
             break;

@@ -1,5 +1,7 @@
 //! What needs attention in a space: failures, what runs, what comes next.
 
+use std::time::Duration;
+
 use maud::{Markup, html};
 use serde_json::{Value, json};
 use tiny_http::Method;
@@ -14,6 +16,11 @@ use crate::web::dashboard::components::{STATES, duration, length_of, usual_lengt
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
+/// Executions that have been due for longer make a backlog, if there are so many.
+const BACKLOG_AGE: Duration = Duration::from_secs(30);
+const BACKLOG_MIN: u64 = 100;
+/// As many are counted.
+const BACKLOG_MAX: u32 = 1000;
 /// The most rows of a table here.
 const ROWS_MAX: usize = 20;
 /// Two pages of the API; more is "1,000+".
@@ -34,6 +41,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     };
     let main = html! {
         (trouble_banner())
+        (backlog_banner(view))
         @if let Some(pause) = &pause { (paused_banner(view, pause)) }
         @if let Some(failed) = &failed {
             (counts(view, &of_space, &since.to_string())?)
@@ -114,6 +122,22 @@ fn trouble_banner() -> Markup {
     html! {
         @for (_, what, then) in troubles.into_iter().filter(|(is_on, ..)| *is_on) {
             div.notice.bad role="alert" { p { strong { (what) } " " (then) } }
+        }
+    }
+}
+
+/// Executions that have been due for a while, if there are many.
+fn backlog_banner(view: &View<'_>) -> Markup {
+    let since = view.now.saturating_sub(BACKLOG_AGE);
+    // Where the database does not answer, the rest of the page says so.
+    let count = view.api.store.backlog(since, BACKLOG_MAX).unwrap_or(0);
+    html! {
+        @if BACKLOG_MIN <= count {
+            div.notice.bad role="alert" { p {
+                strong { "There is a backlog." } " "
+                @if u64::from(BACKLOG_MAX) <= count { "More than 1,000" } @else { (count) }
+                " executions of all spaces have been due for more than 30 seconds and have not begun."
+            } }
         }
     }
 }

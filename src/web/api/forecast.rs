@@ -1,0 +1,366 @@
+//! How many fire times are to come, by quarters of an hour and by hours, and of what.
+//!
+//! Counting takes long where there are many schedules, so a thread does it, at most once a minute, and only
+//! while somebody asks. Invariant: an answer waits for that thread for at most [`PATIENCE`].
+
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet};
+use std::iter::successors;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use log::{log, warn};
+use serde::Serialize;
+
+use super::Api;
+use super::error::ApiError;
+use super::overview::OwnerJson;
+use super::overview::unknown_parameter;
+use super::page::to_json;
+use super::query::Query;
+use crate::base::clock::Clock;
+use crate::fire_times::Calendar;
+use crate::http::{Response, respond_with};
+use crate::model::{Dialect, Guid, Timestamp};
+use crate::store::{Listed, Store, StoreError, UpcomingSchedule};
+use crate::web::auth::Caller;
+
+const NOT_YET: ApiError = ApiError::NotYet("the fire times to come are being counted for the first time");
+/// A count is made anew after this.
+const MAX_AGE: Duration = Duration::from_secs(60);
+/// How long an answer waits for a count.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Schedules that are read at once.
+const BATCH: u32 = 500;
+const QUARTER: i64 = 900;
+const HOUR: i64 = 3600;
+/// A day of quarters of an hour.
+const QUARTERS: usize = 96;
+/// A week of hours.
+const HOURS: usize = 168;
+/// What fires more often within a day fires more often than every quarter of an hour.
+const OFTEN: usize = QUARTERS;
+/// The most schedules of a space that are named: those that fire most, and those that fire all the time.
+const NAMED_MAX: usize = 25;
+/// Patterns whose fire times are kept for other schedules, while they are counted.
+const PATTERNS_MAX: usize = 10_000;
+
+/// The last count. Clones share it.
+#[derive(Clone, Default)]
+pub struct Forecast(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Notified when a count ends.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Arc<Counted>>,
+    is_counting: bool,
+}
+
+/// The fire times to come, by spaces.
+struct Counted {
+    /// The monotonic time of the count.
+    since: Duration,
+    counted_at: Timestamp,
+    spaces: HashMap<Guid, Counts>,
+}
+
+/// The fire times of some schedules.
+#[derive(Clone, Default)]
+struct Counts {
+    /// From the beginning of the quarter of an hour in which they were counted.
+    quarters: Vec<u32>,
+    /// From the beginning of the hour in which they were counted.
+    hours: Vec<u32>,
+    /// How many schedules fire more often than every quarter of an hour. Their fire times are not counted.
+    often: u32,
+    /// Some of these.
+    often_named: Vec<Named>,
+    /// Those of the others that fire most often within a day.
+    busiest: Vec<Named>,
+}
+
+#[derive(Clone)]
+struct Named {
+    schedule: Guid,
+    of: Listed,
+    /// Fire times within a day.
+    count: u32,
+}
+
+#[derive(Serialize)]
+struct ForecastJson {
+    counted_at: String,
+    quarters_from: String,
+    quarters: Vec<u32>,
+    hours_from: String,
+    hours: Vec<u32>,
+    often: OftenJson,
+    busiest: Vec<NamedJson>,
+}
+
+#[derive(Serialize)]
+struct OftenJson {
+    count: u32,
+    resources: Vec<NamedJson>,
+}
+
+#[derive(Serialize)]
+struct NamedJson {
+    schedule_guid: String,
+    #[serde(flatten)]
+    of: OwnerJson,
+    /// `None` of what fires all the time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fire_times: Option<u32>,
+}
+
+impl Api {
+    /// When it will be crowded, and with what.
+    pub(super) fn forecast(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
+        const PARAMETERS: [&str; 1] = ["space_guid"];
+        if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
+            return Err(unknown_parameter(name, &PARAMETERS).into());
+        }
+        let spaces = self.spaces_asked_for(caller, query)?;
+        let counted = self.forecast.counted(&self.store, &self.clock).ok_or(NOT_YET)?;
+        let mut counts = Counts::default();
+        match spaces {
+            Some(spaces) => {
+                let spaces: HashSet<Guid> = spaces.into_iter().collect();
+                spaces.iter().filter_map(|space| counted.spaces.get(space)).for_each(|it| counts.add(it));
+            }
+            None => counted.spaces.values().for_each(|it| counts.add(it)),
+        }
+        Ok(respond_with(200, "application/json", to_json(&counts.json(counted.counted_at))?))
+    }
+}
+
+impl Forecast {
+    /// A count that is at most a minute old, if one can be had in time, else the last one. `None`: the first
+    /// count goes on.
+    fn counted(&self, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> Option<Arc<Counted>> {
+        let now = clock.monotonic();
+        let mut state = self.0.lock();
+        let is_fresh = |counted: &Arc<Counted>| now.saturating_sub(counted.since) < MAX_AGE;
+        if let Some(last) = state.last.as_ref().filter(|last| is_fresh(last)) {
+            return Some(Arc::clone(last));
+        }
+        if !state.is_counting {
+            state.is_counting = true;
+            drop(state);
+            let counter = Counter { shared: Arc::clone(&self.0) };
+            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
+            let counting = move || counter.count(&store, &*clock);
+            if let Err(error) = thread::Builder::new().name("forecast".to_owned()).spawn(counting) {
+                warn!(cause:% = error; "no thread counts the fire times to come");
+            }
+            state = self.0.lock();
+        }
+        let waited = self.0.changed.wait_timeout_while(state, PATIENCE, |state| state.is_counting);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.last.clone()
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Counts once. There is one at most.
+struct Counter {
+    shared: Arc<Shared>,
+}
+
+impl Counter {
+    fn count(self, store: &Store, clock: &dyn Clock) {
+        let (since, now) = (clock.monotonic(), clock.now());
+        match count_all(store, now) {
+            Ok(spaces) => {
+                self.shared.lock().last = Some(Arc::new(Counted { since, counted_at: now, spaces }));
+            }
+            Err(error) => log!(error.noted(), cause:% = error; "the fire times to come are not counted"),
+        }
+    }
+}
+
+impl Drop for Counter {
+    /// Also after a panic, and if no thread could be started.
+    fn drop(&mut self) {
+        self.shared.lock().is_counting = false;
+        self.shared.changed.notify_all();
+    }
+}
+
+/// When a schedule fires: the quarters and hours to come, each with how often it fires then. There is none of
+/// a schedule that fires more often than every quarter of an hour.
+#[derive(Default)]
+struct Pattern {
+    quarters: Vec<(usize, u32)>,
+    hours: Vec<(usize, u32)>,
+}
+
+/// The expression, its dialect, and its time zone.
+type PatternKey = (String, Dialect, Option<String>);
+
+fn count_all(store: &Store, now: Timestamp) -> Result<HashMap<Guid, Counts>, StoreError> {
+    let mut spaces: HashMap<Guid, Counts> = HashMap::new();
+    // Many schedules have the same expression, as `0 3 * * *`.
+    let mut patterns: HashMap<PatternKey, Option<Arc<Pattern>>> = HashMap::new();
+    let mut after = 0;
+    loop {
+        let (batch, last) = store.schedules_ahead(after, BATCH)?;
+        for schedule in &batch {
+            let pattern = match key_of(schedule, now) {
+                Some(key) if patterns.contains_key(&key) => patterns[&key].clone(),
+                key => {
+                    let pattern = pattern_of(schedule, now);
+                    if let Some(key) = key.filter(|_| patterns.len() < PATTERNS_MAX) {
+                        patterns.insert(key, pattern.clone());
+                    }
+                    pattern
+                }
+            };
+            spaces.entry(schedule.of.space.clone()).or_default().add_schedule(schedule, pattern.as_deref());
+        }
+        match last {
+            Some(last) => after = last,
+            None => return Ok(spaces),
+        }
+    }
+}
+
+/// What schedules share whose fire times are the same; `None`: those of this one are its own.
+fn key_of(schedule: &UpcomingSchedule, now: Timestamp) -> Option<PatternKey> {
+    let timing = &schedule.timing;
+    let is_bounded = timing.starts_at.is_some() || timing.ends_at.is_some();
+    let is_paused = schedule.paused_until.is_some_and(|until| now < until);
+    // A hashed field, written with an H, depends on the guid, and an interval on the last fire time.
+    let is_own = is_bounded || is_paused || timing.expression.contains(['H', 'h', '@']);
+    (!is_own).then(|| (timing.expression.clone(), timing.dialect, timing.timezone.clone()))
+}
+
+fn pattern_of(schedule: &UpcomingSchedule, now: Timestamp) -> Option<Arc<Pattern>> {
+    let mut pattern = Pattern::default();
+    let Ok(calendar) = Calendar::of(&schedule.timing, &schedule.of.guid) else {
+        return Some(Arc::new(pattern));
+    };
+    let resumed = schedule.paused_until.filter(|until| schedule.next_fire_time < *until && now < *until);
+    let first = match resumed {
+        Some(until) => calendar.first_after(until.shifted(-1)),
+        None => Some(schedule.next_fire_time),
+    };
+    let (quarter, hour) = (start_of(now, QUARTER), start_of(now, HOUR));
+    let mut in_a_day = 0;
+    for time in successors(first, |time| calendar.next_after(*time)) {
+        let seconds = time.seconds();
+        let at =
+            |start: i64, length: i64| usize::try_from((seconds - start).max(0) / length).unwrap_or(HOURS);
+        let (quarter, hour) = (at(quarter, QUARTER), at(hour, HOUR));
+        if HOURS <= hour {
+            break;
+        }
+        add_one(&mut pattern.hours, hour);
+        if quarter < QUARTERS {
+            add_one(&mut pattern.quarters, quarter);
+            in_a_day += 1;
+            if OFTEN < in_a_day {
+                return None;
+            }
+        }
+    }
+    Some(Arc::new(pattern))
+}
+
+/// The start of the quarter of an hour, or hour, in UTC seconds since 1970.
+fn start_of(now: Timestamp, length: i64) -> i64 {
+    now.seconds().div_euclid(length) * length
+}
+
+fn add_one(counts: &mut Vec<(usize, u32)>, at: usize) {
+    match counts.last_mut().filter(|(last, _)| *last == at) {
+        Some((_, count)) => *count += 1,
+        None => counts.push((at, 1)),
+    }
+}
+
+impl Counts {
+    fn add_schedule(&mut self, schedule: &UpcomingSchedule, pattern: Option<&Pattern>) {
+        let named = |count| Named { schedule: schedule.guid.clone(), of: schedule.of.clone(), count };
+        let Some(pattern) = pattern else {
+            self.often += 1;
+            if self.often_named.len() < NAMED_MAX {
+                self.often_named.push(named(0));
+            }
+            return;
+        };
+        self.quarters.resize(QUARTERS, 0);
+        self.hours.resize(HOURS, 0);
+        pattern.quarters.iter().for_each(|(at, count)| self.quarters[*at] += count);
+        pattern.hours.iter().for_each(|(at, count)| self.hours[*at] += count);
+        let in_a_day = pattern.quarters.iter().map(|(_, count)| count).sum();
+        let is_busy = self.busiest.len() < 2 * NAMED_MAX
+            || self.busiest.get(NAMED_MAX - 1).is_some_and(|last| last.count < in_a_day);
+        if 0 < in_a_day && is_busy {
+            self.busiest.push(named(in_a_day));
+            if 2 * NAMED_MAX <= self.busiest.len() {
+                self.keep_busiest();
+            }
+        }
+    }
+
+    /// Adds those of another space.
+    fn add(&mut self, other: &Self) {
+        for (own, others) in [(&mut self.quarters, &other.quarters), (&mut self.hours, &other.hours)] {
+            own.resize(own.len().max(others.len()), 0);
+            own.iter_mut().zip(others).for_each(|(own, other)| *own = own.saturating_add(*other));
+        }
+        self.often = self.often.saturating_add(other.often);
+        let room = NAMED_MAX.saturating_sub(self.often_named.len());
+        self.often_named.extend(other.often_named.iter().take(room).cloned());
+        self.busiest.extend(other.busiest.iter().cloned());
+        self.keep_busiest();
+    }
+
+    fn keep_busiest(&mut self) {
+        self.busiest.sort_by_key(|named| Reverse(named.count));
+        self.busiest.truncate(NAMED_MAX);
+    }
+
+    fn json(mut self, counted_at: Timestamp) -> ForecastJson {
+        self.quarters.resize(QUARTERS, 0);
+        self.hours.resize(HOURS, 0);
+        let from = |length| {
+            let start = Timestamp::from_seconds(start_of(counted_at, length));
+            start.unwrap_or(counted_at).to_string()
+        };
+        let named = |all: &[Named]| all.iter().map(NamedJson::of).collect();
+        ForecastJson {
+            counted_at: counted_at.to_string(),
+            quarters_from: from(QUARTER),
+            hours_from: from(HOUR),
+            often: OftenJson { count: self.often, resources: named(&self.often_named) },
+            busiest: named(&self.busiest),
+            quarters: self.quarters,
+            hours: self.hours,
+        }
+    }
+}
+
+impl NamedJson {
+    fn of(named: &Named) -> Self {
+        Self {
+            schedule_guid: named.schedule.to_string(),
+            of: OwnerJson::of(&named.of),
+            fire_times: Some(named.count).filter(|count| 0 < *count),
+        }
+    }
+}
