@@ -237,6 +237,7 @@ fn what_a_notification_cannot_be_is_refused_with_the_field() {
     let accept = [("Accept", "application/problem+json")];
     for (field, value) in [
         ("url", json!("ftp://x/")),
+        ("url", json!("http://x/[hidden]")),
         ("url", json!(format!("http://x/{}", "y".repeat(2048)))),
         ("format", json!("teams")),
         ("secret", json!("whsec_c2hvcnQ=")),

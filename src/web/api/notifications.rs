@@ -496,7 +496,8 @@ impl Fields<'_> {
     }
 
     fn receiver(&mut self) -> Option<String> {
-        let url = self.text("url", self.raw.url, URL_CHARS_MAX)?;
+        let url = self.text("url", self.raw.url, URL_CHARS_MAX);
+        let url = self.not_hidden("url", url)?;
         match Target::parse(&url) {
             Ok(_) => Some(url),
             Err(cause) => {
