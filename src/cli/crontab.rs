@@ -10,7 +10,7 @@ pub(super) const LINES_MAX: usize = 10_000;
 /// The descriptors that `cron` knows.
 const DESCRIPTORS: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-/// Users that stand in the sixth column of a crontab of the system, besides those of the machine.
+/// A user that is in each crontab of the system, and is no program.
 const ROOT: &str = "root";
 
 /// What a crontab says.
@@ -39,16 +39,25 @@ pub(super) struct Entry {
     pub(super) description: Option<String>,
 }
 
-/// Reads a crontab. `is_user` says whether a word is the name of a user: then the file has a column of users.
+/// Reads a crontab. `is_user` says whether a word is the name of a user of this machine.
+///
+/// A crontab of the system has a column of users: root is in it, or each line has a user there. In any other one
+/// the word is a program, as `mail` is, which is the name of a user too.
 pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
+    let lines = || text.lines().take(LINES_MAX).map(str::trim);
+    let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#') && variable(line).is_none();
+    let users: Vec<Option<String>> =
+        lines().filter(is_entry).filter_map(|line| entry(line, &is_user).ok()).map(|it| it.user).collect();
+    let has_root = users.iter().flatten().any(|user| user == ROOT);
+    let is_of_system = has_root || users.iter().all(Option::is_some);
+    let is_user = |word: &str| is_of_system && is_user(word);
     let mut found = Crontab::default();
     let mut names = BTreeSet::new();
     let mut variables: Vec<(String, String)> = Vec::new();
     let mut timezone = None;
     let mut comment: Vec<&str> = Vec::new();
-    for (index, line) in text.lines().take(LINES_MAX).enumerate() {
+    for (index, line) in lines().enumerate() {
         let number = index + 1;
-        let line = line.trim();
         if line.is_empty() {
             comment.clear();
         } else if let Some(words) = line.strip_prefix('#') {
@@ -124,7 +133,8 @@ fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
         return Err("has no command".to_owned());
     }
     match split_words(rest, 1) {
-        Some((word, command)) if !command.is_empty() && (word == ROOT || is_user(&word)) => {
+        // A command does not begin with a dash, the arguments of a program do.
+        Some((word, command)) if !matches!(command.chars().next(), None | Some('-')) && is_user(&word) => {
             Ok(Parsed { expression, command: command.to_owned(), user: Some(word) })
         }
         _ => Ok(Parsed { expression, command: rest.to_owned(), user: None }),
@@ -210,7 +220,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Crontab {
-        parse(text, |word| word == "www-data")
+        parse(text, |word| ["root", "www-data", "mail"].contains(&word))
     }
 
     #[test]
@@ -244,6 +254,19 @@ mod tests {
         assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 9]);
         let commands: Vec<&str> = found.entries.iter().map(|entry| entry.command.as_str()).collect();
         assert_eq!(commands, ["cd / && run-parts /etc/cron.hourly", "/bin/clean", "rooted"]);
+    }
+
+    #[test]
+    fn a_program_with_the_name_of_a_user_is_a_program_unless_there_is_a_column_of_users() {
+        let commands = |text: &str| -> Vec<String> {
+            read(text).entries.into_iter().map(|entry| entry.command).collect()
+        };
+        assert_eq!(commands("0 8 * * * mail ops\n0 9 * * * date\n"), ["mail ops", "date"]);
+        assert_eq!(commands("0 8 * * * mail -s x ops\n"), ["mail -s x ops"]);
+        assert_eq!(commands("0 8 * * * www-data date\n@daily mail date\n"), ["date", "date"]);
+        let mixed =
+            "0 8 * * * root date\n0 8 * * * mail -s x ops\n0 9 * * * www-data date\n0 9 * * * deploy x\n";
+        assert_eq!(commands(mixed), ["date", "mail -s x ops", "date", "deploy x"]);
     }
 
     #[test]

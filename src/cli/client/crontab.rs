@@ -16,7 +16,8 @@ const CRONTAB_MEBIBYTES_MAX: u64 = 1;
 
 pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let text = file::read(arguments.required(0), CRONTAB_MEBIBYTES_MAX).map_err(Failure::Usage)?;
-    let is_user = |word: &str| nix::unistd::User::from_name(word).is_ok_and(|user| user.is_some());
+    let is_user =
+        |word: &str| word == "root" || nix::unistd::User::from_name(word).is_ok_and(|user| user.is_some());
     let Crontab { entries, mut notes } = crontab::parse(&text, is_user);
     let is_dry_run = arguments.has("dry-run");
     let app = match session.app_of(arguments)? {
@@ -36,8 +37,14 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
             continue;
         }
         match take(session, &app, &entry, is_dry_run) {
-            Ok(()) => taken.push(shown(&entry)),
-            Err(Failure::Refused(reason)) => notes.push((entry.line, reason)),
+            Ok(warnings) => {
+                taken.push(shown(&entry));
+                notes.extend(warnings.into_iter().map(|warning| (entry.line, warning)));
+            }
+            Err(Failure::Refused(reason)) => {
+                let lines: Vec<&str> = reason.lines().map(str::trim).collect();
+                notes.push((entry.line, lines.join("; ")));
+            }
             Err(failure) => return Err(failure),
         }
     }
@@ -48,8 +55,8 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
 }
 
 /// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is
-/// not kept.
-fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result<(), Failure> {
+/// not kept. Returns what may surprise.
+fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result<Vec<String>, Failure> {
     let mut schedule = Map::new();
     schedule.insert("expression".to_owned(), entry.expression.as_str().into());
     if let Some(zone) = &entry.timezone {
@@ -59,7 +66,7 @@ fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result
         let answer = session.remote.post("/schedules/validate", Some(&schedule.into()))?;
         return match answer["errors"].as_array().and_then(|errors| errors.first()) {
             Some(error) => Err(Failure::Refused(field(error, "message").to_owned())),
-            None => Ok(()),
+            None => Ok(warnings(&answer, answer["next_runs"].as_array().is_some_and(Vec::is_empty))),
         };
     }
     if let Some(description) = &entry.description {
@@ -73,7 +80,16 @@ fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result
     if made.is_err() {
         session.remote.delete(&path)?;
     }
-    made.map(|_| ())
+    made.map(|made| warnings(&made, made["next_fire_time"].is_null() && !made["completed_at"].is_null()))
+}
+
+fn warnings(answer: &Value, fires_never: bool) -> Vec<String> {
+    let warnings = answer["warnings"].as_array().into_iter().flatten();
+    let mut warnings: Vec<String> = warnings.map(|it| field(it, "message").to_owned()).collect();
+    if fires_never {
+        warnings.push("it never fires".to_owned());
+    }
+    warnings
 }
 
 fn shown(entry: &Entry) -> Value {
