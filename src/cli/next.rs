@@ -19,10 +19,11 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
     let Some(count) = count.filter(|count| (1..=100).contains(count)) else {
         return usage_of("next", "--count must be a whole number from 1 to 100");
     };
-    let (dialect, weekdays) = match Config::from_environment(Mode::Standalone, &arguments.settings()) {
-        Ok(config) => (config.dialect, config.weekdays),
-        Err(_) => (Dialect::default(), Weekdays::default()),
-    };
+    let (dialect, weekdays, default_zone) =
+        match Config::from_environment(Mode::Standalone, &arguments.settings()) {
+            Ok(config) => (config.dialect, config.weekdays, config.default_timezone),
+            Err(_) => (Dialect::default(), Weekdays::default(), None),
+        };
     let dialect =
         arguments.flag("dialect").and_then(|name| Dialect::named(name, weekdays)).unwrap_or(dialect);
     let timezone = arguments.flag("timezone").map(|name| Zone::named(name).ok_or(name)).transpose();
@@ -32,6 +33,9 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
             return usage_of("next", &format!("--timezone {name:?} is not in the IANA time zone database"));
         }
     };
+    // As a service with these settings reads a new schedule.
+    let default_zone = default_zone.filter(|_| !cron::names_zone(expression));
+    let timezone = timezone.or_else(|| Zone::named(&default_zone?));
     let after = match arguments.flag("after").map(Timestamp::parse) {
         None => SystemClock::default().now(),
         Some(Some(after)) => after,
@@ -44,7 +48,8 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
     match Expression::parse(expression, &reading) {
         Ok(parsed) => {
             if let Ok(explanation) = cron::explain(expression, &reading, after.seconds()) {
-                eprintln!("{}", explanation.description);
+                let zone = explanation.zone.map_or_else(String::new, |zone| format!(", {zone}"));
+                eprintln!("{}{zone}", explanation.description);
                 for warning in explanation.warnings.iter().chain(&explanation.later_warnings) {
                     eprintln!("Warning: {}", warning.message);
                 }

@@ -201,6 +201,28 @@ fn next_prints_fire_times_or_where_an_expression_is_wrong() {
     };
     let output = run(&["0 9 * * 1-5", "--after", "2026-03-27T10:00:00Z", "--count", "2"]);
     assert_eq!(String::from_utf8(output.stdout).unwrap(), "2026-03-30T09:00:00Z\n2026-03-31T09:00:00Z\n");
+    let program = || Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"));
+    let berlin = "2026-03-30T07:00:00Z  2026-03-30T09:00:00+02:00\n";
+    let after = ["--after", "2026-03-29T10:00:00Z", "--count", "1"];
+    for (expression, zone) in
+        [("0 9 * * 1-5", &["--timezone", "Europe/Berlin"][..]), ("TZ=Europe/Berlin 0 9 * * 1-5", &[])]
+    {
+        let output = program().args(["next", expression]).args(zone).args(after).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), berlin);
+        assert_eq!(
+            String::from_utf8(output.stderr).unwrap(),
+            "at 09:00 on Monday to Friday, Europe/Berlin\n"
+        );
+    }
+    // The setting is that of a service; an expression that names a zone keeps it.
+    for (expression, setting) in
+        [("0 9 * * *", "Europe/Berlin"), ("TZ=Europe/Berlin 0 9 * * *", "Asia/Tokyo")]
+    {
+        let mut next = program();
+        let output =
+            next.env("DEFAULT_TIMEZONE", setting).args(["next", expression]).args(after).output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), berlin);
+    }
     let refused = run(&["0 0 32\t* *"]);
     assert_eq!(refused.status.code(), Some(2));
     let told = String::from_utf8(refused.stderr).unwrap();
