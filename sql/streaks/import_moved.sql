@@ -1,8 +1,11 @@
--- The streak of a job or call that was just taken, after its history. Where the execution that counts is not in
+-- The streak of a job or call that was just taken, after its history. If the execution that counts is not in
 -- the history any more, whatever ends next counts.
-INSERT INTO streaks (executable_id, failures, failing_since, last_execution_id, expected_since, success_due_at)
+INSERT INTO streaks (executable_id, failures, failing_since, last_execution_id, expected_since,
+                     success_due_at)
 SELECT x.id, CAST(:failures AS BIGINT), CAST(:failing_since AS BIGINT),
-       COALESCE((SELECT e.id FROM executions AS e WHERE e.guid = :last_execution_guid AND e.executable_id = x.id), 0),
+       COALESCE((SELECT e.id
+                   FROM executions AS e
+                  WHERE e.guid = :last_execution_guid AND e.executable_id = x.id), 0),
        CAST(:expected_since AS BIGINT), CAST(:success_due_at AS BIGINT)
   FROM executables AS x
  WHERE x.guid = :guid

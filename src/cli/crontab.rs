@@ -41,8 +41,8 @@ pub(super) struct Entry {
 
 /// Reads a crontab. `is_user` says whether a word is the name of a user of this machine.
 ///
-/// A crontab of the system has a column of users: root is in it, or each line has a user there. In any other one
-/// the word is a program, as `mail` is, which is the name of a user too.
+/// A crontab of the system has a column of users: root is in it, or each line has a user there. In any other
+/// one the word is a program, as `mail` is, which is the name of a user too.
 pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
     let lines = || text.lines().take(LINES_MAX).map(str::trim);
     let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#') && variable(line).is_none();
@@ -81,7 +81,7 @@ pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
         } else {
             let description = comment.join(" ").trim().to_owned();
             comment.clear();
-            match entry(line, &is_user) {
+            match entry(line, is_user) {
                 Err(reason) => found.notes.push((number, reason)),
                 Ok(Parsed { expression, command, user }) => {
                     if let Some(user) = user {

@@ -473,7 +473,7 @@ fn succeeded(
     Ok(())
 }
 
-/// Ends what is overdue, and not what fails. Told as recovered only where nothing else lasts; an Alertmanager is
+/// Ends what is overdue, and not what fails. Told as recovered only if nothing else lasts; an Alertmanager is
 /// told of each.
 fn end_overdue(
     tx: &Session<'_>,

@@ -52,7 +52,7 @@ pub(in crate::cli) fn time_zones(session: &Session, _: &Arguments) -> Result<boo
 /// Prints warnings about a new schedule, and its next fire times if the service knows them.
 pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     print_findings(&created["warnings"], "Warning");
-    // Where the service knows when it fires first, that counts: it knows of pauses and of the schedule's window.
+    // If the service says when it fires first, that counts: it knows of pauses and of the schedule's window.
     let first = lists::time(created, "next_fire_time");
     if first.is_none() && created.get("next_fire_time").is_some() && field(created, "completed_at").is_empty()
     {

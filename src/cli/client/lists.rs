@@ -124,7 +124,7 @@ pub(super) fn next_fire(resource: &Value) -> String {
     }
 }
 
-/// The next fire time of a job, call or schedule as clocks in the zone of its schedule show it; empty where that
+/// The next fire time of a job, call or schedule as clocks in the zone of its schedule show it; empty if that
 /// zone is UTC, or not known.
 pub(super) fn next_fire_local(resource: &Value) -> String {
     let Some(next) = time(resource, "next_fire_time") else { return String::new() };

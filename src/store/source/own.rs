@@ -199,7 +199,8 @@ pub(super) fn each_alert(
     let mut after: (Id, Id, String) = (0, 0, String::new());
     loop {
         let values = values! {
-            "after_notification": after.0, "after_executable": after.1, "after_event": &after.2, "limit": BATCH,
+            "after_notification": after.0, "after_executable": after.1, "after_event": &after.2,
+            "limit": BATCH,
         };
         let rows = session.rows(sql!("alerts/export"), values, |row| {
             let event: String = row.get("event")?;
