@@ -621,6 +621,59 @@ fn idle() {
     let before = service.wakeups();
     pause(20_000);
     row("idle with 10,000 schedules: waits begun", (service.wakeups() - before) as f64 / 20.0, "/s");
+    drop(service);
+    idle_on_postgres(&cf, &place);
+}
+
+/// One instance with 10,000 schedules of which one fires now and then: how many statements it asks for in a
+/// minute, and how late the last of the few is. The server counts them, if it has the extension for that.
+fn idle_on_postgres(cf: &FakeCf, place: &Place) {
+    const FIRES: i64 = 6;
+    #[expect(clippy::disallowed_methods, reason = "which server is for whoever runs this")]
+    let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {
+        return println!("idle on PostgreSQL: left out, BENCH_DATABASE_URL names no server");
+    };
+    let mut database = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+    let counted = "SELECT CAST(SUM(calls) AS BIGINT) FROM pg_stat_statements WHERE query NOT LIKE '%pg_stat_statements%'";
+    if database.query_one(counted, &[]).is_err() {
+        return println!("idle on PostgreSQL: left out, the server has no pg_stat_statements");
+    }
+    let joint = if server.contains('?') { '&' } else { '?' };
+    let schema = format!("bench_idle_{}", now());
+    let url = format!("{server}{joint}schema={schema}");
+    let target = Target::start();
+    drop(Service::start(place, cf, &[("DATABASE_URL", &url)]));
+    let first = now() + 75;
+    database
+        .batch_execute(&format!(
+            "SET search_path = {schema};
+             INSERT INTO executables (guid, name, app_guid, space_guid, kind, url, auth_header, created_at, updated_at)
+             SELECT 'x-' || i, 'x-' || i, 'app-1', 'space-1', 'call', '{}', 'Bearer x', 0, 0
+               FROM generate_series(1, 10000) AS i;
+             INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at,
+                                    updated_at)
+             SELECT 's-' || x.id, x.id, TRUE, '0 0 1 1 *',
+                    CASE WHEN n <= {FIRES} THEN {first} + n * 7 ELSE 4000000000 END * CAST(1000000000 AS BIGINT), 0, 0, 0
+               FROM (SELECT id, ROW_NUMBER() OVER (ORDER BY id) AS n FROM executables) AS x;
+             ANALYZE executables; ANALYZE schedules",
+            target.url,
+        ))
+        .unwrap();
+    let service = Service::start(place, cf, &[("DATABASE_URL", &url)]);
+    pause(8_000);
+    let count = |database: &mut postgres::Client| -> i64 { database.query_one(counted, &[]).unwrap().get(0) };
+    let before = count(&mut database);
+    pause(60_000);
+    let asked = count(&mut database) - before;
+    row("idle with 10,000 schedules on PostgreSQL: statements", asked as f64, "/min");
+    wait_for_second(first + FIRES * 7 + 2);
+    drop(service);
+    let late = "SELECT MAX(start_time - scheduled_time) FROM executions WHERE schedule_id IS NOT NULL";
+    row(
+        "  of fire times 7 s apart the latest",
+        database.query_one(late, &[]).unwrap().get::<_, i64>(0) as f64 / 1e6,
+        "ms",
+    );
 }
 
 // ---- history ----

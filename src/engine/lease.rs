@@ -26,6 +26,9 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const UNBROKEN_MIN: Duration = Duration::from_secs(10);
 /// If two renewals are further apart than this, the lease may have ended in between.
 const GAP_MAX: Duration = Duration::from_secs(12);
+/// How often the clock is read by a statement that does nothing else, so that the answer comes at once; and
+/// how often statistics are refreshed though this process has written nothing.
+const PRECISE_INTERVAL: Duration = Duration::from_secs(60);
 /// A difference between the clocks that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 /// The message of a call whose outcome nobody can know.
@@ -40,6 +43,9 @@ pub struct Keeper {
     wake_watcher: Sender<()>,
     /// Since when the lease has been held without a gap, and when it was last renewed, in monotonic time.
     held: Option<(Duration, Duration)>,
+    /// When the clock was last read by itself, and when statistics were last refreshed, in monotonic time.
+    measured_at: Option<Duration>,
+    refreshed_at: Option<Duration>,
     name: NameStep,
 }
 
@@ -61,7 +67,16 @@ impl Keeper {
         wake_scheduler: Sender<()>,
         wake_watcher: Sender<()>,
     ) -> Self {
-        Self { store, clock, wake_scheduler, wake_watcher, held: None, name: NameStep::TakeOver }
+        Self {
+            store,
+            clock,
+            wake_scheduler,
+            wake_watcher,
+            held: None,
+            measured_at: None,
+            refreshed_at: None,
+            name: NameStep::TakeOver,
+        }
     }
 
     /// Runs until `stop` closes.
@@ -69,9 +84,7 @@ impl Keeper {
         loop {
             let pause = match self.pass() {
                 Ok(()) => {
-                    if let Err(err) = self.store.refresh_statistics() {
-                        log!(err.noted(), cause:% = err; "the database's statistics could not be refreshed");
-                    }
+                    self.refresh_statistics();
                     RENEW_INTERVAL
                 }
                 Err(err) => {
@@ -94,7 +107,9 @@ impl Keeper {
             self.follow_clock()?;
         }
         let asked_at = self.clock.monotonic();
-        let Some(renewal) = self.store.renew_lease()? else { return Ok(()) };
+        let ahead = self.clock.now().saturating_add(JUMP_MIN);
+        let Some(renewal) = self.store.renew_lease_and_look(ahead)? else { return Ok(()) };
+        let answered_at = self.clock.monotonic();
         let since = match self.held {
             Some((since, last)) if !renewal.is_new && asked_at.saturating_sub(last) < GAP_MAX => since,
             Some(_) if renewal.is_new => {
@@ -116,7 +131,12 @@ impl Keeper {
         }
         self.settle_name()?;
 
-        let (set_by, is_to_take_over) = self.follow_clock()?;
+        let (set_by, is_to_take_over) =
+            match renewal.time.filter(|_| !is_long_ago(self.measured_at, asked_at)) {
+                Some(time) => (self.clock.measure(asked_at, answered_at, time.now), time.is_to_take_over),
+                None => self.follow_clock()?,
+            };
+        self.wake_for_what_is_due();
         if JUMP_MIN <= set_by {
             // All leases may have ended together.
             self.held = Some((asked_at, asked_at));
@@ -168,11 +188,39 @@ impl Keeper {
         let _ = self.wake_watcher.try_send(());
     }
 
+    /// What another instance has left behind, or has changed, is seen here.
+    fn wake_for_what_is_due(&self) {
+        let Some(outlook) = self.store.outlook() else { return };
+        let now = self.clock.now();
+        if outlook.is_to_look || outlook.next_due.is_some_and(|due| due <= now) {
+            // Full means that it is about to look anyway.
+            let _ = self.wake_scheduler.try_send(());
+        }
+    }
+
+    fn refresh_statistics(&mut self) {
+        let now = self.clock.monotonic();
+        if !self.store.has_written() && !is_long_ago(self.refreshed_at, now) {
+            return;
+        }
+        match self.store.refresh_statistics() {
+            Ok(()) => self.refreshed_at = Some(now),
+            Err(err) => {
+                log!(err.noted(), cause:% = err; "the database's statistics could not be refreshed");
+            }
+        }
+    }
+
     /// Sets the clock to the database's. Returns the correction, and whether there is something to take over.
-    fn follow_clock(&self) -> Result<(Duration, bool), StoreError> {
+    fn follow_clock(&mut self) -> Result<(Duration, bool), StoreError> {
         let asked_at = self.clock.monotonic();
         let Some(time) = self.store.database_time()? else { return Ok((Duration::ZERO, false)) };
+        self.measured_at = Some(asked_at);
         let set_by = self.clock.measure(asked_at, self.clock.monotonic(), time.now);
         Ok((set_by, time.is_to_take_over))
     }
+}
+
+fn is_long_ago(then: Option<Duration>, now: Duration) -> bool {
+    then.is_none_or(|then| then + PRECISE_INTERVAL <= now)
 }

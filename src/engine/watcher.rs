@@ -30,7 +30,7 @@ use crate::model::{
     Timestamp, attempt_key, task_names_so_far,
 };
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
-use crate::store::{End, Retry, RunningTask, Store, StoreError, Stray, Surplus};
+use crate::store::{End, Outlook, Retry, RunningTask, Store, StoreError, Stray, Surplus};
 
 /// The slowest pace, as a multiple of the configured one.
 const SLOWEST: u32 = 4;
@@ -91,14 +91,22 @@ impl Watcher {
     /// then.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         let mut pace = self.poll;
+        let (mut looked_at, mut may_rest) = (Duration::ZERO, false);
         loop {
-            let mut look = self.look(stop);
-            look.running += self.look_for_strays(stop);
+            let mut look = Look { running: 0, ended: 0, failed: false };
+            // Where nothing is under way, the last renewal of the lease has seen what others left behind.
+            let has_seen_none = |it: Outlook| looked_at < it.asked_at && !it.has_tasks;
+            if !may_rest || !self.store.outlook().is_some_and(has_seen_none) {
+                looked_at = self.clock.monotonic();
+                look = self.look(stop);
+                look.running += self.look_for_strays(stop);
+            }
             pace = if look.ended > 0 { self.poll } else { (pace * 2).min(self.poll * SLOWEST) };
             // Tasks may also come from a dead instance.
             let has_more = look.running > 0 || look.failed || self.store.is_shared();
             let deadline = self.next_deadline.map(|deadline| deadline.since(self.clock.now()).max(PACE_MIN));
             let pause = deadline.map_or(pace, |deadline| deadline.min(pace));
+            may_rest = look.running == 0 && !look.failed;
             let next = if has_more { after(pause) } else { crossbeam_channel::never() };
             select! {
                 recv(stop) -> _ => return,
@@ -106,7 +114,7 @@ impl Watcher {
                     if woken.is_err() {
                         return;
                     }
-                    pace = self.poll / 2;
+                    (pace, may_rest) = (self.poll / 2, false);
                     // Look once for many wake-ups: gather those that arrive together.
                     select! {
                         recv(stop) -> _ => return,

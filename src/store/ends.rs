@@ -71,6 +71,7 @@ impl Store {
             for (index, is_changed) in left.into_iter().zip(self.write(|tx| end_all(tx, &others))?) {
                 changed[index] = is_changed;
             }
+            self.note_told();
         }
         Ok(changed)
     }

@@ -4,6 +4,8 @@
 //! lease has ended by the database's clock, or at a start under the same name. After that, updates under the
 //! old lease change no row.
 
+use std::time::Duration;
+
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
@@ -24,6 +26,23 @@ pub struct Renewal {
     pub fence: Fence,
     /// There was no lease, or it had ended and was taken over: this process owns no executions.
     pub is_new: bool,
+    /// What the server said with it, if it did.
+    pub time: Option<DatabaseTime>,
+}
+
+/// What there is to do, as the last renewal of the lease saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The monotonic time from before the question.
+    pub asked_at: Duration,
+    /// There may be something for the scheduler that has no time.
+    pub is_to_look: bool,
+    /// The earliest fire time, or time at which an execution is due, those that have come included.
+    pub next_due: Option<Timestamp>,
+    /// There may be tasks to follow, or to cancel.
+    pub has_tasks: bool,
+    /// When there is something to tell of, or to send.
+    pub next_told: Option<Timestamp>,
 }
 
 /// What the keeper of a lease learns from the database server.
@@ -108,6 +127,41 @@ impl Store {
             #[cfg(feature = "postgres")]
             Engine::Postgres(database) => self.renew(database).map(Some),
             _ => Ok(None),
+        }
+    }
+
+    /// The same, and looks for what there is to do, for [`Store::outlook`]. `ahead`: a plan from after this
+    /// time was made before the clock was set back.
+    pub fn renew_lease_and_look(&self, ahead: Timestamp) -> Result<Option<Renewal>, StoreError> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => match self.beat(database, ahead) {
+                Ok(Some(renewal)) => Ok(Some(renewal)),
+                // A lease must not end because looking takes too long.
+                Ok(None) | Err(_) => self.renew(database).map(Some),
+            },
+            _ => {
+                let _ = ahead;
+                Ok(None)
+            }
+        }
+    }
+
+    /// What there is to do, as the last renewal of the lease saw it. `None`: not known, or too old to go by.
+    pub fn outlook(&self) -> Option<Outlook> {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.outlook(),
+            _ => None,
+        }
+    }
+
+    /// Whether ends of executions were told since this was asked last.
+    pub fn has_told(&self) -> bool {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.has_told(),
+            _ => true,
         }
     }
 
@@ -218,6 +272,54 @@ impl Store {
         }
     }
 
+    /// Whether this process has written anything but its lease since this was asked last.
+    pub fn has_written(&self) -> bool {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.has_written(),
+            _ => false,
+        }
+    }
+
+    /// Ends of executions may have been told.
+    pub(super) fn note_told(&self) {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.note_told(),
+            _ => {}
+        }
+    }
+
+    /// `None`: there is no lease to renew.
+    #[cfg(feature = "postgres")]
+    fn beat(
+        &self,
+        database: &postgres::DatabaseServer,
+        ahead: Timestamp,
+    ) -> Result<Option<Renewal>, StoreError> {
+        let Some(fence) = database.last_fence() else { return Ok(None) };
+        let asked_at = database.monotonic();
+        let values = values! { "id": fence, "lease": lease_nanos(), "ahead": ahead };
+        let read = |row: &Row<'_>| {
+            let outlook = Outlook {
+                asked_at,
+                is_to_look: row.get("is_to_look")?,
+                next_due: row.get("next_due")?,
+                has_tasks: row.get("has_tasks")?,
+                next_told: row.get("next_told")?,
+            };
+            let time = DatabaseTime { now: row.get("now")?, is_to_take_over: row.get("is_to_take_over")? };
+            Ok(row.get::<bool>("is_renewed")?.then_some((outlook, time)))
+        };
+        let renewed = database.write_lease(|connection| {
+            Session::Postgres(connection).one(postgres_sql!("instances/beat"), values, read)
+        })?;
+        let Some((outlook, time)) = renewed else { return Ok(None) };
+        database.note_lease(fence, asked_at);
+        database.note_outlook(outlook);
+        Ok(Some(Renewal { fence, is_new: false, time: Some(time) }))
+    }
+
     #[cfg(feature = "postgres")]
     fn renew(&self, database: &postgres::DatabaseServer) -> Result<Renewal, StoreError> {
         let lease = lease_nanos();
@@ -229,7 +331,7 @@ impl Store {
                 == 1
             {
                 database.note_lease(fence, asked_at);
-                return Ok(Renewal { fence, is_new: false });
+                return Ok(Renewal { fence, is_new: false, time: None });
             }
             database.forget_lease();
         }
@@ -238,7 +340,7 @@ impl Store {
         let fence =
             database.write_lease(|connection| connection.value(postgres_sql!("instances/insert"), values))?;
         database.note_lease(fence, asked_at);
-        Ok(Renewal { fence, is_new: true })
+        Ok(Renewal { fence, is_new: true, time: None })
     }
 }
 

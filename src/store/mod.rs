@@ -49,7 +49,7 @@ pub use import::{
     Importer, MovedAlert, MovedControl, MovedExecutable, MovedExecution, MovedInstance, MovedSchedule,
     MovedStreak,
 };
-pub use instances::{DatabaseTime, Instance, Renewal, TakenOver};
+pub use instances::{DatabaseTime, Instance, Outlook, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{

@@ -10,7 +10,8 @@ use ocf_scheduler::model::{
     Secret, Timestamp, Timing, Work,
 };
 use ocf_scheduler::store::{
-    Asked, End, NewExecutable, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms, Window, Written,
+    Asked, End, NewExecutable, Outlook, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms, Window,
+    Written,
 };
 use tempfile::TempDir;
 
@@ -497,6 +498,91 @@ fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_com
     // An instance that has not returned by then is gone.
     passes(12);
     assert!(!is_there());
+}
+
+#[needs::postgres]
+#[test]
+fn the_renewal_of_a_lease_sees_what_there_is_to_do() {
+    let pair = Pair::new();
+    let seen = || {
+        let renewal = pair.one.renew_lease_and_look(NOW).unwrap().unwrap();
+        assert!(!renewal.is_new && renewal.time.is_some_and(|time| !time.is_to_take_over));
+        pair.one.outlook().unwrap()
+    };
+    let nothing = |outlook: Outlook| {
+        (outlook.is_to_look, outlook.next_due, outlook.has_tasks, outlook.next_told)
+            == (false, None, false, None)
+    };
+    assert_eq!(pair.one.outlook(), None, "a lease that was only renewed has seen nothing");
+    assert!(nothing(seen()));
+
+    let (job, call) = (pair.job(), pair.call());
+    let soon = NOW.saturating_add(Duration::from_secs(60));
+    pair.one.create_schedule(job.id, plain("* * * * *"), Some(soon), NOW, &Terms::default()).unwrap();
+    assert_eq!(seen().next_due, Some(soon));
+    let of = pair.claimed(&job);
+    assert_eq!(seen().next_due, Some(NOW), "an execution that waits");
+    assert!(!seen().has_tasks);
+    assert!(pair.one.accept_task(of, &Guid::from("task")).unwrap());
+    assert!(seen().has_tasks, "a task of its own");
+    assert!(pair.one.finish(&end(of)).unwrap());
+    assert!(!seen().has_tasks);
+    pair.database
+        .execute(&format!("UPDATE schedules SET next_fire_time = NULL WHERE executable_id = {}", job.id));
+    assert!(nothing(seen()));
+
+    pair.database.execute("INSERT INTO strays (name, doubt_until) VALUES ('stray', 1)");
+    assert!(seen().has_tasks, "a task that is looked for");
+    pair.database.execute("DELETE FROM strays");
+    let of = pair.claimed(&call);
+    assert!(pair.one.start_call(of, false, NOW).unwrap().0.has_begun());
+    assert!(nothing(seen()), "a call under way needs nobody");
+    pair.database.execute(&format!("UPDATE executions SET cancel_requested_at = 1 WHERE id = {}", of.id));
+    assert!(seen().is_to_look, "another instance was asked to cancel it");
+    pair.database.execute(&format!("UPDATE executions SET owner = 999 WHERE id = {}", of.id));
+    assert!(
+        pair.one.renew_lease_and_look(NOW).unwrap().unwrap().time.unwrap().is_to_take_over,
+        "its owner is gone"
+    );
+    pair.database.execute("DELETE FROM executions");
+    pair.database.execute(&format!(
+        "INSERT INTO streaks (executable_id, expected_since, success_due_at) VALUES ({}, 1, 7)",
+        job.id
+    ));
+    assert_eq!(seen().next_told, Some(Timestamp::from_nanos(7)));
+}
+
+#[needs::postgres]
+#[test]
+fn a_lease_is_renewed_though_what_there_is_to_do_cannot_be_seen() {
+    let pair = Pair::new();
+    pair.one.renew_lease_and_look(NOW).unwrap();
+    pair.database.execute("ALTER TABLE strays RENAME TO hidden");
+    pair.database.execute("UPDATE instances SET lease_until = 1");
+    let renewal = pair.one.renew_lease_and_look(NOW).unwrap().unwrap();
+    assert!(!renewal.is_new && renewal.time.is_none());
+    assert_eq!(pair.database.number("SELECT COUNT(*) FROM instances WHERE lease_until = 1"), 1);
+    // Whose lease is gone gets another one.
+    let other = pair.other.fence().unwrap();
+    pair.database.execute(&format!("DELETE FROM instances WHERE id = {other}"));
+    assert!(pair.other.renew_lease_and_look(NOW).unwrap().unwrap().is_new);
+}
+
+#[needs::postgres]
+#[test]
+fn what_another_instance_left_behind_wakes_the_scheduler() {
+    let Pair { one, other, database, _directory } = Pair::new();
+    let clock = Arc::new(SteeredClock::new(Arc::new(SystemClock::default())));
+    let (wake, woken) = crossbeam_channel::bounded(1);
+    let (wake_watcher, _watcher_woken) = crossbeam_channel::bounded(1);
+    let mut keeper = Keeper::new(Arc::new(other), clock, wake, wake_watcher);
+    keeper.pass().unwrap();
+    assert!(woken.try_recv().is_err(), "there is nothing to do");
+    let pair = Pair { one, other: database.open().unwrap(), database, _directory };
+    let call = pair.call();
+    pair.one.create_execution(call.id, Asked::default(), NOW).unwrap().unwrap();
+    keeper.pass().unwrap();
+    assert!(woken.try_recv().is_ok());
 }
 
 #[needs::postgres]

@@ -24,7 +24,7 @@ use crate::model::{Format, Secret};
 use crate::outbound::{
     self, Abort, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, signature,
 };
-use crate::store::{Sending, Store, StoreError, Tried};
+use crate::store::{Outlook, Sending, Store, StoreError, Tried};
 
 /// The number of sending threads, and so of deliveries under way.
 pub const SENDERS: usize = 8;
@@ -59,11 +59,23 @@ impl Notifier {
     /// Runs until `stop` closes. `wake`: a delivery was written or sent.
     pub fn run(&self, wake: &Receiver<()>, stop: &Stop) {
         let mut is_released = false;
+        let (mut looked_at, mut may_rest) = (Duration::ZERO, false);
         loop {
+            // The last renewal of the lease has seen when there is something to do.
+            let has_seen_none = |it: Outlook| {
+                looked_at < it.asked_at && it.next_told.is_none_or(|time| self.clock.now() < time)
+            };
+            let has_told = self.store.has_told();
+            let rests = may_rest && !has_told && self.store.outlook().is_some_and(has_seen_none);
+            if !rests {
+                looked_at = self.clock.monotonic();
+            }
             let passed = match is_released {
+                true if rests => Ok(()),
                 true => self.pass(),
                 false => self.store.release_notifications().map(|()| is_released = true),
             };
+            let passed_well = passed.is_ok();
             let pause = match passed {
                 Ok(()) => INTERVAL,
                 Err(err) => {
@@ -71,9 +83,15 @@ impl Notifier {
                     RETRY_DELAY
                 }
             };
+            may_rest = passed_well;
             select! {
                 recv(stop) -> _ => return,
-                recv(wake) -> woken => if woken.is_err() { return },
+                recv(wake) -> woken => {
+                    if woken.is_err() {
+                        return;
+                    }
+                    may_rest = false;
+                }
                 recv(after(pause)) -> _ => (),
             }
         }

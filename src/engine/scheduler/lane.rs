@@ -304,6 +304,11 @@ impl Lane {
         Ok(was_slower)
     }
 
+    /// Whether nothing of this lane is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.handed_out.is_empty() && self.stock.is_empty()
+    }
+
     fn workers(&self) -> usize {
         self.dispatch.capacity().unwrap_or(0)
     }

@@ -69,6 +69,8 @@ pub struct Scheduler {
     calls: Arc<CallsInFlight>,
     /// Wall and monotonic clock at the last pass; `None` before the first.
     last_reading: Option<(Timestamp, Duration)>,
+    /// When the last look began, in monotonic time.
+    looked_at: Duration,
     /// Whether the log has said that the clock was never set.
     is_unset_clock_told: bool,
     /// Records each pass, and each that succeeds.
@@ -86,9 +88,18 @@ impl Scheduler {
         released: Receiver<Release>,
         calls: Arc<CallsInFlight>,
     ) -> Self {
-        let (last_reading, is_unset_clock_told) = (None, false);
-        let pulse = Arc::default();
-        Self { store, clock, settings, lanes, released, calls, last_reading, is_unset_clock_told, pulse }
+        Self {
+            store,
+            clock,
+            settings,
+            lanes,
+            released,
+            calls,
+            last_reading: None,
+            looked_at: Duration::ZERO,
+            is_unset_clock_told: false,
+            pulse: Arc::default(),
+        }
     }
 
     /// Sets the pulse that `/healthz` and the heartbeat watch.
@@ -98,9 +109,11 @@ impl Scheduler {
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there may be new work.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
+        let mut is_called = true;
         loop {
             self.pulse.begin_turn(self.clock.monotonic());
-            let passed = self.pass().inspect(|_| {
+            let rest = self.rest().filter(|_| !is_called);
+            let passed = rest.map_or_else(|| self.pass(), Ok).inspect(|_| {
                 outage::DATABASE.worked();
                 self.pulse.beat(self.clock.monotonic());
             });
@@ -112,6 +125,7 @@ impl Scheduler {
                 RETRY_DELAY
             });
             let mut look_again = clock::instant() + sleep.min(SLEEP_MAX);
+            is_called = true;
             loop {
                 let time_is_up = at(look_again);
                 select! {
@@ -133,10 +147,41 @@ impl Scheduler {
                             look_again = look_again.min(clock::instant() + LOOK_INTERVAL);
                         }
                     }
-                    recv(time_is_up) -> _ => break,
+                    recv(time_is_up) -> _ => {
+                        is_called = false;
+                        break;
+                    }
                 }
             }
         }
+    }
+
+    /// For how long there is nothing to do, if the last renewal of the lease saw that since the last look, and
+    /// nothing is under way here. Then the database need not be asked.
+    fn rest(&mut self) -> Option<Duration> {
+        let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
+        let outlook = self.store.outlook().filter(|outlook| self.looked_at < outlook.asked_at)?;
+        if outlook.is_to_look || !self.is_clock_set(now) || !self.lanes.iter().all(Lane::is_empty) {
+            return None;
+        }
+        let sleep = match outlook.next_due {
+            Some(due) if due <= now => return None,
+            Some(due) => due.since(now),
+            None => SLEEP_MAX,
+        };
+        let jump = self.jump(now, monotonic)?;
+        if JUMP_MIN <= Duration::from_nanos(jump.unsigned_abs()) {
+            return None;
+        }
+        self.looked_at = outlook.asked_at;
+        Some(sleep)
+    }
+
+    /// By how many nanoseconds the clock was set since the last pass. `None`: there was none.
+    fn jump(&self, now: Timestamp, monotonic: Duration) -> Option<i64> {
+        let (then, monotonic_then) = self.last_reading?;
+        let expected = then.saturating_add(monotonic.saturating_sub(monotonic_then));
+        Some(now.nanos().saturating_sub(expected.nanos()))
     }
 
     /// One pass: claims due schedules, dispatches pending executions, and returns how long to sleep.
@@ -147,6 +192,7 @@ impl Scheduler {
         // Processes that share a database know its clock only to some milliseconds.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
         let ahead = now.saturating_add(slack);
+        self.looked_at = self.clock.monotonic();
         let look = self.store.look(now, ahead)?;
         let more_to_do = is_clock_set
             && ((look.is_planned_ahead && self.plan_anew(now, ahead)?)
@@ -243,7 +289,7 @@ impl Scheduler {
     /// and shifts waits so that each lasts for its remaining time.
     fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let monotonic = self.clock.monotonic();
-        match self.last_reading {
+        match self.jump(now, monotonic) {
             None => {
                 let interrupted = self.store.interrupt_calls(INTERRUPTED, now)?;
                 if !interrupted.is_empty() {
@@ -255,11 +301,9 @@ impl Scheduler {
                 }
                 self.store.settle_waits(now, now.saturating_add(self.settings.wait_max))?;
             }
-            Some((then, monotonic_then)) => {
-                let expected = then.saturating_add(monotonic.saturating_sub(monotonic_then));
-                let jump = now.nanos().saturating_sub(expected.nanos());
+            Some(jump) => {
                 if JUMP_MIN <= Duration::from_nanos(jump.unsigned_abs()) {
-                    warn!(from:% = expected, to:% = now; "the clock was set");
+                    warn!(from:% = now.shifted(-jump), to:% = now; "the clock was set");
                     self.store.shift_waits(jump, now)?;
                 }
             }

@@ -4,13 +4,14 @@
 //! nothing. Every wait has a time-out: for a connection, a statement, a place in the pool. A server that is
 //! down is retried with back-off; until then every request fails at once.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use log::debug;
 
 use super::statement::{Named, Statement, postgres_sql, values};
-use super::{ImportMode, StoreError, StoreSettings, lock};
+use super::{ImportMode, Outlook, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
 use crate::base::{crash, outage};
 use crate::model::{Fence, Secret, Weekdays};
@@ -48,6 +49,9 @@ const LONG_WRITE: &str = "
 /// How long a lease holds after it was renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
 
+/// What the last renewal of the lease saw is not gone by for longer; by then there were two others.
+const OUTLOOK_AGE_MAX: Duration = Duration::from_secs(10);
+
 /// A database on a server, and the pool of connections to it.
 pub(super) struct DatabaseServer {
     connector: Connector,
@@ -63,6 +67,11 @@ pub(super) struct DatabaseServer {
     /// Set while the server is down.
     outage: Mutex<Option<Outage>>,
     lease: Mutex<Option<Lease>>,
+    outlook: Mutex<Option<Outlook>>,
+    /// Ends of executions were told.
+    has_told: AtomicBool,
+    /// Something was written, by others than the keeper of the lease.
+    has_written: AtomicBool,
     /// `INSTANCE_ID`.
     instance_id: Option<String>,
 }
@@ -118,6 +127,9 @@ impl DatabaseServer {
             is_migrated: Mutex::new(false),
             outage: Mutex::new(None),
             lease: Mutex::new(None),
+            outlook: Mutex::new(None),
+            has_told: AtomicBool::new(false),
+            has_written: AtomicBool::new(false),
             instance_id: settings.instance_id.clone(),
         };
         match database.connect() {
@@ -169,6 +181,27 @@ impl DatabaseServer {
         *lock(&self.lease) = None;
     }
 
+    pub(super) fn note_outlook(&self, outlook: Outlook) {
+        *lock(&self.outlook) = Some(outlook);
+    }
+
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        let is_recent = |it: &Outlook| self.clock.monotonic() < it.asked_at + OUTLOOK_AGE_MAX;
+        lock(&self.outlook).filter(is_recent).filter(|_| self.fence().is_ok())
+    }
+
+    pub(super) fn note_told(&self) {
+        self.has_told.store(true, Ordering::SeqCst);
+    }
+
+    pub(super) fn has_told(&self) -> bool {
+        self.has_told.swap(false, Ordering::SeqCst)
+    }
+
+    pub(super) fn has_written(&self) -> bool {
+        self.has_written.swap(false, Ordering::SeqCst)
+    }
+
     /// Analyzes tables that have grown much. The server does this by itself, but at most once a minute; until
     /// then it uses plans made while the tables were empty.
     pub(super) fn refresh_statistics(&self) -> Result<(), StoreError> {
@@ -182,6 +215,7 @@ impl DatabaseServer {
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.has_written.store(true, Ordering::Relaxed);
         self.attempt(Use::Engine, |connection| {
             connection.batch("BEGIN")?;
             match work(connection) {
@@ -236,6 +270,7 @@ impl DatabaseServer {
         &self,
         work: impl Fn(&Connection) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        self.has_written.store(true, Ordering::Relaxed);
         self.write_one_for(Use::Engine, work)
     }
 
@@ -292,6 +327,7 @@ impl DatabaseServer {
     }
 
     fn run_group(&self, access: Access, group: &[Arc<Ticket>]) -> Vec<Outcome> {
+        self.has_written.fetch_or(access == Access::Write, Ordering::Relaxed);
         if let [only] = group {
             return match self.run_alone(access, only.statement, &only.values()) {
                 Ok(answer) => vec![Outcome::Done(answer)],

@@ -1,0 +1,35 @@
+-- Renews the lease, and looks for what there is to do, in one round trip, so that whoever has nothing to do
+-- asks nothing: whether there is something to take over (instances/now), what the scheduler looks for
+-- (executions/look), when the notifier is needed next (notifications/is_work_due), and whether the watcher
+-- is. All by the first entries of indexes. Not renewed: the lease had ended, and was taken over. The clock
+-- that counts is read last, for what comes before it counts as the way to the server.
+WITH renewed AS (UPDATE instances SET lease_until = now_nanos() + :lease WHERE id = :id RETURNING id)
+SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
+       EXISTS (SELECT 1
+                 FROM instances
+                WHERE id <> :id AND (lease_until < now_nanos() OR lease_until > now_nanos() + :lease))
+       OR EXISTS (SELECT 1
+                    FROM executions AS e
+                   WHERE e.owner IS NOT NULL
+                     AND NOT EXISTS (SELECT 1 FROM instances AS i WHERE i.id = e.owner))
+           AS is_to_take_over,
+       EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead AND +next_fire_time > :ahead)
+       OR EXISTS (SELECT 1 FROM executions WHERE kind = 'job' AND dispatch_time = 9223372036854775807)
+       OR EXISTS (SELECT 1 FROM executions WHERE kind = 'call' AND dispatch_time = 9223372036854775807)
+       OR EXISTS (SELECT 1
+                    FROM executions
+                   WHERE owner = :id AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL)
+           AS is_to_look,
+       LEAST((SELECT MIN(next_fire_time) FROM schedules WHERE next_fire_time IS NOT NULL),
+             (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
+               ORDER BY dispatch_time, id LIMIT 1),
+             (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
+               ORDER BY dispatch_time, id LIMIT 1)) AS next_due,
+       EXISTS (SELECT 1 FROM strays)
+       OR EXISTS (SELECT 1 FROM executions WHERE state = 'RUNNING' AND owner IS NULL)
+       OR EXISTS (SELECT 1 FROM executions WHERE owner = :id AND state = 'RUNNING' AND kind = 'job') AS has_tasks,
+       LEAST((SELECT MIN(due_at) FROM deliveries WHERE due_at IS NOT NULL),
+             (SELECT MIN(repeat_at) FROM notifications WHERE repeat_at IS NOT NULL),
+             (SELECT MIN(remind_at) FROM alerts WHERE remind_at IS NOT NULL),
+             (SELECT MIN(success_due_at) FROM streaks WHERE success_due_at IS NOT NULL)) AS next_told,
+       now_nanos() AS now;
