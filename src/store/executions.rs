@@ -333,6 +333,17 @@ impl Store {
         Ok(Claimed { fence, ids: work.iter().map(|(id, _)| *id).collect(), work: work.into_iter().collect() })
     }
 
+    /// Leaves PENDING executions that this process owns to whichever instance wants them.
+    pub fn let_go_of(&self, executions: &[Id]) -> Result<(), StoreError> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        let ids = json_array(executions.iter())?;
+        let values = values! { "ids": &ids, "fence": self.fence()? };
+        self.write_one(|tx| tx.execute(postgres_sql!("executions/let_go_of"), values))?;
+        Ok(())
+    }
+
     /// What there is to do. `ahead`: plans made after this time precede a jump of the clock back. Where
     /// looking costs no round trip, everything counts as possible.
     pub fn look(&self, now: Timestamp, ahead: Timestamp) -> Result<Look, StoreError> {

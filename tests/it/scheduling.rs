@@ -852,6 +852,41 @@ impl Engine {
     }
 }
 
+#[needs::postgres]
+#[test]
+fn what_fast_workers_had_claimed_ahead_is_left_to_other_instances_when_they_become_slow() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let (dispatches, release) = call_lane(&mut world, 4);
+    let call = world.call_of("c", "space", "http://h.example/");
+    world.backlog(&call, None, 1000);
+    let database = world.database();
+    let claimed =
+        || database.number("SELECT COUNT(*) FROM executions WHERE owner IS NOT NULL AND state = 'PENDING'");
+    world.scheduler.pass().unwrap();
+    assert!((4..=8).contains(&claimed()), "{} before any pace is known", claimed());
+    // Each call takes a millisecond.
+    let mut most = 0;
+    for _ in 0..60 {
+        world.clock.set(world.clock.now().saturating_add(Duration::from_millis(1)));
+        for dispatch in dispatches.try_iter().collect::<Vec<_>>() {
+            world.end(dispatch.of, EndState::Succeeded);
+            release.send(Release::Done(dispatch.of.id)).unwrap();
+        }
+        world.scheduler.pass().unwrap();
+        most = most.max(claimed());
+    }
+    assert!((17..=72).contains(&most), "{most} while they are fast");
+    // The next ones take long.
+    for _ in 0..2 {
+        world.clock.set(world.clock.now().saturating_add(Duration::from_secs(5)));
+        world.store.renew_lease().unwrap();
+        world.scheduler.pass().unwrap();
+    }
+    assert!(claimed() <= 12, "{} when they have become slow", claimed());
+    let left = "SELECT COUNT(*) FROM executions WHERE owner IS NULL AND state = 'PENDING'";
+    assert!(0 < database.number(left));
+}
+
 #[test]
 fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_no_host_has_more_than_half() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");

@@ -27,6 +27,13 @@ const SHARES_PER_LOOK: u32 = 64;
 /// The least time between two passes while executions are in stock, and before shares are visited again after
 /// a visit that found nothing. Otherwise each release would cost one.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Where claiming takes a round trip, so many times the workers are claimed ahead at most, if the workers
+/// take that much within [`LOOK_INTERVAL`].
+const TIMES_AHEAD: usize = 16;
+/// For so long a lane may have more than its workers soon need.
+const SURPLUS_SPAN: Duration = Duration::from_secs(1);
+/// The shortest time over which the pace of the workers is measured.
+const PACE_SPAN: Duration = Duration::from_millis(20);
 /// Rows read of each share.
 const ROWS_PER_SHARE: u32 = 8;
 
@@ -37,8 +44,15 @@ pub struct Lane {
     dispatch: Sender<Dispatch>,
     /// Dispatched and not released, each with its share: in the channel or with a worker.
     pub(super) handed_out: HashMap<Id, Share>,
-    /// Claimed ahead; at most as many as there are workers.
+    /// Claimed ahead.
     stock: VecDeque<(Share, Dispatch)>,
+    /// The most to claim ahead: as many as there are workers; on a database that is shared more, while the
+    /// workers are fast.
+    depth: usize,
+    /// How many were released since when, in monotonic time.
+    released: (usize, Duration),
+    /// Since when more is claimed than the workers soon need, in monotonic time.
+    surplus_since: Option<Duration>,
     /// Shares that had more work at the last look than could be dispatched.
     waiting: HashSet<Share>,
     /// Counts dispatches, to give work requested after the backlog its share.
@@ -80,6 +94,9 @@ impl Lane {
             dispatch,
             handed_out: HashMap::new(),
             stock: VecDeque::new(),
+            depth: 0,
+            released: (0, Duration::ZERO),
+            surplus_since: None,
             waiting: HashSet::new(),
             turn: 0,
             last_share: String::new(),
@@ -99,11 +116,13 @@ impl Lane {
     ) -> Result<Filled, StoreError> {
         self.hand_out_stock();
         self.looked_at = Some(monotonic);
-        let room = self.workers().saturating_sub(self.stock.len());
+        self.measure_pace(store, monotonic);
+        self.let_go_of_surplus(store, monotonic)?;
+        let room = self.depth.saturating_sub(self.stock.len());
         if self.idle() == 0 && room == 0 {
             return Ok(Filled::default());
         }
-        let limit = self.workers() + self.handed_out.len() + self.stock.len();
+        let limit = self.depth + self.handed_out.len() + self.stock.len();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let in_order = store.pending_executions(self.kind, now, limit)?;
         let is_backlog = in_order.len() == limit as usize;
@@ -136,7 +155,7 @@ impl Lane {
         monotonic: Duration,
     ) -> Result<Filled, StoreError> {
         self.hand_out_stock();
-        let is_stocked = self.workers() <= self.stock.len() * 2;
+        let is_stocked = self.depth.max(self.workers()) <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
         // Work that arrived since then has woken the scheduler.
         let is_all_handed_out = !self.has_left && self.stock.is_empty();
@@ -147,17 +166,61 @@ impl Lane {
     }
 
     pub(super) fn hand_out_stock(&mut self) {
-        for (share, dispatch) in std::mem::take(&mut self.stock) {
-            if !self.may_take(&share, self.bound_of(&share)) {
-                self.stock.push_back((share, dispatch));
+        // What a share may not have now, it may not have before the next release.
+        let mut refused: HashSet<Share> = HashSet::new();
+        let mut index = 0;
+        while let Some((share, _)) = self.stock.get(index).filter(|_| self.idle() > 0) {
+            if refused.contains(share) || !self.may_take(share, self.bound_of(share)) {
+                if !refused.contains(share) {
+                    refused.insert(share.clone());
+                }
+                index += 1;
                 continue;
             }
+            let Some((share, dispatch)) = self.stock.remove(index) else { return };
             let id = dispatch.of.id;
             // There is room because nobody else sends; if sending fails, it is read again.
             if self.dispatch.try_send(dispatch).is_ok() {
                 self.handed_out.insert(id, share);
             }
         }
+    }
+
+    /// Takes note of the end of a dispatch. Whether it was of this lane.
+    pub(super) fn release(&mut self, id: Id) -> bool {
+        let is_ours = self.handed_out.remove(&id).is_some();
+        self.released.0 += usize::from(is_ours);
+        is_ours
+    }
+
+    /// How much to claim ahead: what the workers take from one look to the next.
+    fn measure_pace(&mut self, store: &Store, monotonic: Duration) {
+        let workers = self.workers();
+        let (count, since) = self.released;
+        let span = monotonic.saturating_sub(since);
+        if span < PACE_SPAN {
+            self.depth = self.depth.max(workers);
+            return;
+        }
+        let pace = (count as u128).saturating_mul(LOOK_INTERVAL.as_nanos()) / span.as_nanos();
+        let most = if store.is_shared() { workers * TIMES_AHEAD } else { workers };
+        self.depth = usize::try_from(pace).unwrap_or(most).clamp(workers, most);
+        self.released = (0, monotonic);
+    }
+
+    /// What was claimed while the workers were faster is left to others.
+    fn let_go_of_surplus(&mut self, store: &Store, monotonic: Duration) -> Result<(), StoreError> {
+        if self.stock.len() <= self.depth * 2 {
+            self.surplus_since = None;
+            return Ok(());
+        }
+        if monotonic < *self.surplus_since.get_or_insert(monotonic) + SURPLUS_SPAN {
+            return Ok(());
+        }
+        let surplus: Vec<Id> = self.stock.iter().skip(self.depth).map(|(_, it)| it.of.id).collect();
+        store.let_go_of(&surplus)?;
+        self.stock.truncate(self.depth);
+        Ok(())
     }
 
     /// Picks in order of time, every Nth from work requested after the backlog formed. Returns work whose
@@ -170,7 +233,9 @@ impl Lane {
         is_backlog: bool,
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
-        let limit = u32::try_from(in_order.len()).unwrap_or(u32::MAX);
+        // However much is claimed ahead, few of them are picked.
+        let limit = in_order.len().min(self.workers() * 3);
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let late_comers = match in_order.first() {
             Some(oldest) if is_backlog => {
                 store.pending_asked_after(self.kind, now, oldest.due_since, limit)?

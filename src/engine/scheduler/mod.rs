@@ -35,6 +35,8 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// The most schedules that one transaction claims: few, so that the first of many run while the others are
 /// claimed.
 const CLAIM_BATCH: u32 = 50;
+/// The same while there are more due, where each transaction costs some round trips.
+const CLAIM_BATCH_OF_MANY: u32 = 250;
 /// The wait for another process that is claiming due work.
 const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
@@ -71,6 +73,8 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
     /// When the last look began, in monotonic time.
     looked_at: Duration,
+    /// The most schedules that the next transaction claims.
+    claim_batch: u32,
     /// Whether the log has said that the clock was never set.
     is_unset_clock_told: bool,
     /// Records each pass, and each that succeeds.
@@ -97,6 +101,7 @@ impl Scheduler {
             calls,
             last_reading: None,
             looked_at: Duration::ZERO,
+            claim_batch: CLAIM_BATCH,
             is_unset_clock_told: false,
             pulse: Arc::default(),
         }
@@ -156,8 +161,8 @@ impl Scheduler {
         }
     }
 
-    /// For how long there is nothing to do, if the last renewal of the lease saw that since the last look, and
-    /// nothing is under way here. Then the database need not be asked.
+    /// For how long there is nothing to do, if the last renewal of the lease saw that since the last look,
+    /// and nothing is under way here. Then the database need not be asked.
     fn rest(&mut self) -> Option<Duration> {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let outlook = self.store.outlook().filter(|outlook| self.looked_at < outlook.asked_at)?;
@@ -252,7 +257,7 @@ impl Scheduler {
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
-            lane.is_to_fill |= lane.handed_out.remove(&id).is_some();
+            lane.is_to_fill |= lane.release(id);
         }
         matches!(release, Release::ComesAgain(_))
     }
@@ -330,9 +335,14 @@ impl Scheduler {
     }
 
     /// Claims one batch of due schedules. Returns whether there may be more.
-    fn claim_due(&self, now: Timestamp) -> Result<bool, StoreError> {
-        let claimed =
-            self.store.claim_due(now, CLAIM_BATCH, |schedule| self.plan_or_retire(schedule, now))?;
+    fn claim_due(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+        let batch = self.claim_batch;
+        let claimed = self.store.claim_due(now, batch, |schedule| self.plan_or_retire(schedule, now))?;
+        let is_full = batch as usize <= claimed.schedules;
+        self.claim_batch = match is_full && self.store.is_shared() {
+            true => CLAIM_BATCH_OF_MANY,
+            false => CLAIM_BATCH,
+        };
         if claimed.schedules == 0 {
             return Ok(false);
         }
