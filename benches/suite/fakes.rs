@@ -69,6 +69,8 @@ impl FakeCf {
             ("GET", "/v3/apps/app-1") => {
                 (200, r#"{"guid":"app-1","relationships":{"space":{"data":{"guid":"space-1"}}}}"#.to_owned())
             }
+            ("GET", "/v3/apps") => (200, named("app-1")),
+            ("GET", "/v3/spaces") => (200, named("space-1")),
             // Ends the connection, and says why.
             _ => panic!("the fake Cloud Foundry does not know {method} {path}"),
         }
@@ -81,6 +83,11 @@ impl FakeCf {
             r#"{{"guid":"{guid}","name":"n","state":"{state}","result":{{"failure_reason":null}},"created_at":"2026-01-01T00:00:00Z","updated_at":"2026-01-01T00:00:00Z"}}"#
         )
     }
+}
+
+/// A list of one thing that has a name.
+fn named(guid: &str) -> String {
+    format!(r#"{{"pagination":{{"next":null}},"resources":[{{"guid":"{guid}","name":"{guid}-name"}}]}}"#)
 }
 
 /// A target of calls, which answers 200 at once.

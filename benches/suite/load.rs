@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 pub struct Connection {
     stream: BufReader<TcpStream>,
     line: String,
+    cookie: Option<String>,
     body: Vec<u8>,
 }
 
@@ -18,7 +19,12 @@ impl Connection {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
-        Self { stream: BufReader::with_capacity(64 * 1024, stream), line: String::new(), body: Vec::new() }
+        Self {
+            stream: BufReader::with_capacity(64 * 1024, stream),
+            line: String::new(),
+            cookie: None,
+            body: Vec::new(),
+        }
     }
 
     /// Sends a whole request and reads its answer: the status and the length of the body.
@@ -37,6 +43,9 @@ impl Connection {
                     length = value.trim().parse().unwrap();
                 }
                 Some((name, _)) if name.eq_ignore_ascii_case("transfer-encoding") => chunked = true,
+                Some((name, value)) if name.eq_ignore_ascii_case("set-cookie") => {
+                    self.cookie = value.split(';').next().map(|pair| pair.trim().to_owned());
+                }
                 None => status = line.split(' ').nth(1).unwrap().parse().unwrap(),
                 Some(_) => {}
             }
@@ -59,6 +68,11 @@ impl Connection {
                 return (status, total);
             }
         }
+    }
+
+    /// The last cookie that an answer set, as a request sends it.
+    pub fn cookie(&self) -> &str {
+        self.cookie.as_deref().unwrap()
     }
 
     /// The guid of what the last answer is about.

@@ -37,7 +37,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 16] = [
+    let parts: [(&str, fn()); 17] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
@@ -53,13 +53,14 @@ fn main() {
         ("idle", idle),
         ("history", history),
         ("delete", delete),
+        ("pages", pages),
         ("growth", growth),
     ];
     println!("{:<58} {:>12} {:>12} {:>7}", "measure", "figure", "ceiling", "ratio");
     for (name, part) in parts {
         // What takes long is run when it is asked for.
         let is_wanted = if arguments.is_empty() {
-            name != "growth"
+            !["growth", "pages"].contains(&name)
         } else {
             arguments.iter().any(|it| name.starts_with(it.as_str()))
         };
@@ -108,6 +109,71 @@ fn cron() {
         }
         row(&format!("next instant of {text}"), began.elapsed().as_nanos() as f64 / f64::from(rounds), "ns");
     }
+}
+
+// ---- pages for people ----
+
+/// The dashboard with 100,000 jobs and 1,000,000 executions: how long each page takes and how large it is. The
+/// ceiling is a page that reads nothing of these.
+fn pages() {
+    const JOBS: usize = 100_000;
+    const ROUNDS: usize = 30;
+    let cf = FakeCf::start();
+    let place = Place::new(&cf);
+    place.fill("job", JOBS, "-", now() + 86_400);
+    place.fill_pages(10);
+    let service = Service::start(&place, &cf, &[("RATE_LIMIT_PER_SECOND", "0")]);
+    let mut connection = Connection::open(&service.address);
+    let form = format!("token={}", service::TOKEN);
+    let sign_in = format!(
+        "POST /dashboard/sign-in HTTP/1.1\r\nHost: x\r\nOrigin: http://x\r\nSec-Fetch-Site: same-origin\r\n\
+         Content-Length: {}\r\n\r\n{form}",
+        form.len()
+    );
+    assert_eq!(connection.ask(sign_in.as_bytes()).0, 303);
+    let cookie = connection.cookie().to_owned();
+    let get = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: x\r\nCookie: {cookie}\r\n\r\n").into_bytes();
+    let mut time = |path: &str| {
+        let mut times = Vec::new();
+        let mut size = 0;
+        for _ in 0..ROUNDS {
+            let began = Instant::now();
+            let (status, length) = connection.ask(&get(path));
+            assert_eq!(status, 200, "{path}");
+            times.push(began.elapsed().as_secs_f64() * 1000.0);
+            size = length;
+        }
+        times.sort_by(f64::total_cmp);
+        (times[ROUNDS / 2], size)
+    };
+    let (least, _) = time("/dashboard/jobs/new");
+    let paths = [
+        "/dashboard/",
+        "/dashboard/?space_guid=space-1",
+        "/dashboard/executions",
+        "/dashboard/executions?state=FAILED",
+        "/dashboard/executions?name=job-5",
+        "/dashboard/executions/e-50000-5",
+        "/dashboard/jobs",
+        "/dashboard/jobs?sort=name",
+        "/dashboard/jobs?page=3999",
+        "/dashboard/jobs/job-50000",
+        "/dashboard/jobs/job-50000/schedules/new",
+        "/dashboard/calendar",
+        "/dashboard/notifications",
+        "/dashboard/audit",
+    ];
+    for path in paths {
+        let (median, size) = time(path);
+        row_of(path, median, least, "ms");
+        row(&format!("{path}, size"), size as f64 / 1024.0, "KiB");
+    }
+    let before = service.pss_mib();
+    for number in 0..1000 {
+        connection.ask(&get(paths[number % paths.len()]));
+    }
+    row("memory after 1,000 pages", service.pss_mib(), "MiB");
+    row("memory before", before, "MiB");
 }
 
 // ---- requests ----

@@ -86,6 +86,30 @@ impl Place {
         database.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     }
 
+    /// Adds `of_each` executions to each job and call, one an hour until now; every twentieth failed. Schedules
+    /// get various expressions.
+    pub fn fill_pages(&self, of_each: usize) {
+        let database = self.database();
+        database.execute_batch("PRAGMA synchronous = OFF; BEGIN").unwrap();
+        database
+            .execute(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+                 INSERT INTO executions (guid, executable_id, kind, state, message, asked_at, created_at, attempts, start_time, end_time,
+                                         reason)
+                 SELECT 'e-' || x.id || '-' || n.i, x.id, x.kind, CASE (x.id + n.i) % 20 WHEN 0 THEN 'FAILED' ELSE 'SUCCEEDED' END,
+                        'exit status 0', t.at, t.at, 1, t.at, t.at + 1000000000, CASE (x.id + n.i) % 20 WHEN 0 THEN 'task_failed' END
+                   FROM n CROSS JOIN executables AS x
+                  CROSS JOIN (SELECT i AS of, (?2 - (?1 - i) * 3600) * 1000000000 AS at FROM n) AS t
+                  WHERE t.of = n.i
+                  ORDER BY n.i, x.id",
+                rusqlite::params![of_each as i64, now()],
+            )
+            .unwrap();
+        let expressions = "UPDATE schedules SET expression = id % 60 || ' ' || id % 24 || ' * * *'";
+        database.execute(expressions, []).unwrap();
+        database.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
+    }
+
     /// Adds a call of another space to `url`, every two seconds from `first` on.
     pub fn fill_every_2_s(&self, space: &str, url: &str, first: i64) {
         let database = self.database();

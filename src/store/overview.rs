@@ -167,6 +167,28 @@ impl Store {
         })
     }
 
+    /// How many of the newest `most` executions were created after `since`, by state, in these spaces or in
+    /// all; and whether the one after them was created after `since` too, so there may be more.
+    pub fn count_newest(
+        &self,
+        spaces: Option<&[Guid]>,
+        since: Timestamp,
+        most: u32,
+    ) -> Result<(Vec<(ExecutionState, u64)>, bool), StoreError> {
+        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let values = values! { "spaces": spaces.as_ref(), "since": since, "most": most };
+        self.read_at_once(|session| {
+            let counts = session.rows(sql!("executions/count_newest"), values, |row| {
+                Ok((row.get("state")?, row.get("total")?))
+            })?;
+            let next: Option<Timestamp> =
+                session.first(sql!("executions/created_at_newest"), values! { "most": most }, |row| {
+                    row.get("created_at")
+                })?;
+            Ok((counts, next.is_some_and(|created_at| since < created_at)))
+        })
+    }
+
     /// Matching executions before `before`, newest first, at most `limit`. Examines at most 20,000
     /// executions, and returns those found among them.
     pub fn find_executions(

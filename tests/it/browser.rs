@@ -186,6 +186,76 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     browser.arrive(|address| address.ends_with("/dashboard/sign-in"));
 }
 
+/// Cancels a run, pauses and resumes the space, and filters for what failed.
+fn cancel_pause_and_filter(service: &Standalone, has_scripts: bool) {
+    let Some(browser) = Chromium::start(has_scripts) else { return };
+    let suffix = if has_scripts { "scripted" } else { "plain" };
+    let make = |name: &str, command: &str| {
+        let body = json!({"name": format!("{name}-{suffix}"), "command": command});
+        let job = api(service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+        api(service, "POST", &format!("/jobs/{}/execute", job["guid"].as_str().unwrap()), &Value::Null);
+        format!("{}/dashboard/jobs/{}", service.url, job["guid"].as_str().unwrap())
+    };
+    let (long, fails) = (make("long", "sleep 600"), make("fails", "exit 3"));
+    browser.go(&long);
+    browser.fill("Token", &service.token);
+    browser.press("Sign in");
+    // Signing in leads to the page that was wanted.
+    browser.arrive(|address| address == long);
+    let see = |text: &str| {
+        wait_for(|| {
+            if !has_scripts {
+                browser.go(&browser.address());
+            }
+            browser.text().contains(text).then_some(())
+        });
+    };
+    see("running");
+    let pick = browser.elements("//input[@name='pick']").remove(0);
+    browser.call("POST", &format!("/element/{pick}/click"), &json!({}));
+    browser.press("Cancel run");
+    see("cancelled");
+    browser.go(&fails);
+    see("failed");
+
+    browser.go(&format!("{}/dashboard/", service.url));
+    let space = browser.elements("//select[@id='space']/option[2]").remove(0);
+    browser.call("POST", &format!("/element/{space}/click"), &json!({}));
+    browser.press("Show");
+    browser.arrive(|address| address.contains("space_guid="));
+    browser.fill("Note", "the database moves");
+    browser.press("Pause space");
+    browser.wait_for_text("This space is paused.");
+    assert!(browser.text().contains("the database moves"));
+    browser.press("Resume space");
+    wait_for(|| (!browser.text().contains("This space is paused.")).then_some(()));
+
+    browser.press("Executions");
+    browser.arrive(|address| address.contains("/dashboard/executions"));
+    let failed = browser.elements("//select[@id='state']/option[.='failed']").remove(0);
+    browser.call("POST", &format!("/element/{failed}/click"), &json!({}));
+    browser.fill("Name", suffix);
+    browser.press("Filter");
+    browser.arrive(|address| address.contains("state=FAILED"));
+    browser.wait_for_text(&format!("fails-{suffix}"));
+    let zone = browser.elements("//select[@id='zone']/option[.='Asia/Tashkent']").remove(0);
+    browser.call("POST", &format!("/element/{zone}/click"), &json!({}));
+    browser.press("Set");
+    browser.wait_for_text("Times in Asia/Tashkent");
+    assert!(browser.address().contains("state=FAILED"), "the filter stays");
+    assert_eq!(browser.complaints(), Vec::<Value>::new());
+}
+
+#[test]
+fn a_person_cancels_pauses_and_filters_in_chromium_with_and_without_javascript() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    for has_scripts in [true, false] {
+        cancel_pause_and_filter(&service, has_scripts);
+    }
+    service.stop();
+}
+
 #[test]
 fn a_person_makes_schedules_and_runs_a_job_in_chromium() {
     let directory = tempfile::tempdir().unwrap();
@@ -261,6 +331,7 @@ fn fill(service: &Standalone) -> Vec<String> {
             "notifications",
             "notifications/new",
             "audit",
+            "health",
             "jobs/new",
             "calls/new",
             "nothing",

@@ -51,6 +51,27 @@ impl SpaceJson {
 }
 
 impl Api {
+    /// The guids of the caller's spaces, in order; for an admin of all that have a job or call, or had a pause.
+    pub(in crate::web) fn spaces_of(&self, caller: &Caller) -> Result<Vec<Guid>, ApiError> {
+        let mut guids: Vec<Guid> = match caller.spaces() {
+            Some(spaces) => spaces.into_iter().collect(),
+            None => self.store.known_spaces()?,
+        };
+        guids.sort();
+        Ok(guids)
+    }
+
+    /// The pause of a space of the caller's; `None`: it is not paused.
+    pub(in crate::web) fn pause_of(
+        &self,
+        caller: &Caller,
+        guid: &str,
+    ) -> Result<Option<SpacePause>, ApiError> {
+        let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
+        self.access(caller, &guid)?;
+        Ok(self.store.space_pause(&guid, self.clock.now())?)
+    }
+
     /// The caller's spaces; for an admin all that have a job or call, or had a pause.
     pub(super) fn list_spaces(
         &self,
@@ -59,11 +80,7 @@ impl Api {
         query: &Query,
     ) -> Result<Response, ApiError> {
         Paging::of(query)?;
-        let mut guids: Vec<Guid> = match caller.spaces() {
-            Some(spaces) => spaces.into_iter().collect(),
-            None => self.store.known_spaces()?,
-        };
-        guids.sort();
+        let guids = self.spaces_of(caller)?;
         let now = self.clock.now();
         let spaces: Result<Vec<SpaceJson>, ApiError> =
             guids.iter().map(|guid| Ok(SpaceJson::of(self.store.space(guid, now)?, self.quotas))).collect();

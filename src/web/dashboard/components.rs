@@ -1,6 +1,7 @@
 //! The parts that pages are made of: states, times, strips, charts, fields, buttons.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -10,7 +11,7 @@ use super::ask::{Refusal, list, text};
 use crate::model::Timestamp;
 
 /// The widest bar of a chart.
-const BAR_MAX: usize = 48;
+const BAR_MAX: usize = 30;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -129,15 +130,18 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
     }
     let words: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     let told = format!("Last {}: {}", executions.len(), words.join(", "));
+    // One path a state, so that a long list of strips stays small.
+    let mut paths: BTreeMap<&str, String> = BTreeMap::new();
+    for (index, execution) in executions.iter().rev().enumerate() {
+        let word = word_of(text(execution, "state"));
+        let x = (20_usize.saturating_sub(executions.len()) + index) * 7;
+        let (y, height) = bar_of(word);
+        let _ = write!(paths.entry(word).or_default(), "M{x} {y}h5v{height}h-5z");
+    }
     html! {
         svg.strip role="img" aria-label=(told) width="140" height="20" viewBox="0 0 140 20" {
             title { (told) }
-            @for (index, execution) in executions.iter().rev().enumerate() {
-                @let word = word_of(text(execution, "state"));
-                @let x = (20_usize.saturating_sub(executions.len()) + index) * 7;
-                @let (y, height) = bar_of(word);
-                rect class=(word) x=(x) y=(y) width="5" height=(height) rx="1" {}
-            }
+            @for (word, path) in paths { path class=(word) d=(path) {} }
         }
     }
 }
@@ -167,6 +171,17 @@ pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup
         values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
     let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
     let every = values.len().div_ceil(12).max(1);
+    // A name of a day and a time stands for its day, where that begins.
+    let mut days = 0;
+    let mut label = |index: usize, name: &str| {
+        match name.split_once(' ') {
+            Some((day, "00:00")) => Some(day.to_owned()),
+            Some(_) => None,
+            None => index.is_multiple_of(every).then(|| name.to_owned()),
+        }
+        .inspect(|_| days += 1)
+        .map(|label| (label, days % 2 == 0))
+    };
     html! {
         svg.chart role="img" aria-label={ (title) ". " (told) } viewBox="0 0 720 120" {
             title { (title) }
@@ -176,7 +191,9 @@ pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup
                 rect class=(class) x=(index * width) y=(98 - height) width=(width.saturating_sub(2).max(1)) height=(height) {
                     title { (name) ": " (value) }
                 }
-                @if index % every == 0 { text x=(index * width) y="116" { (name) } }
+                @if let Some((label, is_second)) = label(index, name) {
+                    text.second[is_second] x=(index * width) y="116" { (label) }
+                }
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use maud::{DOCTYPE, Markup, html};
 
-use super::ask::{list, text};
 use super::{Dashboard, Fields, Page, Refusal, View, assets, respond_html, version_of};
 use crate::cron::zone_names;
 use crate::http::{Response, respond, with_header};
+use crate::model::Guid;
 use crate::platform::Named;
 
 /// The most spaces that can be chosen from.
@@ -93,11 +93,11 @@ fn is_here(view: &View<'_>, path: &str) -> bool {
 
 fn choosers(view: &View<'_>) -> Markup {
     let here = format!("/dashboard/{}", view.path.join("/"));
-    let spaces = view.get("/spaces").unwrap_or_default();
     let chosen = view.space();
-    let spaces = list(&spaces, "resources");
-    let spaces = spaces.get(..SPACES_MAX).unwrap_or(spaces);
-    view.learn_names(Named::Space, spaces.iter().map(|space| text(space, "guid")));
+    // Without them a page is still a page.
+    let mut spaces = view.api.spaces_of(&view.caller).unwrap_or_default();
+    spaces.truncate(SPACES_MAX);
+    view.learn_names(Named::Space, spaces.iter().map(Guid::as_str));
     let zones = zone_names();
     let is_offered = zones.contains(&view.zone_name);
     // A page about one thing shows it whatever space is chosen, so the choice leads to the overview.
@@ -108,8 +108,7 @@ fn choosers(view: &View<'_>) -> Markup {
                 label for="space" { "Space" }
                 select id="space" name="space_guid" {
                     option value="" { "All spaces" }
-                    @for space in spaces {
-                        @let guid = text(space, "guid");
+                    @for guid in spaces.iter().map(Guid::as_str) {
                         option value=(guid) selected[guid == chosen] { (view.space_name(guid)) }
                     }
                 }

@@ -9,8 +9,10 @@ use tiny_http::Method;
 use super::executions::{link_of, owner_of, row_name};
 use super::missing;
 use crate::base::outage;
-use crate::model::{Access, Kind, Timestamp};
+use crate::model::{Access, Guid, Kind, Timestamp};
 use crate::platform::Named;
+use crate::store::SpacePause;
+use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
@@ -21,16 +23,23 @@ const BACKLOG_AGE: Duration = Duration::from_secs(30);
 const BACKLOG_MIN: u64 = 100;
 /// As many are counted.
 const BACKLOG_MAX: u32 = 1000;
+/// As many failures in a row are counted.
+const IN_A_ROW_MAX: usize = 20;
 /// The most rows of a table here.
 const ROWS_MAX: usize = 20;
-/// Two pages of the API; more is "1,000+".
-const COUNT_MAX: usize = 1000;
+/// As many executions or more are "1,000+".
+const COUNT_MAX: u64 = 1000;
+/// So many executions are counted, from the newest on. What is rarer has a "+" then.
+const COUNTED_MAX: u32 = 5000;
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let space = view.space();
     let of_space = if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
     let since = view.now.shifted(-DAY_NANOS);
-    let pause = if space.is_empty() { None } else { Some(view.get(&format!("/spaces/{}", encoded(space)))?) };
+    let pause = match space {
+        "" => None,
+        space => Some(view.api.pause_of(&view.caller, space)?),
+    };
     let failed = view.get(&format!(
         "/executions?states=FAILED&created_ats[gt]={}&per_page=100{of_space}",
         encoded(&since.to_string())
@@ -42,9 +51,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let main = html! {
         (trouble_banner())
         (backlog_banner(view))
-        @if let Some(pause) = &pause { (paused_banner(view, pause)) }
+        @if let Some(Some(pause)) = &pause { (paused_banner(view, pause)) }
         @if let Some(failed) = &failed {
-            (counts(view, &of_space, &since.to_string())?)
+            (counts(view, since)?)
             (failing(view, failed)?)
             (overdue(view, &of_space)?)
             (running(view, &of_space)?)
@@ -72,9 +81,10 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>) -> PageResult {
     Ok(Reply::Redirect(view.link("/")))
 }
 
-fn pause_form(view: &View<'_>, pause: Option<&Value>) -> Markup {
+/// `pause`: that of the chosen space.
+fn pause_form(view: &View<'_>, pause: Option<&Option<SpacePause>>) -> Markup {
     let Some(pause) = pause.filter(|_| Access::Support <= view.access()) else { return html! {} };
-    let is_paused = pause["paused"] == true;
+    let is_paused = pause.is_some();
     html! {
         form.actions method="post" action=(view.link("/")) {
             input type="hidden" name="form_token" value=(view.form_token());
@@ -89,18 +99,15 @@ fn pause_form(view: &View<'_>, pause: Option<&Value>) -> Markup {
     }
 }
 
-fn paused_banner(view: &View<'_>, pause: &Value) -> Markup {
-    if pause["paused"] != true {
-        return html! {};
-    }
+fn paused_banner(view: &View<'_>, pause: &SpacePause) -> Markup {
     html! {
         div.notice role="status" {
             p {
                 strong { "This space is paused." } " No schedule fires; running by hand works."
-                @if let Some(until) = pause["paused_until"].as_str() { " Until " (view.absolute(until)) "." }
-                @if let Some(by) = pause["paused_by"].as_str() { " By " bdi { (by) } "." }
+                @if let Some(until) = pause.until { " Until " (view.absolute(&until.to_string())) "." }
+                @if !pause.by.is_empty() { " By " bdi { (pause.by) } "." }
             }
-            @if let Some(note) = pause["paused_note"].as_str() { p { bdi { (note) } } }
+            @if let Some(note) = &pause.note { p { bdi { (note) } } }
         }
     }
 }
@@ -142,31 +149,31 @@ fn backlog_banner(view: &View<'_>) -> Markup {
     }
 }
 
-fn counts(view: &View<'_>, of_space: &str, since: &str) -> Result<Markup, Refusal> {
-    let mut counted = Vec::new();
-    for (state, shape, word) in STATES {
-        let first =
-            format!("/executions?states={state}&created_ats[gt]={}&per_page=500{of_space}", encoded(since));
-        let page = view.get(&first)?;
-        let mut count = list(&page, "resources").len();
-        if let Some((_, query)) = next_of(&page).filter(|_| count == COUNT_MAX / 2) {
-            let second = view.get(&format!("/executions?{query}"))?;
-            count += list(&second, "resources").len();
-        }
-        counted.push((state, shape, word, count));
-    }
-    let from = view.local(Timestamp::parse(since).unwrap_or(view.now));
+fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
+    let spaces = match view.space() {
+        "" => view.caller.spaces().map(|spaces| spaces.into_iter().collect()),
+        space => Some(vec![Guid::from(space)]),
+    };
+    let counted = view.api.store.count_newest(spaces.as_deref(), since, COUNTED_MAX);
+    let (counts, may_be_more) = counted.map_err(ApiError::from)?;
+    let count_of = |state: &str| {
+        let found = counts.iter().find(|(other, _)| other.as_str() == state);
+        found.map_or(0, |(_, count)| *count)
+    };
+    let from = view.local(since);
     let from = from.get(..16).unwrap_or_default().replace(' ', "T");
     Ok(html! {
         h2 { "Last 24 hours" }
         ul.counts {
-            @for (state, shape, word, count) in counted {
+            @for (state, shape, word) in STATES {
+                @let count = count_of(state);
                 li { a href={ "/dashboard/executions" (view.query.with(&[("state", state), ("from", &from)])) } {
-                    strong { @if count < COUNT_MAX { (count) } @else { "1,000+" } }
+                    strong { @if COUNT_MAX <= count { "1,000+" } @else { (count) @if may_be_more { "+" } } }
                     span class={ "state " (word) } { b aria-hidden="true" { (shape) } (word) }
                 } }
             }
         }
+        @if may_be_more { p.quiet { "Of the newest " (COUNTED_MAX) " executions." } }
     })
 }
 
@@ -186,7 +193,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
         }
         seen.push(owner);
         // It may have been deleted since.
-        let Ok(history) = view.runs_of(kind, guid, 50) else { continue };
+        let Ok(history) = view.runs_of(kind, guid, IN_A_ROW_MAX) else { continue };
         let ended = list(&history, "resources")
             .iter()
             .filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
@@ -210,7 +217,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
                 tbody { @for (name, link, count, since, message) in rows { tr {
                     th scope="row" { a href=(link) { bdi { (name) } } }
                     td data-label="Since" { (view.time(&since)) }
-                    td.n data-label="In a row" { @if count < 50 { (count) } @else { "50+" } }
+                    td.n data-label="In a row" { @if count < IN_A_ROW_MAX { (count) } @else { (IN_A_ROW_MAX) "+" } }
                     td data-label="Last message" { bdi { (message) } }
                 } } }
             }
