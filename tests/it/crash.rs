@@ -81,7 +81,8 @@ impl Target {
 }
 
 fn read_key(stream: &TcpStream) -> Option<String> {
-    stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
+    // Longer than an instance is ever paused: it may be stopped between connecting and sending.
+    stream.set_read_timeout(Some(Duration::from_secs(60))).ok()?;
     let (mut key, mut attempt) = (None, None);
     for line in BufReader::new(stream.take(64 * 1024)).lines() {
         let line = line.ok()?;
