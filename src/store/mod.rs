@@ -51,7 +51,7 @@ pub use import::{
 };
 pub use instances::{DatabaseTime, Instance, Outlook, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
-pub use outbox::{ActiveAlert, Digest, ENDED_EVENTS, Sending, Tried};
+pub use outbox::{ActiveAlert, DeliveryLane, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{
     Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, UpcomingSchedule,
 };

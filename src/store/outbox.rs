@@ -43,6 +43,15 @@ const RETRY_WAITS: [Duration; 7] = [
 /// The most ended deliveries that a notification keeps.
 const KEPT_MAX: u32 = 1000;
 
+/// Which notifications deliveries are taken of.
+#[derive(Debug, Clone, Copy)]
+pub enum DeliveryLane<'a> {
+    /// These, whose receivers are slow.
+    Slow(&'a BTreeSet<Id>),
+    /// All but these.
+    AllBut(&'a BTreeSet<Id>),
+}
+
 /// The field of a recovery's data with the events that are over.
 pub const ENDED_EVENTS: &str = "ended_events";
 
@@ -193,11 +202,24 @@ impl Store {
     }
 
     /// Claims what is due, for at most `limit` notifications for which nobody is sending.
-    pub fn claim_deliveries(&self, limit: u32, now: Timestamp) -> Result<Vec<Sending>, StoreError> {
+    pub fn claim_deliveries(
+        &self,
+        lane: DeliveryLane<'_>,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Sending>, StoreError> {
+        let (slow, is_slow) = match lane {
+            DeliveryLane::Slow(slow) => (slow, true),
+            DeliveryLane::AllBut(slow) => (slow, false),
+        };
+        let slow = json_array(slow.iter())?;
         let fence = self.fence()?;
         self.write(|tx| {
             let free_latest = now.saturating_add(SPACING * 2);
-            let values = values! { "now": now, "free_latest": free_latest, "fence": fence, "limit": limit };
+            let values = values! {
+                "now": now, "free_latest": free_latest, "fence": fence, "limit": limit, "slow": &slow,
+                "is_slow": is_slow,
+            };
             let notifications = tx.rows(sql!("notifications/claimable"), values, notification_of)?;
             let mut sendings = Vec::new();
             for notification in notifications {

@@ -469,6 +469,35 @@ fn a_receiver_that_hangs_holds_up_its_own_deliveries_only_and_410_disables() {
     assert_eq!(enabled["disabled_reason"], Value::Null);
 }
 
+#[test]
+fn however_many_receivers_hang_others_are_told_at_once() {
+    let world = World::start();
+    let (receiver, hangs, target) = (Receiver::start(), Receiver::start(), Receiver::start());
+    hangs.set(Does::Hang);
+    let call = world.call("ping", &target.url);
+    for number in 0..12 {
+        notification(&world, &json!({ "name": format!("hangs-{number}"), "url": hangs.url }));
+    }
+    notification(&world, &json!({ "url": receiver.url }));
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    // They are tried again, as many at a time as may be.
+    hangs.wait_for(12);
+    let before = wait_for(|| {
+        let waiting = "SELECT COUNT(*) FROM deliveries WHERE attempts = 0 AND ended_at IS NULL";
+        (world.database().number(waiting) == 0).then(|| hangs.received().len())
+    });
+    hurry(&world);
+    hangs.wait_for(before + 6);
+    let began_at = clock::instant();
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    assert_eq!(receiver.wait_for(2)[1].kind(), "execution.recovered");
+    assert!(began_at.elapsed() < Duration::from_secs(5), "{:?}", began_at.elapsed());
+}
+
 /// `STORM_FAILURES=5000 cargo test --test it failures_at_once` is the long version.
 #[test]
 fn five_hundred_failures_at_once_are_at_most_five_messages() {

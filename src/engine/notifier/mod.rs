@@ -1,13 +1,15 @@
 //! Sends the deliveries of the outbox to the receivers of notifications.
 //!
 //! Invariant: bounded in threads, memory and rate. Each notification has at most one delivery under way, so a
-//! receiver that hangs delays only its own deliveries, and blocks one sender for at most [`TRY_TIMEOUT`].
+//! receiver that hangs delays only its own deliveries, and blocks one sender for at most [`TRY_TIMEOUT`]. Those
+//! that were slow at the last try share [`SLOW_SENDERS`] senders, so however many hang, two are left for others.
 //! `store::outbox` decides in the database what is sent, when, and in which order.
 
 mod body;
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, after, select};
@@ -20,14 +22,20 @@ use crate::base::metrics::{DeliveryOutcome, Upstream, metrics};
 use crate::base::outage;
 use crate::base::public_url::PublicUrl;
 use crate::base::stop::Stop;
-use crate::model::{Format, Secret};
+use crate::model::{Format, Id, Secret, Timestamp};
 use crate::outbound::{
     self, Abort, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, signature,
 };
-use crate::store::{Outlook, Sending, Store, StoreError, Tried};
+use crate::store::{DeliveryLane, Outlook, Sending, Store, StoreError, Tried};
 
 /// The number of sending threads, and so of deliveries under way.
 pub const SENDERS: usize = 8;
+/// How many of them also send to slow receivers.
+pub const SLOW_SENDERS: usize = 6;
+/// A receiver whose last try took this long is slow.
+const SLOW_TRY: Duration = Duration::from_secs(2);
+/// The most slow receivers that are remembered.
+const SLOW_MAX: usize = 1000;
 /// The limit for a whole attempt, from connecting to the answer.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The limit for connecting.
@@ -47,13 +55,51 @@ const ERROR_CHARS_MAX: usize = 300;
 pub struct Notifier {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    send: Sender<Sending>,
+    send: Lanes<Sender<Sending>>,
+    slow: Arc<SlowReceivers>,
+}
+
+/// What there is for slow receivers, and for all others.
+#[derive(Debug, Clone)]
+pub struct Lanes<T> {
+    /// For all but slow receivers.
+    pub quick: T,
+    /// For slow receivers.
+    pub slow: T,
+}
+
+/// The notifications whose receivers were slow at the last try.
+#[derive(Debug, Default)]
+pub struct SlowReceivers(Mutex<BTreeSet<Id>>);
+
+impl SlowReceivers {
+    fn note(&self, notification: Id, took: Duration) {
+        let mut slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if took < SLOW_TRY {
+            slow.remove(&notification);
+            return;
+        }
+        if slow.len() == SLOW_MAX {
+            // Those that are still slow come back with their next try.
+            slow.clear();
+        }
+        slow.insert(notification);
+    }
+
+    fn ids(&self) -> BTreeSet<Id> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
 }
 
 impl Notifier {
     /// `send` leads to the senders. Its capacity bounds the deliveries under way.
-    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, send: Sender<Sending>) -> Self {
-        Self { store, clock, send }
+    pub fn new(
+        store: Arc<Store>,
+        clock: Arc<dyn Clock>,
+        send: Lanes<Sender<Sending>>,
+        slow: Arc<SlowReceivers>,
+    ) -> Self {
+        Self { store, clock, send, slow }
     }
 
     /// Runs until `stop` closes. `wake`: a delivery was written or sent.
@@ -109,15 +155,29 @@ impl Notifier {
         }
         while self.store.tell_overdue(BATCH, now)? == BATCH as usize {}
         while self.store.remind(BATCH, now)? == BATCH as usize {}
-        let room = self.send.capacity().unwrap_or(1).saturating_sub(self.send.len());
+        let slow = self.slow.ids();
+        self.hand_out(DeliveryLane::AllBut(&slow), &self.send.quick, now)?;
+        if !slow.is_empty() {
+            self.hand_out(DeliveryLane::Slow(&slow), &self.send.slow, now)?;
+        }
+        Ok(())
+    }
+
+    fn hand_out(
+        &self,
+        lane: DeliveryLane<'_>,
+        send: &Sender<Sending>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let room = send.capacity().unwrap_or(1).saturating_sub(send.len());
         let limit = u32::try_from(room).unwrap_or(1);
         if limit == 0 {
             return Ok(());
         }
-        for sending in self.store.claim_deliveries(limit, now)? {
+        for sending in self.store.claim_deliveries(lane, limit, now)? {
             crash::point("delivery.claimed");
             if let Err(TrySendError::Full(sending) | TrySendError::Disconnected(sending)) =
-                self.send.try_send(sending)
+                send.try_send(sending)
             {
                 // Cannot happen: nobody else sends on this channel. The delivery is retried like any other.
                 let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
@@ -134,6 +194,7 @@ pub struct Messenger {
     clock: Arc<dyn Clock>,
     exchanges: Exchanges,
     public_url: Arc<PublicUrl>,
+    slow: Arc<SlowReceivers>,
     wake: Sender<()>,
     stop: Stop,
 }
@@ -146,8 +207,8 @@ impl Messenger {
         clock: Arc<dyn Clock>,
         (outbound, reach): (&Outbound, Reach),
         public_url: Arc<PublicUrl>,
-        wake: Sender<()>,
-        stop: Stop,
+        slow: Arc<SlowReceivers>,
+        (wake, stop): (Sender<()>, Stop),
     ) -> Result<Self, String> {
         let limits = Limits {
             connect_timeout: CONNECT_TIMEOUT,
@@ -155,23 +216,24 @@ impl Messenger {
             max_idle_age: IDLE_AGE_MAX,
         };
         let exchanges = Exchanges::new(outbound, &limits, reach)?;
-        Ok(Self { store, clock, exchanges, public_url, wake, stop })
+        Ok(Self { store, clock, exchanges, public_url, slow, wake, stop })
     }
 
-    /// Sends what arrives in `sendings`, until it or `stop` closes.
-    pub fn run(&self, sendings: &Receiver<Sending>) {
+    /// Sends what arrives in `sendings`, until one of them or `stop` closes.
+    pub fn run(&self, sendings: &Lanes<Receiver<Sending>>) {
         loop {
-            let sending = select! {
+            let received = select! {
                 recv(self.stop) -> _ => return,
-                recv(sendings) -> sending => match sending {
-                    Ok(sending) => sending,
-                    Err(_) => return,
-                },
+                recv(sendings.quick) -> sending => sending,
+                recv(sendings.slow) -> sending => sending,
             };
+            let Ok(sending) = received else { return };
+            let began_at = clock::instant();
             let tried = catch_unwind(AssertUnwindSafe(|| self.try_once(&sending)));
             let tried = tried.unwrap_or_else(|_| {
                 Tried::Failed(None, "a fault of the scheduler: the sender panicked".to_owned())
             });
+            self.slow.note(sending.notification.id, began_at.elapsed());
             crash::point("delivery.answered");
             self.report(&sending, &tried);
             self.record(&sending, &tried);
