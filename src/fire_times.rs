@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_the_same_each_time_and_spread_over_all_of_its_seconds() {
+    fn jitter_is_stable_and_spread_over_all_its_seconds() {
         let guid = Guid::from("c7a1b1de-0d3c-4b8e-b8b4-0a1d8a2f6d33");
         let at = |second: i64| Timestamp::from_seconds(60 * second).unwrap();
         let seen: std::collections::BTreeSet<u32> =

@@ -75,7 +75,7 @@ mod tests {
     use crate::model::Timestamp;
 
     #[test]
-    fn a_thread_is_alive_as_long_as_it_takes_turns_even_if_none_succeeds() {
+    fn a_thread_is_alive_while_it_begins_turns_even_if_none_succeeds() {
         let start = Timestamp::from_nanos(1_000_000_000_000_000_000);
         let clock = Arc::new(ManualClock::new(start));
         let pulse = Arc::new(Pulse::default());

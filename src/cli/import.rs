@@ -15,7 +15,7 @@ use crate::cron::{Dialect, Zone};
 use crate::model::Location;
 use crate::platform::local;
 use crate::service::store_settings;
-use crate::store::{self, ImportMode, Origin, Source, Store, StoreSettings, Unread};
+use crate::store::{self, ImportMode, Origin, Source, SourceError, Store, StoreSettings};
 use crate::transfer;
 use crate::transfer::import::{Audited, ReadAs};
 
@@ -137,8 +137,8 @@ fn move_database(
     let settings = StoreSettings { database: from, ..store_settings(config) };
     let place = settings.database.shown();
     let source = Source::open(&settings, origin, &store).map_err(|err| match err {
-        Unread::Usage(fault) => usage_of("import", &fault),
-        Unread::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
+        SourceError::Usage(fault) => usage_of("import", &fault),
+        SourceError::Failed(cause) => failed(&format!("{place} cannot be read: {cause}")),
     })?;
     if source.origin() == Origin::Own && (wanted.timezone.is_some() || wanted.dialect.is_some()) {
         let fault = "--timezone and --dialect are for databases of OCF Scheduler; ours record both";

@@ -1,6 +1,6 @@
 //! The settings of the service broker.
 
-use super::{Mode, Reader, blamed};
+use super::{Mode, Reader, setting_and_value};
 use crate::model::Secret;
 
 // Platforms and people know the service by these, so they never change.
@@ -59,9 +59,10 @@ impl Reader<'_> {
         };
         let user = self.text("BROKER_USER");
         if let Some(user) = user.as_ref().filter(|user| user.contains(':')) {
-            let blamed = blamed(&self.named("BROKER_USER"), user);
-            self.faults
-                .push(format!("{blamed} must have no colon, because basic authentication cannot carry one"));
+            let setting_and_value = setting_and_value(&self.named("BROKER_USER"), user);
+            self.faults.push(format!(
+                "{setting_and_value} must have no colon, because basic authentication cannot carry one"
+            ));
         }
         match (user, self.text("BROKER_PASSWORD")) {
             (Some(user), Some(password)) => {
@@ -104,8 +105,8 @@ impl Reader<'_> {
     pub(super) fn url(&mut self, variable: &str, beginnings: &[&str]) -> Option<String> {
         let text = self.text(variable)?;
         if !beginnings.iter().any(|beginning| text.starts_with(beginning)) {
-            let blamed = blamed(&self.named(variable), &text);
-            self.faults.push(format!("{blamed} must begin with {}", beginnings.join(" or ")));
+            let setting_and_value = setting_and_value(&self.named(variable), &text);
+            self.faults.push(format!("{setting_and_value} must begin with {}", beginnings.join(" or ")));
         }
         Some(text)
     }
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_marketplace_could_not_show_is_a_fault() {
+    fn values_that_the_marketplace_cannot_show_are_faults() {
         let faults = read(&[
             ("BROKER_USER", "c:c"),
             ("BROKER_PASSWORD", "s3cret"),

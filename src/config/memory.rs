@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_read_as_cloud_foundry_writes_them() {
+    fn sizes_are_parsed_in_cloud_foundrys_notation() {
         for (text, bytes) in [("64M", 64 << 20), ("1g", 1 << 30), ("512MB", 512 << 20), ("100k", 100 << 10)] {
             assert_eq!(parse_size(text), Some(bytes), "{text}");
         }

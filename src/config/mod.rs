@@ -225,7 +225,7 @@ pub fn names_cloud_foundry(flags: &Flags) -> bool {
 }
 
 /// The beginning of an error, up to `must`: the setting and its value, unless it may hold a password.
-fn blamed(name: &str, value: &str) -> String {
+fn setting_and_value(name: &str, value: &str) -> String {
     if value.contains('@') { name.to_owned() } else { format!("{name} is {value:?}; it") }
 }
 
@@ -365,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flag_wins_over_its_variable_and_scheduler_port_over_port() {
+    fn a_flag_overrides_its_variable_and_scheduler_port_overrides_port() {
         let port = |flags: &[(&str, &str)], variables: &[(&str, &str)]| {
             read(Mode::Standalone, flags, variables).unwrap().port
         };
@@ -512,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_may_have_a_port_of_their_own() {
+    fn metrics_may_have_their_own_port() {
         let port = |metrics_port: &str| {
             read(Mode::Standalone, &[], &[("METRICS_PORT", metrics_port)]).map(|config| config.metrics_port)
         };
@@ -523,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_and_instances_are_named_as_they_are_set_and_an_impossible_name_is_a_fault() {
+    fn names_of_tasks_and_instances_follow_the_settings_and_impossible_ones_are_faults() {
         let read = |variables: &[(&str, &str)]| read(Mode::Standalone, &[], variables);
         let config = read(&[("TASK_NAME", "{job}-|-{execution}"), ("INSTANCE_ID", " blue ")]).unwrap();
         assert_eq!(config.task_names, TaskNames::parse("{job}-|-{execution}").unwrap());

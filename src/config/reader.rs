@@ -11,8 +11,8 @@ use log::LevelFilter;
 
 use super::settings::{BOOL_WORDS, SECRETS, SETTINGS, Setting, SettingKind, setting};
 use super::{
-    CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, SettingInForce, blamed, location,
-    memory, vcap,
+    CloudFoundryConfig, Config, DashboardConfig, Flags, Mode, RateLimit, SettingInForce, location, memory,
+    setting_and_value, vcap,
 };
 use crate::base::logging::LogFormat;
 use crate::cron::{Dialect, Weekdays, Zone};
@@ -283,8 +283,8 @@ impl Reader<'_> {
                 true if read_uri(url).is_none() => "must be a URL, with a port up to 65535 if there is one",
                 true => continue,
             };
-            let blamed = blamed(&self.named(variable), url);
-            self.faults.push(format!("{blamed} {rule}"));
+            let setting_and_value = setting_and_value(&self.named(variable), url);
+            self.faults.push(format!("{setting_and_value} {rule}"));
         }
         Some(CloudFoundryConfig {
             cf_endpoint: cf_endpoint?,

@@ -190,7 +190,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_is_no_lateness() {
+    fn jitter_does_not_count_as_lateness() {
         let at = |seconds| Timestamp::from_seconds(seconds).unwrap();
         let guid = Guid::from("guid");
         let about = About {

@@ -19,7 +19,7 @@ use crate::store::StoreError;
 /// How long a reading, or a failure to read, is reused.
 const AGE_MAX: Duration = Duration::from_secs(1);
 /// How long a scrape waits for a reading.
-const PATIENCE: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_millis(500);
 
 /// The last reading. Shared by the reading thread and the scrapes.
 pub struct Observer {
@@ -64,7 +64,7 @@ impl Observer {
         let before = latest.count;
         let (mut latest, waited) = self
             .changed
-            .wait_timeout_while(latest, PATIENCE, |latest| latest.count == before)
+            .wait_timeout_while(latest, WAIT_MAX, |latest| latest.count == before)
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             latest.is_late = true;
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn many_looks_within_a_second_are_one_question() {
+    fn many_readings_within_a_second_are_one_query() {
         let (clock, observer) = observer();
         let (stopper, stop) = stop_channel();
         let count = Cell::new(0);

@@ -203,8 +203,8 @@ impl Watcher {
                 continue;
             }
             match self.outcome_or_fault(running, task) {
-                None => retried += usize::from(self.keep_in_bounds(running)?),
-                Some(outcome) if self.tries_again(running, &outcome)? => {
+                None => retried += usize::from(self.enforce_limits(running)?),
+                Some(outcome) if self.record_retry(running, &outcome)? => {
                     self.missing.remove(&running.of.id);
                     retried += 1;
                 }
@@ -244,7 +244,7 @@ impl Watcher {
     }
 
     /// Records another attempt after a failed task, if one follows. Returns whether it does.
-    fn tries_again(&self, running: &RunningTask, outcome: &Outcome) -> Result<bool, StoreError> {
+    fn record_retry(&self, running: &RunningTask, outcome: &Outcome) -> Result<bool, StoreError> {
         let cause = match &running.cancelling {
             Some(Cancelling { reason: Reason::Timeout, message, .. }) => message,
             Some(_) => return Ok(false),
@@ -266,7 +266,7 @@ impl Watcher {
 
     /// Enforces the time limit and the cancellation of a running task. Returns whether its execution has
     /// ended although the platform has not reported an end of the task.
-    fn keep_in_bounds(&mut self, running: &RunningTask) -> Result<bool, StoreError> {
+    fn enforce_limits(&mut self, running: &RunningTask) -> Result<bool, StoreError> {
         let now = self.clock.now();
         let limit =
             running.timeout_seconds.zip(running.attempt_start).filter(|_| running.cancelling.is_none());
@@ -404,7 +404,7 @@ impl Watcher {
     fn cancel_strays(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let mut settled = Vec::new();
         let mut by_name: Vec<(&Stray, Vec<TaskName>)> = Vec::new();
-        settled.extend(self.end_again(batch)?);
+        settled.extend(self.cancel_again(batch)?);
         for stray in batch.iter().filter(|stray| !stray.is_to_end) {
             match (&stray.surplus, &stray.app) {
                 (Some(surplus), _) if self.is_surplus_settled(stray, surplus) => {
@@ -464,7 +464,7 @@ impl Watcher {
     }
 
     /// Cancels tasks until they have ended. Returns the names that are settled.
-    fn end_again(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
+    fn cancel_again(&self, batch: &[Stray]) -> Result<Vec<String>, PlatformError> {
         let tasks: Vec<Guid> = batch
             .iter()
             .filter(|stray| stray.is_to_end)

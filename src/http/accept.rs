@@ -20,7 +20,7 @@ use log::{debug, error, info, warn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tiny_http::Method;
 
-use super::answer::{self, Manner};
+use super::answer::{self, AnswerOptions};
 use super::connection::{self, Shared};
 use super::message::{Head, HeadEnd, Version, parse_head};
 use super::{Refusal, Response};
@@ -69,7 +69,7 @@ struct Guest {
 }
 
 /// How much of a guest's request has arrived.
-enum Came {
+enum Received {
     /// Part of the head.
     Part,
     Head(Box<Head>),
@@ -79,23 +79,23 @@ enum Came {
 
 impl Guest {
     /// Reads what has arrived, without waiting.
-    fn look(&mut self) -> Came {
+    fn look(&mut self) -> Received {
         let mut bytes = [0; LOBBY_HEAD_MAX];
         loop {
             match self.socket.read(&mut bytes[..LOBBY_HEAD_MAX - self.head.len()]) {
-                Ok(0) => return Came::Nothing,
+                Ok(0) => return Received::Nothing,
                 Ok(count) => self.head.extend_from_slice(&bytes[..count]),
-                Err(err) if err.kind() == ErrorKind::WouldBlock => return Came::Part,
+                Err(err) if err.kind() == ErrorKind::WouldBlock => return Received::Part,
                 Err(err) if err.kind() == ErrorKind::Interrupted => continue,
-                Err(_) => return Came::Nothing,
+                Err(_) => return Received::Nothing,
             }
             match HeadEnd::default().find(&self.head) {
                 Ok(Some(end)) => {
                     return parse_head(&self.head[..end])
-                        .map_or(Came::Nothing, |head| Came::Head(Box::new(head)));
+                        .map_or(Received::Nothing, |head| Received::Head(Box::new(head)));
                 }
                 Ok(None) if self.head.len() < LOBBY_HEAD_MAX => (),
-                Ok(None) | Err(_) => return Came::Nothing,
+                Ok(None) | Err(_) => return Received::Nothing,
             }
         }
     }
@@ -128,7 +128,7 @@ impl Acceptor {
                         self.in_trouble = false;
                         info!("HTTP server accepts connections again");
                     }
-                    self.take_in(socket, remote);
+                    self.accept(socket, remote);
                 }
                 Err(err) => match err.kind() {
                     // The client disconnected before it was accepted.
@@ -141,7 +141,7 @@ impl Acceptor {
         }
     }
 
-    fn take_in(&mut self, socket: TcpStream, remote: SocketAddr) {
+    fn accept(&mut self, socket: TcpStream, remote: SocketAddr) {
         let connections = &self.shared.connections;
         let admitted = connections.admit(socket, remote).or_else(|socket| {
             if connections.close_one() && connections.wait_for_room(EVICTION_WAIT) {
@@ -152,7 +152,7 @@ impl Acceptor {
         });
         let (connection, seat) = match admitted {
             Ok(admitted) => admitted,
-            Err(socket) => return self.let_wait(socket, remote),
+            Err(socket) => return self.enter_lobby(socket, remote),
         };
         let shared = Arc::clone(&self.shared);
         let thread = thread::Builder::new().name("http-connection".to_owned()).stack_size(STACK_BYTES);
@@ -168,7 +168,7 @@ impl Acceptor {
     }
 
     /// Puts a connection without a seat into the lobby.
-    fn let_wait(&mut self, socket: TcpStream, remote: SocketAddr) {
+    fn enter_lobby(&mut self, socket: TcpStream, remote: SocketAddr) {
         if let Err(err) = socket.set_nonblocking(true) {
             debug!(remote:%, cause:% = err; "HTTP connection closed");
             return;
@@ -201,9 +201,9 @@ impl Acceptor {
         let now = clock::instant();
         for mut guest in self.lobby.split_off(first) {
             match guest.look() {
-                Came::Part if now < guest.until => self.lobby.push_back(guest),
-                Came::Head(head) => self.answer_guest(guest.socket, guest.remote, *head),
-                Came::Part | Came::Nothing => self.refuse(guest.socket, guest.remote),
+                Received::Part if now < guest.until => self.lobby.push_back(guest),
+                Received::Head(head) => self.answer_guest(guest.socket, guest.remote, *head),
+                Received::Part | Received::Nothing => self.refuse(guest.socket, guest.remote),
             }
         }
     }
@@ -225,7 +225,7 @@ impl Acceptor {
             status = refusal.status, remote:%, reason:% = refusal.reason, request_id:%;
             "HTTP connection refused"
         );
-        let response = self.shared.worded(&refusal, &[]);
+        let response = self.shared.refusal_response(&refusal, &[]);
         self.send(socket, remote, response, false, &request_id);
     }
 
@@ -238,9 +238,9 @@ impl Acceptor {
         head_only: bool,
         request_id: &str,
     ) {
-        let manner = Manner { version: Version::Http11, head_only, close: true, request_id };
+        let options = AnswerOptions { version: Version::Http11, head_only, close: true, request_id };
         let mut bytes = Vec::new();
-        if answer::write(&mut bytes, response, &manner).is_err() {
+        if answer::write(&mut bytes, response, &options).is_err() {
             return;
         }
         let sent = socket.write_all(&bytes).and_then(|()| socket.shutdown(Shutdown::Write));

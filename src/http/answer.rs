@@ -23,7 +23,7 @@ const WHOLE_ANSWER_TIMEOUTS: u32 = 20;
 const HEAD_BYTES: usize = 512;
 
 /// How to write an answer.
-pub(super) struct Manner<'request> {
+pub(super) struct AnswerOptions<'request> {
     pub version: Version,
     /// Whether to leave out the body, because the request was a `HEAD`.
     pub head_only: bool,
@@ -41,25 +41,29 @@ pub(super) enum Cut {
 }
 
 /// Writes an answer.
-pub(super) fn write(out: &mut impl Write, response: Response, manner: &Manner<'_>) -> Result<(), Cut> {
+pub(super) fn write(
+    out: &mut impl Write,
+    response: Response,
+    options: &AnswerOptions<'_>,
+) -> Result<(), Cut> {
     let status = response.status_code().0;
     let announced = response.data_length();
     let mut bytes = head_without_framing(&response).map_err(Cut::Body)?;
     let names_cache_control = response.headers().iter().any(|header| header.field.equiv("Cache-Control"));
     let body = response.into_reader();
-    let framing = Framing::of(&body, announced, manner);
+    let framing = Framing::of(&body, announced, options);
     let without_body = matches!(status, 204 | 304);
     if !without_body {
         framing.describe(&mut bytes);
     }
-    put(&mut bytes, &["X-Request-Id: ", manner.request_id, "\r\n"]);
+    put(&mut bytes, &["X-Request-Id: ", options.request_id, "\r\n"]);
     if !names_cache_control {
         // A proxy must not cache an answer and show it to another caller.
         put(&mut bytes, &["Cache-Control: no-store\r\n"]);
     }
     // tiny_http drops a header of this name.
-    put(&mut bytes, &[if manner.close { "Connection: close\r\n\r\n" } else { "\r\n" }]);
-    if manner.head_only || without_body {
+    put(&mut bytes, &[if options.close { "Connection: close\r\n\r\n" } else { "\r\n" }]);
+    if options.head_only || without_body {
         return out.write_all(&bytes).map_err(Cut::Client);
     }
     match body {
@@ -84,14 +88,14 @@ enum Framing {
 }
 
 impl Framing {
-    fn of(body: &Body, announced: Option<usize>, manner: &Manner<'_>) -> Self {
+    fn of(body: &Body, announced: Option<usize>, options: &AnswerOptions<'_>) -> Self {
         match (body, announced) {
             // For HEAD: the length that the body of a GET would have.
-            (Body::Empty, Some(length)) if manner.head_only => Self::Length(length as u64),
+            (Body::Empty, Some(length)) if options.head_only => Self::Length(length as u64),
             (Body::Empty, _) => Self::Length(0),
             (Body::Bytes(bytes), _) => Self::Length(unread(bytes).len() as u64),
             (Body::Stream(_), Some(length)) => Self::Length(length as u64),
-            (Body::Stream(_), None) if manner.version == Version::Http10 => Self::UntilClose,
+            (Body::Stream(_), None) if options.version == Version::Http10 => Self::UntilClose,
             (Body::Stream(_), None) => Self::Chunked,
         }
     }

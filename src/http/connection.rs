@@ -14,7 +14,7 @@ use socket2::SockRef;
 use tiny_http::{Header, Method};
 use uuid::Uuid;
 
-use super::answer::{self, Cut, Manner, Outbox};
+use super::answer::{self, AnswerOptions, Cut, Outbox};
 use super::connections::{Connection, Connections};
 use super::memory::{Held, Memory};
 use super::message::{BODY_MAX, BodyLength, Head, Version, sane_request_id};
@@ -43,9 +43,9 @@ pub(super) struct Shared {
 
 impl Shared {
     /// The response for `refusal`.
-    pub(super) fn worded(&self, refusal: &Refusal, headers: &[Header]) -> Response {
-        let worded = catch_unwind(AssertUnwindSafe(|| (self.handlers.refuse)(refusal, headers)));
-        let mut response = worded.unwrap_or_else(|_panic| respond(refusal.status));
+    pub(super) fn refusal_response(&self, refusal: &Refusal, headers: &[Header]) -> Response {
+        let refusal_response = catch_unwind(AssertUnwindSafe(|| (self.handlers.refuse)(refusal, headers)));
+        let mut response = refusal_response.unwrap_or_else(|_panic| respond(refusal.status));
         if let Some(seconds) = refusal.retry_after_seconds
             && !response.headers().iter().any(|header| header.field.equiv("Retry-After"))
             && let Ok(header) = Header::from_bytes("Retry-After", seconds.to_string())
@@ -174,7 +174,7 @@ impl Conversation<'_> {
         };
         let response = self.held(response, &accepts, &id);
         let close = !keep_alive || body_is_unread || self.shared.connections.is_stopping();
-        self.write(response, &Manner { version, head_only, close, request_id: &id })?;
+        self.write(response, &AnswerOptions { version, head_only, close, request_id: &id })?;
         Ok(match close {
             false => Next::Request,
             true if body_is_unread || self.inbox.has_bytes() => Next::CloseUnread,
@@ -185,8 +185,9 @@ impl Conversation<'_> {
     /// The answer, if the head alone decides it.
     fn answer_head(&self, request: &Request) -> Option<Response> {
         let answered = catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.answer_head)(request)));
-        answered
-            .unwrap_or_else(|_panic| Some(self.worded(&NoAnswer::Panicked, &request.headers, &request.id)))
+        answered.unwrap_or_else(|_panic| {
+            Some(self.refusal_response(&NoAnswer::Panicked, &request.headers, &request.id))
+        })
     }
 
     /// Whether to send `100 Continue`: a body is expected, is not too long, and has not begun to arrive.
@@ -200,16 +201,19 @@ impl Conversation<'_> {
 
     fn answer(&self, request: Request, accepts: &[Header]) -> Response {
         let id = request.id.clone();
-        self.shared.pool.answer(request).unwrap_or_else(|no_answer| self.worded(&no_answer, accepts, &id))
+        self.shared
+            .pool
+            .answer(request)
+            .unwrap_or_else(|no_answer| self.refusal_response(&no_answer, accepts, &id))
     }
 
-    fn worded(&self, no_answer: &NoAnswer, headers: &[Header], id: &str) -> Response {
+    fn refusal_response(&self, no_answer: &NoAnswer, headers: &[Header], id: &str) -> Response {
         let refusal = match no_answer {
             NoAnswer::Busy => Refusal::overloaded("the queue of requests is full"),
             NoAnswer::Panicked => Refusal::new(500, "the handler panicked"),
         };
         self.log_refusal(&refusal, id);
-        self.shared.worded(&refusal, headers)
+        self.shared.refusal_response(&refusal, headers)
     }
 
     /// The answer, or a 503 if there is no memory to hold it while the client reads.
@@ -219,7 +223,7 @@ impl Conversation<'_> {
             Ok(()) => response,
             Err(refusal) => {
                 self.log_refusal(&refusal, id);
-                self.shared.worded(&refusal, accepts)
+                self.shared.refusal_response(&refusal, accepts)
             }
         }
     }
@@ -231,9 +235,10 @@ impl Conversation<'_> {
         }
         let id = sane_request_id(headers).map_or_else(new_request_id, str::to_owned);
         self.log_refusal(refusal, &id);
-        let response = self.shared.worded(refusal, headers);
-        let manner = Manner { version: Version::Http11, head_only: false, close: true, request_id: &id };
-        self.write(response, &manner)?;
+        let response = self.shared.refusal_response(refusal, headers);
+        let options =
+            AnswerOptions { version: Version::Http11, head_only: false, close: true, request_id: &id };
+        self.write(response, &options)?;
         Ok(Next::CloseUnread)
     }
 
@@ -244,16 +249,16 @@ impl Conversation<'_> {
         log!(level, status = *status, remote:%, reason:%, request_id; "HTTP request refused");
     }
 
-    fn write(&self, response: Response, manner: &Manner<'_>) -> io::Result<()> {
+    fn write(&self, response: Response, options: &AnswerOptions<'_>) -> io::Result<()> {
         let mut outbox = Outbox::new(self.socket, self.shared.client_timeout);
-        let Err(cut) = answer::write(&mut outbox, response, manner) else { return Ok(()) };
+        let Err(cut) = answer::write(&mut outbox, response, options) else { return Ok(()) };
         // Makes the close a reset. A client that waits for the rest of the body notices, and the kernel frees
         // what it still holds for the client.
         SockRef::from(self.socket).set_linger(Some(Duration::ZERO))?;
         Err(match cut {
             Cut::Client(err) => err,
             Cut::Body(err) => {
-                let (remote, request_id) = (self.connection.remote, manner.request_id);
+                let (remote, request_id) = (self.connection.remote, options.request_id);
                 error!(remote:%, request_id, cause:% = err; "HTTP answer cut off, reading its body failed");
                 err
             }

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_together_hold_no_more_than_the_bound_and_a_small_one_always_has_room() {
+    fn all_requests_together_stay_within_the_bound_and_a_small_one_always_fits() {
         let memory = Memory::new(64 * 1024, 4);
         assert_eq!((memory.reserved_bytes, memory.shared_max), (8 * 1024, 32 * 1024));
         let mut large = Held::nothing(&memory);

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn selectors_are_those_of_cloud_foundry() {
+    fn selectors_are_parsed_as_in_cloud_foundry() {
         let labels = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
             pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
         };
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn requirements_are_read_as_cloud_foundry_reads_them() {
+    fn requirements_are_parsed_as_in_cloud_foundry() {
         let of = |key: &str, values: Option<&[&str]>, is_negated| LabelRequirement {
             key: key.to_owned(),
             values: values.map(|values| values.iter().map(|it| (*it).to_owned()).collect()),

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_doubles_up_to_the_maximum_give_or_take_a_fifth() {
+    fn the_wait_doubles_up_to_the_maximum_plus_or_minus_a_fifth() {
         for (attempt, seconds) in [(1, 10), (2, 20), (3, 40), (4, 60), (5, 60)] {
             for _ in 0..50 {
                 let next = course(attempt, None).next_attempt(at(1000), None, "answered 503").unwrap();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wait_that_is_asked_for_is_the_shortest_one_up_to_the_maximum() {
+    fn a_requested_wait_is_the_shortest_one_up_to_the_maximum() {
         let wait = |asked: u64| {
             let asked = Some(Duration::from_secs(asked));
             course(1, None).next_attempt(at(0), asked, "").unwrap().due_at.seconds()

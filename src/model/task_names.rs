@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_jobs_name_is_cut_by_characters_so_that_all_fits() {
+    fn the_jobs_name_is_truncated_by_characters_so_that_all_fits() {
         for job in ["x", "日", "🦀"] {
             let (name, whole) = (first("{job}-|-{execution}", &job.repeat(300)), job.repeat(216));
             assert_eq!(name, format!("{whole}-|-{GUID}"));

@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_go_and_curl_take_is_taken() {
+    fn answers_that_go_and_curl_accept_are_accepted() {
         #[track_caller]
         fn check(answer: &str, status: u16, persists: bool) {
             assert_eq!(read(answer.as_bytes(), "POST"), Ok((status, persists, None)), "{answer:.200}");
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_used_again_only_where_the_answer_has_ended() {
+    fn a_connection_is_reused_only_after_a_complete_answer() {
         #[track_caller]
         fn check(answer: &str, method: &str, persists: bool) {
             assert_eq!(read(answer.as_bytes(), method).unwrap().1, persists, "{answer:.100}");
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_status_is_no_answer() {
+    fn bytes_without_a_status_are_no_answer() {
         for (answer, reason) in [
             ("", "ended before"),
             ("HTTP/1.1 20", "ended before"),

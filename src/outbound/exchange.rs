@@ -23,7 +23,7 @@ use ureq::{Timeout, config::Config};
 use super::abort::{Abort, Handle};
 use super::answer::{self, Head};
 use super::reach::{Reach, Refusal};
-use super::resolve::RememberingResolver;
+use super::resolve::CachingResolver;
 use super::target::Target;
 use super::{Client, Limits, MAX_IDLE_CONNECTIONS, Outbound};
 use crate::base::clock;
@@ -92,7 +92,7 @@ pub struct Exchanges {
     client: Client,
     limits: Limits,
     reach: Reach,
-    resolver: RememberingResolver,
+    resolver: CachingResolver,
     tunnel: ConnectProxyConnector,
     idle: Mutex<Vec<Idle>>,
 }
@@ -122,7 +122,7 @@ impl Exchanges {
             client: Client::new(settings, limits)?,
             limits: *limits,
             reach,
-            resolver: RememberingResolver::default(),
+            resolver: CachingResolver::default(),
             tunnel: ConnectProxyConnector::default(),
             idle: Mutex::default(),
         })
@@ -207,7 +207,7 @@ impl Exchanges {
         let agent = self.client.agent_for(&uri);
         let config = agent.config();
         let transport: Box<dyn Transport> = if config.proxy().is_some() {
-            let asked_for = in_turns(deadline, abort, |until| self.asked_of_proxy(&uri, config, until))?;
+            let asked_for = in_turns(deadline, abort, |until| self.proxy_target(&uri, config, until))?;
             let details = self.details(&asked_for, self.resolver.empty(), config, deadline, abort);
             let tunnel = Connector::<()>::connect(&self.tunnel, &details, None)?;
             Box::new(tunnel.ok_or(ureq::Error::ConnectionFailed)?)
@@ -248,7 +248,7 @@ impl Exchanges {
     /// The target to request from a proxy. With [`Reach::PublicOnly`] it is an address, because the proxy
     /// would resolve a name by itself, to any address. Otherwise it is the name, which perhaps only the proxy
     /// can resolve.
-    fn asked_of_proxy(&self, uri: &Uri, config: &Config, deadline: Instant) -> Result<Uri, ExchangeError> {
+    fn proxy_target(&self, uri: &Uri, config: &Config, deadline: Instant) -> Result<Uri, ExchangeError> {
         match self.reach {
             Reach::Anywhere => return Ok(uri.clone()),
             Reach::PublicOnly => (),
@@ -308,7 +308,7 @@ impl Exchanges {
 
 /// The wait that a `Retry-After` asks for, in seconds or until an instant (RFC 9110, 10.2.3). `None`: it is
 /// neither.
-pub fn wait_asked_for(retry_after: &str, now: Timestamp) -> Option<Duration> {
+pub fn requested_wait(retry_after: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = retry_after.parse() {
         return Some(Duration::from_secs(seconds));
     }

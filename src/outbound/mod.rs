@@ -24,12 +24,12 @@ mod signature;
 mod target;
 
 pub use abort::{Abort, CallInFlight, CallsInFlight};
-pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value, wait_asked_for};
+pub use exchange::{Answer, ExchangeError, Exchanges, Request, is_header_value, requested_wait};
 pub use reach::{Reach, Refusal};
 pub use signature::{SIGNING_SECRET_BYTES, SIGNING_SECRET_PREFIX, signature, signing_key};
 pub use target::{Target, read_uri};
 
-use resolve::RememberingResolver;
+use resolve::CachingResolver;
 use target::has_valid_port;
 
 /// The settings that all outgoing requests share.
@@ -280,7 +280,7 @@ fn agent(tls: TlsConfig, proxy: Option<Proxy>, limits: &Limits) -> Agent {
         .output_buffer_size(OUTPUT_BUFFER_BYTES)
         .user_agent(concat!("ocf-scheduler/", env!("CARGO_PKG_VERSION")))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), RememberingResolver::default())
+    Agent::with_parts(config, DefaultConnector::default(), CachingResolver::default())
 }
 
 /// The certificates of the PEM file named by the setting `name`.

@@ -16,11 +16,11 @@ use crate::base::clock;
 /// How long an answer is cached.
 const AGE_MAX: Duration = Duration::from_secs(5);
 /// The most cached names. A name with an address has at most 253 characters.
-const REMEMBERED_MAX: usize = 256;
+const CACHED_MAX: usize = 256;
 
 /// Caches answers for a few seconds. Failures are not cached.
 #[derive(Debug, Default)]
-pub(super) struct RememberingResolver {
+pub(super) struct CachingResolver {
     asked: DefaultResolver,
     known: Mutex<HashMap<(String, u16), Known>>,
 }
@@ -31,7 +31,7 @@ struct Known {
     asked_at: Instant,
 }
 
-impl Resolver for RememberingResolver {
+impl Resolver for CachingResolver {
     fn resolve(
         &self,
         uri: &Uri,
@@ -55,7 +55,7 @@ impl Resolver for RememberingResolver {
         let asked_at = clock::instant();
         let found = self.asked.resolve(uri, config, timeout)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if REMEMBERED_MAX <= known.len() {
+        if CACHED_MAX <= known.len() {
             known.clear();
         }
         known.insert(key, Known { addresses: found.iter().copied().collect(), asked_at });
@@ -94,8 +94,8 @@ mod tests {
     }
 
     #[test]
-    fn a_name_is_remembered_once_whatever_user_and_password_stand_before_it() {
-        let resolver = RememberingResolver::default();
+    fn a_name_is_cached_once_whatever_user_and_password_precede_it() {
+        let resolver = CachingResolver::default();
         let config = Agent::config_builder().build();
         for uri in ["http://localhost:81/", "http://LOCALHOST:81/x", "http://u:p@localhost:81/"] {
             resolver.resolve(&uri.parse().unwrap(), &config, NextTimeout::default()).unwrap();

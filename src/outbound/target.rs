@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stored_url_is_sent_as_it_is_but_for_what_no_request_line_can_carry() {
+    fn a_stored_url_is_sent_unchanged_except_for_characters_invalid_in_a_request_line() {
         #[track_caller]
         fn check(url: &str, expected: &str) {
             assert_eq!(Target::parse(url).map(|target| shown(&target)).as_deref(), Ok(expected), "{url}");

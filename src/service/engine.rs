@@ -25,7 +25,7 @@ use crate::engine::retention::Retention;
 use crate::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
 use crate::engine::upkeep;
 use crate::engine::watcher::Watcher;
-use crate::engine::worker::{Caller, Patience, WorkerContext};
+use crate::engine::worker::{Caller, RetryLimits, WorkerContext};
 use crate::fire_times::planner;
 use crate::model::{Dispatch, Kind, Release, TaskNames};
 use crate::outbound::{CallsInFlight, Outbound};
@@ -147,7 +147,7 @@ impl EngineBuilder<'_> {
                 // The directory of a task is named after its execution.
                 Mode::Standalone => TaskNames::default(),
             },
-            patience: Patience { retry_for: self.config.retry, late_task: self.config.late_task },
+            patience: RetryLimits { retry_for: self.config.retry, late_task: self.config.late_task },
             task_started: wake_watcher,
             wake_scheduler,
             stop: self.stop.clone(),

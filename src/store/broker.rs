@@ -206,7 +206,7 @@ impl Store {
                 return Ok(Made::Now(new.clone()));
             }
             Ok(match binding(tx, &new.id)? {
-                Some(found) if found.is_what_was_asked_for(new) => Made::Before(found),
+                Some(found) if found.equals_request(new) => Made::Before(found),
                 _ => Made::Conflict,
             })
         })
@@ -268,7 +268,7 @@ impl Store {
 
 impl ServiceBinding {
     /// Without the endpoint, which is ours and not part of the request.
-    fn is_what_was_asked_for(&self, asked: &Self) -> bool {
+    fn equals_request(&self, asked: &Self) -> bool {
         *self == Self { api_endpoint: self.api_endpoint.clone(), ..asked.clone() }
     }
 }

@@ -57,7 +57,7 @@ pub use overview::{
 };
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
-pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, Unread};
+pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, SourceError};
 pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};
 pub use terms::Terms;

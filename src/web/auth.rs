@@ -17,14 +17,14 @@ use crate::model::{AUDITOR, Access, Guid, ReadRoles};
 use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
 /// The most cached answers of each kind.
-const REMEMBERED_MAX: usize = 4096;
+const CACHED_MAX: usize = 4096;
 /// A cached answer that would refuse somebody is requested again if it is older than this, so that a new
 /// space or role takes effect before the full time to live.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
 /// The platform counts as slow if somebody has waited longer than this.
 const SLOW: Duration = Duration::from_secs(1);
 /// The `Retry-After` of a 503 while the platform is slow.
-const COME_AGAIN_AFTER: Duration = Duration::from_secs(5);
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Why a request without an `Authorization` header is refused.
 pub(in crate::web) const WITHOUT_TOKEN: &str = "there is no Authorization header";
 /// Longer tokens are refused without a request.
@@ -108,15 +108,15 @@ pub struct Authenticator {
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
     time_to_live: Duration,
-    identities: Memo<Option<Identity>>,
-    roles: Memo<Arc<HashSet<Guid>>>,
+    identities: Cache<Option<Identity>>,
+    roles: Cache<Arc<HashSet<Guid>>>,
     /// The roles that may read.
     read_roles: ReadRoles,
-    readable: Memo<Arc<HashMap<Guid, Access>>>,
+    readable: Cache<Arc<HashMap<Guid, Access>>>,
     /// The spaces of apps, cached for each user, so that response times reveal nothing about other users'
     /// requests.
-    apps: Memo<Option<Guid>>,
-    answers: Memo<()>,
+    apps: Cache<Option<Guid>>,
+    answers: Cache<()>,
     waiting: WaitingRoom,
 }
 
@@ -134,13 +134,13 @@ impl Authenticator {
             platform,
             clock,
             time_to_live,
-            identities: Memo::new(time_to_live, |identity| identity.is_some()),
-            roles: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
+            identities: Cache::new(time_to_live, |identity| identity.is_some()),
+            roles: Cache::new(time_to_live, |spaces| !spaces.is_empty()),
             read_roles: ReadRoles::default(),
-            readable: Memo::new(time_to_live, |spaces| !spaces.is_empty()),
+            readable: Cache::new(time_to_live, |spaces| !spaces.is_empty()),
             // All the same: which entry is evicted first must not reveal which apps exist.
-            apps: Memo::new(time_to_live, |_| false),
-            answers: Memo::new(REFUSAL_AGE_MAX, |()| true),
+            apps: Cache::new(time_to_live, |_| false),
+            answers: Cache::new(REFUSAL_AGE_MAX, |()| true),
         }
     }
 
@@ -329,14 +329,14 @@ impl Authenticator {
 
     fn remembered<V: Clone>(
         &self,
-        memo: &Memo<V>,
+        cache: &Cache<V>,
         key: Key,
         age_max: Duration,
         ask: impl FnOnce() -> Result<V, PlatformError>,
     ) -> Result<V, AuthError> {
         let age_max = age_max.min(self.time_to_live);
         let now = || self.clock.monotonic();
-        memo.get(key, now, age_max, &self.waiting, ask).map_err(AuthError::Unavailable)
+        cache.get(key, now, age_max, &self.waiting, ask).map_err(AuthError::Unavailable)
     }
 }
 
@@ -386,7 +386,7 @@ impl WaitingRoom {
         if waited.timed_out() {
             return Err(PlatformError::Unavailable {
                 cause: "it is slow, and enough others wait for it".to_owned(),
-                retry_after: Some(COME_AGAIN_AFTER),
+                retry_after: Some(RETRY_AFTER),
                 delivery: Delivery::Failed,
             });
         }
@@ -421,7 +421,7 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
 }
 
 /// A cache of answers. All who wait for the same answer share one request.
-struct Memo<V> {
+struct Cache<V> {
     entries: Mutex<HashMap<Key, Entry<V>>>,
     /// Older answers are dropped.
     age_max: Duration,
@@ -442,7 +442,7 @@ struct Flight<V> {
     landed: Condvar,
 }
 
-impl<V: Clone> Memo<V> {
+impl<V: Clone> Cache<V> {
     fn new(age_max: Duration, is_precious: fn(&V) -> bool) -> Self {
         Self { entries: Mutex::default(), age_max, swept_at: Mutex::default(), is_precious }
     }
@@ -473,7 +473,7 @@ impl<V: Clone> Memo<V> {
             _ => {}
         }
         let flight = Arc::new(Flight { answer: Mutex::new(None), landed: Condvar::new() });
-        self.forget_old(&mut entries, asked_at);
+        self.drop_expired(&mut entries, asked_at);
         self.make_room(&mut entries);
         entries.insert(key, Entry::Asking(Arc::clone(&flight)));
         drop(entries);
@@ -508,7 +508,7 @@ impl<V: Clone> Memo<V> {
     }
 
     /// Drops answers that are too old, at most once in their maximum age.
-    fn forget_old(&self, entries: &mut HashMap<Key, Entry<V>>, now: Duration) {
+    fn drop_expired(&self, entries: &mut HashMap<Key, Entry<V>>, now: Duration) {
         let mut swept_at = lock(&self.swept_at);
         if now.saturating_sub(*swept_at) < self.age_max {
             return;
@@ -524,7 +524,7 @@ impl<V: Clone> Memo<V> {
 
     /// Bounds the number of entries. Requests in progress are bounded by the number of threads.
     fn make_room(&self, entries: &mut HashMap<Key, Entry<V>>) {
-        if entries.len() < REMEMBERED_MAX {
+        if entries.len() < CACHED_MAX {
             return;
         }
         let mut known: Vec<(bool, Duration, Key)> = entries
@@ -536,7 +536,7 @@ impl<V: Clone> Memo<V> {
             .collect();
         known.sort_by_key(|(precious, asked_at, _)| (*precious, *asked_at));
         // A quarter at a time, so that sorting is rare.
-        for (_, _, key) in known.into_iter().take(REMEMBERED_MAX / 4) {
+        for (_, _, key) in known.into_iter().take(CACHED_MAX / 4) {
             entries.remove(&key);
         }
     }
@@ -581,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn so_many_wait_for_the_platform_and_while_it_is_slow_nobody_else() {
+    fn a_bounded_number_waits_for_the_platform_and_nobody_else_while_it_is_slow() {
         let room = WaitingRoom::new(2);
         let at = Duration::from_millis;
         let (first, second) = (room.enter(at(0)).ok().unwrap(), room.enter(at(10)).ok().unwrap());
@@ -597,15 +597,15 @@ mod tests {
     }
 
     #[test]
-    fn those_who_wait_for_one_answer_share_one_question_and_its_failure() {
+    fn threads_that_wait_for_one_answer_share_the_request_and_its_failure() {
         for answer in [Ok(7), Err(failure())] {
-            let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
+            let cache: Cache<u8> = Cache::new(MINUTE, |_| true);
             let (asked, everybody) = (AtomicUsize::new(0), Barrier::new(8));
             thread::scope(|scope| {
                 for _ in 0..8 {
                     scope.spawn(|| {
                         everybody.wait();
-                        let got = memo.get(key(1), Duration::default, MINUTE, &room(), || {
+                        let got = cache.get(key(1), Duration::default, MINUTE, &room(), || {
                             asked.fetch_add(1, Ordering::SeqCst);
                             // Long enough for the others to start waiting.
                             let _ = crossbeam_channel::after(Duration::from_millis(200)).recv();
@@ -620,45 +620,45 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_remembered_for_its_time_and_a_failure_not_at_all() {
-        let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
+    fn answers_are_cached_for_their_time_and_failures_never() {
+        let cache: Cache<u8> = Cache::new(MINUTE, |_| true);
         let at = |seconds: u64| move || Duration::from_secs(seconds);
-        assert!(memo.get(key(1), at(0), MINUTE, &room(), || Err(failure())).is_err());
-        assert_eq!(memo.get(key(1), at(0), MINUTE, &room(), || Ok(1)), Ok(1));
-        assert_eq!(memo.get(key(1), at(59), MINUTE, &room(), || Ok(2)), Ok(1));
-        assert_eq!(memo.get(key(1), at(60), MINUTE, &room(), || Ok(3)), Ok(3));
-        assert_eq!(memo.get(key(1), at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
+        assert!(cache.get(key(1), at(0), MINUTE, &room(), || Err(failure())).is_err());
+        assert_eq!(cache.get(key(1), at(0), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(cache.get(key(1), at(59), MINUTE, &room(), || Ok(2)), Ok(1));
+        assert_eq!(cache.get(key(1), at(60), MINUTE, &room(), || Ok(3)), Ok(3));
+        assert_eq!(cache.get(key(1), at(60), Duration::ZERO, &room(), || Ok(4)), Ok(4), "0 asks each time");
     }
 
     #[test]
-    fn refusals_make_room_before_those_who_were_let_in() {
-        let memo: Memo<bool> = Memo::new(MINUTE, |let_in| *let_in);
-        assert_eq!(memo.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
-        for number in 0..3 * REMEMBERED_MAX {
-            assert_eq!(memo.get(key(number), Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
+    fn refusals_are_evicted_before_accepted_callers() {
+        let cache: Cache<bool> = Cache::new(MINUTE, |let_in| *let_in);
+        assert_eq!(cache.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(true)), Ok(true));
+        for number in 0..3 * CACHED_MAX {
+            assert_eq!(cache.get(key(number), Duration::default, MINUTE, &room(), || Ok(false)), Ok(false));
         }
-        assert!(lock(&memo.entries).len() <= REMEMBERED_MAX);
+        assert!(lock(&cache.entries).len() <= CACHED_MAX);
         assert_eq!(
-            memo.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(false)),
+            cache.get(key(usize::MAX), Duration::default, MINUTE, &room(), || Ok(false)),
             Ok(true),
             "still remembered"
         );
     }
 
     #[test]
-    fn what_is_old_is_forgotten_though_nobody_asks_for_it() {
-        let memo: Memo<u8> = Memo::new(MINUTE, |_| true);
+    fn old_answers_are_dropped_although_nobody_asks_for_them() {
+        let cache: Cache<u8> = Cache::new(MINUTE, |_| true);
         let at = |seconds: u64| move || Duration::from_secs(seconds);
         for number in 0..100 {
-            assert_eq!(memo.get(key(number), at(number as u64 % 30), MINUTE, &room(), || Ok(1)), Ok(1));
+            assert_eq!(cache.get(key(number), at(number as u64 % 30), MINUTE, &room(), || Ok(1)), Ok(1));
         }
-        assert_eq!(lock(&memo.entries).len(), 100);
-        assert_eq!(memo.get(key(100), at(95), MINUTE, &room(), || Ok(1)), Ok(1));
-        assert_eq!(lock(&memo.entries).len(), 1);
+        assert_eq!(lock(&cache.entries).len(), 100);
+        assert_eq!(cache.get(key(100), at(95), MINUTE, &room(), || Ok(1)), Ok(1));
+        assert_eq!(lock(&cache.entries).len(), 1);
     }
 
     #[test]
-    fn a_key_is_of_one_sequence_of_texts_alone() {
+    fn keys_of_different_sequences_of_texts_differ() {
         assert_ne!(key_of(&["ab", "c"]), key_of(&["a", "bc"]));
         assert_ne!(key_of(&[]), key_of(&[""]));
     }

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_is_let_through_and_then_so_many_a_second() {
+    fn a_burst_passes_and_then_the_rate_applies() {
         let limiter = limiter(2, 3);
         for _ in 0..3 {
             assert_eq!(limiter.take(ANNA, at(0)), Ok(()));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_was_read_earlier_fills_nothing_twice() {
+    fn an_earlier_reading_of_the_time_fills_no_bucket_twice() {
         let limiter = limiter(1, 2);
         assert_eq!(limiter.take(ANNA, at(5000)), Ok(()));
         assert_eq!(limiter.take(ANNA, at(1000)), Ok(()));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_do_not_touch_each_others_buckets_and_none_is_limited_without_a_rate() {
+    fn callers_have_separate_buckets_and_no_limit_without_a_rate() {
         let limited = limiter(1, 1);
         assert_eq!(limited.take(ANNA, at(0)), Ok(()));
         assert_eq!(limited.take(RateLimitKey::User("ben"), at(0)), Ok(()));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn buckets_are_bounded_and_an_empty_one_is_kept_while_full_ones_go() {
+    fn buckets_are_bounded_and_full_ones_are_dropped_before_empty_ones() {
         let limiter = limiter(1, 1);
         for number in 0..BUCKETS_MAX {
             assert!(limiter.take(RateLimitKey::User(&number.to_string()), at(0)).is_ok());

@@ -31,7 +31,7 @@ fn a_job_is_created_with_the_limits_that_hold_when_none_are_given() {
 }
 
 #[test]
-fn what_a_body_says_beyond_its_fields_is_ignored() {
+fn unknown_fields_of_a_body_are_ignored() {
     let world = World::start();
     let body = r#"{"guid":"x","name":"j","command":"c","state":"FAILED","created_at":"0001-01-01T00:00:00Z",
         "app_guid":"nope","space_guid":"nope","other":[[[{}]]]}"#;
@@ -132,7 +132,7 @@ fn an_app_that_is_missing_unknown_or_foreign_is_422() {
 }
 
 #[test]
-fn without_a_page_everything_comes_and_pages_of_fifty_are_counted() {
+fn without_a_page_lists_are_complete_and_count_pages_of_fifty() {
     let world = World::start();
     let empty = world.get(&format!("/jobs?space_guid={SPACE}")).json();
     assert_eq!(empty["resources"], json!([]));
@@ -183,7 +183,7 @@ fn without_a_page_everything_comes_and_pages_of_fifty_are_counted() {
 }
 
 #[test]
-fn links_are_those_of_the_proxy_in_front() {
+fn links_use_the_address_of_the_proxy_in_front() {
     let world = World::start();
     let headers = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "scheduler.example.com")];
     let answer = world.request("GET", "/calls?page=1", Some(&world.token), &headers, "");
@@ -191,7 +191,7 @@ fn links_are_those_of_the_proxy_in_front() {
 }
 
 #[test]
-fn details_of_many_schedules_are_whole_and_in_order() {
+fn detailed_lists_of_many_schedules_are_complete_and_in_order() {
     let world = World::start();
     let jobs: Vec<String> = (0..7).map(|number| world.job(&format!("j{number}"))).collect();
     for (number, job) in jobs.iter().enumerate() {
@@ -217,7 +217,7 @@ fn details_of_many_schedules_are_whole_and_in_order() {
 }
 
 #[test]
-fn details_have_schedules_and_no_key_when_there_are_none() {
+fn detailed_lists_have_schedules_and_no_key_without_any() {
     let world = World::start();
     let job = world.job("with");
     world.job("without");
@@ -229,7 +229,7 @@ fn details_have_schedules_and_no_key_when_there_are_none() {
 }
 
 #[test]
-fn a_token_that_uaa_does_not_vouch_for_is_401_whatever_it_claims() {
+fn a_token_that_uaa_rejects_is_a_401_whatever_it_claims() {
     let world = World::start();
     let forged = world.cf.forge_token("mallory", &["cloud_controller.admin"]);
     for token in [None, Some("x"), Some(forged.as_str()), Some("")] {
@@ -242,7 +242,7 @@ fn a_token_that_uaa_does_not_vouch_for_is_401_whatever_it_claims() {
 }
 
 #[test]
-fn nobody_finds_out_what_exists_in_a_space_of_others() {
+fn nobody_learns_what_exists_in_a_foreign_space() {
     let world = World::start();
     let job = world.job("j");
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
@@ -315,7 +315,7 @@ fn a_token_without_a_user_stands_for_its_client() {
 }
 
 #[test]
-fn a_token_opens_what_its_scopes_say() {
+fn a_token_allows_what_its_scopes_say() {
     let world = World::start();
     let path = format!("/jobs/{}", world.job("j"));
     let answers = |scopes: &[&str]| {
@@ -330,7 +330,7 @@ fn a_token_opens_what_its_scopes_say() {
 }
 
 #[test]
-fn a_wrong_client_secret_is_told_to_those_who_can_mend_it() {
+fn a_wrong_client_secret_is_reported_to_the_operator() {
     let world = World::with(&[("CLIENT_SECRET", "wr+ng")]);
     let token = world.cf.issue_cf_token("dev");
     let accept = [("Accept", "application/problem+json")];
@@ -356,7 +356,7 @@ fn a_busy_client_costs_no_upstream_request_each_time() {
 }
 
 #[test]
-fn a_revoked_role_counts_at_once_when_nothing_is_remembered() {
+fn a_revoked_role_takes_effect_at_once_without_a_cache() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     let job = world.job("j");
     world.cf.remove_roles("dev", SPACE);
@@ -364,7 +364,7 @@ fn a_revoked_role_counts_at_once_when_nothing_is_remembered() {
 }
 
 #[test]
-fn uaa_or_cloud_foundry_in_trouble_is_503_with_a_time_to_come_again() {
+fn uaa_or_cloud_foundry_in_trouble_is_a_503_with_retry_after() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     for (route, fault) in [
         ("GET /userinfo", Fault::status(500, None)),
@@ -384,7 +384,7 @@ fn uaa_or_cloud_foundry_in_trouble_is_503_with_a_time_to_come_again() {
 }
 
 #[test]
-fn the_path_and_the_method_are_judged_before_the_token_and_the_token_before_the_body() {
+fn path_and_method_are_checked_before_the_token_and_the_token_before_the_body() {
     let world = World::start();
     let ask = |method: &str, path: &str| world.request(method, path, None, &[], "");
     assert_eq!(ask("GET", "/nope").status, 404);
@@ -475,7 +475,7 @@ fn a_job_runs_as_a_task_named_after_its_execution() {
 }
 
 #[test]
-fn a_failed_task_says_why_and_so_does_one_that_vanished() {
+fn a_failed_or_vanished_task_has_a_message() {
     let world = World::start();
     let job = world.job("j");
     world.post(&format!("/jobs/{job}/execute"), "");
@@ -497,7 +497,7 @@ fn a_failed_task_says_why_and_so_does_one_that_vanished() {
 }
 
 #[test]
-fn a_task_is_asked_for_again_when_it_certainly_does_not_exist_and_found_when_the_answer_was_lost() {
+fn a_task_is_requested_again_only_if_it_certainly_does_not_exist() {
     let world = World::start();
     let job = world.job("j");
     world.cf.fault(CREATE, Fault::status(429, None), 1);
@@ -518,7 +518,7 @@ fn a_task_is_asked_for_again_when_it_certainly_does_not_exist_and_found_when_the
 }
 
 #[test]
-fn an_app_that_went_away_fails_its_executions_in_cloud_foundrys_words() {
+fn a_deleted_app_fails_its_executions_with_cloud_foundrys_message() {
     let world = World::start();
     let job = world.job("j");
     world.cf.remove_app(APP);
@@ -547,7 +547,7 @@ fn one_request(answer: &'static str) -> (String, thread::JoinHandle<String>) {
 }
 
 #[test]
-fn a_call_is_posted_with_its_authorization_and_judged_by_its_status() {
+fn a_call_is_posted_with_its_authorization_and_its_status_decides() {
     let world = World::start();
     let (url, request) = one_request("HTTP/1.1 204 No Content\r\n\r\n");
     let call = world.call("good", &url);
@@ -639,7 +639,7 @@ fn certificates_are_verified_unless_they_are_trusted_by_a_setting() {
 }
 
 #[test]
-fn schedules_are_made_listed_changed_and_deleted() {
+fn schedules_are_created_listed_updated_and_deleted() {
     let world = World::start();
     let job = world.job("j");
     let path = format!("/jobs/{job}/schedules");
@@ -718,7 +718,7 @@ fn deleting_takes_schedules_and_history_along() {
 }
 
 #[test]
-fn the_next_fire_times_of_an_expression_can_be_asked_for() {
+fn the_next_fire_times_of_an_expression_are_returned() {
     let world = World::start();
     let answer = world.get("/cron/next?expression=0+9+*+*+1-5&after=2026-03-27T10:00:00Z&count=2");
     let times = ["2026-03-30T09:00:00Z", "2026-03-31T09:00:00Z"];
@@ -750,7 +750,7 @@ fn the_next_fire_times_of_an_expression_can_be_asked_for() {
 }
 
 #[test]
-fn everything_is_there_after_a_restart_and_a_second_service_on_the_file_is_refused() {
+fn everything_survives_a_restart_and_a_second_service_on_the_file_is_refused() {
     let mut world = World::start();
     let job = world.job("j");
     let before = world.get("/jobs?detailed=true").json()["resources"].clone();
@@ -764,7 +764,7 @@ fn everything_is_there_after_a_restart_and_a_second_service_on_the_file_is_refus
 
 #[needs::sqlite]
 #[test]
-fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+fn a_file_that_is_not_a_database_is_refused_and_left_unchanged() {
     let mut world = World::start();
     world.stop();
     let path = world.directory.path().join("data/s.db");
@@ -778,7 +778,7 @@ fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
 }
 
 #[test]
-fn the_dialect_is_recorded_when_a_schedule_is_made_and_when_its_expression_changes() {
+fn the_dialect_is_recorded_with_a_new_schedule_or_expression() {
     let mut world = World::start();
     let schedules = format!("/jobs/{}/schedules", world.job("j"));
     let made = world.post(&schedules, r#"{"expression":"0 0 13 * FRI"}"#);
@@ -813,7 +813,7 @@ fn the_dialect_is_recorded_when_a_schedule_is_made_and_when_its_expression_chang
 }
 
 #[test]
-fn schedules_from_before_dialects_keep_the_weekdays_that_were_in_force() {
+fn schedules_from_before_dialects_keep_their_weekdays() {
     let mut world = World::start();
     let schedules = format!("/jobs/{}/schedules", world.job("j"));
     world.post(&schedules, r#"{"expression":"0 0 * * 1"}"#);

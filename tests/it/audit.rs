@@ -22,7 +22,7 @@ fn kinds(events: &[Value]) -> Vec<&str> {
 }
 
 #[test]
-fn every_change_is_an_event_and_what_changes_nothing_is_none() {
+fn every_change_is_an_event_and_a_no_op_is_none() {
     let world = World::start();
     let job = format!("/jobs/{}", world.job("nightly"));
     let call = format!("/calls/{}", world.call("ping", "http://127.0.0.1:9/"));

@@ -95,7 +95,7 @@ fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
 }
 
 #[test]
-fn a_backup_has_all_that_a_service_on_another_machine_needs() {
+fn a_backup_contains_everything_that_another_machine_needs() {
     let (machine, job, token) = machine_with_a_job();
     // Waiting deliveries are outdated after a restore.
     let database = super::database::Database::at(machine.path().join("scheduler.db").to_str().unwrap());
@@ -171,7 +171,7 @@ fn a_backup_goes_through_a_pipe_and_comes_back_from_one() {
 }
 
 #[test]
-fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
+fn an_import_includes_apps_and_tokens_and_a_failed_one_leaves_nothing() {
     let (machine, job, token) = machine_with_a_job();
     let other = tempfile::tempdir().unwrap();
     let told = refused(&run(other.path(), &["import", "--from", "nosuch.db"]));
@@ -204,7 +204,7 @@ fn an_import_takes_apps_and_tokens_along_and_a_failed_one_leaves_nothing() {
 }
 
 #[test]
-fn an_import_takes_only_strays_that_this_program_can_have_named() {
+fn an_import_accepts_only_strays_with_names_of_this_program() {
     let (machine, ..) = machine_with_a_job();
     let source = rusqlite::Connection::open(machine.path().join("scheduler.db")).unwrap();
     let ours = "0b2d3e6c-5f5a-4c57-8f39-0a4f1f4a9f10";
@@ -230,7 +230,7 @@ fn an_import_takes_only_strays_that_this_program_can_have_named() {
 }
 
 #[test]
-fn check_config_says_what_a_service_would_use() {
+fn check_config_shows_what_a_service_would_use() {
     let directory = tempfile::tempdir().unwrap();
     let told = succeeded(&run(directory.path(), &["check-config", "standalone", "--port", "8123"]));
     let place = directory.path().canonicalize().unwrap();
@@ -248,7 +248,7 @@ fn check_config_says_what_a_service_would_use() {
 }
 
 #[test]
-fn the_version_is_told_after_any_command_and_its_flags() {
+fn the_version_flag_works_after_any_command() {
     let directory = tempfile::tempdir().unwrap();
     let version = succeeded(&run(directory.path(), &["version"]));
     for arguments in [

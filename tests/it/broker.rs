@@ -106,7 +106,7 @@ fn without_a_user_and_a_password_there_are_no_such_paths() {
 }
 
 #[test]
-fn nobody_gets_past_the_basic_authentication_and_those_who_try_are_slowed() {
+fn nobody_passes_basic_authentication_without_the_password_and_guessing_is_slowed() {
     let limited = [SETTINGS, &[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "20")]].concat();
     let world = World::with(&limited);
     let ask = |headers: &[(&str, &str)]| world.request("GET", "/v2/catalog", None, headers, "");
@@ -136,7 +136,7 @@ fn nobody_gets_past_the_basic_authentication_and_those_who_try_are_slowed() {
 }
 
 #[test]
-fn a_version_that_is_missing_or_not_supported_is_412() {
+fn a_missing_or_unsupported_version_is_a_412() {
     let world = World::with(SETTINGS);
     let authorization = basic("cc:s3cret:ü");
     let status = |version: Option<&str>| {
@@ -296,7 +296,7 @@ fn an_instance_goes_through_its_life_with_the_codes_of_the_specification() {
 }
 
 #[test]
-fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
+fn invalid_requests_of_a_platform_are_400_and_create_nothing() {
     let world = World::with(SETTINGS);
     let good = instance_body();
     let long = "x".repeat(256);
@@ -344,7 +344,7 @@ fn what_a_platform_must_not_send_is_400_and_makes_nothing() {
 }
 
 #[test]
-fn a_binding_and_a_service_key_hold_the_endpoint_and_go_through_their_life() {
+fn bindings_and_service_keys_contain_the_endpoint_and_go_through_their_life() {
     let world = World::with(SETTINGS);
     let (body, operation) = (binding_body(), format!("{B1}/last_operation"));
     check(&world, 404, "PUT", B1, &body.to_string());
@@ -392,7 +392,7 @@ fn a_binding_and_a_service_key_hold_the_endpoint_and_go_through_their_life() {
 }
 
 #[test]
-fn instances_and_bindings_outlive_a_restart_and_an_endpoint_can_be_set() {
+fn instances_and_bindings_survive_a_restart_and_the_endpoint_can_be_set() {
     let mut world = World::with(&[SETTINGS, &[("API_ENDPOINT", "https://cron.example.com/")]].concat());
     check(&world, 201, "PUT", I1, &instance_body().to_string());
     let made = check(&world, 201, "PUT", B1, &binding_body().to_string());
@@ -405,7 +405,7 @@ fn instances_and_bindings_outlive_a_restart_and_an_endpoint_can_be_set() {
 }
 
 #[test]
-fn of_many_that_ask_for_the_same_at_once_one_makes_it() {
+fn of_many_identical_concurrent_requests_one_creates() {
     let world = World::with(SETTINGS);
     for (path, body) in [(I1, instance_body()), (B1, binding_body())] {
         let statuses: Vec<u16> = thread::scope(|scope| {
@@ -426,7 +426,7 @@ fn of_many_that_ask_for_the_same_at_once_one_makes_it() {
 }
 
 #[test]
-fn where_an_instance_is_required_a_space_without_one_makes_nothing_and_its_schedules_stop() {
+fn with_instances_required_a_space_without_one_creates_nothing_and_its_schedules_stop() {
     let mut world = World::with(&[SETTINGS, &[("REQUIRE_SERVICE_INSTANCE", "true")]].concat());
     let jobs = format!("/jobs?app_guid={APP}");
     let body = r#"{"name":"j","command":"c"}"#;
@@ -495,7 +495,7 @@ impl World {
 }
 
 #[test]
-fn the_log_names_who_is_behind_a_request_and_never_what_they_may_have_put_there() {
+fn the_log_names_the_user_behind_a_request_and_no_forged_text() {
     let directory = tempfile::tempdir().unwrap();
     let cf = FakeCf::start();
     let log = directory.path().join("log");

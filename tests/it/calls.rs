@@ -108,7 +108,7 @@ fn a_port_above_65535_is_no_port_in_urls_and_redirects() {
 }
 
 #[test]
-fn blanks_utf_8_and_hosts_of_other_scripts_work_and_the_rest_of_a_url_is_sent_as_stored() {
+fn blanks_utf_8_and_international_hosts_work_and_the_rest_of_a_url_is_sent_as_stored() {
     let world = World::start();
     let target = Target::answering(&[OK; 3]);
     let port = target.port;
@@ -133,7 +133,7 @@ fn blanks_utf_8_and_hosts_of_other_scripts_work_and_the_rest_of_a_url_is_sent_as
 }
 
 #[test]
-fn answers_that_other_clients_take_are_no_failures() {
+fn answers_that_other_clients_accept_are_not_failures() {
     let world = World::start();
     for answer in [
         "HTTP/1.1 200 OK\r\nX-Folded: a\r\n b\r\n\r\n",
@@ -255,7 +255,7 @@ fn serve_refuses_loopback_addresses_unless_they_are_allowed_and_link_local_ones_
 }
 
 #[test]
-fn a_call_says_which_execution_it_is_and_sends_what_its_fields_say() {
+fn a_call_identifies_its_execution_and_sends_what_its_fields_say() {
     let world = World::start();
     let target = Target::answering(&[OK; 4]);
     let url = format!("http://127.0.0.1:{}/", target.port);
@@ -307,7 +307,7 @@ fn a_call_says_which_execution_it_is_and_sends_what_its_fields_say() {
 }
 
 #[test]
-fn a_scheduled_call_says_its_fire_time() {
+fn a_scheduled_call_carries_its_fire_time() {
     let world = World::start();
     let target = Target::answering(&[OK]);
     let call = world.call("c", &format!("http://127.0.0.1:{}/", target.port));
@@ -326,7 +326,7 @@ fn a_scheduled_call_says_its_fire_time() {
 }
 
 #[test]
-fn success_statuses_say_what_a_success_is_and_are_not_followed() {
+fn success_statuses_define_success_and_are_not_followed() {
     let world = World::start();
     let answer = |status: &str| {
         format!("HTTP/1.1 {status}\r\nLocation: /x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
@@ -427,7 +427,7 @@ fn a_call_with_a_secret_is_signed_as_standard_webhooks_says() {
 }
 
 #[test]
-fn a_call_has_a_time_out_of_its_own() {
+fn a_call_can_have_its_own_time_out() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let world = World::start();

@@ -25,7 +25,7 @@ const SETTLE_MAX: Duration = Duration::from_secs(120);
 
 #[needs::postgres]
 #[test]
-fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that_name_doubles_nothing() {
+fn an_instance_with_a_name_continues_at_once_after_kill_9_and_a_second_one_repeats_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let cf = busy_cf();
     cf.complete_tasks_after(None);
@@ -82,7 +82,7 @@ fn an_instance_with_a_name_goes_on_at_once_after_kill_9_and_a_second_one_of_that
 
 #[needs::postgres]
 #[test]
-fn a_call_that_one_instance_makes_can_be_cancelled_at_another_one() {
+fn a_call_of_one_instance_can_be_cancelled_through_another() {
     let directory = tempfile::tempdir().unwrap();
     let cf = busy_cf();
     let first = Program::start(directory.path(), &cf, &[]).unwrap();

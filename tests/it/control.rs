@@ -98,7 +98,7 @@ fn a_pending_execution_is_cancelled_at_once_and_its_task_if_it_turns_up() {
 }
 
 #[test]
-fn a_running_task_is_cancelled_as_soon_as_the_platform_takes_it_over_a_restart_too() {
+fn a_running_task_is_cancelled_once_the_platform_accepts_even_after_a_restart() {
     let mut world = World::start();
     let job = create(&world, "jobs", &json!({}));
     let execution = execute(&world, &job);
@@ -117,7 +117,7 @@ fn a_running_task_is_cancelled_as_soon_as_the_platform_takes_it_over_a_restart_t
 }
 
 #[test]
-fn the_platform_has_the_last_word_and_what_ended_otherwise_cannot_be_cancelled() {
+fn the_platforms_outcome_counts_and_an_ended_execution_cannot_be_cancelled() {
     let world = World::start();
     let job = create(&world, "jobs", &json!({}));
     let execution = execute(&world, &job);
@@ -138,7 +138,7 @@ fn the_platform_has_the_last_word_and_what_ended_otherwise_cannot_be_cancelled()
 }
 
 #[test]
-fn the_connection_of_a_call_that_is_cancelled_is_closed() {
+fn the_connection_of_a_cancelled_call_is_closed() {
     let world = World::start();
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", silent.local_addr().unwrap());
@@ -152,7 +152,7 @@ fn the_connection_of_a_call_that_is_cancelled_is_closed() {
 }
 
 #[test]
-fn a_task_that_takes_longer_than_its_job_allows_is_cancelled() {
+fn a_task_beyond_its_time_limit_is_cancelled() {
     let world = World::start();
     let job = create(&world, "jobs", &json!({"timeout_seconds": 1}));
     let execution = execute(&world, &job);
@@ -161,7 +161,7 @@ fn a_task_that_takes_longer_than_its_job_allows_is_cancelled() {
 }
 
 #[test]
-fn an_attempt_that_takes_too_long_is_followed_by_another_one() {
+fn an_attempt_beyond_its_time_limit_is_retried() {
     let world = World::start();
     let retry = json!({"max_retries": 1, "backoff_seconds": 1});
     let job = create(&world, "jobs", &json!({"timeout_seconds": 1, "retry": retry}));
@@ -174,7 +174,7 @@ fn an_attempt_that_takes_too_long_is_followed_by_another_one() {
 }
 
 #[test]
-fn a_failed_call_is_tried_again_and_says_which_attempt_it_is() {
+fn a_failed_call_is_retried_and_carries_the_number_of_its_attempt() {
     let world = World::start();
     let target = Target::answering(&[BUSY, GOOD]);
     let retry = json!({"max_retries": 2, "backoff_seconds": 1});
@@ -200,7 +200,7 @@ fn a_failed_call_is_tried_again_and_says_which_attempt_it_is() {
 }
 
 #[test]
-fn a_failed_task_is_tried_again_under_a_name_of_its_own_until_there_were_enough() {
+fn a_failed_task_is_retried_under_its_own_name_up_to_the_maximum() {
     let world = World::start();
     world.cf.complete_tasks_after(Some((Duration::ZERO, "FAILED", Some("exit 1"))));
     let job = create(&world, "jobs", &json!({"retry": {"max_retries": 1, "backoff_seconds": 1}}));
@@ -216,7 +216,7 @@ fn a_failed_task_is_tried_again_under_a_name_of_its_own_until_there_were_enough(
 }
 
 #[test]
-fn nothing_is_tried_again_that_was_cancelled_or_refused_or_whose_schedule_was_disabled() {
+fn nothing_is_retried_if_cancelled_refused_or_its_schedule_was_disabled() {
     let world = World::start();
     let retry = json!({"max_retries": 5, "backoff_seconds": 3600});
     let target =
@@ -241,7 +241,7 @@ fn nothing_is_tried_again_that_was_cancelled_or_refused_or_whose_schedule_was_di
 }
 
 #[test]
-fn forbid_skips_what_is_due_while_another_runs_and_counts_those_beyond_twenty() {
+fn forbid_skips_executions_while_another_runs_and_counts_those_beyond_twenty() {
     let world = World::start();
     let job = create(&world, "jobs", &json!({"concurrency_policy": "Forbid"}));
     let first = execute(&world, &job);
@@ -277,7 +277,7 @@ fn under_forbid_a_schedule_never_runs_two_at_once() {
 }
 
 #[test]
-fn queue_lets_one_wait_and_skips_the_others_over_a_restart_too() {
+fn queue_lets_one_wait_and_skips_the_others_even_across_a_restart() {
     let mut world = World::start();
     let job = create(&world, "jobs", &json!({"concurrency_policy": "Queue"}));
     let first = execute(&world, &job);
@@ -295,7 +295,7 @@ fn queue_lets_one_wait_and_skips_the_others_over_a_restart_too() {
 }
 
 #[test]
-fn replace_cancels_what_runs_and_waits_for_its_end() {
+fn replace_cancels_the_running_execution_and_waits_for_its_end() {
     let world = World::start();
     let job = create(&world, "jobs", &json!({"concurrency_policy": "Replace"}));
     let first = execute(&world, &job);
@@ -314,7 +314,7 @@ fn replace_cancels_what_runs_and_waits_for_its_end() {
 }
 
 #[test]
-fn a_job_is_deleted_with_its_running_tasks_only_when_that_is_asked_for() {
+fn deleting_a_job_cancels_its_running_tasks_only_on_request() {
     let world = World::start();
     for (query, state) in [("", "RUNNING"), ("?cancel=true", "FAILED")] {
         let job = create(&world, "jobs", &json!({}));
@@ -344,7 +344,7 @@ fn a_task_has_labels_unless_the_platform_refuses_them() {
 }
 
 #[test]
-fn of_missed_fire_times_that_are_made_up_for_one_runs_under_forbid() {
+fn under_forbid_only_one_of_several_caught_up_fire_times_runs() {
     let mut world = World::with(&[("MISFIRE_POLICY", "all"), ("MISFIRE_GRACE_SECONDS", "1")]);
     let job = create(&world, "jobs", &json!({"concurrency_policy": "Forbid"}));
     let schedule = world.post(&format!("{job}/schedules"), r#"{"expression":"@every 1s"}"#).guid();

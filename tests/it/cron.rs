@@ -204,7 +204,7 @@ fn an_open_year_has_no_end() {
 }
 
 #[test]
-fn what_can_never_fire_is_accepted_and_never_fires() {
+fn an_expression_without_fire_times_is_accepted_and_never_fires() {
     for expression in
         ["0 0 30 2 *", "0 0 31 2,4,6 *", "0 0 1 1 * 1999", "TZ=Europe/Berlin 0 0 30 2 *", "0 0 30W 2 *"]
     {
@@ -253,7 +253,7 @@ fn a_skipped_local_time_does_not_fire_and_a_repeated_one_fires_twice() {
 }
 
 #[test]
-fn an_interval_counts_from_the_time_before() {
+fn an_interval_counts_from_the_previous_fire_time() {
     check("@every 1h30m", "2026-01-01T00:00:00.7Z", &["2026-01-01T01:30:00Z", "2026-01-01T03:00:00Z"]);
     check("@every 1ms", "2026-01-01T00:00:00Z", &["2026-01-01T00:00:01Z"]);
     assert_eq!(parse("@every -1h").interval(), Some(1));
@@ -326,7 +326,7 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_its_own_characters_makes_the_parser_or_the_search_panic(
+    fn no_text_of_cron_characters_makes_the_parser_or_the_search_panic(
         text in "[0-9*/,LW#?@H() -]{1,40}", after in any::<i64>(),
     ) {
         for dialect in [CLASSIC, QUARTZ_NUMBERS, Dialect::Ocf2] {
@@ -545,7 +545,7 @@ fn a_zone_in_the_expression_and_in_the_field_timezone_exclude_each_other() {
 }
 
 #[test]
-fn classic_takes_cyclic_ranges_hashed_fields_and_quoted_zones() {
+fn classic_accepts_cyclic_ranges_hashed_fields_and_quoted_zones() {
     check("0 0 * * FRI-MON", "2026-11-25T00:00:00Z", &["2026-11-27T00:00:00Z", "2026-11-28T00:00:00Z"]);
     check(
         "57-3/2 * * * *",
@@ -604,7 +604,7 @@ fn offset_of(text: &str) -> Option<Zone> {
 }
 
 #[test]
-fn what_ocf_scheduler_2_validates_is_explained_alike() {
+fn explanations_match_the_validation_of_ocf_scheduler_2() {
     let mut failures = Vec::new();
     for line in OCF2_VALIDATE.lines() {
         let case: Validated = serde_json::from_str(line).unwrap();
@@ -669,7 +669,7 @@ fn what_ocf_scheduler_2_validates_is_explained_alike() {
 }
 
 #[test]
-fn surprises_of_both_dialects_come_with_a_warning_that_says_what_happens() {
+fn surprising_expressions_of_both_dialects_get_a_warning() {
     let warned = |text: &str, dialect: Dialect, zone: Option<&str>| {
         let zone = zone.and_then(Zone::named);
         let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref(), is_of_schedule: false };
@@ -700,7 +700,7 @@ fn surprises_of_both_dialects_come_with_a_warning_that_says_what_happens() {
 }
 
 #[test]
-fn fields_that_cannot_be_described_are_shown_as_they_are_written() {
+fn fields_that_cannot_be_described_are_shown_as_written() {
     assert_eq!(fields_of("60 * * * *"), "minute 60, hour *, day of month *, month *, day of week *");
     assert_eq!(
         fields_of(" TZ=UTC 0 0 24 * * * "),

@@ -63,7 +63,7 @@ impl OneDatabase {
 
 #[needs::sqlite]
 #[test]
-fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
+fn a_full_disk_refuses_writes_loses_nothing_and_recovers_by_itself() {
     let mut world = OneDatabase::start();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let body =
@@ -98,7 +98,7 @@ fn a_full_disk_refuses_writes_keeps_what_was_answered_and_recovers_by_itself() {
 
 #[needs::sqlite]
 #[test]
-fn a_lock_of_another_process_is_503_until_it_goes() {
+fn a_lock_of_another_process_is_a_503_until_it_is_released() {
     let world = OneDatabase::start();
     assert_eq!(world.make_job("before").0, 201);
     let other = Connection::open(world.directory.path().join("s.db")).unwrap();
@@ -118,7 +118,7 @@ fn a_lock_of_another_process_is_503_until_it_goes() {
 
 #[needs::sqlite]
 #[test]
-fn a_damaged_database_is_503_or_refused_with_a_clear_error() {
+fn a_damaged_database_is_a_503_or_refused_with_a_clear_error() {
     let mut world = OneDatabase::start();
     for number in 0..50 {
         assert_eq!(world.make_job(&format!("job-{number}")).0, 201);

@@ -214,7 +214,7 @@ fn corpus_of_requests() -> Vec<Vec<u8>> {
 
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 #[test]
-fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
+fn any_bytes_get_complete_answers_and_cause_no_fault() {
     let mut target = Target::start();
     let threads_before = target.threads();
     let (mut answers, mut closes) = (0, 0);
@@ -253,7 +253,7 @@ fn whatever_bytes_come_the_answers_are_whole_and_no_fault_of_the_service() {
 /// is answered, in order, with its own id, whatever follows it.
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 #[test]
-fn requests_on_one_connection_are_never_taken_apart_in_another_way() {
+fn requests_on_one_connection_are_never_split_differently() {
     let mut target = Target::start();
     let threads_before = target.threads();
     let (mut random, mut number) = (Random::seeded(4), 0);
@@ -403,7 +403,7 @@ fn after_chunks(mut rest: &[u8]) -> Result<&[u8], &'static str> {
 
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 #[test]
-fn whatever_expression_comes_it_is_refused_or_its_fire_times_ascend() {
+fn any_expression_is_refused_or_its_fire_times_ascend() {
     let text = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fuzz/cron.txt")).unwrap();
     let corpus: Vec<Vec<u8>> = text.lines().map(|line| line.as_bytes().to_vec()).collect();
     let words: &[&[u8]] = &[

@@ -17,7 +17,7 @@ use super::world::{APP, SPACE, World, wait_for};
 use ocf_scheduler::base::clock;
 
 #[test]
-fn odd_json_is_422_or_comes_back_as_it_was() {
+fn odd_json_is_a_422_or_returned_unchanged() {
     let world = World::start();
     let jobs = format!("/jobs?app_guid={APP}");
     let refused = |body: &str| assert_eq!(world.post(&jobs, body).status, 422, "{body:.80}");
@@ -76,7 +76,7 @@ fn odd_json_is_422_or_comes_back_as_it_was() {
 }
 
 #[test]
-fn calls_go_to_public_addresses_only_when_that_is_set() {
+fn with_the_setting_calls_reach_only_public_addresses() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let world = World::with(&[("CALL_DENY_PRIVATE", "true")]);
@@ -135,7 +135,7 @@ fn head_of(client: &mut impl Read) -> String {
 }
 
 #[test]
-fn no_redirect_and_no_proxy_leads_to_a_private_address_when_that_is_refused() {
+fn with_the_setting_no_redirect_and_no_proxy_leads_to_a_private_address() {
     let inside = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = inside.local_addr().unwrap().port();
     let (proxy, asked_for) = proxy();
@@ -213,7 +213,7 @@ fn a_caller_over_the_limit_is_refused_before_anybody_is_asked_about_the_token() 
 }
 
 #[test]
-fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
+fn a_caller_over_the_rate_limit_gets_a_429_and_nobody_else_does() {
     let world = World::with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "5")]);
     let other = world.cf.issue_cf_token("stranger");
     let again = world.cf.issue_cf_token("dev");
@@ -239,7 +239,7 @@ fn a_caller_who_comes_too_often_is_429_and_nobody_else() {
 }
 
 #[test]
-fn what_is_not_there_looks_like_what_is_not_yours_and_takes_as_much_asking() {
+fn missing_and_foreign_objects_look_the_same_and_cost_the_same_requests() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     let stranger = world.cf.issue_cf_token("stranger");
     let (job, call) = (world.job("j"), world.call("c", "http://127.0.0.1:9/"));
@@ -295,7 +295,7 @@ fn what_is_not_there_looks_like_what_is_not_yours_and_takes_as_much_asking() {
 }
 
 #[test]
-fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_database() {
+fn slow_readers_of_a_long_list_block_nobody_and_hold_no_database_read() {
     let world = World::with(&[("HTTP_THREADS", "4")]);
     let url = format!("http://h/{}", "u".repeat(16_000));
     for number in 0..500 {
@@ -337,7 +337,7 @@ fn clients_that_read_a_long_list_slowly_stop_nobody_and_hold_no_read_of_the_data
 }
 
 #[test]
-fn clients_that_read_long_strings_slowly_make_it_hold_little() {
+fn slow_readers_of_long_strings_cost_little_memory() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[("CLIENT_TIMEOUT_SECONDS", "60")]).unwrap();
@@ -373,7 +373,7 @@ fn clients_that_read_long_strings_slowly_make_it_hold_little() {
 }
 
 #[test]
-fn connections_that_wait_cost_no_cpu() {
+fn waiting_connections_cost_no_cpu() {
     let (cf, _) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[]).unwrap();
@@ -431,7 +431,7 @@ fn begin(program: &Program, beginning: &str) -> TcpStream {
 }
 
 #[test]
-fn without_a_token_the_head_alone_is_refused_after_path_and_method() {
+fn without_a_token_the_head_is_refused_after_path_and_method() {
     let (cf, _) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[]).unwrap();
@@ -453,7 +453,7 @@ fn without_a_token_the_head_alone_is_refused_after_path_and_method() {
 }
 
 #[test]
-fn a_token_that_is_sent_twice_or_is_not_ascii_opens_nothing() {
+fn a_token_that_is_sent_twice_or_is_not_ascii_is_refused() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[]).unwrap();
@@ -471,7 +471,7 @@ fn a_token_that_is_sent_twice_or_is_not_ascii_opens_nothing() {
 }
 
 #[test]
-fn what_clients_send_and_never_end_holds_no_more_than_a_quarter_of_the_memory() {
+fn unfinished_requests_hold_at_most_a_quarter_of_the_memory() {
     let (cf, token) = cf_with_a_developer();
     let directory = tempfile::tempdir().unwrap();
     let program = Program::start(directory.path(), &cf, &[("MEMORY_LIMIT", "64M")]).unwrap();
@@ -551,7 +551,7 @@ fn a_url_and_an_auth_header_have_at_most_16_kib_each() {
 }
 
 #[test]
-fn a_byte_order_mark_in_front_of_json_is_passed_over() {
+fn a_byte_order_mark_before_json_is_ignored() {
     let world = World::start();
     let made = world.post(&format!("/jobs?app_guid={APP}"), "\u{feff}{\"name\":\"n\",\"command\":\"c\"}");
     assert_eq!(made.status, 201);
@@ -560,7 +560,7 @@ fn a_byte_order_mark_in_front_of_json_is_passed_over() {
 }
 
 #[test]
-fn forwarded_headers_get_into_links_only_as_a_scheme_and_a_host() {
+fn forwarded_headers_affect_links_only_as_a_scheme_and_a_host() {
     let world = World::start();
     world.job("one");
     let link = |headers: &[(&str, &str)]| {
@@ -669,7 +669,7 @@ fn no_secret_reaches_a_log() {
 }
 
 #[test]
-fn a_flood_of_one_caller_keeps_neither_the_scheduler_nor_the_health_check_waiting() {
+fn a_flood_of_one_caller_delays_neither_the_scheduler_nor_the_health_check() {
     let world = World::with(&[("HTTP_THREADS", "2")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let call = world.call("c", &format!("http://{}/", listener.local_addr().unwrap()));

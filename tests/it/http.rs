@@ -27,7 +27,7 @@ const SHORT: Duration = Duration::from_millis(300);
 /// Sends each on a separate connection, and checks the status of the answer and whether the connection stays
 /// open.
 #[test]
-fn heads_are_read_in_one_way_or_refused() {
+fn ambiguous_heads_are_refused() {
     let world = EchoServer::start();
     let then = |bytes: &str, expected: &str| world.check(bytes.as_bytes(), expected);
     // Valid requests.
@@ -102,7 +102,7 @@ fn heads_are_read_in_one_way_or_refused() {
 }
 
 #[test]
-fn the_length_of_a_body_is_read_in_one_way_or_refused() {
+fn ambiguous_lengths_of_bodies_are_refused() {
     let world = EchoServer::start();
     let then = |headers: &str, body: &str, expected: &str| {
         let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\n{headers}\r\n{body}");
@@ -135,7 +135,7 @@ fn the_length_of_a_body_is_read_in_one_way_or_refused() {
 }
 
 #[test]
-fn chunks_are_read_in_one_way_or_refused() {
+fn ambiguous_chunks_are_refused() {
     let world = EchoServer::start();
     let then = |body: &str, expected: &str| {
         let bytes = format!("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n{body}");
@@ -171,7 +171,7 @@ fn chunks_are_read_in_one_way_or_refused() {
 }
 
 #[test]
-fn a_request_is_handed_on_as_it_was_sent() {
+fn a_request_reaches_the_handler_as_it_was_sent() {
     let world = EchoServer::start();
     let mut client = world.connect();
     client.send("PATCH /a%20b/?x=%zz&y HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody");
@@ -201,7 +201,7 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
-fn a_request_may_come_byte_by_byte() {
+fn a_request_may_arrive_byte_by_byte() {
     let world = EchoServer::start();
     let mut client = world.connect();
     for request in [
@@ -217,7 +217,7 @@ fn a_request_may_come_byte_by_byte() {
 }
 
 #[test]
-fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
+fn an_unread_body_is_never_taken_for_a_request() {
     let world = EchoServer::start();
     let smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut client = world.connect();
@@ -240,7 +240,7 @@ fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
 }
 
 #[test]
-fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_413() {
+fn a_body_of_one_mebibyte_is_accepted_and_one_byte_more_is_a_413() {
     let world = EchoServer::start();
     let body = "x".repeat(1024 * 1024);
     let mut client = world.connect();
@@ -267,7 +267,7 @@ fn a_body_of_one_mebibyte_is_taken_and_one_byte_more_is_413() {
 }
 
 #[test]
-fn a_head_of_16_kib_fits_in_any_shape_and_more_than_64_kib_is_431() {
+fn a_head_of_16_kib_fits_in_any_shape_and_more_than_64_kib_is_a_431() {
     let world = EchoServer::start();
     let mut client = world.connect();
     let head = |filler: &str| format!("GET /short HTTP/1.1\r\nHost: x\r\n{filler}\r\n");
@@ -295,7 +295,7 @@ fn a_head_of_16_kib_fits_in_any_shape_and_more_than_64_kib_is_431() {
 }
 
 #[test]
-fn a_body_is_asked_for_when_the_client_waits_for_that() {
+fn a_client_that_expects_100_continue_gets_it() {
     let world = EchoServer::start();
     let mut client = world.connect();
     let head = |length| {
@@ -385,7 +385,7 @@ fn answers_are_framed_by_what_the_client_can_read() {
 }
 
 #[test]
-fn a_stream_that_fails_in_the_middle_never_looks_whole() {
+fn a_stream_that_fails_in_the_middle_never_looks_complete() {
     let world = EchoServer::start();
     for path in ["/cut", "/cut-of-known-length", "/shorter-than-its-length"] {
         for version in ["1.0", "1.1"] {
@@ -421,7 +421,7 @@ fn a_client_that_closes_its_sending_side_gets_its_answers() {
 // ---- time ----
 
 #[test]
-fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
+fn a_request_that_is_too_slow_is_closed_however_it_trickles() {
     let world = EchoServer::with(HttpSettings { client_timeout: SHORT, ..settings() });
     for beginning in [
         "G",
@@ -459,7 +459,7 @@ fn a_request_that_does_not_come_in_time_is_closed_however_it_trickles() {
 }
 
 #[test]
-fn idle_connections_are_closed_after_a_time_of_their_own() {
+fn idle_connections_have_their_own_time_out() {
     let world =
         EchoServer::with(HttpSettings { client_timeout: SHORT, idle_timeout: 2 * SHORT, ..settings() });
     let started = clock::instant();
@@ -473,7 +473,7 @@ fn idle_connections_are_closed_after_a_time_of_their_own() {
 }
 
 #[test]
-fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
+fn clients_that_do_not_read_are_cut_off_and_hold_no_pool_thread() {
     let world = EchoServer::with(HttpSettings { client_timeout: SHORT, threads: 2, ..settings() });
     let deaf: Vec<Client> = (0..10)
         .map(|_| {
@@ -495,7 +495,7 @@ fn clients_that_do_not_read_are_cut_and_hold_no_thread_of_the_pool() {
 // ---- limits ----
 
 #[test]
-fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
+fn at_the_limit_a_new_connection_replaces_the_longest_idle_one() {
     let world = EchoServer::with(HttpSettings { max_connections: 3, ..settings() });
     let get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
     let mut clients: Vec<Client> = (0..3).map(|_| world.connect()).collect();
@@ -517,7 +517,7 @@ fn at_the_limit_the_longest_idle_connection_goes_for_a_new_one() {
 }
 
 #[test]
-fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
+fn at_the_limit_with_none_idle_a_new_connection_gets_a_503_at_once() {
     let world = EchoServer::with(HttpSettings { max_connections: 2, ..settings() });
     let mut waiting = world.connect();
     waiting.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -539,7 +539,7 @@ fn at_the_limit_with_none_idle_a_new_connection_is_503_at_once() {
 }
 
 #[test]
-fn at_the_limit_the_request_that_has_been_arriving_for_longest_goes_for_a_new_connection() {
+fn at_the_limit_a_new_connection_replaces_the_request_arriving_longest() {
     // On a busy machine the two seconds may be over before the first answer, and the test would show nothing.
     let (world, mut clients) =
         (0..10).find_map(|_| full_with_one_arriving()).expect("an answer within two seconds");
@@ -583,7 +583,7 @@ fn let_pass(duration: Duration) {
 }
 
 #[test]
-fn health_is_answered_at_once_though_nobody_gives_up_a_seat() {
+fn health_is_answered_at_once_even_without_a_free_seat() {
     let world = EchoServer::with(HttpSettings { max_connections: 2, ..settings() });
     let mut held: Vec<Client> = (0..2).map(|_| world.connect()).collect();
     for client in &held {
@@ -612,7 +612,7 @@ fn health_is_answered_at_once_though_nobody_gives_up_a_seat() {
 }
 
 #[test]
-fn what_the_head_decides_is_answered_before_the_body_comes() {
+fn what_the_head_decides_is_answered_before_the_body_arrives() {
     let world = EchoServer::start();
     let mut client = world.connect();
     client
@@ -629,7 +629,7 @@ fn what_the_head_decides_is_answered_before_the_body_comes() {
 }
 
 #[test]
-fn no_answer_may_be_kept_by_a_cache_on_the_way() {
+fn no_answer_may_be_cached_on_the_way() {
     let world = EchoServer::start();
     for path in ["/", "/stream", "/status/204", "/status/404", "/healthz", "/panic"] {
         let mut client = world.connect();
@@ -642,7 +642,7 @@ fn no_answer_may_be_kept_by_a_cache_on_the_way() {
 }
 
 #[test]
-fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_requests_pass() {
+fn unfinished_heads_and_bodies_stay_within_the_bound_and_small_requests_pass() {
     let world =
         EchoServer::with(HttpSettings { memory_max: 8 * 1024 * 1024, max_connections: 240, ..settings() });
     let filler = "x".repeat(60 * 1024);
@@ -674,7 +674,7 @@ fn heads_and_bodies_that_never_end_hold_no_more_than_the_bound_and_small_request
 }
 
 #[test]
-fn thousands_of_idle_connections_keep_nobody_out() {
+fn thousands_of_idle_connections_block_nobody() {
     let world = EchoServer::with(HttpSettings { max_connections: 50, ..settings() });
     let idle: Vec<Client> = (0..400).map(|_| world.connect()).collect();
     let started = clock::instant();
@@ -684,7 +684,7 @@ fn thousands_of_idle_connections_keep_nobody_out() {
 }
 
 #[test]
-fn a_busy_pool_says_503_and_still_answers_what_is_quick() {
+fn a_busy_pool_answers_503_and_still_serves_quick_requests() {
     let world = EchoServer::with(HttpSettings { threads: 2, ..settings() });
     let send_to_wait = || {
         let client = world.connect();
@@ -728,7 +728,7 @@ fn a_panic_is_a_500_and_ends_nothing() {
 }
 
 #[test]
-fn bodies_together_hold_a_bounded_amount_of_memory() {
+fn all_bodies_together_hold_a_bounded_amount_of_memory() {
     let world = EchoServer::start();
     // 80 incomplete bodies of almost 1 MiB: more than the 64 MiB for all together.
     let almost = "x".repeat(1024 * 1024 - 1);
@@ -760,7 +760,7 @@ fn bodies_together_hold_a_bounded_amount_of_memory() {
 #[test]
 fn without_descriptors_it_waits_and_then_answers_again() {
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "http::serves_with_few_descriptors", "--ignored", "--nocapture"])
+        .args(["--exact", "http::it_serves_with_few_descriptors", "--ignored", "--nocapture"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -797,7 +797,7 @@ fn without_descriptors_it_waits_and_then_answers_again() {
 
 #[test]
 #[ignore = "lowers the limits of its process: started by the test above"]
-fn serves_with_few_descriptors() {
+fn it_serves_with_few_descriptors() {
     let limit = rustix::process::Rlimit { current: Some(48), maximum: Some(48) };
     // It started while the limit was high, so it does not know the limit and hits it.
     let world = EchoServer::start();
@@ -809,7 +809,7 @@ fn serves_with_few_descriptors() {
 // ---- stopping ----
 
 #[test]
-fn a_stop_answers_the_requests_in_hand_and_closes_idle_connections() {
+fn a_stop_answers_current_requests_and_closes_idle_connections() {
     let mut world = EchoServer::start();
     let mut idle = world.connect();
     idle.send("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -838,7 +838,7 @@ fn a_stop_answers_the_requests_in_hand_and_closes_idle_connections() {
 }
 
 #[test]
-fn what_was_sent_before_a_stop_is_answered_though_nobody_has_looked_at_it() {
+fn requests_sent_before_a_stop_are_answered_even_if_not_accepted_yet() {
     for _ in 0..10 {
         let mut world = EchoServer::start();
         let mut clients: Vec<_> = (0..30).map(|_| world.connect()).collect();
@@ -851,7 +851,7 @@ fn what_was_sent_before_a_stop_is_answered_though_nobody_has_looked_at_it() {
 }
 
 #[test]
-fn a_stop_waits_no_longer_than_it_may() {
+fn a_stop_waits_no_longer_than_allowed() {
     let mut world = EchoServer::start();
     let mut waiting = world.connect();
     waiting.send("GET /wait HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -870,7 +870,7 @@ fn a_stop_waits_no_longer_than_it_may() {
 /// Requests with a few bytes changed, removed, repeated or moved: each ends in answers or a close, never in a
 /// 5xx or a connection that hangs.
 #[test]
-fn mutilated_requests_get_4xx_or_a_close() {
+fn mutated_requests_get_4xx_or_a_close() {
     const ROUNDS: usize = 1500;
     let seeds: [&[u8]; 5] = [
         b"GET /jobs?space_guid=1 HTTP/1.1\r\nHost: x\r\nAccept: application/json\r\n\r\n",

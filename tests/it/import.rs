@@ -275,7 +275,7 @@ fn schedules_of_version_2_are_read_as_version_2_reads_them() {
 
 #[needs::postgres]
 #[test]
-fn the_zone_of_the_server_goes_into_expressions_that_name_none() {
+fn the_zone_of_the_server_is_added_to_expressions_without_one() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::new(directory.path());
     go.job(JOB, "archive", "2026-02-01 10:00:00+00");
@@ -294,7 +294,7 @@ fn the_zone_of_the_server_goes_into_expressions_that_name_none() {
 
 #[needs::postgres]
 #[test]
-fn another_dialect_than_that_of_the_source_is_reported_for_each_schedule_that_fires_otherwise() {
+fn with_another_dialect_each_schedule_that_fires_differently_is_reported() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::new(directory.path());
     go.job(JOB, "archive", "2026-02-01 10:00:00+00");
@@ -385,7 +385,7 @@ fn a_go_services_database_moves_with_guids_names_states_times_and_history() {
 
 #[needs::postgres]
 #[test]
-fn no_fire_time_of_the_past_is_run_and_nothing_that_was_waiting() {
+fn no_past_fire_time_runs_and_nothing_that_was_waiting() {
     for place in 0..2 {
         let directory = tempfile::tempdir().unwrap();
         let go = GoDatabase::filled(directory.path());
@@ -482,7 +482,7 @@ fn importing_twice_changes_nothing_nor_does_a_dry_run() {
 
 #[needs::postgres]
 #[test]
-fn what_cannot_be_taken_is_reported_with_its_cause_and_all_else_is_taken() {
+fn what_cannot_be_imported_is_reported_with_its_cause_and_the_rest_is_imported() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     go.schedule("s-refused", "true", "61 * * * *", CALL, "call");
@@ -571,7 +571,7 @@ fn a_go_services_tables_may_differ_and_lack_things() {
 
 #[needs::postgres]
 #[test]
-fn a_name_that_is_taken_here_gets_a_number() {
+fn a_taken_name_gets_a_number() {
     let directory = tempfile::tempdir().unwrap();
     let go = GoDatabase::filled(directory.path());
     for to in targets(directory.path()) {
@@ -740,7 +740,7 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
 }
 
 #[test]
-fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
+fn from_our_own_database_waiting_executions_end_and_tasks_are_followed() {
     let directory = tempfile::tempdir().unwrap();
     let source = filled_by_a_service(directory.path());
     let run = |guid: &str, kind: &str, state: &str, task: &str, dispatch_time: &str| {
@@ -794,7 +794,7 @@ fn of_our_own_what_was_waiting_or_in_flight_ends_and_a_task_is_followed_on() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn nonsensical_arguments_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let source = directory.path().join("diary.txt");

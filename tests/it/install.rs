@@ -21,7 +21,7 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn health_says_whether_a_service_answers() {
+fn health_reports_whether_a_service_answers() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());
     let url = service.url.clone();
@@ -81,7 +81,7 @@ fn systemd_learns_when_the_service_is_ready_and_when_it_stops() {
 }
 
 #[test]
-fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
+fn systemd_gets_watchdog_messages_until_the_service_stops() {
     let directory = tempfile::tempdir().unwrap();
     let systemd = Systemd::listen(directory.path());
     let service = systemd.start(&[("WATCHDOG_USEC", "300000")]);
@@ -102,7 +102,7 @@ fn systemd_hears_that_the_scheduler_works_until_the_service_stops() {
 }
 
 #[test]
-fn the_scheduler_takes_its_turns_as_the_watchdog_expects() {
+fn the_scheduler_begins_turns_as_often_as_the_watchdog_expects() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::of(directory.path(), "scheduler.db").url;
     let config = Config::read(Mode::Standalone, &Vec::new(), |name| match name {

@@ -114,7 +114,7 @@ fn the_same_name_runs_once() {
 }
 
 #[test]
-fn a_signal_and_a_cancellation_are_told_apart() {
+fn signals_and_cancellations_are_distinguished() {
     let machine = Machine::new();
     let killed = machine.start("killed", "kill -9 $$", 64);
     assert!(reason(machine.ended(&killed)).contains("signal 9"));
@@ -126,7 +126,7 @@ fn a_signal_and_a_cancellation_are_told_apart() {
 }
 
 #[test]
-fn output_is_bounded_and_its_writer_is_not_held_up() {
+fn output_is_bounded_and_does_not_block_its_writer() {
     let machine = Machine::new();
     let task = machine.start("loud", "head -c 10485760 /dev/zero", 64);
     assert_eq!(machine.ended(&task), TaskState::Succeeded);
@@ -147,7 +147,7 @@ fn a_runner_that_was_killed_leaves_an_unknown_outcome() {
 }
 
 #[test]
-fn a_task_runs_on_while_the_service_is_away() {
+fn a_task_keeps_running_while_the_service_is_down() {
     let mut machine = Machine::new();
     let task = machine.start("one", "until [ -e go ]; do sleep 0.05; done; exit 7", 64);
     machine.local = None;

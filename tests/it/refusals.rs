@@ -27,7 +27,7 @@ fn told(answer: &Answer, status: u16, field: &str, rule: &str, detail: &str, exp
 }
 
 #[test]
-fn every_rule_that_a_request_breaks_is_told_with_its_field_and_with_what_would_be_right() {
+fn every_broken_rule_is_reported_with_its_field_and_what_would_be_right() {
     let world = World::start();
     let (job, call) = (world.job("taken"), world.call("taken", "test.url"));
     let other = world.job("other");
@@ -163,7 +163,7 @@ fn every_rule_that_a_request_breaks_is_told_with_its_field_and_with_what_would_b
 }
 
 #[test]
-fn who_is_not_let_in_learns_why_and_nothing_of_what_exists() {
+fn refused_callers_learn_why_and_nothing_about_what_exists() {
     let world = World::start();
     let nobody = world.cf.issue_cf_token("nobody");
     for (headers, words) in [
@@ -208,7 +208,7 @@ fn who_is_not_let_in_learns_why_and_nothing_of_what_exists() {
 }
 
 #[test]
-fn who_has_to_come_again_is_told_when() {
+fn callers_who_must_retry_learn_when() {
     let limited = World::with(&[("RATE_LIMIT_PER_SECOND", "1"), ("RATE_LIMIT_BURST", "1")]);
     let answer = wait_for(|| {
         let answer = limited.request("GET", "/jobs", Some(&limited.token), &PROBLEM, "");
@@ -233,7 +233,7 @@ fn who_has_to_come_again_is_told_when() {
 }
 
 #[test]
-fn of_a_cron_expression_it_is_told_which_field_and_which_character_is_wrong() {
+fn an_invalid_cron_expression_is_reported_with_field_and_character() {
     let world = World::start();
     // An expression; field, character (from 1), what is wrong there, and a word of what would be right.
     let cases = [
@@ -381,7 +381,7 @@ fn the_java_client_reads_why_it_was_refused_and_plugin_2_where() {
 }
 
 #[test]
-fn what_is_no_broken_rule_is_described_by_its_status_for_those_who_accept_json() {
+fn other_errors_are_described_by_their_status_for_clients_that_accept_json() {
     let world = World::start();
     let job = world.job("j");
     let get = |path: &str, token: Option<&str>, headers: &[(&str, &str)]| {

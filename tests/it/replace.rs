@@ -26,7 +26,7 @@ fn events(world: &World, guid: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_put_makes_a_job_then_replaces_all_of_it_and_writes_nothing_where_nothing_differs() {
+fn a_put_creates_a_job_then_replaces_all_of_it_and_writes_nothing_without_a_difference() {
     let world = World::start();
     let path = format!("/jobs?app_guid={APP}&name=night%20ly");
     let first = json!({"command": "bin/report", "memory_in_mb": 64, "metadata": {"labels": {"team": "a"}}});
@@ -47,7 +47,7 @@ fn a_put_makes_a_job_then_replaces_all_of_it_and_writes_nothing_where_nothing_di
 }
 
 #[test]
-fn a_call_that_is_replaced_loses_what_the_body_does_not_name_its_secret_too() {
+fn a_replaced_call_loses_every_field_missing_in_the_body_even_its_secret() {
     let world = World::start();
     let path = format!("/calls?app_guid={APP}&name=ping");
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -108,7 +108,7 @@ fn a_put_is_refused_like_a_post_and_for_another_version() {
 }
 
 #[test]
-fn of_many_puts_at_once_one_makes_and_the_rest_replace() {
+fn of_many_concurrent_puts_one_creates_and_the_rest_replace() {
     let world = World::start();
     let path = format!("/jobs?app_guid={APP}&name=j");
     let all = |path: &str, bodies: &[Value]| {
@@ -133,7 +133,7 @@ fn of_many_puts_at_once_one_makes_and_the_rest_replace() {
 }
 
 #[test]
-fn a_schedule_is_made_and_replaced_by_its_key() {
+fn a_schedule_is_created_and_replaced_by_its_key() {
     let world = World::start();
     let job = world.job("j");
     let schedules = format!("/jobs/{job}/schedules");
@@ -161,7 +161,7 @@ fn a_schedule_is_made_and_replaced_by_its_key() {
 }
 
 #[test]
-fn a_key_is_given_by_post_and_patch_too_and_is_unique() {
+fn a_key_can_be_set_by_post_and_patch_too_and_is_unique() {
     let world = World::start();
     let schedules = format!("/jobs/{}/schedules", world.job("j"));
     let problem = [("Accept", "application/problem+json")];
@@ -190,7 +190,7 @@ fn a_key_is_given_by_post_and_patch_too_and_is_unique() {
 }
 
 #[test]
-fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
+fn a_put_may_repeat_times_that_have_passed() {
     let world = World::start();
     let path = format!("/jobs/{}/schedules?key=once", world.job("j"));
     let soon = SystemClock::default().now().saturating_add(Duration::from_secs(1)).to_string();
@@ -209,7 +209,7 @@ fn times_that_have_passed_are_no_fault_of_a_put_that_repeats_them() {
 }
 
 #[test]
-fn a_reader_puts_nothing() {
+fn a_reader_cannot_put() {
     let world = World::with(&[("READ_ROLES", "space_auditor,space_supporter")]);
     let job = world.job("j");
     for (user, role) in [("auditor", "space_auditor"), ("supporter", "space_supporter")] {
@@ -223,7 +223,7 @@ fn a_reader_puts_nothing() {
 }
 
 #[test]
-fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+fn a_dry_run_reports_what_would_be_done_and_does_nothing() {
     let world = World::start();
     let job = world.job("j");
     let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -263,7 +263,7 @@ fn a_dry_run_says_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
-fn a_notification_is_made_and_replaced_by_its_name() {
+fn a_notification_is_created_and_replaced_by_its_name() {
     let world = World::start();
     let job = world.job("j");
     let path = format!("/notifications?space_guid={SPACE}&name=ops");

@@ -58,7 +58,7 @@ fn assert_shows(answer: &Answer, fields: &Map<String, Value>) {
 }
 
 #[test]
-fn the_fields_have_defaults_are_kept_as_given_and_are_reset_by_null() {
+fn fields_have_defaults_keep_their_values_and_are_reset_by_null() {
     let mut world = World::start();
     for (kind, path) in paths(&world) {
         assert_shows(&world.get(&path), &defaults(kind));

@@ -14,7 +14,7 @@ fn schedules_of_a_new_job(world: &World) -> String {
 }
 
 #[test]
-fn without_them_a_schedule_has_their_defaults_and_null_brings_those_back() {
+fn missing_fields_have_defaults_and_null_restores_them() {
     let world = World::start();
     let path = schedules_of_a_new_job(&world);
     let plain = world.post(&path, r#"{"expression":"0 9 * * *"}"#).json();
@@ -55,7 +55,7 @@ fn without_them_a_schedule_has_their_defaults_and_null_brings_those_back() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused_with_the_field_and_changes_nothing() {
+fn invalid_fields_are_refused_and_change_nothing() {
     let world = World::start();
     let path = schedules_of_a_new_job(&world);
     let made = world.post(&path, r#"{"expression":"0 9 * * *","starts_at":"2098-01-01T00:00:00Z"}"#);
@@ -88,7 +88,7 @@ fn what_makes_no_sense_is_refused_with_the_field_and_changes_nothing() {
 }
 
 #[test]
-fn a_schedule_that_will_never_fire_again_says_since_when_and_a_future_clears_that() {
+fn a_completed_schedule_says_since_when_until_it_has_a_future_again() {
     let world = World::start();
     let path = schedules_of_a_new_job(&world);
     let made = world.post(&path, r#"{"expression":"0 9 1 1 * 2020"}"#);
@@ -105,7 +105,7 @@ fn a_schedule_that_will_never_fire_again_says_since_when_and_a_future_clears_tha
 }
 
 #[test]
-fn the_zone_of_the_setting_is_stored_with_schedules_that_name_none() {
+fn schedules_without_a_zone_store_that_of_the_setting() {
     let world = World::with(&[("DEFAULT_TIMEZONE", "Europe/Berlin")]);
     let path = schedules_of_a_new_job(&world);
     for (body, zone) in [
@@ -137,7 +137,7 @@ fn the_zone_of_the_setting_is_stored_with_schedules_that_name_none() {
 }
 
 #[test]
-fn an_expression_that_fires_too_often_is_refused_when_it_is_made_or_changed() {
+fn an_expression_that_fires_too_often_is_refused_on_create_and_update() {
     let world = World::with(&[("SCHEDULE_MIN_SECONDS", "300")]);
     let path = schedules_of_a_new_job(&world);
     let made = world.post(&path, r#"{"expression":"*/5 * * * *"}"#);
@@ -201,7 +201,7 @@ fn at_fires_once_and_a_minute_late_at_most() {
 }
 
 #[test]
-fn what_at_missed_runs_late_or_is_skipped_with_its_reason() {
+fn a_missed_at_runs_late_or_is_skipped_with_its_reason() {
     for (policy, state) in [("skip", "SKIPPED"), ("once", "RUNNING"), ("all", "RUNNING")] {
         let mut world = World::with(&[("MISFIRE_GRACE_SECONDS", "1")]);
         let job = format!("/jobs/{}", world.job("j"));
@@ -225,7 +225,7 @@ fn what_at_missed_runs_late_or_is_skipped_with_its_reason() {
 }
 
 #[test]
-fn at_a_time_at_which_it_is_paused_it_is_skipped_and_says_so() {
+fn an_at_during_a_pause_is_skipped_with_its_reason() {
     let world = World::start();
     let paused = format!("/jobs/{}", world.job("paused"));
     world.patch(&paused, r#"{"paused":true}"#);

@@ -204,7 +204,7 @@ fn scheduler(
 }
 
 #[test]
-fn a_schedule_made_for_the_next_minute_fires_in_it_at_the_instant_planned() {
+fn a_schedule_for_the_next_minute_fires_in_it_at_the_planned_instant() {
     let mut world = Engine::at("2026-03-01T00:00:59.9Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
@@ -255,7 +255,7 @@ fn a_year_of_missed_minutes_and_seconds_is_one_execution() {
 }
 
 #[test]
-fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
+fn skip_runs_no_missed_fire_time_and_all_runs_each_up_to_a_bound() {
     let mut skip = Engine::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
     let job = skip.job("j");
     skip.schedule(&job, "*/5 * * * *");
@@ -275,7 +275,7 @@ fn skip_runs_none_of_the_missed_and_all_runs_each_up_to_a_bound() {
 }
 
 #[test]
-fn a_schedules_own_misfire_policy_counts_before_that_of_the_settings() {
+fn a_schedules_own_misfire_policy_overrides_the_setting() {
     let mut world = Engine::with("2026-03-01T00:00:00Z", MisfirePolicy::Skip);
     let [all, skip] = ["all", "skip"].map(|name| world.job(name));
     let definition = Definition { misfire_policy: Some(MisfirePolicy::All), ..plain("*/5 * * * *") };
@@ -305,7 +305,7 @@ impl Engine {
 }
 
 #[test]
-fn a_paused_job_does_not_fire_and_what_went_by_is_not_made_up_for() {
+fn a_paused_job_does_not_fire_and_does_not_catch_up() {
     for policy in MisfirePolicy::ALL {
         let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
         let job = world.job("j");
@@ -334,7 +334,7 @@ fn a_paused_job_does_not_fire_and_what_went_by_is_not_made_up_for() {
 }
 
 #[test]
-fn a_space_goes_on_by_itself_when_its_pause_ends_and_nothing_of_it_is_made_up_for() {
+fn a_space_resumes_when_its_pause_ends_and_does_not_catch_up() {
     for policy in MisfirePolicy::ALL {
         let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
         let job = world.job("j");
@@ -432,7 +432,7 @@ fn a_claim_that_was_planned_before_a_pause_or_its_end_does_not_count() {
 }
 
 #[test]
-fn jitter_defers_each_run_by_a_span_of_its_own_over_restarts_and_is_no_lateness() {
+fn jitter_delays_each_run_differently_survives_restarts_and_is_not_lateness() {
     let mut world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     let definition = Definition { jitter_seconds: 3600, ..plain("0 * * * *") };
@@ -480,7 +480,7 @@ fn after_its_end_a_schedule_is_completed() {
 }
 
 #[test]
-fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice() {
+fn work_beyond_the_channel_waits_in_order_and_is_never_dispatched_twice() {
     let mut world = Engine::at("2026-03-01T00:00:00Z");
     for number in 0..10 {
         world.schedule(&world.job(&format!("j{number}")), "* * * * *");
@@ -502,7 +502,7 @@ fn what_does_not_fit_in_the_channel_waits_in_order_and_is_never_handed_out_twice
 }
 
 #[test]
-fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
+fn disabling_or_deleting_a_schedule_ends_its_pending_executions() {
     let mut world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     let mut disabled = world.schedule(&job, "* * * * *");
@@ -534,7 +534,7 @@ fn disabling_or_deleting_a_schedule_ends_what_is_pending_for_it() {
 }
 
 #[test]
-fn an_execution_that_was_counted_as_cancelled_while_it_began_gives_its_job_the_state_of_its_end() {
+fn an_execution_cancelled_as_it_began_gives_its_job_its_real_outcome() {
     let world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     let of = world.started(&job);
@@ -545,7 +545,7 @@ fn an_execution_that_was_counted_as_cancelled_while_it_began_gives_its_job_the_s
 }
 
 #[test]
-fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
+fn a_jobs_state_is_that_of_its_latest_created_ended_execution() {
     let world = Engine::at("2026-03-01T00:00:00Z");
     let job = world.job("j");
     let [first, second, third] = [(); 3].map(|()| world.started(&job));
@@ -559,7 +559,7 @@ fn a_jobs_state_is_that_of_the_execution_created_last_among_the_ended() {
 }
 
 #[test]
-fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
+fn history_is_purged_after_its_days_and_the_state_of_the_job_stays() {
     let world = Engine::at("2026-01-01T00:00:00Z");
     let job = world.job("j");
     for _ in 0..450 {
@@ -589,7 +589,7 @@ fn history_is_cleared_after_its_days_and_the_state_of_the_job_stays() {
 }
 
 #[test]
-fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing() {
+fn a_bounded_number_of_executions_is_kept_and_deleted_jobs_leave_nothing() {
     let world = Engine::at("2026-01-01T00:00:00Z");
     let (job, gone) = (world.job("j"), world.job("gone"));
     world.schedule(&gone, "@daily");
@@ -618,7 +618,7 @@ fn only_so_many_executions_of_each_job_are_kept_and_deleted_jobs_leave_nothing()
 }
 
 #[test]
-fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_no_execution() {
+fn a_clock_set_back_fires_no_instant_twice_and_continues_with_the_first_without_an_execution() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
@@ -635,7 +635,7 @@ fn a_clock_set_back_fires_no_instant_twice_and_goes_on_with_the_first_that_has_n
 
 #[needs::postgres]
 #[test]
-fn instances_whose_clocks_differ_by_little_do_not_plan_each_others_schedules_anew() {
+fn instances_with_slightly_different_clocks_do_not_replan_each_others_schedules() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     world.schedule(&job, "* * * * *");
@@ -668,7 +668,7 @@ fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year(
 }
 
 #[test]
-fn a_clock_set_forward_by_a_day_starts_one_run_and_goes_on() {
+fn a_clock_set_forward_by_a_day_starts_one_run_and_continues() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let (seconds, minutes) = (world.job("seconds"), world.job("minutes"));
     world.schedule(&seconds, "@every 1s");
@@ -685,7 +685,7 @@ fn a_clock_set_forward_by_a_day_starts_one_run_and_goes_on() {
 
 #[needs::sqlite]
 #[test]
-fn what_waits_for_a_worker_does_not_wait_for_the_clock_and_an_attempt_waits_its_span() {
+fn after_a_jump_work_for_a_worker_does_not_wait_and_a_retry_waits_its_remaining_time() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     world.scheduler.pass().unwrap();
@@ -735,7 +735,7 @@ fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
 }
 
 #[test]
-fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_it() {
+fn a_backlog_runs_in_order_and_newer_requests_do_not_wait_behind_it() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (early, late) = (world.job("early"), world.job("late"));
     for _ in 0..200 {
@@ -766,7 +766,7 @@ fn a_backlog_runs_in_order_and_what_is_asked_for_meanwhile_does_not_wait_behind_
 }
 
 #[test]
-fn an_app_whose_requests_hang_leaves_workers_to_the_others() {
+fn an_app_with_hanging_requests_leaves_workers_to_the_others() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatch, dispatches) = bounded(4);
     let (_release, released) = bounded(8);
@@ -888,7 +888,7 @@ fn what_fast_workers_had_claimed_ahead_is_left_to_other_instances_when_they_beco
 }
 
 #[test]
-fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_no_host_has_more_than_half() {
+fn a_space_with_hanging_calls_leaves_workers_to_others_and_no_host_gets_more_than_half() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, _release) = call_lane(&mut world, 20);
     let hanging = world.call_of("hanging", "space-a", "http://hangs.example:81/x?y=1");
@@ -912,7 +912,7 @@ fn a_space_whose_calls_hang_behind_a_long_backlog_leaves_workers_to_others_and_n
 }
 
 #[test]
-fn what_comes_right_after_a_look_in_vain_does_not_wait_for_the_next_fire_time() {
+fn work_right_after_an_empty_look_does_not_wait_for_the_next_fire_time() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, _release) = call_lane(&mut world, 20);
     let hanging = world.call_of("hanging", "space-a", "http://hangs.example/");
@@ -930,7 +930,7 @@ fn what_comes_right_after_a_look_in_vain_does_not_wait_for_the_next_fire_time() 
 }
 
 #[test]
-fn what_is_deleted_takes_no_place_of_what_waits_in_its_share() {
+fn deleted_executions_take_no_places_in_their_share() {
     let world = Engine::at("2026-03-01T10:00:00Z");
     let [gone, there] = ["gone", "there"].map(|name| world.call_of(name, "space-a", "http://host.example/"));
     world.backlog(&gone, None, 20);
@@ -946,7 +946,7 @@ fn what_is_deleted_takes_no_place_of_what_waits_in_its_share() {
 }
 
 #[test]
-fn spaces_and_hosts_that_wait_together_share_the_workers() {
+fn waiting_spaces_and_hosts_share_the_workers() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, release) = call_lane(&mut world, 20);
     let [first, second] = ["one", "two"].map(|host| world.call_of(host, "a", &format!("http://{host}/")));
@@ -1002,7 +1002,7 @@ fn a_schedule_with_1000_pending_executions_gets_no_more_and_the_newest_counts_th
 }
 
 #[test]
-fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_batches_over_a_crash() {
+fn marked_executions_read_as_failed_at_once_never_begin_and_are_recorded_in_batches_despite_a_crash() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     let schedule = world.schedule(&job, "* * * * *");
@@ -1045,7 +1045,7 @@ fn what_a_mark_cancels_reads_as_failed_at_once_never_begins_and_is_recorded_in_b
 }
 
 #[test]
-fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
+fn pending_executions_of_a_deleted_job_never_begin_and_are_purged_with_it() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let job = world.job("j");
     world.start_by_hand(&job, 3);
@@ -1072,7 +1072,7 @@ fn what_is_pending_of_a_deleted_job_never_begins_and_goes_with_it() {
 }
 
 #[test]
-fn a_clock_that_was_never_set_fires_nothing_and_once_set_nothing_runs_that_was_served_or_never_due() {
+fn a_clock_that_was_never_set_fires_nothing_and_once_set_repeats_nothing() {
     for policy in [MisfirePolicy::Once, MisfirePolicy::Skip, MisfirePolicy::All] {
         let mut world = Engine::with("2026-03-01T00:00:00Z", policy);
         let [monthly, late, new] = ["monthly", "late", "new"].map(|name| world.job(name));
@@ -1105,7 +1105,7 @@ fn a_clock_that_was_never_set_fires_nothing_and_once_set_nothing_runs_that_was_s
 }
 
 #[test]
-fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
+fn a_clock_that_is_far_ahead_or_was_never_set_purges_no_history() {
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     for _ in 0..5 {
@@ -1133,7 +1133,7 @@ fn a_clock_that_is_far_ahead_or_was_never_set_clears_no_history() {
 /// PostgreSQL does this by itself.
 #[needs::sqlite]
 #[test]
-fn the_file_alone_is_up_to_date_after_a_checkpoint_and_shrinks_when_much_was_cleared() {
+fn the_file_alone_is_up_to_date_after_a_checkpoint_and_shrinks_after_a_large_purge() {
     let world = Engine::at("2026-03-01T10:00:00Z");
     let job = world.job("j");
     world.backlog(&job, None, 30_000);
@@ -1191,7 +1191,7 @@ impl Engine {
 }
 
 #[test]
-fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on_with_a_new_one() {
+fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_resumes_with_a_new_one() {
     let mut world = Engine::at("2026-03-01T00:00:30Z");
     world.provision("i1", "space");
     world.provision("i2", "space");
@@ -1259,7 +1259,7 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_goes_on
 }
 
 #[test]
-fn whatever_is_made_while_the_last_two_instances_of_a_space_go_does_not_fire() {
+fn schedules_created_while_a_space_loses_its_last_instances_do_not_fire() {
     let world = Engine::at("2026-03-01T00:00:30Z");
     let job = world.job("a");
     let changed = world.schedule(&job, "*/7 * * * *");

@@ -7,7 +7,7 @@ use super::world::{APP, SPACE, World, wait_for};
 const FOREIGN: &str = "00000000-0000-4000-8000-00000000f0f0";
 
 #[test]
-fn a_space_says_what_is_in_it_and_others_spaces_are_not_found() {
+fn a_space_shows_its_contents_and_foreign_spaces_are_not_found() {
     let world = World::start();
     let job = world.job("j");
     world.call("c", "test.url");
@@ -29,7 +29,7 @@ fn a_space_says_what_is_in_it_and_others_spaces_are_not_found() {
 }
 
 #[test]
-fn a_pause_is_checked_kept_and_ended() {
+fn a_pause_is_validated_stored_and_ended() {
     let world = World::start();
     let path = format!("/spaces/{SPACE}");
     for body in [

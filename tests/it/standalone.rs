@@ -127,7 +127,7 @@ fn a_job_leaves_its_file_behind_and_a_failed_one_its_exit_status() {
 }
 
 #[test]
-fn the_token_and_the_jobs_are_there_after_a_restart_and_a_task_runs_on_meanwhile() {
+fn the_token_and_the_jobs_survive_a_restart_and_a_task_keeps_running_meanwhile() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());
     let token = service.token.clone();
@@ -148,7 +148,7 @@ fn the_token_and_the_jobs_are_there_after_a_restart_and_a_task_runs_on_meanwhile
 }
 
 #[test]
-fn wrong_settings_are_told_all_at_once_with_exit_status_2() {
+fn wrong_settings_are_reported_all_at_once_with_exit_status_2() {
     let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .env_clear()
         .envs([
@@ -180,7 +180,7 @@ fn wrong_settings_are_told_all_at_once_with_exit_status_2() {
 }
 
 #[test]
-fn a_bad_file_is_told_before_anything_is_opened() {
+fn a_bad_file_is_reported_before_anything_is_opened() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::write(directory.path().join("bad.toml"), "[[app]]\nname = 'a'\nspaec = 's'\n").unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
@@ -233,7 +233,7 @@ fn next_prints_fire_times_or_where_an_expression_is_wrong() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_the_setting_that_chooses_another() {
+fn a_port_in_use_is_reported_with_the_setting_that_chooses_another() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
     for (port, metrics_port, setting) in [(&*port, "0", "SCHEDULER_PORT"), ("0", &*port, "METRICS_PORT")] {
@@ -250,7 +250,7 @@ fn a_port_that_is_taken_is_told_with_the_setting_that_chooses_another() {
 }
 
 #[test]
-fn a_service_whose_banner_cannot_be_written_is_there_all_the_same() {
+fn a_service_whose_banner_cannot_be_written_runs_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
         .args(["standalone", "--port", "0"])
@@ -301,7 +301,7 @@ fn a_token_has_no_rights_of_another_token_of_its_user() {
 }
 
 #[test]
-fn what_others_can_have_planted_is_refused_with_what_mends_it() {
+fn files_that_others_may_have_planted_are_refused_with_the_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let set = |name: &str, mode: u32| {
         let path = directory.path().join(name);

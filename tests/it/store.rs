@@ -107,7 +107,7 @@ fn end(of: Owned) -> End {
 
 #[needs::postgres]
 #[test]
-fn no_instance_takes_what_another_owns() {
+fn no_instance_claims_what_another_owns() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
@@ -128,7 +128,7 @@ fn no_instance_takes_what_another_owns() {
 
 #[needs::postgres]
 #[test]
-fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
+fn an_execution_attempted_since_it_was_read_is_not_claimed() {
     let pair = Pair::new();
     let id = pair.one.create_execution(pair.job().id, Asked::default(), NOW).unwrap().unwrap().execution.id;
     let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
@@ -151,7 +151,7 @@ fn what_another_has_tried_since_it_was_read_is_not_claimed_as_it_was() {
 
 #[needs::postgres]
 #[test]
-fn what_is_being_deleted_gets_nothing_new() {
+fn a_job_that_is_being_deleted_gets_nothing_new() {
     let pair = Pair::new();
     let job = pair.job();
     let mark = statement("executables/mark_deleted").text;
@@ -177,7 +177,7 @@ fn what_is_being_deleted_gets_nothing_new() {
 
 #[needs::postgres]
 #[test]
-fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
+fn an_instance_that_returns_after_its_lease_has_ended_overwrites_nothing() {
     let pair = Pair::new();
     let (job, call) = (pair.job(), pair.call());
     let [sent, waiting] = [(); 2].map(|()| pair.claimed(&call));
@@ -221,7 +221,7 @@ fn who_returns_after_its_lease_has_ended_overwrites_nothing() {
 
 #[needs::postgres]
 #[test]
-fn an_instance_takes_over_what_it_had_under_its_name_and_of_two_under_one_name_the_later_stays() {
+fn an_instance_takes_over_its_work_by_name_and_of_two_with_one_name_the_later_keeps_it() {
     let pair = Pair::new();
     let store = |name: &str| {
         let instance_id = Some(name.to_owned());
@@ -290,7 +290,7 @@ fn an_instance_takes_over_what_it_had_under_its_name_and_of_two_under_one_name_t
 
 #[needs::postgres]
 #[test]
-fn a_lease_that_has_ended_and_that_nobody_took_over_is_held_again() {
+fn an_ended_lease_that_nobody_took_over_is_renewed() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     pair.database.execute("UPDATE instances SET lease_until = 0");
@@ -301,7 +301,7 @@ fn a_lease_that_has_ended_and_that_nobody_took_over_is_held_again() {
 
 #[needs::postgres]
 #[test]
-fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
+fn an_instance_that_resigns_releases_its_work_at_once() {
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
     assert!(pair.one.start_call(sent, false, NOW).unwrap().0.has_begun());
@@ -313,7 +313,7 @@ fn who_resigns_leaves_what_it_had_to_the_others_at_once() {
 
 #[needs::postgres]
 #[test]
-fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
+fn executions_whose_owner_has_no_lease_are_taken_over() {
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
     assert!(pair.one.start_call(sent, false, NOW).unwrap().0.has_begun());
@@ -325,7 +325,7 @@ fn what_is_in_the_hand_of_nobody_at_all_is_taken_over() {
 
 #[needs::postgres]
 #[test]
-fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
+fn schedules_that_one_instance_is_claiming_are_skipped_by_the_others() {
     let pair = Pair::new();
     let job = pair.job();
     for _ in 0..10 {
@@ -368,7 +368,7 @@ fn schedules_that_one_instance_is_claiming_are_passed_over_by_the_others() {
 
 #[needs::postgres]
 #[test]
-fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
+fn a_call_that_starts_while_its_owner_is_taken_over_is_ended_too() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.call());
     pair.database.execute(&format!("UPDATE instances SET lease_until = 0 WHERE id = {}", of.fence));
@@ -395,7 +395,7 @@ fn a_call_that_gets_under_way_while_its_hand_is_taken_over_is_ended_too() {
 
 #[needs::postgres]
 #[test]
-fn what_the_server_does_not_commit_is_not_answered_as_done() {
+fn uncommitted_writes_are_not_reported_as_done() {
     let pair = Pair::new();
     let job = pair.job();
     // The database returns the requested row, and fails after that.
@@ -436,7 +436,7 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
 
 #[needs::postgres]
 #[test]
-fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
+fn two_purges_of_deleted_rows_do_not_block_each_other() {
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair
@@ -463,7 +463,7 @@ fn two_that_clear_what_was_deleted_do_not_stand_in_each_others_way() {
 
 #[needs::postgres]
 #[test]
-fn who_has_just_come_or_sees_the_clock_set_gives_the_others_a_leases_time_to_come_back() {
+fn a_new_instance_or_one_after_a_clock_jump_gives_the_others_time_to_return() {
     let Pair { one, other, database, _directory } = Pair::new();
     database.execute(
         "CREATE TABLE clock AS SELECT now_nanos() AS nanos;
@@ -604,7 +604,7 @@ fn nobody_has_a_lease_before_it_knows_the_time() {
 
 #[needs::postgres]
 #[test]
-fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
+fn a_record_repeated_after_a_lost_answer_counts_as_recorded() {
     let pair = Pair::new();
     let (of, task) = (pair.claimed(&pair.job()), Guid::from("task"));
     assert!(pair.one.accept_task(of, &task).unwrap());
@@ -619,7 +619,7 @@ fn what_is_recorded_again_because_the_answer_was_lost_is_taken_as_recorded() {
 
 #[needs::postgres]
 #[test]
-fn many_that_wait_are_cancelled_by_a_mark_and_recorded_in_batches_and_their_job_changes_once_for_each() {
+fn many_pending_executions_are_cancelled_by_a_mark_and_recorded_in_batches() {
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair
@@ -667,7 +667,7 @@ fn a_lease_does_not_outlast_a_clock_that_was_set_back() {
 
 #[needs::postgres]
 #[test]
-fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_missing() {
+fn the_server_sends_long_texts_in_bounded_batches_and_none_is_missing() {
     let pair = Pair::new();
     // Such a character is two in the database.
     let urls =
@@ -714,7 +714,7 @@ fn of_long_texts_the_server_sends_no_more_than_are_wanted_at_a_time_and_none_is_
 
 #[needs::postgres]
 #[test]
-fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
+fn nothing_that_waits_for_a_deletion_holds_locks_that_it_needs() {
     let pair = Pair::new();
     let job = pair.job();
     let schedule = pair
@@ -756,7 +756,7 @@ fn nothing_that_waits_for_a_deletion_holds_what_that_needs() {
 
 #[needs::postgres]
 #[test]
-fn all_tasks_that_no_instance_follows_are_adopted_at_one_look() {
+fn all_tasks_that_no_instance_follows_are_adopted_in_one_look() {
     let pair = Pair::new();
     let job = pair.job();
     pair.database.execute(&format!(

@@ -99,7 +99,7 @@ fn job(store: &Store) -> Executable {
 }
 
 #[test]
-fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_and_again_until_it_works() {
+fn a_surplus_task_is_cancelled_once_the_execution_has_another_and_retried_until_it_works() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
     store.renew_lease().unwrap();
@@ -141,7 +141,7 @@ fn a_surplus_task_is_cancelled_once_another_is_known_to_be_the_executions_own_an
 }
 
 #[test]
-fn a_task_that_goes_on_after_its_cancel_was_accepted_ends_its_execution_and_is_cancelled_again() {
+fn a_task_that_keeps_running_after_its_cancellation_ends_its_execution_and_is_cancelled_again() {
     let directory = tempfile::tempdir().unwrap();
     let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
     store.renew_lease().unwrap();

@@ -87,7 +87,7 @@ impl Troubled {
 }
 
 #[test]
-fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
+fn whatever_fails_once_each_job_has_one_task_in_the_end() {
     let world = Troubled::start(&[]);
     let faults = [
         Fault::status(500, None),
@@ -122,7 +122,7 @@ fn whatever_goes_wrong_once_each_job_has_one_task_in_the_end() {
 }
 
 #[test]
-fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
+fn a_task_that_never_ran_does_not_count_and_is_retried_under_another_name() {
     let world = Troubled::start(&[]);
     let job = world.job("patient");
     world.cf.take_diego_away(true);
@@ -145,7 +145,7 @@ fn a_task_that_never_ran_is_no_run_and_is_tried_again_under_another_name() {
 }
 
 #[test]
-fn a_task_that_was_accepted_and_never_ran_is_tried_again_under_another_name_for_a_bounded_time() {
+fn a_task_that_was_accepted_and_never_ran_is_retried_under_another_name_for_a_bounded_time() {
     let world = Troubled::start(&[("RETRY_SECONDS", "4"), ("TASK_NAME", "{job}-|-{execution}")]);
     world.cf.complete_tasks_after(None);
     let never_ran = "Unable to request task to be run";
@@ -189,7 +189,7 @@ fn a_task_that_never_ran_says_nothing_about_a_later_attempt_whose_answer_was_los
 }
 
 #[test]
-fn a_task_is_found_under_the_name_it_was_given_though_its_job_and_the_setting_have_changed() {
+fn a_task_is_found_under_its_name_although_its_job_and_the_setting_have_changed() {
     let mut world = Troubled::start(&[("TASK_NAME", "{job}-|-{execution}"), ("LATE_TASK_SECONDS", "6")]);
     let name = "Ночь 50%, 日本 & \u{1f980} ".repeat(12);
     let job = world.job(name.trim());
@@ -213,7 +213,7 @@ fn a_task_is_found_under_the_name_it_was_given_though_its_job_and_the_setting_ha
 }
 
 #[test]
-fn what_is_cancelled_in_doubt_is_looked_for_under_the_names_of_all_its_attempts() {
+fn a_cancelled_execution_with_unknown_outcome_is_looked_up_by_all_its_task_names() {
     let world = Troubled::start(&[("LATE_TASK_SECONDS", "20"), ("TASK_NAME", "{job}-|-{execution}")]);
     world.cf.complete_tasks_after(None);
     let job = world.job("j");
@@ -239,7 +239,7 @@ fn what_is_cancelled_in_doubt_is_looked_for_under_the_names_of_all_its_attempts(
 }
 
 #[test]
-fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_time() {
+fn a_cloud_foundry_that_stays_down_fails_jobs_with_the_cause_after_a_bounded_time() {
     let world = Troubled::start(&[("RETRY_SECONDS", "2")]);
     let (certain, doubtful) = (world.job("certain"), world.job("doubtful"));
     world.cf.fault(CREATE, Fault::status(429, None), ALWAYS);
@@ -260,7 +260,7 @@ fn a_cloud_foundry_that_stays_away_fails_jobs_with_the_cause_after_a_bounded_tim
 }
 
 #[test]
-fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
+fn a_cloud_foundry_that_hangs_delays_neither_calls_nor_requests() {
     let world = Troubled::start(&[]);
     let (job, call) = (world.job("j"), world.call("c"));
     world.cf.fault(CREATE, Fault::Endless { status: 201 }, ALWAYS);
@@ -277,7 +277,7 @@ fn a_cloud_foundry_that_hangs_holds_up_neither_calls_nor_requests() {
 }
 
 #[test]
-fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
+fn a_uaa_that_hangs_delays_nobody_with_cached_answers() {
     let mut world = Troubled::start(&[("HTTP_THREADS", "4")]);
     let job = world.job("j");
     let (program, hanging) = (world.program.url.clone(), AtomicUsize::new(0));
@@ -304,7 +304,7 @@ fn a_uaa_that_hangs_holds_up_nobody_whose_answers_are_remembered() {
 }
 
 #[test]
-fn a_token_that_ends_in_mid_flight_is_replaced() {
+fn a_token_that_expires_in_mid_flight_is_replaced() {
     let world = Troubled::start(&[]);
     let job = world.job("j");
     world.execute(&job);
@@ -318,7 +318,7 @@ fn a_token_that_ends_in_mid_flight_is_replaced() {
 
 #[needs::postgres]
 #[test]
-fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before_it() {
+fn the_outcome_is_unknown_from_the_attempt_on_and_not_while_waiting_for_the_database() {
     let world = Troubled::start(&[("LATE_TASK_SECONDS", "2")]);
     let job = world.job("a");
     let database = Database::of(world.directory.path(), "s.db");
@@ -340,7 +340,7 @@ fn a_doubt_begins_with_the_attempt_and_not_with_the_wait_for_the_database_before
 }
 
 #[test]
-fn what_is_cancelled_in_doubt_ends_at_once_and_a_task_that_turns_up_is_cancelled() {
+fn a_cancelled_execution_with_unknown_outcome_ends_at_once_and_a_late_task_is_cancelled() {
     let world = Troubled::start(&[("LATE_TASK_SECONDS", "20")]);
     world.cf.complete_tasks_after(None);
     let job = world.job("j");
@@ -372,7 +372,7 @@ fn what_is_cancelled_in_doubt_ends_at_once_and_a_task_that_turns_up_is_cancelled
 }
 
 #[test]
-fn ends_that_the_database_refuses_leave_no_other_call_running() {
+fn ends_that_the_database_rejects_leave_no_other_call_running() {
     const CALLS: usize = 10;
     let world = Troubled::start(&[]);
     let database = Database::of(world.directory.path(), "s.db");
@@ -417,7 +417,7 @@ fn ends_that_the_database_refuses_leave_no_other_call_running() {
 }
 
 #[test]
-fn a_panic_over_an_execution_fails_it_and_the_thread_lives_on() {
+fn a_panic_over_an_execution_fails_it_and_the_thread_survives() {
     for (place, says) in [
         ("call.started:1:panic", "a fault of the scheduler: the worker panicked"),
         ("task.following:1:panic", "a fault of the scheduler: the watcher panicked"),
@@ -453,7 +453,7 @@ fn a_panic_of_the_scheduler_loses_nothing_and_one_over_a_schedule_stops_that_alo
 }
 
 #[test]
-fn a_stop_gives_calls_in_flight_their_time_and_then_says_what_became_of_them() {
+fn a_stop_gives_calls_in_flight_their_time_and_then_records_their_outcome() {
     let mut world = Troubled::start(&[("STOP_SECONDS", "1")]);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let body =

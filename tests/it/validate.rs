@@ -69,7 +69,7 @@ fn expressions_are_validated_as_by_ocf_scheduler_2() {
 }
 
 #[test]
-fn a_validation_says_what_is_wrong_and_where() {
+fn a_validation_reports_what_is_wrong_and_where() {
     let world = World::start();
     let answer = validate(&world, &json!({"expression": " 60 * * * * ", "from": FROM}));
     let shown = answer.json();
@@ -86,7 +86,7 @@ fn a_validation_says_what_is_wrong_and_where() {
 }
 
 #[test]
-fn a_validation_takes_zone_and_dialect_and_shows_times_in_the_offset_of_from() {
+fn a_validation_accepts_zone_and_dialect_and_shows_times_in_the_offset_of_from() {
     let world = World::start();
     let body = json!({
         "expression": "0 9 * * *", "timezone": "Europe/Berlin", "from": "2026-03-01T00:00:00-05:00",
@@ -138,7 +138,7 @@ fn a_ref_that_is_unknown_or_foreign_is_404_with_a_code_whatever_is_accepted() {
 }
 
 #[test]
-fn a_validation_that_asks_for_nothing_or_too_much_is_422() {
+fn a_validation_that_asks_for_nothing_or_too_much_is_a_422() {
     let world = World::start();
     for body in [
         "",
@@ -161,7 +161,7 @@ fn a_validation_that_asks_for_nothing_or_too_much_is_422() {
 }
 
 #[test]
-fn a_schedule_is_made_with_warnings_only_when_there_are_some() {
+fn a_new_schedule_has_warnings_only_if_there_are_some() {
     let world = World::start();
     let schedules = format!("/jobs/{}/schedules", world.job("j"));
     let plain = world.post(&schedules, r#"{"expression":"@daily"}"#).json();

@@ -27,7 +27,7 @@ fn change_at_once(world: &World, path: &str, bodies: [&Value; 2]) {
 }
 
 #[test]
-fn two_changes_of_different_fields_at_once_are_both_there_afterwards() {
+fn two_concurrent_changes_of_different_fields_are_both_kept() {
     let world = World::start();
     let job = format!("/jobs/{}", world.job("twice"));
     let call = format!("/calls/{}", world.call("twice", "u"));
@@ -54,7 +54,7 @@ fn two_changes_of_different_fields_at_once_are_both_there_afterwards() {
 }
 
 #[test]
-fn a_schedule_that_is_disabled_beside_a_change_of_its_expression_stays_disabled() {
+fn a_schedule_disabled_during_a_change_of_its_expression_stays_disabled() {
     let world = World::start();
     let job = world.job("often");
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"0 0 1 1 *"}"#).guid();
@@ -113,7 +113,7 @@ fn every_object_carries_an_etag_that_changes_with_it_and_with_nothing_else() {
 }
 
 #[test]
-fn if_match_that_does_not_hold_is_412_and_changes_nothing() {
+fn an_if_match_that_does_not_hold_is_a_412_and_changes_nothing() {
     let world = World::start();
     let job = world.job("guarded");
     let call = world.call("guarded", "u");
@@ -163,7 +163,7 @@ fn if_match_that_does_not_hold_is_412_and_changes_nothing() {
 }
 
 #[test]
-fn of_many_who_change_the_version_that_they_all_saw_exactly_one_succeeds() {
+fn of_many_changes_to_the_same_version_exactly_one_succeeds() {
     let world = World::start();
     let job = world.job("contended");
     let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression":"@daily"}"#).guid();
@@ -187,7 +187,7 @@ fn of_many_who_change_the_version_that_they_all_saw_exactly_one_succeeds() {
 }
 
 #[test]
-fn if_none_match_that_holds_is_304_without_a_body() {
+fn an_if_none_match_that_holds_is_a_304_without_a_body() {
     let world = World::start();
     for path in [format!("/jobs/{}", world.job("kept")), format!("/calls/{}", world.call("kept", "u"))] {
         let etag = world.etag(&path);
@@ -208,7 +208,7 @@ fn if_none_match_that_holds_is_304_without_a_body() {
 }
 
 #[test]
-fn a_list_with_schedules_holds_each_of_them_once_however_many_there_are() {
+fn a_list_with_schedules_contains_each_of_them_once_however_many_there_are() {
     let world = World::start();
     // Few, none, many, and many again, so that some are read together and some in parts.
     let counts = [1, 0, 3, 450, 0, 2, 201, 200, 0, 1];

@@ -127,49 +127,52 @@ pub fn metrics() -> &'static Metrics {
 
 impl Metrics {
     fn new() -> Self {
-        let maker = Maker { registry: Registry::new() };
-        maker
+        let registrar = Registrar { registry: Registry::new() };
+        registrar
             .gauges("build_info", "Always 1; the version is in the label.", &["version"])
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
-        let executions = maker.counters(
+        let executions = registrar.counters(
             "executions_total",
             "State changes of executions, by the new state; PENDING means created.",
             &["kind", "state"],
         );
-        let lateness = maker.histograms(
+        let lateness = registrar.histograms(
             "execution_lateness_seconds",
             "Time from the scheduled time of an execution to its first attempt; manual executions are not \
              counted.",
             &["kind"],
             LATENESS_SECONDS,
         );
-        let workers =
-            maker.gauges("workers", "Threads that perform calls (call) or create tasks (job).", &["kind"]);
-        let busy = maker.gauges("workers_busy", "Worker threads that are busy.", &["kind"]);
-        let upstream = maker.counters(
+        let workers = registrar.gauges(
+            "workers",
+            "Threads that perform calls (call) or create tasks (job).",
+            &["kind"],
+        );
+        let busy = registrar.gauges("workers_busy", "Worker threads that are busy.", &["kind"]);
+        let upstream = registrar.counters(
             "upstream_requests_total",
             "Requests to other servers, redirects included, by class of the response status; none: no \
              complete response.",
             &["upstream", "outcome"],
         );
-        let upstream_seconds = maker.histograms(
+        let upstream_seconds = registrar.histograms(
             "upstream_request_duration_seconds",
             "Time from sending a request to another server until its complete response or failure.",
             &["upstream"],
             UPSTREAM_SECONDS,
         );
-        let deliveries = maker.counters(
+        let deliveries = registrar.counters(
             "notification_deliveries_total",
             "Attempts to deliver notifications, by outcome.",
             &["outcome"],
         );
-        let start_time = maker.own(IntGauge::with_opts(Opts::new(
+        let start_time = registrar.own(IntGauge::with_opts(Opts::new(
             "process_start_time_seconds",
             "Start time of the service, in seconds since 1970.",
         )));
         Self {
-            requests: Requests::new(&maker),
+            requests: Requests::new(&registrar),
             executions: KINDS.map(|kind| {
                 STATES.map(|state| executions.with_label_values(&[kind.as_str(), state.as_str()]))
             }),
@@ -186,7 +189,7 @@ impl Metrics {
                 }])
             }),
             start_time,
-            registry: maker.registry,
+            registry: registrar.registry,
         }
     }
 
@@ -372,11 +375,11 @@ fn counter(name: &str, help: &str, value: f64) -> Vec<MetricFamily> {
 }
 
 /// Creates metrics with the prefix `ocf_scheduler_`, and registers them.
-struct Maker {
+struct Registrar {
     registry: Registry,
 }
 
-impl Maker {
+impl Registrar {
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
         self.own(IntCounterVec::new(Self::opts(name, help), labels))
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
-use super::{Maker, RESPONSE_SECONDS};
+use super::{RESPONSE_SECONDS, Registrar};
 
 /// The route label of a request with an unknown path or method.
 pub const UNKNOWN_ROUTE: &str = "unknown";
@@ -35,15 +35,15 @@ struct Route {
 }
 
 impl Requests {
-    pub(super) fn new(maker: &Maker) -> Self {
+    pub(super) fn new(registrar: &Registrar) -> Self {
         Self {
-            total: maker.counters(
+            total: registrar.counters(
                 "http_requests_total",
                 "Requests answered, by route template; unknown: no such route or method; refused: not \
                  routed.",
                 &["method", "route", "status"],
             ),
-            seconds: maker.histograms(
+            seconds: registrar.histograms(
                 "http_request_duration_seconds",
                 "Time from a complete request until its response is ready to be written.",
                 &["route"],

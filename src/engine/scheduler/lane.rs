@@ -17,11 +17,11 @@ use crate::model::{Dispatch, Id, Kind, Timestamp};
 use crate::store::{Share, Store, StoreError, Waiting};
 
 /// While there is a backlog, every Nth dispatch goes to work requested after the backlog formed.
-const SHARE_OF_LATE_COMERS: u32 = 4;
+const NEWER_WORK_EVERY: u32 = 4;
 /// A tenant gets another worker only while it has at most this many times the number of idle workers. A
 /// single tenant gets three quarters of all workers; the next gets three quarters of the rest, until work of
 /// the first has ended.
-const TIMES_IDLE: usize = 3;
+const IDLE_MULTIPLE: usize = 3;
 /// The most shares that one pass visits; the next pass continues after the last of them.
 const SHARES_PER_LOOK: u32 = 64;
 /// The least time between two passes while executions are in stock, and before shares are visited again after
@@ -63,18 +63,18 @@ pub struct Lane {
     looked_at: Option<Duration>,
     found_none_at: Option<Duration>,
     /// There may be new work, or a worker was released.
-    pub(super) is_to_fill: bool,
+    pub(super) needs_fill: bool,
     /// The last look found more than it dispatched.
-    has_left: bool,
+    has_more: bool,
 }
 
 /// Why to look again before the next pass, after a lane was filled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Filled {
     /// Another process was faster with some claims, so there may be more to dispatch.
-    pub(super) was_slower: bool,
+    pub(super) lost_race: bool,
     /// Workers are idle, and shares that may have work were not visited because they were a moment ago.
-    pub(super) shares_put_off: bool,
+    pub(super) has_skipped_shares: bool,
 }
 
 /// The part of a space's workers that one target host may use.
@@ -92,7 +92,7 @@ impl Lane {
         Self {
             kind,
             dispatch,
-            handed_out: HashMap::new(),
+            dispatched: HashMap::new(),
             stock: VecDeque::new(),
             depth: 0,
             released: (0, Duration::ZERO),
@@ -102,8 +102,8 @@ impl Lane {
             last_share: String::new(),
             looked_at: None,
             found_none_at: None,
-            is_to_fill: true,
-            has_left: true,
+            needs_fill: true,
+            has_more: true,
         }
     }
 
@@ -114,7 +114,7 @@ impl Lane {
         now: Timestamp,
         monotonic: Duration,
     ) -> Result<Filled, StoreError> {
-        self.hand_out_stock();
+        self.dispatch_stock();
         self.looked_at = Some(monotonic);
         self.measure_pace(store, monotonic);
         self.let_go_of_surplus(store, monotonic)?;
@@ -135,7 +135,7 @@ impl Lane {
             left.extend(self.pick_by_share(store, now, &mut picked)?);
             self.found_none_at = (picked.len() == before).then_some(monotonic);
         }
-        self.has_left = is_backlog || !left.is_empty();
+        self.has_more = is_backlog || !left.is_empty();
         self.waiting = left.iter().map(|waiting| waiting.share.clone()).collect();
         let mut ahead = Vec::new();
         for waiting in left {
@@ -143,8 +143,8 @@ impl Lane {
             let waiting = self.pick(waiting, bound, &mut picked);
             ahead.extend(waiting.filter(|_| ahead.len() < room));
         }
-        let was_slower = self.hand_out(store, picked, ahead)?;
-        Ok(Filled { was_slower, shares_put_off: has_shares_to_visit && looked_lately })
+        let lost_race = self.dispatch_picked(store, picked, ahead)?;
+        Ok(Filled { lost_race, has_skipped_shares: has_shares_to_visit && looked_lately })
     }
 
     /// Like `fill`, after a release: the database is not asked each time while there is enough in stock.
@@ -158,7 +158,7 @@ impl Lane {
         let is_stocked = self.depth.max(self.workers()) <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
         // Work that arrived since then has woken the scheduler.
-        let is_all_handed_out = !self.has_left && self.stock.is_empty();
+        let is_all_handed_out = !self.has_more && self.stock.is_empty();
         if looked_lately && is_all_handed_out || is_stocked && (self.idle() == 0 || looked_lately) {
             return Ok(Filled::default());
         }
@@ -181,7 +181,7 @@ impl Lane {
             let id = dispatch.of.id;
             // There is room because nobody else sends; if sending fails, it is read again.
             if self.dispatch.try_send(dispatch).is_ok() {
-                self.handed_out.insert(id, share);
+                self.dispatched.insert(id, share);
             }
         }
     }
@@ -246,7 +246,7 @@ impl Lane {
         let mut left = Vec::new();
         loop {
             self.turn = self.turn.wrapping_add(1);
-            let favoured = self.turn.is_multiple_of(SHARE_OF_LATE_COMERS);
+            let favoured = self.turn.is_multiple_of(NEWER_WORK_EVERY);
             let next = if favoured {
                 late_comers.next().or_else(|| in_order.next())
             } else {
@@ -276,7 +276,7 @@ impl Lane {
             Some(last) if !is_end => last.as_str().to_owned(),
             _ => String::new(),
         };
-        shares.retain(|share| self.may_take(share, TargetBound::Alone));
+        shares.retain(|share| self.may_get_worker(share, TargetBound::Alone));
         if shares.is_empty() {
             return Ok(Vec::new());
         }
@@ -289,13 +289,13 @@ impl Lane {
     fn pick(&mut self, waiting: Waiting, bound: TargetBound, picked: &mut Vec<Waiting>) -> Option<Waiting> {
         let id = waiting.of.id;
         let is_stocked = || self.stock.iter().any(|(_, dispatch)| dispatch.of.id == id);
-        if self.handed_out.contains_key(&id) || is_stocked() {
+        if self.dispatched.contains_key(&id) || is_stocked() {
             return None;
         }
-        if !self.may_take(&waiting.share, bound) {
+        if !self.may_get_worker(&waiting.share, bound) {
             return Some(waiting);
         }
-        self.handed_out.insert(id, waiting.share.clone());
+        self.dispatched.insert(id, waiting.share.clone());
         picked.push(waiting);
         None
     }
@@ -306,16 +306,16 @@ impl Lane {
     }
 
     /// Whether the share may use another worker.
-    fn may_take(&self, share: &Share, bound: TargetBound) -> bool {
+    fn may_get_worker(&self, share: &Share, bound: TargetBound) -> bool {
         let idle = self.idle();
-        let most_of_tenant = self.workers() * TIMES_IDLE / (TIMES_IDLE + 1);
-        let of_tenant = self.handed_out.values().filter(|other| other.tenant() == share.tenant()).count();
-        let of_target = self.handed_out.values().filter(|other| *other == share).count();
+        let most_of_tenant = self.workers() * IDLE_MULTIPLE / (IDLE_MULTIPLE + 1);
+        let of_tenant = self.dispatched.values().filter(|other| other.tenant() == share.tenant()).count();
+        let of_target = self.dispatched.values().filter(|other| *other == share).count();
         // The first execution of a tenant or host gets a worker as long as one is idle.
         if idle == 0 || of_tenant == 0 || (of_target == 0 && of_tenant < most_of_tenant) {
             return idle > 0;
         }
-        if TIMES_IDLE * (idle - 1) < of_tenant + 1 {
+        if IDLE_MULTIPLE * (idle - 1) < of_tenant + 1 {
             return false;
         }
         if share.target().is_empty() {
@@ -330,7 +330,7 @@ impl Lane {
 
     /// Claims and dispatches the picked executions; those in `ahead` go into stock. Returns whether another
     /// process claimed some of them first.
-    fn hand_out(
+    fn dispatch_picked(
         &mut self,
         store: &Store,
         picked: Vec<Waiting>,
@@ -345,7 +345,7 @@ impl Lane {
             Ok(claimed) => (claimed.work, claimed.fence),
             Err(err) => {
                 for waiting in picked {
-                    self.handed_out.remove(&waiting.of.id);
+                    self.dispatched.remove(&waiting.of.id);
                 }
                 return Err(err);
             }
@@ -355,18 +355,18 @@ impl Lane {
             let share = waiting.share.clone();
             work.remove(&waiting.of.id).map(|work| (share, waiting.with_work(work)))
         };
-        let mut was_slower = false;
+        let mut lost_race = false;
         for waiting in picked {
             let id = waiting.of.id;
             let dispatch = claimed(waiting);
-            was_slower |= dispatch.is_none();
+            lost_race |= dispatch.is_none();
             // There is room because nobody else sends; if sending fails, it is picked again.
             if dispatch.is_none_or(|(_, dispatch)| self.dispatch.try_send(dispatch).is_err()) {
-                self.handed_out.remove(&id);
+                self.dispatched.remove(&id);
             }
         }
         self.stock.extend(ahead.into_iter().filter_map(claimed));
-        Ok(was_slower)
+        Ok(lost_race)
     }
 
     /// Whether nothing of this lane is under way.
@@ -379,6 +379,6 @@ impl Lane {
     }
 
     fn idle(&self) -> usize {
-        self.workers().saturating_sub(self.handed_out.len())
+        self.workers().saturating_sub(self.dispatched.len())
     }
 }

@@ -38,7 +38,7 @@ const CLAIM_BATCH: u32 = 50;
 /// The same while there are more due, where each transaction costs some round trips.
 const CLAIM_BATCH_OF_MANY: u32 = 250;
 /// The wait for another process that is claiming due work.
-const ELSEWHERE_DELAY: Duration = Duration::from_millis(20);
+const CONTENTION_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
 /// jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
@@ -76,7 +76,7 @@ pub struct Scheduler {
     /// The most schedules that the next transaction claims.
     claim_batch: u32,
     /// Whether the log has said that the clock was never set.
-    is_unset_clock_told: bool,
+    is_unset_clock_logged: bool,
     /// Records each pass, and each that succeeds.
     pulse: Arc<Pulse>,
 }
@@ -145,10 +145,10 @@ impl Scheduler {
                         let Ok(release) = release else { return };
                         // Room in a lane is no reason to look for due schedules.
                         let Ok((filled, false)) = self.release_and_refill(release) else { break };
-                        if filled.was_slower {
+                        if filled.lost_race {
                             break;
                         }
-                        if filled.shares_put_off {
+                        if filled.has_skipped_shares {
                             look_again = look_again.min(clock::instant() + LOOK_INTERVAL);
                         }
                     }
@@ -192,7 +192,7 @@ impl Scheduler {
     /// One pass: claims due schedules, dispatches pending executions, and returns how long to sleep.
     pub fn pass(&mut self) -> Result<Duration, StoreError> {
         let now = self.clock.now();
-        self.heed_clock(now)?;
+        self.check_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
         // Processes that share a database know its clock only to some milliseconds.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
@@ -200,7 +200,7 @@ impl Scheduler {
         self.looked_at = self.clock.monotonic();
         let look = self.store.look(now, ahead)?;
         let more_to_do = is_clock_set
-            && ((look.is_planned_ahead && self.plan_anew(now, ahead)?)
+            && ((look.is_planned_ahead && self.replan(now, ahead)?)
                 | (look.is_due && self.claim_due(now)?));
         let is_blocked = |kind: Kind| look.is_blocked[usize::from(kind == Kind::Call)];
         let is_waiting = |kind: Kind| look.is_waiting[usize::from(kind == Kind::Call)];
@@ -211,15 +211,15 @@ impl Scheduler {
             self.calls.abort(&self.store.cancelled_calls()?);
         }
         for lane in &mut self.lanes {
-            lane.is_to_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
+            lane.needs_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
         }
         let (filled, comes_again) = self.fill_lanes(Lane::fill)?;
         // Work released since the pass began may be due before everything that it saw.
         if more_to_do || comes_again {
             return Ok(Duration::ZERO);
         }
-        if filled.was_slower {
-            return Ok(ELSEWHERE_DELAY);
+        if filled.lost_race {
+            return Ok(CONTENTION_DELAY);
         }
         let (next_fire_time, next_dispatch_time) = match look.next {
             Some(next) => next,
@@ -232,18 +232,18 @@ impl Scheduler {
         let sleep = match next {
             Some(next) if now < next => next.since(now),
             // It is due already, but another process is claiming it.
-            Some(next) if next <= then => ELSEWHERE_DELAY,
+            Some(next) if next <= then => CONTENTION_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
         };
-        Ok(if filled.shares_put_off { sleep.min(LOOK_INTERVAL) } else { sleep })
+        Ok(if filled.has_skipped_shares { sleep.min(LOOK_INTERVAL) } else { sleep })
     }
 
     /// Whether to trust the clock. A machine without a battery starts in the past until it has synchronised.
     fn is_clock_set(&mut self, now: Timestamp) -> bool {
         let is_set = EARLIEST <= now;
-        if is_set == self.is_unset_clock_told {
-            self.is_unset_clock_told = !is_set;
+        if is_set == self.is_unset_clock_logged {
+            self.is_unset_clock_logged = !is_set;
             if is_set {
                 info!(now:%; "the clock was set, schedules fire");
             } else {
@@ -279,20 +279,20 @@ impl Scheduler {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let mut all = Filled::default();
         for lane in &mut self.lanes {
-            if !std::mem::take(&mut lane.is_to_fill) {
-                lane.hand_out_stock();
+            if !std::mem::take(&mut lane.needs_fill) {
+                lane.dispatch_stock();
                 continue;
             }
             let filled = fill(lane, &self.store, now, monotonic)?;
-            all.was_slower |= filled.was_slower;
-            all.shares_put_off |= filled.shares_put_off;
+            all.lost_race |= filled.lost_race;
+            all.has_skipped_shares |= filled.has_skipped_shares;
         }
         Ok((all, comes_again))
     }
 
     /// At the first pass recovers what the previous process left behind. Later detects jumps of the clock,
     /// and shifts waits so that each lasts for its remaining time.
-    fn heed_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
+    fn check_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let monotonic = self.clock.monotonic();
         match self.jump(now, monotonic) {
             None => {
@@ -320,7 +320,7 @@ impl Scheduler {
     /// Plans again a batch of schedules whose fire times were computed while the clock was ahead: for the
     /// first instant after now. If that instant has an execution already, claiming it advances the schedule
     /// and records no other. Returns whether there may be more.
-    fn plan_anew(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
+    fn replan(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
         let ahead = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
         if ahead.is_empty() {
             return Ok(false);

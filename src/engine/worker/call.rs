@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use super::{CallEnd, Left, WorkerContext};
+use super::{CallEnd, Handled, WorkerContext};
 use crate::base::clock;
 use crate::base::crash;
 use crate::base::metrics::{Upstream, metrics};
@@ -11,7 +11,7 @@ use crate::engine::journal::{self, About};
 use crate::model::{Call, Course, Dispatch, EndState, Method, Outcome, Reason, Timestamp};
 use crate::outbound::{
     self, Abort, Answer, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, is_header_value,
-    wait_asked_for,
+    requested_wait,
 };
 use crate::store::End;
 
@@ -218,18 +218,18 @@ fn failure(error: &ExchangeError, timeout: Duration) -> Failure {
 }
 
 impl WorkerContext {
-    pub(super) fn perform_call(&self, dispatch: &Dispatch, call: &Call) -> Left {
+    pub(super) fn perform_call(&self, dispatch: &Dispatch, call: &Call) -> Handled {
         // Entered before the call counts as begun, so that a later cancellation finds it here.
         let in_flight = self.calls.enter(dispatch.of.id);
         let is_admitted = dispatch.course.began_at.is_some();
         let began_at = Cell::new(self.clock.now());
-        let left = self.leaves(dispatch, || {
+        let handled = self.refused_start(dispatch, || {
             // Read again at each retry: while the database is away, the call has not begun.
             began_at.set(self.clock.now());
             self.store.start_call(dispatch.of, is_admitted, began_at.get())
         });
-        if let Some(left) = left {
-            return left;
+        if let Some(handled) = handled {
+            return handled;
         }
         let began_at = began_at.get();
         let about = About::of(dispatch, Some(began_at));
@@ -237,11 +237,11 @@ impl WorkerContext {
             journal::first_attempt(&about);
         }
         journal::running(&about, None, dispatch.course.attempt);
-        if !self.holds(dispatch) {
+        if !self.lease_holds(dispatch) {
             let message = "interrupted: the lease on the database ended before the call was sent";
             let outcome = Outcome::failed(Reason::Interrupted, message, self.clock.now());
             let end = End { of: dispatch.of, outcome };
-            return Left::Ended(CallEnd { end, began_at: None, next: None });
+            return Handled::Ended(CallEnd { end, began_at: None, next: None });
         }
         crash::point("call.started");
         let answered = self.caller.call(call, &Identity::of(dispatch, began_at), &in_flight.abort);
@@ -255,7 +255,7 @@ impl WorkerContext {
             }
             Err(Failure { reason, message, is_passing, retry_after }) => {
                 let message = kept(message);
-                let asked_for = retry_after.and_then(|it| wait_asked_for(&it, end_time));
+                let asked_for = retry_after.and_then(|it| requested_wait(&it, end_time));
                 let course =
                     Course { began_at: dispatch.course.began_at.or(Some(began_at)), ..dispatch.course };
                 let next = course.next_attempt(end_time, asked_for, &message).filter(|_| is_passing);
@@ -263,6 +263,6 @@ impl WorkerContext {
             }
         };
         let end = End { of: dispatch.of, outcome };
-        Left::Ended(CallEnd { end, began_at: Some(began_at), next })
+        Handled::Ended(CallEnd { end, began_at: Some(began_at), next })
     }
 }

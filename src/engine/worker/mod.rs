@@ -30,7 +30,7 @@ mod call;
 mod task;
 
 pub use call::Caller;
-pub use task::Patience;
+pub use task::RetryLimits;
 
 /// The wait before a state that the database did not accept is recorded again.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
@@ -49,7 +49,7 @@ pub struct CallEnd {
 }
 
 /// The state in which a worker leaves an execution.
-enum Left {
+enum Handled {
     /// Its call has ended; the end is not recorded yet.
     Ended(CallEnd),
     /// It is running, or its end is recorded.
@@ -73,7 +73,7 @@ pub struct WorkerContext {
     /// How to name tasks.
     pub task_names: TaskNames,
     /// How long to retry while the platform is in trouble.
-    pub patience: Patience,
+    pub patience: RetryLimits,
     /// Wakes the watcher: a task was started, or is to be cancelled.
     pub task_started: Sender<()>,
     /// Wakes the scheduler: an execution has ended that another one may wait for.
@@ -104,17 +104,17 @@ impl WorkerContext {
                 return;
             }
             let busy = metrics().busy(dispatch.work.kind());
-            let left = self.carry_out(&dispatch);
+            let handled = self.perform(&dispatch);
             drop(busy);
-            let sent = match left {
+            let sent = match handled {
                 // It is RUNNING, so it is not dispatched again. The worker is free although the end is not
                 // recorded yet.
-                Left::Ended(end) => {
+                Handled::Ended(end) => {
                     let id = dispatch.of.id;
                     ends.send((dispatch, end)).is_ok() && released.send(Release::Done(id)).is_ok()
                 }
-                Left::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
-                Left::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
+                Handled::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
+                Handled::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
             };
             if !sent {
                 return;
@@ -128,7 +128,7 @@ impl WorkerContext {
             let batch: Vec<(Dispatch, CallEnd)> =
                 std::iter::once(first).chain(ends.try_iter().take(ENDS_BATCH - 1)).collect();
             let batch: Vec<(Dispatch, CallEnd)> =
-                batch.into_iter().filter(|(dispatch, call)| !self.tries_again(dispatch, call)).collect();
+                batch.into_iter().filter(|(dispatch, call)| !self.record_retry(dispatch, call)).collect();
             if batch.is_empty() {
                 continue;
             }
@@ -147,7 +147,7 @@ impl WorkerContext {
     }
 
     /// Records another attempt after a failed call, if one follows. Returns whether it does.
-    fn tries_again(&self, dispatch: &Dispatch, call: &CallEnd) -> bool {
+    fn record_retry(&self, dispatch: &Dispatch, call: &CallEnd) -> bool {
         let Some(next) = &call.next else { return false };
         let attempt = dispatch.course.attempt;
         let is_recorded =
@@ -187,7 +187,7 @@ impl WorkerContext {
         together.unwrap_or_else(one_by_one)
     }
 
-    fn carry_out(&self, dispatch: &Dispatch) -> Left {
+    fn perform(&self, dispatch: &Dispatch) -> Handled {
         let _for = on_behalf_of(&dispatch.request_id);
         let done = catch_unwind(AssertUnwindSafe(|| match &dispatch.work {
             Work::Call(call) => self.perform_call(dispatch, call),
@@ -208,7 +208,7 @@ impl WorkerContext {
             let message = "a fault of the scheduler: the worker panicked".to_owned();
             let state = EndState::Failed;
             self.end(dispatch, Outcome { state, message, reason: None, end_time: self.clock.now() });
-            Left::Done
+            Handled::Done
         })
     }
 
@@ -261,33 +261,33 @@ impl WorkerContext {
 
     /// Asks the database whether to begin, until it answers or the service stops. A lost answer may have been
     /// a yes, so `begin` must be repeatable. `Some`: do not begin; leave the execution in this state.
-    fn leaves(
+    fn refused_start(
         &self,
         dispatch: &Dispatch,
         begin: impl Fn() -> Result<(Start, Effects), StoreError>,
-    ) -> Option<Left> {
+    ) -> Option<Handled> {
         let Some((start, effects)) = self.recorded(dispatch.guid.as_str(), begin) else {
-            return Some(Left::ComesAgain);
+            return Some(Handled::ComesAgain);
         };
-        self.take_note_of(&effects);
+        self.apply_effects(&effects);
         match start {
             Start::Begun => None,
             Start::Waits => {
                 debug!(execution:% = dispatch.guid; "execution waits for another one to end");
                 // The execution that it waits for may have ended meanwhile.
                 self.wake_scheduler();
-                Some(Left::Done)
+                Some(Handled::Done)
             }
-            Start::Skipped => Some(Left::Done),
+            Start::Skipped => Some(Handled::Done),
             Start::Gone => {
                 debug!(execution:% = dispatch.guid; "execution is no longer PENDING, or not ours");
-                Some(Left::ComesAgain)
+                Some(Handled::ComesAgain)
             }
         }
     }
 
     /// Handles the effects that the decision about one execution had on others.
-    fn take_note_of(&self, effects: &Effects) {
+    fn apply_effects(&self, effects: &Effects) {
         for ended in &effects.ended {
             journal::ended_by_another(ended);
         }
@@ -300,7 +300,7 @@ impl WorkerContext {
 
     /// Whether the lease under which an execution was claimed still holds. Without it, another instance may
     /// send the same.
-    fn holds(&self, dispatch: &Dispatch) -> bool {
+    fn lease_holds(&self, dispatch: &Dispatch) -> bool {
         self.store.fence() == Ok(dispatch.of.fence)
     }
 }

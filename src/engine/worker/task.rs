@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use log::{info, warn};
 
-use super::{Left, WorkerContext};
+use super::{Handled, WorkerContext};
 use crate::base::{crash, outage};
 use crate::engine::backoff::backoff;
 use crate::engine::journal::{self, About};
@@ -15,7 +15,7 @@ use crate::store::{End, Retry};
 
 /// How long to retry while the platform is in trouble, and when a lost attempt counts as failed.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RetryLimits {
     /// From the first failure until the execution is given up.
     pub retry_for: Duration,
     /// "No such task" is conclusive only this long after the attempt began: Cloud Foundry may still be
@@ -24,20 +24,24 @@ pub struct Patience {
 }
 
 impl WorkerContext {
-    pub(super) fn start_task(&self, dispatch: &Dispatch, task_named: impl FnOnce(String) -> NewTask) -> Left {
+    pub(super) fn start_task(
+        &self,
+        dispatch: &Dispatch,
+        task_named: impl FnOnce(String) -> NewTask,
+    ) -> Handled {
         let first_name = self.first_name(dispatch);
         let name = match dispatch.attempts.doubt_until {
             None => first_name.clone(),
             Some(doubt_until) => match self.next_name(dispatch, &first_name, doubt_until) {
                 Some(name) => name,
-                None => return Left::ComesAgain,
+                None => return Handled::ComesAgain,
             },
         };
         let began_at = Cell::new(self.clock.now());
         let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
         let key = dispatch.attempt_key();
         let is_admitted = dispatch.attempts.count > 0 || dispatch.course.began_at.is_some();
-        let left = self.leaves(dispatch, || {
+        let handled = self.refused_start(dispatch, || {
             // Read again at each retry: while the database is away, the attempt has not begun, and the
             // outcome must count as unknown for long enough.
             began_at.set(self.clock.now());
@@ -45,13 +49,13 @@ impl WorkerContext {
             let task = (&dispatch.app, recorded);
             self.store.begin_attempt(dispatch.of, is_admitted, task, began_at.get(), doubt_until())
         });
-        if let Some(left) = left {
-            return left;
+        if let Some(handled) = handled {
+            return handled;
         }
         let (began_at, doubt_until) = (began_at.get(), doubt_until());
-        if !self.holds(dispatch) {
+        if !self.lease_holds(dispatch) {
             self.try_later(dispatch, "the lease on the database ended", None, None);
-            return Left::ComesAgain;
+            return Handled::ComesAgain;
         }
         if !is_admitted {
             journal::first_attempt(&About::of(dispatch, Some(began_at)));
@@ -63,11 +67,11 @@ impl WorkerContext {
             Ok(task) => {
                 outage::PLATFORM.worked();
                 self.accept(dispatch, &task);
-                Left::Done
+                Handled::Done
             }
             Err(PlatformError::Refused { detail }) => {
                 self.end(dispatch, Outcome::failed(Reason::Refused, detail, self.clock.now()));
-                Left::Done
+                Handled::Done
             }
             Err(PlatformError::Unavailable { cause, retry_after, delivery }) => {
                 outage::PLATFORM.failed(&cause);
@@ -77,11 +81,11 @@ impl WorkerContext {
                     Delivery::Unknown => Some(doubt_until),
                 };
                 self.try_later(dispatch, &cause, retry_after, doubt_until);
-                Left::ComesAgain
+                Handled::ComesAgain
             }
             Err(PlatformError::Misconfigured { cause }) => {
                 self.try_later(dispatch, &cause, None, None);
-                Left::ComesAgain
+                Handled::ComesAgain
             }
         }
     }

@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_lasts_until_it_is_absent_and_says_the_latest_cause() {
+    fn a_fault_lasts_until_it_is_absent_and_has_the_latest_cause() {
         let faults = Faults::default();
         faults.found(Fault::Credentials, "one".to_owned());
         let error = faults.found(Fault::Credentials, "two".to_owned());

@@ -21,7 +21,7 @@ use crate::base::clock::{self, Clock};
 use crate::base::logging::{beginning, milliseconds};
 use crate::base::metrics::{Upstream as Counted, metrics};
 use crate::model::Timestamp;
-use crate::outbound::{self, Limits, Outbound, wait_asked_for};
+use crate::outbound::{self, Limits, Outbound, requested_wait};
 use crate::platform::{Delivery, PlatformError};
 
 /// An idle connection is reused only within this time: if the request to create a task is lost on a stale
@@ -307,7 +307,7 @@ impl Transport {
         // ureq does not say how far a failed request got, but it reads the body only after the head is sent,
         // and no server acts on a request before its announced body has arrived. So the body records whether
         // it was read.
-        let mut body = NoticingBody { rest: bytes, asked_for: false };
+        let mut body = TrackedBody { rest: bytes, asked_for: false };
         let sent = if request.method == Method::GET {
             builder.body(SendBody::none()).map_err(ureq::Error::from).and_then(|request| agent.run(request))
         } else {
@@ -323,7 +323,7 @@ impl Transport {
         let mut response = sent.map_err(|err| self.no_answer(request.upstream, &err, sent_delivery))?;
 
         let status = response.status().as_u16();
-        let retry_after = self.wait_asked_for(status, response.headers());
+        let retry_after = self.requested_wait(status, response.headers());
         self.note_pause(request, status, retry_after);
         let body = response
             .body_mut()
@@ -375,12 +375,12 @@ impl Transport {
 
     /// The pause that a response asks for: `Retry-After` (seconds, or an HTTP date), or until the exhausted
     /// rate limit is reset.
-    fn wait_asked_for(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
+    fn requested_wait(&self, status: u16, headers: &HeaderMap) -> Option<Duration> {
         let text = |name: &str| Some(headers.get(name)?.to_str().ok()?.trim());
         let until = |seconds: i64| Some(Timestamp::from_seconds(seconds)?.since(self.clock.now()));
         let retry_after = text(header::RETRY_AFTER.as_str())
             .filter(|_| matches!(status, 429 | 500..))
-            .and_then(|value| wait_asked_for(value, self.clock.now()));
+            .and_then(|value| requested_wait(value, self.clock.now()));
         let is_used_up = status == 429 || text(RATE_LIMIT_REMAINING) == Some("0");
         let reset = text(RATE_LIMIT_RESET)
             .filter(|_| is_used_up)
@@ -393,12 +393,12 @@ impl Transport {
     }
 }
 
-struct NoticingBody<'a> {
+struct TrackedBody<'a> {
     rest: &'a [u8],
     asked_for: bool,
 }
 
-impl Read for NoticingBody<'_> {
+impl Read for TrackedBody<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         self.asked_for = true;
         self.rest.read(buffer)

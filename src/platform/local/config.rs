@@ -321,7 +321,7 @@ mod tests {
     const APP: &str = "[[app]]\nname = 'a'\nspace = 's'\n";
 
     #[test]
-    fn a_bad_file_is_told_exactly_what_is_wrong_and_all_of_it() {
+    fn all_faults_in_a_bad_file_are_reported_exactly() {
         check("", &["no [[app]]", "no [[token]]"]);
         check(
             "[[app]]\nname = 'a'\nspaec = 's'\n",
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_of_a_bad_file_is_shown_for_it_may_be_a_secret() {
+    fn no_text_of_a_bad_file_is_shown_because_it_may_be_a_secret() {
         for line in [
             "token  = \"hunter2secret\" x",
             "token = 'hunter2' x",
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn the_default_file_is_made_once_and_is_private() {
+    fn the_default_file_is_created_once_and_is_private() {
         let directory = tempfile::tempdir().unwrap();
         let state_dir = directory.path().join("state");
         let world = World::default_in(&state_dir).unwrap();

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_is_made_beside_us_where_memory_is_enabled() {
+    fn a_cgroup_is_created_beside_ours_if_memory_is_enabled() {
         // Plain files replace the kernel's: this tests what is written where, not what the kernel does.
         let root = tempfile::tempdir().unwrap();
         let slice = root.path().join("system.slice");
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn no_group_is_made_where_memory_is_not_enabled() {
+    fn no_cgroup_is_created_if_memory_is_not_enabled() {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("cgroup.subtree_control"), "cpu pids\n").unwrap();
         fs::write(root.path().join("cgroup.procs"), "").unwrap();

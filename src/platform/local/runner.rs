@@ -133,7 +133,7 @@ fn record(directory: &TaskDirectory, ended: &Ended, signals: &Signals) -> Result
             Err(err) => last_error = describe(err),
         }
         // Nobody could read the record, or the machine is shutting down.
-        if is_directory_gone() || signals.end_asked() {
+        if is_directory_gone() || signals.end_requested() {
             break;
         }
         wait(signals, None, Some(RECORD_RETRY_DELAY));
@@ -218,7 +218,7 @@ fn supervise(
     let mut ending = false;
     while !has_exited(pid) {
         // Without its directory nobody can learn of the task or cancel it.
-        if (signals.end_asked() || is_directory_gone()) && !ending {
+        if (signals.end_requested() || is_directory_gone()) && !ending {
             ending = true;
             kill_at = Some(clock::instant() + CANCEL_GRACE);
             let _ = kill_process_group(pid, Signal::TERM);
@@ -346,7 +346,7 @@ impl Signals {
     }
 
     /// Whether the task is to end: it was cancelled, or the machine is shutting down.
-    fn end_asked(&self) -> bool {
+    fn end_requested(&self) -> bool {
         self.end.load(Ordering::SeqCst)
     }
 

@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_group_or_others_can_write_is_named_with_what_mends_it() {
+    fn files_writable_by_group_or_others_are_named_with_the_remedy() {
         for name in ["s.db", "s.db-wal", "s.db.tasks", "s.db.tasks/standalone.toml"] {
             for bit in [WRITABLE_BY_GROUP, WRITABLE_BY_OTHERS] {
                 let place = Place::new();
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_above_must_not_let_others_replace_what_is_in_it() {
+    fn a_directory_above_must_not_let_others_replace_its_contents() {
         let place = Place::new();
         place.close(&[""], 0o777);
         assert!(place.faults().contains("every user of this machine could replace"), "{}", place.faults());
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_to_another_user_is_named_and_so_is_a_link_of_theirs() {
+    fn files_and_links_of_another_user_are_named() {
         if !Uid::effective().is_root() {
             return; // Only root can give files away.
         }

@@ -39,7 +39,7 @@ const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
 /// The limit for an answer. The server's own statement time-out, below, comes first.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The statement time-out and session settings of an import, whose statements may sort all rows.
-const PATIENT_TIMEOUT: Duration = Duration::from_secs(600);
+const LONG_STATEMENT_TIMEOUT: Duration = Duration::from_secs(600);
 const PATIENT_SESSION: &str = "
     SET statement_timeout = '590s';
     SET idle_in_transaction_session_timeout = '600s'";
@@ -163,8 +163,8 @@ impl Connector {
             client,
             prepared: RefCell::default(),
             is_broken: Flag::new(false),
-            is_in_doubt: Flag::new(false),
-            may_try_again: Flag::new(false),
+            is_committing: Flag::new(false),
+            is_retry_safe: Flag::new(false),
             answer_timeout: Flag::new(ANSWER_TIMEOUT),
         };
         connection.batch_for_setup(SESSION)?;
@@ -267,9 +267,9 @@ pub(in crate::store) struct Connection {
     prepared: RefCell<HashMap<usize, Arc<Prepared>>>,
     is_broken: Flag<bool>,
     /// A COMMIT is under way. If its answer is lost, the outcome is unknown.
-    is_in_doubt: Flag<bool>,
+    is_committing: Flag<bool>,
     /// The work was aborted and has changed nothing.
-    may_try_again: Flag<bool>,
+    is_retry_safe: Flag<bool>,
     /// The limit for an answer.
     answer_timeout: Flag<Duration>,
 }
@@ -282,25 +282,25 @@ struct Prepared {
 
 impl Connection {
     /// Called before a piece of work.
-    pub(super) fn begins(&self) {
-        self.is_in_doubt.set(false);
-        self.may_try_again.set(false);
+    pub(super) fn begin_work(&self) {
+        self.is_committing.set(false);
+        self.is_retry_safe.set(false);
     }
 
     /// Allows slow statements from here on.
-    pub(super) fn becomes_patient(&self) -> Result<(), StoreError> {
-        self.answer_timeout.set(PATIENT_TIMEOUT);
+    pub(super) fn allow_long_statements(&self) -> Result<(), StoreError> {
+        self.answer_timeout.set(LONG_STATEMENT_TIMEOUT);
         self.batch(PATIENT_SESSION)
     }
 
     /// From here on a request whose answer is lost may have been committed.
-    pub(super) fn commits_at_once(&self) {
-        self.is_in_doubt.set(true);
+    pub(super) fn begin_autocommit(&self) {
+        self.is_committing.set(true);
     }
 
     /// Whether the work was aborted and certainly changed nothing.
-    pub(super) fn may_try_again(&self) -> bool {
-        self.may_try_again.get()
+    pub(super) fn is_retry_safe(&self) -> bool {
+        self.is_retry_safe.get()
     }
 
     /// Whether the connection can be used again.
@@ -314,7 +314,7 @@ impl Connection {
     }
 
     pub(super) fn commit(&self) -> Result<(), StoreError> {
-        self.is_in_doubt.set(true);
+        self.is_committing.set(true);
         self.batch("COMMIT")
     }
 
@@ -403,16 +403,16 @@ impl Connection {
         let Some(first) = group.first() else { return Ok(Vec::new()) };
         let alone = || group.iter().map(|_| Outcome::Alone).collect();
         match self.prepared(first.statement.postgres) {
-            Err(_) if self.may_try_again() => return Ok(alone()),
+            Err(_) if self.is_retry_safe() => return Ok(alone()),
             prepared => drop(prepared?),
         }
         if access == Access::Write {
-            self.commits_at_once();
+            self.begin_autocommit();
         }
         let sets: Vec<Vec<Named<'_>>> = group.iter().map(|ticket| ticket.values()).collect();
         let rows = match self.rows_of_batch(first.statement, sets.iter().map(Vec::as_slice)) {
             Ok(rows) => rows,
-            Err(err) if self.is_usable() || self.may_try_again() => {
+            Err(err) if self.is_usable() || self.is_retry_safe() => {
                 debug!(cause:% = err; "a statement runs for each of a group alone");
                 return Ok(alone());
             }
@@ -550,7 +550,7 @@ impl Connection {
             }
             // The connection is lost. If no COMMIT was sent, nothing was done.
             self.is_broken.set(true);
-            self.may_try_again.set(!self.is_in_doubt.get());
+            self.is_retry_safe.set(!self.is_committing.get());
             return StoreError::Unavailable(cause);
         };
         let refused_whole = [SqlState::T_R_DEADLOCK_DETECTED, SqlState::T_R_SERIALIZATION_FAILURE];
@@ -565,11 +565,11 @@ impl Connection {
         ];
         let class = code.code().get(..2).unwrap_or_default();
         if refused_whole.contains(code) {
-            self.may_try_again.set(true);
+            self.is_retry_safe.set(true);
             StoreError::Unavailable(cause)
         } else if is_lost.contains(code) || class == "08" {
             self.is_broken.set(true);
-            self.may_try_again.set(!self.is_in_doubt.get());
+            self.is_retry_safe.set(!self.is_committing.get());
             StoreError::Unavailable(cause)
         } else if *code == SqlState::UNIQUE_VIOLATION {
             StoreError::Conflict

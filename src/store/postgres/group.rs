@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn what_arrives_while_a_group_is_under_way_is_the_next_group() {
+    fn writes_that_arrive_during_a_group_form_the_next_one() {
         let sizes = sizes_of_groups(8, |_| Outcome::Alone);
         assert_eq!(sizes, (vec![1, 7], 0));
     }
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_without_an_outcome_is_told_so() {
+    fn a_thread_without_an_outcome_gets_an_error() {
         let groups = Groups::default();
         let outcome = groups.run(batched_sql!("executables/get"), values! {}, |_| Vec::new());
         assert!(matches!(outcome, Outcome::Failed(StoreError::Bug(_))));

@@ -243,7 +243,7 @@ impl DatabaseServer {
         let connection = self
             .connect()
             .map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| StoreError::Unavailable(cause))?;
-        connection.becomes_patient()?;
+        connection.allow_long_statements()?;
         connection.batch(LONG_WRITE)?;
         // If anything fails, the connection is dropped, which rolls back.
         let value = work(&connection)?;
@@ -290,7 +290,7 @@ impl DatabaseServer {
         self.attempt(purpose, |connection| {
             crash::point("write.committing");
             // If the answer is lost, the outcome is unknown.
-            connection.commits_at_once();
+            connection.begin_autocommit();
             let value = work(connection)?;
             crash::point("write.committed");
             Ok(value)
@@ -372,14 +372,14 @@ impl DatabaseServer {
         let mut tries = 0;
         loop {
             tries += 1;
-            let mut may_try_again = false;
+            let mut is_retry_safe = false;
             let done = self.attempt_once(purpose, |connection| {
                 let done = work(connection);
-                may_try_again = connection.may_try_again();
+                is_retry_safe = connection.is_retry_safe();
                 done
             });
             match done {
-                Err(err @ StoreError::Unavailable(_)) if may_try_again && tries < TRIES => {
+                Err(err @ StoreError::Unavailable(_)) if is_retry_safe && tries < TRIES => {
                     debug!(cause:% = err; "work at the database begins again");
                 }
                 done => return done,
@@ -394,7 +394,7 @@ impl DatabaseServer {
     ) -> Result<T, StoreError> {
         let seat = self.take_seat(purpose)?;
         let connection = self.idle_or_new()?;
-        connection.begins();
+        connection.begin_work();
         let done = work(&connection);
         let mut pool = lock(&self.pool);
         if connection.is_usable() {

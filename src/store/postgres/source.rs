@@ -31,7 +31,7 @@ impl Source {
         let connection =
             connector.connect().map_err(|(Refused::ForNow(cause) | Refused::ForGood(cause))| cause)?;
         let begun = connection
-            .becomes_patient()
+            .allow_long_statements()
             .and_then(|()| connection.batch("SET TimeZone = 'UTC'"))
             .and_then(|()| connection.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"));
         begun.map_err(|err| err.to_string())?;

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_with_any_character_comes_back_as_it_was() {
+    fn a_text_with_any_character_is_returned_unchanged() {
         for text in ["", "a\0b", "\u{1a}", "\u{1a}0", "\0\u{1a}\u{1a}0\0", "plain"] {
             assert!(!encoded(text).contains('\0'));
             assert_eq!(decoded(&encoded(text)), text);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn names_become_numbers_and_comments_go() {
+    fn names_become_numbers_and_comments_are_removed() {
         let (text, names) = numbered("-- Of :nobody.\nSELECT :id, :now -- :never\n WHERE id = :id;");
         assert_eq!(text, "\nSELECT $1, $2 \n WHERE id = $1;\n");
         assert_eq!(names, ["id", "now"]);

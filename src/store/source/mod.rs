@@ -29,7 +29,7 @@ pub enum Origin {
 
 /// Why another database cannot be read. A message for the operator.
 #[derive(Debug)]
-pub enum Unread {
+pub enum SourceError {
     /// The command line is wrong.
     Usage(String),
     /// It cannot be reached, or is not a database of a scheduler.
@@ -129,11 +129,15 @@ impl Source {
     /// # Errors
     /// It cannot be reached, is not a scheduler's, or is `target` itself; or it has both kinds of tables, and
     /// `origin` is not given.
-    pub fn open(settings: &StoreSettings, origin: Option<Origin>, target: &Store) -> Result<Self, Unread> {
+    pub fn open(
+        settings: &StoreSettings,
+        origin: Option<Origin>,
+        target: &Store,
+    ) -> Result<Self, SourceError> {
         match &settings.database {
             Location::Sqlite(path) => {
                 if origin == Some(Origin::Go) {
-                    return Err(Unread::Usage(
+                    return Err(SourceError::Usage(
                         "the database of a Go service is in PostgreSQL, not in a file".to_owned(),
                     ));
                 }
@@ -142,9 +146,9 @@ impl Source {
                         .canonicalize()
                         .is_ok_and(|from| database.path().canonicalize().is_ok_and(|to| from == to))
                 {
-                    return Err(Unread::Usage(format!("{} is the database itself", path.display())));
+                    return Err(SourceError::Usage(format!("{} is the database itself", path.display())));
                 }
-                let connection = sqlite::open_source(path).map_err(Unread::Failed)?;
+                let connection = sqlite::open_source(path).map_err(SourceError::Failed)?;
                 Ok(Self {
                     engine: SourceEngine::Sqlite(connection),
                     origin: Origin::Own,
@@ -153,17 +157,17 @@ impl Source {
             }
             #[cfg(feature = "postgres")]
             Location::Postgres(url) => {
-                let source = postgres::Source::open(url, settings).map_err(Unread::Failed)?;
+                let source = postgres::Source::open(url, settings).map_err(SourceError::Failed)?;
                 let origin = decide(&source, origin, target)?;
                 let is_go_2 = origin == Origin::Go
-                    && source.is_go_2().map_err(|err| Unread::Failed(err.to_string()))?;
+                    && source.is_go_2().map_err(|err| SourceError::Failed(err.to_string()))?;
                 let dialect = if is_go_2 { Dialect::Ocf2 } else { Dialect::default() };
                 Ok(Self { engine: SourceEngine::Postgres(source), origin, dialect })
             }
             #[cfg(not(feature = "postgres"))]
             Location::Postgres(_) => {
                 let _ = target;
-                Err(Unread::Failed(
+                Err(SourceError::Failed(
                     "this program was built without PostgreSQL (feature `postgres`)".to_owned(),
                 ))
             }
@@ -320,8 +324,8 @@ impl Source {
 
 /// Decides which tables to read, and puts them on the search path.
 #[cfg(feature = "postgres")]
-fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> Result<Origin, Unread> {
-    let failed = |err: StoreError| Unread::Failed(err.to_string());
+fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> Result<Origin, SourceError> {
+    let failed = |err: StoreError| SourceError::Failed(err.to_string());
     let is_target = match &target.engine {
         Engine::Postgres(database) => {
             let (identity, schema) = source.identity().map_err(failed)?;
@@ -333,11 +337,11 @@ fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> 
     let has_go = source.has_go().map_err(failed)?;
     let origin = match wanted {
         Some(Origin::Own) if is_target => {
-            return Err(Unread::Usage("the database of --from is the one to fill".to_owned()));
+            return Err(SourceError::Usage("the database of --from is the one to fill".to_owned()));
         }
         Some(wanted) => wanted,
         None if has_go && has_own => {
-            return Err(Unread::Usage(
+            return Err(SourceError::Usage(
                 "the database of --from has the tables of a Go service and those of this program; \
                  say which are meant: --kind go or --kind own"
                     .to_owned(),
@@ -357,12 +361,12 @@ fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> 
                  program (schema ocf_scheduler, or that of ?schema=)"
             }
         };
-        return Err(Unread::Failed(format!("the database of --from has no {what}")));
+        return Err(SourceError::Failed(format!("the database of --from has no {what}")));
     }
     if origin == Origin::Own {
         source.has_own().map_err(failed)?;
         if !source.is_current().map_err(failed)? {
-            return Err(Unread::Failed(
+            return Err(SourceError::Failed(
                 "the database of --from is from another version of this program; start this version on it \
                  once"
                     .to_owned(),

@@ -421,7 +421,7 @@ impl Moving<'_> {
     }
 
     /// An execution to import.
-    fn coming(&mut self, found: FoundExecution, kind: Kind) -> Coming {
+    fn coming(&mut self, found: FoundExecution, kind: Kind) -> PendingExecution {
         let (mut execution, is_interrupted) = moved_execution(found, kind, self.origin, self.now);
         let mut is_redated = false;
         if let (Some((schedule, time)), Some(start)) = (&mut execution.fire, execution.start_time) {
@@ -432,11 +432,11 @@ impl Moving<'_> {
                 is_redated = true;
             }
         }
-        Coming { execution, is_interrupted, is_redated }
+        PendingExecution { execution, is_interrupted, is_redated }
     }
 
     /// Inserts what can be inserted of `coming`. The rest stays in it.
-    fn insert_some(&mut self, coming: &mut Vec<Coming>) -> Result<(), StoreError> {
+    fn insert_some(&mut self, coming: &mut Vec<PendingExecution>) -> Result<(), StoreError> {
         if coming.is_empty() {
             return Ok(());
         }
@@ -454,7 +454,7 @@ impl Moving<'_> {
 
     /// Handles an execution that was not inserted and does not exist here: its job, call or schedule is
     /// missing, or its fire time is taken.
-    fn settle_left(&mut self, coming: Coming) -> Result<(), StoreError> {
+    fn settle_left(&mut self, coming: PendingExecution) -> Result<(), StoreError> {
         let MovedExecution { guid, executable, kind, fire, .. } = &coming.execution;
         if self.into.find_executable(executable.as_str())? != Some((*kind, false)) {
             let cause = self.absence(*kind, executable.as_str())?;
@@ -471,7 +471,7 @@ impl Moving<'_> {
             self.report.leave_many("execution", cause);
             return Ok(());
         }
-        let mut coming = vec![Coming { is_redated: true, ..coming }];
+        let mut coming = vec![PendingExecution { is_redated: true, ..coming }];
         for nanos in 1..=SHIFTS_MAX {
             for coming in &mut coming {
                 coming.execution.fire = Some((schedule.clone(), scheduled_time.shifted(nanos)));
@@ -497,7 +497,7 @@ impl Moving<'_> {
 }
 
 /// An execution to import.
-struct Coming {
+struct PendingExecution {
     execution: MovedExecution,
     /// It was waiting or running, and the import ends it.
     is_interrupted: bool,

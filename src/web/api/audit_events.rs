@@ -124,7 +124,7 @@ impl Api {
         let types: Vec<(&str, &str)> = types.iter().map(|kind| (kind.as_str(), kind.as_str())).collect();
         let kinds: Vec<String> = choices(query, "types", &types)?.into_iter().map(str::to_owned).collect();
         let filter = AuditFilter {
-            spaces: self.spaces_asked_for(caller, query)?,
+            spaces: self.requested_spaces(caller, query)?,
             kinds: (!kinds.is_empty()).then_some(kinds),
             targets: guids(query, "target_guids")?,
             actors: guids(query, "actor_guids")?,

@@ -185,7 +185,7 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let (app, space) = self.app_asked_for(caller, query)?;
+        let (app, space) = self.app_in_query(caller, query)?;
         self.check_service_instance(&space)?;
         let mut fields = Fields::of(&request.body)?;
         let name = fields.name();
@@ -205,7 +205,7 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let (app, space) = self.app_asked_for(caller, query)?;
+        let (app, space) = self.app_in_query(caller, query)?;
         let name = name_in_query(query.get("name"))?;
         let is_dry_run = query.is_on(DRY_RUN)?;
         until_written(|| {
@@ -230,7 +230,7 @@ impl Api {
                         self.make_executable(caller, request, &new)?
                     }
                 };
-                return Ok(made.map(|made| Change::Created.told_in(made)));
+                return Ok(made.map(|made| Change::Created.add_header_to(made)));
             };
             fields.finish(Some(()))?;
             versions::check(request, &ExecutableJson::of(seen.clone(), Vec::new()))?;
@@ -241,12 +241,12 @@ impl Api {
                 false if is_dry_run => (Change::Replaced, self.shown(caller, changed).map(Some)),
                 false => (Change::Replaced, self.write_executable(caller, request, &seen, changed)),
             };
-            Ok(answer?.map(|answer| change.told_in(answer)))
+            Ok(answer?.map(|answer| change.add_header_to(answer)))
         })
     }
 
     /// The app in the query and its space, for a creation.
-    fn app_asked_for(&self, caller: &Caller, query: &Query) -> Result<(Guid, Guid), ApiError> {
+    fn app_in_query(&self, caller: &Caller, query: &Query) -> Result<(Guid, Guid), ApiError> {
         // "No such app" and "not your app" get the same answer.
         let no_app = || {
             let detail = "names no app of yours: there is no such app, or you have no role in its space";
@@ -296,7 +296,7 @@ impl Api {
         request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
-        let scope = match self.spaces_asked_for(caller, query)? {
+        let scope = match self.requested_spaces(caller, query)? {
             None => Scope::All,
             // A single space has its own index; several spaces need a walk past all others.
             Some(spaces) => match <[Guid; 1]>::try_from(spaces) {
@@ -336,7 +336,7 @@ impl Api {
     }
 
     /// The spaces to list: the one in the query, or those of the caller; `None`: all.
-    pub(super) fn spaces_asked_for(
+    pub(super) fn requested_spaces(
         &self,
         caller: &Caller,
         query: &Query,

@@ -148,7 +148,7 @@ impl Api {
         request: &Request,
         query: &Query,
     ) -> Result<Response, ApiError> {
-        let scope = self.spaces_asked_for(caller, query)?.map_or(Scope::All, Scope::Spaces);
+        let scope = self.requested_spaces(caller, query)?.map_or(Scope::All, Scope::Spaces);
         let paging = Paging::of(query)?;
         let extent = self.store.count_notifications(&scope)?;
         let store = Arc::clone(&self.store);
@@ -169,7 +169,7 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let space = self.space_asked_for(caller, query)?;
+        let space = self.space_in_query(caller, query)?;
         self.check_service_instance(&space)?;
         let mut definition = new_definition();
         let mut fields = Fields::of(&request.body)?;
@@ -189,7 +189,7 @@ impl Api {
         query: &Query,
         request: &Request,
     ) -> Result<Response, ApiError> {
-        let space = self.space_asked_for(caller, query)?;
+        let space = self.space_in_query(caller, query)?;
         let name = name_in_query(query.get("name"))?;
         let is_dry_run = query.is_on(DRY_RUN)?;
         until_written(|| {
@@ -219,7 +219,7 @@ impl Api {
                     true => Some(NotificationJson::not_made(&space, definition, self.clock.now())?),
                     false => self.make_notification(caller, request, &space, &definition)?,
                 };
-                return Ok(made.map(|made| Change::Created.told_in(made)));
+                return Ok(made.map(|made| Change::Created.add_header_to(made)));
             };
             fields.finish(Some(()))?;
             versions::check(request, &NotificationJson::of(&seen))?;
@@ -231,12 +231,12 @@ impl Api {
                 }
                 false => (Change::Replaced, self.write_notification(caller, request, seen, definition)),
             };
-            Ok(answer?.map(|answer| change.told_in(answer)))
+            Ok(answer?.map(|answer| change.add_header_to(answer)))
         })
     }
 
     /// The space in the query, for a creation.
-    fn space_asked_for(&self, caller: &Caller, query: &Query) -> Result<Guid, ApiError> {
+    fn space_in_query(&self, caller: &Caller, query: &Query) -> Result<Guid, ApiError> {
         // "No such space" and "not your space" get the same answer.
         let unknown = || {
             let detail = "names no space in which you are developer or manager";

@@ -254,7 +254,7 @@ impl Api {
             }
         }
         let (filter, matches_none) = filter_of(query)?;
-        let filter = ExecutionFilter { spaces: self.spaces_asked_for(caller, query)?, ..filter };
+        let filter = ExecutionFilter { spaces: self.requested_spaces(caller, query)?, ..filter };
         let per_page = query.get("per_page").map(|it| whole_number(it, "per_page", (1, PER_PAGE_MAX)));
         let per_page = u32::try_from(per_page.transpose()?.unwrap_or(PER_PAGE)).unwrap_or(u32::MAX);
         let before = query.get(CURSOR).map(|it| whole_number(it, CURSOR, (1, u64::MAX))).transpose()?;
@@ -358,7 +358,7 @@ impl Api {
         }
         let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
         let limit = u32::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(u32::MAX);
-        let spaces = self.spaces_asked_for(caller, query)?;
+        let spaces = self.requested_spaces(caller, query)?;
         let found = self.store.overdue(spaces.as_deref(), self.clock.now(), limit)?;
         let mut resources: Vec<OverdueJson> = found.iter().map(OverdueJson::of).collect();
         resources.sort_by(|one, other| {
@@ -377,7 +377,7 @@ impl Api {
         let until = instant(query, "until")?.unwrap_or_else(|| now.saturating_add(AHEAD));
         let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
         let limit = usize::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(usize::MAX);
-        let spaces = self.spaces_asked_for(caller, query)?;
+        let spaces = self.requested_spaces(caller, query)?;
         // Each schedule comes with its first fire time, so reading as many as are shown is enough; those of
         // paused spaces fire later.
         let schedules = self.store.upcoming_schedules(

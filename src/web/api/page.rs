@@ -350,7 +350,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_with_an_optional_port_gets_into_links_and_nothing_else() {
+    fn only_a_host_with_an_optional_port_gets_into_links() {
         for good in ["example.com", "example.com:8443", "127.0.0.1:80", "[::1]", "[2001:db8::1]:443", "a_b-c"]
         {
             assert!(is_host_and_port(good), "{good}");

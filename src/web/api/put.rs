@@ -17,7 +17,7 @@ pub(super) enum Change {
 
 impl Change {
     /// Adds the header to an answer.
-    pub(super) fn told_in(self, answer: Response) -> Response {
+    pub(super) fn add_header_to(self, answer: Response) -> Response {
         let word = match self {
             Self::Created => "created",
             Self::Replaced => "replaced",

@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_holds_for_a_second_also_when_it_is_a_refusal() {
+    fn an_answer_is_reused_for_a_second_even_if_it_is_a_refusal() {
         let readiness = Readiness::default();
         let looks = Cell::new(0);
         let ask = |ms: u64| {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_while_somebody_looks_gets_the_last_answer_and_does_not_wait() {
+    fn concurrent_checks_get_the_last_answer_without_waiting() {
         let readiness = Readiness::default();
         let look = |database| Look { at: Duration::ZERO, database, platform: Ok(()) };
         readiness.now(Duration::ZERO, || look(Ok(())));

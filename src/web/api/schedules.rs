@@ -194,7 +194,7 @@ impl Api {
                 self.check_service_instance(&executable.space)?;
                 let by = By::of(caller, request);
                 let made = self.make_schedule(by, executable, &request.body, Some(put))?;
-                Ok(made.map(|made| Change::Created.told_in(made)))
+                Ok(made.map(|made| Change::Created.add_header_to(made)))
             }
         })
     }
@@ -290,7 +290,7 @@ impl Api {
         let answer = |schedule, change: Change| {
             let shown = show(schedule);
             let answer = versions::object_as(200, &shown.version(), &shown)?;
-            Ok(Some(if put.is_some() { change.told_in(answer) } else { answer }))
+            Ok(Some(if put.is_some() { change.add_header_to(answer) } else { answer }))
         };
         let mut fields = Fields::of(&request.body)?;
         let now = self.clock.now();

@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_selectors_that_labels_can_match_are_taken() {
+    fn only_selectors_that_labels_can_match_are_accepted() {
         for right in ["env", "!old", "example.com/y in (d, e),z notin (f)", "empty="] {
             assert!(selector_of(right).is_ok(), "{right:?}");
         }

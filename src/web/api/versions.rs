@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_list_of_tags_is_read_with_its_quotes_and_up_to_what_is_no_tag() {
+    fn a_list_of_tags_is_read_with_quotes_up_to_the_first_invalid_tag() {
         let read = |list: &'static str| tags(list).collect::<Vec<_>>();
         assert_eq!(read(r#""a""#), [r#""a""#]);
         assert_eq!(read(r#" "a,b" ,, W/"c",	"" "#), [r#""a,b""#, r#"W/"c""#, r#""""#]);

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_the_program_is_a_500_and_only_a_database_that_is_away_a_503() {
+    fn a_bug_is_a_500_and_only_an_unavailable_database_a_503() {
         let answer = |error: StoreError| {
             let error = BrokerError::from(error);
             let retry = error.headers.iter().any(|(name, _)| *name == "Retry-After");

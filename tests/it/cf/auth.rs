@@ -46,7 +46,7 @@ impl Verdicts {
 }
 
 #[test]
-fn a_foreign_app_and_one_that_does_not_exist_take_one_path() {
+fn a_foreign_app_and_a_missing_one_take_the_same_path() {
     let world = Verdicts::new();
     let caller = world.caller(&world.fake.issue_cf_token("user-1")).unwrap();
     let owner = world.fake.issue_cf_token("owner");
@@ -69,7 +69,7 @@ fn a_foreign_app_and_one_that_does_not_exist_take_one_path() {
 }
 
 #[test]
-fn a_refused_token_is_asked_about_again_after_five_seconds() {
+fn a_refused_token_is_checked_again_after_five_seconds() {
     let world = Verdicts::new();
     let token = world.fake.forge_token("user-1", CF_SCOPES);
     assert!(world.caller(&token).is_err());
@@ -82,7 +82,7 @@ fn a_refused_token_is_asked_about_again_after_five_seconds() {
 }
 
 #[test]
-fn an_opaque_token_is_out_at_its_end_though_it_is_remembered() {
+fn an_opaque_token_expires_although_it_is_cached() {
     let world = Verdicts::new();
     let token = world.fake.issue_opaque_user_token_until("user-1", CF_SCOPES, 1_772_323_205);
     assert!(world.caller(&token).is_ok());
@@ -91,7 +91,7 @@ fn an_opaque_token_is_out_at_its_end_though_it_is_remembered() {
 }
 
 #[test]
-fn reading_and_changing_ask_for_scopes_of_their_own() {
+fn reading_and_changing_need_separate_scopes() {
     let world = Verdicts::new();
     #[track_caller]
     fn check(world: &Verdicts, scopes: &[&str], may_read: bool, may_write: bool) {

@@ -115,7 +115,7 @@ fn delivery_of_create(fault: Fault) -> Delivery {
 // Identities.
 
 #[test]
-fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
+fn userinfo_names_the_user_who_is_no_admin_without_the_scope() {
     let world = Foundation::new();
     let token = world.fake.issue_user_token("user-1", &["openid", "cloud_controller.read"]);
     let identity = world.identify(&token).unwrap().unwrap();
@@ -125,7 +125,7 @@ fn a_user_is_whom_userinfo_names_and_no_admin_without_the_scope() {
 }
 
 #[test]
-fn the_admin_scope_counts_in_a_token_that_uaa_vouches_for() {
+fn the_admin_scope_counts_in_a_token_that_uaa_accepts() {
     let world = Foundation::new();
     let token = world.fake.issue_user_token("root", &["openid", ADMIN]);
     assert!(world.identify(&token).unwrap().unwrap().admin);
@@ -151,7 +151,7 @@ fn a_revoked_token_is_nobodys() {
 }
 
 #[test]
-fn a_token_that_says_nothing_has_the_scopes_and_the_end_that_introspection_names() {
+fn an_opaque_token_has_the_scopes_and_the_expiry_from_introspection() {
     let world = Foundation::new();
     let end = Timestamp::parse("2026-03-01T00:00:05Z").unwrap();
     let token = world.fake.issue_opaque_user_token_until("user-1", &[ADMIN], 1_772_323_205);
@@ -182,7 +182,7 @@ fn rights(world: &Foundation, token: &str) -> Option<(bool, bool)> {
 }
 
 #[test]
-fn a_token_is_good_for_what_its_scopes_say() {
+fn a_tokens_rights_follow_from_its_scopes() {
     let world = Foundation::new();
     #[track_caller]
     fn check(world: &Foundation, scopes: &[&str], expected: (bool, bool)) {
@@ -211,7 +211,7 @@ fn a_clients_token_with_openid_goes_to_introspection_first() {
 }
 
 #[test]
-fn a_token_without_a_user_is_judged_by_introspection_and_stands_for_its_client() {
+fn a_token_without_a_user_is_verified_by_introspection_and_stands_for_its_client() {
     let world = Foundation::new();
     let plain = world.identify(&world.fake.issue_client_token("robot", &["uaa.none"])).unwrap().unwrap();
     assert_eq!((plain.user.as_str(), plain.admin), ("robot", false));
@@ -228,7 +228,7 @@ fn without_the_authority_to_introspect_no_token_without_a_user_is_accepted() {
 }
 
 #[test]
-fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_is_said() {
+fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_it_says() {
     let world = Foundation::new();
     let body = format!(r#"{{"active":false,"client_id":"robot","scope":["{ADMIN}"]}}"#);
     world.fake.fault("POST /introspect", Fault::Respond { status: 200, headers: Vec::new(), body }, ALWAYS);
@@ -236,7 +236,7 @@ fn a_token_that_introspection_calls_inactive_is_nobodys_whatever_else_is_said() 
 }
 
 #[test]
-fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
+fn a_users_token_that_userinfo_refuses_is_not_rescued_by_introspection() {
     let world = Foundation::new();
     world.fake.fault("GET /userinfo", Fault::status(403, None), ALWAYS);
     assert_eq!(world.identify(&world.fake.issue_user_token("user-1", &[])), Ok(None));
@@ -244,7 +244,7 @@ fn a_users_token_that_userinfo_refuses_is_not_saved_by_introspection() {
 }
 
 #[test]
-fn a_token_of_32_kib_is_judged_though_the_server_around_uaa_takes_no_such_head() {
+fn a_token_of_32_kib_is_verified_although_uaas_server_accepts_no_such_head() {
     let world = Foundation::new();
     let token = world.fake.issue_long_user_token("user-1", &["cloud_controller.read"], 32 * 1024);
     assert_eq!(rights(&world, &token), Some((true, false)));
@@ -265,7 +265,7 @@ fn misconfigured<T: std::fmt::Debug>(outcome: Result<T, PlatformError>, named: &
 }
 
 #[test]
-fn a_fault_of_the_operator_is_not_told_as_the_callers() {
+fn an_operators_mistake_is_not_blamed_on_the_caller() {
     let wrong_secret = Foundation::new();
     wrong_secret.fake.set_client(CLIENT_ID, "another", Decoding::WithHeader);
     let token = wrong_secret.fake.issue_client_token("robot", &[ADMIN]);
@@ -311,7 +311,7 @@ fn refused_credentials_are_not_sent_again_and_again() {
 }
 
 #[test]
-fn all_that_is_wrong_with_settings_is_found_on_demand() {
+fn all_faults_in_settings_are_found_on_demand() {
     let world = Foundation::new();
     assert_eq!(world.platform.faults(), Vec::<String>::new());
     world.fake.allow_introspection(false);
@@ -351,7 +351,7 @@ fn credentials_with_odd_characters_are_understood_by_each_uaa() {
 // Requested pauses.
 
 #[test]
-fn a_pause_that_is_asked_for_is_kept_by_all() {
+fn a_requested_pause_is_kept_by_all_threads() {
     let world = Foundation::new();
     let at = |seconds: u64| {
         world.clock.set(Timestamp::parse(START).unwrap().saturating_add(Duration::from_secs(seconds)));
@@ -380,7 +380,7 @@ fn a_pause_that_is_asked_for_is_kept_by_all() {
 }
 
 #[test]
-fn a_used_up_allowance_is_waited_for_and_each_upstream_has_its_own() {
+fn an_exhausted_rate_limit_is_waited_for_and_each_upstream_has_its_own() {
     let world = Foundation::new();
     let headers = [("X-RateLimit-Remaining", "0"), ("X-RateLimit-Reset", "1772323260")];
     let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
@@ -393,7 +393,7 @@ fn a_used_up_allowance_is_waited_for_and_each_upstream_has_its_own() {
 }
 
 #[test]
-fn what_a_gateway_answers_for_a_task_is_tried_again() {
+fn a_gateways_answer_to_the_creation_of_a_task_is_retried() {
     for status in [400, 403, 404, 413, 421] {
         assert_eq!(delivery_of_create(Fault::html(status)), Delivery::Failed, "{status}");
     }
@@ -406,7 +406,7 @@ fn what_a_gateway_answers_for_a_task_is_tried_again() {
 }
 
 #[test]
-fn a_token_that_cannot_be_one_is_refused_without_asking() {
+fn an_impossible_token_is_refused_without_a_request() {
     let world = Foundation::new();
     let long = "a".repeat(33_000);
     for odd in ["", " ", "a b", "a\r\nX-Evil: 1", "a\0", "t\u{f6}ken", long.as_str()] {
@@ -416,7 +416,7 @@ fn a_token_that_cannot_be_one_is_refused_without_asking() {
 }
 
 #[test]
-fn uaa_in_trouble_judges_nobody() {
+fn uaa_in_trouble_identifies_nobody() {
     #[track_caller]
     fn check(fault: Fault) {
         let world = Foundation::new();
@@ -495,12 +495,12 @@ fn the_own_token_is_kept_until_shortly_before_its_end() {
 }
 
 #[test]
-fn all_who_wait_for_the_own_token_share_one_request() {
+fn threads_that_wait_for_the_own_token_share_one_request() {
     assert_eq!(tokens_fetched_by_ten_at_once(Fault::Delay(Duration::from_millis(400)), true), 1);
 }
 
 #[test]
-fn all_who_wait_for_the_own_token_share_its_failure() {
+fn threads_that_wait_for_the_own_token_share_its_failure() {
     let fault = Fault::Endless { status: 200 };
     assert_eq!(tokens_fetched_by_ten_at_once(fault, false), 1);
 }
@@ -589,7 +589,7 @@ fn roles_come_from_all_pages() {
 }
 
 #[test]
-fn a_role_is_believed_only_of_the_user_asked_for() {
+fn only_roles_of_the_requested_user_count() {
     let world = Foundation::new();
     world.fake.add_role("alice", "space-1");
     let roles = world.platform.spaces_of("bob,alice").unwrap();
@@ -609,7 +609,7 @@ fn an_odd_user_id_stays_one_value_of_the_filter() {
 }
 
 #[test]
-fn a_next_page_on_another_server_is_not_asked_for() {
+fn a_next_page_on_another_server_is_not_requested() {
     let world = Foundation::new();
     let other = FakeCf::start();
     let body =
@@ -631,7 +631,7 @@ fn no_redirect_is_followed() {
 }
 
 #[test]
-fn a_list_that_never_ends_is_given_up() {
+fn an_endless_list_is_given_up() {
     let world = Foundation::new();
     let body = format!(
         r#"{{"pagination":{{"next":{{"href":"{}/v3/roles?page=2"}}}},"resources":[]}}"#,
@@ -650,7 +650,7 @@ fn the_space_of_an_app_is_known_and_an_unknown_app_is_none() {
 }
 
 #[test]
-fn an_app_guid_that_cannot_be_one_asks_for_nothing() {
+fn an_impossible_app_guid_sends_no_request() {
     let world = Foundation::new();
     for odd in ["", "..", "../tasks", "app-1/tasks", "app-1?x=1", "app-1#x", "app%2d1", "app 1"] {
         assert_eq!(world.platform.space_of_app(&odd.into()), Ok(None), "{odd:?}");
@@ -675,7 +675,7 @@ fn a_404_of_the_router_does_not_mean_that_the_app_is_gone() {
 // Tasks.
 
 #[test]
-fn a_log_rate_is_sent_unless_nobody_chose_it() {
+fn a_log_rate_is_sent_only_if_somebody_chose_it() {
     for (rate, sent) in [
         (0, None),
         (-1, Some(-1)),
@@ -692,7 +692,7 @@ fn a_log_rate_is_sent_unless_nobody_chose_it() {
 }
 
 #[test]
-fn a_task_is_created_as_asked_and_followed_to_its_end() {
+fn a_task_is_created_as_requested_and_followed_to_its_end() {
     let world = Foundation::new();
     let task = world.create().unwrap();
     assert_eq!((task.name.as_str(), &task.state), ("execution-1", &TaskState::Active));
@@ -719,7 +719,7 @@ fn a_task_is_created_as_asked_and_followed_to_its_end() {
 }
 
 #[test]
-fn a_refusal_is_in_cloud_foundrys_own_words_bounded_and_clean() {
+fn a_refusal_has_cloud_foundrys_message_bounded_and_cleaned() {
     let world = Foundation::new();
     world.fake.remove_app("app-1");
     let gone = PlatformError::Refused { detail: "CF-ResourceNotFound: App not found".to_owned() };
@@ -743,7 +743,7 @@ fn a_lost_answer_leaves_the_creation_unknown_and_is_never_sent_again() {
 }
 
 #[test]
-fn a_task_taken_late_is_found_later() {
+fn a_task_created_late_is_found_later() {
     let world = Foundation::new();
     world.fake.fault(CREATE, Fault::CommitLate(Duration::from_millis(500)), 1);
     assert_eq!(unavailable(world.create()).2, Delivery::Unknown);
@@ -754,7 +754,7 @@ fn a_task_taken_late_is_found_later() {
 }
 
 #[test]
-fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
+fn a_5xx_or_a_nonsensical_answer_leaves_the_creation_unknown() {
     for status in [500, 503] {
         assert_eq!(delivery_of_create(Fault::status(status, None)), Delivery::Answered, "{status}");
     }
@@ -774,7 +774,7 @@ fn a_5xx_or_an_answer_without_sense_leaves_the_creation_unknown() {
 }
 
 #[test]
-fn a_429_has_surely_created_nothing() {
+fn a_429_has_certainly_created_nothing() {
     let world = Foundation::new();
     world.fake.fault(CREATE, Fault::status(429, Some(("Retry-After", "30"))), 1);
     let (_, retry_after, delivery) = unavailable(world.create());
@@ -782,7 +782,7 @@ fn a_429_has_surely_created_nothing() {
 }
 
 #[test]
-fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
+fn an_unreachable_cloud_foundry_has_certainly_created_nothing() {
     let fake = FakeCf::start();
     let unused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let settings = CloudFoundrySettings {
@@ -798,7 +798,7 @@ fn a_cloud_foundry_that_is_away_has_surely_created_nothing() {
 }
 
 #[test]
-fn an_answer_that_never_ends_is_ended_by_the_deadline_and_by_its_size() {
+fn an_endless_answer_is_cut_off_by_the_deadline_or_the_size_limit() {
     let world = Foundation::new();
     world.fake.fault("GET /v3/tasks", Fault::Endless { status: 200 }, 1);
     let started = clock::instant();
@@ -823,7 +823,7 @@ fn a_connection_closed_while_idle_does_not_lose_a_creation() {
 }
 
 #[test]
-fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
+fn long_lists_are_requested_in_parts_and_over_all_pages() {
     let world = Foundation::new();
     world.fake.limit_pages_to(40);
     let names: Vec<String> = (0..200).map(|number| format!("execution-{number:030}")).collect();
@@ -840,7 +840,7 @@ fn long_lists_are_asked_for_in_parts_and_over_all_pages() {
 }
 
 #[test]
-fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
+fn no_names_send_no_request_and_an_odd_name_is_refused() {
     let world = Foundation::new();
     world.create().unwrap();
     world.fake.clear_requests();
@@ -853,7 +853,7 @@ fn no_names_ask_for_no_tasks_and_an_odd_name_is_refused() {
 }
 
 #[test]
-fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
+fn cancelling_an_ended_or_unknown_task_is_no_error() {
     let world = Foundation::new();
     let task = world.create().unwrap();
     world.platform.cancel_task(&task.guid).unwrap();
@@ -866,7 +866,7 @@ fn cancelling_what_has_ended_or_is_unknown_is_no_error() {
 }
 
 #[test]
-fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
+fn check_reports_what_is_wrong_with_the_root_and_the_credentials() {
     let world = Foundation::new();
     world.platform.check().unwrap();
     world.fake.fault("GET /", Fault::html(200), 1);
@@ -881,7 +881,7 @@ fn check_says_what_is_wrong_with_the_root_and_with_the_credentials() {
 // Tasks that cannot be shown, and their neighbours.
 
 #[test]
-fn one_task_that_cannot_be_shown_hides_no_other() {
+fn a_task_that_cannot_be_shown_hides_no_other() {
     let world = Foundation::new();
     let guids: Vec<Guid> = (0..150)
         .map(|number| world.platform.create_task(&new_task(&format!("execution-{number}"))).unwrap().guid)
@@ -908,7 +908,7 @@ fn one_task_that_cannot_be_shown_hides_no_other() {
 }
 
 #[test]
-fn a_cloud_foundry_in_trouble_is_not_asked_for_each_task() {
+fn a_cloud_foundry_in_trouble_gets_no_request_for_each_task() {
     let world = Foundation::new();
     let guids: Vec<Guid> = (0..150).map(|number| Guid::from(format!("task-{number}").as_str())).collect();
     world.fake.fault("GET /v3/tasks", Fault::status(500, None), ALWAYS);
@@ -922,7 +922,7 @@ fn a_cloud_foundry_in_trouble_is_not_asked_for_each_task() {
 }
 
 #[test]
-fn what_is_not_needed_of_a_task_may_be_anything() {
+fn unused_fields_of_a_task_may_be_anything() {
     let world = Foundation::new();
     let task = world.create().unwrap();
     for (field, value) in [
@@ -942,7 +942,7 @@ fn what_is_not_needed_of_a_task_may_be_anything() {
 }
 
 #[test]
-fn a_task_is_looked_for_in_its_own_app_alone() {
+fn a_task_is_looked_up_only_in_its_own_app() {
     let world = Foundation::new();
     world.fake.add_app("app-2", "space-2");
     world.fake.plant_task("app-2", "execution-1");
@@ -954,7 +954,7 @@ fn a_task_is_looked_for_in_its_own_app_alone() {
 }
 
 #[test]
-fn a_task_that_was_stored_and_never_run_is_told_from_one_that_failed() {
+fn a_task_that_never_ran_is_distinguished_from_a_failed_one() {
     let world = Foundation::new();
     world.fake.take_diego_away(true);
     let (_, _, delivery) = unavailable(world.create());
@@ -988,7 +988,7 @@ fn ca_cert_file_makes_it_trusted() {
 }
 
 #[test]
-fn skip_ssl_validation_believes_any_certificate() {
+fn skip_ssl_validation_accepts_any_certificate() {
     let fake = FakeCf::start_tls();
     let outbound = Outbound { skip_ssl_validation: true, ..Outbound::default() };
     let platform = CloudFoundry::new(
@@ -1000,7 +1000,7 @@ fn skip_ssl_validation_believes_any_certificate() {
 }
 
 #[test]
-fn a_creation_that_meets_an_untrusted_certificate_has_surely_created_nothing() {
+fn a_creation_refused_for_an_untrusted_certificate_has_certainly_created_nothing() {
     let (uaa, cloud_foundry) = (FakeCf::start(), FakeCf::start_tls());
     let settings = CloudFoundrySettings { uaa_endpoint: Some(uaa.url()), ..settings(&cloud_foundry) };
     let platform = CloudFoundry::new(&settings, Arc::new(SystemClock::default())).unwrap();
@@ -1056,7 +1056,7 @@ fn https_goes_through_the_proxy_unless_no_proxy_names_the_host() {
 }
 
 #[test]
-fn a_proxy_that_refuses_or_says_nothing_has_surely_created_nothing() {
+fn a_proxy_that_refuses_or_hangs_has_certainly_created_nothing() {
     let (uaa, cloud_foundry) = (FakeCf::start(), FakeCf::start_tls());
     let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
     let outbound = Outbound {
@@ -1122,7 +1122,7 @@ fn thread_sleep(duration: Duration) {
 }
 
 #[test]
-fn the_fake_is_driven_over_http_where_it_is_a_process() {
+fn the_fake_as_a_process_is_controlled_over_http() {
     let fake = FakeCf::start();
     let order = |verb: &str, body: Value| {
         let path = format!("/_fake/{verb}");
@@ -1145,7 +1145,7 @@ fn the_fake_is_driven_over_http_where_it_is_a_process() {
 
 #[test]
 #[should_panic(expected = "asked for what the fake does not know: {\"GET /v2/info\"}")]
-fn a_test_that_asks_for_what_the_fake_does_not_know_fails() {
+fn a_test_with_a_request_unknown_to_the_fake_fails() {
     let fake = FakeCf::start();
     assert_eq!(request(&fake.url(), "GET", "/v2/info", None, &[], "").status, 501);
 }

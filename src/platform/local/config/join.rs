@@ -166,7 +166,7 @@ mod tests {
         [[token]]\ntoken = 'here'\nuser = 'v'\nspaces = ['lab']\n";
 
     #[test]
-    fn what_is_here_stays_and_what_comes_keeps_its_space() {
+    fn existing_entries_stay_and_merged_ones_keep_their_space() {
         let directory = tempfile::tempdir().unwrap();
         let into = directory.path().join("standalone.toml");
         fs::write(&into, HERE).unwrap();
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn where_there_is_no_file_one_is_made_that_others_cannot_read() {
+    fn a_missing_file_is_created_unreadable_for_others() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().unwrap();
         let into = directory.path().join("state/standalone.toml");

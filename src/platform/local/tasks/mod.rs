@@ -59,7 +59,7 @@ pub(super) struct Tasks {
 }
 
 /// The state of a task's directory.
-enum Standing {
+enum RunState {
     /// Claimed, but nobody runs it and the command has not run.
     NeverStarted,
     Active,
@@ -175,7 +175,7 @@ impl Tasks {
 
     /// The tasks with these names, without claims whose command has not run and will not run by itself.
     pub(super) fn find<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<Vec<Task>, PlatformError> {
-        self.read_all(names, |standing| !matches!(standing, Standing::NeverStarted))
+        self.read_all(names, |run_state| !matches!(run_state, RunState::NeverStarted))
     }
 
     /// The tasks with these guids. A task's guid is its name.
@@ -243,26 +243,26 @@ impl Tasks {
     fn read_all<'a>(
         &self,
         names: impl Iterator<Item = &'a str>,
-        counts: impl Fn(&Standing) -> bool,
+        counts: impl Fn(&RunState) -> bool,
     ) -> Result<Vec<Task>, PlatformError> {
         let mut tasks = Vec::new();
         for name in names {
             let Some(directory) = self.directory_of(name) else { continue };
-            match self.stand(&directory) {
-                Ok(Some((created_at, standing))) if counts(&standing) => {
-                    tasks.push(task_of(name, created_at, standing));
+            match self.read_state(&directory) {
+                Ok(Some((created_at, run_state))) if counts(&run_state) => {
+                    tasks.push(task_of(name, created_at, run_state));
                 }
                 Ok(_) => (),
                 // One damaged record must not hide the other tasks, nor be retried for ever.
                 Err(err) if err.kind() == io::ErrorKind::InvalidData => {
                     error!(execution:% = name, cause:% = err; "the record of a task cannot be read");
-                    let standing = Standing::Ended(Ended {
+                    let run_state = RunState::Ended(Ended {
                         outcome: Outcome::Failed(format!(
                             "its record cannot be read: {err}; outcome unknown"
                         )),
                         ended_at_ns: self.clock.now().nanos(),
                     });
-                    tasks.push(task_of(name, self.clock.now(), standing));
+                    tasks.push(task_of(name, self.clock.now(), run_state));
                 }
                 Err(err) => return Err(unavailable(err)),
             }
@@ -271,18 +271,18 @@ impl Tasks {
     }
 
     fn read(&self, name: &str, directory: &TaskDirectory) -> io::Result<Option<Task>> {
-        let found = self.stand(directory)?;
-        Ok(found.map(|(created_at, standing)| task_of(name, created_at, standing)))
+        let found = self.read_state(directory)?;
+        Ok(found.map(|(created_at, run_state)| task_of(name, created_at, run_state)))
     }
 
     /// When a task was created, and its state. `None`: no such task.
-    fn stand(&self, directory: &TaskDirectory) -> io::Result<Option<(Timestamp, Standing)>> {
+    fn read_state(&self, directory: &TaskDirectory) -> io::Result<Option<(Timestamp, RunState)>> {
         let Some(order) = directory.order()? else { return Ok(None) };
-        let standing = match directory.ended()? {
-            Some(ended) => Standing::Ended(ended),
-            None => self.stand_without_outcome(directory)?,
+        let run_state = match directory.ended()? {
+            Some(ended) => RunState::Ended(ended),
+            None => self.state_without_outcome(directory)?,
         };
-        if matches!(standing, Standing::Ended(_))
+        if matches!(run_state, RunState::Ended(_))
             && let Err(err) = directory.mark_seen(self.clock.now())
         {
             // The only effect is that the directory is kept longer.
@@ -291,18 +291,18 @@ impl Tasks {
                 "a task could not be marked as seen"
             );
         }
-        Ok(Some((Timestamp::from_nanos(order.created_at_ns), standing)))
+        Ok(Some((Timestamp::from_nanos(order.created_at_ns), run_state)))
     }
 
-    fn stand_without_outcome(&self, directory: &TaskDirectory) -> io::Result<Standing> {
+    fn state_without_outcome(&self, directory: &TaskDirectory) -> io::Result<RunState> {
         let _trying = lock(&self.trying);
-        let Some(_held) = directory.try_lock()? else { return Ok(Standing::Active) };
+        let Some(_held) = directory.try_lock()? else { return Ok(RunState::Active) };
         // The runner is dead. It may have recorded the end since we looked.
         if let Some(ended) = directory.ended()? {
-            return Ok(Standing::Ended(ended));
+            return Ok(RunState::Ended(ended));
         }
         if directory.started()?.is_none() {
-            return Ok(Standing::NeverStarted);
+            return Ok(RunState::NeverStarted);
         }
         let outcome = Outcome::Failed("the runner died; outcome unknown".to_owned());
         let ended = Ended { outcome, ended_at_ns: self.clock.now().nanos() };
@@ -312,7 +312,7 @@ impl Tasks {
         );
         // Recorded, so that the end does not move with each look.
         directory.record_ended(&ended)?;
-        Ok(Standing::Ended(ended))
+        Ok(RunState::Ended(ended))
     }
 
     fn is_locked(&self, directory: &TaskDirectory) -> io::Result<bool> {
@@ -424,13 +424,13 @@ fn wait_for_end(wakes: &mut PipeReader, timeout: Option<Timespec>) -> bool {
     wakes.read(&mut buffer).is_ok_and(|count| buffer[..count].contains(&TASK_ENDED))
 }
 
-fn task_of(name: &str, created_at: Timestamp, standing: Standing) -> Task {
-    let (state, updated_at) = match standing {
-        Standing::Active => (TaskState::Active, created_at),
-        Standing::NeverStarted => {
+fn task_of(name: &str, created_at: Timestamp, run_state: RunState) -> Task {
+    let (state, updated_at) = match run_state {
+        RunState::Active => (TaskState::Active, created_at),
+        RunState::NeverStarted => {
             (TaskState::Failed("the task never started: its runner died first".to_owned()), created_at)
         }
-        Standing::Ended(ended) => {
+        RunState::Ended(ended) => {
             let ended_at = Timestamp::from_nanos(ended.ended_at_ns);
             match ended.outcome {
                 Outcome::Succeeded => (TaskState::Succeeded, ended_at),
