@@ -32,7 +32,7 @@ impl Calendar {
     /// version).
     pub fn of(timing: &Timing, executable: &Guid) -> Result<Self, String> {
         let timezone = match &timing.timezone {
-            Some(name) => Some(Zone::named(name).ok_or_else(|| format!("{name:?} is no time zone"))?),
+            Some(name) => Some(Zone::named(name).ok_or_else(|| format!("{name:?} is not a time zone"))?),
             None => None,
         };
         let reading = Reading {

@@ -238,12 +238,9 @@ pub(super) const ENABLED: [Flag; 2] = [
     Flag {
         aliases: &["enable"],
         values: &["true", "false"],
-        ..switch("enabled", "from now on it fires, or tells")
+        ..switch("enabled", "enable it, so that it fires or reports")
     },
-    Flag {
-        aliases: &["disable"],
-        ..switch("disabled", "until it is enabled, it does not fire, or tells nothing")
-    },
+    Flag { aliases: &["disable"], ..switch("disabled", "disable it, so that it does not fire or report") },
 ];
 
 pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
@@ -262,11 +259,7 @@ pub(super) const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_SPACE",
         default: "that of the context, else the one that cf targets, else all spaces",
-        ..flag(
-            "space",
-            "SPACE",
-            "space in which names are looked up: its guid, or its name where that is known",
-        )
+        ..flag("space", "SPACE", "space in which names are looked up: its guid, or its name if known")
     },
     Flag {
         variable: "SCHEDULER_CONTEXT",

@@ -73,7 +73,7 @@ impl Contexts {
         };
         if file.metadata().map_err(failed)?.permissions().mode() & 0o077 != 0 {
             let shown = path.display();
-            return Err(format!("{shown} holds tokens, and others can read it; run: chmod 600 {shown}"));
+            return Err(format!("{shown} contains tokens, and others can read it; run: chmod 600 {shown}"));
         }
         let mut text = String::new();
         file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
@@ -91,7 +91,7 @@ impl Contexts {
 
     /// Replaces the file. The error names it.
     pub(super) fn write(&self) -> Result<PathBuf, String> {
-        let path = path().ok_or("there is no place for the configuration: set HOME or XDG_CONFIG_HOME")?;
+        let path = path().ok_or("the configuration has no directory: set HOME or XDG_CONFIG_HOME")?;
         self.replace(&path).map_err(|err| format!("{} cannot be written: {err}", path.display()))?;
         Ok(path)
     }

@@ -67,10 +67,10 @@ pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
             match name {
                 "CRON_TZ" => timezone = Some(value.to_owned()).filter(|zone| !zone.is_empty()),
                 "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" | "RANDOM_DELAY" => {
-                    found.notes.push((number, format!("{name} is not taken: no mail is sent")));
+                    found.notes.push((number, format!("{name} is not supported: no mail is sent")));
                 }
                 "SHELL" if value != "/bin/sh" => {
-                    found.notes.push((number, format!("SHELL={value} is not taken: commands run in sh")));
+                    found.notes.push((number, format!("SHELL={value} is not supported: commands run in sh")));
                 }
                 "SHELL" => (),
                 _ => {
@@ -87,7 +87,7 @@ pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
                     if let Some(user) = user {
                         found.notes.push((
                             number,
-                            format!("the user {user} is not taken: the command runs as the app's user"),
+                            format!("the user {user} is not supported: the command runs as the app's user"),
                         ));
                     }
                     found.entries.push(Entry {
@@ -116,10 +116,10 @@ struct Parsed {
 
 fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
     let fields = if line.starts_with('@') { 1 } else { 5 };
-    let (expression, rest) =
-        split_words(line, fields).ok_or("is no entry: five fields and a command, or @daily and a command")?;
+    let (expression, rest) = split_words(line, fields)
+        .ok_or("is not an entry: five fields and a command, or @daily and a command")?;
     if expression == "@reboot" {
-        return Err("@reboot is not taken: nothing here runs when a machine starts".to_owned());
+        return Err("@reboot is not supported: nothing runs when a machine starts".to_owned());
     }
     if fields == 1 && !DESCRIPTORS.contains(&expression.as_str()) && !expression.starts_with("@every") {
         return Err(format!("{expression} is not taken: it is not known"));

@@ -38,7 +38,7 @@ pub(super) fn import(arguments: &Arguments) -> ExitCode {
         dialect: arguments.flag("dialect").and_then(|name| Dialect::named(name, config.weekdays)),
     };
     if let Some(zone) = wanted.timezone.as_deref().filter(|zone| Zone::named(zone).is_none()) {
-        return usage_of("import", &format!("--timezone {zone:?} is no time zone, such as Europe/Berlin"));
+        return usage_of("import", &format!("--timezone {zone:?} is not a time zone such as Europe/Berlin"));
     }
     let mode = if arguments.has("dry-run") { ImportMode::DryRun } else { ImportMode::Commit };
     if let Some(place) = config::crash_point() {

@@ -67,6 +67,6 @@ pub(super) fn tell(state: &str) {
     };
     let sent = address.and_then(|address| UnixDatagram::unbound()?.send_to_addr(state.as_bytes(), &address));
     if let Err(err) = sent {
-        warn!(state, cause:% = err; "systemd cannot be told");
+        warn!(state, cause:% = err; "systemd cannot be notified");
     }
 }

@@ -18,10 +18,8 @@ use super::{backup, check_config, health, import, next, output, serve};
 /// The shells that have completions.
 pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
-const APP: Flag = Flag {
-    variable: "SCHEDULER_APP",
-    ..flag("app", "APP", "guid of the app, or its name where that is known")
-};
+const APP: Flag =
+    Flag { variable: "SCHEDULER_APP", ..flag("app", "APP", "guid of the app, or its name if known") };
 
 /// Flags of commands that make or change a schedule, and those that all of them share.
 macro_rules! schedule_flags {
@@ -31,11 +29,11 @@ macro_rules! schedule_flags {
             flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin; \"\" for UTC"),
             flag("from", "TIME", "fire from this RFC 3339 time on; \"\" for at once"),
             flag("until", "TIME", "fire up to this RFC 3339 time; \"\" for no end"),
-            flag("jitter", "SECONDS", "spread each run over so many seconds, from 0 to 3600"),
+            flag("jitter", "SECONDS", "delay each run by up to this many seconds, from 0 to 3600"),
             Flag {
                 default: "MISFIRE_POLICY of the service",
                 values: &["skip", "once", "all"],
-                ..flag("misfire-policy", "POLICY", "what becomes of missed fire times")
+                ..flag("misfire-policy", "POLICY", "what to do with missed fire times")
             },
             flag("description", "TEXT", "description, at most 1,000 characters; \"\" for none"),
         ]
@@ -47,7 +45,7 @@ macro_rules! run_flags {
     ($($own:expr),* $(,)?) => {
         [
             $($own,)*
-            flag("timeout", "SPAN", "longest that an attempt may run, for example 90s or 2h; \"\" for the \
+            flag("timeout", "SPAN", "time limit of an attempt, for example 90s or 2h; \"\" for the \
              default"),
             Flag {
                 values: &["Always", "Forbid", "Replace", "Queue"],
@@ -56,9 +54,9 @@ macro_rules! run_flags {
             flag("retries", "N", "how often a failed attempt is repeated, from 0 to 20"),
             flag("backoff", "SPAN", "delay before the first retry; it doubles each time"),
             flag("max-backoff", "SPAN", "longest delay between retries"),
-            flag("max-age", "SPAN", "no retry so long after the first attempt; \"\" for no limit"),
+            flag("max-age", "SPAN", "no retry later than this after the first attempt; \"\" for no limit"),
             flag("labels", "LABELS", "for example team=billing,env=prod; team- removes one"),
-            flag("expect-success", "SPAN", "a notification tells when it has not succeeded for so long; \"\" \
+            flag("expect-success", "SPAN", "report it as overdue if it has not succeeded for this long; \"\" \
              for never"),
         ]
     };
@@ -95,14 +93,14 @@ macro_rules! notification_flags {
             },
             Flag {
                 default: "failed,recovered,overdue",
-                ..flag("events", "EVENTS", "what is told: some of failed, recovered, succeeded, overdue")
+                ..flag("events", "EVENTS", "events to report: some of failed, recovered, succeeded, overdue")
             },
-            flag("jobs", "NAMES", "only of these jobs, with commas between them"),
-            flag("calls", "NAMES", "only of these calls, with commas between them"),
+            flag("jobs", "NAMES", "only these jobs, separated by commas"),
+            flag("calls", "NAMES", "only these calls, separated by commas"),
             flag("label-selector", "SELECTOR", "only of jobs and calls with these labels, for example \
              env=prod"),
-            Flag { default: "1", ..flag("after-failures", "N", "tell when so many in a row have failed") },
-            flag("remind-after", "SECONDS", "tell again each time this has passed; \"\" for never"),
+            Flag { default: "1", ..flag("after-failures", "N", "report after this many failures in a row") },
+            flag("remind-after", "SECONDS", "repeat active alerts at this interval; \"\" for never"),
             flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
         ]
     };
@@ -112,7 +110,7 @@ macro_rules! notification_flags {
 const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
 
 const PRUNE: Flag =
-    switch("prune", "delete what an earlier version of the file has made and this one does not name");
+    switch("prune", "delete what an earlier version of the file created and this one does not name");
 
 /// Filters of the lists of jobs and calls, and their order.
 const LIST: [Flag; 4] = [
@@ -120,7 +118,7 @@ const LIST: [Flag; 4] = [
     flag(
         "state",
         "STATES",
-        "only where the last run is one of these, for example FAILED,RUNNING; never: it never ran",
+        "only those whose last run has one of these states, for example FAILED,RUNNING; never: it never ran",
     ),
     flag(
         "since",
@@ -160,9 +158,9 @@ const JOB_LIMITS: [Flag; 3] = [
     flag("log-rate", "BPS", LOG_RATE_HELP),
 ];
 const LOG_RATE_HELP: &str =
-    "most bytes of log per second of the task; -1: unlimited; 0: the default of Cloud Foundry";
+    "log rate limit of the task, in bytes per second; -1: unlimited; 0: the default of Cloud Foundry";
 const AT_HELP: &str = "fire once at this time, for example '2026-12-31 23:59' or 2026-12-31T23:59:00Z";
-const IN_HELP: &str = "fire once so long from now by the clock of the service, for example 10m or 1h30m";
+const IN_HELP: &str = "fire once after this time, by the service's clock, for example 10m or 1h30m";
 const HEADER_HELP: &str = "value of the Authorization header; - reads it from standard input";
 
 /// A command that uses a service.
@@ -253,14 +251,15 @@ pub const COMMANDS: &[Command] = &[
                 default: "this machine, at SCHEDULER_PORT",
                 ..flag("url", "URL", "base URL of the service")
             },
-            switch("ready", "ask whether it can work too: GET /readyz"),
+            switch("ready", "also check whether it can work: GET /readyz"),
         ],
         ..other(
             "health",
             Group::Run,
             &[],
             SettingFlags::One("SCHEDULER_PORT"),
-            "asks whether a service lives (GET /healthz): exit status 0 if it does; for health checks of \
+            "checks whether a service is alive (GET /healthz): exit status 0 if it does; for health checks \
+             of \
              containers",
             "ocf-scheduler health --port 8000",
             health::health,
@@ -353,7 +352,8 @@ pub const COMMANDS: &[Command] = &[
         "apply",
         &[operand("FILE")],
         &[APP, PRUNE],
-        "makes jobs, calls, schedules and notifications what a file defines; - is standard input",
+        "creates and changes jobs, calls, schedules and notifications as a file defines them; - is standard \
+         input",
         "ocf-scheduler apply definitions.toml --prune",
         |it| ask(definitions::apply, it),
     ),
@@ -363,7 +363,15 @@ pub const COMMANDS: &[Command] = &[
         &[known("NAME", Names::Both)],
         &[
             OF_APP,
-            Flag { default: HISTORY_LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
+            Flag {
+                default: HISTORY_LIMIT,
+                ..flag(
+                    "limit",
+                    "N",
+                    "maximum number of executions to list, from \
+             1 to 500",
+                )
+            },
             Flag { names: Names::Schedules, ..flag("schedule", "GUID", "only executions of this schedule") },
             FILTERS[0],
             FILTERS[1],
@@ -384,7 +392,15 @@ pub const COMMANDS: &[Command] = &[
             Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of jobs, or of calls") },
             flag("app", "APP", "only of this app"),
             SORT_EXECUTIONS,
-            Flag { default: overview::LIMIT, ..flag("limit", "N", "most executions to list, from 1 to 500") },
+            Flag {
+                default: overview::LIMIT,
+                ..flag(
+                    "limit",
+                    "N",
+                    "maximum number of executions to list, \
+             from 1 to 500",
+                )
+            },
         ],
         "lists the executions of all jobs and calls, newest first",
         "ocf-scheduler executions --state FAILED --since 12h",
@@ -395,7 +411,7 @@ pub const COMMANDS: &[Command] = &[
         "cancel",
         &[known("EXECUTION", Names::Executions)],
         &[],
-        "cancels an execution: one that waits ends at once, one that runs is told to end",
+        "cancels an execution: a waiting one ends at once, a running one is asked to end",
         "ocf-scheduler cancel 9b1d3a0c-8d7e-4f5b-a0c1-d2e3f4a5b6c7",
         |it| ask(overview::cancel, it),
     ),

@@ -133,15 +133,22 @@ pub const SETTINGS: &[Setting] = &[
     text("UAA_ENDPOINT", "uaa-endpoint", "found through CF_ENDPOINT", "base URL of the UAA"),
     text("CLIENT_ID", "client-id", "", "UAA client of the service (required by serve)"),
     text("CLIENT_SECRET", "client-secret", "", "secret of the UAA client (required by serve)"),
-    file("CLIENT_SECRET_FILE", "client-secret-file", "file that holds CLIENT_SECRET"),
+    file("CLIENT_SECRET_FILE", "client-secret-file", "file that contains CLIENT_SECRET"),
     text(
         "DATABASE_URL",
         "database-url",
         "a bound service, else sqlite://scheduler.db",
         "sqlite://PATH or a bare path; postgres://USER:PASSWORD@HOST:PORT/NAME",
     ),
-    file("DATABASE_URL_FILE", "database-url-file", "file that holds DATABASE_URL"),
-    number!("DATABASE_CONNECTIONS", "database-connections", 8, 2..=100, "most connections to PostgreSQL"),
+    file("DATABASE_URL_FILE", "database-url-file", "file that contains DATABASE_URL"),
+    number!(
+        "DATABASE_CONNECTIONS",
+        "database-connections",
+        8,
+        2..=100,
+        "maximum number of connections to \
+     PostgreSQL"
+    ),
     number!(
         "SCHEDULER_PORT",
         "port",
@@ -160,7 +167,7 @@ pub const SETTINGS: &[Setting] = &[
         "worker-num",
         20,
         1..=1000,
-        "worker threads, and so the most calls in flight. SCHEDULER_WORKERS is used if this is unset"
+        "worker threads, and so the maximum of calls in flight. SCHEDULER_WORKERS is used if this is unset"
     ),
     number!("HTTP_THREADS", "http-threads", 16, 1..=1000, "threads that answer requests"),
     choice!(
@@ -168,7 +175,7 @@ pub const SETTINGS: &[Setting] = &[
         "log-level",
         "info",
         ["error", "warn", "info", "debug", "trace", "warning", "fatal", "panic"],
-        "least level to log; warning is warn, fatal and panic are error"
+        "lowest level to log; warning means warn, fatal and panic mean error"
     ),
     choice!(
         "LOG_FORMAT",
@@ -178,7 +185,7 @@ pub const SETTINGS: &[Setting] = &[
         "one line of text or one JSON object for each event"
     ),
     text("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics requires; unset: none"),
-    file("METRICS_TOKEN_FILE", "metrics-token-file", "file that holds METRICS_TOKEN"),
+    file("METRICS_TOKEN_FILE", "metrics-token-file", "file that contains METRICS_TOKEN"),
     optional_number!(
         "METRICS_PORT",
         "metrics-port",
@@ -220,7 +227,7 @@ pub const SETTINGS: &[Setting] = &[
         "history-max-per-executable",
         "no limit",
         1..=4294967295,
-        "most ended executions kept for each job or call"
+        "maximum number of ended executions kept for each job or call"
     ),
     choice!(
         "CRON_WEEKDAYS",
@@ -242,7 +249,7 @@ pub const SETTINGS: &[Setting] = &[
         "schedule-min-seconds",
         "no limit",
         1..=31536000,
-        "least seconds between two fire times of a new expression"
+        "shortest interval of a new expression, in seconds"
     ),
     number!(
         "AUDIT_DAYS",
@@ -255,25 +262,39 @@ pub const SETTINGS: &[Setting] = &[
         "READ_ROLES",
         "read-roles",
         "",
-        "roles and scopes that may read, with commas between them, for example space_auditor",
+        "comma-separated roles and scopes that may read, for example space_auditor",
     ),
-    optional_number!("QUOTA_JOBS", "quota-jobs", "no limit", 0..=1000000, "most jobs of a space"),
-    optional_number!("QUOTA_CALLS", "quota-calls", "no limit", 0..=1000000, "most calls of a space"),
+    optional_number!(
+        "QUOTA_JOBS",
+        "quota-jobs",
+        "no limit",
+        0..=1000000,
+        "maximum number of jobs in a \
+     space"
+    ),
+    optional_number!(
+        "QUOTA_CALLS",
+        "quota-calls",
+        "no limit",
+        0..=1000000,
+        "maximum number of calls in a \
+     space"
+    ),
     optional_number!(
         "QUOTA_SCHEDULES",
         "quota-schedules",
         "no limit",
         0..=1000000,
-        "most schedules of the jobs and calls of a space"
+        "maximum number of schedules in a space"
     ),
     text(
         "HEARTBEAT_URL",
         "heartbeat-url",
         "",
-        "URL that gets a POST each minute while all is well; {instance} is replaced by the instance's index \
+        "URL that gets a POST each minute while the scheduler works; {instance} becomes the instance's index \
          or number",
     ),
-    file("HEARTBEAT_URL_FILE", "heartbeat-url-file", "file that holds HEARTBEAT_URL"),
+    file("HEARTBEAT_URL_FILE", "heartbeat-url-file", "file that contains HEARTBEAT_URL"),
     number!(
         "CLIENT_TIMEOUT_SECONDS",
         "client-timeout-seconds",
@@ -293,7 +314,8 @@ pub const SETTINGS: &[Setting] = &[
         "max-connections",
         1024,
         1..=65536,
-        "most client connections; fewer if they would take over a third of the memory, 44 KiB each"
+        "maximum number of client connections; fewer if they would take over a third of the memory, 44 KiB \
+         each"
     ),
     optional_number!(
         "RATE_LIMIT_PER_SECOND",
@@ -357,7 +379,7 @@ pub const SETTINGS: &[Setting] = &[
         "time limit for calls in flight when the service stops"
     ),
     text("HTTPS_PROXY", "https-proxy", "", "proxy for CF, UAA and call targets"),
-    file("HTTPS_PROXY_FILE", "https-proxy-file", "file that holds HTTPS_PROXY"),
+    file("HTTPS_PROXY_FILE", "https-proxy-file", "file that contains HTTPS_PROXY"),
     text("NO_PROXY", "no-proxy", "", "hosts that are reached without the proxy, separated by commas"),
     boolean!(
         "SKIP_SSL_VALIDATION",
@@ -368,18 +390,18 @@ pub const SETTINGS: &[Setting] = &[
     text("CA_CERT_FILE", "ca-cert-file", "system roots", "PEM file of additional trusted certificates"),
     text("BROKER_USER", "broker-user", "no broker", "user name for the service broker at /v2"),
     text("BROKER_PASSWORD", "broker-password", "no broker", "password for the service broker"),
-    file("BROKER_PASSWORD_FILE", "broker-password-file", "file that holds BROKER_PASSWORD"),
+    file("BROKER_PASSWORD_FILE", "broker-password-file", "file that contains BROKER_PASSWORD"),
     text(
         "API_ENDPOINT",
         "api-endpoint",
         "the host of the broker's requests",
-        "base URL of the service, for the credentials of a binding and links in notifications",
+        "base URL of the service, for credentials of bindings and links in notifications",
     ),
     boolean!(
         "REQUIRE_SERVICE_INSTANCE",
         "require-service-instance",
         false,
-        "jobs and calls can be created only in spaces that have a service instance"
+        "jobs and calls can be created only in spaces with a service instance"
     ),
     text(
         "BROKER_SERVICE_NAME",
@@ -405,13 +427,13 @@ pub const SETTINGS: &[Setting] = &[
         "dashboard of an instance; {instance_id} and {space_guid} are replaced",
     ),
     text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),
-    boolean!("DASHBOARD", "dashboard", true, "there are pages for people at /dashboard"),
-    text("DASHBOARD_CLIENT_ID", "dashboard-client-id", "", "serve: UAA client that people sign in through"),
+    boolean!("DASHBOARD", "dashboard", true, "the dashboard is served at /dashboard"),
+    text("DASHBOARD_CLIENT_ID", "dashboard-client-id", "", "serve: UAA client for signing in"),
     text("DASHBOARD_CLIENT_SECRET", "dashboard-client-secret", "", "secret of that UAA client"),
     file(
         "DASHBOARD_CLIENT_SECRET_FILE",
         "dashboard-client-secret-file",
-        "file that holds DASHBOARD_CLIENT_SECRET",
+        "file that contains DASHBOARD_CLIENT_SECRET",
     ),
     text(
         "SESSION_SECRET",
@@ -419,7 +441,7 @@ pub const SETTINGS: &[Setting] = &[
         "derived from CLIENT_SECRET; standalone: random, in the database",
         "secret that signs the sessions of the dashboard",
     ),
-    file("SESSION_SECRET_FILE", "session-secret-file", "file that holds SESSION_SECRET"),
+    file("SESSION_SECRET_FILE", "session-secret-file", "file that contains SESSION_SECRET"),
     text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),
 ];
 

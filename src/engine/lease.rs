@@ -88,7 +88,7 @@ impl Keeper {
                     RENEW_INTERVAL
                 }
                 Err(err) => {
-                    log!(err.noted(), cause:% = err; "the lease could not be renewed, trying again");
+                    log!(err.noted(), cause:% = err; "the lease could not be renewed, retrying");
                     RETRY_DELAY
                 }
             };
@@ -115,7 +115,7 @@ impl Keeper {
             Some(_) if renewal.is_new => {
                 warn!(
                     lease = renewal.fence;
-                    "the lease had ended, and what this instance owned was taken over"
+                    "the lease had ended, and this instance's work was taken over"
                 );
                 asked_at
             }
@@ -164,8 +164,8 @@ impl Keeper {
         };
         if !has_name {
             error!(
-                "another process has started with the same INSTANCE_ID; each instance needs an INSTANCE_ID \
-                 of its own"
+                "another process has started with the same INSTANCE_ID; each instance needs its own \
+                 INSTANCE_ID"
             );
         }
         self.name = NameStep::Done;
@@ -178,7 +178,7 @@ impl Keeper {
         }
         warn!(
             instances = taken.instances, calls = taken.calls.len(), executions = taken.executions;
-            "instances are gone, what they owned was taken over"
+            "instances are gone, their work was taken over"
         );
         for it in &taken.calls {
             journal::cut_off(it, INTERRUPTED);

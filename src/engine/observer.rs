@@ -81,7 +81,7 @@ impl Observer {
                 recv(self.asked) -> asked => if asked.is_err() { return },
             }
             let readings = read()
-                .inspect_err(|err| debug!(cause:% = err; "the database could not be read for /metrics"))
+                .inspect_err(|err| debug!(cause:% = err; "reading the database for /metrics failed"))
                 .ok();
             let mut latest = self.lock();
             *latest = Latest {

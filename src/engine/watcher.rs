@@ -514,14 +514,14 @@ impl Watcher {
                 Ok(()) => {
                     warn!(
                         execution:% = surplus.execution, task:% = own, cancelled:% = task;
-                        "surplus task of an execution cancelled"
+                        "surplus task cancelled"
                     );
                     true
                 }
                 Err(PlatformError::Refused { detail }) => {
                     info!(
                         execution:% = surplus.execution, task:% = task, cause = detail;
-                        "a surplus task had ended"
+                        "surplus task had ended"
                     );
                     true
                 }

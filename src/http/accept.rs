@@ -287,7 +287,7 @@ impl Acceptor {
     fn wait_for_descriptor(&mut self, err: &io::Error) {
         if !self.in_trouble {
             self.in_trouble = true;
-            warn!(cause:% = err; "HTTP server cannot accept connections, closing idle ones and trying again");
+            warn!(cause:% = err; "HTTP server cannot accept connections, closing idle ones and retrying");
         }
         self.answered.clear();
         self.lobby.clear();

@@ -152,7 +152,7 @@ fn parse_whole_head(bytes: &[u8]) -> Result<Head, Rejected> {
 fn understand(parsed: &httparse::Request<'_, '_>, status: httparse::Result<usize>) -> Result<Head, Rejected> {
     match status {
         Ok(httparse::Status::Complete(_)) => (),
-        Ok(httparse::Status::Partial) => return Err(Refusal::malformed("the head has no end").into()),
+        Ok(httparse::Status::Partial) => return Err(Refusal::malformed("the head is incomplete").into()),
         Err(httparse::Error::TooManyHeaders) => {
             return Err(Refusal::new(431, format!("more than {HEADERS_MAX} headers")).into());
         }
@@ -268,7 +268,7 @@ fn parse_target<'head>(target: &'head str, method: &Method) -> Result<Target<'he
     let authority_end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(authority_end);
     if authority.is_empty() || !is_host(authority) {
-        return Err(Refusal::malformed("the target has no proper host"));
+        return Err(Refusal::malformed("the target has no valid host"));
     }
     let (path, query) = split_query(rest);
     Ok(Target { authority: Some(authority), path: if path.is_empty() { "/" } else { path }, query })
@@ -333,7 +333,7 @@ fn body_length(version: Version, headers: &[Header]) -> Result<BodyLength, Refus
             let digits_only = length.bytes().all(|byte| byte.is_ascii_digit());
             match length.parse() {
                 Ok(length) if digits_only => Ok(BodyLength::Bytes(length)),
-                _ => Err(Refusal::malformed("a Content-Length that is no number")),
+                _ => Err(Refusal::malformed("a Content-Length that is not a number")),
             }
         }
     }
@@ -387,7 +387,7 @@ pub(super) fn parse_chunk_line(line: &[u8]) -> Result<ChunkLine, Refusal> {
         None => extension.is_empty(),
     };
     if !extension_is_proper {
-        return Err(Refusal::malformed("a chunk size that is no number"));
+        return Err(Refusal::malformed("a chunk size that is not a number"));
     }
     let size = size.iter().fold(0_u64, |size, digit| {
         let digit = char::from(*digit).to_digit(16).unwrap_or_default();
@@ -401,6 +401,6 @@ pub(super) fn check_trailer(line: &[u8]) -> Result<(), Refusal> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     match line.iter().position(|byte| *byte == b':') {
         Some(colon) if 0 < colon && line[..colon].iter().all(is_token) => Ok(()),
-        _ => Err(Refusal::malformed("a trailer that is no header")),
+        _ => Err(Refusal::malformed("a trailer that is not a header")),
     }
 }

@@ -261,7 +261,7 @@ fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     if affordable < max_connections {
         warn!(
             connections = affordable, descriptors, memory_mib = memory_max / (1 << 18);
-            "fewer connections than MAX_CONNECTIONS, because descriptors or memory are short"
+            "fewer connections than MAX_CONNECTIONS, because of too few descriptors or too little memory"
         );
     }
     max_connections.clamp(1, affordable)

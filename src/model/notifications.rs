@@ -214,7 +214,7 @@ fn requirement(text: &str) -> Result<LabelRequirement, String> {
         let values = values.map(|values| values.into_iter().map(|it| it.trim().to_owned()).collect());
         Ok(LabelRequirement { key: key.trim().to_owned(), values, is_negated })
     };
-    let unreadable = || format!("has {text:?}, which is no requirement");
+    let unreadable = || format!("has {text:?}, which is not a requirement");
     if text.is_empty() {
         return Err("has an empty requirement".to_owned());
     }

@@ -258,7 +258,7 @@ pub fn untrusted_certificate(error: &ureq::Error) -> Option<String> {
         format!(
             "its TLS certificate cannot be verified ({reason}); name its authority's certificate in \
              CA_CERT_FILE, \
-             or set SKIP_SSL_VALIDATION=true to believe any"
+             or set SKIP_SSL_VALIDATION=true to accept any"
         )
     })
 }
@@ -293,7 +293,7 @@ fn certificates_of(name: &str, path: &Path) -> Result<Vec<Certificate<'static>>,
             Ok(PemItem::Certificate(certificate)) => {
                 RootCertStore::empty()
                     .add(CertificateDer::from(certificate.der()))
-                    .map_err(|err| format!("{shown} holds a certificate that cannot be used: {err}"))?;
+                    .map_err(|err| format!("{shown} contains a certificate that cannot be used: {err}"))?;
                 certificates.push(certificate);
             }
             Ok(_) => (), // A key beside its certificate does no harm.
@@ -301,7 +301,7 @@ fn certificates_of(name: &str, path: &Path) -> Result<Vec<Certificate<'static>>,
         }
     }
     if certificates.is_empty() {
-        return Err(format!("{shown} holds no certificate in PEM form"));
+        return Err(format!("{shown} contains no certificate in PEM form"));
     }
     Ok(certificates)
 }

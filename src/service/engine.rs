@@ -121,7 +121,7 @@ impl EngineBuilder<'_> {
         let mut keeper = Keeper::new(Arc::clone(&self.store), clock, wake_scheduler, wake_watcher);
         // Before the other threads start, so that they have a lease. If it fails, they retry.
         if let Err(err) = keeper.pass() {
-            log!(err.noted(), cause:% = err; "no lease yet, trying again");
+            log!(err.noted(), cause:% = err; "no lease yet, retrying");
         }
         self.threads.spawn_forever("keeper", &stop, move |stop| keeper.run(stop))?;
         Ok(stopper)
@@ -305,12 +305,12 @@ fn resume_suspended(store: &Store, clock: &dyn Clock, wake: &Sender<()>, stop: &
         match store.resume_all_spaces(now, &planner(now)) {
             Ok(0) => return,
             Ok(spaces) => {
-                info!(spaces; "no service instance is required any more, schedules resumed");
+                info!(spaces; "service instances are no longer required, schedules resumed");
                 let _ = wake.try_send(());
                 return;
             }
             Err(err) => {
-                log!(err.noted(), cause:% = err; "suspended schedules could not be resumed, trying again");
+                log!(err.noted(), cause:% = err; "suspended schedules could not be resumed, retrying");
             }
         }
         select! {

@@ -177,7 +177,7 @@ impl Service {
                         journal::cut_off(it, STOPPED);
                     }
                 }
-                Err(err) => error!(cause:% = err; "the lease could not be given up"),
+                Err(err) => error!(cause:% = err; "the lease could not be released"),
             }
         }
         self.threads.join_ended();
@@ -305,11 +305,14 @@ fn checkpoint_last(store: &Store) {
     for _ in 0..CHECKPOINT_TRIES {
         match store.checkpoint() {
             Ok(()) => return,
-            Err(err) => debug!(cause:% = err; "checkpoint at stop failed, trying again"),
+            Err(err) => debug!(cause:% = err; "checkpoint at stop failed, retrying"),
         }
         let _ = after(CHECKPOINT_PAUSE).recv();
     }
-    warn!("the write-ahead log is not in the database file; copy both, or start the service once more");
+    warn!(
+        "the database file does not contain the write-ahead log; copy both, or start the service once \
+     more"
+    );
 }
 
 /// The part of the settings that the store needs.

@@ -86,7 +86,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unavailable(cause) => write!(f, "the database is not available: {cause}"),
-            Self::Conflict => write!(f, "the database has something like that already"),
+            Self::Conflict => write!(f, "the database already contains such a row"),
             Self::Bug(cause) => write!(f, "the database refused a statement: {cause}"),
         }
     }

@@ -96,7 +96,7 @@ impl Session<'_> {
         read: impl Fn(&Row<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.first(statement, values, read)?
-            .ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
+            .ok_or_else(|| StoreError::Bug("a statement returned no row".to_owned()))
     }
 
     /// Reads rows until there are `limit`, or until they reach [`PART_BYTES`]. `measure` returns the id of a
@@ -177,7 +177,7 @@ impl<'a> Row<'a> {
             #[cfg(feature = "postgres")]
             Cells::Postgres(row) => postgres::cell_of(row, index)?,
         };
-        T::of(cell).ok_or_else(|| StoreError::Bug(format!("column {column} holds something unexpected")))
+        T::of(cell).ok_or_else(|| StoreError::Bug(format!("column {column} has an unexpected type")))
     }
 
     fn index_of(&self, column: &str) -> Option<usize> {

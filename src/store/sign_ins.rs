@@ -52,6 +52,6 @@ impl Store {
         }
         let values = values! { "value": fresh.reveal() };
         self.write(|tx| tx.execute(sql!("dashboard_keys/insert"), values).map(|_| ()))?;
-        find()?.ok_or_else(|| StoreError::Bug("the key of the sessions was not kept".to_owned()))
+        find()?.ok_or_else(|| StoreError::Bug("the key of the sessions was not stored".to_owned()))
     }
 }

@@ -38,7 +38,7 @@ pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
     // For a link, its target is replaced and the link stays.
     let target = match fs::metadata(to) {
         Ok(metadata) if !metadata.is_file() => {
-            return Err(format!("{shown} is no regular file; to write to a pipe: ocf-scheduler backup -"));
+            return Err(format!("{shown} is not a regular file; to write to a pipe: ocf-scheduler backup -"));
         }
         Ok(_) => {
             let target = to.canonicalize().map_err(|err| format!("{shown} cannot be resolved: {err}"))?;
@@ -46,14 +46,14 @@ pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
                 return Err(format!("{shown} is the database itself"));
             }
             store::check_is_ours(&target)
-                .map_err(|err| format!("the file {shown} {err}; it is no backup and was not replaced"))?;
+                .map_err(|err| format!("the file {shown} {err}; it is not a backup and was not replaced"))?;
             target
         }
         Err(err) if err.kind() == ErrorKind::NotFound && fs::symlink_metadata(to).is_ok() => {
             return Err(format!("{shown} is a link to nothing; name the file itself"));
         }
         Err(err) if err.kind() == ErrorKind::NotFound => to.to_owned(),
-        Err(err) => return Err(format!("{shown} cannot be looked at: {err}")),
+        Err(err) => return Err(format!("{shown} cannot be inspected: {err}")),
     };
     let partial = Partial::beside(&target, ".partial")?;
     copy(from, &partial.0)?;
@@ -115,7 +115,7 @@ fn check_is_free(to: Places<'_>) -> Result<(), String> {
 }
 
 fn is_there(path: &Path) -> String {
-    format!("{} is there already; restore overwrites nothing, so move it away first", path.display())
+    format!("{} exists already; restore overwrites nothing, so move it away first", path.display())
 }
 
 fn prepare_restore(to: Places<'_>) -> Result<Partial, String> {
@@ -153,7 +153,7 @@ fn copy(from: Places<'_>, to: &Path) -> Result<(), String> {
     let text = match fs::symlink_metadata(from.standalone_file) {
         Ok(_) => Some(local::file_text(from.standalone_file)?),
         Err(err) if err.kind() == ErrorKind::NotFound => None,
-        Err(err) => return Err(format!("{} cannot be looked at: {err}", from.standalone_file.display())),
+        Err(err) => return Err(format!("{} cannot be inspected: {err}", from.standalone_file.display())),
     };
     store::copy(from.database, to)?;
     store::attach(to, text.as_deref())?;
@@ -210,7 +210,7 @@ fn make_directory_of(path: &Path) -> Result<(), String> {
         .recursive(true)
         .mode(0o700)
         .create(directory)
-        .map_err(|err| format!("cannot make the directory {}: {err}", directory.display()))
+        .map_err(|err| format!("cannot create the directory {}: {err}", directory.display()))
 }
 
 fn directory_of(path: &Path) -> &Path {

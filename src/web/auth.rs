@@ -385,7 +385,7 @@ impl WaitingRoom {
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
             return Err(PlatformError::Unavailable {
-                cause: "it is slow, and enough others wait for it".to_owned(),
+                cause: "it is slow, and enough requests wait for it".to_owned(),
                 retry_after: Some(RETRY_AFTER),
                 delivery: Delivery::Failed,
             });
@@ -416,7 +416,7 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
     if scheme.eq_ignore_ascii_case("bearer") && sane {
         Ok(token)
     } else {
-        Err(AuthError::Unauthorized("the Authorization header holds no bearer token"))
+        Err(AuthError::Unauthorized("the Authorization header contains no bearer token"))
     }
 }
 

@@ -125,7 +125,7 @@ impl Notifier {
             let pause = match passed {
                 Ok(()) => INTERVAL,
                 Err(err) => {
-                    log!(err.noted(), cause:% = err; "the outbox could not be looked into, trying again");
+                    log!(err.noted(), cause:% = err; "the outbox could not be read, retrying");
                     RETRY_DELAY
                 }
             };
@@ -332,7 +332,7 @@ impl Messenger {
                 Err(err) => {
                     log!(
                         err.noted(), notification:% = sending.notification.guid, cause:% = err;
-                        "a delivery is not recorded yet, trying again"
+                        "delivery could not be recorded, retrying"
                     );
                 }
             }

@@ -158,7 +158,7 @@ impl WorkerContext {
         if asked_at < doubt_until && !latest_never_ran {
             let retry = Retry {
                 dispatch_time: doubt_until,
-                message: "waiting to be certain that an attempt made no task".to_owned(),
+                message: "waiting until it is certain that the attempt created no task".to_owned(),
                 doubt_until: Some(doubt_until),
                 failures: dispatch.attempts.failures,
                 give_up_at: dispatch.attempts.give_up_at,

@@ -43,8 +43,9 @@ impl Api {
         }
         match answer.status {
             401 => Err(PlatformError::Unavailable {
-                cause: "Cloud Foundry does not accept the service's own token, though UAA has just issued it"
-                    .to_owned(),
+                cause: "Cloud Foundry does not accept the service's own token, although UAA has just issued \
+                 it"
+                .to_owned(),
                 retry_after: None,
                 delivery: Delivery::Failed,
             }),
@@ -64,7 +65,7 @@ impl Api {
     pub(super) fn list<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<Vec<T>, ListFault> {
         let endless = |why: &str| {
             ListFault::Whole(PlatformError::Unavailable {
-                cause: format!("Cloud Foundry's list does not end well: {why}"),
+                cause: format!("Cloud Foundry's list is incomplete: {why}"),
                 retry_after: None,
                 delivery: Delivery::Failed,
             })

@@ -35,7 +35,7 @@ impl Endpoint {
             return Err(format!("{name} has a query or a fragment, but must be {example}"));
         }
         if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
-            return Err(format!("{name} holds a user or password, but must be {example}"));
+            return Err(format!("{name} contains a user or password, but must be {example}"));
         }
         Ok(Self { base: text.trim().trim_end_matches('/').to_owned(), origin })
     }

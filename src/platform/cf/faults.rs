@@ -55,7 +55,7 @@ impl Faults {
     pub(super) fn absent(&self, fault: Fault) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cause) = lasting.remove(&fault) {
-            info!(cause:% = cause; "a setting for Cloud Foundry is right again");
+            info!(cause:% = cause; "a setting for Cloud Foundry has been corrected");
         }
     }
 

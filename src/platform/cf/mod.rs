@@ -413,7 +413,7 @@ impl Platform for CloudFoundry {
             Err(PlatformError::Refused { detail }) if detail.to_ascii_lowercase().contains("metadata") => {
                 info!(
                     task = task.name.as_str(), cause = detail;
-                    "the labels of a task were refused, it gets none"
+                    "the labels of a task were refused, creating it without"
                 );
                 self.post_task(task, None)
             }

@@ -66,7 +66,7 @@ impl TaskUser {
     /// Looks up a user. The error continues "user: ".
     pub(super) fn find(name: &str) -> Result<Self, String> {
         let user = User::from_name(name).map_err(|err| format!("users cannot be looked up: {err}"))?;
-        let user = user.ok_or("there is no user of that name on this machine")?;
+        let user = user.ok_or("this machine has no user of that name")?;
         if !Uid::effective().is_root() && user.uid != Uid::effective() {
             return Err("only a service that runs as root can start tasks as another user".to_owned());
         }
@@ -160,7 +160,7 @@ impl World {
         if is_open && has_token {
             warn!(
                 file:% = shown;
-                "the file holds tokens and others on this machine can read it; chmod 600 would prevent it"
+                "the file contains tokens and others on this machine can read it; chmod 600 would prevent it"
             );
         }
         Ok(Self::of(entries))
@@ -266,7 +266,7 @@ fn read_trusted(path: &Path) -> Result<(String, bool), String> {
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
-        return Err(format!("{shown} is no regular file"));
+        return Err(format!("{shown} is not a regular file"));
     }
     if let Some(fault) = trust::fault("the file", path, &metadata) {
         return Err(fault);

@@ -43,7 +43,7 @@ impl fmt::Display for MemoryLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WholeTask => "the whole task, by a cgroup",
-            Self::EachProcess => "each of the task's processes, as no cgroup can be made",
+            Self::EachProcess => "each of the task's processes, because no cgroup can be created",
         })
     }
 }

@@ -254,7 +254,7 @@ fn is_irregular(err: &io::Error) -> bool {
 }
 
 fn not_regular() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")
+    io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file")
 }
 
 fn sync_directory(path: &Path) -> io::Result<()> {

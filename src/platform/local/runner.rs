@@ -55,7 +55,7 @@ pub fn run_task(mut arguments: impl Iterator<Item = OsString>) -> Result<(), Str
     let directory = TaskDirectory::at(path);
     check_lock(&directory)?;
     if directory.started().map_err(describe)?.is_some() {
-        return Err("the task of this directory has been started before".to_owned());
+        return Err("the task of this directory was started before".to_owned());
     }
     let signals = Signals::listen().map_err(describe)?;
     // From here on the service can find us, so a cancellation comes as a signal. An earlier one is a mark on
@@ -109,7 +109,7 @@ fn check_lock(directory: &TaskDirectory) -> Result<(), String> {
     if directory.is_lock(stdin.st_dev, stdin.st_ino) {
         Ok(())
     } else {
-        Err("run-task is started by the service alone".to_owned())
+        Err("only the service may start run-task".to_owned())
     }
 }
 
@@ -144,7 +144,7 @@ fn record(directory: &TaskDirectory, ended: &Ended, signals: &Signals) -> Result
 fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
     let order = match directory.order() {
         Ok(Some(order)) => order,
-        Ok(None) => return Outcome::Failed("the record of what to run is gone".to_owned()),
+        Ok(None) => return Outcome::Failed("the record of the task is gone".to_owned()),
         Err(err) => return Outcome::Failed(describe(err)),
     };
     if !order.directory.is_dir() {
@@ -153,7 +153,9 @@ fn run_order(directory: &TaskDirectory, signals: &Signals) -> Outcome {
     }
     let log = match directory.create_output() {
         Ok(file) => OutputLog { file, kept: 0, is_cut: false },
-        Err(err) => return Outcome::Failed(format!("its output log could not be made: {}", describe(err))),
+        Err(err) => {
+            return Outcome::Failed(format!("its output log could not be created: {}", describe(err)));
+        }
     };
     let group_name = directory.path().file_name().unwrap_or_default().to_string_lossy();
     let group = Group::create(&group_name, order.memory_in_mb);

@@ -42,7 +42,7 @@ pub fn faults(state_dir: &Path, database: Option<&Path>, config: Option<&Path>) 
         match found {
             Ok((link_fault, metadata)) => faults.extend(link_fault.or_else(|| fault(what, &path, &metadata))),
             Err(err) if err.kind() == ErrorKind::NotFound => (),
-            Err(err) => faults.push(format!("{what} {} cannot be looked at: {err}", path.display())),
+            Err(err) => faults.push(format!("{what} {} cannot be inspected: {err}", path.display())),
         }
         faults.extend(above(&path).iter().filter_map(|directory| directory_fault(directory)));
     }

@@ -131,11 +131,9 @@ impl Connector {
     }
 
     fn connect_to(&self, host: &Config) -> Result<Connection, Refused> {
-        let runtime = Builder::new_current_thread()
-            .enable_io()
-            .enable_time()
-            .build()
-            .map_err(|err| Refused::ForNow(format!("a connection cannot be waited for: {err}")))?;
+        let runtime = Builder::new_current_thread().enable_io().enable_time().build().map_err(|err| {
+            Refused::ForNow(format!("the runtime of a connection cannot be created: {err}"))
+        })?;
         let connecting = host.connect(self.tls.clone());
         let patience = if self.hosts.len() > 1 { CONNECT_TIMEOUT_OF_SEVERAL } else { CONNECT_TIMEOUT };
         // Inside the runtime, because a time-out needs it from its creation.
@@ -150,9 +148,8 @@ impl Connector {
             && encoding != "UTF8"
         {
             return Err(Refused::ForGood(format!(
-                "the encoding of the database is {encoding}, which cannot hold every name; make one with \
-                 CREATE DATABASE … \
-                 ENCODING 'UTF8' TEMPLATE template0"
+                "the encoding of the database is {encoding}, which cannot store every name; create one with \
+                 CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
             )));
         }
         // The runtime drives the connection whenever this thread waits. If the connection ends, the answers
@@ -193,7 +190,7 @@ impl Connector {
             return Ok(());
         }
         Err(Refused::ForGood(
-            "DATABASE_URL leads to a connection pooler that changes the session of the server between \
+            "DATABASE_URL leads to a connection pooler that changes the server's session between \
              transactions, such as PgBouncer with pool_mode = transaction; name the server itself, or a pool \
              with \
              pool_mode = session"
@@ -218,13 +215,15 @@ fn refused(error: &Error) -> Refused {
     let Some(code) = error.code() else {
         return if cause.contains("server does not support TLS") {
             Refused::ForGood(
-                "PostgreSQL has no TLS; sslmode=disable in DATABASE_URL does without, unencrypted".to_owned(),
+                "PostgreSQL has no TLS; with sslmode=disable in DATABASE_URL the connection is not \
+                 encrypted"
+                    .to_owned(),
             )
         } else if cause.contains("certificate") {
             Refused::ForGood(format!(
                 "the certificate of PostgreSQL cannot be verified ({cause}); name its authority's \
                  certificate in \
-                 CA_CERT_FILE or sslrootcert, or set SKIP_SSL_VALIDATION=true to believe any"
+                 CA_CERT_FILE or sslrootcert, or set SKIP_SSL_VALIDATION=true to accept any"
             ))
         } else {
             Refused::ForNow(format!("PostgreSQL cannot be reached: {cause}"))
@@ -413,7 +412,7 @@ impl Connection {
         let rows = match self.rows_of_batch(first.statement, sets.iter().map(Vec::as_slice)) {
             Ok(rows) => rows,
             Err(err) if self.is_usable() || self.is_retry_safe() => {
-                debug!(cause:% = err; "a statement runs for each of a group alone");
+                debug!(cause:% = err; "running the statement of a group separately for each thread");
                 return Ok(alone());
             }
             Err(err) => return Err(err),
@@ -498,9 +497,7 @@ impl Connection {
         let mut column = Vec::new();
         self.visit(statement, values, &mut |row| {
             let value = T::of(cell_of(row, 0)?);
-            column.push(
-                value.ok_or_else(|| StoreError::Bug("a column holds something unexpected".to_owned()))?,
-            );
+            column.push(value.ok_or_else(|| StoreError::Bug("a column has an unexpected type".to_owned()))?);
             Ok(ControlFlow::Continue(()))
         })?;
         Ok(column)
@@ -513,7 +510,7 @@ impl Connection {
         values: &[Named<'_>],
     ) -> Result<T, StoreError> {
         let row = self.column(statement, values)?.pop();
-        row.ok_or_else(|| StoreError::Bug("no row where there is one".to_owned()))
+        row.ok_or_else(|| StoreError::Bug("a statement returned no row".to_owned()))
     }
 
     fn prepared(&self, text: &'static str) -> Result<Arc<Prepared>, StoreError> {
@@ -595,7 +592,7 @@ fn number_of(row: &tokio_postgres::Row) -> Result<usize, StoreError> {
 }
 
 fn unexpected_number() -> StoreError {
-    StoreError::Bug("a row is for a set of values that there is not".to_owned())
+    StoreError::Bug("a row belongs to no set of values".to_owned())
 }
 
 fn as_parameters<'a>(values: &'a [Value<'_>]) -> Vec<&'a (dyn ToSql + Sync)> {

@@ -54,7 +54,7 @@ pub(super) fn migrate(connection: &Connection, schema: &str, weekdays: Weekdays)
         ))
         .map_err(|err| match err {
             Refused::ForGood(cause) => Refused::ForGood(format!(
-                "{cause}; the tables are in a schema of their own, which somebody who may can make \
+                "{cause}; the tables are in their own schema, which somebody with that right can create \
                  beforehand: CREATE SCHEMA \
                  {schema} AUTHORIZATION the role of DATABASE_URL"
             )),

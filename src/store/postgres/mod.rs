@@ -153,7 +153,7 @@ impl DatabaseServer {
     pub(super) fn fence(&self) -> Result<Fence, StoreError> {
         match &*lock(&self.lease) {
             Some(lease) if self.clock.monotonic() < lease.holds_until => Ok(lease.fence),
-            _ => Err(StoreError::Unavailable("this process has no lease on it now".to_owned())),
+            _ => Err(StoreError::Unavailable("this process has no lease now".to_owned())),
         }
     }
 
@@ -380,7 +380,7 @@ impl DatabaseServer {
             });
             match done {
                 Err(err @ StoreError::Unavailable(_)) if is_retry_safe && tries < TRIES => {
-                    debug!(cause:% = err; "work at the database begins again");
+                    debug!(cause:% = err; "retrying work on the database");
                 }
                 done => return done,
             }
@@ -419,7 +419,7 @@ impl DatabaseServer {
             .unwrap_or_else(PoisonError::into_inner);
         let (mut pool, timeout): (MutexGuard<'_, Pool>, _) = waited;
         if timeout.timed_out() {
-            let cause = format!("all {} connections were at work for too long", self.connections_max);
+            let cause = format!("all {} connections were busy for too long", self.connections_max);
             return Err(StoreError::Unavailable(cause));
         }
         pool.at_work += 1;

@@ -70,7 +70,7 @@ impl Source {
         }
         if tables.some_of_go && !tables.all_of_go {
             return Err(StoreError::Unavailable(
-                "not all tables of a Go service are there (jobs, calls, schedules, executions)".to_owned(),
+                "some tables of a Go service are missing (of jobs, calls, schedules, executions)".to_owned(),
             ));
         }
         Ok(tables.all_of_go)

@@ -96,7 +96,7 @@ impl ToSql for Value<'_> {
 }
 
 pub(in crate::store) fn cell_of(row: &tokio_postgres::Row, index: usize) -> Result<Cell<'_>, StoreError> {
-    row.try_get(index).map_err(|_| StoreError::Bug(format!("column {index} holds something unexpected")))
+    row.try_get(index).map_err(|_| StoreError::Bug(format!("column {index} has an unexpected type")))
 }
 
 impl<'a> FromSql<'a> for Cell<'a> {

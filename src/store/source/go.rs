@@ -97,7 +97,7 @@ fn each<T>(
         let rows = session.rows(postgres_sql!("go/fetch"), values! {}, |row| {
             let text: String = row.get("row")?;
             let columns = serde_json::from_str(&text)
-                .map_err(|err| StoreError::Bug(format!("a row of the source is no JSON: {err}")))?;
+                .map_err(|err| StoreError::Bug(format!("a row of the source is not JSON: {err}")))?;
             Ok(read(&GoRow(columns)))
         })?;
         if rows.is_empty() {

@@ -337,13 +337,13 @@ fn decide(source: &postgres::Source, wanted: Option<Origin>, target: &Store) -> 
     let has_go = source.has_go().map_err(failed)?;
     let origin = match wanted {
         Some(Origin::Own) if is_target => {
-            return Err(SourceError::Usage("the database of --from is the one to fill".to_owned()));
+            return Err(SourceError::Usage("--from names the database to import into".to_owned()));
         }
         Some(wanted) => wanted,
         None if has_go && has_own => {
             return Err(SourceError::Usage(
-                "the database of --from has the tables of a Go service and those of this program; \
-                 say which are meant: --kind go or --kind own"
+                "the database of --from has the tables of a Go service and those of this program; say which \
+                 to import: --kind go or --kind own"
                     .to_owned(),
             ));
         }

@@ -92,7 +92,7 @@ pub(super) fn check_is_ours(connection: &Connection) -> Result<(), String> {
     if number(connection, "PRAGMA application_id")? == APPLICATION_ID {
         return Ok(());
     }
-    Err("is no database of this program".to_owned())
+    Err("is not a database of this program".to_owned())
 }
 
 fn number(connection: &Connection, query: &str) -> Result<i64, String> {

@@ -173,7 +173,7 @@ impl DatabaseFile {
             open.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
         open.connection.busy_timeout(if open.is_locked { Duration::ZERO } else { BUSY_TIMEOUT })?;
         if busy? != 0 {
-            return Err(StoreError::Unavailable("a reader is at work in the write-ahead log".to_owned()));
+            return Err(StoreError::Unavailable("a reader is using the write-ahead log".to_owned()));
         }
         Ok(())
     }
@@ -333,7 +333,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(directory).map_err(|err| {
-        format!("cannot make the directory {} for the database: {err}", directory.display())
+        format!("cannot create the directory {} for the database: {err}", directory.display())
     })?;
     // The lock is on a separate file, because SQLite's own locks on the database must stay free for a backup
     // by another process.
@@ -358,7 +358,7 @@ fn prepare_files(path: &Path) -> Result<File, String> {
             format!("cannot write the directory {} to the disk: {err}", directory.display())
         })?,
         Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(err) => return Err(format!("cannot make the database {shown}: {err}")),
+        Err(err) => return Err(format!("cannot create the database {shown}: {err}")),
     }
     Ok(lock)
 }

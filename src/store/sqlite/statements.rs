@@ -36,7 +36,7 @@ pub(in crate::store) fn visit(
 }
 
 pub(in crate::store) fn cell_of<'a>(row: &'a Row<'_>, index: usize) -> Result<Cell<'a>, StoreError> {
-    let unexpected = || StoreError::Bug(format!("column {index} holds something unexpected"));
+    let unexpected = || StoreError::Bug(format!("column {index} has an unexpected type"));
     Ok(match row.get_ref(index)? {
         ValueRef::Null => Cell::Null,
         ValueRef::Integer(number) => Cell::Int(number),

@@ -225,7 +225,7 @@ impl Moving<'_> {
                 self.report.find(kind.as_str());
             } else {
                 self.report
-                    .leave(kind.as_str(), format!("{label}: its guid is that of a {} here", there.as_str()));
+                    .leave(kind.as_str(), format!("{label}: its guid belongs to a {} here", there.as_str()));
             }
             return Ok(());
         } else if self.take_renamed(&mut moved)? {
@@ -278,9 +278,13 @@ impl Moving<'_> {
             let guid = schedule.guid.as_str();
             match self.into.find_schedule(guid)? {
                 Some(owner) if owner == schedule.executable => self.report.find("schedule"),
-                Some(_) => self
-                    .report
-                    .leave("schedule", format!("schedule {guid}: its guid is that of another's here")),
+                Some(_) => self.report.leave(
+                    "schedule",
+                    format!(
+                        "schedule {guid}: its guid belongs to a schedule of another \
+                     job or call here"
+                    ),
+                ),
                 None => {
                     let cause = self.absence(schedule.kind, schedule.executable.as_str())?;
                     self.report.leave("schedule", format!("schedule {guid} of {cause}"));
@@ -369,7 +373,8 @@ impl Moving<'_> {
         let zone = here.expression().zone_name();
         if self.dialect_there == Dialect::Ocf2 && zone.is_some_and(|zone| MISREAD_ZONES.contains(&zone)) {
             self.report.note(format!(
-                "{label} may fire otherwise at clock changes: OCF Scheduler 2.x gets them wrong in this zone"
+                "{label} may fire differently at clock changes: OCF Scheduler 2.x handles them wrongly in \
+                 this zone"
             ));
         }
         if self.dialect_there == timing.dialect {
@@ -467,7 +472,7 @@ impl Moving<'_> {
         };
         if self.into.find_schedule(schedule.as_str())?.as_ref() != Some(executable) {
             let owner = format!("{} {executable}", kind.as_str());
-            let cause = format!("of {owner}, whose schedule {schedule} is another's here");
+            let cause = format!("of {owner}, whose schedule {schedule} belongs to another job or call here");
             self.report.leave_many("execution", cause);
             return Ok(());
         }

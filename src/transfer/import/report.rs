@@ -130,7 +130,7 @@ impl fmt::Display for Report {
             writeln!(f, "  executions {}: {number}", one_line(cause))?;
         }
         if self.odd_strays > 0 {
-            writeln!(f, "  tasks to cancel whose names this program never gives: {}", self.odd_strays)?;
+            writeln!(f, "tasks to cancel with names that this program never gives: {}", self.odd_strays)?;
         }
         Ok(())
     }

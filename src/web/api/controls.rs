@@ -247,7 +247,7 @@ impl Fields<'_> {
         for (name, value) in &pairs {
             let lower = name.to_ascii_lowercase();
             if !is_token(name) {
-                let detail = format!("has {name:?}, which is no name of a header");
+                let detail = format!("has {name:?}, which is not a name of a header");
                 refuse("name", detail, "names of letters, digits and -");
             } else if value == HIDDEN {
                 let detail =
@@ -421,7 +421,7 @@ pub(super) fn key_fault(key: &str) -> Option<&'static str> {
     }
     match prefix {
         Some(prefix) if METADATA_PREFIX_MAX < prefix.len() || !is_domain(prefix) => {
-            Some("has a prefix that is no domain with a dot")
+            Some("has a prefix that is not a domain with a dot")
         }
         Some(prefix) if prefix.eq_ignore_ascii_case(METADATA_RESERVED) => {
             Some("has the prefix of Cloud Foundry")

@@ -135,7 +135,7 @@ impl ApiError {
         match self {
             Self::TooMany(wait) => {
                 let seconds = whole_seconds(*wait);
-                format!("more requests of this caller than are allowed; the next is welcome in {seconds} s")
+                format!("rate limit exceeded; retry in {seconds} s")
             }
             Self::Store(StoreError::Unavailable(_)) => {
                 "the database is not available; nothing was changed; send the request again later".to_owned()
@@ -165,7 +165,7 @@ impl ApiError {
             Self::NotOfMetrics => vec![Violation::new(
                 "Authorization",
                 "authorization",
-                "does not hold the token of the metrics",
+                "does not contain the token of the metrics",
                 "Authorization: bearer TOKEN, with what the service has as METRICS_TOKEN",
             )],
             Self::NoRoleInSpace => vec![Violation::new(
@@ -177,13 +177,13 @@ impl ApiError {
             Self::ReadOnly => vec![Violation::new(
                 "Authorization",
                 "authorization",
-                "is of somebody who may read this, and not change it",
+                "belongs to a caller who may read this but not change it",
                 "a token of a developer or manager of the space",
             )],
             Self::NoSuchPath => vec![Violation::new(
                 "path",
                 "unknown",
-                "is none of this API",
+                "is not a path of this API",
                 "one of the paths of GET /openapi.json",
             )],
             Self::NotFound => {
@@ -193,18 +193,26 @@ impl ApiError {
                 vec![Violation::new("ref_guid", REF_NOT_FOUND, "names nothing that you may see", FOUND)]
             }
             Self::MethodNotAllowed(allow) => {
-                vec![Violation::new("method", "method", "is none of this path", format!("one of {allow}"))]
+                vec![Violation::new(
+                    "method",
+                    "method",
+                    "is not a method of this path",
+                    format!(
+                        "one of \
+                 {allow}"
+                    ),
+                )]
             }
             Self::OtherVersion => vec![Violation::new(
                 "If-Match",
                 "version",
-                "names another version than the one that there is",
+                "names another version than the current one",
                 "the ETag of the last answer that showed it",
             )],
             Self::TooMany(wait) => vec![Violation::new(
                 "Authorization",
                 "rate",
-                "is of a caller who comes too often",
+                "belongs to a caller over the rate limit",
                 format!("the next request in {} s, or later", whole_seconds(*wait)),
             )],
             // Nothing is wrong with the request.
@@ -231,16 +239,14 @@ impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unauthorized(reason) => f.write_str(reason),
-            Self::NotOfMetrics => f.write_str("the token of the metrics is missing, or is another"),
-            Self::NoRoleInSpace => f.write_str("there is no such space, or the user has no role in it"),
-            Self::ReadOnly => f.write_str("the user may read this, and not change it"),
-            Self::NoSuchPath => f.write_str("there is no such path"),
-            Self::RefNotFound => f.write_str("there is no such job or call, or it is not for this caller"),
+            Self::NotOfMetrics => f.write_str("the token of the metrics is missing or wrong"),
+            Self::NoRoleInSpace => f.write_str("no such space, or the user has no role in it"),
+            Self::ReadOnly => f.write_str("the user may read this but not change it"),
+            Self::NoSuchPath => f.write_str("no such path"),
+            Self::RefNotFound => f.write_str("no such job or call, or not in a space of the caller"),
             Self::NotFound => f.write_str("not found, or not in a space of the caller"),
-            Self::OtherVersion => {
-                f.write_str("it is another version than the one asked for; nothing was changed")
-            }
-            Self::TooMany(wait) => write!(f, "too many requests; the next one is welcome in {wait:?}"),
+            Self::OtherVersion => f.write_str("the version is not the requested one; nothing was changed"),
+            Self::TooMany(wait) => write!(f, "too many requests; retry in {wait:?}"),
             Self::MethodNotAllowed(allow) => write!(f, "the methods here are {allow}"),
             Self::Unprocessable(violations) => {
                 for (index, violation) in violations.iter().enumerate() {
@@ -283,7 +289,7 @@ impl Problem {
         };
         let errors = match refusal.status {
             400 => violation("request", "syntax", "a request in the form of RFC 9112 (HTTP/1.1)".to_owned()),
-            408 => violation("request", "time", "a request that arrives whole sooner".to_owned()),
+            408 => violation("request", "time", "a request that arrives completely in time".to_owned()),
             413 => violation("body", "too_long", format!("a body of at most {BODY_MAX} bytes")),
             417 => violation("Expect", "value", "Expect: 100-continue, or none".to_owned()),
             431 => violation(

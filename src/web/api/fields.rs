@@ -214,7 +214,13 @@ impl<'a> Fields<'a> {
         let guid = Guid::from_outside(&text);
         if guid.is_none() {
             let expected = format!("a string of at most {GUID_MAX} characters of visible ASCII");
-            self.violate(Violation::new("app_guid", "form", "has a character that no guid has", expected));
+            self.violate(Violation::new(
+                "app_guid",
+                "form",
+                "has a character that guids cannot \
+             have",
+                expected,
+            ));
         }
         guid
     }

@@ -365,5 +365,5 @@ fn until_written<T>(mut change: impl FnMut() -> Result<Option<T>, ApiError>) -> 
             return Ok(done);
         }
     }
-    Err(StoreError::Unavailable("others change the same object all the time".to_owned()).into())
+    Err(StoreError::Unavailable("the object is changed by others all the time".to_owned()).into())
 }

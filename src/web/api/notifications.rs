@@ -477,7 +477,7 @@ impl Api {
                 Some(guid) if changed.contains(&guid) => {}
                 Some(guid) => changed.push(guid),
                 None => {
-                    let detail = format!("has a guid that is no {} of the space", kind.as_str());
+                    let detail = format!("has a guid that is not a {} of the space", kind.as_str());
                     let expected = format!("guids of {}s of the space", kind.as_str());
                     fields.violate(Violation::new(field, "unknown", detail, expected));
                     return Ok(());

@@ -156,7 +156,7 @@ impl Api {
             match part {
                 // Output that existed when the answer began is still there, unless it was purged meanwhile.
                 Some(part) if part.bytes.len() == limit => buffer.extend_from_slice(&part.bytes),
-                _ => return Err("the output went away".to_owned()),
+                _ => return Err("the output was deleted".to_owned()),
             }
             left -= limit as u64;
             Ok(0 < left)

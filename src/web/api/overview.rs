@@ -542,7 +542,7 @@ pub(super) fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid
     match guids {
         Some(guids) if guids.len() <= GUIDS_MAX => Ok(Some(guids)),
         Some(_) => Err(Violation::new(name, "count", format!("has more than {GUIDS_MAX} guids"), expected)),
-        None => Err(Violation::new(name, "form", "has something that is no guid", expected)),
+        None => Err(Violation::new(name, "form", "has something that is not a guid", expected)),
     }
 }
 
@@ -550,7 +550,7 @@ pub(super) fn instant(query: &Query, name: &'static str) -> Result<Option<Timest
     let Some(text) = query.get(name) else { return Ok(None) };
     let expected = "an instant as in RFC 3339, for example 2026-05-20T00:00:00Z (a + is %2B in a query)";
     let time = Timestamp::parse(text)
-        .ok_or_else(|| Violation::new(name, "form", "is no instant in RFC 3339", expected))?;
+        .ok_or_else(|| Violation::new(name, "form", "is not an instant in RFC 3339", expected))?;
     Ok(Some(time))
 }
 

@@ -257,7 +257,7 @@ impl Read for Batches {
                 Ok(true) => {}
                 Ok(false) => self.next = None,
                 Err(cause) => {
-                    warn!(cause:%; "an answer broke off");
+                    warn!(cause:%; "an answer was cut off");
                     self.next = None;
                     return Err(io::Error::other(cause));
                 }
@@ -276,7 +276,7 @@ pub(in crate::web) fn to_json<T: Serialize>(value: &T) -> Result<String, ApiErro
 }
 
 fn bug(error: serde_json::Error) -> ApiError {
-    ApiError::Store(StoreError::Bug(format!("a shape has no JSON: {error}")))
+    ApiError::Store(StoreError::Bug(format!("JSON could not be written: {error}")))
 }
 
 fn pagination(request: &Request, query: &Query, paging: Paging, total: u64) -> Pagination {

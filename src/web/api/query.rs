@@ -25,7 +25,7 @@ impl<'a> Query<'a> {
                 Violation::new(
                     "query",
                     "encoding",
-                    "holds a % without two hexadecimal digits behind it, or what is not UTF-8",
+                    "has a % without two hexadecimal digits after it, or bytes that are not UTF-8",
                     "NAME=VALUE&NAME=VALUE in UTF-8, each byte that is no letter or digit as % and two \
                      hexadecimal digits",
                 )

@@ -155,7 +155,15 @@ impl Fields<'_> {
             return Some(None);
         };
         if Zone::named(&name).is_none() {
-            self.violate(Violation::new("timezone", "zone", format!("{name:?} is no time zone"), EXPECTED));
+            self.violate(Violation::new(
+                "timezone",
+                "zone",
+                format!(
+                    "{name:?} is not a time \
+             zone"
+                ),
+                EXPECTED,
+            ));
             return None;
         }
         Some(Some(name))

@@ -45,19 +45,19 @@ impl BrokerError {
     }
 
     pub(in crate::web) fn no_instance() -> Self {
-        Self::new(404, "NotFound", "there is no such service instance")
+        Self::new(404, "NotFound", "no such service instance")
     }
 
     pub(in crate::web) fn no_binding() -> Self {
-        Self::new(404, "NotFound", "there is no such service binding")
+        Self::new(404, "NotFound", "no such service binding")
     }
 
     pub(in crate::web) fn gone() -> Self {
-        Self::new(410, "Gone", "it is not there, or not any more")
+        Self::new(410, "Gone", "it does not exist, or no longer")
     }
 
     pub(in crate::web) fn conflict(of: &str) -> Self {
-        Self::new(409, "Conflict", format!("there is another {of} of that id"))
+        Self::new(409, "Conflict", format!("another {of} has this id"))
     }
 
     pub(in crate::web) fn method_not_allowed(allow: &str) -> Self {

@@ -87,7 +87,7 @@ pub(in crate::web) fn required_ids<'a>(query: &'a Query<'_>) -> Result<(&'a str,
 pub(in crate::web) fn check_hints(query: &Query<'_>, service: &str, plan: &str) -> Result<(), BrokerError> {
     for (name, own) in [("service_id", service), ("plan_id", plan)] {
         if query.get(name).is_some_and(|given| given != own) {
-            return Err(BrokerError::invalid(format!("{name} is another than its own")));
+            return Err(BrokerError::invalid(format!("{name} does not match")));
         }
     }
     Ok(())

@@ -170,7 +170,7 @@ impl Api {
 }
 
 pub(in crate::web) fn other_ids() -> BrokerError {
-    BrokerError::invalid("service_id or plan_id is another than its own")
+    BrokerError::invalid("service_id or plan_id does not match")
 }
 
 /// An object that was stored as text.

@@ -38,7 +38,7 @@ pub fn join(text: &str, base: &Path, into: &Path) -> Result<Joined, String> {
             (text, here)
         }
         Err(err) if err.kind() == ErrorKind::NotFound => (String::new(), Entries::default()),
-        Err(err) => return Err(format!("{shown} cannot be looked at: {err}")),
+        Err(err) => return Err(format!("{shown} cannot be inspected: {err}")),
     };
     let mut counts = [[0; 3]; 2];
     let mut taken_names: HashSet<String> = here.spaces.iter().map(|space| space.name.clone()).collect();

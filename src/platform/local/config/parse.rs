@@ -212,11 +212,11 @@ fn environment(table: &Table<'_>, faults: &mut Faults<'_>) -> BTreeMap<String, S
     for (key, value) in variables {
         let name = key.get_ref().as_ref();
         if name.is_empty() || name.contains(['=', '\0']) {
-            faults.add(key.span(), "env: a variable's name must not be empty, nor hold = or NUL".to_owned());
+            faults.add(key.span(), "env: a variable's name must not be empty or contain = or NUL".to_owned());
         }
         match value.get_ref().as_str() {
             Some(text) if text.contains('\0') => {
-                faults.add(value.span(), "env: a value must not hold NUL".to_owned());
+                faults.add(value.span(), "env: a value must not contain NUL".to_owned());
             }
             Some(text) => {
                 environment.insert(name.to_owned(), text.to_owned());
@@ -271,7 +271,7 @@ fn secret(table: &Table<'_>, faults: &mut Faults<'_>) -> Option<(TokenSecret, Ra
     }
     let (token, place) = table.text("token", faults)?;
     if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        faults.add(place, "token must be of visible ASCII characters, without blanks".to_owned());
+        faults.add(place, "token must consist of visible ASCII characters, without blanks".to_owned());
         return None;
     }
     Some((TokenSecret::Plain(token.to_owned().into()), place))

@@ -90,7 +90,7 @@ impl Tasks {
     ) -> Result<(Self, PipeReader), String> {
         let in_state_dir = |err: io::Error| format!("{}: {err}", state_dir.display());
         if !runner.is_file() {
-            return Err(format!("{}: there is no such program to run tasks with", runner.display()));
+            return Err(format!("{}: no such program to run tasks with", runner.display()));
         }
         let tasks = state_dir.join("tasks");
         DirBuilder::new().recursive(true).mode(0o700).create(&tasks).map_err(in_state_dir)?;
@@ -131,11 +131,11 @@ impl Tasks {
             return refused(format!("a task cannot be named {:?}", task.name));
         }
         if task.command.contains('\0') {
-            return refused("the command has a NUL character in it".to_owned());
+            return refused("the command contains a NUL character".to_owned());
         }
         if lock(&self.runners).len() >= RUNNING_MAX {
             return Err(PlatformError::Unavailable {
-                cause: format!("{RUNNING_MAX} tasks are running, more than that do not run at once"),
+                cause: format!("{RUNNING_MAX} tasks are running, which is the maximum"),
                 retry_after: None,
                 delivery: Delivery::Failed,
             });
@@ -215,7 +215,7 @@ impl Tasks {
         let _trying = self::lock(&self.trying);
         match taken.try_lock()? {
             Some(lock) if taken.started()?.is_none() && taken.ended()?.is_none() => {
-                info!(execution = name; "a task that was claimed but never started is started now");
+                info!(execution = name; "starting a task that was claimed but never started");
                 Ok(Claim::Ours(taken, lock))
             }
             _ => Ok(Claim::Taken(taken)),
@@ -255,7 +255,7 @@ impl Tasks {
                 Ok(_) => (),
                 // One damaged record must not hide the other tasks, nor be retried for ever.
                 Err(err) if err.kind() == io::ErrorKind::InvalidData => {
-                    error!(execution:% = name, cause:% = err; "the record of a task cannot be read");
+                    error!(execution:% = name, cause:% = err; "record of a task cannot be read");
                     let run_state = RunState::Ended(Ended {
                         outcome: Outcome::Failed(format!(
                             "its record cannot be read: {err}; outcome unknown"
@@ -288,7 +288,7 @@ impl Tasks {
             // The only effect is that the directory is kept longer.
             warn!(
                 directory:% = directory.path().display(), cause:% = err;
-                "a task could not be marked as seen"
+                "task could not be marked as seen"
             );
         }
         Ok(Some((Timestamp::from_nanos(order.created_at_ns), run_state)))
@@ -308,7 +308,7 @@ impl Tasks {
         let ended = Ended { outcome, ended_at_ns: self.clock.now().nanos() };
         warn!(
             directory:% = directory.path().display();
-            "the runner of a task died, its command may go on unseen"
+            "the runner of a task died, its command may still be running"
         );
         // Recorded, so that the end does not move with each look.
         directory.record_ended(&ended)?;
