@@ -1,5 +1,5 @@
--- A batch by primary key, for another database: what was told. What waits to be sent, or to be tried again,
--- does not move, so that it is told there anew. An Alertmanager is sent all that lasts each minute.
+-- A batch of reported alerts, by primary key, for another database. Waiting deliveries do not move, so their
+-- alerts are reported again there. An Alertmanager gets all active alerts each minute.
 SELECT a.notification_id, a.executable_id, a.event, n.guid AS notification_guid, x.guid AS executable_guid,
        a.since, a.data, a.remind_at
   FROM alerts AS a

@@ -1,4 +1,4 @@
--- What a notification that is here was told of a job or call that was just taken.
+-- A reported alert of an imported job or call, for an existing notification.
 INSERT INTO alerts (notification_id, executable_id, event, since, data, is_told, remind_at)
 SELECT n.id, x.id, CAST(:event AS TEXT), CAST(:since AS BIGINT), CAST(:data AS TEXT), TRUE,
        CAST(:remind_at AS BIGINT)

@@ -1,5 +1,5 @@
--- A batch of the enabled schedules, in the order of their ids, with what they run. Left out are those of a job
--- or call that is paused, and of a space that is paused until somebody resumes it.
+-- A batch of enabled schedules with their jobs and calls, in order of ids. Without those whose job or call is
+-- paused, or whose space is paused without an end.
 SELECT s.id, s.guid, s.expression, s.dialect, s.timezone, s.starts_at, s.ends_at, s.next_fire_time,
        x.guid AS executable_guid, x.kind, x.name, x.app_guid, x.space_guid,
        CASE WHEN p.is_paused THEN p.paused_until END AS paused_until

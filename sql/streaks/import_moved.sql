@@ -1,5 +1,5 @@
--- The streak of a job or call that was just taken, after its history. If the execution that counts is not in
--- the history any more, whatever ends next counts.
+-- The streak of an imported job or call, after its history. If the execution that counts was purged, the next
+-- end counts.
 INSERT INTO streaks (executable_id, failures, failing_since, last_execution_id, expected_since,
                      success_due_at)
 SELECT x.id, CAST(:failures AS BIGINT), CAST(:failing_since AS BIGINT),

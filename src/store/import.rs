@@ -111,16 +111,16 @@ pub struct MovedInstance {
     pub updated_at: Timestamp,
 }
 
-/// The streak of a job or call that comes from another database.
+/// The streak of an imported job or call.
 #[derive(Debug)]
 pub struct MovedStreak {
-    /// What it is of.
+    /// The guid of its job or call.
     pub executable: Guid,
-    /// How often it failed in a row.
+    /// The number of consecutive failures.
     pub failures: u64,
     /// Since when.
     pub failing_since: Option<Timestamp>,
-    /// The execution whose outcome counts; `None`: none yet, or it is not in the history any more.
+    /// The execution whose outcome counts; `None`: none yet, or it was purged.
     pub last_execution: Option<Guid>,
     /// Since when a success is expected; `None`: none is.
     pub expected_since: Option<Timestamp>,
@@ -128,20 +128,20 @@ pub struct MovedStreak {
     pub success_due_at: Option<Timestamp>,
 }
 
-/// Something that lasts and was told, from another database.
+/// A reported, active alert from another database.
 #[derive(Debug)]
 pub struct MovedAlert {
-    /// Who was told.
+    /// The guid of the notification.
     pub notification: Guid,
-    /// What of.
+    /// The guid of the job or call.
     pub executable: Guid,
     /// `failed` or `overdue`.
     pub event: Event,
-    /// Since when.
+    /// Since when it is active.
     pub since: Timestamp,
-    /// What is said of it, as JSON.
+    /// Its contents, as JSON.
     pub data: String,
-    /// When it is told again.
+    /// When the next reminder is due.
     pub remind_at: Option<Timestamp>,
 }
 

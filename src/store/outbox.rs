@@ -459,7 +459,7 @@ fn succeeded(
         streak.success_due_at = Some(after_seconds(it.end_time, within));
     }
     if it.execution < streak.last_execution {
-        // A later one has failed, which goes on. But there was a success.
+        // A later execution has failed, and the failure is still active. But there was a success.
         let data = it.subject.data(it.json.clone(), &it.message, streak);
         return end_overdue(tx, it.executable, alerts, &data, notifications, outcome.end_time);
     }
@@ -473,7 +473,7 @@ fn succeeded(
         let ended = over.get(&notification.id);
         let recovers = match ended {
             Some(ended) if ended.is_told => notification.definition.tells(Event::Recovered),
-            // Over before anybody was told.
+            // It was over before anybody was told.
             Some(_) => {
                 supersede(tx, notification.id, it.executable, now)?;
                 false
@@ -495,8 +495,8 @@ fn succeeded(
     Ok(())
 }
 
-/// Ends what is overdue, and not what fails. Told as recovered only if nothing else lasts; an Alertmanager is
-/// told of each.
+/// Ends the overdue alert, but not that of a failure. It is reported as recovered only if nothing else is
+/// active; an Alertmanager gets each end.
 fn end_overdue(
     tx: &Session<'_>,
     executable: Id,
@@ -526,7 +526,7 @@ fn end_overdue(
     Ok(())
 }
 
-/// Ends what is overdue of a job or call of which no success is expected any more, in the transaction of that
+/// Ends the overdue alert of a job or call that is no longer expected to succeed, in the transaction of that
 /// change.
 pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
     let ids = json_array(std::iter::once(executable))?;
@@ -540,7 +540,7 @@ pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) 
     end_overdue(tx, executable, &mut alerts, &data, &notifications, now)
 }
 
-/// Ends what lasts of a job or call that is deleted, in the transaction of that: it is told as recovered.
+/// Ends the alerts of a deleted job or call, in the transaction of the deletion: it is reported as recovered.
 pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
     let ids = json_array(std::iter::once(executable))?;
     let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
@@ -563,7 +563,7 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
     Ok(())
 }
 
-/// A job or call, and its streak as far as it is told.
+/// A job or call with its streak.
 fn subject_of(tx: &Session<'_>, executable: Id) -> Result<(Subject, Streak), StoreError> {
     tx.one(sql!("streaks/subject"), values! { "executable_id": executable }, |row| {
         let streak = Streak {
@@ -575,10 +575,10 @@ fn subject_of(tx: &Session<'_>, executable: Id) -> Result<(Subject, Streak), Sto
     })
 }
 
-/// What does not last any more of a job or call, for one notification.
+/// What is over for a job or call, for one notification.
 #[derive(Default)]
 struct Over {
-    /// Whether any of it was told.
+    /// Whether any of it was reported.
     is_told: bool,
     /// `failed`, `overdue`, or both.
     events: BTreeSet<String>,
@@ -596,7 +596,7 @@ impl Over {
         over
     }
 
-    /// What is said of a recovery, with what is over. For an Alertmanager; no other body shows that.
+    /// The data of a recovery, with the events that are over. Only the body for an Alertmanager uses them.
     fn in_data(&self, data: &Json) -> Json {
         let mut data = data.clone();
         data[ENDED_EVENTS] = json!(self.events);

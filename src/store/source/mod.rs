@@ -294,7 +294,7 @@ impl Source {
         self.each_of_ours(take, own::each_streak)
     }
 
-    /// Hands all that lasts and was told to `take`. A Go service knows nothing of the kind.
+    /// Passes all reported, active alerts to `take`. A Go service has none.
     pub fn each_alert(
         &self,
         take: &mut dyn FnMut(MovedAlert) -> Result<(), StoreError>,

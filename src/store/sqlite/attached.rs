@@ -12,8 +12,8 @@ const INSERT: &str = "INSERT INTO backup_files (contents) VALUES (?1)";
 const SELECT: &str = "SELECT contents FROM backup_files";
 /// Overwrites its pages, because otherwise the tokens would stay in the file.
 const DROP: &str = "PRAGMA secure_delete = ON; DROP TABLE IF EXISTS backup_files;";
-/// What waited to be sent when the backup was made is old news where it is put back. What nobody was told
-/// because of that is told when it fails again; an Alertmanager is sent all that lasts.
+/// Deliveries that waited when the backup was made are outdated after a restore. Their failures are reported
+/// when they happen again; an Alertmanager gets all active alerts.
 const WAITING: &str = "
     DELETE FROM alerts
      WHERE notification_id NOT IN (SELECT id FROM notifications WHERE format = 'alertmanager')

@@ -1,7 +1,7 @@
-//! How many fire times are to come, by quarters of an hour and by hours, and of what.
+//! The number of fire times to come, by quarter hours and hours, with the schedules behind them.
 //!
-//! Counting takes long where there are many schedules, so a thread does it, at most once a minute, and only
-//! while somebody asks. Invariant: an answer waits for that thread for at most [`PATIENCE`].
+//! Counting is slow if there are many schedules, so a thread does it, at most once a minute, and only on
+//! request. Invariant: an answer waits for that thread for at most [`PATIENCE`].
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
@@ -27,23 +27,23 @@ use crate::store::{Listed, Store, StoreError, UpcomingSchedule};
 use crate::web::auth::Caller;
 
 const NOT_YET: ApiError = ApiError::NotYet("the fire times to come are being counted for the first time");
-/// A count is made anew after this.
+/// A count is repeated after this time.
 const MAX_AGE: Duration = Duration::from_secs(60);
 /// How long an answer waits for a count.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Schedules that are read at once.
+/// How many schedules are read at a time.
 const BATCH: u32 = 500;
 const QUARTER: i64 = 900;
 const HOUR: i64 = 3600;
-/// A day of quarters of an hour.
+/// A day in quarter hours.
 const QUARTERS: usize = 96;
-/// A week of hours.
+/// A week in hours.
 const HOURS: usize = 168;
-/// What fires more often within a day fires more often than every quarter of an hour.
+/// A schedule that fires more often than this within a day fires more often than every quarter of an hour.
 const OFTEN: usize = QUARTERS;
-/// The most schedules of a space that are named: those that fire most, and those that fire all the time.
+/// The most schedules of a space that are named: the busiest, and those that fire all the time.
 const NAMED_MAX: usize = 25;
-/// Patterns whose fire times are kept for other schedules, while they are counted.
+/// The most patterns whose fire times are kept for other schedules during a count.
 const PATTERNS_MAX: usize = 10_000;
 
 /// The last count. Clones share it.
@@ -63,7 +63,7 @@ struct State {
     is_counting: bool,
 }
 
-/// The fire times to come, by spaces.
+/// The fire times to come, by space.
 struct Counted {
     /// The monotonic time of the count.
     since: Duration,
@@ -74,15 +74,16 @@ struct Counted {
 /// The fire times of some schedules.
 #[derive(Clone, Default)]
 struct Counts {
-    /// From the beginning of the quarter of an hour in which they were counted.
+    /// From the start of the quarter hour in which they were counted.
     quarters: Vec<u32>,
-    /// From the beginning of the hour in which they were counted.
+    /// From the start of the hour in which they were counted.
     hours: Vec<u32>,
-    /// How many schedules fire more often than every quarter of an hour. Their fire times are not counted.
+    /// The number of schedules that fire more often than every quarter of an hour. Their fire times are not
+    /// counted.
     often: u32,
     /// Some of these.
     often_named: Vec<Named>,
-    /// Those of the others that fire most often within a day.
+    /// Those of the other schedules that fire most often within a day.
     busiest: Vec<Named>,
 }
 
@@ -116,19 +117,19 @@ struct NamedJson {
     schedule_guid: String,
     #[serde(flatten)]
     of: OwnerJson,
-    /// `None` of what fires all the time.
+    /// `None` for a schedule that fires all the time.
     #[serde(skip_serializing_if = "Option::is_none")]
     fire_times: Option<u32>,
 }
 
 impl Api {
-    /// When it will be crowded, and with what.
+    /// When it will be busy, and which schedules cause it.
     pub(super) fn forecast(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
         const PARAMETERS: [&str; 1] = ["space_guid"];
         if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
             return Err(unknown_parameter(name, &PARAMETERS).into());
         }
-        let spaces = self.spaces_asked_for(caller, query)?;
+        let spaces = self.requested_spaces(caller, query)?;
         let counted = self.forecast.counted(&self.store, &self.clock).ok_or(NOT_YET)?;
         let mut counts = Counts::default();
         match spaces {
@@ -143,8 +144,8 @@ impl Api {
 }
 
 impl Forecast {
-    /// A count that is at most a minute old, if one can be had in time, else the last one. `None`: the first
-    /// count goes on.
+    /// A count that is at most a minute old, if it is available in time, otherwise the last one. `None`: the
+    /// first count is still running.
     fn counted(&self, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> Option<Arc<Counted>> {
         let now = clock.monotonic();
         let mut state = self.0.lock();
@@ -175,7 +176,7 @@ impl Shared {
     }
 }
 
-/// Counts once. There is one at most.
+/// Counts once. At most one exists at a time.
 struct Counter {
     shared: Arc<Shared>,
 }
@@ -193,15 +194,15 @@ impl Counter {
 }
 
 impl Drop for Counter {
-    /// Also after a panic, and if no thread could be started.
+    /// Runs also after a panic, and if no thread could be started.
     fn drop(&mut self) {
         self.shared.lock().is_counting = false;
         self.shared.changed.notify_all();
     }
 }
 
-/// When a schedule fires: the quarters and hours to come, each with how often it fires then. There is none of
-/// a schedule that fires more often than every quarter of an hour.
+/// When a schedule fires: the quarter hours and hours to come, each with the number of fire times. Schedules
+/// that fire more often than every quarter of an hour have no pattern.
 #[derive(Default)]
 struct Pattern {
     quarters: Vec<(usize, u32)>,
@@ -213,7 +214,7 @@ type PatternKey = (String, Dialect, Option<String>);
 
 fn count_all(store: &Store, now: Timestamp) -> Result<HashMap<Guid, Counts>, StoreError> {
     let mut spaces: HashMap<Guid, Counts> = HashMap::new();
-    // Many schedules have the same expression, as `0 3 * * *`.
+    // Many schedules have the same expression, such as `0 3 * * *`.
     let mut patterns: HashMap<PatternKey, Option<Arc<Pattern>>> = HashMap::new();
     let mut after = 0;
     loop {
@@ -238,7 +239,7 @@ fn count_all(store: &Store, now: Timestamp) -> Result<HashMap<Guid, Counts>, Sto
     }
 }
 
-/// What schedules share whose fire times are the same; `None`: those of this one are its own.
+/// The key that schedules with the same fire times share; `None`: this schedule's are its own.
 fn key_of(schedule: &UpcomingSchedule, now: Timestamp) -> Option<PatternKey> {
     let timing = &schedule.timing;
     let is_bounded = timing.starts_at.is_some() || timing.ends_at.is_some();
@@ -317,7 +318,7 @@ impl Counts {
         }
     }
 
-    /// Adds those of another space.
+    /// Adds the fire times of another space.
     fn add(&mut self, other: &Self) {
         for (own, others) in [(&mut self.quarters, &other.quarters), (&mut self.hours, &other.hours)] {
             own.resize(own.len().max(others.len()), 0);

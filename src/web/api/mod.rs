@@ -1,7 +1,8 @@
-//! The HTTP API: a request, who makes it, what it is for, its answer.
+//! The HTTP API: from a request to its caller, its handler and its answer.
 //!
-//! Invariant: a handler sees only objects of spaces in which its caller has a role; "not yours" and "not
-//! there" take one path. A refusal has a status, the body that `error` gives it, and a reason for the log.
+//! Invariant: a handler sees only objects of spaces in which its caller has a role; foreign and missing
+//! objects take the same path. An error has a status, the body that `error` gives it, and a reason for the
+//! log.
 
 use std::sync::Arc;
 
@@ -58,72 +59,71 @@ pub use observability::MetricsAccess;
 pub use quotas::Quotas;
 pub use readiness::Readiness;
 
-/// The description of all this, for programs: OpenAPI 3.1. What is in it is what is done: see
-/// `tests/it/openapi.rs`.
+/// The description of the API for programs: OpenAPI 3.1. `tests/it/openapi.rs` checks it against the service.
 pub(in crate::web) const DOCUMENT: &str = include_str!("openapi.json");
 
-/// How often a change is begun again because others were faster. Each time somebody else's has succeeded.
+/// How often a change is repeated because others were faster. Each time somebody else's has succeeded.
 const CHANGES_MAX: usize = 100;
 
-/// Everything that handlers need.
+/// What the handlers need.
 pub struct Api {
-    /// Where things are kept.
+    /// The database.
     pub store: Arc<Store>,
     /// Where the output of tasks is kept, if anywhere.
     pub platform: Arc<dyn Platform>,
-    /// Who may do what.
+    /// Verifies tokens and roles.
     pub auth: Authenticator,
-    /// How often somebody may come.
+    /// The rate limits.
     pub limiter: Limiter,
-    /// The time.
+    /// Both clocks.
     pub clock: Arc<dyn Clock>,
-    /// That of new schedules.
+    /// The dialect of new schedules.
     pub dialect: Dialect,
-    /// How `classic` counts where a client names that.
+    /// The numbering of weekdays for clients that name the dialect `classic`.
     pub weekdays: Weekdays,
-    /// The zone of new schedules that name none; `None`: UTC.
+    /// The zone of new schedules without one; `None`: UTC.
     pub default_timezone: Option<String>,
-    /// So many seconds must lie between two fire times of a new expression; `None`: any.
+    /// The shortest interval of a new expression, in seconds; `None`: any.
     pub schedule_min_seconds: Option<u32>,
-    /// How much a space may have.
+    /// The limits of a space.
     pub quotas: Quotas,
     /// Whether audit events are kept.
     pub keeps_events: bool,
     /// Whether a space needs a service instance to create something.
     pub require_service_instance: bool,
-    /// The settings, for admins to see; no secrets.
+    /// The settings, shown to admins; no secrets.
     pub settings: Vec<SettingInForce>,
-    /// What `/readyz` has seen.
+    /// The last check of `/readyz`.
     pub readiness: Readiness,
     /// What `/metrics` needs.
     pub metrics_access: MetricsAccess,
-    /// The calls that are under way here.
+    /// The calls in flight here.
     pub calls_in_flight: Arc<CallsInFlight>,
-    /// How many fire times are to come.
+    /// Counts the fire times to come.
     pub forecast: Forecast,
-    /// Wakes the scheduler: there is something new to look at.
+    /// Wakes the scheduler: there may be work.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
     pub wake_watcher: Sender<()>,
     /// Wakes the retention: something was deleted.
     pub wake_retention: Sender<()>,
-    /// Wakes the notifier: a test is to be delivered.
+    /// Wakes the notifier: a test is due.
     pub wake_notifier: Sender<()>,
-    /// Where the service is, for links in notifications.
+    /// The public URL, for links in notifications.
     pub public_url: Arc<PublicUrl>,
 }
 
-/// Who asks, as far as the log shows it.
+/// Who sent the request, for the log.
 #[derive(Default)]
 pub(in crate::web) struct Asker {
     pub(in crate::web) user: Option<String>,
-    /// On whose behalf a platform asks the broker, in its words.
+    /// The user behind a platform's request to the broker, as the platform reports it.
     pub(in crate::web) origin_platform: Option<String>,
     pub(in crate::web) origin_user: Option<String>,
 }
 
 impl Api {
-    /// Answers what anybody may ask.
+    /// Answers requests that anybody may send.
     pub(in crate::web) fn answer_open(
         &self,
         route: OpenRoute,
@@ -139,7 +139,7 @@ impl Api {
         }
     }
 
-    /// Answers what a caller asks.
+    /// Answers a request that needs a caller.
     pub(in crate::web) fn answer(
         &self,
         route: CallerRoute,
@@ -156,7 +156,7 @@ impl Api {
         self.answer_to(caller, route, request)
     }
 
-    /// Answers what this caller asks, who may.
+    /// Answers the request of this caller, who is authorized.
     pub(in crate::web) fn answer_to(
         &self,
         caller: Caller,
@@ -238,8 +238,8 @@ impl Api {
         }
     }
 
-    /// Who calls, if not too often. Whoever comes again and again with a token that was refused is not asked
-    /// about each time.
+    /// The caller, if within the rate limit. A refused token that is sent again and again does not cause a
+    /// request each time.
     fn caller(
         &self,
         authorization: Option<&str>,
@@ -258,15 +258,15 @@ impl Api {
             Ok(caller)
         });
         if let (Some(refused), Err(ApiError::Unauthorized(_) | ApiError::TooMany(_))) = (refused, &caller) {
-            // It was looked at before; should others have emptied the bucket meanwhile, this one is refused
-            // all the same.
+            // It was checked before. If others have emptied the bucket meanwhile, this request is refused all
+            // the same.
             let _ = self.limiter.take(refused, self.clock.monotonic());
         }
         caller
     }
 
-    /// The job or call, when there is one and the caller may work in its space. One way for all, so that
-    /// nobody learns which guids exist: what is not there is looked for in a space that nobody has.
+    /// The job or call, if it exists and the caller may work in its space. All cases take the same path, so
+    /// that nobody learns which guids exist: a missing object is looked up in a space that nobody has.
     fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.executable(kind, guid.as_str())?;
@@ -274,14 +274,14 @@ impl Api {
         let space = found.as_ref().map_or(&nowhere, |executable| &executable.space);
         let access = self.access(caller, space)?;
         let mut found = found.ok_or(ApiError::NotFound)?;
-        // What is changed is not written back without its secrets.
+        // A change must not write back an object without its secrets.
         if access < Access::Work && caller.needed == Access::Read {
             found.hide();
         }
         Ok(found)
     }
 
-    /// What the caller may do in a space, which is enough for the request.
+    /// The caller's access to a space, if it is enough for the request.
     fn access(&self, caller: &Caller, space: &Guid) -> Result<Access, ApiError> {
         match self.auth.access(caller, space)? {
             Some(access) if caller.needed <= access => Ok(access),
@@ -290,7 +290,7 @@ impl Api {
         }
     }
 
-    /// Whether the caller may change all these fields: whoever gives support may change few.
+    /// Whether the caller may change all these fields; supporters may change only a few.
     fn check_fields(
         &self,
         caller: &Caller,
@@ -301,7 +301,7 @@ impl Api {
         if self.access(caller, space)? == Access::Work {
             return Ok(());
         }
-        // What is no object is refused for that.
+        // The handler refuses anything that is not an object.
         let given: serde_json::Map<String, serde_json::Value> =
             serde_json::from_slice(body).unwrap_or_default();
         match given.keys().all(|field| allowed.contains(&field.as_str())) {
@@ -310,7 +310,7 @@ impl Api {
         }
     }
 
-    /// Where an instance of the service is required, there must be one to ask for something new.
+    /// If service instances are required, a space needs one to create something.
     fn check_service_instance(&self, space: &Guid) -> Result<(), ApiError> {
         if self.require_service_instance && !self.store.has_service_instance(space)? {
             let detail = "has no instance of the scheduler service; `cf create-service` makes one";
@@ -321,22 +321,22 @@ impl Api {
     }
 
     pub(in crate::web) fn wake_scheduler(&self) {
-        // Full means that it is about to look anyway.
+        // A full channel means that it is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// What was cancelled may have a task all the same.
+    /// A cancelled execution may have a task.
     pub(in crate::web) fn wake_watcher(&self) {
         let _ = self.wake_watcher.try_send(());
     }
 
-    /// Rows are to be removed, or cancellations to be recorded.
+    /// There are rows to purge or cancellations to record.
     pub(in crate::web) fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
     }
 }
 
-/// What somebody must be allowed to do in a space for this request.
+/// The access that a request needs in its space.
 fn needed(route: &CallerRoute, method: &Method) -> Access {
     match (route, method) {
         (_, Method::Get | Method::Head) | (CallerRoute::Validate, _) => Access::Read,
@@ -351,14 +351,14 @@ fn needed(route: &CallerRoute, method: &Method) -> Access {
     }
 }
 
-/// Not copied for each who reads it: anybody may, and slowly.
+/// Not copied for each reader: anybody may read it, and slowly.
 fn document() -> Response {
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     let body = Body::Stream(Box::new(DOCUMENT.as_bytes()));
     Response::new(StatusCode(200), headers, body, Some(DOCUMENT.len()), None)
 }
 
-/// Does `change` until it says that nobody else had changed the object meanwhile; it begins with reading it.
+/// Repeats `change`, which starts by reading the object, until nobody else has changed it meanwhile.
 fn until_written<T>(mut change: impl FnMut() -> Result<Option<T>, ApiError>) -> Result<T, ApiError> {
     for _ in 0..CHANGES_MAX {
         if let Some(done) = change()? {
