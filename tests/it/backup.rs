@@ -70,7 +70,7 @@ fn a_backup_goes_only_onto_a_regular_file_or_nothing() {
         let before = at(name).symlink_metadata().unwrap();
         let told = refused(&run(machine.path(), &["backup", name]));
         assert!(
-            told.contains(name) && (told.contains("no regular file") || told.contains("link to nothing"))
+            told.contains(name) && (told.contains("not a regular file") || told.contains("link to nothing"))
         );
         assert_eq!(
             at(name).symlink_metadata().unwrap().file_type(),
@@ -139,7 +139,7 @@ fn a_backup_contains_everything_that_another_machine_needs() {
         fs::write(place.path().join(taken), "mine").unwrap();
         let saved = machine.path().join("saved.db");
         let told = refused(&run(place.path(), &["restore", saved.to_str().unwrap()]));
-        assert!(told.contains(taken) && told.contains("is there already"), "{told}");
+        assert!(told.contains(taken) && told.contains("exists already"), "{told}");
         assert_eq!(fs::read_to_string(place.path().join(taken)).unwrap(), "mine");
         let left = fs::read_dir(place.path()).unwrap().count();
         assert_eq!(left, if taken.contains('/') { 1 } else { 2 }, "nothing else is left at {taken}");
@@ -217,7 +217,7 @@ fn an_import_accepts_only_strays_with_names_of_this_program() {
     let other = tempfile::tempdir().unwrap();
     let from = machine.path().join("scheduler.db");
     let told = succeeded(&run(other.path(), &["import", "--from", from.to_str().unwrap()]));
-    assert!(told.contains("names this program never gives: 3"), "{told}");
+    assert!(told.contains("names that this program never gives: 3"), "{told}");
     let target = rusqlite::Connection::open(other.path().join("scheduler.db")).unwrap();
     let names: Vec<String> = target
         .prepare("SELECT name FROM strays")

@@ -637,7 +637,7 @@ fn two_kinds_of_tables_in_one_database_are_told_apart() {
     let from_go = imported(&joint, &file, &["--kind", "go"]);
     assert_eq!(counts(&from_go, "executions"), [0, 3, 0]);
     let (status, _, complaint) = import(&joint, &joint, &["--kind", "own"]);
-    assert!(status == 2 && complaint.contains("the one to fill"), "{status} {complaint}");
+    assert!(status == 2 && complaint.contains("the database to import into"), "{status} {complaint}");
 }
 
 #[test]

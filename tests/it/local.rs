@@ -198,7 +198,7 @@ fn what_is_no_regular_file_in_the_place_of_a_record_or_an_output_holds_nobody_up
     fs::remove_file(&ended).unwrap();
     fifo(&ended);
     let listed = machine.local().list_tasks(std::slice::from_ref(&task.guid)).unwrap();
-    assert!(reason(listed.tasks[0].state.clone()).contains("no regular file"), "{listed:?}");
+    assert!(reason(listed.tasks[0].state.clone()).contains("not a regular file"), "{listed:?}");
     let lock = machine.of_task(&task, "lock");
     fs::remove_file(&lock).unwrap();
     fifo(&lock);

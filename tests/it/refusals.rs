@@ -136,13 +136,13 @@ fn every_broken_rule_is_reported_with_its_field_and_what_would_be_right() {
 
     let not_found = ("not_found", "names nothing that you may see", "in a space in which");
     let mut cases = vec![
-        ("GET", "/nope".to_owned(), 404, "path", ("unknown", "none of this API", "/openapi.json")),
+        ("GET", "/nope".to_owned(), 404, "path", ("unknown", "not a path of this API", "/openapi.json")),
         (
             "DELETE",
             "/jobs".to_owned(),
             405,
             "method",
-            ("method", "none of this path", "GET, HEAD, POST, PUT"),
+            ("method", "not a method of this path", "GET, HEAD, POST, PUT"),
         ),
     ];
     for path in [
@@ -168,7 +168,7 @@ fn refused_callers_learn_why_and_nothing_about_what_exists() {
     let nobody = world.cf.issue_cf_token("nobody");
     for (headers, words) in [
         (&[][..], "there is no Authorization header"),
-        (&[("Authorization", "Basic YTpi")], "holds no bearer token"),
+        (&[("Authorization", "Basic YTpi")], "contains no bearer token"),
         (&[("Authorization", "bearer nope")], "does not accept the token"),
         (&[("Authorization", &format!("bearer {nobody}"))], "no developer or manager of any space"),
     ] {
@@ -217,8 +217,8 @@ fn callers_who_must_retry_learn_when() {
     let problem = answer.json();
     assert_eq!(answer.header("Retry-After"), Some("1"));
     assert_eq!(problem["retry_after_seconds"], 1);
-    told(&answer, 429, "Authorization", "rate", "too often", "in 1 s");
-    assert!(problem["detail"].as_str().unwrap().contains("the next is welcome in 1 s"), "{problem}");
+    told(&answer, 429, "Authorization", "rate", "over the rate limit", "in 1 s");
+    assert!(problem["detail"].as_str().unwrap().contains("retry in 1 s"), "{problem}");
 
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     world.cf.fault("*", Fault::status(503, Some(("Retry-After", "7"))), 100);
@@ -287,7 +287,7 @@ fn a_head_that_is_too_long_or_malformed_is_told_so_as_far_as_it_says_what_it_acc
         ("a:\r\n".repeat(4096), 431, "head", "more than 4096 headers"),
         (format!("X: {}", "x".repeat(64 * 1024)), 431, "head", "more than 65536 bytes"),
         ("X Y: z".to_owned(), 400, "request", "invalid header name"),
-        ("Content-Length: x".to_owned(), 400, "request", "no number"),
+        ("Content-Length: x".to_owned(), 400, "request", "not a number"),
         ("Expect: x".to_owned(), 417, "Expect", "100-continue"),
     ] {
         let mut client = TcpStream::connect(world.url().trim_start_matches("http://")).unwrap();
