@@ -43,7 +43,7 @@ pub struct Lane {
     /// To the workers; the channel's capacity is their number.
     dispatch: Sender<Dispatch>,
     /// Dispatched and not released, each with its share: in the channel or with a worker.
-    pub(super) handed_out: HashMap<Id, Share>,
+    pub(super) dispatched: HashMap<Id, Share>,
     /// Claimed ahead.
     stock: VecDeque<(Share, Dispatch)>,
     /// The most to claim ahead: as many as there are workers; on a database that is shared more, while the
@@ -122,7 +122,7 @@ impl Lane {
         if self.idle() == 0 && room == 0 {
             return Ok(Filled::default());
         }
-        let limit = self.depth + self.handed_out.len() + self.stock.len();
+        let limit = self.depth + self.dispatched.len() + self.stock.len();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let in_order = store.pending_executions(self.kind, now, limit)?;
         let is_backlog = in_order.len() == limit as usize;
@@ -154,7 +154,7 @@ impl Lane {
         now: Timestamp,
         monotonic: Duration,
     ) -> Result<Filled, StoreError> {
-        self.hand_out_stock();
+        self.dispatch_stock();
         let is_stocked = self.depth.max(self.workers()) <= self.stock.len() * 2;
         let looked_lately = self.looked_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
         // Work that arrived since then has woken the scheduler.
@@ -165,12 +165,12 @@ impl Lane {
         self.fill(store, now, monotonic)
     }
 
-    pub(super) fn hand_out_stock(&mut self) {
+    pub(super) fn dispatch_stock(&mut self) {
         // What a share may not have now, it may not have before the next release.
         let mut refused: HashSet<Share> = HashSet::new();
         let mut index = 0;
         while let Some((share, _)) = self.stock.get(index).filter(|_| self.idle() > 0) {
-            if refused.contains(share) || !self.may_take(share, self.bound_of(share)) {
+            if refused.contains(share) || !self.may_get_worker(share, self.bound_of(share)) {
                 if !refused.contains(share) {
                     refused.insert(share.clone());
                 }
@@ -188,7 +188,7 @@ impl Lane {
 
     /// Takes note of the end of a dispatch. Whether it was of this lane.
     pub(super) fn release(&mut self, id: Id) -> bool {
-        let is_ours = self.handed_out.remove(&id).is_some();
+        let is_ours = self.dispatched.remove(&id).is_some();
         self.released.0 += usize::from(is_ours);
         is_ours
     }
@@ -371,7 +371,7 @@ impl Lane {
 
     /// Whether nothing of this lane is under way.
     pub(super) fn is_empty(&self) -> bool {
-        self.handed_out.is_empty() && self.stock.is_empty()
+        self.dispatched.is_empty() && self.stock.is_empty()
     }
 
     fn workers(&self) -> usize {

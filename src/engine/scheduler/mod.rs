@@ -102,7 +102,7 @@ impl Scheduler {
             last_reading: None,
             looked_at: Duration::ZERO,
             claim_batch: CLAIM_BATCH,
-            is_unset_clock_told: false,
+            is_unset_clock_logged: false,
             pulse: Arc::default(),
         }
     }
@@ -257,7 +257,7 @@ impl Scheduler {
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
-            lane.is_to_fill |= lane.release(id);
+            lane.needs_fill |= lane.release(id);
         }
         matches!(release, Release::ComesAgain(_))
     }

@@ -331,7 +331,10 @@ mod tests {
         check("app = 3\nboss = 1", &["line 1: app must be a list", "line 2: there is no such key"]);
         check(&format!("{APP}{APP}"), &["line 5: another [[app]] has this guid"]);
         check("[[app]]\nname = 'a'\nspace = 's'\ndir = '/no/such'\n", &["line 4: dir /no/such is not"]);
-        check("[[app]]\nname = 'a'\nspace = 's'\nuser = 'no-such-user'\n", &["line 4: user: this machine has no"]);
+        check(
+            "[[app]]\nname = 'a'\nspace = 's'\nuser = 'no-such-user'\n",
+            &["line 4: user: this machine has no"],
+        );
         check("[[space]]\nname = 'a'\n[[space]]\nname = 'b'\nguid = 'a'", &["line 4: another [[space]]"]);
         let token = format!("{APP}[[token]]\ntoken = 'hunter2'\nuser = 'u'\n");
         check(&format!("{token}spaces = ['s', 't']\n"), &["line 7: spaces: there is no space like entry 2"]);
