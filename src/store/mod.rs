@@ -53,7 +53,7 @@ pub use instances::{DatabaseTime, Instance, Outlook, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, DeliveryLane, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{
-    Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, UpcomingSchedule,
+    Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, Run, UpcomingSchedule,
 };
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};

@@ -135,6 +135,21 @@ pub struct UpcomingSchedule {
     pub of: Listed,
 }
 
+/// An execution in a few words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Run {
+    /// Its guid.
+    pub guid: Guid,
+    /// Its state.
+    pub state: ExecutionState,
+    /// What it ended with.
+    pub message: String,
+    /// `None`: it has not started.
+    pub start_time: Option<Timestamp>,
+    /// `None`: it has not ended.
+    pub end_time: Option<Timestamp>,
+}
+
 /// A job or call that has not succeeded for too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
@@ -163,6 +178,40 @@ impl Store {
                     expected_since: row.get("expected_since")?,
                     within_seconds: row.get("expect_success_within_seconds")?,
                 })
+            })
+        })
+    }
+
+    /// The newest executions of each of these jobs and calls, at most `limit` of each.
+    pub fn newest_of(&self, executables: &[Guid], limit: u32) -> Result<Vec<Vec<Run>>, StoreError> {
+        self.read_at_once(|session| {
+            let newest = executables.iter().map(|guid| {
+                let values = values! { "executable_guid": guid, "limit": limit };
+                session.rows(sql!("executions/newest_of"), values, |row| {
+                    Ok(Run {
+                        guid: row.get("guid")?,
+                        state: row.get("state")?,
+                        message: row.get("message")?,
+                        start_time: row.get("start_time")?,
+                        end_time: row.get("end_time")?,
+                    })
+                })
+            });
+            newest.collect()
+        })
+    }
+
+    /// The newest running executions in these spaces, or in all: guids, what they run, and when they started.
+    pub fn running(
+        &self,
+        spaces: Option<&[Guid]>,
+        limit: u32,
+    ) -> Result<Vec<(Guid, Listed, Option<Timestamp>)>, StoreError> {
+        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let values = values! { "spaces": spaces.as_ref(), "limit": limit };
+        self.read(|session| {
+            session.rows(sql!("executions/running"), values, |row| {
+                Ok((row.get("guid")?, listed_of(row)?, row.get("start_time")?))
             })
         })
     }

@@ -879,6 +879,8 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "state" => "'FAILED'".to_owned(),
         "limit" | "most" => "20".to_owned(),
         "since" => "0".to_owned(),
+        "slow" => "'[]'".to_owned(),
+        "is_slow" => "FALSE".to_owned(),
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
         "before_id" | "last_id" => i64::MAX.to_string(),
         "enabled" | "is_suspended" | "paused" | "is_paused" | "is_silent" => "TRUE".to_owned(),

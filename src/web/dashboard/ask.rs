@@ -3,12 +3,13 @@
 
 use std::io::Read;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tiny_http::{Header, Method};
 
 use super::View;
 use crate::http::Request;
-use crate::model::Kind;
+use crate::model::{Guid, Kind, Timestamp};
+use crate::store::Run;
 use crate::web::api::error::ApiError;
 use crate::web::routes::Route;
 
@@ -55,6 +56,20 @@ impl View<'_> {
     /// The newest executions of a job or call, at most `per_page`.
     pub(super) fn runs_of(&self, kind: Kind, guid: &str, per_page: usize) -> Result<Value, Refusal> {
         self.get(&format!("/executions?{}_guids={}&per_page={per_page}", kind.as_str(), encoded(guid)))
+    }
+
+    /// The newest executions of each of these jobs and calls, which the caller has been shown: a page of them
+    /// would take a request of the API for each.
+    pub(super) fn newest_of(&self, guids: &[Guid], limit: u32) -> Result<Vec<Vec<Value>>, Refusal> {
+        let newest = self.api.store.newest_of(guids, limit).map_err(ApiError::from)?;
+        let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
+        let json = |run: Run| {
+            json!({
+                "guid": run.guid.as_str(), "state": run.state.as_str(), "message": run.message,
+                "execution_start_time": shown(run.start_time), "execution_end_time": shown(run.end_time),
+            })
+        };
+        Ok(newest.into_iter().map(|runs| runs.into_iter().map(json).collect()).collect())
     }
 
     /// Reads text, and its headers.

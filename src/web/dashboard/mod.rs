@@ -1,8 +1,8 @@
 //! Pages for people, rendered on the server: a second face of the API.
 //!
-//! Invariant: there is no way in that the API does not have. A page reads and changes through the routes of
-//! `web::api`, as the caller who signed in; and whatever is put into a page is escaped by `maud`. Every change
-//! is a `POST` from a page of ours.
+//! Invariant: a page shows and changes only what the API would show to, and change for, the caller who signed
+//! in. It uses the routes of `web::api`, and the store where a route would count or serialize too much. `maud`
+//! escapes everything in a page. Every change is a `POST` from a page of ours.
 
 use std::fmt::Write as _;
 use std::sync::Arc;

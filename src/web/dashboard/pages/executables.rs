@@ -5,9 +5,9 @@ use std::cmp::Reverse;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use crate::model::{Access, Kind};
+use crate::model::{Access, Guid, Kind};
 use crate::platform::Named;
-use crate::web::dashboard::ask::{encoded, list as members, text};
+use crate::web::dashboard::ask::{Refusal, encoded, list as members, text};
 use crate::web::dashboard::components::{duration, labels, next_of, state, strip, usual_length};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, View, plural};
@@ -15,7 +15,7 @@ use crate::web::dashboard::{Page, PageResult, View, plural};
 const PER_PAGE: usize = 25;
 /// As many are sorted; the rest of a longer list comes in the order of its making.
 const SORTED_MAX: usize = 500;
-const STRIP: usize = 20;
+const STRIP: u32 = 20;
 fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "Jobs",
@@ -56,7 +56,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>, kind: Kind) -> PageResult
                 li { a href={ "/dashboard/" (path) (view.query.with(&[("sort", key), ("page", "")])) } aria-current=[(sort == key).then_some("true")] { (name) } }
             } }
             @if !is_sorted { p.quiet { "More than " (SORTED_MAX) " are listed in the order in which they were made. Choose a space to sort fewer." } }
-            (table(view, kind, &rows, total))
+            (table(view, kind, &rows, total)?)
             @if number.saturating_mul(PER_PAGE) < total {
                 (next_page(&format!("/dashboard/{path}"), &view.query, "page", &(number + 1).to_string()))
             }
@@ -83,9 +83,11 @@ fn sort(rows: &mut [Value], by: &str) {
     }
 }
 
-fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
+fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Result<Markup, Refusal> {
+    let guids: Vec<Guid> = rows.iter().map(|row| Guid::from(text(row, "guid"))).collect();
+    let newest = view.newest_of(&guids, STRIP)?;
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
-    html! {
+    Ok(html! {
         table {
             caption { (total) " " @if total == 1 { (kind.as_str()) } @else { (plural(kind)) } }
             thead { tr {
@@ -93,11 +95,9 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
                 th scope="col" { "Next" } th scope="col" { "Last end" } th.n scope="col" { "Usual" }
                 @if Access::Support <= view.access() { th.do scope="col" { "Actions" } }
             } }
-            tbody { @for row in rows {
+            tbody { @for (row, runs) in rows.iter().zip(&newest) {
                 @let guid = text(row, "guid");
                 @let target = format!("/{}/{}", plural(kind), encoded(guid));
-                @let history = view.runs_of(kind, guid, STRIP).unwrap_or_default();
-                @let runs = members(&history, "resources");
                 @let ended = runs.iter().find(|it| !it["execution_end_time"].is_null());
                 tr {
                     th scope="row" {
@@ -126,5 +126,5 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Markup {
                 }
             } }
         }
-    }
+    })
 }

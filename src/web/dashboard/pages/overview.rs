@@ -14,7 +14,7 @@ use crate::platform::Named;
 use crate::store::SpacePause;
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
-use crate::web::dashboard::components::{STATES, duration, length_of, usual_length};
+use crate::web::dashboard::components::{STATES, duration, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -24,7 +24,9 @@ const BACKLOG_MIN: u64 = 100;
 /// As many are counted.
 const BACKLOG_MAX: u32 = 1000;
 /// As many failures in a row are counted.
-const IN_A_ROW_MAX: usize = 20;
+const IN_A_ROW_MAX: u32 = 20;
+/// The usual duration is that of so many executions.
+const USUAL_OF: u32 = 20;
 /// The most rows of a table here.
 const ROWS_MAX: usize = 20;
 /// As many executions or more are "1,000+".
@@ -56,7 +58,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
             (counts(view, since)?)
             (failing(view, failed)?)
             (overdue(view, &of_space)?)
-            (running(view, &of_space)?)
+            (running(view)?)
         } @else {
             h2 { "Failing now" }
             (missing("the executions of a whole space"))
@@ -150,11 +152,7 @@ fn backlog_banner(view: &View<'_>) -> Markup {
 }
 
 fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
-    let spaces = match view.space() {
-        "" => view.caller.spaces().map(|spaces| spaces.into_iter().collect()),
-        space => Some(vec![Guid::from(space)]),
-    };
-    let counted = view.api.store.count_newest(spaces.as_deref(), since, COUNTED_MAX);
+    let counted = view.api.store.count_newest(spaces(view).as_deref(), since, COUNTED_MAX);
     let (counts, may_be_more) = counted.map_err(ApiError::from)?;
     let count_of = |state: &str| {
         let found = counts.iter().find(|(other, _)| other.as_str() == state);
@@ -183,26 +181,25 @@ pub(super) fn next_of(page: &Value) -> Option<(&str, &str)> {
 }
 
 fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
-    let mut seen: Vec<(Kind, String)> = Vec::new();
-    let mut rows = Vec::new();
+    let mut seen: Vec<(Kind, Guid, String)> = Vec::new();
     for execution in list(failed, "resources") {
         let Some((kind, guid)) = owner_of(execution) else { continue };
-        let owner = (kind, guid.to_owned());
-        if seen.contains(&owner) || seen.len() == ROWS_MAX {
-            continue;
+        let is_new = seen.iter().all(|(_, other, _)| other.as_str() != guid);
+        if is_new && seen.len() < ROWS_MAX {
+            seen.push((kind, Guid::from(guid), row_name(execution)));
         }
-        seen.push(owner);
-        // It may have been deleted since.
-        let Ok(history) = view.runs_of(kind, guid, IN_A_ROW_MAX) else { continue };
-        let ended = list(&history, "resources")
-            .iter()
-            .filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
+    }
+    let guids: Vec<Guid> = seen.iter().map(|(_, guid, _)| guid.clone()).collect();
+    let newest = view.newest_of(&guids, IN_A_ROW_MAX)?;
+    let mut rows = Vec::new();
+    for ((kind, guid, name), runs) in seen.into_iter().zip(newest) {
+        let ended = runs.iter().filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
         let in_a_row: Vec<&Value> = ended.take_while(|it| text(it, "state") == "FAILED").collect();
         let Some((newest, first)) = in_a_row.first().zip(in_a_row.last()) else { continue };
         rows.push((
-            row_name(execution),
-            link_of(newest, kind, guid),
-            in_a_row.len(),
+            name,
+            link_of(newest, kind, guid.as_str()),
+            u32::try_from(in_a_row.len()).unwrap_or(IN_A_ROW_MAX),
             text(first, "execution_end_time").to_owned(),
             text(newest, "message").to_owned(),
         ));
@@ -251,33 +248,42 @@ fn overdue(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
     })
 }
 
-fn running(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
-    let running = view.get(&format!("/executions?states=RUNNING&per_page={ROWS_MAX}{of_space}"))?;
-    let running = list(&running, "resources");
+fn running(view: &View<'_>) -> Result<Markup, Refusal> {
+    let most = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
+    let running = view.api.store.running(spaces(view).as_deref(), most).map_err(ApiError::from)?;
+    let owners: Vec<Guid> = running.iter().map(|(_, of, _)| of.guid.clone()).collect();
+    let newest = view.newest_of(&owners, USUAL_OF)?;
     Ok(html! {
         h2 { "Running" }
         @if running.is_empty() { p.quiet { "Nothing runs." } } @else {
             table {
                 caption { "Executions that run, the newest first" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
-                tbody { @for execution in running {
-                    @if let Some((kind, guid)) = owner_of(execution) {
-                        @let history = view.runs_of(kind, guid, 20);
-                        @let usual = usual_length(list(&history.unwrap_or_default(), "resources"), view.now);
-                        @let is_over = usual.zip(length_of(execution, view.now)).is_some_and(|(usual, now)| 2 * usual < now);
-                        tr {
-                            th scope="row" { a href=(link_of(execution, kind, guid)) { bdi { (row_name(execution)) } } }
-                            td data-label="Started" { (view.time(text(execution, "execution_start_time"))) }
-                            td data-label="Usual" {
-                                @if let Some(usual) = usual { (duration(usual)) } @else { span.quiet { "–" } }
-                                @if is_over { " · longer than usual" }
-                            }
+                tbody { @for ((guid, of, start), runs) in running.iter().zip(&newest) {
+                    @let usual = usual_length(runs, view.now);
+                    @let elapsed = start.map(|start| view.now.nanos().saturating_sub(start.nanos()));
+                    @let is_over = usual.zip(elapsed).is_some_and(|(usual, now)| 2 * usual < now);
+                    @let link = link_of(&json!({"guid": guid.as_str()}), of.kind, of.guid.as_str());
+                    tr {
+                        th scope="row" { a href=(link) { bdi { (of.name) } } }
+                        td data-label="Started" { (view.time(&start.map(|it| it.to_string()).unwrap_or_default())) }
+                        td data-label="Usual" {
+                            @if let Some(usual) = usual { (duration(usual)) } @else { span.quiet { "–" } }
+                            @if is_over { " · longer than usual" }
                         }
                     }
                 } }
             }
         }
     })
+}
+
+/// The chosen space, or those of the caller; `None`: all.
+fn spaces(view: &View<'_>) -> Option<Vec<Guid>> {
+    match view.space() {
+        "" => view.caller.spaces().map(|spaces| spaces.into_iter().collect()),
+        space => Some(vec![Guid::from(space)]),
+    }
 }
 
 fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
