@@ -274,9 +274,13 @@ impl Table {
             self.headings.iter().map(|heading| heading.to_lowercase().replace(' ', "_")).collect();
         let mut text = String::new();
         for row in std::iter::once(&headings).chain(&self.rows) {
-            let cells: Vec<String> = row
-                .iter()
-                .map(|cell| match cell.contains([',', '"', '\n']) {
+            // Local times came later, and programs may count columns.
+            let (local, others): (Vec<_>, Vec<_>) =
+                row.iter().zip(&self.headings).partition(|(_, heading)| **heading == LOCAL);
+            let cells: Vec<String> = others
+                .into_iter()
+                .chain(local)
+                .map(|(cell, _)| match cell.contains([',', '"', '\n']) {
                     true => format!("\"{}\"", cell.replace('"', "\"\"")),
                     false => cell.clone(),
                 })
@@ -515,7 +519,7 @@ mod tests {
             table.wide_text(false),
             "NAME  NEXT                  MORE\na     2026-11-28T02:00:00Z  x\n"
         );
-        assert_eq!(table.csv(), "name,next,local,more\na,2026-11-28T02:00:00Z,,x\n");
+        assert_eq!(table.csv(), "name,next,more,local\na,2026-11-28T02:00:00Z,x,\n");
         table.row(&["b", "2026-11-28T02:00:00Z", "2026-11-28T03:00:00+01:00", "y"]);
         assert!(table.text(false, None).ends_with("Z  2026-11-28T03:00:00+01:00\n"));
         assert!(table.text(false, Some(40)).ends_with("b     11-28 02:00  11-28 03:00+01:00\n"));

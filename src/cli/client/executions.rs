@@ -46,10 +46,10 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
         Failure::Usage(format!("--limit is {text:?}; it must be a whole number from 1 to 500"))
     })?;
     let found = session.find(&[Kind::Job, Kind::Call], arguments.required(0), arguments.flag("app"))?;
-    // They have the zones of the local times.
     let is_short = |guid: &str| is_short_guid(guid) && !is_guid(guid);
-    let schedules = match session.is_for_people() || arguments.flag("schedule").is_some_and(is_short) {
-        true => session.resources(&format!("{}/schedules", found.path()))?,
+    let all_schedules = || session.resources(&format!("{}/schedules", found.path()));
+    let mut schedules = match arguments.flag("schedule").is_some_and(is_short) {
+        true => all_schedules()?,
         false => Vec::new(),
     };
     let below = match arguments.flag("schedule") {
@@ -65,6 +65,11 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
     let mut executions = session.resources(&path)?;
     // Some services always return 50, and some return all.
     executions.truncate(limit);
+    // The schedules have the zones of the local times.
+    let is_scheduled = executions.iter().any(|it| !field(it, "schedule_guid").is_empty());
+    if is_scheduled && schedules.is_empty() && session.is_for_people() {
+        schedules = all_schedules()?;
+    }
     let none = match filters.is_empty() {
         true => format!("{} has not run yet", found.title()),
         false => format!("{} has no such executions", found.title()),
