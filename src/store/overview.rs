@@ -169,7 +169,7 @@ impl Store {
         now: Timestamp,
         limit: u32,
     ) -> Result<Vec<Overdue>, StoreError> {
-        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let spaces = spaces_json(spaces)?;
         let values = values! { "spaces": spaces.as_ref(), "now": now, "limit": limit };
         self.read(|session| {
             session.rows(sql!("streaks/list_overdue"), values, |row| {
@@ -207,7 +207,7 @@ impl Store {
         spaces: Option<&[Guid]>,
         limit: u32,
     ) -> Result<Vec<(Guid, Listed, Option<Timestamp>)>, StoreError> {
-        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let spaces = spaces_json(spaces)?;
         let values = values! { "spaces": spaces.as_ref(), "limit": limit };
         self.read(|session| {
             session.rows(sql!("executions/running"), values, |row| {
@@ -224,7 +224,7 @@ impl Store {
         since: Timestamp,
         most: u32,
     ) -> Result<(Vec<(ExecutionState, u64)>, bool), StoreError> {
-        let spaces = spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()?;
+        let spaces = spaces_json(spaces)?;
         let values = values! { "spaces": spaces.as_ref(), "since": since, "most": most };
         self.read_at_once(|session| {
             let counts = session.rows(sql!("executions/count_newest"), values, |row| {
@@ -354,13 +354,15 @@ impl Store {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<UpcomingSchedule>, StoreError> {
-        let spaces = match spaces {
-            Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
-            None => None,
-        };
+        let spaces = spaces_json(spaces)?;
         let values = values! { "spaces": spaces.as_ref(), "until": until, "limit": limit };
         self.read(|session| session.rows(sql!("schedules/upcoming"), values, upcoming_of))
     }
+}
+
+/// The spaces as the statements take them: a JSON array of guids. `None`: all.
+fn spaces_json(spaces: Option<&[Guid]>) -> Result<Option<String>, StoreError> {
+    spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()
 }
 
 fn upcoming_of(row: &Row<'_>) -> Result<UpcomingSchedule, StoreError> {
@@ -392,10 +394,7 @@ impl<'a> FilterColumns<'a> {
         let guids = |guids: &'a [Guid]| some(guids.iter().map(Guid::as_str).collect());
         Ok(Self {
             filter,
-            spaces: match &filter.spaces {
-                Some(spaces) => Some(json_array(spaces.iter().map(Guid::as_str))?),
-                None => None,
-            },
+            spaces: spaces_json(filter.spaces.as_deref())?,
             states: some(filter.states.iter().map(|state| state.as_str()).collect())?,
             reasons: some(filter.reasons.iter().map(|reason| reason.as_str()).collect())?,
             executables: guids(&filter.executables)?,

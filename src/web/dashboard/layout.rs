@@ -94,7 +94,7 @@ fn is_here(view: &View<'_>, path: &str) -> bool {
 fn choosers(view: &View<'_>) -> Markup {
     let here = format!("/dashboard/{}", view.path.join("/"));
     let chosen = view.space();
-    // Without them a page is still a page.
+    // If they cannot be read, the page is shown without them.
     let mut spaces = view.api.spaces_of(&view.caller).unwrap_or_default();
     spaces.truncate(SPACES_MAX);
     view.learn_names(Named::Space, spaces.iter().map(Guid::as_str));
