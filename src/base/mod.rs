@@ -5,6 +5,7 @@ pub mod crash;
 pub(crate) mod lock;
 pub mod logging;
 pub mod metrics;
+pub mod on_demand;
 pub(crate) mod orphans;
 pub mod outage;
 #[cfg(feature = "postgres")]

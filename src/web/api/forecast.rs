@@ -6,20 +6,19 @@
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::iter::successors;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use log::{log, warn};
+use log::log;
 use serde::Serialize;
 
 use super::Api;
 use super::error::ApiError;
-use super::overview::OwnerJson;
-use super::overview::unknown_parameter;
+use super::overview::{OwnerJson, unknown_parameter};
 use super::page::to_json;
 use super::query::Query;
 use crate::base::clock::Clock;
+use crate::base::on_demand::OnDemand;
 use crate::fire_times::Calendar;
 use crate::http::{Response, respond_with};
 use crate::model::{Dialect, Guid, Timestamp};
@@ -46,21 +45,11 @@ const NAMED_MAX: usize = 25;
 /// The most patterns whose fire times are kept for other schedules during a count.
 const PATTERNS_MAX: usize = 10_000;
 
-/// The last count. Clones share it.
-#[derive(Clone, Default)]
-pub struct Forecast(Arc<Shared>);
-
+/// The last count.
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    /// Notified when a count ends.
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    last: Option<Arc<Counted>>,
-    is_counting: bool,
+pub struct Forecast {
+    last: Arc<Mutex<Option<Arc<Counted>>>>,
+    counting: OnDemand,
 }
 
 /// The fire times to come, by space.
@@ -147,57 +136,25 @@ impl Forecast {
     /// A count that is at most a minute old, if it is available in time, otherwise the last one. `None`: the
     /// first count is still running.
     fn counted(&self, store: &Arc<Store>, clock: &Arc<dyn Clock>) -> Option<Arc<Counted>> {
+        let last = || self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let now = clock.monotonic();
-        let mut state = self.0.lock();
-        let is_fresh = |counted: &Arc<Counted>| now.saturating_sub(counted.since) < MAX_AGE;
-        if let Some(last) = state.last.as_ref().filter(|last| is_fresh(last)) {
-            return Some(Arc::clone(last));
+        let fresh = last().filter(|last| now.saturating_sub(last.since) < MAX_AGE);
+        if fresh.is_some() {
+            return fresh;
         }
-        if !state.is_counting {
-            state.is_counting = true;
-            drop(state);
-            let counter = Counter { shared: Arc::clone(&self.0) };
-            let (store, clock) = (Arc::clone(store), Arc::clone(clock));
-            let counting = move || counter.count(&store, &*clock);
-            if let Err(error) = thread::Builder::new().name("forecast".to_owned()).spawn(counting) {
-                warn!(cause:% = error; "no thread counts the fire times to come");
+        let (kept, store, clock) = (Arc::clone(&self.last), Arc::clone(store), Arc::clone(clock));
+        self.counting.start("forecast", move || {
+            let (since, counted_at) = (clock.monotonic(), clock.now());
+            match count_all(&store, counted_at) {
+                Ok(spaces) => {
+                    let counted = Arc::new(Counted { since, counted_at, spaces });
+                    *kept.lock().unwrap_or_else(PoisonError::into_inner) = Some(counted);
+                }
+                Err(error) => log!(error.noted(), cause:% = error; "the fire times to come are not counted"),
             }
-            state = self.0.lock();
-        }
-        let waited = self.0.changed.wait_timeout_while(state, PATIENCE, |state| state.is_counting);
-        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        state.last.clone()
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Counts once. At most one exists at a time.
-struct Counter {
-    shared: Arc<Shared>,
-}
-
-impl Counter {
-    fn count(self, store: &Store, clock: &dyn Clock) {
-        let (since, now) = (clock.monotonic(), clock.now());
-        match count_all(store, now) {
-            Ok(spaces) => {
-                self.shared.lock().last = Some(Arc::new(Counted { since, counted_at: now, spaces }));
-            }
-            Err(error) => log!(error.noted(), cause:% = error; "the fire times to come are not counted"),
-        }
-    }
-}
-
-impl Drop for Counter {
-    /// Runs also after a panic, and if no thread could be started.
-    fn drop(&mut self) {
-        self.shared.lock().is_counting = false;
-        self.shared.changed.notify_all();
+        });
+        self.counting.wait(PATIENCE);
+        last()
     }
 }
 

@@ -4,13 +4,13 @@
 //! [`REST`]. A page shows the beginning of a guid in place of a name that is not known.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use log::{log, warn};
+use log::log;
 
 use crate::base::clock::Clock;
+use crate::base::on_demand::OnDemand;
 use crate::model::Guid;
 use crate::platform::{Named, Platform, TASK_BATCH};
 
@@ -28,23 +28,17 @@ const WANTED_MAX: usize = 2000;
 /// What is known by its guid.
 type Key = (Named, Guid);
 
-/// The names that are known. Clones share them.
-#[derive(Clone, Default)]
-pub(super) struct Names(Arc<Shared>);
-
+/// The names that are known.
 #[derive(Default)]
-struct Shared {
-    state: Mutex<State>,
-    /// Notified when the asking thread ends.
-    changed: Condvar,
+pub(super) struct Names {
+    state: Arc<Mutex<State>>,
+    asking: OnDemand,
 }
 
 #[derive(Default)]
 struct State {
     known: HashMap<Key, Known>,
     wanted: Vec<Key>,
-    /// Whether a thread asks the platform.
-    is_asking: bool,
     /// The monotonic time until which nobody asks.
     rests_until: Duration,
 }
@@ -67,7 +61,7 @@ impl Names {
         guids: impl Iterator<Item = Guid>,
     ) {
         let now = clock.monotonic();
-        let mut state = self.0.lock();
+        let mut state = lock(&self.state);
         let mut is_missing = false;
         for guid in guids {
             let key = (what, guid);
@@ -82,47 +76,41 @@ impl Names {
             state.wanted.clear();
             return;
         }
-        if !state.wanted.is_empty() && !state.is_asking {
-            let asker =
-                Asker { shared: Arc::clone(&self.0), platform: platform.clone(), clock: clock.clone() };
-            state.is_asking = true;
-            drop(state);
-            if let Err(error) = thread::Builder::new().name("names".to_owned()).spawn(move || asker.ask()) {
-                warn!(cause:% = error; "no thread asks for the names of apps and spaces");
-            }
-            state = self.0.lock();
+        let is_wanted = !state.wanted.is_empty();
+        drop(state);
+        if is_wanted {
+            let state = Arc::clone(&self.state);
+            let asker = Asker { state, platform: Arc::clone(platform), clock: Arc::clone(clock) };
+            self.asking.start("names", move || asker.ask());
         }
         if is_missing {
-            let waited = self.0.changed.wait_timeout_while(state, PATIENCE, |state| state.is_asking);
-            drop(waited.unwrap_or_else(PoisonError::into_inner));
+            self.asking.wait(PATIENCE);
         }
     }
 
     /// The name of an app or a space, if it is known.
     pub(super) fn get(&self, what: Named, guid: &str) -> Option<String> {
-        self.0.lock().known.get(&(what, Guid::from(guid)))?.name.clone()
+        lock(&self.state).known.get(&(what, Guid::from(guid)))?.name.clone()
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks the platform until nothing is wanted. There is one at most.
+/// Asks the platform until nothing is wanted.
 struct Asker {
-    shared: Arc<Shared>,
+    state: Arc<Mutex<State>>,
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
 }
 
 impl Asker {
-    fn ask(self) {
+    fn ask(&self) {
         while let Some((what, guids)) = self.next_batch() {
             let answer = self.platform.names_of(what, &guids);
             let now = self.clock.monotonic();
-            let mut state = self.shared.lock();
+            let mut state = lock(&self.state);
             match answer {
                 Ok(named) => {
                     let mut named: HashMap<Guid, String> = named.into_iter().collect();
@@ -148,7 +136,7 @@ impl Asker {
 
     /// Guids of one kind, as many as fit into a request; `None`: nothing is wanted any more.
     fn next_batch(&self) -> Option<(Named, Vec<Guid>)> {
-        let mut state = self.shared.lock();
+        let mut state = lock(&self.state);
         let what = state.wanted.first()?.0;
         let mut batch = Vec::new();
         state.wanted.retain(|(of, guid)| {
@@ -159,13 +147,5 @@ impl Asker {
             !is_taken
         });
         Some((what, batch))
-    }
-}
-
-impl Drop for Asker {
-    /// Also after a panic, and if no thread could be started.
-    fn drop(&mut self) {
-        self.shared.lock().is_asking = false;
-        self.shared.changed.notify_all();
     }
 }
