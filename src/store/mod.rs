@@ -28,6 +28,7 @@ mod postgres;
 mod readings;
 mod runs;
 mod schedules;
+mod search;
 mod session;
 mod sign_ins;
 mod source;
@@ -52,11 +53,10 @@ pub use import::{
 pub use instances::{DatabaseTime, Instance, Outlook, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, DeliveryLane, Digest, ENDED_EVENTS, Sending, Tried};
-pub use overview::{
-    Attempt, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, Run, UpcomingSchedule,
-};
+pub use overview::{Attempt, Listed, ListedExecution, Overdue, Run, UpcomingSchedule};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
 pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
+pub use search::{ExecutionFilter, FoundExecutions};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, SourceError};
 pub use space_pauses::{MovedPause, Space, SpacePause};
 pub(crate) use sqlite::{attach, attached, check_is_ours, copy, detach, remove};

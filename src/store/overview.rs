@@ -2,47 +2,12 @@
 //!
 //! Invariant: a request reads a bounded number of rows, however many there are.
 
-use super::executables::extent_of;
 use super::executions::execution_of;
 use super::schedules::timing_of;
 use super::session::Row;
-use super::statement::{Named, json_array, sql, values};
-use super::{Extent, LabelSelector, Part, Store, StoreError, Window};
-use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp, Timing};
-
-/// The most executions that one request examines.
-const LOOKED_AT_MAX: u32 = 20_000;
-
-/// Selects executions. An empty list or `None` matches everything.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExecutionFilter {
-    /// The space is one of these; `None`: all spaces.
-    pub spaces: Option<Vec<Guid>>,
-    /// The state is one of these.
-    pub states: Vec<ExecutionState>,
-    /// The reason is one of these.
-    pub reasons: Vec<Reason>,
-    /// The labels of the job or call match; `None`: any.
-    pub selector: Option<LabelSelector>,
-    /// Only jobs, or only calls.
-    pub kind: Option<Kind>,
-    /// The job or call is one of these.
-    pub executables: Vec<Guid>,
-    /// The schedule is one of these.
-    pub schedules: Vec<Guid>,
-    /// The schedule is this one.
-    pub schedule: Option<Id>,
-    /// `true`: started by a schedule; `false`: by hand.
-    pub by_schedule: Option<bool>,
-    /// Created after this instant.
-    pub created_after: Option<Timestamp>,
-    /// Created before this instant.
-    pub created_before: Option<Timestamp>,
-    /// Ended after this instant.
-    pub ended_after: Option<Timestamp>,
-    /// Ended before this instant.
-    pub ended_before: Option<Timestamp>,
-}
+use super::statement::{json_array, sql, values};
+use super::{Store, StoreError};
+use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Timestamp, Timing};
 
 /// An execution with its job or call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,17 +72,6 @@ pub struct Listed {
     pub app: Guid,
     /// That app's space.
     pub space: Guid,
-}
-
-/// A page of matching executions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundExecutions {
-    /// Newest first.
-    pub rows: Vec<ListedExecution>,
-    /// The number of executions examined.
-    pub looked_at: u64,
-    /// Continue before this execution; `None`: this is the last page.
-    pub next: Option<Id>,
 }
 
 /// A schedule that fires soon.
@@ -238,87 +192,6 @@ impl Store {
         })
     }
 
-    /// Matching executions before `before`, newest first, at most `limit`. Examines at most 20,000
-    /// executions, and returns those found among them.
-    pub fn find_executions(
-        &self,
-        filter: &ExecutionFilter,
-        before: Id,
-        limit: u32,
-    ) -> Result<FoundExecutions, StoreError> {
-        // The history of a single job or call has its own index.
-        let one = match filter.executables.as_slice() {
-            [one] => {
-                let values = values! { "guid": one };
-                let found =
-                    self.read(|session| session.first(sql!("executables/id"), values, |row| row.get("id")))?;
-                let Some(id) = found else {
-                    return Ok(FoundExecutions { rows: Vec::new(), looked_at: 0, next: None });
-                };
-                Some(id)
-            }
-            _ => None,
-        };
-        let executable: Option<Id> = one;
-        let filter = FilterColumns::of(filter)?;
-        let mut values = filter.values();
-        values.extend(values! {
-            "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX, "limit": limit,
-            "offset": 0_i64,
-        });
-        let floor = values! { "executable_id": executable, "before_id": before, "budget": LOOKED_AT_MAX - 1 };
-        let find_floor = match executable {
-            None => sql!("executions/floor"),
-            Some(_) => sql!("executions/floor_of_executable"),
-        };
-        let (find, looked_at) = match executable {
-            None => (sql!("executions/find"), sql!("executions/looked_at")),
-            Some(_) => (sql!("executions/find_of_executable"), sql!("executions/looked_at_of_executable")),
-        };
-        self.read(|session| {
-            let floor: Option<Id> = session.first(find_floor, floor, |row| row.get("id"))?;
-            let mut values = values.clone();
-            values.extend(values! { "floor_id": floor.unwrap_or(0) });
-            let rows = session.rows(find, &values, listed_execution_of)?;
-            let is_full = rows.len() == limit as usize;
-            let from = rows.last().filter(|_| is_full).map_or(0, |row| row.execution.id);
-            let values = values! {
-                "executable_id": executable, "before_id": before, "from_id": from, "budget": LOOKED_AT_MAX,
-            };
-            let Extent { total, last } = session.one(looked_at, values, extent_of)?;
-            let has_more = is_full || total == u64::from(LOOKED_AT_MAX);
-            Ok(FoundExecutions { rows, looked_at: total, next: has_more.then_some(last) })
-        })
-    }
-
-    /// The number of matching executions of a job or call, and the newest of them.
-    pub fn count_matching(&self, executable: Id, filter: &ExecutionFilter) -> Result<Extent, StoreError> {
-        let filter = FilterColumns::of(filter)?;
-        let mut values = filter.values();
-        values.extend(values! { "executable_id": executable, "before_id": Id::MAX, "floor_id": 0_i64 });
-        self.read(|session| session.one(sql!("executions/count_found_of_executable"), &values, extent_of))
-    }
-
-    /// A part of the matching executions of a job or call, newest first.
-    pub fn list_matching(
-        &self,
-        executable: Id,
-        filter: &ExecutionFilter,
-        window: Window,
-    ) -> Result<Part<Execution>, StoreError> {
-        let limit = self.part_limit(window.limit);
-        let filter = FilterColumns::of(filter)?;
-        let mut values = filter.values();
-        values.extend(values! {
-            "executable_id": executable, "before_id": window.beyond, "floor_id": 0_i64, "limit": limit,
-            "offset": window.offset,
-        });
-        let measure = |execution: &Execution| (execution.id, execution.message.len());
-        self.read(|session| {
-            session.part(sql!("executions/find_of_executable"), &values, limit, execution_of, measure)
-        })
-    }
-
     /// The execution with this guid, with its job or call.
     pub fn find_execution(&self, guid: &str) -> Result<Option<ListedExecution>, StoreError> {
         let values = values! { "guid": guid };
@@ -361,7 +234,7 @@ impl Store {
 }
 
 /// The spaces as the statements take them: a JSON array of guids. `None`: all.
-fn spaces_json(spaces: Option<&[Guid]>) -> Result<Option<String>, StoreError> {
+pub(super) fn spaces_json(spaces: Option<&[Guid]>) -> Result<Option<String>, StoreError> {
     spaces.map(|spaces| json_array(spaces.iter().map(Guid::as_str))).transpose()
 }
 
@@ -375,50 +248,6 @@ fn upcoming_of(row: &Row<'_>) -> Result<UpcomingSchedule, StoreError> {
     })
 }
 
-/// A filter as parameters of the statements.
-struct FilterColumns<'a> {
-    filter: &'a ExecutionFilter,
-    spaces: Option<String>,
-    states: Option<String>,
-    reasons: Option<String>,
-    executables: Option<String>,
-    schedules: Option<String>,
-}
-
-impl<'a> FilterColumns<'a> {
-    fn of(filter: &'a ExecutionFilter) -> Result<Self, StoreError> {
-        let some = |words: Vec<&str>| match words.is_empty() {
-            true => Ok(None),
-            false => json_array(words.into_iter()).map(Some),
-        };
-        let guids = |guids: &'a [Guid]| some(guids.iter().map(Guid::as_str).collect());
-        Ok(Self {
-            filter,
-            spaces: spaces_json(filter.spaces.as_deref())?,
-            states: some(filter.states.iter().map(|state| state.as_str()).collect())?,
-            reasons: some(filter.reasons.iter().map(|reason| reason.as_str()).collect())?,
-            executables: guids(&filter.executables)?,
-            schedules: guids(&filter.schedules)?,
-        })
-    }
-
-    fn values(&self) -> Vec<Named<'_>> {
-        let filter = self.filter;
-        values! {
-            "spaces": self.spaces.as_ref(), "states": self.states.as_ref(), "reasons": self.reasons.as_ref(),
-            "executables": self.executables.as_ref(), "schedules": self.schedules.as_ref(),
-            "selector": filter.selector.as_ref().map(|selector| &selector.requirements),
-            "takes_unlabelled": filter.selector.as_ref().map(|selector| selector.takes_unlabelled),
-            "kind": filter.kind.map(Kind::as_str),
-            "schedule_id": filter.schedule, "by_schedule": filter.by_schedule,
-            "created_after": filter.created_after,
-            "created_before": filter.created_before, "ended_after": filter.ended_after,
-            "ended_before": filter.ended_before,
-        }
-        .to_vec()
-    }
-}
-
 pub(super) fn attempt_of(row: &Row<'_>) -> Result<Attempt, StoreError> {
     Ok(Attempt {
         number: row.get("number")?,
@@ -429,7 +258,7 @@ pub(super) fn attempt_of(row: &Row<'_>) -> Result<Attempt, StoreError> {
     })
 }
 
-fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {
+pub(super) fn listed_execution_of(row: &Row<'_>) -> Result<ListedExecution, StoreError> {
     Ok(ListedExecution {
         execution: execution_of(row)?,
         created_at: row.get("created_at")?,

@@ -201,7 +201,7 @@ fn the_overview_tells_of_a_backlog() {
     let job = world.job("many");
     let browser = Browser::signed_in(&world.url(), &world.token);
     assert!(!browser.get("/dashboard/").body.contains("backlog"));
-    world.cf.fault("POST /v3/apps/:guid/tasks", Fault::Delay(Duration::from_secs(5)), ALWAYS);
+    world.cf.fault("POST /v3/apps/:guid/tasks", Fault::Delay(Duration::from_secs(60)), ALWAYS);
     for _ in 0..102 {
         assert_eq!(world.post(&format!("/jobs/{job}/execute"), "").status, 201);
     }

@@ -18,8 +18,8 @@ use crate::model::Timestamp;
 pub(in crate::cli) const LIMIT: &str = "20";
 /// The executions among which the beginning of a guid is looked for.
 const NEWEST: usize = 500;
-/// The service looks at 20,000 executions for each page, so this is the end of a search.
-const PAGES_MAX: usize = 100;
+/// The service looks at 4,000 to 20,000 executions for each page, so this is the end of a search.
+const PAGES_MAX: usize = 500;
 
 /// Lists executions of all jobs and calls, newest first.
 pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {

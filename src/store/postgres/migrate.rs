@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0017_dashboard"),
     migration!("0018_schedule_keys"),
     migration!("0019_overdue"),
+    migration!("0020_filters"),
 ];
 
 /// The schema version of this program.

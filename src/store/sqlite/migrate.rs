@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0018_dashboard"),
     migration!("0019_schedule_keys"),
     migration!("0020_overdue"),
+    migration!("0021_filters"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that other files are not touched.
@@ -189,7 +190,6 @@ mod tests {
         let mut connection = Connection::open_in_memory().unwrap();
         migrate(&mut connection).unwrap();
         super::super::prepare_connection(&connection).unwrap();
-        let statements = statements();
         for (statement, index) in [
             ("executables/get", "sqlite_autoindex_executables_1"),
             ("executables/list_in_space", "executables_by_space"),
@@ -205,6 +205,11 @@ mod tests {
             ("executions/list_of_schedule", "executions_by_schedule"),
             ("executions/find_of_executable", "executions_by_executable"),
             ("executions/find", "INTEGER PRIMARY KEY"),
+            ("executions/count_unfinished", "executions_pending"),
+            ("executions/count_unfinished", "executions_running"),
+            ("executions/count_created", "executions_by_creation"),
+            ("executions/count_ended", "executions_ended"),
+            ("executables/ids_in_spaces", "executables_by_space"),
             ("executions/by_guid", "sqlite_autoindex_executions_1"),
             ("executions/unblock", "executions_to_dispatch"),
             ("executions/unblock", "executions_under_way"),
@@ -240,11 +245,37 @@ mod tests {
             ("deliveries/list", "deliveries_by_notification"),
             ("deliveries/purge_ended", "deliveries_ended"),
         ] {
-            let (_, statement) = statements.iter().find(|(name, _)| name == statement).unwrap();
-            let mut explain = connection.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
-            let plan: Vec<String> = explain.raw_query_plan();
+            let plan = plan_of(&connection, statement);
             assert!(plan.iter().any(|step| step.contains(index)), "{statement}\n{plan:?}");
             assert!(!plan.iter().any(|step| step.contains("TEMP B-TREE")), "{statement}\n{plan:?}");
+        }
+    }
+
+    fn plan_of(connection: &Connection, statement: &str) -> Vec<String> {
+        let statements = statements();
+        let (_, text) = statements.iter().find(|(name, _)| name == statement).unwrap();
+        connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap().raw_query_plan()
+    }
+
+    /// These sort a set whose size is bounded beforehand.
+    #[test]
+    fn searches_read_only_what_an_index_has() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        super::super::prepare_connection(&connection).unwrap();
+        for (statement, indexes) in [
+            ("find_among", &["INTEGER PRIMARY KEY"][..]),
+            ("ids_unsuccessful", &["executions_pending", "executions_running", "executions_unsuccessful"]),
+            ("ids_of_executables", &["executions_by_executable", "INTEGER PRIMARY KEY"]),
+            ("ids_of_schedules", &["executions_by_schedule", "INTEGER PRIMARY KEY"]),
+            ("ids_created", &["executions_by_creation"]),
+            ("ids_ended", &["executions_ended", "executions_pending"]),
+        ] {
+            let plan = plan_of(&connection, &format!("executions/{statement}"));
+            let reads = plan.iter().filter(|step| step.contains("executions") || step.contains(" e "));
+            for step in reads {
+                assert!(indexes.iter().any(|index| step.contains(index)), "{statement}\n{plan:?}");
+            }
         }
     }
 

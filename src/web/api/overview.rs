@@ -23,7 +23,8 @@ use crate::fire_times::{Calendar, local};
 use crate::http::{Request, Response, respond_with};
 use crate::model::{ExecutionState, Guid, Id, Kind, Reason, Timestamp};
 use crate::store::{
-    Attempt, Cancelled, ExecutionFilter, Listed, ListedExecution, Overdue, Target, UpcomingSchedule,
+    Attempt, Cancelled, ExecutionFilter, FoundExecutions, Listed, ListedExecution, Overdue, Target,
+    UpcomingSchedule,
 };
 use crate::web::auth::Caller;
 
@@ -259,11 +260,12 @@ impl Api {
         let per_page = u32::try_from(per_page.transpose()?.unwrap_or(PER_PAGE)).unwrap_or(u32::MAX);
         let before = query.get(CURSOR).map(|it| whole_number(it, CURSOR, (1, u64::MAX))).transpose()?;
         let before = before.map_or(Id::MAX, |before| Id::try_from(before).unwrap_or(Id::MAX));
-        let limit = if matches_none { 0 } else { per_page };
-        let found = self.store.find_executions(&filter, before, limit)?;
-        let next = found.next.filter(|_| !matches_none);
+        let found = match matches_none {
+            true => FoundExecutions { rows: Vec::new(), looked_at: 0, next: None },
+            false => self.store.find_executions(&filter, before, per_page)?,
+        };
         let page = PageJson {
-            pagination: CursorJson::of(request, query, found.looked_at, next),
+            pagination: CursorJson::of(request, query, found.looked_at, found.next),
             resources: found.rows.into_iter().map(ListedJson::of).collect(),
         };
         Ok(respond_with(200, "application/json", to_json(&page)?))
