@@ -1,10 +1,14 @@
 -- What there is to do for a pass of the scheduler, in one round trip, by the first entries of indexes:
--- whether schedules were planned in what is now the future (schedules/planned_ahead), or are due; for each
--- kind, whether executions wait for another one to end (executions/unblock), or for a worker; whether calls
--- of this instance are to be cancelled (executions/cancelled_calls); and when the next work is due. The +
--- holds the planner to schedules_by_planned_at.
-SELECT EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead
-               AND +next_fire_time > :ahead) AS is_planned_ahead,
+-- whether schedules were planned or completed in what is now the future (schedules/planned_ahead,
+-- schedules/completed_ahead), or are due; for each kind, whether executions wait for another one to end
+-- (executions/unblock), or for a worker; whether calls of this instance are to be cancelled
+-- (executions/cancelled_calls); and when the next work is due. The + holds the planner to
+-- schedules_by_planned_at.
+SELECT EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead AND +next_fire_time > :ahead)
+       OR EXISTS (SELECT 1
+                 FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id
+                WHERE s.completed_at > :ahead AND s.deleted_at IS NULL AND x.deleted_at IS NULL)
+           AS is_planned_ahead,
        EXISTS (SELECT 1 FROM schedules WHERE next_fire_time <= :now) AS is_due,
        EXISTS (SELECT 1 FROM executions WHERE kind = 'job'
                AND dispatch_time = 9223372036854775807) AS is_job_blocked,

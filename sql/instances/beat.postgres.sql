@@ -14,6 +14,9 @@ SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
                      AND NOT EXISTS (SELECT 1 FROM instances AS i WHERE i.id = e.owner))
            AS is_to_take_over,
        EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead AND +next_fire_time > :ahead)
+       OR EXISTS (SELECT 1
+                 FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id
+                WHERE s.completed_at > :ahead AND s.deleted_at IS NULL AND x.deleted_at IS NULL)
        OR EXISTS (SELECT 1 FROM executions WHERE kind = 'job' AND dispatch_time = 9223372036854775807)
        OR EXISTS (SELECT 1 FROM executions WHERE kind = 'call' AND dispatch_time = 9223372036854775807)
        OR EXISTS (SELECT 1

@@ -11,7 +11,7 @@ use super::statement::{
     Cell, Column, Named, Statement, batched_sql, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql,
     values,
 };
-use super::{Extent, Part, Store, StoreError, Window};
+use super::{Extent, Part, Store, StoreError, Window, outbox};
 use crate::model::{
     Attempts, Cancelling, Course, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Reason,
     Timestamp, Work,
@@ -496,6 +496,19 @@ impl Store {
             tx.execute(sqlite_sql!("executions/shift_waits"), values! { "by": by_nanos, "now": now })?;
             tx.execute(sqlite_sql!("strays/shift"), values! { "by": by_nanos })?;
             Self::shift_running(tx, by_nanos)
+        })
+    }
+
+    /// The clock may have been set back, and shows `now`: cuts waits for the notifier to the longest that is
+    /// possible, and where the database's clock counts those of executions, none beyond `latest`. Safe to
+    /// repeat.
+    pub fn cut_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
+        self.write(|tx| {
+            if self.is_shared() {
+                let values = values! { "now": now, "latest": latest };
+                tx.execute(postgres_sql!("executions/cut_waits"), values)?;
+            }
+            outbox::cut_waits(tx, now)
         })
     }
 

@@ -55,7 +55,7 @@ pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, Notifi
 pub use outbox::{ActiveAlert, DeliveryLane, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{Attempt, Listed, ListedExecution, Overdue, Run, UpcomingSchedule};
 pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
-pub use schedules::{ClaimPass, DueSchedule, Fire, Plan, Recorded, Skip};
+pub use schedules::{ClaimPass, CompletedAhead, DueSchedule, Fire, Plan, Recorded, Skip};
 pub use search::{ExecutionFilter, FoundExecutions};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, SourceError};
 pub use space_pauses::{MovedPause, Space, SpacePause};

@@ -256,6 +256,21 @@ impl Store {
     }
 }
 
+/// The clock may have been set back: cuts each wait to the longest that is possible at `now`.
+pub(super) fn cut_waits(tx: &Session<'_>, now: Timestamp) -> Result<(), StoreError> {
+    for (attempts, wait) in std::iter::once(COMPANY).chain(RETRY_WAITS).enumerate() {
+        let values = values! {
+            "attempts": u64::try_from(attempts).unwrap_or(u64::MAX), "latest": now.saturating_add(wait),
+        };
+        tx.execute(sql!("deliveries/cut_wait"), values)?;
+    }
+    let values = values! { "latest": now.saturating_add(REPEAT_INTERVAL) };
+    tx.execute(sql!("notifications/cut_waits"), values)?;
+    tx.execute(sql!("alerts/cut_waits"), values! { "now": now })?;
+    tx.execute(sql!("streaks/cut_waits"), values! { "now": now })?;
+    Ok(())
+}
+
 /// The job or call that a delivery is about.
 struct Subject {
     kind: Kind,

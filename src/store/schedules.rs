@@ -48,6 +48,19 @@ pub struct DueSchedule {
     pub resumed_at: Option<Timestamp>,
 }
 
+/// A schedule that was completed in what is now the future.
+#[derive(Debug, Clone)]
+pub struct CompletedAhead {
+    id: Id,
+    completed_at: Timestamp,
+    /// Its timing.
+    pub timing: Timing,
+    /// The guid of its job or call.
+    pub executable_guid: Guid,
+    /// The latest fire time that was served.
+    pub last_fire_time: Option<Timestamp>,
+}
+
 /// How to advance a schedule.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -389,6 +402,47 @@ impl Store {
     ) -> Result<Vec<DueSchedule>, StoreError> {
         let values = values! { "now": now, "limit": limit, "wall_clock": wall_clock };
         self.read_at_once(|session| session.rows(sql!("schedules/planned_ahead"), values, due_schedule_of))
+    }
+
+    /// Enabled schedules that were completed after `now` because the clock was set back since, at most
+    /// `limit`.
+    pub fn schedules_completed_ahead(
+        &self,
+        now: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<CompletedAhead>, StoreError> {
+        let values = values! { "now": now, "limit": limit };
+        let read = |row: &Row<'_>| {
+            Ok(CompletedAhead {
+                id: row.get("id")?,
+                completed_at: row.get("completed_at")?,
+                timing: timing_of(row)?,
+                executable_guid: row.get("executable_guid")?,
+                last_fire_time: row.get("last_fire_time")?,
+            })
+        };
+        self.read_at_once(|session| session.rows(sql!("schedules/completed_ahead"), values, read))
+    }
+
+    /// Gives completed schedules their next fire times; `None`: it stays completed, from `now` on. Skips
+    /// those that were changed since they were read.
+    pub fn plan_completed(
+        &self,
+        plans: &[(CompletedAhead, Option<Timestamp>)],
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let values: Vec<Vec<Named<'_>>> = plans
+            .iter()
+            .map(|(schedule, next_fire_time)| {
+                values! {
+                    "id": schedule.id, "completed_at": schedule.completed_at,
+                    "next_fire_time": *next_fire_time, "now": now,
+                }
+                .to_vec()
+            })
+            .collect();
+        self.write(|tx| tx.execute_each(sql!("schedules/plan_completed"), &values))?;
+        Ok(())
     }
 
     /// The earliest fire time that is not claimed yet, due or not.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use ocf_scheduler::base::clock;
+use ocf_scheduler::base::clock::{self, Clock, SystemClock};
 use ocf_scheduler::outbound::signature;
 use serde_json::{Value, json};
 
@@ -496,6 +496,39 @@ fn however_many_receivers_hang_others_are_told_at_once() {
     run(&world, &call);
     assert_eq!(receiver.wait_for(2)[1].kind(), "execution.recovered");
     assert!(began_at.elapsed() < Duration::from_secs(5), "{:?}", began_at.elapsed());
+}
+
+#[test]
+fn nothing_waits_for_a_clock_that_was_ahead() {
+    let mut world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    notification(&world, &json!({ "url": receiver.url, "remind_after_seconds": 3600 }));
+    target.set(Does::Answer(500));
+    receiver.set(Does::Answer(500));
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    world.patch(&format!("/calls/{call}"), r#"{"expect_success_within_seconds":60}"#);
+    wait_for(|| (world.database().number("SELECT MAX(attempts) FROM deliveries") == 1).then_some(()));
+    world.stop();
+    // As if all of it had happened a year later, and the clock was set back.
+    let year: i64 = 365 * 86400 * 1_000_000_000;
+    world.database().execute(&format!(
+        "UPDATE deliveries SET due_at = due_at + {year}; UPDATE alerts SET remind_at = remind_at + {year};
+         UPDATE streaks SET success_due_at = success_due_at + {year}, expected_since = expected_since + {year}"
+    ));
+    receiver.set(Does::Answer(200));
+    world.begin();
+    let now = || SystemClock::default().now().nanos();
+    let within = |seconds: i64, query: &str| {
+        let latest = now() + seconds * 1_000_000_000;
+        wait_for(|| (world.database().number(query) <= latest).then_some(()));
+    };
+    within(60, "SELECT MAX(success_due_at) FROM streaks");
+    within(3600, "SELECT MAX(remind_at) FROM alerts");
+    // The second attempt follows after five seconds.
+    receiver.wait_for(2);
 }
 
 /// `STORM_FAILURES=5000 cargo test --test it failures_at_once` is the long version.

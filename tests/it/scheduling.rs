@@ -668,6 +668,103 @@ fn a_schedule_planned_while_the_clock_was_a_year_ahead_is_not_silent_for_a_year(
 }
 
 #[test]
+fn a_schedule_completed_while_the_clock_was_a_year_ahead_fires_again() {
+    for restarted in [false, true] {
+        let mut world = Engine::at("2026-03-01T10:00:30Z");
+        let (windowed, done) = (world.job("windowed"), world.job("done"));
+        let mut definition = plain("* * * * *");
+        definition.timing.ends_at = Some(time("2026-03-02T00:00:00Z"));
+        let first = Some(time("2026-03-01T10:01:00Z"));
+        let now = world.clock.now();
+        let create = |world: &Engine, job: &Executable, definition, first| {
+            let made = world.store.create_schedule(job.id, definition, first, now, &Terms::default());
+            made.unwrap().done().unwrap()
+        };
+        let windowed_schedule = create(&world, &windowed, definition, first);
+        let once = Some(time("2026-03-01T12:00:00Z"));
+        let done_schedule = create(&world, &done, plain("@at 2026-03-01T12:00:00Z"), once);
+        world.set_clock_to("2027-03-01T10:00:30Z");
+        if restarted {
+            world.restart();
+        }
+        let of = |world: &Engine, schedule: &Schedule| {
+            world.store.schedule(schedule.executable, schedule.guid.as_str()).unwrap().unwrap()
+        };
+        assert!(of(&world, &windowed_schedule).completed_at.is_some());
+        assert_eq!(world.scheduled_times(&done), ["2026-03-01T12:00:00Z"]);
+        world.set_clock_to("2026-03-01T10:00:40Z");
+        let seen = of(&world, &windowed_schedule);
+        assert_eq!((seen.completed_at, seen.next_fire_time), (None, first));
+        world.go_to("2026-03-01T10:01:00Z");
+        assert_eq!(world.scheduled_times(&windowed), ["2026-03-02T00:00:00Z", "2026-03-01T10:01:00Z"]);
+        let seen = of(&world, &done_schedule);
+        assert_eq!((seen.completed_at, seen.next_fire_time), (Some(time("2026-03-01T10:00:40Z")), None));
+        world.go_to("2026-03-01T12:00:00Z");
+        assert_eq!(world.scheduled_times(&done).len(), 1, "it fires once");
+    }
+}
+
+#[test]
+fn a_fire_time_that_comes_before_the_jump_back_is_noticed_is_served() {
+    let mut world = Engine::at("2026-03-01T10:00:30Z");
+    let job = world.job("j");
+    world.schedule(&job, "* * * * *");
+    world.go_to("2026-03-01T10:00:50Z");
+    // One second later the clock shows 09:59:58, and four seconds after that somebody looks.
+    world.clock.set(time("2026-03-01T10:00:55Z"));
+    world.store.renew_lease().unwrap();
+    world.set_clock_to("2026-03-01T10:00:02Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T10:00:00Z"]);
+    world.go_to("2026-03-01T10:00:30Z");
+    assert_eq!(world.scheduled_times(&job).len(), 1);
+    world.go_to("2026-03-01T10:01:00Z");
+    assert_eq!(world.scheduled_times(&job).len(), 2);
+}
+
+#[test]
+fn what_was_dropped_while_the_clock_was_ahead_fires_when_its_time_comes() {
+    let mut world = Engine::with("2026-03-01T10:00:30Z", MisfirePolicy::Skip);
+    let job = world.job("j");
+    world.schedule(&job, "* * * * *");
+    // All up to 10:59 are skipped.
+    world.set_clock_to("2026-03-01T11:00:30Z");
+    world.set_clock_to("2026-03-01T10:58:30Z");
+    world.go_to("2026-03-01T10:59:00Z");
+    world.go_to("2026-03-01T11:00:00Z");
+    let mut times = world.scheduled_times(&job);
+    times.sort();
+    assert_eq!(times, ["2026-03-01T10:59:00Z", "2026-03-01T11:00:00Z"]);
+}
+
+#[test]
+fn jitter_waits_no_longer_than_it_says_after_the_clock_was_set_back() {
+    for restarted in [false, true] {
+        let mut world = Engine::at("2027-03-01T00:00:00Z");
+        let job = world.job("j");
+        let definition = Definition { jitter_seconds: 3600, ..plain("0 * * * *") };
+        let fire_time = time("2027-03-01T01:00:00Z");
+        let now = world.clock.now();
+        let made =
+            world.store.create_schedule(job.id, definition, Some(fire_time), now, &Terms::default()).unwrap();
+        let schedule = made.done().unwrap();
+        let jitter = Duration::from_secs(jitter(&schedule.guid, fire_time, 3600).into());
+        world.go_to("2027-03-01T01:00:00Z");
+        assert!(world.dispatches.try_recv().is_err(), "a guid in a thousand breaks this");
+        if restarted {
+            world.clock.jump(time("2026-03-01T01:00:30Z"));
+            world.restart();
+        }
+        world.set_clock_to("2026-03-01T01:00:30Z");
+        let due = time("2026-03-01T01:00:30Z").saturating_add(jitter);
+        world.go_to(&due.saturating_sub(Duration::from_secs(1)).to_string());
+        assert!(world.dispatches.try_recv().is_err());
+        world.go_to(&due.to_string());
+        let dispatch = world.dispatches.try_recv().unwrap();
+        assert_eq!(dispatch.scheduled_time, Some(fire_time));
+    }
+}
+
+#[test]
 fn a_clock_set_forward_by_a_day_starts_one_run_and_continues() {
     let mut world = Engine::at("2026-03-01T10:00:30Z");
     let (seconds, minutes) = (world.job("seconds"), world.job("minutes"));

@@ -120,9 +120,11 @@ fn first_to_serve(
     }
     // A one-time schedule may be created when its time has just come.
     let changed_at = Some(schedule.changed_at).filter(|_| calendar.expression().once().is_none());
-    // A served time in the future comes from a clock that was ahead; it must not silence the schedule.
+    // Times in the future come from a clock that was ahead; they must not silence the schedule. Nor must what
+    // was dropped in what was the future when this fire time was planned, if it comes now.
     let until = schedule
         .last_fire_time
+        .filter(|time| is_missed || *time <= schedule.planned_at)
         .into_iter()
         .chain(changed_at)
         .chain(schedule.resumed_at.filter(|_| changed_at.is_some()))

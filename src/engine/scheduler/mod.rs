@@ -16,10 +16,10 @@ use crate::base::pulse::Pulse;
 use crate::base::stop::Stop;
 use crate::base::{crash, outage};
 use crate::engine::journal::{self, About};
-use crate::fire_times::planner;
+use crate::fire_times::{Calendar, planner};
 use crate::model::{Kind, MisfirePolicy, Release, Timestamp};
 use crate::outbound::CallsInFlight;
-use crate::store::{DueSchedule, Plan, Store, StoreError};
+use crate::store::{CompletedAhead, DueSchedule, Plan, Store, StoreError};
 
 mod lane;
 mod misfire;
@@ -42,6 +42,8 @@ const CONTENTION_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
 /// jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
+/// With a shared database, a jump of its clock is noticed when the lease is renewed: after this at most.
+const NOTICE_INTERVAL: Duration = Duration::from_secs(5);
 /// The message of a call whose outcome nobody can know.
 const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
 
@@ -75,6 +77,9 @@ pub struct Scheduler {
     looked_at: Duration,
     /// The most schedules that the next transaction claims.
     claim_batch: u32,
+    /// The clock was set back, and this is the earliest time that it may have shown since. `None`: all
+    /// schedules are planned again.
+    set_back_to: Option<Timestamp>,
     /// Whether the log has said that the clock was never set.
     is_unset_clock_logged: bool,
     /// Records each pass, and each that succeeds.
@@ -102,6 +107,7 @@ impl Scheduler {
             last_reading: None,
             looked_at: Duration::ZERO,
             claim_batch: CLAIM_BATCH,
+            set_back_to: None,
             is_unset_clock_logged: false,
             pulse: Arc::default(),
         }
@@ -199,9 +205,11 @@ impl Scheduler {
         let ahead = now.saturating_add(slack);
         self.looked_at = self.clock.monotonic();
         let look = self.store.look(now, ahead)?;
-        let more_to_do = is_clock_set
-            && ((look.is_planned_ahead && self.replan(now, ahead)?)
-                | (look.is_due && self.claim_due(now)?));
+        let more_to_replan = is_clock_set && look.is_planned_ahead && self.replan(now, ahead)?;
+        if !more_to_replan {
+            self.set_back_to = None;
+        }
+        let more_to_do = more_to_replan | (is_clock_set && look.is_due && self.claim_due(now)?);
         let is_blocked = |kind: Kind| look.is_blocked[usize::from(kind == Kind::Call)];
         let is_waiting = |kind: Kind| look.is_waiting[usize::from(kind == Kind::Call)];
         for lane in self.lanes.iter().filter(|lane| is_blocked(lane.kind)) {
@@ -304,12 +312,18 @@ impl Scheduler {
                 for it in &interrupted {
                     journal::cut_off(it, INTERRUPTED);
                 }
-                self.store.settle_waits(now, now.saturating_add(self.settings.wait_max))?;
+                let latest = now.saturating_add(self.settings.wait_max);
+                self.store.settle_waits(now, latest)?;
+                self.store.cut_waits(now, latest)?;
             }
             Some(jump) => {
                 if JUMP_MIN <= Duration::from_nanos(jump.unsigned_abs()) {
                     warn!(from:% = now.shifted(-jump), to:% = now; "the clock was set");
                     self.store.shift_waits(jump, now)?;
+                    if jump < 0 {
+                        self.store.cut_waits(now, now.saturating_add(self.settings.wait_max))?;
+                        self.set_back_to = Some(now.saturating_sub(self.unnoticed(monotonic)));
+                    }
                 }
             }
         }
@@ -317,20 +331,42 @@ impl Scheduler {
         Ok(())
     }
 
+    /// For how long at most a jump of the clock that is noticed at `monotonic` went unnoticed.
+    fn unnoticed(&self, monotonic: Duration) -> Duration {
+        let since_last = self.last_reading.map_or(Duration::ZERO, |(_, then)| monotonic.saturating_sub(then));
+        match self.store.is_shared() {
+            true => since_last + NOTICE_INTERVAL,
+            false => since_last,
+        }
+    }
+
     /// Plans again a batch of schedules whose fire times were computed while the clock was ahead: for the
-    /// first instant after now. If that instant has an execution already, claiming it advances the schedule
-    /// and records no other. Returns whether there may be more.
+    /// first instant since it was set back. If that instant has an execution already, claiming it advances
+    /// the schedule and records no other. Returns whether there may be more.
     fn replan(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
-        let ahead = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
-        if ahead.is_empty() {
+        let planned = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
+        let completed = self.store.schedules_completed_ahead(ahead, CLAIM_BATCH)?;
+        if planned.is_empty() && completed.is_empty() {
             return Ok(false);
         }
-        let next = planner(now);
-        let next = |it: &DueSchedule| next(&it.timing, &it.executable_guid);
-        let plans: Vec<Plan> =
-            ahead.iter().map(|schedule| Plan::without_fire(schedule, next(schedule))).collect();
-        info!(schedules = plans.len(); "the clock was set back, schedules are planned again");
+        let schedules = planned.len() + completed.len();
+        info!(schedules; "the clock was set back, schedules are planned again");
+        let after = self.set_back_to.unwrap_or(now);
+        let next = planner(after);
+        let of_planned = |it: &DueSchedule| Plan::without_fire(it, next(&it.timing, &it.executable_guid));
+        let plans: Vec<Plan> = planned.iter().map(of_planned).collect();
         self.store.claim(&plans, now)?;
+        if !completed.is_empty() {
+            let next = |it: &CompletedAhead| {
+                let calendar = Calendar::of(&it.timing, &it.executable_guid).ok()?;
+                // What fires once is not shown as if it fired again.
+                let is_done = calendar.expression().once().is_some() && it.last_fire_time.is_some();
+                calendar.first_after(after).filter(|_| !is_done)
+            };
+            let plans: Vec<(CompletedAhead, Option<Timestamp>)> =
+                completed.into_iter().map(|it| (it.clone(), next(&it))).collect();
+            self.store.plan_completed(&plans, now)?;
+        }
         Ok(true)
     }
 

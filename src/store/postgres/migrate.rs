@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0018_schedule_keys"),
     migration!("0019_overdue"),
     migration!("0020_filters"),
+    migration!("0021_completed_ahead"),
 ];
 
 /// The schema version of this program.

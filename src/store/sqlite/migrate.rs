@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0019_schedule_keys"),
     migration!("0020_overdue"),
     migration!("0021_filters"),
+    migration!("0022_completed_ahead"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that other files are not touched.
