@@ -11,6 +11,7 @@ mod browser;
 mod calls;
 mod cf;
 mod client;
+mod clock_jumps;
 mod cluster;
 mod control;
 mod crash;
