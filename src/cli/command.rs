@@ -191,6 +191,16 @@ impl SettingFlags {
     }
 }
 
+impl Flag {
+    /// What the help says: with the allowed values, if it does not name them itself.
+    pub fn about(&self) -> String {
+        if self.value.is_empty() || self.values.iter().all(|value| self.help.contains(value)) {
+            return self.help.to_owned();
+        }
+        format!("{}: {}", self.help, self.values.join(", "))
+    }
+}
+
 impl Command {
     /// Whether it sends requests to a service, and so has the flags that say which.
     pub fn asks_service(&self) -> bool {

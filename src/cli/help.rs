@@ -10,6 +10,7 @@ const COLUMN: usize = 32;
 
 /// The terminal that `--help` fits: 24 lines of so many columns.
 const WIDTH: usize = 80;
+const LINES: usize = 24;
 /// Where the help of a flag begins in `help COMMAND`.
 const INDENT: usize = 26;
 /// Where the names of commands begin in `--help`.
@@ -38,7 +39,7 @@ pub(crate) fn overview(commands: &[Command]) -> String {
     text.push_str(
         "\nTo try it, run `ocf-scheduler standalone`, and in another terminal:\n  \
            ocf-scheduler create-job hello 'echo hello' && ocf-scheduler run hello --wait\n\
-         Read on: ocf-scheduler help COMMAND, and help commands, help settings, help exit\n",
+         Read on: ocf-scheduler help COMMAND, and help commands, flags, settings, exit\n",
     );
     text
 }
@@ -81,39 +82,81 @@ pub(crate) fn settings() -> String {
     text
 }
 
-/// `help COMMAND`.
+/// `help COMMAND`. It fits a terminal, so the flags that commands share are in [`flags_of_all`].
 pub(crate) fn of(command: &Command) -> String {
-    let mut text = format!("ocf-scheduler {}: {}\n\n", command.name, command.about);
-    let _ = writeln!(text, "Usage: ocf-scheduler {} [FLAGS]", usage(command));
-    let _ = writeln!(text, "Example: {}", command.example);
-    if !command.flags.is_empty() {
-        text.push_str("\nFlags:\n");
-        wrapped_flags(&mut text, command.flags.iter().copied());
+    let mut text = format!("Usage: ocf-scheduler {} [FLAGS]\n", usage(command));
+    wrapped(&mut text, "", &sentence(command.about), "");
+    wrapped(&mut text, "Example: ", command.example, " \\");
+    let is_own = |flag: &Flag| command.flags.iter().any(|own| own.name == flag.name);
+    let own: Vec<Flag> = command.own_flags().filter(is_own).collect();
+    if !own.is_empty() {
+        text.push('\n');
+        wrapped_flags(&mut text, own.into_iter());
     }
-    if command.asks_service() {
-        text.push_str("\nFlags of all commands that ask a service:\n");
-        let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
-        wrapped_flags(&mut text, command.own_flags().filter(is_shared));
+    // The longest help fills the terminal.
+    if text.lines().count() < LINES - 2 {
+        text.push('\n');
     }
     match command.settings {
         SettingFlags::None => (),
         SettingFlags::One(_) => {
-            text.push_str("\nSettings, as environment variables or as flags; a flag wins:\n");
-            flags(&mut text, command.settings.flags());
+            text.push_str("A setting, as an environment variable or as a flag; the flag wins:\n");
+            wrapped_flags(&mut text, command.settings.flags());
         }
-        SettingFlags::All => {
-            text.push_str("\nAll settings are flags too: ocf-scheduler help settings\n");
+        SettingFlags::All => text.push_str("All settings are flags too: ocf-scheduler help settings\n"),
+        SettingFlags::Outbound if command.asks_service() => {
+            text.push_str(
+                "More flags (--space, -o json, --wide, …): help flags   Exit statuses: help exit\n",
+            );
         }
-        SettingFlags::Outbound => {
-            let names: Vec<String> =
-                command.settings.flags().map(|flag| format!("--{}", flag.name)).collect();
-            let _ = write!(text, "\nHow it is reached (see help settings):\n  {}\n", names.join(" "));
-        }
-    }
-    if command.asks_service() {
-        text.push_str("Exit statuses: ocf-scheduler help exit\n");
+        SettingFlags::Outbound => text.push_str("More flags: help flags   Exit statuses: help exit\n"),
     }
     text
+}
+
+/// `help flags`.
+pub(crate) fn flags_of_all(commands: &[Command]) -> String {
+    let mut text = String::from("Flags of all commands that ask a service:\n");
+    if let Some(command) = commands.iter().find(|command| command.asks_service()) {
+        let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
+        wrapped_flags(&mut text, command.own_flags().filter(is_shared));
+        text.push_str("\nHow it is reached (see help settings):\n");
+        let names: Vec<String> = command.settings.flags().map(|flag| format!("--{}", flag.name)).collect();
+        wrapped(&mut text, "  ", &names.join(" "), "");
+    }
+    text
+}
+
+/// With a capital and a full stop.
+fn sentence(about: &str) -> String {
+    let mut letters = about.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
+    format!("{first}{}.", letters.as_str())
+}
+
+/// Writes words in lines that fit a terminal; `end` marks a line that goes on. Words in quotes stay together.
+fn wrapped(text: &mut String, start: &str, words: &str, end: &str) {
+    let mut line = start.to_owned();
+    let (mut begun, mut is_quoted) = (String::new(), false);
+    for word in words.split(' ') {
+        if !begun.is_empty() {
+            begun.push(' ');
+        }
+        begun.push_str(word);
+        is_quoted ^= word.matches('\'').count() % 2 == 1;
+        if is_quoted && !end.is_empty() {
+            continue;
+        }
+        if start.len() < line.len() && WIDTH < line.chars().count() + 1 + begun.chars().count() + end.len() {
+            let _ = writeln!(text, "{line}{end}");
+            line = if end.is_empty() { String::new() } else { "  ".to_owned() };
+        } else if start.len() < line.len() {
+            line.push(' ');
+        }
+        line.push_str(&begun);
+        begun.clear();
+    }
+    let _ = writeln!(text, "{line}{begun}");
 }
 
 /// What is typed: the command and its operands.
@@ -139,16 +182,24 @@ fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
             (default, variable) => format!(" [{variable}, else {default}]"),
         };
         let typed = typed.trim_end();
+        let about = format!("{}{default}", flag.about());
         let mut line = format!("{typed:<INDENT$}");
+        let mut start = INDENT;
         if INDENT < typed.len() + 2 {
-            let _ = writeln!(text, "{typed}");
-            line = " ".repeat(INDENT);
+            // A line of its own, unless all of it fits.
+            line = format!("{typed}  ");
+            if WIDTH < line.len() + about.chars().count() {
+                let _ = writeln!(text, "{typed}");
+                line = " ".repeat(INDENT);
+            }
+            start = line.len();
         }
-        for word in format!("{}{default}", flag.help).split(' ') {
-            let is_first = line.len() <= INDENT;
+        for word in about.split(' ') {
+            let is_first = line.len() <= start;
             if !is_first && WIDTH < line.chars().count() + 1 + word.chars().count() {
                 let _ = writeln!(text, "{line}");
                 line = " ".repeat(INDENT);
+                start = INDENT;
             } else if !is_first {
                 line.push(' ');
             }

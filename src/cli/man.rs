@@ -72,7 +72,7 @@ fn flags(page: &mut String, flags: impl Iterator<Item = Flag>) {
             page,
             ".TP\n\\fB\\-\\-{}\\fR{value}{variable}\n{}",
             text(flag.name),
-            lines(&format!("{}.{default}", text(flag.help)))
+            lines(&format!("{}.{default}", text(&flag.about())))
         );
     }
 }

@@ -65,6 +65,10 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
             rest.next();
             name
         }
+        // It would be looked for among the flags of `serve`.
+        Some(name) if is_command_with_dashes(&name) => {
+            return usage(&format!("{name} is no flag; did you mean {}?", name.trim_start_matches('-')));
+        }
         _ => "serve".to_owned(),
     };
     let Some(command) = table::find(&name) else {
@@ -77,6 +81,13 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
         Err(err) => return usage_of(command.name, &err),
     };
     (command.action)(&arguments)
+}
+
+/// Such as `--jobs`, unless it is a flag of `serve`.
+fn is_command_with_dashes(typed: &str) -> bool {
+    let name = typed.trim_start_matches('-');
+    let is_flag = table::find("serve").is_some_and(|serve| serve.flag_named(name).is_some());
+    name != "version" && !is_flag && table::find(name).is_some()
 }
 
 /// Exits with the status that shells use for a command that was found but cannot be executed.

@@ -1,9 +1,14 @@
 //! What somebody may have meant who mistyped a word.
 
+/// For messages: `; did you mean X?`, or empty if no word is near enough.
+pub(super) fn suggestion<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> String {
+    nearest(typed, words).map_or_else(String::new, |meant| format!("; did you mean {meant}?"))
+}
+
 /// The word that is nearest to `typed`, if it is near enough to be meant.
 pub(super) fn nearest<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    // A third of the characters may be wrong.
-    let most = typed.chars().count().div_ceil(3).min(3);
+    // A third of the characters may be wrong, but no other short word is meant.
+    let most = (typed.chars().count() / 3).clamp(1, 3);
     let near = words.map(|word| (distance(typed, word), word)).filter(|(distance, _)| *distance <= most);
     near.min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
@@ -41,6 +46,9 @@ mod tests {
         assert_eq!(nearest("jobss"), Some("jobs"));
         assert_eq!(nearest("createjob"), Some("create-job"));
         assert_eq!(nearest("histroy"), Some("history"));
+        assert_eq!(nearest("rnu"), Some("run"));
+        assert_eq!(nearest("nope"), None);
+        assert_eq!(nearest("fund"), None);
         assert_eq!(nearest("frobnicate"), None);
         assert_eq!(nearest(""), None);
     }

@@ -215,6 +215,8 @@ pub(crate) struct Table {
     headings: Vec<&'static str>,
     /// How many columns are shown if the table is not wide.
     narrow: usize,
+    /// The place of a column in CSV, where it differs: after another one.
+    moved: Option<(&'static str, &'static str)>,
     rows: Vec<Vec<String>>,
 }
 
@@ -227,12 +229,18 @@ const COLUMN_MIN: usize = 6;
 
 impl Table {
     pub(crate) fn new(headings: &[&'static str]) -> Self {
-        Self { headings: headings.to_vec(), narrow: headings.len(), rows: Vec::new() }
+        Self { headings: headings.to_vec(), narrow: headings.len(), moved: None, rows: Vec::new() }
     }
 
     /// With columns at the end that only wide tables show.
     pub(crate) fn with_more(mut self, headings: &[&'static str]) -> Self {
         self.headings.extend(headings);
+        self
+    }
+
+    /// CSV has `heading` after `before`: programs may count columns, so those keep their places.
+    pub(crate) fn with_place_in_csv(mut self, heading: &'static str, before: &'static str) -> Self {
+        self.moved = Some((heading, before));
         self
     }
 
@@ -247,8 +255,10 @@ impl Table {
         for cell in rows.iter_mut().flatten().filter(|cell| is_guid(cell)) {
             *cell = cell.chars().take(SHORT_GUID).collect();
         }
-        if width.is_some_and(|width| width < whole_width(&column_widths(&headings, &rows))) {
+        if let Some(width) = width.filter(|width| *width < whole_width(&column_widths(&headings, &rows))) {
             rows.iter_mut().flatten().for_each(compact_time);
+            let (headings, rows) = without_least(headings, rows, width);
+            return lines(&headings, &rows, colour, Some(width));
         }
         lines(&headings, &rows, colour, width)
     }
@@ -264,8 +274,7 @@ impl Table {
         let has_text = |column: usize| self.rows.iter().any(|row| !row[column].is_empty());
         let shown: Vec<usize> =
             (0..count).filter(|column| self.headings[*column] != LOCAL || has_text(*column)).collect();
-        let cells = |row: &Vec<String>| shown.iter().map(|column| row[*column].clone()).collect();
-        (shown.iter().map(|column| self.headings[*column]).collect(), self.rows.iter().map(cells).collect())
+        columns(&shown, &self.headings, &self.rows)
     }
 
     /// All columns as comma-separated values (RFC 4180), with names like `next_fire`.
@@ -273,14 +282,12 @@ impl Table {
         let headings: Vec<String> =
             self.headings.iter().map(|heading| heading.to_lowercase().replace(' ', "_")).collect();
         let mut text = String::new();
+        let order = self.order_in_csv();
         for row in std::iter::once(&headings).chain(&self.rows) {
-            // Local times came later, and programs may count columns.
-            let (local, others): (Vec<_>, Vec<_>) =
-                row.iter().zip(&self.headings).partition(|(_, heading)| **heading == LOCAL);
-            let cells: Vec<String> = others
-                .into_iter()
-                .chain(local)
-                .map(|(cell, _)| match cell.contains([',', '"', '\n']) {
+            let cells: Vec<String> = order
+                .iter()
+                .map(|column| &row[*column])
+                .map(|cell| match cell.contains([',', '"', '\n']) {
                     true => format!("\"{}\"", cell.replace('"', "\"\"")),
                     false => cell.clone(),
                 })
@@ -290,6 +297,55 @@ impl Table {
         }
         text
     }
+
+    fn order_in_csv(&self) -> Vec<usize> {
+        let place = |wanted: &str| self.headings.iter().position(|heading| *heading == wanted);
+        let mut order: Vec<usize> = (0..self.headings.len()).collect();
+        if let Some((heading, before)) = self.moved
+            && let (Some(column), Some(before)) = (place(heading), place(before))
+        {
+            order.retain(|it| *it != column);
+            let after = order.iter().position(|it| *it == before).map_or(order.len(), |at| at + 1);
+            order.insert(after, column);
+        }
+        // Local times came later.
+        if let Some(local) = place(LOCAL) {
+            order.retain(|it| *it != local);
+            order.push(local);
+        }
+        order
+    }
+}
+
+fn columns(
+    shown: &[usize],
+    headings: &[&'static str],
+    rows: &[Vec<String>],
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let cells = |row: &Vec<String>| shown.iter().map(|column| row[*column].clone()).collect();
+    (shown.iter().map(|column| headings[*column]).collect(), rows.iter().map(cells).collect())
+}
+
+/// Leaves out columns of [`LEAST`] until the others can be read at this width.
+fn without_least(
+    mut headings: Vec<&'static str>,
+    mut rows: Vec<Vec<String>>,
+    width: usize,
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    for least in LEAST {
+        let widths = column_widths(&headings, &rows);
+        let readable = widths.iter().zip(&headings).map(|(width, heading)| match *heading {
+            heading if WHOLE.contains(&heading) => *width,
+            heading if is_name(heading) => (*width).min(READABLE_NAME),
+            _ => (*width).min(READABLE),
+        });
+        if whole_width(&readable.collect::<Vec<_>>()) <= width {
+            break;
+        }
+        let shown: Vec<usize> = (0..headings.len()).filter(|column| headings[*column] != least).collect();
+        (headings, rows) = columns(&shown, &headings, &rows);
+    }
+    (headings, rows)
 }
 
 fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<usize>) -> String {
@@ -316,9 +372,24 @@ fn lines(headings: &[&str], rows: &[Vec<String>], colour: bool, width: Option<us
 /// Between two columns.
 const GAP: usize = 2;
 
+/// What a column that may be cut should keep.
+const READABLE: usize = 12;
+const READABLE_NAME: usize = 20;
+
+fn is_name(heading: &str) -> bool {
+    matches!(heading, "NAME" | "OF")
+}
+
+/// Columns that are left out first where space is short.
+const LEAST: [&str; 8] = ["DISK", "MEM", "ENDED", "EXECUTION", "TRIGGER", "FORMAT", "TOOK", "KIND"];
+
+/// Columns that are never cut: a part of a guid cannot be used.
+const UNCUT: [&str; 2] = ["GUID", "SCHEDULE"];
+
 /// Columns of which a part says little. They are cut last.
-const WHOLE: [&str; 17] = [
+const WHOLE: [&str; 18] = [
     "GUID",
+    "SCHEDULE",
     "STATE",
     "LAST RUN",
     "NEXT",
@@ -349,16 +420,27 @@ fn whole_width(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// Takes from the widest columns first, and of equal ones from the last.
+/// Names are cut after the text beside them, and what is short anyway last. Takes from the widest columns first,
+/// and of equal ones from the last.
 fn shrink(headings: &[&str], widths: &mut [usize], width: usize) {
-    for may_cut_all in [false, true] {
-        for _ in width..whole_width(widths) {
-            let columns = widths.iter_mut().zip(headings);
-            let may_cut = columns.filter(|(_, heading)| may_cut_all || !WHOLE.contains(heading));
-            let widest = may_cut.map(|(width, _)| width).max().filter(|widest| COLUMN_MIN < **widest);
-            let Some(widest) = widest else { break };
-            *widest -= 1;
-        }
+    let is_whole = |heading: &str| WHOLE.contains(&heading);
+    cut_widest(headings, widths, width, READABLE, |heading| !is_name(heading) && !is_whole(heading));
+    cut_widest(headings, widths, width, COLUMN_MIN, |heading| !is_whole(heading));
+    cut_widest(headings, widths, width, COLUMN_MIN, |heading| !UNCUT.contains(&heading));
+}
+
+fn cut_widest(
+    headings: &[&str],
+    widths: &mut [usize],
+    width: usize,
+    least: usize,
+    may_be_cut: impl Fn(&str) -> bool,
+) {
+    for _ in width..whole_width(widths) {
+        let columns = widths.iter_mut().zip(headings).filter(|(_, heading)| may_be_cut(heading));
+        let widest = columns.map(|(width, _)| width).max().filter(|widest| least < **widest);
+        let Some(widest) = widest else { break };
+        *widest -= 1;
     }
 }
 
@@ -508,6 +590,34 @@ mod tests {
         assert!(table.text(false, Some(72)).contains("2026-11-28T02:00:00Z"));
         let narrow = table.text(false, Some(56));
         assert!(narrow.contains("a-long-na…  succeeded 3 min ago  11-28 02:00  bin/repor…"), "{narrow}");
+    }
+
+    #[test]
+    fn what_matters_least_is_left_out_and_names_and_guids_can_be_read() {
+        let headings = ["NAME", "LAST RUN", "NEXT", "MEM", "DISK", "GUID", "COMMAND"];
+        let mut table = Table::new(&headings);
+        let guid = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
+        let (name, run, next) = ("produce-monthly-invoices", "succeeded 19 s ago", "2026-11-28T02:00:00Z");
+        table.row(&[name, run, next, "1G", "1G", guid, "exec /usr/local/bin/produce --all --verbose"]);
+        let cells = |width: usize| -> Vec<String> {
+            let text = table.text(false, Some(width));
+            assert!(text.lines().all(|line| line.chars().count() <= width), "{text}");
+            let words = text.lines().nth(1).unwrap().split("  ").map(|cell| cell.trim().to_owned());
+            words.filter(|cell| !cell.is_empty()).collect()
+        };
+        assert_eq!(cells(100)[3..6], ["1G", "1G", "8d3a51c0"]);
+        let in_80 = cells(80);
+        assert_eq!(in_80[..4], ["produce-monthly-invoic…", "succeeded 19 s ago", "11-28 02:00", "8d3a51c0"]);
+        assert!(cells(50).contains(&"8d3a51c0".to_owned()));
+    }
+
+    #[test]
+    fn csv_keeps_the_places_of_columns() {
+        let mut table = Table::new(&["OF", "APP", LOCAL, "GUID"]).with_more(&["MORE"]);
+        table.row(&["a", "b", "c", "d", "e"]);
+        let table = table.with_place_in_csv("APP", "GUID");
+        assert_eq!(table.csv(), "of,guid,app,more,local\na,d,b,e,c\n");
+        assert_eq!(table.text(false, None), "OF  APP  LOCAL  GUID\na   b    c      d\n");
     }
 
     #[test]

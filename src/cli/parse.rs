@@ -41,7 +41,7 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
                 } else {
                     parser.value().map_err(|err| err.to_string())?.to_string_lossy().into_owned()
                 };
-                check_flag(&flag, &value)?;
+                let value = checked_flag(&flag, value)?;
                 let is_old_url = name == OLD_URL;
                 arguments.flags.push((if is_old_url { OLD_URL } else { flag.name }, value));
             }
@@ -59,8 +59,7 @@ pub(super) fn arguments(command: &Command, typed: Vec<OsString>) -> Result<Argum
                 let Some(operand) = command.operands.get(arguments.operands.len()) else {
                     return Err(format!("{} does not take {value:?}: too many arguments", command.name));
                 };
-                check_values(operand.name, operand.values, &value)?;
-                arguments.operands.push(value);
+                arguments.operands.push(checked(operand.name, operand.values, value)?);
             }
         }
     }
@@ -121,20 +120,24 @@ fn no_flag(command: &Command, name: &str) -> String {
     }
 }
 
-fn check_flag(flag: &Flag, value: &str) -> Result<(), String> {
+fn checked_flag(flag: &Flag, value: String) -> Result<String, String> {
     let name = format!("--{}", flag.name);
-    match (flag.value, value) {
-        ("", "") => Ok(()),
-        ("", value) if flag.values.is_empty() => Err(format!("{name} takes no value, but has {value:?}")),
-        _ => check_values(&name, flag.values, value),
+    match (flag.value, value.as_str()) {
+        ("", "") => Ok(value),
+        ("", _) if flag.values.is_empty() => Err(format!("{name} takes no value, but has {value:?}")),
+        _ => checked(&name, flag.values, value),
     }
 }
 
-fn check_values(name: &str, allowed: &[&str], value: &str) -> Result<(), String> {
-    if allowed.is_empty() || allowed.contains(&value) {
-        return Ok(());
+/// The value as the table spells it: `get` is GET, `forbid` is Forbid.
+fn checked(name: &str, allowed: &[&str], value: String) -> Result<String, String> {
+    if allowed.is_empty() {
+        return Ok(value);
     }
-    Err(format!("{name} is {value:?}; it must be one of {}", allowed.join(", ")))
+    match allowed.iter().find(|allowed| allowed.eq_ignore_ascii_case(&value)) {
+        Some(allowed) => Ok((*allowed).to_owned()),
+        None => Err(format!("{name} is {value:?}; it must be one of {}", allowed.join(", "))),
+    }
 }
 
 #[cfg(test)]
@@ -156,6 +159,8 @@ mod tests {
         assert!(told("run", &["a", "-w"]).contains("no flag -w"));
         assert!(told("run", &["a", "--wait=yes"]).contains("--wait"));
         assert!(told("jobs", &["--output", "xml"]).contains("it must be one of table, json"));
+        let policy = parse("create-job", &["a", "b", "--concurrency-policy", "forbid"]).unwrap();
+        assert_eq!(policy.flag("concurrency-policy"), Some("Forbid"));
         assert!(told("completions", &["tcsh"]).contains("bash, zsh, fish"));
         assert!(told("jobs", &["--url"]).contains("--url"));
     }

@@ -45,19 +45,17 @@ macro_rules! run_flags {
     ($($own:expr),* $(,)?) => {
         [
             $($own,)*
-            flag("timeout", "SPAN", "time limit of an attempt, for example 90s or 2h; \"\" for the \
-             default"),
+            flag("timeout", "SPAN", "time limit of an attempt, like 2h; \"\" for the default"),
             Flag {
                 values: &["Always", "Forbid", "Replace", "Queue"],
-                ..flag("concurrency-policy", "POLICY", "what happens when it is due while it still runs")
+                ..flag("concurrency-policy", "POLICY", "if it still runs: Always, Forbid, Replace, Queue")
             },
             flag("retries", "N", "how often a failed attempt is repeated, from 0 to 20"),
             flag("backoff", "SPAN", "delay before the first retry; it doubles each time"),
             flag("max-backoff", "SPAN", "longest delay between retries"),
-            flag("max-age", "SPAN", "no retry later than this after the first attempt; \"\" for no limit"),
-            flag("labels", "LABELS", "for example team=billing,env=prod; team- removes one"),
-            flag("expect-success", "SPAN", "report it as overdue if it has not succeeded for this long; \"\" \
-             for never"),
+            flag("max-age", "SPAN", "retries end this long after the first attempt"),
+            flag("labels", "LABELS", "like team=billing,env=prod; team- removes one"),
+            flag("expect-success", "SPAN", "overdue after this long without success; \"\" for never"),
         ]
     };
 }
@@ -70,13 +68,12 @@ macro_rules! call_flags {
             flag("auth-header", "TEXT", HEADER_HELP),
             Flag {
                 values: &["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD"],
-                ..flag("method", "METHOD", "HTTP method")
+                ..flag("method", "METHOD", "POST, GET, PUT, PATCH, DELETE or HEAD")
             },
-            flag("headers", "HEADER", "'NAME: VALUE', which may be repeated, or a JSON object; \"\" for \
-             none"),
-            flag("body", "TEXT", "body; - reads it from standard input; \"\" for none"),
-            flag("success", "STATUSES", "statuses that are a success, for example 200-299,304"),
-            flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
+            flag("headers", "HEADER", "'NAME: VALUE', may be repeated, or JSON; \"\" for none"),
+            flag("body", "TEXT", "body; - reads standard input; \"\" for none"),
+            flag("success", "STATUSES", "statuses that are a success, like 200-299,304"),
+            flag("secret", "SECRET", "secret (whsec_…) to sign with; - reads standard input"),
         ]
     };
 }
@@ -101,13 +98,13 @@ macro_rules! notification_flags {
              env=prod"),
             Flag { default: "1", ..flag("after-failures", "N", "report after this many failures in a row") },
             flag("remind-after", "SECONDS", "repeat active alerts at this interval; \"\" for never"),
-            flag("secret", "SECRET", "whsec_… to sign with; - reads it from standard input; \"\" for none"),
+            flag("secret", "SECRET", "secret (whsec_…) to sign with; - reads standard input"),
         ]
     };
 }
 
 /// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
-const OF_APP: Flag = flag("app", "APP", "app of the job or call, if several apps have one of that name");
+const OF_APP: Flag = flag("app", "APP", "its app, if several apps have one of that name");
 
 const PRUNE: Flag =
     switch("prune", "delete what an earlier version of the file created and this one does not name");
@@ -128,18 +125,18 @@ const LIST: [Flag; 4] = [
     Flag {
         default: "as they were created",
         values: &["name", "app", "state", "last", "next", "created"],
-        ..flag("sort", "ORDER", "order of the list; last and created: newest first")
+        ..flag("sort", "ORDER", "by name, app, state, last or next run, or created (newest first)")
     },
 ];
 const SORT_SCHEDULES: Flag = Flag {
     default: "as they were created",
     values: &["name", "app", "next", "created"],
-    ..flag("sort", "ORDER", "order of the list; created: newest first")
+    ..flag("sort", "ORDER", "by name, app, next run, or created (newest first)")
 };
 const SORT_EXECUTIONS: Flag = Flag {
     default: "created",
     values: &["name", "app", "state", "created"],
-    ..flag("sort", "ORDER", "order of the list; created: newest first")
+    ..flag("sort", "ORDER", "by name, app, state, or created (newest first)")
 };
 const URL: Flag = flag("url", "URL", "the URL, if it is not the second argument");
 const NEW_URL: Flag = Flag { aliases: &["to-url"], ..flag("url", "URL", "new URL") };
@@ -161,7 +158,7 @@ const LOG_RATE_HELP: &str =
     "log rate limit of the task, in bytes per second; -1: unlimited; 0: the default of Cloud Foundry";
 const AT_HELP: &str = "fire once at this time, for example '2026-12-31 23:59' or 2026-12-31T23:59:00Z";
 const IN_HELP: &str = "fire once after this time, by the service's clock, for example 10m or 1h30m";
-const HEADER_HELP: &str = "value of the Authorization header; - reads it from standard input";
+const HEADER_HELP: &str = "Authorization header; - reads standard input";
 
 /// A command that uses a service.
 const fn uses(
@@ -389,7 +386,7 @@ pub const COMMANDS: &[Command] = &[
             FILTERS[0],
             FILTERS[1],
             FILTERS[2],
-            Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of jobs, or of calls") },
+            Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of one kind: job, call") },
             flag("app", "APP", "only of this app"),
             SORT_EXECUTIONS,
             Flag {
@@ -704,11 +701,7 @@ pub const COMMANDS: &[Command] = &[
             flag("memory", "MB", "memory limit of the task"),
             flag("disk", "MB", "disk limit of the task"),
             flag("log-rate", "BPS", LOG_RATE_HELP),
-            flag(
-                "to-app",
-                "APP",
-                "move it to another app of the space, for example after a blue-green deployment",
-            ),
+            flag("to-app", "APP", "move it to another app of the space"),
         ],
         "changes a job",
         "ocf-scheduler update-job nightly --command 'bin/report --fast'",
@@ -722,11 +715,7 @@ pub const COMMANDS: &[Command] = &[
             OF_APP,
             Flag { aliases: &["name"], ..flag("rename", "NAME", "new name") },
             NEW_URL,
-            flag(
-                "to-app",
-                "APP",
-                "move it to another app of the space, for example after a blue-green deployment",
-            ),
+            flag("to-app", "APP", "move it to another app of the space"),
         ],
         "changes a call",
         "ocf-scheduler update-call ping --url https://example.com/other",
@@ -878,7 +867,7 @@ pub const COMMANDS: &[Command] = &[
         Group::Other,
         &[optional("COMMAND|TOPIC")],
         SettingFlags::None,
-        "prints help: for a command, or on `commands`, `settings` or `exit`",
+        "prints help: for a command, or on `commands`, `flags`, `settings` or `exit`",
         "ocf-scheduler help run",
         help,
     ),
@@ -910,6 +899,7 @@ fn help(arguments: &Arguments) -> ExitCode {
         None => output::show(&super::help::overview(COMMANDS)),
         Some("commands") => output::show(&super::help::commands(COMMANDS)),
         Some("settings") => output::show(&super::help::settings()),
+        Some("flags") => output::show(&super::help::flags_of_all(COMMANDS)),
         Some("exit") => output::show(&super::help::exit_statuses()),
         Some(name) => match find(name) {
             Some(command) => output::show(&super::help::of(command)),
@@ -918,11 +908,43 @@ fn help(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Names the command that may have been meant.
+/// What people type who know other programs, and the commands that do it here.
+const ELSEWHERE: [(&str, &[&str]); 18] = [
+    ("ls", &["jobs", "calls", "schedules", "executions"]),
+    ("list", &["jobs", "calls", "schedules", "executions"]),
+    ("status", &["jobs", "calls", "executions", "health"]),
+    ("get", &["show"]),
+    ("describe", &["show"]),
+    ("info", &["show"]),
+    ("add", &["create-job", "create-call"]),
+    ("new", &["create-job", "create-call"]),
+    ("rm", &["delete-job", "delete-call", "delete-schedule"]),
+    ("remove", &["delete-job", "delete-call", "delete-schedule"]),
+    ("rename", &["update-job", "update-call"]),
+    ("start", &["run"]),
+    ("execute", &["run"]),
+    ("trigger", &["run"]),
+    ("stop", &["cancel", "pause"]),
+    ("kill", &["cancel"]),
+    ("output", &["logs"]),
+    ("diff", &["plan"]),
+];
+
+/// Names the commands that may have been meant.
 pub(super) fn no_command(name: &str) -> String {
-    match nearest(name, COMMANDS.iter().map(|command| command.name)) {
-        Some(meant) => format!("there is no command {name:?}; did you mean {meant}?"),
+    let names = || COMMANDS.iter().map(|command| command.name);
+    let elsewhere = ELSEWHERE.iter().find(|(word, _)| *word == name).map(|(_, here)| here.to_vec());
+    // `create` stands for create-job and others.
+    let part = |command: &&str| command.split('-').any(|part| part == name);
+    let meant = elsewhere
+        .or_else(|| nearest(name, names()).map(|meant| vec![meant]))
+        .unwrap_or_else(|| names().filter(part).collect());
+    match meant.split_last() {
         None => format!("there is no command {name:?}"),
+        Some((last, [])) => format!("there is no command {name:?}; did you mean {last}?"),
+        Some((last, others)) => {
+            format!("there is no command {name:?}; did you mean {} or {last}?", others.join(", "))
+        }
     }
 }
 
@@ -933,6 +955,34 @@ fn version(_: &Arguments) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_meant_is_suggested() {
+        for (typed, meant) in [
+            ("joobs", "jobs?"),
+            ("job", "jobs?"),
+            ("delete", "delete-notification, delete-job, delete-call or delete-schedule?"),
+            ("crontab", "import-crontab?"),
+            ("ls", "jobs, calls, schedules or executions?"),
+            ("describe", "show?"),
+        ] {
+            assert_eq!(no_command(typed), format!("there is no command {typed:?}; did you mean {meant}"));
+        }
+        assert_eq!(no_command("nope"), "there is no command \"nope\"");
+        for (word, here) in ELSEWHERE {
+            assert!(find(word).is_none(), "{word} is a command");
+            assert!(here.iter().all(|name| find(name).is_some()), "{word}");
+        }
+    }
+
+    #[test]
+    fn the_help_of_a_command_fits_a_terminal() {
+        for command in COMMANDS {
+            let help = super::super::help::of(command);
+            assert!(help.lines().count() < 24, "{help}");
+            assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+        }
+    }
 
     #[test]
     fn each_command_can_be_understood_without_another() {

@@ -450,27 +450,83 @@ fn shells_complete_names_that_the_service_knows_and_nothing_that_they_would_run(
 }
 
 #[test]
+fn what_was_mistyped_is_told_in_words_of_the_command_line() {
+    let world = World::start();
+    let nightly = world.job("nightly");
+    let other = world.cli(&["create-job", "both", "x", "--app", OTHER_APP, "-o", "json"]).json();
+    let other = other["guid"].as_str().unwrap().to_owned();
+    world.job("both");
+    world.call("ping", "http://test.url/");
+    let says = |arguments: &[&str], status: i32, words: &[&str]| {
+        let said = world.cli(arguments).expect(status, words);
+        for of_api in ["app_guid", "auth_header", "max_retries", "%2B", "null", "audit.scheduler"] {
+            assert!(!said.err.contains(of_api), "{of_api}: {}", said.err);
+        }
+    };
+    says(&["show", "nigthly"], 3, &["no job or call \"nigthly\"; did you mean \"nightly\"?"]);
+    says(&["show", "both"], 3, &["ambiguous; add --app APP, or use a guid", &other[..8]]);
+    says(&["show", "both", "--app", OTHER_APP], 0, &["job both"]);
+    says(&["logs", "ping"], 3, &["ping is a call, which has no output; see: ocf-scheduler history ping"]);
+    says(&["jobs", "--state", "faild"], 2, &["--state has \"faild\"; did you mean FAILED?", "never"]);
+    says(&["schedules", "--state", "on"], 2, &["enabled, disabled, completed"]);
+    says(&["create-job", "x", "y", "--app", "nope"], 6, &["--app names no app of yours", "SCHEDULER_APP"]);
+    says(&["create-call", "x", "example.com/hook", "--app", APP], 2, &["must begin with https://"]);
+    says(&["update-call", "ping", "--url", "htp://x"], 2, &["must begin with https://"]);
+    says(&["update-call", "ping", "--retries", "21"], 6, &["--retries", "from 0 to 20"]);
+    says(&["update-call", "ping", "--headers", "Authorization: x"], 6, &["in --auth-header instead"]);
+    says(&["upcoming", "--until", "tomorrow"], 6, &["--until", "RFC 3339"]);
+    says(&["audit-events", "--types", "job.updat"], 6, &["has \"job.updat\"", "job.update, "]);
+    says(&["update-job", "nightly"], 2, &["needs a flag that says what to change\nTry: "]);
+
+    // What a change answers is as true as a list.
+    world.cli(&["schedule-job", "nightly", "@hourly"]).expect(0, &[]);
+    world.cli(&["run", &nightly]).expect(0, &[]);
+    let policy = world.cli(&["update-job", "nightly", "--concurrency-policy", "forbid", "-o", "wide"]);
+    let policy = policy.expect(0, &["Forbid", ":00:00Z"]);
+    assert!(!policy.out.contains("never ran"), "{}", policy.out);
+    world.cli(&["upcoming"]).expect(0, &["APP", APP]);
+    let csv = world.cli(&["schedules", "-o", "csv"]).expect(0, &[]);
+    assert!(csv.out.starts_with("of,enabled,next,expression,guid,app,description,"), "{}", csv.out);
+    let csv = world.cli(&["executions", "-o", "csv"]).expect(0, &[]);
+    let columns = "state,kind,name,created,took,trigger,guid,message,reason,attempts,requested_by,app,";
+    assert!(csv.out.starts_with(columns), "{}", csv.out);
+
+    let draft = |editor: &str| {
+        let (url, token) = (world.url(), world.token.clone());
+        let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", &token), ("EDITOR", editor)];
+        let path = ("PATH", "/usr/bin:/bin");
+        Said::of(&mut program(&[&variables[..], &[path]].concat(), &["edit", "nightly"]))
+    };
+    let wrong = draft("sed -i s/command/comand/").expect(
+        6,
+        &["\"comand\" is no field that can be changed; did you mean command?", "Nothing was changed"],
+    );
+    let text = wrong.err.split_whitespace().last().unwrap();
+    std::fs::remove_file(text).unwrap();
+}
+
+#[test]
 fn flags_say_the_same_thing_the_same_way_and_older_spellings_work() {
     let world = World::start();
     world.job("nightly");
     world.cli(&["update-job", "nightly", "--rename", "daily"]).expect(0, &["daily"]);
     world.cli(&["update-job", "daily", "--name", "nightly"]).expect(0, &["nightly"]);
-    let made = ["create-call", "ping", "--url", "one.url", "--app", APP, "-o", "json"];
-    assert_eq!(world.cli(&made).json()["url"], "one.url");
+    let made = ["create-call", "ping", "--url", "http://one.url", "--app", APP, "-o", "json"];
+    assert_eq!(world.cli(&made).json()["url"], "http://one.url");
     let url = |flags: &[&str]| {
         let said = world.cli(&[&["update-call", "ping", "-o", "json"], flags].concat()).json();
         said["url"].as_str().unwrap().to_owned()
     };
-    assert_eq!(url(&["--url", "two.url"]), "two.url");
-    assert_eq!(url(&["--to-url", "three.url"]), "three.url");
+    assert_eq!(url(&["--url", "http://two.url"]), "http://two.url");
+    assert_eq!(url(&["--to-url", "http://three.url"]), "http://three.url");
     // Where --url named the service.
     let service = world.url();
-    assert_eq!(url(&["--to-url", "four.url", "--url", &service]), "four.url");
+    assert_eq!(url(&["--to-url", "http://four.url", "--url", &service]), "http://four.url");
     let elsewhere = [("SCHEDULER_TOKEN", world.token.as_str())];
     for name in ["--url", "--service"] {
         Said::of(&mut program(&elsewhere, &["jobs", name, &service])).expect(0, &["nightly"]);
     }
-    let old = ["create-call", "pong", "test.url", "--app", APP, "--url", &service];
+    let old = ["create-call", "pong", "http://test.url", "--app", APP, "--url", &service];
     Said::of(&mut program(&elsewhere, &old)).expect(0, &["pong"]);
     world.cli(&["create-call", "none", "--app", APP]).expect(2, &["create-call needs a URL", "Try: "]);
     let made = world.cli(&["schedule-job", "nightly", "@daily", "--disabled", "-o", "json"]).json();

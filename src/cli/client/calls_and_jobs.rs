@@ -8,8 +8,11 @@ use super::lists;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{LOCAL, Table, field};
+use crate::cli::output::{LOCAL, Table, field, instant};
 use crate::model::Kind;
+
+/// What `--state` takes: the states of the last run.
+const STATES: [&str; 6] = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "never"];
 
 pub(in crate::cli) fn jobs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     list(session, Kind::Job, arguments)
@@ -29,6 +32,7 @@ pub(in crate::cli) fn create_job(session: &Session, arguments: &Arguments) -> Re
 
 pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let url = url_of(arguments)?;
+    check_url(url)?;
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.required(0).into());
     body.insert("url".to_owned(), url.into());
@@ -60,6 +64,7 @@ pub(in crate::cli) fn update_job(session: &Session, arguments: &Arguments) -> Re
 
 pub(in crate::cli) fn update_call(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = Map::new();
+    arguments.flag("url").map_or(Ok(()), check_url)?;
     for (flag, field) in [("rename", "name"), ("url", "url")] {
         if let Some(value) = arguments.flag(flag) {
             body.insert(field.to_owned(), value.into());
@@ -77,6 +82,20 @@ pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> R
     delete(session, Kind::Call, arguments)
 }
 
+/// The service takes any URL, because old clients send some; a person has mistyped one.
+pub(super) fn check_url(url: &str) -> Result<(), Failure> {
+    let is_http = ["http://", "https://"].iter().any(|scheme| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && scheme.len() < url.len()
+    });
+    match is_http {
+        true => Ok(()),
+        false => Err(Failure::Usage(format!(
+            "the URL is {url:?}; it must begin with https:// or http://, for example https://example.com/hook"
+        ))),
+    }
+}
+
 fn list(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Failure> {
     let mut resources = session.list(kind, true)?;
     let is_empty = resources.is_empty();
@@ -84,7 +103,7 @@ fn list(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Fa
         "" => "never".to_owned(),
         state => state.to_owned(),
     };
-    lists::retain(session, arguments, &mut resources, state, lists::last_time)?;
+    lists::retain(session, arguments, &mut resources, &STATES, state, lists::last_time)?;
     session.look_up_apps(&resources);
     lists::sort(session, arguments, &mut resources);
     let none = match is_empty {
@@ -132,7 +151,7 @@ fn update(
     let retry = Retry::given(arguments)?;
     if body.is_empty() && retry.is_none() {
         return Err(Failure::Usage(format!(
-            "update-{0} needs a flag that says what to change; see: ocf-scheduler help update-{0}",
+            "update-{} needs a flag that says what to change",
             kind.as_str()
         )));
     }
@@ -140,7 +159,10 @@ fn update(
     if let Some(retry) = retry {
         body.insert("retry".to_owned(), retry.over(&found.resource["retry"])?);
     }
-    let updated = session.remote.patch(&found.path(), &body.into())?;
+    let mut updated = session.remote.patch(&found.path(), &body.into())?;
+    if session.is_for_people() {
+        lists::add_details(session, &found, &mut updated);
+    }
     session.look_up_apps(std::slice::from_ref(&updated));
     session.show(updated, |resources| table(session, kind, resources));
     Ok(true)
@@ -185,9 +207,10 @@ fn table(session: &Session, kind: Kind, resources: &[Value]) -> Table {
         let labels: Vec<String> =
             labels.map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
         cells.push(labels.join(","));
-        for name in ["concurrency_policy", "app_guid", "space_guid", "created_at"] {
+        for name in ["concurrency_policy", "app_guid", "space_guid"] {
             cells.push(field(it, name).to_owned());
         }
+        cells.push(instant(it, "created_at"));
         table.row(&cells.iter().map(String::as_str).collect::<Vec<_>>());
     }
     table

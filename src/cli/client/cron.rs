@@ -84,7 +84,9 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     if next.is_empty() {
         print_error("It never fires.\n");
     } else {
-        print_error(&format!("Next: {}\n", next.join(", ")));
+        // With local times they would not fit a line.
+        let is_plain = next.iter().all(|time| !time.contains('('));
+        print_error(&format!("Next: {}\n", next.join(if is_plain { ", " } else { "\n      " })));
     }
 }
 

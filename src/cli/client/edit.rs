@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use super::failure::Failure;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
+use crate::cli::nearest::suggestion;
 use crate::config;
 use crate::model::Kind;
 
@@ -46,6 +47,12 @@ pub(in crate::cli) fn edit(session: &Session, arguments: &Arguments) -> Result<b
         Ok(after) => after,
         Err(reason) => return Err(Failure::Usage(file.keep(&reason))),
     };
+    if let Some(unknown) = after.keys().find(|name| !FIELDS.contains(&name.as_str())) {
+        let meant = suggestion(unknown, FIELDS.into_iter());
+        return Err(Failure::Refused(
+            file.keep(&format!("{unknown:?} is no field that can be changed{meant}")),
+        ));
+    }
     let changes = changes(&before, &after);
     if changes.is_empty() {
         session.show_or_say(&found.resource, "nothing was changed");

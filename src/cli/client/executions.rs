@@ -217,9 +217,15 @@ fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 None => Err(Failure::NotFound(format!("{} has not run yet", found.title()))),
             }
         }
-        // The API reaches an execution only through its job, so the newest of each job are searched.
         (Err(Failure::NotFound(_)), None) if is_short_guid(wanted) => {
             let wanted = whole_guid(session, wanted)?;
+            if let Ok(execution) = session.remote.get(&format!("/executions/{}", encode(&wanted))) {
+                if let Some(call) = execution["call_guid"].as_str() {
+                    return Err(no_output_of(call));
+                }
+                return Ok((session.find(&[Kind::Job], field(&execution, "job_guid"), None)?, wanted));
+            }
+            // Other services reach an execution only through its job, so the newest of each job are searched.
             for resource in session.list(Kind::Job, false)? {
                 let found = Found { kind: Kind::Job, resource };
                 let path = format!("{}/history?page=1&per_page={PAGE}", found.path());
@@ -231,8 +237,18 @@ fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 "no job has {wanted} among its last {PAGE} executions; name the job: ocf-scheduler logs JOB {wanted}"
             )))
         }
+        (Err(Failure::NotFound(reason)), _) => {
+            match session.find(&[Kind::Call], wanted, arguments.flag("app")) {
+                Ok(call) => Err(no_output_of(call.name())),
+                Err(_) => Err(Failure::NotFound(reason)),
+            }
+        }
         (Err(err), _) => Err(err),
     }
+}
+
+fn no_output_of(call: &str) -> Failure {
+    Failure::NotFound(format!("{call} is a call, which has no output; see: ocf-scheduler history {call}"))
 }
 
 /// Polls an execution until it has ended. There is no time limit: the user can interrupt it.

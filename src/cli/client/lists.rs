@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::overview;
-use super::session::Session;
+use super::session::{Found, Session};
 use crate::base::clock::{Clock, SystemClock};
 use crate::cli::arguments::Arguments;
+use crate::cli::nearest::suggestion;
 use crate::cli::output::field;
 use crate::cron::{Dialect, Expression, HASH_KEY, Reading, Weekdays, Zone};
 use crate::fire_times;
@@ -16,11 +17,12 @@ use crate::model::Timestamp;
 
 /// Removes what `--app`, `--state` and `--since` leave out.
 ///
-/// `state_of` is what `--state` is compared with, and `time_of` what `--since` is; both may say nothing.
+/// `states` are all that there are; `state_of` is what `--state` is compared with, and `time_of` what `--since` is; both may say nothing.
 pub(super) fn retain(
     session: &Session,
     arguments: &Arguments,
     resources: &mut Vec<Value>,
+    states: &[&str],
     state_of: impl Fn(&Value) -> String,
     time_of: impl Fn(&Value) -> Option<Timestamp>,
 ) -> Result<(), Failure> {
@@ -28,9 +30,15 @@ pub(super) fn retain(
         let app = session.app(app)?;
         resources.retain(|it| field(it, "app_guid") == app);
     }
-    if let Some(states) = arguments.flag("state") {
-        let states: Vec<String> = states.split(',').map(|state| state.trim().to_lowercase()).collect();
-        resources.retain(|it| states.contains(&state_of(it).to_lowercase()));
+    if let Some(given) = arguments.flag("state") {
+        let wanted: Vec<String> = given.split(',').map(|state| state.trim().to_lowercase()).collect();
+        let is_unknown = |state: &&String| !states.iter().any(|known| known.eq_ignore_ascii_case(state));
+        if let Some(unknown) = wanted.iter().find(is_unknown) {
+            let meant = suggestion(&unknown.to_uppercase(), states.iter().copied());
+            let all = states.join(", ");
+            return Err(Failure::Usage(format!("--state has {unknown:?}{meant}; it takes some of {all}")));
+        }
+        resources.retain(|it| wanted.contains(&state_of(it).to_lowercase()));
     }
     if let Some(since) = arguments.flag("since") {
         let since = overview::since(since)?;
@@ -70,6 +78,22 @@ fn text(resource: &Value, names: &[&str]) -> String {
 
 pub(super) fn time(resource: &Value, name: &str) -> Option<Timestamp> {
     Timestamp::parse(field(resource, name))
+}
+
+/// Adds the last run and the next fire time, which the answer to a change does not have. Without an answer the
+/// table shows what is known.
+pub(super) fn add_details(session: &Session, found: &Found, changed: &mut Value) {
+    if let Ok(schedules) = session.resources(&format!("{}/schedules", found.path())) {
+        let next = schedules.iter().filter_map(|it| time(it, "next_fire_time")).min();
+        changed["next_fire_time"] = next.map_or(Value::Null, |next| next.to_string().into());
+        changed["schedules"] = schedules.into();
+    }
+    if let Ok(history) = session.resources(&format!("{}/history?page=1&per_page=1", found.path())) {
+        changed["last_execution"] = history.first().map_or(
+            Value::Null,
+            |last| json!({ "state": last["state"], "end_time": last["execution_end_time"] }),
+        );
+    }
 }
 
 /// When the last run ended; `None` while it lasts, and if there is none.
@@ -152,7 +176,6 @@ pub(super) fn local(schedule: &Value, fire_time: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
 
     use super::*;
 

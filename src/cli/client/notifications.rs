@@ -4,8 +4,9 @@ use std::io::Read;
 
 use serde_json::{Map, Value};
 
-use super::calls_and_jobs::url_of;
+use super::calls_and_jobs::{check_url, url_of};
 use super::failure::Failure;
+use super::pauses;
 use super::remote::encode;
 use super::session::{Session, is_short_guid};
 use crate::cli::arguments::Arguments;
@@ -28,8 +29,10 @@ pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Fai
 pub(in crate::cli) fn create(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = fields(session, arguments)?;
     body.insert("name".to_owned(), arguments.required(0).into());
-    body.insert("url".to_owned(), url_of(arguments)?.into());
-    let path = format!("/notifications?space_guid={}", encode(&space(session)?));
+    let url = url_of(arguments)?;
+    check_url(url)?;
+    body.insert("url".to_owned(), url.into());
+    let path = format!("/notifications?space_guid={}", encode(&pauses::space(session)?));
     let created = session.remote.post(&path, Some(&body.into()))?;
     session.show(created, table);
     Ok(true)
@@ -38,6 +41,7 @@ pub(in crate::cli) fn create(session: &Session, arguments: &Arguments) -> Result
 /// Changes one.
 pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let mut body = fields(session, arguments)?;
+    arguments.flag("url").map_or(Ok(()), check_url)?;
     for (flag, field) in [("rename", "name"), ("url", "url")] {
         if let Some(value) = arguments.flag(flag) {
             body.insert(field.to_owned(), value.into());
@@ -47,9 +51,7 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
         body.insert("enabled".to_owned(), enabled.into());
     }
     if body.is_empty() {
-        let hint = "update-notification needs a flag that says what to change; see: ocf-scheduler help \
-                    update-notification";
-        return Err(Failure::Usage(hint.to_owned()));
+        return Err(Failure::Usage("update-notification needs a flag that says what to change".to_owned()));
     }
     let path = path_of(session, arguments.required(0))?;
     let updated = session.remote.patch(&path, &body.into())?;
@@ -172,17 +174,6 @@ fn path_of(session: &Session, wanted: &str) -> Result<String, Failure> {
         _ => Err(Failure::NotFound(format!(
             "several spaces have a notification {wanted:?}; set --space, or use its guid"
         ))),
-    }
-}
-
-/// The space that is named or logged in to, or the only one there is.
-fn space(session: &Session) -> Result<String, Failure> {
-    if let Some(space) = session.space() {
-        return Ok(space.to_owned());
-    }
-    match session.resources("/spaces")?.as_slice() {
-        [space] => Ok(field(space, "guid").to_owned()),
-        _ => Err(Failure::Usage("set --space or SCHEDULER_SPACE: the guid of a space".to_owned())),
     }
 }
 

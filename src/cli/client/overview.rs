@@ -86,7 +86,8 @@ pub(in crate::cli) fn upcoming(session: &Session, arguments: &Arguments) -> Resu
     filters.extend(session.space().map(|space| format!("space_guid={}", encode(space))));
     filters.extend(arguments.flag("until").map(|until| format!("until={}", encode(until))));
     let found = session.resources(&format!("/upcoming?{}", filters.join("&")))?;
-    session.show_all(found, fire_times, "nothing fires in that time");
+    session.look_up_apps(&found);
+    session.show_all(found, |found| fire_times(session, found), "nothing fires in that time");
     Ok(true)
 }
 
@@ -122,14 +123,15 @@ pub(super) fn age(text: &str) -> Option<Duration> {
 }
 
 fn table(session: &Session, executions: &[Value]) -> Table {
-    let headings = ["STATE", "KIND", "NAME", "CREATED", "TOOK", "TRIGGER", "GUID", "MESSAGE"];
-    let more = ["REASON", "ATTEMPTS", "REQUESTED BY", "APP", "SPACE GUID", "STARTED", "ENDED"];
-    let mut table = Table::new(&headings).with_more(&more);
+    let headings = ["STATE", "KIND", "NAME", "APP", "CREATED", "TOOK", "TRIGGER", "GUID", "MESSAGE"];
+    let more = ["REASON", "ATTEMPTS", "REQUESTED BY", "SPACE GUID", "STARTED", "ENDED"];
+    let mut table = Table::new(&headings).with_more(&more).with_place_in_csv("APP", "REQUESTED BY");
     for execution in executions {
         table.row(&[
             field(execution, "state"),
             field(execution, "kind"),
             field(execution, "name"),
+            &session.app_title(field(execution, "app_guid")),
             &instant(execution, "created_at"),
             &duration(execution),
             field(execution, "trigger"),
@@ -138,7 +140,6 @@ fn table(session: &Session, executions: &[Value]) -> Table {
             field(execution, "reason"),
             &execution["attempts"].as_u64().map_or_else(String::new, |number| number.to_string()),
             field(execution, "requested_by"),
-            &session.app_title(field(execution, "app_guid")),
             field(execution, "space_guid"),
             &instant(execution, "execution_start_time"),
             &instant(execution, "execution_end_time"),
@@ -147,8 +148,9 @@ fn table(session: &Session, executions: &[Value]) -> Table {
     table
 }
 
-fn fire_times(fire_times: &[Value]) -> Table {
-    let mut table = Table::new(&["FIRES", LOCAL, "KIND", "NAME", "SCHEDULE"]);
+fn fire_times(session: &Session, fire_times: &[Value]) -> Table {
+    let mut table =
+        Table::new(&["FIRES", LOCAL, "KIND", "NAME", "APP", "SCHEDULE"]).with_place_in_csv("APP", "SCHEDULE");
     for fire_time in fire_times {
         let local = field(fire_time, "local_time");
         let local = if local.ends_with('Z') { "" } else { local };
@@ -158,6 +160,7 @@ fn fire_times(fire_times: &[Value]) -> Table {
             local,
             kind,
             field(fire_time, "name"),
+            &session.app_title(field(fire_time, "app_guid")),
             field(fire_time, "schedule_guid"),
         ]);
     }

@@ -9,6 +9,9 @@ use crate::cli::arguments::Arguments;
 use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
+/// How many spaces an error names.
+const SPACES_NAMED: usize = 10;
+
 pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     let spaces = session.resources("/spaces")?;
     session.look_up_spaces(&spaces, "guid");
@@ -54,16 +57,24 @@ fn set_paused(session: &Session, arguments: &Arguments, paused: bool) -> Result<
 }
 
 /// The space that is named or logged in to, or the only one there is.
-fn space(session: &Session) -> Result<String, Failure> {
+pub(super) fn space(session: &Session) -> Result<String, Failure> {
     if let Some(space) = session.space() {
         return Ok(space.to_owned());
     }
     let spaces = session.resources("/spaces")?;
     match spaces.as_slice() {
         [space] => Ok(field(space, "guid").to_owned()),
-        _ => Err(Failure::Usage(
-            "there are several spaces; name one with --space, as `ocf-scheduler spaces` shows it".to_owned(),
-        )),
+        [] => Err(Failure::Unauthorized("there is no space in which you have a role".to_owned())),
+        _ => {
+            session.look_up_spaces(&spaces, "guid");
+            let names: Vec<String> =
+                spaces.iter().take(SPACES_NAMED).map(|it| session.space_title(field(it, "guid"))).collect();
+            let more = if SPACES_NAMED < spaces.len() { ", …" } else { "" };
+            Err(Failure::Usage(format!(
+                "there are several spaces; name one with --space or SCHEDULER_SPACE: {}{more}",
+                names.join(", ")
+            )))
+        }
     }
 }
 

@@ -358,6 +358,7 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
                 return Some((UNSEEN.to_owned(), None));
             }
             let name = |field: String| if names_flags { flag_of(&field) } else { field };
+            let detail = if names_flags { detail.replace("audit.scheduler.", "") } else { detail };
             let said =
                 fault.field.map_or_else(|| detail.clone(), |field| format!("{} {detail}", name(field)));
             Some((said, expected_of(fault.expected, names_flags)))
@@ -384,9 +385,20 @@ fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {
     if !names_flags {
         return Some(expected);
     }
-    let edit = "`ocf-scheduler edit` changes the one that has it";
-    Some(expected.replace("or null", "or \"\"").replace("PATCH changes the one that has it", edit))
+    Some(WORDS.iter().fold(expected, |text, (of_api, of_flags)| text.replace(of_api, of_flags)))
 }
+
+/// What the API expects, and the same for people who type flags.
+const WORDS: [(&str, &str); 8] = [
+    ("or null", "or \"\""),
+    ("PATCH changes the one that has it", "`ocf-scheduler edit` changes the one that has it"),
+    ("?app_guid= and the guid", "--app or SCHEDULER_APP, with the name or guid"),
+    ("?space_guid= and the guid", "--space or SCHEDULER_SPACE, with the name or guid"),
+    (" (a + is %2B in a query)", ""),
+    ("the value in auth_header instead", "the value in --auth-header instead"),
+    ("a whole number from 1 to 20, or \"\" for the default", "a whole number from 0 to 20; 0 for no retries"),
+    ("audit.scheduler.", ""),
+];
 
 /// What sets a field of the API on the command line. Fields that are operands keep their name.
 fn flag_of(field: &str) -> String {

@@ -10,10 +10,12 @@ use super::lists;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid, is_short_guid};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{LOCAL, Table, field, span_of_seconds};
+use crate::cli::output::{LOCAL, Table, field, instant, span_of_seconds};
 use crate::cron::{Expression, Reading};
 use crate::model::{Dialect, Kind};
 
+/// What `--state` takes.
+const STATES: [&str; 3] = ["enabled", "disabled", "completed"];
 const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
 /// The field that is added to a schedule: its job or call. Its app is added too.
 const OF: &str = "of";
@@ -36,10 +38,10 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
     let created = |it: &Value| lists::time(it, "created_at");
     // With a name, --app says whose it is.
     if arguments.operand(0).is_none() {
-        lists::retain(session, arguments, &mut schedules, |it| state(it).to_owned(), created)?;
+        lists::retain(session, arguments, &mut schedules, &STATES, |it| state(it).to_owned(), created)?;
     } else {
         let others = arguments.without("app");
-        lists::retain(session, &others, &mut schedules, |it| state(it).to_owned(), created)?;
+        lists::retain(session, &others, &mut schedules, &STATES, |it| state(it).to_owned(), created)?;
     }
     session.look_up_apps(&schedules);
     lists::sort(session, arguments, &mut schedules);
@@ -70,7 +72,9 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     }
     let (found, schedule) = find(session, arguments)?;
     let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
-    session.show(with_owner(updated, &found), |schedules| table(session, schedules));
+    let updated = with_owner(updated, &found);
+    session.look_up_apps(std::slice::from_ref(&updated));
+    session.show(updated, |schedules| table(session, schedules));
     Ok(true)
 }
 
@@ -91,7 +95,9 @@ fn schedule(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool
     body.insert("enabled".to_owned(), enabled.into());
     add_options(arguments, &mut body)?;
     let created = session.remote.post(&format!("{}/schedules", found.path()), Some(&body.into()))?;
-    session.show(with_owner(created.clone(), &found), |schedules| table(session, schedules));
+    let row = with_owner(created.clone(), &found);
+    session.look_up_apps(std::slice::from_ref(&row));
+    session.show(row, |schedules| table(session, schedules));
     cron::explain_new(session, &found, &created);
     Ok(true)
 }
@@ -226,14 +232,9 @@ pub(super) fn with_owner(mut schedule: Value, found: &Found) -> Value {
 }
 
 pub(super) fn table(session: &Session, schedules: &[Value]) -> Table {
-    let mut table = Table::new(&["OF", "ENABLED", "NEXT", LOCAL, "EXPRESSION", "GUID"]).with_more(&[
-        "APP",
-        "DESCRIPTION",
-        "FROM",
-        "UNTIL",
-        "JITTER",
-        "CREATED",
-    ]);
+    let headings = ["OF", "APP", "ENABLED", "NEXT", LOCAL, "EXPRESSION", "GUID"];
+    let more = ["DESCRIPTION", "FROM", "UNTIL", "JITTER", "CREATED"];
+    let mut table = Table::new(&headings).with_more(&more).with_place_in_csv("APP", "GUID");
     for schedule in schedules {
         let enabled = if schedule["enabled"] == true { "yes" } else { "no" };
         let expression = match field(schedule, "timezone") {
@@ -243,17 +244,17 @@ pub(super) fn table(session: &Session, schedules: &[Value]) -> Table {
         let jitter = schedule["jitter_seconds"].as_u64().unwrap_or_default();
         table.row(&[
             field(schedule, OF),
+            &session.app_title(field(schedule, "app_guid")),
             enabled,
             &lists::next_fire(schedule),
             &lists::next_fire_local(schedule),
             &expression,
             field(schedule, "guid"),
-            &session.app_title(field(schedule, "app_guid")),
             field(schedule, "description"),
-            field(schedule, "starts_at"),
-            field(schedule, "ends_at"),
+            &instant(schedule, "starts_at"),
+            &instant(schedule, "ends_at"),
             &span_of_seconds(jitter),
-            field(schedule, "created_at"),
+            &instant(schedule, "created_at"),
         ]);
     }
     table

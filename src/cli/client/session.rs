@@ -2,6 +2,8 @@
 //!
 //! Invariant: if a name is ambiguous, nothing is changed.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use serde_json::Value;
@@ -13,6 +15,7 @@ pub(super) use super::printer::Printer;
 use super::remote::{Remote, encode};
 use crate::cli::arguments::Arguments;
 use crate::cli::contexts::Context;
+use crate::cli::nearest::nearest;
 use crate::cli::output::field;
 pub(super) use crate::cli::output::{is_guid, is_short_guid};
 use crate::config;
@@ -145,11 +148,16 @@ impl Session {
         let app = app.map(|app| self.app(app)).transpose()?;
         let is_short = is_short_guid(wanted);
         let mut found = Vec::new();
+        let meant = RefCell::new(None);
         for &kind in kinds {
             let fits = |resource: &Value| {
                 let has_guid = is_short && field(resource, "guid").starts_with(wanted);
-                (field(resource, "name") == wanted || has_guid)
-                    && app.as_deref().is_none_or(|app| field(resource, "app_guid") == app)
+                let is_of_app = app.as_deref().is_none_or(|app| field(resource, "app_guid") == app);
+                let name = field(resource, "name");
+                if is_of_app && meant.borrow().is_none() && nearest(wanted, std::iter::once(name)).is_some() {
+                    *meant.borrow_mut() = Some(name.to_owned());
+                }
+                (name == wanted || has_guid) && is_of_app
             };
             let fitting = self.list_where(kind, false, fits)?;
             found.extend(fitting.into_iter().map(|resource| Found { kind, resource }));
@@ -164,8 +172,9 @@ impl Session {
                 let names: Vec<&str> = kinds.iter().map(|kind| kind.as_str()).collect();
                 let lists: Vec<String> =
                     kinds.iter().map(|kind| format!("ocf-scheduler {}", plural(*kind))).collect();
+                let meant = meant.take().map_or_else(String::new, |name| format!("; did you mean {name:?}?"));
                 Err(Failure::NotFound(format!(
-                    "there is no {} {wanted:?}; to list them, run: {}",
+                    "there is no {} {wanted:?}{meant}; to list them, run: {}",
                     names.join(" or "),
                     lists.join(", ")
                 )))
@@ -173,8 +182,13 @@ impl Session {
             _ => {
                 let resources: Vec<Value> = found.iter().map(|found| found.resource.clone()).collect();
                 self.look_up_apps(&resources);
+                let apps: BTreeSet<&str> = resources.iter().map(|it| field(it, "app_guid")).collect();
+                let with_app = if apps.len() == found.len() { "add --app APP, or " } else { "" };
                 let lines: Vec<String> = found.iter().map(|found| self.line(found)).collect();
-                Err(Failure::NotFound(format!("{wanted:?} is ambiguous; use a guid:\n{}", lines.join("\n"))))
+                Err(Failure::NotFound(format!(
+                    "{wanted:?} is ambiguous; {with_app}use a guid:\n{}",
+                    lines.join("\n")
+                )))
             }
         }
     }

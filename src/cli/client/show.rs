@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::session::{Found, Session};
 use super::{executions, schedules};
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{field, span_of_seconds};
+use crate::cli::output::{field, instant, span_of_seconds};
 use crate::model::Kind;
 
 /// How many executions are shown.
@@ -109,8 +109,8 @@ fn lines(session: &Session, found: &Found) -> Vec<String> {
             String::new()
         },
     );
-    line("created", text("created_at"));
-    line("updated", text("updated_at"));
+    line("created", instant(it, "created_at"));
+    line("updated", instant(it, "updated_at"));
     lines
 }
 
