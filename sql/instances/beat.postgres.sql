@@ -17,17 +17,19 @@ SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
        OR EXISTS (SELECT 1
                  FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id
                 WHERE s.completed_at > :ahead AND s.deleted_at IS NULL AND x.deleted_at IS NULL)
-       OR EXISTS (SELECT 1 FROM executions WHERE kind = 'job' AND dispatch_time = 9223372036854775807)
-       OR EXISTS (SELECT 1 FROM executions WHERE kind = 'call' AND dispatch_time = 9223372036854775807)
+       OR COALESCE((SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
+                     ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) = 9223372036854775807, FALSE)
+       OR COALESCE((SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
+                     ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) = 9223372036854775807, FALSE)
        OR EXISTS (SELECT 1
                     FROM executions
                    WHERE owner = :id AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL)
            AS is_to_look,
        LEAST((SELECT MIN(next_fire_time) FROM schedules WHERE next_fire_time IS NOT NULL),
              (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
-               ORDER BY dispatch_time, id LIMIT 1),
+               ORDER BY kind, dispatch_time, id LIMIT 1),
              (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
-               ORDER BY dispatch_time, id LIMIT 1)) AS next_due,
+               ORDER BY kind, dispatch_time, id LIMIT 1)) AS next_due,
        EXISTS (SELECT 1 FROM strays)
        OR EXISTS (SELECT 1 FROM executions WHERE state = 'RUNNING' AND owner IS NULL)
        OR EXISTS (SELECT 1 FROM executions WHERE owner = :id AND state = 'RUNNING' AND kind = 'job') AS has_tasks,

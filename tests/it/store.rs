@@ -1025,6 +1025,48 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
     assert!(slow.is_empty(), "{}", slow.join("\n"));
 }
 
+/// Every pass and every renewal of a lease looks, however much waits for later.
+#[needs::postgres]
+#[test]
+fn a_look_reads_a_few_pages_although_thousands_wait_for_later() {
+    let pair = Pair::new();
+    let mut client = pair.database.client();
+    client.batch_execute(ocf_scheduler::store::POSTGRES_SESSION).unwrap();
+    let fill = |count: i64| {
+        format!(
+            "INSERT INTO executables (guid, kind, name, app_guid, space_guid, command, disk_in_mb, memory_in_mb, state,
+                                      created_at, updated_at)
+             SELECT 'x' || i, 'job', 'n' || i, 'a', 's', 'c', 1, 1, 'PENDING', 1, 1 FROM generate_series(1, {count}) AS i;
+             INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+             SELECT 's' || id, id, TRUE, '@daily', 9000, 1, 1, 1 FROM executables;
+             INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time, share)
+             SELECT 'e' || id, id, 'job', 'PENDING', 1, 1, 9000, 's' || id % 100 FROM executables;
+             ANALYZE executables, schedules, executions;"
+        )
+    };
+    pair.database.execute(&fill(5000));
+    for (name, values) in [("executions/look", "5000, 5000, 1"), ("instances/beat", "1, 5000, 5000")] {
+        let of = statement(name);
+        let text = format!(
+            "PREPARE looked AS {}; EXPLAIN (ANALYZE, BUFFERS) EXECUTE looked ({values}); DEALLOCATE looked",
+            of.text
+        );
+        let messages = client.simple_query(&text).unwrap_or_else(|err| panic!("{name}: {err:?}"));
+        let plan: Vec<&str> = messages
+            .iter()
+            .filter_map(|message| match message {
+                postgres::SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        let pages = plan.iter().find(|line| line.trim_start().starts_with("Buffers:"));
+        let hit = pages.and_then(|line| line.split("hit=").nth(1));
+        let pages: u64 = hit.and_then(|hit| hit.split_whitespace().next()).unwrap().parse().unwrap();
+        assert!(pages < 60, "{name} reads {pages} pages {plan:#?}");
+        assert!(!plan.iter().any(|line| line.contains("Rows Removed by Filter")), "{name} {plan:#?}");
+    }
+}
+
 #[needs::postgres]
 #[test]
 fn a_lease_that_is_not_renewed_in_time_lets_nothing_be_claimed() {
