@@ -21,6 +21,9 @@ use crate::outbound::Target;
 use crate::outbound::{Outbound, Reach, read_uri};
 
 const INSTANCE_ID_CHARS_MAX: usize = 255;
+/// Threads that answer requests, unless HTTP_THREADS says otherwise.
+const HTTP_THREADS: usize = 16;
+const HTTP_THREADS_WITH_POSTGRES: usize = 64;
 /// The largest secret file.
 const SECRET_FILE_BYTES_MAX: u64 = 64 * 1024;
 
@@ -80,7 +83,7 @@ impl Reader<'_> {
             in_force: SETTINGS.iter().map(|setting| self.in_force(setting, mode)).collect(),
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
-            http_threads: self.number("HTTP_THREADS") as usize,
+            http_threads: self.http_threads(database.as_ref()),
             metrics_token: self.metrics_token(),
             metrics_port,
             auth_cache: self.seconds("AUTH_CACHE_SECONDS"),
@@ -139,6 +142,16 @@ impl Reader<'_> {
             }
         };
         Some(self.boolean("DASHBOARD", mode)?.then_some(DashboardConfig { session_secret, client }))
+    }
+
+    /// With PostgreSQL, threads wait for the server, and those that wait together share a statement and a
+    /// commit.
+    fn http_threads(&mut self, database: Option<&Location>) -> usize {
+        let of_engine = match database {
+            Some(Location::Postgres(_)) => HTTP_THREADS_WITH_POSTGRES,
+            _ => HTTP_THREADS,
+        };
+        self.optional_number("HTTP_THREADS").map_or(of_engine, |threads| threads as usize)
     }
 
     /// Errors do not show it, because its path may be a secret.

@@ -169,7 +169,13 @@ pub const SETTINGS: &[Setting] = &[
         1..=1000,
         "worker threads, and so the maximum of calls in flight. SCHEDULER_WORKERS is used if this is unset"
     ),
-    number!("HTTP_THREADS", "http-threads", 16, 1..=1000, "threads that answer requests"),
+    optional_number!(
+        "HTTP_THREADS",
+        "http-threads",
+        "16; with PostgreSQL: 64",
+        1..=1000,
+        "threads that answer requests"
+    ),
     choice!(
         "LOG_LEVEL",
         "log-level",

@@ -164,6 +164,9 @@ pub struct Handlers {
 pub struct HttpSettings {
     /// Threads that answer requests.
     pub threads: usize,
+    /// Most answers take longer than waking a thread, because they wait for another machine. So threads sleep
+    /// at once, instead of yielding the processor a few times first.
+    pub answers_take_long: bool,
     /// The most open connections.
     pub max_connections: usize,
     /// A request must arrive completely within this time after its first byte, and a client must take each
@@ -193,7 +196,7 @@ impl Server {
         let connections = Arc::new(Connections::new(max_connections));
         let handlers = Arc::new(handlers);
         let (alive, running) = bounded(0);
-        let pool = Pool::start(settings.threads, &handlers, &alive)?;
+        let pool = Pool::start(&settings, &handlers, &alive)?;
         let shared = Arc::new(Shared {
             handlers,
             client_timeout: settings.client_timeout,

@@ -208,6 +208,7 @@ impl Listeners {
             if self.metrics.is_some() { config.request_memory_max / METRICS_MEMORY_PART } else { 0 };
         let settings = HttpSettings {
             threads: config.http_threads,
+            answers_take_long: matches!(config.database, crate::model::Location::Postgres(_)),
             max_connections: config.max_connections,
             client_timeout: config.client_timeout,
             idle_timeout: config.idle_timeout,
@@ -215,6 +216,7 @@ impl Listeners {
         };
         let metrics_settings = HttpSettings {
             threads: METRICS_THREADS,
+            answers_take_long: true,
             max_connections: METRICS_CONNECTIONS_MAX,
             client_timeout: config.client_timeout,
             idle_timeout: config.idle_timeout,

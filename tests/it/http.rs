@@ -946,6 +946,7 @@ struct EchoServer {
 fn settings() -> HttpSettings {
     HttpSettings {
         threads: 4,
+        answers_take_long: false,
         max_connections: 1000,
         client_timeout: PATIENCE,
         idle_timeout: 2 * PATIENCE,
