@@ -4,9 +4,9 @@
 //! Invariant: a thread gets its answer only after the COMMIT that covers its values. If the statement of a
 //! group fails, nothing of it was done, and it runs for each thread alone.
 //!
-//! A thread that finds no leader becomes the leader: it runs all waiting tickets, hands out the answers, and
-//! makes the first thread that arrived meanwhile the next leader. So a single thread never waits, and under
-//! load a group is as large as what arrives during one COMMIT.
+//! A thread that finds fewer than [`LEADERS_MAX`] leaders becomes one: it runs all waiting tickets, hands out
+//! the answers, and makes the first thread that arrived meanwhile the next leader. So a single thread never
+//! waits, and under load a group is as large as what arrives during one COMMIT.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,8 +18,9 @@ use crate::store::{StoreError, lock};
 
 /// The most sets of values in one group.
 pub(super) const GROUP_MAX: usize = 64;
-/// Groups of one statement that run at the same time.
-const LEADERS_MAX: usize = 1;
+/// Groups of one statement that run at the same time. With two, the server runs one while it flushes the
+/// other to the disk. More would be smaller, and each costs a statement and a commit.
+const LEADERS_MAX: usize = 2;
 
 /// Whether a statement changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,9 +88,15 @@ impl Owned {
 }
 
 /// The groups of one database, by statement.
-#[derive(Default)]
 pub(super) struct Groups {
     lanes: Mutex<HashMap<usize, Lane>>,
+    leaders_max: usize,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self { lanes: Mutex::default(), leaders_max: LEADERS_MAX }
+    }
 }
 
 #[derive(Default)]
@@ -149,7 +156,7 @@ impl Groups {
         let leads = {
             let mut lanes = lock(&self.lanes);
             let lane = lanes.entry(key).or_default();
-            let leads = lane.leaders < LEADERS_MAX;
+            let leads = lane.leaders < self.leaders_max;
             if leads {
                 lane.leaders += 1;
             } else {
@@ -214,10 +221,15 @@ mod tests {
     use super::*;
     use crate::store::statement::{batched_sql, values};
 
-    /// Runs a statement in `threads` threads: the first leads a group of its own, which ends when all others
-    /// wait. Returns the sizes of the groups, and the number of failed threads.
-    fn sizes_of_groups(threads: usize, outcome: impl Fn(usize) -> Outcome + Sync) -> (Vec<usize>, usize) {
-        let (groups, sizes) = (Groups::default(), Mutex::new(Vec::new()));
+    /// Runs a statement in `threads` threads: the first ones lead groups of their own, which end when all
+    /// others wait. Returns the sizes of the groups, and the number of failed threads.
+    fn sizes_of_groups(
+        threads: usize,
+        leaders_max: usize,
+        outcome: impl Fn(usize) -> Outcome + Sync,
+    ) -> (Vec<usize>, usize) {
+        let groups = Groups { leaders_max, ..Groups::default() };
+        let sizes = Mutex::new(Vec::new());
         let statement = batched_sql!("executables/get");
         let waiting = || lock(&groups.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
         let run = |group: &[Arc<Ticket>]| {
@@ -226,7 +238,7 @@ mod tests {
                 sizes.push(group.len());
                 sizes.len()
             };
-            while number == 1 && waiting() < threads - 1 {
+            while number <= leaders_max && waiting() < threads - leaders_max {
                 thread::yield_now();
             }
             group.iter().map(|_| outcome(number)).collect()
@@ -241,8 +253,8 @@ mod tests {
                     }));
                     failed.fetch_add(usize::from(!matches!(done, Ok(Outcome::Alone))), Ordering::Relaxed);
                 });
-                // The others arrive after the first group has begun.
-                while lock(&sizes).is_empty() {
+                // The others arrive after the first groups have begun.
+                while lock(&sizes).len() < leaders_max.min(number + 1) {
                     thread::yield_now();
                 }
             }
@@ -254,13 +266,21 @@ mod tests {
 
     #[test]
     fn writes_that_arrive_during_a_group_form_the_next_one() {
-        let sizes = sizes_of_groups(8, |_| Outcome::Alone);
+        let sizes = sizes_of_groups(8, 1, |_| Outcome::Alone);
         assert_eq!(sizes, (vec![1, 7], 0));
     }
 
     #[test]
+    fn a_second_group_runs_while_the_first_is_flushed_but_no_third() {
+        let (mut sizes, failed) = sizes_of_groups(8, 2, |_| Outcome::Alone);
+        assert_eq!((sizes.drain(..2).collect::<Vec<_>>(), failed), (vec![1, 1], 0));
+        assert_eq!(sizes.iter().sum::<usize>(), 6, "{sizes:?}");
+        assert!(sizes.len() <= 2, "{sizes:?}");
+    }
+
+    #[test]
     fn no_group_is_larger_than_the_bound() {
-        let sizes = sizes_of_groups(GROUP_MAX + 10, |_| Outcome::Alone);
+        let sizes = sizes_of_groups(GROUP_MAX + 10, 1, |_| Outcome::Alone);
         assert_eq!(sizes, (vec![1, GROUP_MAX, 9], 0));
     }
 
@@ -273,7 +293,7 @@ mod tests {
 
     #[test]
     fn a_leader_that_panics_fails_its_group_and_leaves_nobody_waiting() {
-        let sizes = sizes_of_groups(4, |number| match number {
+        let sizes = sizes_of_groups(4, 1, |number| match number {
             2 => panic!("as the test wants it"),
             _ => Outcome::Alone,
         });
