@@ -397,18 +397,34 @@ fn postgres() {
         connection.ask(&create_body(0, 0, "first"));
         connection.guid()
     });
-    let measure = |name: &str, connections: usize, next: &(dyn Fn(&str, usize, usize) -> Vec<u8> + Sync)| {
-        let figures = [0, 1].map(|it| {
-            let next = |number: usize, count: usize| next(&jobs[it], number, count);
-            load::run(&services[it].address, connections, LOAD, false, next).per_second
-        });
-        row_of(
-            &format!("PostgreSQL (SQLite): {name}, {connections} connections"),
-            figures[0],
-            figures[1],
-            "/s",
-        );
-    };
+    let mut database = postgres::Client::connect(&server, postgres::NoTls).unwrap();
+    let mut measure =
+        |name: &str, connections: usize, next: &(dyn Fn(&str, usize, usize) -> Vec<u8> + Sync)| {
+            let mut figures = [0.0; 2];
+            let mut details = Vec::new();
+            for it in [0, 1] {
+                let next = |number: usize, count: usize| next(&jobs[it], number, count);
+                let service = &services[it];
+                let backends = backends_of(&mut database);
+                let before = (service.cpu_seconds(), service.wakeups(), cpu_seconds_of(&backends));
+                figures[it] = load::run(&service.address, connections, LOAD, false, next).per_second;
+                let count = figures[it] * LOAD.as_secs_f64();
+                details.push([
+                    (service.cpu_seconds() - before.0) / count * 1e6,
+                    (service.wakeups() - before.1) as f64 / count,
+                    (cpu_seconds_of(&backends) - before.2) / count * 1e6,
+                ]);
+            }
+            row_of(
+                &format!("PostgreSQL (SQLite): {name}, {connections} connections"),
+                figures[0],
+                figures[1],
+                "/s",
+            );
+            row_of("  processor time of the service for each", details[0][0], details[1][0], "µs");
+            row_of("  waits of the service's threads for each", details[0][1], details[1][1], "");
+            row("  processor time of the server for each", details[0][2], "µs");
+        };
     for connections in [8, 64] {
         measure("GET of a job", connections, &|job, _, _| request("GET", &format!("/jobs/{job}"), ""));
         let round = format!("p{connections}");
@@ -417,6 +433,19 @@ fn postgres() {
     }
     let loaded = services.each_ref().map(Service::pss_mib);
     row_of("PostgreSQL (SQLite): memory after that", loaded[0], loaded[1], "MiB");
+}
+
+/// The server's processes that serve this database.
+fn backends_of(database: &mut postgres::Client) -> Vec<u32> {
+    let query =
+        "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let pids = database.query(query, &[]).unwrap();
+    pids.into_iter().filter_map(|row| u32::try_from(row.get::<_, i32>(0)).ok()).collect()
+}
+
+/// The seconds of the processor that these processes have used; none if they run on another machine.
+fn cpu_seconds_of(processes: &[u32]) -> f64 {
+    processes.iter().filter_map(|pid| service::cpu_seconds(*pid)).sum()
 }
 
 /// 10,000 calls, and 10,000 jobs, that are due at once on PostgreSQL with a long history: with one instance and

@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 
-use serde_json::Value as Json;
 use tokio_postgres::types::private::BytesMut;
 use tokio_postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 
@@ -61,16 +60,40 @@ pub(super) fn rows_json<'a>(sets: impl Iterator<Item = &'a [Named<'a>]>) -> Stri
         let separator = if number == 0 { "" } else { "," };
         let _ = write!(rows, "{separator}{{\"n\":{number}");
         for (name, value) in set {
-            let _ = match value {
-                Value::Null => write!(rows, ",\"{name}\":null"),
-                Value::Int(int) => write!(rows, ",\"{name}\":{int}"),
-                Value::Text(text) => write!(rows, ",\"{name}\":{}", Json::from(encoded(text))),
-            };
+            rows.push_str(",\"");
+            rows.push_str(name);
+            rows.push_str("\":");
+            match value {
+                Value::Null => rows.push_str("null"),
+                Value::Int(int) => _ = write!(rows, "{int}"),
+                Value::Text(text) => push_json(&mut rows, text),
+            }
         }
         rows.push('}');
     }
     rows.push(']');
     rows
+}
+
+/// Appends a text as JSON, with NULs as in [`encoded`].
+fn push_json(json: &mut String, text: &str) {
+    json.push('"');
+    let mut rest = text;
+    while let Some(at) = rest.bytes().position(|byte| byte < b' ' || matches!(byte, b'"' | b'\\')) {
+        let (before, after) = rest.split_at(at);
+        json.push_str(before);
+        let mut characters = after.chars();
+        match characters.next() {
+            Some('\0') => json.push_str("\\u001a0"),
+            Some(ESCAPE) => json.push_str("\\u001a\\u001a"),
+            Some(quoted @ ('"' | '\\')) => json.extend(['\\', quoted]),
+            Some(control) => _ = write!(json, "\\u{:04x}", u32::from(control)),
+            None => {}
+        }
+        rest = characters.as_str();
+    }
+    json.push_str(rest);
+    json.push('"');
 }
 
 impl ToSql for Value<'_> {
@@ -139,6 +162,15 @@ mod tests {
             [&[("id", Value::Int(7)), ("name", Value::Text("a\"b\0"))], &[("id", Value::Null)]];
         let rows = rows_json(values.into_iter());
         assert_eq!(rows, r#"[{"n":0,"id":7,"name":"a\"b\u001a0"},{"n":1,"id":null}]"#);
+    }
+
+    #[test]
+    fn texts_are_written_as_any_reader_of_json_expects() {
+        for text in ["", "plain", "\"\\/\u{8}\n\r\t\u{7f}\u{1f}", "a\0b\u{1a}", "ü€😀\u{2028}"] {
+            let mut json = String::new();
+            push_json(&mut json, text);
+            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), encoded(text));
+        }
     }
 
     #[test]
