@@ -302,7 +302,8 @@ impl Store {
         let Definition { enabled, timing, jitter_seconds, misfire_policy, description, key } =
             &changed.definition;
         let next_fire_time = next_fire_time.filter(|_| *enabled);
-        let completed_at = completion(&changed.definition, next_fire_time, now);
+        let completed_at =
+            completion(&changed.definition, next_fire_time, changed.completed_at.unwrap_or(now));
         let values = values! {
             "id": changed.id, "enabled": *enabled, "expression": &timing.expression,
             "dialect": timing.dialect.recorded(), "timezone": timing.timezone.as_deref(),

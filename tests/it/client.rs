@@ -196,11 +196,12 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
     fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap();
     let dry = world.cli(&["import-crontab", file, "--app", APP, "--dry-run"]);
-    dry.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: "]);
+    let zone = "lines without CRON_TZ: their times are in UTC";
+    dry.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone]);
     assert_eq!(world.get("/jobs").json()["resources"], json!([]));
 
     let taken = world.cli(&["import-crontab", file, "--app", APP]);
-    taken.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: "]);
+    taken.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone]);
     let jobs = world.get("/jobs?detailed=true").json();
     let jobs = jobs["resources"].as_array().unwrap();
     let seen: Vec<[&Value; 5]> = jobs

@@ -29,6 +29,8 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     };
     let there: Vec<Value> = session.list(Kind::Job, false)?;
     let mut taken = Vec::new();
+    // Lines without CRON_TZ, and the zone in which the service reads them.
+    let mut zone_of_others = None;
     for entry in entries {
         let is_there = |job: &&Value| field(job, "name") == entry.name && field(job, "app_guid") == app;
         if let Some(job) = there.iter().find(is_there) {
@@ -37,7 +39,10 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
             continue;
         }
         match take(session, &app, &entry, is_dry_run) {
-            Ok(warnings) => {
+            Ok((warnings, zone)) => {
+                if entry.timezone.is_none() {
+                    zone_of_others = zone_of_others.or(zone);
+                }
                 taken.push(shown(&entry));
                 notes.extend(warnings.into_iter().map(|warning| (entry.line, warning)));
             }
@@ -50,13 +55,24 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     }
     session.show_all(taken, table, "nothing was taken");
     notes.sort();
-    session.report(&notes.iter().map(|(line, note)| format!("line {line}: {note}")).collect::<Vec<_>>());
+    let mut report: Vec<String> = notes.iter().map(|(line, note)| format!("line {line}: {note}")).collect();
+    report.extend(zone_of_others.map(|zone| {
+        format!(
+            "lines without CRON_TZ: their times are in {zone}; for another zone, put CRON_TZ=ZONE above them"
+        )
+    }));
+    session.report(&report);
     Ok(true)
 }
 
 /// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is
-/// not kept. Returns what may surprise.
-fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result<Vec<String>, Failure> {
+/// not kept. Returns what may surprise, and the zone in which the service reads it; `None`: an interval.
+fn take(
+    session: &Session,
+    app: &str,
+    entry: &Entry,
+    is_dry_run: bool,
+) -> Result<(Vec<String>, Option<String>), Failure> {
     let mut schedule = Map::new();
     schedule.insert("expression".to_owned(), entry.expression.as_str().into());
     if let Some(zone) = &entry.timezone {
@@ -66,7 +82,10 @@ fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result
         let answer = session.remote.post("/schedules/validate", Some(&schedule.into()))?;
         return match answer["errors"].as_array().and_then(|errors| errors.first()) {
             Some(error) => Err(Failure::Refused(field(error, "message").to_owned())),
-            None => Ok(warnings(&answer, answer["next_runs"].as_array().is_some_and(Vec::is_empty))),
+            None => {
+                let zone = answer["location"].as_str().map(str::to_owned);
+                Ok((warnings(&answer, answer["next_runs"].as_array().is_some_and(Vec::is_empty)), zone))
+            }
         };
     }
     if let Some(description) = &entry.description {
@@ -80,7 +99,11 @@ fn take(session: &Session, app: &str, entry: &Entry, is_dry_run: bool) -> Result
     if made.is_err() {
         session.remote.delete(&path)?;
     }
-    made.map(|made| warnings(&made, made["next_fire_time"].is_null() && !made["completed_at"].is_null()))
+    made.map(|made| {
+        let zone = made["timezone"].as_str().unwrap_or("UTC").to_owned();
+        let fires_never = made["next_fire_time"].is_null() && !made["completed_at"].is_null();
+        (warnings(&made, fires_never), Some(zone).filter(|_| !entry.expression.starts_with("@every")))
+    })
 }
 
 fn warnings(answer: &Value, fires_never: bool) -> Vec<String> {

@@ -431,7 +431,10 @@ impl Api {
         let next = Next {
             expression: text,
             dialect: dialect.name(),
-            description: explanation.description,
+            description: match explanation.zone {
+                Some(zone) => format!("{}, {zone}", explanation.description),
+                None => explanation.description,
+            },
             fire_times: times.iter().map(Timestamp::to_string).collect(),
             local_times: times.iter().map(|time| local(calendar.expression(), *time)).collect(),
             warnings: warnings.map(|it| WarningJson { code: it.code, message: it.message }).collect(),
