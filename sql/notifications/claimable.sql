@@ -9,10 +9,10 @@ SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers,
                  UNION
                 SELECT r.id FROM notifications AS r WHERE r.repeat_at <= :now)
    AND (n.free_at <= :now OR n.free_at > :free_latest)
--- Only those of a lane: the slow ones (a JSON array of ids), or all others.
-   AND (n.id IN (SELECT value FROM json_each(:slow))) = :is_slow --sqlite
+-- Those in a JSON array of ids, or all others.
+   AND (n.id IN (SELECT value FROM json_each(:listed))) = :is_listed --sqlite
 --pg AND (n.id = ANY (ARRAY (SELECT CAST(value AS BIGINT)
---pg                           FROM json_array_elements_text(CAST(:slow AS JSON))))) = CAST(:is_slow AS BOOLEAN)
+--pg                           FROM json_array_elements_text(CAST(:listed AS JSON))))) = CAST(:is_listed AS BOOLEAN)
    AND n.owner IS NULL --sqlite
 --pg AND (n.owner IS NULL OR NOT EXISTS (SELECT 1 FROM instances AS i WHERE i.id = n.owner))
 --pg AND EXISTS (SELECT 1 FROM instances AS i WHERE i.id = :fence)

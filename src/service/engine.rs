@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, after, bounded, never, select};
+use crossbeam_channel::{Receiver, Sender, after, bounded, select};
 use log::{info, log};
 
 use super::threads::Threads;
@@ -19,7 +19,7 @@ use crate::base::stop::{Stop, Stopper, stop_channel};
 use crate::config::{Config, Mode};
 use crate::engine::heartbeat::Heartbeat;
 use crate::engine::lease::Keeper;
-use crate::engine::notifier::{Lanes, Messenger, Notifier, SENDERS, SLOW_SENDERS, SlowReceivers};
+use crate::engine::notifier::{Messenger, Notifier, SENDERS, Senders};
 use crate::engine::observer::Observer;
 use crate::engine::retention::Retention;
 use crate::engine::scheduler::{Lane, Scheduler, SchedulerSettings};
@@ -262,27 +262,19 @@ impl EngineBuilder<'_> {
         public_url: &Arc<PublicUrl>,
     ) -> Result<Sender<()>, String> {
         let (wake, woken) = bounded(1);
-        let (quick, quick_sendings) = bounded(SENDERS);
-        let (slow, slow_sendings) = bounded(SLOW_SENDERS);
-        let slow_receivers = Arc::new(SlowReceivers::default());
-        let messenger = Arc::new(Messenger::new(
+        let senders = Senders::new(Messenger::new(
             Arc::clone(&self.store),
             Arc::clone(&self.clock),
             (outbound, self.config.call_reach),
             Arc::clone(public_url),
-            Arc::clone(&slow_receivers),
-            (wake.clone(), self.stop.clone()),
+            wake.clone(),
+            self.stop.clone(),
         )?);
         for number in 1..=SENDERS {
-            let slow = if number <= SLOW_SENDERS { slow_sendings.clone() } else { never() };
-            let sendings = Lanes { quick: quick_sendings.clone(), slow };
-            let messenger = Arc::clone(&messenger);
-            let run = move |_: &Stop| messenger.run(&sendings);
-            self.threads.spawn_forever(format!("sender-{number}"), &self.stop, run)?;
+            let run = senders.run();
+            self.threads.spawn_forever(format!("sender-{number}"), &self.stop, move |_: &Stop| run())?;
         }
-        let send = Lanes { quick, slow };
-        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let notifier = Notifier::new(store, clock, send, slow_receivers);
+        let notifier = Notifier::new(Arc::clone(&self.store), Arc::clone(&self.clock), senders);
         self.threads.spawn_forever("notifier", &self.stop, move |stop| notifier.run(&woken, stop))?;
         Ok(wake)
     }

@@ -46,11 +46,13 @@ impl Store {
 
     /// Ends an execution whose task may exist. If the task turns up, it is cancelled.
     pub fn give_up(&self, end: &End) -> Result<bool, StoreError> {
-        self.write(|tx| {
+        let ended = self.write(|tx| {
             jobs_among(tx, std::iter::once(end.of.id))?;
             tx.execute(sql!("strays/insert"), values! { "id": end.of.id, "fence": end.of.fence })?;
             Ok(end_all(tx, &[end])? == [true])
-        })
+        });
+        self.note_told();
+        ended
     }
 
     /// Ends several executions in one transaction. Returns for each whether it was ended.

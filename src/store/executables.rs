@@ -314,6 +314,7 @@ impl Store {
             }
             Ok(rows)
         });
+        self.note_told();
         match written {
             Ok(0) => Ok(Written::Gone),
             Ok(_) => Ok(Written::Done(updated_at)),
@@ -338,7 +339,7 @@ impl Store {
             "id": seen.id, "now": now, "seen_updated_at": seen.updated_at,
             "seen_state": state_of(&seen.work),
         };
-        self.write(|tx| {
+        let deleted = self.write(|tx| {
             let marked = tx.execute(sql!("executables/mark_deleted"), values)?;
             if marked == 1 {
                 tx.execute(sql!("schedules/silence_executable"), values! { "executable_id": seen.id })?;
@@ -354,7 +355,9 @@ impl Store {
                 return Ok(Some(Deleted { waiting, cancelled }));
             }
             Ok(None)
-        })
+        });
+        self.note_told();
+        deleted
     }
 }
 

@@ -46,8 +46,8 @@ const KEPT_MAX: u32 = 1000;
 /// Which notifications deliveries are taken of.
 #[derive(Debug, Clone, Copy)]
 pub enum DeliveryLane<'a> {
-    /// These, whose receivers are slow.
-    Slow(&'a BTreeSet<Id>),
+    /// These.
+    Of(&'a BTreeSet<Id>),
     /// All but these.
     AllBut(&'a BTreeSet<Id>),
 }
@@ -208,17 +208,17 @@ impl Store {
         limit: u32,
         now: Timestamp,
     ) -> Result<Vec<Sending>, StoreError> {
-        let (slow, is_slow) = match lane {
-            DeliveryLane::Slow(slow) => (slow, true),
-            DeliveryLane::AllBut(slow) => (slow, false),
+        let (listed, is_listed) = match lane {
+            DeliveryLane::Of(ids) => (ids, true),
+            DeliveryLane::AllBut(ids) => (ids, false),
         };
-        let slow = json_array(slow.iter())?;
+        let listed = json_array(listed.iter())?;
         let fence = self.fence()?;
         self.write(|tx| {
             let free_latest = now.saturating_add(SPACING * 2);
             let values = values! {
-                "now": now, "free_latest": free_latest, "fence": fence, "limit": limit, "slow": &slow,
-                "is_slow": is_slow,
+                "now": now, "free_latest": free_latest, "fence": fence, "limit": limit, "listed": &listed,
+                "is_listed": is_listed,
             };
             let notifications = tx.rows(sql!("notifications/claimable"), values, notification_of)?;
             let mut sendings = Vec::new();

@@ -337,14 +337,16 @@ impl Store {
     /// Ends an execution whose task is still running although the platform accepted its cancellation. The
     /// task is looked for and cancelled again.
     pub fn finish_without_task(&self, end: &End, task: &Guid) -> Result<bool, StoreError> {
-        self.write(|tx| {
+        let ended = self.write(|tx| {
             let changed = ends::end_all(tx, &[end])? == [true];
             if changed {
                 let values = values! { "task_guid": task, "now": end.outcome.end_time };
                 tx.execute(sql!("strays/insert_to_end"), values)?;
             }
             Ok(changed)
-        })
+        });
+        self.note_told();
+        ended
     }
 
     /// Begins another attempt: RUNNING → PENDING. `false`: no attempt follows, because the execution has

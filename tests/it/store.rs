@@ -872,7 +872,6 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         }
         "owners" => "'[1500, 1501]'".to_owned(),
         "guids" => r#"'["x1500", "x1501"]'"#.to_owned(),
-        "name_pattern" => "'%n15%'".to_owned(),
         "with_failed" | "with_skipped" => "1".to_owned(),
         "budget" => "20000".to_owned(),
         "from_id" => "0".to_owned(),
@@ -883,8 +882,8 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "state" => "'FAILED'".to_owned(),
         "limit" | "most" => "20".to_owned(),
         "since" => "0".to_owned(),
-        "slow" => "'[]'".to_owned(),
-        "is_slow" => "FALSE".to_owned(),
+        "listed" => "'[]'".to_owned(),
+        "is_listed" => "FALSE".to_owned(),
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
         "before_id" | "last_id" => i64::MAX.to_string(),
         "enabled" | "is_suspended" | "paused" | "is_paused" | "is_silent" => "TRUE".to_owned(),
@@ -1014,12 +1013,7 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
         let removed = plan.iter().map(|line| numbers(line, "Filter: ")).max().unwrap_or(0);
         // These examine at most 20,000 rows, whatever matches.
         // And these all jobs or calls of a kind, or what count_unfinished.sql has counted.
-        let examines_many = [
-            "executions/find",
-            "executions/ids_unsuccessful",
-            "executions/ids_ended",
-            "executables/ids_named",
-        ];
+        let examines_many = ["executions/find", "executions/ids_unsuccessful", "executions/ids_ended"];
         if examines_many.iter().any(|name| of.name.starts_with(name)) || of.name.contains("select") {
             continue;
         }

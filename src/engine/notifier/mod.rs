@@ -1,18 +1,18 @@
 //! Sends the deliveries of the outbox to the receivers of notifications.
 //!
 //! Invariant: bounded in threads, memory and rate. Each notification has at most one delivery under way, so a
-//! receiver that hangs delays only its own deliveries, and blocks one sender for at most [`TRY_TIMEOUT`]. Those
-//! that were slow at the last try share [`SLOW_SENDERS`] senders, so however many hang, two are left for others.
+//! receiver that hangs delays only its own deliveries. After a second it no longer counts among the
+//! [`SENDERS`]: another thread takes its place, and there are at most [`UNDER_WAY_MAX`] (`senders`).
 //! `store::outbox` decides in the database what is sent, when, and in which order.
 
 mod body;
+mod senders;
 
-use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, TrySendError, after, select};
+use crossbeam_channel::{Receiver, Sender, after, select};
 use log::{debug, info, log, warn};
 
 use crate::base::clock::{self, Clock, EARLIEST};
@@ -22,20 +22,16 @@ use crate::base::metrics::{DeliveryOutcome, Upstream, metrics};
 use crate::base::outage;
 use crate::base::public_url::PublicUrl;
 use crate::base::stop::Stop;
-use crate::model::{Format, Id, Secret, Timestamp};
+use crate::model::{Format, Secret, Timestamp};
 use crate::outbound::{
     self, Abort, ExchangeError, Exchanges, Limits, Outbound, Reach, Request, Target, signature,
 };
 use crate::store::{DeliveryLane, Outlook, Sending, Store, StoreError, Tried};
 
-/// The number of sending threads, and so of deliveries under way.
-pub const SENDERS: usize = 8;
-/// How many of them also send to slow receivers.
-pub const SLOW_SENDERS: usize = 6;
-/// A receiver whose last try took this long is slow.
-const SLOW_TRY: Duration = Duration::from_secs(2);
-/// The most slow receivers that are remembered.
-const SLOW_MAX: usize = 1000;
+use senders::Receivers;
+
+pub use senders::{SENDERS, Senders, UNDER_WAY_MAX};
+
 /// The limit for a whole attempt, from connecting to the answer.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The limit for connecting.
@@ -55,51 +51,13 @@ const ERROR_CHARS_MAX: usize = 300;
 pub struct Notifier {
     store: Arc<Store>,
     clock: Arc<dyn Clock>,
-    send: Lanes<Sender<Sending>>,
-    slow: Arc<SlowReceivers>,
-}
-
-/// What there is for slow receivers, and for all others.
-#[derive(Debug, Clone)]
-pub struct Lanes<T> {
-    /// For all but slow receivers.
-    pub quick: T,
-    /// For slow receivers.
-    pub slow: T,
-}
-
-/// The notifications whose receivers were slow at the last try.
-#[derive(Debug, Default)]
-pub struct SlowReceivers(Mutex<BTreeSet<Id>>);
-
-impl SlowReceivers {
-    fn note(&self, notification: Id, took: Duration) {
-        let mut slow = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if took < SLOW_TRY {
-            slow.remove(&notification);
-            return;
-        }
-        if slow.len() == SLOW_MAX {
-            // Those that are still slow come back with their next try.
-            slow.clear();
-        }
-        slow.insert(notification);
-    }
-
-    fn ids(&self) -> BTreeSet<Id> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+    senders: Senders,
 }
 
 impl Notifier {
-    /// `send` leads to the senders. Its capacity bounds the deliveries under way.
-    pub fn new(
-        store: Arc<Store>,
-        clock: Arc<dyn Clock>,
-        send: Lanes<Sender<Sending>>,
-        slow: Arc<SlowReceivers>,
-    ) -> Self {
-        Self { store, clock, send, slow }
+    /// Claims what is due, and hands it to `senders`.
+    pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, senders: Senders) -> Self {
+        Self { store, clock, senders }
     }
 
     /// Runs until `stop` closes. `wake`: a delivery was written or sent.
@@ -155,31 +113,26 @@ impl Notifier {
         }
         while self.store.tell_overdue(BATCH, now)? == BATCH as usize {}
         while self.store.remind(BATCH, now)? == BATCH as usize {}
-        let slow = self.slow.ids();
-        self.hand_out(DeliveryLane::AllBut(&slow), &self.send.quick, now)?;
-        if !slow.is_empty() {
-            self.hand_out(DeliveryLane::Slow(&slow), &self.send.slow, now)?;
+        for receivers in [Receivers::Quick, Receivers::Unknown, Receivers::Slow] {
+            self.hand_out(receivers, now)?;
         }
         Ok(())
     }
 
-    fn hand_out(
-        &self,
-        lane: DeliveryLane<'_>,
-        send: &Sender<Sending>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let room = send.capacity().unwrap_or(1).saturating_sub(send.len());
-        let limit = u32::try_from(room).unwrap_or(1);
-        if limit == 0 {
+    fn hand_out(&self, receivers: Receivers, now: Timestamp) -> Result<(), StoreError> {
+        let room = u32::try_from(self.senders.room(receivers)).unwrap_or(0);
+        let ids = self.senders.ids(receivers);
+        let lane = match receivers {
+            Receivers::Unknown => DeliveryLane::AllBut(&ids),
+            Receivers::Quick | Receivers::Slow => DeliveryLane::Of(&ids),
+        };
+        if room == 0 || matches!(lane, DeliveryLane::Of(ids) if ids.is_empty()) {
             return Ok(());
         }
-        for sending in self.store.claim_deliveries(lane, limit, now)? {
+        for sending in self.store.claim_deliveries(lane, room, now)? {
             crash::point("delivery.claimed");
-            if let Err(TrySendError::Full(sending) | TrySendError::Disconnected(sending)) =
-                send.try_send(sending)
-            {
-                // Cannot happen: nobody else sends on this channel. The delivery is retried like any other.
+            if let Err(sending) = self.senders.send(receivers, sending) {
+                // Cannot happen: nobody else sends. The delivery is retried like any other.
                 let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
                 self.store.record_try(&sending, &failed, self.clock.now())?;
             }
@@ -194,7 +147,6 @@ pub struct Messenger {
     clock: Arc<dyn Clock>,
     exchanges: Exchanges,
     public_url: Arc<PublicUrl>,
-    slow: Arc<SlowReceivers>,
     wake: Sender<()>,
     stop: Stop,
 }
@@ -207,8 +159,8 @@ impl Messenger {
         clock: Arc<dyn Clock>,
         (outbound, reach): (&Outbound, Reach),
         public_url: Arc<PublicUrl>,
-        slow: Arc<SlowReceivers>,
-        (wake, stop): (Sender<()>, Stop),
+        wake: Sender<()>,
+        stop: Stop,
     ) -> Result<Self, String> {
         let limits = Limits {
             connect_timeout: CONNECT_TIMEOUT,
@@ -216,30 +168,18 @@ impl Messenger {
             max_idle_age: IDLE_AGE_MAX,
         };
         let exchanges = Exchanges::new(outbound, &limits, reach)?;
-        Ok(Self { store, clock, exchanges, public_url, slow, wake, stop })
+        Ok(Self { store, clock, exchanges, public_url, wake, stop })
     }
 
-    /// Sends what arrives in `sendings`, until one of them or `stop` closes.
-    pub fn run(&self, sendings: &Lanes<Receiver<Sending>>) {
-        loop {
-            let received = select! {
-                recv(self.stop) -> _ => return,
-                recv(sendings.quick) -> sending => sending,
-                recv(sendings.slow) -> sending => sending,
-            };
-            let Ok(sending) = received else { return };
-            let began_at = clock::instant();
-            let tried = catch_unwind(AssertUnwindSafe(|| self.try_once(&sending)));
-            let tried = tried.unwrap_or_else(|_| {
-                Tried::Failed(None, "a fault of the scheduler: the sender panicked".to_owned())
-            });
-            self.slow.note(sending.notification.id, began_at.elapsed());
-            crash::point("delivery.answered");
-            self.report(&sending, &tried);
-            self.record(&sending, &tried);
-            // Another delivery of this notification, or of another one, may be due.
-            let _ = self.wake.try_send(());
-        }
+    /// Makes one attempt, and records the result.
+    fn send(&self, sending: &Sending) {
+        let tried = catch_unwind(AssertUnwindSafe(|| self.try_once(sending)));
+        let tried = tried.unwrap_or_else(|_| {
+            Tried::Failed(None, "a fault of the scheduler: the sender panicked".to_owned())
+        });
+        crash::point("delivery.answered");
+        self.report(sending, &tried);
+        self.record(sending, &tried);
     }
 
     fn try_once(&self, sending: &Sending) -> Tried {

@@ -24,11 +24,13 @@ pub(super) struct Refusal {
     pub(super) text: String,
     /// Fields, and what is wrong with each.
     pub(super) errors: Vec<(&'static str, String)>,
+    /// This version of the service has no such route.
+    pub(super) is_unknown: bool,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), errors: Vec::new() }
+        Self { status, text: text.into(), errors: Vec::new(), is_unknown: false }
     }
 
     /// What is wrong with the field of this name.
@@ -40,7 +42,7 @@ impl Refusal {
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         let errors = error.violations().into_iter().map(|it| (it.field, it.detail)).collect();
-        Self { status: error.status(), text: error.detail(), errors }
+        Self { status: error.status(), text: error.detail(), errors, is_unknown: false }
     }
 }
 
@@ -106,7 +108,10 @@ impl View<'_> {
             return Err(Refusal::new(403, "You may look, but not change anything."));
         }
         let Ok(Route::Caller(route)) = Route::of(&method, path) else {
-            return Err(Refusal::new(404, "There is no such page."));
+            return Err(Refusal {
+                is_unknown: true,
+                ..Refusal::new(404, "This version has no such function.")
+            });
         };
         let request = Request {
             id: self.request.id.clone(),
@@ -122,7 +127,7 @@ impl View<'_> {
         let mut bytes = Vec::new();
         let read = response.into_reader().take(ANSWER_MAX).read_to_end(&mut bytes);
         if read.is_err() || 400 <= status {
-            return Err(Refusal::new(503, "The answer of the API was cut off."));
+            return Err(Refusal::new(503, "The answer of the API broke off."));
         }
         Ok((bytes, headers))
     }

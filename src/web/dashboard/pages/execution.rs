@@ -8,17 +8,28 @@ use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
-use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
+use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, kind_of, plural};
 
 /// What is shown of the output, from its end.
 const SHOWN_BYTES: usize = 32 * 1024;
 /// The most parts of an output that are read for its end.
 const PARTS_MAX: usize = 4;
 
-/// The execution, and what it is of.
+/// The execution, and what it is of. An API that does not know executions by themselves finds it in the
+/// history of the job or call that `?of=` names.
 fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
-    let not_found = || Refusal::new(404, "There is no such execution, or you may not see it.");
-    let found = view.get(&format!("/executions/{}", encoded(guid)))?;
+    let not_found = || Refusal::new(404, "There is no such execution, or it is not for you to see.");
+    let found = match view.get(&format!("/executions/{}", encoded(guid))) {
+        Err(refusal) if refusal.is_unknown => {
+            let (kind, owner) = view.query.get("of").split_once('/').ok_or_else(not_found)?;
+            let kind = kind_of(kind).ok_or_else(not_found)?;
+            let history =
+                view.get(&format!("/{}/{}/history?page=1&per_page=500", plural(kind), encoded(owner)))?;
+            let found = list(&history, "resources").iter().find(|it| text(it, "guid") == guid);
+            found.cloned().ok_or_else(not_found)?
+        }
+        other => other?,
+    };
     let (kind, owner) = owner_of(&found).ok_or_else(not_found)?;
     let owner = owner.to_owned();
     Ok((found, kind, owner))
@@ -27,19 +38,22 @@ fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
 pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult {
     let (it, kind, owner) = find(view, guid)?;
     let of = format!("/dashboard/{}/{}", plural(kind), encoded(&owner));
-    let owner_name = row_name(&it);
-    let here = link_of(guid);
+    let owner_name = match text(&it, "name") {
+        "" => text(&view.get(&format!("/{}/{}", plural(kind), encoded(&owner)))?, "name").to_owned(),
+        _ => row_name(&it),
+    };
+    let here = link_of(&it, kind, &owner);
     let access = view.access_to(text(&it, "space_guid"));
     let is_ended = !matches!(text(&it, "state"), "PENDING" | "RUNNING");
     let main = html! {
         dl {
             dt { "State" } dd { (state(text(&it, "state"))) }
             @if let Some(reason) = it["reason"].as_str() { dt { "Reason" } dd { (reason) } }
-            dt { (if kind == Kind::Job { "Job" } else { "Call" }) } dd { a href=(of) { bdi { (owner_name) } } }
-            dt { "Started" } dd {
+            dt { (kind.as_str()) } dd { a href=(of) { bdi { (owner_name) } } }
+            dt { "Began by" } dd {
                 @if let Some(schedule) = it["schedule_guid"].as_str() {
-                    "by " a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
-                } @else { "by hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
+                    a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
+                } @else { "hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
             }
             dt { "Late" } dd { (late(&it)) }
             dt { "Duration" } dd { @if let Some(length) = length_of(&it, view.now).filter(|_| is_ended) { (duration(length)) } @else { "–" } }
@@ -58,7 +72,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
             @if list(&it, "attempt_history").is_empty() {
                 @if let Some(time) = it["execution_start_time"].as_str() { li { (view.absolute(time)) " started" } }
             }
-            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancellation requested" } }
+            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancel asked for" } }
             @if let Some(time) = it["execution_end_time"].as_str() { li { (view.absolute(time)) " ended" } }
             @else { li.quiet { "not ended yet" } }
         }
@@ -75,16 +89,20 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
 }
 
 pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResult {
-    let (_, kind, owner) = find(view, guid)?;
+    let (it, kind, owner) = find(view, guid)?;
     let changed = change_one(view, guid, &format!("{}/{owner}", plural(kind)))?;
-    Ok(Reply::Redirect(link_of(&changed)))
+    if changed == guid {
+        return Ok(Reply::Redirect(link_of(&it, kind, &owner)));
+    }
+    let of = format!("{}/{owner}", plural(kind));
+    Ok(Reply::Redirect(format!("/dashboard/executions/{}?of={}", encoded(&changed), encoded(&of))))
 }
 
 /// Where the output needs a token that this instance does not have, or that has ended.
 fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
     let query = |with| Fields::default().with(&[("with", with), ("to", here)]);
     html! {
-        p.quiet { "Cloud Foundry shows output to its own users only. Sign in again to see it." }
+        p.quiet { "Cloud Foundry shows it to its users only, so it takes a new sign-in." }
         @if view.dashboard.has_client_for_output() {
             p { a.button href={ "/dashboard/sign-in" (query("cf")) } { "Show output" } }
         } @else {
@@ -107,13 +125,11 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
         let (part, headers) = match view.get_text(&format!("{target}?offset={offset}")) {
             Err(refusal) if refusal.status == 404 => {
                 return Ok(
-                    html! { p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." } },
+                    html! { p.quiet { "None is kept. On Cloud Foundry it is in the logs of the app." } },
                 );
             }
             // The rest of the page can be shown.
-            Err(refusal) => {
-                return Ok(html! { p.quiet { "It cannot be read at the moment: " (refusal.text) } });
-            }
+            Err(refusal) => return Ok(html! { p.quiet { "It cannot be read now: " (refusal.text) } }),
             Ok(read) => read,
         };
         if part.is_empty() {
@@ -131,7 +147,7 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
     let is_cut = 0 < start && !wants_all;
     let shown = if is_cut { &printed[start..] } else { &printed };
     Ok(html! {
-        @if shown.is_empty() { p.quiet { "There is no output yet." } } @else {
+        @if shown.is_empty() { p.quiet { "It has printed nothing yet." } } @else {
             @if is_cut { p { "The last 32 KiB. " a href={ (here) "&output=all" } { "All of it" } } }
             pre tabindex="0" role="region" aria-label="Output" { (shown) }
         }

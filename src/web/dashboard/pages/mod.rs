@@ -25,7 +25,12 @@ pub(super) fn refused(view: &View<'_>, refusal: &Refusal) -> Page {
         @if !refusal.errors.is_empty() {
             ul { @for (field, detail) in &refusal.errors { li { bdi { (field) } " " (detail) } } }
         }
-        p { a href=(view.link("/")) { "Go to the overview" } }
+        p { a href=(view.link("/")) { "To the overview" } }
     };
     Page::new(pages_title(refusal.status), main).with_status(refusal.status).still()
+}
+
+/// What stands where a function of the API is missing in this version.
+fn missing(what: &str) -> maud::Markup {
+    html! { div.empty { p { "This version of the service cannot show " (what) " yet." } } }
 }

@@ -7,8 +7,9 @@ use serde_json::{Value, json};
 use tiny_http::Method;
 
 use super::executions::{link_of, owner_of, row_name};
+use super::missing;
 use crate::base::outage;
-use crate::model::{Access, Guid, Timestamp};
+use crate::model::{Access, Guid, Kind, Timestamp};
 use crate::platform::Named;
 use crate::store::SpacePause;
 use crate::web::api::error::ApiError;
@@ -17,23 +18,21 @@ use crate::web::dashboard::components::{STATES, duration, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
-/// At least `BACKLOG_MIN` executions that have been due for longer than this are a backlog.
+/// Executions that have been due for longer make a backlog, if there are so many.
 const BACKLOG_AGE: Duration = Duration::from_secs(30);
 const BACKLOG_MIN: u64 = 100;
-/// Counting a backlog stops here.
+/// As many are counted.
 const BACKLOG_MAX: u32 = 1000;
-/// Counting failures in a row stops here.
+/// As many failures in a row are counted.
 const IN_A_ROW_MAX: u32 = 20;
-/// The usual duration is the median of this many executions.
+/// The usual duration is that of so many executions.
 const USUAL_OF: u32 = 20;
-/// The most rows of a table on this page.
+/// The most rows of a table here.
 const ROWS_MAX: usize = 20;
-/// A count that is at least this is shown as "1,000+".
-const COUNT_MAX: u32 = 1000;
-/// SUCCEEDED executions are counted among this many, which usually have enough of them.
-const SUCCEEDED_AMONG: u32 = 2000;
-/// The newest failures, among which jobs and calls are looked for that still fail.
-const FAILURES_MAX: u32 = 200;
+/// As many executions or more are "1,000+".
+const COUNT_MAX: u64 = 1000;
+/// So many executions are counted, from the newest on. What is rarer has a "+" then.
+const COUNTED_MAX: u32 = 5000;
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let space = view.space();
@@ -43,15 +42,29 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         "" => None,
         space => Some(view.api.pause_of(&view.caller, space)?),
     };
-    let failed = view.get(&format!("/executions?states=FAILED&per_page={FAILURES_MAX}{of_space}"))?;
+    let failed = view.get(&format!(
+        "/executions?states=FAILED&created_ats[gt]={}&per_page=100{of_space}",
+        encoded(&since.to_string())
+    ));
+    let failed = match failed {
+        Err(refusal) if refusal.is_unknown => None,
+        other => Some(other?),
+    };
     let main = html! {
         (trouble_banner())
         (backlog_banner(view))
         @if let Some(Some(pause)) = &pause { (paused_banner(view, pause)) }
-        (counts(view, since)?)
-        (failing(view, &failed)?)
-        (overdue(view, &of_space)?)
-        (running(view)?)
+        @if let Some(failed) = &failed {
+            (counts(view, since)?)
+            (failing(view, failed)?)
+            (overdue(view, &of_space)?)
+            (running(view)?)
+        } @else {
+            h2 { "Failing now" }
+            (missing("the executions of a whole space"))
+            p { "Each of the " a href=(view.link("/jobs")) { "jobs" } " and " a href=(view.link("/calls")) { "calls" }
+                " shows its own." }
+        }
         h2 { "Next" }
         (upcoming(view, &of_space)?)
     };
@@ -107,12 +120,12 @@ fn trouble_banner() -> Markup {
         (
             outage::DATABASE.is_on(),
             "The database is not available.",
-            "Nothing is lost: what is due runs when it is available again.",
+            "Nothing is lost; what is due runs afterwards.",
         ),
         (
             outage::PLATFORM.is_on(),
-            "The platform that runs the tasks is not available.",
-            "Jobs are retried until it is.",
+            "Cloud Foundry, or what runs the tasks here, is not available.",
+            "Jobs are tried again until it is.",
         ),
     ];
     html! {
@@ -139,29 +152,26 @@ fn backlog_banner(view: &View<'_>) -> Markup {
 }
 
 fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
-    let bounds = (COUNT_MAX, SUCCEEDED_AMONG);
-    let counts =
-        view.api.store.count_latest(spaces(view).as_deref(), since, bounds).map_err(ApiError::from)?;
+    let counted = view.api.store.count_newest(spaces(view).as_deref(), since, COUNTED_MAX);
+    let (counts, may_be_more) = counted.map_err(ApiError::from)?;
+    let count_of = |state: &str| {
+        let found = counts.iter().find(|(other, _)| other.as_str() == state);
+        found.map_or(0, |(_, count)| *count)
+    };
     let from = view.local(since);
     let from = from.get(..16).unwrap_or_default().replace(' ', "T");
     Ok(html! {
         h2 { "Last 24 hours" }
         ul.counts {
             @for (state, shape, word) in STATES {
-                @let found = counts.iter().find(|it| it.state.as_str() == state);
-                @let count = found.map_or(0, |it| it.total);
+                @let count = count_of(state);
                 li { a href={ "/dashboard/executions" (view.query.with(&[("state", state), ("from", &from)])) } {
-                    strong {
-                        @if COUNT_MAX <= count { "1,000+" }
-                        @else { (count) @if found.is_some_and(|it| it.may_be_more) { "+" } }
-                    }
+                    strong { @if COUNT_MAX <= count { "1,000+" } @else { (count) @if may_be_more { "+" } } }
                     span class={ "state " (word) } { b aria-hidden="true" { (shape) } (word) }
                 } }
             }
         }
-        @if counts.iter().any(|it| it.may_be_more && it.total < COUNT_MAX) {
-            p.quiet { "A + means that only the newest executions were counted." }
-        }
+        @if may_be_more { p.quiet { "Of the newest " (COUNTED_MAX) " executions." } }
     })
 }
 
@@ -171,24 +181,24 @@ pub(super) fn next_of(page: &Value) -> Option<(&str, &str)> {
 }
 
 fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
-    let (mut guids, mut names) = (Vec::new(), Vec::new());
+    let mut seen: Vec<(Kind, Guid, String)> = Vec::new();
     for execution in list(failed, "resources") {
-        let Some((_, guid)) = owner_of(execution) else { continue };
-        let guid = Guid::from(guid);
-        if !guids.contains(&guid) && guids.len() < ROWS_MAX {
-            guids.push(guid);
-            names.push(row_name(execution));
+        let Some((kind, guid)) = owner_of(execution) else { continue };
+        let is_new = seen.iter().all(|(_, other, _)| other.as_str() != guid);
+        if is_new && seen.len() < ROWS_MAX {
+            seen.push((kind, Guid::from(guid), row_name(execution)));
         }
     }
+    let guids: Vec<Guid> = seen.iter().map(|(_, guid, _)| guid.clone()).collect();
     let newest = view.newest_of(&guids, IN_A_ROW_MAX)?;
     let mut rows = Vec::new();
-    for (name, runs) in names.into_iter().zip(newest) {
+    for ((kind, guid, name), runs) in seen.into_iter().zip(newest) {
         let ended = runs.iter().filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
         let in_a_row: Vec<&Value> = ended.take_while(|it| text(it, "state") == "FAILED").collect();
         let Some((newest, first)) = in_a_row.first().zip(in_a_row.last()) else { continue };
         rows.push((
             name,
-            link_of(text(newest, "guid")),
+            link_of(newest, kind, guid.as_str()),
             u32::try_from(in_a_row.len()).unwrap_or(IN_A_ROW_MAX),
             text(first, "execution_end_time").to_owned(),
             text(newest, "message").to_owned(),
@@ -196,7 +206,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
     }
     Ok(html! {
         h2 { "Failing now" }
-        @if rows.is_empty() { p.quiet { "Nothing is failing." } } @else {
+        @if rows.is_empty() { p.quiet { "Nothing fails." } } @else {
             table {
                 caption { "Jobs and calls whose last execution failed" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
@@ -245,15 +255,15 @@ fn running(view: &View<'_>) -> Result<Markup, Refusal> {
     let newest = view.newest_of(&owners, USUAL_OF)?;
     Ok(html! {
         h2 { "Running" }
-        @if running.is_empty() { p.quiet { "Nothing is running." } } @else {
+        @if running.is_empty() { p.quiet { "Nothing runs." } } @else {
             table {
-                caption { "Running executions, newest first" }
+                caption { "Executions that run, the newest first" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
                 tbody { @for ((guid, of, start), runs) in running.iter().zip(&newest) {
                     @let usual = usual_length(runs, view.now);
                     @let elapsed = start.map(|start| view.now.nanos().saturating_sub(start.nanos()));
                     @let is_over = usual.zip(elapsed).is_some_and(|(usual, now)| 2 * usual < now);
-                    @let link = link_of(guid.as_str());
+                    @let link = link_of(&json!({"guid": guid.as_str()}), of.kind, of.guid.as_str());
                     tr {
                         th scope="row" { a href=(link) { bdi { (of.name) } } }
                         td data-label="Started" { (view.time(&start.map(|it| it.to_string()).unwrap_or_default())) }
@@ -277,7 +287,10 @@ fn spaces(view: &View<'_>) -> Option<Vec<Guid>> {
 }
 
 fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
-    let upcoming = view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}"))?;
+    let upcoming = match view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}")) {
+        Err(refusal) if refusal.is_unknown => return Ok(missing("the fire times of all schedules")),
+        other => other?,
+    };
     let rows = list(&upcoming, "resources");
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
     Ok(html! {
