@@ -105,7 +105,7 @@ impl Senders {
     }
 
     /// Sends in the background. There must be room.
-    pub(super) fn send(&self, receivers: Receivers, sending: Sending) -> Result<(), Sending> {
+    pub(super) fn send(&self, receivers: Receivers, sending: Sending) -> Result<(), Box<Sending>> {
         let mut state = lock(&self.state);
         let id = sending.notification.id;
         state.under_way.insert(id, (clock::instant(), receivers));
@@ -120,7 +120,7 @@ impl Senders {
         }
         self.send.try_send(sending).map_err(|err| {
             state.under_way.remove(&id);
-            err.into_inner()
+            Box::new(err.into_inner())
         })
     }
 
