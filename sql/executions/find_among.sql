@@ -67,6 +67,8 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
 --pg                       WHERE NOT EXISTS (SELECT 1 FROM json_array_elements_text(c.needles) AS n(needle)
 --pg                                          WHERE position(n.needle IN x.labels) > 0)) END)
    AND (CAST(:kind AS TEXT) IS NULL OR e.kind = :kind)
+   AND (CAST(:name_pattern AS TEXT) IS NULL OR x.name LIKE :name_pattern ESCAPE '\') --sqlite
+--pg AND (CAST(:name_pattern AS TEXT) IS NULL OR x.name ILIKE :name_pattern)
    AND (CAST(:schedule_id AS BIGINT) IS NULL OR e.schedule_id = :schedule_id)
    AND (CAST(:by_schedule AS BIGINT) IS NULL
         OR CASE WHEN e.schedule_id IS NULL THEN 0 ELSE 1 END = :by_schedule)

@@ -36,6 +36,8 @@ pub struct ExecutionFilter {
     pub reasons: Vec<Reason>,
     /// The labels of the job or call match; `None`: any.
     pub selector: Option<LabelSelector>,
+    /// The name of the job or call contains this text, in capital or small letters.
+    pub name: Option<String>,
     /// Only jobs, or only calls.
     pub kind: Option<Kind>,
     /// The job or call is one of these.
@@ -280,10 +282,11 @@ fn walk_of_filter(
             return Ok(Some(Walk::by(sql!("executions/ids_unsuccessful"), SCATTERED_MAX)));
         }
     }
-    let few = match (&columns.spaces, filter.kind) {
-        (Some(_), _) => sql!("executables/ids_in_spaces"),
-        (None, Some(_)) => sql!("executables/ids_of_kind"),
-        (None, None) => return Ok(None),
+    let few = match (&filter.name, &columns.spaces, filter.kind) {
+        (Some(_), _, _) => sql!("executables/ids_named"),
+        (None, Some(_), _) => sql!("executables/ids_in_spaces"),
+        (None, None, Some(_)) => sql!("executables/ids_of_kind"),
+        (None, None, None) => return Ok(None),
     };
     let mut values = columns.values();
     values.extend(values! { "limit": MERGED_MAX + 1 });
@@ -299,6 +302,19 @@ fn ids_of(session: &Session<'_>, statement: &'static Statement, guids: &str) -> 
     session.rows(statement, values! { "guids": guids }, |row| row.get("id"))
 }
 
+/// The pattern of LIKE for what contains `text`.
+fn pattern_of(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for character in text.chars() {
+        if matches!(character, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
 /// A filter as parameters of the statements.
 struct FilterColumns<'a> {
     filter: &'a ExecutionFilter,
@@ -307,6 +323,7 @@ struct FilterColumns<'a> {
     reasons: Option<String>,
     executables: Option<String>,
     schedules: Option<String>,
+    name_pattern: Option<String>,
 }
 
 impl<'a> FilterColumns<'a> {
@@ -323,6 +340,7 @@ impl<'a> FilterColumns<'a> {
             reasons: some(filter.reasons.iter().map(|reason| reason.as_str()).collect())?,
             executables: guids(&filter.executables)?,
             schedules: guids(&filter.schedules)?,
+            name_pattern: filter.name.as_deref().map(pattern_of),
         })
     }
 
@@ -333,7 +351,7 @@ impl<'a> FilterColumns<'a> {
             "executables": self.executables.as_ref(), "schedules": self.schedules.as_ref(),
             "selector": filter.selector.as_ref().map(|selector| &selector.requirements),
             "takes_unlabelled": filter.selector.as_ref().map(|selector| selector.takes_unlabelled),
-            "kind": filter.kind.map(Kind::as_str),
+            "kind": filter.kind.map(Kind::as_str), "name_pattern": self.name_pattern.as_ref(),
             "schedule_id": filter.schedule, "by_schedule": filter.by_schedule,
             "created_after": filter.created_after,
             "created_before": filter.created_before, "ended_after": filter.ended_after,

@@ -75,7 +75,9 @@ fn executions_of_a_space_come_together_and_each_filter_holds() {
     assert_eq!((&failed["space_guid"], failed.get("job_guid")), (&json!(SPACE), None));
     let (created, ended) =
         (failed["created_at"].as_str().unwrap(), failed["execution_end_time"].as_str().unwrap());
-    let expected: [(String, &[&str]); 17] = [
+    let expected: [(String, &[&str]); 19] = [
+        ("name=J".to_owned(), &["j", "j"]),
+        ("name=%25".to_owned(), &[]),
         (format!("space_guid={SPACE}"), &["j", "j", "c"]),
         ("states=FAILED".to_owned(), &["c"]),
         ("states=PENDING,RUNNING".to_owned(), &["j", "j"]),
@@ -295,7 +297,11 @@ fn a_filter_finds_the_same_executions_by_whichever_index_it_is_searched() {
     let (from, to) = ("2023-11-14T22:30:00Z", "2023-11-14T22:37:00Z");
     let is_between = |row: &Value, field: &str| row[field].as_str().is_some_and(|it| from < it && it < to);
     type Matches<'a> = Box<dyn Fn(&Value) -> bool + 'a>;
-    let expected: [(String, Matches<'_>); 8] = [
+    let expected: [(String, Matches<'_>); 9] = [
+        (
+            "name=c&states=FAILED,SUCCEEDED".to_owned(),
+            Box::new(|row| row["name"] == "c" && row["state"] != "SKIPPED"),
+        ),
         ("states=FAILED".to_owned(), Box::new(|row| row["state"] == "FAILED")),
         ("states=SKIPPED,RUNNING,PENDING".to_owned(), Box::new(|row| row["state"] == "SKIPPED")),
         (

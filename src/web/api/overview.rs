@@ -39,8 +39,9 @@ const OF_ONE_SCHEDULE_MAX: usize = 20;
 /// The most guids in one parameter.
 const GUIDS_MAX: usize = 100;
 
-const EXECUTION_PARAMETERS: [&str; 14] = [
+const EXECUTION_PARAMETERS: [&str; 15] = [
     "space_guid",
+    "name",
     "label_selector",
     "states",
     "reasons",
@@ -500,6 +501,7 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     let filter = ExecutionFilter {
         spaces: None,
         schedule: None,
+        name: query.get("name").map(name_of).transpose()?,
         selector,
         states,
         reasons,
@@ -514,6 +516,14 @@ fn filter_of(query: &Query) -> Result<(ExecutionFilter, bool), ApiError> {
     };
     let matches_none = kind.zip(by_guid).is_some_and(|(kind, by_guid)| kind != by_guid);
     Ok((filter, matches_none))
+}
+
+/// A part of a name. Names have at most 255 characters.
+fn name_of(text: &str) -> Result<String, Violation> {
+    match (1..=255).contains(&text.chars().count()) && !text.contains('\0') {
+        true => Ok(text.to_owned()),
+        false => Err(Violation::new("name", "length", "is no part of a name", "1 to 255 characters")),
+    }
 }
 
 /// The values of a comma-separated list, each of which must be a known word.

@@ -24,13 +24,11 @@ pub(super) struct Refusal {
     pub(super) text: String,
     /// Fields, and what is wrong with each.
     pub(super) errors: Vec<(&'static str, String)>,
-    /// This version of the service has no such route.
-    pub(super) is_unknown: bool,
 }
 
 impl Refusal {
     pub(super) fn new(status: u16, text: impl Into<String>) -> Self {
-        Self { status, text: text.into(), errors: Vec::new(), is_unknown: false }
+        Self { status, text: text.into(), errors: Vec::new() }
     }
 
     /// What is wrong with the field of this name.
@@ -42,7 +40,7 @@ impl Refusal {
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
         let errors = error.violations().into_iter().map(|it| (it.field, it.detail)).collect();
-        Self { status: error.status(), text: error.detail(), errors, is_unknown: false }
+        Self { status: error.status(), text: error.detail(), errors }
     }
 }
 
@@ -108,10 +106,7 @@ impl View<'_> {
             return Err(Refusal::new(403, "You may look, but not change anything."));
         }
         let Ok(Route::Caller(route)) = Route::of(&method, path) else {
-            return Err(Refusal {
-                is_unknown: true,
-                ..Refusal::new(404, "This version has no such function.")
-            });
+            return Err(Refusal::new(404, "There is no such page."));
         };
         let request = Request {
             id: self.request.id.clone(),

@@ -213,7 +213,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, kind: Kind, guid: &str)
     match view.form.get("do") {
         "run" => {
             let made = view.send(Method::Post, &format!("{target}/execute"), &Value::Null)?;
-            let to = executions::link_of(&made, kind, guid);
+            let to = executions::link_of(text(&made, "guid"));
             return Ok(Reply::Redirect(to));
         }
         "pause" => view.send(Method::Patch, &target, &json!({"paused": true}))?,

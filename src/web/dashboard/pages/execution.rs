@@ -8,28 +8,17 @@ use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
-use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, kind_of, plural};
+use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 
 /// What is shown of the output, from its end.
 const SHOWN_BYTES: usize = 32 * 1024;
 /// The most parts of an output that are read for its end.
 const PARTS_MAX: usize = 4;
 
-/// The execution, and what it is of. An API that does not know executions by themselves finds it in the
-/// history of the job or call that `?of=` names.
+/// The execution, and what it is of.
 fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
     let not_found = || Refusal::new(404, "There is no such execution, or it is not for you to see.");
-    let found = match view.get(&format!("/executions/{}", encoded(guid))) {
-        Err(refusal) if refusal.is_unknown => {
-            let (kind, owner) = view.query.get("of").split_once('/').ok_or_else(not_found)?;
-            let kind = kind_of(kind).ok_or_else(not_found)?;
-            let history =
-                view.get(&format!("/{}/{}/history?page=1&per_page=500", plural(kind), encoded(owner)))?;
-            let found = list(&history, "resources").iter().find(|it| text(it, "guid") == guid);
-            found.cloned().ok_or_else(not_found)?
-        }
-        other => other?,
-    };
+    let found = view.get(&format!("/executions/{}", encoded(guid)))?;
     let (kind, owner) = owner_of(&found).ok_or_else(not_found)?;
     let owner = owner.to_owned();
     Ok((found, kind, owner))
@@ -38,11 +27,8 @@ fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
 pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult {
     let (it, kind, owner) = find(view, guid)?;
     let of = format!("/dashboard/{}/{}", plural(kind), encoded(&owner));
-    let owner_name = match text(&it, "name") {
-        "" => text(&view.get(&format!("/{}/{}", plural(kind), encoded(&owner)))?, "name").to_owned(),
-        _ => row_name(&it),
-    };
-    let here = link_of(&it, kind, &owner);
+    let owner_name = row_name(&it);
+    let here = link_of(guid);
     let access = view.access_to(text(&it, "space_guid"));
     let is_ended = !matches!(text(&it, "state"), "PENDING" | "RUNNING");
     let main = html! {
@@ -89,13 +75,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
 }
 
 pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResult {
-    let (it, kind, owner) = find(view, guid)?;
+    let (_, kind, owner) = find(view, guid)?;
     let changed = change_one(view, guid, &format!("{}/{owner}", plural(kind)))?;
-    if changed == guid {
-        return Ok(Reply::Redirect(link_of(&it, kind, &owner)));
-    }
-    let of = format!("{}/{owner}", plural(kind));
-    Ok(Reply::Redirect(format!("/dashboard/executions/{}?of={}", encoded(&changed), encoded(&of))))
+    Ok(Reply::Redirect(link_of(&changed)))
 }
 
 /// Where the output needs a token that this instance does not have, or that has ended.

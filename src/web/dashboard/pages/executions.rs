@@ -4,7 +4,6 @@ use maud::{Markup, html};
 use serde_json::Value;
 use tiny_http::Method;
 
-use super::missing;
 use super::overview::{name_or_guid, next_of};
 use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, text};
@@ -13,8 +12,6 @@ use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
 
 const PER_PAGE: usize = 25;
-/// The most jobs or calls that a filter by name stands for.
-const NAMES_MAX: usize = 50;
 const DAY: i64 = 86_400;
 /// The path of the page.
 pub(in crate::web::dashboard) const LIST: &str = "/dashboard/executions";
@@ -25,10 +22,9 @@ pub(in crate::web::dashboard) fn owner_of(value: &Value) -> Option<(Kind, &str)>
     job.or_else(|| value["call_guid"].as_str().map(|guid| (Kind::Call, guid)))
 }
 
-/// The page of an execution. It names the job or call, through which older versions find the execution.
-pub(in crate::web::dashboard) fn link_of(execution: &Value, kind: Kind, guid: &str) -> String {
-    let owner = format!("{}/{guid}", plural(kind));
-    format!("/dashboard/executions/{}?of={}", encoded(text(execution, "guid")), encoded(&owner))
+/// The page of an execution.
+pub(in crate::web::dashboard) fn link_of(execution: &str) -> String {
+    format!("/dashboard/executions/{}", encoded(execution))
 }
 
 pub(in crate::web::dashboard) fn row_name(execution: &Value) -> String {
@@ -37,27 +33,18 @@ pub(in crate::web::dashboard) fn row_name(execution: &Value) -> String {
 
 pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let filter = html! { (presets(view)) (filter_form(view)) };
-    let found = match view.query.get("next") {
-        "" => wanted(view)?.map(|query| view.get(&format!("/executions?{query}"))),
-        next => Some(view.get(&format!("/executions?{next}"))),
+    let query = match view.query.get("next") {
+        "" => wanted(view)?,
+        next => next.to_owned(),
     };
-    let results = match found {
-        None => html! { p.quiet { "No job or call has such a name." } },
-        Some(Err(refusal)) if refusal.is_unknown => html! {
-            (missing("the executions of a whole space"))
-            p { "Each of the " a href=(view.link("/jobs")) { "jobs" } " and " a href=(view.link("/calls")) { "calls" }
-                " shows its own." }
-        },
-        Some(found) => {
-            let found = found?;
-            let rows = self::rows(&found);
-            html! {
-                (table(view, rows, LIST, view.access(), true))
-                @if found["pagination"]["more"] == true { p.quiet { "There may be more: the search goes on on the next page." } }
-                @if let Some((_, query)) = next_of(&found) {
-                    (next_page("/dashboard/executions", &view.query, "next", query))
-                }
-            }
+    let found = view.get(&format!("/executions?{query}"))?;
+    let results = html! {
+        (table(view, rows(&found), LIST, view.access(), true))
+        @if found["pagination"]["more"] == true {
+            p.quiet { "There may be more: the search goes on on the next page." }
+        }
+        @if let Some((_, query)) = next_of(&found) {
+            (next_page("/dashboard/executions", &view.query, "next", query))
         }
     };
     Ok(Page::new("Executions", html! { (filter) (results) }).into())
@@ -90,12 +77,7 @@ pub(super) fn change_one(view: &View<'_>, execution: &str, owner: &str) -> Resul
     match view.form.get("do") {
         "cancel" => {
             let target = format!("/executions/{}/cancel", encoded(execution));
-            match view.send(Method::Post, &target, &Value::Null) {
-                Err(refusal) if refusal.is_unknown => {
-                    Err(Refusal::new(404, "This version of the service cannot cancel executions yet."))
-                }
-                other => other.map(|_| execution.to_owned()),
-            }
+            view.send(Method::Post, &target, &Value::Null).map(|_| execution.to_owned())
         }
         "again" => {
             let (kind, guid) = owner.split_once('/').ok_or_else(unknown)?;
@@ -108,8 +90,8 @@ pub(super) fn change_one(view: &View<'_>, execution: &str, owner: &str) -> Resul
     }
 }
 
-/// The query of the API for this filter; `None`: nothing has such a name.
-fn wanted(view: &View<'_>) -> Result<Option<String>, Refusal> {
+/// The query of the API for this filter.
+fn wanted(view: &View<'_>) -> Result<String, Refusal> {
     let mut query = format!("per_page={PER_PAGE}");
     let mut add = |name: &str, value: &str| {
         if !value.is_empty() {
@@ -119,6 +101,7 @@ fn wanted(view: &View<'_>) -> Result<Option<String>, Refusal> {
     add("space_guid", view.space());
     add("states", view.query.get("state"));
     add("kinds", view.query.get("kind"));
+    add("name", view.query.get("name"));
     for (field, parameter) in [("from", "created_ats[gt]"), ("to", "created_ats[lt]")] {
         let given = view.query.get(field);
         if given.is_empty() {
@@ -129,32 +112,7 @@ fn wanted(view: &View<'_>) -> Result<Option<String>, Refusal> {
         })?;
         add(parameter, &time.to_string());
     }
-    let name = view.query.get("name");
-    if !name.is_empty() {
-        let mut is_known = false;
-        for (kind, parameter) in [(Kind::Job, "job_guids"), (Kind::Call, "call_guids")] {
-            if !matches!(view.query.get("kind"), "" | "job" | "call") || is_other_kind(view, kind) {
-                continue;
-            }
-            let space = view.space();
-            let of_space =
-                if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
-            let all = view.get(&format!("/{}?page=1&per_page=500{of_space}", plural(kind)))?;
-            let lower = name.to_lowercase();
-            let named = rows(&all).iter().filter(|it| text(it, "name").to_lowercase().contains(&lower));
-            let guids: Vec<&str> = named.map(|it| text(it, "guid")).take(NAMES_MAX).collect();
-            is_known |= !guids.is_empty();
-            add(parameter, &guids.join(","));
-        }
-        if !is_known {
-            return Ok(None);
-        }
-    }
-    Ok(Some(query))
-}
-
-fn is_other_kind(view: &View<'_>, kind: Kind) -> bool {
-    !view.query.get("kind").is_empty() && view.query.get("kind") != kind.as_str()
+    Ok(query)
 }
 
 /// The instant of a local time like `2026-03-01T18:00` in the chosen zone.
@@ -231,7 +189,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                 th scope="col" { "Message" }
             } }
             tbody { @for it in rows { @if let Some((kind, guid)) = owner_of(it) {
-                @let link = link_of(it, kind, guid);
+                @let link = link_of(text(it, "guid"));
                 @let name = row_name(it);
                 tr {
                     @if is_many { td.do data-label="Pick" {

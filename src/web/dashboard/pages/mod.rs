@@ -29,8 +29,3 @@ pub(super) fn refused(view: &View<'_>, refusal: &Refusal) -> Page {
     };
     Page::new(pages_title(refusal.status), main).with_status(refusal.status).still()
 }
-
-/// What stands where a function of the API is missing in this version.
-fn missing(what: &str) -> maud::Markup {
-    html! { div.empty { p { "This version of the service cannot show " (what) " yet." } } }
-}

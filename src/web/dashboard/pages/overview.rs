@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 use tiny_http::Method;
 
 use super::executions::{link_of, owner_of, row_name};
-use super::missing;
 use crate::base::outage;
-use crate::model::{Access, Guid, Kind, Timestamp};
+use crate::model::{Access, Guid, Timestamp};
 use crate::platform::Named;
 use crate::store::SpacePause;
 use crate::web::api::error::ApiError;
@@ -18,21 +17,23 @@ use crate::web::dashboard::components::{STATES, duration, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
-/// Executions that have been due for longer make a backlog, if there are so many.
+/// At least `BACKLOG_MIN` executions that have been due for longer than this are a backlog.
 const BACKLOG_AGE: Duration = Duration::from_secs(30);
 const BACKLOG_MIN: u64 = 100;
-/// As many are counted.
+/// Counting a backlog stops here.
 const BACKLOG_MAX: u32 = 1000;
-/// As many failures in a row are counted.
+/// Counting failures in a row stops here.
 const IN_A_ROW_MAX: u32 = 20;
-/// The usual duration is that of so many executions.
+/// The usual duration is the median of this many executions.
 const USUAL_OF: u32 = 20;
-/// The most rows of a table here.
+/// The most rows of a table on this page.
 const ROWS_MAX: usize = 20;
-/// As many executions or more are "1,000+".
+/// A count that is at least this is shown as "1,000+".
 const COUNT_MAX: u64 = 1000;
-/// So many executions are counted, from the newest on. What is rarer has a "+" then.
+/// Only the newest executions are counted by state. If there are more, the other counts end with "+".
 const COUNTED_MAX: u32 = 5000;
+/// The newest failures, among which jobs and calls are looked for that still fail.
+const FAILURES_MAX: u32 = 200;
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let space = view.space();
@@ -42,29 +43,15 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         "" => None,
         space => Some(view.api.pause_of(&view.caller, space)?),
     };
-    let failed = view.get(&format!(
-        "/executions?states=FAILED&created_ats[gt]={}&per_page=100{of_space}",
-        encoded(&since.to_string())
-    ));
-    let failed = match failed {
-        Err(refusal) if refusal.is_unknown => None,
-        other => Some(other?),
-    };
+    let failed = view.get(&format!("/executions?states=FAILED&per_page={FAILURES_MAX}{of_space}"))?;
     let main = html! {
         (trouble_banner())
         (backlog_banner(view))
         @if let Some(Some(pause)) = &pause { (paused_banner(view, pause)) }
-        @if let Some(failed) = &failed {
-            (counts(view, since)?)
-            (failing(view, failed)?)
-            (overdue(view, &of_space)?)
-            (running(view)?)
-        } @else {
-            h2 { "Failing now" }
-            (missing("the executions of a whole space"))
-            p { "Each of the " a href=(view.link("/jobs")) { "jobs" } " and " a href=(view.link("/calls")) { "calls" }
-                " shows its own." }
-        }
+        (counts(view, since)?)
+        (failing(view, &failed)?)
+        (overdue(view, &of_space)?)
+        (running(view)?)
         h2 { "Next" }
         (upcoming(view, &of_space)?)
     };
@@ -181,24 +168,24 @@ pub(super) fn next_of(page: &Value) -> Option<(&str, &str)> {
 }
 
 fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
-    let mut seen: Vec<(Kind, Guid, String)> = Vec::new();
+    let (mut guids, mut names) = (Vec::new(), Vec::new());
     for execution in list(failed, "resources") {
-        let Some((kind, guid)) = owner_of(execution) else { continue };
-        let is_new = seen.iter().all(|(_, other, _)| other.as_str() != guid);
-        if is_new && seen.len() < ROWS_MAX {
-            seen.push((kind, Guid::from(guid), row_name(execution)));
+        let Some((_, guid)) = owner_of(execution) else { continue };
+        let guid = Guid::from(guid);
+        if !guids.contains(&guid) && guids.len() < ROWS_MAX {
+            guids.push(guid);
+            names.push(row_name(execution));
         }
     }
-    let guids: Vec<Guid> = seen.iter().map(|(_, guid, _)| guid.clone()).collect();
     let newest = view.newest_of(&guids, IN_A_ROW_MAX)?;
     let mut rows = Vec::new();
-    for ((kind, guid, name), runs) in seen.into_iter().zip(newest) {
+    for (name, runs) in names.into_iter().zip(newest) {
         let ended = runs.iter().filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
         let in_a_row: Vec<&Value> = ended.take_while(|it| text(it, "state") == "FAILED").collect();
         let Some((newest, first)) = in_a_row.first().zip(in_a_row.last()) else { continue };
         rows.push((
             name,
-            link_of(newest, kind, guid.as_str()),
+            link_of(text(newest, "guid")),
             u32::try_from(in_a_row.len()).unwrap_or(IN_A_ROW_MAX),
             text(first, "execution_end_time").to_owned(),
             text(newest, "message").to_owned(),
@@ -263,7 +250,7 @@ fn running(view: &View<'_>) -> Result<Markup, Refusal> {
                     @let usual = usual_length(runs, view.now);
                     @let elapsed = start.map(|start| view.now.nanos().saturating_sub(start.nanos()));
                     @let is_over = usual.zip(elapsed).is_some_and(|(usual, now)| 2 * usual < now);
-                    @let link = link_of(&json!({"guid": guid.as_str()}), of.kind, of.guid.as_str());
+                    @let link = link_of(guid.as_str());
                     tr {
                         th scope="row" { a href=(link) { bdi { (of.name) } } }
                         td data-label="Started" { (view.time(&start.map(|it| it.to_string()).unwrap_or_default())) }
@@ -287,10 +274,7 @@ fn spaces(view: &View<'_>) -> Option<Vec<Guid>> {
 }
 
 fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
-    let upcoming = match view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}")) {
-        Err(refusal) if refusal.is_unknown => return Ok(missing("the fire times of all schedules")),
-        other => other?,
-    };
+    let upcoming = view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}"))?;
     let rows = list(&upcoming, "resources");
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
     Ok(html! {
