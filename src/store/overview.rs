@@ -104,6 +104,17 @@ pub struct Run {
     pub end_time: Option<Timestamp>,
 }
 
+/// How many executions are in a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateCount {
+    /// The state.
+    pub state: ExecutionState,
+    /// The number of executions found.
+    pub total: u32,
+    /// Whether there may be others that were not examined.
+    pub may_be_more: bool,
+}
+
 /// A job or call that has not succeeded for too long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overdue {
@@ -170,25 +181,28 @@ impl Store {
         })
     }
 
-    /// How many of the newest `most` executions were created after `since`, by state, in these spaces or in
-    /// all; and whether the one after them was created after `since` too, so there may be more.
-    pub fn count_newest(
+    /// How many executions were created after `since`, by state, in these spaces or in all. Each count
+    /// examines the newest `limit` of its state; that of SUCCEEDED the newest `most` of all states.
+    pub fn count_latest(
         &self,
         spaces: Option<&[Guid]>,
         since: Timestamp,
-        most: u32,
-    ) -> Result<(Vec<(ExecutionState, u64)>, bool), StoreError> {
+        (limit, most): (u32, u32),
+    ) -> Result<Vec<StateCount>, StoreError> {
         let spaces = spaces_json(spaces)?;
-        let values = values! { "spaces": spaces.as_ref(), "since": since, "most": most };
-        self.read_at_once(|session| {
-            let counts = session.rows(sql!("executions/count_newest"), values, |row| {
-                Ok((row.get("state")?, row.get("total")?))
-            })?;
-            let next: Option<Timestamp> =
-                session.first(sql!("executions/created_at_newest"), values! { "most": most }, |row| {
-                    row.get("created_at")
-                })?;
-            Ok((counts, next.is_some_and(|created_at| since < created_at)))
+        let values = values! { "spaces": spaces.as_ref(), "since": since, "limit": limit, "most": most };
+        self.read(|session| {
+            session.rows(sql!("executions/count_latest"), values, |row| {
+                let state: ExecutionState = row.get("state")?;
+                let looked_at: u32 = row.get("looked_at")?;
+                let oldest: Timestamp = row.get("oldest")?;
+                let all = if state == ExecutionState::Succeeded { most } else { limit };
+                Ok(StateCount {
+                    state,
+                    total: row.get("total")?,
+                    may_be_more: looked_at == all && since < oldest,
+                })
+            })
         })
     }
 

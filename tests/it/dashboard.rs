@@ -6,6 +6,7 @@ use serde_json::json;
 use std::time::Duration;
 
 use super::cf::fake_cf::{ALWAYS, Fault};
+use super::database::is_postgres;
 use super::standalone::Standalone;
 use super::world::{APP, Answer, SPACE, World, request, wait_for};
 
@@ -193,6 +194,35 @@ fn a_job_is_made_scheduled_run_and_deleted_without_a_script() {
     assert_eq!(deleted.header("Location"), Some("/dashboard/jobs"));
     assert_eq!(browser.get(&job).status, 404);
     service.stop();
+}
+
+#[test]
+fn the_overview_counts_what_is_rare_among_many_successes() {
+    let world = World::start();
+    let job = world.job("many");
+    world.post(&format!("/jobs/{job}/execute"), "");
+    let numbers = if is_postgres() {
+        "SELECT i FROM generate_series(1, 2500) AS n (i)"
+    } else {
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT i FROM n"
+    };
+    // The oldest of them failed or were skipped.
+    world.database().execute(&format!(
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, end_time)
+         SELECT 'g' || i, 1, 'job', CASE WHEN i < 4 THEN 'FAILED' WHEN i < 6 THEN 'SKIPPED' ELSE 'SUCCEEDED' END,
+                1, first.created_at, first.created_at
+           FROM ({numbers}) AS numbers CROSS JOIN (SELECT created_at FROM executions) AS first
+          ORDER BY i"
+    ));
+    let page = Browser::signed_in(&world.url(), &world.token).get("/dashboard/").body;
+    let counts = page.split("<ul class=\"counts\">").nth(1).unwrap().split("</ul>").next().unwrap();
+    let count_of = |word: &str| {
+        let until = counts.split(&format!("</b>{word}")).next().unwrap();
+        until.rsplit("<strong>").next().unwrap().split("</strong>").next().unwrap().to_owned()
+    };
+    let words = ["failed", "skipped", "succeeded"];
+    assert_eq!(words.map(count_of), ["3", "2", "1,000+"], "{counts}");
+    assert!(!page.contains("only the newest"), "{counts}");
 }
 
 #[test]

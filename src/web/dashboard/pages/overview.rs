@@ -29,9 +29,9 @@ const USUAL_OF: u32 = 20;
 /// The most rows of a table on this page.
 const ROWS_MAX: usize = 20;
 /// A count that is at least this is shown as "1,000+".
-const COUNT_MAX: u64 = 1000;
-/// Only the newest executions are counted by state. If there are more, the other counts end with "+".
-const COUNTED_MAX: u32 = 5000;
+const COUNT_MAX: u32 = 1000;
+/// SUCCEEDED executions are counted among this many, which usually have enough of them.
+const SUCCEEDED_AMONG: u32 = 2000;
 /// The newest failures, among which jobs and calls are looked for that still fail.
 const FAILURES_MAX: u32 = 200;
 
@@ -139,26 +139,29 @@ fn backlog_banner(view: &View<'_>) -> Markup {
 }
 
 fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
-    let counted = view.api.store.count_newest(spaces(view).as_deref(), since, COUNTED_MAX);
-    let (counts, may_be_more) = counted.map_err(ApiError::from)?;
-    let count_of = |state: &str| {
-        let found = counts.iter().find(|(other, _)| other.as_str() == state);
-        found.map_or(0, |(_, count)| *count)
-    };
+    let bounds = (COUNT_MAX, SUCCEEDED_AMONG);
+    let counts =
+        view.api.store.count_latest(spaces(view).as_deref(), since, bounds).map_err(ApiError::from)?;
     let from = view.local(since);
     let from = from.get(..16).unwrap_or_default().replace(' ', "T");
     Ok(html! {
         h2 { "Last 24 hours" }
         ul.counts {
             @for (state, shape, word) in STATES {
-                @let count = count_of(state);
+                @let found = counts.iter().find(|it| it.state.as_str() == state);
+                @let count = found.map_or(0, |it| it.total);
                 li { a href={ "/dashboard/executions" (view.query.with(&[("state", state), ("from", &from)])) } {
-                    strong { @if COUNT_MAX <= count { "1,000+" } @else { (count) @if may_be_more { "+" } } }
+                    strong {
+                        @if COUNT_MAX <= count { "1,000+" }
+                        @else { (count) @if found.is_some_and(|it| it.may_be_more) { "+" } }
+                    }
                     span class={ "state " (word) } { b aria-hidden="true" { (shape) } (word) }
                 } }
             }
         }
-        @if may_be_more { p.quiet { "Of the newest " (COUNTED_MAX) " executions." } }
+        @if counts.iter().any(|it| it.may_be_more && it.total < COUNT_MAX) {
+            p.quiet { "A + says that only the newest executions were counted." }
+        }
     })
 }
 
