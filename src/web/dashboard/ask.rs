@@ -122,7 +122,7 @@ impl View<'_> {
         let mut bytes = Vec::new();
         let read = response.into_reader().take(ANSWER_MAX).read_to_end(&mut bytes);
         if read.is_err() || 400 <= status {
-            return Err(Refusal::new(503, "The answer of the API broke off."));
+            return Err(Refusal::new(503, "The answer of the API was cut off."));
         }
         Ok((bytes, headers))
     }

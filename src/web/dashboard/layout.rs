@@ -169,7 +169,7 @@ pub(super) fn alone(refusal: &Refusal) -> Response {
         main.alone id="main" {
             h1 { (title) }
             p { (refusal.text) }
-            p { a href="/dashboard/" { "To the overview" } }
+            p { a href="/dashboard/" { "Go to the overview" } }
         }
     };
     respond_html(refusal.status, document(title, "", &body))

@@ -311,7 +311,7 @@ impl Dashboard {
                 Ok(view) => self.answer_to(&view, is_post),
                 Err(NoView::Database(error)) => database_trouble(&error),
                 Err(NoView::Auth(AuthError::Unavailable(_))) => {
-                    let text = "Cloud Foundry cannot be asked who you are. Try again in a moment.";
+                    let text = "Cloud Foundry could not confirm who you are. Try again in a moment.";
                     layout::alone(&Refusal::new(503, text))
                 }
                 Err(NoView::Auth(AuthError::Unauthorized(_))) => {
@@ -373,8 +373,10 @@ impl Dashboard {
             return layout::alone(&Refusal::new(429, "You come too often. Wait a moment, then try again."));
         }
         if is_post && !self.keeper.is_form_token(&view.session.user, view.form.get("form_token")) {
-            let refusal =
-                Refusal::new(403, "The form is of somebody else, or too old. Go back and reload the page.");
+            let refusal = Refusal::new(
+                403,
+                "This form belongs to another session or is too old. Go back and reload the page.",
+            );
             return layout::framed(view, pages::refused(view, &refusal));
         }
         let segments: Vec<&str> = view.path.iter().map(String::as_str).collect();
@@ -445,7 +447,7 @@ impl Fields {
 /// Nobody is let in, or out, while the database cannot be asked.
 fn database_trouble(error: &StoreError) -> Response {
     log!(error.noted(), cause:% = error; "the dashboard cannot ask for sessions");
-    layout::alone(&Refusal::new(503, "The database cannot be asked. Try again in a moment."))
+    layout::alone(&Refusal::new(503, "The database is not available. Try again in a moment."))
 }
 
 fn kind_of(segment: &str) -> Option<Kind> {
@@ -469,7 +471,8 @@ fn choose_zone(view: &View<'_>) -> Response {
     let back = own_path(view.form.get("to"));
     let zone = view.form.get("zone");
     if Zone::named(zone).is_none() {
-        let refusal = Refusal::new(422, "There is no time zone of that name. A name is like Europe/Berlin.");
+        let refusal =
+            Refusal::new(422, "There is no time zone of that name. Write, for example, Europe/Berlin.");
         return layout::framed(view, pages::refused(view, &refusal));
     }
     let secure = if session::is_secure(view.request) { "; Secure" } else { "" };

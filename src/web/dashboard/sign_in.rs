@@ -53,7 +53,7 @@ impl Dashboard {
                 with_header(redirect(&url), "Set-Cookie", &cookie)
             }
             Ok(None) => shown(404, "There is no such way to sign in."),
-            Err(_) => shown(503, "Cloud Foundry does not say where to sign in. Try again soon."),
+            Err(_) => shown(503, "Cloud Foundry did not say where to sign in. Try again soon."),
         }
     }
 
@@ -81,7 +81,10 @@ impl Dashboard {
             _ => None,
         };
         let Some((waiting, client)) = waiting.zip(self.client.as_ref()) else {
-            return shown(401, "This sign-in was not begun here, has ended, or took too long. Begin again.");
+            return shown(
+                401,
+                "This sign-in was not started here, was used already, or took too long. Start again.",
+            );
         };
         let (redirect_uri, code) = (callback_of(request), fields.get("code"));
         let grant = CodeGrant {
@@ -92,11 +95,11 @@ impl Dashboard {
             verifier: &waiting.verifier,
         };
         let token = match api.platform.token_of_code(&grant) {
-            _ if code.is_empty() => return shown(401, "Cloud Foundry has not let you in."),
+            _ if code.is_empty() => return shown(401, "Cloud Foundry refused the sign-in."),
             Ok(Some(token)) => token,
             Ok(None) => {
                 let _ = self.failures.take(attempts, api.clock.monotonic());
-                return shown(401, "Cloud Foundry does not accept this sign-in. Begin again.");
+                return shown(401, "Cloud Foundry refused this sign-in. Start again.");
             }
             Err(_) => return shown(503, "Cloud Foundry does not answer. Try again soon."),
         };
@@ -178,7 +181,7 @@ impl Dashboard {
                     401,
                     match code {
                         "" => {
-                            "This token is not accepted, or its user is no developer or manager of any space."
+                            "This token is not valid, or its user is not a developer or manager of any space."
                         }
                         _ => {
                             "This link has been used, or is older than five minutes. `ocf-scheduler dashboard` prints another."

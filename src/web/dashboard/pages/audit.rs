@@ -21,9 +21,9 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let found = view.get(&format!("/audit_events?{query}"))?;
     let rows = members(&found, "resources");
     let main = html! {
-        @if rows.is_empty() { div.empty { p { "Nobody has changed anything that is recorded here." } } } @else {
+        @if rows.is_empty() { div.empty { p { "No changes are recorded." } } } @else {
             table {
-                caption { "Changes, the newest first" }
+                caption { "Changes, newest first" }
                 thead { tr {
                     th scope="col" { "When" } th scope="col" { "Who" } th scope="col" { "Did" }
                     th scope="col" { "To" } th scope="col" { "Changed" }

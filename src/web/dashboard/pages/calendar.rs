@@ -42,9 +42,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let main = html! {
         @if is_empty { div.empty { p { "Nothing is planned for the next seven days." } } } @else {
             h2 { "Next 24 hours" }
-            (chart("Fire times in each quarter of an hour", &quarters, often))
+            (chart("Fire times per quarter of an hour", &quarters, often))
             h2 { "Next 7 days" }
-            (chart("Fire times in each hour", &hours, often))
+            (chart("Fire times per hour", &hours, often))
             (table(view, "Schedules that fire most often in the next 24 hours", list(&counts, "busiest")))
             (table(view, "Schedules that fire more often than every 15 minutes", list(often, "resources")))
             p.quiet { "Counted " (view.time(text(&counts, "counted_at"))) ", at most once a minute. Times in " (view.zone_name) "." }

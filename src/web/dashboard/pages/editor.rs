@@ -195,9 +195,7 @@ fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value,
     }
     match wrong.is_empty() {
         true => Ok(Value::Object(body)),
-        false => {
-            Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not as they should be.") })
-        }
+        false => Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not valid.") }),
     }
 }
 
@@ -265,9 +263,9 @@ fn form(
         Kind::Call => "More: headers, body, retries, labels, overdue, signature",
     };
     let headers_hint = match changed {
-        None => "One a line, like Content-Type: application/json.",
+        None => "One per line, for example Content-Type: application/json.",
         Some(_) => {
-            "One a line. Values are not shown: a line without one keeps it, a line that is gone removes it."
+            "One per line. Values are not shown. A name without a value keeps its value; removing the line removes the header."
         }
     };
     let has_signature = changed.is_some_and(|it| it["signed"] == true);
@@ -277,7 +275,7 @@ fn form(
             input type="hidden" name="form_token" value=(view.form_token());
             @if changed.is_none() {
                 (field("App", "app", "app_guid", "text",
-                    "The guid of the app in whose space it is; its name where the service knows it."))
+                    "The guid of the app. Where the service knows apps by name, the name works too."))
                 datalist id="app-list" {
                     @for app in view.apps.iter().take(200) { option value=(app.guid) { (app.name) } }
                 }
@@ -295,7 +293,7 @@ fn form(
                     (field("URL", "url", "url", "text", ""))
                 }
                 (field("Authorization", "auth_header", "auth_header", "password", &authorization_hint))
-                @if is_authorized == Some(true) { (removal("auth_header", "Send no Authorization any more")) }
+                @if is_authorized == Some(true) { (removal("auth_header", "Remove it: send no Authorization")) }
             }
             div.columns {
                 (field("Time-out (seconds)", "timeout", "timeout_seconds", "number",
@@ -307,14 +305,14 @@ fn form(
                 @if kind == Kind::Call {
                     (field("Headers", "headers", "headers", "textarea", headers_hint))
                     (field("Body", "body", "body", "textarea", "Sent with POST, PUT, PATCH and DELETE."))
-                    (field("Statuses of success", "statuses", "success_statuses", "text",
+                    (field("Success statuses", "statuses", "success_statuses", "text",
                         "Codes and ranges. Empty: 200-299."))
                     (field("Signing secret", "signing_secret", "signing_secret", "password", &signing_hint))
-                    @if has_signature { (removal("signing_secret", "Sign no more")) }
+                    @if has_signature { (removal("signing_secret", "Remove it: do not sign")) }
                 }
                 div.columns {
                     (field("Retries", "retries", "retry.max_retries", "number",
-                        "Attempts after a failed one. Empty: none."))
+                        "Further attempts after a failure. Empty: none."))
                     (field("Give up after (seconds)", "max_age", "retry.max_age_seconds", "number",
                         "Counted from the first attempt. Empty: never."))
                     (field("First delay (seconds)", "backoff", "retry.backoff_seconds", "number",
@@ -322,8 +320,8 @@ fn form(
                     (field("Longest delay (seconds)", "max_backoff", "retry.max_backoff_seconds", "number",
                         "Empty: 3600."))
                 }
-                (field("Labels", "labels", "metadata.labels", "textarea", "One a line, like team=billing."))
-                (field("Overdue without a success for (seconds)", "expect", "expect_success_within_seconds", "number",
+                (field("Labels", "labels", "metadata.labels", "textarea", "One per line, for example team=billing."))
+                (field("Overdue after seconds without a success", "expect", "expect_success_within_seconds", "number",
                     "60 to 31,536,000; notifications tell of it. Empty: never overdue."))
                 @if kind == Kind::Job {
                     (field("Log rate (bytes per second)", "log_rate", "log_rate_in_bps", "number",

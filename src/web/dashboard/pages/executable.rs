@@ -110,7 +110,7 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
             h2 { "Schedules" }
             @if Access::Work <= access { a.button href={ (page) "/schedules/new" } { "New schedule" } }
         }
-        @if schedules.is_empty() { div.empty { p { "Nothing runs this yet but you." } } } @else {
+        @if schedules.is_empty() { div.empty { p { "There is no schedule yet. It runs only when somebody runs it." } } } @else {
             table {
                 caption { "When " bdi { (text(it, "name")) } " runs" }
                 thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
@@ -192,12 +192,14 @@ fn charts(view: &View<'_>, kind: Kind, guid: &str) -> Result<Markup, Refusal> {
     let usual = usual_length(&runs, view.now).map(duration);
     Ok(html! {
         h2 { "How it runs" }
-        p.quiet { "From the last " (runs.len()) " executions: " (failures) " failed"
-            @if let Some(usual) = usual { "; usually " (usual) } "." }
+        p.quiet {
+            "Of the newest " @if runs.len() == 1 { "1 execution" } @else { (runs.len()) " executions" } ", "
+            (failures) " failed." @if let Some(usual) = usual { " The usual duration is " (usual) "." }
+        }
         h3 { "Durations" @if let Some(longest) = lengths.iter().map(|(_, length)| *length).max() {
             ", up to " (duration(i64::try_from(longest).unwrap_or(0).saturating_mul(1_000_000)))
         } }
-        (bars("Durations in milliseconds, the newest at the right", "mark", &lengths))
+        (bars("Durations in milliseconds, newest on the right", "mark", &lengths))
         @if 0 < failures {
             h3 { "Failures by hour, " (view.zone_name) }
             (bars("Failures by hour of the day", "failed", &hours))
@@ -239,7 +241,7 @@ pub(in crate::web::dashboard) fn ask_delete(view: &View<'_>, kind: Kind, guid: &
             p { "With the " (kind.as_str()) " " strong { bdi { (text(&it, "name")) } } " go "
                 strong { (schedules) " schedules" } " and " strong { (executions) " executions" } ". Nothing brings them back." }
             @if let Some(newest) = newest.filter(|state| state == "RUNNING") {
-                p { "Its newest execution is " (state(&newest)) ". A task that runs goes on." }
+                p { "The newest execution is " (state(&newest)) ". A task that runs goes on." }
             }
         }
         div.actions { (view.button(&format!("{page}/delete"), "delete", "Delete for good", "danger")) a href=(page) { "Back" } }

@@ -17,7 +17,7 @@ const PARTS_MAX: usize = 4;
 
 /// The execution, and what it is of.
 fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
-    let not_found = || Refusal::new(404, "There is no such execution, or it is not for you to see.");
+    let not_found = || Refusal::new(404, "There is no such execution, or you may not see it.");
     let found = view.get(&format!("/executions/{}", encoded(guid)))?;
     let (kind, owner) = owner_of(&found).ok_or_else(not_found)?;
     let owner = owner.to_owned();
@@ -35,11 +35,11 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         dl {
             dt { "State" } dd { (state(text(&it, "state"))) }
             @if let Some(reason) = it["reason"].as_str() { dt { "Reason" } dd { (reason) } }
-            dt { (kind.as_str()) } dd { a href=(of) { bdi { (owner_name) } } }
-            dt { "Began by" } dd {
+            dt { (if kind == Kind::Job { "Job" } else { "Call" }) } dd { a href=(of) { bdi { (owner_name) } } }
+            dt { "Started" } dd {
                 @if let Some(schedule) = it["schedule_guid"].as_str() {
-                    a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
-                } @else { "hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
+                    "by " a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
+                } @else { "by hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
             }
             dt { "Late" } dd { (late(&it)) }
             dt { "Duration" } dd { @if let Some(length) = length_of(&it, view.now).filter(|_| is_ended) { (duration(length)) } @else { "–" } }
@@ -58,7 +58,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
             @if list(&it, "attempt_history").is_empty() {
                 @if let Some(time) = it["execution_start_time"].as_str() { li { (view.absolute(time)) " started" } }
             }
-            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancel asked for" } }
+            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancellation requested" } }
             @if let Some(time) = it["execution_end_time"].as_str() { li { (view.absolute(time)) " ended" } }
             @else { li.quiet { "not ended yet" } }
         }
@@ -84,7 +84,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResu
 fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
     let query = |with| Fields::default().with(&[("with", with), ("to", here)]);
     html! {
-        p.quiet { "Cloud Foundry shows it to its users only, so it takes a new sign-in." }
+        p.quiet { "Cloud Foundry shows output to its own users only. Sign in again to see it." }
         @if view.dashboard.has_client_for_output() {
             p { a.button href={ "/dashboard/sign-in" (query("cf")) } { "Show output" } }
         } @else {
@@ -107,11 +107,13 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
         let (part, headers) = match view.get_text(&format!("{target}?offset={offset}")) {
             Err(refusal) if refusal.status == 404 => {
                 return Ok(
-                    html! { p.quiet { "None is kept. On Cloud Foundry it is in the logs of the app." } },
+                    html! { p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." } },
                 );
             }
             // The rest of the page can be shown.
-            Err(refusal) => return Ok(html! { p.quiet { "It cannot be read now: " (refusal.text) } }),
+            Err(refusal) => {
+                return Ok(html! { p.quiet { "It cannot be read at the moment: " (refusal.text) } });
+            }
             Ok(read) => read,
         };
         if part.is_empty() {
@@ -129,7 +131,7 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
     let is_cut = 0 < start && !wants_all;
     let shown = if is_cut { &printed[start..] } else { &printed };
     Ok(html! {
-        @if shown.is_empty() { p.quiet { "It has printed nothing yet." } } @else {
+        @if shown.is_empty() { p.quiet { "There is no output yet." } } @else {
             @if is_cut { p { "The last 32 KiB. " a href={ (here) "&output=all" } { "All of it" } } }
             pre tabindex="0" role="region" aria-label="Output" { (shown) }
         }

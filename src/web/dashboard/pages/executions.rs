@@ -41,7 +41,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let results = html! {
         (table(view, rows(&found), LIST, view.access(), true))
         @if found["pagination"]["more"] == true {
-            p.quiet { "There may be more: the search goes on on the next page." }
+            p.quiet { "There may be more. The next page continues the search." }
         }
         @if let Some((_, query)) = next_of(&found) {
             (next_page("/dashboard/executions", &view.query, "next", query))
@@ -108,7 +108,7 @@ fn wanted(view: &View<'_>) -> Result<String, Refusal> {
             continue;
         }
         let time = instant_of(view, given).ok_or_else(|| {
-            Refusal::new(422, "A time is like 2026-03-01T18:00, in the zone that is shown.")
+            Refusal::new(422, "Write a time as 2026-03-01T18:00, in the time zone shown above.")
         })?;
         add(parameter, &time.to_string());
     }
@@ -180,7 +180,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
     let is_many = Access::Support <= access;
     let table = html! {
         table {
-            caption { "Executions, the newest first" }
+            caption { "Executions, newest first" }
             thead { tr {
                 @if is_many { th.do scope="col" { "Pick" } }
                 th scope="col" { "State" }
@@ -191,9 +191,10 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
             tbody { @for it in rows { @if let Some((kind, guid)) = owner_of(it) {
                 @let link = link_of(text(it, "guid"));
                 @let name = row_name(it);
+                @let planned = it["scheduled_time"].as_str().or(it["created_at"].as_str()).unwrap_or_default();
                 tr {
                     @if is_many { td.do data-label="Pick" {
-                        input type="checkbox" name="pick" aria-label={ "Pick " (name) " of " (text(it, "scheduled_time")) }
+                        input type="checkbox" name="pick" aria-label={ "Pick " (name) " of " (planned) }
                             value={ (text(it, "guid")) " " (plural(kind)) "/" (guid) };
                     } }
                     td data-label="State" { div {
@@ -201,11 +202,12 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                         @if let Some(why) = qualified(it) { div.sub { (why) } }
                     } }
                     @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (name) } } } }
-                    td data-label="Planned" {
-                        @if !it["scheduled_time"].is_null() { (view.time(text(it, "scheduled_time"))) }
-                        @else { div { span.quiet { "by hand" }
-                            @if let Some(who) = it["requested_by"].as_str() { div.sub { bdi { (who) } } } } }
-                    }
+                    td data-label="Planned" { div {
+                        (view.time(planned))
+                        @if it["scheduled_time"].is_null() { div.sub {
+                            "by hand" @if let Some(who) = it["requested_by"].as_str() { ", " bdi { (who) } }
+                        } }
+                    } }
                     td.n data-label="Late" { (late(it)) }
                     td.n data-label="Duration" {
                         @if it["execution_end_time"].is_null() { span.quiet { "–" } }

@@ -26,7 +26,7 @@ const UPSTREAMS: [(Upstream, &str); 6] = [
     (Upstream::Uaa, "UAA"),
     (Upstream::LogCache, "Log Cache"),
     (Upstream::Call, "Targets of calls"),
-    (Upstream::Notification, "Receivers of notifications"),
+    (Upstream::Notification, "Notification receivers"),
     (Upstream::Heartbeat, "Heartbeat"),
 ];
 
@@ -37,7 +37,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let readiness = match view.api.answer_open(OpenRoute::Ready, view.request) {
         Ok(response) => (
             response.status_code().0 == 200,
-            "The database takes writes, and the platform answers.".to_owned(),
+            "The database accepts writes, and the platform answers.".to_owned(),
         ),
         Err(error) => (false, ApiError::detail(&error)),
     };
@@ -66,11 +66,11 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         (workers(readings.as_ref()))
         h2 { "Instances" }
         @match view.api.store.instances(INSTANCES_MAX) {
-            Ok(instances) if instances.is_empty() => p.quiet { "One process, which alone has the database." },
+            Ok(instances) if instances.is_empty() => p.quiet { "One process, which has the database to itself." },
             Ok(instances) => (leases(&instances)),
-            Err(error) => p.quiet { "The database does not say them: " (error) },
+            Err(error) => p.quiet { "The database is not available: " (error) },
         }
-        h2 { "Requests to others" }
+        h2 { "Requests to other servers" }
         (requests())
         h2 { "Settings in force" }
         (settings(&view.api.settings))
@@ -105,7 +105,7 @@ fn workers(readings: Option<&Readings>) -> Markup {
     html! {
         h2 { "Workers and backlog" }
         table {
-            caption { "Threads of this instance, and what is due and waits for one in all instances" }
+            caption { "Worker threads of this instance, and what waits for one in all instances" }
             thead { tr { th scope="col" { "Kind" } th.n scope="col" { "Busy" } th.n scope="col" { "Of" }
                 th.n scope="col" { "Backlog" } } }
             tbody { @for (kind, busy, all) in metrics().busy_workers() { tr {
@@ -143,7 +143,7 @@ fn leases(instances: &[Instance]) -> Markup {
 fn requests() -> Markup {
     let outcomes = metrics().requests_to(Upstream::CloudFoundry).map(|(outcome, _)| outcome);
     html! { table {
-        caption { "Requests by class of the status; none: no complete response" }
+        caption { "Requests by class of status; none: no complete response" }
         thead { tr { th scope="col" { "To" } @for outcome in outcomes { th.n scope="col" { (outcome) } } } }
         tbody { @for (upstream, name) in UPSTREAMS { tr {
             th scope="row" { (name) }
@@ -154,7 +154,7 @@ fn requests() -> Markup {
 
 fn settings(settings: &[SettingInForce]) -> Markup {
     html! { table {
-        caption { "Values; of secrets, and of URLs that may hold one, only whether they are set" }
+        caption { "Values. Of secrets and of URLs that may contain one: only whether they are set" }
         thead { tr { th scope="col" { "Setting" } th scope="col" { "Value" } th scope="col" { "From" } } }
         tbody { @for it in settings { tr {
             th scope="row" { code { (it.variable) } }

@@ -25,7 +25,7 @@ pub(super) fn refused(view: &View<'_>, refusal: &Refusal) -> Page {
         @if !refusal.errors.is_empty() {
             ul { @for (field, detail) in &refusal.errors { li { bdi { (field) } " " (detail) } } }
         }
-        p { a href=(view.link("/")) { "To the overview" } }
+        p { a href=(view.link("/")) { "Go to the overview" } }
     };
     Page::new(pages_title(refusal.status), main).with_status(refusal.status).still()
 }

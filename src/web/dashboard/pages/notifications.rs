@@ -28,7 +28,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let rows = members(&found, "resources");
     let main = html! {
         @if rows.is_empty() {
-            div.empty { p { "Nobody is told of anything yet. A notification tells a webhook, Slack or Alertmanager what fails." } }
+            div.empty { p { "There are no notifications yet. A notification tells a webhook, Slack or Alertmanager when something fails." } }
         } @else {
             table {
                 caption { (total) " in all" }
@@ -146,7 +146,7 @@ fn table_of(view: &View<'_>, rows: &[Value]) -> Markup {
     }
     html! {
         table {
-            caption { "Deliveries of the last 7 days, the newest first" }
+            caption { "Deliveries of the last 7 days, newest first" }
             thead { tr {
                 th scope="col" { "State" } th scope="col" { "Event" } th scope="col" { "Written" }
                 th.n scope="col" { "Tries" } th scope="col" { "Answer" } th scope="col" { "Next try" }
@@ -285,9 +285,7 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
     }
     match wrong.is_empty() {
         true => Ok(body),
-        false => {
-            Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not as they should be.") })
-        }
+        false => Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not valid.") }),
     }
 }
 
@@ -309,8 +307,8 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
         spaces.iter().map(|(guid, name)| (guid.as_str(), name.as_str())).collect();
     let is_signed = changed.is_some_and(|it| !it["secret"].is_null());
     let secret_hint = match (changed.is_some(), is_signed) {
-        (true, true) => "One is set, and is not shown. Empty: unchanged.",
-        (true, false) => "None is set. whsec_ and the base64 of 24 to 64 random bytes.",
+        (true, true) => "It is set, and is not shown. Empty: unchanged.",
+        (true, false) => "None is set. Write whsec_ and the base64 of 24 to 64 random bytes.",
         _ => "whsec_ and the base64 of 24 to 64 random bytes. Empty: no signature.",
     };
     let told: Vec<&str> = text(given, "events").split_whitespace().collect();
@@ -322,22 +320,22 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
             (field("Name", "name", "name", "text", ""))
             (field("URL", "url", "url", "text", "Where it is sent to."))
             (choice("Format", "format", text(given, "format"), &FORMATS))
-            fieldset { legend { "Tells of" }
+            fieldset { legend { "Events" }
                 @for event in EVENTS {
                     div.box { input id={ "event-" (event) } name="events" type="checkbox" value=(event) checked[told.contains(&event)];
                         label for={ "event-" (event) } { (event) } }
                 }
             }
             div.columns {
-                (field("After failures", "after", "after_failures", "number", "So many in a row."))
+                (field("After failures", "after", "after_failures", "number", "This many failures in a row."))
                 (field("Remind after (seconds)", "remind", "remind_after_seconds", "number", "3600 to 604800. Empty: never."))
             }
             (field("Labels", "labels", "label_selector", "text", "A selector like team=billing. Empty: all."))
-            (field("Jobs", "jobs", "job_guids", "textarea", "Guids, one a line. Neither jobs nor calls: all of the space."))
-            (field("Calls", "calls", "call_guids", "textarea", "Guids, one a line."))
+            (field("Jobs", "jobs", "job_guids", "textarea", "Guids, one per line. If both lists are empty: all jobs and calls of the space."))
+            (field("Calls", "calls", "call_guids", "textarea", "Guids, one per line."))
             (field("Signing secret", "secret", "secret", "password", secret_hint))
             @if is_signed {
-                div.field.box { input id="no_secret" name="no_secret" type="checkbox" value="yes"; label for="no_secret" { "Sign no more" } }
+                div.field.box { input id="no_secret" name="no_secret" type="checkbox" value="yes"; label for="no_secret" { "Remove it: do not sign" } }
             }
             div.actions { button.primary name="do" value="save" { "Save" } a href=(page) { "Back" } }
         }

@@ -107,12 +107,12 @@ fn trouble_banner() -> Markup {
         (
             outage::DATABASE.is_on(),
             "The database is not available.",
-            "Nothing is lost; what is due runs afterwards.",
+            "Nothing is lost: what is due runs when it is available again.",
         ),
         (
             outage::PLATFORM.is_on(),
-            "Cloud Foundry, or what runs the tasks here, is not available.",
-            "Jobs are tried again until it is.",
+            "The platform that runs the tasks is not available.",
+            "Jobs are retried until it is.",
         ),
     ];
     html! {
@@ -160,7 +160,7 @@ fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
             }
         }
         @if counts.iter().any(|it| it.may_be_more && it.total < COUNT_MAX) {
-            p.quiet { "A + says that only the newest executions were counted." }
+            p.quiet { "A + means that only the newest executions were counted." }
         }
     })
 }
@@ -196,7 +196,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
     }
     Ok(html! {
         h2 { "Failing now" }
-        @if rows.is_empty() { p.quiet { "Nothing fails." } } @else {
+        @if rows.is_empty() { p.quiet { "Nothing is failing." } } @else {
             table {
                 caption { "Jobs and calls whose last execution failed" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
@@ -245,9 +245,9 @@ fn running(view: &View<'_>) -> Result<Markup, Refusal> {
     let newest = view.newest_of(&owners, USUAL_OF)?;
     Ok(html! {
         h2 { "Running" }
-        @if running.is_empty() { p.quiet { "Nothing runs." } } @else {
+        @if running.is_empty() { p.quiet { "Nothing is running." } } @else {
             table {
-                caption { "Executions that run, the newest first" }
+                caption { "Running executions, newest first" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
                 tbody { @for ((guid, of, start), runs) in running.iter().zip(&newest) {
                     @let usual = usual_length(runs, view.now);

@@ -14,10 +14,10 @@ use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
 const PREVIEWED: u32 = 10;
 const MISFIRES: [(&str, &str); 4] = [
-    ("", "As the service is set"),
-    ("skip", "Pass over them"),
+    ("", "As the service's settings say"),
+    ("skip", "Skip them"),
     ("once", "Run once"),
-    ("all", "Run each of them"),
+    ("all", "Run all of them"),
 ];
 /// Fields that a refusal may be about, behind "More".
 const MORE: [&str; 4] = ["starts_at", "ends_at", "jitter_seconds", "misfire_policy"];
@@ -90,9 +90,7 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
     }
     match wrong.is_empty() {
         true => Ok(body),
-        false => {
-            Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not as they should be.") })
-        }
+        false => Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not valid.") }),
     }
 }
 
@@ -105,7 +103,7 @@ fn find(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> Result<Value
             return Ok(found.clone());
         }
         if schedules.len() < 500 {
-            return Err(Refusal::new(404, "There is no such schedule, or it is not for you to see."));
+            return Err(Refusal::new(404, "There is no such schedule, or you may not see it."));
         }
         number += 1;
     }
@@ -185,8 +183,8 @@ fn form(
     };
     let is_refused = refusal.is_some_and(|it| MORE.iter().any(|name| it.of_field(name).is_some()));
     let is_filled = ["starts", "ends", "jitter", "misfire"].iter().any(|name| !text(given, name).is_empty());
-    let shown_zone = format!("By the clocks of {}. Empty: from now on.", view.zone_name);
-    let shown_end = format!("By the clocks of {}. Empty: without end.", view.zone_name);
+    let shown_zone = format!("Local time in {}. Empty: from now on.", view.zone_name);
+    let shown_end = format!("Local time in {}. Empty: no end.", view.zone_name);
     let zone_hint = match view.api.default_timezone.as_deref() {
         Some(zone) => format!("Like Europe/Berlin. Empty: {zone}."),
         None => "Like Europe/Berlin. Empty: UTC.".to_owned(),
@@ -206,8 +204,8 @@ fn form(
                 div.columns {
                     (field("Starts", "starts", "starts_at", "datetime-local", &shown_zone))
                     (field("Ends", "ends", "ends_at", "datetime-local", &shown_end))
-                    (field("Jitter (seconds)", "jitter", "jitter_seconds", "number", "Each run begins up to so much later, by chance. At most 3600."))
-                    (choice("When fire times were missed", "misfire", text(given, "misfire"), &MISFIRES))
+                    (field("Jitter (seconds)", "jitter", "jitter_seconds", "number", "Each run starts up to this much later, by a random delay. At most 3600."))
+                    (choice("When fire times are missed", "misfire", text(given, "misfire"), &MISFIRES))
                 }
             }
             div.actions {
@@ -227,7 +225,7 @@ fn form(
 fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
     let expression = text(given, "expression");
     if expression.is_empty() {
-        return html! { p.quiet { "Type an expression to see what it means." } };
+        return html! { p.quiet { "Enter an expression to see what it means." } };
     }
     let mut target = format!("/cron/next?count={PREVIEWED}&expression={}", encoded(expression));
     if !text(given, "timezone").is_empty() {
