@@ -526,6 +526,9 @@ fn whoever_is_logged_in_to_cf_needs_no_token_and_names_apps() {
             (Some(OTHER_APP), Some(SPACE))
         );
         cli(&["create-job", "x", "true", "--app", "app-app-9"]).expect(3, &["no app \"app-app-9\""]);
+        cli(&["jobs", "--space", "space-space-1"]).expect(0, &[variable]);
+        cli(&["jobs", "--space", "space-9"])
+            .expect(3, &["no space \"space-9\"; to list them, run: cf spaces"]);
         cli(&["jobs"]).expect(0, &[variable]);
     }
 }

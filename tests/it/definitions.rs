@@ -184,6 +184,13 @@ fn what_is_wrong_with_a_file_is_said_and_the_rest_is_applied_but_not_pruned() {
     assert!(desk.job("nightly")["guid"].is_string());
     desk.change("${PING_TOKEN}", "${UNKNOWN}");
     desk.run(&["plan", "file.toml"]).expect(6, &["auth_header of call ping needs the variable UNKNOWN"]);
+    // Before anything is applied: the app of one of them is missing.
+    desk.write(
+        "[[job]]\nname = \"a\"\ncommand = \"x\"\napp = \"APP\"\n[[job]]\nname = \"b\"\ncommand = \"x\"\n",
+    );
+    let said =
+        desk.run(&["apply", "file.toml"]).expect(6, &["no app for job b: set app = \"…\" in the file"]);
+    assert!(said.out.is_empty() && desk.job("a").is_null(), "{}", said.out);
     desk.run(&["plan", "none.toml"]).expect(6, &["none.toml cannot be read"]);
     desk.run(&["plan"]).expect(2, &["plan needs FILE"]);
 }

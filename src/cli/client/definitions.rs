@@ -115,6 +115,11 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
         refused: Vec::new(),
     };
     let default_app = session.app_of(arguments)?;
+    let homeless: Vec<&Executable> =
+        definitions.executables.iter().filter(|it| it.app.is_none() && default_app.is_none()).collect();
+    if !homeless.is_empty() {
+        return Err(without_app(&homeless));
+    }
     let done = run.all(default_app.as_deref());
     run.report();
     done?;
@@ -132,16 +137,20 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
     }
 }
 
+/// A fault of the file, not of the command line: `plan` has another meaning for that exit status.
+fn without_app(definitions: &[&Executable]) -> Failure {
+    let names: Vec<String> =
+        definitions.iter().map(|it| format!("{} {}", it.kind.as_str(), it.name)).collect();
+    let hint = "set app = \"…\" in the file, --app or SCHEDULER_APP";
+    Failure::Refused(format!("no app for {}: {hint}", names.join(", ")))
+}
+
 impl Run<'_> {
     fn all(&mut self, default_app: Option<&str>) -> Result<(), Failure> {
         for definition in &self.definitions.executables {
             let app = match definition.app.as_deref().or(default_app) {
                 Some(app) => self.app(app)?,
-                None => {
-                    let hint = "set app = \"…\" in the file, --app or SCHEDULER_APP";
-                    let (kind, name) = (definition.kind.as_str(), &definition.name);
-                    return Err(Failure::Usage(format!("{kind} {name} needs an app: {hint}")));
-                }
+                None => return Err(without_app(&[definition])),
             };
             self.executable(definition, &app)?;
         }

@@ -826,7 +826,7 @@ impl Shared {
             "GET /api/v1/read/:app" => state.read_logs(request),
             "GET /api/v1/meta" => state.log_meta(request),
             _ if request.path.starts_with("/v3/") => {
-                let is_user = route == "GET /v3/apps"
+                let is_user = matches!(route, "GET /v3/apps" | "GET /v3/spaces")
                     && bearer(request).is_some_and(|it| state.tokens.contains_key(it));
                 if !is_user && !state.is_service(request) {
                     return Outgoing::cf_error(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token");
@@ -1142,7 +1142,12 @@ impl State {
                 self.page(request, base, spaces)
             }
             "GET /v3/spaces" => {
-                let wanted = filter(request, "guids").unwrap_or_default();
+                let all: BTreeSet<&String> = self.apps.values().collect();
+                let is_named = |space: &&&String| {
+                    filter(request, "names").is_some_and(|names| names.contains(&format!("space-{space}")))
+                };
+                let named: Vec<String> = all.iter().filter(is_named).map(|space| (*space).clone()).collect();
+                let wanted = filter(request, "guids").unwrap_or(named);
                 let of = |space: &String| {
                     let of = self.organizations.iter().find(|(_, other)| other == space);
                     of.map_or_else(|| "org".to_owned(), |(organization, _)| organization.clone())
