@@ -25,6 +25,7 @@ fn bash(commands: &[Command]) -> String {
          }\n\
          _ocf_scheduler() {\n    \
              local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\" names=\"\"\n    \
+             if [ \"$before\" = -o ]; then before=--output; fi\n    \
              if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
     );
     let _ =
@@ -70,6 +71,9 @@ fn bash(commands: &[Command]) -> String {
     text
 }
 
+/// The flag that `-o` stands for.
+const OUTPUT: &str = "output";
+
 fn zsh(commands: &[Command]) -> String {
     let mut text = String::from(
         "#compdef ocf-scheduler\n\
@@ -110,6 +114,9 @@ fn zsh(commands: &[Command]) -> String {
                 (value, values) => format!(":{value}:({})", values.join(" ")),
             };
             let _ = write!(text, " {}", quoted(&format!("--{}[{help}]{value}", flag.name)));
+            if flag.name == OUTPUT {
+                let _ = write!(text, " {}", quoted(&format!("-o[{help}]{value}")));
+            }
         }
         for operand in command.operands {
             let words = words_of(commands, command, operand);
@@ -154,7 +161,8 @@ fn fish(commands: &[Command]) -> String {
                 (_, []) => " -r -F".to_owned(),
                 (_, values) => format!(" -x -a {}", quoted(&values.join(" "))),
             };
-            let _ = writeln!(text, "{on} -l {}{value} -d {}", flag.name, quoted(flag.help));
+            let short = if flag.name == OUTPUT { " -s o" } else { "" };
+            let _ = writeln!(text, "{on}{short} -l {}{value} -d {}", flag.name, quoted(flag.help));
         }
         let words = operand_words(commands, command);
         if !words.is_empty() {
@@ -189,7 +197,7 @@ fn operand_words(commands: &[Command], command: &Command) -> Vec<String> {
 fn words_of(commands: &[Command], command: &Command, operand: &Operand) -> Vec<String> {
     // The table cannot contain a list of its own names.
     let words = match command.name {
-        "help" => [names(commands), vec!["commands", "settings", "exit"]].concat(),
+        "help" => [names(commands), vec!["commands", "flags", "settings", "exit"]].concat(),
         _ => operand.values.to_vec(),
     };
     words.into_iter().map(str::to_owned).collect()

@@ -848,6 +848,7 @@ fn shells_complete_commands_flags_and_values() {
     assert_eq!(completed("ocf-scheduler schedule"), "schedules schedule-job schedule-call");
     assert_eq!(completed("ocf-scheduler run nightly --wa"), "--wait");
     assert_eq!(completed("ocf-scheduler jobs --output j"), "json jsonl");
+    assert_eq!(completed("ocf-scheduler jobs -o c"), "csv");
     assert_eq!(completed("ocf-scheduler completions f"), "fish");
     assert_eq!(completed("ocf-scheduler help se"), "serve settings");
     assert_eq!(completed("ocf-scheduler serve --misfire-p"), "--misfire-policy");

@@ -478,6 +478,13 @@ fn what_was_mistyped_is_told_in_words_of_the_command_line() {
     says(&["audit-events", "--types", "job.updat"], 6, &["has \"job.updat\"", "job.update, "]);
     says(&["update-job", "nightly"], 2, &["needs a flag that says what to change\nTry: "]);
 
+    let wrong_token = [("SCHEDULER_URL", world.url()), ("SCHEDULER_TOKEN", "wrong".to_owned())];
+    let wrong_token = wrong_token.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let said = Said::of(&mut program(&wrong_token, &["jobs"]));
+    said.expect(4, &["does not accept the token; to store another one, run: ocf-scheduler login URL"]);
+    let said = Said::of(&mut program(&[], &["login", "127.0.0.1:8000"]));
+    said.expect(2, &["the URL is \"127.0.0.1:8000\"; it must be a URL like http://127.0.0.1:8000"]);
+
     // What a change answers is as true as a list.
     world.cli(&["schedule-job", "nightly", "@hourly"]).expect(0, &[]);
     world.cli(&["run", &nightly]).expect(0, &[]);

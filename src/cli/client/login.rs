@@ -22,7 +22,9 @@ const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 const INTERRUPTED: i32 = 130;
 
 pub(in crate::cli) fn login(printer: &Printer, arguments: &Arguments) -> Result<(), Failure> {
-    let url = arguments.operand(0).map(base_of).transpose()?;
+    let url = arguments.operand(0).map(base_of).transpose().map_err(|failure| {
+        Failure::Usage(failure.to_string().replace("SCHEDULER_URL (--service)", "the URL"))
+    })?;
     let from_cf = arguments.has("from-cf");
     let Some(name) = name_of(arguments, url.as_deref(), from_cf) else {
         let example = "ocf-scheduler login https://scheduler.example.com, or: ocf-scheduler login --from-cf";

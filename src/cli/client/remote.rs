@@ -354,8 +354,12 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
         .into_iter()
         .filter_map(|fault| {
             let detail = fault.detail?;
-            if names_flags && fault.field.as_deref() == Some("path") {
-                return Some((UNSEEN.to_owned(), None));
+            match fault.field.as_deref() {
+                Some("path") if names_flags => return Some((UNSEEN.to_owned(), None)),
+                Some("Authorization") if detail.ends_with("does not accept the token") => {
+                    return Some((WRONG_TOKEN.to_owned(), None));
+                }
+                _ => {}
             }
             let name = |field: String| if names_flags { flag_of(&field) } else { field };
             let detail = if names_flags { detail.replace("audit.scheduler.", "") } else { detail };
@@ -378,6 +382,9 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
 
 const UNSEEN: &str = "there is nothing with this guid that you may see; to list what there is, run: ocf-scheduler jobs, \
      calls, schedules, executions or notifications";
+
+const WRONG_TOKEN: &str = "the service does not accept the token; to store another one, run: ocf-scheduler login URL, or set \
+     SCHEDULER_TOKEN";
 
 /// What would be right, in the words of the command line.
 fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {
