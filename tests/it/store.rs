@@ -151,6 +151,36 @@ fn an_execution_attempted_since_it_was_read_is_not_claimed() {
 
 #[needs::postgres]
 #[test]
+fn a_wait_that_is_cut_leaves_time_for_attempts() {
+    let pair = Pair::new();
+    let (short, long) = (pair.claimed(&pair.job()), pair.claimed(&pair.job()));
+    let in_seconds = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
+    for (of, wait) in [(short, 1), (long, 60)] {
+        let begun = pair.one.begin_attempt(of, false, (&Guid::from("app"), None), NOW, NOW).unwrap();
+        assert!(begun.0.has_begun());
+        let retry = Retry {
+            dispatch_time: in_seconds(wait),
+            message: String::new(),
+            doubt_until: None,
+            failures: 1,
+            give_up_at: Some(in_seconds(600)),
+        };
+        assert!(pair.one.postpone(of, &retry).unwrap());
+    }
+    // An instance starts, and has no wait beyond this.
+    pair.other.cut_waits(NOW, in_seconds(2)).unwrap();
+    let of = |id: Id| {
+        let query = format!("SELECT dispatch_time, give_up_at FROM executions WHERE id = {id}");
+        pair.database.rows(&query).remove(0)
+    };
+    let text = |time: Timestamp| time.nanos().to_string();
+    assert_eq!(of(short.id), [text(in_seconds(1)), text(in_seconds(600))]);
+    assert_eq!(of(long.id)[0], text(in_seconds(2)));
+    assert_ne!(of(long.id)[1], text(in_seconds(2)), "it would be given up after one more attempt");
+}
+
+#[needs::postgres]
+#[test]
 fn a_job_that_is_being_deleted_gets_nothing_new() {
     let pair = Pair::new();
     let job = pair.job();
