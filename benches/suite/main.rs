@@ -556,7 +556,8 @@ fn instances() {
             let began = Instant::now();
             let late = if kind == 0 {
                 wait_until(|| {
-                    pause(50);
+                    // Each count reads the history.
+                    pause(300);
                     number_of(
                         "SELECT COUNT(*) FROM executions WHERE schedule_id IS NOT NULL AND state = 'SUCCEEDED'",
                     ) == COUNT as i64

@@ -39,6 +39,11 @@ impl OnDemand {
         }
     }
 
+    /// Whether a thread is running.
+    pub fn is_running(&self) -> bool {
+        *self.0.lock()
+    }
+
     /// Waits until no thread is running, at most for `patience`.
     pub fn wait(&self, patience: Duration) {
         let waited = self.0.ended.wait_timeout_while(self.0.lock(), patience, |is_running| *is_running);

@@ -34,6 +34,9 @@ use crate::store::Store;
 
 /// Threads that create tasks. Separate from `WORKER_NUM`, because a running task holds no thread.
 const STARTERS: usize = 16;
+/// The same with PostgreSQL. There they wait for the database before and after each request for a task, and
+/// those that wait together share a commit.
+const STARTERS_WITH_POSTGRES: usize = 32;
 /// The pause between two checks for orphaned processes.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
 /// The wait before another attempt to resume suspended spaces.
@@ -77,8 +80,8 @@ impl EngineBuilder<'_> {
         let (wake_scheduler, scheduler_wake) = bounded(1);
         let (wake_retention, retention_wake) = bounded(1);
         let (call_dispatch, calls) = bounded::<Dispatch>(self.config.worker_num);
-        let (job_dispatch, jobs) = bounded::<Dispatch>(STARTERS);
-        let (release, released) = bounded::<Release>(self.config.worker_num + STARTERS);
+        let (job_dispatch, jobs) = bounded::<Dispatch>(self.starters());
+        let (release, released) = bounded::<Release>(self.config.worker_num + self.starters());
 
         // First, because the others need a lease.
         let keeper_stopper = match lease_clock {
@@ -127,6 +130,10 @@ impl EngineBuilder<'_> {
         Ok(stopper)
     }
 
+    fn starters(&self) -> usize {
+        if self.store.is_shared() { STARTERS_WITH_POSTGRES } else { STARTERS }
+    }
+
     /// Starts the workers, the starters, and the recorder. The returned channel closes when all have ended.
     fn start_workers(
         &mut self,
@@ -152,14 +159,15 @@ impl EngineBuilder<'_> {
             wake_scheduler,
             stop: self.stop.clone(),
         });
+        let starters = self.starters();
         metrics().started(self.clock.now(), |kind| match kind {
-            Kind::Job => STARTERS,
+            Kind::Job => starters,
             Kind::Call => self.config.worker_num,
         });
         let (call_ended, ended_calls) = bounded(self.config.worker_num);
         let (alive, workers_ended) = bounded::<()>(0);
         let workers = (1..=self.config.worker_num).map(|number| (format!("worker-{number}"), calls));
-        let starters = (1..=STARTERS).map(|number| (format!("starter-{number}"), jobs));
+        let starters = (1..=starters).map(|number| (format!("starter-{number}"), jobs));
         for (name, dispatches) in workers.chain(starters) {
             let (context, dispatches, release) = (Arc::clone(&context), dispatches.clone(), release.clone());
             let (ends, alive) = (call_ended.clone(), alive.clone());

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::database::is_postgres;
 use super::world::{APP, World};
-use ocf_scheduler::base::clock;
+use ocf_scheduler::base::clock::{self, Clock, SystemClock};
 
 /// A server that sends these answers, each on its own connection, and records the requests.
 pub(crate) struct Target {
@@ -68,6 +69,56 @@ pub(crate) fn run(world: &World, fields: &Value) -> Value {
 }
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+
+/// More than fit into a batch: on PostgreSQL a thread claims the others, and meets a lock of somebody else.
+#[test]
+fn of_many_calls_due_at_once_each_runs_once_and_the_first_do_not_wait_for_the_last() {
+    const FIRST: usize = 50;
+    const LATER: usize = 300;
+    let mut world = World::start();
+    let first = Target::answering(&[OK; FIRST]);
+    let later = Target::answering(&[OK; LATER]);
+    let calls = [("first", &first), ("later", &later)]
+        .map(|(name, target)| world.call(name, &format!("http://127.0.0.1:{}/", target.port)));
+    world.stop();
+    let due = now_seconds() - 2;
+    for (call, count, seconds) in [(&calls[0], FIRST, due), (&calls[1], LATER, due + 1)] {
+        world.database().execute(&format!(
+            "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+             INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at, updated_at)
+             SELECT x.name || i, x.id, TRUE, '0 0 1 1 *', {seconds}000000000, 0, 0, 0
+               FROM n CROSS JOIN executables AS x WHERE x.guid = '{call}'"
+        ));
+    }
+    let lock = is_postgres().then(|| {
+        let mut client = world.database().client();
+        let lock = format!("BEGIN; SELECT 1 FROM executables WHERE guid = '{}' FOR UPDATE", calls[1]);
+        client.batch_execute(&lock).unwrap();
+        client
+    });
+    world.begin();
+    assert_eq!(first.requests().len(), FIRST);
+    drop(lock);
+    let mut keys: Vec<String> = later
+        .requests()
+        .iter()
+        .filter_map(|request| {
+            request.lines().find(|line| line.starts_with("Idempotency-Key")).map(str::to_owned)
+        })
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), LATER, "each execution was sent once");
+    let database = world.database();
+    let query = "SELECT COUNT(*) FROM executions WHERE scheduled_time IS NOT NULL";
+    assert_eq!(database.number(query), (FIRST + LATER) as i64);
+    let query = format!("SELECT COUNT(*) FROM schedules WHERE next_fire_time <= {}000000000", due + 3);
+    assert_eq!(database.number(&query), 0);
+}
+
+fn now_seconds() -> i64 {
+    SystemClock::default().now().nanos() / 1_000_000_000
+}
 
 #[test]
 fn redirects_are_followed_as_rfc_3986_says() {

@@ -3,27 +3,28 @@
 //! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim
 //! in `store` guarantees it; running the work is `worker`, following a task to its end is `watcher`.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, at, select};
-use log::{debug, error, info, log, warn};
+use log::{info, log, warn};
 
 use crate::base::clock::{self, Clock, EARLIEST};
 use crate::base::logging::milliseconds;
+use crate::base::outage;
 use crate::base::pulse::Pulse;
 use crate::base::stop::Stop;
-use crate::base::{crash, outage};
-use crate::engine::journal::{self, About};
+use crate::engine::journal;
 use crate::fire_times::{Calendar, planner};
 use crate::model::{Kind, MisfirePolicy, Release, Timestamp};
 use crate::outbound::CallsInFlight;
 use crate::store::{CompletedAhead, DueSchedule, Plan, Store, StoreError};
 
+mod claimer;
 mod lane;
 mod misfire;
 
+use claimer::Claimer;
 use lane::{Filled, LOOK_INTERVAL};
 
 pub use lane::Lane;
@@ -32,11 +33,8 @@ pub use lane::Lane;
 const SLEEP_MAX: Duration = Duration::from_secs(5);
 /// The wait after a failed pass.
 const RETRY_DELAY: Duration = Duration::from_secs(1);
-/// The most schedules that one transaction claims: few, so that the first of many run while the others are
-/// claimed.
-const CLAIM_BATCH: u32 = 50;
-/// The same while there are more due, where each transaction costs some round trips.
-const CLAIM_BATCH_OF_MANY: u32 = 250;
+/// The most schedules that one transaction plans again.
+const REPLAN_BATCH: u32 = 50;
 /// The wait for another process that is claiming due work.
 const CONTENTION_DELAY: Duration = Duration::from_millis(20);
 /// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
@@ -75,8 +73,9 @@ pub struct Scheduler {
     last_reading: Option<(Timestamp, Duration)>,
     /// When the last look began, in monotonic time.
     looked_at: Duration,
-    /// The most schedules that the next transaction claims.
-    claim_batch: u32,
+    claimer: Claimer,
+    /// Closes when the service stops; `None` before [`Scheduler::run`].
+    stop: Option<Stop>,
     /// The clock was set back, and this is the earliest time that it may have shown since. `None`: all
     /// schedules are planned again.
     set_back_to: Option<Timestamp>,
@@ -97,6 +96,7 @@ impl Scheduler {
         released: Receiver<Release>,
         calls: Arc<CallsInFlight>,
     ) -> Self {
+        let claimer = Claimer::new(Arc::clone(&store), Arc::clone(&clock), settings);
         Self {
             store,
             clock,
@@ -106,7 +106,8 @@ impl Scheduler {
             calls,
             last_reading: None,
             looked_at: Duration::ZERO,
-            claim_batch: CLAIM_BATCH,
+            claimer,
+            stop: None,
             set_back_to: None,
             is_unset_clock_logged: false,
             pulse: Arc::default(),
@@ -120,6 +121,12 @@ impl Scheduler {
 
     /// Runs until `stop` closes, or every waker is gone. `wake`: there may be new work.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
+        self.stop = Some(stop.clone());
+        self.run_until_stopped(wake, stop);
+        self.claimer.wait();
+    }
+
+    fn run_until_stopped(&mut self, wake: &Receiver<()>, stop: &Stop) {
         let mut is_called = true;
         loop {
             self.pulse.begin_turn(self.clock.monotonic());
@@ -147,6 +154,7 @@ impl Scheduler {
                         }
                         break;
                     }
+                    recv(self.claimer.claimed()) -> _ => break,
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
                         // Room in a lane is no reason to look for due schedules.
@@ -209,7 +217,8 @@ impl Scheduler {
         if !more_to_replan {
             self.set_back_to = None;
         }
-        let more_to_do = more_to_replan | (is_clock_set && look.is_due && self.claim_due(now)?);
+        let more_to_do = more_to_replan
+            | (is_clock_set && look.is_due && self.claimer.claim_due(now, self.stop.as_ref())?);
         let is_blocked = |kind: Kind| look.is_blocked[usize::from(kind == Kind::Call)];
         let is_waiting = |kind: Kind| look.is_waiting[usize::from(kind == Kind::Call)];
         for lane in self.lanes.iter().filter(|lane| is_blocked(lane.kind)) {
@@ -239,7 +248,9 @@ impl Scheduler {
         // Work that does not fit into the channel waits for a release, which wakes the loop.
         let sleep = match next {
             Some(next) if now < next => next.since(now),
-            // It is due already, but another process is claiming it.
+            // It is due already. The claimer says when it has claimed it.
+            Some(next) if next <= then && self.claimer.is_running() => LOOK_INTERVAL,
+            // Another process is claiming it.
             Some(next) if next <= then => CONTENTION_DELAY,
             Some(_) => Duration::ZERO,
             None => SLEEP_MAX,
@@ -344,8 +355,8 @@ impl Scheduler {
     /// first instant since it was set back. If that instant has an execution already, claiming it advances
     /// the schedule and records no other. Returns whether there may be more.
     fn replan(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
-        let planned = self.store.schedules_planned_ahead(ahead, now, CLAIM_BATCH)?;
-        let completed = self.store.schedules_completed_ahead(ahead, CLAIM_BATCH)?;
+        let planned = self.store.schedules_planned_ahead(ahead, now, REPLAN_BATCH)?;
+        let completed = self.store.schedules_completed_ahead(ahead, REPLAN_BATCH)?;
         if planned.is_empty() && completed.is_empty() {
             return Ok(false);
         }
@@ -368,51 +379,5 @@ impl Scheduler {
             self.store.plan_completed(&plans, now)?;
         }
         Ok(true)
-    }
-
-    /// Claims one batch of due schedules. Returns whether there may be more.
-    fn claim_due(&mut self, now: Timestamp) -> Result<bool, StoreError> {
-        let batch = self.claim_batch;
-        let claimed = self.store.claim_due(now, batch, |schedule| self.plan_or_retire(schedule, now))?;
-        let is_full = batch as usize <= claimed.schedules;
-        self.claim_batch = match is_full && self.store.is_shared() {
-            true => CLAIM_BATCH_OF_MANY,
-            false => CLAIM_BATCH,
-        };
-        if claimed.schedules == 0 {
-            return Ok(false);
-        }
-        crash::point("claim.committed");
-        for it in &claimed.executions {
-            if let Some(skip) = it.skipped {
-                journal::skipped(it.kind, &it.guid, &it.executable, skip.message());
-                continue;
-            }
-            journal::created(&About {
-                guid: &it.guid,
-                kind: it.kind,
-                executable: &it.executable,
-                name: None,
-                scheduled_time: Some(it.scheduled_time),
-                due_time: None,
-                start_time: None,
-                request_id: "",
-            });
-        }
-        debug!(schedules = claimed.schedules, executions = claimed.executions.len(); "due schedules claimed");
-        Ok(true)
-    }
-
-    /// What to claim for a due schedule. If planning panics, the schedule is retired, so that it does not
-    /// delay the others.
-    fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
-        catch_unwind(AssertUnwindSafe(|| {
-            crash::point("schedule.planning");
-            misfire::plan(&self.settings, schedule, now)
-        }))
-        .unwrap_or_else(|_| {
-            error!(schedule:% = schedule.guid; "planning a schedule panicked, it no longer fires");
-            Plan::without_fire(schedule, None)
-        })
     }
 }
