@@ -451,9 +451,9 @@ fn failed(
         }
         let now = outcome.end_time;
         if begin_alert(tx, notification, it.executable, Event::Failed, &since, &data, now)? {
-            alerts.push((notification.id, "failed".to_owned(), false));
             let due_at = now.saturating_add(COMPANY);
-            tell(tx, notification, it.executable, "failed", &data, (now, due_at))?;
+            let is_told = tell(tx, notification, it.executable, "failed", &data, (now, due_at))?;
+            alerts.push((notification.id, "failed".to_owned(), is_told));
         }
     }
     Ok(())
@@ -534,8 +534,12 @@ fn end_overdue(
             && notification.definition.format != Format::Alertmanager;
         match ended.is_told && notification.definition.tells(Event::Recovered) {
             _ if fails_on => {}
-            true => tell(tx, notification, executable, "recovered", &ended.in_data(data), (now, now))?,
-            false => supersede(tx, notification.id, executable, now)?,
+            true => {
+                tell(tx, notification, executable, "recovered", &ended.in_data(data), (now, now))?;
+            }
+            false => {
+                supersede(tx, notification.id, executable, now)?;
+            }
         }
     }
     Ok(())
@@ -569,7 +573,9 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
                 Some(ended) if ended.is_told && notification.definition.tells(Event::Recovered) => {
                     tell(tx, &notification, executable, "recovered", &ended.in_data(&data), (now, now))?;
                 }
-                Some(_) => supersede(tx, notification.id, executable, now)?,
+                Some(_) => {
+                    supersede(tx, notification.id, executable, now)?;
+                }
                 None => {}
             }
         }
@@ -629,6 +635,11 @@ fn end_alerts(
         return Ok(HashMap::new());
     }
     tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
+    for (notification, _, is_told) in alerts.iter_mut().filter(|(_, _, is_told)| !is_told) {
+        // Whoever waits for the recovery from an earlier failure is told of this one instead.
+        let values = values! { "notification_id": *notification, "executable_id": executable };
+        *is_told = tx.one(sql!("deliveries/has_waiting_recovery"), values, |row| row.get("is_waiting"))?;
+    }
     Ok(Over::of(std::mem::take(alerts)))
 }
 
@@ -700,7 +711,8 @@ fn begin_alert(
     Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
 }
 
-/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due.
+/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due. Returns
+/// whether the active alerts count as reported, because the delivery replaces a recovery.
 fn tell(
     tx: &Session<'_>,
     notification: &Notification,
@@ -708,17 +720,21 @@ fn tell(
     event: &str,
     data: &Json,
     times: (Timestamp, Timestamp),
-) -> Result<(), StoreError> {
-    supersede(tx, notification.id, executable, times.0)?;
+) -> Result<bool, StoreError> {
+    let is_told = supersede(tx, notification.id, executable, times.0)?;
     insert_delivery(tx, notification.id, Some(executable), event, data, times)?;
-    Ok(())
+    Ok(is_told)
 }
 
-fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp) -> Result<(), StoreError> {
+/// Drops what waits to be told about a job or call. Returns whether the active alerts count as reported now,
+/// because it was a recovery.
+fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp) -> Result<bool, StoreError> {
+    let values = values! { "notification_id": notification, "executable_id": executable };
+    let is_told = tx.execute(sql!("alerts/mark_unrecovered"), values)? > 0;
     let values = values! { "notification_id": notification, "executable_id": executable, "now": now };
     tx.execute(sql!("deliveries/supersede_untried"), values)?;
     tx.execute(sql!("deliveries/supersede"), values)?;
-    Ok(())
+    Ok(is_told)
 }
 
 /// Writes a waiting delivery. `times`: now, and when it is due.
@@ -850,6 +866,7 @@ fn record(tx: &Session<'_>, delivery: &Delivery, tried: &Tried, now: Timestamp) 
         "last_error": error,
     };
     tx.execute(sql!("deliveries/try_later"), values)?;
+    tx.execute(sql!("alerts/mark_overtaken"), values! { "id": delivery.id })?;
     let values = values! { "id": delivery.id, "now": now };
     tx.execute(sql!("deliveries/supersede_overtaken"), values)?;
     Ok(())

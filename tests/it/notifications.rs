@@ -495,6 +495,33 @@ fn however_many_receivers_hang_others_are_told_at_once() {
 }
 
 #[test]
+fn whoever_was_not_told_of_a_recovery_is_told_of_the_next_one() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    let guid = notification(&world, &json!({ "url": receiver.url }));
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    // The recovery does not get through, and is replaced by the next failure, which is over before it is sent.
+    receiver.set(Does::Answer(500));
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    wait_for(|| (deliveries(&world, &guid)[0]["attempts"] == 1).then_some(()));
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    receiver.set(Does::Answer(200));
+    let seen = receiver.received().len();
+    hurry(&world);
+    let received = receiver.wait_for(seen + 1);
+    assert_eq!(received[seen].kind(), "execution.recovered");
+    wait_for(|| (deliveries(&world, &guid)[0]["state"] == "DELIVERED").then_some(()));
+}
+
+#[test]
 fn nothing_waits_for_a_clock_that_was_ahead() {
     let mut world = World::start();
     let (receiver, target) = (Receiver::start(), Receiver::start());
