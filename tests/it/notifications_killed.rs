@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::cf::fake_cf::FakeCf;
+use super::crash::{Random, number_of, pause};
 use super::database::Database;
 use super::notifications::{Does, Received, Receiver};
 use super::program::{Program, ask};
@@ -60,7 +61,7 @@ impl Killed {
                 match self.ask("GET", &path, "") {
                     Some((200, it)) if it["state"] == state && it["reason"] != "interrupted" => return,
                     Some((200, it)) if it["state"] == "FAILED" => break,
-                    _ => super::crash::pause(10),
+                    _ => pause(10),
                 }
             }
         }
@@ -78,7 +79,7 @@ impl Killed {
                 return;
             }
             database.execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
-            super::crash::pause(10);
+            pause(10);
         }
         panic!("{kind} was never told");
     }
@@ -134,6 +135,104 @@ fn killed_anywhere_each_edge_is_told_and_again_only_with_the_same_id() {
         let first = kinds.iter().position(|kind| kind == "execution.recovered").unwrap();
         assert!(kinds[first..].iter().all(|kind| kind == "execution.recovered"), "{place}: {kinds:?}");
     }
+}
+
+/// Places that a delivery and an end pass several times in a round.
+const BUSY_PLACES: [&str; 6] = [
+    "call.answered",
+    "delivery.claimed",
+    "delivery.sending",
+    "delivery.answered",
+    "write.committing",
+    "write.committed",
+];
+
+/// `NOTIFIER_KILLS=200 NOTIFIER_SEED=7 cargo test --test it edges_of_each -- --nocapture` is the long version.
+#[test]
+#[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
+fn killed_again_and_again_the_edges_of_each_call_are_told_once() {
+    let (kills, seed) = (number_of("NOTIFIER_KILLS", 4), number_of("NOTIFIER_SEED", 1));
+    let mut random = Random::seeded(seed);
+    let cf = FakeCf::start();
+    cf.add_app(APP, SPACE);
+    cf.add_role("dev", SPACE);
+    let token = cf.issue_cf_token("dev");
+    let directory = tempfile::tempdir().unwrap();
+    let mut killed = Killed { cf, token, directory, program: None };
+    killed.start(None);
+    let receiver = Receiver::start();
+    let made = json!({ "name": "ops", "url": receiver.url }).to_string();
+    assert_eq!(killed.ask("POST", &format!("/notifications?space_guid={SPACE}"), &made).unwrap().0, 201);
+    // No more than are told one by one.
+    let calls: Vec<(String, Receiver)> = (0..4)
+        .map(|number| {
+            let target = Receiver::start();
+            let call = json!({ "name": format!("c{number}"), "url": target.url, "auth_header": "a" });
+            let made = killed.ask("POST", &format!("/calls?app_guid={APP}"), &call.to_string()).unwrap();
+            (made.1["guid"].as_str().unwrap().to_owned(), target)
+        })
+        .collect();
+    let database = Database::of(killed.directory.path(), "s.db");
+    let hurry = || database.execute("UPDATE deliveries SET due_at = 1 WHERE due_at > 1");
+    let mut is_failing = vec![false; calls.len()];
+    let mut ends = 0;
+    for _ in 0..kills {
+        let place = BUSY_PLACES[usize::try_from(random.below(BUSY_PLACES.len() as u64)).unwrap()];
+        killed.start(Some(&format!("{place}:{}", 1 + random.below(8))));
+        receiver.set(Does::Answer(if random.below(4) == 0 { 500 } else { 200 }));
+        for (index, (call, target)) in calls.iter().enumerate() {
+            if random.below(2) == 0 {
+                continue;
+            }
+            is_failing[index] = random.below(2) == 0;
+            target.set(Does::Answer(if is_failing[index] { 500 } else { 200 }));
+            killed.run_until(call, if is_failing[index] { "FAILED" } else { "SUCCEEDED" });
+            ends += 1;
+        }
+        hurry();
+        pause(random.below(1500));
+        hurry();
+        pause(random.below(1500));
+    }
+    killed.start(None);
+    receiver.set(Does::Answer(200));
+    wait_for(|| {
+        hurry();
+        is_quiet(killed.directory.path()).then_some(())
+    });
+    let mut edges = 0;
+    for ((call, _), is_failing) in calls.iter().zip(is_failing) {
+        let mut seen = BTreeSet::new();
+        let received = receiver.received();
+        let of_call = received.iter().filter(|it| it.json()["data"]["call"]["guid"] == call.as_str());
+        let first_of_each: Vec<Value> = of_call
+            .filter(|it| seen.insert(it.header("webhook-id").unwrap().to_owned()))
+            .map(Received::json)
+            .collect();
+        let is_failure = |it: &Value| it["type"] == "execution.failed";
+        let kinds: Vec<bool> = first_of_each.iter().map(is_failure).collect();
+        edges += kinds.len();
+        // A recovery that waits gives way to the next failure, which begins another streak.
+        for of_kind in [true, false] {
+            let of_kind = first_of_each.iter().filter(|it| is_failure(it) == of_kind);
+            let streaks: Vec<&Value> = of_kind.map(|it| &it["data"]["failing_since"]).collect();
+            let distinct: BTreeSet<&str> = streaks.iter().filter_map(|since| since.as_str()).collect();
+            assert_eq!(distinct.len(), streaks.len(), "a streak was told twice: {first_of_each:#?}");
+        }
+        assert!(kinds.first().is_none_or(|is_failure| *is_failure), "{first_of_each:#?}");
+        let rows = |of: &str| {
+            let of_call = format!("executable_id = (SELECT id FROM executables WHERE guid = '{call}')");
+            database.rows(&format!("{of} WHERE {of_call} ORDER BY id DESC LIMIT 6"))
+        };
+        assert_eq!(
+            kinds.last() == Some(&true),
+            is_failing,
+            "the last edge was not told: {:#?} {:#?}",
+            rows("SELECT id, state, reason, created_at, end_time FROM executions"),
+            rows("SELECT id, event, state, attempts, created_at, ended_at, last_error FROM deliveries")
+        );
+    }
+    println!("seed={seed} kills={kills} ends={ends} edges={edges} messages={}", receiver.received().len());
 }
 
 /// The number of these events in all messages, including summaries. A message that a killed instance had sent
