@@ -787,7 +787,7 @@ fn idle_on_postgres(cf: &FakeCf, place: &Place) {
     let first = now() + 75;
     database
         .batch_execute(&format!(
-            "SET search_path = {schema};
+            "SET search_path = {schema}, public;
              INSERT INTO executables (guid, name, app_guid, space_guid, kind, url, auth_header, created_at, updated_at)
              SELECT 'x-' || i, 'x-' || i, 'app-1', 'space-1', 'call', '{}', 'Bearer x', 0, 0
                FROM generate_series(1, 10000) AS i;
