@@ -7,10 +7,13 @@
 # the program is put where packaging/build-static puts it.
 set -eu
 cd "$(dirname "$0")/../.."
+# Somebody may commit meanwhile.
+commit=$(git rev-parse HEAD)
 folders=$(mktemp -d)
 trap 'rm -rf "$folders"' EXIT
 for name in one two-with-another-name; do
   git clone --quiet . "$folders/$name"
+  git -C "$folders/$name" checkout --quiet --detach "$commit"
   "$folders/$name/packaging/build-static"
 done
 program=target/$(uname -m)-unknown-linux-musl/release/ocf-scheduler
