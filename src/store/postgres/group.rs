@@ -215,7 +215,7 @@ impl Drop for Leading<'_> {
 #[cfg(test)]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::thread;
 
     use super::*;
@@ -232,13 +232,18 @@ mod tests {
         let sizes = Mutex::new(Vec::new());
         let statement = batched_sql!("executables/get");
         let waiting = || lock(&groups.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
+        // Once a leader has seen all of them wait, the next group takes them from the sight of the others.
+        let have_all_arrived = AtomicBool::new(false);
         let run = |group: &[Arc<Ticket>]| {
             let number = {
                 let mut sizes = lock(&sizes);
                 sizes.push(group.len());
                 sizes.len()
             };
-            while number <= leaders_max && waiting() < threads - leaders_max {
+            while number <= leaders_max && !have_all_arrived.load(Ordering::Relaxed) {
+                if threads - leaders_max <= waiting() {
+                    have_all_arrived.store(true, Ordering::Relaxed);
+                }
                 thread::yield_now();
             }
             group.iter().map(|_| outcome(number)).collect()
