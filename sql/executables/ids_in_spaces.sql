@@ -4,5 +4,6 @@ SELECT id
  WHERE deleted_at IS NULL
    AND space_guid IN (SELECT value FROM json_each(:spaces)) --sqlite
 --pg AND space_guid = ANY (ARRAY(SELECT json_array_elements_text(CAST(:spaces AS JSON))))
-   AND (CAST(:kind AS TEXT) IS NULL OR kind = :kind)
+   AND kind IN (SELECT value FROM json_each(:kinds)) --sqlite
+--pg AND kind = ANY (ARRAY(SELECT json_array_elements_text(CAST(:kinds AS JSON))))
  LIMIT :limit;

@@ -288,8 +288,10 @@ fn walk_of_filter(
         (None, None, Some(_)) => sql!("executables/ids_of_kind"),
         (None, None, None) => return Ok(None),
     };
+    let kinds = filter.kind.map_or(vec![Kind::Job, Kind::Call], |kind| vec![kind]);
+    let kinds = json_array(kinds.into_iter().map(Kind::as_str))?;
     let mut values = columns.values();
-    values.extend(values! { "limit": MERGED_MAX + 1 });
+    values.extend(values! { "kinds": &kinds, "limit": MERGED_MAX + 1 });
     let ids: Vec<Id> = session.rows(few, &values, |row| row.get("id"))?;
     if ids.len() > MERGED_MAX as usize {
         return Ok(None);

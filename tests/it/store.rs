@@ -902,6 +902,7 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         }
         "owners" => "'[1500, 1501]'".to_owned(),
         "guids" => r#"'["x1500", "x1501"]'"#.to_owned(),
+        "kinds" => r#"'["job", "call"]'"#.to_owned(),
         "name_pattern" => "'%n15%'".to_owned(),
         "with_failed" | "with_skipped" => "1".to_owned(),
         "budget" => "20000".to_owned(),
