@@ -1,5 +1,4 @@
-//! Asks the API in the name of the person who looks at a page: the same routes, the same caller, no other way
-//! in.
+//! Calls the API as the signed-in user: the same routes and the same caller.
 
 use std::io::Read;
 
@@ -13,16 +12,16 @@ use crate::store::Run;
 use crate::web::api::error::ApiError;
 use crate::web::routes::Route;
 
-/// The most bytes of an answer that a page is made from.
+/// The most bytes of an answer that a page reads.
 const ANSWER_MAX: u64 = 8 * 1024 * 1024;
 
-/// Why the API has not done what a page asked for.
+/// Why the API refused a request of a page.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
     pub(super) status: u16,
     /// For people.
     pub(super) text: String,
-    /// Fields, and what is wrong with each.
+    /// Fields and their errors.
     pub(super) errors: Vec<(&'static str, String)>,
 }
 
@@ -31,7 +30,7 @@ impl Refusal {
         Self { status, text: text.into(), errors: Vec::new() }
     }
 
-    /// What is wrong with the field of this name.
+    /// The error of a field.
     pub(super) fn of_field(&self, name: &str) -> Option<&str> {
         self.errors.iter().find(|(field, _)| *field == name).map(|(_, detail)| detail.as_str())
     }
@@ -56,8 +55,8 @@ impl View<'_> {
         self.get(&format!("/executions?{}_guids={}&per_page={per_page}", kind.as_str(), encoded(guid)))
     }
 
-    /// The newest executions of each of these jobs and calls, which the caller has been shown: a page of them
-    /// would take a request of the API for each.
+    /// The newest executions of each of these jobs and calls, which the caller may see. Through the API this
+    /// would take one request for each.
     pub(super) fn newest_of(&self, guids: &[Guid], limit: u32) -> Result<Vec<Vec<Value>>, Refusal> {
         let newest = self.api.store.newest_of(guids, limit).map_err(ApiError::from)?;
         let shown = |time: Option<Timestamp>| time.map(|time| time.to_string());
@@ -83,7 +82,7 @@ impl View<'_> {
         Ok(serde_json::from_slice(&bytes).unwrap_or_default())
     }
 
-    /// The token of the person, for output that the platform keeps and shows to its users only.
+    /// The user's token, for output that the platform shows to its own users only.
     fn authorization_for(&self, path: &str) -> Vec<Header> {
         if !path.ends_with("/output") || self.api.platform.keeps_output() {
             return Vec::new();
@@ -128,7 +127,7 @@ impl View<'_> {
     }
 }
 
-/// A member of an object as text; empty where there is none.
+/// A member of an object as text; empty if there is none.
 pub(super) fn text<'v>(value: &'v Value, name: &str) -> &'v str {
     value[name].as_str().unwrap_or_default()
 }

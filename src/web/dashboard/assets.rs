@@ -1,4 +1,4 @@
-//! The style sheet and the script: in the binary, each under a name that holds its hash, so that browsers keep
+//! The style sheet and the script. Both are in the binary. Their names contain a hash, so browsers can cache
 //! them for ever.
 
 use std::sync::LazyLock;

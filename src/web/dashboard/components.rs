@@ -39,7 +39,7 @@ pub(super) fn relative(then: Timestamp, now: Timestamp) -> String {
     if 0 < seconds { format!("in {span}") } else { format!("{span} ago") }
 }
 
-/// A length of time in its largest unit.
+/// A duration in its largest unit.
 fn span(seconds: i64) -> String {
     match seconds {
         ..MINUTE => format!("{seconds} s"),
@@ -67,7 +67,7 @@ pub(super) fn length_of(execution: &Value, now: Timestamp) -> Option<i64> {
     Some(end.nanos().saturating_sub(start.nanos()))
 }
 
-/// The middle one of the lengths of those that succeeded.
+/// The median duration of the successful ones.
 pub(super) fn usual_length(executions: &[Value], now: Timestamp) -> Option<i64> {
     let succeeded = executions.iter().filter(|it| text(it, "state") == "SUCCEEDED");
     let mut lengths: Vec<i64> = succeeded.filter_map(|it| length_of(it, now)).collect();
@@ -92,7 +92,7 @@ impl View<'_> {
         (usize::try_from(hour).unwrap_or(0), usize::try_from(weekday).unwrap_or(0))
     }
 
-    /// A time as people say it, with the absolute one behind it.
+    /// A relative time, with the absolute time as its title.
     pub(super) fn time(&self, rfc3339: &str) -> Markup {
         let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
         html! {
@@ -108,7 +108,7 @@ impl View<'_> {
         html! { time datetime=(rfc3339) title=(relative(time, self.now)) { (self.local(time)) " " (self.zone_name) } }
     }
 
-    /// A form with nothing but a button.
+    /// A form that consists of one button.
     pub(super) fn button(&self, action: &str, does: &str, label: &str, class: &str) -> Markup {
         html! {
             form method="post" action=(action) {
@@ -119,7 +119,7 @@ impl View<'_> {
     }
 }
 
-/// The last outcomes, the newest at the right.
+/// The latest outcomes, newest on the right.
 pub(super) fn strip(executions: &[Value]) -> Markup {
     if executions.is_empty() {
         return html! { span.quiet { "never ran" } };
@@ -146,8 +146,8 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
     }
 }
 
-/// Top and height of a state's bar in a strip of 20, so that states differ without their colours. What was
-/// skipped is a dash.
+/// Top and height of a state's bar in a strip that is 20 high, so that states differ by more than colour.
+/// Skipped is a dash.
 fn bar_of(word: &str) -> (usize, usize) {
     match word {
         "failed" => (0, 20),
@@ -162,10 +162,10 @@ pub(super) fn word_of(state: &str) -> &'static str {
     STATES.into_iter().find(|(name, _, _)| *name == state).map_or("pending", |(_, _, word)| word)
 }
 
-/// Bars with a label each, and a table's worth of text for those who cannot see them.
+/// Labelled bars, with the same data as text for screen readers.
 pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup {
     let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0).max(1);
-    // Few bars are no wider than many, else they look like blocks of colour.
+    // A few bars are no wider than many would be; otherwise they look like blocks of colour.
     let width = (720 / values.len().max(1)).min(BAR_MAX);
     let told: Vec<String> =
         values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
@@ -199,13 +199,13 @@ pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup
     }
 }
 
-/// A field of a form, with what is wrong with it.
+/// A form field, with its error if there is one.
 pub(super) struct Field<'a> {
     pub(super) label: &'static str,
     pub(super) name: &'static str,
     pub(super) value: &'a str,
     pub(super) kind: &'static str,
-    /// What the API calls it, where that is another name.
+    /// Its name in the API, if that differs.
     pub(super) api_name: &'static str,
     pub(super) hint: &'a str,
 }
@@ -237,7 +237,7 @@ impl Field<'_> {
     }
 }
 
-/// What was refused, above a form that keeps what was typed.
+/// The errors of a refused form. The form keeps what was typed.
 pub(super) fn refusal_notice(refusal: Option<&Refusal>) -> Markup {
     let Some(refusal) = refusal else { return html! {} };
     html! {
@@ -250,7 +250,7 @@ pub(super) fn refusal_notice(refusal: Option<&Refusal>) -> Markup {
     }
 }
 
-/// A URL as a link, when it is one that a browser may follow. A password in it is not shown.
+/// A URL, as a link if its scheme is http or https. A password in it is not shown.
 pub(super) fn url(text: &str) -> Markup {
     let shown = without_password(text);
     if shown.starts_with("https://") || shown.starts_with("http://") {

@@ -1,4 +1,4 @@
-//! The frame of a page, and the pages that stand alone.
+//! The frame of a page, and pages without one.
 
 use maud::{DOCTYPE, Markup, html};
 
@@ -38,7 +38,7 @@ fn mark() -> Markup {
     }
 }
 
-/// A page in its frame; 304 when the browser has this version.
+/// A page in its frame, or 304 if the browser already has this version.
 pub(super) fn framed(view: &View<'_>, page: Page) -> Response {
     let heading = html! {
         div.head { h1 { bdi { (page.title) } } div.actions { (page.actions) } }
@@ -132,7 +132,7 @@ fn choosers(view: &View<'_>) -> Markup {
     }
 }
 
-/// The page for those who have not signed in.
+/// The sign-in page.
 pub(super) fn sign_in(dashboard: &Dashboard, fields: &Fields, wrong: Option<&str>) -> Markup {
     let to = fields.get("to");
     let body = html! {
@@ -162,7 +162,7 @@ pub(super) fn sign_in(dashboard: &Dashboard, fields: &Fields, wrong: Option<&str
     document("Sign in", "", &body)
 }
 
-/// A refusal without a frame, for those who have no session.
+/// A refusal without a frame, for users without a session.
 pub(super) fn alone(refusal: &Refusal) -> Response {
     let title = pages_title(refusal.status);
     let body = html! {
@@ -175,7 +175,7 @@ pub(super) fn alone(refusal: &Refusal) -> Response {
     respond_html(refusal.status, document(title, "", &body))
 }
 
-/// What a status is called on a page.
+/// The title of a page for a status.
 pub(super) fn pages_title(status: u16) -> &'static str {
     match status {
         401 | 403 => "Not allowed",

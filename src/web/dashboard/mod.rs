@@ -1,7 +1,7 @@
-//! Pages for people, rendered on the server: a second face of the API.
+//! The dashboard: pages rendered on the server, which use the API.
 //!
-//! Invariant: a page shows and changes only what the API would show to, and change for, the caller who signed
-//! in. It uses the routes of `web::api`, and the store where a route would count or serialize too much. `maud`
+//! Invariant: a page shows and changes only what the API would show to or change for the signed-in caller. It
+//! uses the routes of `web::api`, and the store where a route would count or serialize too much. `maud`
 //! escapes everything in a page. Every change is a `POST` from a page of ours.
 
 use std::fmt::Write as _;
@@ -40,7 +40,7 @@ use tokens::Tokens;
 
 pub use session::{digest_of, link_code};
 
-/// Failed sign-ins of one address: so many at once, and one more each second.
+/// Failed sign-ins allowed for one address at once. Each second allows one more.
 const FAILURES: RateLimit = RateLimit { per_second: 1, burst: 10 };
 /// The longest name of a zone in a cookie.
 const ZONE_MAX: usize = 64;
@@ -52,22 +52,22 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
 pub struct Dashboard {
     keeper: Keeper,
     failures: Limiter,
-    /// Id and secret of the UAA client that people sign in through.
+    /// Id and secret of the UAA client for signing in.
     client: Option<SignInClient>,
     names: Names,
     tokens: Tokens,
     is_standalone: bool,
 }
 
-/// A client of UAA that people sign in through.
+/// A UAA client for signing in.
 pub(super) struct SignInClient {
     id: String,
     secret: Secret,
-    /// Cloud Controller made it from the catalog of the broker, with scopes that only tell who somebody is.
+    /// Cloud Controller created it from the broker's catalog. Its scopes only identify the user.
     is_of_catalog: bool,
 }
 
-/// What a page is made from.
+/// What a page is rendered from.
 struct View<'a> {
     api: &'a Api,
     dashboard: &'a Dashboard,
@@ -89,10 +89,10 @@ struct View<'a> {
 #[derive(Default)]
 struct Fields(Vec<(String, String)>);
 
-/// What a handler answers with.
+/// The answer of a handler.
 enum Reply {
     Page(Page),
-    /// To another page of ours, with `GET`.
+    /// A redirect to another page of the dashboard, with `GET`.
     Redirect(String),
 }
 
@@ -100,14 +100,14 @@ enum Reply {
 struct Page {
     status: u16,
     title: String,
-    /// What is beside the title: actions.
+    /// The actions beside the title.
     actions: Markup,
     main: Markup,
-    /// Whether the script keeps it up to date.
+    /// Whether the script refreshes it.
     is_live: bool,
 }
 
-/// Why there is nobody to show a page to.
+/// Why a request has no session.
 enum NoView {
     Auth(AuthError),
     Database(StoreError),
@@ -136,7 +136,7 @@ impl Page {
         Self { actions, ..self }
     }
 
-    /// A form, which is not to change while somebody fills it in.
+    /// Marks a form, which the script must not refresh while somebody fills it in.
     fn still(self) -> Self {
         Self { is_live: false, ..self }
     }
@@ -171,7 +171,7 @@ impl Fields {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value.as_str())
     }
 
-    /// The same as a query, with some values changed; an empty value takes the name out.
+    /// The fields as a query with some values changed. An empty value removes its name.
     fn with(&self, changes: &[(&str, &str)]) -> String {
         let mut query = String::new();
         let kept = self.0.iter().filter(|(name, _)| !changes.iter().any(|(other, _)| name == other));
@@ -198,31 +198,31 @@ impl View<'_> {
         }
     }
 
-    /// Asks for the names of the apps, or spaces, with these guids, all together.
+    /// Looks up the names of apps or spaces with these guids, in one batch.
     fn learn_names<'g>(&self, what: Named, guids: impl Iterator<Item = &'g str>) {
         if !self.dashboard.is_standalone {
             self.dashboard.names.learn(&self.api.platform, &self.api.clock, what, guids.map(Guid::from));
         }
     }
 
-    /// The name of an app; the beginning of its guid where the name is not known.
+    /// The name of an app, or the beginning of its guid if the name is unknown.
     fn app_name(&self, guid: &str) -> String {
         let known = self.apps.iter().find(|app| app.guid.as_str() == guid).map(|app| app.name.clone());
         known.or_else(|| self.dashboard.names.get(Named::App, guid)).unwrap_or_else(|| short(guid))
     }
 
-    /// The name of a space and its organization; the beginning of its guid where they are not known.
+    /// The names of a space and its organization, or the beginning of its guid if they are unknown.
     fn space_name(&self, guid: &str) -> String {
         self.dashboard.names.get(Named::Space, guid).unwrap_or_else(|| short(guid))
     }
 
-    /// What the person may do in a space.
+    /// What the user may do in a space.
     fn access_to(&self, space: &str) -> Access {
         let access = self.caller.access_to(&Guid::from(space)).unwrap_or(Access::Read);
         if self.session.may_write { access } else { Access::Read }
     }
 
-    /// What the person may do in the chosen space, or at most in any.
+    /// What the user may do in the chosen space. Without one: the most in any space.
     fn access(&self) -> Access {
         match self.space() {
             "" if self.session.may_write => self.caller.greatest_access(),
@@ -231,25 +231,25 @@ impl View<'_> {
         }
     }
 
-    /// Whether the person may do everything in the chosen space, or in any.
+    /// Whether the user may do everything in the chosen space, or in any.
     fn may_change(&self) -> bool {
         Access::Work <= self.access()
     }
 
-    /// What forms carry against forgery.
+    /// The token that protects forms against forgery (CSRF).
     fn form_token(&self) -> String {
         self.dashboard.keeper.form_token(&self.session.user)
     }
 }
 
-/// The beginning of a guid, which is enough for people.
+/// The beginning of a guid.
 fn short(guid: &str) -> String {
     if guid.len() == 36 && guid.is_ascii() { guid[..8].to_owned() } else { guid.to_owned() }
 }
 
 impl Dashboard {
-    /// `store` keeps what all instances have to know of sessions. `service` is the id of the service in the
-    /// broker's catalog; `None`: there is no broker.
+    /// `store` keeps the state of sessions that all instances share. `service` is the id of the service in
+    /// the broker's catalog; `None`: there is no broker.
     pub fn new(
         settings: &DashboardConfig,
         is_standalone: bool,
@@ -274,18 +274,18 @@ impl Dashboard {
         }
     }
 
-    /// Whether signing in through UAA gives a token that may read the output of tasks.
+    /// Whether signing in through UAA returns a token that may read the output of tasks.
     fn has_client_for_output(&self) -> bool {
         self.client.as_ref().is_some_and(|client| !client.is_of_catalog)
     }
 
-    /// Id and secret of the client that Cloud Controller is to make at UAA; `None`: none is needed.
+    /// Id and secret of the client that Cloud Controller should create at UAA. `None`: none is needed.
     pub fn client_of_catalog(&self) -> Option<(String, Secret)> {
         let client = self.client.as_ref().filter(|client| client.is_of_catalog)?;
         Some((client.id.clone(), client.secret.clone()))
     }
 
-    /// Answers a request for a page. `path` is what follows `/dashboard`.
+    /// Handles a request for a page. `path` is the part after `/dashboard`.
     pub(super) fn answer(
         &self,
         api: &Api,
@@ -444,7 +444,7 @@ impl Fields {
     }
 }
 
-/// Nobody is let in, or out, while the database cannot be asked.
+/// Nobody can sign in or out while the database is not available.
 fn database_trouble(error: &StoreError) -> Response {
     log!(error.noted(), cause:% = error; "the dashboard cannot ask for sessions");
     layout::alone(&Refusal::new(503, "The database is not available. Try again in a moment."))
@@ -458,7 +458,7 @@ fn kind_of(segment: &str) -> Option<Kind> {
     }
 }
 
-/// What the paths of a kind begin with.
+/// The first segment of a kind's paths.
 fn plural(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "jobs",
@@ -466,7 +466,7 @@ fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// Remembers the zone in which times are shown, in a cookie.
+/// Stores the time zone for shown times in a cookie.
 fn choose_zone(view: &View<'_>) -> Response {
     let back = own_path(view.form.get("to"));
     let zone = view.form.get("zone");
@@ -483,7 +483,7 @@ fn choose_zone(view: &View<'_>) -> Response {
     with_header(redirect(back), "Set-Cookie", &cookie)
 }
 
-/// Where to go afterwards: a path of ours, whatever was asked for.
+/// The path to redirect to. It is always a path of the dashboard.
 fn own_path(to: &str) -> &str {
     let rest = to.strip_prefix("/dashboard");
     let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
@@ -499,7 +499,7 @@ fn respond_html(status: u16, page: Markup) -> Response {
     respond_with(status, "text/html; charset=utf-8", page.into_string())
 }
 
-/// With the headers that every page has.
+/// Adds the headers that every page has.
 fn secured(response: Response) -> Response {
     let headers = [
         ("Content-Security-Policy", POLICY),
@@ -510,7 +510,7 @@ fn secured(response: Response) -> Response {
     headers.into_iter().fold(response, |response, (name, value)| with_header(response, name, value))
 }
 
-/// A version of what a page shows: times that only grow older are left out.
+/// A hash of what a page shows. Relative times are left out, because the script ages them.
 fn version_of(main: &str) -> String {
     let mut hash = Sha256::new();
     let mut rest = main;

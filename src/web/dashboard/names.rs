@@ -1,7 +1,7 @@
-//! The names of apps and spaces, as the platform has them, for pages that show guids otherwise.
+//! The names of apps and spaces on the platform, to show in place of guids.
 //!
-//! Invariant: a page waits for names for at most [`PATIENCE`], and after a failure nobody asks for
-//! [`REST`]. A page shows the beginning of a guid in place of a name that is not known.
+//! Invariant: a page waits for names for at most [`PATIENCE`], and after a failure no names are looked up for
+//! [`REST`]. A page shows the beginning of a guid if the name is unknown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,21 +14,21 @@ use crate::base::on_demand::OnDemand;
 use crate::model::Guid;
 use crate::platform::{Named, Platform, TASK_BATCH};
 
-/// A name is asked for again after this.
+/// A name is looked up again after this.
 const MAX_AGE: Duration = Duration::from_secs(300);
-/// How long nobody asks after a failure.
+/// How long no names are looked up after a failure.
 const REST: Duration = Duration::from_secs(60);
 /// The longest wait of one page.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// The most names that are kept.
+/// The most names in the cache.
 const KNOWN_MAX: usize = 20_000;
-/// The most guids that wait to be asked for.
+/// The most guids that wait to be looked up.
 const WANTED_MAX: usize = 2000;
 
-/// What is known by its guid.
+/// Names by guid.
 type Key = (Named, Guid);
 
-/// The names that are known.
+/// The known names.
 #[derive(Default)]
 pub(super) struct Names {
     state: Arc<Mutex<State>>,
@@ -39,7 +39,7 @@ pub(super) struct Names {
 struct State {
     known: HashMap<Key, Known>,
     wanted: Vec<Key>,
-    /// The monotonic time until which nobody asks.
+    /// The monotonic time until which nothing is looked up.
     rests_until: Duration,
 }
 
@@ -51,8 +51,7 @@ struct Known {
 }
 
 impl Names {
-    /// Makes the names of `guids` known, as far as the platform tells them in time. All that are missing are
-    /// asked for together.
+    /// Looks up the names of `guids` that are unknown, all together, as far as the platform answers in time.
     pub(super) fn learn(
         &self,
         platform: &Arc<dyn Platform>,
@@ -98,7 +97,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Asks the platform until nothing is wanted.
+/// Asks the platform until no guids are waiting.
 struct Asker {
     state: Arc<Mutex<State>>,
     platform: Arc<dyn Platform>,
@@ -134,7 +133,7 @@ impl Asker {
         }
     }
 
-    /// Guids of one kind, as many as fit into a request; `None`: nothing is wanted any more.
+    /// Waiting guids of one kind, as many as fit into a request. `None`: none are waiting.
     fn next_batch(&self) -> Option<(Named, Vec<Guid>)> {
         let mut state = lock(&self.state);
         let what = state.wanted.first()?.0;

@@ -1,7 +1,8 @@
-//! Sessions: a signed cookie, so that any instance can check it, and the token that forms must carry.
+//! Sessions. A session is a signed cookie, so any instance can check it. Forms carry a token that is derived
+//! from the user.
 //!
-//! Invariant: nothing in a cookie is believed before its signature has been checked, and no session outlives
-//! its end or a sign-out of its user. Sign-outs and used codes are in the database, so they hold for every
+//! Invariant: nothing in a cookie is used before its signature has been checked. No session outlives its
+//! expiry or a sign-out of its user. Sign-outs and used codes are in the database, so they hold on every
 //! instance and after a restart.
 
 use std::sync::Arc;
@@ -22,25 +23,25 @@ use crate::platform::Identity;
 use crate::store::{Store, StoreError};
 
 const SESSION_SECONDS: i64 = 8 * 3600;
-/// An admin's scope exists only at sign-in, so the session cannot outlive it for long.
+/// An admin's scope is known only from the sign-in, so sessions of admins are short.
 const ADMIN_SECONDS: i64 = 3600;
-/// A one-time link is good for so long.
+/// How long a one-time link works.
 const LINK_SECONDS: i64 = 300;
-/// Ended sign-outs that are cleared with each new one.
+/// The most expired sign-outs that are deleted with each new one.
 const CLEARED: u32 = 100;
-/// A longer cookie is not looked at.
+/// A longer cookie is ignored.
 const COOKIE_MAX: usize = 4096;
 
-/// Somebody who has signed in.
+/// A signed-in user.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Session {
     pub(super) user: String,
-    /// What people call the user, where the platform says it.
+    /// The user's name, if the platform tells it.
     name: Option<String>,
     pub(super) admin: bool,
     may_read: bool,
     pub(super) may_write: bool,
-    /// The scopes of the token that may read everywhere.
+    /// Those scopes of the token that allow reading everywhere.
     scopes: Vec<String>,
     /// The SHA-256 of the token, in hexadecimal.
     digest: String,
@@ -57,7 +58,7 @@ pub(super) struct Keeper {
 }
 
 impl Session {
-    /// Who signed in, with the rights that the token gave.
+    /// A session for the user of a token, with the token's rights.
     pub(super) fn holder(&self) -> Identity {
         Identity {
             user: self.user.clone(),
@@ -72,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Rights that exist only at sign-in cannot be outlived for long.
+    /// Sessions whose rights are known only from the sign-in are short.
     fn lasts(&self) -> i64 {
         if self.admin || !self.scopes.is_empty() { ADMIN_SECONDS } else { SESSION_SECONDS }
     }
@@ -87,13 +88,13 @@ impl Session {
     }
 }
 
-/// What a token is known by.
+/// The SHA-256 by which a token is identified.
 pub fn digest_of(token: &str) -> [u8; 32] {
     Sha256::digest(token).into()
 }
 
 impl Keeper {
-    /// Without a secret the key is a random one, which the database keeps.
+    /// Without a secret the key is random and kept in the database.
     pub(super) fn new(secret: Option<&Secret>, store: Arc<Store>) -> Self {
         let kept = || {
             let fresh = Secret::from(format!("{}{}", Guid::random(), Guid::random()));
@@ -122,7 +123,7 @@ impl Keeper {
         set_cookie(request, &format!("{payload}.{signature}"), session.lasts())
     }
 
-    /// The session of a request, if it has one that counts.
+    /// The session of a request, if it has a valid one.
     pub(super) fn session(&self, request: &Request, now: Timestamp) -> Result<Option<Session>, StoreError> {
         let Some(session) = self.signed(request).filter(|session| now.seconds() < session.ends_at) else {
             return Ok(None);
@@ -132,7 +133,7 @@ impl Keeper {
         Ok((!is_over).then_some(session))
     }
 
-    /// What the cookie of a request says, if we have signed it.
+    /// The content of a request's cookie, if its signature is valid.
     fn signed(&self, request: &Request) -> Option<Session> {
         let value = cookie_of(request, &cookie_name(request))?;
         let (payload, signature) = value.split_once('.').filter(|_| value.len() <= COOKIE_MAX)?;
@@ -153,7 +154,8 @@ impl Keeper {
         )
     }
 
-    /// What a form of this user must carry. It does not change with the session, so an old tab works on.
+    /// The token that a form of this user must carry. It does not depend on the session, so an old tab still
+    /// works.
     pub(super) fn form_token(&self, user: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["form", user]))
     }
@@ -162,12 +164,12 @@ impl Keeper {
         self.form_token(user).as_bytes().ct_eq(token.as_bytes()).into()
     }
 
-    /// The secret of the client that Cloud Controller makes for the dashboard. It stays while the key does.
+    /// The secret of the client that Cloud Controller creates for the dashboard. It is derived from the key.
     pub(super) fn client_secret(&self) -> Secret {
         Secret::from(BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["dashboard client"])))
     }
 
-    /// Signs what a sign-in elsewhere has to bring back.
+    /// Signs the state that UAA sends back.
     pub(super) fn sealed(&self, text: &str) -> String {
         let payload = BASE64_URL_SAFE_NO_PAD.encode(text);
         format!("{payload}.{}", BASE64_URL_SAFE_NO_PAD.encode(mac(&self.key, &["sign-in", &payload])))
@@ -188,7 +190,7 @@ impl Keeper {
         }
     }
 
-    /// Which of these tokens the code of a one-time link stands for. It counts once.
+    /// The token for the code of a one-time link. A code works once.
     pub(super) fn redeem(
         &self,
         code: &str,
@@ -200,7 +202,7 @@ impl Keeper {
     }
 }
 
-/// What a code is signed for, when it ends (seconds since 1970), and its token; `None`: it is not good now.
+/// The signed part of a code, its expiry (seconds since 1970), and its token. `None`: it is not valid now.
 fn link_of<'c>(code: &'c str, digests: &[[u8; 32]], now: Timestamp) -> Option<(&'c str, i64, [u8; 32])> {
     let (head, signature) = code.rsplit_once('.')?;
     let ends_at: i64 = head.split_once('.')?.0.parse().ok()?;
@@ -224,7 +226,7 @@ pub fn link_code(digest: &[u8; 32], now: Timestamp) -> String {
 }
 
 fn mac(key: &[u8], texts: &[&str]) -> [u8; 32] {
-    // A key of any length will do, so this is no error that happens.
+    // HMAC accepts a key of any length, so this cannot fail.
     let Ok(mut mac) = <Hmac<Sha256> as KeyInit>::new_from_slice(key) else { return [0; 32] };
     for text in texts {
         mac.update(&(text.len() as u64).to_be_bytes());
@@ -233,19 +235,19 @@ fn mac(key: &[u8], texts: &[&str]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// Whether the browser speaks TLS, with us or with a proxy in front of us.
+/// Whether the browser uses TLS, to this service or to a proxy in front of it.
 pub(super) fn is_secure(request: &Request) -> bool {
     let scheme = request.header("X-Forwarded-Proto").unwrap_or_default();
     scheme.split(',').next().unwrap_or_default().trim().eq_ignore_ascii_case("https")
 }
 
-/// The host that the browser asked for, with a port if that is not the usual one.
+/// The host that the browser requested, with the port unless it is the default.
 pub(super) fn host_of(request: &Request) -> &str {
     let forwarded = request.header("X-Forwarded-Host").and_then(|hosts| hosts.split(',').next());
     forwarded.or(request.header("Host")).unwrap_or_default().trim()
 }
 
-/// Cookies know no port, so services on one machine have names of their own.
+/// Cookies do not depend on the port, so the name contains it.
 fn cookie_name(request: &Request) -> String {
     if is_secure(request) {
         return "__Host-ocf-scheduler".to_owned();
@@ -257,12 +259,12 @@ fn cookie_name(request: &Request) -> String {
 
 fn set_cookie(request: &Request, value: &str, seconds: i64) -> String {
     let name = cookie_name(request);
-    // `__Host-` asks for the path `/`; the service looks at it below /dashboard only.
+    // `__Host-` requires the path `/`. The service reads it below /dashboard only.
     let scope = if is_secure(request) { "Path=/; Secure" } else { "Path=/dashboard" };
     format!("{name}={value}; {scope}; HttpOnly; SameSite=Lax; Max-Age={seconds}")
 }
 
-/// The `Set-Cookie` that takes the session away.
+/// The `Set-Cookie` that ends the session.
 pub(super) fn cleared(request: &Request) -> String {
     set_cookie(request, "", 0)
 }
@@ -274,7 +276,8 @@ pub(super) fn cookie_of<'r>(request: &'r Request, name: &str) -> Option<&'r str>
     pairs.find_map(|pair| pair.trim().split_once('=').filter(|(other, _)| *other == name).map(|it| it.1))
 }
 
-/// Whether a `POST` comes from a page of ours. Schemes may differ behind TLS, so hosts are compared.
+/// Whether a `POST` comes from a page of this service. Behind TLS the schemes may differ, so only hosts are
+/// compared.
 pub(super) fn is_of_our_pages(request: &Request) -> bool {
     let site = request.header("Sec-Fetch-Site");
     let origin = request.header("Origin");

@@ -13,7 +13,7 @@ use crate::web::api::{Api, Asker};
 use crate::web::auth::AuthError;
 use crate::web::limit::RateLimitKey;
 
-/// What waits in a cookie while the browser is at UAA.
+/// The state of a sign-in, kept in a cookie while the browser is at UAA.
 #[derive(Serialize, Deserialize)]
 struct Waiting {
     state: String,
@@ -23,9 +23,9 @@ struct Waiting {
     ends_at: i64,
 }
 
-/// What a token is asked for with. UAA grants the scope for admins to those who have it.
+/// The requested scopes. UAA grants the admin scope only to admins.
 const SCOPES: &str = "openid cloud_controller.read cloud_controller.write cloud_controller.admin";
-/// What Cloud Controller gives a client that it makes from a broker's catalog.
+/// The scopes that Cloud Controller gives to the client from a broker's catalog.
 const SCOPES_OF_CATALOG: &str = "openid cloud_controller_service_permissions.read";
 const WAITING_COOKIE: &str = "ocf-scheduler-sign-in";
 const WAITING_SECONDS: i64 = 600;
@@ -57,7 +57,7 @@ impl Dashboard {
         }
     }
 
-    /// Takes what UAA sent the browser back with: a code that is good once, for this browser alone.
+    /// Handles the redirect from UAA. Its code works once, and only for the browser that started the sign-in.
     pub(super) fn end_at_uaa(&self, api: &Api, request: &Request, asker: &mut Asker) -> Response {
         let fields = Fields::of_query(request);
         let cleared = waiting_cookie(request, "", 0);
@@ -122,14 +122,14 @@ impl Dashboard {
         }
     }
 
-    /// Keeps a token where output can be had with it.
+    /// Keeps a token if it may read the output of tasks.
     fn keep_token(&self, api: &Api, token: &str, holder: &Identity) {
         if !api.platform.keeps_output() {
             self.tokens.keep(digest_of(token), token, holder.expires_at, api.clock.now());
         }
     }
 
-    /// Takes a token, or the code of a link, once, and begins a session.
+    /// Starts a session for a token, or for the code of a one-time link.
     pub(super) fn sign_in(&self, api: &Api, request: &Request, asker: &mut Asker) -> Response {
         let form = Fields::of(std::str::from_utf8(&request.body).unwrap_or_default());
         let shown = |status, why: &str| respond_html(status, layout::sign_in(self, &form, Some(why)));
@@ -142,7 +142,7 @@ impl Dashboard {
         let now = api.clock.now();
         let code = form.get("code");
         let signed_in = if code.is_empty() {
-            // What `cf oauth-token` prints begins with the scheme.
+            // `cf oauth-token` prints the scheme first.
             let given = form.get("token");
             let (scheme, rest) = given.split_once(' ').unwrap_or(("", given));
             let token = if scheme.eq_ignore_ascii_case("bearer") { rest.trim() } else { given };
@@ -193,7 +193,7 @@ impl Dashboard {
     }
 }
 
-/// Whose failures count together: behind a proxy, the address that it names last.
+/// The address whose failures are counted together. Behind a proxy: the last one that it names.
 fn address_of(request: &Request) -> String {
     let forwarded = request.header("X-Forwarded-For").and_then(|hops| hops.rsplit(',').next());
     let address = forwarded.map(|hop| hop.trim().to_owned());

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::model::{Secret, Timestamp};
 
 const TOKENS_MAX: usize = 1000;
-/// How long a token is kept that does not say when it ends.
+/// How long a token without an expiry is kept.
 const LIFETIME: Duration = Duration::from_secs(600);
 
 /// Tokens by their SHA-256.
@@ -22,7 +22,7 @@ struct Kept {
 }
 
 impl Tokens {
-    /// Keeps a token. Where there are too many, the one goes that ends first.
+    /// Keeps a token. If there are too many, the one that expires first is dropped.
     pub(super) fn keep(&self, digest: [u8; 32], token: &str, ends_at: Option<Timestamp>, now: Timestamp) {
         let ends_at = ends_at.unwrap_or_else(|| now.saturating_add(LIFETIME));
         let mut tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -34,13 +34,13 @@ impl Tokens {
         tokens.insert(digest, Kept { token: Secret::from(token.to_owned()), ends_at });
     }
 
-    /// The token of this SHA-256, if it is here and has not ended.
+    /// The token with this SHA-256, if it is known and has not expired.
     pub(super) fn get(&self, digest: &[u8; 32], now: Timestamp) -> Option<Secret> {
         let tokens = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.get(digest).filter(|kept| now < kept.ends_at).map(|kept| kept.token.clone())
     }
 
-    /// Forgets a token, as its user signs out.
+    /// Forgets a token when its user signs out.
     pub(super) fn forget(&self, digest: &[u8; 32]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(digest);
     }

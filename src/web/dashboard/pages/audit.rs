@@ -1,4 +1,4 @@
-//! Who did what, the newest first.
+//! Audit events, newest first.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -9,7 +9,7 @@ use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, View};
 
 const PER_PAGE: usize = 25;
-/// What the types of events begin with.
+/// The prefix of event types.
 const PREFIX: &str = "audit.scheduler.";
 
 pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
@@ -44,7 +44,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     Ok(Page::new("Audit", main).into())
 }
 
-/// What was changed, as a link where it has a page.
+/// The changed object, as a link if it has a page.
 fn target(target: &Value) -> Markup {
     let (guid, name) = (text(target, "guid"), text(target, "name"));
     let name = if name.is_empty() { guid } else { name };

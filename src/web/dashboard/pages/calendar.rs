@@ -1,4 +1,4 @@
-//! When it is crowded: the fire times to come, by quarters of an hour and by hours.
+//! Upcoming fire times, counted by quarters of an hour and by hours.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -57,7 +57,7 @@ fn often_of(counts: &Value) -> &Value {
     &counts["often"]
 }
 
-/// Bars, and below them one band for what fires all the time.
+/// Bars, and below them one band for schedules that fire more often than every 15 minutes.
 fn chart(title: &str, values: &[(String, u64)], often: &Value) -> Markup {
     let count = often["count"].as_u64().unwrap_or(0);
     html! {

@@ -1,6 +1,6 @@
-//! The form that makes a job or call, or changes one.
+//! The form that creates or edits a job or call.
 //!
-//! Secrets are never filled in: an empty field of a secret leaves the one that is set.
+//! Secrets are never filled in. An empty field keeps the current secret.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ const POLICIES: [(&str, &str); 4] = [
     ("Replace", "Cancel the old one"),
     ("Queue", "Wait for the old one"),
 ];
-/// Fields of the form that a refusal may be about, behind "More".
+/// Fields behind "More" that may have an error.
 const MORE: [&str; 12] = [
     "retry",
     "retry.max_retries",
@@ -105,14 +105,14 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// What was typed, but for secrets.
+/// What was typed, without secrets.
 fn typed(view: &View<'_>) -> Value {
     let is_secret = |name: &str| ["auth_header", "signing_secret", "form_token"].contains(&name);
     let fields = view.form.0.iter().filter(|(name, _)| !is_secret(name));
     Value::Object(fields.map(|(name, value)| (name.clone(), json!(value))).collect())
 }
 
-/// The body of a request to the API. `before` is what is changed; `None`: a new one is made.
+/// The body of a request to the API. `before` is the edited job or call. `None`: a new one.
 fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value, Refusal> {
     let is_new = before.is_none();
     let mut body = Map::new();
@@ -169,14 +169,14 @@ fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value,
         if let Some(method) = given("method") {
             fields.push(("method", json!(method)));
         }
-        // What is typed at the ends of a body counts, and browsers send lines with CR LF.
+        // Blanks at the ends of a body are kept. Browsers send lines that end with CR LF.
         let text = view.form.all("body").next().unwrap_or_default().replace("\r\n", "\n");
         let known = before.map(|it| shown(&it["body"])).unwrap_or_default();
         if text.trim_end_matches('\n') != known.trim_end_matches('\n') {
             fields.push(("body", if text.is_empty() { Value::Null } else { json!(text) }));
         }
         fields.push(("success_statuses", json!(given("statuses"))));
-        // On edit an empty one means "unchanged"; for a new call it means none.
+        // On edit an empty secret means "unchanged". For a new call it means none.
         for name in ["auth_header", "signing_secret"] {
             match given(name) {
                 Some(secret) => fields.push((name, json!(secret))),
@@ -199,8 +199,8 @@ fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value,
     }
 }
 
-/// Labels from lines like `team=billing`. Those that are gone are `null`, which takes them away. `Err`: the
-/// line that is no label.
+/// Labels from lines like `team=billing`. A removed label is `null`, which deletes it. `Err`: the line that
+/// is not a label.
 fn labels_of(lines: &str, before: Option<&Value>) -> Result<BTreeMap<String, Value>, String> {
     let known = before.and_then(|it| it["metadata"]["labels"].as_object()).into_iter().flatten();
     let mut labels: BTreeMap<String, Value> = known.map(|(key, _)| (key.clone(), Value::Null)).collect();
@@ -211,8 +211,8 @@ fn labels_of(lines: &str, before: Option<&Value>) -> Result<BTreeMap<String, Val
     Ok(labels)
 }
 
-/// Headers from lines like `Accept: text/plain`. One without a value keeps the one that is set. `Err`: the line
-/// that is no header, or the second of that name.
+/// Headers from lines like `Accept: text/plain`. A name without a value keeps its value. `Err`: the line that
+/// is not a header, or repeats a name.
 fn headers_of(lines: &str, before: Option<&Value>) -> Result<Map<String, Value>, String> {
     let mut headers = Map::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -227,7 +227,7 @@ fn headers_of(lines: &str, before: Option<&Value>) -> Result<Map<String, Value>,
     Ok(headers)
 }
 
-/// `changed` is the job or call that is edited; `None`: a new one is made.
+/// `changed` is the edited job or call. `None`: a new one.
 fn form(
     view: &View<'_>,
     kind: Kind,
@@ -342,7 +342,7 @@ fn secret_hint(what: &str, is_set: Option<bool>) -> String {
     }
 }
 
-/// A box that takes a secret away.
+/// A check box that removes a secret.
 fn removal(name: &str, label: &str) -> Markup {
     let id = format!("no_{name}");
     html! {

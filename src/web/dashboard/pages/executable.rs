@@ -13,12 +13,12 @@ use crate::web::dashboard::components::{bars, duration, labels, length_of, state
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
-/// Charts are made from two pages of the API, with so many executions each.
+/// Charts read two pages of the API, each with this many executions.
 const CHARTED_PER_PAGE: usize = 500;
 const PER_PAGE: usize = 25;
-/// The most schedules that are shown.
+/// The most schedules shown.
 const SCHEDULES_MAX: usize = 50;
-/// The bars of the chart of durations.
+/// The most bars in the chart of durations.
 const BARS: usize = 60;
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -143,7 +143,7 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
     })
 }
 
-/// What the expression of a schedule means: words, fire times, warnings.
+/// The meaning of a schedule's expression: words, fire times, warnings.
 fn meaning(view: &View<'_>, schedule: &Value, count: u32) -> Value {
     let mut target = format!("/cron/next?count={count}&expression={}", encoded(text(schedule, "expression")));
     for name in ["timezone", "dialect"] {

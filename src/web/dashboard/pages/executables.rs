@@ -13,7 +13,7 @@ use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, View, plural};
 
 const PER_PAGE: usize = 25;
-/// As many are sorted; the rest of a longer list comes in the order of its making.
+/// The most jobs or calls that are sorted. A longer list is in order of creation.
 const SORTED_MAX: usize = 500;
 const STRIP: u32 = 20;
 fn title(kind: Kind) -> &'static str {

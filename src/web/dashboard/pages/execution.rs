@@ -1,4 +1,4 @@
-//! One execution: what happened when, and what it printed.
+//! One execution: its timeline and its output.
 
 use maud::{Markup, html};
 use serde_json::Value;
@@ -10,9 +10,9 @@ use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
 use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 
-/// What is shown of the output, from its end.
+/// How much of the end of the output is shown.
 const SHOWN_BYTES: usize = 32 * 1024;
-/// The most parts of an output that are read for its end.
+/// The most parts of an output that are read to find its end.
 const PARTS_MAX: usize = 4;
 
 /// The execution, and what it is of.
@@ -80,7 +80,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResu
     Ok(Reply::Redirect(link_of(&changed)))
 }
 
-/// Where the output needs a token that this instance does not have, or that has ended.
+/// Offers a sign-in if the output needs a token that this instance does not have.
 fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
     let query = |with| Fields::default().with(&[("with", with), ("to", here)]);
     html! {
@@ -93,7 +93,7 @@ fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
     }
 }
 
-/// The end of what the task printed, or all of it.
+/// The end of the task's output, or all of it.
 fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, Refusal> {
     let has_token = || view.dashboard.tokens.get(&view.session.digest(), view.now).is_some();
     if !view.api.platform.keeps_output() && !has_token() {
@@ -110,7 +110,7 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
                     html! { p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." } },
                 );
             }
-            // The rest of the page can be shown.
+            // The rest of the page is shown all the same.
             Err(refusal) => {
                 return Ok(html! { p.quiet { "It cannot be read at the moment: " (refusal.text) } });
             }

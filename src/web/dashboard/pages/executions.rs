@@ -54,8 +54,7 @@ fn rows(page: &Value) -> &[Value] {
     page["resources"].as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-/// Cancels, or runs again, what was ticked.
-/// The page that it was ticked on is `back`.
+/// Cancels or repeats the ticked executions. `back` is the page with the check boxes.
 pub(in crate::web::dashboard) fn change_many(view: &View<'_>, back: &str) -> PageResult {
     let mut refused = Vec::new();
     for pick in view.form.all("pick").take(PER_PAGE) {
@@ -70,8 +69,8 @@ pub(in crate::web::dashboard) fn change_many(view: &View<'_>, back: &str) -> Pag
     }
 }
 
-/// Does what the button says to one execution of `owner`, for example `jobs/GUID`. The guid of a new
-/// execution.
+/// Applies the pressed button to one execution of `owner`, for example `jobs/GUID`. Returns the guid of the
+/// execution to show.
 pub(super) fn change_one(view: &View<'_>, execution: &str, owner: &str) -> Result<String, Refusal> {
     let unknown = || Refusal::new(422, "There is no such action.");
     match view.form.get("do") {
@@ -171,8 +170,8 @@ fn filter_form(view: &View<'_>) -> Markup {
     }
 }
 
-/// A table of executions on the page at `path`, with the actions that `access` allows; `has_names`: they are
-/// of several jobs or calls.
+/// A table of executions on the page at `path`, with the actions that `access` allows. `has_names`: they
+/// belong to several jobs or calls.
 pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access, has_names: bool) -> Markup {
     if rows.is_empty() {
         return html! { div.empty { p { "There are no such executions." } } };
@@ -231,7 +230,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
     }
 }
 
-/// Why it was skipped or failed, and the attempt that it is at, or ended with, unless that is the first.
+/// Its reason, and the number of its last attempt unless that is the first.
 fn qualified(execution: &Value) -> Option<String> {
     let attempts = execution["attempts"].as_u64().filter(|attempts| 1 < *attempts);
     let attempt = attempts.map(|attempts| format!("attempt {attempts}"));
@@ -240,7 +239,7 @@ fn qualified(execution: &Value) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// How long after its fire time it started.
+/// How late it started after its fire time.
 pub(super) fn late(execution: &Value) -> Markup {
     let planned = Timestamp::parse(text(execution, "scheduled_time"));
     let started = Timestamp::parse(text(execution, "execution_start_time"));

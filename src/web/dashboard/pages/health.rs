@@ -1,7 +1,7 @@
-//! How the service itself is, for admins.
+//! The health of the service, for admins.
 //!
-//! What the database knows comes from the observer of `/metrics`, which asks it at most once a second and for
-//! half a second at most, and from one look at the leases. The rest is counted in the process.
+//! Figures from the database come from the observer of `/metrics`, which queries it at most once a second and
+//! for at most half a second, and from one query of the leases. The others are counted in the process.
 
 use maud::{Markup, html};
 
@@ -15,11 +15,11 @@ use crate::web::dashboard::components::duration;
 use crate::web::dashboard::{Page, PageResult, View};
 use crate::web::routes::OpenRoute;
 
-/// The most instances that are shown.
+/// The most instances shown.
 const INSTANCES_MAX: u32 = 100;
-/// The most characters of a setting that are shown: an icon may be a long URL.
+/// The most characters of a setting shown. An icon may be a long URL.
 const VALUE_CHARS_MAX: usize = 200;
-/// Nothing is counted beyond this in the database.
+/// Counting in the database stops here.
 const COUNT_MAX: u64 = 100_000;
 const UPSTREAMS: [(Upstream, &str); 6] = [
     (Upstream::CloudFoundry, "Cloud Foundry"),

@@ -1,4 +1,4 @@
-//! Notifications: who is told of what, and what was delivered.
+//! Notifications and their deliveries.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -72,14 +72,14 @@ fn format_of(row: &Value) -> &str {
     FORMATS.iter().find(|(name, _)| *name == format).map_or(format, |(_, words)| words)
 }
 
-/// The path of a receiver may be a secret, and a list is looked at by more people.
+/// Scheme and host of a receiver. Its path may be a secret.
 fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     authority.rsplit('@').next().unwrap_or_default()
 }
 
-/// What it is about, in words.
+/// The jobs and calls that it covers, in words.
 fn of(row: &Value) -> String {
     let count = |name: &str| members(row, name).len();
     let mut parts = Vec::new();
@@ -225,7 +225,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResu
     Ok(Reply::Redirect(page))
 }
 
-/// What destroys has a page of its own.
+/// The page that asks before something is deleted.
 fn ask_delete(view: &View<'_>, it: &Value, page: &str) -> Page {
     let main = html! {
         div.notice.bad { p { "With the notification " strong { bdi { (text(it, "name")) } } " go its deliveries. Nobody is told any more." } }
@@ -234,7 +234,7 @@ fn ask_delete(view: &View<'_>, it: &Value, page: &str) -> Page {
     Page::new(format!("Delete {}", text(it, "name")), main).still()
 }
 
-/// The fields of the form for a notification that there is.
+/// The form's fields for an existing notification.
 fn filled(it: &Value) -> Value {
     let guids = |name: &str| {
         members(it, name).iter().filter_map(Value::as_str).map(|guid| format!("{guid}\n")).collect::<String>()
@@ -277,7 +277,7 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
         "after_failures": number("after", "after_failures"),
         "remind_after_seconds": number("remind", "remind_after_seconds"),
     });
-    // On edit an empty one means "unchanged".
+    // On edit an empty secret means "unchanged".
     match view.form.get("secret") {
         "" if before.is_some() && view.form.get("no_secret") == "yes" => body["secret"] = Value::Null,
         "" => {}
@@ -289,7 +289,7 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
     }
 }
 
-/// `changed` is the notification that is edited; `None`: a new one is made.
+/// `changed` is the edited notification. `None`: a new one.
 fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option<&Refusal>) -> Page {
     let field = |label, name, api_name, kind, hint| {
         Field { label, name, value: text(given, name), kind, api_name, hint }.show(refusal)

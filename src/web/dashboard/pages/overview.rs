@@ -70,7 +70,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>) -> PageResult {
     Ok(Reply::Redirect(view.link("/")))
 }
 
-/// `pause`: that of the chosen space.
+/// `pause` is the pause of the chosen space.
 fn pause_form(view: &View<'_>, pause: Option<&Option<SpacePause>>) -> Markup {
     let Some(pause) = pause.filter(|_| Access::Support <= view.access()) else { return html! {} };
     let is_paused = pause.is_some();
@@ -101,7 +101,7 @@ fn paused_banner(view: &View<'_>, pause: &SpacePause) -> Markup {
     }
 }
 
-/// What the scheduler depends on and cannot reach.
+/// Says if the database or the platform is not available.
 fn trouble_banner() -> Markup {
     let troubles = [
         (
@@ -122,10 +122,10 @@ fn trouble_banner() -> Markup {
     }
 }
 
-/// Executions that have been due for a while, if there are many.
+/// Says if many executions have been due for a while.
 fn backlog_banner(view: &View<'_>) -> Markup {
     let since = view.now.saturating_sub(BACKLOG_AGE);
-    // Where the database does not answer, the rest of the page says so.
+    // If the database is not available, the rest of the page says so.
     let count = view.api.store.backlog(since, BACKLOG_MAX).unwrap_or(0);
     html! {
         @if BACKLOG_MIN <= count {
@@ -298,7 +298,7 @@ fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
     })
 }
 
-/// The name of what an execution is of; the beginning of its guid where the API does not say it.
+/// The name of an execution's job or call, or the beginning of its guid if the API does not tell it.
 pub(super) fn name_or_guid(execution: &Value) -> String {
     match text(execution, "name") {
         "" => owner_of(execution).map_or_else(String::new, |(_, guid)| short(guid)),

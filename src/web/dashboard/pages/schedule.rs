@@ -19,11 +19,11 @@ const MISFIRES: [(&str, &str); 4] = [
     ("once", "Run once"),
     ("all", "Run all of them"),
 ];
-/// Fields that a refusal may be about, behind "More".
+/// Fields behind "More" that may have an error.
 const MORE: [&str; 4] = ["starts_at", "ends_at", "jitter_seconds", "misfire_policy"];
 
 pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
-    // What can be previewed has an address: a link may bring the fields along.
+    // The preview has an address, so a link can carry the fields.
     let given = json!({"expression": view.query.get("expression"), "timezone": view.query.get("timezone")});
     form(view, kind, guid, None, &given, None).map(Into::into)
 }
@@ -33,7 +33,7 @@ pub(in crate::web::dashboard) fn edit(view: &View<'_>, kind: Kind, guid: &str, s
     form(view, kind, guid, Some(schedule), &filled(view, &found), None).map(Into::into)
 }
 
-/// The fields of the form for a schedule that there is.
+/// The form's fields for an existing schedule.
 fn filled(view: &View<'_>, schedule: &Value) -> Value {
     let jitter = schedule["jitter_seconds"].as_u64().filter(|seconds| 0 < *seconds);
     json!({
@@ -45,7 +45,7 @@ fn filled(view: &View<'_>, schedule: &Value) -> Value {
     })
 }
 
-/// An instant of a schedule as the form shows it: by the clocks of the chosen zone.
+/// An instant of a schedule as local time of the chosen zone, for the form.
 fn local_of(view: &View<'_>, schedule: &Value, name: &str) -> String {
     let time = Timestamp::parse(text(schedule, name));
     time.map(|time| view.local(time).replace(' ', "T")).unwrap_or_default()
@@ -56,16 +56,16 @@ fn typed(view: &View<'_>) -> Value {
     Value::Object(fields.map(|(name, value)| (name.clone(), json!(value))).collect())
 }
 
-/// The body of a request to the API. `before` is the schedule that is changed.
+/// The body of a request to the API. `before` is the edited schedule.
 fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
     let given = |name: &str| Some(view.form.get(name)).filter(|text| !text.is_empty());
     let mut wrong = Vec::new();
     let mut body = json!({"description": given("description"), "misfire_policy": given("misfire")});
-    // A new expression is read anew, so one that stays is not sent.
+    // A changed expression gets the current dialect, so an unchanged one is not sent.
     if before.is_none_or(|it| text(it, "expression") != view.form.get("expression")) {
         body["expression"] = json!(view.form.get("expression"));
     }
-    // No zone is the zone of the settings for a new schedule.
+    // Without a zone, a new schedule gets the zone of the settings.
     if before.is_some() || given("timezone").is_some() {
         body["timezone"] = json!(given("timezone"));
     }
@@ -75,7 +75,7 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
         None => body["jitter_seconds"] = Value::Null,
     }
     for (field, name) in [("starts", "starts_at"), ("ends", "ends_at")] {
-        // One that is shown and stays is more exact than what is shown.
+        // An unchanged instant is kept, because it is more exact than the form shows.
         if before.is_some_and(|it| local_of(view, it, name) == view.form.get(field)) {
             continue;
         }
@@ -113,7 +113,7 @@ fn target_of(kind: Kind, guid: &str) -> String {
     format!("/{}/{}/schedules", plural(kind), encoded(guid))
 }
 
-/// Previews, saves, enables, disables or deletes. `schedule` is the one that is changed; `None`: a new one.
+/// Previews, saves, enables, disables or deletes. `schedule` is the edited one. `None`: a new one.
 pub(in crate::web::dashboard) fn save(
     view: &View<'_>,
     kind: Kind,
@@ -150,7 +150,7 @@ pub(in crate::web::dashboard) fn save(
     }
 }
 
-/// What destroys has a page of its own.
+/// The page that asks before something is deleted.
 fn ask_delete(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> PageResult {
     let found = find(view, kind, guid, schedule)?;
     let of = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
@@ -209,7 +209,7 @@ fn form(
                 }
             }
             div.actions {
-                // The first button is what Enter means.
+                // Enter presses the first button.
                 button.primary name="do" value="save" { "Save" }
                 button name="do" value="preview" { "Preview" }
                 @if schedule.is_some() { button.danger name="do" value="delete" { "Delete" } }
@@ -221,7 +221,7 @@ fn form(
     Ok(Page::new(title, main).still())
 }
 
-/// What the expression means: words, the next fire times in its zone and in UTC, warnings.
+/// The meaning of the expression: words, the next fire times in its zone and in UTC, warnings.
 fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
     let expression = text(given, "expression");
     if expression.is_empty() {
