@@ -229,7 +229,8 @@ fn what_happens_is_counted() {
     assert!(asked("call", "none") >= 2.0 && asked("cf", "2xx") >= 3.0 && asked("uaa", "2xx") >= 1.0);
     assert_eq!(asked("uaa", "5xx"), 1.0);
     assert_eq!(metrics.value("ocf_scheduler_workers", &[("kind", "call")]), 20.0);
-    assert_eq!(metrics.value("ocf_scheduler_workers", &[("kind", "job")]), 16.0);
+    let starters = if is_postgres() { 32.0 } else { 16.0 };
+    assert_eq!(metrics.value("ocf_scheduler_workers", &[("kind", "job")]), starters);
     assert_eq!(metrics.value("ocf_scheduler_database_up", &[]), 1.0);
     assert!(metrics.value("ocf_scheduler_database_size_bytes", &[]) > 4096.0);
     assert!(metrics.value("process_resident_memory_bytes", &[]) > 1_000_000.0);
