@@ -19,7 +19,7 @@ SELECT e.id, e.guid, s.guid AS schedule_guid, e.scheduled_time,
 -- row with every other.
 --pg CROSS JOIN LATERAL (SELECT * FROM executables WHERE id = e.executable_id OFFSET 0) AS x
 --pg LEFT JOIN LATERAL (SELECT * FROM schedules WHERE id = e.schedule_id OFFSET 0) AS s ON TRUE
- WHERE e.executable_id = :executable_id AND e.id < :before_id AND e.id >= :floor_id
+ WHERE e.executable_id = :executable_id AND e.id < :before_id
    AND x.id = e.executable_id AND (x.deleted_at IS NULL) IS TRUE
    AND (CAST(:spaces AS TEXT) IS NULL OR x.space_guid IN (SELECT value FROM json_each(:spaces))) --sqlite
 --pg AND (CAST(:spaces AS TEXT) IS NULL

@@ -636,7 +636,7 @@ fn end_alerts(
     }
     tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
     for (notification, _, is_told) in alerts.iter_mut().filter(|(_, _, is_told)| !is_told) {
-        // Whoever waits for the recovery from an earlier failure is told of this one instead.
+        // A receiver that waits for the recovery from an earlier failure gets this one instead.
         let values = values! { "notification_id": *notification, "executable_id": executable };
         *is_told = tx.one(sql!("deliveries/has_waiting_recovery"), values, |row| row.get("is_waiting"))?;
     }

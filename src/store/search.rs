@@ -144,7 +144,7 @@ impl Store {
     pub fn count_matching(&self, executable: Id, filter: &ExecutionFilter) -> Result<Extent, StoreError> {
         let filter = FilterColumns::of(filter)?;
         let mut values = filter.values();
-        values.extend(values! { "executable_id": executable, "before_id": Id::MAX, "floor_id": 0_i64 });
+        values.extend(values! { "executable_id": executable, "before_id": Id::MAX });
         self.read(|session| session.one(sql!("executions/count_found_of_executable"), &values, extent_of))
     }
 
@@ -159,8 +159,7 @@ impl Store {
         let filter = FilterColumns::of(filter)?;
         let mut values = filter.values();
         values.extend(values! {
-            "executable_id": executable, "before_id": window.beyond, "floor_id": 0_i64, "limit": limit,
-            "offset": window.offset,
+            "executable_id": executable, "before_id": window.beyond, "limit": limit, "offset": window.offset,
         });
         let measure = |execution: &Execution| (execution.id, execution.message.len());
         self.read(|session| {
@@ -256,6 +255,7 @@ fn walk_of_owners(session: &Session<'_>, columns: &FilterColumns<'_>) -> Result<
     };
     Walk::of(walk, &ids).map(Some)
 }
+
 /// The index that fits what the filter asks for, if one has few other executions.
 fn walk_of_filter(
     session: &Session<'_>,
