@@ -45,22 +45,24 @@ const PATIENT_SESSION: &str = "
     SET idle_in_transaction_session_timeout = '600s'";
 /// A peer that acknowledges nothing for this long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The settings of each session. A session that stalls in a transaction does not block others for long;
-/// commits are on the disk, and each statement sees what was committed before it, whatever the server's
-/// configuration. Plans are made once and kept. They prefer indexes: a plan made while the tables were empty
-/// would otherwise scan them after they have grown.
+/// The settings of each session, in one statement. A session that stalls in a transaction does not block
+/// others for long; commits are on the disk, and each statement sees what was committed before it, whatever the
+/// server's configuration. Plans are made once and kept. They prefer indexes: a plan made while the tables were
+/// empty would otherwise scan them after they have grown.
 pub(in crate::store) const SESSION: &str = "
-    SET enable_seqscan = off;
-    SET enable_bitmapscan = off;
-    SET enable_hashjoin = off;
-    SET enable_mergejoin = off;
-    SET plan_cache_mode = force_generic_plan;
-    SET jit = off;
-    SET default_transaction_isolation = 'read committed';
-    SET statement_timeout = '8s';
-    SET lock_timeout = '5s';
-    SET idle_in_transaction_session_timeout = '10s';
-    SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
+    SELECT set_config(name, value, false)
+      FROM (VALUES ('enable_seqscan', 'off'),
+                   ('enable_bitmapscan', 'off'),
+                   ('enable_hashjoin', 'off'),
+                   ('enable_mergejoin', 'off'),
+                   ('plan_cache_mode', 'force_generic_plan'),
+                   ('jit', 'off'),
+                   ('default_transaction_isolation', 'read committed'),
+                   ('statement_timeout', '8s'),
+                   ('lock_timeout', '5s'),
+                   ('idle_in_transaction_session_timeout', '10s'),
+                   ('synchronous_commit', 'on')) AS settings (name, value)
+     WHERE name <> 'synchronous_commit' OR current_setting(name) = 'off'";
 
 /// Why there is no connection, or there are no tables.
 pub(super) enum Refused {
@@ -164,8 +166,7 @@ impl Connector {
             is_retry_safe: Flag::new(false),
             answer_timeout: Flag::new(ANSWER_TIMEOUT),
         };
-        connection.batch_for_setup(SESSION)?;
-        connection.batch_for_setup(&format!("SET search_path = {}", self.target.schema))?;
+        connection.batch_for_setup(&format!("{SESSION}; SET search_path = {}", self.target.schema))?;
         Ok(connection)
     }
 
