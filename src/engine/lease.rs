@@ -29,6 +29,8 @@ const GAP_MAX: Duration = Duration::from_secs(12);
 /// How often the clock is read by a statement that does nothing else, so that the answer comes at once; and
 /// how often statistics are refreshed though this process has written nothing.
 const PRECISE_INTERVAL: Duration = Duration::from_secs(60);
+/// An answer that takes longer may be off by so much that the clock is read again before it is relied on.
+const SLOW_ANSWER: Duration = Duration::from_millis(100);
 /// A difference between the clocks that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
 /// The message of a call whose outcome nobody can know.
@@ -133,7 +135,13 @@ impl Keeper {
 
         let (set_by, is_to_take_over) =
             match renewal.time.filter(|_| !is_long_ago(self.measured_at, asked_at)) {
-                Some(time) => (self.clock.measure(asked_at, answered_at, time.now), time.is_to_take_over),
+                Some(time) => {
+                    let set_by = self.clock.measure(asked_at, answered_at, time.now);
+                    if !set_by.is_zero() && SLOW_ANSWER < answered_at.saturating_sub(asked_at) {
+                        self.follow_clock()?;
+                    }
+                    (set_by, time.is_to_take_over)
+                }
                 None => self.follow_clock()?,
             };
         self.wake_for_what_is_due();
