@@ -5,33 +5,38 @@
 -- Each by the first or the last entry of an index. A comparison such as `next_fire_time <= :now` inside EXISTS
 -- may be answered from any index instead, with all its rows. The + holds the planner to
 -- schedules_by_planned_at.
+--
+-- Nothing can be due before :since. While a snapshot is held, for example by pg_dump, the entries of
+-- executions that have ended since stay in the indexes, and those before :since are not read.
 WITH known AS MATERIALIZED (
-         SELECT (SELECT next_fire_time FROM schedules WHERE next_fire_time IS NOT NULL
+         SELECT (SELECT next_fire_time FROM schedules WHERE next_fire_time >= :since
                   ORDER BY next_fire_time, id LIMIT 1) AS next_fire_time,
-                (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
+                (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time >= :since
                   ORDER BY kind, dispatch_time, id LIMIT 1) AS first_job,
-                (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
+                (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time >= :since
                   ORDER BY kind, dispatch_time, id LIMIT 1) AS first_call,
-                (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
-                  ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) AS last_job,
-                (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
-                  ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) AS last_call)
+                (SELECT dispatch_time FROM executions
+                  WHERE kind = 'job' AND dispatch_time >= 9223372036854775807
+                  ORDER BY kind, dispatch_time, id LIMIT 1) AS blocked_job,
+                (SELECT dispatch_time FROM executions
+                  WHERE kind = 'call' AND dispatch_time >= 9223372036854775807
+                  ORDER BY kind, dispatch_time, id LIMIT 1) AS blocked_call)
 SELECT EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead AND +next_fire_time > :ahead)
        OR EXISTS (SELECT 1
                  FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id
                 WHERE s.completed_at > :ahead AND s.deleted_at IS NULL AND x.deleted_at IS NULL)
            AS is_planned_ahead,
        COALESCE(next_fire_time <= :now, FALSE) AS is_due,
-       COALESCE(last_job = 9223372036854775807, FALSE) AS is_job_blocked,
-       COALESCE(last_call = 9223372036854775807, FALSE) AS is_call_blocked,
+       blocked_job IS NOT NULL AS is_job_blocked,
+       blocked_call IS NOT NULL AS is_call_blocked,
        COALESCE(first_job <= :now, FALSE) AS is_job_waiting,
        COALESCE(first_call <= :now, FALSE) AS is_call_waiting,
-       EXISTS (SELECT 1
-                 FROM executions
-                WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call'
-                      AND cancel_requested_at IS NOT NULL)
-           AS is_call_cancelled,
+       (SELECT cancel_requested_at
+          FROM executions
+         WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL
+         ORDER BY cancel_requested_at LIMIT 1) IS NOT NULL AS is_call_cancelled,
        next_fire_time,
+       LEAST(next_fire_time, first_job, first_call) AS earliest,
        LEAST((SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time > :now
                ORDER BY kind, dispatch_time, id LIMIT 1),
              (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time > :now

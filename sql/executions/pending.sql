@@ -6,6 +6,6 @@ SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.disp
  WHERE e.kind = :kind AND e.dispatch_time <= :now AND x.id = e.executable_id
    AND (x.deleted_at IS NULL) IS TRUE
        AND e.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s WHERE s.id = e.schedule_id), 0)
---pg AND (e.owner IS NULL OR e.owner = :fence)
+--pg AND e.dispatch_time >= :since AND (e.owner IS NULL OR e.owner = :fence)
  ORDER BY e.dispatch_time, e.id
  LIMIT :limit;

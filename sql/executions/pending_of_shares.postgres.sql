@@ -1,5 +1,5 @@
 -- The first :each due executions of each share in :shares (a JSON array), by executions_by_share. Deleted
--- executions that remain to be purged must not take places.
+-- executions that remain to be purged must not take places. Nothing is due before :since; see look.
 -- PostgreSQL looks up the rows of a share only through LATERAL; it would evaluate SQLite's subquery for each
 -- row of the table. IS TRUE makes the planner find executables by their key instead of a partial index.
 SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.dispatch_time, e.attempts,
@@ -8,6 +8,7 @@ SELECT e.id, e.guid, x.guid AS executable_guid, x.name, e.scheduled_time, e.disp
  CROSS JOIN LATERAL (SELECT p.*
                        FROM executions AS p
                       WHERE p.kind = :kind AND p.share = wanted.share AND p.dispatch_time <= :now
+                        AND p.dispatch_time >= :since
                         AND p.id > COALESCE((SELECT s.cancelled_up_to FROM schedules AS s
                                              WHERE s.id = p.schedule_id), 0)
                         AND (p.owner IS NULL OR p.owner = :fence)

@@ -1,7 +1,7 @@
 -- Renews the lease, and looks for what there is to do, in one round trip, so that whoever has nothing to do
 -- asks nothing: whether there is something to take over (instances/now), what the scheduler looks for
 -- (executions/look), when the notifier is needed next (notifications/is_work_due), and whether the watcher
--- is. All by the first entries of indexes. Not renewed: the lease had ended, and was taken over. The clock
+-- is. All by the first entries of indexes, and after :since as in executions/look. Not renewed: the lease had ended, and was taken over. The clock
 -- that counts is read last, for what comes before it counts as the way to the server.
 WITH renewed AS (UPDATE instances SET lease_until = now_nanos() + :lease WHERE id = :id RETURNING id)
 SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
@@ -17,18 +17,19 @@ SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
        OR EXISTS (SELECT 1
                  FROM schedules AS s JOIN executables AS x ON x.id = s.executable_id
                 WHERE s.completed_at > :ahead AND s.deleted_at IS NULL AND x.deleted_at IS NULL)
-       OR COALESCE((SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
-                     ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) = 9223372036854775807, FALSE)
-       OR COALESCE((SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
-                     ORDER BY kind DESC, dispatch_time DESC, id DESC LIMIT 1) = 9223372036854775807, FALSE)
-       OR EXISTS (SELECT 1
-                    FROM executions
-                   WHERE owner = :id AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL)
+       OR (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time >= 9223372036854775807
+            ORDER BY kind, dispatch_time, id LIMIT 1) IS NOT NULL
+       OR (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time >= 9223372036854775807
+            ORDER BY kind, dispatch_time, id LIMIT 1) IS NOT NULL
+       OR (SELECT cancel_requested_at
+             FROM executions
+            WHERE owner = :id AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL
+            ORDER BY cancel_requested_at LIMIT 1) IS NOT NULL
            AS is_to_look,
-       LEAST((SELECT MIN(next_fire_time) FROM schedules WHERE next_fire_time IS NOT NULL),
-             (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time IS NOT NULL
+       LEAST((SELECT MIN(next_fire_time) FROM schedules WHERE next_fire_time >= :since),
+             (SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time >= :since
                ORDER BY kind, dispatch_time, id LIMIT 1),
-             (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time IS NOT NULL
+             (SELECT dispatch_time FROM executions WHERE kind = 'call' AND dispatch_time >= :since
                ORDER BY kind, dispatch_time, id LIMIT 1)) AS next_due,
        EXISTS (SELECT 1 FROM strays)
        OR EXISTS (SELECT 1 FROM executions WHERE state = 'RUNNING' AND owner IS NULL)

@@ -257,7 +257,9 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Waiting>, StoreError> {
         let fence = self.fence()?;
-        let values = values! { "kind": kind.as_str(), "now": now, "limit": limit, "fence": fence };
+        let values = values! {
+            "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "limit": limit, "fence": fence,
+        };
         self.read_at_once(|session| {
             session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
         })
@@ -282,8 +284,16 @@ impl Store {
     }
 
     /// Shares with PENDING executions, in order, after `after`, at most `limit`.
-    pub fn pending_shares(&self, kind: Kind, after: &str, limit: u32) -> Result<Vec<Share>, StoreError> {
-        let values = values! { "kind": kind.as_str(), "after": after, "limit": limit };
+    pub fn pending_shares(
+        &self,
+        kind: Kind,
+        now: Timestamp,
+        after: &str,
+        limit: u32,
+    ) -> Result<Vec<Share>, StoreError> {
+        let values = values! {
+            "kind": kind.as_str(), "since": self.queue_since(now), "after": after, "limit": limit,
+        };
         self.read_at_once(|session| session.rows(sql!("executions/shares"), values, |row| row.get("share")))
     }
 
@@ -298,7 +308,8 @@ impl Store {
         let fence = self.fence()?;
         let shares = json_array(shares.iter().map(Share::as_str))?;
         let values = values! {
-            "kind": kind.as_str(), "now": now, "shares": &shares, "each": each, "fence": fence,
+            "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "shares": &shares, "each": each,
+            "fence": fence,
         };
         self.read_at_once(|session| {
             session.rows(sql_by_engine!("executions/pending_of_shares"), values, |row| waiting_of(row, fence))
@@ -347,29 +358,40 @@ impl Store {
     /// What there is to do. `ahead`: plans made after this time precede a jump of the clock back. Where
     /// looking costs no round trip, everything counts as possible.
     pub fn look(&self, now: Timestamp, ahead: Timestamp) -> Result<Look, StoreError> {
-        if !self.is_shared() {
-            return Ok(Look {
-                is_planned_ahead: true,
-                is_due: true,
-                is_call_cancelled: false,
-                is_blocked: [true; 2],
-                is_waiting: [true; 2],
-                next: None,
-            });
-        }
-        let values = values! { "now": now, "ahead": ahead, "fence": self.fence()? };
-        self.read_at_once(|session| {
-            session.one(postgres_sql!("executions/look"), values, |row| {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            super::Engine::Postgres(database) => {
+                let asked_at = database.monotonic();
+                let since = database.queue_since(now);
+                let values = values! { "now": now, "ahead": ahead, "since": since, "fence": self.fence()? };
+                let read = |row: &Row<'_>| {
+                    let look = Look {
+                        is_planned_ahead: row.get("is_planned_ahead")?,
+                        is_due: row.get("is_due")?,
+                        is_call_cancelled: row.get("is_call_cancelled")?,
+                        is_blocked: [row.get("is_job_blocked")?, row.get("is_call_blocked")?],
+                        is_waiting: [row.get("is_job_waiting")?, row.get("is_call_waiting")?],
+                        next: Some((row.get("next_fire_time")?, row.get("next_dispatch_time")?)),
+                    };
+                    Ok((look, row.get("earliest")?))
+                };
+                let (look, earliest) =
+                    self.read_at_once(|session| session.one(postgres_sql!("executions/look"), values, read))?;
+                database.note_queue(since, earliest, now, asked_at);
+                Ok(look)
+            }
+            _ => {
+                let _ = (now, ahead);
                 Ok(Look {
-                    is_planned_ahead: row.get("is_planned_ahead")?,
-                    is_due: row.get("is_due")?,
-                    is_call_cancelled: row.get("is_call_cancelled")?,
-                    is_blocked: [row.get("is_job_blocked")?, row.get("is_call_blocked")?],
-                    is_waiting: [row.get("is_job_waiting")?, row.get("is_call_waiting")?],
-                    next: Some((row.get("next_fire_time")?, row.get("next_dispatch_time")?)),
+                    is_planned_ahead: true,
+                    is_due: true,
+                    is_call_cancelled: false,
+                    is_blocked: [true; 2],
+                    is_waiting: [true; 2],
+                    next: None,
                 })
-            })
-        })
+            }
+        }
     }
 
     /// The earliest dispatch time after `now`.

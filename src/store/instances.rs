@@ -156,6 +156,19 @@ impl Store {
         }
     }
 
+    /// Nothing is due before this time. On SQLite the smallest time: its indexes hold no entries of rows that
+    /// were changed since.
+    pub(super) fn queue_since(&self, now: Timestamp) -> Timestamp {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.queue_since(now),
+            _ => {
+                let _ = now;
+                Timestamp::from_nanos(i64::MIN)
+            }
+        }
+    }
+
     /// Whether ends of executions were told since this was asked last.
     pub fn has_told(&self) -> bool {
         match &self.engine {
@@ -299,7 +312,8 @@ impl Store {
     ) -> Result<Option<Renewal>, StoreError> {
         let Some(fence) = database.last_fence() else { return Ok(None) };
         let asked_at = database.monotonic();
-        let values = values! { "id": fence, "lease": lease_nanos(), "ahead": ahead };
+        let since = database.queue_since(database.now());
+        let values = values! { "id": fence, "lease": lease_nanos(), "ahead": ahead, "since": since };
         let read = |row: &Row<'_>| {
             let outlook = Outlook {
                 asked_at,
@@ -316,6 +330,7 @@ impl Store {
         })?;
         let Some((outlook, time)) = renewed else { return Ok(None) };
         database.note_lease(fence, asked_at);
+        database.note_queue(since, outlook.next_due, time.now, asked_at);
         database.note_outlook(outlook);
         Ok(Some(Renewal { fence, is_new: false, time: Some(time) }))
     }

@@ -1036,7 +1036,7 @@ fn deleted_executions_take_no_places_in_their_share() {
     world.database().execute(&later);
     world.store.delete_executable(&gone, None, world.clock.now(), None).unwrap().unwrap();
     world.store.renew_lease().unwrap();
-    let shares = world.store.pending_shares(Kind::Call, "", 10).unwrap();
+    let shares = world.store.pending_shares(Kind::Call, world.clock.now(), "", 10).unwrap();
     let waiting = world.store.pending_of_shares(Kind::Call, world.clock.now(), &shares, 8).unwrap();
     assert_eq!(waiting.iter().filter(|it| it.executable == there.guid).count(), 3);
     assert_eq!(waiting.len(), 3);

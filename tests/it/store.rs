@@ -78,9 +78,13 @@ impl Pair {
 
     /// An execution that `one` owns.
     fn claimed(&self, executable: &Executable) -> Owned {
+        self.claimed_at(executable, NOW)
+    }
+
+    fn claimed_at(&self, executable: &Executable, now: Timestamp) -> Owned {
         let id =
-            self.one.create_execution(executable.id, Asked::default(), NOW).unwrap().unwrap().execution.id;
-        let claimed = self.one.claim_executions(&[(id, NOW, 0)]).unwrap();
+            self.one.create_execution(executable.id, Asked::default(), now).unwrap().unwrap().execution.id;
+        let claimed = self.one.claim_executions(&[(id, now, 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         Owned { id, fence: claimed.fence }
     }
@@ -547,11 +551,13 @@ fn the_renewal_of_a_lease_sees_what_there_is_to_do() {
     assert!(nothing(seen()));
 
     let (job, call) = (pair.job(), pair.call());
-    let soon = NOW.saturating_add(Duration::from_secs(60));
-    pair.one.create_schedule(job.id, plain("* * * * *"), Some(soon), NOW, &Terms::default()).unwrap();
+    // Looks begin shortly before the present.
+    let now = SystemClock::default().now();
+    let soon = now.saturating_add(Duration::from_secs(60));
+    pair.one.create_schedule(job.id, plain("* * * * *"), Some(soon), now, &Terms::default()).unwrap();
     assert_eq!(seen().next_due, Some(soon));
-    let of = pair.claimed(&job);
-    assert_eq!(seen().next_due, Some(NOW), "an execution that waits");
+    let of = pair.claimed_at(&job, now);
+    assert_eq!(seen().next_due, Some(now), "an execution that waits");
     assert!(!seen().has_tasks);
     assert!(pair.one.accept_task(of, &Guid::from("task")).unwrap());
     assert!(seen().has_tasks, "a task of its own");
@@ -610,7 +616,8 @@ fn what_another_instance_left_behind_wakes_the_scheduler() {
     assert!(woken.try_recv().is_err(), "there is nothing to do");
     let pair = Pair { one, other: database.open().unwrap(), database, _directory };
     let call = pair.call();
-    pair.one.create_execution(call.id, Asked::default(), NOW).unwrap().unwrap();
+    let now = SystemClock::default().now();
+    pair.one.create_execution(call.id, Asked::default(), now).unwrap().unwrap();
     keeper.pass().unwrap();
     assert!(woken.try_recv().is_ok());
 }
@@ -1065,7 +1072,7 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
 /// Every pass and every renewal of a lease looks, however much waits for later.
 #[needs::postgres]
 #[test]
-fn a_look_reads_a_few_pages_although_thousands_wait_for_later() {
+fn a_look_reads_a_few_pages_although_thousands_wait_for_later_or_ended_under_a_snapshot() {
     let pair = Pair::new();
     let mut client = pair.database.client();
     client.batch_execute(ocf_scheduler::store::POSTGRES_SESSION).unwrap();
@@ -1082,7 +1089,24 @@ fn a_look_reads_a_few_pages_although_thousands_wait_for_later() {
         )
     };
     pair.database.execute(&fill(5000));
-    for (name, values) in [("executions/look", "5000, 5000, 1"), ("instances/beat", "1, 5000, 5000")] {
+    // While a snapshot is held, the index entries of what has ended stay.
+    let mut holder = pair.database.client();
+    holder.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1 FROM executions LIMIT 1").unwrap();
+    pair.database.execute(
+        "INSERT INTO executions (guid, executable_id, kind, state, asked_at, created_at, dispatch_time, share)
+         SELECT 'd' || id, id, 'job', 'PENDING', 1, 1, 1000 + id % 1000, 's1' FROM executables;
+         UPDATE executions SET state = 'SUCCEEDED', dispatch_time = NULL, start_time = 1, end_time = 2
+          WHERE guid LIKE 'd%';
+         INSERT INTO schedules (guid, executable_id, enabled, expression, next_fire_time, planned_at, created_at,
+                                updated_at)
+         SELECT 'd' || id, id, TRUE, '@daily', 1000, 1, 1, 1 FROM executables;
+         UPDATE schedules SET next_fire_time = 9000 WHERE guid LIKE 'd%'",
+    );
+    for (name, values) in [
+        ("executions/look", "3000, 5000, 5000, 1"),
+        ("instances/beat", "1, 5000, 5000, 3000"),
+        ("executions/pending_of_shares", r#"'["s1"]', 'job', 5000, 3000, 1, 8"#),
+    ] {
         let of = statement(name);
         let text = format!(
             "PREPARE looked AS {}; EXPLAIN (ANALYZE, BUFFERS) EXECUTE looked ({values}); DEALLOCATE looked",

@@ -265,11 +265,11 @@ impl Lane {
         now: Timestamp,
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
-        let mut shares = store.pending_shares(self.kind, &self.last_share, SHARES_PER_LOOK)?;
+        let mut shares = store.pending_shares(self.kind, now, &self.last_share, SHARES_PER_LOOK)?;
         // After the last share the next look begins at the first; so does this one if it has visited few.
         let is_end = shares.len() < SHARES_PER_LOOK as usize;
         if is_end && !self.last_share.is_empty() {
-            let from_the_first = store.pending_shares(self.kind, "", SHARES_PER_LOOK)?;
+            let from_the_first = store.pending_shares(self.kind, now, "", SHARES_PER_LOOK)?;
             shares.extend(from_the_first.into_iter().take_while(|share| share.as_str() <= &*self.last_share));
         }
         self.last_share = match shares.last() {

@@ -36,6 +36,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0019_overdue"),
     migration!("0020_filters"),
     migration!("0021_completed_ahead"),
+    migration!("0022_executions_to_cancel"),
 ];
 
 /// The schema version of this program.

@@ -14,11 +14,12 @@ use super::statement::{Named, Statement, postgres_sql, values};
 use super::{ImportMode, Outlook, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
 use crate::base::{crash, outage};
-use crate::model::{Fence, Secret, Weekdays};
+use crate::model::{Fence, Secret, Timestamp, Weekdays};
 
 mod connection;
 mod group;
 mod migrate;
+mod queue;
 mod source;
 mod tls;
 mod wire;
@@ -27,6 +28,7 @@ pub(super) use connection::{Connection, SESSION};
 use connection::{Connector, Purpose, Refused};
 pub(super) use group::{Access, Answer};
 use group::{Groups, Outcome, Ticket};
+use queue::QueueStart;
 pub(super) use source::Source;
 pub(super) use wire::{cell_of, encoded, numbered};
 
@@ -68,6 +70,7 @@ pub(super) struct DatabaseServer {
     outage: Mutex<Option<Outage>>,
     lease: Mutex<Option<Lease>>,
     outlook: Mutex<Option<Outlook>>,
+    queue: Mutex<QueueStart>,
     /// Ends of executions were told.
     has_told: AtomicBool,
     /// Something was written, by others than the keeper of the lease.
@@ -128,6 +131,7 @@ impl DatabaseServer {
             outage: Mutex::new(None),
             lease: Mutex::new(None),
             outlook: Mutex::new(None),
+            queue: Mutex::default(),
             has_told: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             instance_id: settings.instance_id.clone(),
@@ -188,6 +192,28 @@ impl DatabaseServer {
     pub(super) fn outlook(&self) -> Option<Outlook> {
         let is_recent = |it: &Outlook| self.clock.monotonic() < it.asked_at + OUTLOOK_AGE_MAX;
         lock(&self.outlook).filter(is_recent).filter(|_| self.fence().is_ok())
+    }
+
+    /// The wall clock, which follows the server's.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Nothing is due before this time, so nobody needs to look before it.
+    pub(super) fn queue_since(&self, now: Timestamp) -> Timestamp {
+        lock(&self.queue).since(now, self.clock.monotonic())
+    }
+
+    /// Records what a look at `now`, from `since` on, found to be due first. It was sent at the monotonic time
+    /// `asked_at`.
+    pub(super) fn note_queue(
+        &self,
+        since: Timestamp,
+        earliest: Option<Timestamp>,
+        now: Timestamp,
+        asked_at: Duration,
+    ) {
+        lock(&self.queue).note(since, earliest, now, (asked_at, self.clock.monotonic()));
     }
 
     pub(super) fn note_told(&self) {
