@@ -841,6 +841,24 @@ fn statement(name: &str) -> Numbered {
     statements().into_iter().find(|it| it.name == name).unwrap()
 }
 
+/// Four statements find executions by the same filter, each from another side.
+#[test]
+fn all_statements_that_find_executions_have_the_same_filter() {
+    let filter_of = |name: &str| {
+        let file = format!("{}/sql/executions/{name}.sql", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(file).unwrap();
+        let filter = text.split_once("   AND (CAST(:spaces").unwrap().1;
+        let filter = filter.rsplit_once(" < :ended_before)").unwrap().0;
+        // A history has the name of its job or call.
+        filter.lines().filter(|line| !line.contains(":name_pattern")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let filter = filter_of("find");
+    assert!(filter.len() > 40);
+    for name in ["find_among", "find_of_executable", "count_found_of_executable"] {
+        assert_eq!(filter_of(name), filter, "{name}");
+    }
+}
+
 /// All statements that PostgreSQL runs.
 fn statements() -> Vec<Numbered> {
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/sql");
