@@ -1146,6 +1146,22 @@ fn a_look_reads_a_few_pages_although_thousands_wait_for_later_or_ended_under_a_s
     }
 }
 
+/// The first pass after a start cuts waits. Meanwhile requests are answered.
+#[needs::postgres]
+#[test]
+fn an_execution_that_is_started_during_the_first_pass_is_not_in_doubt() {
+    let pair = Pair::new();
+    let job = pair.job();
+    let (now, later) = (NOW, NOW.saturating_add(Duration::from_millis(50)));
+    let latest = now.saturating_add(Duration::from_secs(60));
+    let id = pair.one.create_execution(job.id, Asked::default(), later).unwrap().unwrap().execution.id;
+    pair.one.settle_waits(now, latest).unwrap();
+    pair.one.cut_waits(now, latest).unwrap();
+    let waiting = pair.one.pending_executions(Kind::Job, later, 10).unwrap();
+    assert_eq!(waiting.len(), 1);
+    assert_eq!((waiting[0].of.id, waiting[0].attempts.doubt_until), (id, None));
+}
+
 #[needs::postgres]
 #[test]
 fn a_lease_that_is_not_renewed_in_time_lets_nothing_be_claimed() {
