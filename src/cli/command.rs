@@ -16,7 +16,7 @@ pub enum Group {
     Schedules,
     /// How they ran.
     Executions,
-    /// Who is told, who did what, and whole spaces.
+    /// Notifications, audit events, and whole spaces.
     Spaces,
     /// Which service the commands above use.
     Contexts,
@@ -38,7 +38,7 @@ impl Group {
             Self::Executions => "Executions",
             Self::Spaces => "Spaces",
             Self::Contexts => "Which service",
-            Self::Other => "Without one",
+            Self::Other => "Other",
         }
     }
 
@@ -56,7 +56,7 @@ pub struct Command {
     pub group: Group,
     /// In order; the optional ones are last.
     pub operands: &'static [Operand],
-    /// Without the settings and the flags that all commands that ask a service share.
+    /// Without the settings, and without the flags that all commands that use a service share.
     pub flags: &'static [Flag],
     /// The settings that are flags of this command too.
     pub settings: SettingFlags,
@@ -79,11 +79,11 @@ pub struct Operand {
     pub takes_rest: bool,
     /// The allowed values; empty if any value is.
     pub values: &'static [&'static str],
-    /// Whose names a shell completes it with.
+    /// The names that a shell completes it with.
     pub names: Names,
 }
 
-/// What the service has names of, with which shells complete.
+/// The kinds of names that a shell completes arguments with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
     /// Nothing that the service knows.
@@ -105,7 +105,7 @@ pub enum Names {
 }
 
 impl Names {
-    /// All that are looked up.
+    /// All kinds of names that are looked up.
     pub const ALL: [Self; 7] = [
         Self::Jobs,
         Self::Calls,
@@ -140,10 +140,10 @@ pub struct Flag {
     pub value: &'static str,
     /// Older names, which the help leaves out.
     pub aliases: &'static [&'static str],
-    /// The allowed values; empty if any value is. Of a flag without a value: those that may follow it all the
-    /// same, as they had to in older versions.
+    /// The allowed values; empty if any value is. A flag without a value may still be followed by one of these,
+    /// which older versions required.
     pub values: &'static [&'static str],
-    /// Whose names a shell completes its value with.
+    /// The names that a shell completes its value with.
     pub names: Names,
     /// The environment variable that is used without the flag; empty if there is none.
     pub variable: &'static str,
@@ -243,7 +243,7 @@ pub(super) const fn flag(name: &'static str, value: &'static str, help: &'static
     Flag { name, value, aliases, values, names, variable: "", default: "", help }
 }
 
-/// The pair that says whether something fires, or is told.
+/// `--enabled` and `--disabled`.
 pub(super) const ENABLED: [Flag; 2] = [
     Flag {
         aliases: &["enable"],
@@ -257,7 +257,7 @@ pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
     flag(name, "", help)
 }
 
-/// The flags that all commands share that ask a service.
+/// The flags that all commands that use a service share.
 pub(super) const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_URL",

@@ -1,9 +1,9 @@
 //! Files that define jobs, calls, their schedules, and notifications: how they are read and written.
 //!
-//! Invariant: a field that nobody knows is refused, because the service would ignore it. What came from a
-//! variable is a secret.
+//! Invariant: an unknown field is refused, because the service would ignore it. The value of a variable is a
+//! secret.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
@@ -14,7 +14,7 @@ use crate::model::Kind;
 
 /// The label that says to which file a job or call belongs.
 pub(super) const OWNER_LABEL: &str = "scheduler.ocf/file";
-/// The key of a schedule whose definition names none.
+/// The key of a schedule whose definition has none.
 const DEFAULT_KEY: &str = "default";
 
 const ROOT: &[&str] = &["name", "app", "job", "call", "notification"];
@@ -33,7 +33,7 @@ const OF_BOTH: &[&str] = &[
 const OF_JOB: &[&str] = &["command", "memory_in_mb", "disk_in_mb", "log_rate_in_bps"];
 const OF_CALL: &[&str] =
     &["url", "auth_header", "method", "headers", "body", "success_statuses", "signing_secret"];
-/// But for its key.
+/// Without its key.
 pub(super) const OF_SCHEDULE: &[&str] = &[
     "expression",
     "timezone",
@@ -73,7 +73,7 @@ pub(super) struct Definitions {
 pub(super) struct Executable {
     pub(super) kind: Kind,
     pub(super) name: String,
-    /// Guid or name of its app; `None`: the file does not say.
+    /// Guid or name of its app; `None` if the file does not say.
     pub(super) app: Option<String>,
     pub(super) body: Body,
     pub(super) schedules: Vec<Schedule>,
@@ -98,11 +98,11 @@ pub(super) struct Notification {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Body {
     pub(super) fields: Map<String, Value>,
-    /// Those whose values came from variables.
+    /// Fields whose values came from variables.
     pub(super) secrets: BTreeSet<String>,
 }
 
-/// Reads a file. `stem` is its name if it names none. The error lists every fault.
+/// Reads a file. `stem` is the name of a file that does not set one. The error lists every fault.
 pub(super) fn parse(
     text: &str,
     is_json: bool,
@@ -113,12 +113,12 @@ pub(super) fn parse(
         true => serde_json::from_str(text).map_err(|err| vec![format!("this is not JSON: {err}")])?,
         false => {
             let table: toml::Table =
-                text.parse().map_err(|err: toml::de::Error| vec![format!("this is not TOML: {err}")])?;
+                text.parse().map_err(|err: toml::de::Error| vec![not_toml(text, &err)])?;
             from_toml(toml::Value::Table(table))
         }
     };
     let Value::Object(mut root) = root else { return Err(vec!["this is not an object".to_owned()]) };
-    let mut reader = Reader { faults: Vec::new(), variable };
+    let mut reader = Reader { faults: Vec::new(), missing: BTreeMap::new(), variable };
     reader.check_names("the file", &root, &[ROOT]);
     let name = reader.text("the file", &mut root, "name").unwrap_or_else(|| stem.to_owned());
     if !is_label_value(&name) {
@@ -151,10 +151,20 @@ pub(super) fn parse(
             reader.faults.push(format!("there are two notifications {:?}", one.name));
         }
     }
-    match reader.faults.is_empty() {
+    let faults = reader.finish();
+    match faults.is_empty() {
         true => Ok(Definitions { name, executables, notifications }),
-        false => Err(reader.faults),
+        false => Err(faults),
     }
+}
+
+fn not_toml(text: &str, error: &toml::de::Error) -> String {
+    // The first line with something on it, which in YAML begins a mapping or a document.
+    let first = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    let is_yaml = first
+        .is_some_and(|line| line == "---" || line.split_once(':').is_some_and(|(key, _)| is_variable(key)));
+    let hint = if is_yaml { "; definitions are TOML or JSON, not YAML" } else { "" };
+    format!("this is not TOML{hint}: {error}")
 }
 
 fn from_toml(value: toml::Value) -> Value {
@@ -182,10 +192,26 @@ fn is_label_value(text: &str) -> bool {
 
 struct Reader<'a> {
     faults: Vec<String>,
+    /// The variables that are not set, each with the fields that need it.
+    missing: BTreeMap<String, Vec<String>>,
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Reader<'_> {
+    /// Every fault; a variable that is not set is one, however many fields need it.
+    fn finish(self) -> Vec<String> {
+        let mut faults = self.faults;
+        faults.extend(self.missing.into_iter().map(|(name, places)| {
+            let others = match places.len() - 1 {
+                0 => String::new(),
+                1 => " and another field".to_owned(),
+                others => format!(" and {others} other fields"),
+            };
+            format!("the variable {name} is not set; it is needed for {}{others}", places[0])
+        }));
+        faults
+    }
+
     fn executable(
         &mut self,
         kind: Kind,
@@ -337,7 +363,7 @@ impl Reader<'_> {
                 return None;
             };
             let Some(value) = (self.variable)(name) else {
-                self.faults.push(format!("{place} needs the variable {name}, which is not set"));
+                self.missing.entry(name.to_owned()).or_default().push(place.to_owned());
                 return None;
             };
             filled.push_str(&value);
@@ -361,7 +387,7 @@ pub(super) fn variable_of(words: &[&str]) -> String {
     name.chars().map(|character| if character.is_ascii_alphanumeric() { character } else { '_' }).collect()
 }
 
-/// A text that is read as itself.
+/// A value in which no variable is replaced when it is read.
 pub(super) fn literal(value: Value) -> Value {
     match value {
         Value::String(text) => text.replace("${", "$${").into(),
@@ -373,7 +399,7 @@ pub(super) fn literal(value: Value) -> Value {
     }
 }
 
-/// What is written: fields in an order, and tables after them.
+/// What is written: fields in a fixed order, then tables.
 #[derive(Debug)]
 pub(super) enum Item {
     Plain(Value),
@@ -490,6 +516,7 @@ mod tests {
             name = "a"
             comand = "x"
             command = "${MISSING} ${x:-y}"
+            labels = { a = "${MISSING}" }
             [[job.schedule]]
             expression = "* * * * *"
             [[job.schedule]]
@@ -504,7 +531,7 @@ mod tests {
             "did you mean job?",
             "name is \"-\"",
             "did you mean command?",
-            "command of job a needs the variable MISSING",
+            "the variable MISSING is not set; it is needed for command of job a and another field",
             "two schedules with the key \"default\"",
             "two jobs \"a\"",
             "a call has no name",
@@ -513,6 +540,7 @@ mod tests {
         }
         assert!(read("[[job]]\nname = \"a\"\ncommand = \"${x:-y}\"").unwrap_err()[0].contains("$${"));
         assert!(read("job = 1").unwrap_err()[0].contains("[[job]]"));
-        assert!(read("[[job]").unwrap_err()[0].contains("not TOML"));
+        assert!(read("[[job]").unwrap_err()[0].contains("not TOML: "));
+        assert!(read("# jobs\njob:\n  - name: a").unwrap_err()[0].contains("not YAML"));
     }
 }

@@ -150,7 +150,7 @@ fn is_harmless(character: char) -> bool {
     !character.is_control() && !turns
 }
 
-/// The columns of the terminal that standard output is; `None` if it is none.
+/// The width of the terminal that standard output is; `None` if it is not a terminal.
 pub(crate) fn terminal_width() -> Option<usize> {
     width_of(io::stdout())
 }
@@ -162,11 +162,11 @@ pub(crate) fn error_width() -> Option<usize> {
 
 fn width_of(terminal: impl AsFd) -> Option<usize> {
     let columns = usize::from(rustix::termios::tcgetwinsize(terminal).ok()?.ws_col);
-    // Some terminals do not tell.
+    // Some terminals do not say how wide they are.
     (0 < columns).then_some(columns)
 }
 
-/// The beginning of a text that has at most this many characters; what is missing is told by `…`.
+/// The text, cut to at most this many characters; `…` marks a cut.
 pub(crate) fn cut(text: &str, most: usize) -> String {
     if text.chars().count() <= most {
         return text.to_owned();
@@ -191,7 +191,7 @@ fn safe_json(json: &str) -> String {
         if character == '\n' || is_harmless(character) {
             text.push(character);
         } else {
-            // It is within a string, where JSON allows an escape. Those below U+0020 are escaped already.
+            // Inside a string, JSON allows an escape. Characters below U+0020 are escaped already.
             let _ = write!(text, "\\u{:04x}", u32::from(character));
         }
     }
@@ -238,7 +238,7 @@ impl Table {
         self
     }
 
-    /// CSV has `heading` after `before`: programs may count columns, so those keep their places.
+    /// CSV has `heading` after `before`. Programs may count columns, so the other columns keep their places.
     pub(crate) fn with_place_in_csv(mut self, heading: &'static str, before: &'static str) -> Self {
         self.moved = Some((heading, before));
         self
@@ -249,7 +249,7 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| escaped(cell)).collect());
     }
 
-    /// With `colour`, states are coloured. Cells are cut so that lines fit `width`, if that is possible.
+    /// With `colour`, states are coloured. Cells are cut to make lines fit `width`, if possible.
     pub(crate) fn text(&self, colour: bool, width: Option<usize>) -> String {
         let (headings, mut rows) = self.first_columns(self.narrow);
         for cell in rows.iter_mut().flatten().filter(|cell| is_guid(cell)) {
@@ -386,7 +386,7 @@ const LEAST: [&str; 8] = ["DISK", "MEM", "ENDED", "EXECUTION", "TRIGGER", "FORMA
 /// Columns that are never cut: a part of a guid cannot be used.
 const UNCUT: [&str; 2] = ["GUID", "SCHEDULE"];
 
-/// Columns of which a part says little. They are cut last.
+/// Columns that say little when they are cut. They are cut last.
 const WHOLE: [&str; 18] = [
     "GUID",
     "SCHEDULE",
@@ -420,8 +420,8 @@ fn whole_width(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// Names are cut after the text beside them, and what is short anyway last. Takes from the widest columns first,
-/// and of equal ones from the last.
+/// Names are cut after the text beside them, and what is short anyway last. Takes from the widest columns
+/// first, and of equal ones from the last.
 fn shrink(headings: &[&str], widths: &mut [usize], width: usize) {
     let is_whole = |heading: &str| WHOLE.contains(&heading);
     cut_widest(headings, widths, width, READABLE, |heading| !is_name(heading) && !is_whole(heading));
@@ -489,9 +489,12 @@ pub(crate) fn field<'a>(resource: &'a Value, name: &str) -> &'a str {
     resource[name].as_str().unwrap_or_default()
 }
 
-/// A time field, to the second.
+/// A time field, to the second. Empty for Go's zero time too, which OCF Scheduler sends where there is none.
 pub(crate) fn instant(resource: &Value, name: &str) -> String {
     let text = field(resource, name);
+    if text.starts_with("0001-01-01T00:00:00") {
+        return String::new();
+    }
     match Timestamp::parse(text).and_then(|instant| Timestamp::from_seconds(instant.seconds())) {
         Some(instant) => instant.to_string(),
         None => text.to_owned(),

@@ -99,10 +99,10 @@ fn run(mode: Mode, arguments: &Arguments) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Without a record the command line has to be told where the service is.
+/// Without a record, users must set the URL of the service.
 fn record(service: &Service, welcome: &Welcome) -> Option<fs::File> {
     Running::record(service.local_addr(), &welcome.file).unwrap_or_else(|err| {
-        info!(cause:% = err; "the command line cannot find this service by itself");
+        info!(cause:% = err; "the command line cannot find this service without its URL");
         None
     })
 }
@@ -194,7 +194,11 @@ The same with the command line (all commands: ocf-scheduler --help){found}:
 
 "#,
         file = welcome.file.display(),
-        found = if is_found { ", which finds this service without the exports" } else { "" },
+        found = if is_found {
+            ", which finds this service without the exports"
+        } else {
+            "; it needs the exports"
+        },
         limit = welcome.memory_limit,
         alias = alias(),
     )

@@ -21,7 +21,7 @@ pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 const APP: Flag =
     Flag { variable: "SCHEDULER_APP", ..flag("app", "APP", "guid of the app, or its name if known") };
 
-/// Flags of commands that make or change a schedule, and those that all of them share.
+/// Flags of commands that create or change a schedule, with the flags that all commands share.
 macro_rules! schedule_flags {
     ($($own:expr),*) => {
         [
@@ -40,7 +40,7 @@ macro_rules! schedule_flags {
     };
 }
 
-/// Flags of commands that make or change a job or call, and those that all of them share.
+/// Flags of commands that create or change a job or call, with the flags that all commands share.
 macro_rules! run_flags {
     ($($own:expr),* $(,)?) => {
         [
@@ -255,7 +255,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Run,
             &[],
             SettingFlags::One("SCHEDULER_PORT"),
-            "checks whether a service is alive (GET /healthz): exit status 0 if it does; for health checks \
+            "checks whether a service is alive (GET /healthz): exit status 0 if it is; for health checks \
              of \
              containers",
             "ocf-scheduler health --port 8000",
@@ -432,7 +432,7 @@ pub const COMMANDS: &[Command] = &[
         "notifications",
         &[],
         &[],
-        "lists who is told how jobs and calls fare",
+        "lists notifications: where failures and recoveries are sent",
         "ocf-scheduler notifications",
         |it| ask(notifications::list, it),
     ),
@@ -441,7 +441,7 @@ pub const COMMANDS: &[Command] = &[
         "create-notification",
         &[operand("NAME"), optional("URL")],
         &notification_flags!(URL),
-        "has failures and recoveries told to a URL",
+        "sends failures and recoveries to a URL",
         "ocf-scheduler create-notification ops https://hooks.example.com/scheduler --label-selector env=prod",
         |it| ask(notifications::create, it),
     ),
@@ -543,7 +543,7 @@ pub const COMMANDS: &[Command] = &[
         &[Operand { names: Names::Both, ..optional("NAME") }],
         &[
             OF_APP,
-            flag("until", "TIME", "of a space: it resumes by itself at this RFC 3339 time"),
+            flag("until", "TIME", "of a space: it resumes at this RFC 3339 time"),
             flag("note", "TEXT", "of a space: why it is paused"),
         ],
         "keeps the schedules of a job or call, or of the whole space, from firing; run still works",
@@ -555,7 +555,7 @@ pub const COMMANDS: &[Command] = &[
         "resume",
         &[Operand { names: Names::Both, ..optional("NAME") }],
         &[OF_APP],
-        "lets the schedules of a job or call, or of the whole space, fire again; makes up for nothing",
+        "lets the schedules of a job or call, or of the whole space, fire again; missed fire times do not run",
         "ocf-scheduler resume nightly",
         |it| ask(pauses::resume, it),
     ),
@@ -908,7 +908,7 @@ fn help(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// What people type who know other programs, and the commands that do it here.
+/// Commands of other programs, and those that do the same here.
 const ELSEWHERE: [(&str, &[&str]); 18] = [
     ("ls", &["jobs", "calls", "schedules", "executions"]),
     ("list", &["jobs", "calls", "schedules", "executions"]),

@@ -1,4 +1,4 @@
-//! The command line of those who use a service: the real program against a real service, and against servers
+//! The commands that use a service: the real program against a real service, and against servers
 //! that misbehave.
 
 use std::fs;
@@ -24,7 +24,7 @@ use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
 const NO_GUID: &str = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
 
-/// What the program said.
+/// What the program printed, and its exit status.
 pub(crate) struct Said {
     pub(crate) status: i32,
     pub(crate) out: String,
@@ -58,7 +58,7 @@ impl Said {
     }
 }
 
-/// The program with nothing in its environment but these.
+/// The program with only these variables in its environment.
 pub(crate) fn program(variables: &[(&str, &str)], arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.env_clear().envs(variables.iter().copied()).args(arguments).stdin(Stdio::null());
@@ -79,7 +79,7 @@ impl World {
     }
 }
 
-/// A home in which cf is logged in.
+/// A home directory in which cf is logged in.
 pub(crate) fn cf_home(target: &str, token: &str, refresh_token: &str) -> TempDir {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join(".cf")).unwrap();
@@ -93,7 +93,7 @@ pub(crate) fn cf_home(target: &str, token: &str, refresh_token: &str) -> TempDir
     home
 }
 
-/// A server that gives these answers, one for each connection, and keeps what was asked.
+/// A server that sends these answers, one for each connection, and records the requests.
 struct Scripted {
     url: String,
     requests: Arc<Mutex<Vec<String>>>,
@@ -197,11 +197,13 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
     let file = file.to_str().unwrap();
     let dry = world.cli(&["import-crontab", file, "--app", APP, "--dry-run"]);
     let zone = "lines without CRON_TZ: their times are in UTC";
-    dry.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone]);
+    let words =
+        ["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone, "one line was refused"];
+    dry.expect(6, &words);
     assert_eq!(world.get("/jobs").json()["resources"], json!([]));
 
     let taken = world.cli(&["import-crontab", file, "--app", APP]);
-    taken.expect(0, &["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone]);
+    taken.expect(6, &words);
     let jobs = world.get("/jobs?detailed=true").json();
     let jobs = jobs["resources"].as_array().unwrap();
     let seen: Vec<[&Value; 5]> = jobs
@@ -220,13 +222,15 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
         ])
     );
     let again = world.cli(&["import-crontab", file, "--app", APP]);
-    again.expect(0, &["nothing was taken", "line 2: there is a job \"report\" already"]);
+    again.expect(6, &["nothing was taken", "line 2: there is a job \"report\" already"]);
     assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
+    fs::write(file, text.replace("61 * * * * bin/never\n", "")).unwrap();
+    world.cli(&["import-crontab", file, "--app", APP]).expect(0, &["nothing was taken"]);
     world.cli(&["import-crontab", "/nonexistent", "--app", APP]).expect(2, &["cannot be read"]);
 }
 
 #[test]
-fn jobs_and_calls_are_made_listed_changed_and_deleted_by_name() {
+fn jobs_and_calls_are_created_listed_changed_and_deleted_by_name() {
     let world = World::start();
     let created = world.cli(&[
         "create-job",
@@ -279,7 +283,7 @@ fn jobs_and_calls_are_made_listed_changed_and_deleted_by_name() {
 }
 
 #[test]
-fn schedules_are_made_listed_stopped_and_deleted() {
+fn schedules_are_created_listed_stopped_and_deleted() {
     let world = World::start();
     let (job, call) = (world.job("nightly"), world.call("ping", "test.url"));
     let of_job = world.cli(&["schedule-job", "nightly", "0 2 * * *", "--output", "json"]).json();
@@ -306,7 +310,7 @@ fn schedules_are_made_listed_stopped_and_deleted() {
 }
 
 #[test]
-fn run_that_waits_ends_as_the_execution_does() {
+fn run_wait_exits_with_the_outcome_of_the_execution() {
     let world = World::start();
     world.job("nightly");
     world.tasks_end("SUCCEEDED", None);
@@ -338,7 +342,7 @@ fn run_that_waits_ends_as_the_execution_does() {
 }
 
 #[test]
-fn fire_times_are_shown_in_the_zone_of_the_schedule_beside_utc() {
+fn fire_times_are_shown_in_utc_and_in_the_zone_of_the_schedule() {
     let world = World::start();
     world.job("nightly");
     let plain = world.job("plain");
@@ -380,7 +384,7 @@ fn fire_times_are_shown_in_the_zone_of_the_schedule_beside_utc() {
 }
 
 #[test]
-fn a_service_in_trouble_does_not_end_the_waiting() {
+fn an_outage_does_not_end_run_wait() {
     let never = "0001-01-01T00:00:00Z";
     let execution =
         |state: &str| json!([{"guid": "e", "state": state, "message": "", "execution_end_time": never}]);
@@ -397,7 +401,7 @@ fn a_service_in_trouble_does_not_end_the_waiting() {
 }
 
 #[test]
-fn exit_statuses_tell_scripts_what_is_the_matter() {
+fn exit_statuses_tell_scripts_what_went_wrong() {
     let world = World::start();
     world.job("nightly");
     let refused = world.cli(&["create-job", "nightly", "true", "--app", APP]);
@@ -430,7 +434,7 @@ fn exit_statuses_tell_scripts_what_is_the_matter() {
 }
 
 #[test]
-fn a_name_that_means_several_things_is_left_alone() {
+fn an_ambiguous_name_changes_nothing() {
     let world = World::start();
     let job = |app: &str| {
         let body = r#"{"name":"same","command":"true"}"#;
@@ -446,7 +450,7 @@ fn a_name_that_means_several_things_is_left_alone() {
 }
 
 #[test]
-fn nothing_that_a_server_says_is_acted_upon_by_a_terminal() {
+fn text_from_a_server_cannot_control_a_terminal() {
     let world = World::start();
     let name = "a\u{1b}[2J\u{9b}31m\r\u{7f}\u{202e}b";
     let body = json!({"name": name, "command": "true"}).to_string();
@@ -511,7 +515,7 @@ fn the_header_of_a_call_can_come_from_the_standard_input() {
 }
 
 #[test]
-fn whoever_is_logged_in_to_cf_needs_no_token_and_names_apps() {
+fn users_logged_in_to_cf_need_no_token_and_can_name_apps() {
     let world = World::start();
     let home = cf_home(&world.cf.url(), &world.token, "");
     let home = home.path().to_str().unwrap();
@@ -534,7 +538,7 @@ fn whoever_is_logged_in_to_cf_needs_no_token_and_names_apps() {
 }
 
 #[test]
-fn a_token_of_cf_that_has_expired_is_renewed_or_cf_login_is_asked_for() {
+fn an_expired_token_of_cf_is_renewed_or_the_user_is_sent_to_cf_login() {
     let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
     world.job("nightly");
     world.cf.revoke(&world.token);
@@ -561,7 +565,7 @@ fn a_token_of_cf_that_has_expired_is_renewed_or_cf_login_is_asked_for() {
 }
 
 #[test]
-fn check_config_tries_what_the_settings_name_when_it_is_asked_to() {
+fn check_config_connects_to_the_servers_only_on_request() {
     let cf = FakeCf::start();
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("new/s.db");
@@ -589,7 +593,7 @@ fn check_config_tries_what_the_settings_name_when_it_is_asked_to() {
 }
 
 #[test]
-fn the_service_is_looked_for_beside_the_api_and_no_other_host_gets_the_token_of_cf() {
+fn the_service_is_found_next_to_the_api_and_no_other_host_gets_the_token_of_cf() {
     let home = cf_home("http://api.nowhere.invalid", "s3cret", "");
     let home = home.path().to_str().unwrap();
     let said = Said::of(&mut program(&[("CF_HOME", home)], &["jobs"]));
@@ -608,7 +612,7 @@ fn the_service_is_looked_for_beside_the_api_and_no_other_host_gets_the_token_of_
 }
 
 #[test]
-fn what_reads_is_asked_again_when_the_service_says_so_and_what_changes_is_not() {
+fn reads_are_retried_after_retry_after_and_changes_are_not() {
     let busy = || answer(503, "Retry-After: 0\r\n", r#"{"detail":"busy"}"#);
     let server = Scripted::start(vec![busy(), answer(429, "Retry-After: 0\r\n", ""), list(&json!([]))]);
     server.run(&["jobs"]).expect(0, &[]);
@@ -625,7 +629,7 @@ fn what_reads_is_asked_again_when_the_service_says_so_and_what_changes_is_not() 
 }
 
 #[test]
-fn lists_are_read_in_pages_and_no_answer_of_more_than_16_mib_is_taken() {
+fn lists_are_read_in_pages_and_answers_over_16_mib_are_refused() {
     let page = |number: usize, next: &Value| {
         let resources =
             json!([{"guid": number.to_string(), "name": format!("job-{number}"), "app_guid": "a"}]);
@@ -641,7 +645,7 @@ fn lists_are_read_in_pages_and_no_answer_of_more_than_16_mib_is_taken() {
 }
 
 #[test]
-fn what_is_no_scheduler_is_told_from_one() {
+fn a_server_that_is_not_a_scheduler_is_recognized() {
     let html = || answer(200, "", "<html>");
     Scripted::start(vec![html()]).run(&["jobs"]).expect(5, &["not JSON"]);
     Scripted::start(vec![answer(200, "", "{}")]).run(&["jobs"]).expect(5, &["not a list"]);
@@ -655,7 +659,7 @@ fn what_is_no_scheduler_is_told_from_one() {
 
 #[test]
 fn certificates_are_checked_unless_a_setting_or_cf_says_otherwise() {
-    // It is no scheduler. The command line says so only after it has verified the certificate.
+    // It is not a scheduler. The command line says so only after it has verified the certificate.
     let server = FakeCf::start_tls();
     let no_route = Fault::status(404, Some(("X-Cf-RouterError", "unknown_route")));
     server.fault("GET /jobs", no_route, ALWAYS);
@@ -706,7 +710,7 @@ fn the_output_of_a_task_is_followed_to_its_end_byte_for_byte() {
         part(b"\x1b[1mone\xff\n", 9, false),
         answer(503, "", ""),
         part(b"", 9, false),
-        // The connection is lost in the midst of it: what came is not asked for again.
+        // The connection is lost in the middle of the output: what has arrived is not requested again.
         b"HTTP/1.1 200 OK\r\nX-Output-Complete: true\r\nX-Output-Next-Offset: 13\r\nContent-Length: \
          4\r\n\r\ntw"
             .to_vec(),
@@ -749,7 +753,7 @@ fn the_output_of_a_real_task_is_followed_while_it_runs_and_to_its_end() {
         program(&variables, &["logs", "slow", "--follow"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert_eq!(lines.next().unwrap().unwrap(), "one");
-    // It goes on only now, so the first line was read while it ran.
+    // The task continues only now, so the first line was read while it ran.
     fs::write(directory.path().join("go"), "").unwrap();
     let rest: Vec<String> = lines.map(Result::unwrap).collect();
     assert_eq!(rest, ["two"]);
@@ -767,7 +771,7 @@ fn colours_are_for_terminals_that_want_them() {
     let red = "\x1b[31mFAILED\x1b[0m";
     let said = Scripted::start(answers()).run(&["history", "n"]).expect(0, &["FAILED"]);
     assert!(!said.out.contains('\x1b') && !said.err.contains('\x1b'));
-    // A terminal can be had from script(1) only.
+    // Only script(1) provides a terminal.
     let has_script =
         Command::new("script").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     if has_script.is_err() {
@@ -854,7 +858,7 @@ fn shells_complete_commands_flags_and_values() {
     assert_eq!(completed("ocf-scheduler serve --misfire-p"), "--misfire-policy");
     for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
         let path = file(shell);
-        // Not every machine has them.
+        // Not every machine has these shells.
         if let Ok(output) = Command::new(shell).arg(check).arg(&path).output() {
             assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -862,7 +866,7 @@ fn shells_complete_commands_flags_and_values() {
 }
 
 #[test]
-fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_made() {
+fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_created() {
     let world = World::start();
     world.job("nightly");
     let from = ["--from", "2026-03-01T00:00:00Z", "--count", "1"];
@@ -878,7 +882,7 @@ fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_made() {
 }
 
 #[test]
-fn a_schedule_that_fires_once_is_made_from_a_time_or_a_span_of_time() {
+fn a_one_time_schedule_is_created_from_a_time_or_a_delay() {
     let world = World::start();
     world.job("nightly");
     let at = |arguments: &[&str]| {
@@ -894,5 +898,75 @@ fn a_schedule_that_fires_once_is_made_from_a_time_or_a_span_of_time() {
         [&["--in", "soon"][..], &["--in", "1h", "--at", "2099-07-01 12:00"], &["@daily", "--in", "1h"], &[]]
     {
         assert_eq!(world.cli(&[&["schedule-job", "nightly"], wrong].concat()).status, 2, "{wrong:?}");
+    }
+}
+
+/// What OCF Scheduler answers. It has no pages: each answer is everything, with links to pages that do not
+/// exist.
+fn of_ocf_scheduler(path: &str) -> String {
+    let guid = "5d9a1f3e-2c6b-4d85-9a57-6b2f2a3c4d01";
+    let resource = match path {
+        path if path.contains("/history?") => Some(json!({"guid": guid, "job_guid": guid, "task_guid": "",
+            "scheduled_time": "0001-01-01T00:00:00Z", "message": "", "state": "SUCCEEDED",
+            "execution_start_time": "2026-01-01T00:00:00Z", "execution_end_time": "2026-01-01T00:00:03Z"})),
+        path if path.ends_with("/schedules") => Some(json!({"guid": guid, "job_guid": guid, "enabled": true,
+            "expression": "0 3 * * *", "expression_type": "cron_expression"})),
+        path if path.starts_with("/jobs?") => {
+            Some(json!({"guid": guid, "name": "nightly", "command": "true",
+            "disk_in_mb": 64, "memory_in_mb": 64, "state": "PENDING", "app_guid": "a", "space_guid": "s"}))
+        }
+        path if path.starts_with("/calls?") => None,
+        _ => return String::new(),
+    };
+    let resources: Vec<Value> = resource.into_iter().collect();
+    let [first, last, next, previous] =
+        ["first", "last", "next", "previous"].map(|href| json!({"href": href}));
+    json!({"resources": resources, "pagination": {"first": first, "last": last, "next": next,
+        "previous": previous, "total_pages": 1, "total_results": 1}})
+    .to_string()
+}
+
+#[test]
+fn lists_of_ocf_scheduler_are_one_page_though_they_link_to_a_next_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let record = Arc::clone(&requests);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = client.unwrap();
+            let mut head = String::new();
+            let mut lines = BufReader::new(client.try_clone().unwrap()).lines();
+            while let Some(Ok(line)) = lines.next() {
+                if line.is_empty() {
+                    break;
+                }
+                head.push_str(&line);
+                head.push('\n');
+            }
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            let body = of_ocf_scheduler(&path);
+            let status = if body.is_empty() { "404 Not Found" } else { "200 OK" };
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            record.lock().unwrap().push(path);
+            let _ = client.write_all(answer.as_bytes());
+        }
+    });
+    for (arguments, words, count) in [
+        (&["jobs"][..], &["nightly"][..], 1),
+        (&["history", "nightly"], &["SUCCEEDED"], 3),
+        (&["show", "nightly"], &["0 3 * * *", "SUCCEEDED"], 4),
+        (&["schedules"], &["job nightly", "0 3 * * *"], 3),
+        (&["executions"], &["404 Not Found; perhaps it is another scheduler"], 1),
+    ] {
+        requests.lock().unwrap().clear();
+        let said = run(&url, "x", arguments);
+        let all = format!("{}{}", said.out, said.err);
+        assert!(words.iter().all(|word| all.contains(word)), "{arguments:?}: {all}");
+        let requests = requests.lock().unwrap();
+        assert!(requests.len() <= count, "{arguments:?}: {requests:?}");
     }
 }

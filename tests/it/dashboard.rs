@@ -78,7 +78,7 @@ fn request_page(url: &str, method: &str, path: &str, headers: &[(&str, &str)], b
 }
 
 #[test]
-fn browsers_are_led_to_the_dashboard_and_programs_see_the_health_as_before() {
+fn browsers_are_redirected_to_the_dashboard_and_programs_see_the_health_as_before() {
     let world = World::start();
     let page = request_page(&world.url(), "GET", "/", &[("Accept", "text/html,*/*;q=0.8")], "");
     assert_eq!((page.status, page.header("Location")), (303, Some("/dashboard/")));
@@ -226,7 +226,7 @@ fn the_overview_counts_what_is_rare_among_many_successes() {
 }
 
 #[test]
-fn the_overview_tells_of_a_backlog() {
+fn the_overview_shows_a_backlog() {
     let world = World::start();
     let job = world.job("many");
     let browser = Browser::signed_in(&world.url(), &world.token);
@@ -283,7 +283,7 @@ fn a_space_is_paused_with_a_note_that_is_text() {
 }
 
 #[test]
-fn what_tenants_write_is_text_and_their_secrets_are_not_shown() {
+fn text_of_tenants_is_escaped_and_their_secrets_are_not_shown() {
     let world = World::start();
     let browser = Browser::signed_in(&world.url(), &world.token);
     let evil = "\"><img src=x onerror=alert(1)>'";
@@ -413,7 +413,7 @@ fn the_editors_change_every_field_and_keep_what_was_typed() {
 }
 
 #[test]
-fn a_notification_is_made_tested_changed_and_deleted_and_the_audit_tells_of_it() {
+fn a_notification_is_created_tested_changed_deleted_and_audited() {
     let world = World::start();
     let mut browser = Browser::signed_in(&world.url(), &world.token);
     world.job("nightly");
@@ -699,14 +699,14 @@ fn a_user_who_has_lost_the_role_is_out_and_another_space_is_not_found() {
     assert_eq!(browser.get("/dashboard/").status, 303);
 }
 
-/// A browser on its way through UAA.
+/// A browser that signs in through UAA.
 struct SignIn {
     url: String,
-    /// What the browser keeps meanwhile.
+    /// The cookie that the browser keeps meanwhile.
     cookie: String,
     /// UAA's page.
     to: String,
-    /// What UAA sends the browser back to.
+    /// The URL that UAA redirects the browser back to.
     path: String,
 }
 

@@ -131,7 +131,7 @@ fn a_difference_names_the_field_and_no_secret() {
     assert!(!plan.out.contains("hunter2"), "{}", plan.out);
     desk.run(&["apply", "file.toml"]).expect(0, &["2 changed"]);
     desk.run(&["plan", "file.toml"]).expect(0, &["6 unchanged"]);
-    // Of a secret that the API does not show, the service itself says that it differs.
+    // The API does not show this secret, so the service itself says that it differs.
     desk.secret = SECRET;
     desk.run(&["plan", "file.toml"]).expect(2, &["~ call ping", "a secret: [changed]"]);
     let steps = desk.run(&["plan", "file.toml", "-o", "json"]);
@@ -141,7 +141,7 @@ fn a_difference_names_the_field_and_no_secret() {
 }
 
 #[test]
-fn pruning_deletes_only_what_the_file_has_made() {
+fn pruning_deletes_only_what_the_file_created() {
     let desk = Desk::new();
     let other = desk.world.job("by-hand");
     desk.run(&["apply", "file.toml"]).expect(0, &[]);
@@ -169,7 +169,7 @@ fn pruning_deletes_only_what_the_file_has_made() {
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_said_and_the_rest_is_applied_but_not_pruned() {
+fn errors_in_a_file_are_reported_and_the_rest_is_applied_but_not_pruned() {
     let desk = Desk::new();
     desk.run(&["apply", "file.toml"]).expect(0, &[]);
     desk.change("name = \"nightly\"", "name = \"daily\"\ncommand_ = 1");
@@ -183,8 +183,10 @@ fn what_is_wrong_with_a_file_is_said_and_the_rest_is_applied_but_not_pruned() {
     said.expect(6, &faults[..2]);
     assert!(desk.job("nightly")["guid"].is_string());
     desk.change("${PING_TOKEN}", "${UNKNOWN}");
-    desk.run(&["plan", "file.toml"]).expect(6, &["auth_header of call ping needs the variable UNKNOWN"]);
-    // Before anything is applied: the app of one of them is missing.
+    let missing =
+        "the variable UNKNOWN is not set; it is needed for auth_header of call ping and 2 other fields";
+    desk.run(&["plan", "file.toml"]).expect(6, &[missing]);
+    // Nothing is applied if one definition has no app.
     desk.write(
         "[[job]]\nname = \"a\"\ncommand = \"x\"\napp = \"APP\"\n[[job]]\nname = \"b\"\ncommand = \"x\"\n",
     );
@@ -196,7 +198,35 @@ fn what_is_wrong_with_a_file_is_said_and_the_rest_is_applied_but_not_pruned() {
 }
 
 #[test]
-fn switches_that_a_file_does_not_name_stay_as_somebody_has_set_them() {
+fn an_app_that_does_not_exist_is_one_error() {
+    let desk = Desk::new();
+    desk.change(&format!("{APP:?}"), "\"nowhere\"");
+    let said = desk.run(&["apply", "file.toml"]).expect(
+        6,
+        &["job nightly of app nowhere: there is no such app", "expected: the name or guid of an app"],
+    );
+    assert_eq!(said.err.matches("no such app").count(), 1, "{}", said.err);
+    assert!(!said.err.contains("app_guid"), "{}", said.err);
+    said.expect(6, &["3 definitions cannot be applied"]);
+}
+
+#[test]
+fn a_plan_names_the_jobs_of_a_notification_even_before_they_exist() {
+    let desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    desk.change("jobs = [\"nightly\"]", "jobs = [\"nightly\", \"weekly\"]");
+    desk.change(
+        "[[notification]]",
+        "[[job]]\nname = \"weekly\"\ncommand = \"true\"\napp = \"APP\"\n[[notification]]",
+    );
+    let names = ["~ notification ops", "jobs: [\"nightly\"] → [\"nightly\",\"weekly\"]"];
+    desk.run(&["plan", "file.toml"]).expect(2, &names).expect(2, &["1 to create, 1 to change"]);
+    desk.run(&["apply", "file.toml"]).expect(0, &names).expect(0, &["1 created, 1 changed"]);
+    desk.run(&["plan", "file.toml"]).expect(0, &["7 unchanged"]);
+}
+
+#[test]
+fn switches_that_a_file_does_not_set_stay_as_they_are() {
     let desk = Desk::new();
     desk.run(&["apply", "file.toml"]).expect(0, &[]);
     let job = desk.job("nightly");
@@ -210,7 +240,7 @@ fn switches_that_a_file_does_not_name_stay_as_somebody_has_set_them() {
 }
 
 #[test]
-fn what_is_exported_is_adopted_here_and_makes_the_same_elsewhere() {
+fn an_export_is_adopted_here_and_creates_the_same_elsewhere() {
     let desk = Desk::new();
     desk.run(&["apply", "file.toml"]).expect(0, &[]);
     let plain = desk.world.job("plain");
@@ -245,7 +275,7 @@ fn what_is_exported_is_adopted_here_and_makes_the_same_elsewhere() {
 }
 
 #[test]
-fn an_apply_that_was_killed_is_begun_again() {
+fn a_killed_apply_can_be_repeated() {
     let world = World::start();
     let desk = Desk::of(world);
     let jobs: String = (0..40)
@@ -273,7 +303,7 @@ fn an_apply_that_was_killed_is_begun_again() {
 }
 
 #[test]
-fn beside_cf_apps_have_names_and_each_is_looked_up_once() {
+fn with_cf_apps_have_names_and_each_is_looked_up_once() {
     let desk = Desk::new();
     let home = cf_home(&desk.world.cf.url(), &desk.world.token, "");
     let url = desk.world.url();

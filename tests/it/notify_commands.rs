@@ -9,7 +9,7 @@ use super::world::{SPACE, World, wait_for};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
 
-/// Exit status, and what was printed to both.
+/// The exit status, and everything that was printed.
 fn cli(world: &World, arguments: &[&str]) -> (i32, String) {
     let mut command = Command::new(PROGRAM);
     let url = world.url();
@@ -20,7 +20,7 @@ fn cli(world: &World, arguments: &[&str]) -> (i32, String) {
 }
 
 #[test]
-fn notifications_are_made_changed_tested_and_deleted_by_name() {
+fn notifications_are_created_changed_tested_and_deleted_by_name() {
     let world = World::start();
     let receiver = Receiver::start();
     let call = world.call("ping", "http://127.0.0.1:9/");

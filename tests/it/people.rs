@@ -1,4 +1,4 @@
-//! What makes the command line pleasant: controls of runs as flags, `show`, `edit`, `enable`, Ctrl-C.
+//! The command line for people: flags that control runs, `show`, `edit`, `enable`, Ctrl-C.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -16,7 +16,7 @@ use super::standalone::Standalone;
 use super::world::{APP, OTHER_APP, SPACE, World};
 
 #[test]
-fn controls_of_runs_are_flags_when_a_job_is_made_and_changed() {
+fn flags_control_runs_when_a_job_is_created_and_changed() {
     let world = World::start();
     let made = [
         &["create-job", "nightly", "true", "--app", APP, "-o", "json"][..],
@@ -41,7 +41,7 @@ fn controls_of_runs_are_flags_when_a_job_is_made_and_changed() {
     assert_eq!(job["metadata"]["labels"], json!({"team": "billing", "env": "prod"}));
     assert_eq!(job["expect_success_within_seconds"], 86_400);
 
-    // One flag about retries leaves the others as they are.
+    // One retry flag leaves the others as they are.
     let changes = ["--backoff", "7", "--timeout", "", "--labels", "env-", "--labels", "x="];
     let job = world.cli(&[&["update-job", "nightly", "-o", "json"], &changes[..]].concat()).json();
     assert_eq!((&job["retry"]["backoff_seconds"], &job["retry"]["max_retries"]), (&json!(7), &json!(3)));
@@ -61,7 +61,7 @@ fn controls_of_runs_are_flags_when_a_job_is_made_and_changed() {
 }
 
 #[test]
-fn what_a_call_sends_is_said_by_flags_and_needs_no_authorization() {
+fn flags_set_the_request_of_a_call_and_authorization_is_optional() {
     let world = World::start();
     let made = [
         &["create-call", "ping", "http://test.url/", "--app", APP, "-o", "json"][..],
@@ -156,7 +156,7 @@ fn histories_are_filtered() {
 }
 
 #[test]
-fn an_editor_changes_what_was_changed_in_it() {
+fn edit_changes_only_the_edited_fields() {
     let world = World::start();
     let job = world.job("nightly");
     let directory = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ fn an_editor_changes_what_was_changed_in_it() {
 }
 
 #[test]
-fn a_failed_job_shows_its_last_lines_and_ctrl_c_says_how_to_go_on() {
+fn a_failed_job_shows_its_last_lines_and_ctrl_c_says_how_to_continue() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());
     let variables = [
@@ -213,7 +213,7 @@ fn a_failed_job_shows_its_last_lines_and_ctrl_c_says_how_to_go_on() {
 }
 
 #[test]
-fn who_logs_in_needs_no_variables_afterwards() {
+fn no_variables_are_needed_after_login() {
     let world = World::start();
     world.job("nightly");
     let home = tempfile::tempdir().unwrap();
@@ -285,7 +285,7 @@ fn a_context_can_use_the_login_of_cf() {
     assert!(text.contains("from_cf = true") && !text.contains(&world.token), "{text}");
     cli(&["jobs"]).expect(0, &["nightly", "app-app-1"]);
     cli(&["contexts"]).expect(0, &["prod", "that of cf"]);
-    cli(&["login", &world.url(), "--from-cf", "--name", "cf"]).expect(2, &["is taken"]);
+    cli(&["login", &world.url(), "--from-cf", "--name", "cf"]).expect(2, &["built-in context"]);
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn a_standalone_service_of_this_machine_is_found_without_variables() {
     let second = Standalone::with(elsewhere.path(), &[("XDG_STATE_HOME", state.to_str().unwrap())]);
     cli(&["jobs"]).expect(0, &["disk"]);
     second.stop();
-    // What a killed service left behind names no service.
+    // The file that a killed service left behind names no service.
     kill_process(service.pid(), Signal::KILL).unwrap();
     drop(service);
     cli(&["jobs"]).expect(2, &["no service is given"]);
@@ -355,7 +355,7 @@ fn short_guids_stand_for_whole_ones_and_wide_tables_show_these() {
 }
 
 #[test]
-fn lists_are_filtered_and_sorted_and_have_forms_for_programs() {
+fn lists_are_filtered_and_sorted_and_have_formats_for_programs() {
     let world = World::start();
     for name in ["b", "c", "a"] {
         world.job(name);
@@ -450,7 +450,7 @@ fn shells_complete_names_that_the_service_knows_and_nothing_that_they_would_run(
 }
 
 #[test]
-fn what_was_mistyped_is_told_in_words_of_the_command_line() {
+fn mistakes_are_reported_in_the_words_of_the_command_line() {
     let world = World::start();
     let nightly = world.job("nightly");
     let other = world.cli(&["create-job", "both", "x", "--app", OTHER_APP, "-o", "json"]).json();
@@ -485,7 +485,7 @@ fn what_was_mistyped_is_told_in_words_of_the_command_line() {
     let said = Said::of(&mut program(&[], &["login", "127.0.0.1:8000"]));
     said.expect(2, &["the URL is \"127.0.0.1:8000\"; it must be a URL like http://127.0.0.1:8000"]);
 
-    // What a change answers is as true as a list.
+    // The answer to a change shows the same as a list.
     world.cli(&["schedule-job", "nightly", "@hourly"]).expect(0, &[]);
     world.cli(&["run", &nightly]).expect(0, &[]);
     let policy = world.cli(&["update-job", "nightly", "--concurrency-policy", "forbid", "-o", "wide"]);
@@ -526,7 +526,7 @@ fn flags_say_the_same_thing_the_same_way_and_older_spellings_work() {
     };
     assert_eq!(url(&["--url", "http://two.url"]), "http://two.url");
     assert_eq!(url(&["--to-url", "http://three.url"]), "http://three.url");
-    // Where --url named the service.
+    // In older versions --url named the service.
     let service = world.url();
     assert_eq!(url(&["--to-url", "http://four.url", "--url", &service]), "http://four.url");
     let elsewhere = [("SCHEDULER_TOKEN", world.token.as_str())];
@@ -548,7 +548,7 @@ fn flags_say_the_same_thing_the_same_way_and_older_spellings_work() {
     both.expect(2, &["exclude each other", "Try: ocf-scheduler help update-schedule"]);
 }
 
-/// A terminal with so many columns: its controller, and what programs get.
+/// A terminal with this many columns: its controller, and the end that programs get.
 fn terminal(columns: u16) -> (File, File) {
     let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&controller).unwrap();

@@ -28,7 +28,7 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
         }
     };
     let there: Vec<Value> = session.list(Kind::Job, false)?;
-    let mut taken = Vec::new();
+    let (mut taken, mut refused) = (Vec::new(), 0_usize);
     // Lines without CRON_TZ, and the zone in which the service reads them.
     let mut zone_of_others = None;
     for entry in entries {
@@ -47,6 +47,7 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
                 notes.extend(warnings.into_iter().map(|warning| (entry.line, warning)));
             }
             Err(Failure::Refused(reason)) => {
+                refused += 1;
                 let lines: Vec<&str> = reason.lines().map(str::trim).collect();
                 notes.push((entry.line, lines.join("; ")));
             }
@@ -62,7 +63,11 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
         )
     }));
     session.report(&report);
-    Ok(true)
+    match refused {
+        0 => Ok(true),
+        1 => Err(Failure::Refused("one line was refused".to_owned())),
+        _ => Err(Failure::Refused(format!("{refused} lines were refused"))),
+    }
 }
 
 /// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is

@@ -24,8 +24,8 @@ pub(in crate::cli) const DIFFERS: u8 = 2;
 const FILE_MEBIBYTES_MAX: u64 = 4;
 /// The longest value that a difference shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
-/// Fields that no file sets.
-const NOT_COMPARED: [&str; 16] = [
+/// Fields that no file sets, or that a plan shows by name.
+const NOT_COMPARED: [&str; 18] = [
     "guid",
     "name",
     "state",
@@ -41,6 +41,8 @@ const NOT_COMPARED: [&str; 16] = [
     "expression_type",
     "job_guid",
     "call_guid",
+    "job_guids",
+    "call_guids",
     "disabled_reason",
 ];
 const SECRETS: [&str; 3] = ["auth_header", "headers", "secret"];
@@ -59,8 +61,18 @@ struct Defined {
     kind: Kind,
     app: String,
     name: String,
-    /// Empty if it is only going to be made.
+    /// Empty if it does not exist yet.
     guid: String,
+}
+
+/// The jobs or calls that a notification is about.
+struct About<'a> {
+    /// The field of the API.
+    member: &'static str,
+    kind: Kind,
+    names: &'a [String],
+    /// Empty for objects that do not exist yet.
+    guids: Vec<String>,
 }
 
 /// One run through a file.
@@ -80,6 +92,8 @@ struct Run<'a> {
     gone: Vec<(String, String)>,
     steps: Vec<Step>,
     refused: Vec<String>,
+    /// Apps that the service does not know or show, and how many further definitions name each.
+    unknown_apps: HashMap<String, usize>,
 }
 
 pub(in crate::cli) fn plan(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -113,6 +127,7 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
         gone: Vec::new(),
         steps: Vec::new(),
         refused: Vec::new(),
+        unknown_apps: HashMap::new(),
     };
     let default_app = session.app_of(arguments)?;
     let homeless: Vec<&Executable> =
@@ -127,7 +142,7 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
         true => Ok(run.steps.iter().filter(|step| step.change != "unchanged").count()),
         false => {
             let left = if run.prunes { ", so nothing was pruned" } else { "" };
-            let count = run.refused.len();
+            let count = run.refused.len() + run.unknown_apps.values().sum::<usize>();
             Err(Failure::Refused(format!(
                 "refused{left}:\n  {}\n{count} definition{} cannot be applied",
                 run.refused.join("\n  "),
@@ -175,6 +190,10 @@ impl Run<'_> {
 
     fn executable(&mut self, definition: &Executable, app: &str) -> Result<(), Failure> {
         let Executable { kind, name, body, .. } = definition;
+        if let Some(others) = self.unknown_apps.get_mut(app) {
+            *others += 1;
+            return Ok(());
+        }
         let what = format!("{} {name} of app {}", kind.as_str(), self.session.app_title(app));
         let is_it = |(of_kind, resource): &&(Kind, Value)| {
             of_kind == kind && field(resource, "name") == name && field(resource, "app_guid") == app
@@ -184,7 +203,10 @@ impl Run<'_> {
         own(&mut fields, &self.definitions.name);
         keep(&mut fields, now.as_ref(), "paused", &Value::Bool(true));
         let path = format!("/{}?app_guid={}&name={}", plural(*kind), encode(app), encode(name));
-        let Some(answer) = self.put(&what, &path, &fields.into(), now.as_ref(), body)? else { return Ok(()) };
+        let Some(answer) = self.put(&what, &path, &fields.into(), now.as_ref(), body, Vec::new())? else {
+            self.note_unknown_app(app);
+            return Ok(());
+        };
         if self.space.is_none() {
             self.space = Some(field(&answer, "space_guid").to_owned());
         }
@@ -259,7 +281,7 @@ impl Run<'_> {
         let mut fields = schedule.body.fields.clone();
         keep(&mut fields, now, "enabled", &Value::Bool(false));
         let path = format!("{parent}?key={}", encode(&schedule.key));
-        self.put(what, &path, &fields.into(), now, &schedule.body).map(|_| ())
+        self.put(what, &path, &fields.into(), now, &schedule.body, Vec::new()).map(|_| ())
     }
 
     fn notifications(&mut self) -> Result<(), Failure> {
@@ -291,12 +313,15 @@ impl Run<'_> {
         let Notification { name, body, .. } = notification;
         let what = format!("notification {name}");
         let mut fields = body.fields.clone();
+        // The guids and names of what it is about.
+        let mut about = Vec::new();
         for (member, kind, names) in
             [("job_guids", Kind::Job, &notification.jobs), ("call_guids", Kind::Call, &notification.calls)]
         {
             let mut guids = Vec::new();
             for name in names {
                 match self.guid_of(kind, name)? {
+                    Some(guid) if !guid.is_empty() && guids.contains(&guid) => (),
                     Some(guid) => guids.push(guid),
                     None => {
                         self.refused.push(format!("{what}: there is no {} {name:?}", kind.as_str()));
@@ -304,6 +329,7 @@ impl Run<'_> {
                     }
                 }
             }
+            about.push(About { member, kind, names, guids: guids.clone() });
             guids.retain(|guid| !guid.is_empty());
             if !guids.is_empty() {
                 fields.insert(member.to_owned(), guids.into());
@@ -312,10 +338,32 @@ impl Run<'_> {
         let now = there.iter().find(|it| field(it, "name") == name);
         keep(&mut fields, now, "enabled", &Value::Bool(false));
         let path = format!("{list}&name={}", encode(name));
-        self.put(&what, &path, &fields.into(), now, body).map(|_| ())
+        let about = now.map(|now| self.about_differences(now, &about)).unwrap_or_default();
+        self.put(&what, &path, &fields.into(), now, body, about).map(|_| ())
     }
 
-    /// The guid of a job or call by NAME or APP/NAME. It is empty if it is only going to be made.
+    /// A line for each list of jobs or calls that differs, with their names.
+    fn about_differences(&self, now: &Value, about: &[About<'_>]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for About { member, kind, names, guids } in about {
+            let old: Vec<&str> =
+                now[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            let is_same = old.len() == guids.len() && old.iter().all(|old| guids.iter().any(|it| it == old));
+            if is_same {
+                continue;
+            }
+            let name_of = |guid: &&str| {
+                let mut of_kind = self.found.iter().filter(|(found, _)| found == kind).map(|(_, it)| it);
+                let name = of_kind.find(|it| field(it, "guid") == *guid).map(|it| field(it, "name"));
+                Value::from(name.unwrap_or(guid))
+            };
+            let (old, new) = (old.iter().map(name_of).collect(), json!(names));
+            lines.push(format!("{}: {} → {}", plural(*kind), shown(&old), shown(&new)));
+        }
+        lines
+    }
+
+    /// The guid of a job or call by NAME or APP/NAME. It is empty if that does not exist yet.
     fn guid_of(&mut self, kind: Kind, wanted: &str) -> Result<Option<String>, Failure> {
         let own = self.guids.iter().filter(|it| it.kind == kind);
         let own = own.map(|it| [&it.name, &it.app, &it.guid].map(String::clone)).collect();
@@ -340,7 +388,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// The guids of those (name, app, guid) that NAME or APP/NAME stands for.
+    /// The guids of the candidates (name, app, guid) that NAME or APP/NAME stands for.
     fn fitting(&mut self, wanted: &str, candidates: Vec<[String; 3]>) -> Result<Vec<String>, Failure> {
         let mut fitting = Vec::new();
         for [name, app, guid] in candidates {
@@ -361,7 +409,22 @@ impl Run<'_> {
         Ok(fitting)
     }
 
-    /// `None`: the service has refused it.
+    /// Counts further definitions of an app that the service has just refused, instead of repeating the
+    /// reason.
+    fn note_unknown_app(&mut self, app: &str) {
+        if let Some(reason) = self.refused.last_mut()
+            && let Some((what, _)) = reason.split_once(": app_guid names no app")
+        {
+            *reason = format!(
+                "{what}: there is no such app, or you have no role in its space\n    expected: the name or guid of an \
+                 app in a space in which you are developer or manager"
+            );
+            self.unknown_apps.insert(app.to_owned(), 0);
+        }
+    }
+
+    /// Puts a definition. `found` are differences that the answer does not show. `None`: the service refused
+    /// it.
     fn put(
         &mut self,
         what: &str,
@@ -369,15 +432,22 @@ impl Run<'_> {
         body: &Value,
         now: Option<&Value>,
         defined: &Body,
+        mut found: Vec<String>,
     ) -> Result<Option<Value>, Failure> {
         let dry_run = if self.is_dry_run { "&dry_run=true" } else { "" };
         match self.session.remote.put(&format!("{path}{dry_run}"), body) {
             Ok((answer, change)) => {
-                let differences = match (now, change.as_str()) {
-                    (Some(now), "replaced") => differences(now, &answer, defined),
-                    _ => Vec::new(),
-                };
-                self.step(&change, what, differences);
+                // The service does not know the jobs and calls that a dry run would create.
+                let is_known = found.is_empty() || !self.is_dry_run;
+                let change = if is_known { change } else { "replaced".to_owned() };
+                match (now, change.as_str()) {
+                    (Some(now), "replaced") => found.extend(differences(now, &answer, defined)),
+                    _ => found.clear(),
+                }
+                if found.is_empty() && change == "replaced" {
+                    found.push("a secret: [changed]".to_owned());
+                }
+                self.step(&change, what, found);
                 Ok(Some(answer))
             }
             Err(Failure::Refused(reason)) => {
@@ -526,9 +596,6 @@ fn differences(now: &Value, then: &Value, defined: &Body) -> Vec<String> {
         } else {
             lines.push(format!("{name}: {} → {}", shown(old), shown(new)));
         }
-    }
-    if lines.is_empty() {
-        lines.push("a secret: [changed]".to_owned());
     }
     lines
 }

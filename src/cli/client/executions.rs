@@ -111,7 +111,7 @@ pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bo
     Ok(field(&ended, "state") == "SUCCEEDED")
 }
 
-/// From now on Ctrl-C says how to go on, because the execution goes on by itself.
+/// From now on Ctrl-C prints how to wait again, because the execution goes on without it.
 fn explain_interruption(found: &Found, execution: &str) -> Result<(), Failure> {
     let (name, execution) = (output::escaped(found.name()), output::escaped(execution));
     let logs = match found.kind {
@@ -278,14 +278,13 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
 
 /// The execution of that guid. The API cannot look up one execution, so the history is searched.
 fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, Failure> {
-    for page in 1..=PAGES_MAX {
-        let executions =
-            session.resources(&format!("{}/history?page={page}&per_page={PAGE}", found.path()))?;
-        if executions.is_empty() {
-            return Ok(None);
-        }
-        if let Some(seen) = executions.into_iter().find(|execution| field(execution, "guid") == guid) {
+    for number in 1..=PAGES_MAX {
+        let page = session.page(&format!("{}/history?", found.path()), number, PAGE)?;
+        if let Some(seen) = page.resources.into_iter().find(|execution| field(execution, "guid") == guid) {
             return Ok(Some(seen));
+        }
+        if page.is_last {
+            return Ok(None);
         }
     }
     Ok(None)
@@ -410,7 +409,7 @@ impl Progress {
     }
 }
 
-/// `schedules` are those of the same job or call; they have the zones of the local times.
+/// `schedules` are the schedules of the same job or call, whose zones the local times are in.
 pub(super) fn table(executions: &[Value], schedules: &[Value]) -> Table {
     let mut table = Table::new(&["STATE", "PLANNED FOR", LOCAL, "STARTED", "TOOK", "GUID", "MESSAGE"])
         .with_more(&["REASON", "ENDED", "SCHEDULE"]);

@@ -31,7 +31,7 @@ pub(in crate::cli) fn login(printer: &Printer, arguments: &Arguments) -> Result<
         return Err(Failure::Usage(format!("login needs a URL, for example: {example}")));
     };
     if name == CF || name == STANDALONE {
-        return Err(Failure::Usage(format!("the name {name} is taken by a context of its own; use another")));
+        return Err(Failure::Usage(format!("{name} is the name of a built-in context; use another one")));
     }
     let token = match from_cf {
         true => None,
@@ -39,7 +39,7 @@ pub(in crate::cli) fn login(printer: &Printer, arguments: &Arguments) -> Result<
     };
     let space = arguments.value("space").unwrap_or_default();
     let context = Context::new(&name, url.as_deref().unwrap_or_default(), token.as_deref(), &space);
-    // A wrong token is told now, and nothing is stored.
+    // A wrong token is reported now, and not stored.
     let session = Session::of_context(arguments, &context)?;
     session.remote.get("/jobs?page=1&per_page=1")?;
     let mut contexts = Contexts::read().map_err(Failure::Usage)?;

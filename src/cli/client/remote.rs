@@ -137,7 +137,7 @@ impl Remote {
         let change = response.headers().get(CHANGE).and_then(|change| change.to_str().ok());
         let Some(change) = change.map(str::to_owned) else {
             return Err(Failure::Unavailable(format!(
-                "{} does not say what a PUT has done: is it an older version of the service?",
+                "{} does not say what a PUT has done; perhaps it is another scheduler or an older version",
                 self.base
             )));
         };
@@ -289,7 +289,10 @@ impl Remote {
         match status.as_u16() {
             _ if is_unrouted => Failure::Unavailable(format!("there is no service at {}", self.base)),
             401 | 403 => Failure::Unauthorized(format!("not allowed: {said}")),
-            404 if reason.is_none() => Failure::NotFound(format!("{} answered {status}", self.base)),
+            404 | 405 if reason.is_none() => Failure::NotFound(format!(
+                "{} answered {status}; perhaps it is another scheduler or an older version, which cannot do this",
+                self.base
+            )),
             404 => Failure::NotFound(said),
             300..=399 => Failure::Unavailable(format!(
                 "{} answered {status}: is it the base URL of a scheduler?",

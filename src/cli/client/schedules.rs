@@ -8,7 +8,7 @@ use super::cron;
 use super::failure::Failure;
 use super::lists;
 use super::remote::encode;
-use super::session::{Found, Session, is_guid, is_short_guid};
+use super::session::{Found, Session, is_guid, is_short_guid, plural};
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{LOCAL, Table, field, instant, span_of_seconds};
 use crate::cron::{Expression, Reading};
@@ -36,7 +36,7 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
         (true, false) => "disabled",
     };
     let created = |it: &Value| lists::time(it, "created_at");
-    // With a name, --app says whose it is.
+    // With a name, --app is the app of that job or call.
     if arguments.operand(0).is_none() {
         lists::retain(session, arguments, &mut schedules, &STATES, |it| state(it).to_owned(), created)?;
     } else {
@@ -210,7 +210,14 @@ pub(super) fn all(session: &Session) -> Result<Vec<(Found, Value)>, Failure> {
     let mut all = Vec::new();
     for kind in BOTH {
         for mut resource in session.list(kind, true)? {
-            let schedules = resource["schedules"].as_array_mut().map(std::mem::take).unwrap_or_default();
+            let schedules = match resource.get_mut("schedules") {
+                Some(schedules) => schedules.as_array_mut().map(std::mem::take).unwrap_or_default(),
+                // OCF Scheduler lists jobs without their schedules.
+                None => {
+                    let path = format!("/{}/{}/schedules", plural(kind), encode(field(&resource, "guid")));
+                    session.resources(&path)?
+                }
+            };
             for schedule in schedules {
                 all.push((Found { kind, resource: resource.clone() }, schedule));
             }

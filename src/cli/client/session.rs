@@ -44,6 +44,12 @@ impl Deref for Session {
     }
 }
 
+/// A page of a list.
+pub(super) struct Page {
+    pub(super) resources: Vec<Value>,
+    pub(super) is_last: bool,
+}
+
 /// The job or call that a name or guid stands for.
 pub(super) struct Found {
     pub(super) kind: Kind,
@@ -102,7 +108,7 @@ impl Session {
         self.list_where(kind, with_schedules, |_| true)
     }
 
-    /// Those that `is_wanted` accepts. Reads in pages, and keeps only these.
+    /// The jobs or calls that `is_wanted` accepts. Reads page by page, and keeps only these.
     fn list_where(
         &self,
         kind: Kind,
@@ -114,12 +120,10 @@ impl Session {
         let detailed = if with_schedules { "detailed=true&" } else { "" };
         let list = format!("/{}?{}{detailed}", plural(kind), space.unwrap_or_default());
         let mut wanted = Vec::new();
-        for page in 1..=PAGES_MAX {
-            let mut answer = self.remote.get(&format!("{list}page={page}&per_page={per_page}"))?;
-            // A service without paging returns everything, and no next page.
-            let is_last = answer["pagination"]["next"].is_null();
-            wanted.extend(resources_of(&mut answer)?.into_iter().filter(&is_wanted));
-            if is_last {
+        for number in 1..=PAGES_MAX {
+            let page = self.page(&list, number, per_page)?;
+            wanted.extend(page.resources.into_iter().filter(&is_wanted));
+            if page.is_last {
                 return Ok(wanted);
             }
         }
@@ -128,6 +132,15 @@ impl Session {
             PAGES_MAX * per_page,
             plural(kind)
         )))
+    }
+
+    /// A page of a list. `path` ends where `page` is to stand in its query.
+    pub(super) fn page(&self, path: &str, number: usize, per_page: usize) -> Result<Page, Failure> {
+        let mut answer = self.remote.get(&format!("{path}page={number}&per_page={per_page}"))?;
+        Ok(Page {
+            is_last: is_last_page(&answer["pagination"], number),
+            resources: resources_of(&mut answer)?,
+        })
     }
 
     pub(super) fn resources(&self, path: &str) -> Result<Vec<Value>, Failure> {
@@ -243,6 +256,13 @@ impl Session {
             false => self.remote.link_that_signs_in(),
         }
     }
+}
+
+/// Whether no page follows this one. OCF Scheduler has no pages: it returns everything as one page of one,
+/// yet always with a link to a next page.
+fn is_last_page(pagination: &Value, page: usize) -> bool {
+    let total = pagination["total_pages"].as_u64().and_then(|total| usize::try_from(total).ok());
+    pagination["next"].is_null() || total.is_some_and(|total| total <= page)
 }
 
 fn resources_of(answer: &mut Value) -> Result<Vec<Value>, Failure> {
