@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-/// That of the static program: in musl's own, threads wait for each other.
+/// The allocator of the static program. musl's own has one lock, for which threads wait.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -114,8 +114,8 @@ fn cron() {
 
 // ---- pages for people ----
 
-/// The dashboard with 100,000 jobs and 1,000,000 executions: how long each page takes and how large it is. The
-/// ceiling is a page that reads nothing of these.
+/// The dashboard with 100,000 jobs and 1,000,000 executions: how long each page takes and how large it is.
+/// The ceiling is a page that reads nothing of these.
 fn pages() {
     const JOBS: usize = 100_000;
     let cf = FakeCf::start();
@@ -180,8 +180,8 @@ fn median_of(connection: &mut Connection, request: &[u8]) -> (f64, usize) {
     (times[ROUNDS / 2], size)
 }
 
-/// `GET /executions` with each filter, on 1,000,000 executions of 100,000 jobs and ten calls. The ceiling is the
-/// first page without a filter.
+/// `GET /executions` with each filter, on 1,000,000 executions of 100,000 jobs and ten calls. The ceiling is
+/// the first page without a filter.
 fn filters() {
     let cf = FakeCf::start();
     let place = Place::new(&cf);
@@ -493,8 +493,8 @@ fn cpu_seconds_of(processes: &[u32]) -> f64 {
     processes.iter().filter_map(|pid| service::cpu_seconds(*pid)).sum()
 }
 
-/// 10,000 calls, and 10,000 jobs, that are due at once on PostgreSQL with a long history: with one instance and
-/// with three. The ceiling is one instance on SQLite for the first, and one instance for three.
+/// 10,000 calls, and 10,000 jobs, that are due at once on PostgreSQL with a long history: with one instance
+/// and with three. The ceiling is one instance on SQLite for the first, and one instance for three.
 fn instances() {
     #[expect(clippy::disallowed_methods, reason = "which server is for whoever runs this")]
     let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {

@@ -86,8 +86,8 @@ impl Place {
         database.execute_batch("COMMIT; PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
     }
 
-    /// Adds `of_each` executions to each job and call, one an hour until now; every twentieth failed. Schedules
-    /// get various expressions.
+    /// Adds `of_each` executions to each job and call, one an hour until now; every twentieth failed.
+    /// Schedules get various expressions.
     pub fn fill_pages(&self, of_each: usize) {
         let database = self.database();
         database.execute_batch("PRAGMA synchronous = OFF; BEGIN").unwrap();

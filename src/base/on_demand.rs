@@ -20,8 +20,8 @@ struct Shared {
 }
 
 impl OnDemand {
-    /// Runs `work` on a thread with this name, unless one is running. If no thread can be started, the log says
-    /// so, and `work` is dropped.
+    /// Runs `work` on a thread with this name, unless one is running. If no thread can be started, the log
+    /// says so, and `work` is dropped.
     pub fn start(&self, name: &'static str, work: impl FnOnce() + Send + 'static) {
         let mut is_running = self.0.lock();
         if *is_running {

@@ -15,7 +15,7 @@ use crate::transfer::backup::Places;
 
 pub(super) fn backup(arguments: &Arguments) -> ExitCode {
     let to = arguments.required(0);
-    // Only the database settings count, so those that `serve` requires may be missing.
+    // Only the database settings count; settings that `serve` requires may be missing.
     let config = match read_config(Mode::Standalone, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,

@@ -30,7 +30,7 @@ pub(super) struct Contexts {
     pub(super) all: Vec<Context>,
 }
 
-/// A service, and how to be known there.
+/// A service, and the token for it.
 #[derive(Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Context {
@@ -153,7 +153,7 @@ impl Contexts {
         }
     }
 
-    /// Returns whether it was there. What is used then is decided as if there had been no login.
+    /// Returns whether it existed. If it was in use, the next command chooses as if there had been no login.
     pub(super) fn remove(&mut self, name: &str) -> bool {
         let before = self.all.len();
         self.all.retain(|context| context.name != name);

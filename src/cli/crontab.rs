@@ -1,7 +1,7 @@
 //! Reads a crontab, as `cron` of Debian and of other systems does. Pure.
 //!
 //! Invariant: each line that is neither blank nor a comment is in the result: as an entry, as a variable of
-//! the entries behind it, or as a line that is left out, with the reason.
+//! the entries below it, or as a line that is left out, with the reason.
 
 use std::collections::BTreeSet;
 
@@ -41,8 +41,8 @@ pub(super) struct Entry {
 
 /// Reads a crontab. `is_user` says whether a word is the name of a user of this machine.
 ///
-/// A crontab of the system has a column of users: root is in it, or each line has a user there. In any other
-/// one the word is a program, as `mail` is, which is the name of a user too.
+/// A system crontab has a column of users: root is in it, or each line names a user of this machine there. In
+/// any other crontab that word is a program, even if it is also the name of a user, such as `mail`.
 pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
     let lines = || text.lines().take(LINES_MAX).map(str::trim);
     let is_entry = |line: &&str| !line.is_empty() && !line.starts_with('#') && variable(line).is_none();

@@ -1,4 +1,4 @@
-//! `health`: asks a service whether it lives, for health checks of containers, which may have no other
+//! `health`: checks whether a service is alive, for health checks of containers, which may have no other
 //! program.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -186,7 +186,7 @@ fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
         let mut line = format!("{typed:<INDENT$}");
         let mut start = INDENT;
         if INDENT < typed.len() + 2 {
-            // A line of its own, unless all of it fits.
+            // On a separate line, unless everything fits on one.
             line = format!("{typed}  ");
             if WIDTH < line.len() + about.chars().count() {
                 let _ = writeln!(text, "{typed}");

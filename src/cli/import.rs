@@ -20,7 +20,7 @@ use crate::transfer;
 use crate::transfer::import::{Audited, ReadAs};
 
 pub(super) fn import(arguments: &Arguments) -> ExitCode {
-    // Only the database settings count, so those that `serve` requires may be missing.
+    // Only the database settings count; settings that `serve` requires may be missing.
     let config = match read_config(Mode::Standalone, arguments) {
         Ok(config) => config,
         Err(exit) => return exit,

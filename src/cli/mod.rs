@@ -1,6 +1,7 @@
 //! The command line. The only place that prints or decides how the process ends.
 //!
-//! A command is a row of [`table`]. Those that ask a service are in [`client`], the others are modules here.
+//! A command is a row of [`table`]. Commands that use a service are in [`client`]; the others
+//! are modules here.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is the place that prints")]
 
 pub mod client;
@@ -40,7 +41,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
     local::hide_memory();
     let mut rest = typed.into_iter().peekable();
     let name = match rest.peek().map(|first| first.to_string_lossy().into_owned()) {
-        // Internal: what the completions of shells ask for.
+        // Internal: called by the completions of shells.
         Some(name) if name == "complete-names" => {
             rest.next();
             let word = |word: Option<OsString>| word.unwrap_or_default().to_string_lossy().into_owned();
@@ -65,7 +66,7 @@ pub fn main(typed: Vec<OsString>) -> ExitCode {
             rest.next();
             name
         }
-        // It would be looked for among the flags of `serve`.
+        // Otherwise it would be taken for a flag of `serve`.
         Some(name) if is_command_with_dashes(&name) => {
             return usage(&format!("{name} is no flag; did you mean {}?", name.trim_start_matches('-')));
         }

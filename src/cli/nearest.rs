@@ -1,4 +1,4 @@
-//! What somebody may have meant who mistyped a word.
+//! Suggestions for mistyped words.
 
 /// For messages: `; did you mean X?`, or empty if no word is near enough.
 pub(super) fn suggestion<'a>(typed: &str, words: impl Iterator<Item = &'a str>) -> String {

@@ -1,7 +1,7 @@
-//! Tells systemd how far the service is (`Type=notify`), and that its scheduler works (`WatchdogSec=`):
-//! datagrams to the socket that `NOTIFY_SOCKET` names.
+//! Reports to systemd that the service is ready or stopping (`Type=notify`), and that its scheduler works
+//! (`WatchdogSec=`), by datagrams to the socket that `NOTIFY_SOCKET` names.
 //!
-//! Invariant: a service that systemd has not started, or that cannot reach it, works all the same.
+//! Invariant: a service that systemd did not start, or that cannot reach systemd, still works.
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -18,7 +18,7 @@ use crate::config;
 
 /// The service answers requests.
 pub(super) const READY: &str = "READY=1";
-/// The service takes nothing new.
+/// The service accepts no new work.
 pub(super) const STOPPING: &str = "STOPPING=1";
 
 /// The scheduler works. systemd restarts a service that does not say so for `WatchdogSec=`.
@@ -58,7 +58,7 @@ fn watchdog_pause() -> Option<Duration> {
     (micros > 0).then(|| Duration::from_micros(micros.div_ceil(3)))
 }
 
-/// Sends `state`; does nothing if nobody asked for it.
+/// Sends `state`; does nothing if systemd did not ask for it.
 pub(super) fn tell(state: &str) {
     let Some(socket) = config::variable("NOTIFY_SOCKET").filter(|socket| !socket.is_empty()) else { return };
     let address = match socket.strip_prefix('@') {

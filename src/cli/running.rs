@@ -29,8 +29,8 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Records a service until the returned file is closed. `None` if another one is recorded that still runs,
-    /// or if there is no place for it.
+    /// Records a service until the returned file is closed. `None` if another one is recorded that still
+    /// runs, or if there is no place for it.
     pub(super) fn record(address: SocketAddr, file: &Path) -> io::Result<Option<File>> {
         let Some(directory) = directory_of_service() else { return Ok(None) };
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
@@ -57,7 +57,7 @@ impl Running {
 
     fn read(path: &Path) -> Option<Self> {
         let file = File::open(path).ok()?;
-        // Whoever gets the lock has found what a service left behind.
+        // If the lock is free, the service is gone and has left its file behind.
         if !matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
             return None;
         }

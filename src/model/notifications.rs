@@ -155,9 +155,8 @@ impl Selector {
     /// Reads requirements separated by commas, all of which must hold: `key`, `!key`, `key=value` (or `==`),
     /// `key!=value`, `key in (a,b)`, `key notin (a,b)`.
     ///
-    /// # Errors
-    /// What is wrong, to be read on after the name of the field. Whether a label can have such a key and such a
-    /// value is not looked at.
+    /// # Errors What is wrong, to be read on after the name of the field. Whether a label can have such a key
+    /// and such a value is not looked at.
     pub fn parse(text: &str) -> Result<Self, String> {
         let requirements = match text.trim().is_empty() {
             true => Vec::new(),

@@ -53,9 +53,9 @@ pub struct Trust(Mutex<Trusted>);
 
 #[derive(Default)]
 struct Trusted {
-    /// How often they have been read again.
+    /// How often the certificates have been read again.
     generation: u64,
-    /// The last contents of `CA_CERT_FILE`; `None`: those of the start.
+    /// The last contents of `CA_CERT_FILE`; `None`: the contents at the start.
     own: Option<Vec<Certificate<'static>>>,
     roots: Option<RootCerts>,
 }
@@ -129,7 +129,7 @@ struct Secure {
 const MAX_IDLE_CONNECTIONS: usize = 32;
 /// The read buffer. ureq's default of 128 KiB would be held for each idle connection.
 const INPUT_BUFFER_BYTES: usize = 32 * 1024;
-/// Each line of a request's head must fit in, and a token may be long.
+/// Each line of a request's head must fit in it, and a token may be long.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
 impl Client {

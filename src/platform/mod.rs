@@ -47,8 +47,8 @@ pub trait Platform: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// The names of apps or spaces, for people to read, in no order. Unknown guids are left out. A space's name
-    /// begins with that of its organization.
+    /// The names of apps or spaces, for people to read, in no order. Unknown guids are left out. A space's
+    /// name begins with that of its organization.
     fn names_of(&self, _what: Named, _guids: &[Guid]) -> Result<Vec<(Guid, String)>, PlatformError> {
         Ok(Vec::new())
     }

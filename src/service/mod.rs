@@ -36,7 +36,7 @@ pub use platform::{Welcome, cloud_foundry_settings};
 
 /// The message of a call that was in flight when the service stopped.
 const STOPPED: &str = "interrupted: service stopped";
-/// The limits of the server for `/metrics`: one scraper, and a few people who look.
+/// The limits of the server for `/metrics`: one scraper, and a few people.
 const METRICS_THREADS: usize = 2;
 const METRICS_CONNECTIONS_MAX: usize = 16;
 /// That server's share of the memory for requests and answers.
@@ -135,7 +135,7 @@ impl Service {
         self.metrics_server.as_ref().unwrap_or(&self.server).local_addr()
     }
 
-    /// Watches the scheduler.
+    /// Observes whether the scheduler works, for systemd's watchdog.
     pub fn watch(&self) -> Watch {
         Watch::new(Arc::clone(&self.pulse), Arc::clone(&self.clock))
     }

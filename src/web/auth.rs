@@ -138,7 +138,7 @@ impl Authenticator {
             roles: Cache::new(time_to_live, |spaces| !spaces.is_empty()),
             read_roles: ReadRoles::default(),
             readable: Cache::new(time_to_live, |spaces| !spaces.is_empty()),
-            // All the same: which entry is evicted first must not reveal which apps exist.
+            // All entries count alike: which one is evicted first must not reveal which apps exist.
             apps: Cache::new(time_to_live, |_| false),
             answers: Cache::new(REFUSAL_AGE_MAX, |()| true),
         }
@@ -176,8 +176,8 @@ impl Authenticator {
         Ok((caller, identity))
     }
 
-    /// The same for a token that only tells who somebody is, whatever scopes it has: the roles of the user
-    /// decide, and nobody is an admin.
+    /// Like [`Self::sign_in`], for a token that only identifies its user. Its scopes do not count: the roles of
+    /// the user decide, and nobody is an admin.
     pub fn sign_in_by_roles(&self, token: &str) -> Result<(Caller, Identity), AuthError> {
         let known = self.identity(token.trim())?.ok_or(UNKNOWN_TOKEN)?;
         if known.expires_at.is_some_and(|end| end <= self.clock.now()) {

@@ -40,9 +40,9 @@ pub struct Limiter {
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// What is left, in billionths of a request.
+    /// What was left at the time `at`, in billionths of a request.
     left: u64,
-    /// When that was so.
+    /// On the monotonic clock.
     at: Duration,
 }
 

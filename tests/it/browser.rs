@@ -1,5 +1,5 @@
-//! The dashboard in a real Chromium, driven through WebDriver. Without `chromedriver` on the machine these tests
-//! say so and pass; `.ci/run` installs it.
+//! The dashboard in a real Chromium, driven through WebDriver. Without `chromedriver` on the machine these
+//! tests say so and pass; `.ci/run` installs it.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::standalone::Standalone;
 use super::world::{request, wait_for};
 
-/// A Chromium, and the driver that it is steered through.
+/// A Chromium, and the driver that controls it.
 struct Chromium {
     driver: Child,
     url: String,
@@ -19,12 +19,12 @@ struct Chromium {
 }
 
 impl Chromium {
-    /// `None`: this machine has none.
+    /// `None` if this machine has none.
     fn start(has_scripts: bool) -> Option<Self> {
         let driver =
             Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = driver else {
-            #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+            #[expect(clippy::print_stderr, reason = "the developer should know")]
             {
                 eprintln!("skipped: there is no chromedriver on this machine");
             }
@@ -35,7 +35,7 @@ impl Chromium {
             let (_, port) = line.split_once("successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
-        // What it prints later must go somewhere, else it ends.
+        // Its later output must go somewhere; otherwise it ends.
         std::thread::spawn(move || lines.for_each(drop));
         let url = format!("http://127.0.0.1:{}", port.unwrap());
         let mut it = Self { driver, url, session: String::new() };
@@ -91,7 +91,7 @@ impl Chromium {
         self.call("POST", &format!("/element/{found}/click"), &json!({}));
     }
 
-    /// What the page shows; nothing while the next page is on its way.
+    /// The text of the page; empty while the next page loads.
     fn text(&self) -> String {
         let script = "return document.body ? document.body.innerText : ''";
         let text = self.call("POST", "/execute/sync", &json!({"script": script, "args": []}));
@@ -102,8 +102,8 @@ impl Chromium {
         self.call("GET", "/url", &Value::Null).as_str().unwrap().to_owned()
     }
 
-    /// Waits until the browser is at an address that `is_there` accepts: a click answers before the next page is
-    /// there.
+    /// Waits until the browser is at an address that `is_there` accepts: a click answers before the next page
+    /// is there.
     #[track_caller]
     fn arrive(&self, is_there: impl Fn(&str) -> bool) -> String {
         wait_for(|| Some(self.address()).filter(|address| is_there(address)))
@@ -124,7 +124,7 @@ impl Chromium {
         self.call("POST", "/execute/sync", &json!({"script": script, "args": []})) == true
     }
 
-    /// What the browser complains about, such as what the Content-Security-Policy has kept it from.
+    /// The browser's warnings, for example about what the Content-Security-Policy blocked.
     fn complaints(&self) -> Vec<Value> {
         self.call("POST", "/se/log", &json!({"type": "browser"})).as_array().unwrap().clone()
     }
@@ -140,7 +140,7 @@ impl Drop for Chromium {
     }
 }
 
-/// Makes a job, previews and saves a schedule for it, runs it, and reads what it printed.
+/// Creates a job, previews and saves a schedule for it, runs it, and reads its output.
 fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     let Some(browser) = Chromium::start(has_scripts) else { return };
     browser.go(&format!("{}/", service.url));
@@ -165,7 +165,7 @@ fn make_schedule_and_run(service: &Standalone, has_scripts: bool) {
     browser.press("Save");
     browser.arrive(|address| address == job);
     browser.press("Run now");
-    // With scripts the page follows the execution by itself.
+    // With scripts the page updates itself until the execution ends.
     wait_for(|| {
         if !has_scripts {
             browser.go(&browser.address());
@@ -200,7 +200,7 @@ fn cancel_pause_and_filter(service: &Standalone, has_scripts: bool) {
     browser.go(&long);
     browser.fill("Token", &service.token);
     browser.press("Sign in");
-    // Signing in leads to the page that was wanted.
+    // Signing in leads to the page that was requested.
     browser.arrive(|address| address == long);
     let see = |text: &str| {
         wait_for(|| {
@@ -272,7 +272,7 @@ fn a_person_does_the_same_without_javascript() {
     service.stop();
 }
 
-/// axe-core, from npm; `None`: it cannot be had here.
+/// axe-core, from npm; `None` if it cannot be installed here.
 fn axe_core(directory: &Path) -> Option<String> {
     let installed = Command::new("npm")
         .args(["install", "--no-audit", "--no-fund", "--ignore-scripts", "--prefix"])
@@ -283,7 +283,7 @@ fn axe_core(directory: &Path) -> Option<String> {
         .status();
     let script = std::fs::read_to_string(directory.join("node_modules/axe-core/axe.min.js")).ok();
     if !installed.is_ok_and(|status| status.success()) || script.is_none() {
-        #[expect(clippy::print_stderr, reason = "whoever runs the tests should know")]
+        #[expect(clippy::print_stderr, reason = "the developer should know")]
         {
             eprintln!("skipped: npm does not give axe-core");
         }
@@ -292,7 +292,7 @@ fn axe_core(directory: &Path) -> Option<String> {
     script
 }
 
-/// What axe-core finds wrong with the page that is shown.
+/// The faults that axe-core finds on the current page.
 fn faults(browser: &Chromium, axe: &str) -> Value {
     let run = "const done = arguments[0]; axe.run(document, {resultTypes: ['violations']}).then((found) =>
                done(found.violations.map((it) => [it.id, it.nodes.map((node) => node.html)])))";

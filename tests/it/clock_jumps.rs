@@ -1,8 +1,8 @@
 //! The real program while the wall clock jumps, killed in between: no fire time is served twice, and none is
 //! lost beyond what the misfire policy allows.
 //!
-//! A shim (`tests/clock/shim.c`) sets the wall clock of the process, but not its monotonic one, as if somebody
-//! set the clock of the machine. On PostgreSQL the database's clock counts: there the test replaces
+//! A shim (`tests/clock/shim.c`) sets the wall clock of the process, but not its monotonic one, as if
+//! somebody set the clock of the machine. On PostgreSQL the database's clock counts: there the test replaces
 //! `now_nanos`, and the clock of the process jumps on its own, which must not matter.
 
 use std::cell::Cell;

@@ -698,7 +698,8 @@ fn our_own_databases_move_between_files_and_servers_and_back() {
         places.push(Database::of(directory.path(), "three").url);
     }
     places.push(directory.path().join("four.db").to_str().unwrap().to_owned());
-    // Nobody was told of these yet: the one was not tried, the other failed. An Alertmanager gets it again anyway.
+    // Nobody was told of these yet: the one was not tried, the other failed. An Alertmanager gets it again
+    // anyway.
     let waits = directory.path().join("waits.db").to_str().unwrap().to_owned();
     imported(&source.url, &waits, &[]);
     let waiting = Database::at(&waits);

@@ -504,7 +504,8 @@ fn whoever_was_not_told_of_a_recovery_is_told_of_the_next_one() {
     run(&world, &call);
     hurry(&world);
     receiver.wait_for(1);
-    // The recovery does not get through, and is replaced by the next failure, which is over before it is sent.
+    // The recovery does not get through, and is replaced by the next failure, which is over before it is
+    // sent.
     receiver.set(Does::Answer(500));
     target.set(Does::Answer(200));
     run(&world, &call);

@@ -147,7 +147,8 @@ const BUSY_PLACES: [&str; 6] = [
     "write.committed",
 ];
 
-/// `NOTIFIER_KILLS=200 NOTIFIER_SEED=7 cargo test --test it edges_of_each -- --nocapture` is the long version.
+/// `NOTIFIER_KILLS=200 NOTIFIER_SEED=7 cargo test --test it edges_of_each -- --nocapture` is the long
+/// version.
 #[test]
 #[expect(clippy::print_stdout, reason = "the long version tells what it went through")]
 fn killed_again_and_again_the_edges_of_each_call_are_told_once() {

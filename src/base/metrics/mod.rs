@@ -246,8 +246,8 @@ impl Metrics {
         self.deliveries[outcome as usize].inc();
     }
 
-    /// The lateness, in seconds, that this share (0 to 1) of the first attempts since the start did not exceed:
-    /// the upper bound of its bucket. `None`: there were none. Infinite: beyond the last bucket.
+    /// The lateness, in seconds, that this share (0 to 1) of the first attempts since the start did not
+    /// exceed: the upper bound of its bucket. `None`: there were none. Infinite: beyond the last bucket.
     pub fn lateness(&self, share: f64) -> Option<f64> {
         let of_kinds = self.lateness.each_ref().map(|it| it.metric());
         let histograms = || of_kinds.iter().map(|it| it.get_histogram());

@@ -1,4 +1,4 @@
-//! The command that shows who did what.
+//! `audit-events`: shows who did what.
 
 use serde_json::Value;
 

@@ -1,7 +1,7 @@
 //! The names with which shells complete what is typed.
 //!
-//! Invariant: nothing that a shell would interpret is printed, whatever a service names its jobs; and a service
-//! that does not answer does not hold up the shell.
+//! Invariant: nothing that a shell would interpret is printed, whatever a service names its jobs; and a
+//! service that does not answer does not hold up the shell.
 
 use std::process::ExitCode;
 use std::thread;
@@ -24,7 +24,7 @@ use crate::model::Kind;
 /// As long as a person waits after pressing the tab key.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Prints those that begin with `begun`, one on each line; none if they cannot be found out.
+/// Prints the names that begin with `begun`, one on each line; none if the service does not say them.
 pub(in crate::cli) fn names(word: &str, begun: &str) -> ExitCode {
     let Some(names) = Names::ALL.into_iter().find(|names| names.word() == word) else {
         return ExitCode::FAILURE;

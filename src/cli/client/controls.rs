@@ -67,7 +67,7 @@ impl Retry {
     }
 }
 
-/// Adds the fields of jobs and calls, except those about retries.
+/// Adds the fields of jobs and calls, except the retry fields.
 pub(super) fn add(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(), Failure> {
     for (flag, field) in [("timeout", "timeout_seconds"), ("expect-success", "expect_success_within_seconds")]
     {

@@ -27,7 +27,7 @@ fn set_enabled(session: &Session, arguments: &Arguments, enabled: bool) -> Resul
     Ok(true)
 }
 
-/// The schedule of that guid, or those of a job or call: the only one, or all with `--all`.
+/// The schedule with that guid, or the schedules of a job or call: the only one, or all with `--all`.
 fn named(session: &Session, arguments: &Arguments) -> Result<Vec<(Found, Value)>, Failure> {
     let wanted = arguments.required(0);
     if let Some(found) = by_guid(session, wanted)? {

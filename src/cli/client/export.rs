@@ -12,7 +12,7 @@ use crate::cli::definitions::{Item, OF_SCHEDULE, OWNER_LABEL, literal, variable_
 use crate::cli::output::{field, print};
 use crate::model::{HIDDEN, Kind};
 
-/// Headers whose values are no secrets.
+/// Headers that are not secret.
 const HARMLESS_HEADERS: [&str; 5] =
     ["accept", "accept-language", "content-language", "content-type", "user-agent"];
 
@@ -35,7 +35,7 @@ impl Variables {
         Item::Plain(format!("${{{unique}}}").into())
     }
 
-    /// Headers, whose values are secrets unless they are known to be harmless.
+    /// Headers. Their values are secrets unless listed in [`HARMLESS_HEADERS`].
     fn headers(&mut self, words: &[&str], headers: &Value) -> Vec<(String, Item)> {
         let headers = headers.as_object().into_iter().flatten();
         headers

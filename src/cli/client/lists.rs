@@ -17,7 +17,8 @@ use crate::model::Timestamp;
 
 /// Removes what `--app`, `--state` and `--since` leave out.
 ///
-/// `states` are all that there are; `state_of` is what `--state` is compared with, and `time_of` what `--since` is; both may say nothing.
+/// `states` are all possible states. `state_of` returns what `--state` is compared with, and `time_of` what
+/// `--since` is compared with; either may return nothing.
 pub(super) fn retain(
     session: &Session,
     arguments: &Arguments,
@@ -80,8 +81,8 @@ pub(super) fn time(resource: &Value, name: &str) -> Option<Timestamp> {
     Timestamp::parse(field(resource, name))
 }
 
-/// Adds the last run and the next fire time, which the answer to a change does not have. Without an answer the
-/// table shows what is known.
+/// Adds the last run and the next fire time, which the answer to a change does not have. Without an answer
+/// the table shows what is known.
 pub(super) fn add_details(session: &Session, found: &Found, changed: &mut Value) {
     if let Ok(schedules) = session.resources(&format!("{}/schedules", found.path())) {
         let next = schedules.iter().filter_map(|it| time(it, "next_fire_time")).min();

@@ -68,7 +68,8 @@ impl Names {
         }
     }
 
-    /// The guid that a name or guid stands for. What is unknown where names cannot be looked up stays as it is.
+    /// The guid that a name or guid stands for. What is unknown where names cannot be looked up stays as it
+    /// is.
     pub(super) fn guid(
         &self,
         remote: &Remote,

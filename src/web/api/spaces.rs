@@ -51,7 +51,8 @@ impl SpaceJson {
 }
 
 impl Api {
-    /// The guids of the caller's spaces, in order; for an admin of all that have a job or call, or had a pause.
+    /// The guids of the caller's spaces, in order; for an admin of all that have a job or call, or had a
+    /// pause.
     pub(in crate::web) fn spaces_of(&self, caller: &Caller) -> Result<Vec<Guid>, ApiError> {
         let mut guids: Vec<Guid> = match caller.spaces() {
             Some(spaces) => spaces.into_iter().collect(),
