@@ -174,7 +174,7 @@ impl Connections {
         for connection in open.by_number.values() {
             let state = connection.state.load(Ordering::SeqCst);
             if Phase::of(state).0 == Phase::Idle {
-                connection.close_if(state);
+                connection.end_reading();
             }
         }
         self.changed.notify_all();
@@ -236,6 +236,13 @@ impl Connection {
         matches!(rustix::net::recv(&self.socket, &mut [0_u8; 1], flags), Ok((1, _)))
     }
 
+    /// Wakes its thread from the wait for a request. A request that it has read already, or that has arrived,
+    /// is still answered.
+    fn end_reading(&self) {
+        // An error means that the client has closed it already.
+        let _ = self.socket.shutdown(Shutdown::Read);
+    }
+
     /// Wakes its thread from any wait. An error means that the client has closed it already.
     fn shut_down(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
@@ -254,5 +261,35 @@ impl Drop for Seat {
         let mut open = self.connections.lock();
         open.by_number.remove(&self.number);
         self.connections.changed.notify_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_request_that_was_read_just_before_the_stop_is_answered() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, remote) = listener.accept().unwrap();
+        let connections = Arc::new(Connections::new(1));
+        let Ok((connection, seat)) = connections.admit(socket, remote) else { panic!("no room") };
+        client.write_all(b"GET").unwrap();
+        let mut request = [0; 3];
+        (&connection.socket).read_exact(&mut request).unwrap();
+        // Its thread has not said yet that a request is arriving.
+        connections.stop();
+        assert!(connections.mark_arriving(&connection));
+        (&connection.socket).write_all(b"answer").unwrap();
+        assert_eq!((&connection.socket).read(&mut request).unwrap(), 0, "nothing more is awaited");
+        drop((connection, seat));
+        connections.close_all();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "answer");
     }
 }
