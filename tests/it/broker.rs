@@ -518,8 +518,11 @@ fn the_log_names_the_user_behind_a_request_and_no_forged_text() {
     ask(&identity(&format!(r#"{{"user_id":"{}"}}"#, "long".repeat(500))));
     ask("cloudfoundry nonsense");
     ask(&identity("[]"));
+    // A request is logged after its answer was sent.
+    let read = || std::fs::read_to_string(&log).unwrap();
+    wait_for(|| (read().matches("path=/v2/catalog").count() == 5).then_some(()));
     drop(program);
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = read();
     assert!(log.contains("user=cc origin_platform=cloudfoundry origin_user=683ea748-3092"), "{log}");
     assert!(log.contains("origin_platform=malformed"), "{log}");
     assert!(!log.contains("anna@example.com") && !log.contains(raw.split_once(' ').unwrap().1), "{log}");

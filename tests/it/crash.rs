@@ -597,7 +597,13 @@ fn check_fire_times(database: &Database, schedule: &str, touched: bool) -> usize
         next = expression.next_after(next).unwrap();
         counted -= 1;
     }
-    assert!(touched || seconds(updated_at) <= next + 1, "{schedule} stopped firing at {time}");
+    assert!(
+        touched || seconds(updated_at) <= next + 1,
+        "{schedule} stopped firing at {time}, and was stopped at {}: {:?} {:?}",
+        seconds(updated_at),
+        database.rows(&format!("SELECT * FROM schedules WHERE id = {id}")),
+        fired.iter().rev().take(5).collect::<Vec<_>>(),
+    );
     fired.len()
 }
 
