@@ -193,12 +193,12 @@ fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
             let (first, end) = (words::clock(first), words::clock(end));
             Some(if change.before < change.after {
                 let what = match clock.changes {
-                    ClockChanges::Plain => "what falls into it does not fire",
-                    ClockChanges::Once => "what falls into it fires as much later as the clocks jump",
+                    ClockChanges::Plain => "fire times in between are skipped",
+                    ClockChanges::Once => "fire times in between are delayed by that difference",
                     ClockChanges::Ocf2 if change.after - change.before == 3600 => {
-                        "what falls into it fires once in the hour after, but not at midnight"
+                        "fire times in between run once in the hour after, but not at midnight"
                     }
-                    ClockChanges::Ocf2 => "what falls into it does not fire",
+                    ClockChanges::Ocf2 => "fire times in between are skipped",
                 };
                 Warning::new(
                     "dst_skipped",
@@ -206,13 +206,13 @@ fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
                 )
             } else {
                 let what = match clock.changes {
-                    ClockChanges::Plain => "what falls into it fires twice",
-                    ClockChanges::Once => "what falls into it fires the first time only",
+                    ClockChanges::Plain => "fire times in it run twice",
+                    ClockChanges::Once => "fire times in it run the first time only",
                     ClockChanges::Ocf2 => {
-                        "what falls into it fires in both, but not the same time twice in a row"
+                        "fire times in it run both times, but not the same one twice in a row"
                     }
                 };
-                let message = format!("On {day} the time from {first} to {end} comes twice: {what}.");
+                let message = format!("On {day} the time from {first} to {end} occurs twice: {what}.");
                 Warning::new("dst_repeated", message)
             })
         })

@@ -689,9 +689,9 @@ fn surprising_expressions_of_both_dialects_get_a_warning() {
         gap,
         [
             "dst_skipped: On 2026-03-29 the clocks jump from 02:00 to 03:00: \
-             what falls into it fires as much later as the clocks jump.",
-            "dst_repeated: On 2026-10-25 the time from 02:00 to 03:00 comes twice: \
-             what falls into it fires the first time only.",
+             fire times in between are delayed by that difference.",
+            "dst_repeated: On 2026-10-25 the time from 02:00 to 03:00 occurs twice: \
+             fire times in it run the first time only.",
         ]
     );
     let months = warned("0 0 31 * *", CLASSIC, None);
