@@ -80,8 +80,8 @@ for file in share/man/man1/ocf-scheduler.1.gz share/bash-completion/completions/
   # Debian's images for containers leave out documents; a root of debootstrap has them.
   [ -s "$root/usr/$file" ] || fail "/usr/$file is missing"
 done
-ls "$root"/usr/lib/systemd/system/ocf-scheduler.service "$root"/lib/systemd/system/ocf-scheduler.service 2>/dev/null \
-  | grep -q . || fail "the unit is missing"
+unit=lib/systemd/system/ocf-scheduler.service
+[ -s "$root/usr/$unit" ] || [ -s "$root/$unit" ] || fail "the unit is missing"
 echo "SCHEDULER_PORT=$port" >> "$root/etc/ocf-scheduler/environment"
 tokens=$(cat "$root/etc/ocf-scheduler/standalone.toml")
 start
