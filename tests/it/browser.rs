@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use super::standalone::Standalone;
-use super::world::{request, wait_for};
+use super::world::{SPACE, World, request, wait_for};
 
 /// A Chromium, and the driver that controls it.
 struct Chromium {
@@ -220,6 +220,8 @@ fn cancel_pause_and_filter(service: &Standalone, has_scripts: bool) {
 
     browser.go(&format!("{}/dashboard/", service.url));
     let space = browser.elements("//select[@id='space']/option[2]").remove(0);
+    let name = browser.call("GET", &format!("/element/{space}/text"), &Value::Null);
+    assert_eq!(name, "my-space");
     browser.call("POST", &format!("/element/{space}/click"), &json!({}));
     browser.press("Show");
     browser.arrive(|address| address.contains("space_guid="));
@@ -269,6 +271,73 @@ fn a_person_does_the_same_without_javascript() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());
     make_schedule_and_run(&service, false);
+    service.stop();
+}
+
+/// With PostgreSQL the clock cannot be set from here.
+#[needs::sqlite]
+#[test]
+fn a_session_that_is_over_and_a_role_that_is_lost_lead_to_the_sign_in_in_chromium() {
+    for has_scripts in [true, false] {
+        let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
+        let Some(browser) = Chromium::start(has_scripts) else { return };
+        let jobs = format!("{}/dashboard/jobs", world.url());
+        let is_sign_in = |address: &str| address.contains("/dashboard/sign-in?to=%2Fdashboard%2Fjobs");
+        // With a script, a page that is open notices it by itself.
+        let is_out = || {
+            if !has_scripts {
+                browser.press("Jobs");
+            }
+            browser.arrive(is_sign_in);
+        };
+        let sign_in = || {
+            browser.fill("Token", &world.token);
+            browser.press("Sign in");
+        };
+        browser.go(&jobs);
+        sign_in();
+        browser.arrive(|address| address == jobs);
+        world.cf.remove_roles("dev", SPACE);
+        is_out();
+        sign_in();
+        browser.wait_for_text("This token is not valid");
+        world.cf.add_role("dev", SPACE);
+        sign_in();
+        browser.arrive(|address| address == jobs);
+        browser.wait_for_text("Sign out");
+        world.clock.advance(8 * 3600);
+        is_out();
+    }
+}
+
+#[test]
+fn a_long_output_is_shown_from_its_end_and_as_a_whole_in_chromium() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    for has_scripts in [true, false] {
+        let Some(browser) = Chromium::start(has_scripts) else { break };
+        let body = json!({"name": format!("talks-{has_scripts}"), "command": "seq -f 'line %g' 9000"});
+        let job = api(&service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+        let job = format!("/jobs/{}", job["guid"].as_str().unwrap());
+        let run = api(&service, "POST", &format!("{job}/execute"), &Value::Null);
+        let page = format!("{}/dashboard/executions/{}", service.url, run["guid"].as_str().unwrap());
+        browser.go(&page);
+        browser.fill("Token", &service.token);
+        browser.press("Sign in");
+        wait_for(|| {
+            browser.go(&page);
+            browser.text().contains("line 9000").then_some(())
+        });
+        assert!(!browser.text().contains("line 1\n"));
+        let below = "const it = document.querySelector('.output'); const all = it.firstElementChild;
+                     return all.getBoundingClientRect().bottom - it.getBoundingClientRect().bottom";
+        let below = browser.call("POST", "/execute/sync", &json!({"script": below, "args": []}));
+        assert!(below.as_f64().is_some_and(|below| below < 2.0), "{below}: the end is in sight");
+        browser.press("All of it");
+        browser.arrive(|address| address.ends_with("?output=all"));
+        browser.wait_for_text("line 1\n");
+        assert!(browser.text().contains("line 9000"));
+    }
     service.stop();
 }
 

@@ -269,6 +269,30 @@ fn the_output_of_a_task_on_cloud_foundry_is_shown_where_the_token_is_known() {
 }
 
 #[test]
+fn a_crowded_calendar_is_small_and_no_address_makes_a_page_longer() {
+    let world = World::start();
+    for minute in (0..60).step_by(15) {
+        let job = world.job(&format!("job-{minute}"));
+        for _ in 0..30 {
+            world.post(&format!("/jobs/{job}/execute"), "");
+        }
+        let schedule = json!({"expression": format!("{minute} * * * *")}).to_string();
+        assert_eq!(world.post(&format!("/jobs/{job}/schedules"), &schedule).status, 201);
+    }
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let calendar = wait_for(|| {
+        let page = browser.get("/dashboard/calendar");
+        page.body.contains("Fire times per hour").then_some(page.body)
+    });
+    let bars = calendar.matches("<path class=\"mark\"").count();
+    assert!(96 + 160 < bars, "{bars}");
+    assert!(calendar.len() < 60 * 1024, "{}", calendar.len());
+    let page = browser.get("/dashboard/executions?next=per_page%3D500").body;
+    assert_eq!(page.matches("name=\"pick\"").count(), 25);
+    assert_eq!(browser.get("/dashboard/audit?next=per_page%3D500").body.matches("<tr>").count(), 26);
+}
+
+#[test]
 fn a_space_is_paused_with_a_note_that_is_text() {
     let world = World::start();
     let mut browser = Browser::signed_in(&world.url(), &world.token);
@@ -429,6 +453,7 @@ fn a_notification_is_created_tested_changed_deleted_and_audited() {
         ("after", "3"),
         ("remind", "7200"),
         ("labels", "team=billing"),
+        ("headers", "Authorization: Bearer hunter2\nX-Team: billing"),
     ];
     let made = browser.submit(new, new, &fields);
     assert_eq!(made.status, 303, "{}", made.body);
@@ -437,6 +462,8 @@ fn a_notification_is_created_tested_changed_deleted_and_audited() {
     let it = world.get(&path).json();
     assert_eq!((&it["events"], &it["format"]), (&json!(["failed", "succeeded"]), &json!("slack")));
     assert_eq!((&it["after_failures"], &it["remind_after_seconds"]), (&json!(3), &json!(7200)));
+    assert_eq!(it["headers"], json!({"Authorization": "[hidden]", "X-Team": "[hidden]"}));
+    assert!(browser.get(&page).body.contains("<bdi>X-Team</bdi>"));
     let list = browser.get("/dashboard/notifications").body;
     assert!(
         list.contains("&lt;b&gt;ops") && list.contains("127.0.0.1:9") && !list.contains("hunter2"),
@@ -457,7 +484,19 @@ fn a_notification_is_created_tested_changed_deleted_and_audited() {
         ("after", "1"),
     ];
     assert_eq!(browser.submit(&edit, &page, &fields).status, 303);
-    assert_eq!(world.get(&path).json()["events"], json!(["overdue"]));
+    let it = world.get(&path).json();
+    assert_eq!(it["events"], json!(["overdue"]));
+    assert_eq!(it["headers"].as_object().unwrap().len(), 2, "no line changes nothing");
+    let shown = browser.get(&edit).body;
+    assert!(shown.contains("Authorization, X-Team") && !shown.contains("hunter2"), "{shown}");
+    for (headers, expected) in
+        [(("headers", "X-Team: b"), json!({"X-Team": "[hidden]"})), (("no_headers", "yes"), json!({}))]
+    {
+        assert_eq!(browser.submit(&edit, &page, &[&fields[..], &[headers]].concat()).status, 303);
+        assert_eq!(world.get(&path).json()["headers"], expected);
+    }
+    let wrong = browser.submit(&edit, &page, &[&fields[..], &[("headers", "nonsense")]].concat());
+    assert!(wrong.status == 422 && wrong.body.contains("Headers has a line"), "{}", wrong.body);
     assert_eq!(browser.submit(&page, &page, &[("do", "disable")]).status, 303);
     assert!(browser.get(&page).body.contains("Disabled."));
     let delete = format!("{page}?show=delete");

@@ -1,10 +1,12 @@
 //! A service with a fake Cloud Foundry, over real sockets and a real database file.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use ocf_scheduler::base::clock::{self, Clock, SystemClock};
 use ocf_scheduler::config::{Config, Mode};
+use ocf_scheduler::model::Timestamp;
 use ocf_scheduler::service::Service;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,8 +25,33 @@ pub(crate) struct World {
     pub(crate) directory: TempDir,
     /// The token of a developer in SPACE.
     pub(crate) token: String,
+    pub(crate) clock: Arc<WallClock>,
     service: Option<Service>,
     settings: Vec<(&'static str, &'static str)>,
+}
+
+/// The machine's clock, whose wall time can be set forward. With PostgreSQL the database's clock counts.
+#[derive(Default)]
+pub(crate) struct WallClock {
+    machine: SystemClock,
+    ahead_seconds: AtomicU64,
+}
+
+impl WallClock {
+    pub(crate) fn advance(&self, seconds: u64) {
+        self.ahead_seconds.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> Timestamp {
+        let ahead = Duration::from_secs(self.ahead_seconds.load(Ordering::SeqCst));
+        self.machine.now().saturating_add(ahead)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.machine.monotonic()
+    }
 }
 
 /// An answer: its status, its headers, its body.
@@ -69,7 +96,8 @@ impl World {
         cf.add_role("stranger", FOREIGN_SPACE);
         let token = cf.issue_cf_token("dev");
         let directory = tempfile::tempdir().unwrap();
-        let mut world = Self { cf, directory, token, service: None, settings: settings.to_vec() };
+        let (clock, settings) = (Arc::default(), settings.to_vec());
+        let mut world = Self { cf, directory, token, clock, service: None, settings };
         world.service = Some(world.start_service().unwrap());
         world
     }
@@ -95,8 +123,7 @@ impl World {
             Some(value.to_owned())
         })
         .unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        Service::start(&config, clock)
+        Service::start(&config, Arc::clone(&self.clock) as Arc<dyn Clock>)
     }
 
     pub(crate) fn database(&self) -> Database {

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::base::clock::Clock;
 use crate::model::Guid;
 use crate::platform::{
-    Found, Identity, KnownApp, NewTask, OutputPart, Platform, PlatformError, Task, TaskName,
+    Found, Identity, KnownApp, Named, NewTask, OutputPart, Platform, PlatformError, Task, TaskName,
 };
 
 mod config;
@@ -99,6 +99,15 @@ impl Platform for Local {
         let known =
             |app: &App| KnownApp { guid: app.guid.clone(), name: app.name.clone(), space: app.space.clone() };
         self.world().apps().iter().map(known).collect()
+    }
+
+    fn names_of(&self, what: Named, guids: &[Guid]) -> Result<Vec<(Guid, String)>, PlatformError> {
+        let world = self.world();
+        let name_of = |guid: &Guid| match what {
+            Named::App => world.app(guid).map(|app| app.name.clone()),
+            Named::Space => world.space_name(guid.as_str()).map(str::to_owned),
+        };
+        Ok(guids.iter().filter_map(|guid| Some((guid.clone(), name_of(guid)?))).collect())
     }
 
     fn token_digests(&self) -> Vec<[u8; 32]> {

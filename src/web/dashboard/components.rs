@@ -12,6 +12,12 @@ use crate::model::Timestamp;
 
 /// The widest bar of a chart.
 const BAR_MAX: usize = 30;
+/// The width of a character of a chart's label. A chart is 720 wide.
+const LABEL_CHAR: usize = 6;
+/// The most characters of a URL that are shown.
+const URL_CHARS_MAX: usize = 200;
+/// How many outcomes a strip shows.
+const STRIP_MAX: usize = 20;
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3600;
 const DAY: i64 = 86_400;
@@ -132,9 +138,12 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
     let told = format!("Last {}: {}", executions.len(), words.join(", "));
     // One path a state, so that a long list of strips stays small.
     let mut paths: BTreeMap<&str, String> = BTreeMap::new();
-    for (index, execution) in executions.iter().rev().enumerate() {
-        let word = word_of(text(execution, "state"));
-        let x = (20_usize.saturating_sub(executions.len()) + index) * 7;
+    // Places without an execution are drawn too, so that all strips begin at their left edge.
+    let free = STRIP_MAX.saturating_sub(executions.len());
+    let words = std::iter::repeat_n("base", free)
+        .chain(executions.iter().rev().map(|execution| word_of(text(execution, "state"))));
+    for (index, word) in words.enumerate() {
+        let x = index * 7;
         let (y, height) = bar_of(word);
         let _ = write!(paths.entry(word).or_default(), "M{x} {y}h5v{height}h-5z");
     }
@@ -153,7 +162,7 @@ fn bar_of(word: &str) -> (usize, usize) {
         "failed" => (0, 20),
         "succeeded" => (8, 12),
         "running" => (4, 8),
-        "skipped" => (17, 2),
+        "skipped" | "base" => (18, 2),
         _ => (14, 6),
     }
 }
@@ -162,38 +171,56 @@ pub(super) fn word_of(state: &str) -> &'static str {
     STATES.into_iter().find(|(name, _, _)| *name == state).map_or("pending", |(_, _, word)| word)
 }
 
+/// A bar of a chart.
+pub(super) struct Bar {
+    /// For example `11-28 06:15`.
+    pub(super) name: String,
+    pub(super) value: u64,
+    /// The value with its unit.
+    pub(super) told: String,
+    /// What stands below it. Empty: nothing.
+    pub(super) label: String,
+}
+
+impl Bar {
+    /// A bar that counts something.
+    pub(super) fn of_count(name: impl Into<String>, value: u64, label: impl Into<String>) -> Self {
+        Self { name: name.into(), value, told: value.to_string(), label: label.into() }
+    }
+}
+
 /// Labelled bars, with the same data as text for screen readers.
-pub(super) fn bars(title: &str, class: &str, values: &[(String, u64)]) -> Markup {
-    let most = values.iter().map(|(_, value)| *value).max().unwrap_or(0).max(1);
+pub(super) fn bars(title: &str, class: &str, bars: &[Bar]) -> Markup {
+    let most = bars.iter().map(|bar| bar.value).max().unwrap_or(0).max(1);
     // A few bars are no wider than many would be; otherwise they look like blocks of colour.
-    let width = (720 / values.len().max(1)).min(BAR_MAX);
-    let told: Vec<String> =
-        values.iter().filter(|it| 0 < it.1).map(|(name, value)| format!("{name}: {value}")).collect();
-    let told = if told.is_empty() { "none".to_owned() } else { told.join(", ") };
-    let every = values.len().div_ceil(12).max(1);
-    // A name of a day and a time stands for its day, where that begins.
-    let mut days = 0;
-    let mut label = |index: usize, name: &str| {
-        match name.split_once(' ') {
-            Some((day, "00:00")) => Some(day.to_owned()),
-            Some(_) => None,
-            None => index.is_multiple_of(every).then(|| name.to_owned()),
+    let width = (720 / bars.len().max(1)).min(BAR_MAX);
+    let told = bars.iter().filter(|bar| 0 < bar.value).map(|bar| format!("{}: {}", bar.name, bar.told));
+    let told = told.collect::<Vec<_>>().join(", ");
+    let told = if told.is_empty() { "none" } else { told.as_str() };
+    // A label that would touch the one before it is left out.
+    let mut labels: Vec<(usize, &str)> = Vec::new();
+    let mut free_from = 0;
+    for (index, bar) in bars.iter().enumerate().filter(|(_, bar)| !bar.label.is_empty()) {
+        let x = index * width;
+        if free_from <= x {
+            labels.push((x, &bar.label));
+            free_from = x + (bar.label.len() + 1) * LABEL_CHAR;
         }
-        .inspect(|_| days += 1)
-        .map(|label| (label, days % 2 == 0))
-    };
+    }
     html! {
         svg.chart role="img" aria-label={ (title) ". " (told) } viewBox="0 0 720 120" {
             title { (title) }
-            @for (index, (name, value)) in values.iter().enumerate() {
-                @let height = (value * 90).div_ceil(most).min(90);
-                rect.base x=(index * width) y="98" width=(width.saturating_sub(2).max(1)) height="2" {}
-                rect class=(class) x=(index * width) y=(98 - height) width=(width.saturating_sub(2).max(1)) height=(height) {
-                    title { (name) ": " (value) }
+            path.base d={ "M0 98h" (bars.len() * width) "v2H0z" } {}
+            // Bars of nothing are not drawn, so that a chart of many stays small.
+            @for (index, bar) in bars.iter().enumerate().filter(|(_, bar)| 0 < bar.value) {
+                @let (height, thick) = ((bar.value * 90).div_ceil(most).min(90), width.saturating_sub(2).max(1));
+                path class=(class) d={ "M" (index * width) " " (98 - height) "h" (thick) "v" (height) "h-" (thick) "z" } {
+                    title { (bar.name) ": " (bar.told) }
                 }
-                @if let Some((label, is_second)) = label(index, name) {
-                    text.second[is_second] x=(index * width) y="116" { (label) }
-                }
+            }
+            // On a phone, every second label is left out.
+            @for (index, (x, label)) in labels.into_iter().enumerate() {
+                text.second[index % 2 == 1] x=(x) y="116" { (label) }
             }
         }
     }
@@ -250,13 +277,23 @@ pub(super) fn refusal_notice(refusal: Option<&Refusal>) -> Markup {
     }
 }
 
-/// A URL, as a link if its scheme is http or https. A password in it is not shown.
+/// A URL, as a link if its scheme is http or https. A password in it is not shown, and neither is the rest of a
+/// long one.
 pub(super) fn url(text: &str) -> Markup {
-    let shown = without_password(text);
-    if shown.starts_with("https://") || shown.starts_with("http://") {
-        return html! { a href=(shown) rel="noreferrer noopener" { bdi { (shown) } } };
+    let url = without_password(text);
+    let shown = cut(&url, URL_CHARS_MAX);
+    if url.starts_with("https://") || url.starts_with("http://") {
+        return html! { a href=(url) rel="noreferrer noopener" { bdi { (shown) } } };
     }
     html! { bdi { (shown) } }
+}
+
+/// The beginning of a text that is longer than `chars`.
+pub(super) fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((at, _)) => format!("{}…", &text[..at]),
+        None => text.to_owned(),
+    }
 }
 
 fn without_password(url: &str) -> String {
@@ -297,6 +334,16 @@ mod tests {
         assert_eq!(without_password("https://h/p?a=b@c"), "https://h/p?a=b@c");
         assert!(!url("javascript:alert(1)").into_string().contains("href"));
         assert!(url("https://h/\"x").into_string().contains("&quot;"));
+    }
+
+    #[test]
+    fn labels_of_a_chart_do_not_touch() {
+        let days = ["11-26", "11-27", "", "11-29"].map(|day| Bar::of_count("a day", 1, day));
+        let shown = bars("Days", "mark", &days).into_string();
+        let labels: Vec<&str> =
+            shown.split("<text").skip(1).filter_map(|it| it.split(['>', '<']).nth(1)).collect();
+        // Each bar is 30 wide, and a label needs 36.
+        assert_eq!(labels, ["11-26", "11-29"], "{shown}");
     }
 
     #[test]

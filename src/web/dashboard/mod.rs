@@ -190,6 +190,16 @@ impl View<'_> {
         self.query.get("space_guid")
     }
 
+    /// The query of the API for the next page of a list, which the query of this page holds, with the length
+    /// of a page as it is here; empty: the first page.
+    fn next_query(&self, per_page: usize) -> String {
+        let next = Fields::of(self.query.get("next"));
+        match next.0.is_empty() {
+            true => String::new(),
+            false => next.with(&[("per_page", &per_page.to_string())]).trim_start_matches('?').to_owned(),
+        }
+    }
+
     /// A path below `/dashboard`, in the same space.
     fn link(&self, path: &str) -> String {
         match self.space() {
@@ -200,9 +210,7 @@ impl View<'_> {
 
     /// Looks up the names of apps or spaces with these guids, in one batch.
     fn learn_names<'g>(&self, what: Named, guids: impl Iterator<Item = &'g str>) {
-        if !self.dashboard.is_standalone {
-            self.dashboard.names.learn(&self.api.platform, &self.api.clock, what, guids.map(Guid::from));
-        }
+        self.dashboard.names.learn(&self.api.platform, &self.api.clock, what, guids.map(Guid::from));
     }
 
     /// The name of an app, or the beginning of its guid if the name is unknown.
@@ -487,8 +495,12 @@ fn choose_zone(view: &View<'_>) -> Response {
 fn own_path(to: &str) -> &str {
     let rest = to.strip_prefix("/dashboard");
     let is_own = rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?']));
-    let is_plain = to.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\') && !to.contains("//");
-    if is_own && is_plain && !to.contains("/..") { to } else { "/dashboard/" }
+    let (path, query) = to.split_once('?').unwrap_or((to, ""));
+    // No dots, whether encoded or not: browsers resolve them.
+    let is_plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/-_".contains(&byte))
+        && query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+        && !to.contains("//");
+    if is_own && is_plain { to } else { "/dashboard/" }
 }
 
 fn redirect(to: &str) -> Response {
@@ -542,6 +554,8 @@ mod tests {
             "https://evil/dashboard",
             "/dashboard/\\evil",
             "/dashboard/../x",
+            "/dashboard/.%2e/x",
+            "/dashboard/%0d%0aX: y",
         ] {
             assert_eq!(own_path(other), "/dashboard/", "{other}");
         }

@@ -48,22 +48,33 @@ function isBusy() {
     || !getSelection().isCollapsed;
 }
 
+// The style sheet says that the page may be out of date.
+const markStale = (isStale) => document.documentElement.toggleAttribute('data-stale', isStale);
+
 async function refresh() {
   const main = document.querySelector('main[data-version]');
   if (!main || isBusy()) return;
   const headers = { 'If-None-Match': `"${main.dataset.version}"` };
-  const answer = await fetch(location.href, { headers, cache: 'no-store', redirect: 'error' });
+  const answer = await fetch(location.href, { headers, cache: 'no-store', redirect: 'manual' });
+  // The session is over, or what the page shows is gone.
+  if (answer.type === 'opaqueredirect' || answer.status === 404) return location.reload();
+  markStale(answer.status >= 500);
   if (answer.status !== 200) return;
   const next = parsed(await answer.text()).querySelector('main[data-version]');
   if (!next || isBusy()) return;
   const focused = document.activeElement;
-  const place = focused && main.contains(focused) ? [...main.querySelectorAll('a, button, summary')].indexOf(focused) : -1;
+  const places = 'a, button, summary, .output';
+  const place = focused && main.contains(focused) ? [...main.querySelectorAll(places)].indexOf(focused) : -1;
+  // At its end, 0, an output follows what is printed.
+  const scrolled = main.querySelector('.output')?.scrollTop ?? 0;
   main.replaceWith(document.adoptNode(next));
-  if (place >= 0) [...next.querySelectorAll('a, button, summary')][place]?.focus();
+  if (place >= 0) [...next.querySelectorAll(places)][place]?.focus();
+  const output = next.querySelector('.output');
+  if (output && scrolled) output.scrollTop = scrolled;
 }
 
 if (document.querySelector('main[data-version]')) {
-  setInterval(() => refresh().catch(() => {}), EVERY_MS);
+  setInterval(() => refresh().catch(() => markStale(true)), EVERY_MS);
 }
 setInterval(age, 1000);
 

@@ -13,7 +13,7 @@ const PER_PAGE: usize = 25;
 const PREFIX: &str = "audit.scheduler.";
 
 pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
-    let query = match view.query.get("next") {
+    let query = match view.next_query(PER_PAGE).as_str() {
         "" if view.space().is_empty() => format!("per_page={PER_PAGE}"),
         "" => format!("per_page={PER_PAGE}&space_guid={}", encoded(view.space())),
         next => next.to_owned(),

@@ -7,7 +7,7 @@ use super::executions::{owner_of, row_name};
 use crate::model::Timestamp;
 use crate::platform::Named;
 use crate::web::dashboard::ask::{encoded, list, text};
-use crate::web::dashboard::components::bars;
+use crate::web::dashboard::components::{Bar, bars};
 use crate::web::dashboard::{Page, PageResult, View, plural};
 
 const QUARTER: i64 = 900;
@@ -24,21 +24,23 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         }
         other => other?,
     };
-    let times = |name: &str, from: &str, length: i64, shown: std::ops::Range<usize>| {
+    // A bar is labelled by what `label` makes of its local time, `11-28 06:15`.
+    let times = |name: &str, from: &str, length: i64, label: fn(&str) -> &str| {
         let start = Timestamp::parse(text(&counts, from)).unwrap_or(view.now).seconds();
-        let label = |at: i64| {
+        let bar = |(at, count): (i64, &Value)| {
             let time = Timestamp::from_seconds(start + at * length).unwrap_or(view.now);
-            view.local(time).get(shown.clone()).unwrap_or_default().to_owned()
+            let name = view.local(time).get(5..16).unwrap_or_default().to_owned();
+            let label = label(&name).to_owned();
+            Bar::of_count(name, count.as_u64().unwrap_or(0), label)
         };
-        let values = list(&counts, name).iter().map(|count| count.as_u64().unwrap_or(0));
-        (0..).zip(values).map(|(at, count)| (label(at), count)).collect::<Vec<(String, u64)>>()
+        (0..).zip(list(&counts, name)).map(bar).collect::<Vec<Bar>>()
     };
     let rows = list(&counts, "busiest").iter().chain(list(often_of(&counts), "resources"));
     view.learn_names(Named::App, rows.map(|row| text(row, "app_guid")));
-    let quarters = times("quarters", "quarters_from", QUARTER, 11..16);
-    let hours = times("hours", "hours_from", HOUR, 5..16);
+    let quarters = times("quarters", "quarters_from", QUARTER, hour_of);
+    let hours = times("hours", "hours_from", HOUR, day_of);
     let often = often_of(&counts);
-    let is_empty = hours.iter().all(|(_, count)| *count == 0) && often["count"] == 0;
+    let is_empty = hours.iter().all(|bar| bar.value == 0) && often["count"] == 0;
     let main = html! {
         @if is_empty { div.empty { p { "Nothing is planned for the next seven days." } } } @else {
             h2 { "Next 24 hours" }
@@ -53,15 +55,25 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     Ok(Page::new("Calendar", main).into())
 }
 
+/// The label of a quarter of an hour, `11-28 06:00`.
+fn hour_of(name: &str) -> &str {
+    if name.ends_with(":00") { name.get(6..).unwrap_or_default() } else { "" }
+}
+
+/// The label of an hour, `11-28 00:00`.
+fn day_of(name: &str) -> &str {
+    name.strip_suffix(" 00:00").unwrap_or_default()
+}
+
 fn often_of(counts: &Value) -> &Value {
     &counts["often"]
 }
 
 /// Bars, and below them one band for schedules that fire more often than every 15 minutes.
-fn chart(title: &str, values: &[(String, u64)], often: &Value) -> Markup {
+fn chart(title: &str, counts: &[Bar], often: &Value) -> Markup {
     let count = often["count"].as_u64().unwrap_or(0);
     html! {
-        @if values.iter().any(|(_, count)| 0 < *count) { (bars(title, "mark", values)) }
+        @if counts.iter().any(|bar| 0 < bar.value) { (bars(title, "mark", counts)) }
         @if 0 < count { p.band { (count) " more " @if count == 1 { "fires" } @else { "fire" } " all the time, more often than every 15 minutes" } }
     }
 }

@@ -213,7 +213,7 @@ fn labels_of(lines: &str, before: Option<&Value>) -> Result<BTreeMap<String, Val
 
 /// Headers from lines like `Accept: text/plain`. A name without a value keeps its value. `Err`: the line that
 /// is not a header, or repeats a name.
-fn headers_of(lines: &str, before: Option<&Value>) -> Result<Map<String, Value>, String> {
+pub(super) fn headers_of(lines: &str, before: Option<&Value>) -> Result<Map<String, Value>, String> {
     let mut headers = Map::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (name, value) = line.split_once(':').ok_or(line)?;
@@ -343,7 +343,7 @@ fn secret_hint(what: &str, is_set: Option<bool>) -> String {
 }
 
 /// A check box that removes a secret.
-fn removal(name: &str, label: &str) -> Markup {
+pub(super) fn removal(name: &str, label: &str) -> Markup {
     let id = format!("no_{name}");
     html! {
         div.field.box { input id=(id) name=(id) type="checkbox" value="yes"; label for=(id) { (label) } }

@@ -9,7 +9,9 @@ use super::overview::next_of;
 use crate::model::{Access, Kind, Timestamp};
 use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
-use crate::web::dashboard::components::{bars, duration, labels, length_of, state, strip, url, usual_length};
+use crate::web::dashboard::components::{
+    Bar, bars, duration, labels, length_of, state, strip, url, usual_length,
+};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
@@ -26,7 +28,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
     let target = format!("/{}/{}", plural(kind), encoded(guid));
     let it = view.get(&target)?;
     let schedules = view.get(&format!("{target}/schedules?page=1&per_page={SCHEDULES_MAX}"))?;
-    let next = view.query.get("next");
+    let next = view.next_query(PER_PAGE);
     let is_first = next.is_empty();
     let found =
         if is_first { view.runs_of(kind, guid, PER_PAGE) } else { view.get(&format!("/executions?{next}")) }?;
@@ -112,7 +114,7 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
         }
         @if schedules.is_empty() { div.empty { p { "There is no schedule yet. It runs only when somebody runs it." } } } @else {
             table {
-                caption { "When " bdi { (text(it, "name")) } " runs" }
+                caption { "When it runs" }
                 thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
                     th scope="col" { "Zone" } @if Access::Support <= access { th.do scope="col" { "Actions" } } } }
                 tbody { @for schedule in schedules {
@@ -166,14 +168,20 @@ fn charts(view: &View<'_>, kind: Kind, guid: &str) -> Result<Markup, Refusal> {
         .filter(|it| !it["execution_end_time"].is_null())
         .filter_map(|it| Some((it, length_of(it, view.now)?)))
         .collect();
+    let mut last_day = String::new();
     let newest = ended.iter().take(BARS).rev();
-    let lengths: Vec<(String, u64)> = newest
+    let lengths: Vec<Bar> = newest
         .map(|(it, length)| {
             let start = Timestamp::parse(text(it, "execution_start_time")).unwrap_or(view.now);
-            let start = view.local(start);
-            (start.get(5..10).unwrap_or_default().to_owned(), u64::try_from(length / 1_000_000).unwrap_or(0))
+            let name = view.local(start).get(5..16).unwrap_or_default().to_owned();
+            let day = name.get(..5).unwrap_or_default().to_owned();
+            let label = if day == last_day { String::new() } else { day.clone() };
+            last_day = day;
+            let value = u64::try_from(length / 1_000_000).unwrap_or(0);
+            Bar { name, value, told: duration(*length), label }
         })
         .collect();
+    let longest = ended.iter().take(BARS).map(|(_, length)| *length).max();
     let mut hours = [0_u64; 24];
     let mut weekdays = [0_u64; 7];
     let mut failures = 0_u64;
@@ -185,10 +193,14 @@ fn charts(view: &View<'_>, kind: Kind, guid: &str) -> Result<Markup, Refusal> {
             failures += 1;
         }
     }
-    let hours: Vec<(String, u64)> =
-        hours.iter().enumerate().map(|(hour, count)| (format!("{hour:02}"), *count)).collect();
-    let weekdays: Vec<(String, u64)> =
-        WEEKDAYS.iter().zip(weekdays).map(|(name, count)| ((*name).to_owned(), count)).collect();
+    let hours = hours.iter().enumerate().map(|(hour, count)| {
+        let name = format!("{hour:02}:00");
+        let label = if hour % 2 == 0 { name.clone() } else { String::new() };
+        Bar::of_count(name, *count, label)
+    });
+    let hours: Vec<Bar> = hours.collect();
+    let weekdays: Vec<Bar> =
+        WEEKDAYS.iter().zip(weekdays).map(|(name, count)| Bar::of_count(*name, count, *name)).collect();
     let usual = usual_length(&runs, view.now).map(duration);
     Ok(html! {
         h2 { "How it runs" }
@@ -196,10 +208,8 @@ fn charts(view: &View<'_>, kind: Kind, guid: &str) -> Result<Markup, Refusal> {
             "Of the newest " @if runs.len() == 1 { "1 execution" } @else { (runs.len()) " executions" } ", "
             (failures) " failed." @if let Some(usual) = usual { " The usual duration is " (usual) "." }
         }
-        h3 { "Durations" @if let Some(longest) = lengths.iter().map(|(_, length)| *length).max() {
-            ", up to " (duration(i64::try_from(longest).unwrap_or(0).saturating_mul(1_000_000)))
-        } }
-        (bars("Durations in milliseconds, newest on the right", "mark", &lengths))
+        h3 { "Durations" @if let Some(longest) = longest { ", up to " (duration(longest)) } }
+        (bars("Durations, newest on the right", "mark", &lengths))
         @if 0 < failures {
             h3 { "Failures by hour, " (view.zone_name) }
             (bars("Failures by hour of the day", "failed", &hours))

@@ -70,8 +70,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         @if Access::Support <= access && !is_ended { (view.button(&here, "cancel", "Cancel run", "danger")) }
         @if Access::Work <= access { (view.button(&here, "again", "Run again", "")) }
     };
-    let title = format!("Execution of {owner_name}");
-    Ok(Page::new(title, main).with_actions(actions).into())
+    let page = Page::new(format!("Execution of {owner_name}"), main).with_actions(actions);
+    // All of a long output is not sent again and again.
+    Ok(if wants_all(view) { page.still() } else { page }.into())
 }
 
 pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResult {
@@ -93,13 +94,18 @@ fn sign_in_for_output(view: &View<'_>, here: &str) -> Markup {
     }
 }
 
+/// Whether all of the output is wanted, not only its end.
+fn wants_all(view: &View<'_>) -> bool {
+    view.query.get("output") == "all"
+}
+
 /// The end of the task's output, or all of it.
 fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, Refusal> {
     let has_token = || view.dashboard.tokens.get(&view.session.digest(), view.now).is_some();
     if !view.api.platform.keeps_output() && !has_token() {
         return Ok(sign_in_for_output(view, here));
     }
-    let wants_all = view.query.get("output") == "all";
+    let wants_all = wants_all(view);
     let target = format!("/jobs/{}/history/{}/output", encoded(job), encoded(guid));
     let mut printed = String::new();
     let mut offset = "0".to_owned();
@@ -132,8 +138,9 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
     let shown = if is_cut { &printed[start..] } else { &printed };
     Ok(html! {
         @if shown.is_empty() { p.quiet { "There is no output yet." } } @else {
-            @if is_cut { p { "The last 32 KiB. " a href={ (here) "&output=all" } { "All of it" } } }
-            pre tabindex="0" role="region" aria-label="Output" { (shown) }
+            @if is_cut { p { "The last 32 KiB. " a href={ (here) "?output=all" } { "All of it" } } }
+            // It is scrolled to its end, and stays there while it grows.
+            div.output.whole[wants_all] tabindex="0" role="region" aria-label="Output" { pre { (shown) } }
         }
     })
 }

@@ -7,12 +7,14 @@ use tiny_http::Method;
 use super::overview::{name_or_guid, next_of};
 use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, text};
-use crate::web::dashboard::components::{STATES, duration, length_of, state};
+use crate::web::dashboard::components::{STATES, cut, duration, length_of, state};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
 
 const PER_PAGE: usize = 25;
 const DAY: i64 = 86_400;
+/// The most characters of a message in a list. The page of the execution has all of it.
+pub(super) const MESSAGE_CHARS_MAX: usize = 160;
 /// The path of the page.
 pub(in crate::web::dashboard) const LIST: &str = "/dashboard/executions";
 
@@ -33,7 +35,7 @@ pub(in crate::web::dashboard) fn row_name(execution: &Value) -> String {
 
 pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let filter = html! { (presets(view)) (filter_form(view)) };
-    let query = match view.query.get("next") {
+    let query = match view.next_query(PER_PAGE).as_str() {
         "" => wanted(view)?,
         next => next.to_owned(),
     };
@@ -137,6 +139,13 @@ fn presets(view: &View<'_>) -> Markup {
         view.query.with(&kept.copied().chain(changes.iter().copied()).collect::<Vec<_>>())
     };
     let (evening, morning) = (local(midnight - 6 * 3600), local(midnight + 8 * 3600));
+    // The times of the others are those of the page, so a link to one of them is never the page's own.
+    let (state, is_of_any_time) = (view.query.get("state"), view.query.get("from").is_empty());
+    let is_here = |name: &str| match name {
+        "All" => is_of_any_time && state.is_empty(),
+        "Failing" => is_of_any_time && state == "FAILED",
+        _ => false,
+    };
     let links = [
         ("All", with(&[])),
         ("Failing", with(&[("state", "FAILED")])),
@@ -145,7 +154,9 @@ fn presets(view: &View<'_>) -> Markup {
         ("7 days", with(&[("from", &local(now - 7 * DAY))])),
     ];
     html! {
-        ul.presets { @for (name, query) in links { li { a href={ "/dashboard/executions" (query) } { (name) } } } }
+        ul.presets { @for (name, query) in links {
+            li { a href={ "/dashboard/executions" (query) } aria-current=[is_here(name).then_some("true")] { (name) } }
+        } }
     }
 }
 
@@ -212,7 +223,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                         @if it["execution_end_time"].is_null() { span.quiet { "–" } }
                         @else if let Some(length) = length_of(it, view.now) { (duration(length)) }
                     }
-                    td data-label="Message" { bdi { (cut(text(it, "message"))) } }
+                    td data-label="Message" { bdi { (cut(text(it, "message"), MESSAGE_CHARS_MAX)) } }
                 }
             } } }
         }
@@ -246,13 +257,5 @@ pub(super) fn late(execution: &Value) -> Markup {
     match planned.zip(started) {
         Some((planned, started)) => html! { (duration(started.nanos().saturating_sub(planned.nanos()))) },
         None => html! { span.quiet { "–" } },
-    }
-}
-
-/// The beginning of a long message; the page of the execution has all of it.
-fn cut(message: &str) -> String {
-    match message.char_indices().nth(160) {
-        Some((at, _)) => format!("{}…", &message[..at]),
-        None => message.to_owned(),
     }
 }

@@ -11,7 +11,7 @@ use crate::model::Kind;
 use crate::store::Instance;
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::Refusal;
-use crate::web::dashboard::components::duration;
+use crate::web::dashboard::components::{cut, duration};
 use crate::web::dashboard::{Page, PageResult, View};
 use crate::web::routes::OpenRoute;
 
@@ -159,16 +159,9 @@ fn settings(settings: &[SettingInForce]) -> Markup {
         tbody { @for it in settings { tr {
             th scope="row" { code { (it.variable) } }
             td data-label="Value" {
-                @if it.value.is_empty() { span.quiet { "–" } } @else { bdi { (cut(&it.value)) } }
+                @if it.value.is_empty() { span.quiet { "–" } } @else { bdi { (cut(&it.value, VALUE_CHARS_MAX)) } }
             }
             td data-label="From" { @if it.is_set { "set" } @else { span.quiet { "default" } } }
         } } }
     } }
-}
-
-fn cut(value: &str) -> String {
-    match value.char_indices().nth(VALUE_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", &value[..at]),
-        None => value.to_owned(),
-    }
 }

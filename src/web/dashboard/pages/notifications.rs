@@ -4,12 +4,13 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tiny_http::Method;
 
-use super::editor::choice;
+use super::editor::{choice, headers_of, removal};
 use crate::model::Access;
+use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list as members, text};
 use crate::web::dashboard::components::{Field, refusal_notice, url};
 use crate::web::dashboard::layout::next_page;
-use crate::web::dashboard::{Page, PageResult, Reply, View, short};
+use crate::web::dashboard::{Page, PageResult, Reply, View};
 
 const PER_PAGE: usize = 25;
 const FORMATS: [(&str, &str); 3] = [
@@ -118,6 +119,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
             dt { "After" } dd { (it["after_failures"]) " in a row" }
             dt { "Reminds" } dd {
                 @if it["remind_after_seconds"].is_null() { "never" } @else { "after " (it["remind_after_seconds"]) " s" }
+            }
+            @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
+                dt { "Headers" } dd { @for name in headers.keys() { bdi { (name) } " " } "(values are not shown)" }
             }
             dt { "Signature" } dd { @if it["secret"].is_null() { "none" } @else { "set, not shown" } }
             dt { "Created" } dd { (view.absolute(text(&it, "created_at"))) }
@@ -283,6 +287,16 @@ fn body_of(view: &View<'_>, before: Option<&Value>) -> Result<Value, Refusal> {
         "" => {}
         secret => body["secret"] = json!(secret),
     }
+    // The API shows no value of a header, so what is written here replaces all of them.
+    match (view.form.get("headers"), view.form.get("no_headers")) {
+        ("", "yes") => body["headers"] = json!({}),
+        ("", _) => {}
+        (lines, _) => match headers_of(lines, None) {
+            Ok(headers) => body["headers"] = Value::Object(headers),
+            Err(_) => wrong
+                .push(("headers", "has a line that is not like X-Team: billing, or comes twice".to_owned())),
+        },
+    }
     match wrong.is_empty() {
         true => Ok(body),
         false => Err(Refusal { errors: wrong, ..Refusal::new(422, "Some fields are not valid.") }),
@@ -297,11 +311,13 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
     let page = changed.map_or("/dashboard/notifications".to_owned(), |it| page_of(text(it, "guid")));
     let action = if changed.is_some() { page.clone() } else { format!("{page}/new") };
     let spaces = view.get("/spaces").unwrap_or_default();
-    let spaces: Vec<(String, String)> = members(&spaces, "resources")
+    let spaces = members(&spaces, "resources");
+    view.learn_names(Named::Space, spaces.iter().map(|space| text(space, "guid")));
+    let spaces: Vec<(String, String)> = spaces
         .iter()
         .filter(|space| Access::Work <= view.access_to(text(space, "guid")))
         .take(200)
-        .map(|space| (text(space, "guid").to_owned(), short(text(space, "guid"))))
+        .map(|space| (text(space, "guid").to_owned(), view.space_name(text(space, "guid"))))
         .collect();
     let spaces: Vec<(&str, &str)> =
         spaces.iter().map(|(guid, name)| (guid.as_str(), name.as_str())).collect();
@@ -310,6 +326,19 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
         (true, true) => "It is set, and is not shown. Empty: unchanged.",
         (true, false) => "None is set. Write whsec_ and the base64 of 24 to 64 random bytes.",
         _ => "whsec_ and the base64 of 24 to 64 random bytes. Empty: no signature.",
+    };
+    let header_names: Vec<&str> = changed
+        .and_then(|it| it["headers"].as_object())
+        .into_iter()
+        .flatten()
+        .map(|it| it.0.as_str())
+        .collect();
+    let headers_hint = match header_names.is_empty() {
+        true => "One per line, for example Authorization: Bearer 123. Values are never shown.".to_owned(),
+        false => format!(
+            "Set, with values that are not shown: {}. Empty: unchanged. Lines replace all of them.",
+            header_names.join(", ")
+        ),
     };
     let told: Vec<&str> = text(given, "events").split_whitespace().collect();
     let main = html! {
@@ -334,9 +363,9 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
             (field("Jobs", "jobs", "job_guids", "textarea", "Guids, one per line. If both lists are empty: all jobs and calls of the space."))
             (field("Calls", "calls", "call_guids", "textarea", "Guids, one per line."))
             (field("Signing secret", "secret", "secret", "password", secret_hint))
-            @if is_signed {
-                div.field.box { input id="no_secret" name="no_secret" type="checkbox" value="yes"; label for="no_secret" { "Remove it: do not sign" } }
-            }
+            @if is_signed { (removal("secret", "Remove it: do not sign")) }
+            (field("Headers", "headers", "headers", "textarea", &headers_hint))
+            @if !header_names.is_empty() { (removal("headers", "Remove them: send no headers of your own")) }
             div.actions { button.primary name="do" value="save" { "Save" } a href=(page) { "Back" } }
         }
     };

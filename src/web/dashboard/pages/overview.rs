@@ -6,14 +6,14 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tiny_http::Method;
 
-use super::executions::{link_of, owner_of, row_name};
+use super::executions::{MESSAGE_CHARS_MAX, link_of, owner_of, row_name};
 use crate::base::outage;
 use crate::model::{Access, Guid, Timestamp};
 use crate::platform::Named;
 use crate::store::SpacePause;
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
-use crate::web::dashboard::components::{STATES, duration, usual_length};
+use crate::web::dashboard::components::{STATES, cut, duration, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -205,7 +205,7 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
                     th scope="row" { a href=(link) { bdi { (name) } } }
                     td data-label="Since" { (view.time(&since)) }
                     td.n data-label="In a row" { @if count < IN_A_ROW_MAX { (count) } @else { (IN_A_ROW_MAX) "+" } }
-                    td data-label="Last message" { bdi { (message) } }
+                    td data-label="Last message" { bdi { (cut(&message, MESSAGE_CHARS_MAX)) } }
                 } } }
             }
         }
