@@ -1080,7 +1080,9 @@ fn with_a_long_history_and_a_sudden_backlog_no_statement_reads_much() {
             continue;
         }
         // Seventy rows are written into some of a dozen indexes, of three pages each.
-        if pages > 1800 || removed > 500 || plan.iter().any(|line| line.contains("Seq Scan on exec")) {
+        // Before version 14 the plan also shows the alternatives that were not chosen.
+        let is_scan = |line: &String| line.contains("Seq Scan on exec") && !line.contains("never executed");
+        if pages > 1800 || removed > 500 || plan.iter().any(is_scan) {
             slow.push(format!("{} reads {pages} pages, drops {removed} rows {plan:#?}", of.name));
         }
     }
