@@ -98,6 +98,18 @@ impl Calendar {
         self.up_to_end(self.expression.next_after(fire_time.seconds()))
     }
 
+    /// The first fire time strictly after `after` of a schedule that was planned for `fire_time`: an interval
+    /// counts from there, however many fire times a pause has dropped meanwhile.
+    pub fn continued_after(&self, fire_time: Timestamp, after: Timestamp) -> Option<Timestamp> {
+        let interval = self.expression.interval().filter(|_| self.starts_at.is_none());
+        let Some(interval) = interval.and_then(|interval| i64::try_from(interval).ok()) else {
+            return self.next_after(after);
+        };
+        let passed = after.seconds().saturating_sub(fire_time.seconds());
+        let count = if passed < 0 { 0 } else { passed / interval.max(1) + 1 };
+        self.up_to_end(count.checked_mul(interval).and_then(|passed| fire_time.seconds().checked_add(passed)))
+    }
+
     /// The last fire time before `before`, in seconds since 1970; `None`: none.
     pub fn last_before(&self, before: i64) -> Option<Timestamp> {
         let before = self.ends_at.map_or(before, |ends_at| before.min(ends_at.seconds().saturating_add(1)));
@@ -190,6 +202,25 @@ mod tests {
         assert_eq!(times(&every, "2026-01-01T00:00:00Z"), all);
         assert_eq!(times(&every, "2026-03-01T10:00:01Z")[0], all[1]);
         assert_eq!(times(&every, "2026-03-01T12:59:59Z")[0], all[2]);
+    }
+
+    #[test]
+    fn an_interval_continues_after_a_pause_where_it_was() {
+        let every = calendar("@every 10m", None, None);
+        let planned = at("2026-03-01T00:04:50Z");
+        let continued = |after: &str| every.continued_after(planned, at(after)).unwrap().to_string();
+        assert_eq!(continued("2026-02-01T00:00:00Z"), "2026-03-01T00:04:50Z");
+        assert_eq!(continued("2026-03-01T00:04:49.999999999Z"), "2026-03-01T00:04:50Z");
+        assert_eq!(continued("2026-03-01T00:04:50Z"), "2026-03-01T00:14:50Z");
+        assert_eq!(continued("2026-03-02T04:00:00Z"), "2026-03-02T04:04:50Z");
+        let ending = calendar("@every 10m", None, Some("2026-03-01T00:20:00Z"));
+        assert_eq!(ending.continued_after(planned, at("2026-03-01T00:15:00Z")), None);
+        let started = calendar("@every 10m", Some("2026-03-01T00:00:00Z"), None);
+        let next = started.continued_after(at("2026-03-01T00:10:00Z"), at("2026-03-01T00:31:00Z"));
+        assert_eq!(next, Some(at("2026-03-01T00:40:00Z")));
+        let daily = calendar("0 9 * * *", None, None);
+        let next = daily.continued_after(at("2026-03-01T09:00:00Z"), at("2026-03-04T10:00:00Z"));
+        assert_eq!(next, Some(at("2026-03-05T09:00:00Z")));
     }
 
     #[test]

@@ -356,6 +356,24 @@ fn a_space_resumes_when_its_pause_ends_and_does_not_catch_up() {
     }
 }
 
+#[test]
+fn an_interval_continues_after_a_pause_where_it_was() {
+    let mut world = Engine::at("2026-03-01T00:00:00Z");
+    let job = world.job("j");
+    world.schedule(&job, "@every 10m");
+    let pause = SpacePause { until: Some(time("2026-03-01T01:03:00Z")), ..SpacePause::default() };
+    let seen = world.store.space(&job.space, world.clock.now()).unwrap();
+    assert!(world.store.set_space_pause(&seen, Some(&pause), world.clock.now(), None).unwrap());
+    // A pass that is late, and none for the last fire times of the pause.
+    world.go_to("2026-03-01T00:10:04Z");
+    world.go_to("2026-03-01T00:34:00Z");
+    world.restart();
+    world.go_to("2026-03-01T01:04:00Z");
+    assert_eq!(world.scheduled_times(&job), [] as [&str; 0]);
+    world.go_to("2026-03-01T01:10:00Z");
+    assert_eq!(world.scheduled_times(&job), ["2026-03-01T01:10:00Z"]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{APP, SPACE, World, wait_for};
+use ocf_scheduler::model::Timestamp;
 
 const FOREIGN: &str = "00000000-0000-4000-8000-00000000f0f0";
 
@@ -54,6 +55,24 @@ fn a_pause_is_validated_stored_and_ended() {
     assert_eq!(paused["paused_until"], "2098-12-31T22:00:00Z");
     assert_eq!(paused["paused_by"], "dev");
     assert_eq!(next(), "2099-01-01T00:00:00Z", "the first after the pause");
+    // An interval goes on at the same distances.
+    let every = world.post(&schedules, r#"{"expression":"@every 7h"}"#);
+    let planned_of_every = {
+        world.patch(&path, r#"{"paused":false}"#);
+        let shown = world.get(&schedules).json()["resources"][1]["next_fire_time"].clone();
+        world.patch(&path, pause);
+        shown
+    };
+    let shown = world.get(&schedules).json()["resources"][1]["next_fire_time"].clone();
+    let seconds = |it: &Value| Timestamp::parse(it.as_str().unwrap()).unwrap().seconds();
+    let until = seconds(&paused["paused_until"]);
+    assert!((until..until + 7 * 3600).contains(&seconds(&shown)), "{shown}");
+    assert_eq!((seconds(&shown) - seconds(&planned_of_every)) % (7 * 3600), 0, "{shown}");
+    let upcoming = world.get("/upcoming?until=2099-01-01T08:00:00Z").json();
+    let mine = |it: &&Value| it["schedule_guid"] == every.guid();
+    let first = upcoming["resources"].as_array().unwrap().iter().find(mine).unwrap();
+    assert_eq!(first["fire_time"], shown);
+    world.delete(&format!("{schedules}/{}", every.guid()));
     let endless = world.patch(&path, r#"{"paused_until":null}"#).json();
     assert_eq!((&endless["paused"], &endless["paused_until"]), (&json!(true), &Value::Null));
     assert_eq!(next(), Value::Null);

@@ -33,7 +33,8 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         if is_once {
             return skipped(Skip::Paused);
         }
-        return Plan { served: Some(now), ..Plan::without_fire(schedule, calendar.next_after(now)) };
+        let later = calendar.continued_after(schedule.fire_time, now);
+        return Plan { served: Some(now), ..Plan::without_fire(schedule, later) };
     }
     let was_paused =
         |resumed_at| schedule.changed_at < schedule.fire_time && schedule.fire_time <= resumed_at;
@@ -131,7 +132,7 @@ fn first_to_serve(
         .filter(|time| *time <= now)
         .max();
     match until {
-        Some(until) if schedule.fire_time <= until => calendar.next_after(until),
+        Some(until) if schedule.fire_time <= until => calendar.continued_after(schedule.fire_time, until),
         _ => Some(schedule.fire_time),
     }
 }

@@ -213,7 +213,7 @@ fn pattern_of(schedule: &UpcomingSchedule, now: Timestamp) -> Option<Arc<Pattern
     };
     let resumed = schedule.paused_until.filter(|until| schedule.next_fire_time < *until && now < *until);
     let first = match resumed {
-        Some(until) => calendar.first_after(until.shifted(-1)),
+        Some(until) => calendar.continued_after(schedule.next_fire_time, until.shifted(-1)),
         None => Some(schedule.next_fire_time),
     };
     let (quarter, hour) = (start_of(now, QUARTER), start_of(now, HOUR));

@@ -412,7 +412,10 @@ fn merged(
         let first = match schedule.paused_until {
             Some(paused_until) if schedule.next_fire_time < paused_until && now < paused_until => {
                 calendars[index] = Calendar::of(&schedule.timing, &schedule.of.guid).ok();
-                calendars[index].as_ref().and_then(|calendar| calendar.first_after(paused_until.shifted(-1)))
+                let before = paused_until.shifted(-1);
+                calendars[index]
+                    .as_ref()
+                    .and_then(|calendar| calendar.continued_after(schedule.next_fire_time, before))
             }
             _ => Some(schedule.next_fire_time),
         };

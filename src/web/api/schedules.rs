@@ -116,7 +116,8 @@ impl Owner {
             Silence::Endless => None,
             Silence::Until(until) if until <= next => Some(next),
             Silence::Until(until) => {
-                Calendar::of(&schedule.definition.timing, &self.guid).ok()?.first_after(until.shifted(-1))
+                let calendar = Calendar::of(&schedule.definition.timing, &self.guid).ok()?;
+                calendar.continued_after(next, until.shifted(-1))
             }
         }
     }
