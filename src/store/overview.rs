@@ -234,16 +234,32 @@ impl Store {
         Ok((rows.into_iter().map(|(_, schedule)| schedule).collect(), last))
     }
 
-    /// The next schedules to fire, up to `until`, at most `limit`, in these spaces or in all.
+    /// The next schedules to fire, up to `until`, at most `limit`, in these spaces or in all. Without those
+    /// of paused spaces.
     pub fn upcoming_schedules(
         &self,
         spaces: Option<&[Guid]>,
+        now: Timestamp,
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<UpcomingSchedule>, StoreError> {
         let spaces = spaces_json(spaces)?;
-        let values = values! { "spaces": spaces.as_ref(), "until": until, "limit": limit };
+        let values = values! { "spaces": spaces.as_ref(), "now": now, "until": until, "limit": limit };
         self.read(|session| session.rows(sql!("schedules/upcoming"), values, upcoming_of))
+    }
+
+    /// The same of spaces that are paused now, but no longer at `until`. In the order in which they would
+    /// fire without the pause.
+    pub fn resuming_schedules(
+        &self,
+        spaces: Option<&[Guid]>,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UpcomingSchedule>, StoreError> {
+        let spaces = spaces_json(spaces)?;
+        let values = values! { "spaces": spaces.as_ref(), "now": now, "until": until, "limit": limit };
+        self.read(|session| session.rows(sql!("schedules/resuming"), values, upcoming_of))
     }
 }
 

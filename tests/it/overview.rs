@@ -219,6 +219,11 @@ fn what_fires_next_is_in_order_of_time_and_no_schedule_hides_the_others() {
     world.patch(&job, r#"{"paused":true}"#);
     assert_eq!(upcoming(""), json!([]));
     let space = format!("/spaces/{SPACE}");
+    // These would fire first without the pause, and never after it.
+    for _ in 0..2 {
+        let ending = r#"{"expression":"* * * * *","ends_at":"2098-01-01T00:00:00Z"}"#;
+        world.post(&format!("{call}/schedules"), ending);
+    }
     world.patch(&space, r#"{"paused":true,"paused_until":"2099-12-31T12:00:00Z"}"#);
     let first = upcoming("?until=2199-01-01T00:00:00Z&limit=1");
     assert_eq!(first[0]["fire_time"], "2100-01-01T00:00:00Z", "the first after the pause");

@@ -252,6 +252,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn schedules_of_paused_spaces_are_found_from_the_pauses() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        migrate(&mut connection).unwrap();
+        super::super::prepare_connection(&connection).unwrap();
+        let plan = plan_of(&connection, "schedules/resuming");
+        assert_eq!(plan[0], "SCAN p");
+        for index in ["executables_by_space", "schedules_by_executable"] {
+            assert!(plan.iter().any(|step| step.contains(index)), "{plan:?}");
+        }
+    }
+
     fn plan_of(connection: &Connection, statement: &str) -> Vec<String> {
         let statements = statements();
         let (_, text) = statements.iter().find(|(name, _)| name == statement).unwrap();

@@ -58,6 +58,8 @@ const EXECUTION_PARAMETERS: [&str; 15] = [
 ];
 /// The parameter for the start of a page, which clients take from the link.
 const CURSOR: &str = "cursor";
+/// The most schedules of paused spaces whose fire times after the pause are looked for.
+const RESUMING_MAX: u32 = 5_000;
 
 /// An execution with its job or call.
 #[derive(Serialize)]
@@ -381,13 +383,11 @@ impl Api {
         let limit = query.get("limit").map(|it| whole_number(it, "limit", (1, UPCOMING_MAX))).transpose()?;
         let limit = usize::try_from(limit.unwrap_or(UPCOMING)).unwrap_or(usize::MAX);
         let spaces = self.requested_spaces(caller, query)?;
-        // Each schedule comes with its first fire time, so reading as many as are shown is enough; those of
-        // paused spaces fire later.
-        let schedules = self.store.upcoming_schedules(
-            spaces.as_deref(),
-            until,
-            u32::try_from(2 * limit).unwrap_or(u32::MAX),
-        )?;
+        let spaces = spaces.as_deref();
+        let most = u32::try_from(limit).unwrap_or(u32::MAX);
+        let mut schedules = self.store.upcoming_schedules(spaces, now, until, most)?;
+        // After the pause they fire in another order.
+        schedules.extend(self.store.resuming_schedules(spaces, now, until, RESUMING_MAX)?);
         let resources = merged(&schedules, now, until, limit);
         Ok(respond_with(200, "application/json", to_json(&UpcomingJson { resources })?))
     }
