@@ -42,6 +42,11 @@ pub struct Attempt {
 }
 
 impl ListedExecution {
+    /// The number of attempts that have begun.
+    pub fn attempts(&self) -> u32 {
+        self.execution.attempt.saturating_sub(u32::from(self.last_attempt().is_none()))
+    }
+
     /// The latest attempt, once it has begun.
     pub fn last_attempt(&self) -> Option<Attempt> {
         let Execution { attempt, task, message, end_time, .. } = &self.execution;

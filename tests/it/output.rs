@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -244,4 +245,26 @@ fn on_cloud_foundry_the_output_of_a_task_comes_from_log_cache_with_the_callers_t
     let stranger = world.cf.issue_cf_token("stranger");
     assert_eq!(world.request("GET", &path, Some(&stranger), &[], "").status, 404);
     assert_eq!(world.get(&format!("{path}?attempt=2")).status, 422);
+}
+
+#[test]
+fn an_execution_that_was_cancelled_between_attempts_has_the_output_of_the_last_one() {
+    let world = World::start();
+    world.cf.complete_tasks_after(Some((Duration::ZERO, "FAILED", Some("exit 1"))));
+    let job = r#"{"name":"j","command":"false","retry":{"max_retries":1,"backoff_seconds":3600}}"#;
+    let job = world.post(&format!("/jobs?app_guid={APP}"), job).guid();
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let task = wait_for(|| world.cf.tasks().pop());
+    world.cf.print(APP, &format!("APP/TASK/{}", task.name), b"what failed");
+    let path = format!("/executions/{execution}");
+    wait_for(|| {
+        let seen = world.get(&path).json();
+        (seen["state"] == "PENDING" && seen["attempts"] == 1).then_some(())
+    });
+    // Another attempt may follow, so whoever follows the output goes on.
+    assert_eq!(world.get(&format!("{path}/output")).header("X-Output-Complete"), Some("false"));
+    assert_eq!(world.post(&format!("{path}/cancel"), "").status, 202);
+    for path in [format!("{path}/output"), format!("/jobs/{job}/history/{execution}/output")] {
+        assert_eq!(logs(&world, &path).0, "what failed\n");
+    }
 }

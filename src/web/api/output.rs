@@ -63,8 +63,16 @@ impl Api {
         let guid = Guid::from_outside(execution).ok_or(ApiError::NotFound)?;
         let found = self.store.find_execution(guid.as_str())?.filter(|found| found.of.guid == job.guid);
         let found = found.ok_or(ApiError::NotFound)?;
-        let attempt = found.last_attempt();
+        let attempt = self.latest_attempt(&found)?;
         self.output(&found, attempt, request, offset)
+    }
+
+    /// The latest attempt that has begun.
+    pub(super) fn latest_attempt(&self, found: &ListedExecution) -> Result<Option<Attempt>, ApiError> {
+        match found.last_attempt() {
+            None if 1 < found.execution.attempt => Ok(self.store.attempts_before(found.execution.id)?.pop()),
+            attempt => Ok(attempt),
+        }
     }
 
     /// Answers with the output of an attempt's task from `offset` on, and says where to continue and whether

@@ -74,7 +74,7 @@ struct ListedJson {
     trigger: &'static str,
     /// Who started it by hand.
     requested_by: Option<String>,
-    /// The number of attempts, including the current one.
+    /// The number of attempts that have begun.
     attempts: u32,
     cancel_requested_at: Option<String>,
 }
@@ -110,11 +110,12 @@ impl AttemptJson {
 
 impl ListedJson {
     fn of(listed: ListedExecution) -> Self {
+        let attempts = listed.attempts();
         let ListedExecution { execution, created_at, of, cancel_requested_at, .. } = listed;
         let trigger = if execution.scheduled_time.is_some() { "schedule" } else { "manual" };
         let requested_by = Some(execution.requested_by.clone()).filter(|name| !name.is_empty());
         Self {
-            attempts: execution.attempt,
+            attempts,
             requested_by,
             cancel_requested_at: shown(cancel_requested_at),
             execution: ExecutionJson::of(execution, of.kind, &of.guid),
@@ -334,7 +335,8 @@ impl Api {
                 let attempts = self.store.attempts_before(found.execution.id)?;
                 attempts.into_iter().find(|attempt| u64::from(attempt.number) == number)
             }
-            _ => found.last_attempt(),
+            Some(_) => found.last_attempt(),
+            None => self.latest_attempt(&found)?,
         };
         self.output(&found, attempt, request, offset)
     }
