@@ -223,10 +223,14 @@ impl Descriptor {
 /// The instant after `@at`; `None`: the expression does not begin with `@at`.
 fn instant_of(text: Part<'_>) -> Result<Option<Instant>, Box<Refusal<'_>>> {
     let is_at = text.text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("@at"));
-    if !is_at || !text.text[3..].starts_with(char::is_whitespace) {
+    let rest = if is_at { text.slice(3, text.text.len()) } else { return Ok(None) };
+    if rest.text.is_empty() {
+        return Err(text.refuse("@at takes one time", TIME_SHOWN).in_part("descriptor", text));
+    }
+    if !rest.text.starts_with(char::is_whitespace) {
         return Ok(None);
     }
-    let time = text.slice(3, text.text.len()).trim_start();
+    let time = rest.trim_start();
     if let Ok(instant) = time.text.parse::<Timestamp>() {
         return Ok(Some(Instant::Absolute(instant.as_second())));
     }
@@ -265,7 +269,10 @@ fn lenient_descriptor(text: Part<'_>) -> Result<Descriptor, Box<Refusal<'_>>> {
         _ => (*first, format!("{:?} is not known", first.text)),
     };
     let names = DESCRIPTORS.map(|(name, _)| name).join(", ");
-    let expected = format!("one of {names} alone, or @every and one duration like 1h30m");
+    let expected = format!(
+        "one of {names} alone, or @every and one duration like 1h30m, or @at and one time like \
+         2026-12-31T23:59:00Z"
+    );
     Err(at.refuse(message, expected).in_part("descriptor", at).ranging(DESCRIPTORS_SHOWN))
 }
 

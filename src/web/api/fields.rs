@@ -331,10 +331,15 @@ impl<'a> Fields<'a> {
         match serde_json::from_str(raw) {
             Ok(value) => Some(value),
             Err(err) => {
-                let detail = match err.is_syntax() {
+                // Of an object or a list, what is wrong may be something in it.
+                let is_inside = raw.starts_with(['{', '[']) && (1, 1) < (err.line(), err.column());
+                let detail = if err.is_syntax() {
                     // For example half of a surrogate pair.
-                    true => format!("is {} that is not well-formed: {err}", kind_of(raw)),
-                    false => format!("is {}", kind_of(raw)),
+                    format!("is {} that is not well-formed: {err}", kind_of(raw))
+                } else if is_inside {
+                    format!("is {} with something else in it: {err}", kind_of(raw))
+                } else {
+                    format!("is {}", kind_of(raw))
                 };
                 self.violate(Violation::new(field, "type", detail, expected));
                 None
@@ -381,6 +386,9 @@ fn no_object(text: &str) -> Violation {
     }
 }
 
+/// The digits of the largest number that fields can have.
+const LONGEST_NUMBER: usize = 19;
+
 /// The type of a JSON value, for messages.
 pub(super) fn kind_of(raw: &str) -> &'static str {
     match raw.bytes().next() {
@@ -391,6 +399,7 @@ pub(super) fn kind_of(raw: &str) -> &'static str {
         Some(b'n') => "null",
         Some(b'-') => "a negative number",
         _ if raw.contains(['.', 'e', 'E']) => "a number with a point or an exponent",
+        _ if LONGEST_NUMBER < raw.len() => "a number that is too large",
         _ => "a number",
     }
 }

@@ -566,8 +566,10 @@ pub(super) fn guids(query: &Query, name: &'static str) -> Result<Option<Vec<Guid
 pub(super) fn instant(query: &Query, name: &'static str) -> Result<Option<Timestamp>, Violation> {
     let Some(text) = query.get(name) else { return Ok(None) };
     let expected = "an instant as in RFC 3339, for example 2026-05-20T00:00:00Z (a + is %2B in a query)";
-    let time = Timestamp::parse(text)
-        .ok_or_else(|| Violation::new(name, "form", "is not an instant in RFC 3339", expected))?;
+    let time = Timestamp::parse(text).ok_or_else(|| {
+        let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
+        Violation::new(name, "form", detail, expected)
+    })?;
     Ok(Some(time))
 }
 

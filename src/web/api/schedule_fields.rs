@@ -74,10 +74,14 @@ impl Api {
 
     /// Checks the rules for a new expression.
     fn check_fire_times(&self, fields: &mut Fields<'_>, calendar: &Calendar, now: Timestamp) {
-        if calendar.expression().once().is_some() {
+        if let Some(once) = calendar.expression().once() {
             if Calendar::new(calendar.expression().clone(), None, None).first_from(now).is_none() {
                 let expected = "a time to come; one that is up to a minute ago fires at once";
-                fields.violate(Violation::new("expression", "past", "is in the past", expected));
+                let violation = match now.seconds() < once {
+                    true => Violation::new("expression", "far", "is after the year 2261", "an earlier time"),
+                    false => Violation::new("expression", "past", "is in the past", expected),
+                };
+                fields.violate(violation);
             }
         } else if self.dialect.refuses_what_never_fires()
             && calendar.expression().first_after(now.seconds()).is_none()
