@@ -399,7 +399,13 @@ impl Api {
             and_secret(differences(&show(seen), &show(&changed)), "signing_secret", is_resigned)
         });
         match self.store.update_executable(&changed, self.clock.now(), event.as_ref())? {
-            Written::Done(updated_at) => self.shown(caller, Executable { updated_at, ..changed }).map(Some),
+            Written::Done(updated_at) => {
+                if seen.controls != changed.controls {
+                    // Another policy may let an execution begin that waits for the end of another one.
+                    self.wake_scheduler();
+                }
+                self.shown(caller, Executable { updated_at, ..changed }).map(Some)
+            }
             Written::NameTaken => Err(name_taken().into()),
             Written::Gone | Written::OverQuota => Ok(None),
         }
