@@ -893,10 +893,20 @@ fn a_one_time_schedule_is_created_from_a_time_or_a_delay() {
     assert_eq!(at(&["--at", "2099-07-01T12:00:00Z"]), "2099-07-01T12:00:00Z");
     let now = SystemClock::default().now();
     let wait = Timestamp::parse(&at(&["--in", "1h30m"])).unwrap().since(now);
+    let changed = world.cli(&["update-schedule", "nightly", "--expression", "*/10 * * * * *"]);
+    changed.expect(0, &["Warning: Six fields are read as minute, hour", "Next: "]);
+    let disabled = world.cli(&["update-schedule", "nightly", "--disabled"]);
+    assert!(!disabled.err.contains("Warning"), "{}", disabled.err);
     assert!((5390..5410).contains(&wait.as_secs()), "{wait:?}");
-    for wrong in
-        [&["--in", "soon"][..], &["--in", "1h", "--at", "2099-07-01 12:00"], &["@daily", "--in", "1h"], &[]]
-    {
+    let wait = Timestamp::parse(&at(&["--in", "2d"])).unwrap().since(now);
+    assert!((172_790..172_900).contains(&wait.as_secs()), "{wait:?}");
+    for wrong in [
+        &["--in", "soon"][..],
+        &["--in=-5s"],
+        &["--in", "1h", "--at", "2099-07-01 12:00"],
+        &["@daily", "--in", "1h"],
+        &[],
+    ] {
         assert_eq!(world.cli(&[&["schedule-job", "nightly"], wrong].concat()).status, 2, "{wrong:?}");
     }
 }

@@ -52,6 +52,19 @@ pub(in crate::cli) fn time_zones(session: &Session, _: &Arguments) -> Result<boo
 /// Prints warnings about a new schedule, and its next fire times if the service knows them.
 pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     print_findings(&created["warnings"], "Warning");
+    print_next(session, found, created);
+}
+
+/// The same for a schedule whose fire times have changed.
+pub(super) fn explain_changed(session: &Session, found: &Found, changed: &Value) {
+    // Only the answer to a new schedule has warnings.
+    if let Some(answer) = validated(session, found, changed, None) {
+        print_findings(&answer["warnings"], "Warning");
+    }
+    print_next(session, found, changed);
+}
+
+fn print_next(session: &Session, found: &Found, created: &Value) {
     // If the service says when it fires first, that counts: it knows of pauses and of the schedule's window.
     let first = lists::time(created, "next_fire_time");
     if first.is_none() && created.get("next_fire_time").is_some() && field(created, "completed_at").is_empty()
@@ -60,20 +73,7 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
             if created["enabled"] == false { "it is disabled" } else { "its job, call or space is paused" };
         return print_error(&format!("It does not fire: {why}.\n"));
     }
-    let mut body = Map::new();
-    body.insert("expression".to_owned(), created["expression"].clone());
-    if let Some(first) = first {
-        body.insert("from".to_owned(), first.to_string().into());
-    }
-    body.insert("next".to_owned(), NEXT_OF_NEW.into());
-    if created["dialect"].is_string() {
-        body.insert("dialect".to_owned(), created["dialect"].clone());
-    }
-    if created["timezone"].is_string() {
-        body.insert("timezone".to_owned(), created["timezone"].clone());
-    }
-    refer_to(found, &mut body);
-    let Ok(answer) = session.remote.post(VALIDATE, Some(&body.into())) else { return };
+    let Some(answer) = validated(session, found, created, first) else { return };
     let ends_at = lists::time(created, "ends_at");
     let following = times(&answer["next_runs"]).filter(|time| ends_at.is_none_or(|ends_at| *time <= ends_at));
     let shown = |time: Timestamp| match lists::local(created, time) {
@@ -88,6 +88,24 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
         let is_plain = next.iter().all(|time| !time.contains('('));
         print_error(&format!("Next: {}\n", next.join(if is_plain { ", " } else { "\n      " })));
     }
+}
+
+/// What the service says about the expression of a schedule. `None`: it does not have this request.
+fn validated(session: &Session, found: &Found, schedule: &Value, from: Option<Timestamp>) -> Option<Value> {
+    let mut body = Map::new();
+    body.insert("expression".to_owned(), schedule["expression"].clone());
+    if let Some(from) = from {
+        body.insert("from".to_owned(), from.to_string().into());
+    }
+    body.insert("next".to_owned(), NEXT_OF_NEW.into());
+    if schedule["dialect"].is_string() {
+        body.insert("dialect".to_owned(), schedule["dialect"].clone());
+    }
+    if schedule["timezone"].is_string() {
+        body.insert("timezone".to_owned(), schedule["timezone"].clone());
+    }
+    refer_to(found, &mut body);
+    session.remote.post(VALIDATE, Some(&body.into())).ok()
 }
 
 fn refer_to(found: &Found, body: &mut Map<String, Value>) {

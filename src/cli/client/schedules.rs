@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::cron;
 use super::failure::Failure;
 use super::lists;
+use super::overview::age;
 use super::remote::encode;
 use super::session::{Found, Session, is_guid, is_short_guid, plural};
 use crate::cli::arguments::Arguments;
@@ -70,11 +71,16 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
     if body.is_empty() {
         return Err(Failure::Usage("update-schedule needs a flag that says what to change".to_owned()));
     }
+    let is_planned_again =
+        ["expression", "timezone", "starts_at", "ends_at"].iter().any(|it| body.contains_key(*it));
     let (found, schedule) = find(session, arguments)?;
     let updated = session.remote.patch(&path(&found, &schedule), &body.into())?;
-    let updated = with_owner(updated, &found);
-    session.look_up_apps(std::slice::from_ref(&updated));
-    session.show(updated, |schedules| table(session, schedules));
+    let row = with_owner(updated.clone(), &found);
+    session.look_up_apps(std::slice::from_ref(&row));
+    session.show(row, |schedules| table(session, schedules));
+    if is_planned_again {
+        cron::explain_changed(session, &found, &updated);
+    }
     Ok(true)
 }
 
@@ -108,17 +114,25 @@ fn expression(session: &Session, arguments: &Arguments) -> Result<String, Failur
         (Some(expression), None, None) => Ok(expression.to_owned()),
         (None, Some(time), None) => Ok(format!("@at {time}")),
         (None, None, Some(span)) => {
-            let every = Expression::parse(&format!("@every {span}"), &Reading::plain(Dialect::default()));
-            let seconds = every.ok().and_then(|every| every.interval()).ok_or_else(|| {
-                Failure::Usage(format!("--in is {span:?}; it must be a span of time like 90s, 10m or 1h30m"))
+            let span = span_of(span).ok_or_else(|| {
+                Failure::Usage(format!(
+                    "--in is {span:?}; it must be a span of time like 90s, 10m, 1h30m or 2d"
+                ))
             })?;
-            let time = session.remote.clock()?.saturating_add(Duration::from_secs(seconds));
+            let time = session.remote.clock()?.saturating_add(span);
             Ok(format!("@at {time}"))
         }
         _ => Err(Failure::Usage(
             "give one of these: a cron expression like '0 2 * * *', --at TIME, or --in SPAN".to_owned(),
         )),
     }
+}
+
+/// A span of time: days, or a duration as `@every` has it.
+fn span_of(text: &str) -> Option<Duration> {
+    let every = || Expression::parse(&format!("@every {text}"), &Reading::plain(Dialect::default())).ok();
+    let seconds = || every().filter(|_| !text.starts_with('-'))?.interval();
+    age(text).or_else(|| seconds().map(Duration::from_secs))
 }
 
 /// Adds the flags that say how a schedule fires. An empty value stands for the default.
