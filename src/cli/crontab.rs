@@ -10,6 +10,8 @@ pub(super) const LINES_MAX: usize = 10_000;
 /// The descriptors that `cron` knows.
 const DESCRIPTORS: [&str; 7] =
     ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
+/// What often stands before the program, up to `&&` or `;`.
+const BEFORE_PROGRAM: [&str; 3] = ["cd", "[", "test"];
 /// A user that is in each crontab of the system, and is no program.
 const ROOT: &str = "root";
 
@@ -31,6 +33,8 @@ pub(super) struct Entry {
     pub(super) name: String,
     /// As the line has it.
     pub(super) expression: String,
+    /// Whether `cron` runs it only on days that match both day of month and day of week.
+    pub(super) needs_both_days: bool,
     /// The command with the variables above it, and with what follows `%` on its standard input.
     pub(super) command: String,
     /// That of `CRON_TZ`.
@@ -61,13 +65,25 @@ pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
         if line.is_empty() {
             comment.clear();
         } else if let Some(words) = line.strip_prefix('#') {
-            comment.push(words.trim_start_matches('#').trim());
+            let words = words.trim_matches('#').trim();
+            let is_rule = words.is_empty() && line.len() > 1;
+            if is_rule {
+                // A rule above or below a heading.
+            } else if words.is_empty() || is_column_heading(words) || is_disabled_entry(words) {
+                comment.clear();
+            } else {
+                comment.push(words);
+            }
         } else if let Some((name, value)) = variable(line) {
             comment.clear();
             match name {
                 "CRON_TZ" => timezone = Some(value.to_owned()).filter(|zone| !zone.is_empty()),
-                "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" | "RANDOM_DELAY" => {
+                "MAILTO" | "MAILFROM" | "CONTENT_TYPE" | "CONTENT_TRANSFER_ENCODING" => {
                     found.notes.push((number, format!("{name} is not supported: no mail is sent")));
+                }
+                "RANDOM_DELAY" => {
+                    let instead = "schedules have --jitter instead";
+                    found.notes.push((number, format!("{name} is not supported: {instead}")));
                 }
                 "SHELL" if value != "/bin/sh" => {
                     found.notes.push((number, format!("SHELL={value} is not supported: commands run in sh")));
@@ -93,6 +109,7 @@ pub(super) fn parse(text: &str, is_user: impl Fn(&str) -> bool) -> Crontab {
                     found.entries.push(Entry {
                         line: number,
                         name: unique_name(&command, &mut names),
+                        needs_both_days: needs_both_days(&expression),
                         expression,
                         command: with_variables(&variables, &with_input(&command)),
                         timezone: timezone.clone(),
@@ -129,7 +146,7 @@ fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
         ("@every", Some((interval, rest))) => (format!("@every {interval}"), rest),
         _ => (expression, rest),
     };
-    if rest.is_empty() {
+    if rest.is_empty() || rest.starts_with('%') {
         return Err("has no command".to_owned());
     }
     match split_words(rest, 1) {
@@ -139,6 +156,38 @@ fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
         }
         _ => Ok(Parsed { expression, command: rest.to_owned(), user: None }),
     }
+}
+
+/// Whether a comment names the columns, as in `m h dom mon dow command`.
+fn is_column_heading(comment: &str) -> bool {
+    let words: Vec<String> = comment.split_whitespace().map(str::to_ascii_lowercase).collect();
+    let has = |names: &[&str], word: Option<&String>| word.is_some_and(|word| names.contains(&word.as_str()));
+    has(&["m", "min", "minute"], words.first()) && has(&["h", "hour"], words.get(1))
+}
+
+/// Whether a comment is an entry that somebody has turned off.
+fn is_disabled_entry(comment: &str) -> bool {
+    let is_field = |field: &str| {
+        let is_part = |part: &str| part.len() == 3 || part.chars().all(|it| it == '*' || it.is_ascii_digit());
+        field.split([',', '-', '/']).all(is_part)
+    };
+    match split_words(comment, if comment.starts_with('@') { 1 } else { 5 }) {
+        Some((fields, rest)) if comment.starts_with('@') => {
+            !rest.is_empty() && (fields == "@reboot" || DESCRIPTORS.contains(&fields.as_str()))
+        }
+        Some((fields, rest)) => !rest.is_empty() && fields.split(' ').all(is_field),
+        None => false,
+    }
+}
+
+/// Whether `cron` asks for both: one of the two day fields begins with an asterisk, and yet restricts, as
+/// `*/2` does, and so does the other one.
+fn needs_both_days(expression: &str) -> bool {
+    let fields: Vec<&str> = expression.split(' ').collect();
+    let [_, _, days, _, weekdays] = fields.as_slice() else { return false };
+    let restricts = |field: &str| !["*", "*/1"].contains(&field);
+    [days, weekdays].into_iter().all(|field| restricts(field))
+        && [days, weekdays].into_iter().any(|field| field.starts_with('*'))
 }
 
 /// The first `count` words with single blanks between them, and what follows. `None`: there are fewer.
@@ -202,10 +251,8 @@ fn with_input(command: &str) -> String {
 
 /// The last part of the path of the program, with a number if there is one of that name already.
 fn unique_name(command: &str, names: &mut BTreeSet<String>) -> String {
-    let program = command.split_whitespace().find(|word| !word.contains('=')).unwrap_or("job");
-    let name = program.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or("job");
-    let name: String = name.trim_matches(['"', '\'', '(', ';']).chars().take(200).collect();
-    let name = if name.is_empty() { "job".to_owned() } else { name };
+    let program = program_of(command).unwrap_or_else(|| "job".to_owned());
+    let name: String = program.chars().take(200).collect();
     let mut unique = name.clone();
     let mut number = 2;
     while !names.insert(unique.clone()) {
@@ -213,6 +260,52 @@ fn unique_name(command: &str, names: &mut BTreeSet<String>) -> String {
         number += 1;
     }
     unique
+}
+
+/// The name of the program that a command runs, without its path.
+fn program_of(command: &str) -> Option<String> {
+    let words = shell_words(command);
+    let mut words = words.iter().map(String::as_str);
+    while let Some(word) = words.next() {
+        let is_before = BEFORE_PROGRAM.contains(&word);
+        if is_before && words.clone().any(ends_command) {
+            words.find(|word| ends_command(word));
+            continue;
+        }
+        let name = word.trim_end_matches('/').rsplit('/').next().unwrap_or(word);
+        let is_name = name.chars().any(char::is_alphanumeric) && !name.contains('=');
+        if is_name {
+            return Some(name.to_owned());
+        }
+    }
+    None
+}
+
+fn ends_command(word: &str) -> bool {
+    ["&&", "||", ";"].contains(&word)
+}
+
+/// The words of a command before its standard input, without quotation marks and parentheses. A `;` is a
+/// word.
+fn shell_words(command: &str) -> Vec<String> {
+    let mut words = vec![String::new()];
+    let mut quote = None;
+    let mut characters = command.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '%' => break,
+            '\\' => words.last_mut().into_iter().for_each(|word| word.extend(characters.next())),
+            _ if quote == Some(character) => quote = None,
+            '"' | '\'' if quote.is_none() => quote = Some(character),
+            ';' if quote.is_none() => words.extend([";".to_owned(), String::new()]),
+            _ if quote.is_none() && (character.is_whitespace() || "(){}".contains(character)) => {
+                words.push(String::new());
+            }
+            _ => words.last_mut().into_iter().for_each(|word| word.push(character)),
+        }
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 #[cfg(test)]
@@ -252,6 +345,11 @@ mod tests {
         let found = read(text);
         let lines: Vec<usize> = found.notes.iter().map(|(line, _)| *line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 5, 6, 7, 9]);
+        let delayed = read("RANDOM_DELAY=5\n").notes;
+        assert_eq!(
+            delayed,
+            [(1, "RANDOM_DELAY is not supported: schedules have --jitter instead".to_owned())]
+        );
         let commands: Vec<&str> = found.entries.iter().map(|entry| entry.command.as_str()).collect();
         assert_eq!(commands, ["cd / && run-parts /etc/cron.hourly", "/bin/clean", "rooted"]);
     }
@@ -267,6 +365,53 @@ mod tests {
         let mixed =
             "0 8 * * * root date\n0 8 * * * mail -s x ops\n0 9 * * * www-data date\n0 9 * * * deploy x\n";
         assert_eq!(commands(mixed), ["date", "mail -s x ops", "date", "deploy x"]);
+    }
+
+    #[test]
+    fn a_description_is_what_was_written_about_the_entry() {
+        let text = "# Edit this file.\n# \n# 0 5 * * 1 tar -zcf x\n# m h  dom mon dow   command\n\
+                    0 2 * * * a\n# Off.\n#0 3 * * mon-fri off\n0 3 * * * b\n########\n# Reports #\n########\n\
+                    0 4 * * * c\n# a b c d e f\n0 5 * * * d\n#@daily off\n0 6 * * * e\n";
+        let descriptions: Vec<Option<String>> =
+            read(text).entries.into_iter().map(|entry| entry.description).collect();
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(descriptions, [None, None, some("Reports"), some("a b c d e f"), None]);
+    }
+
+    #[test]
+    fn a_job_is_named_after_its_program() {
+        for (command, name) in [
+            ("/opt/bin/backup.sh --all", "backup.sh"),
+            ("FOO=1 BAR=\"x y\" /bin/clean", "clean"),
+            ("cd /srv/app && bin/rake x", "rake"),
+            ("[ -x /bin/sync ] && /bin/sync", "sync"),
+            ("(cd /tmp; make)", "make"),
+            ("cd /tmp", "cd"),
+            ("\"/opt/my programs/run it\" x", "run it"),
+            ("/opt/x;echo y", "x"),
+            ("cat%one%two", "cat"),
+            ("date\\%x", "date%x"),
+            ("* x", "x"),
+            ("./", "job"),
+            ("sh -c \"a=1; echo\"", "sh"),
+        ] {
+            let found = read(&format!("0 1 * * * {command}\n"));
+            assert_eq!(found.entries[0].name, name, "{command}");
+        }
+        assert_eq!(read("0 1 * * * %%input\n").notes, [(1, "has no command".to_owned())]);
+    }
+
+    #[test]
+    fn an_asterisk_with_a_step_makes_cron_ask_for_both_days() {
+        for (expression, both) in [
+            ("0 0 */2 * 1", true),
+            ("0 0 13 * */2", true),
+            ("0 0 13 * 5", false),
+            ("0 0 */2 * *", false),
+            ("0 0 * * 1", false),
+        ] {
+            assert_eq!(read(&format!("{expression} x\n")).entries[0].needs_both_days, both, "{expression}");
+        }
     }
 
     #[test]

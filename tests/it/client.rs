@@ -192,18 +192,27 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("crontab");
     let text = "# The report.\n0 9 * * 1-5 bin/report --all\nCRON_TZ=Europe/Berlin\n@daily bin/clean\n\
-                @reboot bin/warm\n61 * * * * bin/never\n";
+                @reboot bin/warm\n61 * * * * bin/never\n0 0 */2 * 1 bin/odd\nCRON_TZ=Mars/Base\n\
+                @daily bin/mars\n";
     fs::write(&file, text).unwrap();
     let file = file.to_str().unwrap();
     let dry = world.cli(&["import-crontab", file, "--app", APP, "--dry-run"]);
     let zone = "lines without CRON_TZ: their times are in UTC";
-    let words =
-        ["report", "clean", "line 5: @reboot is not supported", "line 6: ", zone, "one line was refused"];
-    dry.expect(6, &words);
+    let both = "line 7: cron would run it only on days that match both";
+    let words = [
+        "report",
+        "clean",
+        "line 5: @reboot is not supported",
+        "line 6: ",
+        both,
+        zone,
+        "2 lines were refused",
+    ];
+    dry.expect(6, &words).expect(6, &["CRON_TZ is no time zone"]);
     assert_eq!(world.get("/jobs").json()["resources"], json!([]));
 
     let taken = world.cli(&["import-crontab", file, "--app", APP]);
-    taken.expect(6, &words);
+    taken.expect(6, &words).expect(6, &["CRON_TZ \"Mars/Base\""]);
     let jobs = world.get("/jobs?detailed=true").json();
     let jobs = jobs["resources"].as_array().unwrap();
     let seen: Vec<[&Value; 5]> = jobs
@@ -219,12 +228,15 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
         json!([
             ["report", "bin/report --all", "0 9 * * 1-5", null, "The report."],
             ["clean", "bin/clean", "@daily", "Europe/Berlin", null],
+            ["odd", "bin/odd", "0 0 */2 * 1", "Europe/Berlin", null],
         ])
     );
     let again = world.cli(&["import-crontab", file, "--app", APP]);
     again.expect(6, &["nothing was taken", "line 2: there is a job \"report\" already"]);
-    assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
-    fs::write(file, text.replace("61 * * * * bin/never\n", "")).unwrap();
+    assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 3);
+    let right =
+        text.replace("61 * * * * bin/never\n", "").replace("CRON_TZ=Mars/Base\n@daily bin/mars\n", "");
+    fs::write(file, right).unwrap();
     world.cli(&["import-crontab", file, "--app", APP]).expect(0, &["nothing was taken"]);
     world.cli(&["import-crontab", "/nonexistent", "--app", APP]).expect(2, &["cannot be read"]);
 }
@@ -879,6 +891,10 @@ fn expressions_are_checked_and_explained_before_and_when_a_schedule_is_created()
     world.cli(&["time-zones"]).expect(0, &["Europe/Berlin", "CET (UTC +01:00)", "CEST (UTC +02:00)"]);
     let made = world.cli(&["schedule-job", "nightly", "0 0 31 * *"]);
     made.expect(0, &["0 0 31 * *", "Warning: There is no such day in ", "Next: "]);
+    let changed = world.cli(&["update-schedule", "nightly", "--expression", "*/10 * * * * *"]);
+    changed.expect(0, &["Warning: Six fields are read as minute, hour", "Next: "]);
+    let disabled = world.cli(&["update-schedule", "nightly", "--disabled"]);
+    assert!(!disabled.err.contains("Warning"), "{}", disabled.err);
 }
 
 #[test]
@@ -893,10 +909,6 @@ fn a_one_time_schedule_is_created_from_a_time_or_a_delay() {
     assert_eq!(at(&["--at", "2099-07-01T12:00:00Z"]), "2099-07-01T12:00:00Z");
     let now = SystemClock::default().now();
     let wait = Timestamp::parse(&at(&["--in", "1h30m"])).unwrap().since(now);
-    let changed = world.cli(&["update-schedule", "nightly", "--expression", "*/10 * * * * *"]);
-    changed.expect(0, &["Warning: Six fields are read as minute, hour", "Next: "]);
-    let disabled = world.cli(&["update-schedule", "nightly", "--disabled"]);
-    assert!(!disabled.err.contains("Warning"), "{}", disabled.err);
     assert!((5390..5410).contains(&wait.as_secs()), "{wait:?}");
     let wait = Timestamp::parse(&at(&["--in", "2d"])).unwrap().since(now);
     assert!((172_790..172_900).contains(&wait.as_secs()), "{wait:?}");

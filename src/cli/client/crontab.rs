@@ -49,7 +49,7 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
             Err(Failure::Refused(reason)) => {
                 refused += 1;
                 let lines: Vec<&str> = reason.lines().map(str::trim).collect();
-                notes.push((entry.line, lines.join("; ")));
+                notes.push((entry.line, lines.join("; ").replace("--timezone", "CRON_TZ")));
             }
             Err(failure) => return Err(failure),
         }
@@ -89,7 +89,8 @@ fn take(
             Some(error) => Err(Failure::Refused(field(error, "message").to_owned())),
             None => {
                 let zone = answer["location"].as_str().map(str::to_owned);
-                Ok((warnings(&answer, answer["next_runs"].as_array().is_some_and(Vec::is_empty)), zone))
+                let fires_never = answer["next_runs"].as_array().is_some_and(Vec::is_empty);
+                Ok((warnings(&answer, entry, fires_never), zone))
             }
         };
     }
@@ -107,13 +108,16 @@ fn take(
     made.map(|made| {
         let zone = made["timezone"].as_str().unwrap_or("UTC").to_owned();
         let fires_never = made["next_fire_time"].is_null() && !made["completed_at"].is_null();
-        (warnings(&made, fires_never), Some(zone).filter(|_| !entry.expression.starts_with("@every")))
+        (warnings(&made, entry, fires_never), Some(zone).filter(|_| !entry.expression.starts_with("@every")))
     })
 }
 
-fn warnings(answer: &Value, fires_never: bool) -> Vec<String> {
+fn warnings(answer: &Value, entry: &Entry, fires_never: bool) -> Vec<String> {
     let warnings = answer["warnings"].as_array().into_iter().flatten();
     let mut warnings: Vec<String> = warnings.map(|it| field(it, "message").to_owned()).collect();
+    if entry.needs_both_days && field(answer, "dialect") == "classic" {
+        warnings.push("cron would run it only on days that match both.".to_owned());
+    }
     if fires_never {
         warnings.push("it never fires".to_owned());
     }
