@@ -1,5 +1,5 @@
--- The number of waiting deliveries that can be folded into a summary, by deliveries_waiting.
+-- The number of waiting deliveries that can be folded into a summary, by deliveries_sendable.
 SELECT COUNT(*) AS total
   FROM deliveries
- WHERE notification_id = :notification_id AND ended_at IS NULL AND state = 'WAITING' AND event <> 'test'
+ WHERE notification_id = :notification_id AND due_at IS NOT NULL AND state = 'WAITING' AND event <> 'test'
    AND NOT is_cut_off;

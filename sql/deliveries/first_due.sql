@@ -1,9 +1,9 @@
--- The delivery to send next: the oldest one that is due, by deliveries_waiting.
+-- The delivery to send next: the oldest one that is due, by deliveries_sendable.
 SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.due_at, d.attempts,
        d.is_cut_off,
        d.last_status, d.last_error, d.ended_at
   FROM deliveries AS d
- WHERE d.notification_id = :notification_id AND d.ended_at IS NULL AND d.state = 'WAITING'
+ WHERE d.notification_id = :notification_id AND d.due_at IS NOT NULL AND d.state = 'WAITING'
    AND d.due_at <= :now
  ORDER BY d.is_cut_off DESC, d.id
  LIMIT 1;

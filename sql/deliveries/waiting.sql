@@ -3,6 +3,6 @@ SELECT d.id, d.guid, d.executable_id, d.event, d.data, d.state, d.created_at, d.
        d.is_cut_off,
        d.last_status, d.last_error, d.ended_at
   FROM deliveries AS d
- WHERE d.notification_id = :notification_id AND d.ended_at IS NULL AND d.state = 'WAITING'
+ WHERE d.notification_id = :notification_id AND d.due_at IS NOT NULL AND d.state = 'WAITING'
  ORDER BY d.id
  LIMIT :limit;

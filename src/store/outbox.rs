@@ -830,12 +830,19 @@ fn is_cut_off(tx: &Session<'_>, delivery: Id) -> Result<bool, StoreError> {
     tx.one(sql!("deliveries/get"), values! { "id": delivery }, |row| row.get("is_cut_off"))
 }
 
-/// Folds all waiting deliveries into a new summary.
+/// Folds waiting deliveries into a new summary. Summaries that wait for another attempt are among them only if
+/// they are many themselves. Otherwise each attempt would move the members of all before it, which are thousands
+/// if a receiver hangs while much fails.
 fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
+    let values = values! { "notification_id": notification };
+    let summaries: u64 =
+        tx.one(sql!("deliveries/count_waiting_summaries"), values, |row| row.get("total"))?;
     let summary = insert_delivery(tx, notification, None, "summary", &json!({}), (now, now))?;
     let values = values! { "notification_id": notification, "summary_id": summary, "now": now };
-    tx.execute(sql!("deliveries/move_members"), values)?;
-    tx.execute(sql!("deliveries/supersede_summaries"), values)?;
+    if SINGLE_MAX < summaries {
+        tx.execute(sql!("deliveries/move_members"), values)?;
+        tx.execute(sql!("deliveries/supersede_summaries"), values)?;
+    }
     tx.execute(sql!("deliveries/fold"), values)?;
     tx.rows(sql!("deliveries/get"), values! { "id": summary }, delivery_of)
 }

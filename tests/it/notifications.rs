@@ -590,6 +590,40 @@ fn five_hundred_failures_at_once_are_at_most_five_messages() {
 }
 
 #[test]
+fn a_receiver_in_trouble_is_not_sent_all_that_waits_with_each_new_failure() {
+    const FAILURES: u64 = 10;
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    receiver.set(Does::Answer(503));
+    notification(&world, &json!({ "url": receiver.url }));
+    let fail = |name: &str| {
+        for number in 0..FAILURES {
+            run(&world, &world.call(&format!("{name}-{number}"), &target.url));
+        }
+        hurry(&world);
+    };
+    let count = |it: &Received| it.json()["data"]["counts"]["failed"].as_u64().unwrap_or(1);
+    fail("before");
+    let first = receiver.wait_for(1).remove(0);
+    fail("after");
+    let is_other = |it: &Received| it.header("webhook-id") != first.header("webhook-id");
+    let other = wait_for(|| receiver.received().into_iter().find(is_other));
+    assert!(count(&other) <= FAILURES, "{}", other.body);
+    // None is lost.
+    receiver.set(Does::Answer(200));
+    let number = |state: &str| {
+        let query = format!("SELECT COUNT(*) FROM deliveries WHERE event = 'failed' AND {state}");
+        u64::try_from(world.database().number(&query)).unwrap()
+    };
+    wait_for(|| {
+        hurry(&world);
+        (number("ended_at IS NULL") == 0).then_some(())
+    });
+    assert_eq!(number("state = 'DELIVERED'"), 2 * FAILURES);
+}
+
+#[test]
 fn a_failure_that_a_disabled_notification_did_not_tell_is_told_when_it_is_enabled_and_it_fails_again() {
     let world = World::start();
     let (receiver, target) = (Receiver::start(), Receiver::start());
@@ -768,7 +802,9 @@ fn slack_gets_a_text_and_alertmanager_all_that_lasts() {
                 "call_guid": call })
     );
     assert_eq!(alert["annotations"]["summary"], "call a & b fails");
-    // Repeated each minute while it is active.
+    // Repeated each minute while it is active, from the end of the attempt on.
+    let sent_for = "SELECT COUNT(*) FROM notifications WHERE owner IS NOT NULL";
+    wait_for(|| (world.database().number(sent_for) == 0).then_some(()));
     world.database().execute("UPDATE notifications SET repeat_at = 1 WHERE repeat_at IS NOT NULL");
     let second = alerts.wait_for(2).remove(1);
     assert_eq!(

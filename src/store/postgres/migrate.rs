@@ -37,6 +37,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0020_filters"),
     migration!("0021_completed_ahead"),
     migration!("0022_executions_to_cancel"),
+    migration!("0023_sendable"),
 ];
 
 /// The schema version of this program.

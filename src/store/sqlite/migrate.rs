@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     migration!("0020_overdue"),
     migration!("0021_filters"),
     migration!("0022_completed_ahead"),
+    migration!("0023_sendable"),
 ];
 
 /// Marks a file as a database of this program ("OCFs" in ASCII), so that other files are not touched.
