@@ -395,8 +395,7 @@ impl Stage {
             if self.since < before - 1.0 {
                 self.timeline.live.push((self.since, before - 1.0));
             }
-            // With PostgreSQL its clock is as uncertain as the way to the server, on a busy machine seconds.
-            let uncertain = if is_postgres() { 4.0 } else { 0.5 };
+            let uncertain = 0.5;
             self.timeline.perhaps.push((self.since - 1.0, after + uncertain));
         } else {
             self.since = after + 0.5;
