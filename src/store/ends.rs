@@ -108,6 +108,7 @@ impl Store {
             tx.execute(sql!("strays/insert_many"), values! { "ids": &json })?;
             let values = values! {
                 "ids": &json, "reason": Reason::Cancelled.as_str(), "message": &reason, "end_time": at,
+                "requested_at": None::<Timestamp>,
             };
             let rows = tx.execute(sql!("executions/cancel"), values)?;
             set_states(tx, &[(*last, EndState::Failed.as_str())])?;

@@ -536,7 +536,11 @@ fn end_pending(
     tx.lock(postgres_sql!("executions/lock"), values! { "id": id })?;
     let ids = json_array(std::iter::once(id))?;
     tx.execute(sql!("strays/insert_many"), values! { "ids": &ids })?;
-    let values = values! { "ids": &ids, "reason": reason.as_str(), "message": message, "end_time": now };
+    let requested_at = (reason == Reason::Cancelled).then_some(now);
+    let values = values! {
+        "ids": &ids, "reason": reason.as_str(), "message": message, "end_time": now,
+        "requested_at": requested_at,
+    };
     if tx.execute(sql!("executions/cancel"), values)? == 0 {
         return Ok(false);
     }

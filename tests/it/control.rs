@@ -90,6 +90,7 @@ fn a_pending_execution_is_cancelled_at_once_and_its_task_if_it_turns_up() {
     let cancelled = cancel(&world, &execution);
     assert_eq!(cancelled.status, 202, "{}", cancelled.body);
     told(&cancelled.json(), "FAILED", "cancelled", "cancelled by dev@example.com");
+    assert_ne!(cancelled.json()["cancel_requested_at"], Value::Null);
     assert_eq!(cancel(&world, &execution).status, 202);
     assert_eq!(world.get(&job).json()["state"], "FAILED");
     world.cf.clear_faults();
