@@ -37,6 +37,8 @@ fn a_pause_is_validated_stored_and_ended() {
         r#"{"paused":"yes"}"#,
         r#"{"paused":true,"paused_until":"2020-01-01T00:00:00Z"}"#,
         r#"{"paused":true,"paused_until":"soon"}"#,
+        r#"{"paused_until":"2098-01-01T00:00:00Z"}"#,
+        r#"{"paused_note":"without a pause"}"#,
         &format!(r#"{{"paused":true,"paused_note":"{}"}}"#, "x".repeat(1001)),
     ] {
         assert_eq!(world.patch(&path, body).status, 422, "{body}");

@@ -142,6 +142,7 @@ impl Fields<'_> {
     /// The pause of a space after a change by `user`; `Some(None)`: not paused. `None`: a rule is broken.
     fn change_pause(&mut self, seen: &Space, user: &str, now: Timestamp) -> Option<Option<SpacePause>> {
         let paused = self.given("paused", self.raw.paused, "true, false or null, which stands for false");
+        let has_no_pause = paused.is_none() && seen.pause.is_none();
         let paused = paused.map(Option::unwrap_or_default).unwrap_or(seen.pause.is_some());
         let mut pause =
             seen.pause.clone().unwrap_or_else(|| SpacePause { by: user.to_owned(), ..Default::default() });
@@ -161,6 +162,20 @@ impl Fields<'_> {
                 return None;
             }
             pause.note = note;
+        }
+        for (name, is_given) in
+            [("paused_until", pause.until.is_some()), ("paused_note", pause.note.is_some())]
+        {
+            if has_no_pause && is_given {
+                let expected = format!("{name} together with \"paused\": true");
+                self.violate(Violation::new(
+                    name,
+                    "not_paused",
+                    "is of a pause, and there is none",
+                    expected,
+                ));
+                return None;
+            }
         }
         Some(paused.then_some(pause))
     }
