@@ -784,7 +784,7 @@ fn idle_on_postgres(cf: &FakeCf, place: &Place) {
     let url = format!("{server}{joint}schema={schema}");
     let target = Target::start();
     drop(Service::start(place, cf, &[("DATABASE_URL", &url)]));
-    let first = now() + 75;
+    let first = now() + 100;
     database
         .batch_execute(&format!(
             "SET search_path = {schema}, public;
@@ -801,7 +801,8 @@ fn idle_on_postgres(cf: &FakeCf, place: &Place) {
         ))
         .unwrap();
     let service = Service::start(place, cf, &[("DATABASE_URL", &url)]);
-    pause(8_000);
+    // By then the lease of the process that made the tables has ended, and was taken over.
+    pause(20_000);
     let count = |database: &mut postgres::Client| -> i64 { database.query_one(counted, &[]).unwrap().get(0) };
     let before = count(&mut database);
     pause(60_000);
