@@ -1,6 +1,6 @@
--- Records the cancellation of executions (a JSON array of ids), whoever owns them. :requested_at is NULL unless
--- somebody asked for that of these executions. By primary key: `state || ''` keeps the planner from the index
--- of PENDING executions.
+-- Records the cancellation of executions (a JSON array of ids) of any owner. :requested_at is NULL unless a
+-- client requested the cancellation of these executions. By primary key: `state || ''` keeps the planner from
+-- the index of PENDING executions.
 UPDATE executions
    SET state = 'FAILED', reason = :reason, message = :message, end_time = :end_time, dispatch_time = NULL,
        doubt_until = NULL, cancel_requested_at = COALESCE(cancel_requested_at, CAST(:requested_at AS BIGINT))

@@ -5,7 +5,7 @@
 use super::executions::execution_of;
 use super::schedules::timing_of;
 use super::session::Row;
-use super::statement::{json_array, sql, values};
+use super::statement::{Statement, json_array, sql, values};
 use super::{Store, StoreError};
 use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Timestamp, Timing};
 
@@ -248,9 +248,7 @@ impl Store {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<UpcomingSchedule>, StoreError> {
-        let spaces = spaces_json(spaces)?;
-        let values = values! { "spaces": spaces.as_ref(), "now": now, "until": until, "limit": limit };
-        self.read(|session| session.rows(sql!("schedules/upcoming"), values, upcoming_of))
+        self.schedules_until(sql!("schedules/upcoming"), spaces, now, until, limit)
     }
 
     /// The same of spaces that are paused now, but no longer at `until`. In the order in which they would
@@ -262,9 +260,20 @@ impl Store {
         until: Timestamp,
         limit: u32,
     ) -> Result<Vec<UpcomingSchedule>, StoreError> {
+        self.schedules_until(sql!("schedules/resuming"), spaces, now, until, limit)
+    }
+
+    fn schedules_until(
+        &self,
+        statement: &'static Statement,
+        spaces: Option<&[Guid]>,
+        now: Timestamp,
+        until: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<UpcomingSchedule>, StoreError> {
         let spaces = spaces_json(spaces)?;
         let values = values! { "spaces": spaces.as_ref(), "now": now, "until": until, "limit": limit };
-        self.read(|session| session.rows(sql!("schedules/resuming"), values, upcoming_of))
+        self.read(|session| session.rows(statement, values, upcoming_of))
     }
 }
 

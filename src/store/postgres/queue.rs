@@ -22,7 +22,7 @@ const WHOLE_INTERVAL_FACTOR: u32 = 1000;
 const WHOLE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
 /// All of the queue.
-pub(in crate::store) const ALL: Timestamp = Timestamp::from_nanos(i64::MIN);
+const ALL: Timestamp = Timestamp::from_nanos(i64::MIN);
 
 /// The start of the queue, as the last look saw it.
 #[derive(Debug, Default)]
