@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod impatient;
 pub(crate) mod lock;
 pub mod logging;
 pub mod metrics;

@@ -101,7 +101,7 @@ impl Service {
             Dashboard::new(settings, is_standalone, service, Arc::clone(&store))
         });
         let broker = config.broker.clone().map(|settings| Broker::new(settings, dashboard.as_ref()));
-        let front = Arc::new(Front { api, broker, dashboard });
+        let front = Arc::new(Front { api: Arc::new(api), broker, dashboard });
         let (server, metrics_server) = listeners.serve(config, &front)?;
         info!(
             address:% = server.local_addr(),

@@ -4,6 +4,7 @@
 //! Invariant: the path is checked before the method, the method before the token, the token before the body.
 //! A request without a required token is refused from its head alone.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use log::{Level, debug, log};
@@ -38,7 +39,7 @@ pub enum Listener {
 /// The API, the service broker and the dashboard.
 pub struct Front {
     /// Answers everything else.
-    pub api: Api,
+    pub api: Arc<Api>,
     /// Answers `/v2`; `None`: these paths do not exist.
     pub broker: Option<Broker>,
     /// Answers `/dashboard`; `None`: these paths do not exist.

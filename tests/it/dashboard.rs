@@ -862,6 +862,73 @@ fn apps_and_spaces_have_their_names_while_cloud_foundry_tells_them() {
 }
 
 #[test]
+fn a_cloud_foundry_that_hangs_holds_up_no_page() {
+    let hangs = Fault::Delay(Duration::from_secs(10));
+    let world = World::start();
+    world.cf.add_space_of("org-1", SPACE);
+    world.job("nightly");
+    world.cf.fault("GET /v3/apps", hangs.clone(), ALWAYS);
+    world.cf.fault("GET /v3/spaces", hangs, ALWAYS);
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    // If each page waited for a second, the names would be there before the last one.
+    for path in ["/dashboard/", "/dashboard/jobs"].repeat(10) {
+        let page = browser.get(path);
+        assert_eq!(page.status, 200);
+        assert!(!page.body.contains("name-of-org-1"), "{path}: {}", page.body);
+    }
+    assert_eq!(world.cf.count("GET /v3/spaces"), 1);
+
+    // Roles decide who may see a page, so there is none without them.
+    let world = World::with(&[("AUTH_CACHE_SECONDS", "0")]);
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let hangs = Fault::Delay(Duration::from_secs(4));
+    world.cf.fault("GET /v3/roles", hangs.clone(), 1);
+    let page = browser.get("/dashboard/jobs");
+    assert_eq!(page.status, 503, "{}", page.body);
+    assert!(page.body.contains("Cloud Foundry could not confirm who you are."), "{}", page.body);
+    wait_for(|| (browser.get("/dashboard/jobs").status == 200).then_some(()));
+
+    // Admins look at the health page while Cloud Foundry is in trouble.
+    let admin = world.cf.issue_user_token("root", &["cloud_controller.admin"]);
+    let admin = Browser::signed_in(&world.url(), &admin);
+    world.cf.fault("GET /", hangs, 1);
+    let says = |text: &str| {
+        let page = admin.get("/dashboard/health");
+        (page.status == 200 && page.body.contains(text)).then_some(())
+    };
+    says("The database and the platform have not answered in time.").expect("a page of its own");
+    wait_for(|| says("The database accepts writes, and the platform answers."));
+    world.cf.fault("GET /", Fault::status(503, None), ALWAYS);
+    wait_for(|| says("The database accepts writes. The platform does not answer"));
+}
+
+#[test]
+fn a_long_log_is_shown_from_its_end_and_one_that_hangs_holds_up_no_page() {
+    let world = World::start();
+    let job = world.job("prints");
+    let execution = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    let task = wait_for(|| world.cf.tasks().pop());
+    let source = format!("APP/TASK/{}", task.name);
+    for _ in 0..48 {
+        world.cf.print(APP, &source, &[b'x'; 32 * 1024]);
+    }
+    world.cf.print(APP, &source, b"the \x1b[31mvery\x1b[0m end");
+    world.cf.fault("GET /api/v1/read/:app", Fault::Delay(Duration::from_secs(5)), 1);
+    let path = format!("/dashboard/executions/{execution}");
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    let page = browser.get(&path);
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("It is being read."), "{}", page.body);
+    let page = wait_for(|| Some(browser.get(&path).body).filter(|page| page.contains("the very end")));
+    assert!(page.contains("The last 32 KiB."), "{page}");
+    let all = browser.get(&format!("{path}?output=all")).body;
+    assert!(all.contains("The last 1 MiB.") && 1024 * 1024 < all.len(), "{}", all.len());
+    world.cf.fault("GET /api/v1/read/:app", Fault::status(503, None), ALWAYS);
+    let page = browser.get(&path).body;
+    assert!(page.contains("the very end") && page.contains("It cannot be read at the moment"), "{page}");
+}
+
+#[test]
 fn the_page_of_a_job_lists_its_runs_with_reasons_and_cancels_those_that_are_ticked() {
     let world = World::start();
     let job = world.job("nightly");

@@ -1,15 +1,20 @@
 //! Calls the API as the signed-in user: the same routes and the same caller.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tiny_http::{Header, Method};
 
 use super::View;
+use super::logs::Part;
+use crate::base::logging::on_behalf_of;
 use crate::http::Request;
 use crate::model::{Guid, Kind, Timestamp};
 use crate::store::Run;
+use crate::web::api::Api;
 use crate::web::api::error::ApiError;
+use crate::web::auth::Caller;
 use crate::web::routes::Route;
 
 /// The most bytes of an answer that a page reads.
@@ -69,10 +74,31 @@ impl View<'_> {
         Ok(newest.into_iter().map(|runs| runs.into_iter().map(json).collect()).collect())
     }
 
-    /// Reads text, and its headers.
-    pub(super) fn get_text(&self, target: &str) -> Result<(String, Vec<Header>), Refusal> {
-        let (bytes, headers) = self.exchange(Method::Get, target, Vec::new())?;
-        Ok((String::from_utf8_lossy(&bytes).into_owned(), headers))
+    /// Reads bytes, and their headers.
+    pub(super) fn get_bytes(&self, target: &str) -> Result<(Vec<u8>, Vec<Header>), Refusal> {
+        self.exchange(Method::Get, target, Vec::new())
+    }
+
+    /// A reader of an output, which another thread may use.
+    pub(super) fn reader_of(&self, path: &str) -> Part {
+        let (api, caller) = (Arc::clone(self.api), self.caller.clone());
+        let (id, path, headers) = (self.request.id.clone(), path.to_owned(), self.authorization_for(path));
+        let remote = self.request.remote;
+        Box::new(move |offset| {
+            let _for = on_behalf_of(&id);
+            let request = Request {
+                id: id.clone(),
+                method: Method::Get,
+                path: path.clone(),
+                query: Some(format!("offset={offset}")),
+                headers: headers.clone(),
+                body: Vec::new(),
+                remote,
+            };
+            let (bytes, headers) = answered(&api, caller.clone(), &request)?;
+            let next = header(&headers, "X-Output-Next-Offset").parse().unwrap_or(offset);
+            Ok((bytes, next))
+        })
     }
 
     /// Changes something through the API.
@@ -104,9 +130,6 @@ impl View<'_> {
         if !is_reading && !self.session.may_write && path != "/schedules/validate" {
             return Err(Refusal::new(403, "You may look, but not change anything."));
         }
-        let Ok(Route::Caller(route)) = Route::of(&method, path) else {
-            return Err(Refusal::new(404, "There is no such page."));
-        };
         let request = Request {
             id: self.request.id.clone(),
             method,
@@ -116,15 +139,29 @@ impl View<'_> {
             body,
             remote: self.request.remote,
         };
-        let response = self.api.answer_to(self.caller.clone(), route, &request)?;
-        let (status, headers) = (response.status_code().0, response.headers().to_vec());
-        let mut bytes = Vec::new();
-        let read = response.into_reader().take(ANSWER_MAX).read_to_end(&mut bytes);
-        if read.is_err() || 400 <= status {
-            return Err(Refusal::new(503, "The answer of the API was cut off."));
-        }
-        Ok((bytes, headers))
+        answered(self.api, self.caller.clone(), &request)
     }
+}
+
+/// The answer of the API, its body and its headers.
+fn answered(api: &Api, caller: Caller, request: &Request) -> Result<(Vec<u8>, Vec<Header>), Refusal> {
+    let Ok(Route::Caller(route)) = Route::of(&request.method, &request.path) else {
+        return Err(Refusal::new(404, "There is no such page."));
+    };
+    let response = api.answer_to(caller, route, request)?;
+    let (status, headers) = (response.status_code().0, response.headers().to_vec());
+    let mut bytes = Vec::new();
+    let read = response.into_reader().take(ANSWER_MAX).read_to_end(&mut bytes);
+    if read.is_err() || 400 <= status {
+        return Err(Refusal::new(503, "The answer of the API was cut off."));
+    }
+    Ok((bytes, headers))
+}
+
+/// The value of a header; empty if there is none.
+pub(super) fn header<'h>(headers: &'h [Header], name: &'static str) -> &'h str {
+    let found = headers.iter().find(|header| header.field.equiv(name));
+    found.map(|header| header.value.as_str()).unwrap_or_default()
 }
 
 /// A member of an object as text; empty if there is none.

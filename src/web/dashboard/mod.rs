@@ -6,6 +6,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use log::log;
 use maud::{Markup, html};
@@ -16,17 +17,20 @@ use super::api::{Api, Asker};
 use super::auth::{AuthError, Caller};
 use super::limit::{Limiter, RateLimitKey};
 use super::routes::decode;
+use crate::base::impatient::Impatient;
+use crate::base::logging::on_behalf_of;
 use crate::config::{DashboardConfig, RateLimit};
 use crate::cron::Zone;
 use crate::http::{Request, Response, respond, respond_with, with_header};
 use crate::model::{Access, Guid, Kind, Secret, Timestamp};
-use crate::platform::{KnownApp, Named};
+use crate::platform::{Delivery, KnownApp, Named, PlatformError};
 use crate::store::{Store, StoreError};
 
 mod ask;
 mod assets;
 mod components;
 mod layout;
+mod logs;
 mod names;
 mod pages;
 mod session;
@@ -34,6 +38,7 @@ mod sign_in;
 mod tokens;
 
 use ask::{Refusal, encoded};
+use logs::Logs;
 use names::Names;
 use session::{Keeper, Session};
 use tokens::Tokens;
@@ -44,6 +49,9 @@ pub use session::{digest_of, link_code};
 const FAILURES: RateLimit = RateLimit { per_second: 1, burst: 10 };
 /// The longest name of a zone in a cookie.
 const ZONE_MAX: usize = 64;
+/// The longest wait of a page for an answer of the platform, and the most threads that wait for one.
+const PATIENCE: Duration = Duration::from_secs(2);
+const ASKERS_MAX: usize = 64;
 const ZONE_COOKIE: &str = "ocf-scheduler-zone";
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -56,6 +64,8 @@ pub struct Dashboard {
     client: Option<SignInClient>,
     names: Names,
     tokens: Tokens,
+    logs: Logs,
+    askers: Impatient,
     is_standalone: bool,
 }
 
@@ -69,7 +79,7 @@ pub(super) struct SignInClient {
 
 /// What a page is rendered from.
 struct View<'a> {
-    api: &'a Api,
+    api: &'a Arc<Api>,
     dashboard: &'a Dashboard,
     request: &'a Request,
     caller: Caller,
@@ -278,6 +288,8 @@ impl Dashboard {
             client: own.or(of_catalog).filter(|_| !is_standalone),
             names: Names::default(),
             tokens: Tokens::default(),
+            logs: Logs::default(),
+            askers: Impatient::new(ASKERS_MAX),
             is_standalone,
         }
     }
@@ -296,7 +308,7 @@ impl Dashboard {
     /// Handles a request for a page. `path` is the part after `/dashboard`.
     pub(super) fn answer(
         &self,
-        api: &Api,
+        api: &Arc<Api>,
         request: &Request,
         path: &[String],
         asker: &mut Asker,
@@ -335,7 +347,7 @@ impl Dashboard {
 
     fn view<'a>(
         &'a self,
-        api: &'a Api,
+        api: &'a Arc<Api>,
         request: &'a Request,
         path: &'a [String],
         asker: &mut Asker,
@@ -343,7 +355,7 @@ impl Dashboard {
         let now = api.clock.now();
         let session = self.keeper.session(request, now)?;
         let session = session.ok_or(AuthError::Unauthorized("there is no session"))?;
-        let caller = api.auth.caller_signed_in(session.holder(), &session.digest())?;
+        let caller = self.caller(api, request, &session)?;
         asker.user = Some(caller.user.clone());
         let chosen = session::cookie_of(request, ZONE_COOKIE).filter(|name| name.len() <= ZONE_MAX);
         let chosen = chosen.and_then(|name| decode(name, false));
@@ -372,6 +384,24 @@ impl Dashboard {
             zone,
             zone_name,
             apps,
+        })
+    }
+
+    /// The caller of a session. A page waits for the roles for a moment only; a form has been filled in, so it
+    /// waits for as long as the API does.
+    fn caller(&self, api: &Arc<Api>, request: &Request, session: &Session) -> Result<Caller, AuthError> {
+        let (holder, digest) = (session.holder(), session.digest());
+        if self.is_standalone || session.admin || request.method == Method::Post {
+            return api.auth.caller_signed_in(holder, &digest);
+        }
+        let (api, id) = (Arc::clone(api), request.id.clone());
+        let ask = move || {
+            let _for = on_behalf_of(&id);
+            api.auth.caller_signed_in(holder, &digest)
+        };
+        self.askers.ask("roles", PATIENCE, ask).unwrap_or_else(|| {
+            let (cause, delivery) = ("it has not answered in time".to_owned(), Delivery::Unknown);
+            Err(AuthError::Unavailable(PlatformError::Unavailable { cause, retry_after: None, delivery }))
         })
     }
 
@@ -439,6 +469,7 @@ impl Dashboard {
 
     fn sign_out(&self, view: &View<'_>) -> Response {
         self.tokens.forget(&view.session.digest());
+        self.logs.forget(&view.session.digest());
         if let Err(error) = self.keeper.sign_out(&view.session.user, view.now) {
             return database_trouble(&error);
         }

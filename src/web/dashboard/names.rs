@@ -1,7 +1,8 @@
 //! The names of apps and spaces on the platform, to show in place of guids.
 //!
-//! Invariant: a page waits for names for at most [`PATIENCE`], and after a failure no names are looked up for
-//! [`REST`]. A page shows the beginning of a guid if the name is unknown.
+//! Invariant: a page waits for names for at most [`PATIENCE`]. If they take longer, no page waits until they
+//! are there, and after a failure no names are looked up for [`REST`]. A page shows the beginning of a guid if
+//! the name is unknown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -39,6 +40,8 @@ pub(super) struct Names {
 struct State {
     known: HashMap<Key, Known>,
     wanted: Vec<Key>,
+    /// Whether a page has waited in vain for the request in progress.
+    is_slow: bool,
     /// The monotonic time until which nothing is looked up.
     rests_until: Duration,
 }
@@ -76,14 +79,16 @@ impl Names {
             return;
         }
         let is_wanted = !state.wanted.is_empty();
+        let is_waiting = is_missing && !state.is_slow;
         drop(state);
         if is_wanted {
             let state = Arc::clone(&self.state);
             let asker = Asker { state, platform: Arc::clone(platform), clock: Arc::clone(clock) };
             self.asking.start("names", move || asker.ask());
         }
-        if is_missing {
+        if is_waiting {
             self.asking.wait(PATIENCE);
+            lock(&self.state).is_slow = self.asking.is_running();
         }
     }
 
@@ -110,6 +115,7 @@ impl Asker {
             let answer = self.platform.names_of(what, &guids);
             let now = self.clock.monotonic();
             let mut state = lock(&self.state);
+            state.is_slow = false;
             match answer {
                 Ok(named) => {
                     let mut named: HashMap<Guid, String> = named.into_iter().collect();

@@ -2,18 +2,20 @@
 
 use maud::{Markup, html};
 use serde_json::Value;
-use tiny_http::Header;
 
 use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
-use crate::web::dashboard::ask::{Refusal, encoded, list, text};
+use crate::web::dashboard::ask::{Refusal, encoded, header, list, text};
 use crate::web::dashboard::components::{duration, length_of, state};
+use crate::web::dashboard::logs::Read;
 use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 
 /// How much of the end of the output is shown.
 const SHOWN_BYTES: usize = 32 * 1024;
-/// The most parts of an output that are read to find its end.
+/// The most parts of a kept output that are read to find its end: more than are kept.
 const PARTS_MAX: usize = 4;
+/// How much of an output from the platform's log is shown, if it is longer.
+const KEPT_TOLD: &str = "1 MiB";
 
 /// The execution, and what it is of.
 fn find(view: &View<'_>, guid: &str) -> Result<(Value, Kind, String), Refusal> {
@@ -101,51 +103,134 @@ fn wants_all(view: &View<'_>) -> bool {
 
 /// The end of the task's output, or all of it.
 fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, Refusal> {
-    let has_token = || view.dashboard.tokens.get(&view.session.digest(), view.now).is_some();
-    if !view.api.platform.keeps_output() && !has_token() {
-        return Ok(sign_in_for_output(view, here));
-    }
-    let wants_all = wants_all(view);
     let target = format!("/jobs/{}/history/{}/output", encoded(job), encoded(guid));
-    let mut printed = String::new();
-    let mut offset = "0".to_owned();
-    for _ in 0..PARTS_MAX {
-        let (part, headers) = match view.get_text(&format!("{target}?offset={offset}")) {
-            Err(refusal) if refusal.status == 404 => {
-                return Ok(
-                    html! { p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." } },
-                );
-            }
-            // The rest of the page is shown all the same.
-            Err(refusal) => {
-                return Ok(html! { p.quiet { "It cannot be read at the moment: " (refusal.text) } });
-            }
-            Ok(read) => read,
-        };
-        if part.is_empty() {
-            break;
+    let read = if view.api.platform.keeps_output() {
+        kept_output(view, &target)
+    } else if view.dashboard.tokens.get(&view.session.digest(), view.now).is_none() {
+        return Ok(sign_in_for_output(view, here));
+    } else {
+        let key = (view.session.digest(), target.clone());
+        let read = view.dashboard.logs.read(key, &view.api.clock, view.reader_of(&target));
+        read.unwrap_or_else(|| Read::refused(Refusal::new(503, "Too many outputs are being read.")))
+    };
+    let wants_all = wants_all(view);
+    let (shown, is_cut) = match wants_all {
+        true => (printed(&read.bytes), read.is_cut),
+        false => {
+            let start = read.bytes.len().saturating_sub(SHOWN_BYTES);
+            // Not from the middle of a character.
+            let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
+            let inside = read.bytes[start..].iter().take(3).take_while(|byte| is_inside(byte)).count();
+            let skipped = if 0 < start { start + inside } else { 0 };
+            (printed(&read.bytes[skipped..]), 0 < start)
         }
-        printed.push_str(&part);
-        let next = header(&headers, "X-Output-Next-Offset");
-        if next == offset {
-            break;
-        }
-        offset = next;
-    }
-    let cut = printed.len().saturating_sub(SHOWN_BYTES);
-    let start = (cut..=printed.len()).find(|at| printed.is_char_boundary(*at)).unwrap_or(0);
-    let is_cut = 0 < start && !wants_all;
-    let shown = if is_cut { &printed[start..] } else { &printed };
+    };
     Ok(html! {
-        @if shown.is_empty() { p.quiet { "There is no output yet." } } @else {
-            @if is_cut { p { "The last 32 KiB. " a href={ (here) "?output=all" } { "All of it" } } }
+        @if shown.is_empty() {
+            @match &read.refusal {
+                Some(refusal) if refusal.status == 404 => {
+                    p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." }
+                }
+                Some(_) => {}
+                None if read.is_unfinished => p.quiet { "It is being read. This page shows it when it is there." },
+                None => p.quiet { "There is no output yet." },
+            }
+        } @else {
+            @if is_cut && wants_all { p { "The last " (KEPT_TOLD) ". " code { "ocf-scheduler logs" } " prints all of it." } }
+            @else if is_cut { p { "The last 32 KiB. " a href={ (here) "?output=all" } { "All of it" } } }
             // It is scrolled to its end, and stays there while it grows.
             div.output.whole[wants_all] tabindex="0" role="region" aria-label="Output" { pre { (shown) } }
+            @if read.is_unfinished && read.refusal.is_none() { p.quiet { "There is more. It is being read." } }
+        }
+        @if let Some(refusal) = read.refusal.as_ref().filter(|refusal| refusal.status != 404) {
+            p.quiet { "It cannot be read at the moment: " (refusal.text) }
         }
     })
 }
 
-fn header(headers: &[Header], name: &'static str) -> String {
-    let found = headers.iter().find(|header| header.field.equiv(name));
-    found.map(|header| header.value.as_str().to_owned()).unwrap_or_default()
+/// Output that the service keeps itself.
+fn kept_output(view: &View<'_>, target: &str) -> Read {
+    let mut read = Read::default();
+    let mut offset = "0".to_owned();
+    for _ in 0..PARTS_MAX {
+        match view.get_bytes(&format!("{target}?offset={offset}")) {
+            // The rest of the page is shown all the same.
+            Err(refusal) => {
+                read.refusal = Some(refusal);
+                break;
+            }
+            Ok((part, headers)) => {
+                read.bytes.extend_from_slice(&part);
+                let next = header(&headers, "X-Output-Next-Offset");
+                if part.is_empty() || next == offset {
+                    break;
+                }
+                offset = next.to_owned();
+            }
+        }
+    }
+    read
+}
+
+/// The text of an output. Sequences that steer a terminal (colours, titles, the cursor) are left out, and other
+/// control characters are shown as pictures.
+fn printed(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(char) = rest.next() {
+        match char {
+            '\u{1b}' => match rest.next() {
+                // CSI: ends with a byte from @ to ~.
+                Some('[') => {
+                    while rest.next_if(|char| (' '..'@').contains(char)).is_some() {}
+                    rest.next_if(|char| ('@'..='~').contains(char));
+                }
+                // OSC, for example a title: ends with BEL or ESC \.
+                Some(']') => {
+                    while rest.next_if(|char| !matches!(char, '\u{7}' | '\u{1b}' | '\n')).is_some() {}
+                    if rest.next_if_eq(&'\u{1b}').is_some() {
+                        rest.next_if_eq(&'\\');
+                    } else {
+                        rest.next_if_eq(&'\u{7}');
+                    }
+                }
+                // A character set, such as ESC ( B.
+                Some('(' | ')') => drop(rest.next_if(|char| char.is_ascii_alphanumeric())),
+                Some('\n') => shown.push('\n'),
+                _ => (),
+            },
+            '\n' | '\t' => shown.push(char),
+            // What overwrites a line is shown below it.
+            '\r' => shown.push_str(if rest.peek() == Some(&'\n') { "" } else { "\n" }),
+            '\0'..' ' => shown.extend(char::from_u32(0x2400 + u32::from(char))),
+            '\u{7f}' => shown.push('\u{2421}'),
+            _ => shown.push(char),
+        }
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_shown_without_what_steers_a_terminal() {
+        for (bytes, shown) in [
+            (&b"\x1b[31mred\x1b[0m \x1b[1;38;5;9mbold\x1b[m"[..], "red bold"),
+            (b"\x1b]0;a title\x07text \x1b]8;;http://x\x1b\\link", "text link"),
+            (b"\x1b(Bplain\x1b[2J\x1b[H\x1b[?25l", "plain"),
+            (b"10%\r20%\r\n30%", "10%\n20%\n30%"),
+            (b"a\x00b\x07c\x08d\x7fe\tf", "a\u{2400}b\u{2407}c\u{2408}d\u{2421}e\tf"),
+            (b"bad \xff\xfe", "bad \u{fffd}\u{fffd}"),
+            // An unfinished one, and one that is cut by the end of the line.
+            (b"x\x1b", "x"),
+            (b"x\x1b[", "x"),
+            (b"x\x1b]0;title\nnext", "x\nnext"),
+            ("\u{1b}[3é".as_bytes(), "é"),
+        ] {
+            assert_eq!(printed(bytes), shown, "{bytes:?}");
+        }
+    }
 }

@@ -3,22 +3,28 @@
 //! Figures from the database come from the observer of `/metrics`, which queries it at most once a second and
 //! for at most half a second, and from one query of the leases. The others are counted in the process.
 
+use std::io::Read;
+use std::sync::Arc;
+
 use maud::{Markup, html};
+use serde_json::Value;
 
 use crate::base::metrics::{Readings, Upstream, metrics};
 use crate::config::SettingInForce;
 use crate::model::Kind;
 use crate::store::Instance;
+use crate::web::api::Api;
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::Refusal;
 use crate::web::dashboard::components::{cut, duration};
-use crate::web::dashboard::{Page, PageResult, View};
-use crate::web::routes::OpenRoute;
+use crate::web::dashboard::{PATIENCE, Page, PageResult, View};
 
 /// The most instances shown.
 const INSTANCES_MAX: u32 = 100;
 /// The most characters of a setting shown. An icon may be a long URL.
 const VALUE_CHARS_MAX: usize = 200;
+/// The most bytes of an answer about readiness that are read.
+const READY_BYTES_MAX: u64 = 64 * 1024;
 /// Counting in the database stops here.
 const COUNT_MAX: u64 = 100_000;
 const UPSTREAMS: [(Upstream, &str); 6] = [
@@ -34,19 +40,21 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     if !view.session.admin {
         return Err(Refusal::new(404, "There is no such page."));
     }
-    let readiness = match view.api.answer_open(OpenRoute::Ready, view.request) {
-        Ok(response) => (
-            response.status_code().0 == 200,
-            "The database accepts writes, and the platform answers.".to_owned(),
-        ),
-        Err(error) => (false, ApiError::detail(&error)),
-    };
+    let api = Arc::clone(view.api);
+    let ready = view.dashboard.askers.ask("readiness", PATIENCE, move || ready(&api));
+    let (is_ready, is_well, told) = ready.unwrap_or_else(|| {
+        (false, false, "The database and the platform have not answered in time.".to_owned())
+    });
     let readings = view.api.metrics_access.observer.readings();
     let main = html! {
-        @if readiness.0 {
-            p { span.state.succeeded { b aria-hidden="true" { "✓" } "ready" } " " (readiness.1) }
+        @if is_well {
+            p { span.state.succeeded { b aria-hidden="true" { "✓" } "ready" } " " (told) }
         } @else {
-            div.notice.bad role="alert" { p { span.state.failed { b aria-hidden="true" { "✕" } "not ready" } " " (readiness.1) } }
+            div.notice.bad role="alert" { p {
+                @if is_ready { span.state.succeeded { b aria-hidden="true" { "✓" } "ready" } }
+                @else { span.state.failed { b aria-hidden="true" { "✕" } "not ready" } }
+                " " (told)
+            } }
         }
         dl {
             dt { "Version" } dd { (env!("CARGO_PKG_VERSION")) }
@@ -76,6 +84,30 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         (settings(&view.api.settings))
     };
     Ok(Page::new("Health", main).into())
+}
+
+/// Whether the service is ready, whether the platform is well too, and both in words.
+fn ready(api: &Api) -> (bool, bool, String) {
+    let answer = match api.ready() {
+        Ok(response) => response,
+        Err(error) => return (false, false, ApiError::detail(&error)),
+    };
+    let mut text = String::new();
+    // Its body is in memory.
+    let _ = answer.into_reader().take(READY_BYTES_MAX).read_to_string(&mut text);
+    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+    let (is_well, platform) = match answer["platform"].as_str() {
+        Some("ok") => (true, ", and the platform answers.".to_owned()),
+        Some("misconfigured") => {
+            let fault = answer["platform_fault"].as_str().unwrap_or("no cause");
+            (false, format!(". The platform does not accept the service: {fault}."))
+        }
+        _ => (
+            false,
+            ". The platform does not answer: schedules fire, and tasks start when it does.".to_owned(),
+        ),
+    };
+    (true, is_well, format!("The database accepts writes{platform}"))
 }
 
 fn lateness(share: f64) -> Markup {
