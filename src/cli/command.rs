@@ -140,8 +140,8 @@ pub struct Flag {
     pub value: &'static str,
     /// Older names, which the help leaves out.
     pub aliases: &'static [&'static str],
-    /// The allowed values; empty if any value is. A flag without a value may still be followed by one of these,
-    /// which older versions required.
+    /// The allowed values; empty if any value is. A flag without a value may still be followed by one of
+    /// these, which older versions required.
     pub values: &'static [&'static str],
     /// The names that a shell completes its value with.
     pub names: Names,

@@ -711,8 +711,8 @@ fn begin_alert(
     Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
 }
 
-/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due. Returns
-/// whether the active alerts count as reported, because the delivery replaces a recovery.
+/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due.
+/// Returns whether the active alerts count as reported, because the delivery replaces a recovery.
 fn tell(
     tx: &Session<'_>,
     notification: &Notification,
@@ -830,9 +830,9 @@ fn is_cut_off(tx: &Session<'_>, delivery: Id) -> Result<bool, StoreError> {
     tx.one(sql!("deliveries/get"), values! { "id": delivery }, |row| row.get("is_cut_off"))
 }
 
-/// Folds waiting deliveries into a new summary. Summaries that wait for another attempt are among them only if
-/// they are many themselves. Otherwise each attempt would move the members of all before it, which are thousands
-/// if a receiver hangs while much fails.
+/// Folds waiting deliveries into a new summary. Summaries that wait for another attempt are among them only
+/// if they are many themselves. Otherwise each attempt would move the members of all before it, which are
+/// thousands if a receiver hangs while much fails.
 fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
     let values = values! { "notification_id": notification };
     let summaries: u64 =

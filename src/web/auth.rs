@@ -176,8 +176,8 @@ impl Authenticator {
         Ok((caller, identity))
     }
 
-    /// Like [`Self::sign_in`], for a token that only identifies its user. Its scopes do not count: the roles of
-    /// the user decide, and nobody is an admin.
+    /// Like [`Self::sign_in`], for a token that only identifies its user. Its scopes do not count: the roles
+    /// of the user decide, and nobody is an admin.
     pub fn sign_in_by_roles(&self, token: &str) -> Result<(Caller, Identity), AuthError> {
         let known = self.identity(token.trim())?.ok_or(UNKNOWN_TOKEN)?;
         if known.expires_at.is_some_and(|end| end <= self.clock.now()) {

@@ -1,8 +1,8 @@
 //! The threads that send, and what they know of the receivers.
 //!
-//! Invariant: at most [`SENDERS`] deliveries are under way that have taken less than [`PATIENCE`], and at most
-//! [`UNDER_WAY_MAX`] in all. A receiver that hangs takes a thread of its own: there is room for new receivers
-//! when all slow ones hang, and for known ones when all others do.
+//! Invariant: at most [`SENDERS`] deliveries are under way that have taken less than [`PATIENCE`], and at
+//! most [`UNDER_WAY_MAX`] in all. A receiver that hangs takes a thread of its own: there is room for new
+//! receivers when all slow ones hang, and for known ones when all others do.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};

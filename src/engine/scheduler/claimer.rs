@@ -1,8 +1,8 @@
 //! Claims due schedules: moves each on to its next fire time and creates the execution of the last.
 //!
-//! A database that is shared takes tens of milliseconds for a batch. If many are due, a thread of its own claims
-//! them, so that the scheduler goes on handing out those that were claimed first. It claims as another instance
-//! would: what is already claimed changes no row.
+//! A database that is shared takes tens of milliseconds for a batch. If many are due, a thread of its own
+//! claims them, so that the scheduler goes on handing out those that were claimed first. It claims as another
+//! instance would: what is already claimed changes no row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

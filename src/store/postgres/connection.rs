@@ -46,9 +46,9 @@ const PATIENT_SESSION: &str = "
 /// A peer that acknowledges nothing for this long is gone.
 const TCP_TIMEOUT: Duration = Duration::from_secs(10);
 /// The settings of each session, in one statement. A session that stalls in a transaction does not block
-/// others for long; commits are on the disk, and each statement sees what was committed before it, whatever the
-/// server's configuration. Plans are made once and kept. They prefer indexes: a plan made while the tables were
-/// empty would otherwise scan them after they have grown.
+/// others for long; commits are on the disk, and each statement sees what was committed before it, whatever
+/// the server's configuration. Plans are made once and kept. They prefer indexes: a plan made while the
+/// tables were empty would otherwise scan them after they have grown.
 pub(in crate::store) const SESSION: &str = "
     SELECT set_config(name, value, false)
       FROM (VALUES ('enable_seqscan', 'off'),

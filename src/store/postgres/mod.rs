@@ -204,8 +204,8 @@ impl DatabaseServer {
         lock(&self.queue).since(now, self.clock.monotonic())
     }
 
-    /// Records what a look at `now`, from `since` on, found to be due first. It was sent at the monotonic time
-    /// `asked_at`.
+    /// Records what a look at `now`, from `since` on, found to be due first. It was sent at the monotonic
+    /// time `asked_at`.
     pub(super) fn note_queue(
         &self,
         since: Timestamp,

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use crate::model::Timestamp;
 
-/// How long before the present something may become visible as due: longer than any transaction of the service
-/// lasts, and than the clocks of instances differ.
+/// How long before the present something may become visible as due: longer than any transaction of the
+/// service lasts, and than the clocks of instances differ.
 const SLACK: Duration = Duration::from_secs(60);
 /// A clock that was set back by less changes nothing.
 const JUMP_MIN: Duration = Duration::from_secs(30);
 /// All of the queue is looked at again after this many times as long as that took, and after
-/// [`WHOLE_INTERVAL_MAX`] at the latest. So it takes a thousandth of the time, and is done at each look while it
-/// is cheap.
+/// [`WHOLE_INTERVAL_MAX`] at the latest. So it takes a thousandth of the time, and is done at each look while
+/// it is cheap.
 const WHOLE_INTERVAL_FACTOR: u32 = 1000;
 const WHOLE_INTERVAL_MAX: Duration = Duration::from_secs(600);
 
@@ -51,8 +51,8 @@ impl QueueStart {
         }
     }
 
-    /// A look at `now` that began at `since` found that `earliest` is due first. It took from the monotonic time
-    /// `asked_at` until `answered_at`.
+    /// A look at `now` that began at `since` found that `earliest` is due first. It took from the monotonic
+    /// time `asked_at` until `answered_at`.
     pub(super) fn note(
         &mut self,
         since: Timestamp,

@@ -277,8 +277,8 @@ pub(super) fn refusal_notice(refusal: Option<&Refusal>) -> Markup {
     }
 }
 
-/// A URL, as a link if its scheme is http or https. A password in it is not shown, and neither is the rest of a
-/// long one.
+/// A URL, as a link if its scheme is http or https. A password in it is not shown, and neither is the rest of
+/// a long one.
 pub(super) fn url(text: &str) -> Markup {
     let url = without_password(text);
     let shown = cut(&url, URL_CHARS_MAX);
