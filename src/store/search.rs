@@ -13,9 +13,9 @@ use crate::model::{Execution, ExecutionState, Guid, Id, Kind, Reason, Timestamp}
 /// The most executions that one search examines.
 const LOOKED_AT_MAX: u32 = 20_000;
 /// The most if their rows are far apart, so that each is read from a page of its own.
-const SCATTERED_MAX: u32 = 4000;
-/// The most if the labels of the job or call have to be read for each.
-const LABELLED_MAX: u32 = 8000;
+const SCATTERED_MAX: u32 = 3000;
+/// The most if the name or the labels of the job or call have to be compared for each.
+const COMPARED_MAX: u32 = 8000;
 /// How many of them it examines by primary key, before it looks for an index that fits the filter.
 const FIRST_LOOK: u32 = 500;
 /// How much larger each further step through an index is.
@@ -128,7 +128,8 @@ impl Store {
             let next = match walk {
                 Some(walk) => search_by(session, &walk, &columns, before, limit, &mut search)?,
                 None => {
-                    let most = if filter.selector.is_some() { LABELLED_MAX } else { LOOKED_AT_MAX };
+                    let compares = filter.selector.is_some() || filter.name.is_some();
+                    let most = if compares { COMPARED_MAX } else { LOOKED_AT_MAX };
                     let budget = most - search.looked_at;
                     match search_all(session, &columns, before, limit, budget, &mut search)? {
                         Step::Done(next) => next,
