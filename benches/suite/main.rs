@@ -37,7 +37,7 @@ fn main() {
     if arguments.first().is_some_and(|first| first == "hello-server") {
         return hello_server();
     }
-    let parts: [(&str, fn()); 18] = [
+    let parts: [(&str, fn()); 19] = [
         ("cron", cron),
         ("requests", requests),
         ("upstream", upstream),
@@ -56,12 +56,13 @@ fn main() {
         ("pages", pages),
         ("filters", filters),
         ("growth", growth),
+        ("against", against),
     ];
     println!("{:<58} {:>12} {:>12} {:>7}", "measure", "figure", "ceiling", "ratio");
     for (name, part) in parts {
         // What takes long is run when it is asked for.
         let is_wanted = if arguments.is_empty() {
-            !["growth", "pages", "filters"].contains(&name)
+            !["growth", "pages", "filters", "against"].contains(&name)
         } else {
             arguments.iter().any(|it| name.starts_with(it.as_str()))
         };
@@ -110,6 +111,53 @@ fn cron() {
         }
         row(&format!("next instant of {text}"), began.elapsed().as_nanos() as f64 / f64::from(rounds), "ns");
     }
+}
+
+// ---- another build ----
+
+/// `GET`, create and execute, with another build of the program as the ceiling. Each figure is the median of
+/// rounds in which both run one after the other, so that other load on the machine counts for both.
+fn against() {
+    let Ok(other) = std::env::var("BENCH_AGAINST") else {
+        return println!("against: left out, BENCH_AGAINST names no program");
+    };
+    const ROUNDS: usize = 7;
+    let cf = FakeCf::start();
+    let (place, other_place) = (Place::new(&cf), Place::empty());
+    let services = [
+        Service::start(&place, &cf, &[]),
+        Service::of_program(other.as_ref(), &other_place.path(), &cf, &[]),
+    ];
+    let jobs = services.each_ref().map(|service| {
+        let mut connection = Connection::open(&service.address);
+        connection.ask(&create_body(0, 0, "first"));
+        connection.guid()
+    });
+    let measure = |name: &str, next: &(dyn Fn(&str, usize, usize, usize) -> Vec<u8> + Sync)| {
+        let (mut speeds, mut costs) = ([vec![], vec![]], [vec![], vec![]]);
+        for round in 0..ROUNDS {
+            for (it, service) in services.iter().enumerate() {
+                let next = |number: usize, count: usize| next(&jobs[it], round, number, count);
+                let cpu = service.cpu_seconds();
+                let speed = load::run(&service.address, 8, LOAD, false, next).per_second;
+                speeds[it].push(speed);
+                costs[it].push((service.cpu_seconds() - cpu) / (speed * LOAD.as_secs_f64()) * 1e6);
+            }
+        }
+        let [speeds, costs] = [speeds, costs].map(|both| both.map(median));
+        row_of(&format!("{name}, 8 connections (the other build)"), speeds[0], speeds[1], "/s");
+        row_of("  processor time of the service for each", costs[0], costs[1], "µs");
+    };
+    measure("GET of a job", &|job, _, _, _| request("GET", &format!("/jobs/{job}"), ""));
+    measure("create", &|_, round, number, count| create_body(number, count, &format!("r{round}")));
+    measure("execute", &|job, _, _, _| request("POST", &format!("/jobs/{job}/execute"), ""));
+    let memory = services.each_ref().map(Service::pss_mib);
+    row_of("memory after that (the other build)", memory[0], memory[1], "MiB");
+}
+
+fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
 }
 
 // ---- pages for people ----

@@ -20,12 +20,16 @@ pub struct Place {
 impl Place {
     /// With a database that has its tables and nothing in them.
     pub fn new(cf: &FakeCf) -> Self {
-        // In the working directory: the system's own for temporary files is often in memory, where a flush
-        // costs nothing.
-        let place =
-            Self { directory: tempfile::Builder::new().prefix("bench-").tempdir_in("target").unwrap() };
+        let place = Self::empty();
         drop(Service::start(&place, cf, &[]));
         place
+    }
+
+    /// Without a database.
+    pub fn empty() -> Self {
+        // In the working directory: the system's own for temporary files is often in memory, where a flush
+        // costs nothing.
+        Self { directory: tempfile::Builder::new().prefix("bench-").tempdir_in("target").unwrap() }
     }
 
     pub fn path(&self) -> PathBuf {
@@ -192,8 +196,13 @@ impl Service {
     }
 
     fn start_at(database: &Path, cf: &FakeCf, variables: &[(&str, &str)]) -> Self {
+        Self::of_program(Path::new(env!("CARGO_BIN_EXE_ocf-scheduler")), database, cf, variables)
+    }
+
+    /// Another build of the program, perhaps an older one.
+    pub fn of_program(program: &Path, database: &Path, cf: &FakeCf, variables: &[(&str, &str)]) -> Self {
         let began = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))
+        let mut child = Command::new(program)
             .env_clear()
             .env("CALL_ALLOW_LOOPBACK", "true")
             .envs([("CF_ENDPOINT", cf.url.as_str()), ("UAA_ENDPOINT", cf.url.as_str())])
