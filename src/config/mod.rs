@@ -119,7 +119,8 @@ pub struct Config {
 pub struct SettingInForce {
     /// The environment variable.
     pub variable: &'static str,
-    /// The value, or the default as in the help; for a secret only whether it is set. May be empty.
+    /// The value that the service uses, or the default in the words of the help; for a secret only whether it is
+    /// set. May be empty.
     pub value: String,
     /// Whether it was set by a flag, a variable or a file.
     pub is_set: bool,
@@ -328,6 +329,42 @@ mod tests {
         for secret in ["s3cret", "me:", "hc.example.com", "token="] {
             assert!(!values.contains(secret), "{secret}: {values}");
         }
+    }
+
+    #[test]
+    fn settings_in_force_are_those_that_the_service_uses() {
+        let shown = |mode: Mode, variables: &[(&str, &str)]| {
+            let needed = if mode == Mode::Serve { NEEDED } else { &[] };
+            read(mode, &[], &[needed, variables].concat()).unwrap().in_force
+        };
+        let elsewhere = [
+            ("PORT", "8080"),
+            ("SCHEDULER_WORKERS", "7"),
+            ("https_proxy", "http://me:hidden@proxy:1"),
+            ("no_proxy", "internal"),
+            ("RATE_LIMIT_PER_SECOND", "5"),
+            ("DATABASE_URL", "postgres://me:hidden@db:5432/scheduler"),
+        ];
+        let settings = shown(Mode::Serve, &elsewhere);
+        let of = |name: &str| {
+            let found = settings.iter().find(|it| it.variable == name).unwrap();
+            (found.value.as_str(), found.is_set)
+        };
+        assert_eq!(of("SCHEDULER_PORT"), ("8080", true));
+        assert_eq!(of("WORKER_NUM"), ("7", true));
+        assert_eq!(of("HTTPS_PROXY"), ("hidden", true));
+        assert_eq!(of("NO_PROXY"), ("internal", true));
+        assert_eq!(of("RATE_LIMIT_BURST"), ("5", false));
+        assert_eq!(of("SCHEDULER_HOST"), ("0.0.0.0", false));
+        assert_eq!(of("DATABASE_URL"), ("postgres://db:5432/scheduler", true));
+        #[cfg(feature = "postgres")]
+        assert_eq!(of("HTTP_THREADS"), ("64", false));
+        assert!(settings.iter().all(|it| it.variable != "STANDALONE_CONFIG"));
+        let settings = shown(Mode::Standalone, &[]);
+        let of = |name: &str| settings.iter().find(|it| it.variable == name).map(|it| it.value.as_str());
+        assert_eq!(of("SCHEDULER_HOST"), Some("127.0.0.1"));
+        assert_eq!((of("HTTP_THREADS"), of("DATABASE_URL")), (Some("16"), Some("scheduler.db")));
+        assert_eq!((of("CF_ENDPOINT"), of("CLIENT_SECRET")), (None, None), "they do nothing there");
     }
 
     #[test]

@@ -33,6 +33,35 @@ pub(super) struct Reader<'a> {
     pub(super) faults: Vec<String>,
 }
 
+/// Settings that do nothing in `standalone`.
+const OF_SERVE: [&str; 8] = [
+    "CF_ENDPOINT",
+    "UAA_ENDPOINT",
+    "CLIENT_ID",
+    "CLIENT_SECRET",
+    "CLIENT_SECRET_FILE",
+    "DASHBOARD_CLIENT_ID",
+    "DASHBOARD_CLIENT_SECRET",
+    "DASHBOARD_CLIENT_SECRET_FILE",
+];
+/// Settings that do nothing in `serve`.
+const OF_STANDALONE: [&str; 1] = ["STANDALONE_CONFIG"];
+
+/// The value of a setting that does not come from its variable alone.
+fn value_in_force(variable: &str, config: &Config) -> Option<String> {
+    match variable {
+        "SCHEDULER_PORT" => Some(config.port.to_string()),
+        "SCHEDULER_HOST" => Some(config.host.to_string()),
+        "WORKER_NUM" => Some(config.worker_num.to_string()),
+        "HTTP_THREADS" => Some(config.http_threads.to_string()),
+        "RATE_LIMIT_BURST" => config.rate_limit.as_ref().map(|limit| limit.burst.to_string()),
+        "CF_ENDPOINT" => config.cloud_foundry.as_ref().map(|cf| cf.cf_endpoint.clone()),
+        "HTTPS_PROXY" => config.https_proxy.as_ref().map(|proxy| proxy.reveal().to_owned()),
+        "NO_PROXY" => config.no_proxy.clone(),
+        _ => None,
+    }
+}
+
 impl Reader<'_> {
     pub(super) fn config(&mut self, mode: Mode) -> Option<Config> {
         self.check_secret_files(&SECRETS);
@@ -74,13 +103,13 @@ impl Reader<'_> {
         let broker = self.broker(api_endpoint.clone());
         let require_service_instance = self.require_service_instance(broker.is_some());
         let dashboard = self.dashboard(mode, cloud_foundry.as_ref());
-        Some(Config {
+        let mut config = Config {
             mode,
             broker,
             require_service_instance: require_service_instance?,
             api_endpoint,
             dashboard: dashboard?,
-            in_force: SETTINGS.iter().map(|setting| self.in_force(setting, mode)).collect(),
+            in_force: Vec::new(),
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
             http_threads: self.http_threads(database.as_ref()),
@@ -126,7 +155,11 @@ impl Reader<'_> {
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
-        })
+        };
+        let without = if standalone { &OF_SERVE[..] } else { &OF_STANDALONE[..] };
+        let settings = SETTINGS.iter().filter(|setting| !without.contains(&setting.variable));
+        config.in_force = settings.map(|setting| self.in_force(setting, &config)).collect();
+        Some(config)
     }
 
     fn dashboard(&mut self, mode: Mode, cf: Option<&CloudFoundryConfig>) -> Option<Option<DashboardConfig>> {
@@ -352,22 +385,39 @@ impl Reader<'_> {
         self.plain_text(variable).or_else(|| self.secret_of_file(variable)?.ok())
     }
 
-    fn in_force(&self, setting: &Setting, mode: Mode) -> SettingInForce {
+    fn in_force(&self, setting: &Setting, config: &Config) -> SettingInForce {
         let variable = setting.variable;
         let given = self.text(variable);
-        let is_set = given.is_some();
+        let is_set = given.is_some() || self.is_set_elsewhere(variable, config);
+        let in_force = value_in_force(variable, config);
         // Any URL may carry a password or a token.
         let is_secret = |text: &str| SECRETS.contains(&variable) || text.contains('@') || text.contains('?');
-        let value = match (given, &setting.kind) {
+        let value = match (in_force.or(given), &setting.kind) {
+            _ if variable == "DATABASE_URL" => config.database.shown(),
             (Some(text), _) if is_secret(&text) => "hidden".to_owned(),
             (Some(text), _) => text,
-            (None, SettingKind::Bool { serve, standalone }) => match mode {
+            (None, SettingKind::Bool { serve, standalone }) => match config.mode {
                 Mode::Serve => serve.to_string(),
                 Mode::Standalone => standalone.to_string(),
             },
             (None, _) => setting.default.to_owned(),
         };
         SettingInForce { variable, value, is_set }
+    }
+
+    /// Whether a setting comes from a variable of another name, or from Cloud Foundry.
+    fn is_set_elsewhere(&self, variable: &str, config: &Config) -> bool {
+        let has = |other: &str| (self.environment)(other).is_some_and(|text| is_not_blank(&text));
+        match variable {
+            "SCHEDULER_PORT" => has("PORT"),
+            "WORKER_NUM" => has("SCHEDULER_WORKERS"),
+            "HTTPS_PROXY" => has("https_proxy"),
+            "NO_PROXY" => has("no_proxy"),
+            "CF_ENDPOINT" => config.cloud_foundry.is_some(),
+            "DATABASE_URL" => (self.environment)("VCAP_SERVICES")
+                .is_some_and(|text| matches!(vcap::database_url(&text), Ok(Some(_)))),
+            _ => false,
+        }
     }
 
     fn plain_text(&self, variable: &str) -> Option<String> {

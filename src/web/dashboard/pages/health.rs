@@ -27,6 +27,8 @@ const VALUE_CHARS_MAX: usize = 200;
 const READY_BYTES_MAX: u64 = 64 * 1024;
 /// Counting in the database stops here.
 const COUNT_MAX: u64 = 100_000;
+/// How many of the upstreams belong to Cloud Foundry.
+const OF_CLOUD_FOUNDRY: usize = 3;
 const UPSTREAMS: [(Upstream, &str); 6] = [
     (Upstream::CloudFoundry, "Cloud Foundry"),
     (Upstream::Uaa, "UAA"),
@@ -79,7 +81,7 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
             Err(error) => p.quiet { "The database is not available: " (error) },
         }
         h2 { "Requests to other servers" }
-        (requests())
+        (requests(view.dashboard.is_standalone))
         h2 { "Settings in force" }
         (settings(&view.api.settings))
     };
@@ -172,14 +174,16 @@ fn leases(instances: &[Instance]) -> Markup {
     } }
 }
 
-fn requests() -> Markup {
+/// Without a Cloud Foundry there are none to it.
+fn requests(is_standalone: bool) -> Markup {
+    let upstreams = if is_standalone { &UPSTREAMS[OF_CLOUD_FOUNDRY..] } else { &UPSTREAMS[..] };
     let outcomes = metrics().requests_to(Upstream::CloudFoundry).map(|(outcome, _)| outcome);
     html! { table {
         caption { "Requests by class of status; none: no complete response" }
         thead { tr { th scope="col" { "To" } @for outcome in outcomes { th.n scope="col" { (outcome) } } } }
-        tbody { @for (upstream, name) in UPSTREAMS { tr {
+        tbody { @for (upstream, name) in upstreams { tr {
             th scope="row" { (name) }
-            @for (outcome, count) in metrics().requests_to(upstream) { td.n data-label=(outcome) { (count) } }
+            @for (outcome, count) in metrics().requests_to(*upstream) { td.n data-label=(outcome) { (count) } }
         } } }
     } }
 }
