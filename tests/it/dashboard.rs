@@ -292,6 +292,67 @@ fn a_crowded_calendar_is_small_and_no_address_makes_a_page_longer() {
     assert_eq!(browser.get("/dashboard/audit?next=per_page%3D500").body.matches("<tr>").count(), 26);
 }
 
+/// Names of 255 characters of four bytes, many labels, long messages and descriptions, and full tables.
+#[test]
+fn no_page_is_large_whatever_things_are_called() {
+    let world = World::start();
+    let wide = |number: usize| format!("{number:03}{}", "𝔘".repeat(252));
+    let labels: serde_json::Map<String, serde_json::Value> =
+        (0..8).map(|number| (format!("l{number}{}", "k".repeat(60)), json!("v".repeat(63)))).collect();
+    let mut first = String::new();
+    for number in 0..26 {
+        let job = json!({
+            "name": wide(number), "command": format!("\"{}", "𝔘".repeat(4000)),
+            "metadata": {"labels": labels}, "expect_success_within_seconds": 60,
+        });
+        let job = world.post(&format!("/jobs?app_guid={APP}"), &job.to_string()).guid();
+        let schedule = json!({
+            "expression": "*/30 * * * *", "description": "\"".repeat(200),
+            "timezone": "America/Argentina/ComodRivadavia",
+        });
+        let schedules = if number == 0 { 9 } else { 1 };
+        for _ in 0..schedules {
+            assert_eq!(world.post(&format!("/jobs/{job}/schedules"), &schedule.to_string()).status, 201);
+        }
+        let runs = if number == 0 { 30 } else { 1 };
+        (0..runs).for_each(|_| assert_eq!(world.post(&format!("/jobs/{job}/execute"), "").status, 201));
+        let call = json!({
+            "name": wide(number), "auth_header": "x", "url": format!("http://127.0.0.1:9/{}", "p".repeat(1900)),
+        });
+        let call = world.post(&format!("/calls?app_guid={APP}"), &call.to_string()).guid();
+        world.post(&format!("/calls/{call}/execute"), "");
+        let notification = json!({"name": wide(number), "url": "https://example.com/hook"}).to_string();
+        assert_eq!(world.post(&format!("/notifications?space_guid={SPACE}"), &notification).status, 201);
+        if number == 0 {
+            first = job;
+        }
+    }
+    let reason = "\"".repeat(400);
+    for task in world.cf.tasks() {
+        world.cf.set_task_state(&task.guid, "FAILED", Some(&reason));
+    }
+    world.clock.advance(120);
+    let browser = Browser::signed_in(&world.url(), &world.token);
+    wait_for(|| browser.get("/dashboard/").body.contains("Overdue since").then_some(()));
+    let job = format!("jobs/{first}");
+    let of_job = format!("{job}?schedules=2");
+    let paths =
+        ["", "executions", "jobs", "jobs?sort=name", "calls", &job, &of_job, "calendar", "notifications"];
+    for path in paths.into_iter().chain(["audit"]) {
+        let page = browser.get(&format!("/dashboard/{path}"));
+        assert_eq!(page.status, 200, "{path}");
+        assert!(page.body.len() < 60_000, "{path}: {}", page.body.len());
+        let is_cut = page.body.contains("𝔘…") || path.starts_with(&job);
+        assert!(is_cut || path.is_empty() || path == "calendar", "{path}: {}", page.body);
+    }
+    // What is listed has a next page.
+    let page = browser.get(&format!("/dashboard/{job}")).body;
+    assert!(page.contains("More schedules") && page.matches("schedules/").count() < 9 * 2, "{page}");
+    assert!(!browser.get(&format!("/dashboard/{of_job}")).body.contains("More schedules"));
+    // One name is shown in full.
+    assert!(browser.get(&format!("/dashboard/{job}")).body.contains(&wide(0)));
+}
+
 #[test]
 fn a_space_is_paused_with_a_note_that_is_text() {
     let world = World::start();

@@ -16,6 +16,12 @@ const BAR_MAX: usize = 30;
 const LABEL_CHAR: usize = 6;
 /// The most characters of a URL that are shown.
 const URL_CHARS_MAX: usize = 200;
+/// The bounds of a text in a list, in bytes.
+const SHARE_MIN: usize = 48;
+const SHARE_MAX: usize = 1600;
+/// What a label takes besides its text.
+const LABEL_BYTES: usize = 40;
+const FORM_OF_ROWS: &str = "rows";
 /// How many outcomes a strip shows.
 const STRIP_MAX: usize = 20;
 const MINUTE: i64 = 60;
@@ -98,6 +104,12 @@ impl View<'_> {
         (usize::try_from(hour).unwrap_or(0), usize::try_from(weekday).unwrap_or(0))
     }
 
+    /// The absolute time, with the zone and without the relative time, for long lists.
+    pub(super) fn plain(&self, rfc3339: &str) -> Markup {
+        let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
+        html! { time datetime=(rfc3339) { (self.local(time)) " " (self.zone_name) } }
+    }
+
     /// A relative time, with the absolute time as its title.
     pub(super) fn time(&self, rfc3339: &str) -> Markup {
         let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
@@ -119,9 +131,23 @@ impl View<'_> {
         html! {
             form method="post" action=(action) {
                 input type="hidden" name="form_token" value=(self.form_token());
-                button name="do" value=(does) class=(class) { (label) }
+                button name="do" value=(does) class=[Some(class).filter(|class| !class.is_empty())] { (label) }
             }
         }
+    }
+
+    /// The form of the buttons in the rows of a table, beside which it stands. One for all keeps a page small.
+    pub(super) fn form_of_rows(&self) -> Markup {
+        html! {
+            form id=(FORM_OF_ROWS) method="post" {
+                input type="hidden" name="form_token" value=(self.form_token());
+            }
+        }
+    }
+
+    /// A button in a row of a table.
+    pub(super) fn row_button(&self, action: &str, does: &str, label: &str) -> Markup {
+        html! { button form=(FORM_OF_ROWS) formaction=(action) name="do" value=(does) { (label) } }
     }
 }
 
@@ -138,18 +164,17 @@ pub(super) fn strip(executions: &[Value]) -> Markup {
     let told = format!("Last {}: {}", executions.len(), words.join(", "));
     // One path a state, so that a long list of strips stays small.
     let mut paths: BTreeMap<&str, String> = BTreeMap::new();
-    // Places without an execution are drawn too, so that all strips begin at their left edge.
     let free = STRIP_MAX.saturating_sub(executions.len());
-    let words = std::iter::repeat_n("base", free)
-        .chain(executions.iter().rev().map(|execution| word_of(text(execution, "state"))));
-    for (index, word) in words.enumerate() {
-        let x = index * 7;
+    for (index, execution) in executions.iter().rev().enumerate() {
+        let word = word_of(text(execution, "state"));
         let (y, height) = bar_of(word);
-        let _ = write!(paths.entry(word).or_default(), "M{x} {y}h5v{height}h-5z");
+        let _ = write!(paths.entry(word).or_default(), "M{} {y}v{height}", 7 * (free + index) + 3);
     }
     html! {
         svg.strip role="img" aria-label=(told) width="140" height="20" viewBox="0 0 140 20" {
             title { (told) }
+            // Places without an execution are drawn too, so that all strips begin at their left edge.
+            @if 0 < free { path.base d={ "M0 19h" (7 * free - 2) } {} }
             @for (word, path) in paths { path class=(word) d=(path) {} }
         }
     }
@@ -162,7 +187,7 @@ fn bar_of(word: &str) -> (usize, usize) {
         "failed" => (0, 20),
         "succeeded" => (8, 12),
         "running" => (4, 8),
-        "skipped" | "base" => (18, 2),
+        "skipped" => (18, 2),
         _ => (14, 6),
     }
 }
@@ -296,6 +321,46 @@ pub(super) fn cut(text: &str, chars: usize) -> String {
     }
 }
 
+/// How many bytes each of so many rows may use for a text, if they may use `bytes` together. So a page stays
+/// small whatever tenants call things, and a few names are shown in full.
+pub(super) fn share(bytes: usize, rows: usize) -> usize {
+    (bytes / rows.max(1)).clamp(SHARE_MIN, SHARE_MAX)
+}
+
+/// The bytes of a character in a page.
+fn size_of(char: char) -> usize {
+    match char {
+        '"' => "&quot;".len(),
+        '&' => "&amp;".len(),
+        '<' | '>' => "&lt;".len(),
+        char => char.len_utf8(),
+    }
+}
+
+/// The beginning of a text that takes more than `bytes` in a page.
+pub(super) fn fit(text: &str, bytes: usize) -> String {
+    let mut room = bytes;
+    for (at, char) in text.char_indices() {
+        match room.checked_sub(size_of(char)) {
+            Some(left) => room = left,
+            None => return format!("{}…", &text[..at]),
+        }
+    }
+    text.to_owned()
+}
+
+/// The end of a text, as much as takes at most `bytes` in a page.
+pub(super) fn end_of(text: &str, bytes: usize) -> &str {
+    let mut room = bytes;
+    for (at, char) in text.char_indices().rev() {
+        match room.checked_sub(size_of(char)) {
+            Some(left) => room = left,
+            None => return &text[at + char.len_utf8()..],
+        }
+    }
+    text
+}
+
 fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
@@ -305,13 +370,20 @@ fn without_password(url: &str) -> String {
     }
 }
 
-/// Labels, each as its key and value.
-pub(super) fn labels(executable: &Value) -> Markup {
-    let labels = executable["metadata"]["labels"].as_object();
+/// Labels, each as its key and value. Those for which `bytes` is too little are counted.
+pub(super) fn labels(executable: &Value, bytes: usize) -> Markup {
+    let labels = executable["metadata"]["labels"].as_object().into_iter().flatten();
+    let mut room = bytes;
+    let (shown, others): (Vec<_>, Vec<_>) = labels
+        .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+        .partition(|label| {
+            let left = room.checked_sub(LABEL_BYTES + label.len());
+            room = left.unwrap_or(0);
+            left.is_some()
+        });
     html! {
-        @for (key, value) in labels.into_iter().flatten() {
-            span.label { bdi { (key) "=" (value.as_str().unwrap_or_default()) } }
-        }
+        @for label in shown { span.label { bdi { (label) } } }
+        @if !others.is_empty() { span.label { (others.len()) " more" } }
     }
 }
 
@@ -334,6 +406,18 @@ mod tests {
         assert_eq!(without_password("https://h/p?a=b@c"), "https://h/p?a=b@c");
         assert!(!url("javascript:alert(1)").into_string().contains("href"));
         assert!(url("https://h/\"x").into_string().contains("&quot;"));
+    }
+
+    #[test]
+    fn a_text_is_cut_where_it_takes_too_much_of_a_page() {
+        assert_eq!(fit("short", 5), "short");
+        assert_eq!(fit("shorter", 5), "short…");
+        assert_eq!(fit("𝔘𝔘𝔘", 8), "𝔘𝔘…");
+        assert_eq!(fit("a<b", 4), "a…");
+        assert_eq!(end_of("longer", 3), "ger");
+        assert_eq!(end_of("a\"b", 6), "b");
+        assert_eq!(end_of("𝔘𝔘", 5), "𝔘");
+        assert_eq!((share(1000, 4), share(1000, 0), share(1000, 500)), (250, 1000, SHARE_MIN));
     }
 
     #[test]

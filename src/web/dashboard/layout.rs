@@ -2,6 +2,7 @@
 
 use maud::{DOCTYPE, Markup, html};
 
+use super::components::{fit, share};
 use super::{Dashboard, Fields, Page, Refusal, View, assets, respond_html, version_of};
 use crate::cron::zone_names;
 use crate::http::{Response, respond, with_header};
@@ -9,7 +10,9 @@ use crate::model::Guid;
 use crate::platform::Named;
 
 /// The most spaces that can be chosen from.
-const SPACES_MAX: usize = 200;
+const SPACES_MAX: usize = 100;
+/// The bytes of the names of spaces to choose from.
+const SPACES_BYTES: usize = 5000;
 
 fn document(title: &str, now: &str, body: &Markup) -> Markup {
     html! {
@@ -97,6 +100,10 @@ fn choosers(view: &View<'_>) -> Markup {
     // If they cannot be read, the page is shown without them.
     let mut spaces = view.api.spaces_of(&view.caller).unwrap_or_default();
     spaces.truncate(SPACES_MAX);
+    if !chosen.is_empty() && !spaces.iter().any(|space| space.as_str() == chosen) {
+        spaces.extend(Guid::from_outside(chosen));
+    }
+    let room = share(SPACES_BYTES, spaces.len());
     view.learn_names(Named::Space, spaces.iter().map(Guid::as_str));
     let zones = zone_names();
     let is_offered = zones.contains(&view.zone_name);
@@ -109,7 +116,7 @@ fn choosers(view: &View<'_>) -> Markup {
                 select id="space" name="space_guid" {
                     option value="" { "All spaces" }
                     @for guid in spaces.iter().map(Guid::as_str) {
-                        option value=(guid) selected[guid == chosen] { (view.space_name(guid)) }
+                        option value=(guid) selected[guid == chosen] { (fit(&view.space_name(guid), room)) }
                     }
                 }
                 button { "Show" }

@@ -7,11 +7,14 @@ use super::executions::{owner_of, row_name};
 use crate::model::Timestamp;
 use crate::platform::Named;
 use crate::web::dashboard::ask::{encoded, list, text};
-use crate::web::dashboard::components::{Bar, bars};
+use crate::web::dashboard::components::{Bar, bars, fit, share};
 use crate::web::dashboard::{Page, PageResult, View, plural};
 
 const QUARTER: i64 = 900;
 const HOUR: i64 = 3600;
+/// The bytes of the names in a table, and of the names of apps.
+const NAMES_BYTES: usize = 4000;
+const APPS_BYTES: usize = 1000;
 
 pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
     let space = view.space();
@@ -82,14 +85,15 @@ fn table(view: &View<'_>, caption: &str, rows: &[Value]) -> Markup {
     if rows.is_empty() {
         return html! {};
     }
+    let (names, apps) = (share(NAMES_BYTES, rows.len()), share(APPS_BYTES, rows.len()));
     html! {
         table {
             caption { (caption) }
             thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "App" } th.n scope="col" { "Fire times" } } }
             tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
-                th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } } }
+                th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&row_name(row), names)) } } }
                 td data-label="Kind" { (kind.as_str()) }
-                td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), apps)) } }
                 td.n data-label="Fire times" {
                     @if let Some(count) = row["fire_times"].as_u64() { (count) } @else { "more than 96" }
                 }

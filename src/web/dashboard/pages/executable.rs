@@ -10,16 +10,22 @@ use crate::model::{Access, Kind, Timestamp};
 use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
 use crate::web::dashboard::components::{
-    Bar, bars, duration, labels, length_of, state, strip, url, usual_length,
+    Bar, bars, duration, fit, labels, length_of, share, state, strip, url, usual_length,
 };
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
 /// Charts read two pages of the API, each with this many executions.
 const CHARTED_PER_PAGE: usize = 500;
-const PER_PAGE: usize = 25;
-/// The most schedules shown.
-const SCHEDULES_MAX: usize = 50;
+const PER_PAGE: usize = 20;
+/// A page has the definition and charts too, so it shows few schedules at once.
+const SCHEDULES_PER_PAGE: usize = 6;
+/// The bytes of the descriptions of schedules.
+const DESCRIPTIONS_BYTES: usize = 2000;
+/// The most bytes of a command or a name of a header that are shown. The page to edit it has all of it.
+const COMMAND_BYTES: usize = 1500;
+const HEADERS_BYTES: usize = 1000;
+const LABELS_BYTES: usize = 1000;
 /// The most bars in the chart of durations.
 const BARS: usize = 60;
 const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
@@ -27,7 +33,10 @@ const WEEKDAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
     let target = format!("/{}/{}", plural(kind), encoded(guid));
     let it = view.get(&target)?;
-    let schedules = view.get(&format!("{target}/schedules?page=1&per_page={SCHEDULES_MAX}"))?;
+    let number: usize = view.query.get("schedules").parse().unwrap_or(1).max(1);
+    let schedules = view.get(&format!("{target}/schedules?page={number}&per_page={SCHEDULES_PER_PAGE}"))?;
+    let count = schedules["pagination"]["total_results"].as_u64().unwrap_or(0);
+    let has_more = number.saturating_mul(SCHEDULES_PER_PAGE) < usize::try_from(count).unwrap_or(usize::MAX);
     let next = view.next_query(PER_PAGE);
     let is_first = next.is_empty();
     let found =
@@ -42,6 +51,10 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
         @if is_first {
             (definition(view, kind, &it))
             (schedules_of(view, &page, &it, list(&schedules, "resources"))?)
+            @if has_more {
+                @let next = (number + 1).to_string();
+                div.pages { a.button href={ (page) (view.query.with(&[("schedules", &next)])) } { "More schedules" } }
+            }
             @if !runs.is_empty() { (charts(view, kind, guid)?) }
         }
         h2 { "Executions" }
@@ -77,14 +90,14 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
         dl {
             dt { "App" } dd { bdi title=(text(it, "app_guid")) { (view.app_name(text(it, "app_guid"))) } }
             @if kind == Kind::Job {
-                dt { "Command" } dd { code { bdi { (text(it, "command")) } } }
+                dt { "Command" } dd { code { bdi { (fit(text(it, "command"), COMMAND_BYTES)) } } }
                 dt { "Memory, disk" } dd { (shown("memory_in_mb")) " MiB, " (shown("disk_in_mb")) " MiB" }
             } @else {
                 dt { "Request" } dd { (shown("method")) " " (url(text(it, "url"))) }
                 dt { "Authorization" } dd { (secret(!text(it, "auth_header").is_empty())) }
                 @if it["signed"] == true { dt { "Signature" } dd { (secret(true)) } }
                 @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
-                    dt { "Headers" } dd { @for name in headers.keys() { bdi { (name) } " " } }
+                    dt { "Headers" } dd { @for name in headers.keys() { bdi { (fit(name, share(HEADERS_BYTES, headers.len()))) } " " } }
                 }
                 @if let Some(body) = it["body"].as_str() { dt { "Body" } dd { (body.len()) " bytes" } }
                 dt { "Success" } dd { (shown("success_statuses")) }
@@ -99,7 +112,7 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
             @if !it["expect_success_within_seconds"].is_null() {
                 dt { "Overdue" } dd { "without a success for " (it["expect_success_within_seconds"]) " s" }
             }
-            @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) { dt { "Labels" } dd { (labels(it)) } }
+            @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) { dt { "Labels" } dd { (labels(it, LABELS_BYTES)) } }
             dt { "Created" } dd { (view.absolute(text(it, "created_at"))) }
         }
     }
@@ -113,6 +126,7 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
             @if Access::Work <= access { a.button href={ (page) "/schedules/new" } { "New schedule" } }
         }
         @if schedules.is_empty() { div.empty { p { "There is no schedule yet. It runs only when somebody runs it." } } } @else {
+            @if Access::Support <= access { (view.form_of_rows()) }
             table {
                 caption { "When it runs" }
                 thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
@@ -122,7 +136,7 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
                     @let edit = format!("{page}/schedules/{}", encoded(text(schedule, "guid")));
                     tr {
                         th scope="row" { code { bdi { (text(schedule, "expression")) } }
-                            @if let Some(description) = schedule["description"].as_str() { div.sub { bdi { (description) } } } }
+                            @if let Some(description) = schedule["description"].as_str() { div.sub { bdi { (fit(description, share(DESCRIPTIONS_BYTES, schedules.len()))) } } } }
                         td data-label="In words" { div {
                             (text(&meaning, "description"))
                             @for warning in list(&meaning, "warnings").iter().take(3) { div.sub { "⚠ " (text(warning, "message")) } }
@@ -130,13 +144,13 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
                         td data-label="Next" {
                             @if schedule["enabled"] != true { span.state.skipped { b aria-hidden="true" { "–" } "disabled" } }
                             @else { details { summary { (view.time(text(schedule, "next_fire_time"))) }
-                                ol { @for time in list(&meaning, "fire_times") { li { (view.absolute(time.as_str().unwrap_or_default())) } } } } }
+                                ol { @for time in list(&meaning, "fire_times") { li { (view.plain(time.as_str().unwrap_or_default())) } } } } }
                         }
                         td data-label="Zone" { bdi { (schedule["timezone"].as_str().unwrap_or("UTC")) } }
                         @if Access::Support <= access { td.do data-label="Actions" { div.actions.small {
                             @if Access::Work <= access { a.button href=(edit) { "Edit" } }
-                            @if schedule["enabled"] == true { (view.button(&edit, "disable", "Disable", "")) }
-                            @else { (view.button(&edit, "enable", "Enable", "")) }
+                            @if schedule["enabled"] == true { (view.row_button(&edit, "disable", "Disable")) }
+                            @else { (view.row_button(&edit, "enable", "Enable")) }
                         } } }
                     }
                 } }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::model::{Access, Guid, Kind};
 use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list as members, text};
-use crate::web::dashboard::components::{duration, labels, next_of, state, strip, usual_length};
+use crate::web::dashboard::components::{duration, fit, labels, next_of, share, state, strip, usual_length};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, View, plural};
 
@@ -16,6 +16,11 @@ const PER_PAGE: usize = 25;
 /// The most jobs or calls that are sorted. A longer list is in order of creation.
 const SORTED_MAX: usize = 500;
 const STRIP: u32 = 20;
+/// The bytes of the names in the list, of the names of apps, and of the labels.
+const NAMES_BYTES: usize = 7000;
+const APPS_BYTES: usize = 2000;
+const LABELS_BYTES: usize = 4000;
+
 fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "Jobs",
@@ -87,7 +92,10 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Result<Ma
     let guids: Vec<Guid> = rows.iter().map(|row| Guid::from(text(row, "guid"))).collect();
     let newest = view.newest_of(&guids, STRIP)?;
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
+    let (names, apps) = (share(NAMES_BYTES, rows.len()), share(APPS_BYTES, rows.len()));
+    let room_of_labels = share(LABELS_BYTES, rows.len());
     Ok(html! {
+        @if Access::Support <= view.access() { (view.form_of_rows()) }
         table {
             caption { (total) " " @if total == 1 { (kind.as_str()) } @else { (plural(kind)) } }
             thead { tr {
@@ -101,10 +109,10 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Result<Ma
                 @let ended = runs.iter().find(|it| !it["execution_end_time"].is_null());
                 tr {
                     th scope="row" {
-                        a href={ "/dashboard" (target) } { bdi { (text(row, "name")) } }
-                        div.sub { (labels(row)) @if row["paused"] == true { span.label { "paused" } } }
+                        a href={ "/dashboard" (target) } { bdi { (fit(text(row, "name"), names)) } }
+                        div.sub { (labels(row, room_of_labels)) @if row["paused"] == true { span.label { "paused" } } }
                     }
-                    td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                    td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), apps)) } }
                     td data-label="Last 20" { (strip(runs)) }
                     td data-label="Next" { (view.time(next_of(row))) }
                     td data-label="Last end" {
@@ -116,10 +124,10 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Result<Ma
                         @let access = view.access_to(text(row, "space_guid"));
                         @let page = format!("/dashboard{target}");
                         td.do data-label="Actions" { div.actions.small {
-                            @if Access::Work <= access { (view.button(&page, "run", "Run now", "")) }
+                            @if Access::Work <= access { (view.row_button(&page, "run", "Run now")) }
                             @if Access::Support <= access {
-                                @if row["paused"] == true { (view.button(&page, "resume", "Resume", "")) }
-                                @else { (view.button(&page, "pause", "Pause", "")) }
+                                @if row["paused"] == true { (view.row_button(&page, "resume", "Resume")) }
+                                @else { (view.row_button(&page, "pause", "Pause")) }
                             }
                         } }
                     }

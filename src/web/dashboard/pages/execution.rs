@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, header, list, text};
-use crate::web::dashboard::components::{duration, length_of, state};
+use crate::web::dashboard::components::{duration, end_of, fit, length_of, share, state};
 use crate::web::dashboard::logs::Read;
 use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 
@@ -14,6 +14,10 @@ use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 const SHOWN_BYTES: usize = 32 * 1024;
 /// The most parts of a kept output that are read to find its end: more than are kept.
 const PARTS_MAX: usize = 4;
+/// How much the shown end may take of the page, in which `"` takes six bytes.
+const SHOWN_PAGE_BYTES: usize = 36 * 1024;
+/// The bytes of the messages of all attempts.
+const ATTEMPTS_BYTES: usize = 6000;
 /// How much of an output from the platform's log is shown, if it is longer.
 const KEPT_TOLD: &str = "1 MiB";
 
@@ -33,6 +37,8 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
     let here = link_of(guid);
     let access = view.access_to(text(&it, "space_guid"));
     let is_ended = !matches!(text(&it, "state"), "PENDING" | "RUNNING");
+    let attempts = list(&it, "attempt_history");
+    let room = share(ATTEMPTS_BYTES, attempts.len());
     let main = html! {
         dl {
             dt { "State" } dd { (state(text(&it, "state"))) }
@@ -53,11 +59,11 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         ol.timeline {
             @if let Some(time) = it["created_at"].as_str() { li { (view.absolute(time)) " recorded" } }
             @if let Some(time) = it["scheduled_time"].as_str() { li { (view.absolute(time)) " planned" } }
-            @for attempt in list(&it, "attempt_history") {
+            @for attempt in attempts {
                 li { (view.absolute(text(attempt, "start_time"))) " attempt " (attempt["number"])
-                    @if !text(attempt, "message").is_empty() { ": " bdi { (text(attempt, "message")) } } }
+                    @if !text(attempt, "message").is_empty() { ": " bdi { (fit(text(attempt, "message"), room)) } } }
             }
-            @if list(&it, "attempt_history").is_empty() {
+            @if attempts.is_empty() {
                 @if let Some(time) = it["execution_start_time"].as_str() { li { (view.absolute(time)) " started" } }
             }
             @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancellation requested" } }
@@ -114,17 +120,15 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
         read.unwrap_or_else(|| Read::refused(Refusal::new(503, "Too many outputs are being read.")))
     };
     let wants_all = wants_all(view);
-    let (shown, is_cut) = match wants_all {
-        true => (printed(&read.bytes), read.is_cut),
-        false => {
-            let start = read.bytes.len().saturating_sub(SHOWN_BYTES);
-            // Not from the middle of a character.
-            let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
-            let inside = read.bytes[start..].iter().take(3).take_while(|byte| is_inside(byte)).count();
-            let skipped = if 0 < start { start + inside } else { 0 };
-            (printed(&read.bytes[skipped..]), 0 < start)
-        }
-    };
+    let start = if wants_all { 0 } else { read.bytes.len().saturating_sub(SHOWN_BYTES) };
+    // Not from the middle of a character.
+    let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
+    let inside = read.bytes[start..].iter().take(3).take_while(|byte| is_inside(byte)).count();
+    let text = printed(&read.bytes[start + if 0 < start { inside } else { 0 }..]);
+    let shown = if wants_all { &text } else { end_of(&text, SHOWN_PAGE_BYTES) };
+    let is_cut = read.is_cut || 0 < start || shown.len() < text.len();
+    // Characters that take more of the page, or less of it than of the output, do not count exactly.
+    let told = if shown.len() < text.len() { shown.len() } else { SHOWN_BYTES } / 1024;
     Ok(html! {
         @if shown.is_empty() {
             @match &read.refusal {
@@ -137,7 +141,7 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
             }
         } @else {
             @if is_cut && wants_all { p { "The last " (KEPT_TOLD) ". " code { "ocf-scheduler logs" } " prints all of it." } }
-            @else if is_cut { p { "The last 32 KiB. " a href={ (here) "?output=all" } { "All of it" } } }
+            @else if is_cut { p { "The last " (told) " KiB. " a href={ (here) "?output=all" } { "All of it" } } }
             // It is scrolled to its end, and stays there while it grows.
             div.output.whole[wants_all] tabindex="0" role="region" aria-label="Output" { pre { (shown) } }
             @if read.is_unfinished && read.refusal.is_none() { p.quiet { "There is more. It is being read." } }

@@ -7,7 +7,7 @@ use tiny_http::Method;
 use super::overview::{name_or_guid, next_of};
 use crate::model::{Access, Kind, Timestamp};
 use crate::web::dashboard::ask::{Refusal, encoded, text};
-use crate::web::dashboard::components::{STATES, cut, duration, length_of, state};
+use crate::web::dashboard::components::{STATES, cut, duration, fit, length_of, share, state};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View, kind_of, plural};
 
@@ -15,6 +15,12 @@ const PER_PAGE: usize = 25;
 const DAY: i64 = 86_400;
 /// The most characters of a message in a list. The page of the execution has all of it.
 pub(super) const MESSAGE_CHARS_MAX: usize = 160;
+/// The bytes of the names in a list, of its messages, and of the users in it.
+const NAMES_BYTES: usize = 10_000;
+const MESSAGES_BYTES: usize = 6000;
+const USERS_BYTES: usize = 2000;
+/// The bytes of a name in the label of a check box.
+const PICK_BYTES: usize = 48;
 /// The path of the page.
 pub(in crate::web::dashboard) const LIST: &str = "/dashboard/executions";
 
@@ -188,6 +194,8 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
         return html! { div.empty { p { "There are no such executions." } } };
     }
     let is_many = Access::Support <= access;
+    let (names, messages) = (share(NAMES_BYTES, rows.len()), share(MESSAGES_BYTES, rows.len()));
+    let users = share(USERS_BYTES, rows.len());
     let table = html! {
         table {
             caption { "Executions, newest first" }
@@ -204,18 +212,18 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                 @let planned = it["scheduled_time"].as_str().or(it["created_at"].as_str()).unwrap_or_default();
                 tr {
                     @if is_many { td.do data-label="Pick" {
-                        input type="checkbox" name="pick" aria-label={ "Pick " (name) " of " (planned) }
+                        input type="checkbox" name="pick" aria-label={ "Pick " @if has_names { (fit(&name, PICK_BYTES)) " of " } (planned) }
                             value={ (text(it, "guid")) " " (plural(kind)) "/" (guid) };
                     } }
                     td data-label="State" { div {
                         a href=(link) { (state(text(it, "state"))) }
                         @if let Some(why) = qualified(it) { div.sub { (why) } }
                     } }
-                    @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (name) } } } }
+                    @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&name, names)) } } } }
                     td data-label="Planned" { div {
                         (view.time(planned))
                         @if it["scheduled_time"].is_null() { div.sub {
-                            "by hand" @if let Some(who) = it["requested_by"].as_str() { ", " bdi { (who) } }
+                            "by hand" @if let Some(who) = it["requested_by"].as_str() { ", " bdi { (fit(who, users)) } }
                         } }
                     } }
                     td.n data-label="Late" { (late(it)) }
@@ -223,7 +231,7 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                         @if it["execution_end_time"].is_null() { span.quiet { "–" } }
                         @else if let Some(length) = length_of(it, view.now) { (duration(length)) }
                     }
-                    td data-label="Message" { bdi { (cut(text(it, "message"), MESSAGE_CHARS_MAX)) } }
+                    td data-label="Message" { bdi { (fit(&cut(text(it, "message"), MESSAGE_CHARS_MAX), messages)) } }
                 }
             } } }
         }

@@ -8,11 +8,16 @@ use super::editor::{choice, headers_of, removal};
 use crate::model::Access;
 use crate::platform::Named;
 use crate::web::dashboard::ask::{Refusal, encoded, list as members, text};
-use crate::web::dashboard::components::{Field, refusal_notice, url};
+use crate::web::dashboard::components::{Field, fit, refusal_notice, share, url};
 use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View};
 
 const PER_PAGE: usize = 25;
+/// The bytes of the names in the list, of their hosts, and of what they are of; and of the errors of deliveries.
+const NAMES_BYTES: usize = 12_000;
+const HOSTS_BYTES: usize = 4000;
+const OF_BYTES: usize = 6000;
+const ERRORS_BYTES: usize = 12_000;
 const FORMATS: [(&str, &str); 3] = [
     ("standard", "Standard Webhooks"),
     ("slack", "Slack, Mattermost, Rocket.Chat"),
@@ -27,6 +32,8 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let found = view.get(&format!("/notifications?page={number}&per_page={PER_PAGE}{of_space}"))?;
     let total = found["pagination"]["total_results"].as_u64().unwrap_or(0);
     let rows = members(&found, "resources");
+    let (names, hosts) = (share(NAMES_BYTES, rows.len()), share(HOSTS_BYTES, rows.len()));
+    let room = share(OF_BYTES, rows.len());
     let main = html! {
         @if rows.is_empty() {
             div.empty { p { "There are no notifications yet. A notification tells a webhook, Slack or Alertmanager when something fails." } }
@@ -37,11 +44,11 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
                     th scope="col" { "Name" } th scope="col" { "Tells" } th scope="col" { "To" } th scope="col" { "Of" }
                 } }
                 tbody { @for row in rows { tr {
-                    th scope="row" { a href=(page_of(text(row, "guid"))) { bdi { (text(row, "name")) } }
+                    th scope="row" { a href=(page_of(text(row, "guid"))) { bdi { (fit(text(row, "name"), names)) } }
                         @if row["enabled"] != true { div.sub { span.label { "disabled" } } } }
                     td data-label="Tells" { (words(&row["events"])) }
-                    td data-label="To" { (format_of(row)) ", " bdi { (host(text(row, "url"))) } }
-                    td data-label="Of" { (of(row)) }
+                    td data-label="To" { (format_of(row)) ", " bdi { (fit(host(text(row, "url")), hosts)) } }
+                    td data-label="Of" { bdi { (fit(&of(row), room)) } }
                 } } }
             }
             @if (number as u64).saturating_mul(PER_PAGE as u64) < total {
@@ -148,6 +155,7 @@ fn table_of(view: &View<'_>, rows: &[Value]) -> Markup {
     if rows.is_empty() {
         return html! { p.quiet { "Nothing was delivered in the last 7 days." } };
     }
+    let room = share(ERRORS_BYTES, rows.len());
     html! {
         table {
             caption { "Deliveries of the last 7 days, newest first" }
@@ -166,7 +174,7 @@ fn table_of(view: &View<'_>, rows: &[Value]) -> Markup {
                 td.n data-label="Tries" { (row["attempts"]) }
                 td data-label="Answer" {
                     @if let Some(status) = row["last_status"].as_u64() { (status) " " }
-                    bdi { (text(row, "last_error")) }
+                    bdi { (fit(text(row, "last_error"), room)) }
                 }
                 td data-label="Next try" { (view.time(text(row, "next_attempt_at"))) }
             } } }

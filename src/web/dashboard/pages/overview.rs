@@ -10,10 +10,10 @@ use super::executions::{MESSAGE_CHARS_MAX, link_of, owner_of, row_name};
 use crate::base::outage;
 use crate::model::{Access, Guid, Timestamp};
 use crate::platform::Named;
-use crate::store::SpacePause;
+use crate::store::{Listed, SpacePause};
 use crate::web::api::error::ApiError;
 use crate::web::dashboard::ask::{Refusal, encoded, list, text};
-use crate::web::dashboard::components::{STATES, cut, duration, usual_length};
+use crate::web::dashboard::components::{STATES, cut, duration, fit, share, usual_length};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural, short};
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
@@ -32,6 +32,10 @@ const ROWS_MAX: usize = 20;
 const COUNT_MAX: u32 = 1000;
 /// SUCCEEDED executions are counted among this many, which usually have enough of them.
 const SUCCEEDED_AMONG: u32 = 2000;
+/// The bytes of the names on this page, of the names of apps, and of the messages.
+const NAMES_BYTES: usize = 6000;
+const APPS_BYTES: usize = 2000;
+const MESSAGES_BYTES: usize = 4000;
 /// The newest failures, among which jobs and calls are looked for that still fail.
 const FAILURES_MAX: u32 = 200;
 
@@ -44,16 +48,28 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         space => Some(view.api.pause_of(&view.caller, space)?),
     };
     let failed = view.get(&format!("/executions?states=FAILED&per_page={FAILURES_MAX}{of_space}"))?;
+    let failing = failing(view, &failed)?;
+    let overdue = view.get(&format!("/overdue?limit={ROWS_MAX}{of_space}"))?;
+    let overdue = list(&overdue, "resources");
+    let most = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
+    let running = view.api.store.running(spaces(view).as_deref(), most).map_err(ApiError::from)?;
+    let upcoming = view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}"))?;
+    let upcoming = list(&upcoming, "resources");
+    let room = Room {
+        name: share(NAMES_BYTES, failing.len() + overdue.len() + running.len() + upcoming.len()),
+        app: share(APPS_BYTES, overdue.len() + upcoming.len()),
+        message: share(MESSAGES_BYTES, failing.len()),
+    };
     let main = html! {
         (trouble_banner())
         (backlog_banner(view))
         @if let Some(Some(pause)) = &pause { (paused_banner(view, pause)) }
         (counts(view, since)?)
-        (failing(view, &failed)?)
-        (overdue(view, &of_space)?)
-        (running(view)?)
+        (table_of_failing(view, &failing, &room))
+        (table_of_overdue(view, overdue, &room))
+        (table_of_running(view, &running, &room)?)
         h2 { "Next" }
-        (upcoming(view, &of_space)?)
+        (table_of_upcoming(view, upcoming, &room))
     };
     Ok(Page::new("Overview", main).with_actions(pause_form(view, pause.as_ref())).into())
 }
@@ -170,7 +186,24 @@ pub(super) fn next_of(page: &Value) -> Option<(&str, &str)> {
     page["pagination"]["next"]["href"].as_str()?.split_once('?')
 }
 
-fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
+/// The bytes that a name of a job or call, the name of an app, and a message may take.
+struct Room {
+    name: usize,
+    app: usize,
+    message: usize,
+}
+
+/// Something that still fails.
+struct Failing {
+    name: String,
+    /// The page of its newest execution.
+    link: String,
+    in_a_row: u32,
+    since: String,
+    message: String,
+}
+
+fn failing(view: &View<'_>, failed: &Value) -> Result<Vec<Failing>, Refusal> {
     let (mut guids, mut names) = (Vec::new(), Vec::new());
     for execution in list(failed, "resources") {
         let Some((_, guid)) = owner_of(execution) else { continue };
@@ -186,37 +219,41 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Markup, Refusal> {
         let ended = runs.iter().filter(|it| matches!(text(it, "state"), "SUCCEEDED" | "FAILED"));
         let in_a_row: Vec<&Value> = ended.take_while(|it| text(it, "state") == "FAILED").collect();
         let Some((newest, first)) = in_a_row.first().zip(in_a_row.last()) else { continue };
-        rows.push((
+        rows.push(Failing {
             name,
-            link_of(text(newest, "guid")),
-            u32::try_from(in_a_row.len()).unwrap_or(IN_A_ROW_MAX),
-            text(first, "execution_end_time").to_owned(),
-            text(newest, "message").to_owned(),
-        ));
+            link: link_of(text(newest, "guid")),
+            in_a_row: u32::try_from(in_a_row.len()).unwrap_or(IN_A_ROW_MAX),
+            since: text(first, "execution_end_time").to_owned(),
+            message: text(newest, "message").to_owned(),
+        });
     }
-    Ok(html! {
+    Ok(rows)
+}
+
+fn table_of_failing(view: &View<'_>, rows: &[Failing], room: &Room) -> Markup {
+    html! {
         h2 { "Failing now" }
         @if rows.is_empty() { p.quiet { "Nothing is failing." } } @else {
             table {
                 caption { "Jobs and calls whose last execution failed" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
                     th scope="col" { "Last message" } } }
-                tbody { @for (name, link, count, since, message) in rows { tr {
-                    th scope="row" { a href=(link) { bdi { (name) } } }
-                    td data-label="Since" { (view.time(&since)) }
-                    td.n data-label="In a row" { @if count < IN_A_ROW_MAX { (count) } @else { (IN_A_ROW_MAX) "+" } }
-                    td data-label="Last message" { bdi { (cut(&message, MESSAGE_CHARS_MAX)) } }
+                tbody { @for it in rows { tr {
+                    th scope="row" { a href=(it.link) { bdi { (fit(&it.name, room.name)) } } }
+                    td data-label="Since" { (view.time(&it.since)) }
+                    td.n data-label="In a row" {
+                        @if it.in_a_row < IN_A_ROW_MAX { (it.in_a_row) } @else { (IN_A_ROW_MAX) "+" }
+                    }
+                    td data-label="Last message" { bdi { (fit(&cut(&it.message, MESSAGE_CHARS_MAX), room.message)) } }
                 } } }
             }
         }
-    })
+    }
 }
 
-fn overdue(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
-    let answer = view.get(&format!("/overdue?limit={ROWS_MAX}{of_space}"))?;
-    let rows = list(&answer, "resources");
+fn table_of_overdue(view: &View<'_>, rows: &[Value], room: &Room) -> Markup {
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
-    Ok(html! {
+    html! {
         @if !rows.is_empty() {
             h2 { "Overdue" }
             table {
@@ -225,22 +262,24 @@ fn overdue(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
                     th scope="col" { "Expected every" } th scope="col" { "App" } } }
                 tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
                     @let link = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
-                    th scope="row" { a href=(link) { bdi { (row_name(row)) } } }
+                    th scope="row" { a href=(link) { bdi { (fit(&row_name(row), room.name)) } } }
                     td data-label="Overdue since" { (view.time(text(row, "overdue_since"))) }
                     td data-label="Expected every" {
                         @let seconds = row["expect_success_within_seconds"].as_i64().unwrap_or_default();
                         (duration(seconds.saturating_mul(1_000_000_000)))
                     }
-                    td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                    td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), room.app)) } }
                 } } } }
             }
         }
-    })
+    }
 }
 
-fn running(view: &View<'_>) -> Result<Markup, Refusal> {
-    let most = u32::try_from(ROWS_MAX).unwrap_or(u32::MAX);
-    let running = view.api.store.running(spaces(view).as_deref(), most).map_err(ApiError::from)?;
+fn table_of_running(
+    view: &View<'_>,
+    running: &[(Guid, Listed, Option<Timestamp>)],
+    room: &Room,
+) -> Result<Markup, Refusal> {
     let owners: Vec<Guid> = running.iter().map(|(_, of, _)| of.guid.clone()).collect();
     let newest = view.newest_of(&owners, USUAL_OF)?;
     Ok(html! {
@@ -255,7 +294,7 @@ fn running(view: &View<'_>) -> Result<Markup, Refusal> {
                     @let is_over = usual.zip(elapsed).is_some_and(|(usual, now)| 2 * usual < now);
                     @let link = link_of(guid.as_str());
                     tr {
-                        th scope="row" { a href=(link) { bdi { (of.name) } } }
+                        th scope="row" { a href=(link) { bdi { (fit(&of.name, room.name)) } } }
                         td data-label="Started" { (view.time(&start.map(|it| it.to_string()).unwrap_or_default())) }
                         td data-label="Usual" {
                             @if let Some(usual) = usual { (duration(usual)) } @else { span.quiet { "–" } }
@@ -276,26 +315,24 @@ fn spaces(view: &View<'_>) -> Option<Vec<Guid>> {
     }
 }
 
-fn upcoming(view: &View<'_>, of_space: &str) -> Result<Markup, Refusal> {
-    let upcoming = view.get(&format!("/upcoming?limit={ROWS_MAX}{of_space}"))?;
-    let rows = list(&upcoming, "resources");
+fn table_of_upcoming(view: &View<'_>, rows: &[Value], room: &Room) -> Markup {
     view.learn_names(Named::App, rows.iter().map(|row| text(row, "app_guid")));
-    Ok(html! {
+    html! {
         @if rows.is_empty() { p.quiet { "Nothing is planned for the next 24 hours." } } @else {
             table {
                 caption { "The next fire times" }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "Fires" }
                     th scope="col" { "At" } th scope="col" { "App" } } }
                 tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
-                    th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (row_name(row)) } } }
+                    th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&row_name(row), room.name)) } } }
                     td data-label="Kind" { (kind.as_str()) }
                     td data-label="Fires" { (view.time(text(row, "fire_time"))) }
                     td data-label="At" { (view.absolute(text(row, "fire_time"))) }
-                    td data-label="App" { bdi { (view.app_name(text(row, "app_guid"))) } }
+                    td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), room.app)) } }
                 } } } }
             }
         }
-    })
+    }
 }
 
 /// The name of an execution's job or call, or the beginning of its guid if the API does not tell it.
