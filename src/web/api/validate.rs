@@ -233,8 +233,7 @@ impl Api {
             name: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             is_server_time_zone: Option<&'static str>,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            has_dst: Option<&'static str>,
+            has_dst: bool,
             std: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             dst: Option<String>,
@@ -246,7 +245,7 @@ impl Api {
         let default = self.default_timezone.as_deref().unwrap_or(UTC);
         let zones = cron::zones_in_year_of(self.clock.now().seconds()).into_iter().map(|zone| ZoneJson {
             is_server_time_zone: (zone.name == default).then_some("yes"),
-            has_dst: zone.summer.is_some().then_some("yes"),
+            has_dst: zone.summer.is_some(),
             name: zone.name,
             std: zone.standard,
             dst: zone.summer,
