@@ -345,20 +345,22 @@ fn a_head_that_is_too_long_or_malformed_is_told_so_as_far_as_it_says_what_it_acc
     }
 }
 
-/// The headers of the PCF Java client (io.pivotal 1.x on Reactor Netty) and of plugin 2.x (Go's net/http).
-const JAVA_CLIENT: [(&str, &str); 3] = [
-    ("user-agent", "PivotalCloudFoundryClient/1.1.0.RELEASE (Java; Oracle Corporation/1.8.0_181)"),
+/// The headers of the PCF Java client 2.2.0 and of plugin 2.x.
+const JAVA_CLIENT: [(&str, &str); 4] = [
+    ("user-agent", "CloudFoundryJavaClient/unknown (Java; Debian/17.0.15) ReactorNetty/0.9.7.RELEASE"),
+    ("accept-encoding", "gzip"),
     ("accept", "application/json"),
     ("Content-Type", "application/json"),
 ];
-const PLUGIN_2: [(&str, &str); 3] = [
-    ("User-Agent", "Go-http-client/1.1"),
+const PLUGIN_2: [(&str, &str); 4] = [
+    ("User-Agent", "ocf-scheduler-cf-plugin"),
+    ("Accept-Encoding", "gzip"),
     ("Accept", "application/json"),
     ("Content-Type", "application/json"),
 ];
 
 #[test]
-fn the_java_client_reads_why_it_was_refused_and_plugin_2_where() {
+fn the_java_client_gets_why_it_was_refused_and_plugin_2_where() {
     let world = World::start();
     let job = world.job("taken");
     let call = world.call("c", "test.url");

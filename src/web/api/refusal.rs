@@ -1,8 +1,8 @@
 //! The JSON body of a refusal, for requests whose `Accept` names `application/json`.
 //!
-//! One body serves two clients, each of which ignores what it does not know. The PCF Java client reads
-//! `description`, and `resource` and `messages` of each error. Plugin 2.x reads `message`, `field`, `value`
-//! and `offset` of each error, and underlines `value` at `offset`.
+//! One body serves two clients. `description`, and `resource` and `messages` of each error, are the form of
+//! PCF Scheduler, which users of its Java client find in the payload of an exception. Plugin 2.x reads
+//! `message`, `field`, `value` and `offset` of each error, and underlines `value` at `offset`.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use super::error::REF_NOT_FOUND;
 use super::violation::Violation;
 use crate::cron::ParseError;
 
-/// The description of a broken rule. The Java client's tests and users know it from Pivotal's service.
+/// The description of a broken rule, as in PCF Scheduler.
 const VALIDATION_FAILED: &str = "Validation of resource failed.";
 
 #[derive(Serialize)]
