@@ -341,6 +341,73 @@ fn a_long_output_is_shown_from_its_end_and_as_a_whole_in_chromium() {
     service.stop();
 }
 
+#[test]
+fn a_keyboard_is_enough_and_a_refresh_does_not_move_the_focus_in_chromium() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let job = |name: &str| {
+        let body = json!({"name": name, "command": "sleep 600"});
+        let job = api(&service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+        format!("/jobs/{}", job["guid"].as_str().unwrap())
+    };
+    let (first, other) = (job("first"), job("other"));
+    api(&service, "POST", &format!("{first}/execute"), &Value::Null);
+    if let Some(browser) = Chromium::start(true) {
+        let (tab, enter) = ("\u{e004}", "\u{e007}");
+        let keys = |keys: &str| {
+            let strokes = keys.chars().flat_map(|key| {
+                [json!({"type": "keyDown", "value": key}), json!({"type": "keyUp", "value": key})]
+            });
+            let keyboard = json!({"type": "key", "id": "keyboard", "actions": strokes.collect::<Vec<_>>()});
+            browser.call("POST", "/actions", &json!({"actions": [keyboard]}));
+        };
+        let ask =
+            |script: &str| browser.call("POST", "/execute/sync", &json!({"script": script, "args": []}));
+        // What has the focus: its name, and whether it is seen.
+        let focus = || {
+            let script = "const it = document.activeElement;
+                const name = it.labels?.[0]?.innerText ?? it.getAttribute('aria-label') ?? it.innerText;
+                return [name.trim(), getComputedStyle(it).outlineStyle]";
+            let found = ask(script);
+            assert_eq!(found[1], "solid", "{found} has the focus, and nobody sees it");
+            found[0].as_str().unwrap().to_owned()
+        };
+        let reach = |name: &str| {
+            let is_there = (0..150).any(|_| {
+                keys(tab);
+                focus() == name
+            });
+            assert!(is_there, "{name}");
+        };
+        browser.go(&format!("{}/dashboard/executions", service.url));
+        browser.wait_for_text("Paste a token");
+        keys(&format!("{}{enter}", service.token));
+        browser.wait_for_text("Sign out");
+        keys(tab);
+        assert_eq!(focus(), "Skip to the content");
+        keys(enter);
+        assert_eq!(ask("return document.activeElement.id"), "main");
+        for field in ["State", "Kind", "Name", "From", "To", "Filter", "▶running", "first"] {
+            reach(field);
+        }
+        // A row comes before the one with the focus.
+        api(&service, "POST", &format!("{other}/execute"), &Value::Null);
+        wait_for(|| (ask("return document.querySelectorAll('tbody tr').length") == 2).then_some(()));
+        assert_eq!(focus(), "first");
+        keys(enter);
+        browser.arrive(|address| address.ends_with(&first));
+        browser.wait_for_text("Run now");
+        reach("Delete");
+        keys(enter);
+        browser.arrive(|address| address.ends_with("/delete"));
+        browser.wait_for_text("Delete for good");
+        reach("Delete for good");
+        keys(" ");
+        browser.arrive(|address| address.ends_with("/dashboard/jobs"));
+    }
+    service.stop();
+}
+
 /// axe-core, from npm; `None` if it cannot be installed here.
 fn axe_core(directory: &Path) -> Option<String> {
     let installed = Command::new("npm")

@@ -382,8 +382,8 @@ pub(super) fn labels(executable: &Value, bytes: usize) -> Markup {
             left.is_some()
         });
     html! {
-        @for label in shown { span.label { bdi { (label) } } }
-        @if !others.is_empty() { span.label { (others.len()) " more" } }
+        @for label in &shown { span.label { bdi { (label) } } }
+        @if !others.is_empty() { span.label { (others.len()) @if shown.is_empty() { " labels" } @else { " more" } } }
     }
 }
 

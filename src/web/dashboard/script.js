@@ -51,6 +51,11 @@ function isBusy() {
 // The style sheet says that the page may be out of date.
 const markStale = (isStale) => document.documentElement.toggleAttribute('data-stale', isStale);
 
+// What can have the focus, and by what it is found again when rows have come or gone.
+const places = 'a, button, summary, [tabindex]';
+const keyOf = (it) => [it.tagName, it.href ?? it.getAttribute('formaction') ?? it.form?.action, it.value].join(' ');
+const alike = (root, key) => [...root.querySelectorAll(places)].filter((it) => keyOf(it) === key);
+
 async function refresh() {
   const main = document.querySelector('main[data-version]');
   if (!main || isBusy()) return;
@@ -63,14 +68,15 @@ async function refresh() {
   const next = parsed(await answer.text()).querySelector('main[data-version]');
   if (!next || isBusy()) return;
   const focused = document.activeElement;
-  const places = 'a, button, summary, .output';
-  const place = focused && main.contains(focused) ? [...main.querySelectorAll(places)].indexOf(focused) : -1;
-  // At its end, 0, an output follows what is printed.
-  const scrolled = main.querySelector('.output')?.scrollTop ?? 0;
+  const key = main.contains(focused) && keyOf(focused);
+  const place = key ? alike(main, key).indexOf(focused) : -1;
+  // At its end, 0, an output follows what is printed. Elsewhere it stays where it is read.
+  const before = main.querySelector('.output');
+  const [scrolled, height] = [before?.scrollTop, before?.scrollHeight];
   main.replaceWith(document.adoptNode(next));
-  if (place >= 0) [...next.querySelectorAll(places)][place]?.focus();
+  if (key) (alike(next, key)[place] ?? next).focus({ preventScroll: true });
   const output = next.querySelector('.output');
-  if (output && scrolled) output.scrollTop = scrolled;
+  if (output && scrolled) output.scrollTop = scrolled - (output.scrollHeight - height);
 }
 
 if (document.querySelector('main[data-version]')) {

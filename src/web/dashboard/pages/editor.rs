@@ -13,7 +13,8 @@ use crate::web::dashboard::ask::{Refusal, encoded, text};
 use crate::web::dashboard::components::{Field, refusal_notice};
 use crate::web::dashboard::{Page, PageResult, Reply, View, plural};
 
-const POLICIES: [(&str, &str); 4] = [
+/// What happens when a run overlaps, in the words of the API and of the pages.
+pub(super) const POLICIES: [(&str, &str); 4] = [
     ("Always", "Run both"),
     ("Forbid", "Skip the new one"),
     ("Replace", "Cancel the old one"),

@@ -4,6 +4,7 @@ use maud::{Markup, html};
 use serde_json::{Value, json};
 use tiny_http::Method;
 
+use super::editor::POLICIES;
 use super::executions;
 use super::overview::next_of;
 use crate::model::{Access, Kind, Timestamp};
@@ -103,7 +104,10 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
                 dt { "Success" } dd { (shown("success_statuses")) }
             }
             dt { "Time-out" } dd { @if it["timeout_seconds"].is_null() { "default" } @else { (shown("timeout_seconds")) " s" } }
-            dt { "When a run overlaps" } dd { (shown("concurrency_policy")) }
+            dt { "When a run overlaps" } dd {
+                @let policy = shown("concurrency_policy");
+                (POLICIES.iter().find(|(name, _)| *name == policy).map_or(policy.as_str(), |(_, words)| words))
+            }
             @if !it["retry"].is_null() { dt { "Retries" } dd {
                 "up to " (it["retry"]["max_retries"]) ", after " (it["retry"]["backoff_seconds"]) " s to "
                 (it["retry"]["max_backoff_seconds"]) " s"

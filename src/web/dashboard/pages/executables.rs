@@ -19,7 +19,7 @@ const STRIP: u32 = 20;
 /// The bytes of the names in the list, of the names of apps, and of the labels.
 const NAMES_BYTES: usize = 7000;
 const APPS_BYTES: usize = 2000;
-const LABELS_BYTES: usize = 4000;
+const LABELS_BYTES: usize = 4500;
 
 fn title(kind: Kind) -> &'static str {
     match kind {

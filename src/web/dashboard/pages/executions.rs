@@ -191,7 +191,8 @@ fn filter_form(view: &View<'_>) -> Markup {
 /// belong to several jobs or calls.
 pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access, has_names: bool) -> Markup {
     if rows.is_empty() {
-        return html! { div.empty { p { "There are no such executions." } } };
+        let told = if has_names { "There are no such executions." } else { "It has not run yet." };
+        return html! { div.empty { p { (told) } } };
     }
     let is_many = Access::Support <= access;
     let (names, messages) = (share(NAMES_BYTES, rows.len()), share(MESSAGES_BYTES, rows.len()));

@@ -230,12 +230,21 @@ fn failing(view: &View<'_>, failed: &Value) -> Result<Vec<Failing>, Refusal> {
     Ok(rows)
 }
 
+/// What a caption adds if there may be more than the rows of a full table.
+fn newest_of(rows: usize) -> String {
+    if rows < ROWS_MAX { String::new() } else { format!(": the newest {ROWS_MAX}") }
+}
+
+fn the_first(rows: usize) -> String {
+    if rows < ROWS_MAX { String::new() } else { format!(": the first {ROWS_MAX}") }
+}
+
 fn table_of_failing(view: &View<'_>, rows: &[Failing], room: &Room) -> Markup {
     html! {
         h2 { "Failing now" }
         @if rows.is_empty() { p.quiet { "Nothing is failing." } } @else {
             table {
-                caption { "Jobs and calls whose last execution failed" }
+                caption { "Jobs and calls whose last execution failed" (newest_of(rows.len())) }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
                     th scope="col" { "Last message" } } }
                 tbody { @for it in rows { tr {
@@ -257,7 +266,7 @@ fn table_of_overdue(view: &View<'_>, rows: &[Value], room: &Room) -> Markup {
         @if !rows.is_empty() {
             h2 { "Overdue" }
             table {
-                caption { "Jobs and calls that have not succeeded for too long" }
+                caption { "Jobs and calls that have not succeeded for too long" (the_first(rows.len())) }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Overdue since" }
                     th scope="col" { "Expected every" } th scope="col" { "App" } } }
                 tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
@@ -286,7 +295,7 @@ fn table_of_running(
         h2 { "Running" }
         @if running.is_empty() { p.quiet { "Nothing is running." } } @else {
             table {
-                caption { "Running executions, newest first" }
+                caption { "Running executions, newest first" (newest_of(running.len())) }
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
                 tbody { @for ((guid, of, start), runs) in running.iter().zip(&newest) {
                     @let usual = usual_length(runs, view.now);
