@@ -67,9 +67,13 @@ pub(super) fn duration(nanos: i64) -> String {
     match ms {
         ..1000 => format!("{} ms", ms.max(0)),
         1000..60_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        60_000..3_600_000 => format!("{} min {} s", ms / 60_000, ms / 1000 % 60),
-        _ => format!("{} h {} min", ms / 3_600_000, ms / 60_000 % 60),
+        60_000..3_600_000 => with_rest(ms / 60_000, "min", ms / 1000 % 60, "s"),
+        _ => with_rest(ms / 3_600_000, "h", ms / 60_000 % 60, "min"),
     }
+}
+
+fn with_rest(count: i64, unit: &str, rest: i64, smaller: &str) -> String {
+    if rest == 0 { format!("{count} {unit}") } else { format!("{count} {unit} {rest} {smaller}") }
 }
 
 /// How long an execution ran, or has run so far.
@@ -433,9 +437,14 @@ mod tests {
     #[test]
     fn lengths_are_said_in_their_largest_units() {
         let ms = 1_000_000;
-        for (nanos, said) in
-            [(0, "0 ms"), (820 * ms, "820 ms"), (4250 * ms, "4.2 s"), (185_000 * ms, "3 min 5 s")]
-        {
+        for (nanos, said) in [
+            (0, "0 ms"),
+            (820 * ms, "820 ms"),
+            (4250 * ms, "4.2 s"),
+            (185_000 * ms, "3 min 5 s"),
+            (180_000 * ms, "3 min"),
+            (86_400_000 * ms, "24 h"),
+        ] {
             assert_eq!(duration(nanos), said);
         }
     }
