@@ -351,6 +351,11 @@ fn run_wait_exits_with_the_outcome_of_the_execution() {
     world.cli(&["upcoming", "--limit", "3"]).expect(0, &["call", "ping"]);
     world.cli(&["upcoming", "--until", "2020-01-01T00:00:00Z"]).expect(0, &["nothing fires"]);
     world.cli(&["run", "ping", "--wait"]).expect(1, &["call ping FAILED"]);
+    let retried =
+        ["update-call", "ping", "--url", "http://127.0.0.1:1/", "--retries", "1", "--backoff", "1s"];
+    world.cli(&retried).expect(0, &[]);
+    let said = world.cli(&["run", "ping", "--wait"]).expect(1, &["call ping FAILED"]);
+    assert!(said.err.contains("call ping: PENDING, attempt 1 of 2 failed: "), "{}", said.err);
 }
 
 #[test]

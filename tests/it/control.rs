@@ -322,6 +322,22 @@ fn replace_cancels_the_running_execution_and_waits_for_its_end() {
 }
 
 #[test]
+fn a_policy_that_no_longer_waits_lets_the_waiting_execution_begin() {
+    for policy in ["Queue", "Replace"] {
+        let world = World::start();
+        let job = create(&world, "jobs", &json!({"concurrency_policy": policy}));
+        let first = execute(&world, &job);
+        in_state(&world, &first, "RUNNING");
+        world.cf.fault(CANCEL, Fault::status(503, None), 1000);
+        let waiting = execute(&world, &job);
+        assert_eq!(waiting["state"], "PENDING");
+        world.patch(&job, r#"{"concurrency_policy":"Always"}"#);
+        in_state(&world, &waiting, "RUNNING");
+        assert_eq!(world.cf.tasks().len(), 2, "{policy}");
+    }
+}
+
+#[test]
 fn deleting_a_job_cancels_its_running_tasks_only_on_request() {
     let world = World::start();
     for (query, state) in [("", "RUNNING"), ("?cancel=true", "FAILED")] {

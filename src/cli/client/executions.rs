@@ -258,7 +258,7 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
     let mut pace = PACE_MIN;
     let mut outage_since = None;
     while !has_ended(&execution) {
-        progress.show(field(&execution, "state"));
+        progress.show(&status_of(&execution));
         wait(&mut pace);
         match tolerate_outage(look(session, found, &guid), &mut outage_since)? {
             Some(Some(seen)) => execution = seen,
@@ -271,7 +271,7 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
             None => (),
         }
     }
-    progress.show(field(&execution, "state"));
+    progress.show(&status_of(&execution));
     progress.end();
     Ok(execution)
 }
@@ -364,12 +364,23 @@ fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
     }
 }
 
-/// Progress on standard error: one line that changes on a terminal, else one line for each state.
+/// The state of an execution. If it is PENDING also why: it waits for another execution or for a retry.
+fn status_of(execution: &Value) -> String {
+    match (field(execution, "state"), field(execution, "message")) {
+        ("PENDING", reason) if !reason.is_empty() => format!("PENDING, {reason}"),
+        (state, _) => state.to_owned(),
+    }
+}
+
+/// The characters that a long status leaves for the name, in a line of progress.
+const TITLE_MIN: usize = 24;
+
+/// Progress on standard error: one line that changes on a terminal, else one line for each status.
 struct Progress {
     title: String,
     began_at: Instant,
     is_terminal: bool,
-    last_state: String,
+    last_status: String,
     width: usize,
 }
 
@@ -379,24 +390,26 @@ impl Progress {
             title: output::escaped(&found.title()),
             began_at: clock::instant(),
             is_terminal: io::stderr().is_terminal(),
-            last_state: String::new(),
+            last_status: String::new(),
             width: 0,
         }
     }
 
-    fn show(&mut self, state: &str) {
-        let state = output::escaped(state);
+    fn show(&mut self, status: &str) {
+        let status = output::escaped(status);
         if self.is_terminal {
-            let end = format!(": {state}, {}", span(self.began_at.elapsed()));
             // A line that is longer than the terminal would be printed again and again.
             let room = output::error_width().unwrap_or(80).saturating_sub(1);
+            let elapsed = span(self.began_at.elapsed());
+            let status = output::cut(&status, room.saturating_sub(elapsed.len() + TITLE_MIN).max(1));
+            let end = format!(": {status}, {elapsed}");
             let title = output::cut(&self.title, room.saturating_sub(end.chars().count()).max(1));
             let line = output::cut(&format!("{title}{end}"), room);
             output::print_error(&format!("\r{line:<width$}", width = self.width.min(room)));
             self.width = line.chars().count();
-        } else if state != self.last_state {
-            output::print_error(&format!("{}: {state}\n", self.title));
-            self.last_state = state;
+        } else if status != self.last_status {
+            output::print_error(&format!("{}: {status}\n", self.title));
+            self.last_status = status;
         }
     }
 
