@@ -1,8 +1,9 @@
-//! Claims due schedules: moves each on to its next fire time and creates the execution of the last.
+//! Claims due schedules: advances each to its next fire time, and creates the execution of the one that is
+//! due.
 //!
-//! A database that is shared takes tens of milliseconds for a batch. If many are due, a thread of its own
-//! claims them, so that the scheduler goes on handing out those that were claimed first. It claims as another
-//! instance would: what is already claimed changes no row.
+//! A shared database takes tens of milliseconds for a batch. If many schedules are due, a separate thread
+//! claims them, and the scheduler meanwhile dispatches the executions of the first batches. The thread may
+//! compete with other instances: claiming a fire time that is already claimed changes no row.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -20,8 +21,8 @@ use crate::engine::journal::{self, About};
 use crate::model::Timestamp;
 use crate::store::{DueSchedule, Plan, Store, StoreError};
 
-/// The most schedules that one transaction claims: few, so that the first of many run while the others are
-/// claimed.
+/// The most schedules that one transaction claims: few, so that the first executions run while the other
+/// schedules are claimed.
 const BATCH: u32 = 50;
 /// The same for the thread, because each transaction costs some round trips and a flush.
 const BATCH_OF_MANY: u32 = 250;
@@ -32,7 +33,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Claimer {
     claims: Arc<Claims>,
     thread: OnDemand,
-    /// Filled after each batch of the thread.
+    /// Gets a message after each batch of the thread.
     claimed: (Sender<()>, Receiver<()>),
 }
 
@@ -48,18 +49,18 @@ impl Claimer {
         Self { claims, thread: OnDemand::default(), claimed: bounded(1) }
     }
 
-    /// Says when the thread has claimed a batch.
+    /// Has a message when the thread has claimed a batch.
     pub(super) fn claimed(&self) -> &Receiver<()> {
         &self.claimed.1
     }
 
-    /// Whether the thread claims now.
+    /// Whether the thread is running.
     pub(super) fn is_running(&self) -> bool {
         self.thread.is_running()
     }
 
-    /// Claims one batch of due schedules, unless the thread is doing so. Returns whether to call it again at
-    /// once. `stop` ends the thread; without it none is started.
+    /// Claims one batch of due schedules, unless the thread is running. Returns whether to call this again at
+    /// once. `stop` ends the thread; without `stop`, no thread is started.
     pub(super) fn claim_due(&self, now: Timestamp, stop: Option<&Stop>) -> Result<bool, StoreError> {
         if self.is_running() {
             return Ok(false);
@@ -80,14 +81,15 @@ impl Claimer {
 }
 
 impl Claims {
-    /// Claims until nothing is due. After an error the scheduler goes on, and reports the next one.
+    /// Claims until nothing is due. After an error the thread ends, and the next pass of the scheduler claims
+    /// again.
     fn claim_all(&self, claimed: &Sender<()>, stop: &Stop) {
         while !is_stopped(stop) {
             let number = self.claim_due(self.clock.now(), BATCH_OF_MANY).unwrap_or_else(|err| {
                 log!(err.noted(), cause:% = err; "due schedules could not be claimed");
                 0
             });
-            // A full channel means that it is about to look anyway.
+            // If the channel is full, the scheduler is about to look anyway.
             let _ = claimed.try_send(());
             if number < BATCH_OF_MANY as usize {
                 return;
@@ -95,7 +97,7 @@ impl Claims {
         }
     }
 
-    /// Claims one batch. Returns how many schedules it had.
+    /// Claims one batch. Returns the number of schedules in it.
     fn claim_due(&self, now: Timestamp, batch: u32) -> Result<usize, StoreError> {
         let claimed = self.store.claim_due(now, batch, |schedule| self.plan_or_retire(schedule, now))?;
         if claimed.schedules == 0 {
@@ -122,8 +124,8 @@ impl Claims {
         Ok(claimed.schedules)
     }
 
-    /// What to claim for a due schedule. If planning panics, the schedule is retired, so that it does not
-    /// delay the others.
+    /// What to claim for a due schedule. If planning panics, the schedule gets no further fire time, so that
+    /// it does not block the others.
     fn plan_or_retire(&self, schedule: &DueSchedule, now: Timestamp) -> Plan {
         catch_unwind(AssertUnwindSafe(|| {
             crash::point("schedule.planning");

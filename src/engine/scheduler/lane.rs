@@ -1,12 +1,12 @@
 //! Dispatches executions of one kind from the database to its workers.
 //!
 //! Invariant: nothing is dispatched twice, there are never more dispatches than workers, and no tenant can
-//! take the last workers: it leaves idle at least a third of what it has. The rest stays PENDING in the
-//! database.
+//! take the last workers: after its first, a tenant gets an Nth worker only if at least N/3 workers stay
+//! idle. The rest stays PENDING in the database.
 //!
 //! A tenant is a space for calls, and an app for jobs. Within a space each target host has its own limit.
-//! Some executions are claimed ahead, so that workers need not wait for the database. Whose turn it is, is
-//! decided at dispatch.
+//! Some executions are claimed ahead (the stock), so that workers need not wait for the database. The limits
+//! are applied again when they are dispatched.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -24,20 +24,20 @@ const NEWER_WORK_EVERY: u32 = 4;
 const IDLE_MULTIPLE: usize = 3;
 /// The most shares that one pass visits; the next pass continues after the last of them.
 const SHARES_PER_LOOK: u32 = 64;
-/// The least time between two passes while executions are in stock, and before shares are visited again after
-/// a visit that found nothing. Otherwise each release would cost one.
+/// The least time between two looks while executions are in stock, and between two visits of shares if the
+/// first found nothing. Otherwise each release would cost a query.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// Where claiming takes a round trip, so many times the workers are claimed ahead at most, if the workers
-/// take that much within [`LOOK_INTERVAL`].
+/// With a shared database, where a claim takes a round trip: at most this many times the number of workers
+/// are claimed ahead, and only if the workers take that many within [`LOOK_INTERVAL`].
 const TIMES_AHEAD: usize = 16;
-/// For so long a lane may have more than its workers soon need.
+/// How long a lane may keep more than its workers soon need.
 const SURPLUS_SPAN: Duration = Duration::from_secs(1);
 /// The shortest time over which the pace of the workers is measured.
 const PACE_SPAN: Duration = Duration::from_millis(20);
 /// Rows read of each share.
 const ROWS_PER_SHARE: u32 = 8;
 
-/// The path to the workers of one kind. The lanes never wait for each other.
+/// The path to the workers of one kind. Lanes never wait for each other.
 pub struct Lane {
     pub(super) kind: Kind,
     /// To the workers; the channel's capacity is their number.
@@ -46,12 +46,12 @@ pub struct Lane {
     pub(super) dispatched: HashMap<Id, Share>,
     /// Claimed ahead.
     stock: VecDeque<(Share, Dispatch)>,
-    /// The most to claim ahead: as many as there are workers; on a database that is shared more, while the
-    /// workers are fast.
+    /// The most to claim ahead: as many as there are workers, or more while the workers are fast and the
+    /// database is shared.
     depth: usize,
-    /// How many were released since when, in monotonic time.
+    /// How many executions were released, and since when, in monotonic time.
     released: (usize, Duration),
-    /// Since when more is claimed than the workers soon need, in monotonic time.
+    /// When the stock began to exceed what the workers soon need, in monotonic time.
     surplus_since: Option<Duration>,
     /// Shares that had more work at the last look than could be dispatched.
     waiting: HashSet<Share>,
@@ -59,7 +59,7 @@ pub struct Lane {
     turn: u32,
     /// The last share that was visited.
     last_share: String,
-    /// When the last look began, and when a visit of shares last found nothing, in monotonic time.
+    /// When the last look began, and when the last visit of shares found nothing, in monotonic time.
     looked_at: Option<Duration>,
     found_none_at: Option<Duration>,
     /// There may be new work, or a worker was released.
@@ -71,9 +71,10 @@ pub struct Lane {
 /// Why to look again before the next pass, after a lane was filled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Filled {
-    /// Another process was faster with some claims, so there may be more to dispatch.
+    /// Another process made some of the claims first, so there may be more to dispatch.
     pub(super) lost_race: bool,
-    /// Workers are idle, and shares that may have work were not visited because they were a moment ago.
+    /// Workers are idle, and shares that may have work were not visited because the last visit was a moment
+    /// ago.
     pub(super) has_skipped_shares: bool,
 }
 
@@ -82,7 +83,7 @@ pub(super) struct Filled {
 enum TargetBound {
     /// Half, because another host is waiting.
     Half,
-    /// All but an eighth, because no other host is waiting. The eighth is for one that arrives.
+    /// All but an eighth, because no other host is waiting. The eighth is reserved for a new host.
     Alone,
 }
 
@@ -117,7 +118,7 @@ impl Lane {
         self.dispatch_stock();
         self.looked_at = Some(monotonic);
         self.measure_pace(store, monotonic);
-        self.let_go_of_surplus(store, monotonic)?;
+        self.release_surplus(store, monotonic)?;
         let room = self.depth.saturating_sub(self.stock.len());
         if self.idle() == 0 && room == 0 {
             return Ok(Filled::default());
@@ -147,7 +148,7 @@ impl Lane {
         Ok(Filled { lost_race, has_skipped_shares: has_shares_to_visit && looked_lately })
     }
 
-    /// Like `fill`, after a release: the database is not asked each time while there is enough in stock.
+    /// Like `fill`, after a release: does not query the database while there is enough in stock.
     pub(super) fn refill(
         &mut self,
         store: &Store,
@@ -166,7 +167,7 @@ impl Lane {
     }
 
     pub(super) fn dispatch_stock(&mut self) {
-        // What a share may not have now, it may not have before the next release.
+        // A share that gets no worker now gets none before the next release.
         let mut refused: HashSet<Share> = HashSet::new();
         let mut index = 0;
         while let Some((share, _)) = self.stock.get(index).filter(|_| self.idle() > 0) {
@@ -179,21 +180,22 @@ impl Lane {
             }
             let Some((share, dispatch)) = self.stock.remove(index) else { return };
             let id = dispatch.of.id;
-            // There is room because nobody else sends; if sending fails, it is read again.
+            // The channel has room, because only this lane sends. If sending fails, the execution is read
+            // again.
             if self.dispatch.try_send(dispatch).is_ok() {
                 self.dispatched.insert(id, share);
             }
         }
     }
 
-    /// Takes note of the end of a dispatch. Whether it was of this lane.
+    /// Records the end of a dispatch. Returns whether it belonged to this lane.
     pub(super) fn release(&mut self, id: Id) -> bool {
         let is_ours = self.dispatched.remove(&id).is_some();
         self.released.0 += usize::from(is_ours);
         is_ours
     }
 
-    /// How much to claim ahead: what the workers take from one look to the next.
+    /// Updates how much to claim ahead: as much as the workers take from one look to the next.
     fn measure_pace(&mut self, store: &Store, monotonic: Duration) {
         let workers = self.workers();
         let (count, since) = self.released;
@@ -208,8 +210,8 @@ impl Lane {
         self.released = (0, monotonic);
     }
 
-    /// What was claimed while the workers were faster is left to others.
-    fn let_go_of_surplus(&mut self, store: &Store, monotonic: Duration) -> Result<(), StoreError> {
+    /// Releases executions that were claimed while the workers were faster, so that others can claim them.
+    fn release_surplus(&mut self, store: &Store, monotonic: Duration) -> Result<(), StoreError> {
         if self.stock.len() <= self.depth * 2 {
             self.surplus_since = None;
             return Ok(());
@@ -223,8 +225,8 @@ impl Lane {
         Ok(())
     }
 
-    /// Picks in order of time, every Nth from work requested after the backlog formed. Returns work whose
-    /// share is used up.
+    /// Picks the oldest work first, but every Nth pick from work requested after the backlog formed. Returns
+    /// work whose share is used up.
     fn pick_in_turn(
         &mut self,
         store: &Store,
@@ -233,7 +235,7 @@ impl Lane {
         is_backlog: bool,
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
-        // However much is claimed ahead, few of them are picked.
+        // Few of them are picked, however much is claimed ahead.
         let limit = in_order.len().min(self.workers() * 3);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let late_comers = match in_order.first() {
@@ -266,7 +268,7 @@ impl Lane {
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
         let mut shares = store.pending_shares(self.kind, now, &self.last_share, SHARES_PER_LOOK)?;
-        // After the last share the next look begins at the first; so does this one if it has visited few.
+        // After the last share, continue at the first: at the next look, or now if this look has visited few.
         let is_end = shares.len() < SHARES_PER_LOOK as usize;
         if is_end && !self.last_share.is_empty() {
             let from_the_first = store.pending_shares(self.kind, now, "", SHARES_PER_LOOK)?;
@@ -360,7 +362,8 @@ impl Lane {
             let id = waiting.of.id;
             let dispatch = claimed(waiting);
             lost_race |= dispatch.is_none();
-            // There is room because nobody else sends; if sending fails, it is picked again.
+            // The channel has room, because only this lane sends. If sending fails, the execution is picked
+            // again.
             if dispatch.is_none_or(|(_, dispatch)| self.dispatch.try_send(dispatch).is_err()) {
                 self.dispatched.remove(&id);
             }
@@ -369,7 +372,7 @@ impl Lane {
         Ok(lost_race)
     }
 
-    /// Whether nothing of this lane is under way.
+    /// Whether the lane has no dispatched and no claimed executions.
     pub(super) fn is_empty(&self) -> bool {
         self.dispatched.is_empty() && self.stock.is_empty()
     }

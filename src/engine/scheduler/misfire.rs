@@ -16,7 +16,7 @@ const CATCH_UP_MAX: usize = 100;
 /// What to claim for a due schedule: its fire time, or what the misfire policy makes of the missed ones.
 pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Timestamp) -> Plan {
     let Ok(calendar) = Calendar::of(&schedule.timing, &schedule.executable_guid) else {
-        // It was valid when it was stored, but another version's zone data may lack its zone.
+        // It was valid when it was stored, but its time zone may be missing from this version's zone data.
         warn!(
             schedule:% = schedule.guid;
             "schedule no longer fires, its expression is no longer valid"
@@ -56,7 +56,7 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
     let cutoff = now.saturating_sub(settings.misfire_grace);
     let first = match first_to_serve(&calendar, schedule, now, cutoff) {
         Some(first) if first <= now => first,
-        // Everything up to now is settled, whatever the clock shows later.
+        // All fire times up to now count as served, whatever the clock shows later.
         later => return Plan { served: Some(now), ..Plan::without_fire(schedule, later) },
     };
     // The grace starts when the fire time is due.
@@ -64,7 +64,7 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
         return once(first, 0);
     }
     match schedule.misfire_policy.unwrap_or(settings.misfire_policy) {
-        // Requested when its time had just come: late, but not missed.
+        // It was created just after its time: late, but not missed.
         MisfirePolicy::Skip if is_once && first <= schedule.changed_at => once(first, 0),
         MisfirePolicy::Skip if is_once => {
             info!(schedule:% = schedule.guid; "one-time schedule was missed, skipping it");
@@ -107,8 +107,9 @@ pub(super) fn plan(settings: &SchedulerSettings, schedule: &DueSchedule, now: Ti
     }
 }
 
-/// The first fire time to serve of a due schedule: after the last one served and after its last change. Fire
-/// times before the clock was set do not count, nor do missed ones that were planned by the old clock.
+/// The first fire time of a due schedule that is to be served: after the last one served, and after the
+/// schedule's last change. Fire times from before the clock was set (see [`EARLIEST`]) are dropped, and so
+/// are missed ones that were planned before then.
 fn first_to_serve(
     calendar: &Calendar,
     schedule: &DueSchedule,
@@ -119,10 +120,11 @@ fn first_to_serve(
     if schedule.fire_time < EARLIEST || (is_missed && schedule.planned_at < EARLIEST) {
         return calendar.next_after(now);
     }
-    // A one-time schedule may be created when its time has just come.
+    // A one-time schedule may be created just after its time.
     let changed_at = Some(schedule.changed_at).filter(|_| calendar.expression().once().is_none());
-    // Times in the future come from a clock that was ahead; they must not silence the schedule. Nor must what
-    // was dropped in what was the future when this fire time was planned, if it comes now.
+    // Served times in the future come from a clock that was ahead. They must not keep the schedule from
+    // firing. The same holds for a last fire time after `planned_at`, while this fire time is not missed: it
+    // too comes from a clock that was ahead.
     let until = schedule
         .last_fire_time
         .filter(|time| is_missed || *time <= schedule.planned_at)

@@ -1,7 +1,7 @@
 //! Finds due schedules and dispatches their executions to the workers.
 //!
 //! Invariant: a fire time yields at most one execution, across threads, restarts and clock jumps. The claim
-//! in `store` guarantees it; running the work is `worker`, following a task to its end is `watcher`.
+//! in `store` guarantees it. `worker` runs the executions, and `watcher` follows tasks to their end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,26 +37,26 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const REPLAN_BATCH: u32 = 50;
 /// The wait for another process that is claiming due work.
 const CONTENTION_DELAY: Duration = Duration::from_millis(20);
-/// The smallest difference between wall and monotonic clock, from one pass to the next, that counts as a
-/// jump.
+/// The clock has jumped if, from one pass to the next, the wall clock advanced by at least this much more or
+/// less than the monotonic clock.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// With a shared database, a jump of its clock is noticed when the lease is renewed: after this at most.
+/// With a shared database, the renewal of the lease notices a jump of its clock: after at most this time.
 const NOTICE_INTERVAL: Duration = Duration::from_secs(5);
-/// The message of a call whose outcome nobody can know.
+/// The message of a call whose outcome cannot be known.
 const INTERRUPTED: &str = "interrupted: the service ended while the call was in flight";
 
-/// Settings about time.
+/// Time limits, and the policy for missed fire times.
 #[derive(Debug, Clone, Copy)]
 pub struct SchedulerSettings {
-    /// What to do with missed fire times.
+    /// The policy for schedules that set none.
     pub misfire_policy: MisfirePolicy,
     /// A fire time is missed if it is later than this.
     pub misfire_grace: Duration,
-    /// After a start no attempt waits longer than this.
+    /// After a start, or after the clock was set back, no attempt waits longer than this.
     pub wait_max: Duration,
 }
 
-/// How to fill a lane: [`Lane::fill`] or [`Lane::refill`].
+/// [`Lane::fill`] or [`Lane::refill`].
 type Fill = fn(&mut Lane, &Store, Timestamp, Duration) -> Result<Filled, StoreError>;
 
 /// The scheduler loop.
@@ -65,9 +65,9 @@ pub struct Scheduler {
     clock: Arc<dyn Clock>,
     settings: SchedulerSettings,
     lanes: Vec<Lane>,
-    /// From the workers: executions that they are done with, whatever the outcome.
+    /// Receives each execution that a worker is done with, whatever the outcome.
     released: Receiver<Release>,
-    /// The calls in flight here. Another process may have been asked to cancel one of them.
+    /// The calls in flight in this process. The request to cancel one may have reached another process.
     calls: Arc<CallsInFlight>,
     /// Wall and monotonic clock at the last pass; `None` before the first.
     last_reading: Option<(Timestamp, Duration)>,
@@ -76,8 +76,8 @@ pub struct Scheduler {
     claimer: Claimer,
     /// Closes when the service stops; `None` before [`Scheduler::run`].
     stop: Option<Stop>,
-    /// The clock was set back, and this is the earliest time that it may have shown since. `None`: all
-    /// schedules are planned again.
+    /// After the clock was set back: the earliest time that it may have shown since. `None` once all
+    /// schedules are replanned.
     set_back_to: Option<Timestamp>,
     /// Whether the log has said that the clock was never set.
     is_unset_clock_logged: bool,
@@ -86,8 +86,8 @@ pub struct Scheduler {
 }
 
 impl Scheduler {
-    /// Dispatches through `lanes`, whose receivers send the id of each execution to `released` when they are
-    /// done.
+    /// Dispatches through `lanes`. Their workers report each execution on `released` when they are done with
+    /// it.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -119,7 +119,8 @@ impl Scheduler {
         Self { pulse, ..self }
     }
 
-    /// Runs until `stop` closes, or every waker is gone. `wake`: there may be new work.
+    /// Runs until `stop` closes or every sender of `wake` is dropped. A message on `wake` means that there
+    /// may be new work.
     pub fn run(&mut self, wake: &Receiver<()>, stop: &Stop) {
         self.stop = Some(stop.clone());
         self.run_until_stopped(wake, stop);
@@ -127,10 +128,10 @@ impl Scheduler {
     }
 
     fn run_until_stopped(&mut self, wake: &Receiver<()>, stop: &Stop) {
-        let mut is_called = true;
+        let mut is_woken = true;
         loop {
             self.pulse.begin_turn(self.clock.monotonic());
-            let rest = self.rest().filter(|_| !is_called);
+            let rest = self.rest().filter(|_| !is_woken);
             let passed = rest.map_or_else(|| self.pass(), Ok).inspect(|_| {
                 outage::DATABASE.worked();
                 self.pulse.beat(self.clock.monotonic());
@@ -143,7 +144,7 @@ impl Scheduler {
                 RETRY_DELAY
             });
             let mut look_again = clock::instant() + sleep.min(SLEEP_MAX);
-            is_called = true;
+            is_woken = true;
             loop {
                 let time_is_up = at(look_again);
                 select! {
@@ -157,7 +158,7 @@ impl Scheduler {
                     recv(self.claimer.claimed()) -> _ => break,
                     recv(self.released) -> release => {
                         let Ok(release) = release else { return };
-                        // Room in a lane is no reason to look for due schedules.
+                        // A free worker is no reason for a full pass; refilling the lanes suffices.
                         let Ok((filled, false)) = self.release_and_refill(release) else { break };
                         if filled.lost_race {
                             break;
@@ -167,7 +168,7 @@ impl Scheduler {
                         }
                     }
                     recv(time_is_up) -> _ => {
-                        is_called = false;
+                        is_woken = false;
                         break;
                     }
                 }
@@ -175,8 +176,9 @@ impl Scheduler {
         }
     }
 
-    /// For how long there is nothing to do, if the last renewal of the lease saw that since the last look,
-    /// and nothing is under way here. Then the database need not be asked.
+    /// How long the scheduler can sleep without a pass. `None`: a pass is needed. It is not needed if nothing
+    /// is under way in this process, and the last renewal of the lease, made after the last look, found
+    /// nothing to do.
     fn rest(&mut self) -> Option<Duration> {
         let (now, monotonic) = (self.clock.now(), self.clock.monotonic());
         let outlook = self.store.outlook().filter(|outlook| self.looked_at < outlook.asked_at)?;
@@ -196,7 +198,7 @@ impl Scheduler {
         Some(sleep)
     }
 
-    /// By how many nanoseconds the clock was set since the last pass. `None`: there was none.
+    /// By how many nanoseconds the clock has jumped since the last pass. `None`: this is the first pass.
     fn jump(&self, now: Timestamp, monotonic: Duration) -> Option<i64> {
         let (then, monotonic_then) = self.last_reading?;
         let expected = then.saturating_add(monotonic.saturating_sub(monotonic_then));
@@ -208,7 +210,7 @@ impl Scheduler {
         let now = self.clock.now();
         self.check_clock(now)?;
         let is_clock_set = self.is_clock_set(now);
-        // Processes that share a database know its clock only to some milliseconds.
+        // Processes that share a database know its clock only to within some milliseconds.
         let slack = if self.store.is_shared() { JUMP_MIN } else { Duration::ZERO };
         let ahead = now.saturating_add(slack);
         self.looked_at = self.clock.monotonic();
@@ -231,7 +233,7 @@ impl Scheduler {
             lane.needs_fill = look.is_due || is_waiting(lane.kind) || is_blocked(lane.kind);
         }
         let (filled, comes_again) = self.fill_lanes(Lane::fill)?;
-        // Work released since the pass began may be due before everything that it saw.
+        // Work released since the pass began may be due earlier than anything that the pass saw.
         if more_to_do || comes_again {
             return Ok(Duration::ZERO);
         }
@@ -248,7 +250,7 @@ impl Scheduler {
         // Work that does not fit into the channel waits for a release, which wakes the loop.
         let sleep = match next {
             Some(next) if now < next => next.since(now),
-            // It is due already. The claimer says when it has claimed it.
+            // It is already due. The claimer wakes the loop when it has claimed it.
             Some(next) if next <= then && self.claimer.is_running() => LOOK_INTERVAL,
             // Another process is claiming it.
             Some(next) if next <= then => CONTENTION_DELAY,
@@ -258,7 +260,8 @@ impl Scheduler {
         Ok(if filled.has_skipped_shares { sleep.min(LOOK_INTERVAL) } else { sleep })
     }
 
-    /// Whether to trust the clock. A machine without a battery starts in the past until it has synchronised.
+    /// Whether the clock can be trusted. A machine without a battery starts with a clock in the past, until
+    /// it has synchronised.
     fn is_clock_set(&mut self, now: Timestamp) -> bool {
         let is_set = EARLIEST <= now;
         if is_set == self.is_unset_clock_logged {
@@ -272,7 +275,7 @@ impl Scheduler {
         is_set
     }
 
-    /// Handles one release. Returns whether the execution may be due again before the next pass.
+    /// Handles one release. Returns whether the execution may become due again before the next pass.
     fn release(&mut self, release: Release) -> bool {
         let (Release::Done(id) | Release::ComesAgain(id)) = release;
         for lane in &mut self.lanes {
@@ -281,15 +284,15 @@ impl Scheduler {
         matches!(release, Release::ComesAgain(_))
     }
 
-    /// Handles this release and those queued behind it, and dispatches what there is room for.
+    /// Handles this release and those queued behind it, and dispatches executions to the free workers.
     fn release_and_refill(&mut self, release: Release) -> Result<(Filled, bool), StoreError> {
         let comes_again = self.release(release);
         let (filled, others_come_again) = self.fill_lanes(Lane::refill)?;
         Ok((filled, comes_again || others_come_again))
     }
 
-    /// Handles the queued releases, and dispatches what there is room for. Also returns whether a released
-    /// execution may be due again before the next pass.
+    /// Handles the queued releases, and dispatches executions to the free workers. Also returns whether a
+    /// released execution may become due again before the next pass.
     fn fill_lanes(&mut self, fill: Fill) -> Result<(Filled, bool), StoreError> {
         let mut comes_again = false;
         while let Ok(release) = self.released.try_recv() {
@@ -309,8 +312,8 @@ impl Scheduler {
         Ok((all, comes_again))
     }
 
-    /// At the first pass recovers what the previous process left behind. Later detects jumps of the clock,
-    /// and shifts waits so that each lasts for its remaining time.
+    /// The first pass recovers what the previous process left behind. Later passes detect jumps of the clock,
+    /// and shift the times of waits so that each keeps its remaining length.
     fn check_clock(&mut self, now: Timestamp) -> Result<(), StoreError> {
         let monotonic = self.clock.monotonic();
         match self.jump(now, monotonic) {
@@ -342,7 +345,7 @@ impl Scheduler {
         Ok(())
     }
 
-    /// For how long at most a jump of the clock that is noticed at `monotonic` went unnoticed.
+    /// The longest time for which a clock jump that is noticed at `monotonic` can have gone unnoticed.
     fn unnoticed(&self, monotonic: Duration) -> Duration {
         let since_last = self.last_reading.map_or(Duration::ZERO, |(_, then)| monotonic.saturating_sub(then));
         match self.store.is_shared() {
@@ -351,9 +354,9 @@ impl Scheduler {
         }
     }
 
-    /// Plans again a batch of schedules whose fire times were computed while the clock was ahead: for the
-    /// first instant since it was set back. If that instant has an execution already, claiming it advances
-    /// the schedule and records no other. Returns whether there may be more.
+    /// Replans a batch of schedules whose fire times were computed while the clock was ahead. The new fire
+    /// time is the first one after the time to which the clock was set back. If that fire time already has an
+    /// execution, the claim only advances the schedule. Returns whether there may be more to replan.
     fn replan(&self, now: Timestamp, ahead: Timestamp) -> Result<bool, StoreError> {
         let planned = self.store.schedules_planned_ahead(ahead, now, REPLAN_BATCH)?;
         let completed = self.store.schedules_completed_ahead(ahead, REPLAN_BATCH)?;
@@ -370,7 +373,7 @@ impl Scheduler {
         if !completed.is_empty() {
             let next = |it: &CompletedAhead| {
                 let calendar = Calendar::of(&it.timing, &it.executable_guid).ok()?;
-                // What fires once is not shown as if it fired again.
+                // A one-off that has fired must not get another fire time.
                 let is_done = calendar.expression().once().is_some() && it.last_fire_time.is_some();
                 calendar.first_after(after).filter(|_| !is_done)
             };

@@ -1,4 +1,4 @@
-//! Performs calls: one request, its redirects, and a verdict.
+//! Performs calls: sends the request, follows redirects, and decides whether the call succeeded.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -17,20 +17,21 @@ use crate::store::End;
 
 /// The most redirects to follow.
 const REDIRECTS_MAX: usize = 5;
-/// The limit for connecting.
+/// The time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Short, because a call that is lost on a stale connection cannot be repeated.
+/// How long an idle connection is reused: briefly, because a call that is lost on a stale connection must not
+/// be repeated.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(1);
-/// The longest failure message that is kept.
+/// The longest message that is kept, in characters.
 const MESSAGE_MAX: usize = 500;
 
-/// Makes the requests of calls. All workers share it and its idle connections.
+/// Sends the requests of calls. All workers share it, and with it the idle connections.
 pub struct Caller {
     exchanges: Exchanges,
     timeout: Duration,
 }
 
-/// The execution that a request is for, as its headers state it.
+/// Values of the headers that identify the execution.
 struct Identity<'a> {
     dispatch: &'a Dispatch,
     /// In seconds since 1970.
@@ -44,7 +45,7 @@ struct Failure {
     reason: Reason,
     message: String,
     /// Whether another attempt may succeed.
-    is_passing: bool,
+    is_transient: bool,
     /// How long the server asks clients to wait.
     retry_after: Option<String>,
 }
@@ -52,12 +53,12 @@ struct Failure {
 impl Failure {
     /// The request was not sent, or not to its final target. Another attempt would not succeed either.
     fn not_sent(message: String) -> Self {
-        Self { reason: Reason::NotSent, message, is_passing: false, retry_after: None }
+        Self { reason: Reason::NotSent, message, is_transient: false, retry_after: None }
     }
 
-    /// The answer's status means failure.
+    /// The status of the response means failure.
     fn status(message: String) -> Self {
-        Self { reason: Reason::Status, message, is_passing: false, retry_after: None }
+        Self { reason: Reason::Status, message, is_transient: false, retry_after: None }
     }
 }
 
@@ -73,16 +74,16 @@ impl<'a> Identity<'a> {
 }
 
 impl Caller {
-    /// `timeout` is for calls that set none, and includes redirects. Requests stay within `reach`. The error
-    /// says which setting is wrong.
+    /// `timeout` is for calls that set none, and includes redirects. `reach` limits the addresses that calls
+    /// may connect to. The error names the wrong setting.
     pub fn new(outbound: &Outbound, timeout: Duration, reach: Reach) -> Result<Self, String> {
         let limits =
             Limits { connect_timeout: CONNECT_TIMEOUT, total_timeout: timeout, max_idle_age: IDLE_AGE_MAX };
         Ok(Self { exchanges: Exchanges::new(outbound, &limits, reach)?, timeout })
     }
 
-    /// Makes the request. The message of a success names the status, that of a failure the status or the
-    /// cause.
+    /// Sends the request. The message of a success names the status; the message of a failure names the
+    /// status or the cause.
     fn call(&self, call: &Call, identity: &Identity<'_>, abort: &Abort) -> Result<String, Failure> {
         let timeout =
             call.timeout_seconds.map_or(self.timeout, |seconds| Duration::from_secs(seconds.into()));
@@ -95,8 +96,8 @@ impl Caller {
             .map_err(|err| Failure::not_sent(format!("the URL is not valid: {err}")))?;
         let mut method = call.method;
         let mut body = call.body.as_deref();
-        // Credentials go only to the origin that the client named. After a redirect elsewhere they are not
-        // sent again, even back at that origin.
+        // Credentials go only to the origin of the call's URL. After a redirect to another origin they are
+        // not sent again, even if a further redirect leads back.
         let mut is_at_origin = true;
         let mut redirected_by = None;
         for _ in 0..=REDIRECTS_MAX {
@@ -128,8 +129,8 @@ impl Caller {
                     true => format!("answered {status}, which success_statuses does not name"),
                     false => format!("answered {status}"),
                 };
-                let is_passing = matches!(status.as_u16(), 408 | 425 | 429 | 500..=599);
-                return Err(Failure { is_passing, retry_after, ..Failure::status(message) });
+                let is_transient = matches!(status.as_u16(), 408 | 425 | 429 | 500..=599);
+                return Err(Failure { is_transient, retry_after, ..Failure::status(message) });
             };
             let next = target.redirected(&location).map_err(|err| {
                 Failure::status(format!("answered {status}, and its Location is not valid: {err}"))
@@ -149,7 +150,7 @@ impl Caller {
 }
 
 /// All headers but `Host` and `Content-Length`. Headers of the call override the defaults. After a redirect
-/// to another origin, they and the credentials are left out.
+/// to another origin, the call's headers and credentials are left out.
 fn headers<'a>(
     call: &'a Call,
     identity: &'a Identity<'_>,
@@ -160,7 +161,7 @@ fn headers<'a>(
     let is_content = |name: &str| name.get(..8).is_some_and(|start| start.eq_ignore_ascii_case("content-"));
     let is_type = |name: &str| name.eq_ignore_ascii_case("content-type");
     let own = call.headers.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    // Headers that describe the body go with it, and only with it.
+    // Headers that describe the body are sent only with a body.
     let mut headers: Vec<_> = own
         .filter(|(name, _)| match is_content(name) && call.body.is_some() {
             true => has_body && (is_at_origin || is_type(name)),
@@ -206,25 +207,25 @@ fn failure(error: &ExchangeError, timeout: Duration) -> Failure {
         ExchangeError::Refused(refusal) => return Failure::not_sent(format!("not sent: {refusal}")),
         ExchangeError::Aborted => {
             let message = "the connection was closed because the execution was cancelled".to_owned();
-            let (reason, is_passing) = (Reason::Cancelled, false);
-            return Failure { reason, message, is_passing, retry_after: None };
+            let (reason, is_transient) = (Reason::Cancelled, false);
+            return Failure { reason, message, is_transient, retry_after: None };
         }
         ExchangeError::Failed(err) => {
             let cause = outbound::untrusted_certificate(err).unwrap_or_else(|| format!("no answer: {err}"));
             (Reason::NoAnswer, cause)
         }
     };
-    Failure { reason, message, is_passing: true, retry_after: None }
+    Failure { reason, message, is_transient: true, retry_after: None }
 }
 
 impl WorkerContext {
     pub(super) fn perform_call(&self, dispatch: &Dispatch, call: &Call) -> Handled {
-        // Entered before the call counts as begun, so that a later cancellation finds it here.
+        // Registered before the call counts as begun, so that a cancellation from then on finds it.
         let in_flight = self.calls.enter(dispatch.of.id);
         let is_admitted = dispatch.course.began_at.is_some();
         let began_at = Cell::new(self.clock.now());
         let handled = self.refused_start(dispatch, || {
-            // Read again at each retry: while the database is away, the call has not begun.
+            // Read the clock at each retry: while the database is unavailable, the call has not begun.
             began_at.set(self.clock.now());
             self.store.start_call(dispatch.of, is_admitted, began_at.get())
         });
@@ -253,12 +254,12 @@ impl WorkerContext {
                 let message = kept(message);
                 (Outcome { state: EndState::Succeeded, message, reason: None, end_time }, None)
             }
-            Err(Failure { reason, message, is_passing, retry_after }) => {
+            Err(Failure { reason, message, is_transient, retry_after }) => {
                 let message = kept(message);
                 let asked_for = retry_after.and_then(|it| requested_wait(&it, end_time));
                 let course =
                     Course { began_at: dispatch.course.began_at.or(Some(began_at)), ..dispatch.course };
-                let next = course.next_attempt(end_time, asked_for, &message).filter(|_| is_passing);
+                let next = course.next_attempt(end_time, asked_for, &message).filter(|_| is_transient);
                 (Outcome::failed(reason, message, end_time), next)
             }
         };

@@ -1,10 +1,10 @@
-//! The threads that run executions: they perform calls and start tasks.
+//! The worker threads: they perform calls and start tasks.
 //!
-//! Invariant: each dispatch ends in a recorded state (an end, RUNNING, or another attempt at a due time),
-//! panics included, and is then released to the scheduler. No worker waits for a task, or for another
-//! attempt.
+//! Invariant: each dispatch ends in a recorded state (an end state, RUNNING, or PENDING until the next
+//! attempt), even if the worker panics, and is then released to the scheduler. No worker waits for a task to
+//! end, or for the next attempt.
 //!
-//! A separate thread records the ends of calls in batches, while the workers continue.
+//! A separate thread records the ends of calls in batches, so that the workers can continue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -32,19 +32,19 @@ mod task;
 pub use call::Caller;
 pub use task::RetryLimits;
 
-/// The wait before a state that the database did not accept is recorded again.
+/// The wait before a failed write of a state is repeated.
 const RECORD_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// The most ends of calls that one transaction records.
 const ENDS_BATCH: usize = 256;
 
-/// How a call ended; not recorded yet.
+/// The end of a call, not recorded yet.
 #[derive(Debug)]
 pub struct CallEnd {
     end: End,
-    /// When it was sent; `None`: it was not sent.
+    /// When the call was sent; `None` if it was not.
     began_at: Option<Timestamp>,
-    /// The attempt that follows, unless the execution was cancelled meanwhile.
+    /// The next attempt, unless the execution was cancelled in the meantime.
     next: Option<NextAttempt>,
 }
 
@@ -54,7 +54,7 @@ enum Handled {
     Ended(CallEnd),
     /// It is running, or its end is recorded.
     Done,
-    /// It may be PENDING, and due at any time.
+    /// It may be PENDING again, and due at any time.
     ComesAgain,
 }
 
@@ -72,11 +72,11 @@ pub struct WorkerContext {
     pub calls: Arc<CallsInFlight>,
     /// How to name tasks.
     pub task_names: TaskNames,
-    /// How long to retry while the platform is in trouble.
+    /// How long to retry while the platform is unavailable.
     pub patience: RetryLimits,
-    /// Wakes the watcher: a task was started, or is to be cancelled.
+    /// Wakes the watcher, because a task was started or has to be cancelled.
     pub task_started: Sender<()>,
-    /// Wakes the scheduler: an execution has ended that another one may wait for.
+    /// Wakes the scheduler, because another execution may have waited for the one that ended.
     pub wake_scheduler: Sender<()>,
     /// Closes when the service stops.
     pub stop: Stop,
@@ -99,7 +99,7 @@ impl WorkerContext {
                     Err(_) => return,
                 },
             };
-            // `select!` picks any ready channel. Work that has not begun at a stop stays PENDING.
+            // `select!` picks any ready channel. After a stop, work that has not begun must stay PENDING.
             if is_stopped(&self.stop) {
                 return;
             }
@@ -107,8 +107,8 @@ impl WorkerContext {
             let handled = self.perform(&dispatch);
             drop(busy);
             let sent = match handled {
-                // It is RUNNING, so it is not dispatched again. The worker is free although the end is not
-                // recorded yet.
+                // It is RUNNING, so it is not dispatched again. That frees the worker before the end is
+                // recorded.
                 Handled::Ended(end) => {
                     let id = dispatch.of.id;
                     ends.send((dispatch, end)).is_ok() && released.send(Release::Done(id)).is_ok()
@@ -146,7 +146,7 @@ impl WorkerContext {
         }
     }
 
-    /// Records another attempt after a failed call, if one follows. Returns whether it does.
+    /// Schedules the next attempt of a failed call, if there is to be one. Returns whether there is.
     fn record_retry(&self, dispatch: &Dispatch, call: &CallEnd) -> bool {
         let Some(next) = &call.next else { return false };
         let attempt = dispatch.course.attempt;
@@ -160,13 +160,13 @@ impl WorkerContext {
         is_recorded
     }
 
-    /// A full channel means that it is about to look anyway.
+    /// If the channel is full, the scheduler is about to look anyway.
     fn wake_scheduler(&self) {
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// Records the ends in one transaction. If the database rejects that, records them one by one, so that a
-    /// bad one leaves no other RUNNING. Returns which of them changed a row.
+    /// Records the ends in one transaction. If the database rejects it, records them one by one, so that one
+    /// bad end leaves no other execution RUNNING. Returns for each end whether it changed a row.
     fn record_batch(&self, batch: &[(Dispatch, CallEnd)]) -> Vec<bool> {
         let ends: Vec<&End> = batch.iter().map(|(_, call)| &call.end).collect();
         let mut together = None;
@@ -227,13 +227,14 @@ impl WorkerContext {
         }
     }
 
-    /// Records a state that is already a fact, until the database accepts it or the service stops. Returns
-    /// whether it changed a row.
+    /// Records a state that is already a fact: repeats the write until the database accepts it or the service
+    /// stops. Returns whether it changed a row.
     fn record(&self, what: &str, step: impl FnMut() -> Result<bool, StoreError>) -> bool {
         self.recorded(what, step).unwrap_or(false)
     }
 
-    /// The same for a step with another result. `None`: the database rejected it, or the service stops.
+    /// Like [`Self::record`], for a step with another result. `None`: the database rejected it, or the
+    /// service stops.
     fn recorded<T>(&self, what: &str, mut step: impl FnMut() -> Result<T, StoreError>) -> Option<T> {
         loop {
             match step() {
@@ -259,8 +260,9 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the database whether to begin, until it answers or the service stops. A lost answer may have been
-    /// a yes, so `begin` must be repeatable. `Some`: do not begin; leave the execution in this state.
+    /// Asks the database for permission to begin, until it answers or the service stops. `begin` must be
+    /// idempotent, because the answer to a successful one may be lost. `Some`: do not begin; leave the
+    /// execution in this state.
     fn refused_start(
         &self,
         dispatch: &Dispatch,
@@ -274,7 +276,7 @@ impl WorkerContext {
             Start::Begun => None,
             Start::Waits => {
                 debug!(execution:% = dispatch.guid; "execution waits for another one to end");
-                // The execution that it waits for may have ended meanwhile.
+                // The execution that it waits for may already have ended.
                 self.wake_scheduler();
                 Some(Handled::Done)
             }
@@ -286,20 +288,20 @@ impl WorkerContext {
         }
     }
 
-    /// Handles the effects that the decision about one execution had on others.
+    /// Logs the executions that the decision ended, and carries out the cancellations that it requested.
     fn apply_effects(&self, effects: &Effects) {
         for ended in &effects.ended {
             journal::ended_by_another(ended);
         }
         if !effects.cancelled.is_empty() {
             self.calls.abort(&effects.cancelled);
-            // A full channel means that it is about to look anyway.
+            // If the channel is full, the watcher is about to look anyway.
             let _ = self.task_started.try_send(());
         }
     }
 
-    /// Whether the lease under which an execution was claimed still holds. Without it, another instance may
-    /// send the same.
+    /// Whether this instance still holds the lease under which it claimed the execution. If not, another
+    /// instance may send the same request.
     fn lease_holds(&self, dispatch: &Dispatch) -> bool {
         self.store.fence() == Ok(dispatch.of.fence)
     }

@@ -1,4 +1,4 @@
-//! Starts the task of a job's execution, and settles attempts whose outcome is unknown.
+//! Starts the task of a job's execution, and resolves attempts whose outcome is unknown.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -13,13 +13,14 @@ use crate::model::{Dispatch, Outcome, Reason, Timestamp, task_name_of_attempt, t
 use crate::platform::{Delivery, Found, NewTask, PlatformError, Task, TaskName, TaskState};
 use crate::store::{End, Retry};
 
-/// How long to retry while the platform is in trouble, and when a lost attempt counts as failed.
+/// How long to retry while the platform is unavailable, and when an attempt without an answer counts as
+/// failed.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryLimits {
-    /// From the first failure until the execution is given up.
+    /// The time from the first failure until the worker gives up.
     pub retry_for: Duration,
-    /// "No such task" is conclusive only this long after the attempt began: Cloud Foundry may still be
-    /// creating it, although its client is gone.
+    /// The time after the start of an attempt from which on "no such task" is conclusive. Before that, Cloud
+    /// Foundry may still be creating the task, although the request has ended.
     pub late_task: Duration,
 }
 
@@ -42,8 +43,8 @@ impl WorkerContext {
         let key = dispatch.attempt_key();
         let is_admitted = dispatch.attempts.count > 0 || dispatch.course.began_at.is_some();
         let handled = self.refused_start(dispatch, || {
-            // Read again at each retry: while the database is away, the attempt has not begun, and the
-            // outcome must count as unknown for long enough.
+            // Read the clock at each retry: while the database is unavailable, the attempt has not begun, and
+            // its outcome must count as unknown for the full time.
             began_at.set(self.clock.now());
             let recorded = Some(first_name.as_str()).filter(|name| *name != key.as_str());
             let task = (&dispatch.app, recorded);
@@ -90,8 +91,8 @@ impl WorkerContext {
         }
     }
 
-    /// The name of the first attempt's task. Once recorded it stays, even if the setting or the job's name
-    /// changes.
+    /// The name of the first attempt's task. Once recorded it does not change, even if `TASK_NAME` or the
+    /// job's name does.
     fn first_name(&self, dispatch: &Dispatch) -> String {
         match (&dispatch.task_name, dispatch.attempts.count) {
             (Some(name), _) => name.clone(),
@@ -100,10 +101,10 @@ impl WorkerContext {
         }
     }
 
-    /// Asks the platform whether an attempt created a task after all. If it is certain that none ran, returns
-    /// the name for the next attempt's task, which differs from that of a task that was stored but never ran.
+    /// Asks the platform whether an earlier attempt created a task after all. If it is certain that none ran,
+    /// returns the name for the next attempt's task. That name is new if a task was stored but never ran.
     fn next_name(&self, dispatch: &Dispatch, first_name: &str, doubt_until: Timestamp) -> Option<String> {
-        // Read before the request: an answer describes the state at that time.
+        // Read before the request, because the answer may describe the state at that time.
         let asked_at = self.clock.now();
         let key = dispatch.attempt_key();
         let names = task_names_so_far(first_name, &key, dispatch.attempts.count);
@@ -128,7 +129,7 @@ impl WorkerContext {
                 return None;
             }
         };
-        // It belongs to an earlier attempt, and says nothing about the latest, whose task may appear late.
+        // A task of an earlier attempt says nothing about the latest one, whose task may appear late.
         let latest_name = match dispatch.attempts.count {
             ..=1 => first_name.to_owned(),
             count => task_name_of_attempt(first_name, &key, count),
@@ -180,8 +181,8 @@ impl WorkerContext {
             journal::running(&about, Some(&task.guid), dispatch.course.attempt);
             crash::point("task.accepted");
         } else {
-            // If it was deleted, the task is left running. If it was cancelled, the task is a stray, which
-            // the watcher cancels.
+            // If the execution was deleted, the task is left running. If it was cancelled, the task is a
+            // stray, which the watcher cancels.
             info!(execution:% = dispatch.guid, task:% = task.guid; "execution has ended or is gone");
             if self.store.is_shared() {
                 // Another process may have created a task too, or may have found this one.
@@ -192,7 +193,7 @@ impl WorkerContext {
         let _ = self.task_started.try_send(());
     }
 
-    /// Leaves the task to the watcher, which cancels it once the execution has another one.
+    /// Hands the task to the watcher, which cancels it once the execution has another one.
     fn note_surplus(&self, dispatch: &Dispatch, task: &Task) {
         self.record(dispatch.guid.as_str(), || {
             self.store.note_surplus(&dispatch.guid, &task.guid, self.clock.now())
@@ -220,7 +221,7 @@ impl WorkerContext {
                 None => self.store.finish(&end),
             });
         }
-        // If the platform asks for a wait beyond that limit, it is asked once more at the limit.
+        // If the platform asks for a wait beyond `give_up_at`, there is one last attempt at that time.
         let asked = retry_after.unwrap_or_default().min(give_up_at.since(now));
         let wait = backoff(failures).max(asked);
         let retry = Retry {
