@@ -1,9 +1,9 @@
-//! The outbox: deliveries are written in the transaction of the change that they report, and claimed by the
-//! processes that send them.
+//! The outbox of notifications. The transaction of a change also writes the deliveries that report it; the
+//! processes that send deliveries claim them here.
 //!
-//! Invariant: an event (a job or call begins to fail, is overdue, has recovered) is reported to each
-//! notification once. About one job or call, nothing older is sent after something newer. At most one process
-//! sends for a notification at a time.
+//! Invariant: each notification reports an event (a job or call begins to fail, is overdue, has recovered)
+//! once. For one job or call, no older event is sent after a newer one. At most one process sends for a
+//! notification at a time.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
@@ -18,19 +18,19 @@ use crate::model::{
     EndState, Event, Fence, Format, Guid, Id, Kind, Notification, Outcome, Reason, Timestamp,
 };
 
-/// How long a failure waits for others, so that many that come together make one message.
-const COMPANY: Duration = Duration::from_secs(5);
+/// How long a failure waits for others, so that simultaneous failures become one message.
+const GROUP_WAIT: Duration = Duration::from_secs(5);
 /// The least time between two deliveries of a notification.
 const SPACING: Duration = Duration::from_secs(1);
-/// If more deliveries than this wait, they are folded into a summary.
+/// The most waiting deliveries that are sent one by one. More are folded into a summary.
 const SINGLE_MAX: u64 = 5;
-/// How many members a summary names.
-const FIRST_OF_SUMMARY: u32 = 20;
-/// The most alerts, and ends of alerts, in one request to an Alertmanager.
+/// How many of its deliveries a summary contains; the others are only counted.
+const SUMMARY_MEMBERS_MAX: u32 = 20;
+/// The most active alerts, and the most ended ones, in one request to an Alertmanager.
 const ALERTS_MAX: u32 = 5000;
 /// How often the active alerts are repeated to an Alertmanager.
 const REPEAT_INTERVAL: Duration = Duration::from_secs(60);
-/// The waits before retries of a delivery.
+/// The delays before the retries of a delivery.
 const RETRY_WAITS: [Duration; 7] = [
     Duration::from_secs(5),
     Duration::from_secs(30),
@@ -40,29 +40,29 @@ const RETRY_WAITS: [Duration; 7] = [
     Duration::from_secs(6 * 60 * 60),
     Duration::from_secs(24 * 60 * 60),
 ];
-/// The most ended deliveries that a notification keeps.
+/// The most ended deliveries that are kept for a notification.
 const KEPT_MAX: u32 = 1000;
 
-/// Which notifications deliveries are taken of.
+/// The notifications for which to claim deliveries.
 #[derive(Debug, Clone, Copy)]
 pub enum DeliveryLane<'a> {
-    /// These.
+    /// Only these.
     Of(&'a BTreeSet<Id>),
-    /// All but these.
+    /// All notifications but these.
     AllBut(&'a BTreeSet<Id>),
 }
 
-/// The field of a recovery's data with the events that are over.
+/// The field of a recovery's data that lists the events that have ended.
 pub const ENDED_EVENTS: &str = "ended_events";
 
-/// What a process sends for a notification, and nobody else does meanwhile.
+/// What to send for one notification. While a process holds it, no other process sends for that notification.
 #[derive(Debug, Clone)]
 pub struct Sending {
-    /// The lease under which it was claimed.
+    /// The lease under which this process claimed it.
     pub fence: Fence,
     /// The notification to send for.
     pub notification: Notification,
-    /// One delivery; for an Alertmanager all that wait, perhaps none.
+    /// One delivery; for an Alertmanager all waiting ones, perhaps none.
     pub deliveries: Vec<Delivery>,
     /// The active alerts, for an Alertmanager.
     pub alerts: Vec<ActiveAlert>,
@@ -75,7 +75,7 @@ pub struct Sending {
 pub struct ActiveAlert {
     /// `failed` or `overdue`.
     pub event: String,
-    /// Since when it is active.
+    /// When it began.
     pub since: Timestamp,
     /// Its contents.
     pub data: Json,
@@ -86,7 +86,7 @@ pub struct ActiveAlert {
 pub struct Digest {
     /// The number of deliveries by event.
     pub counts: BTreeMap<String, u64>,
-    /// The oldest members: event, contents, and when it was written.
+    /// The oldest deliveries: event, contents, and creation time.
     pub first: Vec<(String, Json, Timestamp)>,
 }
 
@@ -95,14 +95,14 @@ pub struct Digest {
 pub enum Tried {
     /// The receiver accepted it.
     Delivered(u16),
-    /// The receiver did not accept it: the status, if it answered, and the error.
+    /// The receiver did not accept it: the status, if there was a response, and the error.
     Failed(Option<u16>, String),
     /// The receiver is gone for good (410).
     Gone,
 }
 
 impl Store {
-    /// SQLite, at a start: makes deliveries that the previous process was sending due again.
+    /// On SQLite, when the service starts: makes deliveries due again that the previous process was sending.
     pub fn release_notifications(&self) -> Result<(), StoreError> {
         match &self.engine {
             Engine::Sqlite(_) => {
@@ -114,7 +114,8 @@ impl Store {
         }
     }
 
-    /// Queues a test delivery in place of one that waits. `None`: the notification was deleted meanwhile.
+    /// Queues a test delivery, which supersedes one that is still waiting. `None`: the notification was
+    /// deleted.
     pub fn test_notification(
         &self,
         notification: &Notification,
@@ -143,7 +144,7 @@ impl Store {
         })
     }
 
-    /// Reports a batch of jobs and calls that have not succeeded for too long. Returns their number.
+    /// Reports a batch of overdue jobs and calls. Returns their number.
     pub fn tell_overdue(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|tx| {
             let rows = tx.rows(sql!("streaks/overdue"), values! { "now": now, "limit": limit }, |row| {
@@ -201,7 +202,7 @@ impl Store {
         })
     }
 
-    /// Claims what is due, for at most `limit` notifications for which nobody is sending.
+    /// Claims due deliveries of at most `limit` notifications for which no process is sending.
     pub fn claim_deliveries(
         &self,
         lane: DeliveryLane<'_>,
@@ -229,8 +230,8 @@ impl Store {
         })
     }
 
-    /// Records the result of an attempt, and when the next one follows. `false`: another process has taken
-    /// over, or the notification is gone.
+    /// Records the result of an attempt, and when the next one is due. `false`: another process has taken
+    /// over, or the notification was deleted.
     pub fn record_try(&self, sending: &Sending, tried: &Tried, now: Timestamp) -> Result<bool, StoreError> {
         let id = sending.notification.id;
         self.write(|tx| {
@@ -256,9 +257,9 @@ impl Store {
     }
 }
 
-/// The clock may have been set back: cuts each wait to the longest that is possible at `now`.
+/// After the clock was set back: shortens waits that are longer than possible at `now`.
 pub(super) fn cut_waits(tx: &Session<'_>, now: Timestamp) -> Result<(), StoreError> {
-    for (attempts, wait) in std::iter::once(COMPANY).chain(RETRY_WAITS).enumerate() {
+    for (attempts, wait) in std::iter::once(GROUP_WAIT).chain(RETRY_WAITS).enumerate() {
         let values = values! {
             "attempts": u64::try_from(attempts).unwrap_or(u64::MAX), "latest": now.saturating_add(wait),
         };
@@ -297,7 +298,7 @@ impl Subject {
         })
     }
 
-    /// Its contents, which include no command and no secret.
+    /// The contents of a delivery about it. They include no command and no secret.
     fn data(&self, execution: Json, message: &str, streak: &Streak) -> Json {
         json!({
             "execution": execution,
@@ -311,7 +312,7 @@ impl Subject {
     }
 }
 
-/// How often a job or call has failed in a row, and when it should have succeeded.
+/// How often a job or call has failed in a row, and by when it should succeed.
 #[derive(Debug, Clone, Default)]
 struct Streak {
     failures: u64,
@@ -333,12 +334,13 @@ impl Streak {
     }
 }
 
-/// An ended execution of a job or call that somebody wants to hear about.
+/// An ended execution that counts for alerts: its space has a notification, or its job or call is expected to
+/// succeed.
 struct Ended {
     execution: Id,
     executable: Id,
     end_time: Timestamp,
-    /// As recorded: a failure after a requested cancellation is a cancellation.
+    /// The recorded message. It differs from that of the outcome if the execution was cancelled.
     message: String,
     json: Json,
     subject: Subject,
@@ -374,8 +376,8 @@ impl Ended {
     }
 }
 
-/// Reports executions that have just ended, in the transaction of their ends. If nobody wants to hear about
-/// them, this costs one query.
+/// Reports executions that have just ended, in the transaction that ends them. If none of them counts for
+/// alerts, this costs one query.
 pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Result<(), StoreError> {
     let outcomes: HashMap<Id, &Outcome> = ended.iter().copied().collect();
     if outcomes.is_empty() {
@@ -419,8 +421,8 @@ pub(super) fn tell_outcomes(tx: &Session<'_>, ended: &[(Id, &Outcome)]) -> Resul
     Ok(())
 }
 
-/// Whether an outcome says something about its job or call. Cancellations do not, nor do calls that a stop of
-/// the service cut off: deploying the scheduler must alarm nobody.
+/// Whether an outcome counts for or against its job or call. Cancellations do not, and neither do calls that
+/// a stop of the service interrupted: deploying the scheduler must not raise alerts.
 fn counts(reason: Option<&str>) -> bool {
     let silent = [Reason::Cancelled, Reason::Replaced, Reason::Interrupted];
     reason.is_none_or(|reason| silent.iter().all(|silent| silent.as_str() != reason))
@@ -451,7 +453,7 @@ fn failed(
         }
         let now = outcome.end_time;
         if begin_alert(tx, notification, it.executable, Event::Failed, &since, &data, now)? {
-            let due_at = now.saturating_add(COMPANY);
+            let due_at = now.saturating_add(GROUP_WAIT);
             let is_told = tell(tx, notification, it.executable, "failed", &data, (now, due_at))?;
             alerts.push((notification.id, "failed".to_owned(), is_told));
         }
@@ -474,7 +476,8 @@ fn succeeded(
         streak.success_due_at = Some(after_seconds(it.end_time, within));
     }
     if it.execution < streak.last_execution {
-        // A later execution has failed, and the failure is still active. But there was a success.
+        // A newer execution has already ended, so this success does not end a failure. But the job or call is
+        // no longer overdue.
         let data = it.subject.data(it.json.clone(), &it.message, streak);
         return end_overdue(tx, it.executable, alerts, &data, notifications, outcome.end_time);
     }
@@ -488,7 +491,7 @@ fn succeeded(
         let ended = over.get(&notification.id);
         let recovers = match ended {
             Some(ended) if ended.is_told => notification.definition.tells(Event::Recovered),
-            // It was over before anybody was told.
+            // The alert ended before it was reported.
             Some(_) => {
                 supersede(tx, notification.id, it.executable, now)?;
                 false
@@ -510,8 +513,8 @@ fn succeeded(
     Ok(())
 }
 
-/// Ends the overdue alert, but not that of a failure. It is reported as recovered only if nothing else is
-/// active; an Alertmanager gets each end.
+/// Ends the `overdue` alert, but not the `failed` one. Reports a recovery only if no other alert is active;
+/// an Alertmanager is sent the end of each alert.
 fn end_overdue(
     tx: &Session<'_>,
     executable: Id,
@@ -527,13 +530,13 @@ fn end_overdue(
         return Ok(());
     }
     tx.execute(sql!("alerts/delete_overdue"), values! { "executable_id": executable })?;
-    let over = Over::of(overdue);
+    let over = EndedAlerts::of(overdue);
     for notification in notifications {
         let Some(ended) = over.get(&notification.id) else { continue };
-        let fails_on = alerts.iter().any(|(id, ..)| *id == notification.id)
+        let is_still_failing = alerts.iter().any(|(id, ..)| *id == notification.id)
             && notification.definition.format != Format::Alertmanager;
         match ended.is_told && notification.definition.tells(Event::Recovered) {
-            _ if fails_on => {}
+            _ if is_still_failing => {}
             true => {
                 tell(tx, notification, executable, "recovered", &ended.in_data(data), (now, now))?;
             }
@@ -545,8 +548,8 @@ fn end_overdue(
     Ok(())
 }
 
-/// Ends the overdue alert of a job or call that is no longer expected to succeed, in the transaction of that
-/// change.
+/// Ends the `overdue` alert of a job or call that is no longer expected to succeed, in the transaction of
+/// that change.
 pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
     let ids = json_array(std::iter::once(executable))?;
     let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
@@ -559,7 +562,7 @@ pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) 
     end_overdue(tx, executable, &mut alerts, &data, &notifications, now)
 }
 
-/// Ends the alerts of a deleted job or call, in the transaction of the deletion: it is reported as recovered.
+/// Ends the alerts of a deleted job or call, in the transaction of the deletion, and reports it as recovered.
 pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
     let ids = json_array(std::iter::once(executable))?;
     let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
@@ -596,17 +599,17 @@ fn subject_of(tx: &Session<'_>, executable: Id) -> Result<(Subject, Streak), Sto
     })
 }
 
-/// What is over for a job or call, for one notification.
+/// The alerts of a job or call that have ended, for one notification.
 #[derive(Default)]
-struct Over {
-    /// Whether any of it was reported.
+struct EndedAlerts {
+    /// Whether any of them was reported.
     is_told: bool,
     /// `failed`, `overdue`, or both.
     events: BTreeSet<String>,
 }
 
-impl Over {
-    /// By notification.
+impl EndedAlerts {
+    /// Groups alerts by notification.
     fn of(alerts: Vec<Alert>) -> HashMap<Id, Self> {
         let mut over: HashMap<Id, Self> = HashMap::new();
         for (notification, event, is_told) in alerts {
@@ -617,7 +620,7 @@ impl Over {
         over
     }
 
-    /// The data of a recovery, with the events that are over. Only the body for an Alertmanager uses them.
+    /// The data of a recovery, with the events that have ended. Only the format for Alertmanager uses them.
     fn in_data(&self, data: &Json) -> Json {
         let mut data = data.clone();
         data[ENDED_EVENTS] = json!(self.events);
@@ -630,17 +633,17 @@ fn end_alerts(
     tx: &Session<'_>,
     executable: Id,
     alerts: &mut Vec<Alert>,
-) -> Result<HashMap<Id, Over>, StoreError> {
+) -> Result<HashMap<Id, EndedAlerts>, StoreError> {
     if alerts.is_empty() {
         return Ok(HashMap::new());
     }
     tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
     for (notification, _, is_told) in alerts.iter_mut().filter(|(_, _, is_told)| !is_told) {
-        // A receiver that waits for the recovery from an earlier failure gets this one instead.
+        // A recovery from an earlier failure is still waiting. This one replaces it, so it must be sent.
         let values = values! { "notification_id": *notification, "executable_id": executable };
         *is_told = tx.one(sql!("deliveries/has_waiting_recovery"), values, |row| row.get("is_waiting"))?;
     }
-    Ok(Over::of(std::mem::take(alerts)))
+    Ok(EndedAlerts::of(std::mem::take(alerts)))
 }
 
 fn notifications_of<'a>(
@@ -711,8 +714,8 @@ fn begin_alert(
     Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
 }
 
-/// Adds a delivery about a job or call, in place of those that wait. `times`: now, and when it is due.
-/// Returns whether the active alerts count as reported, because the delivery replaces a recovery.
+/// Adds a delivery about a job or call, which supersedes those that wait. `times`: now, and when it is due.
+/// Returns the result of [`supersede`].
 fn tell(
     tx: &Session<'_>,
     notification: &Notification,
@@ -726,8 +729,8 @@ fn tell(
     Ok(is_told)
 }
 
-/// Drops what waits to be told about a job or call. Returns whether the active alerts count as reported now,
-/// because it was a recovery.
+/// Supersedes the waiting deliveries about a job or call. Returns `true` if one of them was a recovery: the
+/// receiver then still believes that an earlier alert is active, so the current ones now count as reported.
 fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp) -> Result<bool, StoreError> {
     let values = values! { "notification_id": notification, "executable_id": executable };
     let is_told = tx.execute(sql!("alerts/mark_unrecovered"), values)? > 0;
@@ -763,7 +766,7 @@ fn claim(
 ) -> Result<Option<Sending>, StoreError> {
     let id = notification.id;
     let of_this = values! { "notification_id": id };
-    // Nobody sends for it, so nothing can be under way.
+    // No process is sending for it, so deliveries that are still marked as being sent were cut off.
     tx.execute(sql!("deliveries/recover_cut_off"), of_this)?;
     let is_alertmanager = notification.definition.format == Format::Alertmanager;
     let deliveries = match is_alertmanager {
@@ -806,7 +809,7 @@ fn claim(
     Ok(Some(Sending { fence, notification, deliveries, alerts, summary }))
 }
 
-/// The next due delivery: the oldest one, or a summary of all that wait.
+/// The next due delivery: the oldest one, or a new summary of all waiting ones.
 fn next_delivery(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
     loop {
         let values = values! { "notification_id": notification, "now": now };
@@ -820,7 +823,7 @@ fn next_delivery(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<V
         if first.event != "summary" || !summary_of(tx, first.id)?.counts.is_empty() {
             return Ok(vec![first]);
         }
-        // All its members were superseded.
+        // All deliveries in the summary were superseded.
         tx.execute(sql!("deliveries/begin"), values! { "id": first.id })?;
         end(tx, &first, "SUPERSEDED", None, None, now)?;
     }
@@ -830,9 +833,9 @@ fn is_cut_off(tx: &Session<'_>, delivery: Id) -> Result<bool, StoreError> {
     tx.one(sql!("deliveries/get"), values! { "id": delivery }, |row| row.get("is_cut_off"))
 }
 
-/// Folds waiting deliveries into a new summary. Summaries that wait for another attempt are among them only
-/// if they are many themselves. Otherwise each attempt would move the members of all before it, which are
-/// thousands if a receiver hangs while much fails.
+/// Folds waiting deliveries into a new summary. It absorbs summaries that wait for a retry only if there are
+/// more than [`SINGLE_MAX`] of them. Absorbing them every time would move the members of all earlier
+/// summaries with each attempt, which are thousands if a receiver hangs while many jobs fail.
 fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delivery>, StoreError> {
     let values = values! { "notification_id": notification };
     let summaries: u64 =
@@ -848,7 +851,7 @@ fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delive
 }
 
 fn summary_of(tx: &Session<'_>, summary: Id) -> Result<Digest, StoreError> {
-    let values = values! { "summary_id": summary, "limit": FIRST_OF_SUMMARY };
+    let values = values! { "summary_id": summary, "limit": SUMMARY_MEMBERS_MAX };
     let counts = tx.rows(sql!("deliveries/counts_of_summary"), values, |row| {
         Ok((row.get::<String>("event")?, row.get::<u64>("total")?))
     })?;
@@ -899,7 +902,7 @@ fn end(
     Ok(())
 }
 
-/// The instant this many seconds later.
+/// `time` plus this many seconds.
 pub(super) fn after_seconds(time: Timestamp, seconds: u32) -> Timestamp {
     time.saturating_add(Duration::from_secs(seconds.into()))
 }

@@ -1,4 +1,4 @@
-//! The control of runs: which execution may begin, is cancelled, or gets another attempt.
+//! Decides which execution may begin, is cancelled, or gets another attempt.
 //!
 //! Invariant: each decision is a guarded update of one row. Overlap is decided under a lock of the job or
 //! call, in the transaction that begins, skips or blocks the execution, so it holds across restarts,
@@ -15,20 +15,20 @@ use crate::model::{
     Timestamp,
 };
 
-/// The most skipped executions behind one execution that get a row; further ones are counted on the last of
-/// them.
+/// For each execution, the most skipped executions that it blocked and that get a row. The last of these rows
+/// counts the others.
 const SKIPPED_ROWS_MAX: u32 = 20;
-/// The most executions in the way of one that are examined.
+/// The most blocking executions that a decision examines.
 const AHEAD_MAX: u32 = 1000;
 
 /// Whether an execution has begun, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Start {
-    /// It is running, or its task is being requested.
+    /// The worker may send the request: the call is RUNNING, or the attempt to create the task is recorded.
     Begun,
-    /// It has ended, is gone, or is not owned under this lease.
+    /// It has ended, was deleted, or is not owned under this lease.
     Gone,
-    /// It stays PENDING until another one has ended.
+    /// It stays PENDING until another execution has ended.
     Waits,
     /// It is SKIPPED.
     Skipped,
@@ -41,7 +41,7 @@ impl Start {
     }
 }
 
-/// The effects of a decision about one execution on others, and on itself.
+/// Other changes that a decision made: to other executions, or by skipping the execution itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Effects {
     /// Executions that have ended.
@@ -61,7 +61,7 @@ pub struct Ended {
     pub message: String,
 }
 
-/// Who starts an execution by hand.
+/// A request to start an execution by hand.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Asked<'a> {
     /// The id of the request.
@@ -77,7 +77,8 @@ pub struct Asked<'a> {
 /// An execution that was started by hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// PENDING or SKIPPED. If too many were skipped behind the same execution: the last one that has a row.
+    /// PENDING or SKIPPED. If it was skipped without a row of its own, the skipped execution whose row counts
+    /// it.
     pub execution: Execution,
     /// The effects on others.
     pub effects: Effects,
@@ -90,15 +91,15 @@ pub enum Cancelled {
     Ended(CutOff),
     /// It is running, and is to be cancelled.
     Requested(Id),
-    /// It was cancelled before, or its cancellation was requested before.
+    /// It was already cancelled, or its cancellation was already requested.
     Before,
-    /// It had ended otherwise.
+    /// It had already ended in another way.
     HasEnded(ExecutionState),
     /// It no longer exists.
     Gone,
 }
 
-/// The execution that is to begin or to be cancelled.
+/// The execution to begin or to cancel.
 struct Contender {
     id: Id,
     of: CutOff,
@@ -110,7 +111,7 @@ struct Contender {
     is_by_hand: bool,
 }
 
-/// An execution in the way of another one.
+/// An execution that may block another one.
 struct Ahead {
     id: Id,
     of: CutOff,
@@ -126,8 +127,9 @@ enum Decision {
 }
 
 impl Store {
-    /// Records that a call is about to be sent: PENDING → RUNNING. Only if it has `Begun` may it be sent.
-    /// Safe to repeat after an error. `is_admitted`: it has begun before.
+    /// Records that a call is about to be sent: PENDING → RUNNING. It may be sent only if the result is
+    /// `Begun`. Can be repeated after an error. `is_admitted`: an earlier attempt has begun, so the overlap
+    /// policy no longer applies.
     pub fn start_call(
         &self,
         of: Owned,
@@ -140,9 +142,9 @@ impl Store {
         self.start(of, is_admitted, now, batched_sql!("executions/start_call"), &values)
     }
 
-    /// Records that a task is about to be requested in `app`; after `doubt_until`, "not found" is conclusive.
-    /// `task_name` is stored with the first request of an attempt; `None`: the task is named after the
-    /// attempt's key. `is_admitted`: the execution has begun before.
+    /// Records that the worker is about to create a task in `app`; after `doubt_until`, "not found" is
+    /// conclusive. `task_name` is stored with the first request of an attempt; `None`: the task is named
+    /// after the attempt's key. `is_admitted` is as in [`Store::start_call`].
     pub fn begin_attempt(
         &self,
         of: Owned,
@@ -211,8 +213,7 @@ impl Store {
         })
     }
 
-    /// Makes executions due that waited for another one to end and have nothing in their way any more.
-    /// Returns their number.
+    /// Makes blocked executions due if nothing blocks them any longer. Returns their number.
     pub fn unblock(&self, kind: Kind, now: Timestamp) -> Result<usize, StoreError> {
         let values = values! { "kind": kind.as_str(), "now": now };
         self.write_one(|tx| tx.execute(sql!("executions/unblock"), values))
@@ -260,7 +261,7 @@ impl Store {
         }
         self.write(|tx| {
             let mut effects = Effects::default();
-            // Taken before the execution exists, in the same order as everywhere else.
+            // Locked before the execution is inserted: the same order as everywhere else, so no deadlock.
             tx.lock(postgres_sql!("executables/lock"), values! { "id": executable })?;
             let Some(id) = insert(tx)? else { return Ok(None) };
             let Some(contender) = contender(tx, id)? else { return Ok(None) };
@@ -281,8 +282,8 @@ impl Store {
         })
     }
 
-    /// Cancels an execution for a person. PENDING: it ends at once; a task that may have been created is
-    /// looked for and cancelled. Running: the request is recorded. Both survive a restart.
+    /// Cancels an execution for a user. A PENDING one ends at once; the watcher looks for a task that may
+    /// have been created, and cancels it. For a running one, the request is recorded. Both survive a restart.
     pub fn cancel_execution(
         &self,
         id: Id,
@@ -295,7 +296,7 @@ impl Store {
             let was_cancelled = contender.reason == Some(Reason::Cancelled);
             Ok(match contender.state {
                 ExecutionState::Pending => {
-                    // It is locked, so it is still PENDING.
+                    // `contender` locked it, so it is still PENDING.
                     end_pending(tx, id, Reason::Cancelled, message, now)?;
                     audit::record(tx, event, None, now)?;
                     Cancelled::Ended(contender.of)
@@ -315,8 +316,8 @@ impl Store {
         })
     }
 
-    /// Requests the cancellation of a running execution for this reason. `false`: it has ended, has another
-    /// task, or is being cancelled already.
+    /// Requests the cancellation of a running execution. `false`: it has ended, has another task, or is
+    /// already being cancelled.
     pub fn request_cancel(
         &self,
         of: Owned,
@@ -328,14 +329,14 @@ impl Store {
         self.write_one(|tx| request_cancel(tx, (of.id, Some(task)), reason, message, now))
     }
 
-    /// The platform has accepted the cancellation of a running execution's task.
+    /// Records that the platform has accepted the cancellation of a running execution's task.
     pub fn cancel_accepted(&self, of: Owned, now: Timestamp) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "now": now };
         self.write_one(|tx| Ok(tx.execute(sql!("executions/cancel_accepted"), values)? == 1))
     }
 
     /// Ends an execution whose task is still running although the platform accepted its cancellation. The
-    /// task is looked for and cancelled again.
+    /// watcher keeps cancelling the task.
     pub fn finish_without_task(&self, end: &End, task: &Guid) -> Result<bool, StoreError> {
         let ended = self.write(|tx| {
             let changed = ends::end_all(tx, &[end])? == [true];
@@ -349,11 +350,11 @@ impl Store {
         ended
     }
 
-    /// Begins another attempt: RUNNING → PENDING. `false`: no attempt follows, because the execution has
+    /// Plans the next attempt: RUNNING → PENDING. `false`: no attempt follows, because the execution has
     /// ended, is being cancelled, or its job, call or schedule is gone.
     pub fn retry(&self, of: Owned, attempt: u32, next: &NextAttempt) -> Result<bool, StoreError> {
         self.write(|tx| {
-            // Its schedule may be about to be disabled, which locks the same row.
+            // Locks the row that disabling the schedule locks too.
             if contender(tx, of.id)?.is_none() {
                 return Ok(false);
             }
@@ -369,7 +370,7 @@ impl Store {
         })
     }
 
-    /// Calls of this instance that are to be cancelled. The request may have reached another instance.
+    /// Calls in flight in this instance whose cancellation was requested, perhaps at another instance.
     pub fn cancelled_calls(&self) -> Result<Vec<Id>, StoreError> {
         if !self.is_shared() {
             return Ok(Vec::new());
@@ -380,7 +381,7 @@ impl Store {
         })
     }
 
-    /// The clock was set by `by_nanos`: shifts the start of running attempts, so that their age stays the
+    /// After a clock jump of `by_nanos`: shifts the start of running attempts, so that their age stays the
     /// same.
     pub(super) fn shift_running(tx: &Session<'_>, by_nanos: i64) -> Result<(), StoreError> {
         tx.execute(sqlite_sql!("executions/shift_running"), values! { "by": by_nanos }).map(|_| ())
@@ -404,7 +405,8 @@ fn contender(tx: &Session<'_>, id: Id) -> Result<Option<Contender>, StoreError> 
     })
 }
 
-/// Decides by the overlap policy whether it may begin, and carries out what the policy ends or cancels.
+/// Decides by the overlap policy whether the execution may begin. Ends and cancels others as the policy
+/// demands.
 fn decide(
     tx: &Session<'_>,
     contender: &Contender,
@@ -427,13 +429,13 @@ fn decide(
         })
     })?;
     let Some(first) = ahead.first() else { return Ok(Decision::Go) };
-    let in_the_way = ahead.iter().rev().find(|it| it.has_begun).unwrap_or(first);
-    let (behind, guid) = (in_the_way.id, in_the_way.of.guid.clone());
+    let blocker = ahead.iter().rev().find(|it| it.has_begun).unwrap_or(first);
+    let (behind, guid) = (blocker.id, blocker.of.guid.clone());
     let waiting = ahead.iter().filter(|it| !it.has_begun).count();
     Ok(match contender.policy {
         ConcurrencyPolicy::Always => Decision::Go,
         ConcurrencyPolicy::Forbid => Decision::Skip { behind, guid },
-        ConcurrencyPolicy::Queue if waiting == usize::from(!in_the_way.has_begun) => {
+        ConcurrencyPolicy::Queue if waiting == usize::from(!blocker.has_begun) => {
             Decision::Wait { behind: guid }
         }
         ConcurrencyPolicy::Queue => Decision::Skip { behind, guid },
@@ -444,8 +446,8 @@ fn decide(
     })
 }
 
-/// Makes room for a newer execution: running ones are cancelled, those between attempts end, and those that
-/// have not begun are skipped. Returns whether something is still running.
+/// Makes room for a newer execution: cancels running ones, ends those between attempts, and skips those that
+/// have not begun. Returns whether one is still running.
 fn replace(
     tx: &Session<'_>,
     contender: &Contender,
@@ -465,7 +467,7 @@ fn replace(
             let state = ExecutionState::Failed;
             effects.ended.push(Ended { of: it.of, state, message: message.clone() });
         } else {
-            // It has begun meanwhile.
+            // It is running, or has just begun its next attempt.
             is_running = true;
             if request_cancel(tx, (it.id, None), Reason::Replaced, &message, now)? {
                 effects.cancelled.push(it.id);
@@ -480,8 +482,9 @@ fn block(tx: &Session<'_>, id: Id, behind: &Guid) -> Result<(), StoreError> {
     tx.execute(sql!("executions/block"), values! { "id": id, "message": &message }).map(|_| ())
 }
 
-/// Skips an execution. Returns the execution whose row records it: itself, or the last skipped one that has a
-/// row if there are too many. An execution that somebody may know of keeps its row.
+/// Skips an execution. Returns the execution whose row records this: itself or, beyond [`SKIPPED_ROWS_MAX`],
+/// the last skipped one. With `keeps_row` it always keeps its own row, because a client may already know its
+/// guid.
 fn skip(
     tx: &Session<'_>,
     (id, of, keeps_row): (Id, CutOff, bool),
@@ -524,7 +527,7 @@ fn request_cancel(
     Ok(tx.execute(sql!("executions/request_cancel"), values)? == 1)
 }
 
-/// Ends a PENDING execution, whoever owns it. `false`: it is not PENDING any more.
+/// Ends a PENDING execution, whichever instance owns it. `false`: it is no longer PENDING.
 fn end_pending(
     tx: &Session<'_>,
     id: Id,
@@ -532,7 +535,8 @@ fn end_pending(
     message: &str,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    // Locks the row, so that what is read about its task stays true until it has ended.
+    // Locks the row, so that the facts about its task, which the next statement copies, cannot change until
+    // it has ended.
     tx.lock(postgres_sql!("executions/lock"), values! { "id": id })?;
     let ids = json_array(std::iter::once(id))?;
     tx.execute(sql!("strays/insert_many"), values! { "ids": &ids })?;
