@@ -1,6 +1,7 @@
-//! When a schedule fires next: cron expressions in terms of the model's instants. Pure.
+//! Computes when a schedule fires next. Pure.
 //!
-//! [`crate::cron`] says which seconds match. Everything that computes a `next_fire_time` uses this module.
+//! [`crate::cron`] decides which seconds match an expression; this module adds `starts_at`, `ends_at` and the
+//! model's types. Every `next_fire_time` is computed here.
 
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use crate::cron::{Expression, Reading, Zone, hash};
 use crate::model::{Guid, Timestamp, Timing};
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// How late a one-time schedule may be created.
+/// How long after its time a one-time schedule may still be created.
 const LATE_MAX: Duration = Duration::from_secs(60);
-/// The number of fire times in which the shortest interval is looked for.
+/// How many fire times [`Calendar::shortest_interval`] compares.
 const COMPARED_FIRE_TIMES: u64 = 50;
 
 /// The instants at which a schedule fires.
@@ -28,7 +29,7 @@ impl Calendar {
     /// The calendar of a schedule of the job or call `executable`.
     ///
     /// # Errors
-    /// A sentence for the user: the expression is not valid, or its zone is unknown (perhaps only in this
+    /// A message for the user: the expression is not valid, or its time zone is unknown (perhaps only to this
     /// version).
     pub fn of(timing: &Timing, executable: &Guid) -> Result<Self, String> {
         let timezone = match &timing.timezone {
@@ -45,8 +46,8 @@ impl Calendar {
         Ok(Self::new(expression, timing.starts_at, timing.ends_at))
     }
 
-    /// The fire times of `expression` between two instants, both included. An `@every` with a start fires
-    /// first at the start, rounded up to a whole second.
+    /// The fire times of `expression` from `starts_at` to `ends_at`, both included. With a start, `@every`
+    /// first fires at the start, rounded up to a whole second.
     pub fn new(expression: Expression, starts_at: Option<Timestamp>, ends_at: Option<Timestamp>) -> Self {
         Self { expression, starts_at, ends_at }
     }
@@ -56,12 +57,13 @@ impl Calendar {
         &self.expression
     }
 
-    /// After this instant it never fires again; `None`: no end.
+    /// The last instant at which it may fire; `None`: no end.
     pub fn ends_at(&self) -> Option<Timestamp> {
         self.ends_at
     }
 
-    /// The first fire time strictly after any instant; `None`: it never fires again.
+    /// The first fire time strictly after `after`, which need not be a fire time; `None`: it never fires
+    /// again.
     pub fn first_after(&self, after: Timestamp) -> Option<Timestamp> {
         let Some(starts_at) = self.starts_at else {
             return self.up_to_end(self.expression.first_after(after.seconds()));
@@ -88,9 +90,9 @@ impl Calendar {
         self.first_after(earliest)
     }
 
-    /// The fire time that follows the fire time `fire_time`; `None`: none.
+    /// The fire time after `fire_time`, which is itself a fire time; `None`: it was the last.
     pub fn next_after(&self, fire_time: Timestamp) -> Option<Timestamp> {
-        // An interval with a start counts from there.
+        // With a start, an interval counts from the start.
         let is_counted = |starts_at| fire_time < starts_at || self.expression.interval().is_some();
         if self.starts_at.is_some_and(is_counted) {
             return self.first_after(fire_time);
@@ -98,8 +100,8 @@ impl Calendar {
         self.up_to_end(self.expression.next_after(fire_time.seconds()))
     }
 
-    /// The first fire time strictly after `after` of a schedule that was planned for `fire_time`: an interval
-    /// counts from there, however many fire times a pause has dropped meanwhile.
+    /// The first fire time strictly after `after` of a schedule that was planned for `fire_time`. An interval
+    /// without a start keeps counting from `fire_time`, however many fire times a pause has dropped.
     pub fn continued_after(&self, fire_time: Timestamp, after: Timestamp) -> Option<Timestamp> {
         let interval = self.expression.interval().filter(|_| self.starts_at.is_none());
         let Some(interval) = interval.and_then(|interval| i64::try_from(interval).ok()) else {
@@ -110,7 +112,7 @@ impl Calendar {
         self.up_to_end(count.checked_mul(interval).and_then(|passed| fire_time.seconds().checked_add(passed)))
     }
 
-    /// The last fire time before `before`, in seconds since 1970; `None`: none.
+    /// The last fire time before `before`, which is in seconds since 1970; `None`: there is none.
     pub fn last_before(&self, before: i64) -> Option<Timestamp> {
         let before = self.ends_at.map_or(before, |ends_at| before.min(ends_at.seconds().saturating_add(1)));
         let last = self.expression.last_before(before).and_then(Timestamp::from_seconds)?;
@@ -123,7 +125,8 @@ impl Calendar {
             .take(usize::try_from(count).unwrap_or(usize::MAX))
     }
 
-    /// The shortest interval between the next fire times, in seconds; `None`: there are fewer than two.
+    /// The shortest interval between consecutive fire times after `after`, in seconds; `None`: there are
+    /// fewer than two.
     pub fn shortest_interval(&self, after: Timestamp) -> Option<u64> {
         let times: Vec<Timestamp> = self.upcoming(after, COMPARED_FIRE_TIMES).collect();
         times.windows(2).map(|pair| pair[1].since(pair[0]).as_secs()).min()
@@ -155,7 +158,7 @@ pub fn local(expression: &Expression, time: Timestamp) -> String {
     offset
         .zip(instant)
         .and_then(|(offset, instant)| instant.checked_to_offset(offset)?.format(&Rfc3339).ok())
-        // RFC 3339 cannot express the offsets with seconds of the distant past.
+        // Before about 1900, offsets had seconds, which RFC 3339 cannot express.
         .unwrap_or_else(|| time.to_string())
 }
 

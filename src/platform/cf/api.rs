@@ -1,7 +1,8 @@
-//! Version 3 of the Cloud Foundry API: requests with the service's own token, lists over all their pages, and
-//! the JSON of responses.
+//! Version 3 of the Cloud Foundry API: requests with the service's own token, paged lists, and the JSON of
+//! responses.
 //!
-//! Invariants: the service's token goes only to the configured origin, and every list ends.
+//! Invariants: the service's token is sent only to the configured origin, and the pages of a list are
+//! bounded.
 
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ pub(super) struct Api {
 }
 
 impl Api {
-    /// Sends a request with the service's own token, which is replaced once if it is not accepted.
+    /// Sends a request with the service's own token. After a 401, gets a new token and repeats the request
+    /// once.
     pub(super) fn call(
         &self,
         method: &Method,
@@ -49,13 +51,13 @@ impl Api {
                 retry_after: None,
                 delivery: Delivery::Failed,
             }),
-            // Cloud Foundry hides what a client may not see.
+            // Cloud Foundry answers 404 for what a client may not see.
             403 | 404 => self.lacks_no_authority().map(|()| answer),
             _ => Ok(answer),
         }
     }
 
-    /// Checks that "not found" is conclusive: as far as is known, the service's client may see everything.
+    /// Fails if the service's client is known to lack an authority: then "not found" would not be conclusive.
     pub(super) fn lacks_no_authority(&self) -> Result<(), PlatformError> {
         let lacking = self.faults.cause(Fault::Authorities);
         lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
@@ -65,7 +67,7 @@ impl Api {
     pub(super) fn list<T: DeserializeOwned>(&self, path_and_query: &str) -> Result<Vec<T>, ListFault> {
         let endless = |why: &str| {
             ListFault::Whole(PlatformError::Unavailable {
-                cause: format!("Cloud Foundry's list is incomplete: {why}"),
+                cause: format!("Cloud Foundry sent an incomplete list: {why}"),
                 retry_after: None,
                 delivery: Delivery::Failed,
             })
@@ -141,9 +143,9 @@ impl NamedResource {
 
 /// Why a list could not be read.
 pub(super) enum ListFault {
-    /// The response is not a list. Perhaps Cloud Foundry cannot show one resource of it, but all others.
+    /// The response is not a list. Cloud Foundry may be unable to show a single resource of it.
     OfContent(PlatformError),
-    /// Requesting parts of the list would fail too.
+    /// Parts of the list would fail too.
     Whole(PlatformError),
 }
 
@@ -204,13 +206,13 @@ struct RoleRelationships {
     organization: Relationship,
 }
 
-/// A space of which only the guid is used.
+/// A space; only its guid is used.
 #[derive(Deserialize)]
 pub(super) struct SpaceResource {
     pub(super) guid: String,
 }
 
-/// What a role lets somebody read.
+/// What a role allows a user to read.
 pub(super) enum Readable {
     Space(Guid, Access),
     Organization(String),
@@ -227,8 +229,8 @@ struct RelatedGuid {
 }
 
 impl RoleResource {
-    /// What this role lets `user` read. The filters of the request select the same roles, but authorization
-    /// must not depend on them alone.
+    /// What this role allows `user` to read. The filters of the request select the same roles, but
+    /// authorization must not depend on the upstream's filters alone.
     pub(super) fn readable(self, user: &str, roles: &ReadRoles) -> Option<Readable> {
         let has = |known: &[&str]| known.contains(&self.r#type.as_str());
         let (of_space, of_organization) = (has(&roles.of_spaces), has(&roles.of_organizations));
@@ -242,8 +244,8 @@ impl RoleResource {
         Some(Readable::Organization(organization.guid))
     }
 
-    /// The space in which this role makes `user` a developer or a manager. The filters of the request select
-    /// the same roles, but authorization must not depend on them alone.
+    /// The space in which this role makes `user` a developer or a manager. As in [`Self::readable`],
+    /// authorization must not depend on the upstream's filters alone.
     pub(super) fn space_where_active(self, user: &str) -> Option<Guid> {
         let is_active = matches!(self.r#type.as_str(), "space_developer" | "space_manager");
         let is_theirs = self.relationships.user.data.is_some_and(|data| data.guid == user);
@@ -252,8 +254,8 @@ impl RoleResource {
     }
 }
 
-/// Reads a task. `None` if it has no guid; other fields that make no sense are ignored. `name` is the name
-/// that was requested, if only one was.
+/// Reads a task. `None` if it has no guid; other invalid fields are ignored. `name`: the requested name, if
+/// only one was requested.
 pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
     let text = |field: &str| resource[field].as_str();
     let instant = |field: &str| text(field).and_then(Timestamp::parse);
@@ -279,12 +281,12 @@ pub(super) fn task_of(resource: &Value, name: Option<&str>) -> Option<Task> {
     })
 }
 
-/// Whether a task belongs to `app`. If it names no app, it does, because only tasks of that app were
-/// requested.
+/// Whether a task belongs to `app`. A task without an app does, because the request asked only for tasks of
+/// that app.
 pub(super) fn is_of_app(resource: &Value, app: &str) -> bool {
     resource["relationships"]["app"]["data"]["guid"].as_str().is_none_or(|guid| guid == app)
 }
 
-/// The failure reason of a task that Cloud Controller has stored, but could not give to Diego.
+/// The failure reason of a task that Cloud Controller stored but could not hand to Diego.
 const NEVER_REQUESTED: &str = "Unable to request task to be run";
 const NO_REASON: &str = "the task failed without a reason";

@@ -1,4 +1,4 @@
-//! Base URLs, and the values that may be part of URLs built on them.
+//! Base URLs, and checks of the values that go into URLs.
 //!
 //! Invariant: no value from outside changes where a request goes or which resource it names.
 
@@ -26,7 +26,7 @@ struct Origin {
 }
 
 impl Endpoint {
-    /// Parses the value of the setting `name`; the error says what is wrong.
+    /// Parses the value of the setting `name`.
     pub(super) fn parse(name: &str, text: &str) -> Result<Self, String> {
         let example = "an http or https URL such as https://api.example.com";
         let uri = read_uri(text.trim()).ok_or_else(|| format!("{name} is not {example}"))?;
@@ -68,7 +68,7 @@ impl Origin {
 }
 
 /// Whether `text` can be the guid of an app or a task. Cloud Foundry's are UUIDs. A slash, a dot or a comma
-/// would change which resource a request names.
+/// could make the request name another resource.
 pub(super) fn is_identifier(text: &str) -> bool {
     (1..=MAX_IDENTIFIER_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

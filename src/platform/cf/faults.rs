@@ -10,7 +10,7 @@ use log::{Level, info, log};
 
 use crate::platform::PlatformError;
 
-/// Independent faults.
+/// A fault. Each begins and ends independently of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     /// `CLIENT_ID` or `CLIENT_SECRET`.
@@ -28,7 +28,7 @@ pub(super) enum Fault {
 impl Fault {
     fn level(self) -> Level {
         match self {
-            // Callers with tokens of users are still served.
+            // Tokens of users are still accepted.
             Self::Introspection => Level::Warn,
             _ => Level::Error,
         }
@@ -46,16 +46,16 @@ impl Faults {
     pub(super) fn found(&self, fault: Fault, cause: String) -> PlatformError {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         if lasting.insert(fault, cause.clone()).is_none() {
-            log!(fault.level(), cause:% = cause; "a setting for Cloud Foundry is wrong");
+            log!(fault.level(), cause:% = cause; "Cloud Foundry settings are wrong");
         }
         PlatformError::Misconfigured { cause }
     }
 
-    /// Records that `fault` does not exist, or no longer.
+    /// Records that `fault` does not exist, or has ended.
     pub(super) fn absent(&self, fault: Fault) {
         let mut lasting = self.lasting.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cause) = lasting.remove(&fault) {
-            info!(cause:% = cause; "a setting for Cloud Foundry has been corrected");
+            info!(cause:% = cause; "Cloud Foundry settings are correct again");
         }
     }
 

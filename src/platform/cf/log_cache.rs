@@ -15,11 +15,11 @@ use super::transport::{Answer, Body, Request, Transport, Upstream};
 use crate::model::{Timestamp, attempt_of_task};
 use crate::platform::{LogPart, LogQuery, PlatformError};
 
-/// The most envelopes that Log Cache returns at once.
+/// The most envelopes in one response of Log Cache.
 const ENVELOPES_MAX: usize = 1000;
-/// The most requests for one answer: an app may log a lot besides its tasks.
+/// The most requests for one part of an output. An app may log much more than the task.
 const PAGES_MAX: usize = 10;
-/// The source type of a task's output, followed by the name of the task.
+/// The prefix of a task's source type; the name of the task follows.
 const TASK_SOURCE: &str = "APP/TASK/";
 
 /// Log Cache, at the URL in Cloud Foundry's root.
@@ -98,8 +98,8 @@ impl LogCache {
         Self { transport, cloud_foundry, endpoint: OnceLock::new() }
     }
 
-    /// A part of the output of a task. `None`: there is no Log Cache, or it does not know this app for the
-    /// holder of the token.
+    /// Reads a part of a task's output. `None`: there is no Log Cache, or the holder of the token may not see
+    /// this app.
     pub(super) fn read(&self, token: &str, wanted: &LogQuery<'_>) -> Result<Option<LogPart>, PlatformError> {
         let Some(endpoint) = self.endpoint()? else { return Ok(None) };
         let authorization = format!("Bearer {token}");
@@ -127,7 +127,7 @@ impl LogCache {
             }
         }
         if wanted.is_from_start {
-            // If it does not say, the output counts as complete.
+            // Without this answer, the output counts as complete.
             let meta: Option<Meta> = ask("/api/v1/meta").and_then(Answer::into_json).ok();
             part.is_truncated = meta.is_some_and(|meta| is_truncated(&meta, wanted));
         }
@@ -152,7 +152,7 @@ impl LogCache {
         let root: Root = self.ask(&self.cloud_foundry.url("/"), None)?.into_json()?;
         let endpoint =
             root.links.log_cache.and_then(|link| Endpoint::parse("Cloud Foundry's link", &link.href).ok());
-        // A token is not sent without TLS if Cloud Foundry uses TLS.
+        // If Cloud Foundry uses TLS, tokens are sent only over TLS.
         let endpoint = endpoint.filter(|endpoint| endpoint.is_secure() || !self.cloud_foundry.is_secure());
         Ok(endpoint.map(|endpoint| self.endpoint.get_or_init(|| endpoint)))
     }
@@ -173,7 +173,7 @@ fn append(part: &mut LogPart, batch: Vec<Envelope>, wanted: &LogQuery<'_>) -> bo
             part.bytes.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(&line));
             part.bytes.push(b'\n');
         }
-        // No two envelopes of a source have the same time.
+        // Log Cache keeps no two envelopes of a source with the same time.
         part.next = part.next.max(Timestamp::from_nanos(time).shifted(1));
     }
     true
@@ -190,7 +190,7 @@ fn is_truncated(meta: &Meta, wanted: &LogQuery<'_>) -> bool {
     }
 }
 
-/// 64-bit numbers come as strings in the JSON of protocol buffers.
+/// Protocol buffers encode 64-bit numbers as strings in JSON.
 fn number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }

@@ -1,8 +1,7 @@
 //! Cloud Foundry v3 and UAA.
 //!
 //! Invariants: every request has a deadline, and every response a size limit. Tokens and the client's secret
-//! reach no log, error or `Debug` output. A call of [`Platform::create_task`] sends at most one request that
-//! creates a task.
+//! reach no log, error or `Debug` output. [`Platform::create_task`] creates at most one task.
 //!
 //! `transport` makes one request, `uaa` handles tokens, `api` has the JSON of Cloud Foundry, `endpoint`
 //! checks what goes into a URL, and `faults` tracks what an operator has to fix.
@@ -46,13 +45,13 @@ mod uaa;
 pub struct CloudFoundrySettings {
     /// `CF_ENDPOINT`.
     pub cf_endpoint: String,
-    /// `UAA_ENDPOINT`; without it, Cloud Foundry's root has a link to UAA.
+    /// `UAA_ENDPOINT`; `None`: the link to UAA in Cloud Foundry's root is used.
     pub uaa_endpoint: Option<String>,
     /// `CLIENT_ID`.
     pub client_id: String,
     /// `CLIENT_SECRET`.
     pub client_secret: String,
-    /// Trust and proxy.
+    /// Trusted certificates and proxy.
     pub outbound: Outbound,
 }
 
@@ -71,7 +70,7 @@ impl fmt::Debug for CloudFoundrySettings {
 /// The time limits of each request.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
-    /// For the connection.
+    /// For connecting.
     pub connect: Duration,
     /// For the whole exchange, up to the last byte of the response.
     pub total: Duration,
@@ -83,12 +82,12 @@ impl Default for Deadlines {
     }
 }
 
-/// The platform when the service runs on, or beside, a Cloud Foundry.
+/// The platform of `serve`: a Cloud Foundry foundation.
 pub struct CloudFoundry {
     api: Api,
     log_cache: LogCache,
     clock: Arc<dyn Clock>,
-    /// Tasks that Cloud Foundry could not show, and the monotonic time after which each is requested again.
+    /// Tasks that Cloud Foundry fails to show, each with the monotonic time after which to request it again.
     hidden: Mutex<HashMap<String, Duration>>,
 }
 
@@ -100,16 +99,17 @@ impl fmt::Debug for CloudFoundry {
 
 /// The filter for tasks by name.
 const NAMES: &str = "names";
-/// After this many failed lists, and none that succeeded, the fault is Cloud Foundry's and not a task's.
+/// After this many failed lists, and none that succeeded, the fault is taken to be Cloud Foundry's, not that
+/// of a single task.
 const FAILURES_MAX: u32 = 16;
-/// A task that could not be shown is not requested again for this long; at most this many are remembered.
+/// How long a task that could not be shown is not requested again, and how many such tasks are remembered.
 const HIDDEN_PAUSE: Duration = Duration::from_secs(60);
 const HIDDEN_MAX: usize = 1000;
 /// Proxies reject request lines of more than 8 KB.
 const MAX_URL_BYTES: usize = 7500;
 
 impl CloudFoundry {
-    /// Sends no request, so it works while Cloud Foundry is down. The error says which setting is wrong.
+    /// Sends no request, so it works while Cloud Foundry is down. The error names the wrong setting.
     pub fn new(settings: &CloudFoundrySettings, clock: Arc<dyn Clock>) -> Result<Self, String> {
         Self::with_deadlines(settings, Deadlines::default(), clock)
     }
@@ -138,11 +138,10 @@ impl CloudFoundry {
         Ok(Self { api, log_cache, clock, hidden: Mutex::default() })
     }
 
-    /// The tasks that match a `filter` (`guids` or `names`), in as many requests as the length of the values
-    /// requires.
+    /// Finds tasks by a `filter` (`guids` or `names`), with as many requests as the length of URLs requires.
     ///
-    /// If Cloud Foundry cannot show one task, the whole list fails. The list is then halved until that task
-    /// is alone.
+    /// If Cloud Foundry cannot show one of the tasks, it fails the whole list. The list is then halved until
+    /// that task is alone.
     fn tasks_where(&self, filter: &str, wanted: &[Wanted<'_>]) -> Result<Found, PlatformError> {
         let mut found = Found::default();
         let (mut later, mut due) = (Vec::new(), Vec::new());
@@ -214,7 +213,8 @@ impl CloudFoundry {
         Ok(tasks.collect())
     }
 
-    /// Whether Cloud Foundry could not show a task recently, so that it is not requested yet. `None`: no.
+    /// `Some(true)`: Cloud Foundry recently failed to show this task, so do not request it yet.
+    /// `Some(false)`: request it again, alone. `None`: it is not known to fail.
     fn is_hidden(&self, value: &str) -> Option<bool> {
         self.lock_hidden().get(value).map(|again_at| self.clock.monotonic() < *again_at)
     }
@@ -228,7 +228,7 @@ impl CloudFoundry {
         if hidden.insert(value.to_owned(), again_at).is_none() {
             warn!(
                 task = value, cause:% = error;
-                "Cloud Foundry cannot show a task, the other tasks are not affected"
+                "Cloud Foundry cannot show a task; other tasks are not affected"
             );
         }
     }
@@ -255,7 +255,7 @@ fn batches_of<'a>(wanted: &'a [Wanted<'a>], room: usize) -> Vec<&'a [Wanted<'a>]
             length += percent_encoded(wanted.value).len() + wanted.app.map_or(0, |app| app.len() + 1) + 1;
             length <= room
         });
-        // At least one, whatever its length; otherwise this would never end.
+        // A batch has at least one value, whatever its length; otherwise this would never end.
         let (batch, later) = rest.split_at(fitting.count().max(1));
         batches.push(batch);
         rest = later;
@@ -413,7 +413,7 @@ impl Platform for CloudFoundry {
             Err(PlatformError::Refused { detail }) if detail.to_ascii_lowercase().contains("metadata") => {
                 info!(
                     task = task.name.as_str(), cause = detail;
-                    "the labels of a task were refused, creating it without"
+                    "Cloud Foundry refused the labels of a task, creating the task without them"
                 );
                 self.post_task(task, None)
             }
@@ -426,11 +426,11 @@ impl Platform for CloudFoundry {
     }
 
     fn find_tasks(&self, names: &[TaskName]) -> Result<Found, PlatformError> {
-        // An odd name would match other tasks. Leaving it out would report it as not found, although nobody
-        // looked.
+        // A name with special characters would match other tasks. Without the request, the task would wrongly
+        // count as not found.
         if let Some(odd) = names.iter().find(|wanted| !is_task_name(&wanted.name)) {
             return Err(PlatformError::Refused {
-                detail: format!("no task can be looked up by the name {:?}", odd.name),
+                detail: format!("tasks cannot be looked up by the name {:?}", odd.name),
             });
         }
         // An invalid guid belongs to no app, so it has no tasks.
@@ -454,7 +454,7 @@ impl Platform for CloudFoundry {
         }
         let url = self.api.endpoint.url(&format!("/v3/tasks/{guid}/actions/cancel"));
         let answer = self.api.call(&Method::POST, &url, None)?;
-        // 422: it has ended already.
+        // 422: the task has already ended.
         if answer.is_success() || answer.status == 422 || answer.is_unknown_resource() {
             return Ok(());
         }
@@ -488,8 +488,8 @@ impl CloudFoundry {
         self.api.call(&Method::GET, &url, None)?.into_json::<serde_json::Value>().map(|_| ())
     }
 
-    /// Tries everything that the service needs from Cloud Foundry and UAA. Returns a line for each problem,
-    /// for the operator.
+    /// Tries everything that the service needs from Cloud Foundry and UAA, for `check-config --connect`.
+    /// Returns a line for each problem.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = Vec::new();
         let mut note =
@@ -508,15 +508,15 @@ impl CloudFoundry {
 }
 
 fn misunderstood(why: &str, delivery: Delivery) -> PlatformError {
-    let cause = format!("Cloud Foundry's response is not understood: {}", transport::cleaned(why));
+    let cause = format!("Cloud Foundry sent an unexpected response: {}", transport::cleaned(why));
     PlatformError::Unavailable { cause, retry_after: None, delivery }
 }
 
-/// The rate that plugin 2.x sends if its user gave none. A foundation with a log-rate quota would refuse
-/// every such task.
+/// The rate that version 2 of the cf plugin sends if its user sets none. It is not passed on, because a
+/// foundation with a log-rate quota would refuse the task.
 const LOG_RATE_OF_PLUGIN_2: i64 = 1_024_000_000;
 
-/// Labels by which people and tools find the tasks of a job on Cloud Foundry.
+/// Labels and annotations by which people and tools find the tasks of a job on Cloud Foundry.
 #[derive(Serialize)]
 struct TaskMetadata<'a> {
     labels: BTreeMap<&'static str, &'a str>,
@@ -524,7 +524,7 @@ struct TaskMetadata<'a> {
 }
 
 impl<'a> TaskMetadata<'a> {
-    /// The prefix contains a dot, because Cloud Controller requires one.
+    /// Cloud Controller requires a dot in the prefix.
     fn of(identity: &'a TaskIdentity) -> Self {
         let labels = [
             ("scheduler.ocf/execution", identity.execution.as_str()),

@@ -1,4 +1,4 @@
-//! Signs in at UAA with a browser: OAuth 2's authorization code grant with PKCE.
+//! Signs users in through UAA in a browser: OAuth 2's authorization code grant with PKCE.
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -11,7 +11,8 @@ use super::uaa::Uaa;
 use crate::platform::{CodeGrant, PlatformError};
 
 impl Uaa {
-    /// Where a browser goes to sign in. UAA grants those of the `scopes` that the client and the user have.
+    /// The URL at which a browser signs in. UAA grants those of the `scopes` that both the client and the
+    /// user have.
     pub(super) fn sign_in_url(
         &self,
         client: &str,

@@ -1,8 +1,8 @@
 //! Sends one request to Cloud Foundry or UAA and reads its response.
 //!
-//! Invariants: a request is sent at most once, and ends by its deadline even if the response never does. An
-//! error says whether the request may have had an effect. When an upstream asks for a pause, all threads
-//! honour it. `api` and `uaa` interpret the responses.
+//! Invariants: a request is sent at most once, and ends by its deadline even if the response never ends. An
+//! error says whether the request may have had an effect. If an upstream asks clients to wait
+//! (`Retry-After`), all threads wait. `api` and `uaa` interpret the responses.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -24,8 +24,8 @@ use crate::model::Timestamp;
 use crate::outbound::{self, Limits, Outbound, requested_wait};
 use crate::platform::{Delivery, PlatformError};
 
-/// An idle connection is reused only within this time: if the request to create a task is lost on a stale
-/// one, the task must be searched for.
+/// How long an idle connection is reused: briefly, because if the request to create a task is lost on a stale
+/// one, its outcome is unknown.
 const MAX_IDLE_AGE: Duration = Duration::from_secs(1);
 /// The largest response: a page of 5000 roles or tasks fits easily.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
@@ -35,11 +35,11 @@ const MAX_WORDS_CHARS: usize = 1000;
 const PATH_CHARS: usize = 256;
 /// The longest wait that is honoured from `Retry-After` or `X-RateLimit-Reset`.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
-/// Cloud Controller says how many more requests its client may send, and when (in seconds since 1970) the
-/// limit is reset.
+/// Cloud Controller's headers: how many more requests the client may send, and when (in seconds since 1970)
+/// the limit is reset.
 const RATE_LIMIT_REMAINING: &str = "x-ratelimit-remaining";
 const RATE_LIMIT_RESET: &str = "x-ratelimit-reset";
-/// A smaller `X-RateLimit-Reset` is a number of seconds from now, as some gateways send it.
+/// A smaller `X-RateLimit-Reset` is a number of seconds from now; some gateways send that.
 const EARLIEST_RESET: u64 = 1_000_000_000;
 
 /// The server that a request goes to.
@@ -88,7 +88,7 @@ pub(super) enum Body {
 }
 
 impl Request<'_> {
-    /// What to assume if the response says nothing about the effect: reading never has one.
+    /// What to assume if it is unclear whether the request had an effect. A `GET` never has one.
     fn unclear(&self) -> Delivery {
         if self.method == Method::GET { Delivery::Failed } else { Delivery::Unknown }
     }
@@ -116,13 +116,13 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|err| self.nonsense(&err.to_string()))
     }
 
-    /// The error for a response that makes no sense.
+    /// The error for a success whose body is invalid.
     pub(super) fn nonsense(&self, why: &str) -> PlatformError {
         let cause = format!("{} answered {} with an unexpected body: {why}", self.upstream, self.status);
         self.unavailable(cause, self.unclear)
     }
 
-    /// The error that a response other than a success means.
+    /// Turns a response that is not a success into an error.
     pub(super) fn into_error(self) -> PlatformError {
         let words = self.words();
         let status =
@@ -135,12 +135,11 @@ impl Answer {
             (429, _) => self.unavailable(cause, Delivery::Failed),
             (408, _) => self.unavailable(cause, self.unclear),
             (400..500, Some(words)) => PlatformError::Refused { detail: words },
-            // Gateways and routers answer for the API behind them, with these before they have forwarded a
-            // request.
+            // A gateway or router wrote this response. It sends these statuses before it forwards a request.
             (400 | 401 | 403..=405 | 411 | 413..=415 | 421 | 431, None) => {
                 self.unavailable(cause, Delivery::Failed)
             }
-            // 499 and 460: the gateway did not wait for the response. 502 and 504: it lost the response.
+            // For example 499 and 460: the gateway did not wait for the response of the API.
             (400..500, None) => self.unavailable(cause, self.unclear),
             (500 | 503, _) if self.unclear == Delivery::Unknown => {
                 self.unavailable(cause, Delivery::Answered)
@@ -163,7 +162,7 @@ impl Answer {
         self.status == 404 && self.cloud_foundry_errors().iter().any(is_not_found)
     }
 
-    /// The errors that Cloud Foundry or UAA names; `None` if the body is not theirs.
+    /// The errors in a body of Cloud Foundry or UAA; `None` if another server wrote the body.
     pub(super) fn words(&self) -> Option<String> {
         #[derive(Deserialize)]
         struct UaaError {
@@ -203,7 +202,7 @@ struct CloudFoundryError {
     detail: Option<String>,
 }
 
-/// An upstream's text, made safe for logs and messages: bounded, without control characters.
+/// Makes an upstream's text safe for logs and messages: bounded, without control characters.
 pub(super) fn cleaned(words: &str) -> String {
     words.chars().take(MAX_WORDS_CHARS).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -213,7 +212,7 @@ pub(super) struct Transport {
     client: outbound::Client,
     clock: Arc<dyn Clock>,
     deadlines: Deadlines,
-    /// The monotonic time until which no request is sent, for each rate limit that was exceeded.
+    /// For each exceeded rate limit, the monotonic time until which no request is sent.
     not_before: Mutex<HashMap<Allowance, Duration>>,
 }
 
@@ -254,13 +253,13 @@ impl Transport {
         Ok(Self { client, clock, deadlines, not_before: Mutex::default() })
     }
 
-    /// Sends one request and returns its response, whatever its status. While the upstream wants a pause, the
-    /// request is not sent.
+    /// Sends one request and returns its response, whatever its status. While the upstream's `Retry-After`
+    /// lasts, returns an error instead of sending it.
     pub(super) fn exchange(&self, request: &Request<'_>) -> Result<Answer, PlatformError> {
         if let Some(wait) = self.pause_left(request) {
             let upstream = request.upstream;
             return Err(PlatformError::Unavailable {
-                cause: format!("{upstream} has asked for a pause, {} s are left", wait.as_secs().max(1)),
+                cause: format!("{upstream} has asked for a pause; {} s are left", wait.as_secs().max(1)),
                 retry_after: Some(wait),
                 delivery: Delivery::Failed,
             });
@@ -304,9 +303,9 @@ impl Transport {
         if let Some(content_type) = content_type {
             builder = builder.header(header::CONTENT_TYPE, content_type);
         }
-        // ureq does not say how far a failed request got, but it reads the body only after the head is sent,
-        // and no server acts on a request before its announced body has arrived. So the body records whether
-        // it was read.
+        // ureq does not say how much of a failed request was sent. But it reads the body only after it has
+        // sent the head, and no server acts on a request before the announced body has arrived. So the body
+        // records whether it was read.
         let mut body = TrackedBody { rest: bytes, asked_for: false };
         let sent = if request.method == Method::GET {
             builder.body(SendBody::none()).map_err(ureq::Error::from).and_then(|request| agent.run(request))
@@ -317,7 +316,7 @@ impl Transport {
                 .map_err(ureq::Error::from)
                 .and_then(|request| agent.run(request))
         };
-        // An empty body is never read, so nothing is known about it.
+        // An empty body is never read, so it shows nothing.
         let sent_delivery =
             if body.asked_for || bytes.is_empty() { request.unclear() } else { Delivery::Failed };
         let mut response = sent.map_err(|err| self.no_answer(request.upstream, &err, sent_delivery))?;
@@ -348,13 +347,13 @@ impl Transport {
         PlatformError::Unavailable { cause, retry_after: None, delivery }
     }
 
-    /// The rest of the pause that the upstream of `request` has asked for.
+    /// The remaining pause before `request` may be sent.
     fn pause_left(&self, request: &Request<'_>) -> Option<Duration> {
         let now = self.clock.monotonic();
         let mut not_before = self.not_before.lock().unwrap_or_else(PoisonError::into_inner);
         not_before.retain(|_, end| now < *end);
         let own = Allowance::of(request);
-        // A pause for requests with a token holds for those without one too.
+        // A pause for requests with a token also applies to those without one.
         let all = [own, if own == Allowance::Uaa { own } else { Allowance::CloudFoundry }];
         all.iter().filter_map(|it| not_before.get(it)).max().map(|end| end.saturating_sub(now))
     }
@@ -368,7 +367,7 @@ impl Transport {
             let upstream = request.upstream;
             warn!(
                 status, seconds = wait.as_secs();
-                "{upstream} asks for a pause, requests to it are not sent"
+                "{upstream} asks for a pause, sending it no requests until then"
             );
         }
     }

@@ -1,8 +1,8 @@
-//! UAA: gets the service's own token, and verifies the tokens of callers.
+//! Gets the service's own token from UAA, and verifies the tokens of callers.
 //!
-//! Invariants: the claims of a token count only after UAA has accepted the token; before that they decide
-//! only which endpoint to ask. One request for the service's token serves all threads that wait for it, and
-//! so does its failure.
+//! Invariants: the claims of a token are trusted only after UAA has accepted the token; before that, they
+//! only decide which endpoint to ask. All threads that need the service's token share one request, and its
+//! failure.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -22,39 +22,38 @@ use crate::platform::{Delivery, Identity, PlatformError};
 
 /// Tokens of users with many scopes take many KiB. A longer one is rejected without a request.
 const MAX_TOKEN_BYTES: usize = 32 * 1024;
-/// The service's token is replaced this long before it expires (or at half its life, if that is short), so
-/// that it does not expire in transit.
+/// How long before its expiry the service's token is renewed, so that it does not expire in transit. A token
+/// with a short life is renewed after half of it.
 const RENEWAL_MARGIN: Duration = Duration::from_secs(60);
-/// Credentials that UAA has refused are not sent again within this time, because UAA locks out clients that
-/// fail too often.
+/// How long credentials that UAA has refused are not sent again. UAA locks out clients that fail too often.
 const REFUSAL_PAUSE: Duration = Duration::from_secs(5);
 const READ_SCOPE: &str = "cloud_controller.read";
 const WRITE_SCOPE: &str = "cloud_controller.write";
 const ADMIN_SCOPE: &str = "cloud_controller.admin";
-/// Tells UAA (4.33 and later) that id and secret are percent-encoded; older ones ignore it.
+/// Tells UAA that id and secret are percent-encoded. Versions before 4.33 ignore it.
 const CREDENTIALS_ARE_ENCODED: (&str, &str) = ("X-CF-ENCODED-CREDENTIALS", "true");
 
 pub(super) struct Uaa {
     transport: Arc<Transport>,
     clock: Arc<dyn Clock>,
     cloud_foundry: Endpoint,
-    /// From the settings, or from Cloud Foundry's root after the first request to it.
+    /// From the settings, else from Cloud Foundry's root at the first use.
     endpoint: OnceLock<Endpoint>,
     credentials: Credentials,
     own_token: Mutex<OwnToken>,
-    /// The number of requests for the service's token that have ended. A thread that sees it rise while it
-    /// waits takes the latest result.
+    /// The number of completed requests for the service's token. A thread that sees it rise while it waits
+    /// takes the latest result.
     fetches_ended: AtomicU64,
     faults: Arc<Faults>,
 }
 
-/// The client's id and secret as values of an `Authorization` header.
+/// The client's id and secret, as values for the `Authorization` header.
 struct Credentials {
     /// Percent-encoded, as UAA reads them since 4.33.
     encoded: String,
     /// Unencoded, for older versions; `None` if that is the same.
     plain: Option<String>,
-    /// UAA accepted the plain ones last.
+    /// The last credentials that UAA accepted were the unencoded ones.
     prefers_plain: AtomicBool,
 }
 
@@ -106,12 +105,13 @@ impl Uaa {
         }
     }
 
-    /// The service's own token. It differs from `rejected`, which Cloud Foundry did not accept.
+    /// The service's own token: never `rejected`, which Cloud Foundry has refused.
     ///
     /// The delivery of an error is always `Failed`, because the request that needs the token was not sent.
     pub(super) fn own_token(&self, rejected: Option<&str>) -> Result<Arc<str>, PlatformError> {
         let ended_before = self.fetches_ended.load(Ordering::SeqCst);
-        // Held during the request: other threads that need a token wait here and share the result.
+        // The lock is held during the request, so that other threads that need a token wait here and share
+        // the result.
         let mut own = self.own_token.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(valid) = &own.valid
             && self.clock.now() < valid.renew_at
@@ -156,15 +156,16 @@ impl Uaa {
                 identity_of_user(answer, &claims).map(Some)
             }
             401 | 403 => Ok(None),
-            // The server around UAA rejects the head as too long. `/introspect` takes the token in the body.
+            // The web server in front of UAA rejected the head as too long. `/introspect` takes the token in
+            // the body.
             400 | 413 | 414 | 431 if answer.words().is_none() => self.introspect(token),
             400 => Ok(None),
             _ => Err(self.no_uaa(answer)),
         }
     }
 
-    /// Verifies a token with `/introspect`, for which the service's client needs the authority
-    /// `uaa.resource`. Without the authority, no such token is accepted.
+    /// Verifies a token with `/introspect`. Returns `None` for every token if the service's client lacks the
+    /// authority `uaa.resource`.
     fn introspect(&self, token: &str) -> Result<Option<Identity>, PlatformError> {
         #[derive(Deserialize)]
         struct Introspection {
@@ -219,7 +220,7 @@ impl Uaa {
         }
         self.faults.absent(Fault::Credentials);
         self.faults.absent(Fault::UaaEndpoint);
-        // If UAA says nothing about scopes, it may have granted all of them.
+        // Without a list of scopes, assume that UAA granted all of them.
         match scope.or_else(|| claims_of(&access_token).and_then(|claims| claims.scope)) {
             Some(scope) if !scope.has(ADMIN_SCOPE) => {
                 let cause = format!("the client CLIENT_ID lacks the authority {ADMIN_SCOPE}");
@@ -232,7 +233,7 @@ impl Uaa {
         Ok(ValidToken { token: access_token.into(), renew_at })
     }
 
-    /// Checks that the client may introspect tokens, which opaque tokens and tokens of clients need.
+    /// Checks that the client may introspect tokens. Opaque tokens and tokens of clients require it.
     pub(super) fn check_introspection(&self) -> Result<(), PlatformError> {
         self.introspect("a-token-that-nobody-has").map(|_| ())?;
         let lacking = self.faults.cause(Fault::Introspection);
@@ -244,7 +245,7 @@ impl Uaa {
         self.faults.found(Fault::Credentials, cause)
     }
 
-    /// The error for a response that a working UAA would not give.
+    /// The error for an unexpected response, perhaps from a server that is not a UAA.
     fn no_uaa(&self, answer: Answer) -> PlatformError {
         let is_elsewhere = matches!(answer.status, 300..=499) && !matches!(answer.status, 408 | 429);
         if is_elsewhere && answer.words().is_none() {
@@ -333,21 +334,21 @@ impl Uaa {
             .and_then(Answer::into_json)
             .map_err(unavailable)?;
         let wrong = |why: &str| PlatformError::Unavailable {
-            cause: format!("Cloud Foundry's root {why}; UAA_ENDPOINT can be set instead"),
+            cause: format!("Cloud Foundry's root {why}; set UAA_ENDPOINT instead"),
             retry_after: None,
             delivery: Delivery::Failed,
         };
-        let link = root.links.uaa.or(root.links.login).ok_or_else(|| wrong("does not say where UAA is"))?;
+        let link = root.links.uaa.or(root.links.login).ok_or_else(|| wrong("has no link to UAA"))?;
         let endpoint = Endpoint::parse("its link", &link.href)
             .map_err(|_| wrong("has a link to UAA that is not a URL"))?;
         if self.cloud_foundry.is_secure() && !endpoint.is_secure() {
-            return Err(wrong("links to a UAA without TLS, which would expose the client's secret"));
+            return Err(wrong("has a link to UAA without TLS, which would expose the client's secret"));
         }
         Ok(self.endpoint.get_or_init(|| endpoint))
     }
 }
 
-/// The longest user name that is shown, in bytes; UAA has the same limit.
+/// The longest user name that is shown, in bytes. UAA has the same limit.
 const NAME_MAX: usize = 255;
 
 /// Scopes that an operator may allow to read everywhere.
@@ -415,7 +416,8 @@ impl Claims {
     }
 }
 
-/// The payload of a JWT. Anybody can write one, so it counts only after UAA has accepted the token.
+/// The payload of a JWT. Its signature is not checked here, so it is not trusted until UAA has accepted the
+/// token.
 fn claims_of(token: &str) -> Option<Claims> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next())
@@ -426,7 +428,7 @@ fn claims_of(token: &str) -> Option<Claims> {
     serde_json::from_slice(&payload).ok()
 }
 
-/// The holder of a token that `/userinfo` has accepted, so that its claims count.
+/// The holder of a token that `/userinfo` has accepted, so its claims can be trusted.
 fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, PlatformError> {
     #[derive(Deserialize)]
     struct UserInfo {
@@ -439,8 +441,8 @@ fn identity_of_user(answer: Answer, claims: &Claims) -> Result<Identity, Platfor
     Ok(claims.identity(user))
 }
 
-/// Turns every failure of UAA into `Unavailable`: callers cannot be identified until UAA works, and nothing
-/// had an effect.
+/// Turns every failure of UAA into `Unavailable`: callers cannot be identified until UAA works, and the
+/// request had no effect.
 fn unavailable(error: PlatformError) -> PlatformError {
     let (cause, retry_after) = match error {
         PlatformError::Unavailable { cause, retry_after, .. } => (cause, retry_after),

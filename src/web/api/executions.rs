@@ -1,4 +1,4 @@
-//! Executions: starting one by hand, and reading histories.
+//! Starts executions by hand, and lists the history of a job, call or schedule.
 
 use std::sync::Arc;
 
