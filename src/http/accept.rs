@@ -1,11 +1,11 @@
-//! Accepts connections. Each gets a seat and a thread, or waits in the lobby.
+//! Accepts connections. Each gets a seat (one of `MAX_CONNECTIONS`) and a thread, or goes to the lobby.
 //!
-//! Connections without a seat wait in the lobby. Requests that can be answered from the head alone are
-//! answered there, above all `/healthz`, so that the platform does not restart a service that is merely full.
-//! The rest gets a 503. The lobby needs no threads, and nobody stays there for longer than a moment.
+//! The lobby is for connections without a seat. There, requests that need only their head are answered, above
+//! all `/healthz`, so that the platform does not restart a service that is merely full. All others get a 503.
+//! The lobby needs no threads, and a connection leaves it after [`LOBBY_TIME`] at the latest.
 //!
-//! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out it waits for a
-//! connection to end, after closing an idle one, so the server answers again as soon as there is one.
+//! Invariant: no failure ends the loop, and none makes it spin. When descriptors run out, it closes an idle
+//! connection and waits for one to end, so the server answers again as soon as a descriptor is free.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -26,15 +26,15 @@ use super::message::{Head, HeadEnd, Version, parse_head};
 use super::{Refusal, Response};
 use crate::base::clock;
 
-/// The listen backlog; the system may lower it. A client that finds it full in a burst retries after a whole
+/// The listen backlog; the kernel may lower it. In a burst, a client that finds it full retries only after a
 /// second.
 const BACKLOG: i32 = 4096;
 /// How long the loop waits for a descriptor before it tries again.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-/// How long to wait for an idle connection to end that was closed for a new one.
+/// How long to wait for the end of an idle connection that was closed to make room for a new one.
 const EVICTION_WAIT: Duration = Duration::from_millis(200);
-/// The stack of a connection's thread. A `Body::Stream` is read on it, so it has room for a database
-/// statement.
+/// The stack size of a connection's thread. A `Body::Stream` is read on this thread, so the stack has room
+/// for a database statement.
 const STACK_BYTES: usize = 256 * 1024;
 /// The most connections in the lobby, and how long each may wait for its request. Health checks send theirs
 /// at once.
@@ -42,8 +42,8 @@ const LOBBY_MAX: usize = 64;
 const LOBBY_TIME: Duration = Duration::from_millis(500);
 /// The longest head that is read in the lobby.
 const LOBBY_HEAD_MAX: usize = 4 * 1024;
-/// Answered connections are kept open for a moment. If they closed at once, the answer could be lost on the
-/// way.
+/// How many answered connections stay open, and for how long. If they closed at once, the answer could get
+/// lost.
 const ANSWERED_MAX: usize = 32;
 const ANSWERED_TIME: Duration = Duration::from_millis(500);
 
@@ -52,12 +52,13 @@ pub(super) struct Acceptor {
     /// Closed when the server is to stop.
     stop: UnixStream,
     shared: Arc<Shared>,
-    /// In the order of their arrival.
+    /// In the order of arrival.
     lobby: VecDeque<Guest>,
     /// Each with the instant at which it is closed.
     answered: VecDeque<(TcpStream, Instant)>,
-    /// Whether accepting has failed since the last connection; logged once, not ten times a second.
-    in_trouble: bool,
+    /// Whether accepting has failed since the last connection. Keeps the failure from being logged ten times
+    /// a second.
+    is_accept_failing: bool,
 }
 
 /// A connection without a seat.
@@ -103,7 +104,7 @@ impl Guest {
 
 impl Acceptor {
     pub(super) fn new(listener: TcpListener, stop: UnixStream, shared: Arc<Shared>) -> io::Result<Self> {
-        // Non-blocking, so that the loop waits only in `poll`, which a stop ends too.
+        // Non-blocking, so that the loop waits only in `poll`, which a stop interrupts.
         listener.set_nonblocking(true)?;
         rustix::net::listen(&listener, BACKLOG)?;
         Ok(Self {
@@ -112,20 +113,20 @@ impl Acceptor {
             shared,
             lobby: VecDeque::new(),
             answered: VecDeque::new(),
-            in_trouble: false,
+            is_accept_failing: false,
         })
     }
 
     pub(super) fn run(mut self) {
         let mut looks_after_stop = 0;
         while looks_after_stop < BACKLOG {
-            // Clients that connected before the stop may have sent a request, so they are accepted too.
+            // Clients that connected before the stop may have sent a request, so they are still accepted.
             let is_stopping = self.shared.connections.is_stopping();
             looks_after_stop += i32::from(is_stopping);
             match self.listener.accept() {
                 Ok((socket, remote)) => {
-                    if self.in_trouble {
-                        self.in_trouble = false;
+                    if self.is_accept_failing {
+                        self.is_accept_failing = false;
                         info!("HTTP server accepts connections again");
                     }
                     self.accept(socket, remote);
@@ -161,7 +162,7 @@ impl Acceptor {
             let connection = connection;
             connection::serve(&shared, &connection);
         });
-        // The closure owned the connection, so it is closed already.
+        // The closure owned the connection, so the connection is already closed.
         if let Err(err) = spawned {
             error!(remote:%, cause:% = err; "HTTP connection closed, no thread for it");
         }
@@ -187,7 +188,7 @@ impl Acceptor {
             head: Vec::new(),
             until: clock::instant() + LOBBY_TIME,
         });
-        // The request has often arrived already.
+        // Often the request has already arrived.
         let last = self.lobby.len() - 1;
         self.serve_guests(last);
     }
@@ -196,7 +197,7 @@ impl Acceptor {
         self.serve_guests(0);
     }
 
-    /// Answers the guests from index `first` on whose requests have arrived.
+    /// Answers the guests whose requests have arrived, starting at index `first`.
     fn serve_guests(&mut self, first: usize) {
         let now = clock::instant();
         for mut guest in self.lobby.split_off(first) {
@@ -229,7 +230,7 @@ impl Acceptor {
         self.send(socket, remote, response, false, &request_id);
     }
 
-    /// Sends a connection's only answer, without waiting for the client.
+    /// Sends the only answer of a connection, without waiting for the client.
     fn send(
         &mut self,
         mut socket: TcpStream,
@@ -285,8 +286,8 @@ impl Acceptor {
     }
 
     fn wait_for_descriptor(&mut self, err: &io::Error) {
-        if !self.in_trouble {
-            self.in_trouble = true;
+        if !self.is_accept_failing {
+            self.is_accept_failing = true;
             warn!(cause:% = err; "HTTP server cannot accept connections, closing idle ones and retrying");
         }
         self.answered.clear();

@@ -1,6 +1,7 @@
-//! Writes answers: tiny_http's head, our framing, and the body.
+//! Writes answers: the head as tiny_http prints it, our own framing, and the body.
 //!
-//! Invariant: an incomplete answer never looks complete, and a client that does not read is cut off in time.
+//! Invariant: an incomplete answer never looks complete, and a client that does not read is disconnected
+//! within a time limit.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -17,9 +18,9 @@ use crate::base::clock;
 const PIECE_BYTES: usize = 64 * 1024;
 /// The chunk size for streams, in bytes.
 const STREAM_BYTES: usize = 16 * 1024;
-/// The client must take a whole answer within this many client time-outs.
+/// The client must take a whole answer within this many times `CLIENT_TIMEOUT_SECONDS`.
 const WHOLE_ANSWER_TIMEOUTS: u32 = 20;
-/// The usual size of a head, so that it is written without growing.
+/// The initial capacity for a head: enough for most.
 const HEAD_BYTES: usize = 512;
 
 /// How to write an answer.
@@ -32,11 +33,11 @@ pub(super) struct AnswerOptions<'request> {
     pub request_id: &'request str,
 }
 
-/// Why an answer is incomplete. The connection must be reset, so that the client notices.
+/// Why an answer is incomplete. The connection must then be reset, so that the client notices.
 pub(super) enum Cut {
-    /// The client did not take it.
+    /// The client did not read it in time, or disconnected.
     Client(io::Error),
-    /// The body failed while it was read.
+    /// Reading the body failed.
     Body(io::Error),
 }
 
@@ -61,7 +62,7 @@ pub(super) fn write(
         // A proxy must not cache an answer and show it to another caller.
         put(&mut bytes, &["Cache-Control: no-store\r\n"]);
     }
-    // tiny_http drops a header of this name.
+    // Written here, because tiny_http drops a header of this name.
     put(&mut bytes, &[if options.close { "Connection: close\r\n\r\n" } else { "\r\n" }]);
     if options.head_only || without_body {
         return out.write_all(&bytes).map_err(Cut::Client);
@@ -109,8 +110,8 @@ impl Framing {
     }
 }
 
-/// The head as tiny_http prints it, without its framing. tiny_http would chunk bodies of known length, buffer
-/// a whole stream for HTTP/1.0, and give a 204 a length.
+/// The head as tiny_http prints it, without framing. tiny_http's own framing would chunk bodies of known
+/// length, buffer whole streams for HTTP/1.0, and add a length to a 204.
 fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
     const ITS_FRAMING: &[u8] = b"Content-Length: 0\r\n\r\n";
     let headers = response.headers().iter().filter(|header| may_be_sent(header)).cloned().collect();
@@ -131,7 +132,7 @@ fn head_without_framing(response: &Response) -> io::Result<Vec<u8>> {
 
 fn may_be_sent(header: &Header) -> bool {
     let is_one_line = |text: &str| !text.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
-    // A line end in a value could start a forged answer.
+    // A line end in a value would allow response splitting.
     if !is_one_line(header.field.as_str().as_str()) || !is_one_line(header.value.as_str()) {
         error!("HTTP answer sent without a header, which contained a line end");
         return false;
@@ -219,7 +220,7 @@ impl<'connection> Outbox<'connection> {
 }
 
 impl Write for Outbox<'_> {
-    /// Writes all of `bytes` within the time-out, or fails, so that a client cannot hold it by reading a few
+    /// Writes all of `bytes` within the time-out, or fails. So a client cannot block it by reading a few
     /// bytes at a time.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let piece = &bytes[..bytes.len().min(PIECE_BYTES)];

@@ -1,7 +1,7 @@
-//! One connection, from its first byte to its end, on a thread of its own.
+//! Serves one connection from its first byte to its end, on its own thread.
 //!
 //! Invariant: each request gets one answer, in order, and nothing is read after a refused request. Every
-//! answer carries its request's id, and the last one of a connection says `Connection: close`.
+//! answer has the id of its request, and the last one of a connection has `Connection: close`.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -27,7 +27,8 @@ use crate::base::clock;
 const UNREAD_TIME: Duration = Duration::from_secs(1);
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The memory that a long answer holds: what was read from a stream, and the piece being written.
+/// The most memory that is counted for an answer: for a stream, what was read from it and the piece being
+/// written.
 const ANSWER_HELD_BYTES: usize = 64 * 1024;
 
 /// What all connections share.
@@ -37,7 +38,7 @@ pub(super) struct Shared {
     pub idle_timeout: Duration,
     pub connections: Arc<Connections>,
     pub pool: Pool,
-    /// Bounds what all requests and answers hold together.
+    /// Bounds the memory that all requests and answers hold together.
     pub memory: Memory,
 }
 
@@ -96,7 +97,7 @@ pub(super) fn serve(shared: &Shared, connection: &Connection) {
 /// What to do after an answer.
 enum Next {
     Request,
-    /// Close; nothing is left unread.
+    /// Close: everything that was received has been read.
     Close,
     /// Close, although the client may still be sending.
     CloseUnread,
@@ -111,7 +112,7 @@ struct Conversation<'connection> {
 
 impl Conversation<'_> {
     fn hold(&mut self) -> io::Result<()> {
-        // On some systems the socket inherits the listener's non-blocking mode.
+        // On some systems the socket inherits non-blocking mode from the listener.
         self.socket.set_nonblocking(false)?;
         self.socket.set_nodelay(true)?;
         self.socket.set_write_timeout(Some(self.shared.client_timeout))?;
@@ -145,7 +146,7 @@ impl Conversation<'_> {
         let (body, expects_continue) = (head.body, head.expects_continue);
         let mut request = request(head, self.connection.remote);
         let id = request.id.clone();
-        // The handler consumes the request, but the form of a refusal depends on `Accept`.
+        // Copied, because the handler consumes the request, and the form of a refusal depends on `Accept`.
         let accepts: Vec<Header> =
             request.headers.iter().filter(|header| header.field.equiv("Accept")).cloned().collect();
         let (response, body_is_unread) = match self.answer_head(&request) {
@@ -182,7 +183,7 @@ impl Conversation<'_> {
         })
     }
 
-    /// The answer, if the head alone decides it.
+    /// The answer, if the head alone suffices for it.
     fn answer_head(&self, request: &Request) -> Option<Response> {
         let answered = catch_unwind(AssertUnwindSafe(|| (self.shared.handlers.answer_head)(request)));
         answered.unwrap_or_else(|_panic| {
@@ -216,7 +217,7 @@ impl Conversation<'_> {
         self.shared.refusal_response(&refusal, headers)
     }
 
-    /// The answer, or a 503 if there is no memory to hold it while the client reads.
+    /// The answer, or a 503 if there is no memory to hold the answer while the client reads it.
     fn held(&mut self, response: Response, accepts: &[Header], id: &str) -> Response {
         let bytes = response.data_length().unwrap_or(usize::MAX).min(ANSWER_HELD_BYTES);
         match self.inbox.hold_answer(bytes) {
@@ -228,7 +229,7 @@ impl Conversation<'_> {
         }
     }
 
-    /// Refuses a request after which the connection cannot go on.
+    /// Refuses a request, and with it the rest of the connection.
     fn refuse(&self, refusal: &Refusal, headers: &[Header]) -> io::Result<Next> {
         if !self.shared.connections.mark_answering(self.connection) {
             return Ok(Next::Close);
@@ -252,8 +253,8 @@ impl Conversation<'_> {
     fn write(&self, response: Response, options: &AnswerOptions<'_>) -> io::Result<()> {
         let mut outbox = Outbox::new(self.socket, self.shared.client_timeout);
         let Err(cut) = answer::write(&mut outbox, response, options) else { return Ok(()) };
-        // Makes the close a reset. A client that waits for the rest of the body notices, and the kernel frees
-        // what it still holds for the client.
+        // Turns the close into a reset. So a client that waits for the rest of the body notices, and the
+        // kernel discards its send buffer.
         SockRef::from(self.socket).set_linger(Some(Duration::ZERO))?;
         Err(match cut {
             Cut::Client(err) => err,
@@ -266,19 +267,20 @@ impl Conversation<'_> {
     }
 
     /// Ends a connection whose client may still be sending. Closing with unread bytes sends a reset, which
-    /// can overtake the answer. So the client gets a moment to read it, and what it sends is discarded.
+    /// can overtake the answer. So this first gives the client time to read the answer, and discards what it
+    /// sends.
     fn close_unread(&self) -> io::Result<()> {
         self.socket.shutdown(Shutdown::Write)?;
         let until = clock::instant() + UNREAD_TIME;
         let mut unread = 0;
-        let mut thrown_away = [0; 8 * 1024];
+        let mut discarded = [0; 8 * 1024];
         while unread < UNREAD_BYTES_MAX {
             let left = until.saturating_duration_since(clock::instant());
             if left.is_zero() {
                 break;
             }
             self.socket.set_read_timeout(Some(left))?;
-            match (&mut &*self.socket).read(&mut thrown_away) {
+            match (&mut &*self.socket).read(&mut discarded) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => unread += count,
             }

@@ -1,7 +1,8 @@
-//! All connections: how many there are, and which may be closed for a new one.
+//! Keeps track of all connections, and decides which one to close for a new one.
 //!
-//! Invariant: there are never more than the limit. A connection is closed for another only while it is idle,
-//! or if its request has been arriving for longer than [`ARRIVAL_GRACE`]; never while it is being answered.
+//! Invariant: there are never more connections than the limit. A connection is closed for a new one only
+//! while it is idle, or if its request has been arriving for longer than [`ARRIVAL_GRACE`]; never while its
+//! request is being answered.
 
 use std::collections::HashMap;
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,10 +14,11 @@ use rustix::net::RecvFlags;
 
 use crate::base::clock;
 
-/// When no connection is idle, a request that has been arriving for longer than this gives way to a new
-/// connection, so that a client that sends a byte now and then does not hold a seat for long.
+/// When no connection is idle, one whose request has been arriving for longer than this is closed for a new
+/// one. So a client that sends a byte now and then cannot hold a seat for long.
 const ARRIVAL_GRACE: Duration = Duration::from_secs(2);
-/// How many idle connections to consider for closing. One on which bytes have just arrived is skipped.
+/// How many idle connections to consider for closing. A connection on which bytes have just arrived is
+/// skipped.
 const CANDIDATES_MAX: usize = 8;
 
 pub(super) struct Connections {
@@ -24,7 +26,7 @@ pub(super) struct Connections {
     started: Instant,
     stopping: AtomicBool,
     open: Mutex<Open>,
-    /// Notified when a connection ends, and at the stop.
+    /// Notified when a connection ends, and when the server stops.
     changed: Condvar,
 }
 
@@ -51,7 +53,7 @@ enum Phase {
     Arriving,
     /// A request is being answered.
     Answering,
-    /// Shut down, for another connection or by the stop.
+    /// The connection is shut down, for a new connection or because the server stops.
     Closing,
 }
 
@@ -111,7 +113,7 @@ impl Connections {
     /// Marks a connection as idle. `false`: it must end, because the server stops.
     pub(super) fn mark_idle(&self, connection: &Connection) -> bool {
         connection.enter(Phase::Idle, self.now());
-        // Checked after the store, so either the stop sees an idle connection, or this sees the stop.
+        // Checked after the phase is stored: either the stop sees an idle connection, or this sees the stop.
         !self.is_stopping()
     }
 
@@ -125,8 +127,8 @@ impl Connections {
         connection.enter(Phase::Answering, self.now())
     }
 
-    /// Closes a connection for a new one: the longest idle, else the one whose request has been arriving for
-    /// longest, if that is longer than [`ARRIVAL_GRACE`]. `false` if there is none.
+    /// Closes a connection for a new one: the one that has been idle for longest, else the one whose request
+    /// has been arriving for longest, if longer than [`ARRIVAL_GRACE`]. `false` if there is none.
     pub(super) fn close_one(&self) -> bool {
         let grace = u64::try_from(ARRIVAL_GRACE.as_micros()).unwrap_or(u64::MAX);
         self.close_longest(Phase::Idle, u64::MAX)
@@ -152,7 +154,7 @@ impl Connections {
         false
     }
 
-    /// Waits until a connection ends, the server stops, or `patience` is over.
+    /// Waits until a connection ends or the server stops, for at most `patience`.
     pub(super) fn wait_for_change(&self, patience: Duration) {
         let open = self.lock();
         if !self.is_stopping() {
@@ -160,14 +162,14 @@ impl Connections {
         }
     }
 
-    /// Waits for room for one more, at most `patience`. Returns whether there is.
+    /// Waits until there is room for another connection, for at most `patience`. Returns whether there is.
     pub(super) fn wait_for_room(&self, patience: Duration) -> bool {
         let is_full = |open: &mut Open| self.limit <= open.by_number.len() && !self.is_stopping();
         let waited = self.changed.wait_timeout_while(self.lock(), patience, is_full);
         waited.unwrap_or_else(PoisonError::into_inner).0.by_number.len() < self.limit
     }
 
-    /// Ends every connection: idle ones now, the others after their answer.
+    /// Ends all connections: idle ones now, the others after their answer.
     pub(super) fn stop(&self) {
         let open = self.lock();
         self.stopping.store(true, Ordering::SeqCst);
@@ -184,7 +186,7 @@ impl Connections {
         self.stopping.load(Ordering::SeqCst)
     }
 
-    /// Waits until every connection has ended, at most until the deadline. Returns whether all have.
+    /// Waits until all connections have ended, but not beyond the deadline. Returns whether all have.
     pub(super) fn wait_until_none(&self, deadline: Instant) -> bool {
         let patience = deadline.saturating_duration_since(clock::instant());
         let some_are_open = |open: &mut Open| !open.by_number.is_empty();
@@ -230,26 +232,27 @@ impl Connection {
         claimed
     }
 
-    /// Whether bytes have arrived that its thread has not read yet.
+    /// Whether bytes have arrived that the connection's thread has not read yet.
     pub(super) fn has_bytes_waiting(&self) -> bool {
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
         matches!(rustix::net::recv(&self.socket, &mut [0_u8; 1], flags), Ok((1, _)))
     }
 
-    /// Wakes its thread from the wait for a request. A request that it has read already, or that has arrived,
-    /// is still answered.
+    /// Wakes the connection's thread from its wait for a request. A request that has already arrived is still
+    /// answered.
     fn end_reading(&self) {
         // An error means that the client has closed it already.
         let _ = self.socket.shutdown(Shutdown::Read);
     }
 
-    /// Wakes its thread from any wait. An error means that the client has closed it already.
+    /// Wakes the connection's thread from any wait. Errors are ignored: the client has already closed the
+    /// connection.
     fn shut_down(&self) {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 }
 
-/// A connection's seat, freed on drop. It outlives the thread's own handle of the connection, so the
+/// A connection's seat, freed on drop. It is dropped after the thread's handle of the connection, so the
 /// descriptor is closed before the seat is free.
 pub(super) struct Seat {
     connections: Arc<Connections>,

@@ -1,13 +1,14 @@
 //! Bounds the memory that all requests and answers hold together.
 //!
-//! Invariant: memory is counted before it is allocated, and never exceeds the bound. Each connection has a
-//! reserve of its own, so large requests do not keep small ones out.
+//! Invariant: memory is counted before it is allocated, and never exceeds the bound. Each connection has its
+//! own reserve, so large requests cannot keep small ones out.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::Refusal;
 
-/// The reserve of each connection; less if all reserves together would exceed half of the bound.
+/// The largest reserve of a connection. It is smaller if all reserves together would exceed half of the
+/// bound.
 const RESERVED_BYTES_MAX: usize = 8 * 1024;
 
 /// The bound, and how much of it is used.
@@ -21,7 +22,7 @@ pub(super) struct Memory {
 }
 
 impl Memory {
-    /// A bound of `max_bytes` for at most this many connections.
+    /// A bound of `max_bytes` for at most `connections` connections.
     pub(super) fn new(max_bytes: usize, connections: usize) -> Self {
         let reserved_bytes = RESERVED_BYTES_MAX.min(max_bytes / 2 / connections.max(1));
         let shared_max = max_bytes - reserved_bytes * connections;
@@ -40,7 +41,7 @@ impl<'server> Held<'server> {
         Self { memory, bytes: 0 }
     }
 
-    /// Holds `more` bytes, or refuses because all connections together hold too much.
+    /// Holds `more` bytes. Refuses if all connections together would hold too much.
     pub(super) fn hold(&mut self, more: usize) -> Result<(), Refusal> {
         let before = self.shared_bytes();
         self.bytes += more;

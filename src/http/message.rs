@@ -1,8 +1,8 @@
-//! What the bytes of a request mean: request line, headers, the length of its body (RFC 9110 and 9112).
+//! Parses requests: request line, headers and the length of the body (RFC 9110 and 9112).
 //!
-//! Invariant: a head is accepted only when there is one way to read it, so a proxy in front of this server
-//! cannot see another boundary between two requests (request smuggling). Pure: no sockets, no waiting;
-//! `receive` reads the bytes.
+//! Invariant: a head is accepted only if it is unambiguous, so a proxy in front of this server cannot see a
+//! different boundary between two requests (request smuggling). Pure: `receive` reads the bytes from the
+//! socket.
 
 use std::mem::MaybeUninit;
 
@@ -10,17 +10,17 @@ use tiny_http::{Header, Method};
 
 use super::Refusal;
 
-/// The most bytes of a head: request line, headers and the empty line. More is a 431.
+/// The most bytes of a head: request line, headers and the empty line. A longer one gets a 431.
 pub const HEAD_MAX: usize = 64 * 1024;
-/// The most bytes of a body. More is a 413.
+/// The most bytes of a body. A longer one gets a 413.
 pub const BODY_MAX: usize = 1024 * 1024;
-/// The most headers: as many as the shortest lines (`a:`) make of the 16 KiB that always fit. More is a 431.
+/// The most headers: as many of the shortest (`a:`) as fit into 16 KiB. More get a 431.
 pub const HEADERS_MAX: usize = 16 * 1024 / 4;
-/// Headers that are parsed on the stack: more than clients and proxies together usually send.
+/// How many headers are parsed on the stack: more than clients and proxies usually send.
 const HEADERS_USUAL: usize = 64;
 /// The longest method. The longest registered one, UPDATEREDIRECTREF, has 17 letters.
 const METHOD_MAX: usize = 32;
-/// The longest identifier of a request that is kept.
+/// The longest `X-Request-Id` of a client that is kept.
 const REQUEST_ID_MAX: usize = 64;
 
 /// A parsed head. It holds a token, so there is no `Debug`.
@@ -31,9 +31,9 @@ pub(super) struct Head {
     pub headers: Vec<Header>,
     pub version: Version,
     pub body: BodyLength,
-    /// Whether the connection may go on after this request.
+    /// Whether the connection may continue after this request.
     pub keep_alive: bool,
-    /// The client waits for `100 Continue` before it sends the body.
+    /// Whether the client waits for `100 Continue` before it sends the body.
     pub expects_continue: bool,
 }
 
@@ -43,10 +43,10 @@ pub(super) enum Version {
     Http11,
 }
 
-/// How the end of the body is found.
+/// How to find the end of the body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum BodyLength {
-    /// This many bytes; 0 if the head does not say, for any method.
+    /// This many bytes; 0, for any method, if the head names no length.
     Bytes(u64),
     /// In chunks, the last of which is empty.
     Chunked,
@@ -65,14 +65,14 @@ impl From<Refusal> for Rejected {
 }
 
 impl Rejected {
-    /// A head, or the beginning of one, that cannot be parsed. Only `Accept` is read, because it decides the
-    /// form of the refusal.
+    /// Rejects a head that cannot be parsed. Of its headers, only `Accept` is kept: it decides the form of
+    /// the refusal.
     pub(super) fn unread(refusal: Refusal, bytes: &[u8]) -> Self {
         Self { refusal, headers: accepts_of(bytes) }
     }
 }
 
-/// Each `Accept` among the complete lines of a head that may be malformed.
+/// The `Accept` headers among the complete lines of a head that may be malformed.
 fn accepts_of(bytes: &[u8]) -> Vec<Header> {
     let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else { return Vec::new() };
     let values = bytes[..end].split(|byte| *byte == b'\n').filter_map(|line| {
@@ -85,7 +85,7 @@ fn accepts_of(bytes: &[u8]) -> Vec<Header> {
         .collect()
 }
 
-/// Finds the end of a head while its bytes arrive. Looks at each byte once, however few arrive at a time.
+/// Finds the end of a head while its bytes arrive. Examines each byte once, however few arrive at a time.
 #[derive(Debug, Default)]
 pub(super) struct HeadEnd {
     looked_at: usize,
@@ -94,19 +94,19 @@ pub(super) struct HeadEnd {
 }
 
 impl HeadEnd {
-    /// Looks at the bytes that arrived since the last call; `head` is all of them. Returns the length of the
-    /// head once its end has arrived.
+    /// Examines the bytes that arrived since the last call; `head` has all bytes so far. Returns the length
+    /// of the head once its end has arrived.
     pub(super) fn find(&mut self, head: &[u8]) -> Result<Option<usize>, Refusal> {
         while let Some(offset) = head[self.looked_at..].iter().position(|byte| *byte == b'\n') {
             let line_end = self.looked_at + offset;
             self.looked_at = line_end + 1;
-            // RFC 9112 lets a server accept a lone LF as a line end, but not every proxy does.
+            // RFC 9112 allows a lone LF as a line end, but not every proxy accepts it.
             if line_end == self.line_start || head[line_end - 1] != b'\r' {
                 return Err(Refusal::malformed("a line ends without CR"));
             }
             let line_is_empty = line_end - 1 == self.line_start;
             self.line_start = self.looked_at;
-            // Empty lines in front of the request line are skipped, as RFC 9112 asks for.
+            // Empty lines before the request line are skipped, as RFC 9112 recommends.
             if line_is_empty && self.request_line_seen {
                 return Ok(Some(self.looked_at));
             }
@@ -117,17 +117,17 @@ impl HeadEnd {
     }
 }
 
-/// Checks the beginning of a head, so that a client of another protocol gets an error instead of waiting.
+/// Checks the beginning of a head, so that a client that speaks another protocol gets an error at once.
 pub(super) fn check_beginning(bytes: &[u8]) -> Result<(), Refusal> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS_USUAL];
     match httparse::Request::new(&mut headers).parse(bytes) {
-        // Too many headers are reported for the whole head.
+        // Too many headers are reported once the head is complete.
         Ok(_) | Err(httparse::Error::TooManyHeaders) => Ok(()),
         Err(err) => Err(Refusal::malformed(err.to_string())),
     }
 }
 
-/// Reads a whole head: all bytes up to and including the empty line.
+/// Parses a complete head: all bytes up to and including the empty line.
 pub(super) fn parse_head(bytes: &[u8]) -> Result<Head, Rejected> {
     parse_whole_head(bytes).map_err(|rejected| match rejected.headers.is_empty() {
         true => Rejected::unread(rejected.refusal, bytes),
@@ -177,7 +177,7 @@ fn understand(parsed: &httparse::Request<'_, '_>, status: httparse::Result<usize
     }
 }
 
-/// What was read from a head, without its headers.
+/// The parsed parts of a head, except its headers.
 struct Checked<'head> {
     method: Method,
     target: Target<'head>,
@@ -195,7 +195,7 @@ fn check_head<'head>(
     let target = parse_target(parsed.path.unwrap_or_default(), &method)?;
     check_host(version, headers)?;
     if 1 < values(headers, "Authorization").count() {
-        // A proxy might pick the other one.
+        // A proxy might use the other one.
         return Err(Refusal::malformed("more than one Authorization"));
     }
     let body = body_length(version, headers)?;
@@ -218,8 +218,8 @@ const ASCII_ONLY: [&str; 10] = [
     "X-Broker-API-Originating-Identity",
 ];
 
-/// `None` drops a header that RFC 9110 allows and tiny_http cannot hold, such as a `User-Agent` with an
-/// umlaut. An `Authorization` like that becomes empty, which is no valid token.
+/// `None`: drop the header, because tiny_http cannot represent it although RFC 9110 allows it, such as a
+/// `User-Agent` with an umlaut. An `Authorization` of this kind becomes empty, which is not a valid token.
 fn readable_header(header: &httparse::Header<'_>) -> Result<Option<Header>, Refusal> {
     if let Ok(readable) = Header::from_bytes(header.name, header.value) {
         return Ok(Some(readable));
@@ -298,7 +298,7 @@ fn check_host(version: Version, headers: &[Header]) -> Result<(), Refusal> {
 }
 
 /// Whether the text has only characters of a host and port. Links in answers are built from it, so it must
-/// not hold a path or user.
+/// not contain a path or a user.
 fn is_host(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(&byte))
 }
@@ -318,14 +318,14 @@ fn body_length(version: Version, headers: &[Header]) -> Result<BodyLength, Refus
             Err(Refusal::malformed("Transfer-Encoding in HTTP/1.0"))
         }
         (Some(encoding), None) => {
-            // RFC 9112 suggests 501 for an unknown encoding, but a client must not be able to cause a 5xx.
+            // RFC 9112 suggests 501 for an unknown encoding, but clients must not be able to cause a 5xx.
             if encodings.next().is_some() || !encoding.eq_ignore_ascii_case("chunked") {
                 return Err(Refusal::malformed("a Transfer-Encoding other than chunked"));
             }
             Ok(BodyLength::Chunked)
         }
         (None, Some(length)) => {
-            // Two equal lengths are refused too. No well-behaved client sends them.
+            // Two equal lengths are refused as well; no well-behaved client sends them.
             if lengths.next().is_some() {
                 return Err(Refusal::malformed("more than one Content-Length"));
             }
@@ -359,7 +359,7 @@ fn values<'h>(headers: &'h [Header], name: &'static str) -> impl Iterator<Item =
     headers.iter().filter(move |header| header.field.equiv(name)).map(|header| header.value.as_str())
 }
 
-/// The client's own id for its request, if it is safe in a log and a header.
+/// The `X-Request-Id` of the client, if it is safe in logs and headers.
 pub(super) fn sane_request_id(headers: &[Header]) -> Option<&str> {
     values(headers, "X-Request-Id").next().filter(|id| {
         (1..=REQUEST_ID_MAX).contains(&id.len())

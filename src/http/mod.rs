@@ -1,14 +1,14 @@
 //! The HTTP/1.1 server on `std::net`: one thread for each connection, and a pool of threads that answer.
 //!
 //! Invariant: no client can crash or block the server. Every wait has a time-out; every buffer, queue and
-//! count has a bound. A request that is not understood to the last byte is refused and its connection closed,
-//! so no byte is read as part of two requests.
+//! count has a bound. If any byte of a request is invalid, the server refuses it and closes the connection,
+//! so no byte is ever read as part of two requests.
 //!
-//! The way of a request: `accept` accepts the connection and starts its thread. There, `receive` reads the
-//! bytes, `message` parses them, and `connection` hands the complete request to the `pool`, waits for the
-//! answer, and writes it with `answer`. So a slow client holds a thread with a small stack, and none of the
-//! pool. `connections` counts connections and knows which are idle. Routes, tokens and JSON are left to
-//! `web`.
+//! The path of a request: `accept` accepts the connection and starts its thread. On that thread, `receive`
+//! reads the bytes, `message` parses them, and `connection` hands the complete request to the `pool`, waits
+//! for the answer, and writes it with `answer`. So a slow client occupies a thread with a small stack, but
+//! none of the pool. `connections` counts connections and knows which are idle. `web` handles routes, tokens
+//! and JSON.
 
 mod accept;
 mod answer;
@@ -41,14 +41,13 @@ use pool::Pool;
 pub use message::{BODY_MAX, HEAD_MAX, HEADERS_MAX};
 pub use receive::TRAILERS_MAX;
 
-/// A whole request. It holds a token, so there is no `Debug`.
+/// A complete request. It contains a token, so it has no `Debug`.
 pub struct Request {
-    /// Identifies the request in logs and in the answer's `X-Request-Id`. The client's own id, if it is
-    /// acceptable.
+    /// Identifies the request in logs and in the answer's `X-Request-Id`: the client's own id, if it is safe.
     pub id: String,
-    /// The method. An unknown one, or one in another case, is `NonStandard`.
+    /// The method. An unknown one, or one that is not in capitals, is `NonStandard`.
     pub method: Method,
-    /// The path as it was sent, not decoded. Begins with `/`, or is `*` (`OPTIONS` only).
+    /// The path as the client sent it, not decoded. It begins with `/`, or is `*` (`OPTIONS` only).
     pub path: String,
     /// The part after the `?`, not decoded.
     pub query: Option<String>,
@@ -56,12 +55,12 @@ pub struct Request {
     pub headers: Vec<Header>,
     /// The body, without chunk framing: at most 1 MiB; empty if there is none.
     pub body: Vec<u8>,
-    /// The peer's address; often a proxy.
+    /// The address of the peer, which is often a proxy.
     pub remote: SocketAddr,
 }
 
 impl Request {
-    /// The value of the first header of that name, in any case.
+    /// The value of the first header of this name. Case does not matter.
     pub fn header(&self, name: &str) -> Option<&str> {
         let named =
             self.headers.iter().find(|header| header.field.as_str().as_str().eq_ignore_ascii_case(name))?;
@@ -75,9 +74,9 @@ pub enum Body {
     Empty,
     /// A complete body.
     Bytes(Cursor<Vec<u8>>),
-    /// Produced while the connection's thread writes it. It must not hold a resource that a slow client could
-    /// block, such as a database connection. An error resets the connection, so that the client sees that the
-    /// answer is incomplete.
+    /// A body that is produced while the connection's thread writes it. It must hold no resource that a slow
+    /// client could block, such as a database connection. An error resets the connection, so that the client
+    /// notices that the answer is incomplete.
     Stream(Box<dyn Read + Send>),
 }
 
@@ -120,7 +119,7 @@ pub fn with_header(response: Response, name: &str, value: &str) -> Response {
 pub struct Refusal {
     /// The status of the answer.
     pub status: u16,
-    /// The reason, for the log and for JSON errors. Never contains a header's value.
+    /// The reason, for the log and for JSON errors. It never contains the value of a header.
     pub reason: String,
     /// The answer's `Retry-After`.
     pub retry_after_seconds: Option<u32>,
@@ -143,8 +142,7 @@ impl Refusal {
 /// How long an overloaded server asks a client to wait.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
-/// What the rest of the service does with requests. A panic in one of these answers 500 and affects nothing
-/// else.
+/// The callbacks that answer requests. A panic in one of them becomes a 500 and affects nothing else.
 #[expect(
     clippy::type_complexity,
     reason = "three signatures, each used here only, are clearer than names for them"
@@ -152,20 +150,20 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 pub struct Handlers {
     /// Answers a request on a thread of the pool, in bounded time.
     pub handle: Box<dyn Fn(Request) -> Response + Send + Sync>,
-    /// Answers requests that need no body, at once, on the connection's own thread. It is called for every
-    /// request, before the body is read.
+    /// Called for every request before its body is read, on the connection's thread. Answers at once if the
+    /// head suffices.
     pub answer_head: Box<dyn Fn(&Request) -> Option<Response> + Send + Sync>,
-    /// Makes the response for a refusal. The headers are those read so far, perhaps none.
+    /// Makes the response to a refusal. The headers are those that were read so far, perhaps none.
     pub refuse: Box<dyn Fn(&Refusal, &[Header]) -> Response + Send + Sync>,
 }
 
 /// The bounds of a server.
 #[derive(Debug, Clone)]
 pub struct HttpSettings {
-    /// Threads that answer requests.
+    /// The number of threads that answer requests.
     pub threads: usize,
-    /// Most answers take longer than waking a thread, because they wait for another machine. So threads sleep
-    /// at once, instead of yielding the processor a few times first.
+    /// Whether threads that wait sleep at once, instead of first yielding the processor a few times. Set it
+    /// if most answers wait for another machine, and so take longer than waking a thread.
     pub answers_take_long: bool,
     /// The most open connections.
     pub max_connections: usize,
@@ -184,7 +182,7 @@ pub struct Server {
     connections: Arc<Connections>,
     /// Closing it stops the acceptor.
     accepting: Option<UnixStream>,
-    /// Every thread holds the sender, so the channel closes when the last thread ends.
+    /// Every thread holds a sender, so the channel closes when the last thread ends.
     running: Receiver<()>,
 }
 
@@ -219,8 +217,8 @@ impl Server {
         self.local_addr
     }
 
-    /// Accepts no more connections, closes idle ones, answers pending requests, and ends its threads. At the
-    /// deadline the remaining connections are cut off.
+    /// Stops accepting connections, closes idle ones, answers pending requests, and ends all threads. At the
+    /// deadline it closes the remaining connections.
     pub fn stop(mut self, deadline: Duration) {
         let deadline = clock::instant() + deadline;
         self.begin_stop();
@@ -253,8 +251,8 @@ const RESERVED_DESCRIPTORS: usize = 64;
 /// kernel, which a cgroup counts too. Measured with a thousand connections.
 const CONNECTION_BYTES: usize = 44 * 1024;
 
-/// `max_connections`, or fewer if the process may not open that many descriptors, or they would take more
-/// than a third of its memory. `memory_max` is a quarter of that memory.
+/// `max_connections`, or fewer if the process may not open that many descriptors, or if they would take more
+/// than a third of the memory. `memory_max` is a quarter of the memory.
 fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let descriptors = limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
@@ -264,7 +262,7 @@ fn affordable_connections(max_connections: usize, memory_max: usize) -> usize {
     if affordable < max_connections {
         warn!(
             connections = affordable, descriptors, memory_mib = memory_max / (1 << 18);
-            "fewer connections than MAX_CONNECTIONS, because of too few descriptors or too little memory"
+            "MAX_CONNECTIONS lowered, because there are too few descriptors or too little memory"
         );
     }
     max_connections.clamp(1, affordable)

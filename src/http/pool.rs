@@ -11,10 +11,10 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Handlers, HttpSettings, Request, Response};
 
-/// Queued requests per thread. With more, a client would wait longer than it would take to retry.
+/// How many requests may be queued per thread. With more, waiting would take longer than a retry.
 const QUEUED_PER_THREAD: usize = 8;
-/// How often a connection yields the processor before it sleeps, where answers come soon: it is cheaper than
-/// to be woken.
+/// How often a connection yields the processor before it sleeps, if answers are expected soon: yielding is
+/// cheaper than being woken.
 const YIELDS: u32 = 8;
 
 /// The queue to the threads. They end when it is dropped and the queue is empty.
@@ -46,7 +46,7 @@ struct Slot {
     filled: Condvar,
 }
 
-/// The way back to the connection. Dropping it without an answer tells the connection that the handler
+/// Sends the answer to the connection. Dropping it without an answer tells the connection that the handler
 /// panicked.
 struct Reply(Option<Arc<Slot>>);
 
@@ -69,7 +69,8 @@ impl Pool {
         Ok(Self { queue, yields: if settings.answers_take_long { 0 } else { YIELDS } })
     }
 
-    /// Answers `request` on the pool. Waits as long as the handler takes, which is bounded.
+    /// Answers `request` on a thread of the pool. Waits until the handler is done, which takes a bounded
+    /// time.
     pub(super) fn answer(&self, request: Request) -> Answered {
         let slot = Arc::new(Slot::default());
         let reply = Reply(Some(Arc::clone(&slot)));
@@ -113,7 +114,7 @@ impl Drop for Reply {
 }
 
 fn lock(answer: &Mutex<Option<Answered>>) -> MutexGuard<'_, Option<Answered>> {
-    // It is a whole answer or none, wherever a panic can happen.
+    // A panic cannot leave half an answer, so poisoning can be ignored.
     answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

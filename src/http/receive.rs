@@ -1,7 +1,7 @@
 //! Reads the bytes of requests from a socket, in bounded time and memory.
 //!
-//! Invariant: bytes that follow a request are kept for the next one, and a request is complete only when its
-//! last byte has arrived.
+//! Invariant: bytes after the end of a request are kept for the next one, and a request is complete only when
+//! its last byte has arrived.
 
 use std::io::{self, ErrorKind, Read};
 use std::net::TcpStream;
@@ -30,7 +30,7 @@ const HEADER_COST: usize = 112;
 
 /// Why there is no request.
 pub(super) enum NoRequest {
-    /// The connection ended or broke, so no answer can be sent.
+    /// The connection has ended or failed, so no answer can be sent.
     Gone(io::Error),
     /// The bytes are not a valid request.
     Rejected(Rejected),
@@ -62,10 +62,10 @@ pub(super) struct Inbox<'connection> {
     /// The memory counted for the connection: the buffer, and the parsed request.
     held: Held<'connection>,
     buffer: Vec<u8>,
-    /// The received bytes of `buffer` that were not used yet.
+    /// The part of `buffer` that was received but not used yet.
     start: usize,
     end: usize,
-    /// When the current request must be complete. Set once one read did not bring all of it.
+    /// When the current request must be complete. Set only if the first read does not bring all of it.
     deadline: Option<Instant>,
     /// The socket's current read time-out.
     read_timeout: Option<Duration>,
@@ -91,7 +91,7 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Waits for the first byte of a request. Returns `false` if none will come.
+    /// Waits for the first byte of a request. Returns `false` if the connection is to be closed instead.
     pub(super) fn wait_for_request(&mut self) -> io::Result<bool> {
         self.deadline = None;
         if self.has_bytes() {
@@ -103,7 +103,7 @@ impl<'connection> Inbox<'connection> {
         }
         self.held.keep(0);
         if self.held.hold(SMALL_BUFFER).is_err() {
-            // No memory for even this buffer: treat it as if there were no seat.
+            // No memory even for this buffer: close the connection, as if there were no seat.
             return Ok(false);
         }
         self.set_read_timeout(self.idle_timeout)?;
@@ -114,7 +114,7 @@ impl<'connection> Inbox<'connection> {
         }
     }
 
-    /// Releases what the request held, and counts `bytes` for its answer while that is written.
+    /// Releases the memory of the request, and holds `bytes` for its answer while that is written.
     pub(super) fn hold_answer(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.held.keep(self.buffer.capacity());
         self.held.hold(bytes)
@@ -156,8 +156,8 @@ impl<'connection> Inbox<'connection> {
                     .map_err(|refusal| Rejected { refusal, headers: head.headers.clone() })?;
                 return Ok(head);
             }
-            // Checked each time the size has doubled, so all checks together cost no more than two checks of
-            // the whole.
+            // Checked whenever the size has doubled, so all checks together cost at most two checks of the
+            // whole head.
             if 2 * checked_to <= bytes.len() {
                 check_beginning(bytes).map_err(|refusal| Rejected::unread(refusal, bytes))?;
                 checked_to = bytes.len();
@@ -214,8 +214,8 @@ impl<'connection> Inbox<'connection> {
         let whole = body.len() + length;
         loop {
             let count = (whole - body.len()).min(self.end - self.start);
-            // Allocate only for what has arrived: announcing much costs a client nothing, so it must cost us
-            // nothing.
+            // Allocate only for bytes that have arrived: announcing many costs a client nothing, so it must
+            // cost the server nothing.
             let needed = body.len() + count;
             if body.capacity() < needed {
                 let capacity = needed.max(2 * body.capacity()).min(body_max);
@@ -270,7 +270,7 @@ impl<'connection> Inbox<'connection> {
         self.make_room(size)?;
         self.set_read_timeout(deadline - now)?;
         match self.read() {
-            // The client may have closed only its sending side, so it gets an answer.
+            // The client may have closed only its sending side, so it still gets an answer.
             Ok(0) => Err(Refusal::malformed("the request ended early").into()),
             Ok(_) => Ok(()),
             Err(err) if is_timeout(&err) => Err(too_slow().into()),
@@ -317,7 +317,7 @@ impl<'connection> Inbox<'connection> {
     }
 }
 
-/// `length` as a `usize`, unless the body would become too long with it.
+/// `length` as a `usize`, unless it would make the body too long.
 fn checked_length(body: &[u8], length: u64) -> Result<usize, Refusal> {
     match usize::try_from(length) {
         Ok(length) if length <= BODY_MAX - body.len() => Ok(length),
