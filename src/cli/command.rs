@@ -10,17 +10,17 @@ use crate::config::{OUTBOUND_SETTINGS, SETTINGS, Setting};
 pub enum Group {
     /// For operators of a service.
     Run,
-    /// What jobs and calls there are, and what they do.
+    /// Defining and running jobs and calls.
     Jobs,
-    /// When they run.
+    /// When jobs and calls run.
     Schedules,
-    /// How they ran.
+    /// How jobs and calls ran.
     Executions,
     /// Notifications, audit events, and whole spaces.
     Spaces,
-    /// Which service the commands above use.
+    /// The service that the commands above use.
     Contexts,
-    /// Neither starts a service nor needs one.
+    /// Commands that need no service.
     Other,
 }
 
@@ -37,12 +37,12 @@ impl Group {
             Self::Schedules => "Schedules",
             Self::Executions => "Executions",
             Self::Spaces => "Spaces",
-            Self::Contexts => "Which service",
+            Self::Contexts => "Contexts",
             Self::Other => "Other",
         }
     }
 
-    /// Whether its commands send requests to a service, and so have the flags that say which.
+    /// Whether its commands send requests to a service, and so have the flags that select it.
     pub const fn asks_service(self) -> bool {
         matches!(self, Self::Jobs | Self::Schedules | Self::Executions | Self::Spaces)
     }
@@ -56,9 +56,10 @@ pub struct Command {
     pub group: Group,
     /// In order; the optional ones are last.
     pub operands: &'static [Operand],
-    /// Without the settings, and without the flags that all commands that use a service share.
+    /// The command's own flags. Settings are in `settings`, and flags that all clients share in
+    /// [`CONNECTION`].
     pub flags: &'static [Flag],
-    /// The settings that are flags of this command too.
+    /// The settings that this command also accepts as flags.
     pub settings: SettingFlags,
     /// One line for the help: what it does.
     pub about: &'static str,
@@ -73,20 +74,20 @@ pub struct Command {
 pub struct Operand {
     /// The name in the help.
     pub name: &'static str,
-    /// Only the last operands can be optional.
+    /// Whether it can be left out. Optional operands are last.
     pub is_optional: bool,
-    /// Whether it takes all further words, as when a shell has split an expression.
+    /// Whether it takes all further words, for example those of an unquoted cron expression.
     pub takes_rest: bool,
     /// The allowed values; empty if any value is.
     pub values: &'static [&'static str],
-    /// The names that a shell completes it with.
+    /// The names that shells offer as completions.
     pub names: Names,
 }
 
-/// The kinds of names that a shell completes arguments with.
+/// The names that shells offer as completions of an argument.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// Nothing that the service knows.
+    /// No names.
     None,
     /// Jobs.
     Jobs,
@@ -100,12 +101,12 @@ pub enum Names {
     Executions,
     /// Notifications.
     Notifications,
-    /// Contexts, which this machine knows.
+    /// Contexts, which are stored on this machine.
     Contexts,
 }
 
 impl Names {
-    /// All kinds of names that are looked up.
+    /// All kinds of names that can be looked up.
     pub const ALL: [Self; 7] = [
         Self::Jobs,
         Self::Calls,
@@ -116,7 +117,7 @@ impl Names {
         Self::Contexts,
     ];
 
-    /// As completions ask for them; empty for none.
+    /// The word with which completion scripts request them; empty for none.
     pub const fn word(self) -> &'static str {
         match self {
             Self::None => "",
@@ -138,14 +139,14 @@ pub struct Flag {
     pub name: &'static str,
     /// The name of its value in the help; empty if it takes none.
     pub value: &'static str,
-    /// Older names, which the help leaves out.
+    /// Older names, which the help does not show.
     pub aliases: &'static [&'static str],
-    /// The allowed values; empty if any value is. A flag without a value may still be followed by one of
-    /// these, which older versions required.
+    /// The allowed values; empty if any value is allowed. A switch may be followed by one of these, because
+    /// older versions required it.
     pub values: &'static [&'static str],
-    /// The names that a shell completes its value with.
+    /// The names that shells offer as completions of its value.
     pub names: Names,
-    /// The environment variable that is used without the flag; empty if there is none.
+    /// The environment variable that is used if the flag is absent; empty if there is none.
     pub variable: &'static str,
     /// The default, as the help shows it; empty if there is none.
     pub default: &'static str,
@@ -192,7 +193,7 @@ impl SettingFlags {
 }
 
 impl Flag {
-    /// What the help says: with the allowed values, if it does not name them itself.
+    /// The help text, followed by the allowed values if the text does not name them.
     pub fn about(&self) -> String {
         if self.value.is_empty() || self.values.iter().all(|value| self.help.contains(value)) {
             return self.help.to_owned();
@@ -202,7 +203,7 @@ impl Flag {
 }
 
 impl Command {
-    /// Whether it sends requests to a service, and so has the flags that say which.
+    /// Whether it sends requests to a service, and so has the flags that select it.
     pub fn asks_service(&self) -> bool {
         self.group.asks_service()
     }
@@ -213,7 +214,7 @@ impl Command {
         self.flags.iter().chain(shared).copied()
     }
 
-    /// The flag of that name or older name.
+    /// Finds a flag by its name or by an older name.
     pub fn flag_named(&self, name: &str) -> Option<Flag> {
         let has_alias = |flag: &Flag| flag.aliases.contains(&name);
         self.all_flags().find(|flag| flag.name == name).or_else(|| self.all_flags().find(has_alias))
@@ -233,7 +234,7 @@ pub(super) const fn optional(name: &'static str) -> Operand {
     Operand { is_optional: true, ..operand(name) }
 }
 
-/// An operand that shells complete with what the service knows.
+/// An operand for which shells offer names as completions.
 pub(super) const fn known(name: &'static str, names: Names) -> Operand {
     Operand { names, ..operand(name) }
 }
@@ -257,7 +258,7 @@ pub(super) const fn switch(name: &'static str, help: &'static str) -> Flag {
     flag(name, "", help)
 }
 
-/// The flags that all commands that use a service share.
+/// The flags shared by all commands that use a service.
 pub(super) const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_URL",
@@ -273,9 +274,9 @@ pub(super) const CONNECTION: &[Flag] = &[
     },
     Flag {
         variable: "SCHEDULER_CONTEXT",
-        default: "that of use, else cf, else the standalone service of this machine",
+        default: "the current one, else cf, else the standalone service of this machine",
         names: Names::Contexts,
-        ..flag("context", "NAME", "context to use, as contexts lists them")
+        ..flag("context", "NAME", "context to use; contexts lists them")
     },
     OUTPUT[0],
     OUTPUT[1],
@@ -284,11 +285,7 @@ pub(super) const CONNECTION: &[Flag] = &[
 pub(super) const TOKEN: Flag = Flag {
     variable: "SCHEDULER_TOKEN",
     default: "that of the context",
-    ..flag(
-        "token",
-        "TOKEN",
-        "your access token; prefer the variable, because other users of this machine can see flags",
-    )
+    ..flag("token", "TOKEN", "your access token; prefer the variable, because other users can see flags")
 };
 
 /// How results are printed.
@@ -296,7 +293,7 @@ pub(super) const OUTPUT: [Flag; 2] = [
     Flag {
         values: &["table", "json", "jsonl", "csv", "wide"],
         default: "table",
-        ..flag("output", "FORMAT", "also -o; json and jsonl are the objects of the API without secrets")
+        ..flag("output", "FORMAT", "also -o; json and jsonl print the API's objects without secrets")
     },
     switch("wide", "all columns and whole guids: -o wide"),
 ];

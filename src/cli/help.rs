@@ -8,7 +8,7 @@ use super::command::{Command, Flag, Group, SettingFlags};
 /// Where the second column begins.
 const COLUMN: usize = 32;
 
-/// The terminal that `--help` fits: 24 lines of so many columns.
+/// The size of the terminal that `--help` fits: 24 lines of 80 columns.
 const WIDTH: usize = 80;
 const LINES: usize = 24;
 /// Where the help of a flag begins in `help COMMAND`.
@@ -16,7 +16,7 @@ const INDENT: usize = 26;
 /// Where the names of commands begin in `--help`.
 const NAMES: usize = 16;
 
-/// `--help`: the names of all commands, and where to read on.
+/// `--help`: the names of all commands, and how to get more help.
 pub(crate) fn overview(commands: &[Command]) -> String {
     let mut text = String::from(
         "ocf-scheduler runs commands (jobs) and HTTP requests (calls) on cron schedules.\n\
@@ -39,12 +39,12 @@ pub(crate) fn overview(commands: &[Command]) -> String {
     text.push_str(
         "\nTo try it, run `ocf-scheduler standalone`, and in another terminal:\n  \
            ocf-scheduler create-job hello 'echo hello' && ocf-scheduler run hello --wait\n\
-         Read on: ocf-scheduler help COMMAND, and help commands, flags, settings, exit\n",
+         More help: ocf-scheduler help COMMAND; help commands, flags, settings or exit\n",
     );
     text
 }
 
-/// `help commands`: what each command does, and how a service is found.
+/// `help commands`: what each command does, and how commands find the service.
 pub(crate) fn commands(commands: &[Command]) -> String {
     let mut text = String::new();
     for group in Group::ALL {
@@ -116,25 +116,26 @@ pub(crate) fn of(command: &Command) -> String {
 
 /// `help flags`.
 pub(crate) fn flags_of_all(commands: &[Command]) -> String {
-    let mut text = String::from("Flags of all commands that ask a service:\n");
+    let mut text = String::from("Flags of all commands that use a service:\n");
     if let Some(command) = commands.iter().find(|command| command.asks_service()) {
         let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
         wrapped_flags(&mut text, command.own_flags().filter(is_shared));
-        text.push_str("\nHow it is reached (see help settings):\n");
+        text.push_str("\nFor the connection (see help settings):\n");
         let names: Vec<String> = command.settings.flags().map(|flag| format!("--{}", flag.name)).collect();
         wrapped(&mut text, "  ", &names.join(" "), "");
     }
     text
 }
 
-/// With a capital and a full stop.
+/// Adds a capital letter and a full stop.
 fn sentence(about: &str) -> String {
     let mut letters = about.chars();
     let first = letters.next().map(|first| first.to_uppercase().to_string()).unwrap_or_default();
     format!("{first}{}.", letters.as_str())
 }
 
-/// Writes words in lines that fit a terminal; `end` marks a line that goes on. Words in quotes stay together.
+/// Writes words in lines that fit a terminal. `end` marks a line that continues on the next. Words in quotes
+/// stay together.
 fn wrapped(text: &mut String, start: &str, words: &str, end: &str) {
     let mut line = start.to_owned();
     let (mut begun, mut is_quoted) = (String::new(), false);
@@ -171,7 +172,7 @@ pub(crate) fn usage(command: &Command) -> String {
     text
 }
 
-/// As [`flags`], with lines that fit a terminal.
+/// Like [`flags`], with lines that fit a terminal.
 fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
     for flag in flags {
         let typed = format!("  --{} {}", flag.name, flag.value);
@@ -186,7 +187,7 @@ fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
         let mut line = format!("{typed:<INDENT$}");
         let mut start = INDENT;
         if INDENT < typed.len() + 2 {
-            // On a separate line, unless everything fits on one.
+            // The help begins on the next line, unless everything fits on one.
             line = format!("{typed}  ");
             if WIDTH < line.len() + about.chars().count() {
                 let _ = writeln!(text, "{typed}");

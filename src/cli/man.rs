@@ -19,7 +19,7 @@ pub(super) fn page(commands: &[Command]) -> String {
          .SH SYNOPSIS\n.B ocf-scheduler\n.I COMMAND\n[\\fIFLAGS\\fR]\n\
          .SH DESCRIPTION\n\
          A job is a command, a call is an HTTP request. Both run on schedules or by hand.\n\
-         .B serve\nruns the service for a Cloud Foundry,\n.B standalone\nruns it without one.\n\
+         .B serve\nruns the service for Cloud Foundry,\n.B standalone\nruns it without one.\n\
          Most other commands use a service.\n",
         env!("CARGO_PKG_VERSION")
     );
@@ -37,7 +37,7 @@ pub(super) fn page(commands: &[Command]) -> String {
         }
     }
     if let Some(command) = commands.iter().find(|command| command.asks_service()) {
-        page.push_str(".SH \"FLAGS OF COMMANDS THAT ASK A SERVICE\"\n");
+        page.push_str(".SH \"FLAGS OF COMMANDS THAT USE A SERVICE\"\n");
         let is_shared = |flag: &Flag| command.flags.iter().all(|own| own.name != flag.name);
         flags(&mut page, command.own_flags().filter(is_shared));
     }

@@ -1,4 +1,5 @@
-//! The table of all commands. The parser, the help and the completions are made from it, so that they agree.
+//! The table of all commands. The parser, the help, the completions and the manual page are made from it, so
+//! they agree.
 
 use std::process::ExitCode;
 
@@ -27,7 +28,7 @@ macro_rules! schedule_flags {
         [
             $($own,)*
             flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin; \"\" for UTC"),
-            flag("from", "TIME", "fire from this RFC 3339 time on; \"\" for at once"),
+            flag("from", "TIME", "fire from this RFC 3339 time on; \"\" for no start"),
             flag("until", "TIME", "fire up to this RFC 3339 time; \"\" for no end"),
             flag("jitter", "SECONDS", "delay each run by up to this many seconds, from 0 to 3600"),
             Flag {
@@ -48,7 +49,7 @@ macro_rules! run_flags {
             flag("timeout", "SPAN", "time limit of an attempt, like 2h; \"\" for the default"),
             Flag {
                 values: &["Always", "Forbid", "Replace", "Queue"],
-                ..flag("concurrency-policy", "POLICY", "if it still runs: Always, Forbid, Replace, Queue")
+                ..flag("concurrency-policy", "POLICY", "if still running: Always, Forbid, Replace, Queue")
             },
             flag("retries", "N", "how often a failed attempt is repeated, from 0 to 20"),
             flag("backoff", "SPAN", "delay before the first retry; it doubles each time"),
@@ -60,7 +61,7 @@ macro_rules! run_flags {
     };
 }
 
-/// Flags of commands that make or change a call.
+/// Flags of commands that create or change a call.
 macro_rules! call_flags {
     ($($own:expr),* $(,)?) => {
         run_flags![
@@ -78,7 +79,7 @@ macro_rules! call_flags {
     };
 }
 
-/// Flags of commands that make or change a notification.
+/// Flags of commands that create or change a notification.
 macro_rules! notification_flags {
     ($($own:expr),*) => {
         [
@@ -86,7 +87,7 @@ macro_rules! notification_flags {
             Flag {
                 default: "standard",
                 values: &["standard", "slack", "alertmanager"],
-                ..flag("format", "FORMAT", "form of what is sent")
+                ..flag("format", "FORMAT", "format of deliveries")
             },
             Flag {
                 default: "failed,recovered,overdue",
@@ -94,7 +95,7 @@ macro_rules! notification_flags {
             },
             flag("jobs", "NAMES", "only these jobs, separated by commas"),
             flag("calls", "NAMES", "only these calls, separated by commas"),
-            flag("label-selector", "SELECTOR", "only of jobs and calls with these labels, for example \
+            flag("label-selector", "SELECTOR", "only jobs and calls with these labels, for example \
              env=prod"),
             Flag { default: "1", ..flag("after-failures", "N", "report after this many failures in a row") },
             flag("remind-after", "SECONDS", "repeat active alerts at this interval; \"\" for never"),
@@ -103,11 +104,12 @@ macro_rules! notification_flags {
     };
 }
 
-/// Tells apart jobs or calls of the same name. It has no variable, so that a name always means the same.
-const OF_APP: Flag = flag("app", "APP", "its app, if several apps have one of that name");
+/// Selects one of several jobs or calls of the same name. It has no variable, so the meaning of a name does
+/// not depend on the environment.
+const OF_APP: Flag = flag("app", "APP", "its app, if several apps have this name");
 
 const PRUNE: Flag =
-    switch("prune", "delete what an earlier version of the file created and this one does not name");
+    switch("prune", "delete what an earlier version of the file created and this version lacks");
 
 /// Filters of the lists of jobs and calls, and their order.
 const LIST: [Flag; 4] = [
@@ -115,21 +117,21 @@ const LIST: [Flag; 4] = [
     flag(
         "state",
         "STATES",
-        "only those whose last run has one of these states, for example FAILED,RUNNING; never: it never ran",
+        "only those whose last run is in one of these states, for example FAILED,RUNNING; never: not run yet",
     ),
     flag(
         "since",
         "AGE",
-        "only where the last run ended in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time",
+        "only those whose last run ended in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time",
     ),
     Flag {
-        default: "as they were created",
+        default: "order of creation",
         values: &["name", "app", "state", "last", "next", "created"],
         ..flag("sort", "ORDER", "by name, app, state, last or next run, or created (newest first)")
     },
 ];
 const SORT_SCHEDULES: Flag = Flag {
-    default: "as they were created",
+    default: "order of creation",
     values: &["name", "app", "next", "created"],
     ..flag("sort", "ORDER", "by name, app, next run, or created (newest first)")
 };
@@ -194,7 +196,7 @@ pub const COMMANDS: &[Command] = &[
         Group::Run,
         &[],
         SettingFlags::All,
-        "runs the service for a Cloud Foundry; the default command",
+        "runs the service for Cloud Foundry; the default command",
         "CLIENT_SECRET=… ocf-scheduler serve --cf-endpoint https://api.example.com --client-id scheduler",
         serve::serve,
     ),
@@ -203,14 +205,14 @@ pub const COMMANDS: &[Command] = &[
         Group::Run,
         &[],
         SettingFlags::All,
-        "runs the service without Cloud Foundry: jobs are local processes; for a trial or an edge machine",
+        "runs the service without Cloud Foundry: jobs are local processes; for trials and edge machines",
         "ocf-scheduler standalone --port 8000",
         serve::standalone,
     ),
     Command {
         flags: &[switch(
             "connect",
-            "also try the database, UAA, the authorities of the client, and Cloud Foundry",
+            "also connect to the database, UAA and Cloud Foundry, and check the client's authorities",
         )],
         ..other(
             "check-config",
@@ -227,7 +229,7 @@ pub const COMMANDS: &[Command] = &[
         Group::Run,
         &[operand("FILE")],
         SettingFlags::All,
-        "copies the database with the apps and tokens of standalone, even of a running service; - is \
+        "copies the database, and the apps and tokens of standalone, even while the service runs; - is \
          standard output",
         "ocf-scheduler backup scheduler-backup.db --database-url sqlite://scheduler.db",
         backup::backup,
@@ -248,16 +250,15 @@ pub const COMMANDS: &[Command] = &[
                 default: "this machine, at SCHEDULER_PORT",
                 ..flag("url", "URL", "base URL of the service")
             },
-            switch("ready", "also check whether it can work: GET /readyz"),
+            switch("ready", "also check that it is ready to work: GET /readyz"),
         ],
         ..other(
             "health",
             Group::Run,
             &[],
             SettingFlags::One("SCHEDULER_PORT"),
-            "checks whether a service is alive (GET /healthz): exit status 0 if it is; for health checks \
-             of \
-             containers",
+            "checks that a service is alive (GET /healthz), for health checks of containers; exit status 0 \
+             if it is",
             "ocf-scheduler health --port 8000",
             health::health,
         )
@@ -281,7 +282,7 @@ pub const COMMANDS: &[Command] = &[
             Flag {
                 values: &["classic", "ocf2"],
                 default: "that of the service that wrote it",
-                ..flag("dialect", "DIALECT", "how OCF Scheduler's schedules are read from now on")
+                ..flag("dialect", "DIALECT", "dialect of the schedules of OCF Scheduler")
             },
             switch("dry-run", "report what would be imported, and import nothing"),
         ],
@@ -290,7 +291,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Run,
             &[],
             SettingFlags::All,
-            "imports a database of OCF Scheduler, or another one of this program",
+            "imports a database of OCF Scheduler, or one of this program",
             "ocf-scheduler import --from postgres://user@host/scheduler --database-url scheduler.db \
              --dry-run",
             import::import,
@@ -328,7 +329,7 @@ pub const COMMANDS: &[Command] = &[
             flag("app", "APP", "only of this app, without notifications"),
             Flag {
                 default: "definitions",
-                ..flag("name", "NAME", "name of the file, which apply labels with")
+                ..flag("name", "NAME", "name of the definitions; apply labels its objects with it")
             },
         ],
         "prints jobs, calls, schedules and notifications as definitions, with variables for secrets",
@@ -408,7 +409,7 @@ pub const COMMANDS: &[Command] = &[
         "cancel",
         &[known("EXECUTION", Names::Executions)],
         &[],
-        "cancels an execution: a waiting one ends at once, a running one is asked to end",
+        "cancels an execution: a waiting one ends at once, a running one once the platform has stopped it",
         "ocf-scheduler cancel 9b1d3a0c-8d7e-4f5b-a0c1-d2e3f4a5b6c7",
         |it| ask(overview::cancel, it),
     ),
@@ -420,10 +421,10 @@ pub const COMMANDS: &[Command] = &[
             flag("until", "TIME", "only fire times up to this RFC 3339 time"),
             Flag {
                 default: overview::LIMIT,
-                ..flag("limit", "N", "most fire times to list, from 1 to 1000")
+                ..flag("limit", "N", "maximum number of fire times to list, from 1 to 1000")
             },
         ],
-        "lists what fires next, of all schedules together",
+        "lists the next fire times of all schedules, in order",
         "ocf-scheduler upcoming",
         |it| ask(overview::upcoming, it),
     ),
@@ -441,7 +442,7 @@ pub const COMMANDS: &[Command] = &[
         "create-notification",
         &[operand("NAME"), optional("URL")],
         &notification_flags!(URL),
-        "sends failures and recoveries to a URL",
+        "creates a notification, which sends failures and recoveries to a URL",
         "ocf-scheduler create-notification ops https://hooks.example.com/scheduler --label-selector env=prod",
         |it| ask(notifications::create, it),
     ),
@@ -483,7 +484,7 @@ pub const COMMANDS: &[Command] = &[
         &[known("NAME", Names::Notifications)],
         &[Flag {
             default: notifications::LIMIT,
-            ..flag("limit", "N", "most deliveries to list, from 1 to 500")
+            ..flag("limit", "N", "maximum number of deliveries to list, from 1 to 500")
         }],
         "lists what a notification has sent, newest first",
         "ocf-scheduler deliveries ops",
@@ -494,11 +495,14 @@ pub const COMMANDS: &[Command] = &[
         "audit-events",
         &[],
         &[
-            flag("types", "TYPES", "only of these types, for example job.create,job.delete"),
-            flag("target", "GUID", "only what was done to this job, call, schedule, …"),
-            flag("actor", "GUID", "only what this user or client did"),
-            flag("since", "AGE", "only of the last 90s, 30m, 12h or 7d, for example"),
-            Flag { default: overview::LIMIT, ..flag("limit", "N", "most events to list, from 1 to 500") },
+            flag("types", "TYPES", "only events of these types, for example job.create,job.delete"),
+            flag("target", "GUID", "only changes of this job, call, schedule, …"),
+            flag("actor", "GUID", "only changes by this user or client"),
+            flag("since", "AGE", "only those of the last 90s, 30m, 12h or 7d, or since an RFC 3339 time"),
+            Flag {
+                default: overview::LIMIT,
+                ..flag("limit", "N", "maximum number of events to list, from 1 to 500")
+            },
         ],
         "lists who did what, newest first",
         "ocf-scheduler audit-events --types job.update,job.delete --since 7d",
@@ -521,7 +525,7 @@ pub const COMMANDS: &[Command] = &[
         "spaces",
         &[],
         &[],
-        "lists spaces, how much is in them, and whether they are paused",
+        "lists spaces with the numbers of their jobs, calls and schedules, and their pauses",
         "ocf-scheduler spaces",
         |it| ask(pauses::list, it),
     ),
@@ -530,7 +534,7 @@ pub const COMMANDS: &[Command] = &[
         "dashboard",
         &[],
         &[],
-        "standalone: prints a link to the dashboard that signs in once, within five minutes",
+        "standalone: prints a link that signs in to the dashboard; it works once, within five minutes",
         "ocf-scheduler dashboard",
         |it| ask(dashboard::print, it),
     ),
@@ -543,10 +547,10 @@ pub const COMMANDS: &[Command] = &[
         &[Operand { names: Names::Both, ..optional("NAME") }],
         &[
             OF_APP,
-            flag("until", "TIME", "of a space: it resumes at this RFC 3339 time"),
-            flag("note", "TEXT", "of a space: why it is paused"),
+            flag("until", "TIME", "only for a space: RFC 3339 time at which it resumes"),
+            flag("note", "TEXT", "only for a space: why it is paused"),
         ],
-        "keeps the schedules of a job or call, or of the whole space, from firing; run still works",
+        "stops the schedules of a job or call, or of the whole space, from firing; run still works",
         "ocf-scheduler pause nightly",
         |it| ask(pauses::pause, it),
     ),
@@ -573,7 +577,7 @@ pub const COMMANDS: &[Command] = &[
         "edit",
         &[known("NAME", Names::Both)],
         &[OF_APP],
-        "opens a job or call as JSON in $EDITOR, and changes what you change there",
+        "opens a job or call as JSON in $EDITOR, and applies your changes",
         "ocf-scheduler edit nightly",
         |it| ask(edit::edit, it),
     ),
@@ -582,7 +586,7 @@ pub const COMMANDS: &[Command] = &[
         "enable",
         &[known("GUID|NAME", Names::Schedules)],
         &[OF_APP, ALL],
-        "enables a schedule: by its guid, or the only one of a job or call",
+        "enables a schedule, given its guid, or the only schedule of a job or call",
         "ocf-scheduler enable nightly",
         |it| ask(enabling::enable, it),
     ),
@@ -591,7 +595,7 @@ pub const COMMANDS: &[Command] = &[
         "disable",
         &[known("GUID|NAME", Names::Schedules)],
         &[OF_APP, ALL],
-        "disables a schedule: by its guid, or the only one of a job or call",
+        "disables a schedule, given its guid, or the only schedule of a job or call",
         "ocf-scheduler disable nightly",
         |it| ask(enabling::disable, it),
     ),
@@ -617,7 +621,7 @@ pub const COMMANDS: &[Command] = &[
         Group::Jobs,
         "import-crontab",
         &[operand("FILE")],
-        &[APP, switch("dry-run", "check and show what would be taken, and create nothing")],
+        &[APP, switch("dry-run", "check the lines and show the jobs, and create nothing")],
         "turns the lines of a crontab into jobs with schedules; - is standard input",
         "crontab -l | ocf-scheduler import-crontab - --app reports --dry-run",
         |it| ask(crontab::import, it),
@@ -667,7 +671,7 @@ pub const COMMANDS: &[Command] = &[
         &[Operand { takes_rest: true, ..operand("EXPRESSION") }],
         &[
             OF_APP,
-            Flag { names: Names::Both, ..flag("for", "NAME", "job or call whose guid H is hashed with") },
+            Flag { names: Names::Both, ..flag("for", "NAME", "job or call whose guid sets the values of H") },
             Flag { default: "now", ..flag("from", "TIME", "list fire times after this RFC 3339 time") },
             Flag { default: "5", ..flag("count", "N", "number of fire times, from 0 to 100") },
             flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
@@ -677,7 +681,7 @@ pub const COMMANDS: &[Command] = &[
                 ..flag("dialect", "DIALECT", "classic: as OCF Scheduler 1.x; ocf2: as OCF Scheduler 2.x")
             },
         ],
-        "checks a cron expression on the service, and creates nothing",
+        "checks a cron expression on the service; creates nothing",
         "ocf-scheduler validate '0 9 * * MON-FRI' --timezone Europe/Berlin",
         |it| ask(cron::validate, it),
     ),
@@ -731,7 +735,7 @@ pub const COMMANDS: &[Command] = &[
             ENABLED[0],
             ENABLED[1]
         ),
-        "changes a schedule; a job or call stands for its schedule if it has one only",
+        "changes a schedule, given its guid, or the only schedule of a job or call",
         "ocf-scheduler update-schedule 8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11 --disabled",
         |it| ask(schedules::update, it),
     ),
@@ -765,7 +769,7 @@ pub const COMMANDS: &[Command] = &[
     Command {
         flags: &[
             flag("name", "NAME", "name of the context; by default the host of the URL"),
-            switch("from-cf", "use the token of cf, which renews it; the URL may be left out then"),
+            switch("from-cf", "use the token of cf, renewed when it expires; the URL is then optional"),
             TOKEN,
             Flag {
                 variable: "SCHEDULER_SPACE",
@@ -778,8 +782,8 @@ pub const COMMANDS: &[Command] = &[
             Group::Contexts,
             &[optional("URL")],
             SettingFlags::Outbound,
-            "stores a service and your token, which you type or pass on standard input, and uses them from \
-             now on",
+            "stores a service and your token as the current context; type the token, or pass it on standard \
+             input",
             "ocf-scheduler login https://scheduler.example.com",
             |it| without_session(login::login, it),
         )
@@ -791,7 +795,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Contexts,
             &[],
             SettingFlags::None,
-            "lists the services that you can use; * marks the one in use",
+            "lists contexts: the services that you can use; * marks the current one",
             "ocf-scheduler contexts",
             |it| without_session(login::list, it),
         )
@@ -803,7 +807,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Contexts,
             &[known("CONTEXT", Names::Contexts)],
             SettingFlags::None,
-            "uses another context from now on: one of login, or cf, or standalone",
+            "switches to another context: one that login stored, or cf, or standalone",
             "ocf-scheduler use standalone",
             |it| without_session(login::switch, it),
         )
@@ -815,7 +819,7 @@ pub const COMMANDS: &[Command] = &[
             Group::Contexts,
             &[Operand { names: Names::Contexts, ..optional("CONTEXT") }],
             SettingFlags::None,
-            "removes a context and its token from this machine, by default the one in use",
+            "removes a context and its token from this machine, by default the current one",
             "ocf-scheduler logout",
             |it| without_session(login::logout, it),
         )
@@ -858,7 +862,7 @@ pub const COMMANDS: &[Command] = &[
         Group::Other,
         &[],
         SettingFlags::None,
-        "prints the manual page, for man",
+        "prints the manual page",
         "ocf-scheduler man | man -l -",
         man,
     ),
@@ -908,7 +912,7 @@ fn help(arguments: &Arguments) -> ExitCode {
     }
 }
 
-/// Commands of other programs, and those that do the same here.
+/// Commands of other programs, each with the commands that do the same here.
 const ELSEWHERE: [(&str, &[&str]); 18] = [
     ("ls", &["jobs", "calls", "schedules", "executions"]),
     ("list", &["jobs", "calls", "schedules", "executions"]),
@@ -930,11 +934,11 @@ const ELSEWHERE: [(&str, &[&str]); 18] = [
     ("diff", &["plan"]),
 ];
 
-/// Names the commands that may have been meant.
+/// The error for an unknown command, with the commands that the user may have meant.
 pub(super) fn no_command(name: &str) -> String {
     let names = || COMMANDS.iter().map(|command| command.name);
     let elsewhere = ELSEWHERE.iter().find(|(word, _)| *word == name).map(|(_, here)| here.to_vec());
-    // `create` stands for create-job and others.
+    // For example `create` for create-job and create-call.
     let part = |command: &&str| command.split('-').any(|part| part == name);
     let meant = elsewhere
         .or_else(|| nearest(name, names()).map(|meant| vec![meant]))
