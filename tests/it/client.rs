@@ -232,12 +232,12 @@ fn a_crontab_becomes_jobs_with_schedules_and_a_second_import_changes_nothing() {
         ])
     );
     let again = world.cli(&["import-crontab", file, "--app", APP]);
-    again.expect(6, &["nothing was taken", "line 2: there is a job \"report\" already"]);
+    again.expect(6, &["nothing to import", "line 2: the job \"report\" already exists"]);
     assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 3);
     let right =
         text.replace("61 * * * * bin/never\n", "").replace("CRON_TZ=Mars/Base\n@daily bin/mars\n", "");
     fs::write(file, right).unwrap();
-    world.cli(&["import-crontab", file, "--app", APP]).expect(0, &["nothing was taken"]);
+    world.cli(&["import-crontab", file, "--app", APP]).expect(0, &["nothing to import"]);
     world.cli(&["import-crontab", "/nonexistent", "--app", APP]).expect(2, &["cannot be read"]);
 }
 
@@ -349,7 +349,7 @@ fn run_wait_exits_with_the_outcome_of_the_execution() {
     world.call("ping", "test.url");
     world.cli(&["schedule-call", "ping", "*/5 * * * *"]).expect(0, &[]);
     world.cli(&["upcoming", "--limit", "3"]).expect(0, &["call", "ping"]);
-    world.cli(&["upcoming", "--until", "2020-01-01T00:00:00Z"]).expect(0, &["nothing fires"]);
+    world.cli(&["upcoming", "--until", "2020-01-01T00:00:00Z"]).expect(0, &["no schedule fires"]);
     world.cli(&["run", "ping", "--wait"]).expect(1, &["call ping FAILED"]);
     let retried =
         ["update-call", "ping", "--url", "http://127.0.0.1:1/", "--retries", "1", "--backoff", "1s"];
@@ -817,7 +817,7 @@ fn colours_are_for_terminals_that_want_them() {
 #[test]
 fn every_command_explains_itself_and_the_help_lists_all() {
     let overview = Said::of(&mut program(&[], &["--help"]))
-        .expect(0, &["standalone", "help commands, flags, settings, exit"]);
+        .expect(0, &["standalone", "help commands, flags, settings or exit"]);
     let (lines, widest) = (overview.out.lines(), overview.out.lines().map(str::len).max());
     assert!(lines.count() <= 24 && widest <= Some(80), "{}", overview.out);
     let words: Vec<&str> = overview.out.split_whitespace().collect();
@@ -987,7 +987,7 @@ fn lists_of_ocf_scheduler_are_one_page_though_they_link_to_a_next_one() {
         (&["history", "nightly"], &["SUCCEEDED"], 3),
         (&["show", "nightly"], &["0 3 * * *", "SUCCEEDED"], 4),
         (&["schedules"], &["job nightly", "0 3 * * *"], 3),
-        (&["executions"], &["404 Not Found; perhaps it is another scheduler"], 1),
+        (&["executions"], &["404 Not Found; it may be another scheduler"], 1),
     ] {
         requests.lock().unwrap().clear();
         let said = run(&url, "x", arguments);

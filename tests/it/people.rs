@@ -152,7 +152,9 @@ fn histories_are_filtered() {
     assert_eq!(states(&["--reason", "task_failed"]), ["FAILED"]);
     assert_eq!(states(&["--since", "1h"]).len(), 2);
     assert_eq!(states(&["--since", "2099-01-01T00:00:00Z"]).len(), 0);
-    world.cli(&["history", "nightly", "--reason", "overlap"]).expect(0, &["no such executions"]);
+    world
+        .cli(&["history", "nightly", "--reason", "overlap"])
+        .expect(0, &["no executions of job nightly match"]);
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn edit_changes_only_the_edited_fields() {
     edit("stat -c %a \"$1\"; sed -i 's/\"command\": \"true\"/\"command\": \"bin\\/x\"/' \"$1\"")
         .expect(0, &["600", "changed command of job nightly"]);
     assert_eq!(world.get(&format!("/jobs/{job}")).json()["command"], "bin/x");
-    edit("exit 1").expect(2, &["did not end well"]);
+    edit("exit 1").expect(2, &["failed, so nothing was changed"]);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no draft is left");
     edit("echo '{' > \"$1\"").expect(2, &["not a JSON object", "Your text is in"]);
     edit("sed -i 's/1024/\"x\"/' \"$1\"").expect(6, &["memory_in_mb", "Your text is in"]);
@@ -378,7 +380,7 @@ fn lists_are_filtered_and_sorted_and_have_formats_for_programs() {
     assert_eq!(names(&["--state", "failed"]), ["c"]);
     assert_eq!(names(&["--since", "1h"]), ["c"]);
     assert_eq!(names(&["--app", OTHER_APP]), ["d,e"]);
-    world.cli(&["jobs", "--state", "RUNNING"]).expect(0, &["there are no such jobs"]);
+    world.cli(&["jobs", "--state", "RUNNING"]).expect(0, &["no jobs match"]);
     world.cli(&["jobs"]).expect(0, &["failed ", " s ago", "never ran", "-01-01T02:00:00Z", "1G"]);
     let csv = world.cli(&["jobs", "--sort", "name", "-o", "csv"]).expect(0, &[]);
     let lines: Vec<&str> = csv.out.lines().collect();
@@ -387,7 +389,7 @@ fn lists_are_filtered_and_sorted_and_have_formats_for_programs() {
     let schedules = world.cli(&["schedules", "--state", "disabled", "-o", "json"]).json();
     assert_eq!((schedules.as_array().unwrap().len(), &schedules[0]["of"]), (1, &json!("job b")));
     assert_eq!(world.cli(&["schedules", "--app", OTHER_APP, "-o", "json"]).json(), json!([]));
-    world.cli(&["executions", "--app", OTHER_APP]).expect(0, &["no such executions"]);
+    world.cli(&["executions", "--app", OTHER_APP]).expect(0, &["no executions match"]);
     world.cli(&["executions", "--app", APP, "--sort", "name"]).expect(0, &["FAILED", " c "]);
 }
 
@@ -506,7 +508,7 @@ fn mistakes_are_reported_in_the_words_of_the_command_line() {
     };
     let wrong = draft("sed -i s/command/comand/").expect(
         6,
-        &["\"comand\" is no field that can be changed; did you mean command?", "Nothing was changed"],
+        &["\"comand\" is not a field that can be changed; did you mean command?", "Nothing was changed"],
     );
     let text = wrong.err.split_whitespace().last().unwrap();
     std::fs::remove_file(text).unwrap();

@@ -34,7 +34,7 @@ pub(in crate::cli) fn events(session: &Session, arguments: &Arguments) -> Result
     }
     let page = session.remote.get(&format!("/audit_events?{}", filters.join("&")))?;
     let found = page["resources"].as_array().cloned().unwrap_or_default();
-    session.show_all(found, table, "there are no such events");
+    session.show_all(found, table, "no events match");
     Ok(true)
 }
 

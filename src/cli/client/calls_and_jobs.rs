@@ -11,7 +11,7 @@ use crate::cli::arguments::Arguments;
 use crate::cli::output::{LOCAL, Table, field, instant};
 use crate::model::Kind;
 
-/// What `--state` takes: the states of the last run.
+/// The values of `--state`: the states of the last run.
 const STATES: [&str; 6] = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "never"];
 
 pub(in crate::cli) fn jobs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -36,13 +36,13 @@ pub(in crate::cli) fn create_call(session: &Session, arguments: &Arguments) -> R
     let mut body = Map::new();
     body.insert("name".to_owned(), arguments.required(0).into());
     body.insert("url".to_owned(), url.into());
-    // The API wants it said that there is none.
+    // The API requires the field, even if there is no header.
     body.insert("auth_header".to_owned(), Value::Null);
     controls::add_of_call(arguments, &mut Input::default(), &mut body)?;
     create(session, Kind::Call, arguments, body)
 }
 
-/// The URL that a command which creates something needs.
+/// The URL for a command that creates something.
 pub(super) fn url_of(arguments: &Arguments) -> Result<&str, Failure> {
     arguments.operand(1).or_else(|| arguments.flag("url")).ok_or_else(|| {
         let (command, name) = (arguments.command, arguments.required(0));
@@ -82,7 +82,7 @@ pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> R
     delete(session, Kind::Call, arguments)
 }
 
-/// The service takes any URL, because old clients send some; a person has mistyped one.
+/// Checks for a mistyped URL. The service accepts any text, because old clients send some that are not URLs.
 pub(super) fn check_url(url: &str) -> Result<(), Failure> {
     let is_http = ["http://", "https://"].iter().any(|scheme| {
         url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
@@ -112,7 +112,7 @@ fn list(session: &Session, kind: Kind, arguments: &Arguments) -> Result<bool, Fa
             plural(kind),
             kind.as_str()
         ),
-        false => format!("there are no such {}", plural(kind)),
+        false => format!("no {} match", plural(kind)),
     };
     session.show_all(resources, |resources| table(session, kind, resources), &none);
     Ok(true)

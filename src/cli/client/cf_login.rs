@@ -1,7 +1,7 @@
-//! The login of the cf command line: foundation, tokens, targeted space.
+//! The login of cf: foundation, tokens and targeted space.
 //!
-//! Invariant: the token is sent only to hosts of that foundation. The file of cf is written only when UAA has
-//! replaced the refresh token, atomically, and keeps its owner and mode.
+//! Invariant: the token is sent only to hosts of that foundation. cf's file is written only when UAA has
+//! replaced the refresh token. The write is atomic, and keeps the file's owner and mode.
 
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
@@ -17,9 +17,9 @@ use crate::config;
 use crate::model::Secret;
 use crate::outbound::read_uri;
 
-/// The most of the file that is read.
+/// The most bytes that are read of the file.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
-/// The first label of the scheduler's host, where that of the API is `api`.
+/// The first label of the scheduler's host name; that of the API is usually `api`.
 const SERVICE_LABEL: &str = "scheduler";
 
 /// The content of `~/.cf/config.json`. A blank field counts as missing.
@@ -57,7 +57,7 @@ pub(super) struct Renewal {
     pub(super) uaa: String,
     /// The client that the token was issued to.
     pub(super) client: String,
-    /// Empty for the client `cf`.
+    /// Empty for the client `cf`, which has no secret.
     pub(super) client_secret: Secret,
     pub(super) refresh_token: Secret,
     /// The file of cf.
@@ -65,15 +65,15 @@ pub(super) struct Renewal {
 }
 
 impl Renewal {
-    /// Writes new tokens to the file of cf, which would else be logged out: its refresh token is used up.
-    /// Leaves the file alone if it has another refresh token by now. The error names the file.
+    /// Writes new tokens to cf's file. Otherwise cf would be logged out, because its refresh token has been
+    /// used. Does not change the file if it has another refresh token by now. The error names the file.
     pub(super) fn keep(&self, access_token: &str, refresh_token: &str) -> Result<(), String> {
         self.replace(access_token, refresh_token)
             .map_err(|err| format!("cannot save the new tokens of cf to {}: {err}", self.file.display()))
     }
 
     fn replace(&self, access_token: &str, refresh_token: &str) -> io::Result<()> {
-        // Follows a symbolic link, so that the link stays.
+        // Follows a symbolic link, so that the link is kept.
         let file = fs::canonicalize(&self.file)?;
         let mut text = String::new();
         File::open(&file)?.take(MAX_FILE_BYTES).read_to_string(&mut text)?;
@@ -114,8 +114,8 @@ impl fmt::Debug for CfLogin {
 }
 
 impl CfLogin {
-    /// Reads the file below `CF_HOME`, else `HOME`. `None` without a file or a target. The error names the
-    /// file.
+    /// Reads the file in `CF_HOME`, else in `HOME`. `None` if there is no file, or no target in it. The error
+    /// names the file.
     pub(super) fn read() -> Result<Option<Self>, String> {
         let Some(home) = config::variable("CF_HOME").or_else(|| config::variable("HOME")) else {
             return Ok(None);
@@ -128,16 +128,21 @@ impl CfLogin {
             Err(err) if err.kind() == ErrorKind::NotFound => return Ok(None),
             Err(err) => return Err(format!("{} cannot be read: {err}", path.display())),
         }
-        // The message of the parser could show a token.
+        // The parser's message might contain a token.
         let mut login: Self = serde_json::from_str(&text).map_err(|err| {
-            format!("{} is not what cf writes (line {}, column {})", path.display(), err.line(), err.column())
+            format!(
+                "{} is not a configuration of cf (line {}, column {})",
+                path.display(),
+                err.line(),
+                err.column()
+            )
         })?;
         login.file = path;
         Ok(Some(login).filter(|login| !login.target.trim().is_empty()))
     }
 
-    /// The URL at which the cf plugin expects the scheduler: the API's host with another first label.
-    /// `None` if the host has no labels.
+    /// The URL at which the cf plugin expects the scheduler: the API's host name with another first label.
+    /// `None` if the host name has a single label.
     pub(super) fn scheduler_url(&self) -> Option<String> {
         let uri = read_uri(self.target.trim())?;
         let (_, domain) = labels(uri.host()?)?;

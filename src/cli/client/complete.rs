@@ -1,7 +1,7 @@
-//! The names with which shells complete what is typed.
+//! Prints names for the completions of shells.
 //!
-//! Invariant: nothing that a shell would interpret is printed, whatever a service names its jobs; and a
-//! service that does not answer does not hold up the shell.
+//! Invariant: nothing is printed that a shell would interpret, whatever the names of jobs are, and a service
+//! that does not answer does not block the shell.
 
 use std::process::ExitCode;
 use std::thread;
@@ -21,10 +21,10 @@ use crate::cli::output::{self, SHORT_GUID, field};
 use crate::cli::running::Running;
 use crate::model::Kind;
 
-/// As long as a person waits after pressing the tab key.
+/// The longest that a user should wait after pressing Tab.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Prints the names that begin with `begun`, one on each line; none if the service does not say them.
+/// Prints the names that begin with `begun`, one on each line; none if the service does not answer.
 pub(in crate::cli) fn names(word: &str, begun: &str) -> ExitCode {
     let Some(names) = Names::ALL.into_iter().find(|names| names.word() == word) else {
         return ExitCode::FAILURE;
@@ -42,7 +42,7 @@ pub(in crate::cli) fn names(word: &str, begun: &str) -> ExitCode {
     output::show(&lines)
 }
 
-/// Whether a shell takes it as it is.
+/// Whether a shell reads it literally.
 fn is_plain(name: &str) -> bool {
     !name.starts_with(['-', '=']) && name.chars().all(|it| it.is_alphanumeric() || "._-@+:/=,".contains(it))
 }

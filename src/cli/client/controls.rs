@@ -1,6 +1,6 @@
-//! The flags that say how a job or call runs, as the fields of the API.
+//! Turns the flags that control how a job or call runs into fields of the API.
 //!
-//! An empty value stands for the default.
+//! An empty value restores the default.
 
 use std::io::Read;
 
@@ -10,10 +10,10 @@ use super::failure::Failure;
 use super::overview::age;
 use crate::cli::arguments::Arguments;
 
-/// The most that is read from standard input.
+/// The most bytes that are read from standard input.
 const INPUT_BYTES_MAX: u64 = 256 * 1024;
 
-/// The flags about retries. The API replaces all of them together.
+/// The flags about retries. The API replaces them all at once.
 pub(super) struct Retry {
     max_retries: Option<u64>,
     /// Flag and value; a field of the API is named after its flag.
@@ -21,7 +21,7 @@ pub(super) struct Retry {
 }
 
 impl Retry {
-    /// `None` if no flag is about retries.
+    /// `None` if there is no such flag.
     pub(super) fn given(arguments: &Arguments) -> Result<Option<Self>, Failure> {
         let max_retries = match arguments.flag("retries") {
             None => None,
@@ -39,7 +39,7 @@ impl Retry {
         Ok((max_retries.is_some() || !others.is_empty()).then_some(Self { max_retries, others }))
     }
 
-    /// The field `retry`, where it was `before`.
+    /// The field `retry`; `before` is its current value.
     pub(super) fn over(self, before: &Value) -> Result<Value, Failure> {
         let mut retry = before.as_object().cloned().unwrap_or_default();
         match self.max_retries {

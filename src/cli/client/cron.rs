@@ -10,11 +10,11 @@ use crate::cli::output::{Table, escaped, field, print_error};
 use crate::cron::names_zone;
 use crate::model::{Kind, Timestamp};
 
-/// How many fire times of a new schedule are printed.
+/// How many fire times are printed for a new schedule.
 const NEXT_OF_NEW: usize = 3;
 const VALIDATE: &str = "/schedules/validate";
 
-/// An expression that is not valid is a refusal.
+/// An invalid expression counts as a refusal.
 pub(in crate::cli) fn validate(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let expression = arguments.required(0);
     let mut body = Map::new();
@@ -55,9 +55,9 @@ pub(super) fn explain_new(session: &Session, found: &Found, created: &Value) {
     print_next(session, found, created);
 }
 
-/// The same for a schedule whose fire times have changed.
+/// Like [`explain_new`], for a schedule whose fire times have changed.
 pub(super) fn explain_changed(session: &Session, found: &Found, changed: &Value) {
-    // Only the answer to a new schedule has warnings.
+    // Only the response to a new schedule has warnings.
     if let Some(answer) = validated(session, found, changed, None) {
         print_findings(&answer["warnings"], "Warning");
     }
@@ -65,7 +65,8 @@ pub(super) fn explain_changed(session: &Session, found: &Found, changed: &Value)
 }
 
 fn print_next(session: &Session, found: &Found, created: &Value) {
-    // If the service says when it fires first, that counts: it knows of pauses and of the schedule's window.
+    // The first fire time that the service returns takes precedence: it accounts for pauses and for the
+    // schedule's start and end.
     let first = lists::time(created, "next_fire_time");
     if first.is_none() && created.get("next_fire_time").is_some() && field(created, "completed_at").is_empty()
     {
@@ -84,13 +85,13 @@ fn print_next(session: &Session, found: &Found, created: &Value) {
     if next.is_empty() {
         print_error("It never fires.\n");
     } else {
-        // With local times they would not fit a line.
+        // With local times they do not fit on one line.
         let is_plain = next.iter().all(|time| !time.contains('('));
         print_error(&format!("Next: {}\n", next.join(if is_plain { ", " } else { "\n      " })));
     }
 }
 
-/// What the service says about the expression of a schedule. `None`: it does not have this request.
+/// The service's findings about the expression of a schedule. `None`: the service lacks this route.
 fn validated(session: &Session, found: &Found, schedule: &Value, from: Option<Timestamp>) -> Option<Value> {
     let mut body = Map::new();
     body.insert("expression".to_owned(), schedule["expression"].clone());
@@ -137,7 +138,7 @@ fn lines(answer: &Value) -> Vec<String> {
     if !names_zone(field(answer, "expression")) {
         schedule["timezone"] = answer["location"].clone();
     }
-    // In columns, as `next` prints them.
+    // In columns, like the output of `next`.
     lines.extend(times(&answer["next_runs"]).map(|time| match lists::local(&schedule, time) {
         local if local.is_empty() => time.to_string(),
         local => format!("{time}  {local}"),

@@ -1,4 +1,4 @@
-//! `import-crontab`: the lines of a crontab become jobs with schedules.
+//! `import-crontab`: turns the lines of a crontab into jobs with schedules.
 
 use serde_json::{Map, Value, json};
 
@@ -11,7 +11,7 @@ use crate::cli::crontab::{self, Crontab, Entry};
 use crate::cli::output::{Table, field};
 use crate::model::Kind;
 
-/// The most that is read of a crontab, in MiB.
+/// The largest crontab, in MiB.
 const CRONTAB_MEBIBYTES_MAX: u64 = 1;
 
 pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -29,13 +29,13 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     };
     let there: Vec<Value> = session.list(Kind::Job, false)?;
     let (mut taken, mut refused) = (Vec::new(), 0_usize);
-    // Lines without CRON_TZ, and the zone in which the service reads them.
+    // The zone in which the service reads lines without `CRON_TZ`.
     let mut zone_of_others = None;
     for entry in entries {
         let is_there = |job: &&Value| field(job, "name") == entry.name && field(job, "app_guid") == app;
         if let Some(job) = there.iter().find(is_there) {
             let same = if field(job, "command") == entry.command { "" } else { " with another command" };
-            notes.push((entry.line, format!("there is a job {:?} already{same}", entry.name)));
+            notes.push((entry.line, format!("the job {:?} already exists{same}", entry.name)));
             continue;
         }
         match take(session, &app, &entry, is_dry_run) {
@@ -54,7 +54,7 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
             Err(failure) => return Err(failure),
         }
     }
-    session.show_all(taken, table, "nothing was taken");
+    session.show_all(taken, table, "nothing to import");
     notes.sort();
     let mut report: Vec<String> = notes.iter().map(|(line, note)| format!("line {line}: {note}")).collect();
     report.extend(zone_of_others.map(|zone| {
@@ -70,8 +70,9 @@ pub(in crate::cli) fn import(session: &Session, arguments: &Arguments) -> Result
     }
 }
 
-/// Makes the job and its schedule, or checks that the expression is valid. A job whose schedule is refused is
-/// not kept. Returns what may surprise, and the zone in which the service reads it; `None`: an interval.
+/// Creates the job and its schedule, or only checks the expression. If the service refuses the schedule,
+/// deletes the job again. Returns warnings, and the zone in which the service reads the expression; `None`
+/// for an interval.
 fn take(
     session: &Session,
     app: &str,

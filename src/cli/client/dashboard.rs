@@ -1,4 +1,4 @@
-//! The page for people: `dashboard` prints a link to it, `open` opens it in a browser.
+//! `dashboard` prints a link to the dashboard; `open` opens it in a browser.
 
 use std::process::{Command, Stdio};
 
@@ -11,15 +11,15 @@ use crate::config;
 /// Programs that open a link, in the order in which they are tried.
 const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 
-/// The link is made here; nothing is asked.
+/// Makes the link without a request to the service.
 pub(in crate::cli) fn print(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     let link = format!("{}\n", session.dashboard_link());
     output::print(link.as_bytes())
-        .map_err(|err| Failure::Unavailable(format!("nothing was printed: {err}")))?;
+        .map_err(|err| Failure::Unavailable(format!("the link cannot be printed: {err}")))?;
     Ok(true)
 }
 
-/// Prints the link where there is no browser.
+/// Opens the dashboard in a browser, or prints the link if there is none.
 pub(in crate::cli) fn open(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let link = session.dashboard_link();
     let browser = config::variable("BROWSER").filter(|browser| !browser.trim().is_empty());
@@ -32,12 +32,12 @@ pub(in crate::cli) fn open(session: &Session, arguments: &Arguments) -> Result<b
             .stderr(Stdio::null())
             .status();
         if started.is_ok_and(|status| status.success()) {
-            // Without the code that signs in.
+            // Leave out the code that signs in.
             let shown = link.split('#').next().unwrap_or_default();
             session.report(&[format!("opened {shown}")]);
             return Ok(true);
         }
     }
-    session.report(&["there is no browser here; open this link elsewhere:".to_owned()]);
+    session.report(&["no browser could be opened; open this link yourself:".to_owned()]);
     print(session, arguments)
 }

@@ -1,7 +1,7 @@
-//! `plan` and `apply`: what a file defines, and what the service has.
+//! `plan` and `apply`: bring the service in line with what a file defines.
 //!
-//! Invariant: every request can be repeated, so an `apply` that was interrupted can be run again. `plan`
-//! sends the same requests with `dry_run`, so the service itself says what would change, of secrets too.
+//! Invariant: every request is idempotent, so an interrupted `apply` can be run again. `plan` sends the same
+//! requests with `dry_run`, so the service itself says what would change, even of secrets.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -18,13 +18,13 @@ use crate::cli::output::{Table, field};
 use crate::config;
 use crate::model::Kind;
 
-/// The exit status of `plan` where there is something to change.
+/// The exit status of `plan` if there is something to change.
 pub(in crate::cli) const DIFFERS: u8 = 2;
-/// The most that is read of a file, in MiB.
+/// The largest file, in MiB.
 const FILE_MEBIBYTES_MAX: u64 = 4;
 /// The longest value that a difference shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
-/// Fields that no file sets, or that a plan shows by name.
+/// Fields that a file cannot set, or that a plan shows only by name.
 const NOT_COMPARED: [&str; 18] = [
     "guid",
     "name",
@@ -46,7 +46,7 @@ const NOT_COMPARED: [&str; 18] = [
     "disabled_reason",
 ];
 const SECRETS: [&str; 3] = ["auth_header", "headers", "secret"];
-/// What is done, or would be, to one thing.
+/// What is done, or would be done, to one object.
 struct Step {
     /// `created`, `replaced`, `adopted`, `deleted` or `unchanged`.
     change: String,
@@ -56,12 +56,12 @@ struct Step {
     differences: Vec<String>,
 }
 
-/// A job or call of the file.
+/// A job or call in the file.
 struct Defined {
     kind: Kind,
     app: String,
     name: String,
-    /// Empty if it does not exist yet.
+    /// Its guid; empty if it does not exist yet.
     guid: String,
 }
 
@@ -81,18 +81,19 @@ struct Run<'a> {
     definitions: &'a Definitions,
     is_dry_run: bool,
     prunes: bool,
-    /// What the service has, with its schedules.
+    /// The jobs and calls of the service, with their schedules.
     found: Vec<(Kind, Value)>,
-    /// The jobs and calls of the file.
+    /// The jobs and calls in the file.
     guids: Vec<Defined>,
-    /// The guids of apps, by what the file calls them.
+    /// The guids of apps, by their names in the file.
     apps: HashMap<String, String>,
     space: Option<String>,
-    /// Schedules to prune: what they are, and their paths.
+    /// Schedules to prune: their descriptions and paths.
     gone: Vec<(String, String)>,
     steps: Vec<Step>,
     refused: Vec<String>,
-    /// Apps that the service does not know or show, and how many further definitions name each.
+    /// Apps that the service does not know, or that the user may not see, and how many further definitions
+    /// name each.
     unknown_apps: HashMap<String, usize>,
 }
 
@@ -104,10 +105,10 @@ pub(in crate::cli) fn apply(session: &Session, arguments: &Arguments) -> Result<
     go_through(session, arguments, false).map(|_| true)
 }
 
-/// Returns how many changes there are.
+/// Returns the number of changes.
 fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Result<usize, Failure> {
     let definitions = read(arguments.required(0))?;
-    // Messages name the fields of the file.
+    // Messages must name the fields of the file, not flags.
     session.remote.name_fields();
     let mut found = Vec::new();
     for kind in [Kind::Job, Kind::Call] {
@@ -152,7 +153,7 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
     }
 }
 
-/// A fault of the file, not of the command line: `plan` has another meaning for that exit status.
+/// A fault of the file. Not a usage error, because for `plan` that exit status means something else.
 fn without_app(definitions: &[&Executable]) -> Failure {
     let names: Vec<String> =
         definitions.iter().map(|it| format!("{} {}", it.kind.as_str(), it.name)).collect();
@@ -238,7 +239,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The job or call does not exist yet, so only the expression can be checked.
+    /// Checks only the expressions, because the job or call does not exist yet.
     fn schedule_of_new(&mut self, what: &str, schedule: &Schedule) -> Result<(), Failure> {
         let mut asked = Map::new();
         for name in ["expression", "timezone"] {
@@ -313,7 +314,7 @@ impl Run<'_> {
         let Notification { name, body, .. } = notification;
         let what = format!("notification {name}");
         let mut fields = body.fields.clone();
-        // The guids and names of what it is about.
+        // The guids and names of the jobs and calls that it selects.
         let mut about = Vec::new();
         for (member, kind, names) in
             [("job_guids", Kind::Job, &notification.jobs), ("call_guids", Kind::Call, &notification.calls)]
@@ -363,7 +364,7 @@ impl Run<'_> {
         lines
     }
 
-    /// The guid of a job or call by NAME or APP/NAME. It is empty if that does not exist yet.
+    /// The guid of the job or call NAME or APP/NAME; empty if it does not exist yet.
     fn guid_of(&mut self, kind: Kind, wanted: &str) -> Result<Option<String>, Failure> {
         let own = self.guids.iter().filter(|it| it.kind == kind);
         let own = own.map(|it| [&it.name, &it.app, &it.guid].map(String::clone)).collect();
@@ -371,7 +372,7 @@ impl Run<'_> {
         let others =
             others.map(|(_, it)| ["name", "app_guid", "guid"].map(|name| field(it, name).to_owned()));
         let others = others.collect();
-        // The file's own win over others of the name.
+        // Objects of the file take precedence over others of the same name.
         for candidates in [own, others] {
             let fitting = self.fitting(wanted, candidates)?;
             match fitting.as_slice() {
@@ -388,7 +389,7 @@ impl Run<'_> {
         Ok(None)
     }
 
-    /// The guids of the candidates (name, app, guid) that NAME or APP/NAME stands for.
+    /// The guids of the candidates (name, app, guid) that match NAME or APP/NAME.
     fn fitting(&mut self, wanted: &str, candidates: Vec<[String; 3]>) -> Result<Vec<String>, Failure> {
         let mut fitting = Vec::new();
         for [name, app, guid] in candidates {
@@ -409,7 +410,7 @@ impl Run<'_> {
         Ok(fitting)
     }
 
-    /// Counts further definitions of an app that the service has just refused, instead of repeating the
+    /// Counts further definitions of an app that the service has already refused, instead of repeating the
     /// reason.
     fn note_unknown_app(&mut self, app: &str) {
         if let Some(reason) = self.refused.last_mut()
@@ -423,8 +424,8 @@ impl Run<'_> {
         }
     }
 
-    /// Puts a definition. `found` are differences that the answer does not show. `None`: the service refused
-    /// it.
+    /// Puts a definition. `found` has differences that the response does not show. `None`: the service
+    /// refused it.
     fn put(
         &mut self,
         what: &str,
@@ -437,7 +438,7 @@ impl Run<'_> {
         let dry_run = if self.is_dry_run { "&dry_run=true" } else { "" };
         match self.session.remote.put(&format!("{path}{dry_run}"), body) {
             Ok((answer, change)) => {
-                // The service does not know the jobs and calls that a dry run would create.
+                // In a dry run, the service does not know the jobs and calls that would be created.
                 let is_known = found.is_empty() || !self.is_dry_run;
                 let change = if is_known { change } else { "replaced".to_owned() };
                 match (now, change.as_str()) {
@@ -460,8 +461,8 @@ impl Run<'_> {
         }
     }
 
-    /// Deletes schedules with a key that is not in the file, and jobs and calls that carry the label of this
-    /// file and are not in it.
+    /// Deletes schedules with a key that the file lacks, and jobs and calls that have the label of this file
+    /// but are not in it.
     fn prune(&mut self) -> Result<(), Failure> {
         let kept: Vec<&String> = self.guids.iter().map(|it| &it.guid).collect();
         let executables: Vec<(String, String)> = self
@@ -487,7 +488,7 @@ impl Run<'_> {
     fn delete(&mut self, what: String, path: &str) -> Result<(), Failure> {
         if !self.is_dry_run {
             match self.session.remote.delete(path) {
-                // Somebody else was faster.
+                // Another client has already deleted it.
                 Ok(()) | Err(Failure::NotFound(_)) => (),
                 Err(failure) => return Err(failure),
             }
@@ -507,7 +508,7 @@ impl Run<'_> {
                 .steps
                 .iter()
                 .map(|it| json!({"change": it.change, "what": it.what, "differences": it.differences}));
-            return self.session.show_all(steps.collect(), table, "nothing is defined");
+            return self.session.show_all(steps.collect(), table, "the file defines nothing");
         }
         let mut lines = Vec::new();
         for step in self.steps.iter().filter(|step| step.change != "unchanged") {
@@ -551,20 +552,20 @@ fn table(steps: &[Value]) -> Table {
 /// The label of the file that owns it.
 fn own(fields: &mut Map<String, Value>, name: &str) {
     let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
-    // What is no object is refused by the service.
+    // The service refuses anything but an object.
     if metadata.is_object() && (metadata["labels"].is_null() || metadata["labels"].is_object()) {
         metadata["labels"][OWNER_LABEL] = name.into();
     }
 }
 
-/// A switch that the file does not name stays as somebody has set it.
+/// A switch that the file does not name keeps its current value.
 fn keep(fields: &mut Map<String, Value>, now: Option<&Value>, switch: &str, set: &Value) {
     if !fields.contains_key(switch) && now.is_some_and(|now| now[switch] == *set) {
         fields.insert(switch.to_owned(), set.clone());
     }
 }
 
-/// The schedule without a key that fires at the same times, if there is one only.
+/// The schedule without a key that fires at the same times, if there is exactly one.
 fn adoptable<'a>(schedule: &Schedule, there: &'a [Value], of: &Executable) -> Option<&'a Value> {
     let text = |body: &Body, name: &str| body.fields.get(name).cloned().unwrap_or_default();
     let is_same = |body: &Body, it: &Value| {
@@ -579,7 +580,7 @@ fn adoptable<'a>(schedule: &Schedule, there: &'a [Value], of: &Executable) -> Op
     }
 }
 
-/// A line for each field that differs. Secrets are named only.
+/// A line for each field that differs. Values of secrets are not shown.
 fn differences(now: &Value, then: &Value, defined: &Body) -> Vec<String> {
     let mut lines = Vec::new();
     for (name, new) in then.as_object().into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `edit`: a job or call as JSON in an editor. Only what was changed is sent.
+//! `edit`: opens a job or call as JSON in an editor, and sends only the changed fields.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::cli::nearest::suggestion;
 use crate::config;
 use crate::model::Kind;
 
-/// The fields that can be changed, in the order of the API. The secrets among them are left out.
+/// The fields that can be changed, in the order of the API, without secrets.
 const FIELDS: [&str; 16] = [
     "name",
     "command",
@@ -50,7 +50,7 @@ pub(in crate::cli) fn edit(session: &Session, arguments: &Arguments) -> Result<b
     if let Some(unknown) = after.keys().find(|name| !FIELDS.contains(&name.as_str())) {
         let meant = suggestion(unknown, FIELDS.into_iter());
         return Err(Failure::Refused(
-            file.keep(&format!("{unknown:?} is no field that can be changed{meant}")),
+            file.keep(&format!("{unknown:?} is not a field that can be changed{meant}")),
         ));
     }
     let changes = changes(&before, &after);
@@ -58,7 +58,7 @@ pub(in crate::cli) fn edit(session: &Session, arguments: &Arguments) -> Result<b
         session.show_or_say(&found.resource, "nothing was changed");
         return Ok(true);
     }
-    // What was typed are fields of the API, so messages name these.
+    // The user typed fields of the API, so messages name these.
     session.remote.name_fields();
     match session.remote.patch(&found.path(), &changes.clone().into()) {
         Ok(changed) => {
@@ -71,7 +71,7 @@ pub(in crate::cli) fn edit(session: &Session, arguments: &Arguments) -> Result<b
     }
 }
 
-/// What has to be sent so that `before` becomes `after`; `null` for a field that was removed.
+/// The PATCH that turns `before` into `after`; `null` for a field that was removed.
 fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<String, Value> {
     let mut changes = Map::new();
     for (name, value) in after {
@@ -89,7 +89,7 @@ fn changes(before: &Map<String, Value>, after: &Map<String, Value>) -> Map<Strin
     changes
 }
 
-/// The API merges the keys of metadata, so a key that was removed has to be named with `null`.
+/// The API merges the keys of metadata, so a removed key must be sent with `null`.
 fn merged(before: &Value, after: &Value) -> Value {
     let mut merged = after.clone();
     let (Some(before), Some(fields)) = (before.as_object(), merged.as_object_mut()) else { return merged };
@@ -103,7 +103,7 @@ fn merged(before: &Value, after: &Value) -> Value {
     merged
 }
 
-/// A file that only its user can read, and that is removed unless it is kept.
+/// A file that only its user can read. It is deleted on drop, unless it is kept.
 struct Draft {
     path: PathBuf,
     is_kept: std::cell::Cell<bool>,
@@ -121,13 +121,13 @@ impl Draft {
     fn open_in_editor(&self) -> Result<(), Failure> {
         let given = |name: &str| config::variable(name).filter(|editor| !editor.trim().is_empty());
         let editor = given("VISUAL").or_else(|| given("EDITOR")).unwrap_or_else(|| "vi".to_owned());
-        // It may have arguments, as in `code --wait`.
+        // The editor may have arguments, as in `code --wait`.
         let script = format!("{editor} \"$1\"");
         let status = Command::new("sh").args(["-c", &script, "sh"]).arg(&self.path).status();
         match status {
             Ok(status) if status.success() => Ok(()),
             Ok(_) => Err(Failure::Usage(format!(
-                "the editor {editor:?} did not end well, so nothing was changed; set EDITOR to another one"
+                "the editor {editor:?} failed, so nothing was changed; set EDITOR to another one"
             ))),
             Err(err) => Err(Failure::Usage(format!("the editor {editor:?} cannot be started: {err}"))),
         }
@@ -138,7 +138,7 @@ impl Draft {
         serde_json::from_str(&text).map_err(|err| format!("this is not a JSON object: {err}"))
     }
 
-    /// Leaves the file there, and says so.
+    /// Keeps the file, and tells the user where it is.
     fn keep(&self, reason: &str) -> String {
         self.is_kept.set(true);
         format!("{reason}\nNothing was changed. Your text is in {}", shown(&self.path))
@@ -148,7 +148,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.is_kept.get() {
-            // What is left holds no secret.
+            // The remaining file contains no secret.
             let _ = fs::remove_file(&self.path);
         }
     }

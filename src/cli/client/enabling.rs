@@ -1,4 +1,4 @@
-//! `enable` and `disable`: schedules, by their guid or by their job or call.
+//! `enable` and `disable`: change schedules, found by their guid or by their job or call.
 
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn set_enabled(session: &Session, arguments: &Arguments, enabled: bool) -> Resul
     Ok(true)
 }
 
-/// The schedule with that guid, or the schedules of a job or call: the only one, or all with `--all`.
+/// The schedule with this guid, or the schedules of a job or call: the only one, or with `--all` all of them.
 fn named(session: &Session, arguments: &Arguments) -> Result<Vec<(Found, Value)>, Failure> {
     let wanted = arguments.required(0);
     if let Some(found) = by_guid(session, wanted)? {

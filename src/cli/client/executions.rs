@@ -1,4 +1,4 @@
-//! Commands about executions: history, run, logs.
+//! `history`, `run` and `logs`.
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, IsTerminal, Read, Write};
@@ -24,7 +24,7 @@ use crate::model::Kind;
 
 /// How many executions `history` shows without `--limit`.
 pub(in crate::cli) const HISTORY_LIMIT: &str = "20";
-/// How often an execution is polled: at first, and in the long run.
+/// The intervals at which an execution is polled: the first one, and the longest.
 const PACE_MIN: Duration = Duration::from_millis(200);
 const PACE_MAX: Duration = Duration::from_secs(2);
 /// How long the service may be unavailable while an execution is followed: long enough for a restart.
@@ -32,12 +32,12 @@ const OUTAGE_MAX: Duration = Duration::from_secs(120);
 /// Executions per page, and how many pages are searched for one.
 const PAGE: usize = 100;
 const PAGES_MAX: usize = 1000;
-/// How much is shown of the output of a task that FAILED.
+/// How much output of a FAILED task is shown.
 const LAST_LINES: usize = 10;
 const LAST_LINES_BYTES: usize = 8 * 1024;
-/// The exit status of a program that Ctrl-C ended, as shells have it.
+/// The exit status after Ctrl-C, as shells define it.
 const INTERRUPTED: i32 = 130;
-/// Output is copied in pieces of this size.
+/// The size of the pieces in which output is copied.
 const PIECE_BYTES: usize = 16 * 1024;
 
 pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
@@ -63,22 +63,22 @@ pub(in crate::cli) fn history(session: &Session, arguments: &Arguments) -> Resul
     let filters = filters(arguments)?.into_iter().map(|filter| format!("&{filter}")).collect::<String>();
     let path = format!("{}{below}/history?page=1&per_page={limit}{filters}", found.path());
     let mut executions = session.resources(&path)?;
-    // Some services always return 50, and some return all.
+    // Some services ignore `per_page`, and return 50 or all.
     executions.truncate(limit);
-    // The schedules have the zones of the local times.
+    // The local times need the time zones of the schedules.
     let is_scheduled = executions.iter().any(|it| !field(it, "schedule_guid").is_empty());
     if is_scheduled && schedules.is_empty() && session.is_for_people() {
         schedules = all_schedules()?;
     }
     let none = match filters.is_empty() {
         true => format!("{} has not run yet", found.title()),
-        false => format!("{} has no such executions", found.title()),
+        false => format!("no executions of {} match", found.title()),
     };
     session.show_all(executions, |executions| table(executions, &schedules), &none);
     Ok(true)
 }
 
-/// The filters of a history, and of all executions.
+/// The filters of `history` and `executions`.
 pub(super) fn filters(arguments: &Arguments) -> Result<Vec<String>, Failure> {
     let mut filters = Vec::new();
     for (flag, filter) in [("state", "states"), ("reason", "reasons")] {
@@ -111,7 +111,7 @@ pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bo
     Ok(field(&ended, "state") == "SUCCEEDED")
 }
 
-/// From now on Ctrl-C prints how to wait again, because the execution goes on without it.
+/// Makes Ctrl-C print how to continue waiting. The execution goes on.
 fn explain_interruption(found: &Found, execution: &str) -> Result<(), Failure> {
     let (name, execution) = (output::escaped(found.name()), output::escaped(execution));
     let logs = match found.kind {
@@ -137,7 +137,8 @@ fn explain_interruption(found: &Found, execution: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints the end of what a task that FAILED has printed. Nothing if there is none, or if it cannot be read.
+/// Prints the last lines of the output of a FAILED task. Prints nothing if there is no output, or if it
+/// cannot be read.
 fn show_last_lines(session: &Session, found: &Found, execution: &str) {
     let path = format!("{}/history/{}/output", found.path(), encode(execution));
     let Ok(mut response) = session.remote.get_raw(&path) else { return };
@@ -163,7 +164,7 @@ fn show_last_lines(session: &Session, found: &Found, execution: &str) {
     output::print_error(&format!("{title} ({more} prints all):\n{shown}"));
 }
 
-/// Prints the output of a task: unchanged to a file or pipe, with control characters escaped to a terminal.
+/// Prints the output of a task: unchanged to a file or pipe; to a terminal, with control characters escaped.
 pub(in crate::cli) fn logs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let (found, execution) = named_execution(session, arguments)?;
     let path = format!("{}/history/{}/output", found.path(), encode(&execution));
@@ -205,7 +206,7 @@ pub(in crate::cli) fn logs(session: &Session, arguments: &Arguments) -> Result<b
     }
 }
 
-/// The job that the operands name, and the guid of its execution.
+/// The job and the guid of the execution that the operands name.
 fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, String), Failure> {
     let wanted = arguments.required(0);
     match (session.find(&[Kind::Job], wanted, arguments.flag("app")), arguments.operand(1)) {
@@ -225,7 +226,8 @@ fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 }
                 return Ok((session.find(&[Kind::Job], field(&execution, "job_guid"), None)?, wanted));
             }
-            // Other services reach an execution only through its job, so the newest of each job are searched.
+            // Other schedulers find an execution only through its job, so search the newest executions of
+            // each job.
             for resource in session.list(Kind::Job, false)? {
                 let found = Found { kind: Kind::Job, resource };
                 let path = format!("{}/history?page=1&per_page={PAGE}", found.path());
@@ -251,7 +253,7 @@ fn no_output_of(call: &str) -> Failure {
     Failure::NotFound(format!("{call} is a call, which has no output; see: ocf-scheduler history {call}"))
 }
 
-/// Polls an execution until it has ended. There is no time limit: the user can interrupt it.
+/// Polls an execution until it has ended. There is no time limit; the user can press Ctrl-C.
 fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Value, Failure> {
     let guid = field(&execution, "guid").to_owned();
     let mut progress = Progress::new(found);
@@ -276,7 +278,8 @@ fn follow(session: &Session, found: &Found, mut execution: Value) -> Result<Valu
     Ok(execution)
 }
 
-/// The execution of that guid. The API cannot look up one execution, so the history is searched.
+/// The execution with this guid. Searches the history, because OCF Scheduler cannot look up a single
+/// execution.
 fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, Failure> {
     for number in 1..=PAGES_MAX {
         let page = session.page(&format!("{}/history?", found.path()), number, PAGE)?;
@@ -290,7 +293,7 @@ fn look(session: &Session, found: &Found, guid: &str) -> Result<Option<Value>, F
     Ok(None)
 }
 
-/// Turns an outage of the service into `None`, which means retry, until it has lasted for [`OUTAGE_MAX`].
+/// Returns `None`, which means to retry, while the service is unavailable, for at most [`OUTAGE_MAX`].
 fn tolerate_outage<T>(
     outcome: Result<T, Failure>,
     since: &mut Option<Instant>,
@@ -308,7 +311,7 @@ fn tolerate_outage<T>(
 }
 
 fn has_ended(execution: &Value) -> bool {
-    // Not by the end time: other services send one in the year 1 while the execution runs.
+    // The end time does not tell: while an execution runs, OCF Scheduler sends one in the year 1.
     matches!(field(execution, "state"), "SUCCEEDED" | "FAILED" | "SKIPPED")
 }
 
@@ -321,7 +324,7 @@ fn header<'a>(response: &'a Response<Body>, name: &str) -> Option<&'a str> {
     response.headers().get(name)?.to_str().ok()
 }
 
-/// How far a response was copied.
+/// The result of copying a response.
 struct Copied {
     bytes: u64,
     /// Whether the response was read to its end.
@@ -334,7 +337,7 @@ fn copy(response: &mut Response<Body>) -> io::Result<Copied> {
     let mut reader = response.body_mut().as_reader();
     let mut out = io::stdout().lock();
     let mut piece = vec![0; PIECE_BYTES];
-    // Control characters of a task must not reach a terminal; a file or a pipe gets the bytes unchanged.
+    // Control characters of a task must not reach a terminal. A file or a pipe gets the bytes unchanged.
     let mut visible = out.is_terminal().then(Visible::default);
     let mut copied = Copied { bytes: 0, is_complete_part: false, has_reader: true };
     loop {
@@ -398,7 +401,7 @@ impl Progress {
     fn show(&mut self, status: &str) {
         let status = output::escaped(status);
         if self.is_terminal {
-            // A line that is longer than the terminal would be printed again and again.
+            // A line longer than the terminal would wrap, and could not be overwritten.
             let room = output::error_width().unwrap_or(80).saturating_sub(1);
             let elapsed = span(self.began_at.elapsed());
             let status = output::cut(&status, room.saturating_sub(elapsed.len() + TITLE_MIN).max(1));
@@ -422,7 +425,7 @@ impl Progress {
     }
 }
 
-/// `schedules` are the schedules of the same job or call, whose zones the local times are in.
+/// `schedules`: the schedules of the same job or call. Their time zones determine the local times.
 pub(super) fn table(executions: &[Value], schedules: &[Value]) -> Table {
     let mut table = Table::new(&["STATE", "PLANNED FOR", LOCAL, "STARTED", "TOOK", "GUID", "MESSAGE"])
         .with_more(&["REASON", "ENDED", "SCHEDULE"]);

@@ -1,6 +1,6 @@
-//! `export`: what the service has, as a file that `apply` reads.
+//! `export`: prints the definitions of the service as a file that `apply` reads.
 //!
-//! Invariant: no secret is printed. A variable stands for each, and none for two.
+//! Invariant: no secret is printed. Each is replaced by its own variable.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ const HARMLESS_HEADERS: [&str; 5] =
 struct Variables(Vec<String>);
 
 impl Variables {
-    /// A new variable in the place of a secret, named after these words.
+    /// A new variable for a secret, named after these words.
     fn secret(&mut self, words: &[&str]) -> Item {
         let name = variable_of(words);
         let mut unique = name.clone();
@@ -78,7 +78,8 @@ pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result
     }
     root.retain(|(_, item)| !matches!(item, Item::Tables(tables) if tables.is_empty()));
     let root = Item::Table(root);
-    let cannot = |err: &dyn std::fmt::Display| Failure::Refused(format!("this cannot be written: {err}"));
+    let cannot =
+        |err: &dyn std::fmt::Display| Failure::Refused(format!("the definitions cannot be written: {err}"));
     let text = match session.is_for_people() {
         true => {
             let text = toml::to_string(&root).map_err(|err| cannot(&err))?;
@@ -157,7 +158,7 @@ fn executable_table(session: &Session, kind: Kind, it: &Value, variables: &mut V
 
 fn schedule_table(it: &Value) -> Item {
     let key = match field(it, "key") {
-        // What it is called from now on.
+        // The key that it gets.
         "" => field(it, "guid").chars().take(8).collect(),
         key => key.to_owned(),
     };

@@ -1,10 +1,10 @@
-//! Files that a command reads.
+//! Reads the files of commands.
 
 use std::fs::File;
 use std::io::Read;
 
-/// Reads a text of at most `mebibytes_max` MiB from a file, or from standard input if it is `-`. The error is
-/// for the user.
+/// Reads a text of at most `mebibytes_max` MiB from a file, or from standard input if `file` is `-`. The
+/// error is a message for the user.
 pub(super) fn read(file: &str, mebibytes_max: u64) -> Result<String, String> {
     let bytes_max = mebibytes_max * 1024 * 1024;
     let failed = |err: std::io::Error| format!("{file} cannot be read: {err}");

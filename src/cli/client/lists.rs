@@ -1,4 +1,4 @@
-//! How the lists of jobs, calls and schedules are filtered, sorted and described.
+//! Filters, sorts and describes the entries of lists of jobs, calls and schedules.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::cron::{Dialect, Expression, HASH_KEY, Reading, Weekdays, Zone};
 use crate::fire_times;
 use crate::model::Timestamp;
 
-/// Removes what `--app`, `--state` and `--since` leave out.
+/// Removes the entries that `--app`, `--state` and `--since` exclude.
 ///
-/// `states` are all possible states. `state_of` returns what `--state` is compared with, and `time_of` what
-/// `--since` is compared with; either may return nothing.
+/// `states` has all possible states. `--state` is compared with the result of `state_of`, and `--since` with
+/// that of `time_of`; either result may be empty.
 pub(super) fn retain(
     session: &Session,
     arguments: &Arguments,
@@ -48,8 +48,8 @@ pub(super) fn retain(
     Ok(())
 }
 
-/// Sorts as `--sort` says: by name, app, state, next fire time (what never fires comes last), last run or
-/// creation (newest first).
+/// Sorts as `--sort` says: by name, app, state, next fire time (never comes last), last run or creation
+/// (newest first).
 pub(super) fn sort(session: &Session, arguments: &Arguments, resources: &mut [Value]) {
     let newest_first = |time: Option<Timestamp>| std::cmp::Reverse(time);
     match arguments.flag("sort") {
@@ -81,8 +81,8 @@ pub(super) fn time(resource: &Value, name: &str) -> Option<Timestamp> {
     Timestamp::parse(field(resource, name))
 }
 
-/// Adds the last run and the next fire time, which the answer to a change does not have. Without an answer
-/// the table shows what is known.
+/// Adds the last run and the next fire time, which the response to a change lacks. If they cannot be read,
+/// the table leaves them out.
 pub(super) fn add_details(session: &Session, found: &Found, changed: &mut Value) {
     if let Ok(schedules) = session.resources(&format!("{}/schedules", found.path())) {
         let next = schedules.iter().filter_map(|it| time(it, "next_fire_time")).min();
@@ -97,7 +97,7 @@ pub(super) fn add_details(session: &Session, found: &Found, changed: &mut Value)
     }
 }
 
-/// When the last run ended; `None` while it lasts, and if there is none.
+/// When the last run ended; `None` while it is running, or if there is none.
 pub(super) fn last_time(executable: &Value) -> Option<Timestamp> {
     time(&executable["last_execution"], "end_time")
 }
@@ -106,7 +106,7 @@ pub(super) fn last_time(executable: &Value) -> Option<Timestamp> {
 pub(super) fn state_of(executable: &Value) -> &str {
     match executable.get("last_execution") {
         Some(last) => field(last, "state"),
-        // The answer does not show it. A job that never ran is PENDING.
+        // The response does not include the last run. A job that never ran is PENDING.
         None => Some(field(executable, "state")).filter(|state| *state != "PENDING").unwrap_or_default(),
     }
 }
@@ -127,7 +127,7 @@ pub(super) fn last_run(executable: &Value) -> String {
     }
 }
 
-/// How long ago something was, in its largest unit.
+/// How long ago something was, in the largest unit.
 pub(super) fn ago(age: Duration) -> String {
     let seconds = age.as_secs();
     match seconds {
@@ -149,8 +149,8 @@ pub(super) fn next_fire(resource: &Value) -> String {
     }
 }
 
-/// The next fire time of a job, call or schedule as clocks in the zone of its schedule show it; empty if that
-/// zone is UTC, or not known.
+/// The next fire time of a job, call or schedule in the time zone of its schedule; empty if that is UTC or
+/// unknown.
 pub(super) fn next_fire_local(resource: &Value) -> String {
     let Some(next) = time(resource, "next_fire_time") else { return String::new() };
     let fires_then = |schedule: &&Value| time(schedule, "next_fire_time") == Some(next);
@@ -158,13 +158,13 @@ pub(super) fn next_fire_local(resource: &Value) -> String {
     local(own.unwrap_or(resource), next)
 }
 
-/// As [`next_fire_local`], for any fire time of a schedule.
+/// Like [`next_fire_local`], for any fire time of a schedule.
 pub(super) fn local(schedule: &Value, fire_time: Timestamp) -> String {
     let zone = match field(schedule, "timezone") {
         "" => None,
         name => Zone::named(name),
     };
-    // The numbering of weekdays is not shown by the API, and makes no difference here.
+    // The API does not show the numbering of weekdays, which makes no difference here.
     let dialect = Dialect::named(field(schedule, "dialect"), Weekdays::default()).unwrap_or_default();
     let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref(), is_of_schedule: true };
     match Expression::parse(field(schedule, "expression"), &reading) {

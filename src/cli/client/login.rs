@@ -1,4 +1,4 @@
-//! `login`, `contexts`, `use`, `logout`: which service the other commands use.
+//! `login`, `contexts`, `use` and `logout`: select the service that the other commands use.
 
 use std::io::{self, IsTerminal, Read};
 use std::thread;
@@ -17,7 +17,7 @@ use crate::cli::output::{Table, field, print_error};
 use crate::cli::running::Running;
 use crate::{config, outbound};
 
-/// The most that is read as a token.
+/// The most bytes that are read as a token.
 const TOKEN_BYTES_MAX: u64 = 64 * 1024;
 const INTERRUPTED: i32 = 130;
 
@@ -39,7 +39,7 @@ pub(in crate::cli) fn login(printer: &Printer, arguments: &Arguments) -> Result<
     };
     let space = arguments.value("space").unwrap_or_default();
     let context = Context::new(&name, url.as_deref().unwrap_or_default(), token.as_deref(), &space);
-    // A wrong token is reported now, and not stored.
+    // Checks the token, so that a wrong one is not stored.
     let session = Session::of_context(arguments, &context)?;
     session.remote.get("/jobs?page=1&per_page=1")?;
     let mut contexts = Contexts::read().map_err(Failure::Usage)?;
@@ -88,7 +88,7 @@ pub(in crate::cli) fn switch(printer: &Printer, arguments: &Arguments) -> Result
     }
     name.clone_into(&mut contexts.current);
     contexts.write().map_err(Failure::Usage)?;
-    printer.show_or_say(&json!({ "name": name }), &format!("commands use {name} from now on"));
+    printer.show_or_say(&json!({ "name": name }), &format!("commands now use the context {name}"));
     warn_of_variables();
     Ok(())
 }
@@ -110,7 +110,7 @@ pub(in crate::cli) fn logout(printer: &Printer, arguments: &Arguments) -> Result
 }
 
 pub(super) fn no_context(name: &str) -> Failure {
-    Failure::NotFound(format!("there is no context {name:?}; to list them, run: ocf-scheduler contexts"))
+    Failure::NotFound(format!("there is no context {name:?}; to list contexts, run: ocf-scheduler contexts"))
 }
 
 fn name_of(arguments: &Arguments, url: Option<&str>, from_cf: bool) -> Option<String> {
@@ -127,14 +127,16 @@ fn name_of(arguments: &Arguments, url: Option<&str>, from_cf: bool) -> Option<St
     }
 }
 
-/// A variable wins over every context.
+/// `SCHEDULER_URL` takes precedence over every context.
 fn warn_of_variables() {
     if config::variable("SCHEDULER_URL").is_some_and(|url| !url.trim().is_empty()) {
-        print_error("SCHEDULER_URL is set, and wins over contexts; to use them, run: unset SCHEDULER_URL\n");
+        print_error(
+            "SCHEDULER_URL is set, and overrides contexts; to use contexts, run: unset SCHEDULER_URL\n",
+        );
     }
 }
 
-/// From the flag, else from the terminal without being shown, else from standard input.
+/// Reads the token: from the flag, else from the terminal without echo, else from standard input.
 fn token(arguments: &Arguments, url: &str) -> Result<String, Failure> {
     if let Some(token) = arguments.value("token") {
         return Ok(token);
@@ -153,12 +155,12 @@ fn token(arguments: &Arguments, url: &str) -> Result<String, Failure> {
     }
     let token = text.trim();
     if token.is_empty() {
-        return Err(Failure::Usage("there is no token; type it, or pass it on standard input".to_owned()));
+        return Err(Failure::Usage("no token was given; type it, or pass it on standard input".to_owned()));
     }
     Ok(token.to_owned())
 }
 
-/// A terminal that does not show what is typed, until this is dropped or Ctrl-C is pressed.
+/// A terminal without echo, until this is dropped or Ctrl-C is pressed.
 struct Hidden {
     before: Termios,
 }

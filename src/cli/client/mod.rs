@@ -45,8 +45,8 @@ use super::output;
 /// The exit status of `run --wait` for an execution that did not succeed.
 const EXECUTION_FAILED: u8 = 1;
 
-/// A command that uses a service. Returns `false` if the execution that it waited for FAILED, or if there is
-/// something to change.
+/// A command that uses a service. Returns `false` if the execution that it waited for did not succeed, or if
+/// there is something to change.
 type Verb = fn(&Session, &Arguments) -> Result<bool, Failure>;
 
 /// Runs a command that uses a service.
@@ -54,13 +54,13 @@ pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
     ask_or(EXECUTION_FAILED, verb, arguments)
 }
 
-/// The same with another exit status where the verb returns `false`.
+/// Like [`ask`], with another exit status if the verb returns `false`.
 pub(super) fn ask_or(status: u8, verb: Verb, arguments: &Arguments) -> ExitCode {
     let done = Session::open(arguments).and_then(|session| verb(&session, arguments));
     exit(arguments.command, done, status)
 }
 
-/// Runs a command about contexts, which chooses its service itself, if it needs one.
+/// Runs a command about contexts. It needs no service, or chooses one itself.
 pub(super) fn without_session(
     verb: fn(&Printer, &Arguments) -> Result<(), Failure>,
     arguments: &Arguments,

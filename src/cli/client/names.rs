@@ -1,6 +1,7 @@
-//! Names of apps and spaces: from the file of a `standalone` service on this machine, or from Cloud Foundry.
+//! Looks up names of apps and spaces: in the file of a `standalone` service on this machine, or in Cloud
+//! Foundry.
 //!
-//! Where neither tells a name, the guid stands for it.
+//! If neither has a name, the guid is used.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -13,12 +14,12 @@ use super::session::is_guid;
 use crate::cli::output::field;
 use crate::platform::local::World;
 
-/// Guids in one request, because proxies reject long URLs.
+/// The most guids in one request. Proxies reject long URLs.
 const BATCH: usize = 50;
-/// The most guids that are looked up; beyond that, guids are shown.
+/// The most guids that are looked up. The others are shown as guids.
 const LOOKUPS_MAX: usize = 1000;
 
-/// What has a name and a guid on the platform.
+/// A kind of object that has a name and a guid on the platform.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
     App,
@@ -33,7 +34,7 @@ impl What {
         }
     }
 
-    /// As in a path of Cloud Foundry's API, and of the command `cf`.
+    /// The word in paths of Cloud Foundry's API, and in commands of `cf`.
     const fn plural(self) -> &'static str {
         match self {
             Self::App => "apps",
@@ -46,7 +47,7 @@ pub(super) struct Names {
     world: Option<World>,
     /// The base URL of the Cloud Foundry API that cf is logged in to.
     cloud_foundry: Option<String>,
-    /// By guid; what was looked up and not found is not there.
+    /// Names by guid, of the objects that were found.
     known: RefCell<HashMap<String, String>>,
 }
 
@@ -55,7 +56,7 @@ impl Names {
         Self { world, cloud_foundry, known: RefCell::default() }
     }
 
-    /// Whether the service runs for a Cloud Foundry that cf is logged in to.
+    /// Whether the service runs for the foundation that cf is logged in to.
     pub(super) fn is_of_cloud_foundry(&self) -> bool {
         self.cloud_foundry.is_some()
     }
@@ -68,8 +69,7 @@ impl Names {
         }
     }
 
-    /// The guid that a name or guid stands for. What is unknown where names cannot be looked up stays as it
-    /// is.
+    /// The guid for a name or guid. If it cannot be looked up, returns it unchanged.
     pub(super) fn guid(
         &self,
         remote: &Remote,
@@ -125,7 +125,7 @@ impl Names {
         for batch in guids.chunks(BATCH) {
             let list = encode(&batch.join(","));
             let url = format!("{cloud_foundry}/v3/{}?guids={list}&per_page={BATCH}", what.plural());
-            // A name is a convenience, so a failure leaves the guids.
+            // Names are a convenience, so after a failure guids are shown.
             let Ok(answer) = remote.get_at(&url) else { return };
             let found = answer["resources"].as_array().into_iter().flatten();
             let pairs = found.map(|it| (field(it, "guid").to_owned(), field(it, "name").to_owned()));

@@ -15,7 +15,7 @@ use crate::model::Kind;
 
 /// How many deliveries are shown without `--limit`.
 pub(in crate::cli) const LIMIT: &str = "20";
-/// The most that is read from standard input.
+/// The most bytes that are read from standard input.
 const MAX_SECRET_BYTES: u64 = 4096;
 
 /// Lists the notifications of the space, or of all spaces.
@@ -67,7 +67,7 @@ pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result
     Ok(true)
 }
 
-/// Has a test sent.
+/// Makes the service send a test.
 pub(in crate::cli) fn test(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let path = path_of(session, arguments.required(0))?;
     let delivery = session.remote.post(&format!("{path}/test"), None)?;
@@ -75,7 +75,7 @@ pub(in crate::cli) fn test(session: &Session, arguments: &Arguments) -> Result<b
     Ok(true)
 }
 
-/// Lists what was sent, newest first.
+/// Lists deliveries, newest first.
 pub(in crate::cli) fn deliveries(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let limit = arguments.flag("limit").unwrap_or(LIMIT);
     if !limit.parse().is_ok_and(|limit: u32| (1..=500).contains(&limit)) {
@@ -87,7 +87,7 @@ pub(in crate::cli) fn deliveries(session: &Session, arguments: &Arguments) -> Re
     Ok(true)
 }
 
-/// The fields that flags name.
+/// The fields of the API that the flags set.
 fn fields(session: &Session, arguments: &Arguments) -> Result<Map<String, Value>, Failure> {
     let mut body = Map::new();
     for (flag, field) in [("format", "format"), ("label-selector", "label_selector")] {
@@ -157,14 +157,14 @@ pub(super) fn all(session: &Session) -> Result<Vec<Value>, Failure> {
     session.resources(&format!("/notifications{filter}"))
 }
 
-/// The path of the notification of a name or guid.
+/// The path of the notification with this name or guid.
 fn path_of(session: &Session, wanted: &str) -> Result<String, Failure> {
     let found: Vec<Value> = all(session)?
         .into_iter()
         .filter(|it| it["name"] == wanted || (is_short_guid(wanted) && field(it, "guid").starts_with(wanted)))
         .collect();
     let is_named = found.iter().any(|it| it["name"] == wanted);
-    // A name wins over the beginning of a guid.
+    // A name takes precedence over the beginning of a guid.
     let found: Vec<Value> = found.into_iter().filter(|it| !is_named || it["name"] == wanted).collect();
     match found.as_slice() {
         [one] => Ok(format!("/notifications/{}", encode(field(one, "guid")))),

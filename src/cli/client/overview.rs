@@ -46,7 +46,7 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
     found.truncate(limit);
     session.look_up_apps(&found);
     lists::sort(session, arguments, &mut found);
-    session.show_all(found, |found| table(session, found), "there are no such executions");
+    session.show_all(found, |found| table(session, found), "no executions match");
     Ok(true)
 }
 
@@ -87,7 +87,7 @@ pub(in crate::cli) fn upcoming(session: &Session, arguments: &Arguments) -> Resu
     filters.extend(arguments.flag("until").map(|until| format!("until={}", encode(until))));
     let found = session.resources(&format!("/upcoming?{}", filters.join("&")))?;
     session.look_up_apps(&found);
-    session.show_all(found, |found| fire_times(session, found), "nothing fires in that time");
+    session.show_all(found, |found| fire_times(session, found), "no schedule fires in that time");
     Ok(true)
 }
 

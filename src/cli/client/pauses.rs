@@ -15,7 +15,7 @@ const SPACES_NAMED: usize = 10;
 pub(in crate::cli) fn list(session: &Session, _: &Arguments) -> Result<bool, Failure> {
     let spaces = session.resources("/spaces")?;
     session.look_up_spaces(&spaces, "guid");
-    session.show_all(spaces, |spaces| table(session, spaces), "there are no spaces in which you have a role");
+    session.show_all(spaces, |spaces| table(session, spaces), "you have no role in any space");
     Ok(true)
 }
 
@@ -64,7 +64,7 @@ pub(super) fn space(session: &Session) -> Result<String, Failure> {
     let spaces = session.resources("/spaces")?;
     match spaces.as_slice() {
         [space] => Ok(field(space, "guid").to_owned()),
-        [] => Err(Failure::Unauthorized("there is no space in which you have a role".to_owned())),
+        [] => Err(Failure::Unauthorized("you have no role in any space".to_owned())),
         _ => {
             session.look_up_spaces(&spaces, "guid");
             let names: Vec<String> =

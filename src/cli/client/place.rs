@@ -1,7 +1,7 @@
-//! Which service a command uses, and with which token.
+//! Decides which service a command uses, and with which token.
 //!
-//! A flag wins over a variable, a variable over the context in use, a context over the login of cf, and that
-//! over the `standalone` service of this machine.
+//! In order of precedence: flags, environment variables, the current context, the login of cf, the
+//! `standalone` service of this machine.
 
 use super::cf_login::{CfLogin, Renewal};
 use super::failure::Failure;
@@ -13,9 +13,9 @@ use crate::cli::running::Running;
 use crate::model::Secret;
 use crate::platform::local::World;
 
-/// A service, and how to be known there.
+/// A service, and the credentials for it.
 pub(super) struct Place {
-    /// Its base URL, without a slash at its end.
+    /// Its base URL, without a slash at the end.
     pub(super) base: String,
     pub(super) token: Secret,
     pub(super) renewal: Option<Renewal>,
@@ -24,7 +24,7 @@ pub(super) struct Place {
     /// The base URL of the Cloud Foundry API that cf is logged in to.
     pub(super) cloud_foundry: Option<String>,
     pub(super) skip_ssl_validation: bool,
-    /// The apps of the `standalone` service of this machine, if it is that.
+    /// The apps and spaces of the `standalone` service of this machine, if this is that service.
     pub(super) world: Option<World>,
 }
 
@@ -55,7 +55,7 @@ impl Place {
         Ok(place)
     }
 
-    /// That of the context in use.
+    /// Reads the current context.
     fn in_use(
         arguments: &Arguments,
         running: Option<&Running>,
@@ -68,7 +68,7 @@ impl Place {
             STANDALONE => match running {
                 Some(running) => Self::of_standalone(running, token),
                 None => Err(Failure::Usage(
-                    "no standalone service of this user runs here; start one: ocf-scheduler standalone"
+                    "you run no standalone service on this machine; to start one, run: ocf-scheduler standalone"
                         .to_owned(),
                 )),
             },

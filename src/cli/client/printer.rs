@@ -1,16 +1,16 @@
-//! How results are printed: a table for people, or JSON and CSV for programs.
+//! Prints results: a table for people, or JSON and CSV for programs.
 
 use serde_json::Value;
 
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{self, Table, field, json, json_line};
 
-/// The form of what is printed.
+/// The output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    /// As wide as the terminal.
+    /// A table as wide as the terminal.
     Table,
-    /// With all columns, and nothing cut short.
+    /// A table with all columns and nothing truncated.
     Wide,
     Json,
     /// One object on each line.
@@ -22,7 +22,7 @@ enum Format {
 pub(in crate::cli) struct Printer {
     format: Format,
     colour: bool,
-    /// The columns of the terminal; `None` where standard output is none.
+    /// The number of columns of the terminal; `None` if standard output is not a terminal.
     width: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Printer {
         Self { format, colour: output::wants_colour(), width: output::terminal_width() }
     }
 
-    /// Prints what people should know, beside the result.
+    /// Prints information for people on standard error.
     pub(super) fn report(&self, lines: &[String]) {
         for line in lines {
             output::print_error(&format!("{}\n", output::escaped(line)));

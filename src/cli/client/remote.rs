@@ -1,7 +1,7 @@
-//! Requests to a scheduler, and to the Cloud Foundry that cf is logged in to.
+//! Sends requests to a scheduler, and to the foundation that cf is logged in to.
 //!
-//! Invariant: a request that changes something is sent once, or again after a 401, which did nothing.
-//! A GET or PUT is retried a few times if the server asks for that. A token is never printed.
+//! Invariant: a request that changes something is sent once, and again only after a 401, when it had no
+//! effect. A GET or PUT is retried a few times if the server asks for it. A token is never printed.
 
 use std::cell::{Cell, RefCell};
 use std::io::Read;
@@ -27,20 +27,20 @@ use crate::outbound::{self, Limits, Outbound};
 use crate::web::{digest_of, link_code};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// For a whole exchange, the body included.
+/// The time limit for a whole exchange, body included.
 const TOTAL_TIMEOUT: Duration = Duration::from_secs(120);
 const MAX_IDLE_AGE: Duration = Duration::from_secs(10);
 /// The largest response that is read. Lists come in pages.
 const MAX_ANSWER_BYTES: u64 = 16 * 1024 * 1024;
-/// The most that is read of an error response.
+/// The most bytes that are read of an error response.
 const MAX_REFUSAL_BYTES: u64 = 64 * 1024;
-/// The header that says what a PUT did.
+/// The header that says what a PUT has changed.
 const CHANGE: &str = "X-Scheduler-Change";
 /// How often a GET or PUT is retried.
 const RETRIES_MAX: u32 = 3;
 /// The longest `Retry-After` that is honoured; a longer one is reported as an error.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(10);
-/// Asks for errors with reasons (RFC 9457).
+/// The `Accept` header; it asks for errors with reasons (RFC 9457).
 const ACCEPTED: &str = "application/problem+json, application/json, text/plain";
 
 /// A server, and the token for it.
@@ -54,13 +54,13 @@ pub(super) struct Remote {
 
 /// The id and secret of a UAA client, joined by a colon.
 enum Credentials {
-    /// Percent-encoded, each by itself.
+    /// Both are percent-encoded.
     Encoded(String),
     Plain(String),
 }
 
 impl Remote {
-    /// `base` has no slash at its end. The error names the wrong setting.
+    /// `base` has no slash at the end. The error names the wrong setting.
     pub(super) fn new(
         settings: &Outbound,
         base: String,
@@ -76,19 +76,19 @@ impl Remote {
         Ok(Self { client, base, token: RefCell::new(bare(token)), renewal, names_flags: Cell::new(true) })
     }
 
-    /// The base URL, without a slash at its end.
+    /// The base URL, without a slash at the end.
     pub(super) fn base(&self) -> &str {
         &self.base
     }
 
-    /// A link to the dashboard of a `standalone` service. It is made from the token, which the service knows
-    /// too, and works once, within five minutes.
+    /// A link to the dashboard of a `standalone` service. It is derived from the token, which the service
+    /// knows too, and works once, within five minutes.
     pub(super) fn link_that_signs_in(&self) -> String {
         let code = link_code(&digest_of(self.token.borrow().reveal()), SystemClock::default().now());
         format!("{}/dashboard/#code={code}", self.base)
     }
 
-    /// From now on messages name the fields of the API instead of flags.
+    /// Makes messages name the fields of the API instead of flags.
     pub(super) fn name_fields(&self) {
         self.names_flags.set(false);
     }
@@ -108,13 +108,16 @@ impl Remote {
         self.exchange(&Method::GET, &format!("{}{path}", self.base), None)
     }
 
-    /// What the clock of the service shows, to the second.
+    /// The time of the service's clock, to the second.
     pub(super) fn clock(&self) -> Result<Timestamp, Failure> {
         let response = self.get_raw("/healthz")?;
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let instant = date.and_then(|date| OffsetDateTime::parse(date, &Rfc2822).ok());
         instant.and_then(|instant| Timestamp::from_seconds(instant.unix_timestamp())).ok_or_else(|| {
-            Failure::Unavailable(format!("{} does not say what time it is there; use --at", self.base))
+            Failure::Unavailable(format!(
+                "the response of {} has no Date header; use --at instead",
+                self.base
+            ))
         })
     }
 
@@ -130,14 +133,15 @@ impl Remote {
         self.object(self.exchange(&Method::PATCH, &url, Some(&body.to_string()))?)
     }
 
-    /// Puts JSON. Returns the object, and what was done or would be: `created`, `replaced` or `unchanged`.
+    /// Puts JSON. Returns the object, and what has changed or would change: `created`, `replaced` or
+    /// `unchanged`.
     pub(super) fn put(&self, path: &str, body: &Value) -> Result<(Value, String), Failure> {
         let response =
             self.exchange(&Method::PUT, &format!("{}{path}", self.base), Some(&body.to_string()))?;
         let change = response.headers().get(CHANGE).and_then(|change| change.to_str().ok());
         let Some(change) = change.map(str::to_owned) else {
             return Err(Failure::Unavailable(format!(
-                "{} does not say what a PUT has done; perhaps it is another scheduler or an older version",
+                "{} did not say what the PUT has changed; it may be another scheduler or an older version",
                 self.base
             )));
         };
@@ -206,7 +210,7 @@ impl Remote {
         sent.map_err(|err| self.unreachable(url, &err))
     }
 
-    /// Gets a new token from the UAA, and saves it in the file of cf if the refresh token was replaced too.
+    /// Gets a new token from UAA. If UAA has also replaced the refresh token, saves both in cf's file.
     fn renew(&self) -> Result<(), Failure> {
         #[derive(Deserialize)]
         struct Issued {
@@ -221,7 +225,7 @@ impl Remote {
             (format!("{}:{}", encode(client), encode(secret)), format!("{client}:{secret}"));
         let is_plain = plain == encoded;
         let mut response = self.ask_for_token(&url, &Credentials::Encoded(encoded), renewal)?;
-        // UAA decodes them since 4.33, older versions do not.
+        // UAA decodes them since version 4.33; older versions do not.
         if response.status() == 401 && !is_plain {
             response = self.ask_for_token(&url, &Credentials::Plain(plain), renewal)?;
         }
@@ -235,7 +239,7 @@ impl Remote {
                 if let Some(refresh_token) = rotated
                     && let Err(err) = renewal.keep(self.token.borrow().reveal(), &refresh_token)
                 {
-                    output::print_error(&format!("ocf-scheduler: {err}; cf may ask for: cf login\n"));
+                    output::print_error(&format!("ocf-scheduler: {err}; you may have to run: cf login\n"));
                 }
                 Ok(())
             }
@@ -274,7 +278,7 @@ impl Remote {
         outbound::read_uri(url).ok_or_else(|| Failure::Usage(format!("{url:?} is not a URL")))
     }
 
-    /// The failure that an error response means.
+    /// Turns an error response into a failure.
     fn refusal(&self, mut response: Response<Body>) -> Failure {
         let status = response.status();
         let is_unrouted = response.headers().contains_key("X-Cf-Routererror");
@@ -290,7 +294,7 @@ impl Remote {
             _ if is_unrouted => Failure::Unavailable(format!("there is no service at {}", self.base)),
             401 | 403 => Failure::Unauthorized(format!("not allowed: {said}")),
             404 | 405 if reason.is_none() => Failure::NotFound(format!(
-                "{} answered {status}; perhaps it is another scheduler or an older version, which cannot do this",
+                "{} answered {status}; it may be another scheduler or an older version, which cannot do this",
                 self.base
             )),
             404 => Failure::NotFound(said),
@@ -302,7 +306,7 @@ impl Remote {
                 Some(wait) => format!("{said}; retry in {} s", wait.as_secs()),
                 None => said,
             }),
-            // Several faults, one on each line.
+            // The response names several faults, one on each line.
             _ if said.starts_with('\n') => Failure::Refused(format!("refused:{said}")),
             _ => Failure::Refused(format!("refused: {said}")),
         }
@@ -322,7 +326,7 @@ impl Remote {
     }
 }
 
-/// A token without the scheme, which cf writes before it.
+/// A token without the scheme that cf writes before it.
 fn bare(token: &str) -> Secret {
     let token = token.trim();
     let bare = match token.split_once(' ') {
@@ -336,8 +340,8 @@ fn retry_after(response: &Response<Body>) -> Option<Duration> {
     response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
 }
 
-/// The reason in an error response: its faults with what was expected, one a line if there are several, else
-/// its detail. `None` for another form, such as Cloud Foundry's.
+/// The reason in an error response: its faults, each with what was expected, or its detail. Several faults
+/// are on separate lines. `None` if the response has another form, such as Cloud Foundry's.
 fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
     #[derive(Deserialize)]
     struct Problem {
@@ -383,13 +387,13 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
     }
 }
 
-const UNSEEN: &str = "there is nothing with this guid that you may see; to list what there is, run: ocf-scheduler jobs, \
+const UNSEEN: &str = "there is no object with this guid that you may see; to list objects, run: ocf-scheduler jobs, \
      calls, schedules, executions or notifications";
 
 const WRONG_TOKEN: &str = "the service does not accept the token; to store another one, run: ocf-scheduler login URL, or set \
      SCHEDULER_TOKEN";
 
-/// What would be right, in the words of the command line.
+/// What was expected, in terms of the command line.
 fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {
     let expected = expected.filter(|expected| !expected.is_empty())?;
     if !names_flags {
@@ -398,7 +402,7 @@ fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {
     Some(WORDS.iter().fold(expected, |text, (of_api, of_flags)| text.replace(of_api, of_flags)))
 }
 
-/// What the API expects, and the same for people who type flags.
+/// Phrases of the API's errors, and the same in terms of flags.
 const WORDS: [(&str, &str); 8] = [
     ("or null", "or \"\""),
     ("PATCH changes the one that has it", "`ocf-scheduler edit` changes the one that has it"),
@@ -410,7 +414,7 @@ const WORDS: [(&str, &str); 8] = [
     ("audit.scheduler.", ""),
 ];
 
-/// What sets a field of the API on the command line. Fields that are operands keep their name.
+/// The flag that sets a field of the API. Fields that are operands keep their names.
 fn flag_of(field: &str) -> String {
     let flag = match field {
         "app_guid" => "app",

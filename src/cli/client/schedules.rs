@@ -46,7 +46,7 @@ pub(in crate::cli) fn list(session: &Session, arguments: &Arguments) -> Result<b
     }
     session.look_up_apps(&schedules);
     lists::sort(session, arguments, &mut schedules);
-    let none = "there are no such schedules; to add one, see: ocf-scheduler help schedule-job";
+    let none = "no schedules match; to add one, see: ocf-scheduler help schedule-job";
     session.show_all(schedules, |schedules| table(session, schedules), none);
     Ok(true)
 }
@@ -123,7 +123,7 @@ fn expression(session: &Session, arguments: &Arguments) -> Result<String, Failur
             Ok(format!("@at {time}"))
         }
         _ => Err(Failure::Usage(
-            "give one of these: a cron expression like '0 2 * * *', --at TIME, or --in SPAN".to_owned(),
+            "give one of: a cron expression like '0 2 * * *', --at TIME, --in SPAN".to_owned(),
         )),
     }
 }
@@ -152,7 +152,9 @@ fn add_options(arguments: &Arguments, body: &mut Map<String, Value>) -> Result<(
     }
     if let Some(text) = arguments.flag("jitter") {
         let seconds: u32 = text.parse().map_err(|_| {
-            Failure::Usage(format!("--jitter {text:?} is no whole number of seconds from 0 to 3600"))
+            Failure::Usage(format!(
+                "--jitter is {text:?}; it must be a whole number of seconds from 0 to 3600"
+            ))
         })?;
         body.insert("jitter_seconds".to_owned(), seconds.into());
     }

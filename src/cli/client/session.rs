@@ -1,6 +1,6 @@
-//! The service that a command uses, its credentials, and how names become guids.
+//! The service that a command uses, the credentials for it, and the lookup of guids by name.
 //!
-//! Invariant: if a name is ambiguous, nothing is changed.
+//! Invariant: a command with an ambiguous name changes nothing.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -22,13 +22,13 @@ use crate::config;
 use crate::model::Kind;
 use crate::outbound;
 
-/// Jobs or calls per page; fewer with their schedules, of which each may have thousands.
+/// Jobs or calls per page: fewer if their schedules are included, because each may have thousands.
 const PAGE: usize = 100;
 const PAGE_WITH_SCHEDULES: usize = 20;
 /// The most pages of one list.
 const PAGES_MAX: usize = 5000;
 
-/// A service, and how its responses are printed.
+/// A service, and the printer for its responses.
 pub(in crate::cli) struct Session {
     pub(super) remote: Remote,
     space: Option<String>,
@@ -50,7 +50,7 @@ pub(super) struct Page {
     pub(super) is_last: bool,
 }
 
-/// The job or call that a name or guid stands for.
+/// The job or call found by a name or guid.
 pub(super) struct Found {
     pub(super) kind: Kind,
     pub(super) resource: Value,
@@ -78,7 +78,7 @@ impl Session {
         Self::at(arguments, Place::find(arguments)?)
     }
 
-    /// With a context that is not stored yet.
+    /// For a context that is not stored yet.
     pub(super) fn of_context(arguments: &Arguments, context: &Context) -> Result<Self, Failure> {
         Self::at(arguments, Place::of_context(context, None)?)
     }
@@ -90,7 +90,7 @@ impl Session {
         let remote = Remote::new(&outbound, place.base, place.token.reveal(), place.renewal)?;
         let names = Names::new(place.world, place.cloud_foundry);
         let space = match (place.space, arguments.value("space")) {
-            // What cf targets is a guid.
+            // The space that cf targets is a guid already.
             (Some(space), None) => Some(space),
             (Some(space), Some(_)) => Some(names.guid(&remote, What::Space, &space, None)?),
             (None, _) => None,
@@ -98,7 +98,7 @@ impl Session {
         Ok(Self { remote, space, printer: Printer::of(arguments), names })
     }
 
-    /// The space that is named or logged in to.
+    /// The space that was given, or that the context has.
     pub(super) fn space(&self) -> Option<&str> {
         self.space.as_deref()
     }
@@ -108,7 +108,7 @@ impl Session {
         self.list_where(kind, with_schedules, |_| true)
     }
 
-    /// The jobs or calls that `is_wanted` accepts. Reads page by page, and keeps only these.
+    /// The jobs or calls that `is_wanted` accepts. Reads page by page, so that it holds only these.
     fn list_where(
         &self,
         kind: Kind,
@@ -134,7 +134,7 @@ impl Session {
         )))
     }
 
-    /// A page of a list. `path` ends where `page` is to stand in its query.
+    /// Gets a page of a list. `path` ends with `?` or `&`, so that the number of the page can be appended.
     pub(super) fn page(&self, path: &str, number: usize, per_page: usize) -> Result<Page, Failure> {
         let mut answer = self.remote.get(&format!("{path}page={number}&per_page={per_page}"))?;
         Ok(Page {
@@ -147,7 +147,7 @@ impl Session {
         resources_of(&mut self.remote.get(path)?)
     }
 
-    /// The one job or call (of these kinds) with this name or guid, in `app` if that is given.
+    /// The only job or call (of these kinds) with this name or guid, in `app` if that is given.
     pub(super) fn find(&self, kinds: &[Kind], wanted: &str, app: Option<&str>) -> Result<Found, Failure> {
         if is_guid(wanted) {
             for &kind in kinds {
@@ -175,7 +175,7 @@ impl Session {
             let fitting = self.list_where(kind, false, fits)?;
             found.extend(fitting.into_iter().map(|resource| Found { kind, resource }));
         }
-        // A name wins over the beginning of a guid.
+        // A name takes precedence over the beginning of a guid.
         if found.iter().any(|found| found.name() == wanted) {
             found.retain(|found| found.name() == wanted);
         }
@@ -212,12 +212,12 @@ impl Session {
         format!("  {guid}  {} of app {app}", found.kind.as_str())
     }
 
-    /// The guid of an app. A name is looked up where that is possible, else it is returned as it is.
+    /// The guid of an app. A name is looked up if possible, else returned unchanged.
     pub(super) fn app(&self, wanted: &str) -> Result<String, Failure> {
         self.names.guid(&self.remote, What::App, wanted, self.space.as_deref())
     }
 
-    /// The guid of the app that `--app` or its variable names, or of the only one of a `standalone` service.
+    /// The guid of the app that `--app` or its variable names, or of the only app of a `standalone` service.
     pub(super) fn app_of(&self, arguments: &Arguments) -> Result<Option<String>, Failure> {
         match arguments.value("app") {
             Some(app) => self.app(&app).map(Some),
@@ -225,24 +225,24 @@ impl Session {
         }
     }
 
-    /// What an app is called, for people.
+    /// The name of an app, for people.
     pub(super) fn app_title(&self, guid: &str) -> String {
         self.names.title(What::App, guid)
     }
 
-    /// What a space is called, for people.
+    /// The name of a space, for people.
     pub(super) fn space_title(&self, guid: &str) -> String {
         self.names.title(What::Space, guid)
     }
 
-    /// Looks up the names of the apps of these objects, if people are going to see them.
+    /// Looks up the names of the apps of these objects, if they will be shown.
     pub(super) fn look_up_apps(&self, resources: &[Value]) {
         if self.is_for_people() {
             self.names.look_up(&self.remote, What::App, resources, "app_guid");
         }
     }
 
-    /// As [`Self::look_up_apps`], for spaces; `name` is the field with the guid.
+    /// Like [`Self::look_up_apps`], for spaces; `name` is the field with the guid.
     pub(super) fn look_up_spaces(&self, resources: &[Value], name: &str) {
         if self.is_for_people() {
             self.names.look_up(&self.remote, What::Space, resources, name);
@@ -258,8 +258,8 @@ impl Session {
     }
 }
 
-/// Whether no page follows this one. OCF Scheduler has no pages: it returns everything as one page of one,
-/// yet always with a link to a next page.
+/// Whether this is the last page. OCF Scheduler has no pages: it returns everything as page 1 of 1, but
+/// always with a link to a next page.
 fn is_last_page(pagination: &Value, page: usize) -> bool {
     let total = pagination["total_pages"].as_u64().and_then(|total| usize::try_from(total).ok());
     pagination["next"].is_null() || total.is_some_and(|total| total <= page)
@@ -282,7 +282,8 @@ pub(super) const fn plural(kind: Kind) -> &'static str {
     }
 }
 
-/// Checks a base URL and removes the slash at its end. The error does not repeat a URL with a password.
+/// Checks a base URL, and removes the slash at the end. The error does not show a URL that may contain a
+/// password.
 pub(super) fn base_of(url: &str) -> Result<String, Failure> {
     let is_good = outbound::read_uri(url).is_some_and(|uri| {
         matches!(uri.scheme_str(), Some("http" | "https"))

@@ -104,7 +104,7 @@ fn lines(session: &Session, found: &Found) -> Vec<String> {
     line(
         "paused",
         if it["paused"] == true {
-            format!("yes; to go on, run: ocf-scheduler resume {}", found.name())
+            format!("yes; to resume it, run: ocf-scheduler resume {}", found.name())
         } else {
             String::new()
         },
