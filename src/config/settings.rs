@@ -1,7 +1,7 @@
-//! The table of settings: name, kind, default, range and help, each written once.
+//! The table of settings: the only place for their names, kinds, defaults, ranges and help texts.
 //!
-//! The reader takes defaults and ranges from here; help, completions and `docs/configuration.md` are
-//! generated from it.
+//! The reader takes defaults and ranges from here. The help, the completions, the manual page and
+//! `docs/configuration.md` are generated from it.
 
 use super::broker;
 
@@ -12,7 +12,7 @@ pub struct Setting {
     pub variable: &'static str,
     /// The flag, without its dashes.
     pub flag: &'static str,
-    /// The values that it accepts.
+    /// The kind of values that it accepts.
     pub kind: SettingKind,
     /// The default, as the help shows it; empty if there is none.
     pub default: &'static str,
@@ -26,8 +26,8 @@ pub struct Setting {
 pub enum SettingKind {
     /// Text, a path or a URL. The reader checks its form.
     Text,
-    /// A whole number from `least` to `most`. Without a `default`, the setting is off or depends on another
-    /// one.
+    /// A whole number from `least` to `most`. Without a `default`, the setting is off, or its default depends
+    /// on another one.
     Number { default: Option<u32>, least: u32, most: u32 },
     /// One of these words, in upper or lower case.
     Choice { default: &'static str, words: &'static [&'static str] },
@@ -105,12 +105,12 @@ const fn text(
     Setting { variable, flag, kind: SettingKind::Text, default, help }
 }
 
-/// The file of a secret setting, such as a systemd credential or a mounted secret.
+/// A setting that names a file with a secret, such as a systemd credential or a mounted secret.
 const fn file(variable: &'static str, flag: &'static str, help: &'static str) -> Setting {
     text(variable, flag, "", help)
 }
 
-/// The secret settings. Each may come from a file that the setting with the suffix `_FILE` names.
+/// The secret settings. For each, the setting with the suffix `_FILE` may name a file to read it from.
 pub(super) const SECRETS: [&str; 8] = [
     "CLIENT_SECRET",
     "DATABASE_URL",
@@ -149,13 +149,7 @@ pub const SETTINGS: &[Setting] = &[
         "maximum number of connections to \
      PostgreSQL"
     ),
-    number!(
-        "SCHEDULER_PORT",
-        "port",
-        8000,
-        0..=65535,
-        "port to listen on; 0 takes a free one. PORT is used if this is unset"
-    ),
+    number!("SCHEDULER_PORT", "port", 8000, 0..=65535, "port to listen on; 0: any free port; unset: PORT"),
     text(
         "SCHEDULER_HOST",
         "host",
@@ -167,7 +161,7 @@ pub const SETTINGS: &[Setting] = &[
         "worker-num",
         20,
         1..=1000,
-        "worker threads, and so the maximum of calls in flight. SCHEDULER_WORKERS is used if this is unset"
+        "worker threads: the maximum number of calls in flight; unset: SCHEDULER_WORKERS"
     ),
     optional_number!(
         "HTTP_THREADS",
@@ -190,21 +184,21 @@ pub const SETTINGS: &[Setting] = &[
         ["text", "json"],
         "one line of text or one JSON object for each event"
     ),
-    text("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics requires; unset: none"),
+    text("METRICS_TOKEN", "metrics-token", "", "bearer token that /metrics requires; unset: no token"),
     file("METRICS_TOKEN_FILE", "metrics-token-file", "file that contains METRICS_TOKEN"),
     optional_number!(
         "METRICS_PORT",
         "metrics-port",
         "",
         0..=65535,
-        "separate port for /metrics; 0 takes a free one; unset: SCHEDULER_PORT"
+        "separate port for /metrics; 0: any free port; unset: SCHEDULER_PORT"
     ),
     number!(
         "AUTH_CACHE_SECONDS",
         "auth-cache-seconds",
         60,
         0..=86400,
-        "how long answers of UAA and CF about a caller are cached; 0: not at all"
+        "how long responses of UAA and CF about a caller are cached; 0: not at all"
     ),
     number!(
         "CALL_TIMEOUT_SECONDS",
@@ -217,7 +211,7 @@ pub const SETTINGS: &[Setting] = &[
         "CALL_DENY_PRIVATE",
         "call-deny-private",
         false,
-        "calls reach only public addresses, redirects included"
+        "calls reach only public addresses, even after redirects"
     ),
     boolean!(
         "CALL_ALLOW_LOOPBACK",
@@ -226,8 +220,14 @@ pub const SETTINGS: &[Setting] = &[
         standalone true,
         "calls may reach loopback addresses, unless CALL_DENY_PRIVATE is true"
     ),
-    number!("TASK_POLL_SECONDS", "task-poll-seconds", 2, 1..=3600, "how often running tasks are polled"),
-    number!("HISTORY_DAYS", "history-days", 150, 1..=36500, "days that ended executions are kept"),
+    number!(
+        "TASK_POLL_SECONDS",
+        "task-poll-seconds",
+        2,
+        1..=3600,
+        "interval at which running tasks are polled"
+    ),
+    number!("HISTORY_DAYS", "history-days", 150, 1..=36500, "days for which ended executions are kept"),
     optional_number!(
         "HISTORY_MAX_PER_EXECUTABLE",
         "history-max-per-executable",
@@ -247,7 +247,7 @@ pub const SETTINGS: &[Setting] = &[
         "cron-dialect",
         "classic",
         ["classic", "ocf2"],
-        "dialect of new schedules, as in PCF and OCF 1.x (classic) or OCF 2.x (ocf2)"
+        "dialect of new schedules: that of PCF and OCF 1.x (classic) or of OCF 2.x (ocf2)"
     ),
     text("DEFAULT_TIMEZONE", "default-timezone", "UTC", "time zone of new schedules that name none"),
     optional_number!(
@@ -262,7 +262,7 @@ pub const SETTINGS: &[Setting] = &[
         "audit-days",
         31,
         0..=36500,
-        "days that audit events are kept; 0: none are written"
+        "days for which audit events are kept; 0: no audit events"
     ),
     text(
         "READ_ROLES",
@@ -313,7 +313,7 @@ pub const SETTINGS: &[Setting] = &[
         "idle-timeout-seconds",
         100,
         1..=3600,
-        "idle connections are closed after this; gorouter reuses them for up to 90 s"
+        "idle time after which a connection is closed; gorouter reuses connections for up to 90 s"
     ),
     number!(
         "MAX_CONNECTIONS",
@@ -328,14 +328,14 @@ pub const SETTINGS: &[Setting] = &[
         "rate-limit-per-second",
         "no limit",
         0..=1000000,
-        "requests per second of one caller; more get 429; 0: no limit"
+        "requests per second of one caller; further ones get 429; 0: no limit"
     ),
     optional_number!(
         "RATE_LIMIT_BURST",
         "rate-limit-burst",
         "RATE_LIMIT_PER_SECOND",
         1..=1000000,
-        "requests of one caller at once, after a pause"
+        "requests that a caller may send at once after a pause"
     ),
     choice!(
         "MISFIRE_POLICY",
@@ -349,21 +349,21 @@ pub const SETTINGS: &[Setting] = &[
         "misfire-grace-seconds",
         60,
         1..=86400,
-        "a fire time later than this counts as missed"
+        "a fire time not served within this time counts as missed"
     ),
     number!(
         "RETRY_SECONDS",
         "retry-seconds",
         600,
         1..=86400,
-        "how long the creation of a task is retried while Cloud Foundry is unavailable"
+        "how long to retry the creation of a task while Cloud Foundry is unavailable"
     ),
     number!(
         "LATE_TASK_SECONDS",
         "late-task-seconds",
         60,
         1..=3600,
-        "how long a task may take to appear if its creation got no answer; only then is it created again"
+        "how long a task may take to appear if its creation got no response; only then is it created again"
     ),
     text(
         "TASK_NAME",
@@ -382,11 +382,11 @@ pub const SETTINGS: &[Setting] = &[
         "stop-seconds",
         8,
         0..=3600,
-        "time limit for calls in flight when the service stops"
+        "time that calls in flight get when the service stops"
     ),
     text("HTTPS_PROXY", "https-proxy", "", "proxy for CF, UAA and call targets"),
     file("HTTPS_PROXY_FILE", "https-proxy-file", "file that contains HTTPS_PROXY"),
-    text("NO_PROXY", "no-proxy", "", "hosts that are reached without the proxy, separated by commas"),
+    text("NO_PROXY", "no-proxy", "", "comma-separated hosts that are reached without the proxy"),
     boolean!(
         "SKIP_SSL_VALIDATION",
         "skip-ssl-validation",
@@ -433,7 +433,7 @@ pub const SETTINGS: &[Setting] = &[
         "dashboard of an instance; {instance_id} and {space_guid} are replaced",
     ),
     text("BROKER_ICON_URL", "broker-icon-url", "a clock", "icon of the service: http(s) or data: URL"),
-    boolean!("DASHBOARD", "dashboard", true, "the dashboard is served at /dashboard"),
+    boolean!("DASHBOARD", "dashboard", true, "serve the dashboard at /dashboard"),
     text("DASHBOARD_CLIENT_ID", "dashboard-client-id", "", "serve: UAA client for signing in"),
     text("DASHBOARD_CLIENT_SECRET", "dashboard-client-secret", "", "secret of that UAA client"),
     file(
@@ -451,7 +451,7 @@ pub const SETTINGS: &[Setting] = &[
     text("STANDALONE_CONFIG", "config", "created on first start", "standalone: TOML file of apps and tokens"),
 ];
 
-/// The row of a variable, which must be in the table.
+/// The setting of a variable, which must be in the table.
 pub(super) fn setting(variable: &str) -> &'static Setting {
     let found = SETTINGS.iter().find(|setting| setting.variable == variable);
     found.unwrap_or_else(|| unreachable!("{variable} is not in SETTINGS"))
