@@ -1,5 +1,5 @@
--- The same for recoveries that were being sent, alone or in a summary, in vain, while a newer delivery was
--- added, before deliveries/supersede_overtaken.
+-- Like alerts/mark_unrecovered, for recoveries whose attempt failed, alone or in a summary, after a newer
+-- delivery was added. Runs before deliveries/supersede_overtaken.
 UPDATE alerts
    SET is_told = TRUE
  WHERE NOT is_told

@@ -1,5 +1,6 @@
--- Runs before a newer delivery replaces a recovery that waits: whoever was not told of the recovery still
--- believes in the failure, so the alert that is active now counts as reported. By deliveries_waiting.
+-- Runs before a newer delivery supersedes a waiting recovery. The receiver has not been sent the recovery, so
+-- it still believes in the earlier failure, and the alert that is active now counts as reported. By
+-- deliveries_waiting.
 UPDATE alerts
    SET is_told = TRUE
  WHERE notification_id = :notification_id AND executable_id = :executable_id AND NOT is_told

@@ -1,5 +1,5 @@
 -- Keeps the execution PENDING until another one has ended: its dispatch time is the end of time until
--- executions/unblock finds nothing in its way. By primary key: `state || ''` keeps the planner from the
+-- executions/unblock finds that nothing blocks it. By primary key: `state || ''` keeps the planner from the
 -- partial index of PENDING executions.
 UPDATE executions
    SET dispatch_time = 9223372036854775807, message = :message

@@ -1,6 +1,7 @@
--- Requests that a running execution is cancelled, by primary key, whoever owns it. A cancellation by a person
--- replaces another reason, so that no retry follows. :task_guid limits it to an execution that still has this
--- task. No row: it is not running, or is being cancelled for this reason already.
+-- Requests the cancellation of a running execution, whichever instance owns it, by primary key. A
+-- cancellation by a user replaces another reason, so that no retry follows. :task_guid limits it to an
+-- execution that still has this task. No row: it is not running, or is already being cancelled for this
+-- reason.
 UPDATE executions
    SET cancel_requested_at = COALESCE(cancel_requested_at, :now), cancel_reason = :reason,
        cancel_message = :message

@@ -1,5 +1,5 @@
--- Executions that wait for another one to end become due when nothing is in their way, or when their job or
--- call allows overlap. By executions_to_dispatch, executions_under_way and executions_pending; see ahead.
+-- Executions that wait for another one to end become due when nothing blocks them, or when their job or call
+-- allows overlap. By executions_to_dispatch, executions_under_way and executions_pending; see ahead.
 UPDATE executions
    SET dispatch_time = :now, message = ''
  WHERE kind = :kind AND dispatch_time = 9223372036854775807 --sqlite

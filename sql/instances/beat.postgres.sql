@@ -1,8 +1,8 @@
--- Renews the lease, and looks for what there is to do, in one round trip, so that whoever has nothing to do
--- asks nothing: whether there is something to take over (instances/now), what the scheduler looks for
--- (executions/look), when the notifier is needed next (notifications/is_work_due), and whether the watcher
--- is. All by the first entries of indexes, and after :since as in executions/look. Not renewed: the lease had ended, and was taken over. The clock
--- that counts is read last, for what comes before it counts as the way to the server.
+-- Renews the lease and looks for work in one round trip, so that an idle instance sends no other statement:
+-- whether there is something to take over (instances/now), what the scheduler looks for (executions/look),
+-- when the notifier is needed next (notifications/is_work_due), and whether the watcher is. All by the first
+-- entries of indexes, and after :since as in executions/look. No row is renewed if the lease had ended and
+-- was taken over. The clock is read last, because the time before it counts as part of the round trip.
 WITH renewed AS (UPDATE instances SET lease_until = now_nanos() + :lease WHERE id = :id RETURNING id)
 SELECT EXISTS (SELECT 1 FROM renewed) AS is_renewed,
        EXISTS (SELECT 1

@@ -1,6 +1,6 @@
--- Notifications that have something to send, by deliveries_due and notifications_repeating. Deliveries that a
--- dead instance was sending may be claimed by anybody. A wait longer than is possible is ignored: the clock
--- was set back.
+-- Notifications that have something to send, by deliveries_due and notifications_repeating. Any process may
+-- claim deliveries that a dead instance was sending. A wait longer than possible is ignored: the clock was
+-- set back.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
        n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
        n.created_at, n.updated_at

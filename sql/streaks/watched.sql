@@ -1,6 +1,5 @@
--- Which of these executions (a JSON array of ids) somebody wants to hear about: their space has a
--- notification, by notifications_by_name, or they are expected to succeed. The others need no further
--- statement.
+-- Which of these executions (a JSON array of ids) count for alerts: their space has a notification, by
+-- notifications_by_name, or they are expected to succeed. The others need no further statement.
 SELECT e.id, e.guid, e.executable_id, s.guid AS schedule_guid, e.scheduled_time, e.start_time, e.end_time,
        e.reason, e.message,
        x.guid AS executable_guid, x.kind, x.name, x.app_guid, x.space_guid, x.labels,

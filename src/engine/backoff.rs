@@ -1,4 +1,5 @@
-//! The back-off between attempts while the platform is in trouble.
+//! The back-off of requests to the platform while it is unavailable. Others are elsewhere: that of the field
+//! `retry` in `model::runs`, that of deliveries in `store::outbox`.
 
 use std::time::Duration;
 
@@ -7,8 +8,8 @@ const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// The longest wait between attempts, unless the platform asks for a longer one.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// The wait after this many consecutive failures: doubled each time up to a bound, plus up to a fifth at
-/// random, so that executions that failed together do not retry together.
+/// The wait after this many consecutive failures. It doubles up to [`BACKOFF_MAX`], plus a jitter of up to a
+/// fifth, so that executions that failed together do not retry together.
 pub(super) fn backoff(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     let doubled = BACKOFF_FIRST.saturating_mul(2_u32.saturating_pow(doublings)).min(BACKOFF_MAX);
