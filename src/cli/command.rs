@@ -56,8 +56,8 @@ pub struct Command {
     pub group: Group,
     /// In order; the optional ones are last.
     pub operands: &'static [Operand],
-    /// The command's own flags. Settings are in `settings`, and flags that all clients share in
-    /// [`CONNECTION`].
+    /// The command's own flags. Settings are in `settings`, and the flags that all clients share in
+    /// `CONNECTION`.
     pub flags: &'static [Flag],
     /// The settings that this command also accepts as flags.
     pub settings: SettingFlags,
