@@ -1,7 +1,7 @@
 //! Reports to an external monitor, such as healthchecks.io, that the scheduler works.
 //!
-//! Invariant: silence means trouble. A heartbeat is sent only while the scheduler's passes succeed and the
-//! database accepts writes.
+//! Invariant: a heartbeat is sent only while the scheduler's passes succeed and the database accepts writes.
+//! So missing heartbeats mean trouble.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ const FIRST_LOOK: Duration = Duration::from_millis(200);
 /// The scheduler begins a pass at least every 5 s. If the last success is older than this, its passes fail or
 /// it hangs.
 const PASS_AGE_MAX: Duration = Duration::from_secs(30);
-/// The limit for a whole request.
+/// The time limit for a whole request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The placeholder for the instance in the URL.
 const INSTANCE: &str = "{instance}";
@@ -42,8 +42,8 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// `scheduler` beats at each pass. `index` is the instance's index on the platform, if it has one. The
-    /// error says which setting is wrong.
+    /// `scheduler` is the pulse of the passes. `index` is the instance's index on the platform, if it has
+    /// one. The error names the wrong setting.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -82,7 +82,7 @@ impl Heartbeat {
         }
     }
 
-    /// Sends a heartbeat if all is well. The error says what is wrong.
+    /// Sends a heartbeat, unless something is wrong; then the error says what.
     pub fn pass(&self) -> Result<(), String> {
         let age = self.scheduler.age(self.clock.monotonic());
         if age.is_none_or(|age| PASS_AGE_MAX < age) {

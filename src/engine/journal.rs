@@ -1,7 +1,7 @@
 //! Logs and counts each change of an execution.
 //!
-//! Invariant: each change that the database accepts makes one log line and one count, here and nowhere else.
-//! Executions cancelled together make one line with a number.
+//! Invariant: each change that the database accepts is logged and counted once, here and nowhere else.
+//! Executions that are cancelled together make one line with their number.
 //!
 //! The end of an execution is logged as `info`, or as a warning if it failed. Earlier changes are `debug`.
 
@@ -26,7 +26,7 @@ pub struct About<'a> {
     pub kind: Kind,
     /// The guid of the job or call.
     pub executable: &'a Guid,
-    /// The name of the job or call; `None` where the line does not need it.
+    /// The name of the job or call; `None` if the line does not need it.
     pub name: Option<&'a str>,
     /// The fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
@@ -34,7 +34,7 @@ pub struct About<'a> {
     pub due_time: Option<Timestamp>,
     /// When the first attempt began; `None`: not yet.
     pub start_time: Option<Timestamp>,
-    /// The id of the request that started it; empty: none did.
+    /// The id of the request that started it; empty if a schedule did.
     pub request_id: &'a str,
 }
 
@@ -47,7 +47,7 @@ impl<'a> About<'a> {
             executable: &dispatch.executable,
             name: Some(&dispatch.name),
             scheduled_time: dispatch.scheduled_time,
-            // Later attempts are due at another time.
+            // For later attempts, `due_since` is not the time at which the execution was due.
             due_time: match dispatch.attempts.count {
                 0 => dispatch.scheduled_time.map(|_| dispatch.due_since),
                 _ => dispatch.scheduled_time,
@@ -93,8 +93,8 @@ pub fn running(about: &About<'_>, task: Option<&Guid>, attempt: u32) {
     );
 }
 
-/// It stays PENDING, and another attempt follows after `wait`. [`crate::base::outage`] logs the outage of the
-/// platform.
+/// It stays PENDING, and the next attempt follows after `wait`. [`crate::base::outage`] logs the outage of
+/// the platform.
 pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     debug!(
@@ -105,7 +105,7 @@ pub fn postponed(about: &About<'_>, wait: Duration, cause: &str) {
     );
 }
 
-/// An attempt has failed, and another one follows after `wait`.
+/// An attempt has failed, and the next one follows after `wait`.
 pub fn retried(about: &About<'_>, attempt: u32, wait: Duration, cause: &str) {
     let _for = on_behalf_of(about.request_id);
     warn!(
@@ -161,7 +161,7 @@ pub fn ended(about: &About<'_>, outcome: &Outcome, task: Option<&Guid>) {
     );
 }
 
-/// It was ended as FAILED, not by its own work.
+/// It was ended as FAILED from outside: interrupted, replaced, or taken over from a dead instance.
 pub fn cut_off(it: &CutOff, reason: &str) {
     let _for = on_behalf_of(&it.request_id);
     metrics().execution(it.kind, ExecutionState::Failed);

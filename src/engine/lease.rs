@@ -26,14 +26,14 @@ const RETRY_DELAY: Duration = Duration::from_secs(1);
 const UNBROKEN_MIN: Duration = Duration::from_secs(10);
 /// If two renewals are further apart than this, the lease may have ended in between.
 const GAP_MAX: Duration = Duration::from_secs(12);
-/// How often the clock is read by a statement that does nothing else, so that the answer comes at once; and
-/// how often statistics are refreshed though this process has written nothing.
+/// How often a separate statement reads the clock, so that the result arrives without delay, and how often
+/// statistics are refreshed even if this process has written nothing.
 const PRECISE_INTERVAL: Duration = Duration::from_secs(60);
-/// An answer that takes longer may be off by so much that the clock is read again before it is relied on.
+/// A reading of the clock that takes longer is too inaccurate, so the clock is read again.
 const SLOW_ANSWER: Duration = Duration::from_millis(100);
 /// A difference between the clocks that counts as a jump.
 const JUMP_MIN: Duration = Duration::from_secs(1);
-/// The message of a call whose outcome nobody can know.
+/// The message of a call whose outcome cannot be known.
 const INTERRUPTED: &str = "interrupted: the instance that had sent the call is gone";
 
 /// The loop that renews the lease.
@@ -45,13 +45,14 @@ pub struct Keeper {
     wake_watcher: Sender<()>,
     /// Since when the lease has been held without a gap, and when it was last renewed, in monotonic time.
     held: Option<(Duration, Duration)>,
-    /// When the clock was last read by itself, and when statistics were last refreshed, in monotonic time.
+    /// When a separate statement last read the clock, and when statistics were last refreshed, in monotonic
+    /// time.
     measured_at: Option<Duration>,
     refreshed_at: Option<Duration>,
     name: NameStep,
 }
 
-/// What to do about the instance's name.
+/// What to do with the instance's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum NameStep {
     /// Take over the work of earlier processes of this name.
@@ -104,8 +105,8 @@ impl Keeper {
     /// Renews the lease, reads the clock, and takes over from instances whose lease has ended.
     pub fn pass(&mut self) -> Result<(), StoreError> {
         if self.held.is_none() {
-            // Before the first lease nothing runs, so learn the time first. Afterwards nothing may delay the
-            // renewal.
+            // Before the first lease nothing runs, so there is time to read the clock first. Later nothing
+            // may delay the renewal.
             self.follow_clock()?;
         }
         let asked_at = self.clock.monotonic();
@@ -196,7 +197,7 @@ impl Keeper {
         let _ = self.wake_watcher.try_send(());
     }
 
-    /// What another instance has left behind, or has changed, is seen here.
+    /// Wakes the threads whose work another instance has left behind or changed.
     fn wake_for_what_is_due(&self) {
         let Some(outlook) = self.store.outlook() else { return };
         let now = self.clock.now();

@@ -1,9 +1,8 @@
-//! Reads the database's share of `/metrics`, on its own thread.
+//! Reads those values of `/metrics` that come from the database, on a separate thread.
 //!
 //! Invariant: however often `/metrics` is scraped, the database runs one query at a time, and at most one a
 //! second. A scrape waits at most half a second. Values that do not arrive in time are left out; stale ones
 //! are never shown.
-//! are shown.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -34,11 +33,11 @@ pub struct Observer {
 struct Latest {
     /// `None`: reading failed.
     readings: Option<Readings>,
-    /// When it was read, by the monotonic clock; `None`: never.
+    /// When it was read, in monotonic time; `None`: never.
     read_at: Option<Duration>,
     /// The number of readings so far.
     count: u64,
-    /// A scrape has timed out waiting for the current reading, so the others do not wait for it.
+    /// Whether a scrape has timed out waiting for the current reading. If so, others do not wait for it.
     is_late: bool,
 }
 
@@ -56,7 +55,7 @@ impl Observer {
         if latest.read_at.is_some_and(|at| now < at + AGE_MAX) {
             return latest.readings;
         }
-        // A full channel means that it is about to read anyway.
+        // If the channel is full, the thread is about to read anyway.
         let _ = self.ask.try_send(());
         if latest.is_late {
             return None;
@@ -144,7 +143,7 @@ mod tests {
             let (observer, clock) = (&observer, &clock);
             scope.spawn(move || {
                 assert_eq!(observer.readings(), None);
-                // This would take minutes if each of them waited.
+                // If each scrape waited, this would take minutes.
                 assert!((0..1000).all(|_| observer.readings().is_none()));
                 answer.send(()).unwrap();
                 let is_seen = |_| {

@@ -1,9 +1,9 @@
-//! Purges old executions and the rows of deleted objects, and records cancellations that marks have
-//! announced.
+//! Purges old executions and the rows of deleted objects, and records the cancellations of executions whose
+//! schedule is marked.
 //!
 //! Invariant: it works in small batches, each in its own transaction and followed by a pause, so that no
-//! request has to wait. An execution that has not ended is removed only with its deleted job or call. What
-//! the platform keeps of an ended task (standalone: its output) is deleted with its execution.
+//! request has to wait. An execution that has not ended is removed only with its deleted job or call. The
+//! output of a local task is deleted with its execution.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -24,7 +24,7 @@ const KEEP_DELIVERIES: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 const BATCH: u32 = 200;
 /// Executions whose cancellation one transaction records.
 const CANCEL_BATCH: u32 = 500;
-/// The clock is trusted up to this far beyond the newest activity in the database.
+/// How far beyond the newest activity in the database the clock is trusted.
 const TRUST: Duration = Duration::from_secs(24 * 60 * 60);
 /// The pause after a batch.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -60,8 +60,8 @@ impl Retention {
         let keep_events = Duration::MAX;
         let retention =
             Self { store, platform, clock, keep, keep_per_executable, keep_events, wake_watcher, anchor };
-        // Read early: rows created while the clock is ahead say nothing about the time. If it fails, the
-        // first pass retries.
+        // Read before anything else: rows that are created while the clock is ahead say nothing about the
+        // time. If this fails, the first pass retries it.
         let _ = retention.trusted_time();
         retention
     }
@@ -142,8 +142,8 @@ impl Retention {
         })
     }
 
-    /// Looks for purged executions each time instead of tracking each deleted row, so that a crash leaves no
-    /// output behind for ever.
+    /// Looks for purged executions each time instead of tracking deleted rows, so that a crash leaves no
+    /// output behind forever.
     fn forget_tasks(&self) {
         // Keep it if the lookup fails. The name of a later attempt's task is the guid plus a number.
         let is_gone = |name: &str| {

@@ -1,8 +1,8 @@
 //! Keeps the database file complete and small: checkpoints the write-ahead log into it, and frees unused
 //! pages.
 //!
-//! Invariant: the file alone is up to date a minute after the last write at the latest, and no request waits
-//! for more than one small step. PostgreSQL does all this by itself.
+//! Invariant: the file alone is complete at most a minute after the last write, and no request waits for more
+//! than one small step. PostgreSQL needs none of this.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,8 +14,8 @@ use crate::base::outage;
 use crate::base::stop::Stop;
 use crate::store::{Store, StoreError};
 
-/// The time between two passes: short enough that a reader which blocks one pass does not make the next miss
-/// the minute.
+/// The time between two passes. It is so short that, if a reader blocks one pass, the next still meets the
+/// minute.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// The pause between two steps.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -34,7 +34,7 @@ pub fn run(store: &Arc<Store>, stop: &Stop) {
     }
 }
 
-/// Gives free pages back in small steps, then moves the write-ahead log into the file.
+/// Frees unused pages in small steps, then checkpoints the write-ahead log into the file.
 pub fn pass(store: &Store, stop: &Stop) -> Result<(), StoreError> {
     while store.release_free_pages()? {
         select! {

@@ -8,8 +8,8 @@
 //! until the platform accepts it. Then the platform's outcome counts.
 //!
 //! It also looks for strays: tasks that may exist although their execution was cancelled or given up while
-//! its outcome was unknown, and surplus tasks of an execution that has another one. They are cancelled, so
-//! that the history stays true. A failed cancellation is retried at the next look.
+//! its outcome was unknown, and surplus tasks of an execution that has another one. It cancels them, so that
+//! the history stays true. A failed cancellation is retried at the next look.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,11 +32,11 @@ use crate::model::{
 use crate::platform::{Found, Platform, PlatformError, TASK_BATCH, Task, TaskName, TaskState};
 use crate::store::{End, Outlook, Retry, RunningTask, Store, StoreError, Stray, Surplus};
 
-/// The slowest pace, as a multiple of the configured one.
+/// The longest interval between looks, as a multiple of the configured one.
 const SLOWEST: u32 = 4;
 /// How long a task may keep running after the platform accepted its cancellation.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(60);
-/// The shortest pause before a deadline, so that a deadline that cannot be met does not make the loop spin.
+/// The shortest pause before a deadline. Keeps a missed deadline from making the loop spin.
 const PACE_MIN: Duration = Duration::from_millis(100);
 /// The message of a task that vanished.
 const VANISHED: &str = "Cloud Foundry no longer knows the task; outcome unknown";
@@ -46,15 +46,15 @@ pub struct Watcher {
     store: Arc<Store>,
     platform: Arc<dyn Platform>,
     clock: Arc<dyn Clock>,
-    /// The time between two looks while tasks end.
+    /// The interval between looks while tasks end.
     poll: Duration,
     /// How long to gather further wake-ups after the first.
     gather: Duration,
-    /// For how long tasks that the platform cannot run are retried.
+    /// How long to retry tasks that the platform cannot run.
     retry_for: Duration,
-    /// Wakes the scheduler: an execution has ended that another one may wait for, or is due again.
+    /// Wakes the scheduler, because an execution is due again, or has ended and another one may wait for it.
     wake_scheduler: Sender<()>,
-    /// Executions whose task was unknown at the last look; all of them are running.
+    /// Running executions whose task the platform did not know at the last look.
     missing: HashSet<Id>,
     /// The next time limit of an attempt, or the next end of a cancelled task's grace; `None`: there is none.
     next_deadline: Option<Timestamp>,
@@ -94,7 +94,8 @@ impl Watcher {
         let (mut looked_at, mut may_rest) = (Duration::ZERO, false);
         loop {
             let mut look = Look { running: 0, ended: 0, failed: false };
-            // Where nothing is under way, the last renewal of the lease has seen what others left behind.
+            // If nothing is under way, the last renewal of the lease has found what other instances left
+            // behind.
             let has_seen_none = |it: Outlook| looked_at < it.asked_at && !it.has_tasks;
             if !may_rest || !self.store.outlook().is_some_and(has_seen_none) {
                 looked_at = self.clock.monotonic();
@@ -115,7 +116,7 @@ impl Watcher {
                         return;
                     }
                     (pace, may_rest) = (self.poll / 2, false);
-                    // Look once for many wake-ups: gather those that arrive together.
+                    // Gather wake-ups that arrive together, so that one look serves them all.
                     select! {
                         recv(stop) -> _ => return,
                         recv(next) -> _ => (),
@@ -168,7 +169,7 @@ impl Watcher {
         look
     }
 
-    /// Looks up one batch and records which tasks have ended. `None`: the platform did not answer.
+    /// Looks up one batch, and records the tasks that have ended. `None`: the platform did not answer.
     fn follow(&mut self, batch: &[RunningTask]) -> Result<Option<usize>, StoreError> {
         let guids: Vec<Guid> = batch.iter().map(|running| running.task.clone()).collect();
         let found = match self.platform.list_tasks(&guids) {
@@ -238,12 +239,12 @@ impl Watcher {
         }
     }
 
-    /// A full channel means that it is about to look anyway.
+    /// If the channel is full, the scheduler is about to look anyway.
     fn wake_scheduler(&self) {
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// Records another attempt after a failed task, if one follows. Returns whether it does.
+    /// Schedules the next attempt after a failed task, if there is to be one. Returns whether there is.
     fn record_retry(&self, running: &RunningTask, outcome: &Outcome) -> Result<bool, StoreError> {
         let cause = match &running.cancelling {
             Some(Cancelling { reason: Reason::Timeout, message, .. }) => message,
@@ -335,7 +336,7 @@ impl Watcher {
         self.next_deadline = Some(self.next_deadline.map_or(deadline, |next| next.min(deadline)));
     }
 
-    /// Another attempt after a task that never ran; `None`: the time for attempts is up.
+    /// The next attempt after a task that never ran; `None`: the time for attempts is over.
     fn retry_of(&self, running: &RunningTask, cause: &str) -> Option<Retry> {
         let now = self.clock.now();
         let give_up_at = running.give_up_at.unwrap_or_else(|| now.saturating_add(self.retry_for));
@@ -350,8 +351,8 @@ impl Watcher {
         })
     }
 
-    /// Records ends in one transaction. If the database rejects that, records them one by one, so that a bad
-    /// one leaves no other RUNNING. Returns which of them changed a row.
+    /// Records ends in one transaction. If the database rejects it, records them one by one, so that one bad
+    /// end leaves no other execution RUNNING. Returns for each end whether it changed a row.
     fn record(&self, ends: &[End]) -> Result<Vec<bool>, StoreError> {
         match self.store.finish_many(&ends.iter().collect::<Vec<_>>()) {
             Err(StoreError::Bug(_) | StoreError::Conflict) if ends.len() > 1 => {
@@ -436,8 +437,8 @@ impl Watcher {
             let _for = on_behalf_of(&stray.request_id);
             let found: Vec<&Task> =
                 tasks.iter().filter(|task| names.iter().any(|it| it.name == task.name)).collect();
-            // A task that never ran usually belongs to an earlier attempt; the latest attempt's task may
-            // still turn up.
+            // A task that never ran usually belongs to an earlier attempt; the task of the latest attempt may
+            // still appear.
             let is_there = found.iter().any(|task| !matches!(task.state, TaskState::NeverRan(_)));
             let active = found.into_iter().filter(|task| task.state == TaskState::Active);
             let cancelled: Result<Vec<()>, PlatformError> = active

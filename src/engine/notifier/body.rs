@@ -6,15 +6,15 @@ use crate::base::public_url::PublicUrl;
 use crate::model::{Format, Timestamp};
 use crate::store::{ActiveAlert, Delivery, Digest, ENDED_EVENTS, Sending};
 
-/// An alert ends by itself after this time unless it is repeated. Alertmanager's own clients do the same.
+/// An alert that is not repeated ends after this time. Alertmanager's own clients set an end in the same way.
 const ALERT_SECONDS: i64 = 5 * 60;
-/// The same for a test, which is never repeated.
+/// When a test alert ends. It is never repeated.
 const TEST_SECONDS: i64 = 60;
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
-/// The most members of a summary that a text names.
+/// The most members of a summary that a text lists.
 const NAMED_MAX: usize = 10;
 
-/// The body to send; `None`: there is nothing to say.
+/// The body to send; `None`: there is nothing to report.
 pub(super) fn of(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<String> {
     if sending.notification.definition.format == Format::Alertmanager {
         return alerts(sending, public_url, now);
@@ -27,7 +27,7 @@ pub(super) fn of(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> O
     Some(body.to_string())
 }
 
-/// The event's type, in the form of Standard Webhooks.
+/// The type of the event, as Standard Webhooks writes it.
 fn type_of(event: &str) -> &'static str {
     match event {
         "failed" => "execution.failed",
@@ -139,7 +139,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// All active alerts, and the ends of past ones, in the form of Alertmanager's API (v2).
+/// All active alerts and the ended ones, as Alertmanager's API (v2) expects them.
 fn alerts(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<String> {
     let ahead = |seconds: i64| now.shifted(seconds * NANOS_PER_SECOND);
     let active = |alert: &ActiveAlert| {
@@ -152,7 +152,7 @@ fn alerts(sending: &Sending, public_url: &PublicUrl, now: Timestamp) -> Option<S
                 let since = failing_since(delivery);
                 let ended: Vec<&str> = match delivery.data[ENDED_EVENTS].as_array() {
                     Some(events) => events.iter().filter_map(Json::as_str).collect(),
-                    // Written by a version that did not say.
+                    // Written by a version without this field.
                     None => vec!["failed", "overdue"],
                 };
                 let end = |event: &&str| self::alert(event, &delivery.data, (since, now), public_url);

@@ -32,9 +32,9 @@ use senders::Receivers;
 
 pub use senders::{SENDERS, Senders, UNDER_WAY_MAX};
 
-/// The limit for a whole attempt, from connecting to the answer.
+/// The time limit for a whole attempt, from connecting to the response.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// The limit for connecting.
+/// The time limit for connecting.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an idle connection may be reused.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(1);
@@ -55,7 +55,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// Claims what is due, and hands it to `senders`.
+    /// Claims due deliveries, and hands them to `senders`.
     pub fn new(store: Arc<Store>, clock: Arc<dyn Clock>, senders: Senders) -> Self {
         Self { store, clock, senders }
     }
@@ -65,7 +65,7 @@ impl Notifier {
         let mut is_released = false;
         let (mut looked_at, mut may_rest) = (Duration::ZERO, false);
         loop {
-            // The last renewal of the lease has seen when there is something to do.
+            // The last renewal of the lease found when the next work is due.
             let has_seen_none = |it: Outlook| {
                 looked_at < it.asked_at && it.next_told.is_none_or(|time| self.clock.now() < time)
             };
@@ -132,7 +132,8 @@ impl Notifier {
         for sending in self.store.claim_deliveries(lane, room, now)? {
             crash::point("delivery.claimed");
             if let Err(sending) = self.senders.send(receivers, sending) {
-                // Cannot happen: nobody else sends. The delivery is retried like any other.
+                // Cannot happen, because no other thread hands out deliveries. The delivery is retried like
+                // any other.
                 let failed = Tried::Failed(None, "not sent: no thread was free".to_owned());
                 self.store.record_try(&sending, &failed, self.clock.now())?;
             }
@@ -152,8 +153,8 @@ pub struct Messenger {
 }
 
 impl Messenger {
-    /// Sends only within `reach`, with the certificates and proxies of `outbound`. The error says which
-    /// setting is wrong.
+    /// Connects only to addresses within `reach`, with the certificates and proxies of `outbound`. The error
+    /// names the wrong setting.
     pub fn new(
         store: Arc<Store>,
         clock: Arc<dyn Clock>,
@@ -186,7 +187,7 @@ impl Messenger {
         let definition = &sending.notification.definition;
         let now = self.clock.now();
         let Some(body) = body::of(sending, &self.public_url, now) else {
-            // There is nothing left to say.
+            // There is nothing to report any more.
             return Tried::Delivered(204);
         };
         let url = match definition.format {
@@ -263,8 +264,8 @@ impl Messenger {
         }
     }
 
-    /// Retries until the database accepts the result or the service stops. Until then nobody else sends for
-    /// this notification.
+    /// Retries until the database accepts the result or the service stops. Until then no other process sends
+    /// for this notification.
     fn record(&self, sending: &Sending, tried: &Tried) {
         loop {
             match self.store.record_try(sending, tried, self.clock.now()) {
@@ -284,7 +285,7 @@ impl Messenger {
     }
 }
 
-/// One signature for each secret, separated by blanks, as in the Standard Webhooks specification.
+/// One signature for each secret, separated by spaces, as Standard Webhooks specifies.
 fn signatures(secrets: &Secret, id: &str, timestamp: &str, body: &[u8]) -> String {
     let signatures = secrets.reveal().split(' ').filter_map(|secret| signature(secret, id, timestamp, body));
     signatures.collect::<Vec<_>>().join(" ")

@@ -1,8 +1,8 @@
-//! The threads that send, and what they know of the receivers.
+//! The threads that send deliveries, and their knowledge of the receivers' speed.
 //!
-//! Invariant: at most [`SENDERS`] deliveries are under way that have taken less than [`PATIENCE`], and at
-//! most [`UNDER_WAY_MAX`] in all. A receiver that hangs takes a thread of its own: there is room for new
-//! receivers when all slow ones hang, and for known ones when all others do.
+//! Invariant: at most [`SENDERS`] deliveries that have taken less than [`PATIENCE`] are under way, and at
+//! most [`UNDER_WAY_MAX`] in all. A receiver that hangs occupies a separate thread. There is room for new
+//! receivers even if all slow ones hang, and for quick ones even if all others hang.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,22 +18,22 @@ use crate::base::clock;
 use crate::model::Id;
 use crate::store::Sending;
 
-/// How many deliveries are sent at a time, and the number of threads that are always there.
+/// How many deliveries are sent at a time. As many threads always run.
 pub const SENDERS: usize = 8;
-/// The most deliveries under way, those that wait for their receivers included.
+/// The most deliveries under way, including those that wait for their receivers.
 pub const UNDER_WAY_MAX: usize = 64;
 /// The most of them to receivers that are not known to be quick.
 const NOT_QUICK_MAX: usize = 56;
 /// The most of them to receivers that were slow.
 const SLOW_MAX: usize = 40;
-/// A delivery that takes longer waits for its receiver, and another one may be sent.
+/// A delivery that takes longer counts as waiting for its receiver, and another one may be sent.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// A receiver whose last attempt took this long is slow.
 const SLOW_TRY: Duration = Duration::from_secs(2);
 /// The most receivers of a kind that are remembered.
 const REMEMBERED_MAX: usize = 1000;
 
-/// What is known of receivers.
+/// What is known about the speed of a receiver.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Receivers {
     /// The last attempt was quick.
@@ -54,7 +54,7 @@ pub struct Senders {
 
 #[derive(Default)]
 struct State {
-    /// By notification: since when, and what was known of its receiver.
+    /// By notification: when the delivery began, and what was known about its receiver.
     under_way: BTreeMap<Id, (Instant, Receivers)>,
     quick: BTreeSet<Id>,
     slow: BTreeSet<Id>,
@@ -69,7 +69,7 @@ impl Senders {
         Self { messenger: Arc::new(messenger), send, sendings, state: Arc::default() }
     }
 
-    /// What one of the [`SENDERS`] does until the service stops.
+    /// The loop of one of the [`SENDERS`]: runs until the service stops.
     pub fn run(&self) -> impl Fn() + Send + 'static {
         let worker = self.worker();
         move || while worker.send_next() {}
@@ -104,7 +104,7 @@ impl Senders {
         }
     }
 
-    /// Sends in the background. There must be room.
+    /// Sends on another thread. There must be room.
     pub(super) fn send(&self, receivers: Receivers, sending: Sending) -> Result<(), Box<Sending>> {
         let mut state = lock(&self.state);
         let id = sending.notification.id;
@@ -133,7 +133,7 @@ impl Senders {
     }
 }
 
-/// What a thread needs.
+/// The data of a thread.
 struct Worker {
     messenger: Arc<Messenger>,
     sendings: Receiver<Sending>,
@@ -141,7 +141,7 @@ struct Worker {
 }
 
 impl Worker {
-    /// Sends what comes next. `false`: the service stops.
+    /// Sends the next delivery. `false`: the service stops.
     fn send_next(&self) -> bool {
         let received = select! {
             recv(self.messenger.stop) -> _ => return false,
@@ -158,7 +158,7 @@ impl Worker {
         true
     }
 
-    /// Whether the other threads are enough. Then this one, an extra one, is no longer counted.
+    /// Whether the other threads suffice. If so, this extra thread is no longer counted.
     fn may_end(&self) -> bool {
         let mut state = lock(&self.state);
         let is_surplus = state.under_way.len() < SENDERS + state.extra;
