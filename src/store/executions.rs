@@ -1,6 +1,7 @@
-//! Executions: their life from PENDING on, their histories, and their purging. `ends` ends them.
+//! Executions: their claims and states, histories and purging. `runs` decides which may begin, and `ends`
+//! ends them.
 //!
-//! Every step is a guarded update: a step that is late or repeated changes no row, and returns that.
+//! Every step is a guarded update: a step that is late or repeated changes no row, and says so.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -31,7 +32,7 @@ pub enum HistoryOf {
 pub struct Share(String);
 
 impl Share {
-    /// As stored: tenant and target, separated by a blank.
+    /// As stored: tenant and target, separated by a space.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -66,7 +67,7 @@ pub struct Waiting {
     pub name: String,
     /// Its fire time; `None`: started by hand.
     pub scheduled_time: Option<Timestamp>,
-    /// Since when it waits for a worker: its fire time, or when this attempt became due.
+    /// When it began to wait for a worker: its fire time, or when this attempt became due.
     pub due_since: Timestamp,
     /// The attempts so far.
     pub attempts: Attempts,
@@ -83,7 +84,7 @@ pub struct Waiting {
 }
 
 impl Waiting {
-    /// Adds what a worker needs to know.
+    /// Adds what a worker needs.
     pub fn with_work(self, Assignment { work, course }: Assignment) -> Dispatch {
         Dispatch {
             of: self.of,
@@ -122,10 +123,10 @@ pub struct Claimed {
     pub work: HashMap<Id, Assignment>,
 }
 
-/// What there is to do for the scheduler.
+/// The work that the scheduler has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Look {
-    /// Some schedules may have been planned in what is now the future.
+    /// Some schedules may have been planned at a time that is now in the future.
     pub is_planned_ahead: bool,
     /// Some schedules may be due.
     pub is_due: bool,
@@ -174,7 +175,7 @@ pub struct RunningTask {
     pub course: Course,
 }
 
-/// A later request for the task of the same attempt.
+/// A later repetition of the request for the task of the same attempt.
 #[derive(Debug, Clone)]
 pub struct Retry {
     /// When it is due.
@@ -329,8 +330,8 @@ impl Store {
     }
 
     /// Claims PENDING executions under this process's lease, and reads their assignments. Each is claimed
-    /// only if its dispatch time and number of attempts are still as read. Otherwise another process was
-    /// faster.
+    /// only if its dispatch time and number of attempts are still as read. Otherwise another process has
+    /// already claimed it.
     pub fn claim_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
         let fence = self.fence()?;
         if !self.is_shared() || wanted.is_empty() {
@@ -344,7 +345,7 @@ impl Store {
         Ok(Claimed { fence, ids: work.iter().map(|(id, _)| *id).collect(), work: work.into_iter().collect() })
     }
 
-    /// Leaves PENDING executions that this process owns to whichever instance wants them.
+    /// Releases PENDING executions that this process owns, so that any instance can claim them.
     pub fn let_go_of(&self, executions: &[Id]) -> Result<(), StoreError> {
         if !self.is_shared() {
             return Ok(());
@@ -355,8 +356,8 @@ impl Store {
         Ok(())
     }
 
-    /// What there is to do. `ahead`: plans made after this time precede a jump of the clock back. Where
-    /// looking costs no round trip, everything counts as possible.
+    /// What there is to do. `ahead`: plans made after this time precede a jump of the clock back. Without a
+    /// round trip to save (SQLite), assumes that there may be work of every kind.
     pub fn look(&self, now: Timestamp, ahead: Timestamp) -> Result<Look, StoreError> {
         match &self.engine {
             #[cfg(feature = "postgres")]
@@ -485,7 +486,8 @@ impl Store {
         )
     }
 
-    /// These tasks were settled: found, or certain not to exist.
+    /// Deletes the records of tasks that are settled: cancelled, not surplus after all, or certain not to
+    /// exist.
     pub fn forget_strays(&self, names: &[String]) -> Result<(), StoreError> {
         self.write(|tx| {
             for name in names {
@@ -495,8 +497,8 @@ impl Store {
         })
     }
 
-    /// At a start: adapts waits to the clock as it is now. No wait may end after `latest`. Does nothing where
-    /// the database's clock counts, because that did not stop.
+    /// At a start: adapts waits to the clock as it is now. No wait may end after `latest`. Does nothing on a
+    /// shared database, whose clock did not stop.
     pub fn settle_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -509,7 +511,7 @@ impl Store {
     }
 
     /// The clock was set by `by_nanos` (negative: back) and now shows `now`: shifts waits accordingly. Does
-    /// nothing where the database's clock counts, because each process would shift them.
+    /// nothing on a shared database, where each process would shift them.
     pub fn shift_waits(&self, by_nanos: i64, now: Timestamp) -> Result<(), StoreError> {
         if self.is_shared() {
             return Ok(());
@@ -521,9 +523,8 @@ impl Store {
         })
     }
 
-    /// The clock may have been set back, and shows `now`: cuts waits for the notifier to the longest that is
-    /// possible, and where the database's clock counts those of executions, none beyond `latest`. Safe to
-    /// repeat.
+    /// After the clock may have been set back to `now`: cuts waits of the notifier to the longest that is
+    /// possible and, on a shared database, those of executions, none beyond `latest`. Can be repeated.
     pub fn cut_waits(&self, now: Timestamp, latest: Timestamp) -> Result<(), StoreError> {
         self.write(|tx| {
             if self.is_shared() {

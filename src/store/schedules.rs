@@ -30,7 +30,7 @@ pub struct DueSchedule {
     pub jitter_seconds: u32,
     /// The misfire policy; `None`: the default setting.
     pub misfire_policy: Option<MisfirePolicy>,
-    /// The fire time that has come.
+    /// The fire time that is due.
     pub fire_time: Timestamp,
     /// Whether it runs a job or a call.
     pub kind: Kind,
@@ -44,11 +44,11 @@ pub struct DueSchedule {
     pub last_fire_time: Option<Timestamp>,
     /// Whether its job, call or space is paused: then it does not fire, and missed fire times are dropped.
     pub is_paused: bool,
-    /// When its job, call or space was last resumed. Fire times up to then are not made up for.
+    /// When its job, call or space was last resumed. Fire times up to then are dropped.
     pub resumed_at: Option<Timestamp>,
 }
 
-/// A schedule that was completed in what is now the future.
+/// A schedule that was completed at a time that is now in the future.
 #[derive(Debug, Clone)]
 pub struct CompletedAhead {
     id: Id,

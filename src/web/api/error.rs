@@ -15,7 +15,7 @@ use crate::platform::PlatformError;
 use crate::store::StoreError;
 use crate::web::auth::{AuthError, WITHOUT_TOKEN};
 
-/// The default for `Retry-After`.
+/// The default `Retry-After`.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
 /// Why a request was refused. Clients that accept neither `application/json` nor `application/problem+json`
@@ -45,7 +45,7 @@ pub(in crate::web) enum ApiError {
     TooMany(Duration),
     /// The rules that the request breaks.
     Unprocessable(Vec<Violation>),
-    /// What is asked for is being made for the first time.
+    /// The requested data is being computed for the first time.
     NotYet(&'static str),
     /// The database.
     Store(StoreError),
@@ -130,7 +130,7 @@ impl ApiError {
         }
     }
 
-    /// What happened and what to do, as text. Internal causes go only to the log.
+    /// Says what happened and what to do. Internal causes go only to the log.
     pub(in crate::web) fn detail(&self) -> String {
         match self {
             Self::TooMany(wait) => {
@@ -221,7 +221,7 @@ impl ApiError {
     }
 }
 
-/// Without this, plugin 2.x takes a 404 for an older scheduler.
+/// Without this, version 2 of the plugin takes a 404 for an older scheduler.
 pub(super) const REF_NOT_FOUND: &str = "ref_not_found";
 const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is \
  developer or \
@@ -262,7 +262,7 @@ impl fmt::Display for ApiError {
     }
 }
 
-/// The body for clients that accept `application/problem+json` (RFC 9457, with our own members).
+/// The body for clients that accept `application/problem+json` (RFC 9457, with additional members).
 #[derive(Serialize)]
 pub(in crate::web) struct Problem {
     r#type: &'static str,

@@ -1,8 +1,8 @@
-//! The HTTP API: from a request to its caller, its handler and its answer.
+//! The HTTP API: finds the caller and the handler of a request, and answers it.
 //!
 //! Invariant: a handler sees only objects of spaces in which its caller has a role; foreign and missing
-//! objects take the same path. An error has a status, the body that `error` gives it, and a reason for the
-//! log.
+//! objects take the same path. An error has a status, a body in the form that `error` chooses, and a reason
+//! for the log.
 
 use std::sync::Arc;
 
@@ -62,14 +62,15 @@ pub use readiness::Readiness;
 /// The description of the API for programs: OpenAPI 3.1. `tests/it/openapi.rs` checks it against the service.
 pub(in crate::web) const DOCUMENT: &str = include_str!("openapi.json");
 
-/// How often a change is repeated because others were faster. Each time somebody else's has succeeded.
+/// How often a change is repeated after a concurrent one. With each repetition, another client's change has
+/// succeeded.
 const CHANGES_MAX: usize = 100;
 
 /// What the handlers need.
 pub struct Api {
     /// The database.
     pub store: Arc<Store>,
-    /// Where the output of tasks is kept, if anywhere.
+    /// Where the output of tasks is stored, if it is.
     pub platform: Arc<dyn Platform>,
     /// Verifies tokens and roles.
     pub auth: Authenticator,
@@ -97,17 +98,17 @@ pub struct Api {
     pub readiness: Readiness,
     /// What `/metrics` needs.
     pub metrics_access: MetricsAccess,
-    /// The calls in flight here.
+    /// The calls in flight in this process.
     pub calls_in_flight: Arc<CallsInFlight>,
     /// Counts the fire times to come.
     pub forecast: Forecast,
-    /// Wakes the scheduler: there may be work.
+    /// Wakes the scheduler, because there may be work.
     pub wake_scheduler: Sender<()>,
     /// Wakes the watcher.
     pub wake_watcher: Sender<()>,
-    /// Wakes the retention: something was deleted.
+    /// Wakes the retention, because something was deleted.
     pub wake_retention: Sender<()>,
-    /// Wakes the notifier: a test is due.
+    /// Wakes the notifier, because a test is due.
     pub wake_notifier: Sender<()>,
     /// The public URL, for links in notifications.
     pub public_url: Arc<PublicUrl>,
@@ -123,7 +124,7 @@ pub(in crate::web) struct Asker {
 }
 
 impl Api {
-    /// Answers requests that anybody may send.
+    /// Answers requests that need no token.
     pub(in crate::web) fn answer_open(
         &self,
         route: OpenRoute,
@@ -156,7 +157,7 @@ impl Api {
         self.answer_to(caller, route, request)
     }
 
-    /// Answers the request of this caller, who is authorized.
+    /// Answers the request of an identified caller.
     pub(in crate::web) fn answer_to(
         &self,
         caller: Caller,
@@ -238,8 +239,8 @@ impl Api {
         }
     }
 
-    /// The caller, if within the rate limit. A refused token that is sent again and again does not cause a
-    /// request each time.
+    /// The caller, if within the rate limit. A refused token that is sent repeatedly does not cause a request
+    /// to the platform each time.
     fn caller(
         &self,
         authorization: Option<&str>,
@@ -258,15 +259,16 @@ impl Api {
             Ok(caller)
         });
         if let (Some(refused), Err(ApiError::Unauthorized(_) | ApiError::TooMany(_))) = (refused, &caller) {
-            // It was checked before. If others have emptied the bucket meanwhile, this request is refused all
-            // the same.
+            // The limit was checked before. If other requests have emptied the bucket since, this one is
+            // refused too.
             let _ = self.limiter.take(refused, self.clock.monotonic());
         }
         caller
     }
 
     /// The job or call, if it exists and the caller may work in its space. All cases take the same path, so
-    /// that nobody learns which guids exist: a missing object is looked up in a space that nobody has.
+    /// that callers cannot learn which guids exist: for a missing object, access to a nonexistent space is
+    /// checked.
     fn executable(&self, caller: &Caller, kind: Kind, guid: &str) -> Result<Executable, ApiError> {
         let guid = Guid::from_outside(guid).ok_or(ApiError::NotFound)?;
         let found = self.store.executable(kind, guid.as_str())?;
@@ -321,16 +323,16 @@ impl Api {
     }
 
     pub(in crate::web) fn wake_scheduler(&self) {
-        // A full channel means that it is about to look anyway.
+        // If the channel is full, the scheduler is about to look anyway.
         let _ = self.wake_scheduler.try_send(());
     }
 
-    /// A cancelled execution may have a task.
+    /// Wakes the watcher, because a cancelled execution may have a task.
     pub(in crate::web) fn wake_watcher(&self) {
         let _ = self.wake_watcher.try_send(());
     }
 
-    /// There are rows to purge or cancellations to record.
+    /// Wakes the retention, because there are rows to purge or cancellations to record.
     pub(in crate::web) fn wake_retention(&self) {
         let _ = self.wake_retention.try_send(());
     }
@@ -351,14 +353,14 @@ fn needed(route: &CallerRoute, method: &Method) -> Access {
     }
 }
 
-/// Not copied for each reader: anybody may read it, and slowly.
+/// Not copied for each reader, because it needs no token, and readers may be slow.
 fn document() -> Response {
     let headers = Header::from_bytes("Content-Type", "application/json").into_iter().collect();
     let body = Body::Stream(Box::new(DOCUMENT.as_bytes()));
     Response::new(StatusCode(200), headers, body, Some(DOCUMENT.len()), None)
 }
 
-/// Repeats `change`, which starts by reading the object, until nobody else has changed it meanwhile.
+/// Repeats `change`, which starts by reading the object, until no concurrent change interferes.
 fn until_written<T>(mut change: impl FnMut() -> Result<Option<T>, ApiError>) -> Result<T, ApiError> {
     for _ in 0..CHANGES_MAX {
         if let Some(done) = change()? {

@@ -136,7 +136,7 @@ impl DeliveryJson {
     }
 }
 
-/// Reduces its URL to scheme and host, because the rest may be a secret.
+/// Reduces a URL to scheme and host, because the rest may be a secret.
 fn hide(notification: &mut Notification) {
     notification.definition.url = Secret::from(hidden_url(notification.definition.url.reveal()));
 }
@@ -257,7 +257,7 @@ impl Api {
         Ok(space)
     }
 
-    /// `None`: another one of the space has the name.
+    /// `None`: another notification of the space has the name.
     fn make_notification(
         &self,
         caller: &Caller,
@@ -359,7 +359,7 @@ impl Api {
         let notification = self.notification(caller, guid)?;
         let delivery = self.store.test_notification(&notification, self.clock.now())?;
         let delivery = delivery.ok_or(ApiError::NotFound)?;
-        // A full channel means that it is about to look anyway.
+        // If the channel is full, the notifier is about to look anyway.
         let _ = self.wake_notifier.try_send(());
         versions::object(202, &DeliveryJson::of(delivery))
     }

@@ -135,7 +135,7 @@ struct PageJson {
     resources: Vec<ListedJson>,
 }
 
-/// A pagination without page numbers.
+/// The pagination of a list without page numbers.
 #[derive(Serialize)]
 pub(super) struct CursorJson {
     total_pages: u64,
@@ -202,7 +202,7 @@ impl OwnerJson {
 #[derive(Serialize)]
 struct FireTimeJson {
     fire_time: String,
-    /// The same in the zone of the schedule.
+    /// The fire time in the time zone of the schedule.
     local_time: String,
     schedule_guid: String,
     #[serde(flatten)]
@@ -225,7 +225,7 @@ impl FireTimeJson {
     }
 }
 
-/// A job or call that has not succeeded for too long.
+/// An overdue job or call.
 #[derive(Serialize)]
 struct OverdueJson {
     overdue_since: String,
@@ -357,7 +357,7 @@ impl Api {
         versions::object(status, &WholeJson { listed: ListedJson::of(found), attempt_history })
     }
 
-    /// Jobs and calls that have not succeeded for too long, longest first.
+    /// Overdue jobs and calls, the longest overdue first.
     pub(super) fn overdue(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
         const PARAMETERS: [&str; 2] = ["space_guid", "limit"];
         if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
@@ -374,7 +374,7 @@ impl Api {
         Ok(respond_with(200, "application/json", to_json(&json!({ "resources": resources }))?))
     }
 
-    /// The next fire times of all schedules together.
+    /// The next fire times of all schedules, in order.
     pub(super) fn upcoming(&self, caller: &Caller, query: &Query) -> Result<Response, ApiError> {
         const PARAMETERS: [&str; 3] = ["space_guid", "until", "limit"];
         if let Some(name) = query.names().find(|name| !PARAMETERS.contains(name)) {
@@ -388,7 +388,7 @@ impl Api {
         let spaces = spaces.as_deref();
         let most = u32::try_from(limit).unwrap_or(u32::MAX);
         let mut schedules = self.store.upcoming_schedules(spaces, now, until, most)?;
-        // After the pause they fire in another order.
+        // After the pause, they may fire in another order.
         schedules.extend(self.store.resuming_schedules(spaces, now, until, RESUMING_MAX)?);
         let resources = merged(&schedules, now, until, limit);
         Ok(respond_with(200, "application/json", to_json(&UpcomingJson { resources })?))

@@ -1,4 +1,4 @@
-//! Collections: the requested part, and the envelope around it.
+//! Collections: selects the requested part, and writes it into an envelope.
 //!
 //! Invariant: `total_pages` is at least 1, `resources` is always an array, and a link that does not exist is
 //! `null`.
@@ -188,7 +188,7 @@ impl Walk {
         }
     }
 
-    /// The next rows, perhaps none.
+    /// Reads the next rows, perhaps none.
     pub(in crate::web) fn next<T>(
         &mut self,
         fetch: impl FnOnce(Window) -> Result<Part<T>, StoreError>,
@@ -241,7 +241,7 @@ pub(in crate::web) struct Batches {
 }
 
 impl Batches {
-    /// `first`, and then what `next` writes, if there is more.
+    /// A body of `first`, followed by what `next` writes.
     pub(in crate::web) fn new(first: Vec<u8>, next: Option<Next>) -> Self {
         Self { buffer: first, position: 0, next }
     }
@@ -288,7 +288,7 @@ fn pagination(request: &Request, query: &Query, paging: Paging, total: u64) -> P
         first: link(1),
         last: link(total_pages),
         next: paging.page.filter(|page| *page < total_pages).and_then(|page| link(page + 1)),
-        // Beyond the end, the previous page is the last one that exists.
+        // Beyond the end, the previous page is the last existing one.
         previous: paging.page.filter(|page| 1 < *page).and_then(|page| link((page - 1).min(total_pages))),
     }
 }

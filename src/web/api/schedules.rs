@@ -81,9 +81,9 @@ struct Put<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Silence {
     None,
-    /// Until somebody ends the pause.
+    /// Until a user ends the pause.
     Endless,
-    /// Until the pause ends by itself.
+    /// Until the pause's own end.
     Until(Timestamp),
 }
 
@@ -324,7 +324,7 @@ impl Api {
         let event = self.event_of_schedule(by, "update", executable, &changed, || {
             differences(&before, &show(changed.clone()))
         });
-        // From now on: fire times planned before are not made up for.
+        // Planned from now on; earlier fire times are dropped.
         let (changed, waiting) = match self.store.update_schedule(changed, next, now, event.as_ref())? {
             Written::Done(changed) => changed,
             Written::NameTaken => return Err(key_taken().into()),
@@ -377,7 +377,7 @@ impl Api {
         Ok(Owner::of(executable, pause.as_ref()))
     }
 
-    /// The schedule of a job or call. A schedule of another one is not found.
+    /// The schedule of a job or call. A schedule of another job or call counts as not found.
     pub(in crate::web) fn schedule(
         &self,
         executable: &Executable,
@@ -416,7 +416,7 @@ impl Api {
         let expression = Expression::parse(text, &reading).map_err(|err| Violation::of_expression(&err))?;
         let after = match query.get("after") {
             None => self.clock.now(),
-            // An unencoded `+` in an offset has become a blank.
+            // An unencoded `+` in an offset has become a space.
             Some(text) => Timestamp::parse(&text.replace(' ', "+")).ok_or_else(|| {
                 let detail = "is no time in the form of RFC 3339, or beyond the years 1678 to 2261";
                 Violation::new("after", "time", detail, "a time like 2026-03-01T00:00:00Z")

@@ -1,4 +1,4 @@
-//! Spaces: their contents, and whether their schedules are paused.
+//! Spaces: lists them with their contents, and pauses and resumes them.
 
 use serde::Serialize;
 
@@ -62,7 +62,7 @@ impl Api {
         Ok(guids)
     }
 
-    /// The pause of a space of the caller's; `None`: it is not paused.
+    /// The pause of one of the caller's spaces; `None`: it is not paused.
     pub(in crate::web) fn pause_of(
         &self,
         caller: &Caller,
