@@ -13,7 +13,7 @@ use crate::model::{Access, Dispatch, Guid, ReadRoles, Timestamp};
 pub mod cf;
 pub mod local;
 
-/// Where the service runs: Cloud Foundry, or this machine.
+/// The place where tasks run and users are known: Cloud Foundry, or this machine.
 pub trait Platform: Send + Sync + 'static {
     /// The holder of `token` (without its scheme). `None`: the platform does not accept the token.
     fn identify(&self, token: &str) -> Result<Option<Identity>, PlatformError>;
@@ -130,7 +130,7 @@ pub struct CodeGrant<'a> {
     pub verifier: &'a str,
 }
 
-/// What has a name for people.
+/// A kind of object that has a name for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Named {
     /// An app.
@@ -190,7 +190,7 @@ pub struct NewTask {
     pub disk_in_mb: u32,
     /// Bytes of log per second; -1: unlimited; 0: not given.
     pub log_rate_in_bps: i64,
-    /// What the task is told about itself.
+    /// The identity that the task gets in its environment or labels.
     pub identity: TaskIdentity,
 }
 
@@ -290,7 +290,7 @@ pub struct LogQuery<'a> {
 pub struct LogPart {
     /// Whole lines.
     pub bytes: Vec<u8>,
-    /// From where to continue.
+    /// The time from which to continue.
     pub next: Timestamp,
     /// Whether there was no more output at this time.
     pub is_drained: bool,
@@ -314,7 +314,7 @@ pub enum TaskState {
 /// Why a request to the platform failed, by what the caller does next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PlatformError {
-    /// Unreachable, too slow, or the response is a 429, a 5xx or makes no sense: retry later.
+    /// Unreachable or too slow, or the response is a 429, a 5xx or invalid: retry later.
     Unavailable {
         /// What happened, for logs and messages, without secrets.
         cause: String,
@@ -343,7 +343,7 @@ pub enum Delivery {
     Failed,
     /// Unknown, but the request is over: the platform itself answered 5xx. A look-up is conclusive.
     Answered,
-    /// Unknown, and it may still take effect: the response was lost, came from a gateway, or made no sense.
+    /// Unknown, and it may still take effect: the response was lost, came from a gateway, or was invalid.
     Unknown,
 }
 

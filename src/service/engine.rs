@@ -34,8 +34,8 @@ use crate::store::Store;
 
 /// Threads that create tasks. Separate from `WORKER_NUM`, because a running task holds no thread.
 const STARTERS: usize = 16;
-/// The same with PostgreSQL. There they wait for the database before and after each request for a task, and
-/// those that wait together share a commit.
+/// Their number with PostgreSQL. There they wait for the database before and after each request for a task,
+/// and those that wait at the same time share a commit.
 const STARTERS_WITH_POSTGRES: usize = 32;
 /// The pause between two checks for orphaned processes.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
@@ -83,7 +83,7 @@ impl EngineBuilder<'_> {
         let (job_dispatch, jobs) = bounded::<Dispatch>(self.starters());
         let (release, released) = bounded::<Release>(self.config.worker_num + self.starters());
 
-        // First, because the others need a lease.
+        // Started first, because the other threads need a lease.
         let keeper_stopper = match lease_clock {
             Some(clock) => Some(self.start_keeper(clock, wake_scheduler.clone(), wake_watcher.clone())?),
             None => None,

@@ -1,7 +1,7 @@
-//! Who is calling, and in which spaces they may work.
+//! Identifies callers, and decides in which spaces they may work.
 //!
 //! Invariant: no cached answer outlives its time to live or its token. Callers who wait for the same answer
-//! share one request to the platform, and its failure; failures are never cached. The number of threads that
+//! share one request to the platform, or its failure; failures are never cached. The number of threads that
 //! wait for the platform is limited, so that callers with cached answers are still served while it is slow.
 
 use std::collections::{HashMap, HashSet};
@@ -18,10 +18,10 @@ use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
 /// The most cached answers of each kind.
 const CACHED_MAX: usize = 4096;
-/// A cached answer that would refuse somebody is requested again if it is older than this, so that a new
-/// space or role takes effect before the full time to live.
+/// A cached answer that would refuse a caller is requested again if it is older than this, so that a new
+/// space or role takes effect before the time to live ends.
 const REFUSAL_AGE_MAX: Duration = Duration::from_secs(5);
-/// The platform counts as slow if somebody has waited longer than this.
+/// The platform counts as slow if a thread has waited for it longer than this.
 const SLOW: Duration = Duration::from_secs(1);
 /// The `Retry-After` of a 503 while the platform is slow.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -30,7 +30,7 @@ pub(in crate::web) const WITHOUT_TOKEN: &str = "there is no Authorization header
 /// Longer tokens are refused without a request.
 const TOKEN_LENGTH_MAX: usize = 32 * 1024;
 
-/// A caller who may use the service: an admin, or somebody with a role in at least one space.
+/// A caller who may use the service: an admin, or a user with a role in at least one space.
 #[derive(Debug, Clone)]
 pub struct Caller {
     /// The user's (or client's) id, for the log.
@@ -90,7 +90,7 @@ pub enum Purpose {
 pub enum AuthError {
     /// No token, a bad one, or a user without any role; with the reason for the log.
     Unauthorized(&'static str),
-    /// The platform could not be asked.
+    /// The platform did not answer.
     Unavailable(PlatformError),
 }
 
@@ -253,7 +253,7 @@ impl Authenticator {
         if self.may_work_in(caller, space)? {
             return Ok(Some(Access::Work));
         }
-        // An empty guid is no space, so nobody may read it.
+        // An empty guid is not a space, so no caller has access.
         let everywhere = Some(Access::Read).filter(|_| caller.reads_all && !space.as_str().is_empty());
         Ok(caller.readable.get(space).copied().or(everywhere))
     }
@@ -358,7 +358,7 @@ fn key_of(texts: &[&str]) -> Key {
 /// The threads that wait for the platform.
 struct WaitingRoom {
     seats: usize,
-    /// Since when each has waited.
+    /// When each began to wait.
     since: Mutex<Vec<Duration>>,
     freed: Condvar,
 }
@@ -374,7 +374,7 @@ impl WaitingRoom {
         Self { seats, since: Mutex::default(), freed: Condvar::new() }
     }
 
-    /// A seat, perhaps after a moment; an error if the platform is slow and all are taken.
+    /// Takes a seat, perhaps after a moment. An error if the platform is slow and all seats are taken.
     fn enter(&self, now: Duration) -> Result<Seat<'_>, PlatformError> {
         let since = lock(&self.since);
         let first = since.iter().min().copied().unwrap_or(now);
@@ -420,14 +420,14 @@ fn bearer_token(authorization: Option<&str>) -> Result<&str, AuthError> {
     }
 }
 
-/// A cache of answers. All who wait for the same answer share one request.
+/// A cache of answers. All threads that wait for the same answer share one request.
 struct Cache<V> {
     entries: Mutex<HashMap<Key, Entry<V>>>,
     /// Older answers are dropped.
     age_max: Duration,
     /// When old answers were last dropped.
     swept_at: Mutex<Duration>,
-    /// Whether an answer lets somebody in. The others are evicted first.
+    /// Whether an answer grants access. Other answers are evicted first.
     is_precious: fn(&V) -> bool,
 }
 
@@ -436,7 +436,7 @@ enum Entry<V> {
     Asking(Arc<Flight<V>>),
 }
 
-/// A request in progress, and those who wait for it.
+/// A request in progress, and the threads that wait for it.
 struct Flight<V> {
     answer: Mutex<Option<Result<V, PlatformError>>>,
     landed: Condvar,
@@ -485,7 +485,7 @@ impl<V: Clone> Cache<V> {
         }));
         let answer = match &asked {
             Ok(answer) => answer.clone(),
-            // The waiting threads must not wait for ever.
+            // The waiting threads must not wait forever.
             Err(_) => Err(PlatformError::Unavailable {
                 cause: "the request panicked".to_owned(),
                 retry_after: None,

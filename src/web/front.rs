@@ -1,5 +1,5 @@
-//! The entry point of requests: finds the route, lets the API, the service broker or the dashboard answer,
-//! counts, and logs a line.
+//! The entry point of requests: finds the route, has the API, the service broker or the dashboard answer, and
+//! counts and logs the request.
 //!
 //! Invariant: the path is checked before the method, the method before the token, the token before the body.
 //! A request without a required token is refused from its head alone.
@@ -22,7 +22,7 @@ use crate::http::{Refusal, Request, Response, respond, respond_with, with_header
 /// The longest path in a log line.
 const PATH_CHARS: usize = 256;
 
-/// The resource of an error that concerns none.
+/// The resource named in an error that concerns none.
 const REQUEST: &str = "request";
 
 /// The address at which a request arrived, and what is served there.
@@ -95,8 +95,8 @@ impl Front {
         self.log(request, template, answered, &asker, began_at)
     }
 
-    /// Answers what can be answered from the head, without a pool thread: `/healthz`, and errors that do not
-    /// depend on the body. `None`: the rest, for [`Front::handle`].
+    /// Answers requests that need only their head, without a pool thread: `/healthz`, and errors that do not
+    /// depend on the body. `None`: the request needs [`Front::handle`].
     pub fn answer_head(&self, request: &Request, listener: Listener) -> Option<Response> {
         let _for = on_behalf_of(&request.id);
         let began_at = self.api.clock.monotonic();
@@ -153,7 +153,7 @@ impl Front {
             200 if template == OpenRoute::Metrics.template() => Level::Debug,
             _ => Level::Info,
         };
-        // Without the query, in which clients put secrets. A path may be 64 KiB long, longer than any route.
+        // Without the query, because clients put secrets there. Shortened, because a path may have 64 KiB.
         log!(
             level,
             method = request.method.as_str(), path = beginning(&request.path, PATH_CHARS), status,

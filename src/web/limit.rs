@@ -1,7 +1,7 @@
 //! Limits the request rate of each caller with a token bucket. Off unless a rate is set.
 //!
-//! Invariant: the number of buckets is bounded, and dropping one never costs anybody a request: full buckets
-//! are dropped first, then those that were used longest ago.
+//! Invariant: the number of buckets is bounded, and dropping one never takes a request from a caller: full
+//! buckets are dropped first, then the least recently used ones.
 //!
 //! A caller is a user (or client) as UAA names it, so more tokens do not mean more requests. A token that was
 //! refused, or whose user was over the limit, has its own bucket, which is checked before UAA is asked about
@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::config::RateLimit;
 
-/// The most callers that are known at a time.
+/// The most buckets that are kept.
 const BUCKETS_MAX: usize = 8192;
 
 /// The key of a bucket. No `Debug`, because it may hold a token.
@@ -40,7 +40,7 @@ pub struct Limiter {
 
 #[derive(Debug, Clone, Copy)]
 struct Bucket {
-    /// What was left at the time `at`, in billionths of a request.
+    /// The content at the time `at`, in billionths of a request.
     left: u64,
     /// On the monotonic clock.
     at: Duration,
@@ -55,7 +55,7 @@ impl Limiter {
         Self { rate, buckets: Mutex::default() }
     }
 
-    /// Takes a request from a bucket. `Err`: it is empty; the time until there is a request in it.
+    /// Takes a request from a bucket. `Err`: it is empty; the time until it has a request again.
     pub(in crate::web) fn take(&self, who: RateLimitKey<'_>, now: Duration) -> Result<(), Duration> {
         self.draw(who, now, REQUEST)
     }

@@ -1,4 +1,4 @@
-//! Everything that answers HTTP requests: the API, the service broker, the dashboard, and authorization.
+//! Answers HTTP requests: the API, the service broker and the dashboard, with authorization.
 //!
 //! Invariant: a handler sees only objects of spaces in which its caller has a role.
 

@@ -1,12 +1,12 @@
-//! Which request goes where. Pure.
+//! Maps requests to routes. Pure.
 //!
-//! Invariant: every path outside [`Route`] is a 404, every other method of a known path a 405.
+//! Invariant: a path that no [`Route`] has is a 404, and any other method of a known path is a 405.
 
 use tiny_http::Method;
 
 use crate::model::Kind;
 
-/// What a request is for, by who may send it.
+/// The target of a request, by who may send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::web) enum Route {
     /// Anybody.
@@ -378,7 +378,7 @@ fn decode_segment(segment: &str) -> Option<String> {
     decode(segment, false)
 }
 
-/// Percent-decodes; in a query `+` is a blank. `None`: malformed, or not UTF-8.
+/// Percent-decodes; in a query, `+` is a space. `None`: malformed, or not UTF-8.
 pub(in crate::web) fn decode(text: &str, plus_is_blank: bool) -> Option<String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

@@ -2,9 +2,9 @@
 //! `/v2`.
 //!
 //! Invariant: without the broker's user and password every request gets a 401, and repeated requests create
-//! one object. Everything is done when it is answered, so nothing is ever in progress, and
-//! `accepts_incomplete` is ignored. Unlike elsewhere, errors always have a JSON body here, because platforms
-//! show its `description` to people.
+//! one object. Every operation is synchronous, so nothing is ever in progress, and `accepts_incomplete` is
+//! ignored. Unlike in the API, errors always have a JSON body, because platforms show its `description` to
+//! people.
 
 mod bindings;
 mod catalog;
@@ -93,7 +93,7 @@ impl Target {
         }
     }
 
-    /// An id that none of ours can have is not found.
+    /// An id that no object can have counts as not found.
     fn check_ids(&self) -> Result<(), BrokerError> {
         let is_guid = |text: &str| Guid::from_outside(text).is_some();
         match self {
@@ -168,7 +168,7 @@ impl Broker {
         }
     }
 
-    /// Who is behind a request: the user whom the platform names, or else the platform.
+    /// The originator of a request: the user whom the platform names, or else the platform.
     fn by<'a>(&'a self, request: &'a Request, asker: &'a Asker) -> By<'a> {
         let user = asker.origin_user.as_deref();
         let name = user.unwrap_or(&self.config.user);
@@ -181,8 +181,8 @@ impl Broker {
         let now = api.clock.monotonic();
         api.limiter.look(RateLimitKey::Refused(authorization), now).map_err(BrokerError::too_many)?;
         if !self.admits(authorization) {
-            // The limit was checked before. If others have emptied the bucket since, refuse this one all the
-            // same.
+            // The limit was checked before. If other requests have emptied the bucket since, this one is
+            // refused too.
             let _ = api.limiter.take(RateLimitKey::Refused(authorization), now);
             return Err(BrokerError::unauthorized("the user or the password is wrong"));
         }
