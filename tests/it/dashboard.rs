@@ -136,12 +136,105 @@ fn each_page_has_its_headers_a_heading_a_main_part_and_a_title() {
         assert!(page.body.contains(&format!("<h1><bdi>{title}</bdi></h1>")), "{path}: {title}");
         assert!(page.body.len() < 60 * 1024, "{path}");
     }
+    // What the query holds besides is not repeated.
+    let page = browser.get(&format!("/dashboard/executions?{}", "a=%22&".repeat(5000)));
+    assert!(page.status == 200 && page.body.len() < 60 * 1024, "{}", page.body.len());
     let page = browser.get("/dashboard/jobs");
     let style =
         page.body.split("href=\"").find(|it| it.contains("style-")).unwrap().split('"').next().unwrap();
     let style = browser.get(style);
     assert!(style.header("Cache-Control").unwrap().contains("immutable"));
     assert_eq!(style.header("Content-Type"), Some("text/css; charset=utf-8"));
+}
+
+/// People, tests and screen readers find things by these names, with and without JavaScript.
+#[test]
+fn each_page_has_the_names_by_which_its_parts_are_found() {
+    let settings = [("DASHBOARD_CLIENT_ID", "dashboard"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
+    let world = World::with(&settings);
+    let admin = world.cf.issue_user_token("root", &["cloud_controller.admin", "cloud_controller.write"]);
+    let mut browser = Browser::signed_in(&world.url(), &admin);
+    let job = world.job("nightly");
+    let schedule = world.post(&format!("/jobs/{job}/schedules"), r#"{"expression": "0 3 * * *"}"#).guid();
+    let call = json!({"name": "ping", "url": "http://127.0.0.1:9/", "auth_header": "x"}).to_string();
+    let call = world.post(&format!("/calls?app_guid={APP}"), &call).guid();
+    let run = world.post(&format!("/jobs/{job}/execute"), "").guid();
+    wait_for(|| world.cf.tasks().pop());
+    (0..26).for_each(|_| assert_eq!(world.post(&format!("/calls/{call}/execute"), "").status, 201));
+    let check = |browser: &Browser, path: &str, names: &[&str]| {
+        let page = browser.get(&format!("/dashboard/{path}"));
+        assert_eq!(page.status, 200, "{path}: {}", page.body);
+        for name in names {
+            let (role, name) = name.split_once(' ').unwrap();
+            let is_there = match role {
+                "link" => page.body.contains(&format!(">{name}</a>")),
+                "button" => page.body.contains(&format!(">{name}</button>")),
+                _ => page.body.split("<label for=\"").any(|label| {
+                    let (id, text) = label.split_once("\">").unwrap_or_default();
+                    let is_labelled = text.starts_with(&format!("{name}</label>"));
+                    is_labelled && page.body.matches(&format!(" id=\"{id}\"")).count() == 1
+                }),
+            };
+            assert!(is_there, "{path} has no {role} {name:?}: {}", page.body);
+        }
+        for name in
+            ["Overview", "Executions", "Jobs", "Calls", "Calendar", "Notifications", "Audit", "Health"]
+        {
+            assert_eq!(page.body.matches(&format!(">{name}</a>")).count(), 1, "{path}: {name}");
+        }
+        for field in ["Space", "Show times in"] {
+            assert!(page.body.contains(&format!(">{field}</label>")), "{path}: {field}");
+        }
+        assert!(page.body.contains(">Sign out</button>"), "{path}");
+        let table_heads = page.body.matches("<th ").count();
+        let scopes =
+            page.body.matches(" scope=\"col\"").count() + page.body.matches(" scope=\"row\"").count();
+        assert_eq!(table_heads, scopes, "{path}");
+    };
+    let page = request_page(&world.url(), "GET", "/dashboard/sign-in", &[], "").body;
+    for part in [">Token</label>", ">Sign in</button>", ">Sign in with Cloud Foundry</a>", "<h1>Sign in</h1>"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let fields =
+        ["field App", "field Name", "field When a run overlaps", "field Time-out (seconds)", "button Save"];
+    let of_job = ["field Command", "field Memory (MiB)", "field Disk (MiB)"];
+    let of_call = ["field URL", "field Authorization"];
+    let of_schedule = ["field Expression", "field Time zone", "button Preview", "button Save"];
+    let filter = ["field State", "field Kind", "field Name", "field From", "field To", "button Filter"];
+    let own = ["button Run now", "link Edit", "link Delete", "link New schedule"];
+    let of_space = format!("?space_guid={SPACE}");
+    check(&browser, &of_space, &["field Note", "button Pause space"]);
+    check(
+        &browser,
+        "executions",
+        &[&filter[..], &["link Next page", "button Cancel run", "button Run again"]].concat(),
+    );
+    check(&browser, "jobs", &["link New job", "button Run now"]);
+    check(&browser, "calls", &["link New call", "button Run now"]);
+    check(&browser, "jobs/new", &[&fields[..], &of_job].concat());
+    check(&browser, "calls/new", &[&fields[..], &of_call].concat());
+    check(&browser, &format!("jobs/{job}"), &[&own[..], &["button Disable"]].concat());
+    check(&browser, &format!("calls/{call}"), &[&own[..], &["link Next page"]].concat());
+    check(&browser, &format!("jobs/{job}/edit"), &[&fields[1..], &of_job].concat());
+    check(&browser, &format!("calls/{call}/edit"), &[&fields[1..], &of_call].concat());
+    check(&browser, &format!("jobs/{job}/delete"), &["button Delete for good"]);
+    check(&browser, &format!("jobs/{job}/schedules/new"), &of_schedule);
+    check(
+        &browser,
+        &format!("jobs/{job}/schedules/{schedule}"),
+        &[&of_schedule[..], &["button Delete"]].concat(),
+    );
+    check(&browser, &format!("executions/{run}"), &["button Cancel run", "button Run again"]);
+    for path in ["calendar", "notifications", "audit", "health"] {
+        check(&browser, path, &[]);
+    }
+    let own = format!("/dashboard/jobs/{job}/schedules/{schedule}");
+    assert_eq!(browser.submit(&format!("/dashboard/jobs/{job}"), &own, &[("do", "disable")]).status, 303);
+    check(&browser, &format!("jobs/{job}"), &["button Enable"]);
+    let page = format!("/dashboard/{of_space}");
+    assert_eq!(browser.submit(&page, &page, &[("do", "pause"), ("note", "n")]).status, 303);
+    check(&browser, &of_space, &["button Resume space"]);
 }
 
 #[test]
@@ -597,6 +690,12 @@ fn a_reader_sees_the_pages_without_secrets_and_without_actions() {
             assert!(!page.contains(action), "{role}: {action}");
         }
         assert_eq!(page.contains(">Pause<") && page.contains(">Disable<"), may_pause, "{role}");
+        let forms = [format!("{of_job}/edit"), format!("{of_job}/delete"), format!("{of_job}/schedules/new")];
+        for form in
+            forms.iter().map(String::as_str).chain(["/dashboard/jobs/new", "/dashboard/notifications/new"])
+        {
+            assert_eq!(browser.get(form).status, 403, "{role}: {form}");
+        }
         assert_eq!(browser.submit(&of_job, &of_job, &[("do", "run")]).status, 403, "{role}");
         let status = browser.submit(&of_job, &of_job, &[("do", "pause")]).status;
         assert_eq!(status, if may_pause { 303 } else { 403 }, "{role}");

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tiny_http::{Header, Method};
 
-use super::View;
 use super::logs::Part;
+use super::{View, may_only_look};
 use crate::base::logging::on_behalf_of;
 use crate::http::Request;
 use crate::model::{Guid, Kind, Timestamp};
@@ -128,7 +128,7 @@ impl View<'_> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let is_reading = method == Method::Get;
         if !is_reading && !self.session.may_write && path != "/schedules/validate" {
-            return Err(Refusal::new(403, "You may look, but not change anything."));
+            return Err(may_only_look());
         }
         let request = Request {
             id: self.request.id.clone(),

@@ -52,6 +52,22 @@ const ZONE_MAX: usize = 64;
 /// The longest wait of a page for an answer of the platform, and the most threads that wait for one.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ASKERS_MAX: usize = 64;
+/// The parameters of pages.
+const PARAMETERS: [&str; 13] = [
+    "expression",
+    "from",
+    "kind",
+    "name",
+    "next",
+    "output",
+    "page",
+    "schedules",
+    "show",
+    "sort",
+    "space_guid",
+    "state",
+    "timezone",
+];
 const ZONE_COOKIE: &str = "ocf-scheduler-zone";
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
@@ -254,10 +270,24 @@ impl View<'_> {
         Access::Work <= self.access()
     }
 
+    /// Refuses a page that only changes something in this space.
+    fn must_work_in(&self, space: &str) -> Result<(), Refusal> {
+        if Access::Work <= self.access_to(space) { Ok(()) } else { Err(may_only_look()) }
+    }
+
+    /// Refuses a page that only makes something new.
+    fn must_work(&self) -> Result<(), Refusal> {
+        if self.may_change() { Ok(()) } else { Err(may_only_look()) }
+    }
+
     /// The token that protects forms against forgery (CSRF).
     fn form_token(&self) -> String {
         self.dashboard.keeper.form_token(&self.session.user)
     }
+}
+
+fn may_only_look() -> Refusal {
+    Refusal::new(403, "You may look, but not change anything.")
 }
 
 /// The beginning of a guid.
@@ -370,7 +400,13 @@ impl Dashboard {
             Method::Post => Fields::of(std::str::from_utf8(&request.body).unwrap_or_default()),
             _ => Fields::default(),
         };
-        let query = Fields::of_query(request);
+        // Pages repeat the query in their links, so a page stays small if it holds much else.
+        let mut query = Fields::default();
+        for (name, value) in Fields::of_query(request).0 {
+            if PARAMETERS.contains(&name.as_str()) && query.get(&name).is_empty() {
+                query.0.push((name, value));
+            }
+        }
         Ok(View {
             api,
             dashboard: self,

@@ -37,6 +37,7 @@ const MORE: [&str; 12] = [
 ];
 
 pub(in crate::web::dashboard) fn new(view: &View<'_>, kind: Kind) -> PageResult {
+    view.must_work()?;
     let app = match view.apps.as_slice() {
         [app] => app.guid.as_str(),
         _ => "",
@@ -65,6 +66,7 @@ pub(in crate::web::dashboard) fn create(view: &View<'_>, kind: Kind) -> PageResu
 
 pub(in crate::web::dashboard) fn edit(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
     let it = view.get(&format!("/{}/{}", plural(kind), encoded(guid)))?;
+    view.must_work_in(text(&it, "space_guid"))?;
     let lines = |pairs: &Value, separator: &str, is_secret: bool| {
         let pairs = pairs.as_object().into_iter().flatten();
         let shown =

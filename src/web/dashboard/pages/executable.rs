@@ -258,6 +258,7 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, kind: Kind, guid: &str)
 pub(in crate::web::dashboard) fn ask_delete(view: &View<'_>, kind: Kind, guid: &str) -> PageResult {
     let target = format!("/{}/{}", plural(kind), encoded(guid));
     let it = view.get(&target)?;
+    view.must_work_in(text(&it, "space_guid"))?;
     let count = |page: Value| page["pagination"]["total_results"].as_u64().unwrap_or(0);
     let schedules = count(view.get(&format!("{target}/schedules?page=1&per_page=1"))?);
     let history = view.get(&format!("{target}/history?page=1&per_page=1"))?;

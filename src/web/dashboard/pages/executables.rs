@@ -21,6 +21,9 @@ const NAMES_BYTES: usize = 7000;
 const APPS_BYTES: usize = 2000;
 const LABELS_BYTES: usize = 4500;
 
+/// The orders besides that of creation.
+const SORTS: [&str; 3] = ["name", "next", "failure"];
+
 fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "Jobs",
@@ -32,7 +35,7 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>, kind: Kind) -> PageResult
     let space = view.space();
     let of_space = if space.is_empty() { String::new() } else { format!("&space_guid={}", encoded(space)) };
     let number: usize = view.query.get("page").parse().unwrap_or(1).max(1);
-    let sort = view.query.get("sort");
+    let sort = Some(view.query.get("sort")).filter(|it| SORTS.contains(it)).unwrap_or_default();
     let path = plural(kind);
     let (rows, total, is_sorted) = {
         let small = view.get(&format!("/{path}?page=1&per_page=1{of_space}"))?;

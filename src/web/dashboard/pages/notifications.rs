@@ -105,6 +105,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
     let target = target_of(guid);
     let it = view.get(&target)?;
     let page = page_of(guid);
+    if matches!(view.query.get("show"), "edit" | "delete") {
+        view.must_work_in(text(&it, "space_guid"))?;
+    }
     if view.query.get("show") == "edit" {
         return Ok(form(view, Some(&it), &filled(&it), None).into());
     }
@@ -194,6 +197,7 @@ fn delivery_state(name: &str) -> Markup {
 }
 
 pub(in crate::web::dashboard) fn new(view: &View<'_>) -> PageResult {
+    view.must_work()?;
     let events = "failed recovered overdue";
     let given = json!({"format": "standard", "events": events, "after": "1", "space": view.space()});
     Ok(form(view, None, &given, None).into())

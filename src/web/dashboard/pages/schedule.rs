@@ -173,6 +173,7 @@ fn form(
     refusal: Option<&Refusal>,
 ) -> Result<Page, Refusal> {
     let it = view.get(&format!("/{}/{}", plural(kind), encoded(guid)))?;
+    view.must_work_in(text(&it, "space_guid"))?;
     let of = format!("/dashboard/{}/{}", plural(kind), encoded(guid));
     let action = match schedule {
         Some(schedule) => format!("{of}/schedules/{}", encoded(schedule)),
