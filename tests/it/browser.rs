@@ -408,6 +408,52 @@ fn a_keyboard_is_enough_and_a_refresh_does_not_move_the_focus_in_chromium() {
     service.stop();
 }
 
+#[test]
+fn a_printed_page_is_ink_on_white_with_whole_tables_in_chromium() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let body = json!({"name": "nightly", "command": "true"});
+    let job = api(&service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+    let job = format!("/jobs/{}", job["guid"].as_str().unwrap());
+    api(&service, "POST", &format!("{job}/schedules"), &json!({"expression": "0 3 * * *"}));
+    api(&service, "POST", &format!("{job}/execute"), &Value::Null);
+    if let Some(browser) = Chromium::start(true) {
+        browser.go(&format!("{}/", service.url));
+        browser.fill("Token", &service.token);
+        browser.press("Sign in");
+        browser.wait_for_text("Sign out");
+        let features = json!([{"name": "prefers-color-scheme", "value": "dark"}]);
+        let media = json!({"media": "print", "features": features});
+        browser.call(
+            "POST",
+            "/goog/cdp/execute",
+            &json!({"cmd": "Emulation.setEmulatedMedia", "params": media}),
+        );
+        // Between its margins, a sheet of A4 is this wide.
+        browser.narrow(718);
+        let job = format!("/dashboard{job}");
+        for path in ["/dashboard/", "/dashboard/executions", "/dashboard/jobs", &job, "/dashboard/audit"] {
+            browser.go(&format!("{}{path}", service.url));
+            let script = "const dark = (it) => getComputedStyle(it).color.match(/\\d+/g).every((part) => part < 160);
+                const shown = (it) => getComputedStyle(it).display !== 'none';
+                const all = (names) => [...document.querySelectorAll(names)];
+                return {
+                    white: getComputedStyle(document.body).backgroundColor,
+                    pale: all('main :is(h1, h2, p, td, th, caption, dt, dd)').filter((it) => !dark(it)).length,
+                    noise: all('header, .skip, button, .button, .filter, .presets').filter(shown).length,
+                    cards: all('table').filter((it) => getComputedStyle(it).display !== 'table').length,
+                    relative: all('[data-relative]').some((it) => getComputedStyle(it).fontSize !== '0px'),
+                }";
+            let found = browser.call("POST", "/execute/sync", &json!({"script": script, "args": []}));
+            let expected =
+                json!({"white": "rgb(255, 255, 255)", "pale": 0, "noise": 0, "cards": 0, "relative": false});
+            assert_eq!(found, expected, "{path}");
+            assert!(!browser.overflows(), "{path}");
+        }
+    }
+    service.stop();
+}
+
 /// axe-core, from npm; `None` if it cannot be installed here.
 fn axe_core(directory: &Path) -> Option<String> {
     let installed = Command::new("npm")
