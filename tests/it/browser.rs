@@ -342,6 +342,36 @@ fn a_long_output_is_shown_from_its_end_and_as_a_whole_in_chromium() {
 }
 
 #[test]
+fn an_output_is_followed_while_it_grows_and_stays_where_it_is_read_in_chromium() {
+    let directory = tempfile::tempdir().unwrap();
+    let service = Standalone::start(directory.path());
+    let command = "i=0; while [ $i -lt 3000 ]; do i=$((i+1)); echo \"line $i;\"; sleep 0.1; done";
+    let body = json!({"name": "talks", "command": command});
+    let job = api(&service, "POST", &format!("/jobs?app_guid={}", service.app), &body);
+    let job = format!("/jobs/{}", job["guid"].as_str().unwrap());
+    let run = api(&service, "POST", &format!("{job}/execute"), &Value::Null);
+    if let Some(browser) = Chromium::start(true) {
+        browser.go(&format!("{}/dashboard/executions/{}", service.url, run["guid"].as_str().unwrap()));
+        browser.fill("Token", &service.token);
+        browser.press("Sign in");
+        browser.wait_for_text("Sign out");
+        let ask = |script: &str| {
+            let script = format!("const it = document.querySelector('.output'); return {script}");
+            browser.call("POST", "/execute/sync", &json!({"script": script, "args": []}))
+        };
+        browser.wait_for_text("line 40;");
+        assert_eq!(ask("it.scrollTop"), 0, "the end is in sight");
+        // It is scrolled away from its end.
+        let top = ask("(it.scrollTop = -200, it.scrollHeight + it.scrollTop)").as_f64().unwrap();
+        let lines = ask("it.innerText.split(';').length").as_u64().unwrap();
+        wait_for(|| (lines + 20 < ask("it.innerText.split(';').length").as_u64().unwrap()).then_some(()));
+        let moved = ask("it.scrollHeight + it.scrollTop").as_f64().unwrap() - top;
+        assert!(moved.abs() < 2.0, "{moved}");
+    }
+    service.stop();
+}
+
+#[test]
 fn a_keyboard_is_enough_and_a_refresh_does_not_move_the_focus_in_chromium() {
     let directory = tempfile::tempdir().unwrap();
     let service = Standalone::start(directory.path());

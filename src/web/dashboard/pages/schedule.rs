@@ -222,6 +222,14 @@ fn form(
     Ok(Page::new(title, main).still())
 }
 
+/// `2026-03-01T18:00:00+01:00` as people write it.
+fn spaced(local: &str) -> String {
+    match local.split_at_checked(19) {
+        Some((time, offset)) => format!("{} {offset}", time.replace('T', " ")),
+        None => local.to_owned(),
+    }
+}
+
 /// The meaning of the expression: words, the next fire times in its zone and in UTC, warnings.
 fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
     let expression = text(given, "expression");
@@ -251,7 +259,7 @@ fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
             ol { @for (time, local) in times {
                 @let utc = time.as_str().unwrap_or_default();
                 @let age = Timestamp::parse(utc).map(|time| view.local(time)).unwrap_or_default();
-                li { time datetime=(utc) title={ (age) " " (view.zone_name) } { (local.as_str().unwrap_or_default()) }
+                li { time datetime=(utc) title={ (age) " " (view.zone_name) } { (spaced(local.as_str().unwrap_or_default())) }
                     " " span.quiet { "· " (utc.get(..19).unwrap_or(utc).replace('T', " ")) " UTC" } }
             } }
         }
