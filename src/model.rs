@@ -411,7 +411,7 @@ pub enum Release {
     /// The task or call is running, or has ended.
     Done(Id),
     /// It may still be PENDING, and become due again at any time.
-    ComesAgain(Id),
+    MayBeDue(Id),
 }
 
 /// The attempts at starting an execution's task.

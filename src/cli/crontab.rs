@@ -5,11 +5,10 @@
 
 use std::collections::BTreeSet;
 
+use crate::cron::is_descriptor;
+
 /// The most lines that are read.
 pub(super) const LINES_MAX: usize = 10_000;
-/// The descriptors that `cron` knows.
-const DESCRIPTORS: [&str; 7] =
-    ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
 /// What often stands before the program, up to `&&` or `;`.
 const BEFORE_PROGRAM: [&str; 3] = ["cd", "[", "test"];
 /// A user that is in each crontab of the system, and is no program.
@@ -138,7 +137,7 @@ fn entry(line: &str, is_user: impl Fn(&str) -> bool) -> Result<Parsed, String> {
     if expression == "@reboot" {
         return Err("@reboot is not supported: nothing runs when a machine starts".to_owned());
     }
-    if fields == 1 && !DESCRIPTORS.contains(&expression.as_str()) && !expression.starts_with("@every") {
+    if fields == 1 && !is_descriptor(&expression) && !expression.starts_with("@every") {
         return Err(format!("{expression} is not taken: it is not known"));
     }
     let (expression, rest) = match (expression.as_str(), split_words(rest, 1)) {
@@ -173,7 +172,7 @@ fn is_disabled_entry(comment: &str) -> bool {
     };
     match split_words(comment, if comment.starts_with('@') { 1 } else { 5 }) {
         Some((fields, rest)) if comment.starts_with('@') => {
-            !rest.is_empty() && (fields == "@reboot" || DESCRIPTORS.contains(&fields.as_str()))
+            !rest.is_empty() && (fields == "@reboot" || is_descriptor(&fields))
         }
         Some((fields, rest)) => !rest.is_empty() && fields.split(' ').all(is_field),
         None => false,

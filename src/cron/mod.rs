@@ -54,6 +54,11 @@ impl Reading<'static> {
     }
 }
 
+/// Whether `word` is a descriptor in small letters that stands for five fields, like `@daily`.
+pub fn is_descriptor(word: &str) -> bool {
+    parse::fields_of_descriptor(word).is_some()
+}
+
 /// Whether an expression names its zone, by a prefix `TZ=` or `CRON_TZ=`.
 pub fn names_zone(expression: &str) -> bool {
     parse::zone_prefix_of(expression.trim_start()).is_some()

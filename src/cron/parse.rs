@@ -31,6 +31,11 @@ const TIME_SHOWN: &str = "an instant like 2026-12-31T23:59:00Z, or a local time 
 const ZONE_SHOWN: &str =
     "a name of the IANA time zone database, in its upper and lower case, like Europe/Berlin";
 
+/// The five fields that a descriptor in small letters stands for.
+pub(super) fn fields_of_descriptor(name: &str) -> Option<&'static str> {
+    DESCRIPTORS.iter().find(|(known, _)| *known == name).map(|(_, fields)| *fields)
+}
+
 /// A parsed expression.
 pub(super) struct Parsed<'a> {
     /// The zone of the prefix.
@@ -288,8 +293,8 @@ fn strict_descriptor(text: Part<'_>) -> Result<Descriptor, Box<Refusal<'_>>> {
     if TRIGGERED.contains(&text.text) {
         return Ok(Descriptor::Triggered);
     }
-    match DESCRIPTORS.iter().find(|(name, _)| *name == text.text) {
-        Some((_, fields)) => Ok(Descriptor::Fields(fields)),
+    match fields_of_descriptor(text.text) {
+        Some(fields) => Ok(Descriptor::Fields(fields)),
         None => Err(text
             .refuse(format!("{:?} is not known", text.text), format!("one of {DESCRIPTORS_SHOWN}"))
             .in_part("descriptor", text)

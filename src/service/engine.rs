@@ -154,7 +154,7 @@ impl EngineBuilder<'_> {
                 // The directory of a task is named after its execution.
                 Mode::Standalone => TaskNames::default(),
             },
-            patience: RetryLimits { retry_for: self.config.retry, late_task: self.config.late_task },
+            retry_limits: RetryLimits { retry_for: self.config.retry, late_task: self.config.late_task },
             task_started: wake_watcher,
             wake_scheduler,
             stop: self.stop.clone(),

@@ -346,13 +346,13 @@ impl Store {
     }
 
     /// Releases PENDING executions that this process owns, so that any instance can claim them.
-    pub fn let_go_of(&self, executions: &[Id]) -> Result<(), StoreError> {
+    pub fn release(&self, executions: &[Id]) -> Result<(), StoreError> {
         if !self.is_shared() {
             return Ok(());
         }
         let ids = json_array(executions.iter())?;
         let values = values! { "ids": &ids, "fence": self.fence()? };
-        self.write_one(|tx| tx.execute(postgres_sql!("executions/let_go_of"), values))?;
+        self.write_one(|tx| tx.execute(postgres_sql!("executions/release"), values))?;
         Ok(())
     }
 

@@ -383,6 +383,6 @@ fn settle(
     // be claimed under it.
     tx.execute(postgres_sql!("instances/delete"), values! { "id": fence })?;
     let calls = ends::interrupt_calls(tx, fence, message, now)?;
-    let executions = tx.execute(postgres_sql!("executions/let_go"), values! { "fence": fence })?;
+    let executions = tx.execute(postgres_sql!("executions/release_all"), values! { "fence": fence })?;
     Ok((calls, executions))
 }

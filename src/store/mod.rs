@@ -54,7 +54,7 @@ pub use instances::{DatabaseTime, Instance, Outlook, Renewal, TakenOver};
 pub use notifications::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade};
 pub use outbox::{ActiveAlert, DeliveryLane, Digest, ENDED_EVENTS, Sending, Tried};
 pub use overview::{Attempt, Listed, ListedExecution, Overdue, Run, StateCount, UpcomingSchedule};
-pub use runs::{Asked, Cancelled, Created, Effects, Ended, Start};
+pub use runs::{Cancelled, Created, Effects, Ended, ManualStart, Start};
 pub use schedules::{ClaimPass, CompletedAhead, DueSchedule, Fire, Plan, Recorded, Skip};
 pub use search::{ExecutionFilter, FoundExecutions};
 pub use source::{FoundAttempt, FoundExecutable, FoundExecution, FoundSchedule, Origin, Source, SourceError};

@@ -63,7 +63,7 @@ pub struct Ended {
 
 /// A request to start an execution by hand.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Asked<'a> {
+pub struct ManualStart<'a> {
     /// The id of the request.
     pub request_id: &'a str,
     /// The name or id of the user.
@@ -223,7 +223,7 @@ impl Store {
     pub fn create_execution(
         &self,
         executable: Id,
-        asked: Asked<'_>,
+        asked: ManualStart<'_>,
         now: Timestamp,
     ) -> Result<Option<Created>, StoreError> {
         let guid = Guid::random();

@@ -19,7 +19,7 @@ use ocf_scheduler::model::{
 use ocf_scheduler::platform::Platform;
 use ocf_scheduler::platform::local::{self, Local};
 use ocf_scheduler::store::{
-    Asked, Changed, End, Fire, HistoryOf, LastInstance, Made, NewExecutable, Plan, Retry, Scope,
+    Changed, End, Fire, HistoryOf, LastInstance, Made, ManualStart, NewExecutable, Plan, Retry, Scope,
     ServiceInstance, SpacePause, Store, Terms, Window, Written,
 };
 use proptest::prelude::*;
@@ -169,7 +169,7 @@ impl Engine {
         self.store.renew_lease().unwrap();
         let id = self
             .store
-            .create_execution(executable.id, Asked::default(), self.clock.now())
+            .create_execution(executable.id, ManualStart::default(), self.clock.now())
             .unwrap()
             .unwrap()
             .execution
@@ -583,8 +583,12 @@ fn history_is_purged_after_its_days_and_the_state_of_the_job_stays() {
     for _ in 0..450 {
         world.end(world.started(&job), EndState::Failed);
     }
-    let pending =
-        world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap().execution;
+    let pending = world
+        .store
+        .create_execution(job.id, ManualStart::default(), world.clock.now())
+        .unwrap()
+        .unwrap()
+        .execution;
     let (_stopper, stop) = stop_channel();
     let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&world.clock);
     let days = |days: u64| Duration::from_secs(86_400 * days);
@@ -843,7 +847,7 @@ fn after_a_jump_work_for_a_worker_does_not_wait_and_a_retry_waits_its_remaining_
 fn after_a_start_nothing_waits_for_a_clock_that_was_ahead() {
     let mut world = Engine::at("2027-03-01T10:00:00Z");
     let job = world.job("j");
-    world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(job.id, ManualStart::default(), world.clock.now()).unwrap().unwrap();
     world.restart();
     world.set_clock_to("2026-03-01T10:00:00Z");
     assert!(world.dispatches.try_recv().is_ok());
@@ -862,7 +866,7 @@ fn a_backlog_runs_in_order_and_newer_requests_do_not_wait_behind_it() {
     assert_eq!(first.scheduled_time, Some(time("2026-03-01T10:01:00Z")));
     let by_hand = world
         .store
-        .create_execution(late.id, Asked::default(), world.clock.now())
+        .create_execution(late.id, ManualStart::default(), world.clock.now())
         .unwrap()
         .unwrap()
         .execution;
@@ -894,10 +898,10 @@ fn an_app_with_hanging_requests_leaves_workers_to_the_others() {
         Scheduler::new(Arc::clone(&world.store), clock, settings, lanes, released, Arc::default());
     let hanging = world.job("j");
     for _ in 0..50 {
-        world.store.create_execution(hanging.id, Asked::default(), world.clock.now()).unwrap().unwrap();
+        world.store.create_execution(hanging.id, ManualStart::default(), world.clock.now()).unwrap().unwrap();
     }
     let other = world.job_of("other", "other-app");
-    world.store.create_execution(other.id, Asked::default(), world.clock.now()).unwrap().unwrap();
+    world.store.create_execution(other.id, ManualStart::default(), world.clock.now()).unwrap().unwrap();
     world.scheduler.pass().unwrap();
     let apps: Vec<String> = dispatches.try_iter().map(|dispatch| dispatch.app.to_string()).collect();
     assert_eq!(apps.iter().filter(|app| *app == "app").count(), 3);
@@ -935,7 +939,10 @@ impl Engine {
 
     fn start_by_hand(&self, executable: &Executable, times: usize) {
         for _ in 0..times {
-            self.store.create_execution(executable.id, Asked::default(), self.clock.now()).unwrap().unwrap();
+            self.store
+                .create_execution(executable.id, ManualStart::default(), self.clock.now())
+                .unwrap()
+                .unwrap();
         }
     }
 
@@ -1324,8 +1331,12 @@ fn a_space_without_its_last_service_instance_stops_keeps_its_history_and_resumes
 
     // One waits when the last instance is deleted, and one was started by hand.
     world.go_to("2026-03-01T00:02:00Z");
-    let by_hand =
-        world.store.create_execution(job.id, Asked::default(), world.clock.now()).unwrap().unwrap().execution;
+    let by_hand = world
+        .store
+        .create_execution(job.id, ManualStart::default(), world.clock.now())
+        .unwrap()
+        .unwrap()
+        .execution;
     assert_eq!(world.deprovision("i2", LastInstance::StopsSchedules), 1);
     assert_eq!(world.store.next_fire_time().unwrap(), None);
     let history = world.history(&job);

@@ -10,8 +10,8 @@ use ocf_scheduler::model::{
     Secret, Timestamp, Timing, Work,
 };
 use ocf_scheduler::store::{
-    Asked, End, NewExecutable, Outlook, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms, Window,
-    Written,
+    End, ManualStart, NewExecutable, Outlook, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms,
+    Window, Written,
 };
 use tempfile::TempDir;
 
@@ -82,8 +82,13 @@ impl Pair {
     }
 
     fn claimed_at(&self, executable: &Executable, now: Timestamp) -> Owned {
-        let id =
-            self.one.create_execution(executable.id, Asked::default(), now).unwrap().unwrap().execution.id;
+        let id = self
+            .one
+            .create_execution(executable.id, ManualStart::default(), now)
+            .unwrap()
+            .unwrap()
+            .execution
+            .id;
         let claimed = self.one.claim_executions(&[(id, now, 0)]).unwrap();
         assert_eq!(claimed.ids, [id]);
         Owned { id, fence: claimed.fence }
@@ -134,7 +139,8 @@ fn no_instance_claims_what_another_owns() {
 #[test]
 fn an_execution_attempted_since_it_was_read_is_not_claimed() {
     let pair = Pair::new();
-    let id = pair.one.create_execution(pair.job().id, Asked::default(), NOW).unwrap().unwrap().execution.id;
+    let id =
+        pair.one.create_execution(pair.job().id, ManualStart::default(), NOW).unwrap().unwrap().execution.id;
     let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
     let of = Owned { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
@@ -194,7 +200,7 @@ fn a_job_that_is_being_deleted_gets_nothing_new() {
     let seen = (job.updated_at.nanos(), "PENDING");
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
     std::thread::scope(|scope| {
-        let started = scope.spawn(|| pair.one.create_execution(job.id, Asked::default(), NOW).unwrap());
+        let started = scope.spawn(|| pair.one.create_execution(job.id, ManualStart::default(), NOW).unwrap());
         let scheduled = scope.spawn(|| {
             pair.other
                 .create_schedule(job.id, plain("@daily"), Some(NOW), NOW, &Terms::default())
@@ -278,7 +284,8 @@ fn an_instance_takes_over_its_work_by_name_and_of_two_with_one_name_the_later_ke
     assert_eq!(nothing, Some(TakenOver::default()), "that of another name is left alone");
     let (job, call) = (pair.job(), pair.call());
     let claimed = |executable: &Executable| {
-        let id = old.create_execution(executable.id, Asked::default(), NOW).unwrap().unwrap().execution.id;
+        let id =
+            old.create_execution(executable.id, ManualStart::default(), NOW).unwrap().unwrap().execution.id;
         Owned { id, fence: old.claim_executions(&[(id, NOW, 0)]).unwrap().fence }
     };
     let (sent, attempted, running, waiting) = (claimed(&call), claimed(&job), claimed(&job), claimed(&call));
@@ -439,7 +446,7 @@ fn uncommitted_writes_are_not_reported_as_done() {
          CREATE CONSTRAINT TRIGGER is_full AFTER INSERT ON executions DEFERRABLE INITIALLY DEFERRED
             FOR EACH ROW EXECUTE FUNCTION is_full()",
     );
-    let refused = pair.one.create_execution(job.id, Asked::default(), NOW);
+    let refused = pair.one.create_execution(job.id, ManualStart::default(), NOW);
     assert!(matches!(refused, Err(ocf_scheduler::store::StoreError::Unavailable(_))), "{refused:?}");
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 0);
 }
@@ -460,7 +467,7 @@ fn a_server_whose_transactions_are_serializable_by_default_works_the_same() {
         for _ in 0..8 {
             scope.spawn(|| {
                 for _ in 0..20 {
-                    store.create_execution(job.id, Asked::default(), NOW).unwrap().unwrap();
+                    store.create_execution(job.id, ManualStart::default(), NOW).unwrap().unwrap();
                 }
             });
         }
@@ -617,7 +624,7 @@ fn what_another_instance_left_behind_wakes_the_scheduler() {
     let pair = Pair { one, other: database.open().unwrap(), database, _directory };
     let call = pair.call();
     let now = SystemClock::default().now();
-    pair.one.create_execution(call.id, Asked::default(), now).unwrap().unwrap();
+    pair.one.create_execution(call.id, ManualStart::default(), now).unwrap().unwrap();
     keeper.pass().unwrap();
     assert!(woken.try_recv().is_ok());
 }
@@ -1156,7 +1163,7 @@ fn an_execution_that_is_started_during_the_first_pass_is_not_in_doubt() {
     let job = pair.job();
     let (now, later) = (NOW, NOW.saturating_add(Duration::from_millis(50)));
     let latest = now.saturating_add(Duration::from_secs(60));
-    let id = pair.one.create_execution(job.id, Asked::default(), later).unwrap().unwrap().execution.id;
+    let id = pair.one.create_execution(job.id, ManualStart::default(), later).unwrap().unwrap().execution.id;
     pair.one.settle_waits(now, latest).unwrap();
     pair.one.cut_waits(now, latest).unwrap();
     let waiting = pair.one.pending_executions(Kind::Job, later, 10).unwrap();
@@ -1173,7 +1180,7 @@ fn a_lease_that_is_not_renewed_in_time_lets_nothing_be_claimed() {
     let store = Store::open(&pair.database.settings(), clock.clone()).unwrap();
     let fence = store.renew_lease().unwrap().unwrap().fence;
     let claim = |job: &Executable| {
-        let id = store.create_execution(job.id, Asked::default(), NOW).unwrap().unwrap().execution.id;
+        let id = store.create_execution(job.id, ManualStart::default(), NOW).unwrap().unwrap().execution.id;
         store.claim_executions(&[(id, NOW, 0)])
     };
     let after = |seconds| NOW.saturating_add(Duration::from_secs(seconds));

@@ -13,7 +13,7 @@ use ocf_scheduler::model::{
 use ocf_scheduler::platform::{
     Delivery, Found, Identity, NewTask, Platform, PlatformError, Task, TaskName, TaskState,
 };
-use ocf_scheduler::store::{Asked, NewExecutable, Store, Terms, Written};
+use ocf_scheduler::store::{ManualStart, NewExecutable, Store, Terms, Written};
 
 use super::database::Database;
 
@@ -105,7 +105,7 @@ fn a_surplus_task_is_cancelled_once_the_execution_has_another_and_retried_until_
     store.renew_lease().unwrap();
     let job = job(&store);
     let execution = store
-        .create_execution(job.id, Asked { request_id: "asked", ..Asked::default() }, NOW)
+        .create_execution(job.id, ManualStart { request_id: "asked", ..ManualStart::default() }, NOW)
         .unwrap()
         .unwrap()
         .execution;
@@ -146,7 +146,7 @@ fn a_task_that_keeps_running_after_its_cancellation_ends_its_execution_and_is_ca
     let store = Arc::new(Database::of(directory.path(), "s.db").open().unwrap());
     store.renew_lease().unwrap();
     let job = job(&store);
-    let execution = store.create_execution(job.id, Asked::default(), NOW).unwrap().unwrap().execution;
+    let execution = store.create_execution(job.id, ManualStart::default(), NOW).unwrap().unwrap().execution;
     let claimed = store.claim_executions(&[(execution.id, NOW, 0)]).unwrap();
     let of = Owned { id: execution.id, fence: claimed.fence };
     let task = Guid::from("task-1");

@@ -220,7 +220,7 @@ impl Lane {
             return Ok(());
         }
         let surplus: Vec<Id> = self.stock.iter().skip(self.depth).map(|(_, it)| it.of.id).collect();
-        store.let_go_of(&surplus)?;
+        store.release(&surplus)?;
         self.stock.truncate(self.depth);
         Ok(())
     }

@@ -277,11 +277,11 @@ impl Scheduler {
 
     /// Handles one release. Returns whether the execution may become due again before the next pass.
     fn release(&mut self, release: Release) -> bool {
-        let (Release::Done(id) | Release::ComesAgain(id)) = release;
+        let (Release::Done(id) | Release::MayBeDue(id)) = release;
         for lane in &mut self.lanes {
             lane.needs_fill |= lane.release(id);
         }
-        matches!(release, Release::ComesAgain(_))
+        matches!(release, Release::MayBeDue(_))
     }
 
     /// Handles this release and those queued behind it, and dispatches executions to the free workers.

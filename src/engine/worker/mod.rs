@@ -55,7 +55,7 @@ enum Handled {
     /// It is running, or its end is recorded.
     Done,
     /// It may be PENDING again, and due at any time.
-    ComesAgain,
+    MayBeDue,
 }
 
 /// What all workers share.
@@ -73,7 +73,7 @@ pub struct WorkerContext {
     /// How to name tasks.
     pub task_names: TaskNames,
     /// How long to retry while the platform is unavailable.
-    pub patience: RetryLimits,
+    pub retry_limits: RetryLimits,
     /// Wakes the watcher, because a task was started or has to be cancelled.
     pub task_started: Sender<()>,
     /// Wakes the scheduler, because another execution may have waited for the one that ended.
@@ -114,7 +114,7 @@ impl WorkerContext {
                     ends.send((dispatch, end)).is_ok() && released.send(Release::Done(id)).is_ok()
                 }
                 Handled::Done => released.send(Release::Done(dispatch.of.id)).is_ok(),
-                Handled::ComesAgain => released.send(Release::ComesAgain(dispatch.of.id)).is_ok(),
+                Handled::MayBeDue => released.send(Release::MayBeDue(dispatch.of.id)).is_ok(),
             };
             if !sent {
                 return;
@@ -269,7 +269,7 @@ impl WorkerContext {
         begin: impl Fn() -> Result<(Start, Effects), StoreError>,
     ) -> Option<Handled> {
         let Some((start, effects)) = self.recorded(dispatch.guid.as_str(), begin) else {
-            return Some(Handled::ComesAgain);
+            return Some(Handled::MayBeDue);
         };
         self.apply_effects(&effects);
         match start {
@@ -283,7 +283,7 @@ impl WorkerContext {
             Start::Skipped => Some(Handled::Done),
             Start::Gone => {
                 debug!(execution:% = dispatch.guid; "execution is no longer PENDING, or not ours");
-                Some(Handled::ComesAgain)
+                Some(Handled::MayBeDue)
             }
         }
     }

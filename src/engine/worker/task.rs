@@ -35,11 +35,11 @@ impl WorkerContext {
             None => first_name.clone(),
             Some(doubt_until) => match self.next_name(dispatch, &first_name, doubt_until) {
                 Some(name) => name,
-                None => return Handled::ComesAgain,
+                None => return Handled::MayBeDue,
             },
         };
         let began_at = Cell::new(self.clock.now());
-        let doubt_until = || began_at.get().saturating_add(self.patience.late_task);
+        let doubt_until = || began_at.get().saturating_add(self.retry_limits.late_task);
         let key = dispatch.attempt_key();
         let is_admitted = dispatch.attempts.count > 0 || dispatch.course.began_at.is_some();
         let handled = self.refused_start(dispatch, || {
@@ -56,7 +56,7 @@ impl WorkerContext {
         let (began_at, doubt_until) = (began_at.get(), doubt_until());
         if !self.lease_holds(dispatch) {
             self.try_later(dispatch, "the lease on the database ended", None, None);
-            return Handled::ComesAgain;
+            return Handled::MayBeDue;
         }
         if !is_admitted {
             journal::first_attempt(&About::of(dispatch, Some(began_at)));
@@ -82,11 +82,11 @@ impl WorkerContext {
                     Delivery::Unknown => Some(doubt_until),
                 };
                 self.try_later(dispatch, &cause, retry_after, doubt_until);
-                Handled::ComesAgain
+                Handled::MayBeDue
             }
             Err(PlatformError::Misconfigured { cause }) => {
                 self.try_later(dispatch, &cause, None, None);
-                Handled::ComesAgain
+                Handled::MayBeDue
             }
         }
     }
@@ -210,10 +210,11 @@ impl WorkerContext {
         let now = self.clock.now();
         let failures = dispatch.attempts.failures.saturating_add(1);
         let give_up_at =
-            dispatch.attempts.give_up_at.unwrap_or_else(|| now.saturating_add(self.patience.retry_for));
+            dispatch.attempts.give_up_at.unwrap_or_else(|| now.saturating_add(self.retry_limits.retry_for));
         if give_up_at <= now {
             let unknown = if doubt_until.is_some() { "; whether a task was created is unknown" } else { "" };
-            let message = format!("given up after {} s: {cause}{unknown}", self.patience.retry_for.as_secs());
+            let message =
+                format!("given up after {} s: {cause}{unknown}", self.retry_limits.retry_for.as_secs());
             let outcome = Outcome::failed(Reason::GaveUp, message, now);
             let end = End { of: dispatch.of, outcome };
             return self.record_end(dispatch, &end, || match doubt_until {

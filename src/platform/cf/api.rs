@@ -52,13 +52,13 @@ impl Api {
                 delivery: Delivery::Failed,
             }),
             // Cloud Foundry answers 404 for what a client may not see.
-            403 | 404 => self.lacks_no_authority().map(|()| answer),
+            403 | 404 => self.check_authorities().map(|()| answer),
             _ => Ok(answer),
         }
     }
 
     /// Fails if the service's client is known to lack an authority: then "not found" would not be conclusive.
-    pub(super) fn lacks_no_authority(&self) -> Result<(), PlatformError> {
+    pub(super) fn check_authorities(&self) -> Result<(), PlatformError> {
         let lacking = self.faults.cause(Fault::Authorities);
         lacking.map_or(Ok(()), |cause| Err(PlatformError::Misconfigured { cause }))
     }

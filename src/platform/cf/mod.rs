@@ -354,7 +354,7 @@ impl Platform for CloudFoundry {
         ))?;
         let spaces: Vec<Guid> = roles.into_iter().filter_map(|role| role.space_where_active(user)).collect();
         if spaces.is_empty() {
-            self.api.lacks_no_authority()?;
+            self.api.check_authorities()?;
         }
         Ok(spaces)
     }
@@ -464,7 +464,7 @@ impl Platform for CloudFoundry {
     fn check(&self) -> Result<(), PlatformError> {
         self.check_root()?;
         self.api.uaa.own_token(None)?;
-        self.api.lacks_no_authority()
+        self.api.check_authorities()
     }
 }
 
@@ -498,7 +498,7 @@ impl CloudFoundry {
         match self.api.uaa.own_token(None) {
             Err(err) => note(Err(err)),
             Ok(_) => {
-                note(self.api.lacks_no_authority());
+                note(self.api.check_authorities());
                 note(self.api.uaa.check_introspection());
                 note(self.ask_for_one_app());
             }

@@ -15,7 +15,7 @@ use super::{Api, versions};
 use crate::engine::journal::{self, About};
 use crate::http::{Request, Response};
 use crate::model::{Executable, Execution, Guid, Kind, Reason};
-use crate::store::{Asked, Created, ExecutionFilter, HistoryOf};
+use crate::store::{Created, ExecutionFilter, HistoryOf, ManualStart};
 use crate::web::auth::Caller;
 
 /// The JSON of an execution.
@@ -75,7 +75,7 @@ impl Api {
         let by = By::of(caller, request);
         let event = self.event_of_executable(by, "execute", executable, || json!({}));
         let policy = executable.controls.concurrency_policy;
-        let asked = Asked { request_id, by: &caller.name, policy, event: event.as_ref() };
+        let asked = ManualStart { request_id, by: &caller.name, policy, event: event.as_ref() };
         let created = self.store.create_execution(executable.id, asked, self.clock.now())?;
         let Created { execution, effects } = created.ok_or(ApiError::NotFound)?;
         journal::created(&About {
