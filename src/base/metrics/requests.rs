@@ -13,10 +13,12 @@ pub const UNKNOWN_ROUTE: &str = "unknown";
 pub(super) const REFUSED: &str = "refused";
 
 /// A bound for the number of routes, which is smaller.
-const ROUTES_MAX: usize = 32;
+const ROUTES_MAX: usize = 64;
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-const STATUSES: [u16; 20] =
-    [200, 201, 204, 400, 401, 404, 405, 408, 411, 413, 414, 417, 422, 429, 431, 500, 501, 502, 503, 505];
+const STATUSES: [u16; 27] = [
+    200, 201, 202, 204, 303, 304, 400, 401, 403, 404, 405, 408, 409, 410, 411, 412, 413, 414, 417, 422, 429,
+    431, 500, 501, 502, 503, 505,
+];
 /// The label of all other methods and statuses.
 const OTHER: &str = "other";
 
@@ -49,7 +51,7 @@ impl Requests {
                 &["route"],
                 RESPONSE_SECONDS,
             ),
-            routes: Default::default(),
+            routes: [const { OnceLock::new() }; ROUTES_MAX],
         }
     }
 
