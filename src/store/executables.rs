@@ -300,13 +300,13 @@ impl Store {
             "due_at": expected_within.map(|seconds| after_seconds(now, seconds)),
         };
         let written = self.write(|tx| {
-            tx.execute(sql!("streaks/expect"), expectation)?;
+            let is_expectation_changed = tx.execute(sql!("streaks/expect"), expectation)? == 1;
             let rows = tx.execute(sql!("executables/update"), &values)?;
             if rows == 1 {
                 audit::record(tx, event, None, now)?;
             }
-            if rows == 1 && expected_within.is_none() {
-                outbox::tell_unexpected(tx, changed.id, now)?;
+            if rows == 1 && is_expectation_changed {
+                outbox::tell_expectation(tx, changed.id, now)?;
             }
             if changed.controls.paused {
                 let values = values! { "executable_id": changed.id };

@@ -12,7 +12,7 @@ use serde_json::{Value as Json, json};
 
 use super::notifications::{Delivery, delivery_of, drop_waiting, json_of, notification_of};
 use super::session::{Row, Session};
-use super::statement::{json_array, sql, sqlite_sql, values};
+use super::statement::{Statement, json_array, sql, sqlite_sql, values};
 use super::{Engine, Store, StoreError};
 use crate::model::{
     EndState, Event, Fence, Format, Guid, Id, Kind, Notification, Outcome, Reason, Timestamp,
@@ -132,7 +132,7 @@ impl Store {
             }
             let values = values! { "notification_id": notification.id, "now": now };
             tx.execute(sql!("deliveries/supersede_tests"), values)?;
-            let id = insert_delivery(tx, notification.id, None, "test", &data, (now, now))?;
+            let id = insert_delivery(tx, notification.id, "test", &data, now)?;
             tx.first(sql!("deliveries/get"), values! { "id": id }, delivery_of)
         })
     }
@@ -161,41 +161,42 @@ impl Store {
                     subject.expected_within.unwrap_or_default()
                 );
                 let data = subject.data(Json::Null, &message, streak);
-                for notification in about(&notifications, subject, Event::Overdue) {
-                    if begin_alert(tx, notification, *executable, Event::Overdue, since, &data, now)? {
-                        tell(tx, notification, *executable, "overdue", &data, (now, now))?;
-                    }
-                }
+                let told: Vec<&Notification> = about(&notifications, subject, Event::Overdue).collect();
+                let begun = begin_alerts(tx, &told, *executable, (Event::Overdue, since), &data, now)?;
+                tell(tx, &begun, *executable, "overdue", &data, (now, now))?;
             }
             Ok(rows.len())
         })
     }
 
-    /// Sends reminders of a batch of active alerts. Returns their number.
+    /// Sends reminders of a batch of active alerts. Returns their number. A notification that no longer covers
+    /// the job or call, or no longer reports the event, sends none.
     pub fn remind(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|tx| {
             let rows =
-                tx.rows(sql!("alerts/to_remind_of"), values! { "now": now, "limit": limit }, |row| {
-                    Ok((
-                        (row.get::<Id>("notification_id")?, row.get::<Id>("executable_id")?),
-                        row.get::<String>("event")?,
-                        json_of(row)?,
-                        row.get::<Option<u32>>("remind_after_seconds")?,
-                        row.get::<bool>("enabled")? && row.get::<Format>("format")? != Format::Alertmanager,
-                    ))
-                })?;
-            for ((notification, executable), event, data, after, is_told) in &rows {
-                let remind_at = after.map(|seconds| after_seconds(now, seconds));
-                let values = values! {
-                    "notification_id": *notification, "executable_id": *executable, "event": event,
-                    "remind_at": remind_at,
-                };
-                tx.execute(sql!("alerts/set_reminder"), values)?;
-                if *is_told {
-                    let mut data = data.clone();
-                    data["event"] = json!(event);
-                    supersede(tx, *notification, *executable, now)?;
-                    insert_delivery(tx, *notification, Some(*executable), "reminder", &data, (now, now))?;
+                tx.rows(sql!("alerts/to_remind_of"), values! { "now": now, "limit": limit }, Reminder::of)?;
+            let notifications = notifications_of(tx, rows.iter().map(|it| &it.subject.space))?;
+            let sets: Vec<_> = rows
+                .iter()
+                .map(|it| {
+                    values! {
+                        "notification_id": it.notification, "executable_id": it.executable,
+                        "event": &it.event,
+                        "remind_at": it.after.map(|seconds| after_seconds(now, seconds)),
+                    }
+                    .to_vec()
+                })
+                .collect();
+            tx.execute_each(sql!("alerts/set_reminder"), &sets)?;
+            for it in &rows {
+                let is_told = notifications.iter().any(|notification| {
+                    notification.id == it.notification
+                        && notification.definition.format != Format::Alertmanager
+                        && is_about_alert(notification, &it.subject, &it.event)
+                });
+                if is_told {
+                    let data = it.data();
+                    tell(tx, &[it.notification], it.executable, "reminder", &data, (now, now))?;
                 }
             }
             Ok(rows.len())
@@ -272,6 +273,44 @@ pub(super) fn cut_waits(tx: &Session<'_>, now: Timestamp) -> Result<(), StoreErr
     Ok(())
 }
 
+/// An active alert whose reminder is due.
+struct Reminder {
+    notification: Id,
+    executable: Id,
+    event: String,
+    /// What was said when it began.
+    begun_with: Json,
+    /// Until the next one, in seconds; `None`: there is none.
+    after: Option<u32>,
+    subject: Subject,
+    streak: Streak,
+}
+
+impl Reminder {
+    fn of(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            notification: row.get("notification_id")?,
+            executable: row.get("executable_id")?,
+            event: row.get("event")?,
+            begun_with: json_of(row)?,
+            after: row.get("remind_after_seconds")?,
+            subject: Subject::of(row)?,
+            streak: Streak::of_subject(row)?,
+        })
+    }
+
+    /// What was said when it began, with the number of failures up to now.
+    fn data(&self) -> Json {
+        let mut data = self.begun_with.clone();
+        data["event"] = json!(self.event);
+        if 0 < self.streak.failures {
+            data["failures"] = json!(self.streak.failures);
+            data["failing_since"] = json!(self.streak.failing_since.map(|since| since.to_string()));
+        }
+        data
+    }
+}
+
 /// The job or call that a delivery is about.
 struct Subject {
     kind: Kind,
@@ -330,6 +369,15 @@ impl Streak {
             last_execution: 0,
             expected_since: row.get("expected_since")?,
             success_due_at: row.get("success_due_at")?,
+        })
+    }
+
+    /// Its failures, of a job or call that perhaps has no streak.
+    fn of_subject(row: &Row<'_>) -> Result<Self, StoreError> {
+        Ok(Self {
+            failures: row.get::<Option<u64>>("failures")?.unwrap_or_default(),
+            failing_since: row.get("failing_since")?,
+            ..Self::default()
         })
     }
 }
@@ -446,18 +494,17 @@ fn failed(
     streak.failures += 1;
     let since = *streak.failing_since.get_or_insert(it.end_time);
     let data = it.subject.data(it.json.clone(), &it.message, streak);
-    for notification in about(notifications, &it.subject, Event::Failed) {
-        let is_known = alerts.iter().any(|(id, event, _)| *id == notification.id && event == "failed");
-        if is_known || streak.failures < u64::from(notification.definition.after_failures) {
-            continue;
-        }
-        let now = outcome.end_time;
-        if begin_alert(tx, notification, it.executable, Event::Failed, &since, &data, now)? {
-            let due_at = now.saturating_add(GROUP_WAIT);
-            let is_told = tell(tx, notification, it.executable, "failed", &data, (now, due_at))?;
-            alerts.push((notification.id, "failed".to_owned(), is_told));
-        }
-    }
+    let known: BTreeSet<Id> =
+        alerts.iter().filter(|(_, event, _)| event == "failed").map(|(id, ..)| *id).collect();
+    let told: Vec<&Notification> = about(notifications, &it.subject, Event::Failed)
+        .filter(|notification| !known.contains(&notification.id))
+        .filter(|notification| u64::from(notification.definition.after_failures) <= streak.failures)
+        .collect();
+    let now = outcome.end_time;
+    let begun = begin_alerts(tx, &told, it.executable, (Event::Failed, &since), &data, now)?;
+    let times = (now, now.saturating_add(GROUP_WAIT));
+    let unrecovered = tell(tx, &begun, it.executable, "failed", &data, times)?;
+    alerts.extend(begun.into_iter().map(|id| (id, "failed".to_owned(), unrecovered.contains(&id))));
     Ok(())
 }
 
@@ -487,29 +534,23 @@ fn succeeded(
     streak.failing_since = None;
     let now = outcome.end_time;
     let over = end_alerts(tx, it.executable, alerts)?;
+    let mut ends = Ends::default();
+    let mut succeeded = Vec::new();
     for notification in notifications {
         let ended = over.get(&notification.id);
-        let recovers = match ended {
-            Some(ended) if ended.is_told => notification.definition.tells(Event::Recovered),
-            // The alert ended before it was reported.
-            Some(_) => {
-                supersede(tx, notification.id, it.executable, now)?;
-                false
+        match ended {
+            Some(ended) if ended.recovers_for(notification) => ends.recovered(notification, ended),
+            _ if is_about(notification, &it.subject, Event::Succeeded)
+                && notification.definition.format != Format::Alertmanager =>
+            {
+                succeeded.push(notification.id);
             }
-            None => false,
-        };
-        if let Some(ended) = ended
-            && recovers
-        {
-            tell(tx, notification, it.executable, "recovered", &ended.in_data(&data), (now, now))?;
-        } else if is_about(notification, &it.subject, Event::Succeeded)
-            && notification.definition.format != Format::Alertmanager
-        {
-            tell(tx, notification, it.executable, "succeeded", &data, (now, now))?;
-        } else if ended.is_some() {
-            supersede(tx, notification.id, it.executable, now)?;
+            Some(_) => ends.silent.push(notification.id),
+            None => {}
         }
     }
+    ends.tell(tx, it.executable, &data, now)?;
+    tell(tx, &succeeded, it.executable, "succeeded", &data, (now, now))?;
     Ok(())
 }
 
@@ -531,33 +572,32 @@ fn end_overdue(
     }
     tx.execute(sql!("alerts/delete_overdue"), values! { "executable_id": executable })?;
     let over = EndedAlerts::of(overdue);
+    let mut ends = Ends::default();
     for notification in notifications {
-        let Some(ended) = over.get(&notification.id) else { continue };
-        let is_still_failing = alerts.iter().any(|(id, ..)| *id == notification.id)
+        let fails_on = alerts.iter().any(|(id, ..)| *id == notification.id)
             && notification.definition.format != Format::Alertmanager;
-        match ended.is_told && notification.definition.tells(Event::Recovered) {
-            _ if is_still_failing => {}
-            true => {
-                tell(tx, notification, executable, "recovered", &ended.in_data(data), (now, now))?;
-            }
-            false => {
-                supersede(tx, notification.id, executable, now)?;
-            }
+        match over.get(&notification.id) {
+            Some(ended) if !fails_on => ends.add(notification, ended),
+            _ => {}
         }
     }
-    Ok(())
+    ends.tell(tx, executable, data, now)
 }
 
-/// Ends the `overdue` alert of a job or call that is no longer expected to succeed, in the transaction of
-/// that change.
-pub(super) fn tell_unexpected(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
+/// Ends the `overdue` alert of a job or call whose `expect_success_within_seconds` was changed, in the
+/// transaction of that change. The time starts again, if there still is one.
+pub(super) fn tell_expectation(tx: &Session<'_>, executable: Id, now: Timestamp) -> Result<(), StoreError> {
     let ids = json_array(std::iter::once(executable))?;
     let mut alerts = alerts_of(tx, &ids)?.remove(&executable).unwrap_or_default();
     if !alerts.iter().any(|(_, event, _)| event == Event::Overdue.as_str()) {
         return Ok(());
     }
     let (subject, streak) = subject_of(tx, executable)?;
-    let data = subject.data(Json::Null, "no success is expected any more", &streak);
+    let message = match subject.expected_within {
+        None => "no success is expected any more".to_owned(),
+        Some(seconds) => format!("a success is expected within {seconds} s from now"),
+    };
+    let data = subject.data(Json::Null, &message, &streak);
     let notifications = notifications_of(tx, std::iter::once(&subject.space))?;
     end_overdue(tx, executable, &mut alerts, &data, &notifications, now)
 }
@@ -571,17 +611,13 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
         let mut data = subject.data(Json::Null, "it was deleted", &streak);
         data["deleted"] = json!(true);
         let over = end_alerts(tx, executable, &mut alerts)?;
+        let mut ends = Ends::default();
         for notification in notifications_of(tx, std::iter::once(&subject.space))? {
-            match over.get(&notification.id) {
-                Some(ended) if ended.is_told && notification.definition.tells(Event::Recovered) => {
-                    tell(tx, &notification, executable, "recovered", &ended.in_data(&data), (now, now))?;
-                }
-                Some(_) => {
-                    supersede(tx, notification.id, executable, now)?;
-                }
-                None => {}
+            if let Some(ended) = over.get(&notification.id) {
+                ends.add(&notification, ended);
             }
         }
+        ends.tell(tx, executable, &data, now)?;
     }
     tx.execute(sql!("streaks/delete"), values! { "executable_id": executable })?;
     Ok(())
@@ -590,12 +626,7 @@ pub(super) fn tell_deleted(tx: &Session<'_>, executable: Id, now: Timestamp) -> 
 /// A job or call with its streak.
 fn subject_of(tx: &Session<'_>, executable: Id) -> Result<(Subject, Streak), StoreError> {
     tx.one(sql!("streaks/subject"), values! { "executable_id": executable }, |row| {
-        let streak = Streak {
-            failures: row.get::<Option<u64>>("failures")?.unwrap_or_default(),
-            failing_since: row.get("failing_since")?,
-            ..Streak::default()
-        };
-        Ok((Subject::of(row)?, streak))
+        Ok((Subject::of(row)?, Streak::of_subject(row)?))
     })
 }
 
@@ -620,11 +651,42 @@ impl EndedAlerts {
         over
     }
 
-    /// The data of a recovery, with the events that have ended. Only the format for Alertmanager uses them.
-    fn in_data(&self, data: &Json) -> Json {
-        let mut data = data.clone();
-        data[ENDED_EVENTS] = json!(self.events);
-        data
+    /// Whether the recovery is reported: only to receivers to which an alert was.
+    fn recovers_for(&self, notification: &Notification) -> bool {
+        self.is_told && notification.definition.tells(Event::Recovered)
+    }
+}
+
+/// The notifications of alerts that have ended, of one job or call.
+#[derive(Default)]
+struct Ends {
+    /// Those that report a recovery, by the events that have ended.
+    recovered: BTreeMap<BTreeSet<String>, Vec<Id>>,
+    /// Those that report nothing, and drop what waits.
+    silent: Vec<Id>,
+}
+
+impl Ends {
+    fn add(&mut self, notification: &Notification, ended: &EndedAlerts) {
+        match ended.recovers_for(notification) {
+            true => self.recovered(notification, ended),
+            false => self.silent.push(notification.id),
+        }
+    }
+
+    fn recovered(&mut self, notification: &Notification, ended: &EndedAlerts) {
+        self.recovered.entry(ended.events.clone()).or_default().push(notification.id);
+    }
+
+    fn tell(self, tx: &Session<'_>, executable: Id, data: &Json, now: Timestamp) -> Result<(), StoreError> {
+        for (events, notifications) in self.recovered {
+            // Only the format for Alertmanager uses them.
+            let mut data = data.clone();
+            data[ENDED_EVENTS] = json!(events);
+            tell(tx, &notifications, executable, "recovered", &data, (now, now))?;
+        }
+        supersede(tx, &self.silent, executable, now)?;
+        Ok(())
     }
 }
 
@@ -638,10 +700,13 @@ fn end_alerts(
         return Ok(HashMap::new());
     }
     tx.execute(sql!("alerts/delete_of_executable"), values! { "executable_id": executable })?;
-    for (notification, _, is_told) in alerts.iter_mut().filter(|(_, _, is_told)| !is_told) {
+    let untold: Vec<Id> = alerts.iter().filter(|(_, _, is_told)| !is_told).map(|(id, ..)| *id).collect();
+    if !untold.is_empty() {
         // A recovery from an earlier failure is still waiting. This one replaces it, so it must be sent.
-        let values = values! { "notification_id": *notification, "executable_id": executable };
-        *is_told = tx.one(sql!("deliveries/has_waiting_recovery"), values, |row| row.get("is_waiting"))?;
+        let waiting = ids_of(tx, sql!("deliveries/waiting_recoveries"), &untold, executable)?;
+        for (notification, _, is_told) in alerts.iter_mut() {
+            *is_told |= waiting.contains(notification);
+        }
     }
     Ok(EndedAlerts::of(std::mem::take(alerts)))
 }
@@ -694,65 +759,115 @@ fn is_about(notification: &Notification, subject: &Subject, event: Event) -> boo
         && notification.definition.is_about(subject.kind, &subject.guid, &subject.labels)
 }
 
-/// `false`: the alert is active already.
-fn begin_alert(
-    tx: &Session<'_>,
-    notification: &Notification,
-    executable: Id,
-    event: Event,
-    since: &Timestamp,
-    data: &Json,
-    now: Timestamp,
-) -> Result<bool, StoreError> {
-    let data = data.to_string();
-    let remind_after = notification.definition.remind_after_seconds;
-    let values = values! {
-        "notification_id": notification.id, "executable_id": executable, "event": event.as_str(),
-        "since": *since, "data": &data,
-        "remind_at": remind_after.map(|seconds| after_seconds(now, seconds)),
-    };
-    Ok(tx.execute(sql!("alerts/insert"), values)? == 1)
+/// Whether a notification still tells of an active alert. It may have been changed since the alert began.
+fn is_about_alert(notification: &Notification, subject: &Subject, event: &str) -> bool {
+    Event::named(event).is_some_and(|event| is_about(notification, subject, event))
 }
 
-/// Adds a delivery about a job or call, which supersedes those that wait. `times`: now, and when it is due.
+/// Returns the notifications in which the alert was not active yet.
+fn begin_alerts(
+    tx: &Session<'_>,
+    notifications: &[&Notification],
+    executable: Id,
+    (event, since): (Event, &Timestamp),
+    data: &Json,
+    now: Timestamp,
+) -> Result<Vec<Id>, StoreError> {
+    if notifications.is_empty() {
+        return Ok(Vec::new());
+    }
+    let data = data.to_string();
+    let notifications = json_array(notifications.iter().map(|notification| {
+        let remind_after = notification.definition.remind_after_seconds;
+        let remind_at = remind_after.map(|seconds| after_seconds(now, seconds).nanos());
+        json!({ "id": notification.id, "remind_at": remind_at })
+    }))?;
+    let values = values! {
+        "notifications": &notifications, "executable_id": executable, "event": event.as_str(),
+        "since": *since, "data": &data,
+    };
+    tx.rows(sql!("alerts/insert"), values, |row| row.get("notification_id"))
+}
+
+/// Adds deliveries about a job or call, which supersede those that wait. `times`: now, and when they are due.
 /// Returns the result of [`supersede`].
+///
+/// A space may have 50 notifications and thousands of failures at once, so the number of statements does not
+/// depend on that of notifications.
 fn tell(
     tx: &Session<'_>,
-    notification: &Notification,
+    notifications: &[Id],
     executable: Id,
     event: &str,
     data: &Json,
     times: (Timestamp, Timestamp),
-) -> Result<bool, StoreError> {
-    let is_told = supersede(tx, notification.id, executable, times.0)?;
-    insert_delivery(tx, notification.id, Some(executable), event, data, times)?;
-    Ok(is_told)
+) -> Result<BTreeSet<Id>, StoreError> {
+    if notifications.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let unrecovered = supersede(tx, notifications, executable, times.0)?;
+    let (now, due_at) = times;
+    let data = data.to_string();
+    let notifications = notifications.iter().map(|id| json!({ "id": id, "guid": Guid::random().as_str() }));
+    let notifications = json_array(notifications)?;
+    let values = values! {
+        "notifications": &notifications, "executable_id": executable, "event": event, "data": &data,
+        "now": now, "due_at": due_at,
+    };
+    tx.execute(sql!("deliveries/insert_about"), values)?;
+    Ok(unrecovered)
 }
 
-/// Supersedes the waiting deliveries about a job or call. Returns `true` if one of them was a recovery: the
-/// receiver then still believes that an earlier alert is active, so the current ones now count as reported.
-fn supersede(tx: &Session<'_>, notification: Id, executable: Id, now: Timestamp) -> Result<bool, StoreError> {
-    let values = values! { "notification_id": notification, "executable_id": executable };
-    let is_told = tx.execute(sql!("alerts/mark_unrecovered"), values)? > 0;
-    let values = values! { "notification_id": notification, "executable_id": executable, "now": now };
+/// Supersedes the waiting deliveries about a job or call. Returns the notifications in which one of them was
+/// a recovery: their receivers still believe that an earlier alert is active, so the current ones now count
+/// as reported.
+fn supersede(
+    tx: &Session<'_>,
+    notifications: &[Id],
+    executable: Id,
+    now: Timestamp,
+) -> Result<BTreeSet<Id>, StoreError> {
+    if notifications.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let open = ids_of(tx, sql!("deliveries/open_of_executable"), notifications, executable)?;
+    if open.is_empty() {
+        return Ok(open);
+    }
+    let open: Vec<Id> = open.into_iter().collect();
+    let unrecovered = ids_of(tx, sql!("alerts/mark_unrecovered"), &open, executable)?;
+    let open = json_array(open.iter())?;
+    let values = values! { "notification_ids": &open, "executable_id": executable };
     tx.execute(sql!("deliveries/supersede_untried"), values)?;
+    let values = values! { "notification_ids": &open, "executable_id": executable, "now": now };
     tx.execute(sql!("deliveries/supersede"), values)?;
-    Ok(is_told)
+    Ok(unrecovered)
 }
 
-/// Writes a waiting delivery. `times`: now, and when it is due.
+/// The notifications that a statement about a job or call returns.
+fn ids_of(
+    tx: &Session<'_>,
+    statement: &'static Statement,
+    notifications: &[Id],
+    executable: Id,
+) -> Result<BTreeSet<Id>, StoreError> {
+    let notifications = json_array(notifications.iter())?;
+    let values = values! { "notification_ids": &notifications, "executable_id": executable };
+    Ok(tx.rows(statement, values, |row| row.get("notification_id"))?.into_iter().collect())
+}
+
+/// Writes a test or a summary.
 fn insert_delivery(
     tx: &Session<'_>,
     notification: Id,
-    executable: Option<Id>,
     event: &str,
     data: &Json,
-    (now, due_at): (Timestamp, Timestamp),
+    now: Timestamp,
 ) -> Result<Id, StoreError> {
     let (guid, data) = (Guid::random(), data.to_string());
     let values = values! {
-        "guid": &guid, "notification_id": notification, "executable_id": executable, "event": event,
-        "data": &data, "now": now, "due_at": due_at,
+        "guid": &guid, "notification_id": notification, "event": event, "data": &data, "now": now,
+        "due_at": now,
     };
     tx.one(sql!("deliveries/insert"), values, |row| row.get("id"))
 }
@@ -776,21 +891,26 @@ fn claim(
         }
         false => next_delivery(tx, id, now)?,
     };
-    let alerts = match is_alertmanager && notification.definition.enabled {
+    let active = match is_alertmanager && notification.definition.enabled {
         true => {
             let values = values! { "notification_id": id, "limit": ALERTS_MAX };
             tx.rows(sql!("alerts/active"), values, |row| {
-                Ok(ActiveAlert { event: row.get("event")?, since: row.get("since")?, data: json_of(row)? })
+                let (event, since) = (row.get("event")?, row.get("since")?);
+                Ok((ActiveAlert { event, since, data: json_of(row)? }, Subject::of(row)?))
             })?
         }
         false => Vec::new(),
     };
+    let repeat_at = (!active.is_empty()).then(|| now.saturating_add(REPEAT_INTERVAL));
+    // Alertmanager ends what is not repeated.
+    let is_repeated =
+        |(alert, subject): &(ActiveAlert, Subject)| is_about_alert(&notification, subject, &alert.event);
+    let alerts: Vec<ActiveAlert> = active.into_iter().filter(is_repeated).map(|(alert, _)| alert).collect();
     let has_work = !deliveries.is_empty() || !alerts.is_empty();
     let (owner, free_at) = match has_work {
         true => (Some(fence), now.saturating_add(SPACING)),
         false => (None, now),
     };
-    let repeat_at = (!alerts.is_empty()).then(|| now.saturating_add(REPEAT_INTERVAL));
     let values = values! { "id": id, "fence": owner, "free_at": free_at, "repeat_at": repeat_at };
     tx.execute(sql!("notifications/own"), values)?;
     if !has_work {
@@ -840,7 +960,7 @@ fn fold(tx: &Session<'_>, notification: Id, now: Timestamp) -> Result<Vec<Delive
     let values = values! { "notification_id": notification };
     let summaries: u64 =
         tx.one(sql!("deliveries/count_waiting_summaries"), values, |row| row.get("total"))?;
-    let summary = insert_delivery(tx, notification, None, "summary", &json!({}), (now, now))?;
+    let summary = insert_delivery(tx, notification, "summary", &json!({}), now)?;
     let values = values! { "notification_id": notification, "summary_id": summary, "now": now };
     if SINGLE_MAX < summaries {
         tx.execute(sql!("deliveries/move_members"), values)?;

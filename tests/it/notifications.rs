@@ -412,6 +412,7 @@ fn a_receiver_in_trouble_is_tried_again_with_the_same_id() {
     for (number, (does, error)) in [
         (Does::Answer(500), "answered 500"),
         (Does::Redirect, "answered 307, which is not followed"),
+        (Does::Answer(304), "answered 304"),
         (Does::Hang, "no answer within 10 s"),
     ]
     .into_iter()
@@ -436,7 +437,7 @@ fn a_receiver_in_trouble_is_tried_again_with_the_same_id() {
     hurry(&world);
     wait_for_states(&world, &guid, &[("test", "DELIVERED")]);
     let received = receiver.received();
-    assert_eq!(received.len(), 4, "no redirect is followed");
+    assert_eq!(received.len(), 5, "no redirect is followed");
     let id = received[0].header("webhook-id").unwrap();
     assert!(received.iter().all(|it| it.header("webhook-id") == Some(id)), "{received:?}");
     // Endless answers are cut off after the status.
@@ -555,6 +556,129 @@ fn nothing_waits_for_a_clock_that_was_ahead() {
     within(3600, "SELECT MAX(remind_at) FROM alerts");
     // The second attempt follows after five seconds.
     receiver.wait_for(2);
+}
+
+/// A statement is a round trip. Thousands of failures in a space with 50 notifications took minutes.
+#[needs::postgres]
+#[test]
+fn a_failure_takes_as_many_statements_for_many_notifications_as_for_one() {
+    let world = World::start();
+    let target = Receiver::start();
+    let call = world.call("ping", &target.url);
+    world.database().execute(
+        "CREATE SEQUENCE statements;
+         CREATE FUNCTION count_statement() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN PERFORM nextval('statements'); RETURN NULL; END $$;
+         CREATE TRIGGER count_alerts AFTER INSERT OR UPDATE OR DELETE ON alerts
+             FOR EACH STATEMENT EXECUTE FUNCTION count_statement();
+         CREATE TRIGGER count_deliveries AFTER INSERT OR UPDATE OR DELETE ON deliveries
+             FOR EACH STATEMENT EXECUTE FUNCTION count_statement()",
+    );
+    for number in 0..20 {
+        // Nothing is sent meanwhile.
+        let url = format!("{}/{number}", target.url);
+        notification(
+            &world,
+            &json!({ "name": format!("n{number}"), "url": url, "events": ["failed", "succeeded"] }),
+        );
+    }
+    let statements = || world.database().number("SELECT nextval('statements')");
+    let before = statements();
+    target.set(Does::Answer(500));
+    run(&world, &call);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM deliveries WHERE event = 'failed'"), 20);
+    assert_eq!(statements() - before, 3, "one for the alerts, one for the deliveries, and the question");
+    // Each of them is replaced.
+    let before = statements();
+    target.set(Does::Answer(200));
+    world.database().execute("UPDATE notifications SET free_at = 0, owner = (SELECT MIN(id) FROM instances)");
+    run(&world, &call);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM deliveries WHERE event = 'succeeded'"), 20);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM deliveries"), 20);
+    let after = statements() - before;
+    assert!(after <= 7, "{after}");
+}
+
+#[test]
+fn what_a_notification_is_no_longer_about_is_not_told_again() {
+    let world = World::start();
+    let (receiver, alerts, target) = (Receiver::start(), Receiver::start(), Receiver::start());
+    target.set(Does::Answer(500));
+    let call = world.call("ping", &target.url);
+    let other = world.call("other", &target.url);
+    let reminded = notification(&world, &json!({ "url": receiver.url, "remind_after_seconds": 3600 }));
+    let fields = json!({ "name": "alerts", "url": alerts.url, "format": "alertmanager" });
+    let repeated = notification(&world, &fields);
+    run(&world, &call);
+    run(&world, &call);
+    hurry(&world);
+    receiver.wait_for(1);
+    alerts.wait_for(1);
+    let change = |fields: Value| {
+        for guid in [&reminded, &repeated] {
+            assert_eq!(world.patch(&format!("/notifications/{guid}"), &fields.to_string()).status, 200);
+        }
+    };
+    // Runs what is due, and waits until nothing is.
+    let settle = || {
+        let open = "SELECT COUNT(*) FROM notifications WHERE owner IS NOT NULL OR repeat_at < 10";
+        wait_for(|| (world.database().number(open) == 0).then_some(()));
+        world.database().execute("UPDATE notifications SET repeat_at = 1 WHERE repeat_at IS NOT NULL");
+        world.database().execute("UPDATE alerts SET remind_at = 1 WHERE remind_at IS NOT NULL");
+        wait_for(|| {
+            let due = "SELECT (SELECT COUNT(*) FROM alerts WHERE remind_at = 1) + (SELECT COUNT(*) FROM \
+                       notifications WHERE repeat_at = 1 OR owner IS NOT NULL) + (SELECT COUNT(*) FROM \
+                       deliveries WHERE ended_at IS NULL)";
+            (world.database().number(due) == 0).then_some(())
+        });
+        (receiver.received().len(), alerts.received().len())
+    };
+    let before = settle();
+    let reminder = receiver.received().remove(1).json();
+    assert_eq!((&reminder["type"], &reminder["data"]["failures"]), (&json!("reminder"), &json!(2)));
+    change(json!({ "call_guids": [other] }));
+    assert_eq!(settle(), before);
+    change(json!({ "call_guids": null, "events": ["recovered", "overdue"] }));
+    assert_eq!(settle(), before);
+    change(json!({ "events": null, "label_selector": "env=prod" }));
+    assert_eq!(settle(), before);
+    // What is selected again is told again, and whoever was told of the failure is told of the recovery.
+    change(json!({ "label_selector": null }));
+    let again = settle();
+    assert!(before.0 < again.0 && before.1 < again.1, "{before:?} {again:?}");
+    change(json!({ "call_guids": [other] }));
+    target.set(Does::Answer(200));
+    run(&world, &call);
+    assert_eq!(receiver.wait_for(again.0 + 1)[again.0].kind(), "execution.recovered");
+}
+
+#[test]
+fn another_time_for_a_success_ends_what_was_overdue() {
+    let world = World::start();
+    let (receiver, target) = (Receiver::start(), Receiver::start());
+    let call = world.call("ping", &target.url);
+    notification(&world, &json!({ "url": receiver.url }));
+    let expect = |seconds: u32| {
+        let fields = json!({ "expect_success_within_seconds": seconds }).to_string();
+        assert_eq!(world.patch(&format!("/calls/{call}"), &fields).status, 200);
+    };
+    expect(60);
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    receiver.wait_for(1);
+    // The same time is no change.
+    expect(60);
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM alerts"), 1);
+    expect(600);
+    let over = receiver.wait_for(2).remove(1);
+    let message = &over.json()["data"]["message"];
+    assert_eq!(
+        (over.kind().as_str(), message),
+        ("execution.recovered", &json!("a success is expected within 600 s from now"))
+    );
+    assert_eq!(world.database().number("SELECT COUNT(*) FROM alerts"), 0);
+    // It can be overdue again.
+    world.database().execute("UPDATE streaks SET success_due_at = 1");
+    assert_eq!(receiver.wait_for(3)[2].kind(), "job.overdue");
 }
 
 /// `STORM_FAILURES=5000 cargo test --test it failures_at_once` is the long version.

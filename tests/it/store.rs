@@ -933,6 +933,8 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
             "NULL".to_owned()
         }
         "owners" => "'[1500, 1501]'".to_owned(),
+        "notification_ids" => "'[1, 2]'".to_owned(),
+        "notifications" => r#"'[{"id": 1, "guid": "new", "remind_at": null}]'"#.to_owned(),
         "guids" => r#"'["x1500", "x1501"]'"#.to_owned(),
         "kinds" => r#"'["job", "call"]'"#.to_owned(),
         "name_pattern" => "'%n15%'".to_owned(),

@@ -235,7 +235,11 @@ impl Messenger {
             Ok(answer) if answer.status.is_success() => Tried::Delivered(answer.status.as_u16()),
             Ok(answer) if answer.status.as_u16() == 410 => Tried::Gone,
             Ok(answer) => {
-                let followed = if answer.status.is_redirection() { ", which is not followed" } else { "" };
+                let followed = if answer.location.is_some() && answer.status.is_redirection() {
+                    ", which is not followed"
+                } else {
+                    ""
+                };
                 let status = answer.status.as_u16();
                 Tried::Failed(Some(status), format!("answered {status}{followed}"))
             }
