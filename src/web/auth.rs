@@ -201,6 +201,12 @@ impl Authenticator {
         }
     }
 
+    /// Whether the roles of a user are cached, so that [`Self::caller_signed_in`] does not wait for the platform.
+    pub fn remembers(&self, user: &str) -> bool {
+        let (key, now) = (key_of(&[user]), self.clock.monotonic());
+        self.roles.has(&key, now) && (self.read_roles.is_empty() || self.readable.has(&key, now))
+    }
+
     fn caller_of(&self, identity: Identity) -> Result<Caller, AuthError> {
         let is_client = identity.name.is_none();
         let name = identity.name.unwrap_or_else(|| identity.user.clone());
@@ -507,6 +513,16 @@ impl<V: Clone> Cache<V> {
         asked.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
+    /// Whether there is an answer that is not too old and lets somebody in.
+    fn has(&self, key: &Key, now: Duration) -> bool {
+        match lock(&self.entries).get(key) {
+            Some(Entry::Known { value, asked_at }) => {
+                (self.is_precious)(value) && now.checked_sub(*asked_at).is_some_and(|age| age < self.age_max)
+            }
+            _ => false,
+        }
+    }
+
     /// Drops answers that are too old, at most once in their maximum age.
     fn drop_expired(&self, entries: &mut HashMap<Key, Entry<V>>, now: Duration) {
         let mut swept_at = lock(&self.swept_at);
@@ -594,6 +610,19 @@ mod tests {
         });
         assert!(room.enter(at(9000)).is_ok(), "one waits for long, and there is a seat");
         drop(second);
+    }
+
+    #[test]
+    fn an_answer_is_had_while_it_is_fresh_and_lets_somebody_in() {
+        let cache: Cache<u8> = Cache::new(MINUTE, |value| 0 < *value);
+        for value in [0, 7] {
+            let number = usize::from(value);
+            assert!(!cache.has(&key(number), Duration::ZERO));
+            let got = cache.get(key(number), Duration::default, MINUTE, &room(), || Ok(value));
+            assert_eq!(got, Ok(value));
+            assert_eq!(cache.has(&key(number), MINUTE / 2), 0 < value);
+            assert!(!cache.has(&key(number), MINUTE));
+        }
     }
 
     #[test]

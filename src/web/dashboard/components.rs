@@ -353,16 +353,9 @@ pub(super) fn fit(text: &str, bytes: usize) -> String {
     text.to_owned()
 }
 
-/// The end of a text, as much as takes at most `bytes` in a page.
-pub(super) fn end_of(text: &str, bytes: usize) -> &str {
-    let mut room = bytes;
-    for (at, char) in text.char_indices().rev() {
-        match room.checked_sub(size_of(char)) {
-            Some(left) => room = left,
-            None => return &text[at + char.len_utf8()..],
-        }
-    }
-    text
+/// The bytes of a text in a page.
+pub(super) fn size_in_page(text: &str) -> usize {
+    text.chars().map(size_of).sum()
 }
 
 fn without_password(url: &str) -> String {
@@ -418,9 +411,7 @@ mod tests {
         assert_eq!(fit("shorter", 5), "short…");
         assert_eq!(fit("𝔘𝔘𝔘", 8), "𝔘𝔘…");
         assert_eq!(fit("a<b", 4), "a…");
-        assert_eq!(end_of("longer", 3), "ger");
-        assert_eq!(end_of("a\"b", 6), "b");
-        assert_eq!(end_of("𝔘𝔘", 5), "𝔘");
+        assert_eq!(size_in_page("a\"<&𝔘"), 1 + 6 + 4 + 5 + 4);
         assert_eq!((share(1000, 4), share(1000, 0), share(1000, 500)), (250, 1000, SHARE_MIN));
     }
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::executions::{change_one, late, link_of, owner_of, row_name};
 use crate::model::{Access, Kind};
 use crate::web::dashboard::ask::{Refusal, encoded, header, list, text};
-use crate::web::dashboard::components::{duration, end_of, fit, length_of, share, state};
+use crate::web::dashboard::components::{duration, fit, length_of, share, size_in_page, state};
 use crate::web::dashboard::logs::Read;
 use crate::web::dashboard::{Fields, Page, PageResult, Reply, View, plural};
 
@@ -120,15 +120,10 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
         read.unwrap_or_else(|| Read::refused(Refusal::new(503, "Too many outputs are being read.")))
     };
     let wants_all = wants_all(view);
-    let start = if wants_all { 0 } else { read.bytes.len().saturating_sub(SHOWN_BYTES) };
-    // Not from the middle of a character.
-    let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
-    let inside = read.bytes[start..].iter().take(3).take_while(|byte| is_inside(byte)).count();
-    let text = printed(&read.bytes[start + if 0 < start { inside } else { 0 }..]);
-    let shown = if wants_all { &text } else { end_of(&text, SHOWN_PAGE_BYTES) };
-    let is_cut = read.is_cut || 0 < start || shown.len() < text.len();
-    // Characters that take more of the page, or less of it than of the output, do not count exactly.
-    let told = if shown.len() < text.len() { shown.len() } else { SHOWN_BYTES } / 1024;
+    let most = if wants_all { usize::MAX } else { SHOWN_BYTES };
+    let (shown, shown_bytes) =
+        end_of(&read.bytes, most, if wants_all { usize::MAX } else { SHOWN_PAGE_BYTES });
+    let is_cut = read.is_cut || shown_bytes < read.bytes.len();
     Ok(html! {
         @if shown.is_empty() {
             @match &read.refusal {
@@ -141,7 +136,7 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
             }
         } @else {
             @if is_cut && wants_all { p { "The last " (KEPT_TOLD) ". " code { "ocf-scheduler logs" } " prints all of it." } }
-            @else if is_cut { p { "The last " (told) " KiB. " a href={ (here) "?output=all" } { "All of it" } } }
+            @else if is_cut { p { "The last " (shown_bytes.div_ceil(1024)) " KiB. " a href={ (here) "?output=all" } { "All of it" } } }
             // It is scrolled to its end, and stays there while it grows.
             div.output.whole[wants_all] tabindex="0" role="region" aria-label="Output" { pre { (shown) } }
             @if read.is_unfinished && read.refusal.is_none() { p.quiet { "There is more. It is being read." } }
@@ -150,6 +145,24 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
             p.quiet { "It cannot be read at the moment: " (refusal.text) }
         }
     })
+}
+
+/// The end of an output as text, which takes at most `page_bytes` in a page, and the number of its bytes.
+fn end_of(bytes: &[u8], most: usize, page_bytes: usize) -> (String, usize) {
+    let mut count = bytes.len().min(most);
+    loop {
+        let start = bytes.len() - count;
+        // Not from the middle of a character.
+        let is_inside = |byte: &u8| byte & 0xC0 == 0x80;
+        let inside = bytes[start..].iter().take(3).take_while(|byte| is_inside(byte)).count();
+        let shown = printed(&bytes[start + if 0 < start { inside } else { 0 }..]);
+        let size = size_in_page(&shown);
+        if size <= page_bytes || count == 0 {
+            return (shown, count);
+        }
+        // Fewer each time, because the size is too large.
+        count = count * page_bytes / size;
+    }
 }
 
 /// Output that the service keeps itself.
@@ -218,6 +231,19 @@ fn printed(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_end_of_an_output_fits_into_a_page() {
+        let end = |bytes: &[u8]| {
+            let (shown, count) = end_of(bytes, SHOWN_BYTES, SHOWN_PAGE_BYTES);
+            assert!(size_in_page(&shown) <= SHOWN_PAGE_BYTES);
+            count
+        };
+        let long = |byte: u8| vec![byte; 100_000];
+        assert_eq!([end(b""), end(b"short"), end(&long(b'x'))], [0, 5, SHOWN_BYTES]);
+        assert_eq!([end(&long(b'"')), end(&long(0xFF))], [SHOWN_PAGE_BYTES / 6, SHOWN_PAGE_BYTES / 3]);
+        assert_eq!(end_of("xé".as_bytes(), 1, 10), (String::new(), 1), "not half a character");
+    }
 
     #[test]
     fn an_output_is_shown_without_what_steers_a_terminal() {
