@@ -24,7 +24,8 @@ fn bash(commands: &[Command]) -> String {
                  < <(ocf-scheduler complete-names \"$1\" \"$2\" 2>/dev/null)\n\
          }\n\
          _ocf_scheduler() {\n    \
-             local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\" names=\"\"\n    \
+             local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\" \
+             names=\"\"\n    \
              if [ \"$before\" = -o ]; then before=--output; fi\n    \
              if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
     );

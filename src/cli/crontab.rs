@@ -339,7 +339,8 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_is_named_with_its_line() {
-        let text = "MAILTO=root\n@reboot /bin/true\n* * * *\n@often x\n17 * * * * root cd / && run-parts /etc/cron.hourly\n\
+        let text = "MAILTO=root\n@reboot /bin/true\n* * * *\n@often x\n17 * * * * root cd / && run-parts \
+            /etc/cron.hourly\n\
                     0 1 * * * www-data /bin/clean\nSHELL=/bin/bash\n0 1 * * * rooted\n* * * * *\n";
         let found = read(text);
         let lines: Vec<usize> = found.notes.iter().map(|(line, _)| *line).collect();

@@ -146,7 +146,14 @@ fn made_visible(bytes: &[u8]) -> String {
 }
 
 fn is_harmless(character: char) -> bool {
-    let turns = matches!(character, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let turns = matches!(
+        character,
+        '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+    );
     !character.is_control() && !turns
 }
 

@@ -559,7 +559,8 @@ pub const COMMANDS: &[Command] = &[
         "resume",
         &[Operand { names: Names::Both, ..optional("NAME") }],
         &[OF_APP],
-        "lets the schedules of a job or call, or of the whole space, fire again; missed fire times do not run",
+        "lets the schedules of a job or call, or of the whole space, fire again; missed fire times \
+         do not run",
         "ocf-scheduler resume nightly",
         |it| ask(pauses::resume, it),
     ),

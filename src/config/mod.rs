@@ -119,8 +119,8 @@ pub struct Config {
 pub struct SettingInForce {
     /// The environment variable.
     pub variable: &'static str,
-    /// The value that the service uses, or the default in the words of the help; for a secret only whether it is
-    /// set. May be empty.
+    /// The value that the service uses, or the default in the words of the help; for a secret only whether it
+    /// is set. May be empty.
     pub value: String,
     /// Whether it was set by a flag, a variable or a file.
     pub is_set: bool,

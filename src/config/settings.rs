@@ -64,7 +64,9 @@ macro_rules! optional_number {
 }
 
 macro_rules! choice {
-    ($variable:literal, $flag:literal, $default:literal, [$first:literal $(, $word:literal)*], $help:literal) => {
+    (
+        $variable:literal, $flag:literal, $default:literal, [$first:literal $(, $word:literal)*], $help:literal
+    ) => {
         Setting {
             variable: $variable,
             flag: $flag,

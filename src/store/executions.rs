@@ -309,8 +309,8 @@ impl Store {
         let fence = self.fence()?;
         let shares = json_array(shares.iter().map(Share::as_str))?;
         let values = values! {
-            "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "shares": &shares, "each": each,
-            "fence": fence,
+            "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "shares": &shares,
+            "each": each, "fence": fence,
         };
         self.read_at_once(|session| {
             session.rows(sql_by_engine!("executions/pending_of_shares"), values, |row| waiting_of(row, fence))

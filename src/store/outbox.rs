@@ -169,8 +169,8 @@ impl Store {
         })
     }
 
-    /// Sends reminders of a batch of active alerts. Returns their number. A notification that no longer covers
-    /// the job or call, or no longer reports the event, sends none.
+    /// Sends reminders of a batch of active alerts. Returns their number. A notification that no longer
+    /// covers the job or call, or no longer reports the event, sends none.
     pub fn remind(&self, limit: u32, now: Timestamp) -> Result<usize, StoreError> {
         self.write(|tx| {
             let rows =

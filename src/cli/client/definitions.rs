@@ -417,8 +417,8 @@ impl Run<'_> {
             && let Some((what, _)) = reason.split_once(": app_guid names no app")
         {
             *reason = format!(
-                "{what}: there is no such app, or you have no role in its space\n    expected: the name or guid of an \
-                 app in a space in which you are developer or manager"
+                "{what}: there is no such app, or you have no role in its space\n    expected: \
+                 the name or guid of an app in a space in which you are developer or manager"
             );
             self.unknown_apps.insert(app.to_owned(), 0);
         }

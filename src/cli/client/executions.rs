@@ -236,7 +236,8 @@ fn named_execution(session: &Session, arguments: &Arguments) -> Result<(Found, S
                 }
             }
             Err(Failure::NotFound(format!(
-                "no job has {wanted} among its last {PAGE} executions; name the job: ocf-scheduler logs JOB {wanted}"
+                "no job has {wanted} among its last {PAGE} executions; name the job: \
+                 ocf-scheduler logs JOB {wanted}"
             )))
         }
         (Err(Failure::NotFound(reason)), _) => {

@@ -197,8 +197,8 @@ mod tests {
         let prefix = json!({"expression": "TZ=Asia/Kolkata H H * * *", "timezone": null, "dialect": "ocf2",
             "next_fire_time": "2026-07-01T07:00:00Z"});
         assert_eq!(next_fire_local(&prefix), "2026-07-01T12:30:00+05:30");
-        let once = json!({"expression": "@at 2026-07-01T09:00:00", "timezone": "Europe/Berlin", "dialect": "ocf2",
-            "next_fire_time": "2026-07-01T07:00:00Z"});
+        let once = json!({"expression": "@at 2026-07-01T09:00:00", "timezone": "Europe/Berlin",
+            "dialect": "ocf2", "next_fire_time": "2026-07-01T07:00:00Z"});
         assert_eq!(next_fire_local(&once), "2026-07-01T09:00:00+02:00");
         let utc = json!({"expression": "0 7 * * *", "next_fire_time": "2026-07-01T07:00:00Z"});
         let later =

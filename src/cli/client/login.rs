@@ -63,7 +63,11 @@ pub(in crate::cli) fn list(printer: &Printer, _: &Arguments) -> Result<(), Failu
         name => name,
     };
     let mut rows = Vec::new();
-    let row = |name: &str, url: &str, token: &str, space: &str| json!({ "name": name, "url": url, "token": token, "space": space, "current": name == current });
+    let row = |name: &str, url: &str, token: &str, space: &str| {
+        json!({
+            "name": name, "url": url, "token": token, "space": space, "current": name == current,
+        })
+    };
     for context in &contexts.all {
         let token = if context.from_cf { "that of cf" } else { "stored" };
         rows.push(row(&context.name, &context.url, token, &context.space));

@@ -68,7 +68,8 @@ impl Place {
             STANDALONE => match running {
                 Some(running) => Self::of_standalone(running, token),
                 None => Err(Failure::Usage(
-                    "you run no standalone service on this machine; to start one, run: ocf-scheduler standalone"
+                    "you run no standalone service on this machine; to start one, run: \
+                     ocf-scheduler standalone"
                         .to_owned(),
                 )),
             },
@@ -137,8 +138,8 @@ impl Place {
             (None, Some(token)) => (token.to_owned(), login.renewal()),
             (None, None) => {
                 return Err(Failure::Unauthorized(format!(
-                    "the token of cf is for {} and is not sent to {base}: set SCHEDULER_TOKEN, for example to \
-                     \"$(cf oauth-token)\", or run: ocf-scheduler login {base}",
+                    "the token of cf is for {} and is not sent to {base}: set SCHEDULER_TOKEN, for \
+                     example to \"$(cf oauth-token)\", or run: ocf-scheduler login {base}",
                     login.target
                 )));
             }
@@ -163,5 +164,5 @@ const NO_SERVICE: &str = "no service is given. Either\n  \
      set SCHEDULER_URL and SCHEDULER_TOKEN, or\n  \
      log in to a Cloud Foundry that has a scheduler: cf login, or\n  \
      start one on this machine: ocf-scheduler standalone";
-const NO_TOKEN: &str = "no token is given: run ocf-scheduler login URL, or set SCHEDULER_TOKEN (standalone prints one \
-     when it starts)";
+const NO_TOKEN: &str = "no token is given: run ocf-scheduler login URL, or set SCHEDULER_TOKEN (standalone \
+     prints one when it starts)";

@@ -387,11 +387,11 @@ fn reason_of(body: &[u8], names_flags: bool) -> Option<String> {
     }
 }
 
-const UNSEEN: &str = "there is no object with this guid that you may see; to list objects, run: ocf-scheduler jobs, \
-     calls, schedules, executions or notifications";
+const UNSEEN: &str = "there is no object with this guid that you may see; to list objects, run: \
+     ocf-scheduler jobs, calls, schedules, executions or notifications";
 
-const WRONG_TOKEN: &str = "the service does not accept the token; to store another one, run: ocf-scheduler login URL, or set \
-     SCHEDULER_TOKEN";
+const WRONG_TOKEN: &str = "the service does not accept the token; to store another one, run: ocf-scheduler \
+     login URL, or set SCHEDULER_TOKEN";
 
 /// What was expected, in terms of the command line.
 fn expected_of(expected: Option<String>, names_flags: bool) -> Option<String> {

@@ -296,8 +296,8 @@ pub(super) fn base_of(url: &str) -> Result<String, Failure> {
     }
     let shown = if url.contains('@') { String::new() } else { format!(" is {url:?}; it") };
     Err(Failure::Usage(format!(
-        "SCHEDULER_URL (--service){shown} must be a URL like http://127.0.0.1:8000 or https://scheduler.example.com, \
-         without user and query"
+        "SCHEDULER_URL (--service){shown} must be a URL like http://127.0.0.1:8000 or \
+         https://scheduler.example.com, without user and query"
     )))
 }
 

@@ -146,9 +146,11 @@ mod tests {
     #[test]
     fn retries_are_told_in_a_line() {
         assert_eq!(retries(&Value::Null), "");
-        let retry = json!({"max_retries": 3, "backoff_seconds": 10, "max_backoff_seconds": 3600, "max_age_seconds": null});
+        let retry = json!({"max_retries": 3, "backoff_seconds": 10, "max_backoff_seconds": 3600,
+            "max_age_seconds": null});
         assert_eq!(retries(&retry), "3, after 10 s up to 1 h");
-        let retry = json!({"max_retries": 1, "backoff_seconds": 90, "max_backoff_seconds": 7200, "max_age_seconds": 86400});
+        let retry = json!({"max_retries": 1, "backoff_seconds": 90, "max_backoff_seconds": 7200,
+            "max_age_seconds": 86400});
         assert_eq!(retries(&retry), "1, after 1 min 30 s up to 2 h, for at most 1 d");
     }
 }

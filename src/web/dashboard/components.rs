@@ -140,7 +140,8 @@ impl View<'_> {
         }
     }
 
-    /// The form of the buttons in the rows of a table, beside which it stands. One for all keeps a page small.
+    /// The form of the buttons in the rows of a table, beside which it stands. One for all keeps a page
+    /// small.
     pub(super) fn form_of_rows(&self) -> Markup {
         html! {
             form id=(FORM_OF_ROWS) method="post" {

@@ -1,7 +1,7 @@
 //! The output of tasks that the platform keeps in its log, read in the background.
 //!
-//! Invariant: a page waits for output for at most [`PATIENCE`], and not at all while what an earlier page began
-//! goes on. One thread at a time reads an output, and after a failure none does for [`REST`]. At most
+//! Invariant: a page waits for output for at most [`PATIENCE`], and not at all while what an earlier page
+//! began goes on. One thread at a time reads an output, and after a failure none does for [`REST`]. At most
 //! [`OUTPUTS_MAX`] outputs are kept, each with its last [`KEPT_BYTES`], for the token that read them.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -59,7 +59,8 @@ pub(super) struct Read {
 pub(super) type Part = Box<dyn FnMut(i64) -> Result<(Vec<u8>, i64), Refusal> + Send>;
 
 impl Logs {
-    /// What is known of an output, after a moment for reading on with `part`. `None`: too many are being read.
+    /// What is known of an output, after a moment for reading on with `part`. `None`: too many are being
+    /// read.
     pub(super) fn read(&self, key: Key, clock: &Arc<dyn Clock>, part: Part) -> Option<Read> {
         let output = self.output(key)?;
         let is_resting = clock.monotonic() < lock(&output.read).rests_until;

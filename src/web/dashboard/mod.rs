@@ -423,8 +423,8 @@ impl Dashboard {
         })
     }
 
-    /// The caller of a session. A page waits for the roles for a moment only; a form has been filled in, so it
-    /// waits for as long as the API does.
+    /// The caller of a session. A page waits for the roles for a moment only; a form has been filled in, so
+    /// it waits for as long as the API does.
     fn caller(&self, api: &Arc<Api>, request: &Request, session: &Session) -> Result<Caller, AuthError> {
         let (holder, digest) = (session.holder(), session.digest());
         let is_quick = self.is_standalone || session.admin || api.auth.remembers(&holder.user);

@@ -1,8 +1,8 @@
 //! The names of apps and spaces on the platform, to show in place of guids.
 //!
 //! Invariant: a page waits for names for at most [`PATIENCE`]. If they take longer, no page waits until they
-//! are there, and after a failure no names are looked up for [`REST`]. A page shows the beginning of a guid if
-//! the name is unknown.
+//! are there, and after a failure no names are looked up for [`REST`]. A page shows the beginning of a guid
+//! if the name is unknown.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -189,8 +189,8 @@ fn kept_output(view: &View<'_>, target: &str) -> Read {
     read
 }
 
-/// The text of an output. Sequences that steer a terminal (colours, titles, the cursor) are left out, and other
-/// control characters are shown as pictures.
+/// The text of an output. Sequences that steer a terminal (colours, titles, the cursor) are left out, and
+/// other control characters are shown as pictures.
 fn printed(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown = String::with_capacity(text.len());

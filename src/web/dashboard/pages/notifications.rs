@@ -13,7 +13,8 @@ use crate::web::dashboard::layout::next_page;
 use crate::web::dashboard::{Page, PageResult, Reply, View};
 
 const PER_PAGE: usize = 25;
-/// The bytes of the names in the list, of their hosts, and of what they are of; and of the errors of deliveries.
+/// The bytes of the names in the list, of their hosts, and of what they are of; and of the errors of
+/// deliveries.
 const NAMES_BYTES: usize = 12_000;
 const HOSTS_BYTES: usize = 4000;
 const OF_BYTES: usize = 6000;
