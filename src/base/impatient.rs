@@ -17,8 +17,8 @@ pub struct Impatient {
     most: usize,
 }
 
-/// Dropped when a thread ends, however it ends.
-struct Running(Arc<AtomicUsize>);
+/// A place among those that run, until it is dropped.
+pub struct Running(Arc<AtomicUsize>);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -32,6 +32,12 @@ impl Impatient {
         Self { running: Arc::default(), most }
     }
 
+    /// A place for work on the thread of the caller; `None`: there are too many.
+    pub fn enter(&self) -> Option<Running> {
+        let running = Running(Arc::clone(&self.running));
+        (running.0.fetch_add(1, Ordering::AcqRel) < self.most).then_some(running)
+    }
+
     /// The result of `work`, which runs on a thread with this name. `None`: it takes longer than `patience`,
     /// it panicked, or there are too many threads.
     pub fn ask<T: Send + 'static>(
@@ -40,10 +46,7 @@ impl Impatient {
         patience: Duration,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let running = Running(Arc::clone(&self.running));
-        if self.most <= running.0.fetch_add(1, Ordering::AcqRel) {
-            return None;
-        }
+        let running = self.enter()?;
         let (done, result) = bounded(1);
         let work = move || {
             let _running = running;
@@ -74,6 +77,7 @@ mod tests {
         };
         assert_eq!(impatient.ask("slow", Duration::from_millis(1), work), None);
         assert_eq!(impatient.ask("one too many", long, || 8), None);
+        assert!(impatient.enter().is_none());
         go.send(()).unwrap();
         ended.recv_timeout(long).unwrap();
     }

@@ -966,6 +966,27 @@ fn signing_in_with_cloud_foundry_takes_a_code_once_from_the_browser_that_began()
 }
 
 #[test]
+fn those_who_wait_for_a_slow_uaa_to_sign_them_in_leave_threads_for_others() {
+    let settings = [("DASHBOARD_CLIENT_ID", "dashboard"), ("DASHBOARD_CLIENT_SECRET", "s3cret")];
+    let world = World::with(&settings);
+    let callback = format!("{}/dashboard/callback", world.url());
+    let scopes = ["openid", "cloud_controller.read", "cloud_controller.write"];
+    world.cf.add_sign_in_client("dashboard", "s3cret", &callback, &scopes);
+    let sign_ins: Vec<SignIn> = (0..12).map(|_| SignIn::begin(&world, "dev")).collect();
+    world.cf.fault("POST /oauth/token", Fault::Delay(Duration::from_secs(4)), ALWAYS);
+    let statuses: Vec<u16> = std::thread::scope(|scope| {
+        let ends = sign_ins.iter().map(|it| scope.spawn(|| it.end(&it.path, &it.cookie).status));
+        ends.collect::<Vec<_>>().into_iter().map(|end| end.join().unwrap()).collect()
+    });
+    let count = |status| statuses.iter().filter(|other| **other == status).count();
+    assert_eq!((count(303), count(503)), (8, 4), "{statuses:?}");
+    // Nothing was used up: the others reload the page.
+    world.cf.clear_faults();
+    let refused = statuses.iter().position(|status| *status == 503).unwrap();
+    assert_eq!(sign_ins[refused].end(&sign_ins[refused].path, &sign_ins[refused].cookie).status, 303);
+}
+
+#[test]
 fn people_sign_in_through_the_client_that_cloud_controller_makes_from_the_catalog() {
     let world = World::with(&[("BROKER_USER", "platform"), ("BROKER_PASSWORD", "hidden-password")]);
     let authorization = format!("Basic {}", BASE64_STANDARD.encode("platform:hidden-password"));

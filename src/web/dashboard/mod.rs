@@ -52,6 +52,8 @@ const ZONE_MAX: usize = 64;
 /// The longest wait of a page for an answer of the platform, and the most threads that wait for one.
 const PATIENCE: Duration = Duration::from_secs(2);
 const ASKERS_MAX: usize = 64;
+/// The most requests that wait for UAA at once to sign somebody in. Anybody may send them.
+const SIGNING_IN_MAX: usize = 8;
 /// The parameters of pages.
 const PARAMETERS: [&str; 13] = [
     "expression",
@@ -82,6 +84,8 @@ pub struct Dashboard {
     tokens: Tokens,
     logs: Logs,
     askers: Impatient,
+    /// Those who wait for UAA to sign them in.
+    signing_in: Impatient,
     is_standalone: bool,
 }
 
@@ -320,6 +324,7 @@ impl Dashboard {
             tokens: Tokens::default(),
             logs: Logs::default(),
             askers: Impatient::new(ASKERS_MAX),
+            signing_in: Impatient::new(SIGNING_IN_MAX),
             is_standalone,
         }
     }

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 
+use super::ask::Refusal;
 use super::session::{self, digest_of};
 use super::{Dashboard, Fields, database_trouble, layout, own_path, redirect, respond_html};
 use crate::http::{Request, Response, with_header};
@@ -29,6 +30,8 @@ const SCOPES: &str = "openid cloud_controller.read cloud_controller.write cloud_
 const SCOPES_OF_CATALOG: &str = "openid cloud_controller_service_permissions.read";
 const WAITING_COOKIE: &str = "ocf-scheduler-sign-in";
 const WAITING_SECONDS: i64 = 600;
+const TOO_MANY: &str =
+    "Too many people are signing in while Cloud Foundry is slow. Reload this page in a moment.";
 
 impl Dashboard {
     /// Sends the browser to UAA.
@@ -36,6 +39,7 @@ impl Dashboard {
         let fields = Fields::of_query(request);
         let shown = |status, why| respond_html(status, layout::sign_in(self, &fields, Some(why)));
         let Some(client) = &self.client else { return shown(404, "There is no such way to sign in.") };
+        let Some(_seat) = self.signing_in.enter() else { return shown(503, TOO_MANY) };
         let scopes = if client.is_of_catalog { SCOPES_OF_CATALOG } else { SCOPES };
         let random = || format!("{}{}", Guid::random(), Guid::random());
         let waiting = Waiting {
@@ -71,6 +75,10 @@ impl Dashboard {
         if self.failures.look(attempts, api.clock.monotonic()).is_err() {
             return shown(429, "Too many attempts have failed. Wait a few seconds, then try again.");
         }
+        let Some(_seat) = self.signing_in.enter() else {
+            // Neither the cookie nor the code is used up, so reloading the page is enough.
+            return layout::alone(&Refusal::new(503, TOO_MANY));
+        };
         let waiting = session::cookie_of(request, WAITING_COOKIE).and_then(|it| self.keeper.unsealed(it));
         let waiting: Option<Waiting> = waiting.and_then(|text| serde_json::from_str(&text).ok());
         let waiting = waiting.filter(|it| it.state == fields.get("state"));
