@@ -278,6 +278,13 @@ fn an_auditor_of_a_standalone_service_reads_where_that_is_set() {
         let auditor = Some("auditor-token-of-the-test");
         let answer = request(&service.url, "GET", "/jobs", auditor, &[], "");
         assert_eq!(answer.status, status, "{}", answer.body);
+        // A token names its user, who is the actor of what it changes.
+        let developer = Some("developer-token-of-the-test");
+        let fields = r#"{"name":"j","command":"true"}"#;
+        assert_eq!(request(&service.url, "POST", "/jobs?app_guid=a", developer, &[], fields).status, 201);
+        let events = request(&service.url, "GET", "/audit_events", developer, &[], "").json();
+        let actor = json!({ "guid": "dev", "type": "user", "name": "dev" });
+        assert_eq!(events["resources"][0]["actor"], actor);
         service.stop();
     }
 }

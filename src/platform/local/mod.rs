@@ -170,7 +170,7 @@ impl Platform for Local {
 fn identity(grant: &Grant) -> Identity {
     Identity {
         user: grant.user.clone(),
-        name: None,
+        name: Some(grant.user.clone()),
         admin: grant.admin,
         spaces: Some(grant.spaces.clone()),
         may_read: true,
