@@ -201,7 +201,8 @@ impl Authenticator {
         }
     }
 
-    /// Whether the roles of a user are cached, so that [`Self::caller_signed_in`] does not wait for the platform.
+    /// Whether the roles of a user are cached, so that [`Self::caller_signed_in`] does not wait for the
+    /// platform.
     pub fn remembers(&self, user: &str) -> bool {
         let (key, now) = (key_of(&[user]), self.clock.monotonic());
         self.roles.has(&key, now) && (self.read_roles.is_empty() || self.readable.has(&key, now))

@@ -127,7 +127,11 @@ impl View<'_> {
     /// The absolute time, with the zone.
     pub(super) fn absolute(&self, rfc3339: &str) -> Markup {
         let Some(time) = Timestamp::parse(rfc3339) else { return html! { span.quiet { "–" } } };
-        html! { time datetime=(rfc3339) title=(relative(time, self.now)) { (self.local(time)) " " (self.zone_name) } }
+        html! {
+            time datetime=(rfc3339) title=(relative(time, self.now)) {
+                (self.local(time)) " " (self.zone_name)
+            }
+        }
     }
 
     /// A form that consists of one button.
@@ -135,7 +139,9 @@ impl View<'_> {
         html! {
             form method="post" action=(action) {
                 input type="hidden" name="form_token" value=(self.form_token());
-                button name="do" value=(does) class=[Some(class).filter(|class| !class.is_empty())] { (label) }
+                button name="do" value=(does) class=[Some(class).filter(|class| !class.is_empty())] {
+                    (label)
+                }
             }
         }
     }
@@ -243,8 +249,10 @@ pub(super) fn bars(title: &str, class: &str, bars: &[Bar]) -> Markup {
             path.base d={ "M0 98h" (bars.len() * width) "v2H0z" } {}
             // Bars of nothing are not drawn, so that a chart of many stays small.
             @for (index, bar) in bars.iter().enumerate().filter(|(_, bar)| 0 < bar.value) {
-                @let (height, thick) = ((bar.value * 90).div_ceil(most).min(90), width.saturating_sub(2).max(1));
-                path class=(class) d={ "M" (index * width) " " (98 - height) "h" (thick) "v" (height) "h-" (thick) "z" } {
+                @let height = (bar.value * 90).div_ceil(most).min(90);
+                @let thick = width.saturating_sub(2).max(1);
+                path class=(class)
+                    d={ "M" (index * width) " " (98 - height) "h" (thick) "v" (height) "h-" (thick) "z" } {
                     title { (bar.name) ": " (bar.told) }
                 }
             }
@@ -272,6 +280,7 @@ impl Field<'_> {
         let wrong = refusal.and_then(|refusal| refusal.of_field(self.api_name));
         let described = format!("{}-hint", self.name);
         let is_told = wrong.is_some() || !self.hint.is_empty();
+        let has_list = self.name == "app" || self.name == "timezone";
         html! {
             div.field {
                 label for=(self.name) { (self.label) }
@@ -279,9 +288,10 @@ impl Field<'_> {
                     textarea id=(self.name) name=(self.name) rows="3" aria-invalid=[wrong.map(|_| "true")]
                         aria-describedby=[is_told.then_some(&described)] { (self.value) }
                 } @else {
-                    input id=(self.name) name=(self.name) type=(self.kind) value=(self.value) autocomplete="off"
+                    input id=(self.name) name=(self.name) type=(self.kind) value=(self.value)
+                        autocomplete="off"
                         step=[(self.kind == "datetime-local").then_some("1")]
-                        list=[(self.name == "app" || self.name == "timezone").then(|| format!("{}-list", self.name))]
+                        list=[has_list.then(|| format!("{}-list", self.name))]
                         aria-invalid=[wrong.map(|_| "true")] aria-describedby=[is_told.then_some(&described)];
                 }
                 @if is_told {
@@ -381,7 +391,9 @@ pub(super) fn labels(executable: &Value, bytes: usize) -> Markup {
         });
     html! {
         @for label in &shown { span.label { bdi { (label) } } }
-        @if !others.is_empty() { span.label { (others.len()) @if shown.is_empty() { " labels" } @else { " more" } } }
+        @if !others.is_empty() {
+            span.label { (others.len()) @if shown.is_empty() { " labels" } @else { " more" } }
+        }
     }
 }
 

@@ -148,7 +148,10 @@ pub(super) fn sign_in(dashboard: &Dashboard, fields: &Fields, wrong: Option<&str
             h1 { "Sign in" }
             @if let Some(wrong) = wrong { div.notice.bad role="alert" { p { (wrong) } } }
             @if dashboard.is_standalone {
-                p { "Paste a token of the service's file. " code { "ocf-scheduler dashboard" } " prints a link that needs none." }
+                p {
+                    "Paste a token of the service's file. " code { "ocf-scheduler dashboard" }
+                    " prints a link that signs you in without it."
+                }
             } @else {
                 p { "Paste what " code { "cf oauth-token" } " prints. The token is used once and not kept." }
             }

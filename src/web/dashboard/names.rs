@@ -131,7 +131,10 @@ impl Asker {
                     }
                 }
                 Err(error) => {
-                    log!(error.noted(), cause:% = error; "the platform does not tell the names of apps and spaces");
+                    log!(
+                        error.noted(), cause:% = error;
+                        "the names of apps and spaces cannot be read from the platform"
+                    );
                     state.wanted.clear();
                     state.rests_until = now.saturating_add(REST);
                 }

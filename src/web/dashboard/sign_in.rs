@@ -192,7 +192,8 @@ impl Dashboard {
                             "This token is not valid, or its user is not a developer or manager of any space."
                         }
                         _ => {
-                            "This link has been used, or is older than five minutes. `ocf-scheduler dashboard` prints another."
+                            "This link has been used, or is older than five minutes. `ocf-scheduler \
+                             dashboard` prints another."
                         }
                     },
                 )

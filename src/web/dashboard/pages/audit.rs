@@ -41,7 +41,11 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
                 } }
                 tbody { @for event in rows { tr {
                     td data-label="When" { (view.time(text(event, "created_at"))) }
-                    td data-label="Who" { bdi title=(fit(text(&event["actor"], "guid"), users)) { (fit(text(&event["actor"], "name"), users)) } }
+                    td data-label="Who" {
+                        bdi title=(fit(text(&event["actor"], "guid"), users)) {
+                            (fit(text(&event["actor"], "name"), users))
+                        }
+                    }
                     td data-label="Did" { (text(event, "type").trim_start_matches(PREFIX)) }
                     th scope="row" { (target(&event["target"], names)) }
                     td data-label="Changed" { (changes(&event["data"]["changed"], room)) }

@@ -52,7 +52,10 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
             (chart("Fire times per hour", &hours, often))
             (table(view, "Schedules that fire most often in the next 24 hours", list(&counts, "busiest")))
             (table(view, "Schedules that fire more often than every 15 minutes", list(often, "resources")))
-            p.quiet { "Counted " (view.time(text(&counts, "counted_at"))) ", at most once a minute. Times in " (view.zone_name) "." }
+            p.quiet {
+                "Counted " (view.time(text(&counts, "counted_at"))) ", at most once a minute. Times in "
+                (view.zone_name) "."
+            }
         }
     };
     Ok(Page::new("Calendar", main).into())
@@ -77,7 +80,12 @@ fn chart(title: &str, counts: &[Bar], often: &Value) -> Markup {
     let count = often["count"].as_u64().unwrap_or(0);
     html! {
         @if counts.iter().any(|bar| 0 < bar.value) { (bars(title, "mark", counts)) }
-        @if 0 < count { p.band { (count) " more " @if count == 1 { "fires" } @else { "fire" } " all the time, more often than every 15 minutes" } }
+        @if 0 < count {
+            p.band {
+                (count) " more " @if count == 1 { "fires" } @else { "fire" }
+                " all the time, more often than every 15 minutes"
+            }
+        }
     }
 }
 
@@ -89,9 +97,20 @@ fn table(view: &View<'_>, caption: &str, rows: &[Value]) -> Markup {
     html! {
         table {
             caption { (caption) }
-            thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "App" } th.n scope="col" { "Fire times" } } }
+            thead {
+                tr {
+                    th scope="col" { "Name" }
+                    th scope="col" { "Kind" }
+                    th scope="col" { "App" }
+                    th.n scope="col" { "Fire times" }
+                }
+            }
             tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
-                th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&row_name(row), names)) } } }
+                th scope="row" {
+                    a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } {
+                        bdi { (fit(&row_name(row), names)) }
+                    }
+                }
                 td data-label="Kind" { (kind.as_str()) }
                 td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), apps)) } }
                 td.n data-label="Fire times" {

@@ -268,7 +268,8 @@ fn form(
     let headers_hint = match changed {
         None => "One per line, for example Content-Type: application/json.",
         Some(_) => {
-            "One per line. Values are not shown. A name without a value keeps its value; removing the line removes the header."
+            "One per line. Values are not shown. A name without a value keeps its value; removing the line \
+             removes the header."
         }
     };
     let has_signature = changed.is_some_and(|it| it["signed"] == true);
@@ -296,7 +297,9 @@ fn form(
                     (field("URL", "url", "url", "text", ""))
                 }
                 (field("Authorization", "auth_header", "auth_header", "password", &authorization_hint))
-                @if is_authorized == Some(true) { (removal("auth_header", "Remove it: send no Authorization")) }
+                @if is_authorized == Some(true) {
+                    (removal("auth_header", "Remove it: send no Authorization"))
+                }
             }
             div.columns {
                 (field("Time-out (seconds)", "timeout", "timeout_seconds", "number",
@@ -323,9 +326,11 @@ fn form(
                     (field("Longest delay (seconds)", "max_backoff", "retry.max_backoff_seconds", "number",
                         "Empty: 3600."))
                 }
-                (field("Labels", "labels", "metadata.labels", "textarea", "One per line, for example team=billing."))
-                (field("Overdue after seconds without a success", "expect", "expect_success_within_seconds", "number",
-                    "60 to 31,536,000; notifications tell of it. Empty: never overdue."))
+                (field("Labels", "labels", "metadata.labels", "textarea",
+                    "One per line, for example team=billing."))
+                (field(
+                    "Overdue after seconds without a success", "expect", "expect_success_within_seconds",
+                    "number", "60 to 31,536,000; notifications report it. Empty: never overdue."))
                 @if kind == Kind::Job {
                     (field("Log rate (bytes per second)", "log_rate", "log_rate_in_bps", "number",
                         "-1: unlimited. Empty: as it is."))

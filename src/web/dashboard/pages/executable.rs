@@ -47,14 +47,18 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, kind: Kind, guid: &str) -
     let access = view.access_to(text(&it, "space_guid"));
     let main = html! {
         @if it["paused"] == true {
-            div.notice role="status" { p { strong { "Paused." } " Its schedules do not fire; running it by hand works." } }
+            div.notice role="status" {
+                p { strong { "Paused." } " Its schedules do not fire; running it by hand works." }
+            }
         }
         @if is_first {
             (definition(view, kind, &it))
             (schedules_of(view, &page, &it, list(&schedules, "resources"))?)
             @if has_more {
                 @let next = (number + 1).to_string();
-                div.pages { a.button href={ (page) (view.query.with(&[("schedules", &next)])) } { "More schedules" } }
+                div.pages {
+                    a.button href={ (page) (view.query.with(&[("schedules", &next)])) } { "More schedules" }
+                }
             }
             @if !runs.is_empty() { (charts(view, kind, guid)?) }
         }
@@ -98,25 +102,36 @@ fn definition(view: &View<'_>, kind: Kind, it: &Value) -> Markup {
                 dt { "Authorization" } dd { (secret(!text(it, "auth_header").is_empty())) }
                 @if it["signed"] == true { dt { "Signature" } dd { (secret(true)) } }
                 @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
-                    dt { "Headers" } dd { @for name in headers.keys() { bdi { (fit(name, share(HEADERS_BYTES, headers.len()))) } " " } }
+                    dt { "Headers" }
+                    dd {
+                        @for name in headers.keys() {
+                            bdi { (fit(name, share(HEADERS_BYTES, headers.len()))) } " "
+                        }
+                    }
                 }
                 @if let Some(body) = it["body"].as_str() { dt { "Body" } dd { (body.len()) " bytes" } }
                 dt { "Success" } dd { (shown("success_statuses")) }
             }
-            dt { "Time-out" } dd { @if it["timeout_seconds"].is_null() { "default" } @else { (shown("timeout_seconds")) " s" } }
+            dt { "Time-out" }
+            dd { @if it["timeout_seconds"].is_null() { "default" } @else { (shown("timeout_seconds")) " s" } }
             dt { "When a run overlaps" } dd {
                 @let policy = shown("concurrency_policy");
-                (POLICIES.iter().find(|(name, _)| *name == policy).map_or(policy.as_str(), |(_, words)| words))
+                @let known = POLICIES.iter().find(|(name, _)| *name == policy);
+                (known.map_or(policy.as_str(), |(_, words)| words))
             }
             @if !it["retry"].is_null() { dt { "Retries" } dd {
                 "up to " (it["retry"]["max_retries"]) ", after " (it["retry"]["backoff_seconds"]) " s to "
                 (it["retry"]["max_backoff_seconds"]) " s"
-                @if !it["retry"]["max_age_seconds"].is_null() { ", for " (it["retry"]["max_age_seconds"]) " s at most" }
+                @if !it["retry"]["max_age_seconds"].is_null() {
+                    ", for " (it["retry"]["max_age_seconds"]) " s at most"
+                }
             } }
             @if !it["expect_success_within_seconds"].is_null() {
                 dt { "Overdue" } dd { "without a success for " (it["expect_success_within_seconds"]) " s" }
             }
-            @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) { dt { "Labels" } dd { (labels(it, LABELS_BYTES)) } }
+            @if it["metadata"]["labels"].as_object().is_some_and(|all| !all.is_empty()) {
+                dt { "Labels" } dd { (labels(it, LABELS_BYTES)) }
+            }
             dt { "Created" } dd { (view.absolute(text(it, "created_at"))) }
         }
     }
@@ -129,26 +144,44 @@ fn schedules_of(view: &View<'_>, page: &str, it: &Value, schedules: &[Value]) ->
             h2 { "Schedules" }
             @if Access::Work <= access { a.button href={ (page) "/schedules/new" } { "New schedule" } }
         }
-        @if schedules.is_empty() { div.empty { p { "There is no schedule yet. It runs only when somebody runs it." } } } @else {
+        @if schedules.is_empty() {
+            div.empty { p { "There is no schedule yet. It runs only when somebody runs it." } }
+        } @else {
             @if Access::Support <= access { (view.form_of_rows()) }
             table {
                 caption { "When it runs" }
-                thead { tr { th scope="col" { "Expression" } th scope="col" { "In words" } th scope="col" { "Next" }
-                    th scope="col" { "Zone" } @if Access::Support <= access { th.do scope="col" { "Actions" } } } }
+                thead { tr {
+                    th scope="col" { "Expression" }
+                    th scope="col" { "In words" }
+                    th scope="col" { "Next" }
+                    th scope="col" { "Zone" }
+                    @if Access::Support <= access { th.do scope="col" { "Actions" } }
+                } }
                 tbody { @for schedule in schedules {
                     @let meaning = meaning(view, schedule, 5);
                     @let edit = format!("{page}/schedules/{}", encoded(text(schedule, "guid")));
                     tr {
                         th scope="row" { code { bdi { (text(schedule, "expression")) } }
-                            @if let Some(description) = schedule["description"].as_str() { div.sub { bdi { (fit(description, share(DESCRIPTIONS_BYTES, schedules.len()))) } } } }
+                            @if let Some(description) = schedule["description"].as_str() {
+                                @let room = share(DESCRIPTIONS_BYTES, schedules.len());
+                                div.sub { bdi { (fit(description, room)) } }
+                            }
+                        }
                         td data-label="In words" { div {
                             (text(&meaning, "description"))
-                            @for warning in list(&meaning, "warnings").iter().take(3) { div.sub { "⚠ " (text(warning, "message")) } }
+                            @for warning in list(&meaning, "warnings").iter().take(3) {
+                                div.sub { "⚠ " (text(warning, "message")) }
+                            }
                         } }
                         td data-label="Next" {
-                            @if schedule["enabled"] != true { span.state.skipped { b aria-hidden="true" { "–" } "disabled" } }
+                            @if schedule["enabled"] != true {
+                                span.state.skipped { b aria-hidden="true" { "–" } "disabled" }
+                            }
                             @else { details { summary { (view.time(text(schedule, "next_fire_time"))) }
-                                ol { @for time in list(&meaning, "fire_times") { li { (view.plain(time.as_str().unwrap_or_default())) } } } } }
+                                ol { @for time in list(&meaning, "fire_times") {
+                                    li { (view.plain(time.as_str().unwrap_or_default())) }
+                                } }
+                            } }
                         }
                         td data-label="Zone" { bdi { (schedule["timezone"].as_str().unwrap_or("UTC")) } }
                         @if Access::Support <= access { td.do data-label="Actions" { div.actions.small {
@@ -267,13 +300,18 @@ pub(in crate::web::dashboard) fn ask_delete(view: &View<'_>, kind: Kind, guid: &
     let page = format!("/dashboard{target}");
     let main = html! {
         div.notice.bad {
-            p { "With the " (kind.as_str()) " " strong { bdi { (text(&it, "name")) } } " go "
-                strong { (schedules) " schedules" } " and " strong { (executions) " executions" } ". Nothing brings them back." }
+            p { "With the " (kind.as_str()) " " strong { bdi { (text(&it, "name")) } } " you delete "
+                strong { (schedules) " schedules" } " and " strong { (executions) " executions" }
+                ". This cannot be undone."
+            }
             @if let Some(newest) = newest.filter(|state| state == "RUNNING") {
                 p { "The newest execution is " (state(&newest)) ". A task that runs goes on." }
             }
         }
-        div.actions { (view.button(&format!("{page}/delete"), "delete", "Delete for good", "danger")) a href=(page) { "Back" } }
+        div.actions {
+            (view.button(&format!("{page}/delete"), "delete", "Delete for good", "danger"))
+            a href=(page) { "Back" }
+        }
     };
     Ok(Page::new(format!("Delete {}", text(&it, "name")), main).still().into())
 }

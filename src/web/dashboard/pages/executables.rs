@@ -24,6 +24,10 @@ const LABELS_BYTES: usize = 4500;
 /// The orders besides that of creation.
 const SORTS: [&str; 3] = ["name", "next", "failure"];
 
+/// The orders of the list, and their values of `sort`.
+const ORDERS: [(&str, &str); 4] =
+    [("Oldest first", ""), ("By name", "name"), ("By next", "next"), ("By last failure", "failure")];
+
 fn title(kind: Kind) -> &'static str {
     match kind {
         Kind::Job => "Jobs",
@@ -57,13 +61,25 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>, kind: Kind) -> PageResult
         @if total == 0 {
             div.empty {
                 p { "There are no " (path) " here yet." }
-                @if view.may_change() { p { a href={ (view.link(&format!("/{path}/new"))) } { "New " (kind.as_str()) } } }
+                @if view.may_change() {
+                    p { a href={ (view.link(&format!("/{path}/new"))) } { "New " (kind.as_str()) } }
+                }
             }
         } @else {
-            ul.presets { @for (name, key) in [("Oldest first", ""), ("By name", "name"), ("By next", "next"), ("By last failure", "failure")] {
-                li { a href={ "/dashboard/" (path) (view.query.with(&[("sort", key), ("page", "")])) } aria-current=[(sort == key).then_some("true")] { (name) } }
+            ul.presets { @for (name, key) in ORDERS {
+                li {
+                    a href={ "/dashboard/" (path) (view.query.with(&[("sort", key), ("page", "")])) }
+                        aria-current=[(sort == key).then_some("true")] {
+                        (name)
+                    }
+                }
             } }
-            @if !is_sorted { p.quiet { "More than " (SORTED_MAX) " are listed in the order in which they were made. Choose a space to sort fewer." } }
+            @if !is_sorted {
+                p.quiet {
+                    "More than " (SORTED_MAX)
+                    " are listed in the order in which they were made. Choose a space to sort fewer."
+                }
+            }
             (table(view, kind, &rows, total)?)
             @if number.saturating_mul(PER_PAGE) < total {
                 (next_page(&format!("/dashboard/{path}"), &view.query, "page", &(number + 1).to_string()))
@@ -71,7 +87,9 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>, kind: Kind) -> PageResult
         }
     };
     let actions = html! {
-        @if view.may_change() { a.button.primary href=(view.link(&format!("/{path}/new"))) { "New " (kind.as_str()) } }
+        @if view.may_change() {
+            a.button.primary href=(view.link(&format!("/{path}/new"))) { "New " (kind.as_str()) }
+        }
     };
     Ok(Page::new(title(kind), main).with_actions(actions).into())
 }
@@ -113,16 +131,30 @@ fn table(view: &View<'_>, kind: Kind, rows: &[Value], total: usize) -> Result<Ma
                 tr {
                     th scope="row" {
                         a href={ "/dashboard" (target) } { bdi { (fit(text(row, "name"), names)) } }
-                        div.sub { (labels(row, room_of_labels)) @if row["paused"] == true { span.label { "paused" } } }
+                        div.sub {
+                            (labels(row, room_of_labels))
+                            @if row["paused"] == true { span.label { "paused" } }
+                        }
                     }
                     td data-label="App" { bdi { (fit(&view.app_name(text(row, "app_guid")), apps)) } }
                     td data-label="Last 20" { (strip(runs)) }
                     td data-label="Next" { (view.time(next_of(row))) }
                     td data-label="Last end" {
-                        @if let Some(ended) = ended { span { (state(text(ended, "state"))) " " (view.time(text(ended, "execution_end_time"))) } }
+                        @if let Some(ended) = ended {
+                            span {
+                                (state(text(ended, "state"))) " "
+                                (view.time(text(ended, "execution_end_time")))
+                            }
+                        }
                         @else { span.quiet { "–" } }
                     }
-                    td.n data-label="Usual" { @if let Some(usual) = usual_length(runs, view.now) { (duration(usual)) } @else { span.quiet { "–" } } }
+                    td.n data-label="Usual" {
+                        @if let Some(usual) = usual_length(runs, view.now) {
+                            (duration(usual))
+                        } @else {
+                            span.quiet { "–" }
+                        }
+                    }
                     @if Access::Support <= view.access() {
                         @let access = view.access_to(text(row, "space_guid"));
                         @let page = format!("/dashboard{target}");

@@ -43,14 +43,22 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
         dl {
             dt { "State" } dd { (state(text(&it, "state"))) }
             @if let Some(reason) = it["reason"].as_str() { dt { "Reason" } dd { (reason) } }
-            dt { (if kind == Kind::Job { "Job" } else { "Call" }) } dd { a href=(of) { bdi { (owner_name) } } }
+            dt { (if kind == Kind::Job { "Job" } else { "Call" }) }
+            dd { a href=(of) { bdi { (owner_name) } } }
             dt { "Started" } dd {
                 @if let Some(schedule) = it["schedule_guid"].as_str() {
                     "by " a href={ (of) "/schedules/" (encoded(schedule)) } { "a schedule" }
                 } @else { "by hand" @if let Some(by) = it["requested_by"].as_str() { ", " bdi { (by) } } }
             }
             dt { "Late" } dd { (late(&it)) }
-            dt { "Duration" } dd { @if let Some(length) = length_of(&it, view.now).filter(|_| is_ended) { (duration(length)) } @else { "–" } }
+            dt { "Duration" }
+            dd {
+                @if let Some(length) = length_of(&it, view.now).filter(|_| is_ended) {
+                    (duration(length))
+                } @else {
+                    "–"
+                }
+            }
             @if let Some(task) = it["task_guid"].as_str() { dt { "Task" } dd { code { (task) } } }
             @if let Some(id) = it["request_id"].as_str() { dt { "Request id" } dd { code { bdi { (id) } } } }
             dt { "Execution" } dd { code { (guid) } }
@@ -61,17 +69,28 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
             @if let Some(time) = it["scheduled_time"].as_str() { li { (view.absolute(time)) " planned" } }
             @for attempt in attempts {
                 li { (view.absolute(text(attempt, "start_time"))) " attempt " (attempt["number"])
-                    @if !text(attempt, "message").is_empty() { ": " bdi { (fit(text(attempt, "message"), room)) } } }
+                    @if !text(attempt, "message").is_empty() {
+                        ": " bdi { (fit(text(attempt, "message"), room)) }
+                    }
+                }
             }
             @if attempts.is_empty() {
-                @if let Some(time) = it["execution_start_time"].as_str() { li { (view.absolute(time)) " started" } }
+                @if let Some(time) = it["execution_start_time"].as_str() {
+                    li { (view.absolute(time)) " started" }
+                }
             }
-            @if let Some(time) = it["cancel_requested_at"].as_str() { li { (view.absolute(time)) " cancellation requested" } }
+            @if let Some(time) = it["cancel_requested_at"].as_str() {
+                li { (view.absolute(time)) " cancellation requested" }
+            }
             @if let Some(time) = it["execution_end_time"].as_str() { li { (view.absolute(time)) " ended" } }
             @else { li.quiet { "not ended yet" } }
         }
         h2 { "Message" }
-        @if text(&it, "message").is_empty() { p.quiet { "None." } } @else { pre tabindex="0" { bdi { (text(&it, "message")) } } }
+        @if text(&it, "message").is_empty() {
+            p.quiet { "None." }
+        } @else {
+            pre tabindex="0" { bdi { (text(&it, "message")) } }
+        }
         @if kind == Kind::Job { h2 { "Output" } (output(view, &owner, guid, &here)?) }
     };
     let actions = html! {
@@ -131,15 +150,26 @@ fn output(view: &View<'_>, job: &str, guid: &str, here: &str) -> Result<Markup, 
                     p.quiet { "The service keeps no output. On Cloud Foundry it is in the logs of the app." }
                 }
                 Some(_) => {}
-                None if read.is_unfinished => p.quiet { "It is being read. This page shows it when it is there." },
+                None if read.is_unfinished => {
+                    p.quiet { "It is being read. This page shows it as soon as it is available." }
+                }
                 None => p.quiet { "There is no output yet." },
             }
         } @else {
-            @if is_cut && wants_all { p { "The last " (KEPT_TOLD) ". " code { "ocf-scheduler logs" } " prints all of it." } }
-            @else if is_cut { p { "The last " (shown_bytes.div_ceil(1024)) " KiB. " a href={ (here) "?output=all" } { "All of it" } } }
+            @if is_cut && wants_all {
+                p { "The last " (KEPT_TOLD) ". " code { "ocf-scheduler logs" } " prints all of it." }
+            }
+            @else if is_cut {
+                p {
+                    "The last " (shown_bytes.div_ceil(1024)) " KiB. "
+                    a href={ (here) "?output=all" } { "All of it" }
+                }
+            }
             // It is scrolled to its end, and stays there while it grows.
             div.output.whole[wants_all] tabindex="0" role="region" aria-label="Output" { pre { (shown) } }
-            @if read.is_unfinished && read.refusal.is_none() { p.quiet { "There is more. It is being read." } }
+            @if read.is_unfinished && read.refusal.is_none() {
+                p.quiet { "There is more. It is being read." }
+            }
         }
         @if let Some(refusal) = read.refusal.as_ref().filter(|refusal| refusal.status != 404) {
             p.quiet { "It cannot be read at the moment: " (refusal.text) }

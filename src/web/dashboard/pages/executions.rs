@@ -161,7 +161,11 @@ fn presets(view: &View<'_>) -> Markup {
     ];
     html! {
         ul.presets { @for (name, query) in links {
-            li { a href={ "/dashboard/executions" (query) } aria-current=[is_here(name).then_some("true")] { (name) } }
+            li {
+                a href={ "/dashboard/executions" (query) } aria-current=[is_here(name).then_some("true")] {
+                    (name)
+                }
+            }
         } }
     }
 }
@@ -173,14 +177,22 @@ fn filter_form(view: &View<'_>) -> Markup {
             @if !view.space().is_empty() { input type="hidden" name="space_guid" value=(view.space()); }
             div { label for="state" { "State" } select id="state" name="state" {
                 option value="" { "any" }
-                @for (name, _, word) in STATES { option value=(name) selected[get("state") == name] { (word) } }
+                @for (name, _, word) in STATES {
+                    option value=(name) selected[get("state") == name] { (word) }
+                }
             } }
             div { label for="kind" { "Kind" } select id="kind" name="kind" {
                 option value="" { "any" }
                 @for kind in ["job", "call"] { option value=(kind) selected[get("kind") == kind] { (kind) } }
             } }
-            div { label for="name" { "Name" } input id="name" name="name" type="text" value=(get("name")) autocomplete="off"; }
-            div { label for="from" { "From" } input id="from" name="from" type="datetime-local" value=(get("from")); }
+            div {
+                label for="name" { "Name" }
+                input id="name" name="name" type="text" value=(get("name")) autocomplete="off";
+            }
+            div {
+                label for="from" { "From" }
+                input id="from" name="from" type="datetime-local" value=(get("from"));
+            }
             div { label for="to" { "To" } input id="to" name="to" type="datetime-local" value=(get("to")); }
             button { "Filter" }
         }
@@ -210,21 +222,30 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
             tbody { @for it in rows { @if let Some((kind, guid)) = owner_of(it) {
                 @let link = link_of(text(it, "guid"));
                 @let name = row_name(it);
-                @let planned = it["scheduled_time"].as_str().or(it["created_at"].as_str()).unwrap_or_default();
+                @let planned = it["scheduled_time"].as_str().or(it["created_at"].as_str());
+                @let planned = planned.unwrap_or_default();
                 tr {
                     @if is_many { td.do data-label="Pick" {
-                        input type="checkbox" name="pick" aria-label={ "Pick " @if has_names { (fit(&name, PICK_BYTES)) " of " } (planned) }
+                        input type="checkbox" name="pick"
+                            aria-label={ "Pick " @if has_names { (fit(&name, PICK_BYTES)) " of " } (planned) }
                             value={ (text(it, "guid")) " " (plural(kind)) "/" (guid) };
                     } }
                     td data-label="State" { div {
                         a href=(link) { (state(text(it, "state"))) }
                         @if let Some(why) = qualified(it) { div.sub { (why) } }
                     } }
-                    @if has_names { th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&name, names)) } } } }
+                    @if has_names {
+                        th scope="row" {
+                            a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } {
+                                bdi { (fit(&name, names)) }
+                            }
+                        }
+                    }
                     td data-label="Planned" { div {
                         (view.time(planned))
                         @if it["scheduled_time"].is_null() { div.sub {
-                            "by hand" @if let Some(who) = it["requested_by"].as_str() { ", " bdi { (fit(who, users)) } }
+                            "by hand"
+                            @if let Some(who) = it["requested_by"].as_str() { ", " bdi { (fit(who, users)) } }
                         } }
                     } }
                     td.n data-label="Late" { (late(it)) }
@@ -232,7 +253,9 @@ pub(super) fn table(view: &View<'_>, rows: &[Value], path: &str, access: Access,
                         @if it["execution_end_time"].is_null() { span.quiet { "–" } }
                         @else if let Some(length) = length_of(it, view.now) { (duration(length)) }
                     }
-                    td data-label="Message" { bdi { (fit(&cut(text(it, "message"), MESSAGE_CHARS_MAX), messages)) } }
+                    td data-label="Message" {
+                        bdi { (fit(&cut(text(it, "message"), MESSAGE_CHARS_MAX), messages)) }
+                    }
                 }
             } } }
         }

@@ -76,7 +76,9 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>) -> PageResult {
         (workers(readings.as_ref()))
         h2 { "Instances" }
         @match view.api.store.instances(INSTANCES_MAX) {
-            Ok(instances) if instances.is_empty() => p.quiet { "One process, which has the database to itself." },
+            Ok(instances) if instances.is_empty() => {
+                p.quiet { "One process, which has the database to itself." }
+            }
             Ok(instances) => (leases(&instances)),
             Err(error) => p.quiet { "The database is not available: " (error) },
         }
@@ -183,7 +185,9 @@ fn requests(is_standalone: bool) -> Markup {
         thead { tr { th scope="col" { "To" } @for outcome in outcomes { th.n scope="col" { (outcome) } } } }
         tbody { @for (upstream, name) in upstreams { tr {
             th scope="row" { (name) }
-            @for (outcome, count) in metrics().requests_to(*upstream) { td.n data-label=(outcome) { (count) } }
+            @for (outcome, count) in metrics().requests_to(*upstream) {
+                td.n data-label=(outcome) { (count) }
+            }
         } } }
     } }
 }
@@ -195,7 +199,11 @@ fn settings(settings: &[SettingInForce]) -> Markup {
         tbody { @for it in settings { tr {
             th scope="row" { code { (it.variable) } }
             td data-label="Value" {
-                @if it.value.is_empty() { span.quiet { "–" } } @else { bdi { (cut(&it.value, VALUE_CHARS_MAX)) } }
+                @if it.value.is_empty() {
+                    span.quiet { "–" }
+                } @else {
+                    bdi { (cut(&it.value, VALUE_CHARS_MAX)) }
+                }
             }
             td data-label="From" { @if it.is_set { "set" } @else { span.quiet { "default" } } }
         } } }

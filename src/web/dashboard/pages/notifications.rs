@@ -37,17 +37,26 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
     let room = share(OF_BYTES, rows.len());
     let main = html! {
         @if rows.is_empty() {
-            div.empty { p { "There are no notifications yet. A notification tells a webhook, Slack or Alertmanager when something fails." } }
+            div.empty {
+                p {
+                    "There are no notifications yet. A notification reports failures to a webhook, to Slack \
+                     or to Alertmanager."
+                }
+            }
         } @else {
             table {
                 caption { (total) " in all" }
                 thead { tr {
-                    th scope="col" { "Name" } th scope="col" { "Tells" } th scope="col" { "To" } th scope="col" { "Of" }
+                    th scope="col" { "Name" }
+                    th scope="col" { "Events" }
+                    th scope="col" { "To" }
+                    th scope="col" { "Of" }
                 } }
                 tbody { @for row in rows { tr {
-                    th scope="row" { a href=(page_of(text(row, "guid"))) { bdi { (fit(text(row, "name"), names)) } }
+                    th scope="row" {
+                        a href=(page_of(text(row, "guid"))) { bdi { (fit(text(row, "name"), names)) } }
                         @if row["enabled"] != true { div.sub { span.label { "disabled" } } } }
-                    td data-label="Tells" { (words(&row["events"])) }
+                    td data-label="Events" { (words(&row["events"])) }
                     td data-label="To" { (format_of(row)) ", " bdi { (fit(host(text(row, "url")), hosts)) } }
                     td data-label="Of" { bdi { (fit(&of(row), room)) } }
                 } } }
@@ -58,7 +67,9 @@ pub(in crate::web::dashboard) fn list(view: &View<'_>) -> PageResult {
         }
     };
     let actions = html! {
-        @if view.may_change() { a.button.primary href=(view.link("/notifications/new")) { "New notification" } }
+        @if view.may_change() {
+            a.button.primary href=(view.link("/notifications/new")) { "New notification" }
+        }
     };
     Ok(Page::new("Notifications", main).with_actions(actions).into())
 }
@@ -120,19 +131,25 @@ pub(in crate::web::dashboard) fn show(view: &View<'_>, guid: &str) -> PageResult
     let total = deliveries["pagination"]["total_results"].as_u64().unwrap_or(0);
     let main = html! {
         @if it["enabled"] != true {
-            div.notice role="status" { p { strong { "Disabled." } " It tells nothing, and keeps nothing for later."
+            div.notice role="status" { p {
+                strong { "Disabled." } " It sends nothing, and queues nothing for later."
                 @if let Some(reason) = it["disabled_reason"].as_str() { " " bdi { (reason) } } } }
         }
         dl {
             dt { "To" } dd { (format_of(&it)) ", " (url(text(&it, "url"))) }
-            dt { "Tells" } dd { (words(&it["events"])) }
+            dt { "Events" } dd { (words(&it["events"])) }
             dt { "Of" } dd { bdi { (of(&it)) } }
             dt { "After" } dd { (it["after_failures"]) " in a row" }
             dt { "Reminds" } dd {
-                @if it["remind_after_seconds"].is_null() { "never" } @else { "after " (it["remind_after_seconds"]) " s" }
+                @if it["remind_after_seconds"].is_null() {
+                    "never"
+                } @else {
+                    "after " (it["remind_after_seconds"]) " s"
+                }
             }
             @if let Some(headers) = it["headers"].as_object().filter(|headers| !headers.is_empty()) {
-                dt { "Headers" } dd { @for name in headers.keys() { bdi { (name) } " " } "(values are not shown)" }
+                dt { "Headers" }
+                dd { @for name in headers.keys() { bdi { (name) } " " } "(values are not shown)" }
             }
             dt { "Signature" } dd { @if it["secret"].is_null() { "none" } @else { "set, not shown" } }
             dt { "Created" } dd { (view.absolute(text(&it, "created_at"))) }
@@ -245,8 +262,15 @@ pub(in crate::web::dashboard) fn change(view: &View<'_>, guid: &str) -> PageResu
 /// The page that asks before something is deleted.
 fn ask_delete(view: &View<'_>, it: &Value, page: &str) -> Page {
     let main = html! {
-        div.notice.bad { p { "With the notification " strong { bdi { (text(it, "name")) } } " go its deliveries. Nobody is told any more." } }
-        div.actions { (view.button(page, "delete-for-good", "Delete for good", "danger")) a href=(page) { "Back" } }
+        div.notice.bad {
+            p {
+                "With the notification " strong { bdi { (text(it, "name")) } }
+                " its deliveries are deleted. It sends nothing any more."
+            }
+        }
+        div.actions {
+            (view.button(page, "delete-for-good", "Delete for good", "danger")) a href=(page) { "Back" }
+        }
     };
     Page::new(format!("Delete {}", text(it, "name")), main).still()
 }
@@ -259,7 +283,8 @@ fn filled(it: &Value) -> Value {
     let remind = it["remind_after_seconds"].as_u64().map(|seconds| seconds.to_string());
     json!({
         "name": text(it, "name"), "url": text(it, "url"), "format": text(it, "format"),
-        "events": words(&it["events"]).replace(',', ""), "jobs": guids("job_guids"), "calls": guids("call_guids"),
+        "events": words(&it["events"]).replace(',', ""), "jobs": guids("job_guids"),
+        "calls": guids("call_guids"),
         "labels": text(it, "label_selector"), "after": it["after_failures"].to_string(),
         "remind": remind.unwrap_or_default(),
     })
@@ -364,16 +389,20 @@ fn form(view: &View<'_>, changed: Option<&Value>, given: &Value, refusal: Option
             (choice("Format", "format", text(given, "format"), &FORMATS))
             fieldset { legend { "Events" }
                 @for event in EVENTS {
-                    div.box { input id={ "event-" (event) } name="events" type="checkbox" value=(event) checked[told.contains(&event)];
+                    div.box {
+                        input id={ "event-" (event) } name="events" type="checkbox" value=(event)
+                            checked[told.contains(&event)];
                         label for={ "event-" (event) } { (event) } }
                 }
             }
             div.columns {
                 (field("After failures", "after", "after_failures", "number", "This many failures in a row."))
-                (field("Remind after (seconds)", "remind", "remind_after_seconds", "number", "3600 to 604800. Empty: never."))
+                (field("Remind after (seconds)", "remind", "remind_after_seconds", "number",
+                    "3600 to 604800. Empty: never."))
             }
             (field("Labels", "labels", "label_selector", "text", "A selector like team=billing. Empty: all."))
-            (field("Jobs", "jobs", "job_guids", "textarea", "Guids, one per line. If both lists are empty: all jobs and calls of the space."))
+            (field("Jobs", "jobs", "job_guids", "textarea",
+                "Guids, one per line. If both lists are empty: all jobs and calls of the space."))
             (field("Calls", "calls", "call_guids", "textarea", "Guids, one per line."))
             (field("Signing secret", "secret", "secret", "password", secret_hint))
             @if is_signed { (removal("secret", "Remove it: do not sign")) }

@@ -166,7 +166,8 @@ fn counts(view: &View<'_>, since: Timestamp) -> Result<Markup, Refusal> {
             @for (state, shape, word) in STATES {
                 @let found = counts.iter().find(|it| it.state.as_str() == state);
                 @let count = found.map_or(0, |it| it.total);
-                li { a href={ "/dashboard/executions" (view.query.with(&[("state", state), ("from", &from)])) } {
+                @let link = view.query.with(&[("state", state), ("from", &from)]);
+                li { a href={ "/dashboard/executions" (link) } {
                     strong {
                         @if COUNT_MAX <= count { "1,000+" }
                         @else { (count) @if found.is_some_and(|it| it.may_be_more) { "+" } }
@@ -245,15 +246,21 @@ fn table_of_failing(view: &View<'_>, rows: &[Failing], room: &Room) -> Markup {
         @if rows.is_empty() { p.quiet { "Nothing is failing." } } @else {
             table {
                 caption { "Jobs and calls whose last execution failed" (newest_of(rows.len())) }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "Since" } th.n scope="col" { "In a row" }
-                    th scope="col" { "Last message" } } }
+                thead { tr {
+                    th scope="col" { "Name" }
+                    th scope="col" { "Since" }
+                    th.n scope="col" { "In a row" }
+                    th scope="col" { "Last message" }
+                } }
                 tbody { @for it in rows { tr {
                     th scope="row" { a href=(it.link) { bdi { (fit(&it.name, room.name)) } } }
                     td data-label="Since" { (view.time(&it.since)) }
                     td.n data-label="In a row" {
                         @if it.in_a_row < IN_A_ROW_MAX { (it.in_a_row) } @else { (IN_A_ROW_MAX) "+" }
                     }
-                    td data-label="Last message" { bdi { (fit(&cut(&it.message, MESSAGE_CHARS_MAX), room.message)) } }
+                    td data-label="Last message" {
+                        bdi { (fit(&cut(&it.message, MESSAGE_CHARS_MAX), room.message)) }
+                    }
                 } } }
             }
         }
@@ -296,7 +303,9 @@ fn table_of_running(
         @if running.is_empty() { p.quiet { "Nothing is running." } } @else {
             table {
                 caption { "Running executions, newest first" (newest_of(running.len())) }
-                thead { tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } } }
+                thead {
+                    tr { th scope="col" { "Name" } th scope="col" { "Started" } th scope="col" { "Usual" } }
+                }
                 tbody { @for ((guid, of, start), runs) in running.iter().zip(&newest) {
                     @let usual = usual_length(runs, view.now);
                     @let elapsed = start.map(|start| view.now.nanos().saturating_sub(start.nanos()));
@@ -304,7 +313,9 @@ fn table_of_running(
                     @let link = link_of(guid.as_str());
                     tr {
                         th scope="row" { a href=(link) { bdi { (fit(&of.name, room.name)) } } }
-                        td data-label="Started" { (view.time(&start.map(|it| it.to_string()).unwrap_or_default())) }
+                        td data-label="Started" {
+                            (view.time(&start.map(|it| it.to_string()).unwrap_or_default()))
+                        }
                         td data-label="Usual" {
                             @if let Some(usual) = usual { (duration(usual)) } @else { span.quiet { "–" } }
                             @if is_over { " · longer than usual" }
@@ -333,7 +344,11 @@ fn table_of_upcoming(view: &View<'_>, rows: &[Value], room: &Room) -> Markup {
                 thead { tr { th scope="col" { "Name" } th scope="col" { "Kind" } th scope="col" { "Fires" }
                     th scope="col" { "At" } th scope="col" { "App" } } }
                 tbody { @for row in rows { @if let Some((kind, guid)) = owner_of(row) { tr {
-                    th scope="row" { a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } { bdi { (fit(&row_name(row), room.name)) } } }
+                    th scope="row" {
+                        a href={ "/dashboard/" (plural(kind)) "/" (encoded(guid)) } {
+                            bdi { (fit(&row_name(row), room.name)) }
+                        }
+                    }
                     td data-label="Kind" { (kind.as_str()) }
                     td data-label="Fires" { (view.time(text(row, "fire_time"))) }
                     td data-label="At" { (view.absolute(text(row, "fire_time"))) }

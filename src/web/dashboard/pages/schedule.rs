@@ -157,9 +157,14 @@ fn ask_delete(view: &View<'_>, kind: Kind, guid: &str, schedule: &str) -> PageRe
     let own = format!("{of}/schedules/{}", encoded(schedule));
     let main = html! {
         div.notice.bad {
-            p { "The schedule " code { bdi { (text(&found, "expression")) } } " goes, and what waits because of it is cancelled." }
+            p {
+                "The schedule " code { bdi { (text(&found, "expression")) } }
+                " is deleted. Its executions that still wait are cancelled."
+            }
         }
-        div.actions { (view.button(&own, "delete-for-good", "Delete for good", "danger")) a href=(of) { "Back" } }
+        div.actions {
+            (view.button(&own, "delete-for-good", "Delete for good", "danger")) a href=(of) { "Back" }
+        }
     };
     Ok(Page::new("Delete schedule", main).still().into())
 }
@@ -195,7 +200,9 @@ fn form(
         (refusal_notice(refusal))
         form.fields method="post" action=(action) {
             input type="hidden" name="form_token" value=(view.form_token());
-            (field("Expression", "expression", "expression", "text", "Minute, hour, day, month, weekday: 30 9 * * MON-FRI. Also @daily, @every 10m, @at 2026-12-31T23:59:00Z."))
+            (field("Expression", "expression", "expression", "text",
+                "Minute, hour, day, month, weekday: 30 9 * * MON-FRI. Also @daily, @every 10m, \
+                 @at 2026-12-31T23:59:00Z."))
             (field("Time zone", "timezone", "timezone", "text", &zone_hint))
             datalist id="timezone-list" { @for zone in zone_names() { option value=(zone) {} } }
             (field("Description", "description", "description", "text", ""))
@@ -205,7 +212,8 @@ fn form(
                 div.columns {
                     (field("Starts", "starts", "starts_at", "datetime-local", &shown_zone))
                     (field("Ends", "ends", "ends_at", "datetime-local", &shown_end))
-                    (field("Jitter (seconds)", "jitter", "jitter_seconds", "number", "Each run starts up to this much later, by a random delay. At most 3600."))
+                    (field("Jitter (seconds)", "jitter", "jitter_seconds", "number",
+                        "Each run starts up to this much later, by a random delay. At most 3600."))
                     (choice("When fire times are missed", "misfire", text(given, "misfire"), &MISFIRES))
                 }
             }
@@ -248,7 +256,8 @@ fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
         Err(refusal) => {
             let told = refusal.errors.iter().map(|(field, detail)| format!("{field} {detail}"));
             let told = told.collect::<Vec<_>>().join("; ");
-            return html! { p.failed { (if told.is_empty() { refusal.text.as_str() } else { told.as_str() }) } };
+            let shown = if told.is_empty() { refusal.text.as_str() } else { told.as_str() };
+            return html! { p.failed { (shown) } };
         }
     };
     let times = list(&meaning, "fire_times").iter().zip(list(&meaning, "local_times"));
@@ -259,7 +268,10 @@ fn preview(view: &View<'_>, given: &Value, is_known: bool) -> Markup {
             ol { @for (time, local) in times {
                 @let utc = time.as_str().unwrap_or_default();
                 @let age = Timestamp::parse(utc).map(|time| view.local(time)).unwrap_or_default();
-                li { time datetime=(utc) title={ (age) " " (view.zone_name) } { (spaced(local.as_str().unwrap_or_default())) }
+                li {
+                    time datetime=(utc) title={ (age) " " (view.zone_name) } {
+                        (spaced(local.as_str().unwrap_or_default()))
+                    }
                     " " span.quiet { "· " (utc.get(..19).unwrap_or(utc).replace('T', " ")) " UTC" } }
             } }
         }
