@@ -18,9 +18,10 @@ struct Chromium {
     session: String,
 }
 
-impl Chromium {
-    /// `None` if this machine has none.
-    fn start(has_scripts: bool) -> Option<Self> {
+/// Starts a driver, and returns the port that it listens on. `None` if this machine has none.
+fn start_driver() -> Option<(Child, u16)> {
+    // Another process may take the port that it picked before it listens; then it ends.
+    for _ in 0..5 {
         let driver =
             Command::new("chromedriver").arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let Ok(mut driver) = driver else {
@@ -35,9 +36,21 @@ impl Chromium {
             let (_, port) = line.split_once("successfully on port ")?;
             port.trim_end_matches('.').parse::<u16>().ok()
         });
-        // Its later output must go somewhere; otherwise it ends.
-        std::thread::spawn(move || lines.for_each(drop));
-        let url = format!("http://127.0.0.1:{}", port.unwrap());
+        if let Some(port) = port {
+            // Its later output must go somewhere; otherwise it ends.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Some((driver, port));
+        }
+        driver.wait().unwrap();
+    }
+    panic!("chromedriver does not start");
+}
+
+impl Chromium {
+    /// `None` if this machine has none.
+    fn start(has_scripts: bool) -> Option<Self> {
+        let (driver, port) = start_driver()?;
+        let url = format!("http://127.0.0.1:{port}");
         let mut it = Self { driver, url, session: String::new() };
         let scripts = if has_scripts { 1 } else { 2 };
         let options = json!({
