@@ -1,5 +1,5 @@
--- Notifications that have something to send, by deliveries_due and notifications_repeating. Any process may
--- claim deliveries that a dead instance was sending. A wait longer than possible is ignored: the clock was
+-- The next notification that has something to send, by deliveries_due and notifications_repeating. Any process
+-- may claim deliveries that a dead instance was sending. A wait longer than possible is ignored: the clock was
 -- set back.
 SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers, n.events, n.job_guids,
        n.call_guids, n.label_selector, n.after_failures, n.remind_after_seconds, n.enabled, n.disabled_reason,
@@ -17,6 +17,6 @@ SELECT n.id, n.guid, n.space_guid, n.name, n.url, n.format, n.secret, n.headers,
 --pg AND (n.owner IS NULL OR NOT EXISTS (SELECT 1 FROM instances AS i WHERE i.id = n.owner))
 --pg AND EXISTS (SELECT 1 FROM instances AS i WHERE i.id = :fence)
  ORDER BY n.free_at, n.id
- LIMIT :limit
+ LIMIT 1
 --pg FOR NO KEY UPDATE OF n SKIP LOCKED
 ;

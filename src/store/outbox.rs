@@ -203,13 +203,15 @@ impl Store {
         })
     }
 
-    /// Claims due deliveries of at most `limit` notifications for which no process is sending.
+    /// Claims what is due for one notification for which no process is sending. `None`: there is none, or its
+    /// deliveries have been superseded.
+    ///
+    /// One at a time, because a claim may fold thousands of deliveries, and other writes wait for it.
     pub fn claim_deliveries(
         &self,
         lane: DeliveryLane<'_>,
-        limit: u32,
         now: Timestamp,
-    ) -> Result<Vec<Sending>, StoreError> {
+    ) -> Result<Option<Sending>, StoreError> {
         let (listed, is_listed) = match lane {
             DeliveryLane::Of(ids) => (ids, true),
             DeliveryLane::AllBut(ids) => (ids, false),
@@ -219,15 +221,13 @@ impl Store {
         self.write(|tx| {
             let free_latest = now.saturating_add(SPACING * 2);
             let values = values! {
-                "now": now, "free_latest": free_latest, "fence": fence, "limit": limit, "listed": &listed,
+                "now": now, "free_latest": free_latest, "fence": fence, "listed": &listed,
                 "is_listed": is_listed,
             };
-            let notifications = tx.rows(sql!("notifications/claimable"), values, notification_of)?;
-            let mut sendings = Vec::new();
-            for notification in notifications {
-                sendings.extend(claim(tx, notification, fence, now)?);
+            match tx.first(sql!("notifications/claimable"), values, notification_of)? {
+                Some(notification) => claim(tx, notification, fence, now),
+                None => Ok(None),
             }
-            Ok(sendings)
         })
     }
 

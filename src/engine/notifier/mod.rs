@@ -129,7 +129,8 @@ impl Notifier {
         if room == 0 || matches!(lane, DeliveryLane::Of(ids) if ids.is_empty()) {
             return Ok(());
         }
-        for sending in self.store.claim_deliveries(lane, room, now)? {
+        for _ in 0..room {
+            let Some(sending) = self.store.claim_deliveries(lane, now)? else { break };
             crash::point("delivery.claimed");
             if let Err(sending) = self.senders.send(receivers, sending) {
                 // Cannot happen, because no other thread hands out deliveries. The delivery is retried like
