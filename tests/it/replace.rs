@@ -263,6 +263,37 @@ fn a_dry_run_reports_what_would_be_done_and_does_nothing() {
 }
 
 #[test]
+fn a_dry_run_says_that_a_quota_is_reached_but_existing_objects_can_be_replaced() {
+    let quotas = [("QUOTA_JOBS", "1"), ("QUOTA_CALLS", "1"), ("QUOTA_SCHEDULES", "1")];
+    let world = World::with(&quotas);
+    let job = world.job("j");
+    for number in 1..=50 {
+        let body = json!({"name": format!("n{number}"), "url": "http://x/"}).to_string();
+        assert_eq!(world.post(&format!("/notifications?space_guid={SPACE}"), &body).status, 201);
+    }
+    let call = json!({"url": "http://x/", "auth_header": ""});
+    let schedule = json!({"expression": "0 9 * * *"});
+    let calls = format!("/calls?app_guid={APP}&name=");
+    let schedules = format!("/jobs/{job}/schedules?key=");
+    assert_eq!(put(&world, &format!("{calls}c"), &call).status, 201);
+    assert_eq!(put(&world, &format!("{schedules}k"), &schedule).status, 201);
+    for (path, existing, body) in [
+        (format!("/jobs?app_guid={APP}&name="), "j", json!({"command": "other"})),
+        (calls, "c", call),
+        (schedules, "k", schedule),
+        (format!("/notifications?space_guid={SPACE}&name="), "n1", json!({"url": "http://x/"})),
+    ] {
+        for query in ["&dry_run=true", ""] {
+            let (path, accept) = (format!("{path}another{query}"), [("Accept", "application/problem+json")]);
+            let refused = world.request("PUT", &path, Some(&world.token), &accept, &body.to_string());
+            assert_eq!(refused.status, 422, "{path}");
+            assert_eq!(refused.json()["errors"][0]["rule"], "quota_exceeded", "{path}");
+        }
+        assert_eq!(put(&world, &format!("{path}{existing}&dry_run=true"), &body).status, 200, "{path}");
+    }
+}
+
+#[test]
 fn a_notification_is_created_and_replaced_by_its_name() {
     let world = World::start();
     let job = world.job("j");

@@ -219,6 +219,7 @@ impl Api {
                 let (name, app, space) = (name.clone(), app.clone(), space.clone());
                 let made = match is_dry_run {
                     true => {
+                        self.check_quota_of(kind, &space)?;
                         let (id, guid, now) = (0, Guid::random(), self.clock.now());
                         let (created_at, updated_at) = (now, now);
                         let executable =

@@ -15,6 +15,7 @@ use super::fields::{Fields, name_in_query};
 use super::page::{self, Order, Paging};
 use super::put::{Change, DRY_RUN};
 use super::query::Query;
+use super::quotas::too_many_notifications;
 use super::selector;
 use super::violation::Violation;
 use super::{Api, until_written, versions};
@@ -24,7 +25,7 @@ use crate::model::{
     Selector, Timestamp, hidden_url,
 };
 use crate::outbound::{SIGNING_SECRET_PREFIX, Target, signing_key};
-use crate::store::{Delivery, NOTIFICATIONS_MAX, NotificationChanged, NotificationMade, Scope};
+use crate::store::{Delivery, NotificationChanged, NotificationMade, Scope};
 use crate::web::auth::Caller;
 
 /// The longest selector.
@@ -216,7 +217,10 @@ impl Api {
                 self.check_service_instance(&space)?;
                 fields.finish(Some(()))?;
                 let made = match is_dry_run {
-                    true => Some(NotificationJson::not_made(&space, definition, self.clock.now())?),
+                    true => {
+                        self.check_quota_of_notifications(&space)?;
+                        Some(NotificationJson::not_made(&space, definition, self.clock.now())?)
+                    }
                     false => self.make_notification(caller, request, &space, &definition)?,
                 };
                 return Ok(made.map(|made| Change::Created.add_header_to(made)));
@@ -272,11 +276,7 @@ impl Api {
         match self.store.create_notification(space, definition, now, event.as_ref())? {
             NotificationMade::Done(made) => versions::object(201, &NotificationJson::of(&made)).map(Some),
             NotificationMade::NameTaken => Ok(None),
-            NotificationMade::TooMany => {
-                let detail = format!("has {NOTIFICATIONS_MAX} notifications already");
-                let expected = format!("a space with fewer than {NOTIFICATIONS_MAX}");
-                Err(Violation::new("space_guid", "quota_exceeded", detail, expected).into())
-            }
+            NotificationMade::TooMany => Err(too_many_notifications()),
         }
     }
 

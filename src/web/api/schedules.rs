@@ -216,6 +216,7 @@ impl Api {
         let calendar = fields.finish(calendar)?;
         let next = calendar.first_from(now);
         if put.is_some_and(|put| put.is_dry_run) {
+            self.check_quota_of_schedules(&executable.space)?;
             let (id, guid, executable_id) = (0, Guid::random(), executable.id);
             let schedule = Schedule {
                 id,
