@@ -1,7 +1,7 @@
 //! Work that may take long, and that is waited for only for a moment.
 //!
-//! Invariant: the number of its threads is bounded. Work that takes longer goes on, so that what it leaves in
-//! a cache is there for whoever asks next.
+//! Invariant: the number of its threads is bounded. Work that takes longer goes on, so that the next request
+//! finds what it leaves in a cache.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -6,6 +6,7 @@ pub mod impatient;
 pub(crate) mod lock;
 pub mod logging;
 pub mod metrics;
+pub(crate) mod mutex;
 pub mod on_demand;
 pub(crate) mod orphans;
 pub mod outage;

@@ -4,12 +4,13 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::{Handlers, HttpSettings, Request, Response};
+use crate::base::mutex::lock;
 
 /// How many requests may be queued per thread. With more, waiting would take longer than a retry.
 const QUEUED_PER_THREAD: usize = 8;
@@ -111,11 +112,6 @@ impl Drop for Reply {
     fn drop(&mut self) {
         self.fill(Err(NoAnswer::Panicked));
     }
-}
-
-fn lock(answer: &Mutex<Option<Answered>>) -> MutexGuard<'_, Option<Answered>> {
-    // A panic cannot leave half an answer, so poisoning can be ignored.
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn answer_jobs(jobs: &Receiver<Job>, handlers: &Handlers) {

@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rustls::RootCertStore;
@@ -14,6 +14,8 @@ use rustls::pki_types::CertificateDer;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::unversioned::transport::{DefaultConnector, RustlsConnector};
 use ureq::{Agent, Proxy, ProxyProtocol, http::Uri};
+
+use crate::base::mutex::lock;
 
 mod abort;
 mod answer;
@@ -71,10 +73,6 @@ impl Outbound {
         *trusted = Trusted { generation: trusted.generation + 1, own: Some(own), roots: None };
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for Outbound {

@@ -6,9 +6,10 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::base::clock::Clock;
+use crate::base::mutex::lock;
 use crate::base::outage;
 use crate::model::{Fence, Id, Location, Weekdays};
 
@@ -372,9 +373,4 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The guarded values are consistent wherever a panic can happen.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

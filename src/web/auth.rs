@@ -7,12 +7,13 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
 use crate::base::clock::Clock;
+use crate::base::mutex::lock;
 use crate::model::{AUDITOR, Access, Guid, ReadRoles};
 use crate::platform::{Delivery, Identity, Platform, PlatformError};
 
@@ -569,10 +570,6 @@ impl<V: Clone> Flight<V> {
             }
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

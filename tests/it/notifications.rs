@@ -648,7 +648,7 @@ fn what_a_notification_is_no_longer_about_is_not_told_again() {
     assert_eq!(settle(), before);
     change(json!({ "events": null, "label_selector": "env=prod" }));
     assert_eq!(settle(), before);
-    // What is selected again is told again, and whoever was told of the failure is told of the recovery.
+    // A job that is selected again is reported again, and the recovery goes to receivers of the failure.
     change(json!({ "label_selector": null }));
     let again = settle();
     assert!(before.0 < again.0 && before.1 < again.1, "{before:?} {again:?}");

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use log::{error, warn};
 
 use super::Messenger;
 use crate::base::clock;
+use crate::base::mutex::lock;
 use crate::model::Id;
 use crate::store::Sending;
 
@@ -183,8 +184,4 @@ impl State {
         }
         of_kind.insert(notification);
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }

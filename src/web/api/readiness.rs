@@ -3,7 +3,7 @@
 //! Invariant: however many clients ask, there is one check at a time, and at most one a second, because each
 //! writes to the database.
 
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, TryLockError};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::Api;
 use super::error::ApiError;
 use super::page::to_json;
+use crate::base::mutex::lock;
 use crate::http::{Response, respond_with};
 use crate::platform::PlatformError;
 use crate::store::StoreError;
@@ -58,10 +59,6 @@ impl Readiness {
     fn last(&self) -> Option<Look> {
         lock(&self.last).clone()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Api {

@@ -4,11 +4,12 @@
 //! began goes on. One thread at a time reads an output, and after a failure none does for [`REST`]. At most
 //! [`OUTPUTS_MAX`] outputs are kept, each with its last [`KEPT_BYTES`], for the token that read them.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::ask::Refusal;
 use crate::base::clock::Clock;
+use crate::base::mutex::lock;
 use crate::base::on_demand::OnDemand;
 
 /// The longest wait of one page.
@@ -148,10 +149,6 @@ impl Read {
             self.settled.1 = self.settled.1.saturating_sub(surplus);
         }
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -5,12 +5,13 @@
 //! if the name is unknown.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use log::log;
 
 use crate::base::clock::Clock;
+use crate::base::mutex::lock;
 use crate::base::on_demand::OnDemand;
 use crate::model::Guid;
 use crate::platform::{Named, Platform, TASK_BATCH};
@@ -96,10 +97,6 @@ impl Names {
     pub(super) fn get(&self, what: Named, guid: &str) -> Option<String> {
         lock(&self.state).known.get(&(what, Guid::from(guid)))?.name.clone()
     }
-}
-
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Asks the platform until no guids are waiting.

@@ -19,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use log::{error, info, warn};
@@ -31,6 +31,7 @@ use super::config::{App, TaskUser};
 use super::records::{Ended, Order, Outcome, TaskDirectory};
 use super::runner::TASK_ENDED;
 use crate::base::clock::Clock;
+use crate::base::mutex::lock;
 use crate::base::orphans;
 use crate::model::{Guid, Timestamp};
 use crate::platform::{Delivery, NewTask, PlatformError, Task, TaskIdentity, TaskState};
@@ -459,8 +460,4 @@ fn unavailable(err: io::Error) -> PlatformError {
         retry_after: None,
         delivery: Delivery::Failed,
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
