@@ -47,7 +47,7 @@ pub(super) fn next(arguments: &Arguments) -> ExitCode {
     let reading = Reading { dialect, hash_key: HASH_KEY, timezone: timezone.as_ref(), is_of_schedule: false };
     match Expression::parse(expression, &reading) {
         Ok(parsed) => {
-            if let Ok(explanation) = cron::explain(expression, &reading, after.seconds()) {
+            if let Ok(explanation) = cron::explain(expression, &reading, after.seconds(), None) {
                 let zone = explanation.zone.map_or_else(String::new, |zone| format!(", {zone}"));
                 eprintln!("{}{zone}", explanation.description);
                 for warning in explanation.warnings.iter().chain(&explanation.later_warnings) {

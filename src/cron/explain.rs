@@ -61,9 +61,14 @@ impl Warning {
     }
 }
 
-/// Explains an expression. It looks at the clock changes of the twelve months from `from`, in seconds since
-/// 1970.
-pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanation, Box<ParseError>> {
+/// Explains an expression. It looks at the clock changes of the twelve months from `from`, or of those up to
+/// `until` if that is earlier. Both are in seconds since 1970.
+pub fn explain(
+    text: &str,
+    reading: &Reading<'_>,
+    from: i64,
+    until: Option<i64>,
+) -> Result<Explanation, Box<ParseError>> {
     let grammar = reading.dialect.grammar();
     let expression = Expression::parse(text, reading)?;
     let takes_once = reading.is_of_schedule || grammar.once;
@@ -88,7 +93,7 @@ pub fn explain(text: &str, reading: &Reading<'_>, from: i64) -> Result<Explanati
     explanation.note = note(fields);
     explanation.hashed_fields = hashed_fields(fields);
     explanation.warnings = warnings(fields, &clock.pattern);
-    explanation.later_warnings.extend(clock_changes(clock, from));
+    explanation.later_warnings.extend(clock_changes(clock, from, until));
     explanation.later_warnings.extend(six_fields(fields, reading));
     if let Some(first) = expression.first_after(from)
         && from.saturating_add(FAR) < first
@@ -177,14 +182,15 @@ fn warnings(fields: &Fields<'_>, pattern: &Pattern) -> Vec<Warning> {
     warnings
 }
 
-/// The clock changes of the next twelve months that hit a scheduled time.
-fn clock_changes(clock: &WallClock, from: i64) -> Vec<Warning> {
+/// The clock changes that hit a scheduled time in the twelve months from `from`, but not after `until`.
+fn clock_changes(clock: &WallClock, from: i64, until: Option<i64>) -> Vec<Warning> {
     if clock.pattern.every_hour_in_list {
         return Vec::new();
     }
+    let end = from.saturating_add(TWELVE_MONTHS).min(until.unwrap_or(i64::MAX));
     let changes = clock
         .changes_from(from)
-        .take_while(|change| change.at < from.saturating_add(TWELVE_MONTHS))
+        .take_while(|change| change.at < end)
         .filter_map(|change| {
             let (first, end) =
                 (change.at + change.before.min(change.after), change.at + change.before.max(change.after));

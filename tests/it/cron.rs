@@ -574,7 +574,7 @@ fn every_expression_is_described_in_a_sentence() {
         let (written, sentence) = line.split_once(" => ").unwrap();
         let (dialect, expression) = written.split_once(" | ").unwrap();
         let dialect = Dialect::named(dialect, Weekdays::Unix).unwrap();
-        let explanation = explain(expression, &Reading::plain(dialect), 1_790_000_000).unwrap();
+        let explanation = explain(expression, &Reading::plain(dialect), 1_790_000_000, None).unwrap();
         assert_eq!(explanation.description, sentence, "{expression}");
         count += 1;
     }
@@ -619,7 +619,7 @@ fn explanations_match_the_validation_of_ocf_scheduler_2() {
         let reading =
             Reading { dialect: Dialect::Ocf2, hash_key, timezone: zone.as_ref(), is_of_schedule: false };
         let from = Timestamp::parse(&case.from).unwrap();
-        let explanation = match explain(&case.expr, &reading, from.seconds()) {
+        let explanation = match explain(&case.expr, &reading, from.seconds(), None) {
             Ok(explanation) => explanation,
             Err(error) => {
                 if case.errors[0]["code"] != ParseError::CODE {
@@ -673,7 +673,7 @@ fn surprising_expressions_of_both_dialects_get_a_warning() {
     let warned = |text: &str, dialect: Dialect, zone: Option<&str>| {
         let zone = zone.and_then(Zone::named);
         let reading = Reading { dialect, hash_key: HASH_KEY, timezone: zone.as_ref(), is_of_schedule: false };
-        let explanation = explain(text, &reading, seconds("2026-01-01T00:00:00Z")).unwrap();
+        let explanation = explain(text, &reading, seconds("2026-01-01T00:00:00Z"), None).unwrap();
         let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
         warnings.map(|it| format!("{}: {}", it.code, it.message)).collect::<Vec<_>>()
     };

@@ -173,6 +173,20 @@ fn a_new_schedule_has_warnings_only_if_there_are_some() {
 }
 
 #[test]
+fn a_new_schedule_has_no_warnings_about_clock_changes_before_its_start_or_after_its_end() {
+    let world = World::start();
+    let schedules = format!("/jobs/{}/schedules", world.job("j"));
+    let warnings = |starts_at: &str, ends_at: &str| {
+        let expression = "TZ=America/New_York 30 2 * * *";
+        let body = json!({"expression": expression, "starts_at": starts_at, "ends_at": ends_at});
+        world.post(&schedules, &body.to_string()).json()["warnings"].take()
+    };
+    assert_eq!(warnings("2100-01-02T00:00:00Z", "2100-03-01T00:00:00Z"), Value::Null);
+    assert_eq!(codes(&warnings("2100-01-02T00:00:00Z", "2100-05-01T00:00:00Z")), ["dst_skipped"]);
+    assert_eq!(warnings("2100-04-02T00:00:00Z", "2100-11-01T00:00:00Z"), Value::Null);
+}
+
+#[test]
 fn the_time_zones_are_listed_with_their_clock_changes() {
     let world = World::start();
     let answer = world.get("/scheduler-time-zones");

@@ -425,8 +425,8 @@ impl Api {
         };
         let count = query.get("count").map(|text| whole_number(text, "count", (1, NEXT_COUNT_MAX)));
         let count = count.transpose()?.unwrap_or(NEXT_COUNT);
-        let explanation =
-            cron::explain(text, &reading, after.seconds()).map_err(|err| Violation::of_expression(&err))?;
+        let explanation = cron::explain(text, &reading, after.seconds(), None)
+            .map_err(|err| Violation::of_expression(&err))?;
         let warnings = explanation.warnings.into_iter().chain(explanation.later_warnings);
         let calendar = Calendar::new(expression, None, None);
         let times: Vec<Timestamp> = calendar.upcoming(after, count).collect();

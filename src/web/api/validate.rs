@@ -308,7 +308,8 @@ fn validation(
         errors: Vec::new(),
         warnings: Vec::new(),
     };
-    let read = cron::explain(text, reading, from).and_then(|it| Ok((it, Expression::parse(text, reading)?)));
+    let read =
+        cron::explain(text, reading, from, None).and_then(|it| Ok((it, Expression::parse(text, reading)?)));
     let (explanation, expression) = match read {
         Ok(read) => read,
         Err(error) => return Validation { errors: vec![Finding::of_error(&error)], ..nothing },
@@ -366,7 +367,9 @@ pub(super) fn warnings_of(schedule: &Schedule, executable: &Executable, now: Tim
         timezone: timezone.as_ref(),
         is_of_schedule: true,
     };
-    let explanation = cron::explain(&timing.expression, &reading, now.seconds());
+    let from = timing.starts_at.map_or(now, |starts_at| starts_at.max(now));
+    let until = timing.ends_at.map(|ends_at| ends_at.seconds());
+    let explanation = cron::explain(&timing.expression, &reading, from.seconds(), until);
     let warnings = explanation.into_iter().flat_map(|it| it.warnings.into_iter().chain(it.later_warnings));
     warnings.map(|warning| Finding::of_warning(&warning)).collect()
 }
