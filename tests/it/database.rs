@@ -8,6 +8,7 @@ use std::sync::Arc;
 use ocf_scheduler::base::clock::SystemClock;
 use ocf_scheduler::model::{Location, Secret, Weekdays};
 use ocf_scheduler::store::{Store, StoreSettings};
+use postgres::error::SqlState;
 use postgres::{NoTls, SimpleQueryMessage};
 
 /// The database of a directory, which need not exist yet.
@@ -118,10 +119,14 @@ impl Database {
         self.rows(query)[0][0].parse().unwrap()
     }
 
-    /// Changes something without the service's knowledge.
+    /// Changes something without the service's knowledge. Statements that deadlock with the service's are
+    /// repeated.
     pub(crate) fn execute(&self, statement: &str) {
         if self.is_on_server() {
-            self.client().batch_execute(statement).unwrap();
+            let mut client = self.client();
+            while let Err(err) = client.batch_execute(statement) {
+                assert_eq!(err.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED), "{err:?}");
+            }
         } else {
             self.file().execute_batch(statement).unwrap();
         }
