@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::arguments::Arguments;
 use super::output::{USAGE, print_error};
-use crate::config::{self, Config, ConfigError, Mode};
+use crate::config::{self, Config, ConfigError, Files, Mode};
 use crate::model::Location;
 use crate::outbound;
 use crate::platform::local;
@@ -14,16 +14,16 @@ use crate::platform::local;
 pub(super) fn checked_config(mode: Mode, arguments: &Arguments) -> Result<Config, ExitCode> {
     let flags = arguments.settings();
     let config = Config::from_environment(mode, &flags);
-    let (file, outbound) = config::files(&flags);
+    let Files { standalone_config: file, database, outbound } = config::files(&flags);
     let world = file.as_ref().map_or(Ok(()), |file| local::World::read(file).map(|_| ()));
     let mut of_files: Vec<String> =
         world.err().map(|err| format!("STANDALONE_CONFIG (--config): {err}")).into_iter().collect();
-    if let (Mode::Standalone, Ok(config)) = (mode, &config) {
-        let database = match &config.database {
+    if let (Mode::Standalone, Some(database)) = (mode, &database) {
+        let path = match database {
             Location::Sqlite(path) => Some(path.as_path()),
             Location::Postgres(_) => None,
         };
-        let mut untrusted = local::trust_faults(&config.state_dir(), database, file.as_deref());
+        let mut untrusted = local::trust_faults(&config::state_dir(database), path, file.as_deref());
         // Faults of the file were found when it was read.
         untrusted.retain(|fault| !of_files.iter().any(|known| known.contains(fault)));
         of_files.extend(untrusted);

@@ -182,12 +182,7 @@ impl Config {
     /// Where `standalone` keeps its file and its tasks: beside the SQLite file, else in the working
     /// directory.
     pub fn state_dir(&self) -> PathBuf {
-        let mut state_dir = match &self.database {
-            Location::Sqlite(path) => path.clone().into_os_string(),
-            Location::Postgres(_) => "scheduler.db".into(),
-        };
-        state_dir.push(".tasks");
-        state_dir.into()
+        state_dir(&self.database)
     }
 
     /// Reads and checks all settings. A flag wins over its variable, and a blank value counts as unset.
@@ -213,10 +208,35 @@ pub fn outbound(flags: &Flags) -> Result<Outbound, ConfigError> {
     if reader.faults.is_empty() { Ok(outbound) } else { Err(ConfigError(reader.faults)) }
 }
 
-/// The settings that name files: apps and tokens, and certificates. Ignores faults in other settings.
-pub fn files(flags: &Flags) -> (Option<PathBuf>, Outbound) {
+/// See [`Config::state_dir`].
+pub fn state_dir(database: &Location) -> PathBuf {
+    let mut state_dir = match database {
+        Location::Sqlite(path) => path.clone().into_os_string(),
+        Location::Postgres(_) => "scheduler.db".into(),
+    };
+    state_dir.push(".tasks");
+    state_dir.into()
+}
+
+/// The settings that name files.
+#[derive(Debug)]
+pub struct Files {
+    /// The apps and tokens of `standalone`.
+    pub standalone_config: Option<PathBuf>,
+    /// `None` if the setting is wrong.
+    pub database: Option<Location>,
+    /// With the certificates.
+    pub outbound: Outbound,
+}
+
+/// The settings that name files. Ignores faults in other settings.
+pub fn files(flags: &Flags) -> Files {
     let mut reader = Reader { flags, environment: &variable, faults: Vec::new() };
-    (reader.text("STANDALONE_CONFIG").map(PathBuf::from), reader.outbound())
+    Files {
+        standalone_config: reader.text("STANDALONE_CONFIG").map(PathBuf::from),
+        database: reader.database(),
+        outbound: reader.outbound(),
+    }
 }
 
 /// Whether the settings name a Cloud Foundry.
@@ -396,6 +416,36 @@ mod tests {
                 SettingKind::Bool { .. } => {
                     settings::BOOL_WORDS.iter().for_each(|word| check(variable, word, true));
                     check(variable, "yes", false);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_wrong_setting_hides_another_one() {
+        let wrong = |Setting { variable, kind, .. }: &Setting| match (kind, *variable) {
+            (SettingKind::Text, "API_ENDPOINT" | "CF_ENDPOINT" | "UAA_ENDPOINT" | "HEARTBEAT_URL") => true,
+            (SettingKind::Text, "BROKER_USER" | "BROKER_SERVICE_NAME" | "BROKER_ICON_URL") => true,
+            (SettingKind::Text, "DATABASE_URL" | "SCHEDULER_HOST" | "DEFAULT_TIMEZONE") => true,
+            (SettingKind::Text, "TASK_NAME" | "READ_ROLES" | "METRICS_TOKEN") => true,
+            (SettingKind::Text, _) => false,
+            _ => true,
+        };
+        let wrong: Vec<&str> = SETTINGS.iter().filter(|it| wrong(it)).map(|it| it.variable).collect();
+        let all: Vec<(&str, &str)> = wrong.iter().map(|variable| (*variable, "mysql://no: :no")).collect();
+        let faults = read(Mode::Serve, &[], &all).unwrap_err();
+        for variable in &wrong {
+            let named = |fault: &String| fault.starts_with(&format!("{variable} "));
+            assert!(faults.0.iter().any(named), "{variable} is hidden: {faults}");
+        }
+        // Each one with another that is read before or after it.
+        for variable in wrong {
+            for other in ["WORKER_NUM", "HISTORY_DAYS", "DATABASE_CONNECTIONS", "QUOTA_JOBS"] {
+                let both = [&NEEDED[1..], &[(other, "no"), (variable, "mysql://no: :no")]].concat();
+                let faults = read(Mode::Serve, &[], &both).unwrap_err();
+                for expected in [variable, other] {
+                    let named = |fault: &String| fault.starts_with(&format!("{expected} "));
+                    assert!(faults.0.iter().any(named), "{variable} hides {expected}: {faults}");
                 }
             }
         }

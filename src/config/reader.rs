@@ -106,9 +106,7 @@ impl Reader<'_> {
         let mut config = Config {
             mode,
             broker,
-            require_service_instance: require_service_instance?,
             api_endpoint,
-            dashboard: dashboard?,
             in_force: Vec::new(),
             standalone_config: self.text("STANDALONE_CONFIG").map(PathBuf::from),
             worker_num: self.worker_num() as usize,
@@ -132,10 +130,6 @@ impl Reader<'_> {
             ca_cert_file: self.text("CA_CERT_FILE").map(PathBuf::from),
             https_proxy: https_proxy.map(Secret::from),
             no_proxy,
-            log_level: log_level?,
-            log_format: log_format?,
-            dialect: if is_ocf2? { Dialect::Ocf2 } else { Dialect::Classic(weekdays?) },
-            weekdays: weekdays?,
             default_timezone: self.default_timezone(),
             schedule_min_seconds: self.optional_number("SCHEDULE_MIN_SECONDS"),
             audit: Duration::from_secs(86_400 * u64::from(self.number("AUDIT_DAYS"))),
@@ -147,11 +141,18 @@ impl Reader<'_> {
             task_names: self.task_names(),
             read_roles: self.read_roles(),
             instance_id: self.instance_id(),
+            database_connections: self.number("DATABASE_CONNECTIONS") as usize,
+            // Everything has been read by here, so no fault hides another.
+            require_service_instance: require_service_instance?,
+            dashboard: dashboard?,
+            log_level: log_level?,
+            log_format: log_format?,
+            dialect: if is_ocf2? { Dialect::Ocf2 } else { Dialect::Classic(weekdays?) },
+            weekdays: weekdays?,
             misfire_policy: misfire_policy?,
             skip_ssl_validation: skip_ssl_validation?,
             call_reach: call_reach?,
             database: database?,
-            database_connections: self.number("DATABASE_CONNECTIONS") as usize,
             port: port?,
             host: host?,
             cloud_foundry: if standalone { None } else { Some(cloud_foundry?) },
@@ -340,7 +341,7 @@ impl Reader<'_> {
         })
     }
 
-    fn database(&mut self) -> Option<Location> {
+    pub(super) fn database(&mut self) -> Option<Location> {
         let url = match self.text("DATABASE_URL") {
             Some(url) => url,
             None => match (self.environment)("VCAP_SERVICES").map(|text| vcap::database_url(&text)) {

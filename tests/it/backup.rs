@@ -1,7 +1,7 @@
 //! Backups of files: what they may replace, what they contain, and restoring them elsewhere.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -245,6 +245,19 @@ fn check_config_shows_what_a_service_would_use() {
     let url = "postgres://u:hunter2@db.example.com/s";
     let told = succeeded(&run(directory.path(), &["check-config", "standalone", "--database-url", url]));
     assert!(told.contains("postgres://db.example.com/s") && !told.contains("hunter2"), "{told}");
+}
+
+#[test]
+fn check_config_reports_wrong_values_and_untrusted_files_in_one_message() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("scheduler.db.tasks");
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o777)).unwrap();
+    let wrong = ["--dashboard", "yes", "--worker-num", "abc", "--history-days", "0"];
+    let said = refused(&run(directory.path(), &[&["check-config", "standalone"], &wrong[..]].concat()));
+    for part in ["DASHBOARD (--dashboard)", "WORKER_NUM", "HISTORY_DAYS", "every user of this machine"] {
+        assert!(said.contains(part), "{part} is not in {said}");
+    }
 }
 
 #[test]
