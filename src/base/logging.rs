@@ -290,7 +290,7 @@ fn json_of(record: &Record<'_>, time: &str) -> String {
     });
     // Last, so that no pair can replace one of these.
     object.insert("time".to_owned(), time.into());
-    object.insert("level".to_owned(), record.level().as_str().into());
+    object.insert("level".to_owned(), record.level().as_str().to_ascii_lowercase().into());
     object.insert("message".to_owned(), record.args().to_string().into());
     let json = serde_json::Value::Object(object).to_string();
     if !json.contains(char::is_control) {
@@ -419,7 +419,7 @@ mod tests {
         assert_eq!(text, "task started name=a count=7 ms=0.5 level=forged");
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         let expected = serde_json::json!({
-            "time": "now", "level": "INFO", "message": "task started", "name": "a", "count": 7, "ms": 0.5
+            "time": "now", "level": "info", "message": "task started", "name": "a", "count": 7, "ms": 0.5
         });
         assert_eq!(json, expected);
         let (text, _) = lines("m", "x count=9");

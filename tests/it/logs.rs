@@ -121,7 +121,7 @@ fn a_panic_and_a_start_that_fails_are_lines_of_json_too() {
         found.unwrap_or_else(|| panic!("no {message:?} in {lines:?}")).clone()
     };
     let panicked = line("panicked");
-    assert_eq!((&panicked["level"], &panicked["request_id"]), (&json!("ERROR"), &json!("asked-for-it")));
+    assert_eq!((&panicked["level"], &panicked["request_id"]), (&json!("error"), &json!("asked-for-it")));
     assert!(panicked["place"].as_str().unwrap().contains("src/base/crash.rs:"), "{panicked}");
     assert!(panicked["cause"].as_str().unwrap().contains("task.attempting"), "{panicked}");
     let failed = line("the service cannot start");
@@ -168,7 +168,7 @@ fn whatever_clients_write_each_line_of_json_is_one_object() {
     }
     assert_eq!(program.terminate(), Some(0));
     let lines = world.lines();
-    assert!(lines.iter().all(|line| line["level"] != "ERROR"));
+    assert!(lines.iter().all(|line| line["level"] != "error"));
     let of = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap().clone();
     let request = of("request");
     assert!(
@@ -219,7 +219,7 @@ fn each_request_is_a_line_and_so_is_each_state_of_an_execution() {
         let ended =
             lines.iter().find(|line| line["execution"] == *execution && line["state"] == end).unwrap();
         assert!(ended["late_ms"].is_number() && ended["ms"].is_number(), "{ended}");
-        assert_eq!(ended["level"], if end == "FAILED" { "WARN" } else { "INFO" });
+        assert_eq!(ended["level"], if end == "FAILED" { "warn" } else { "info" });
         assert_eq!(ended.get("request_id"), None, "nobody has asked for it");
     }
 }
