@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 use super::cf::fake_cf::{ALWAYS, CLIENT_ID, CLIENT_SECRET, FakeCf, Fault};
 use super::standalone::Standalone;
-use super::world::{APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
+use super::world::{APP, FOREIGN_APP, FOREIGN_SPACE, OTHER_APP, SPACE, World};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ocf-scheduler");
 const NO_GUID: &str = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
@@ -463,6 +463,57 @@ fn an_ambiguous_name_changes_nothing() {
     let started = world.cli(&["run", "same", "--app", OTHER_APP, "--output", "json"]).json();
     assert_eq!(started["job_guid"], second.as_str());
     assert_eq!(world.cli(&["run", &first, "--output", "json"]).json()["job_guid"], first.as_str());
+    assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn an_ambiguous_name_of_cloud_foundry_changes_nothing() {
+    let world = World::start();
+    world.cf.add_role("dev", FOREIGN_SPACE);
+    for app in [APP, FOREIGN_APP] {
+        world.cf.rename(app, "web");
+        world.post(&format!("/jobs?app_guid={app}"), r#"{"name":"same","command":"true"}"#);
+    }
+    let home = cf_home(&world.cf.url(), &world.token, "");
+    let file = home.path().join(".cf/config.json");
+    let targeted = fs::read_to_string(&file).unwrap();
+    let nowhere = targeted.replace(&format!("\"GUID\":\"{SPACE}\""), "\"GUID\":\"\"");
+    assert_ne!(targeted, nowhere);
+    fs::write(&file, nowhere).unwrap();
+    let url = world.url();
+    let cli = |arguments: &[&str]| {
+        let home = home.path().to_str().unwrap();
+        Said::of(&mut program(&[("HOME", home), ("SCHEDULER_URL", &url)], arguments))
+    };
+    let both = [
+        "the app \"web\" is ambiguous; add --space SPACE, or use a guid:",
+        "  app-1  app web of space space-space-1",
+        "  app-9  app web of space ",
+    ];
+    cli(&["create-job", "new", "true", "--app", "web"]).expect(3, &both);
+    cli(&["delete-job", "same", "--app", "web"]).expect(3, &both);
+    cli(&["jobs", "--app", "web"]).expect(3, &both);
+    cli(&["delete-job", "same", "-o", "json"]).expect(
+        3,
+        &[
+            "\"same\" is ambiguous; add --space SPACE, or use a guid:",
+            "  job of app web in space space-space-1\n",
+        ],
+    );
+    let one = cli(&["jobs", "--app", "web", "--space", "space-space-1", "-o", "json"]).json();
+    assert_eq!((one.as_array().unwrap().len(), one[0]["app_guid"].as_str()), (1, Some(APP)));
+    for space in [SPACE, FOREIGN_SPACE] {
+        world.cf.rename(space, "dev");
+    }
+    world.cf.add_space_of("org-2", FOREIGN_SPACE);
+    cli(&["jobs", "--space", "dev"]).expect(
+        3,
+        &[
+            "the space \"dev\" is ambiguous; use a guid:",
+            "space dev of organization name-of-org\n",
+            "space dev of organization name-of-org-2",
+        ],
+    );
     assert_eq!(world.get("/jobs").json()["resources"].as_array().unwrap().len(), 2);
 }
 

@@ -288,6 +288,9 @@ fn a_context_can_use_the_login_of_cf() {
     cli(&["jobs"]).expect(0, &["nightly", "app-app-1"]);
     cli(&["contexts"]).expect(0, &["prod", "that of cf"]);
     cli(&["login", &world.url(), "--from-cf", "--name", "cf"]).expect(2, &["built-in context"]);
+    cli(&["login", &world.url(), "--from-cf", "--name", "dev", "--space", "space-space-1"])
+        .expect(0, &["dev"]);
+    cli(&["jobs"]).expect(0, &["nightly"]);
 }
 
 #[test]
@@ -313,6 +316,81 @@ fn a_standalone_service_of_this_machine_is_found_without_variables() {
     kill_process(service.pid(), Signal::KILL).unwrap();
     drop(service);
     cli(&["jobs"]).expect(2, &["no service is given"]);
+}
+
+#[test]
+fn apps_with_one_name_are_told_apart_by_space_or_guid() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let file = directory.path().join("apps.toml");
+    let text = "[[app]]\nname = \"my-app\"\nguid = \"one\"\nspace = \"my-space\"\n\
+                [[app]]\nname = \"my-app\"\nguid = \"two\"\nspace = \"your-space\"\n\
+                [[token]]\ntoken = \"boss-token\"\nuser = \"boss\"\nrole = \"admin\"\n\
+                [[token]]\ntoken = \"your-token\"\nuser = \"you\"\nspaces = [\"your-space\"]\n";
+    fs::write(&file, text).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let service = Standalone::with(directory.path(), &[("STANDALONE_CONFIG", file.to_str().unwrap())]);
+    let with = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let of_state = ("XDG_STATE_HOME", state.to_str().unwrap());
+        Said::of(&mut program(&[&[of_state][..], variables].concat(), arguments))
+    };
+    let cli = |arguments: &[&str]| with(&[], arguments);
+    let both = [
+        "the app \"my-app\" is ambiguous; add --space SPACE, or use a guid:",
+        "  one  app my-app of space my-space",
+        "  two  app my-app of space your-space",
+    ];
+    for app in ["one", "two"] {
+        cli(&["create-job", "lj", "true", "--app", app]).expect(0, &["lj"]);
+    }
+    for refused in [
+        &["create-job", "new", "true"][..],
+        &["create-call", "new", "https://test.url"],
+        &["run", "lj"],
+        &["show", "lj"],
+        &["history", "lj"],
+        &["update-job", "lj", "--command", "false"],
+        &["delete-job", "lj"],
+        &["disable", "lj"],
+        &["schedule-job", "lj", "* * * * *"],
+        &["pause", "lj"],
+        &["jobs"],
+        &["calls"],
+        &["schedules"],
+        &["executions"],
+    ] {
+        cli(&[refused, &["--app", "my-app"]].concat()).expect(3, &both);
+    }
+    with(&[("SCHEDULER_APP", "my-app")], &["create-job", "new", "true"]).expect(3, &both);
+    cli(&["update-job", "lj", "--app", "one", "--to-app", "my-app"]).expect(3, &both);
+    let definitions = directory.path().join("definitions.toml");
+    fs::write(&definitions, "name = \"x\"\napp = \"my-app\"\n[[job]]\nname = \"lj\"\ncommand = \"false\"\n")
+        .unwrap();
+    let definitions = definitions.to_str().unwrap();
+    cli(&["plan", definitions]).expect(3, &both);
+    cli(&["apply", definitions]).expect(3, &both);
+    cli(&["plan", definitions, "--space", "my-space"]).expect(2, &["command"]);
+    cli(&["delete-job", "lj"]).expect(
+        3,
+        &["add --space SPACE, or use a guid", "job of app my-app in space my-space", "in space your-space"],
+    );
+    let names = |arguments: &[&str]| -> Vec<String> {
+        let jobs = cli(&[&["jobs", "-o", "json"], arguments].concat()).json();
+        jobs.as_array().unwrap().iter().map(|job| job["app_guid"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(&[]), ["one", "two"]);
+    assert_eq!(names(&["--app", "two"]), ["two"]);
+    assert_eq!(names(&["--app", "my-app", "--space", "my-space"]), ["one"]);
+    cli(&["delete-job", "lj", "--app", "my-app", "--space", "my-space"]).expect(0, &["deleted job lj"]);
+    assert_eq!(names(&[]), ["two"]);
+    cli(&["jobs", "--app", "my-ap"]).expect(3, &["there is no app \"my-ap\"; did you mean my-app?"]);
+    cli(&["jobs", "--app", "two", "--space", "my-space"])
+        .expect(3, &["there is no app \"two\" in the space my-space"]);
+    // A token that sees one of them means that one.
+    let yours = |arguments: &[&str]| with(&[("SCHEDULER_TOKEN", "your-token")], arguments);
+    yours(&["create-job", "mine", "true"]).expect(0, &["mine"]);
+    yours(&["delete-job", "lj", "--app", "my-app"]).expect(0, &["deleted job lj"]);
+    drop(service);
 }
 
 #[test]

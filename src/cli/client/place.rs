@@ -19,8 +19,10 @@ pub(super) struct Place {
     pub(super) base: String,
     pub(super) token: Secret,
     pub(super) renewal: Option<Renewal>,
-    /// A guid or a name; `None`: all spaces.
+    /// The guid or name that was given, or that the context has.
     pub(super) space: Option<String>,
+    /// The guid of the space that cf targets. With neither: all spaces.
+    pub(super) targeted: Option<String>,
     /// The base URL of the Cloud Foundry API that cf is logged in to.
     pub(super) cloud_foundry: Option<String>,
     pub(super) skip_ssl_validation: bool,
@@ -89,7 +91,7 @@ impl Place {
             (Some(base), Some(token)) => Ok(Self { space, ..Self::plain(base, token) }),
             (url, token) if context.from_cf => {
                 let place = Self::of_cf(url, token.map(|token| token.reveal().to_owned()))?;
-                Ok(Self { space: space.or(place.space), ..place })
+                Ok(Self { space, ..place })
             }
             _ => Err(Failure::Usage(format!(
                 "the context {0:?} has no URL or no token; run: ocf-scheduler login URL --name {0}",
@@ -146,7 +148,7 @@ impl Place {
         };
         Ok(Self {
             renewal,
-            space: login.space(),
+            targeted: login.space(),
             cloud_foundry: Some(login.target.trim().trim_end_matches('/').to_owned()),
             skip_ssl_validation: login.ssl_disabled,
             ..Self::plain(base, Secret::from(token))
@@ -154,8 +156,8 @@ impl Place {
     }
 
     fn plain(base: String, token: Secret) -> Self {
-        let (renewal, space, cloud_foundry, world) = (None, None, None, None);
-        Self { base, token, renewal, space, cloud_foundry, skip_ssl_validation: false, world }
+        let (renewal, space, targeted, cloud_foundry, world) = (None, None, None, None, None);
+        Self { base, token, renewal, space, targeted, cloud_foundry, skip_ssl_validation: false, world }
     }
 }
 

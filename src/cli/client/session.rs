@@ -88,12 +88,10 @@ impl Session {
             config::outbound(&arguments.settings()).map_err(|err| Failure::Usage(err.to_string()))?;
         outbound.skip_ssl_validation |= place.skip_ssl_validation;
         let remote = Remote::new(&outbound, place.base, place.token.reveal(), place.renewal)?;
-        let names = Names::new(place.world, place.cloud_foundry);
-        let space = match (place.space, arguments.value("space")) {
-            // The space that cf targets is a guid already.
-            (Some(space), None) => Some(space),
-            (Some(space), Some(_)) => Some(names.guid(&remote, What::Space, &space, None)?),
-            (None, _) => None,
+        let names = Names::new(place.world, place.cloud_foundry, place.token.reveal());
+        let space = match place.space {
+            Some(space) => Some(names.guid(&remote, What::Space, &space, None)?),
+            None => place.targeted,
         };
         Ok(Self { remote, space, printer: Printer::of(arguments), names })
     }
@@ -192,24 +190,37 @@ impl Session {
                     lists.join(", ")
                 )))
             }
-            _ => {
-                let resources: Vec<Value> = found.iter().map(|found| found.resource.clone()).collect();
-                self.look_up_apps(&resources);
-                let apps: BTreeSet<&str> = resources.iter().map(|it| field(it, "app_guid")).collect();
-                let with_app = if apps.len() == found.len() { "add --app APP, or " } else { "" };
-                let lines: Vec<String> = found.iter().map(|found| self.line(found)).collect();
-                Err(Failure::NotFound(format!(
-                    "{wanted:?} is ambiguous; {with_app}use a guid:\n{}",
-                    lines.join("\n")
-                )))
-            }
+            _ => Err(self.ambiguous(wanted, &found)),
         }
     }
 
-    fn line(&self, found: &Found) -> String {
-        let resource = &found.resource;
-        let (guid, app) = (field(resource, "guid"), self.app_title(field(resource, "app_guid")));
-        format!("  {guid}  {} of app {app}", found.kind.as_str())
+    /// Recommends only what distinguishes all that was found.
+    fn ambiguous(&self, wanted: &str, found: &[Found]) -> Failure {
+        let resources: Vec<Value> = found.iter().map(|found| found.resource.clone()).collect();
+        self.names.look_up(&self.remote, What::App, &resources, "app_guid");
+        self.names.look_up(&self.remote, What::Space, &resources, "space_guid");
+        let of = |what: What, name: &'static str| {
+            resources.iter().map(move |it| self.names.title(what, field(it, name)))
+        };
+        let is_told_by =
+            |what: What, name: &'static str| of(what, name).collect::<BTreeSet<_>>().len() == found.len();
+        let more = if is_told_by(What::App, "app_guid") {
+            "add --app APP, or "
+        } else if self.space.is_none() && is_told_by(What::Space, "space_guid") {
+            "add --space SPACE, or "
+        } else {
+            ""
+        };
+        let titles = of(What::App, "app_guid").zip(of(What::Space, "space_guid"));
+        let lines: Vec<String> = found
+            .iter()
+            .zip(titles)
+            .map(|(found, (app, space))| {
+                let guid = field(&found.resource, "guid");
+                format!("  {guid}  {} of app {app} in space {space}", found.kind.as_str())
+            })
+            .collect();
+        Failure::NotFound(format!("{wanted:?} is ambiguous; {more}use a guid:\n{}", lines.join("\n")))
     }
 
     /// The guid of an app. A name is looked up if possible, else returned unchanged.
@@ -217,11 +228,11 @@ impl Session {
         self.names.guid(&self.remote, What::App, wanted, self.space.as_deref())
     }
 
-    /// The guid of the app that `--app` or its variable names, or of the only app of a `standalone` service.
+    /// The guid of the app that `--app` or its variable names, or of the only app that the token may use.
     pub(super) fn app_of(&self, arguments: &Arguments) -> Result<Option<String>, Failure> {
         match arguments.value("app") {
             Some(app) => self.app(&app).map(Some),
-            None => Ok(self.names.only_app()),
+            None => Ok(self.names.only_app(self.space())),
         }
     }
 

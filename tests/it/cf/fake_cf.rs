@@ -167,6 +167,8 @@ struct State {
     apps: BTreeMap<String, String>,
     /// Organization, space.
     organizations: BTreeSet<(String, String)>,
+    /// Names of apps and spaces by guid, where they differ from `app-GUID` and `space-GUID`.
+    renamed: BTreeMap<String, String>,
     /// User, space (or organization), type.
     roles: BTreeSet<(String, String, String)>,
     tokens: HashMap<String, UserToken>,
@@ -250,6 +252,7 @@ impl FakeCf {
                 tasks: Vec::new(),
                 logs: Vec::new(),
                 organizations: BTreeSet::new(),
+                renamed: BTreeMap::new(),
                 expired_logs: 0,
                 has_log_cache: true,
                 completion: None,
@@ -287,6 +290,11 @@ impl FakeCf {
 
     pub fn add_app(&self, guid: &str, space: &str) {
         self.state().apps.insert(guid.to_owned(), space.to_owned());
+    }
+
+    /// Gives an app or space a name, which others may have too.
+    pub fn rename(&self, guid: &str, name: &str) {
+        self.state().renamed.insert(guid.to_owned(), name.to_owned());
     }
 
     pub fn remove_app(&self, guid: &str) {
@@ -826,7 +834,7 @@ impl Shared {
             "GET /api/v1/read/:app" => state.read_logs(request),
             "GET /api/v1/meta" => state.log_meta(request),
             _ if request.path.starts_with("/v3/") => {
-                let is_user = matches!(route, "GET /v3/apps" | "GET /v3/spaces")
+                let is_user = matches!(route, "GET /v3/apps" | "GET /v3/spaces" | "GET /v3/organizations")
                     && bearer(request).is_some_and(|it| state.tokens.contains_key(it));
                 if !is_user && !state.is_service(request) {
                     return Outgoing::cf_error(401, 1000, "CF-InvalidAuthToken", "Invalid Auth Token");
@@ -1097,12 +1105,15 @@ impl State {
                 let fits = |allowed: &Option<Vec<String>>, value: &String| {
                     allowed.as_ref().is_none_or(|allowed| allowed.contains(value))
                 };
-                let apps = self.apps.iter().map(|(guid, space)| (guid, format!("app-{guid}"), space));
+                let apps = self.apps.iter().map(|(guid, space)| (guid, self.name_of("app", guid), space));
                 let apps = apps
                     .filter(|(guid, name, space)| {
                         fits(&guids, guid) && fits(&names, name) && fits(&spaces, space)
                     })
-                    .map(|(guid, name, _)| json!({"guid": guid, "name": name}))
+                    .map(|(guid, name, space)| {
+                        json!({"guid": guid, "name": name,
+                               "relationships": {"space": {"data": {"guid": space}}}})
+                    })
                     .collect();
                 self.page(request, base, apps)
             }
@@ -1144,7 +1155,8 @@ impl State {
             "GET /v3/spaces" => {
                 let all: BTreeSet<&String> = self.apps.values().collect();
                 let is_named = |space: &&&String| {
-                    filter(request, "names").is_some_and(|names| names.contains(&format!("space-{space}")))
+                    filter(request, "names")
+                        .is_some_and(|names| names.contains(&self.name_of("space", space.as_str())))
                 };
                 let named: Vec<String> = all.iter().filter(is_named).map(|space| (*space).clone()).collect();
                 let wanted = filter(request, "guids").unwrap_or(named);
@@ -1153,7 +1165,7 @@ impl State {
                     of.map_or_else(|| "org".to_owned(), |(organization, _)| organization.clone())
                 };
                 let spaces = wanted.iter().map(|space| {
-                    json!({"guid": space, "name": format!("space-{space}"),
+                    json!({"guid": space, "name": self.name_of("space", space),
                            "relationships": {"organization": {"data": {"guid": of(space)}}}})
                 });
                 self.page(request, base, spaces.collect())
@@ -1266,6 +1278,10 @@ impl State {
         let answer = Outgoing::json(202, &task.json());
         self.tasks.push(task);
         answer
+    }
+
+    fn name_of(&self, kind: &str, guid: &str) -> String {
+        self.renamed.get(guid).cloned().unwrap_or_else(|| format!("{kind}-{guid}"))
     }
 
     fn page(&self, request: &Incoming, base: &str, resources: Vec<Value>) -> Outgoing {
