@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use signal_hook::iterator::Signals;
 
 use super::arguments::Arguments;
 use super::configuration::checked_config;
+use super::health::reachable;
 use super::notify;
 use super::output::{self, failed};
 use super::running::Running;
@@ -21,6 +23,7 @@ use crate::base::crash;
 use crate::base::logging::{self, LogFormat};
 use crate::base::stop::stop_channel;
 use crate::config::{self, Config, Mode};
+use crate::platform::local;
 use crate::service::{Service, Welcome};
 
 /// Printed when `serve` has started.
@@ -151,13 +154,21 @@ fn ignores_hangup() -> bool {
 
 /// What `standalone` prints when it has started: commands to paste.
 fn banner(welcome: &Welcome, service: &Service, is_found: bool) -> String {
-    let url = format!("http://{}", service.local_addr());
-    let token = match &welcome.token {
-        Some(token) if io::stdout().is_terminal() => token.clone(),
-        // Not a terminal, so perhaps a log that others read: the shell reads the token from the file.
-        Some(_) => token_from(&welcome.file),
-        None => "A_TOKEN_OF_YOUR_FILE".to_owned(),
+    let listens_on = service.local_addr();
+    let url = format!("http://{}", SocketAddr::new(reachable(listens_on.ip()), listens_on.port()));
+    let shown = match &welcome.token {
+        Some(token) if !welcome.is_users_file && io::stdout().is_terminal() => Some(word(token.reveal())),
+        // Not a terminal, so perhaps a log that others read; or a token that the user may not want to see:
+        // the shell reads the token from the file.
+        Some(token) => token_from(&welcome.file, token.reveal()),
+        None => None,
     };
+    // A token that the shell cannot read must not replace the one that the command line finds.
+    let token_of_client =
+        if shown.is_none() && welcome.token.is_some() && is_found { "" } else { "SCHEDULER_TOKEN=$TOKEN " };
+    let note =
+        if shown.is_some() { "" } else { "; write one of your tokens in place of A_TOKEN_OF_YOUR_FILE" };
+    let token = shown.unwrap_or_else(|| "A_TOKEN_OF_YOUR_FILE".to_owned());
     let dashboard = match &welcome.link_code {
         Some(code) => {
             // Not indented: what is indented is to be pasted into a shell.
@@ -167,15 +178,20 @@ fn banner(welcome: &Welcome, service: &Service, is_found: bool) -> String {
         }
         None => String::new(),
     };
-    let (app, space) = (&welcome.app, &welcome.space);
+    let (app, space) = (word(&welcome.app), word(&welcome.space));
+    // Without the exports, the command line has to be told which of several apps is meant.
+    let of_app = match &welcome.app_flag {
+        Some(app) if is_found => format!(" --app {}", word(app)),
+        _ => String::new(),
+    };
     format!(
-        r#"ocf-scheduler listens on {url}
+        r#"ocf-scheduler listens on http://{listens_on}
 Apps and tokens are in {file}; memory_in_mb limits {limit}.
 {dashboard}
-Paste this in another terminal:
+Paste this in another terminal{note}:
 
   export TOKEN={token} APP={app} SPACE={space} URL={url}
-  export SCHEDULER_TOKEN=$TOKEN SCHEDULER_APP=$APP SCHEDULER_URL=$URL
+  export {token_of_client}SCHEDULER_APP=$APP SCHEDULER_URL=$URL
 {alias}
 Create a job, run it now, schedule it every minute, and show its history:
   JOB=$(curl -s "$URL/jobs?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"hello","command":"echo hello"}}' | grep -o '"guid":"[^"]*"' | head -n 1 | cut -d '"' -f 4)
@@ -185,34 +201,53 @@ Create a job, run it now, schedule it every minute, and show its history:
 Create a call:
   curl -s "$URL/calls?app_guid=$APP" -H "Authorization: Bearer $TOKEN" -d '{{"name":"ping","url":"https://example.com/hook","auth_header":"Bearer abc"}}'
 The same with the command line (all commands: ocf-scheduler --help){found}:
-  ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'
+  ocf-scheduler create-job disk 'df -h . | tee -a disk.txt'{of_app}
   ocf-scheduler run disk --wait
   ocf-scheduler logs disk
   ocf-scheduler schedule-job disk '* * * * *'
   ocf-scheduler history disk
-  ocf-scheduler create-call pong https://example.com/hook --auth-header 'Bearer abc'
+  ocf-scheduler create-call pong https://example.com/hook --auth-header 'Bearer abc'{of_app}
 
 "#,
         file = welcome.file.display(),
-        found = if is_found {
-            ", which finds this service without the exports"
-        } else {
-            "; it needs the exports"
+        found = match (is_found, &welcome.token) {
+            (true, Some(_)) => ", which finds this service without the exports",
+            (true, None) => "; it needs a token: the file has only digests",
+            (false, _) => "; it needs the exports",
         },
         limit = welcome.memory_limit,
         alias = alias(),
     )
 }
 
-/// A shell command substitution that reads the first token in `file`.
-fn token_from(file: &Path) -> String {
+/// A shell command substitution that reads the first token in `file`; `None` if it would not find `token`.
+fn token_from(file: &Path, token: &str) -> Option<String> {
+    let text = local::file_text(file).ok()?;
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
-    format!(r#"$(sed -n 's/^token = "\(.*\)"/\1/p' {} | head -n 1)"#, quoted(&file))
+    let read = format!(
+        r#"$(sed -n "s/^ *token *= *[\"']\([^\"']*\)[\"'].*/\1/p" {} | head -n 1)"#,
+        quoted(&file.display().to_string())
+    );
+    text.lines().find_map(token_of_line).filter(|found| *found == token).map(|_| read)
 }
 
-/// A path quoted for a shell.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+/// What the `sed` of [`token_from`] prints for a line.
+fn token_of_line(line: &str) -> Option<&str> {
+    let value =
+        line.trim_start_matches(' ').strip_prefix("token")?.trim_start_matches(' ').strip_prefix('=')?;
+    let token = value.trim_start_matches(' ').strip_prefix(['"', '\''])?;
+    token.split_once(['"', '\'']).map(|(token, _)| token)
+}
+
+/// A text as one word of a shell.
+fn word(text: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "-_.".contains(it);
+    if text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
+}
+
+/// Quoted for a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// A line that defines `ocf-scheduler` as this program; empty if it is in the `PATH`.
@@ -226,5 +261,5 @@ fn alias() -> String {
     if found.is_some_and(|found| found == program) {
         return String::new();
     }
-    format!("  alias ocf-scheduler={}\n", quoted(&program))
+    format!("  alias ocf-scheduler={}\n", quoted(&program.display().to_string()))
 }

@@ -9,21 +9,27 @@ use log::{error, info, warn};
 use super::threads;
 use crate::base::clock::Clock;
 use crate::config::{self, Config, Mode};
+use crate::model::{Secret, Timestamp};
 use crate::outbound::Outbound;
 use crate::platform::Platform;
 use crate::platform::cf::{self, CloudFoundry};
-use crate::platform::local::{self, Local, MemoryLimit, World};
-use crate::web::link_code;
+use crate::platform::local::{self, App, Local, MemoryLimit, World};
+use crate::web::{digest_of, link_code};
 
-/// What `standalone` prints at its first start.
+/// What `standalone` prints when it has started.
 #[derive(Debug, Clone)]
 pub struct Welcome {
-    /// `None` if the token is in a file that the user wrote, or only its hash is known.
-    pub token: Option<String>,
-    /// The code of a one-time link to the dashboard; `None` without a dashboard, or with several tokens.
+    /// The first token that the file contains as text, which the command line uses too.
+    pub token: Option<Secret>,
+    /// Whether the user chose the file. Its tokens are not printed.
+    pub is_users_file: bool,
+    /// The code of a one-time link to the dashboard; `None` without a dashboard, or if it is not clear for
+    /// which token.
     pub link_code: Option<String>,
-    /// The guid of the first app.
+    /// The guid of the first app that the token may use.
     pub app: String,
+    /// What `--app` needs to name it; `None` if it is the only one, so that no command needs it.
+    pub app_flag: Option<String>,
     /// The guid of the app's space.
     pub space: String,
     /// The file of apps and tokens.
@@ -122,20 +128,8 @@ fn local(
         Some(file) => (World::read(file)?, file.clone()),
         None => (World::default_in(&state_dir)?, local::default_file(&state_dir)),
     };
-    // A token from a file that the user wrote is not printed.
-    let token = world.first_token().filter(|_| config.standalone_config.is_none()).map(str::to_owned);
-    let link_code = match world.token_digests().as_slice() {
-        [digest] if config.dashboard.is_some() => Some(link_code(digest, clock.now())),
-        _ => None,
-    };
-    let welcome = world.apps().first().map(|app| Welcome {
-        token,
-        link_code,
-        app: app.guid.to_string(),
-        space: app.space.to_string(),
-        file: file.clone(),
-        memory_limit: MemoryLimit::in_force(),
-    });
+    let is_users_file = config.standalone_config.is_some();
+    let welcome = welcome(&world, file.clone(), is_users_file, config.dashboard.is_some(), clock.now());
     let runner =
         std::env::current_exe().map_err(|err| format!("the program's file cannot be found: {err}"))?;
     let settings =
@@ -146,4 +140,39 @@ fn local(
     })?);
     let platform = Arc::clone(&local) as Arc<dyn Platform>;
     Ok(BuiltPlatform { platform, welcome, reloading: Reloading { local: Some((local, file)), outbound } })
+}
+
+/// `None`: the file has no app.
+fn welcome(
+    world: &World,
+    file: PathBuf,
+    is_users_file: bool,
+    has_dashboard: bool,
+    now: Timestamp,
+) -> Option<Welcome> {
+    let token = world.first_token();
+    let grant = token.and_then(|token| world.grant_of(token));
+    let may_use = |app: &&App| grant.is_some_and(|it| it.admin || it.spaces.contains(&app.space));
+    let app = world.apps().iter().find(may_use).or(world.apps().first())?;
+    let app_flag = match world.apps() {
+        [_] => None,
+        apps if apps.iter().filter(|other| other.name == app.name).count() == 1 => Some(app.name.clone()),
+        _ => Some(app.guid.to_string()),
+    };
+    // Of the token that `ocf-scheduler dashboard` uses, or of the only one.
+    let digest = match (token, world.token_digests().as_slice()) {
+        (Some(token), _) => Some(digest_of(token)),
+        (None, [digest]) => Some(*digest),
+        (None, _) => None,
+    };
+    Some(Welcome {
+        token: token.map(|token| Secret::from(token.to_owned())),
+        is_users_file,
+        link_code: digest.filter(|_| has_dashboard).map(|digest| link_code(&digest, now)),
+        app: app.guid.to_string(),
+        app_flag,
+        space: app.space.to_string(),
+        file,
+        memory_limit: MemoryLimit::in_force(),
+    })
 }

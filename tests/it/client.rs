@@ -5,7 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -151,31 +151,49 @@ fn one_job() -> Vec<u8> {
     list(&json!([{"guid": "g", "name": "n", "app_guid": "a"}]))
 }
 
-#[test]
-fn what_standalone_prints_can_be_pasted() {
-    let directory = tempfile::tempdir().unwrap();
+/// What `standalone` prints in `directory`, which is its home, up to the commands to paste.
+fn greeted(directory: &Path, arguments: &[&str]) -> (Child, Vec<String>) {
     let mut child = Command::new(PROGRAM)
         .args(["standalone", "--port", "0"])
-        .current_dir(directory.path())
+        .args(arguments)
+        .current_dir(directory)
+        .env_remove("XDG_STATE_HOME")
+        .env("HOME", directory)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let banner: Vec<String> = BufReader::new(child.stdout.take().unwrap())
+    let banner = BufReader::new(child.stdout.take().unwrap())
         .lines()
         .map_while(Result::ok)
         .take_while(|line| !line.contains("create-call"))
         .collect();
-    // Not every machine has curl.
-    let has_curl = Command::new("curl").arg("--version").output().is_ok();
-    let is_pasted = |line: &&str| has_curl || !line.contains("curl ");
-    let pasted: Vec<&str> =
-        banner.iter().filter_map(|line| line.strip_prefix("  ")).filter(is_pasted).collect();
-    let script = format!("set -e\n{}\nocf-scheduler schedules disk\nocf-scheduler jobs\n", pasted.join("\n"));
-    assert!(script.contains("export SCHEDULER_TOKEN") && script.contains("run disk --wait"), "{script}");
-    let file = directory.path().join("script");
-    fs::write(&file, script).unwrap();
-    let said = Said::of(Command::new("sh").arg(&file).env_remove("CF_HOME").env("HOME", directory.path()));
+    (child, banner)
+}
+
+/// Pastes the lines of `banner` that `is_pasted` wants into a shell, and `more` after them.
+fn pasted(directory: &Path, banner: &[String], is_pasted: impl Fn(&str) -> bool, more: &str) -> Said {
+    let lines: Vec<&str> =
+        banner.iter().filter_map(|line| line.strip_prefix("  ")).filter(|line| is_pasted(line)).collect();
+    let file = directory.join("script");
+    fs::write(&file, format!("set -e\n{}\n{more}\n", lines.join("\n"))).unwrap();
+    let mut shell = Command::new("sh");
+    Said::of(shell.arg(&file).env_remove("CF_HOME").env_remove("XDG_STATE_HOME").env("HOME", directory))
+}
+
+/// Not every machine has curl.
+fn has_curl() -> bool {
+    Command::new("curl").arg("--version").output().is_ok()
+}
+
+#[test]
+fn what_standalone_prints_can_be_pasted() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut child, banner) = greeted(directory.path(), &[]);
+    let has_curl = has_curl();
+    let is_pasted = |line: &str| has_curl || !line.contains("curl ");
+    let more = "ocf-scheduler schedules disk\nocf-scheduler jobs";
+    let said = pasted(directory.path(), &banner, is_pasted, more);
     child.kill().unwrap();
     child.wait().unwrap();
     let mut parts = vec!["job disk SUCCEEDED", "Filesystem", "* * * * *"];
@@ -184,6 +202,52 @@ fn what_standalone_prints_can_be_pasted() {
     }
     said.expect(0, &parts);
     assert!(directory.path().join("disk.txt").exists());
+}
+
+#[test]
+fn what_standalone_prints_about_several_apps_and_tokens_can_be_pasted() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("apps.toml");
+    let apps = "[[app]]\nname = 'lab'\nspace = 'l'\n[[app]]\nname = 'the shop'\nguid = 'shop'\nspace = 's'\n";
+    let digest = format!("[[token]]\nsha256 = '{}'\nuser = 'o'\nspaces = ['l']\n", "0".repeat(64));
+    let known = "[[token]]\n  token= 'hidden-one' # mine\nuser = 'a'\nspaces = ['s']\n";
+    let write = |text: &str| fs::write(&file, text).unwrap();
+    let paste = |is_with_exports: bool, job: &str| {
+        let (mut child, banner) = greeted(directory.path(), &["--config", "apps.toml"]);
+        let text = banner.join("\n");
+        assert!(!text.contains("hidden-one"), "{text}");
+        let has_curl = has_curl() && is_with_exports;
+        let is_pasted = |line: &str| match () {
+            () if line.contains("curl ") => has_curl,
+            () if line.starts_with("export") => is_with_exports,
+            () => true,
+        };
+        let renamed: Vec<String> = banner.iter().map(|line| line.replace(" disk", job)).collect();
+        let said = pasted(directory.path(), &renamed, is_pasted, "ocf-scheduler jobs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (text, said, has_curl)
+    };
+    write(&format!("{apps}{digest}{known}"));
+    let (text, said, has_curl) = paste(true, " one");
+    assert!(text.contains("/dashboard/#code="), "{text}");
+    let said = said.expect(0, &["job one SUCCEEDED", "the shop"]);
+    if has_curl {
+        said.expect(0, &["\"state\":\"PENDING\"", "https://example.com/hook", "hello"]);
+    }
+    let (_, said, _) = paste(false, " two");
+    said.expect(0, &["job two SUCCEEDED", "the shop"]);
+
+    // The shell cannot read this token, and the command line can.
+    write(&format!("{apps}{}", known.replace("'hidden-one'", "\"hidden\\u002done\"")));
+    let (text, said, _) = paste(false, " three");
+    assert!(text.contains("in place of A_TOKEN_OF_YOUR_FILE") && !text.contains("SCHEDULER_TOKEN"), "{text}");
+    said.expect(0, &["job three SUCCEEDED"]);
+
+    write(&format!("{apps}{digest}{}", digest.replace('0', "1")));
+    let (text, ..) = paste(false, " four");
+    assert!(text.contains("in place of A_TOKEN_OF_YOUR_FILE") && text.contains("SCHEDULER_TOKEN"), "{text}");
+    assert!(text.contains("it needs a token") && !text.contains("#code="), "{text}");
 }
 
 #[test]
