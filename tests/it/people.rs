@@ -394,6 +394,34 @@ fn apps_with_one_name_are_told_apart_by_space_or_guid() {
 }
 
 #[test]
+fn a_broken_file_of_apps_and_tokens_is_told_and_a_token_works_without_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let service = Standalone::start(directory.path());
+    let variables = [("XDG_STATE_HOME", state.to_str().unwrap())];
+    let cli = |arguments: &[&str]| Said::of(&mut program(&variables, arguments));
+    cli(&["create-job", "disk", "df"]).expect(0, &["disk"]);
+    let file = directory.path().join("scheduler.db.tasks/standalone.toml");
+    let good = fs::read_to_string(&file).unwrap();
+    let check = |fault: &str| {
+        let told = ["is not valid", fault, "runs on with what it read before", "SCHEDULER_TOKEN"];
+        for command in [&["jobs"][..], &["run", "disk"], &["jobs", "--service", &service.url]] {
+            let said = cli(command).expect(4, &told);
+            assert!(!said.err.contains("ocf-scheduler help"), "{}", said.err);
+        }
+        cli(&["jobs", "--token", &service.token]).expect(0, &["disk"]);
+        let variables = [variables[0], ("SCHEDULER_TOKEN", service.token.as_str())];
+        Said::of(&mut program(&variables, &["jobs"])).expect(0, &["disk"]);
+    };
+    fs::write(&file, format!("broken = 1\n{good}")).unwrap();
+    check("line 1: there is no such key");
+    fs::write(&file, good).unwrap();
+    cli(&["jobs"]).expect(0, &["disk"]);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o660)).unwrap();
+    check("chmod go-w");
+}
+
+#[test]
 fn a_token_that_is_typed_is_not_shown() {
     let world = World::start();
     let home = tempfile::tempdir().unwrap();

@@ -101,15 +101,28 @@ impl Place {
     }
 
     fn of_standalone(running: &Running, token: Option<String>) -> Result<Self, Failure> {
-        let world = running.world().map_err(Failure::Usage)?;
-        let token = token.map(Secret::from);
-        let token = token.or_else(|| world.first_token().map(|token| Secret::from(token.to_owned())));
-        let token = token.ok_or_else(|| {
+        let world = match (running.world(), token) {
+            (Ok(world), None) => world,
+            // The token suffices; without the file, apps and spaces have no names.
+            (world, Some(token)) => {
+                let token = Secret::from(token);
+                return Ok(Self { world: world.ok(), ..Self::plain(running.url.clone(), token) });
+            }
+            (Err(fault), None) => {
+                return Err(Failure::Unauthorized(format!(
+                    "the service's file of apps and tokens is not valid, so it gives no token: {fault}\n\
+                     The service runs on with what it read before. Mend the file, or set SCHEDULER_TOKEN or \
+                     --token."
+                )));
+            }
+        };
+        let token = world.first_token().ok_or_else(|| {
             let file = running.file().display();
             Failure::Unauthorized(format!(
                 "{file} has only digests of tokens; set --token or SCHEDULER_TOKEN"
             ))
         })?;
+        let token = Secret::from(token.to_owned());
         Ok(Self { world: Some(world), ..Self::plain(running.url.clone(), token) })
     }
 
