@@ -45,6 +45,11 @@ pub(super) fn standalone_file(config: &Config) -> PathBuf {
     config.standalone_config.clone().unwrap_or_else(|| local::default_file(&config.state_dir()))
 }
 
+/// The file that the settings name, else the one that the service of this database used when it last started.
+pub(super) fn file_of_service(config: &Config) -> PathBuf {
+    config.standalone_config.clone().unwrap_or_else(|| local::file_in_use(&config.state_dir()))
+}
+
 fn wrong_settings(mode: Mode, err: &ConfigError) -> ExitCode {
     print_error(&format!("ocf-scheduler: {err}\nAll settings: ocf-scheduler help settings\n"));
     if mode == Mode::Serve {

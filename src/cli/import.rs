@@ -1,12 +1,12 @@
 //! `import`: copies the jobs, calls and history of another scheduler's database.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::arguments::Arguments;
-use super::configuration::{read_config, standalone_file};
+use super::configuration::{file_of_service, read_config};
 use super::output::{failed, print_error, show, usage_of};
 use crate::base::clock::{Clock, SystemClock};
 use crate::base::crash;
@@ -84,6 +84,7 @@ fn move_from(
         Location::Sqlite(path) if fs::symlink_metadata(path).is_err() => Some(path),
         _ => None,
     };
+    let place = from.shown();
     let report = move_database(from, origin, mode, config, wanted);
     // Remove a database that was created for this import if nothing was imported into it.
     if let Some(made) = made
@@ -92,9 +93,16 @@ fn move_from(
     {
         print_error(&format!("ocf-scheduler: {} is empty and cannot be removed: {err}\n", made.display()));
     }
-    let mut report = report?;
+    let (mut report, source) = report?;
+    if along.is_none() && is_for_standalone && source == Origin::Own {
+        report += &format!(
+            "\nWithout apps and tokens: {place} has none. If its service used standalone --config FILE, add \
+             the tables of that file to {}\n",
+            file_of_service(config).display()
+        );
+    }
     if let Some(joined) = along {
-        let file = standalone_file(config);
+        let file = file_of_service(config);
         if mode == ImportMode::Commit {
             joined.write(&file).map_err(|err| failed(&format!("the database was imported, but {err}")))?;
         }
@@ -109,17 +117,15 @@ fn move_from(
 }
 
 /// The apps, spaces and tokens of the standalone service whose database or backup is `from`, merged with the
-/// local ones.
+/// local ones; `None` if it has none.
 fn taken_along(from: &Path, config: &Config) -> Result<Option<local::Joined>, String> {
-    let mut state_dir = from.as_os_str().to_owned();
-    state_dir.push(".tasks");
-    let state_dir = PathBuf::from(state_dir);
-    let source = local::default_file(&state_dir);
+    let source = local::file_in_use(&config::state_dir(&Location::Sqlite(from.to_owned())));
     let text = match fs::symlink_metadata(&source) {
         Ok(_) => Some(local::file_text(&source)?),
         Err(_) => store::attached(from)?,
     };
-    text.map(|text| local::join(&text, &state_dir, &standalone_file(config))).transpose()
+    let base = source.parent().unwrap_or(&source);
+    text.map(|text| local::join(&text, base, &file_of_service(config))).transpose()
 }
 
 fn move_database(
@@ -128,7 +134,7 @@ fn move_database(
     mode: ImportMode,
     config: &Config,
     wanted: Wanted,
-) -> Result<String, ExitCode> {
+) -> Result<(String, Origin), ExitCode> {
     let clock = SystemClock::default();
     let store = Store::open(&store_settings(config), Arc::new(clock)).map_err(|err| failed(&err))?;
     // A database server's clock wins over the local one.
@@ -157,8 +163,9 @@ fn move_database(
         Origin::Own => "",
     };
     let way = format!("from {of}{place} to {}", config.database.shown());
-    Ok(match mode {
+    let text = match mode {
         ImportMode::Commit => format!("Imported {way}\n\n{report}"),
         ImportMode::DryRun => format!("Would import {way}; nothing was imported (--dry-run)\n\n{report}"),
-    })
+    };
+    Ok((text, source.origin()))
 }

@@ -138,6 +138,10 @@ fn local(
         // A full channel means that the watcher is about to look anyway.
         let _ = wake_watcher.try_send(());
     })?);
+    // After the lock on the directory was taken.
+    if let Err(err) = local::note_file(&config.state_dir(), config.standalone_config.as_deref()) {
+        warn!(cause:% = err; "backups of this service need --config, because its path cannot be noted");
+    }
     let platform = Arc::clone(&local) as Arc<dyn Platform>;
     Ok(BuiltPlatform { platform, welcome, reloading: Reloading { local: Some((local, file)), outbound } })
 }

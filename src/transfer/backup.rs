@@ -28,12 +28,13 @@ pub struct Places<'a> {
 }
 
 /// Copies the files at `from` to the file `to`, as they are at one instant, while others may write. Replaces
-/// an older backup at `to` once the new one is complete and on the disk.
+/// an older backup at `to` once the new one is complete and on the disk. Returns whether it contains a file of
+/// apps and tokens.
 ///
 /// # Errors
 /// A message for the operator: there is no database of this program, `to` is something other than a backup,
 /// or the disk fails.
-pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
+pub fn backup(from: Places<'_>, to: &Path) -> Result<bool, String> {
     let shown = to.display();
     // For a link, its target is replaced and the link stays.
     let target = match fs::metadata(to) {
@@ -56,23 +57,25 @@ pub fn backup(from: Places<'_>, to: &Path) -> Result<(), String> {
         Err(err) => return Err(format!("{shown} cannot be inspected: {err}")),
     };
     let partial = Partial::beside(&target, ".partial")?;
-    copy(from, &partial.0)?;
+    let has_file = copy(from, &partial.0)?;
     fs::rename(&partial.0, &target)
         .and_then(|()| sync_directory_of(&target))
-        .map_err(|err| format!("cannot put the backup in place at {shown}: {err}"))
+        .map_err(|err| format!("cannot put the backup in place at {shown}: {err}"))?;
+    Ok(has_file)
 }
 
-/// Writes a backup of `from` to `out`.
+/// Writes a backup of `from` to `out`. Returns whether it contains a file of apps and tokens.
 ///
 /// # Errors
 /// Like [`backup`]; part of it may have been written.
-pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<(), String> {
+pub fn backup_into(from: Places<'_>, out: &mut impl Write) -> Result<bool, String> {
     let partial = Partial::beside(from.database, ".stdout.partial")?;
-    copy(from, &partial.0)?;
+    let has_file = copy(from, &partial.0)?;
     File::open(&partial.0)
         .and_then(|mut file| io::copy(&mut file, out))
         .and_then(|_| out.flush())
-        .map_err(|err| format!("the backup cannot be written: {err}"))
+        .map_err(|err| format!("the backup cannot be written: {err}"))?;
+    Ok(has_file)
 }
 
 /// Restores the backup `from` to where the service of `to` looks for it. Returns whether it contained a file
@@ -148,8 +151,9 @@ fn put_back(partial: &Partial, to: Places<'_>) -> Result<bool, String> {
     Ok(text.is_some())
 }
 
-/// Copies both into the file `to`, and flushes it to the disk.
-fn copy(from: Places<'_>, to: &Path) -> Result<(), String> {
+/// Copies both into the file `to`, and flushes it to the disk. Returns whether there was a file of apps and
+/// tokens.
+fn copy(from: Places<'_>, to: &Path) -> Result<bool, String> {
     let text = match fs::symlink_metadata(from.standalone_file) {
         Ok(_) => Some(local::file_text(from.standalone_file)?),
         Err(err) if err.kind() == ErrorKind::NotFound => None,
@@ -157,7 +161,8 @@ fn copy(from: Places<'_>, to: &Path) -> Result<(), String> {
     };
     store::copy(from.database, to)?;
     store::attach(to, text.as_deref())?;
-    sync(to)
+    sync(to)?;
+    Ok(text.is_some())
 }
 
 fn sync(path: &Path) -> Result<(), String> {

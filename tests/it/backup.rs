@@ -171,6 +171,81 @@ fn a_backup_goes_through_a_pipe_and_comes_back_from_one() {
 }
 
 #[test]
+fn a_backup_and_an_import_find_the_file_that_the_service_was_started_with() {
+    let machine = tempfile::tempdir().unwrap();
+    let at = |name: &str| machine.path().join(name);
+    let text = "[[app]]\nname = \"a\"\nspace = \"s\"\ndir = \"/\"\n\
+                [[token]]\ntoken = \"of-my-file\"\nuser = \"me\"\nspaces = [\"s\"]\n";
+    let with_file = || {
+        let settings = [("DATABASE_URL", "scheduler.db"), ("STANDALONE_CONFIG", "../my.toml")];
+        fs::create_dir_all(at("below")).unwrap();
+        Standalone::with(&at("below"), &settings)
+    };
+    fs::write(at("my.toml"), text).unwrap();
+    fs::set_permissions(at("my.toml"), fs::Permissions::from_mode(0o600)).unwrap();
+    let mut service = with_file();
+    "of-my-file".clone_into(&mut service.token);
+    let job = service.ask("POST", "/jobs?app_guid=a", r#"{"name":"hello","command":"echo hello"}"#);
+    let job = job["guid"].as_str().unwrap().to_owned();
+    let (below, database) = (at("below"), at("below/scheduler.db"));
+    let database = database.to_str().unwrap();
+    // While it runs, from anywhere, and after it has stopped.
+    let told = succeeded(&run(machine.path(), &["backup", "running.db", "--database-url", database]));
+    assert!(told.contains("Apps and tokens are those of ") && told.contains("my.toml"), "{told}");
+    service.stop();
+    succeeded(&run(&below, &["backup", "../stopped.db"]));
+    let works = |directory: &Path| {
+        let listed = runs(directory, "of-my-file", &job);
+        assert_eq!(listed["state"], "SUCCEEDED");
+    };
+    for saved in ["running.db", "stopped.db"] {
+        let other = tempfile::tempdir().unwrap();
+        succeeded(&run(other.path(), &["restore", at(saved).to_str().unwrap()]));
+        works(other.path());
+    }
+    let other = tempfile::tempdir().unwrap();
+    let told = succeeded(&run(other.path(), &["import", "--from", database]));
+    assert!(!told.contains("Without apps"), "{told}");
+    works(other.path());
+    // An import into it goes to its file too.
+    let (second, second_job, second_token) = machine_with_a_job();
+    let second = second.path().join("scheduler.db");
+    let told = succeeded(&run(&below, &["import", "--from", second.to_str().unwrap()]));
+    assert!(told.contains("my.toml"), "{told}");
+    let mut service = with_file();
+    second_token.clone_into(&mut service.token);
+    assert_eq!(service.ask("GET", &format!("/jobs/{second_job}"), "")["name"], "hello");
+    service.stop();
+
+    // Whoever loses apps and tokens is told.
+    assert!(
+        refused(&run(&below, &["backup", "x.db", "--config", "nosuch.toml"])).contains("nosuch.toml does")
+    );
+    fs::remove_file(at("my.toml")).unwrap();
+    for to in ["../without.db", "-"] {
+        let output = run(&below, &["backup", to]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.contains("without apps and tokens: "), "{said}");
+        assert!(said.contains("my.toml does not exist") && said.contains("--config FILE"), "{said}");
+    }
+    let other = tempfile::tempdir().unwrap();
+    let told = succeeded(&run(other.path(), &["restore", at("without.db").to_str().unwrap()]));
+    assert!(told.contains("It has no apps and tokens"), "{told}");
+    for from in [at("without.db").to_str().unwrap(), database] {
+        let other = tempfile::tempdir().unwrap();
+        let told = succeeded(&run(other.path(), &["import", "--from", from]));
+        assert!(told.contains(&format!("Without apps and tokens: {from} has none")), "{told}");
+    }
+    // The default file counts again as soon as the service uses it.
+    let service = start(&below);
+    service.stop();
+    let told = succeeded(&run(&below, &["backup", "default.db"]));
+    assert!(told.contains("scheduler.db.tasks/standalone.toml"), "{told}");
+    let cloud_foundry = ["backup", "../cf.db", "--cf-endpoint", "https://api.example.com"];
+    assert!(run(&below, &cloud_foundry).stderr.is_empty());
+}
+
+#[test]
 fn an_import_includes_apps_and_tokens_and_a_failed_one_leaves_nothing() {
     let (machine, job, token) = machine_with_a_job();
     let other = tempfile::tempdir().unwrap();

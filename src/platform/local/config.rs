@@ -4,16 +4,20 @@
 //! text.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
 use std::fmt::{self, Write as _};
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Read, Write as _};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Read, Write as _};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use log::warn;
 use nix::unistd::{Uid, User};
+use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 
+use super::records::write_whole;
 use super::trust;
 use crate::model::{Guid, Secret};
 
@@ -25,6 +29,10 @@ pub(super) use parse::{Entries, parse};
 
 /// A larger file is refused.
 const FILE_MAX: u64 = 16 * 1024 * 1024;
+/// The file with the path of the file that is not the default one.
+const NOTE: &str = "standalone.path";
+/// The most bytes of a path.
+const NOTE_MAX: u64 = 4096;
 
 /// A named space.
 #[derive(Debug, Clone)]
@@ -243,6 +251,37 @@ pub fn default_file(state_dir: &Path) -> PathBuf {
     state_dir.join("standalone.toml")
 }
 
+/// Notes in `state_dir` which file the service uses, so that [`file_in_use`] finds it; `None`: the default
+/// one.
+///
+/// # Errors
+/// The note cannot be written.
+pub fn note_file(state_dir: &Path, file: Option<&Path>) -> io::Result<()> {
+    let note = state_dir.join(NOTE);
+    match file {
+        Some(file) => write_whole(&note, std::path::absolute(file)?.as_os_str().as_bytes()),
+        None => match fs::remove_file(note) {
+            Err(err) if err.kind() == ErrorKind::NotFound => Ok(()),
+            other => other,
+        },
+    }
+}
+
+/// The file that the service of `state_dir` used when it last started.
+pub fn file_in_use(state_dir: &Path) -> PathBuf {
+    let noted = || {
+        let note = OpenOptions::new()
+            .read(true)
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+            .open(state_dir.join(NOTE))
+            .ok()?;
+        let mut path = Vec::new();
+        note.take(NOTE_MAX).read_to_end(&mut path).ok()?;
+        Some(PathBuf::from(OsString::from_vec(path))).filter(|path| path.is_absolute())
+    };
+    noted().unwrap_or_else(|| default_file(state_dir))
+}
+
 /// The text of the file `path`, which contains secrets, if nobody else can have written it.
 ///
 /// # Errors
@@ -262,7 +301,7 @@ fn read_trusted(path: &Path) -> Result<(String, bool), String> {
     let shown = path.display();
     let cannot = |err: io::Error| format!("{shown} cannot be read: {err}");
     // A FIFO in its place must not block the start.
-    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {
@@ -305,8 +344,6 @@ fn make_default(state_dir: &Path, path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[track_caller]

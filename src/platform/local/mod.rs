@@ -25,7 +25,9 @@ mod runner;
 mod tasks;
 mod trust;
 
-pub use config::{App, Grant, Joined, TaskUser, World, default_file, file_text, join};
+pub use config::{
+    App, Grant, Joined, TaskUser, World, default_file, file_in_use, file_text, join, note_file,
+};
 pub use memory::MemoryLimit;
 pub(crate) use runner::hide_memory;
 pub use runner::{run_as, run_task};
