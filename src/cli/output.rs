@@ -333,24 +333,29 @@ fn columns(
     (shown.iter().map(|column| headings[*column]).collect(), rows.iter().map(cells).collect())
 }
 
-/// Leaves out columns of [`LEAST`] until the others can be read at this width.
+/// Leaves out columns of [`LEAST`] until the others can be read at this width, and then those of [`LATER`]
+/// until what cannot be cut fits.
 fn without_least(
     mut headings: Vec<&'static str>,
     mut rows: Vec<Vec<String>>,
     width: usize,
 ) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    for least in LEAST {
-        let widths = column_widths(&headings, &rows);
-        let readable = widths.iter().zip(&headings).map(|(width, heading)| match *heading {
-            heading if WHOLE.contains(&heading) => *width,
-            heading if is_name(heading) => (*width).min(READABLE_NAME),
-            _ => (*width).min(READABLE),
-        });
-        if whole_width(&readable.collect::<Vec<_>>()) <= width {
-            break;
+    let steps = [(&LEAST[..], &WHOLE[..], READABLE_NAME, READABLE), (&LATER, &UNCUT, SHORT_NAME, SHORT_TEXT)];
+    for (leaving, whole, of_name, of_text) in steps {
+        for least in leaving {
+            let widths = column_widths(&headings, &rows);
+            let kept = widths.iter().zip(&headings).map(|(width, heading)| match *heading {
+                heading if whole.contains(&heading) => *width,
+                heading if is_name(heading) => (*width).min(of_name),
+                _ => (*width).min(of_text),
+            });
+            if whole_width(&kept.collect::<Vec<_>>()) <= width {
+                break;
+            }
+            let shown: Vec<usize> =
+                (0..headings.len()).filter(|column| headings[*column] != *least).collect();
+            (headings, rows) = columns(&shown, &headings, &rows);
         }
-        let shown: Vec<usize> = (0..headings.len()).filter(|column| headings[*column] != least).collect();
-        (headings, rows) = columns(&shown, &headings, &rows);
     }
     (headings, rows)
 }
@@ -382,6 +387,9 @@ const GAP: usize = 2;
 /// What a column that may be cut should keep.
 const READABLE: usize = 12;
 const READABLE_NAME: usize = 20;
+/// What it should keep where columns of [`LATER`] would take its space.
+const SHORT_TEXT: usize = 8;
+const SHORT_NAME: usize = 10;
 
 fn is_name(heading: &str) -> bool {
     matches!(heading, "NAME" | "OF")
@@ -390,11 +398,29 @@ fn is_name(heading: &str) -> bool {
 /// Columns that are left out first where space is short.
 const LEAST: [&str; 8] = ["DISK", "MEM", "ENDED", "EXECUTION", "TRIGGER", "FORMAT", "TOOK", "KIND"];
 
-/// Columns that are never cut: a part of a guid cannot be used.
-const UNCUT: [&str; 2] = ["GUID", "SCHEDULE"];
+/// Columns that are left out next, because a part of a time says nothing.
+const LATER: [&str; 17] = [
+    LOCAL,
+    "APP",
+    "STARTED",
+    "ENABLED",
+    "CHANGED",
+    "NOTE",
+    "COMMAND",
+    "REQUEST",
+    "ERROR",
+    "MESSAGE",
+    "LAST RUN",
+    "UNTIL",
+    "PLANNED FOR",
+    "CREATED",
+    "NEXT",
+    "FIRES",
+    "TIME",
+];
 
-/// Columns that say little when they are cut. They are cut last.
-const WHOLE: [&str; 18] = [
+/// Columns that are never cut: a part of a guid, state or time cannot be used.
+const UNCUT: [&str; 18] = [
     "GUID",
     "SCHEDULE",
     "STATE",
@@ -407,13 +433,24 @@ const WHOLE: [&str; 18] = [
     "ENDED",
     "FIRES",
     "TIME",
+    "UNTIL",
     "TOOK",
     "KIND",
     "TRIGGER",
-    "ENABLED",
     "MEM",
     "DISK",
 ];
+
+/// Columns that say little when they are cut. They are cut last, if at all.
+const WHOLE: [&str; UNCUT.len() + 1] = {
+    let mut whole = ["ENABLED"; UNCUT.len() + 1];
+    let mut at = 0;
+    while at < UNCUT.len() {
+        whole[at] = UNCUT[at];
+        at += 1;
+    }
+    whole
+};
 
 fn column_widths(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     let widest = |column: usize| {
@@ -586,7 +623,7 @@ mod tests {
         assert_eq!(table.text(false, Some(31)), narrow);
         assert!(table.text(false, Some(200)).ends_with("\"more\"\n"));
         // Columns keep a width at which something can be read.
-        assert!(table.text(false, Some(3)).contains("bin/r…"));
+        assert_eq!(table.text(false, Some(3)), "NAME    GUID\nnight…  8d3a51c0\n");
         assert!(table.wide_text(false).contains(guid) && table.wide_text(false).ends_with("  x\n"));
         let csv =
             format!("name,guid,command,more\nnightly,{guid},\"bin/report --all --and, \"\"more\"\"\",x\n");
@@ -619,6 +656,43 @@ mod tests {
         let in_80 = cells(80);
         assert_eq!(in_80[..4], ["produce-monthly-invoic…", "succeeded 19 s ago", "11-28 02:00", "8d3a51c0"]);
         assert!(cells(50).contains(&"8d3a51c0".to_owned()));
+    }
+
+    #[test]
+    fn times_and_states_are_whole_or_left_out() {
+        let guid = "8d3a51c0-4f0e-4a53-9c52-0d8a3f1f6b11";
+        let (time, local) = ("2026-11-28T02:00:00Z", "2026-11-28T03:00:00+01:00");
+        let mut jobs =
+            Table::new(&["NAME", "APP", "LAST RUN", "NEXT", LOCAL, "MEM", "DISK", "GUID", "COMMAND"]);
+        let run = "succeeded 19 min ago";
+        jobs.row(&["monthly-invoices", "reports", run, time, local, "1G", "1G", guid, "exec produce --all"]);
+        let mut schedules = Table::new(&["OF", "APP", "ENABLED", "NEXT", LOCAL, "EXPRESSION", "GUID"]);
+        let expression = "0 9 1-7 * 1-5 (Europe/Berlin)";
+        schedules.row(&["job monthly-invoices", "reports", "yes", time, local, expression, guid]);
+        let mut history = Table::new(&["STATE", "PLANNED FOR", LOCAL, "STARTED", "TOOK", "GUID", "MESSAGE"]);
+        history.row(&["SUCCEEDED", time, local, time, "12 min 3 s", guid, "exit status 0 of the task"]);
+        let mut spaces = Table::new(&["NAME", "GUID", "JOBS", "PAUSED", "UNTIL", "NOTE"]);
+        spaces.row(&["my-first-space", guid, "12", "yes", time, "until the move is over"]);
+        let whole = [run, "11-28 02:00", "11-28 03:00+01:00", "12 min 3 s", "SUCCEEDED", "8d3a51c0"];
+        for width in 36..140 {
+            for table in [&jobs, &schedules, &history, &spaces] {
+                let text = table.text(false, Some(width));
+                assert!(text.lines().all(|line| line.chars().count() <= width), "{width}\n{text}");
+                let mut lines = text.lines();
+                let (headings, row) = (lines.next().unwrap(), lines.next().unwrap());
+                for cell in row.split("  ").map(str::trim).filter(|cell| cell.ends_with('…')) {
+                    let start = cell.trim_end_matches('…');
+                    assert!(!whole.iter().any(|it| it.starts_with(start)), "{width}\n{text}");
+                }
+                assert!(headings.contains("GUID"), "{width}\n{text}");
+            }
+        }
+        let text = "NAME             LAST RUN              NEXT         GUID\n\
+                    monthly-invoic…  succeeded 19 min ago  11-28 02:00  8d3a51c0\n";
+        assert_eq!(jobs.text(false, Some(60)), text);
+        let text = "OF              ENABLED  NEXT         EXPRESSION    GUID\n\
+                    job monthly-i…  yes      11-28 02:00  0 9 1-7 * 1…  8d3a51c0\n";
+        assert_eq!(schedules.text(false, Some(60)), text);
     }
 
     #[test]

@@ -505,8 +505,8 @@ fn a_table_is_no_wider_than_the_terminal() {
     let body = json!({"name": "nightly", "command": "x".repeat(200)}).to_string();
     assert_eq!(world.post(&format!("/jobs?app_guid={APP}"), &body).status, 201);
     let url = world.url();
-    let shown = |arguments: &[&str]| {
-        let (controller, user) = terminal(80);
+    let shown = |columns: u16, arguments: &[&str]| {
+        let (controller, user) = terminal(columns);
         let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", &world.token)];
         let mut child = program(&variables, arguments).stdout(user).spawn().unwrap();
         let mut bytes = Vec::new();
@@ -515,9 +515,15 @@ fn a_table_is_no_wider_than_the_terminal() {
         assert!(child.wait().unwrap().success());
         String::from_utf8(bytes).unwrap()
     };
-    let table = shown(&["jobs"]);
+    let table = shown(80, &["jobs"]);
     assert!(table.contains('…') && table.lines().all(|line| line.chars().count() <= 80), "{table}");
-    assert!(!shown(&["jobs", "--wide"]).contains('…'));
+    assert!(!shown(80, &["jobs", "--wide"]).contains('…'));
+    let schedule = ["schedule-job", "nightly", "0 9 * * *", "--timezone", "Asia/Tokyo"];
+    world.cli(&schedule).expect(0, &["0 9 * * *"]);
+    for (list, whole) in [("jobs", "  never ran  "), ("schedules", " 00:00  ")] {
+        let table = shown(60, &[list]);
+        assert!(table.contains(whole) && table.lines().all(|line| line.chars().count() <= 60), "{table}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::failure::Failure;
 use super::remote::encode;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
-use crate::cli::output::{Table, field};
+use crate::cli::output::{Table, field, instant};
 use crate::model::Kind;
 
 /// How many spaces an error names.
@@ -90,7 +90,7 @@ fn table(session: &Session, spaces: &[Value]) -> Table {
             &number("calls"),
             &number("schedules"),
             paused,
-            field(space, "paused_until"),
+            &instant(space, "paused_until"),
             field(space, "paused_note"),
         ]);
     }
