@@ -2,7 +2,7 @@
 //! numbers. A task's guid says when it was made, and with that when it ends.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
@@ -107,6 +107,52 @@ impl Target {
             (200, String::new())
         });
         Self { url, hits }
+    }
+}
+
+/// Lets a database answer late: what it sends arrives after a delay, in order and undiminished.
+pub struct LateAnswers {
+    pub address: String,
+}
+
+impl LateAnswers {
+    pub fn start(server: String, delay: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(&server).unwrap();
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
+                let (requests, answers) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+                thread::spawn(move || pass_on(client, requests, Duration::ZERO));
+                thread::spawn(move || pass_on(server, answers, delay));
+            }
+        });
+        Self { address }
+    }
+}
+
+/// Passes on all that `from` sends, each piece after the delay.
+fn pass_on(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
+    let (sender, pieces) = crossbeam_channel::bounded::<(Instant, Vec<u8>)>(1024);
+    thread::spawn(move || {
+        for (arrived, piece) in pieces {
+            let due = arrived + delay;
+            if Instant::now() < due {
+                let _ = crossbeam_channel::at(due).recv();
+            }
+            if to.write_all(&piece).is_err() {
+                return;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
+    let mut buffer = [0; 64 * 1024];
+    while let Ok(length @ 1..) = from.read(&mut buffer) {
+        if sender.send((Instant::now(), buffer[..length].to_vec())).is_err() {
+            return;
+        }
     }
 }
 

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use ocf_scheduler::cron::{Dialect, Expression, Reading};
 
-use fakes::{FakeCf, Target};
+use fakes::{FakeCf, LateAnswers, Target};
 use load::Connection;
 use service::{Place, Service, now, request};
 
@@ -548,6 +548,17 @@ fn instances() {
     let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {
         return println!("instances: left out, BENCH_DATABASE_URL names no server");
     };
+    #[expect(clippy::disallowed_methods, reason = "how far away the server is, is for whoever runs this")]
+    let delay = std::env::var("BENCH_DATABASE_DELAY_MS").map_or(0, |ms| ms.parse().unwrap());
+    // The services reach the server through it, and the benchmark itself directly.
+    let mut reached = url::Url::parse(&server).unwrap();
+    if delay > 0 {
+        let address = format!("{}:{}", reached.host_str().unwrap(), reached.port().unwrap_or(5432));
+        let late = LateAnswers::start(address, Duration::from_millis(delay));
+        let (host, port) = late.address.split_once(':').unwrap();
+        reached.set_host(Some(host)).unwrap();
+        reached.set_port(Some(port.parse().unwrap())).unwrap();
+    }
     const COUNT: usize = 10_000;
     let sqlite = {
         let (cf, target) = (FakeCf::start(), Target::start());
@@ -566,7 +577,7 @@ fn instances() {
             let (cf, target) = (FakeCf::start(), Target::start());
             let joint = if server.contains('?') { '&' } else { '?' };
             let schema = format!("bench_{name}_{instances}_{}", now());
-            let url = format!("{server}{joint}schema={schema}");
+            let url = format!("{reached}{joint}schema={schema}");
             let place = Place::new(&cf);
             drop(Service::start(&place, &cf, &[("DATABASE_URL", &url)]));
             let due = now() + 15;
@@ -618,7 +629,9 @@ fn instances() {
                 began.elapsed().as_secs_f64()
             };
             drop(services);
-            let measure = format!("{COUNT} {name} due at once, {instances} instances, the last is late by");
+            let far = if delay > 0 { format!(", answers {delay} ms late") } else { String::new() };
+            let measure =
+                format!("{COUNT} {name} due at once, {instances} instances{far}, the last is late by");
             match (number, kind) {
                 (0, 0) => row_of(&measure, late, sqlite / 1000.0, "s"),
                 (0, _) => row(&measure, late, "s"),
