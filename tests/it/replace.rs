@@ -308,3 +308,18 @@ fn a_notification_is_created_and_replaced_by_its_name() {
     assert_eq!((&now["after_failures"], &now["enabled"]), (&json!(1), &json!(true)));
     assert_eq!(events(&world, &made.guid()), ["notification.create", "notification.update"]);
 }
+
+#[test]
+fn a_put_with_the_same_expression_keeps_its_dialect() {
+    let world = World::start();
+    let path = format!("/jobs/{}/schedules?key=k", world.job("j"));
+    let dialect_after = |expression: &str| {
+        let body = json!({"expression": expression, "description": "x"});
+        put(&world, &path, &body).json()["dialect"].take()
+    };
+    assert_eq!(dialect_after("0 9 * * 5"), "classic");
+    // As after a change of the setting.
+    world.database().execute("UPDATE schedules SET dialect = 'ocf2', description = NULL");
+    assert_eq!(dialect_after("0 9 * * 5"), "ocf2");
+    assert_eq!(dialect_after("0 9 * * 6"), "classic");
+}

@@ -45,8 +45,10 @@ impl Api {
         let timing = &mut definition.timing;
         if let Some(text) = &given {
             // A new expression gets the dialect of the settings; an old one keeps its own.
-            timing.dialect = self.dialect;
-            self.dialect.stored(text).clone_into(&mut timing.expression);
+            let known = replaced.map(|replaced| &replaced.timing);
+            let known = known.filter(|known| known.dialect.stored(text) == known.expression);
+            timing.dialect = known.map_or(self.dialect, |known| known.dialect);
+            timing.dialect.stored(text).clone_into(&mut timing.expression);
             // The zone of the settings applies to expressions that name none.
             if is_new && !is_zone_given && names_zone(text) {
                 timing.timezone = None;
