@@ -17,7 +17,7 @@ pub(super) const OWNER_LABEL: &str = "scheduler.ocf/file";
 /// The key of a schedule whose definition has none.
 const DEFAULT_KEY: &str = "default";
 
-const ROOT: &[&str] = &["name", "app", "job", "call", "notification"];
+const ROOT: &[&str] = &["name", "app", "dialect", "job", "call", "notification"];
 const OF_BOTH: &[&str] = &[
     "name",
     "app",
@@ -33,7 +33,7 @@ const OF_BOTH: &[&str] = &[
 const OF_JOB: &[&str] = &["command", "memory_in_mb", "disk_in_mb", "log_rate_in_bps"];
 const OF_CALL: &[&str] =
     &["url", "auth_header", "method", "headers", "body", "success_statuses", "signing_secret"];
-/// Without its key.
+/// Without its key and its dialect.
 pub(super) const OF_SCHEDULE: &[&str] = &[
     "expression",
     "timezone",
@@ -64,8 +64,12 @@ const OF_NOTIFICATION: &[&str] = &[
 pub(super) struct Definitions {
     /// What its jobs and calls are labelled with.
     pub(super) name: String,
+    /// Whether the file itself sets its name.
+    pub(super) is_named: bool,
     pub(super) executables: Vec<Executable>,
     pub(super) notifications: Vec<Notification>,
+    /// The variables that the file uses, with their values.
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 /// A job or call.
@@ -82,6 +86,8 @@ pub(super) struct Executable {
 #[derive(Debug, PartialEq)]
 pub(super) struct Schedule {
     pub(super) key: String,
+    /// The dialect in which its expression is meant; `None` if the file does not say.
+    pub(super) dialect: Option<String>,
     pub(super) body: Body,
 }
 
@@ -118,9 +124,17 @@ pub(super) fn parse(
         }
     };
     let Value::Object(mut root) = root else { return Err(vec!["this is not an object".to_owned()]) };
-    let mut reader = Reader { faults: Vec::new(), missing: BTreeMap::new(), variable };
+    let mut reader = Reader {
+        faults: Vec::new(),
+        missing: BTreeMap::new(),
+        used: BTreeMap::new(),
+        dialect: None,
+        variable,
+    };
     reader.check_names("the file", &root, &[ROOT]);
-    let name = reader.text("the file", &mut root, "name").unwrap_or_else(|| stem.to_owned());
+    let name = reader.text("the file", &mut root, "name");
+    let is_named = name.is_some();
+    let name = name.unwrap_or_else(|| stem.to_owned());
     if !is_label_value(&name) {
         reader.faults.push(format!(
             "the file's name is {name:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end \
@@ -128,6 +142,7 @@ pub(super) fn parse(
         ));
     }
     let app = reader.text("the file", &mut root, "app");
+    reader.dialect = reader.text("the file", &mut root, "dialect");
     let mut executables = Vec::new();
     for (kind, field) in [(Kind::Job, "job"), (Kind::Call, "call")] {
         for table in reader.tables("the file", &mut root, field) {
@@ -151,9 +166,10 @@ pub(super) fn parse(
             reader.faults.push(format!("there are two notifications {:?}", one.name));
         }
     }
+    let variables = std::mem::take(&mut reader.used);
     let faults = reader.finish();
     match faults.is_empty() {
-        true => Ok(Definitions { name, executables, notifications }),
+        true => Ok(Definitions { name, is_named, executables, notifications, variables }),
         false => Err(faults),
     }
 }
@@ -181,7 +197,7 @@ fn from_toml(value: toml::Value) -> Value {
     }
 }
 
-fn is_label_value(text: &str) -> bool {
+pub(super) fn is_label_value(text: &str) -> bool {
     let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let bytes = text.as_bytes();
     bytes.len() <= 63
@@ -194,6 +210,10 @@ struct Reader<'a> {
     faults: Vec<String>,
     /// The variables that are not set, each with the fields that need it.
     missing: BTreeMap<String, Vec<String>>,
+    /// The variables that are used, with their values.
+    used: BTreeMap<String, String>,
+    /// The dialect of schedules that do not set one.
+    dialect: Option<String>,
     variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -233,18 +253,24 @@ impl Reader<'_> {
             table.insert("schedule".to_owned(), Value::Array(vec![schedule.into()]));
         }
         let mut schedules: Vec<Schedule> = Vec::new();
-        for mut table in self.tables(&place, &mut table, "schedule") {
+        for mut table in self.schedules(kind, &place, &mut table) {
             let key = self.text(&place, &mut table, "key").unwrap_or_else(|| DEFAULT_KEY.to_owned());
             let of = format!("schedule {key} of {place}");
-            self.check_names(&of, &table, &[&["key"], OF_SCHEDULE]);
+            self.check_names(&of, &table, &[&["key", "dialect"], OF_SCHEDULE]);
+            let dialect = self.text(&of, &mut table, "dialect").or_else(|| self.dialect.clone());
+            // TOML has no null, which the API takes for UTC.
+            if table.get("timezone").is_some_and(|timezone| timezone == "") {
+                table.insert("timezone".to_owned(), Value::Null);
+            }
             if schedules.iter().any(|other| other.key == key) {
                 self.faults.push(format!("{place} has two schedules with the key {key:?}"));
             }
-            schedules.push(Schedule { key, body: self.body(&of, table) });
+            schedules.push(Schedule { key, dialect, body: self.body(&of, table) });
         }
         let mut metadata = Map::new();
         for field in ["labels", "annotations"] {
             if let Some(value) = table.remove(field) {
+                self.check_texts(&format!("{field} of {place}"), &value);
                 metadata.insert(field.to_owned(), value);
             }
         }
@@ -258,7 +284,12 @@ impl Reader<'_> {
         if kind == Kind::Call {
             table.entry("auth_header").or_insert_with(|| "".into());
         }
-        Some(Executable { kind, name, app, body: self.body(&place, table), schedules })
+        let body = self.body(&place, table);
+        let url = body.fields.get("url").and_then(Value::as_str);
+        if url.is_some_and(|url| !is_web_url(url)) {
+            self.faults.push(format!("url of {place} must begin with http:// or https://"));
+        }
+        Some(Executable { kind, name, app, body, schedules })
     }
 
     fn notification(&mut self, mut table: Map<String, Value>) -> Option<Notification> {
@@ -307,11 +338,38 @@ impl Reader<'_> {
         field: &str,
     ) -> Vec<Map<String, Value>> {
         let Some(value) = table.remove(field) else { return Vec::new() };
-        let of = if field == "schedule" { field.to_owned() } else { format!("[[{field}]]") };
         serde_json::from_value(value).unwrap_or_else(|_| {
-            self.faults.push(format!("{field} of {place} is not a list of tables; begin each one with {of}"));
+            self.faults
+                .push(format!("{field} of {place} is not a list of tables; begin each one with [[{field}]]"));
             Vec::new()
         })
+    }
+
+    fn schedules(
+        &mut self,
+        kind: Kind,
+        place: &str,
+        table: &mut Map<String, Value>,
+    ) -> Vec<Map<String, Value>> {
+        let Some(value) = table.remove("schedule") else { return Vec::new() };
+        serde_json::from_value(value).unwrap_or_else(|_| {
+            self.faults.push(format!(
+                "schedule of {place} is neither an expression in quotes nor a list of tables; begin each \
+                 table with [[{}.schedule]]",
+                kind.as_str()
+            ));
+            Vec::new()
+        })
+    }
+
+    /// Refuses all but a table of texts.
+    fn check_texts(&mut self, place: &str, value: &Value) {
+        let Some(fields) = value.as_object() else {
+            return self.faults.push(format!("{place} is not a table of strings"));
+        };
+        for (name, _) in fields.iter().filter(|(_, value)| !value.is_string()) {
+            self.faults.push(format!("{name:?} in {place} is not a string; put it in quotes"));
+        }
     }
 
     /// The fields with the values of variables.
@@ -367,12 +425,21 @@ impl Reader<'_> {
                 return None;
             };
             filled.push_str(&value);
+            self.used.insert(name.to_owned(), value);
             has_variable = true;
             rest = &after[name.len() + 1..];
         }
         filled.push_str(rest);
         Some((filled, has_variable))
     }
+}
+
+/// Whether a call or notification can be sent to it.
+pub(super) fn is_web_url(url: &str) -> bool {
+    ["http://", "https://"].iter().any(|scheme| {
+        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+            && scheme.len() < url.len()
+    })
 }
 
 fn is_variable(name: &str) -> bool {
@@ -523,8 +590,15 @@ mod tests {
             expression = "@daily"
             [[job]]
             name = "a"
+            [[job]]
+            name = "b"
+            labels = { team = 5 }
+            schedule = 5
             [[call]]
             url = "x"
+            [[call]]
+            name = "f"
+            url = "ftp://example.com/"
         "#;
         let faults = read(text).unwrap_err().join("\n");
         for fault in [
@@ -534,6 +608,10 @@ mod tests {
             "the variable MISSING is not set; it is needed for command of job a and another field",
             "two schedules with the key \"default\"",
             "two jobs \"a\"",
+            "\"team\" in labels of job b is not a string",
+            "schedule of job b is neither an expression in quotes nor a list of tables; begin each table with \
+             [[job.schedule]]",
+            "url of call f must begin with http",
             "a call has no name",
         ] {
             assert!(faults.contains(fault), "{fault}: {faults}");

@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::client::{Said, cf_home, program};
-use super::world::{APP, OTHER_APP, SPACE, World, wait_for};
+use super::world::{APP, FOREIGN_APP, FOREIGN_SPACE, OTHER_APP, SPACE, World, wait_for};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -193,8 +193,16 @@ fn errors_in_a_file_are_reported_and_the_rest_is_applied_but_not_pruned() {
     let said =
         desk.run(&["apply", "file.toml"]).expect(6, &["no app for job b: set app = \"…\" in the file"]);
     assert!(said.out.is_empty() && desk.job("a").is_null(), "{}", said.out);
+    // Once by default and once by its app is one job too.
+    let job = "[[job]]\nname = \"a\"\ncommand = \"x\"\n";
+    desk.write(&format!("{job}{job}app = \"APP\"\n"));
+    let said = desk.run(&["apply", "file.toml", "--app", APP]);
+    said.expect(6, &["there are two jobs \"a\" of the same app"]);
     desk.run(&["plan", "none.toml"]).expect(6, &["none.toml cannot be read"]);
     desk.run(&["plan"]).expect(2, &["plan needs FILE"]);
+    // Status 2 would mean that there is something to change.
+    let mut lost = program(&[], &["plan", "file.toml"]);
+    Said::of(lost.current_dir(desk.folder.path())).expect(5, &["no service is given"]);
 }
 
 #[test]
@@ -337,4 +345,152 @@ fn with_cf_apps_have_names_and_each_is_looked_up_once() {
         jobs(&["a"])
     ));
     run(&["plan", "file.toml"]).expect(3, &["several jobs are named \"a\"; write APP/NAME"]);
+}
+
+/// What is done to the schedule of a plain job.
+fn planned(desk: &Desk, schedule: &str) -> Value {
+    let guid = desk.world.job("plain");
+    let created = desk.world.post(&format!("/jobs/{guid}/schedules"), schedule);
+    assert_eq!(created.status, 201, "{}", created.body);
+    created.json()
+}
+
+#[test]
+fn a_plan_shows_all_that_changes_when_a_schedule_is_adopted() {
+    let desk = Desk::new();
+    planned(&desk, r#"{"expression":"0 9 * * *","enabled":false,"jitter_seconds":600,"description":"x"}"#);
+    desk.write("[[job]]\nname = \"plain\"\napp = \"APP\"\ncommand = \"true\"\nschedule = \"0 9 * * *\"\n");
+    let lines = ["key: null → \"default\"", "jitter_seconds: 600 → 0", "description: \"x\" → null"];
+    let said = desk.run(&["plan", "file.toml"]).expect(2, &lines);
+    assert!(!said.out.contains("enabled") && !said.out.contains("secret"), "{}", said.out);
+    let said = desk.run(&["apply", "file.toml"]).expect(0, &lines);
+    assert!(!said.out.contains("secret"), "{}", said.out);
+    let schedules = desk.job("plain")["schedules"].clone();
+    assert_eq!((schedules.as_array().unwrap().len(), &schedules[0]["enabled"]), (1, &json!(false)));
+    desk.run(&["plan", "file.toml"]).expect(0, &["0 to create, 0 to change"]);
+}
+
+#[test]
+fn equal_schedules_are_adopted_each_by_its_own_definition() {
+    let desk = Desk::new();
+    let job = field_of(&planned(&desk, r#"{"expression":"0 9 * * *","jitter_seconds":7}"#), "job_guid");
+    for jitter in [0, 0, 5] {
+        let body = json!({"expression": "0 9 * * *", "jitter_seconds": jitter}).to_string();
+        assert_eq!(desk.world.post(&format!("/jobs/{job}/schedules"), &body).status, 201);
+    }
+    let of_job = || {
+        let schedules = desk.job("plain")["schedules"].clone();
+        let mut seen: Vec<(String, i64)> = schedules
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| (field_of(it, "guid"), it["jitter_seconds"].as_i64().unwrap()))
+            .collect();
+        seen.sort();
+        seen
+    };
+    let before = of_job();
+    desk.write(&desk.run(&["export"]).out);
+    let said = desk.run(&["plan", "file.toml"]).expect(2, &["0 to create"]);
+    assert!(!said.out.contains("jitter"), "{}", said.out);
+    desk.run(&["apply", "file.toml"]).expect(0, &["0 created"]);
+    assert_eq!(of_job(), before);
+    desk.run(&["plan", "file.toml"]).expect(0, &["0 to create, 0 to change"]);
+}
+
+fn field_of(value: &Value, name: &str) -> String {
+    value[name].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_export_keeps_the_zone_and_the_dialect_of_a_schedule() {
+    let desk = Desk::of(World::with(&[("DEFAULT_TIMEZONE", "Europe/Berlin")]));
+    planned(&desk, r#"{"expression":"0 9 * * *","timezone":null}"#);
+    let exported = desk.run(&["export"]).out;
+    assert!(exported.contains("dialect = \"classic\"") && exported.contains("timezone = \"\""), "{exported}");
+    desk.write(&exported);
+    let said = desk.run(&["apply", "file.toml"]).expect(0, &["key: null"]);
+    assert!(!said.out.contains("timezone"), "{}", said.out);
+    assert_eq!(desk.job("plain")["schedules"][0]["timezone"], Value::Null);
+    // A schedule at the default zone fires at other times, so it does not adopt the one at UTC.
+    let file = "[[job]]\nname = \"other\"\napp = \"APP\"\ncommand = \"true\"\nschedule = \"0 9 * * *\"\n";
+    let guid = desk.world.job("other");
+    desk.world.post(&format!("/jobs/{guid}/schedules"), r#"{"expression":"0 9 * * *","timezone":null}"#);
+    desk.write(file);
+    desk.run(&["plan", "file.toml"]).expect(2, &["1 to create"]);
+    for (place, ending) in [("dialect = \"ocf2\"\n", ""), ("", "dialect = \"ocf2\"\n")] {
+        for name in ["plain", "new"] {
+            desk.write(&format!(
+                "{place}[[job]]\nname = {name:?}\napp = \"APP\"\ncommand = \"true\"\n[[job.schedule]]\n\
+                 expression = \"0 9 * * 5\"\n{ending}"
+            ));
+            desk.run(&["plan", "file.toml"])
+                .expect(6, &["in the dialect \"ocf2\"", "reads it as \"classic\""]);
+        }
+    }
+}
+
+#[test]
+fn an_export_contains_only_what_can_be_applied() {
+    let desk = Desk::new();
+    let job = field_of(&planned(&desk, r#"{"expression":"0 8 * * *"}"#), "job_guid");
+    let over = r#"{"expression":"@at 2100-01-01T00:00:00Z"}"#;
+    assert_eq!(desk.world.post(&format!("/jobs/{job}/schedules"), over).status, 201);
+    assert!(desk.run(&["export"]).out.contains("@at"));
+    desk.world
+        .database()
+        .execute("UPDATE schedules SET completed_at = 1, next_fire_time = NULL WHERE expression LIKE '@at%'");
+    let exported = desk.run(&["export"]).out;
+    assert!(exported.contains("0 8 * * *") && !exported.contains("@at"), "{exported}");
+    assert!(!desk.run(&["export"]).out.contains("\nname = \"definitions\""));
+    desk.run(&["export", "--app", "nowhere"]).expect(3, &["no jobs or calls of an app \"nowhere\""]);
+    desk.run(&["export", "--name", "bad name"]).expect(2, &["--name is \"bad name\""]);
+    desk.run(&["export", "-o", "csv"]).expect(2, &["TOML, or JSON with -o json"]);
+    // Without jobs, a notification is about all of the space. One whose jobs are gone is about none.
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    let nightly = field_of(&desk.job("nightly"), "guid");
+    assert!(desk.run(&["export"]).out.contains("[[notification]]"));
+    assert_eq!(desk.world.delete(&format!("/jobs/{nightly}")).status, 204);
+    assert!(!desk.run(&["export"]).out.contains("[[notification]]"));
+}
+
+#[test]
+fn a_notification_cannot_be_about_a_job_that_is_pruned() {
+    let desk = Desk::new();
+    desk.run(&["apply", "file.toml"]).expect(0, &[]);
+    desk.change("name = \"nightly\"", "name = \"daily\"");
+    let refused = ["there is no job \"nightly\"", "nothing was pruned"];
+    desk.run(&["apply", "file.toml", "--prune"]).expect(6, &refused);
+    desk.change("jobs = [\"nightly\"]", "jobs = [\"daily\"]");
+    desk.run(&["apply", "file.toml", "--prune"]).expect(0, &["- job nightly"]);
+}
+
+#[test]
+fn a_refusal_shows_no_value_of_a_variable() {
+    let desk = Desk::new();
+    desk.change("labels =", "concurrency_policy = \"${PING_TOKEN}\"\nlabels =");
+    let said = desk.run(&["plan", "file.toml"]).expect(6, &["concurrency_policy is \"${PING_TOKEN}\""]);
+    assert!(!format!("{}{}", said.out, said.err).contains("hunter2"), "{}", said.err);
+}
+
+#[test]
+fn pruning_stays_in_the_spaces_of_the_file() {
+    let desk = Desk::new();
+    desk.world.cf.add_role("dev", FOREIGN_SPACE);
+    let url = desk.world.url();
+    let variables = [("SCHEDULER_URL", url.as_str()), ("SCHEDULER_TOKEN", desk.world.token.as_str())];
+    let run = |arguments: &[&str]| Said::of(program(&variables, arguments).current_dir(desk.folder.path()));
+    let job =
+        |name: &str, app: &str| format!("[[job]]\nname = {name:?}\napp = {app:?}\ncommand = \"true\"\n");
+    desk.write(&format!("name = \"one\"\n{}", job("production", FOREIGN_APP)));
+    run(&["apply", "file.toml"]).expect(0, &["1 created"]);
+    desk.write(&format!("name = \"one\"\n{}", job("staging", APP)));
+    run(&["apply", "file.toml", "--prune"]).expect(0, &["1 created", "0 deleted"]);
+    // Without jobs, a file is of no space.
+    desk.write("name = \"one\"\n");
+    run(&["apply", "file.toml", "--prune"]).expect(6, &["in several spaces; set --space"]);
+    run(&["apply", "file.toml", "--prune", "--space", SPACE]).expect(0, &["- job staging", "1 deleted"]);
+    run(&["apply", "file.toml", "--prune"]).expect(0, &["- job production", "1 deleted"]);
+    let mut apply = program(&variables, &["apply", "-", "--prune"]);
+    Said::of(apply.stdin(std::process::Stdio::null())).expect(6, &["set name = \"…\" in it"]);
 }

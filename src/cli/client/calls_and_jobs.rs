@@ -8,6 +8,7 @@ use super::lists;
 use super::remote::encode;
 use super::session::{Session, plural};
 use crate::cli::arguments::Arguments;
+use crate::cli::definitions::is_web_url;
 use crate::cli::output::{LOCAL, Table, field, instant};
 use crate::model::Kind;
 
@@ -84,11 +85,7 @@ pub(in crate::cli) fn delete_call(session: &Session, arguments: &Arguments) -> R
 
 /// Checks for a mistyped URL. The service accepts any text, because old clients send some that are not URLs.
 pub(super) fn check_url(url: &str) -> Result<(), Failure> {
-    let is_http = ["http://", "https://"].iter().any(|scheme| {
-        url.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-            && scheme.len() < url.len()
-    });
-    match is_http {
+    match is_web_url(url) {
         true => Ok(()),
         false => Err(Failure::Usage(format!(
             "the URL is {url:?}; it must begin with https:// or http://, for example https://example.com/hook"

@@ -25,7 +25,7 @@ const FILE_MEBIBYTES_MAX: u64 = 4;
 /// The longest value that a difference shows, in characters.
 const SHOWN_CHARS_MAX: usize = 60;
 /// Fields that a file cannot set, or that a plan shows only by name.
-const NOT_COMPARED: [&str; 18] = [
+const NOT_COMPARED: [&str; 19] = [
     "guid",
     "name",
     "state",
@@ -44,6 +44,7 @@ const NOT_COMPARED: [&str; 18] = [
     "job_guids",
     "call_guids",
     "disabled_reason",
+    "warnings",
 ];
 const SECRETS: [&str; 3] = ["auth_header", "headers", "secret"];
 /// What is done, or would be done, to one object.
@@ -88,6 +89,10 @@ struct Run<'a> {
     /// The guids of apps, by their names in the file.
     apps: HashMap<String, String>,
     space: Option<String>,
+    /// The spaces of the jobs and calls in the file.
+    spaces: Vec<String>,
+    /// The dialect of new schedules, once it is known; empty if the service does not say.
+    dialect: Option<String>,
     /// Schedules to prune: their descriptions and paths.
     gone: Vec<(String, String)>,
     steps: Vec<Step>,
@@ -108,6 +113,10 @@ pub(in crate::cli) fn apply(session: &Session, arguments: &Arguments) -> Result<
 /// Returns the number of changes.
 fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Result<usize, Failure> {
     let definitions = read(arguments.required(0))?;
+    if arguments.has("prune") && arguments.required(0) == "-" && !definitions.is_named {
+        let hint = "--prune deletes what has the name of the file; on standard input, set name = \"…\" in it";
+        return Err(Failure::Refused(hint.to_owned()));
+    }
     // Messages must name the fields of the file, not flags.
     session.remote.name_fields();
     let mut found = Vec::new();
@@ -125,6 +134,8 @@ fn go_through(session: &Session, arguments: &Arguments, is_dry_run: bool) -> Res
         guids: Vec::new(),
         apps: HashMap::new(),
         space: session.space().map(str::to_owned),
+        spaces: session.space().map(str::to_owned).into_iter().collect(),
+        dialect: None,
         gone: Vec::new(),
         steps: Vec::new(),
         refused: Vec::new(),
@@ -163,12 +174,22 @@ fn without_app(definitions: &[&Executable]) -> Failure {
 
 impl Run<'_> {
     fn all(&mut self, default_app: Option<&str>) -> Result<(), Failure> {
+        let mut of_apps: Vec<(&Executable, String)> = Vec::new();
         for definition in &self.definitions.executables {
             let app = match definition.app.as_deref().or(default_app) {
                 Some(app) => self.app(app)?,
                 None => return Err(without_app(&[definition])),
             };
-            self.executable(definition, &app)?;
+            let Executable { kind, name, .. } = definition;
+            // One app may be called by its name here and by its guid there.
+            if of_apps.iter().any(|(it, of)| *of == app && it.kind == *kind && it.name == *name) {
+                let kind = kind.as_str();
+                return Err(Failure::Refused(format!("there are two {kind}s {name:?} of the same app")));
+            }
+            of_apps.push((definition, app));
+        }
+        for (definition, app) in &of_apps {
+            self.executable(definition, app)?;
         }
         if !self.definitions.notifications.is_empty() {
             self.notifications()?;
@@ -204,12 +225,18 @@ impl Run<'_> {
         own(&mut fields, &self.definitions.name);
         keep(&mut fields, now.as_ref(), "paused", &Value::Bool(true));
         let path = format!("/{}?app_guid={}&name={}", plural(*kind), encode(app), encode(name));
-        let Some(answer) = self.put(&what, &path, &fields.into(), now.as_ref(), body, Vec::new())? else {
+        let Some((answer, change)) = self.put(&what, &path, &fields.into())? else {
             self.note_unknown_app(app);
             return Ok(());
         };
+        let found = now.as_ref().map(|now| differences(now, &answer, body)).unwrap_or_default();
+        self.step(&change, &what, found);
+        let space = field(&answer, "space_guid").to_owned();
         if self.space.is_none() {
-            self.space = Some(field(&answer, "space_guid").to_owned());
+            self.space = Some(space.clone());
+        }
+        if !self.spaces.contains(&space) {
+            self.spaces.push(space);
         }
         let guid = match &now {
             Some(now) => field(now, "guid").to_owned(),
@@ -219,11 +246,12 @@ impl Run<'_> {
         let schedules = now.as_ref().and_then(|now| now["schedules"].as_array()).cloned().unwrap_or_default();
         self.guids.push(Defined { kind: *kind, app: app.to_owned(), name: name.clone(), guid: guid.clone() });
         let parent = format!("/{}/{}/schedules", plural(*kind), encode(&guid));
+        let mut adopted = Vec::new();
         for schedule in &definition.schedules {
             let what = format!("schedule {} of {what}", schedule.key);
             match guid.is_empty() {
                 true => self.schedule_of_new(&what, schedule)?,
-                false => self.schedule(&what, &parent, schedule, &schedules, definition)?,
+                false => self.schedule(&what, &parent, schedule, &schedules, &mut adopted)?,
             }
         }
         if self.prunes {
@@ -241,6 +269,9 @@ impl Run<'_> {
 
     /// Checks only the expressions, because the job or call does not exist yet.
     fn schedule_of_new(&mut self, what: &str, schedule: &Schedule) -> Result<(), Failure> {
+        if !self.reads_as_meant(what, schedule, None)? {
+            return Ok(());
+        }
         let mut asked = Map::new();
         for name in ["expression", "timezone"] {
             if let Some(value) = schedule.body.fields.get(name) {
@@ -264,25 +295,102 @@ impl Run<'_> {
         parent: &str,
         schedule: &Schedule,
         there: &[Value],
-        of: &Executable,
+        adopted: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        let now = there.iter().find(|it| field(it, "key") == schedule.key);
-        if now.is_none()
-            && let Some(plain) = adoptable(schedule, there, of)
-        {
-            let differences = vec![format!("key: null → {:?}", schedule.key)];
-            let path = format!("{parent}/{}", encode(field(plain, "guid")));
-            if self.is_dry_run {
-                self.step("adopted", what, differences);
-                return Ok(());
+        let known = there.iter().find(|it| field(it, "key") == schedule.key);
+        let path = format!("{parent}?key={}", encode(&schedule.key));
+        let to_adopt = match known {
+            Some(_) => None,
+            None => self.adoptable(&path, schedule, there, adopted)?,
+        };
+        let now = known.or(to_adopt);
+        if !self.reads_as_meant(what, schedule, now)? {
+            return Ok(());
+        }
+        if let Some(plain) = to_adopt {
+            adopted.push(field(plain, "guid").to_owned());
+            if !self.is_dry_run {
+                let path = format!("{parent}/{}", encode(field(plain, "guid")));
+                self.session.remote.patch(&path, &json!({"key": schedule.key}))?;
             }
-            self.session.remote.patch(&path, &json!({"key": schedule.key}))?;
-            self.step("adopted", what, differences);
         }
         let mut fields = schedule.body.fields.clone();
         keep(&mut fields, now, "enabled", &Value::Bool(false));
-        let path = format!("{parent}?key={}", encode(&schedule.key));
-        self.put(what, &path, &fields.into(), now, &schedule.body, Vec::new()).map(|_| ())
+        let Some((answer, change)) = self.put(what, &path, &fields.into())? else { return Ok(()) };
+        let found = now.map(|now| differences(now, &answer, &schedule.body)).unwrap_or_default();
+        self.step(if to_adopt.is_some() { "adopted" } else { &change }, what, found);
+        Ok(())
+    }
+
+    /// A schedule without a key that fires at the same times as the new one, and is not adopted yet. A file
+    /// that was exported names it by the beginning of its guid.
+    fn adoptable<'v>(
+        &mut self,
+        path: &str,
+        schedule: &Schedule,
+        there: &'v [Value],
+        adopted: &[String],
+    ) -> Result<Option<&'v Value>, Failure> {
+        let expression = schedule.body.fields.get("expression");
+        let candidates: Vec<&Value> = there
+            .iter()
+            .filter(|it| field(it, "key").is_empty() && Some(&it["expression"]) == expression)
+            .filter(|it| !adopted.iter().any(|guid| guid == field(it, "guid")))
+            .collect();
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        // The service's default zone applies if the file names none.
+        let path = format!("{path}&dry_run=true");
+        let new = match self.session.remote.put(&path, &schedule.body.fields.clone().into()) {
+            Ok((new, _)) => new,
+            // The request that is not a dry run says so again.
+            Err(Failure::Refused(_)) => return Ok(None),
+            Err(failure) => return Err(failure),
+        };
+        let mut same = candidates.into_iter().filter(|it| it["timezone"] == new["timezone"]);
+        let first = same.clone().next();
+        Ok(same.find(|it| field(it, "guid").starts_with(&schedule.key)).or(first))
+    }
+
+    /// Whether the service reads the expression in the dialect that the file means. If not, the definition is
+    /// refused.
+    fn reads_as_meant(
+        &mut self,
+        what: &str,
+        schedule: &Schedule,
+        now: Option<&Value>,
+    ) -> Result<bool, Failure> {
+        let Some(meant) = &schedule.dialect else { return Ok(true) };
+        let expression = schedule.body.fields.get("expression");
+        // An expression that stays keeps its dialect.
+        let kept = now.filter(|now| Some(&now["expression"]) == expression).map(|now| field(now, "dialect"));
+        let read = match kept {
+            Some(dialect) => dialect,
+            None => self.dialect_of_new()?,
+        };
+        if read.is_empty() || read == meant {
+            return Ok(true);
+        }
+        let reason = format!(
+            "{what}: its expression is in the dialect {meant:?}, and the service reads it as {read:?} (its setting \
+             CRON_DIALECT)"
+        );
+        self.refused.push(reason);
+        Ok(false)
+    }
+
+    /// The dialect in which the service reads new expressions; empty if it does not say.
+    fn dialect_of_new(&mut self) -> Result<&str, Failure> {
+        if self.dialect.is_none() {
+            let next = self.session.remote.get("/cron/next?expression=%40daily&count=1");
+            self.dialect = Some(match next {
+                Ok(next) => field(&next, "dialect").to_owned(),
+                Err(Failure::NotFound(_)) => String::new(),
+                Err(failure) => return Err(failure),
+            });
+        }
+        Ok(self.dialect.as_deref().unwrap_or_default())
     }
 
     fn notifications(&mut self) -> Result<(), Failure> {
@@ -292,7 +400,7 @@ impl Run<'_> {
                 let spaces = self.session.resources("/spaces")?;
                 let [space] = spaces.as_slice() else {
                     let hint = "notifications need a space: set --space or SCHEDULER_SPACE";
-                    return Err(Failure::Usage(hint.to_owned()));
+                    return Err(Failure::Refused(hint.to_owned()));
                 };
                 field(space, "guid").to_owned()
             }
@@ -339,8 +447,13 @@ impl Run<'_> {
         let now = there.iter().find(|it| field(it, "name") == name);
         keep(&mut fields, now, "enabled", &Value::Bool(false));
         let path = format!("{list}&name={}", encode(name));
-        let about = now.map(|now| self.about_differences(now, &about)).unwrap_or_default();
-        self.put(&what, &path, &fields.into(), now, body, about).map(|_| ())
+        let Some((answer, change)) = self.put(&what, &path, &fields.into())? else { return Ok(()) };
+        let mut found = now.map(|now| self.about_differences(now, &about)).unwrap_or_default();
+        // In a dry run, the service does not know the jobs and calls that would be created.
+        let change = if found.is_empty() { change } else { "replaced".to_owned() };
+        found.extend(now.map(|now| differences(now, &answer, body)).unwrap_or_default());
+        self.step(&change, &what, found);
+        Ok(())
     }
 
     /// A line for each list of jobs or calls that differs, with their names.
@@ -368,7 +481,10 @@ impl Run<'_> {
     fn guid_of(&mut self, kind: Kind, wanted: &str) -> Result<Option<String>, Failure> {
         let own = self.guids.iter().filter(|it| it.kind == kind);
         let own = own.map(|it| [&it.name, &it.app, &it.guid].map(String::clone)).collect();
-        let others = self.found.iter().filter(|(of_kind, _)| *of_kind == kind);
+        let others = self
+            .found
+            .iter()
+            .filter(|(of_kind, it)| *of_kind == kind && !(self.prunes && self.is_to_prune(it)));
         let others =
             others.map(|(_, it)| ["name", "app_guid", "guid"].map(|name| field(it, name).to_owned()));
         let others = others.collect();
@@ -424,36 +540,19 @@ impl Run<'_> {
         }
     }
 
-    /// Puts a definition. `found` has differences that the response does not show. `None`: the service
-    /// refused it.
-    fn put(
-        &mut self,
-        what: &str,
-        path: &str,
-        body: &Value,
-        now: Option<&Value>,
-        defined: &Body,
-        mut found: Vec<String>,
-    ) -> Result<Option<Value>, Failure> {
+    /// Puts a definition. Returns the service's answer and what it did, or would do. `None`: it refused.
+    fn put(&mut self, what: &str, path: &str, body: &Value) -> Result<Option<(Value, String)>, Failure> {
         let dry_run = if self.is_dry_run { "&dry_run=true" } else { "" };
         match self.session.remote.put(&format!("{path}{dry_run}"), body) {
-            Ok((answer, change)) => {
-                // In a dry run, the service does not know the jobs and calls that would be created.
-                let is_known = found.is_empty() || !self.is_dry_run;
-                let change = if is_known { change } else { "replaced".to_owned() };
-                match (now, change.as_str()) {
-                    (Some(now), "replaced") => found.extend(differences(now, &answer, defined)),
-                    _ => found.clear(),
-                }
-                if found.is_empty() && change == "replaced" {
-                    found.push("a secret: [changed]".to_owned());
-                }
-                self.step(&change, what, found);
-                Ok(Some(answer))
-            }
+            Ok(done) => Ok(Some(done)),
             Err(Failure::Refused(reason)) => {
-                let reason =
+                let mut reason =
                     reason.strip_prefix("refused:").unwrap_or(&reason).trim_start().replace('\n', "\n  ");
+                // The service quotes values, and those of variables are secrets.
+                for (name, value) in self.definitions.variables.iter().filter(|(_, value)| !value.is_empty())
+                {
+                    reason = reason.replace(value, &format!("${{{name}}}"));
+                }
                 self.refused.push(format!("{what}: {reason}"));
                 Ok(None)
             }
@@ -464,14 +563,22 @@ impl Run<'_> {
     /// Deletes schedules with a key that the file lacks, and jobs and calls that have the label of this file
     /// but are not in it.
     fn prune(&mut self) -> Result<(), Failure> {
-        let kept: Vec<&String> = self.guids.iter().map(|it| &it.guid).collect();
+        let mut spaces: Vec<&str> = self
+            .found
+            .iter()
+            .filter(|(_, it)| self.is_to_prune(it))
+            .map(|(_, it)| field(it, "space_guid"))
+            .collect();
+        spaces.sort_unstable();
+        spaces.dedup();
+        if self.spaces.is_empty() && 1 < spaces.len() {
+            let hint = "the file has no jobs or calls, and those to prune are in several spaces; set --space";
+            return Err(Failure::Refused(hint.to_owned()));
+        }
         let executables: Vec<(String, String)> = self
             .found
             .iter()
-            .filter(|(_, it)| {
-                let owner = it["metadata"]["labels"][OWNER_LABEL].as_str();
-                owner == Some(&self.definitions.name) && !kept.iter().any(|guid| *guid == field(it, "guid"))
-            })
+            .filter(|(_, it)| self.is_to_prune(it))
             .map(|(kind, it)| {
                 let app = self.session.app_title(field(it, "app_guid"));
                 let what = format!("{} {} of app {app}", kind.as_str(), field(it, "name"));
@@ -483,6 +590,14 @@ impl Run<'_> {
             self.delete(what, &path)?;
         }
         Ok(())
+    }
+
+    /// Whether a job or call has the label of this file but is not in it. In other spaces, the label is of
+    /// another file with this name.
+    fn is_to_prune(&self, it: &Value) -> bool {
+        it["metadata"]["labels"][OWNER_LABEL].as_str() == Some(&self.definitions.name)
+            && (self.spaces.is_empty() || self.spaces.iter().any(|space| space == field(it, "space_guid")))
+            && !self.guids.iter().any(|kept| kept.guid == field(it, "guid"))
     }
 
     fn delete(&mut self, what: String, path: &str) -> Result<(), Failure> {
@@ -497,7 +612,14 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn step(&mut self, change: &str, what: &str, differences: Vec<String>) {
+    /// Notes what was done, or would be done. Differences count only for what existed before.
+    fn step(&mut self, change: &str, what: &str, mut differences: Vec<String>) {
+        match change {
+            // The API does not show them.
+            "replaced" if differences.is_empty() => differences.push("a secret: [changed]".to_owned()),
+            "replaced" | "adopted" => (),
+            _ => differences.clear(),
+        }
         self.steps.push(Step { change: change.to_owned(), what: what.to_owned(), differences });
     }
 
@@ -562,21 +684,6 @@ fn own(fields: &mut Map<String, Value>, name: &str) {
 fn keep(fields: &mut Map<String, Value>, now: Option<&Value>, switch: &str, set: &Value) {
     if !fields.contains_key(switch) && now.is_some_and(|now| now[switch] == *set) {
         fields.insert(switch.to_owned(), set.clone());
-    }
-}
-
-/// The schedule without a key that fires at the same times, if there is exactly one.
-fn adoptable<'a>(schedule: &Schedule, there: &'a [Value], of: &Executable) -> Option<&'a Value> {
-    let text = |body: &Body, name: &str| body.fields.get(name).cloned().unwrap_or_default();
-    let is_same = |body: &Body, it: &Value| {
-        text(body, "expression") == it["expression"] && text(body, "timezone") == it["timezone"]
-    };
-    let plain: Vec<&Value> =
-        there.iter().filter(|it| field(it, "key").is_empty() && is_same(&schedule.body, it)).collect();
-    let rivals = of.schedules.iter().filter(|other| plain.first().is_some_and(|it| is_same(&other.body, it)));
-    match (plain.as_slice(), rivals.count()) {
-        ([one], 1) => Some(one),
-        _ => None,
     }
 }
 

@@ -2,14 +2,19 @@
 //!
 //! Invariant: no secret is printed. Each is replaced by its own variable.
 
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::remote::encode;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
-use crate::cli::definitions::{Item, OF_SCHEDULE, OWNER_LABEL, literal, variable_of, written};
+use crate::cli::definitions::{
+    Item, OF_SCHEDULE, OWNER_LABEL, is_label_value, literal, variable_of, written,
+};
 use crate::cli::output::{field, print};
+use crate::cron::names_zone;
 use crate::model::{HIDDEN, Kind};
 
 /// Headers that are not secret.
@@ -54,26 +59,57 @@ impl Variables {
 
 /// Prints all jobs, calls and notifications as a file. Secrets become variables.
 pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
+    if let Some("jsonl" | "csv") = arguments.flag("output") {
+        return Err(Failure::Usage("export writes TOML, or JSON with -o json".to_owned()));
+    }
+    // Without it, the file's own name counts, which is another one for each file.
+    let file = arguments.flag("name");
+    if let Some(file) = file.filter(|file| !is_label_value(file)) {
+        return Err(Failure::Usage(format!(
+            "--name is {file:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end with a letter \
+             or digit"
+        )));
+    }
     let app = arguments.flag("app").map(|app| session.app(app)).transpose()?;
-    let mut variables = Variables::default();
-    let mut root =
-        vec![("name".to_owned(), Item::Plain(arguments.flag("name").unwrap_or("definitions").into()))];
-    let mut names = Vec::new();
+    let mut exported = Vec::new();
     for kind in [Kind::Job, Kind::Call] {
         let mut found = session.list(kind, true)?;
         found.retain(|it| app.as_deref().is_none_or(|app| field(it, "app_guid") == app));
         session.look_up_apps(&found);
-        let tables = found.iter().map(|it| executable_table(session, kind, it, &mut variables)).collect();
+        for it in &mut found {
+            // A new schedule like it would be refused, or never fire.
+            let schedules = it.get_mut("schedules").and_then(Value::as_array_mut);
+            if let Some(schedules) = schedules {
+                schedules.retain(|schedule| schedule["completed_at"].is_null());
+            }
+        }
+        exported.push((kind, found));
+    }
+    if let Some(wanted) = arguments.flag("app")
+        && exported.iter().all(|(_, found)| found.is_empty())
+    {
+        return Err(Failure::NotFound(format!("there are no jobs or calls of an app {wanted:?}")));
+    }
+    let apps = Apps::of(session, &exported);
+    let dialect = common_dialect(&exported);
+    let mut variables = Variables::default();
+    let mut root = Vec::new();
+    root.extend(file.map(|file| ("name".to_owned(), Item::Plain(file.into()))));
+    root.extend(dialect.iter().map(|dialect| ("dialect".to_owned(), Item::Plain(dialect.as_str().into()))));
+    let mut names = Vec::new();
+    for (kind, found) in &exported {
+        let of_schedule = |schedule: &Value| schedule_table(schedule, dialect.is_some());
+        let tables = found.iter().map(|it| executable_table(&apps, *kind, it, &of_schedule, &mut variables));
+        root.push((kind.as_str().to_owned(), Item::Tables(tables.collect())));
         names.extend(found.iter().map(|it| {
-            let (name, app) = (field(it, "name").to_owned(), session.app_title(field(it, "app_guid")));
-            (kind, field(it, "guid").to_owned(), app, name)
+            let (name, app) = (field(it, "name").to_owned(), apps.name(field(it, "app_guid")));
+            (*kind, field(it, "guid").to_owned(), app, name)
         }));
-        root.push((kind.as_str().to_owned(), Item::Tables(tables)));
     }
     if app.is_none() {
         let space = session.space().map(|space| format!("?space_guid={}", encode(space)));
         let found = session.resources(&format!("/notifications{}", space.unwrap_or_default()))?;
-        let tables = found.iter().map(|it| notification_table(it, &names, &mut variables)).collect();
+        let tables = found.iter().filter_map(|it| notification_table(it, &names, &mut variables)).collect();
         root.push(("notification".to_owned(), Item::Tables(tables)));
     }
     root.retain(|(_, item)| !matches!(item, Item::Tables(tables) if tables.is_empty()));
@@ -98,7 +134,45 @@ pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result
     Ok(true)
 }
 
-fn executable_table(session: &Session, kind: Kind, it: &Value, variables: &mut Variables) -> Item {
+/// The names of apps.
+struct Apps(HashMap<String, String>);
+
+impl Apps {
+    fn of(session: &Session, exported: &[(Kind, Vec<Value>)]) -> Self {
+        let guids = exported.iter().flat_map(|(_, found)| found).map(|it| field(it, "app_guid"));
+        Self(guids.map(|guid| (guid.to_owned(), session.app_title(guid))).collect())
+    }
+
+    /// The name of an app, or its guid if another app has that name.
+    fn name(&self, guid: &str) -> String {
+        let name = self.0.get(guid).map_or(guid, String::as_str);
+        let is_unique = self.0.values().filter(|other| *other == name).count() < 2;
+        if is_unique { name } else { guid }.to_owned()
+    }
+}
+
+/// The dialect of all schedules; `None` if they differ, or if there are none.
+fn common_dialect(exported: &[(Kind, Vec<Value>)]) -> Option<String> {
+    let executables = exported.iter().flat_map(|(_, found)| found);
+    let mut dialects: Vec<&str> = executables
+        .flat_map(|it| it["schedules"].as_array().into_iter().flatten())
+        .map(|schedule| field(schedule, "dialect"))
+        .collect();
+    dialects.sort_unstable();
+    dialects.dedup();
+    match dialects.as_slice() {
+        [one] if !one.is_empty() => Some((*one).to_owned()),
+        _ => None,
+    }
+}
+
+fn executable_table(
+    apps: &Apps,
+    kind: Kind,
+    it: &Value,
+    of_schedule: &dyn Fn(&Value) -> Item,
+    variables: &mut Variables,
+) -> Item {
     let name = field(it, "name");
     let defaults = [
         ("memory_in_mb", json!(1024)),
@@ -110,10 +184,8 @@ fn executable_table(session: &Session, kind: Kind, it: &Value, variables: &mut V
         ("success_statuses", json!("200-299")),
     ];
     let plain = |text: &str| Item::Plain(literal(text.into()));
-    let mut fields = vec![
-        ("name".to_owned(), plain(name)),
-        ("app".to_owned(), plain(&session.app_title(field(it, "app_guid")))),
-    ];
+    let mut fields =
+        vec![("name".to_owned(), plain(name)), ("app".to_owned(), plain(&apps.name(field(it, "app_guid"))))];
     fields.extend(written(
         it,
         &[
@@ -151,27 +223,47 @@ fn executable_table(session: &Session, kind: Kind, it: &Value, variables: &mut V
     fields.extend(written(&metadata, &["labels", "annotations"], &[]));
     let schedules = it["schedules"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !schedules.is_empty() {
-        fields.push(("schedule".to_owned(), Item::Tables(schedules.iter().map(schedule_table).collect())));
+        fields.push(("schedule".to_owned(), Item::Tables(schedules.iter().map(of_schedule).collect())));
     }
     Item::Table(fields)
 }
 
-fn schedule_table(it: &Value) -> Item {
+fn schedule_table(it: &Value, is_dialect_common: bool) -> Item {
     let key = match field(it, "key") {
         // The key that it gets.
         "" => field(it, "guid").chars().take(8).collect(),
         key => key.to_owned(),
     };
     let mut fields = vec![("key".to_owned(), Item::Plain(key.into()))];
+    if !is_dialect_common && !field(it, "dialect").is_empty() {
+        fields.push(("dialect".to_owned(), Item::Plain(field(it, "dialect").into())));
+    }
+    // TOML has no null. Without the field, another service would use its default zone.
+    if it["timezone"].is_null() && reads_default_zone(field(it, "expression")) {
+        fields.push(("timezone".to_owned(), Item::Plain("".into())));
+    }
     fields.extend(written(it, OF_SCHEDULE, &[("enabled", json!(true)), ("jitter_seconds", json!(0))]));
     Item::Table(fields)
 }
 
+/// Whether the service's default zone applies to a new schedule with this expression.
+fn reads_default_zone(expression: &str) -> bool {
+    let is_fixed = ["@every", "@at"].iter().any(|word| expression.starts_with(word));
+    !is_fixed && !names_zone(expression)
+}
+
+/// `None`: it is about jobs and calls that are all deleted. A file cannot say that, because without jobs and
+/// calls a notification is about all of the space.
 fn notification_table(
     it: &Value,
     names: &[(Kind, String, String, String)],
     variables: &mut Variables,
-) -> Item {
+) -> Option<Item> {
+    let guids = ["job_guids", "call_guids"].into_iter().flat_map(|member| it[member].as_array()).flatten();
+    let mut guids = guids.filter_map(Value::as_str).peekable();
+    if guids.peek().is_some() && !guids.any(|guid| names.iter().any(|(_, known, _, _)| known == guid)) {
+        return None;
+    }
     let name = field(it, "name");
     // The path of its URL may be a secret.
     let mut fields = vec![
@@ -207,7 +299,7 @@ fn notification_table(
     if !headers.is_empty() {
         fields.push(("headers".to_owned(), Item::Table(headers)));
     }
-    Item::Table(fields)
+    Some(Item::Table(fields))
 }
 
 #[cfg(test)]

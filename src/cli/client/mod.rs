@@ -54,10 +54,16 @@ pub(super) fn ask(verb: Verb, arguments: &Arguments) -> ExitCode {
     ask_or(EXECUTION_FAILED, verb, arguments)
 }
 
-/// Like [`ask`], with another exit status if the verb returns `false`.
+/// Like [`ask`], with another exit status if the verb returns `false`. If that is the one of a wrong command
+/// line, a missing service or setting has the status of a service that cannot be reached.
 pub(super) fn ask_or(status: u8, verb: Verb, arguments: &Arguments) -> ExitCode {
-    let done = Session::open(arguments).and_then(|session| verb(&session, arguments));
-    exit(arguments.command, done, status)
+    let session = Session::open(arguments).map_err(|failure| match failure {
+        Failure::Usage(text) if status == Failure::Usage(String::new()).exit_status() => {
+            Failure::Unavailable(text)
+        }
+        failure => failure,
+    });
+    exit(arguments.command, session.and_then(|session| verb(&session, arguments)), status)
 }
 
 /// Runs a command about contexts. It needs no service, or chooses one itself.

@@ -69,7 +69,7 @@ impl Place {
             CF => Self::of_cf(None, token),
             STANDALONE => match running {
                 Some(running) => Self::of_standalone(running, token),
-                None => Err(Failure::Usage(
+                None => Err(Failure::Unavailable(
                     "you run no standalone service on this machine; to start one, run: \
                      ocf-scheduler standalone"
                         .to_owned(),
