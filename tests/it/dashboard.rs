@@ -503,6 +503,32 @@ fn an_empty_secret_leaves_the_one_that_is_set() {
 }
 
 #[test]
+fn a_text_area_sends_lines_as_a_shell_reads_them_and_saving_changes_nothing() {
+    let world = World::start();
+    let mut browser = Browser::signed_in(&world.url(), &world.token);
+    let fields = [("app", APP), ("name", "j"), ("command", "cd /tmp\r\nls\r\n")];
+    let made = browser.submit("/dashboard/jobs/new", "/dashboard/jobs/new", &fields);
+    let page = made.header("Location").unwrap().to_owned();
+    let path = page.trim_start_matches("/dashboard").to_owned();
+    assert_eq!(world.get(&path).json()["command"], "cd /tmp\nls\n");
+
+    let body = "\n--b\r\nA: b\r\n\r\nv\n--b--\n";
+    let call =
+        json!({"name": " c ", "url": "https://example.com/", "auth_header": "", "body": body}).to_string();
+    let made = world.post(&format!("/calls?app_guid={APP}"), &call).json();
+    let path = format!("/calls/{}", made["guid"].as_str().unwrap());
+    let edit = format!("/dashboard{path}/edit");
+    let shown = browser.get(&edit).body;
+    // A browser drops the first line break, and sends the others as CR LF.
+    assert!(shown.contains(">\n\n--b\r\nA: b"), "{shown}");
+    let sent = "\r\n--b\r\nA: b\r\n\r\nv\r\n--b--\r\n";
+    let fields = [("name", " c "), ("url", "https://example.com/"), ("body", sent), ("method", "POST")];
+    assert_eq!(browser.submit(&edit, &edit, &fields).status, 303);
+    let saved = world.get(&path).json();
+    assert_eq!((&saved["body"], &saved["name"]), (&json!(body), &json!(" c ")));
+}
+
+#[test]
 fn the_editors_change_every_field_and_keep_what_was_typed() {
     let world = World::start();
     let mut browser = Browser::signed_in(&world.url(), &world.token);

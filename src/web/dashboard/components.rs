@@ -286,7 +286,10 @@ impl Field<'_> {
                 label for=(self.name) { (self.label) }
                 @if self.kind == "textarea" {
                     textarea id=(self.name) name=(self.name) rows="3" aria-invalid=[wrong.map(|_| "true")]
-                        aria-describedby=[is_told.then_some(&described)] { (self.value) }
+                        aria-describedby=[is_told.then_some(&described)] {
+                        // Browsers drop a line break at the beginning.
+                        "\n" (self.value)
+                    }
                 } @else {
                     input id=(self.name) name=(self.name) type=(self.kind) value=(self.value)
                         autocomplete="off"

@@ -108,6 +108,22 @@ fn shown(value: &Value) -> String {
     }
 }
 
+/// The contents of a text area. Browsers send lines that end with CR LF. A text that nobody changed keeps its
+/// own line ends.
+fn text_of(view: &View<'_>, name: &str, before: Option<&Value>) -> String {
+    let lines = |text: &str| text.replace("\r\n", "\n").replace('\r', "\n");
+    let typed = lines(view.form.all(name).next().unwrap_or_default());
+    let known = before.map(|it| shown(&it[name])).unwrap_or_default();
+    if lines(&known) == typed { known } else { typed }
+}
+
+/// The name, without blanks at its ends unless it had them before.
+fn name_of(view: &View<'_>, before: Option<&Value>) -> String {
+    let typed = view.form.get("name");
+    let known = before.map(|it| shown(&it["name"])).filter(|known| known.trim() == typed);
+    known.unwrap_or_else(|| typed.to_owned())
+}
+
 /// What was typed, without secrets.
 fn typed(view: &View<'_>) -> Value {
     let is_secret = |name: &str| ["auth_header", "signing_secret", "form_token"].contains(&name);
@@ -130,9 +146,9 @@ fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value,
             |number| json!(number),
         ),
     };
-    let mut fields: Vec<(&'static str, Value)> = vec![("name", json!(view.form.get("name")))];
+    let mut fields: Vec<(&'static str, Value)> = vec![("name", json!(name_of(view, before)))];
     if kind == Kind::Job {
-        fields.push(("command", json!(view.form.get("command"))));
+        fields.push(("command", json!(text_of(view, "command", before))));
         fields.push(("memory_in_mb", number("memory", "memory_in_mb")));
         fields.push(("disk_in_mb", number("disk", "disk_in_mb")));
         if !view.form.get("log_rate").is_empty() {
@@ -172,10 +188,8 @@ fn body_of(view: &View<'_>, kind: Kind, before: Option<&Value>) -> Result<Value,
         if let Some(method) = given("method") {
             fields.push(("method", json!(method)));
         }
-        // Blanks at the ends of a body are kept. Browsers send lines that end with CR LF.
-        let text = view.form.all("body").next().unwrap_or_default().replace("\r\n", "\n");
-        let known = before.map(|it| shown(&it["body"])).unwrap_or_default();
-        if text.trim_end_matches('\n') != known.trim_end_matches('\n') {
+        let text = text_of(view, "body", before);
+        if before.is_none_or(|it| shown(&it["body"]) != text) {
             fields.push(("body", if text.is_empty() { Value::Null } else { json!(text) }));
         }
         fields.push(("success_statuses", json!(given("statuses"))));
