@@ -1,5 +1,7 @@
 //! Signing in with a token or with a one-time link.
 
+use std::net::IpAddr;
+
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
@@ -202,11 +204,17 @@ impl Dashboard {
     }
 }
 
-/// The address whose failures are counted together. Behind a proxy: the last one that it names.
+/// The address whose failures are counted together.
 fn address_of(request: &Request) -> String {
-    let forwarded = request.header("X-Forwarded-For").and_then(|hops| hops.rsplit(',').next());
-    let address = forwarded.map(|hop| hop.trim().to_owned());
-    address.unwrap_or_else(|| request.remote.ip().to_string())
+    counted_as(request.remote.ip(), request.header("X-Forwarded-For"))
+}
+
+/// Behind a proxy on this machine, the last address that it names. Anybody else could invent addresses, and so
+/// try as many tokens as they like.
+fn counted_as(peer: IpAddr, forwarded: Option<&str>) -> String {
+    let forwarded = forwarded.filter(|_| peer.to_canonical().is_loopback());
+    let address = forwarded.and_then(|hops| hops.rsplit(',').next()).map(|hop| hop.trim().to_owned());
+    address.unwrap_or_else(|| peer.to_string())
 }
 
 fn callback_of(request: &Request) -> String {
@@ -217,4 +225,22 @@ fn callback_of(request: &Request) -> String {
 fn waiting_cookie(request: &Request, value: &str, seconds: i64) -> String {
     let secure = if session::is_secure(request) { "; Secure" } else { "" };
     format!("{WAITING_COOKIE}={value}; Path=/dashboard; HttpOnly; SameSite=Lax; Max-Age={seconds}{secure}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_but_a_proxy_on_this_machine_says_whose_failures_count() {
+        for (peer, forwarded, counted) in [
+            ("127.0.0.1", Some("192.0.2.1, 192.0.2.2"), "192.0.2.2"),
+            ("::ffff:127.0.0.1", Some("192.0.2.2"), "192.0.2.2"),
+            ("127.0.0.1", None, "127.0.0.1"),
+            ("10.0.0.7", Some("192.0.2.2"), "10.0.0.7"),
+            ("2001:db8::7", Some("127.0.0.1"), "2001:db8::7"),
+        ] {
+            assert_eq!(counted_as(peer.parse().unwrap(), forwarded), counted, "{peer} {forwarded:?}");
+        }
+    }
 }
