@@ -59,6 +59,16 @@ impl Caller {
         (!self.admin && !self.reads_all).then(all)
     }
 
+    /// Whether the caller may do everything everywhere.
+    pub fn is_admin(&self) -> bool {
+        self.admin
+    }
+
+    /// The spaces in which the caller has a role that may change something.
+    pub fn work_spaces(&self) -> impl Iterator<Item = &str> + Clone {
+        self.spaces.iter().map(Guid::as_str)
+    }
+
     /// The access to a space according to the cache; `None`: none.
     pub fn access_to(&self, space: &Guid) -> Option<Access> {
         let reads = self.readable.get(space).copied().or(self.reads_all.then_some(Access::Read));

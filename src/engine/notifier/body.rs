@@ -68,7 +68,8 @@ fn with_url(data: &Json, public_url: &PublicUrl) -> Json {
 }
 
 fn url_of(data: &Json, public_url: &PublicUrl) -> Option<String> {
-    data["execution"]["guid"].as_str().and_then(|guid| public_url.of_execution(guid))
+    let space = data["space_guid"].as_str().unwrap_or_default();
+    data["execution"]["guid"].as_str().and_then(|guid| public_url.of_execution(space, guid))
 }
 
 fn counted(summary: &Digest) -> String {

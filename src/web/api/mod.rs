@@ -153,7 +153,10 @@ impl Api {
             _ => Purpose::Changing,
         };
         let caller = self.caller(request.header("Authorization"), purpose, asker)?;
-        self.public_url.learn(|| page::base_url(request));
+        match caller.is_admin() {
+            true => self.public_url.learn(|| page::base_url(request)),
+            false => self.public_url.learn_of(caller.work_spaces(), || page::base_url(request)),
+        }
         self.answer_to(caller, route, request)
     }
 
