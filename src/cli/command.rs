@@ -103,11 +103,17 @@ pub enum Names {
     Notifications,
     /// Contexts, which are stored on this machine.
     Contexts,
+    /// Apps: their names, or guids if these are not known.
+    Apps,
+    /// Spaces, likewise.
+    Spaces,
+    /// Time zones, which the program contains.
+    TimeZones,
 }
 
 impl Names {
     /// All kinds of names that can be looked up.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Jobs,
         Self::Calls,
         Self::Both,
@@ -115,6 +121,9 @@ impl Names {
         Self::Executions,
         Self::Notifications,
         Self::Contexts,
+        Self::Apps,
+        Self::Spaces,
+        Self::TimeZones,
     ];
 
     /// The word with which completion scripts request them; empty for none.
@@ -128,6 +137,9 @@ impl Names {
             Self::Executions => "executions",
             Self::Notifications => "notifications",
             Self::Contexts => "contexts",
+            Self::Apps => "apps",
+            Self::Spaces => "spaces",
+            Self::TimeZones => "time-zones",
         }
     }
 }
@@ -144,8 +156,12 @@ pub struct Flag {
     /// The allowed values; empty if any value is allowed. A switch may be followed by one of these, because
     /// older versions required it.
     pub values: &'static [&'static str],
+    /// The values that shells offer where `values` is empty; others may be allowed.
+    pub words: &'static [&'static str],
     /// The names that shells offer as completions of its value.
     pub names: Names,
+    /// Whether the value may be several of them, separated by commas.
+    pub is_list: bool,
     /// The environment variable that is used if the flag is absent; empty if there is none.
     pub variable: &'static str,
     /// The default, as the help shows it; empty if there is none.
@@ -183,8 +199,10 @@ impl SettingFlags {
             name: setting.flag,
             value: "VALUE",
             values: &[],
+            words: setting.words(),
             aliases: &[],
-            names: Names::None,
+            names: if setting.variable == "DEFAULT_TIMEZONE" { Names::TimeZones } else { Names::None },
+            is_list: false,
             variable: setting.variable,
             default: setting.default,
             help: setting.help,
@@ -240,8 +258,8 @@ pub(super) const fn known(name: &'static str, names: Names) -> Operand {
 }
 
 pub(super) const fn flag(name: &'static str, value: &'static str, help: &'static str) -> Flag {
-    let (aliases, values, names) = (&[], &[], Names::None);
-    Flag { name, value, aliases, values, names, variable: "", default: "", help }
+    let (aliases, values, words, names) = (&[], &[], &[], Names::None);
+    Flag { name, value, aliases, values, words, names, is_list: false, variable: "", default: "", help }
 }
 
 /// `--enabled` and `--disabled`.
@@ -270,6 +288,7 @@ pub(super) const CONNECTION: &[Flag] = &[
     Flag {
         variable: "SCHEDULER_SPACE",
         default: "that of the context, else the one that cf targets, else all spaces",
+        names: Names::Spaces,
         ..flag("space", "SPACE", "space in which names are looked up: its guid, or its name if known")
     },
     Flag {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::command::{Command, Names, Operand};
+use super::command::{Command, Flag, Names, Operand};
 
 /// The script for a shell; `None` if the shell is not supported.
 pub(crate) fn of(commands: &[Command], shell: &str) -> Option<String> {
@@ -14,18 +14,36 @@ pub(crate) fn of(commands: &[Command], shell: &str) -> Option<String> {
     }
 }
 
+/// What a shell offers as the value of a flag.
+enum Offer {
+    Words(&'static [&'static str]),
+    Names(Names),
+    Files,
+}
+
+fn offer(flag: &Flag) -> Offer {
+    match (flag.values, flag.words) {
+        ([], []) if flag.names != Names::None => Offer::Names(flag.names),
+        ([], []) => Offer::Files,
+        ([], words) | (words, _) => Offer::Words(words),
+    }
+}
+
 fn bash(commands: &[Command]) -> String {
     let mut text = String::from(
         "# Completions of ocf-scheduler for bash: source <(ocf-scheduler completions bash)\n\
          # The names come from the service; the program prints only those that a shell takes as they are.\n\
          _ocf_scheduler_names() {\n    \
              local name\n    \
-             while IFS= read -r name; do COMPREPLY+=(\"$name\"); done \\\n        \
+             while IFS= read -r name; do COMPREPLY+=(\"$3$name\"); done \\\n        \
                  < <(ocf-scheduler complete-names \"$1\" \"$2\" 2>/dev/null)\n\
          }\n\
          _ocf_scheduler() {\n    \
              local current=\"${COMP_WORDS[COMP_CWORD]}\" before=\"${COMP_WORDS[COMP_CWORD-1]}\" words=\"\" \
              names=\"\"\n    \
+             # Of a list, the last entry is completed.\n    \
+             local last=\"${current##*,}\"\n    \
+             local listed=\"${current%\"$last\"}\"\n    \
              if [ \"$before\" = -o ]; then before=--output; fi\n    \
              if [ \"$COMP_CWORD\" -eq 1 ]; then\n",
     );
@@ -34,24 +52,22 @@ fn bash(commands: &[Command]) -> String {
     text.push_str("        return\n    fi\n    case \"${COMP_WORDS[1]} $before\" in\n");
     for command in commands {
         for flag in command.all_flags().filter(|flag| !flag.value.is_empty()) {
-            let _ = match flag.values {
-                [] if flag.names != Names::None => writeln!(
-                    text,
-                    "        '{} --{}') COMPREPLY=(); _ocf_scheduler_names {} \"$current\"; return ;;",
-                    command.name,
-                    flag.name,
-                    flag.names.word()
-                ),
+            let (current, listed) = if flag.is_list { ("$last", "$listed") } else { ("$current", "") };
+            let offered = match offer(&flag) {
+                Offer::Names(names) => {
+                    format!(
+                        "COMPREPLY=(); _ocf_scheduler_names {} \"{current}\" \"{listed}\"; ",
+                        names.word()
+                    )
+                }
                 // The value may be a file.
-                [] => writeln!(text, "        '{} --{}') return ;;", command.name, flag.name),
-                values => writeln!(
-                    text,
-                    "        '{} --{}') COMPREPLY=($(compgen -W \"{}\" -- \"$current\")); return ;;",
-                    command.name,
-                    flag.name,
-                    values.join(" ")
+                Offer::Files => String::new(),
+                Offer::Words(words) => format!(
+                    "COMPREPLY=($(compgen -P \"{listed}\" -W \"{}\" -- \"{current}\")); ",
+                    words.join(" ")
                 ),
             };
+            let _ = writeln!(text, "        '{} --{}') {offered}return ;;", command.name, flag.name);
         }
     }
     text.push_str("    esac\n    case \"${COMP_WORDS[1]}\" in\n");
@@ -83,6 +99,14 @@ fn zsh(commands: &[Command]) -> String {
              local -a found=(${(f)\"$(ocf-scheduler complete-names $1 \"$PREFIX\" 2>/dev/null)\"})\n    \
              compadd -a found\n\
          }\n\
+         _ocf_scheduler_names_list() {\n    \
+             compset -P '*,'\n    \
+             _ocf_scheduler_names $1\n\
+         }\n\
+         _ocf_scheduler_list() {\n    \
+             compset -P '*,'\n    \
+             compadd -- $@\n\
+         }\n\
          _ocf_scheduler() {\n    \
              local -a commands=(\n",
     );
@@ -106,13 +130,17 @@ fn zsh(commands: &[Command]) -> String {
         for flag in command.all_flags() {
             let help =
                 flag.help.replace('\\', "\\\\").replace('[', "\\[").replace(']', "\\]").replace(':', "\\:");
-            let value = match (flag.value, flag.values) {
+            let list = if flag.is_list { "_list" } else { "" };
+            let value = match (flag.value, offer(&flag)) {
                 ("", _) => String::new(),
-                (value, []) if flag.names != Names::None => {
-                    format!(":{value}: _ocf_scheduler_names {}", flag.names.word())
+                (value, Offer::Names(names)) => {
+                    format!(":{value}: _ocf_scheduler_names{list} {}", names.word())
                 }
-                (value, []) => format!(":{value}:_files"),
-                (value, values) => format!(":{value}:({})", values.join(" ")),
+                (value, Offer::Files) => format!(":{value}:_files"),
+                (value, Offer::Words(words)) if flag.is_list => {
+                    format!(":{value}: _ocf_scheduler_list {}", words.join(" "))
+                }
+                (value, Offer::Words(words)) => format!(":{value}:({})", words.join(" ")),
             };
             let _ = write!(text, " {}", quoted(&format!("--{}[{help}]{value}", flag.name)));
             if flag.name == OUTPUT {
@@ -143,6 +171,13 @@ fn zsh(commands: &[Command]) -> String {
 fn fish(commands: &[Command]) -> String {
     let mut text = String::from(
         "# Completions of ocf-scheduler for fish: ocf-scheduler completions fish | source\n\
+         # The words, after the entries that the list has already.\n\
+         function __ocf_scheduler_list\n    \
+             set -l listed (commandline -ct | string replace -r '^--[^=]*=' '' | string match -r '.*,')\n    \
+             for word in $argv\n        \
+                 echo \"$listed$word\"\n    \
+             end\n\
+         end\n\
          complete -c ocf-scheduler -f\n",
     );
     for command in commands {
@@ -156,11 +191,18 @@ fn fish(commands: &[Command]) -> String {
     for command in commands {
         let on = format!("complete -c ocf-scheduler -n '__fish_seen_subcommand_from {}'", command.name);
         for flag in command.all_flags() {
-            let value = match (flag.value, flag.values) {
+            let value = match (flag.value, offer(&flag)) {
                 ("", _) => String::new(),
-                (_, []) if flag.names != Names::None => format!(" -x -a {}", quoted(&lookup(flag.names))),
-                (_, []) => " -r -F".to_owned(),
-                (_, values) => format!(" -x -a {}", quoted(&values.join(" "))),
+                (_, Offer::Names(names)) if flag.is_list => {
+                    let found = lookup(names, " | string replace -r '.*,' ''");
+                    format!(" -x -a {}", quoted(&format!("(__ocf_scheduler_list {found})")))
+                }
+                (_, Offer::Names(names)) => format!(" -x -a {}", quoted(&lookup(names, ""))),
+                (_, Offer::Files) => " -r -F".to_owned(),
+                (_, Offer::Words(words)) if flag.is_list => {
+                    format!(" -x -a {}", quoted(&format!("(__ocf_scheduler_list {})", words.join(" "))))
+                }
+                (_, Offer::Words(words)) => format!(" -x -a {}", quoted(&words.join(" "))),
             };
             let short = if flag.name == OUTPUT { " -s o" } else { "" };
             let _ = writeln!(text, "{on}{short} -l {}{value} -d {}", flag.name, quoted(flag.help));
@@ -170,15 +212,15 @@ fn fish(commands: &[Command]) -> String {
             let _ = writeln!(text, "{on} -a {}", quoted(&words.join(" ")));
         }
         if let Some(names) = names_of(command) {
-            let _ = writeln!(text, "{on} -a {}", quoted(&lookup(names)));
+            let _ = writeln!(text, "{on} -a {}", quoted(&lookup(names, "")));
         }
     }
     text
 }
 
-/// What fish runs to find names out.
-fn lookup(names: Names) -> String {
-    format!("(ocf-scheduler complete-names {} (commandline -ct) 2>/dev/null)", names.word())
+/// What fish runs to find names out; `last` cuts what was typed.
+fn lookup(names: Names, last: &str) -> String {
+    format!("(ocf-scheduler complete-names {} (commandline -ct{last}) 2>/dev/null)", names.word())
 }
 
 /// What the service has names of, for the operands of a command.

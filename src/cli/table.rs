@@ -15,19 +15,52 @@ use super::command::{
 };
 use super::nearest::nearest;
 use super::{backup, check_config, health, import, next, output, serve};
+use crate::web::api::AUDIT_TYPES;
 
 /// The shells that have completions.
 pub const SHELLS: &[&str] = &["bash", "zsh", "fish"];
 
-const APP: Flag =
-    Flag { variable: "SCHEDULER_APP", ..flag("app", "APP", "guid of the app, or its name if known") };
+const APP: Flag = Flag {
+    variable: "SCHEDULER_APP",
+    names: Names::Apps,
+    ..flag("app", "APP", "guid of the app, or its name if known")
+};
+
+/// A flag for which shells offer names as completions.
+const fn named(names: Names, flag: Flag) -> Flag {
+    Flag { names, ..flag }
+}
+
+/// A flag whose value is some of these words, separated by commas.
+const fn some_of(words: &'static [&'static str], flag: Flag) -> Flag {
+    Flag { words, is_list: true, ..flag }
+}
+
+const STATES: &[&str] = &["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED"];
+const REASONS: &[&str] = &[
+    "timeout",
+    "cancelled",
+    "replaced",
+    "overlap",
+    "interrupted",
+    "gave_up",
+    "refused",
+    "task_failed",
+    "no_answer",
+    "status",
+    "not_sent",
+    "vanished",
+    "missed",
+    "paused",
+];
+const EVENTS: &[&str] = &["failed", "recovered", "succeeded", "overdue"];
 
 /// Flags of commands that create or change a schedule, with the flags that all commands share.
 macro_rules! schedule_flags {
     ($($own:expr),*) => {
         [
             $($own,)*
-            flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin; \"\" for UTC"),
+            named(Names::TimeZones, flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin; \"\" for UTC")),
             flag("from", "TIME", "fire from this RFC 3339 time on; \"\" for no start"),
             flag("until", "TIME", "fire up to this RFC 3339 time; \"\" for no end"),
             flag("jitter", "SECONDS", "delay each run by up to this many seconds, from 0 to 3600"),
@@ -91,10 +124,12 @@ macro_rules! notification_flags {
             },
             Flag {
                 default: "failed,recovered,overdue",
+                words: EVENTS,
+                is_list: true,
                 ..flag("events", "EVENTS", "events to report: some of failed, recovered, succeeded, overdue")
             },
-            flag("jobs", "NAMES", "only these jobs, separated by commas"),
-            flag("calls", "NAMES", "only these calls, separated by commas"),
+            Flag { names: Names::Jobs, is_list: true, ..flag("jobs", "NAMES", "only these jobs, separated by commas") },
+            Flag { names: Names::Calls, is_list: true, ..flag("calls", "NAMES", "only these calls, separated by commas") },
             flag("label-selector", "SELECTOR", "only jobs and calls with these labels, for example \
              env=prod"),
             Flag { default: "1", ..flag("after-failures", "N", "report after this many failures in a row") },
@@ -106,18 +141,21 @@ macro_rules! notification_flags {
 
 /// Selects one of several jobs or calls of the same name. It has no variable, so the meaning of a name does
 /// not depend on the environment.
-const OF_APP: Flag = flag("app", "APP", "its app, if several apps have this name");
+const OF_APP: Flag = named(Names::Apps, flag("app", "APP", "its app, if several apps have this name"));
 
 const PRUNE: Flag =
     switch("prune", "delete what an earlier version of the file created and this version lacks");
 
 /// Filters of the lists of jobs and calls, and their order.
 const LIST: [Flag; 4] = [
-    flag("app", "APP", "only of this app"),
-    flag(
-        "state",
-        "STATES",
-        "only those whose last run is in one of these states, for example FAILED,RUNNING; never: not run yet",
+    named(Names::Apps, flag("app", "APP", "only of this app")),
+    some_of(
+        &calls_and_jobs::STATES,
+        flag(
+            "state",
+            "STATES",
+            "only those whose last run is in one of these states, for example FAILED,RUNNING; never: not run yet",
+        ),
     ),
     flag(
         "since",
@@ -146,8 +184,8 @@ const ALL: Flag = switch("all", "all schedules of the job or call");
 
 /// Filters of lists of executions.
 const FILTERS: [Flag; 3] = [
-    flag("state", "STATES", "only in these states, for example FAILED,RUNNING"),
-    flag("reason", "REASONS", "only with these reasons, for example timeout,task_failed"),
+    some_of(STATES, flag("state", "STATES", "only in these states, for example FAILED,RUNNING")),
+    some_of(REASONS, flag("reason", "REASONS", "only with these reasons, for example timeout,task_failed")),
     flag("since", "AGE", "only those created in the last 90s, 30m, 12h or 7d, or since an RFC 3339 time"),
 ];
 
@@ -277,7 +315,10 @@ pub const COMMANDS: &[Command] = &[
             },
             Flag {
                 default: "UTC",
-                ..flag("timezone", "ZONE", "zone of OCF Scheduler's server, for schedules that name none")
+                ..named(
+                    Names::TimeZones,
+                    flag("timezone", "ZONE", "zone of OCF Scheduler's server, for schedules that name none"),
+                )
             },
             Flag {
                 values: &["classic", "ocf2"],
@@ -308,8 +349,11 @@ pub const COMMANDS: &[Command] = &[
         "schedules",
         &[Operand { names: Names::Both, ..optional("NAME") }],
         &[
-            flag("app", "APP", "only of jobs and calls of this app"),
-            flag("state", "STATES", "only in these states: enabled, disabled, completed"),
+            named(Names::Apps, flag("app", "APP", "only of jobs and calls of this app")),
+            some_of(
+                &schedules::STATES,
+                flag("state", "STATES", "only in these states: enabled, disabled, completed"),
+            ),
             flag(
                 "since",
                 "AGE",
@@ -326,7 +370,7 @@ pub const COMMANDS: &[Command] = &[
         "export",
         &[],
         &[
-            flag("app", "APP", "only of this app, without notifications"),
+            named(Names::Apps, flag("app", "APP", "only of this app, without notifications")),
             Flag {
                 default: "definitions",
                 ..flag("name", "NAME", "name of the definitions; apply labels its objects with it")
@@ -388,7 +432,7 @@ pub const COMMANDS: &[Command] = &[
             FILTERS[1],
             FILTERS[2],
             Flag { values: &["job", "call"], ..flag("kind", "KIND", "only of one kind: job, call") },
-            flag("app", "APP", "only of this app"),
+            named(Names::Apps, flag("app", "APP", "only of this app")),
             SORT_EXECUTIONS,
             Flag {
                 default: overview::LIMIT,
@@ -495,7 +539,10 @@ pub const COMMANDS: &[Command] = &[
         "audit-events",
         &[],
         &[
-            flag("types", "TYPES", "only events of these types, for example job.create,job.delete"),
+            some_of(
+                &AUDIT_TYPES,
+                flag("types", "TYPES", "only events of these types, for example job.create,job.delete"),
+            ),
             flag("target", "GUID", "only changes of this job, call, schedule, …"),
             flag("actor", "GUID", "only changes by this user or client"),
             flag("since", "AGE", "only those of the last 90s, 30m, 12h or 7d, or since an RFC 3339 time"),
@@ -675,7 +722,10 @@ pub const COMMANDS: &[Command] = &[
             Flag { names: Names::Both, ..flag("for", "NAME", "job or call whose guid sets the values of H") },
             Flag { default: "now", ..flag("from", "TIME", "list fire times after this RFC 3339 time") },
             Flag { default: "5", ..flag("count", "N", "number of fire times, from 0 to 100") },
-            flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
+            named(
+                Names::TimeZones,
+                flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
+            ),
             Flag {
                 default: "the dialect of new schedules",
                 values: &["classic", "ocf2"],
@@ -706,7 +756,7 @@ pub const COMMANDS: &[Command] = &[
             flag("memory", "MB", "memory limit of the task"),
             flag("disk", "MB", "disk limit of the task"),
             flag("log-rate", "BPS", LOG_RATE_HELP),
-            flag("to-app", "APP", "move it to another app of the space"),
+            named(Names::Apps, flag("to-app", "APP", "move it to another app of the space")),
         ],
         "changes a job",
         "ocf-scheduler update-job nightly --command 'bin/report --fast'",
@@ -720,7 +770,7 @@ pub const COMMANDS: &[Command] = &[
             OF_APP,
             Flag { aliases: &["name"], ..flag("rename", "NAME", "new name") },
             NEW_URL,
-            flag("to-app", "APP", "move it to another app of the space"),
+            named(Names::Apps, flag("to-app", "APP", "move it to another app of the space")),
         ],
         "changes a call",
         "ocf-scheduler update-call ping --url https://example.com/other",
@@ -774,6 +824,7 @@ pub const COMMANDS: &[Command] = &[
             TOKEN,
             Flag {
                 variable: "SCHEDULER_SPACE",
+                names: Names::Spaces,
                 ..flag("space", "SPACE", "space in which names are looked up")
             },
             OUTPUT[0],
@@ -831,7 +882,10 @@ pub const COMMANDS: &[Command] = &[
             Flag { default: "5", ..flag("count", "N", "number of fire times, from 1 to 100") },
             Flag {
                 default: "UTC",
-                ..flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin")
+                ..named(
+                    Names::TimeZones,
+                    flag("timezone", "ZONE", "time zone of the expression, for example Europe/Berlin"),
+                )
             },
             Flag {
                 default: "classic",
@@ -960,6 +1014,14 @@ fn version(_: &Arguments) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Event, ExecutionState, Reason};
+
+    #[test]
+    fn shells_offer_all_values_of_the_model() {
+        assert_eq!(STATES, ExecutionState::ALL.map(ExecutionState::as_str));
+        assert_eq!(REASONS, Reason::ALL.map(Reason::as_str));
+        assert_eq!(EVENTS, Event::ALL.map(Event::as_str));
+    }
 
     #[test]
     fn what_was_meant_is_suggested() {

@@ -20,6 +20,17 @@ pub struct Setting {
     pub help: &'static str,
 }
 
+impl Setting {
+    /// The values, if they are words.
+    pub const fn words(&self) -> &'static [&'static str] {
+        match self.kind {
+            SettingKind::Choice { words, .. } => words,
+            SettingKind::Bool { .. } => &["true", "false"],
+            SettingKind::Number { .. } | SettingKind::Text => &[],
+        }
+    }
+}
+
 /// The values that a setting accepts.
 #[derive(Debug)]
 #[expect(missing_docs, reason = "the variants describe their fields")]

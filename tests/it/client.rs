@@ -988,8 +988,29 @@ fn shells_complete_commands_flags_and_values() {
     assert_eq!(completed("ocf-scheduler completions f"), "fish");
     assert_eq!(completed("ocf-scheduler help se"), "serve settings");
     assert_eq!(completed("ocf-scheduler serve --misfire-p"), "--misfire-policy");
+    for (words, values) in [
+        ("jobs --state ''", "PENDING RUNNING SUCCEEDED FAILED SKIPPED never"),
+        ("calls --state FAILED,R", "FAILED,RUNNING"),
+        ("history x --state S", "SUCCEEDED SKIPPED"),
+        ("executions --state pending,FAILED,SK", "pending,FAILED,SKIPPED"),
+        ("executions --reason t", "timeout task_failed"),
+        ("history x --reason no", "no_answer not_sent"),
+        ("schedules --state ''", "enabled disabled completed"),
+        ("create-notification a b --events ''", "failed recovered succeeded overdue"),
+        ("update-notification a --events failed,re", "failed,recovered"),
+        ("audit-events --types job.c", "job.create"),
+        ("standalone --log-format ''", "text json"),
+        ("serve --misfire-policy ''", "skip once all"),
+        ("schedule-job a b --misfire-policy o", "once"),
+        ("check-config --log-level d", "debug"),
+        ("serve --dashboard ''", "true false"),
+    ] {
+        assert_eq!(completed(&format!("ocf-scheduler {words}")), values, "{words}");
+    }
     for (shell, check) in [("zsh", "-n"), ("fish", "--no-execute")] {
         let path = file(shell);
+        let script = fs::read_to_string(&path).unwrap();
+        assert!(script.contains("gave_up") && script.contains("recovered"), "{shell}");
         // Not every machine has these shells.
         if let Ok(output) = Command::new(shell).arg(check).arg(&path).output() {
             assert!(output.status.success(), "{shell}: {}", String::from_utf8_lossy(&output.stderr));

@@ -557,10 +557,43 @@ fn shells_complete_names_that_the_service_knows_and_nothing_that_they_would_run(
     assert_eq!(completed(&format!("ocf-scheduler delete-schedule {}", &guid[..6])), guid);
     assert_eq!(completed("ocf-scheduler validate --for ot"), "other");
     assert_eq!(completed("ocf-scheduler run --ap"), "--app");
+    assert_eq!(completed("ocf-scheduler create-notification a b --calls x,night"), "x,nightcall");
+    for command in ["jobs --app", "run nightly --app", "create-job a b --app", "update-job a --to-app"] {
+        assert_eq!(completed(&format!("ocf-scheduler {command} {}", &APP[..2])), APP, "{command}");
+    }
+    assert_eq!(completed(&format!("ocf-scheduler jobs --space {}", &SPACE[..2])), SPACE);
+    for command in ["schedule-job a b --timezone", "next x --timezone", "serve --default-timezone"] {
+        assert_eq!(completed(&format!("ocf-scheduler {command} Europe/Berl")), "Europe/Berlin", "{command}");
+    }
     assert!(!directory.path().join("ran").exists());
     // Without a service there is nothing to complete, and no message.
     let said = Said::of(&mut program(&[], &["complete-names", "jobs", ""]));
     assert_eq!((said.status, said.out.as_str()), (0, ""));
+    let said = Said::of(&mut program(&[], &["complete-names", "time-zones", "Pacific/N"]));
+    said.expect(0, &["Pacific/Nauru"]);
+}
+
+#[test]
+fn shells_complete_names_of_apps_and_spaces_of_cloud_foundry_and_of_the_file() {
+    let world = World::start();
+    let home = cf_home(&world.cf.url(), &world.token, "");
+    let (home, url) = (home.path().to_str().unwrap(), world.url());
+    let of_cf = |what: &str, begun: &str| {
+        let variables = [("CF_HOME", home), ("SCHEDULER_URL", &url)];
+        Said::of(&mut program(&variables, &["complete-names", what, begun])).expect(0, &[]).out
+    };
+    assert_eq!(of_cf("apps", "app-app-1"), "app-app-1\n");
+    assert_eq!(of_cf("spaces", "space-space-1"), "space-space-1\n");
+
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    let service = Standalone::start(directory.path());
+    let names = |what: &str| {
+        let variables = [("XDG_STATE_HOME", state.to_str().unwrap())];
+        Said::of(&mut program(&variables, &["complete-names", what, "my"])).expect(0, &[]).out
+    };
+    assert_eq!((names("apps").as_str(), names("spaces").as_str()), ("my-app\n", "my-space\n"));
+    drop(service);
 }
 
 #[test]

@@ -13,7 +13,8 @@ use crate::cli::output::{LOCAL, Table, field, instant};
 use crate::model::Kind;
 
 /// The values of `--state`: the states of the last run.
-const STATES: [&str; 6] = ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "never"];
+pub(in crate::cli) const STATES: [&str; 6] =
+    ["PENDING", "RUNNING", "SUCCEEDED", "FAILED", "SKIPPED", "never"];
 
 pub(in crate::cli) fn jobs(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     list(session, Kind::Job, arguments)

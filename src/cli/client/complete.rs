@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::cf_login::CfLogin;
 use super::failure::Failure;
+use super::names::What;
 use super::session::Session;
 use super::{notifications, schedules};
 use crate::cli::arguments::Arguments;
@@ -19,6 +20,7 @@ use crate::cli::command::{CONNECTION, Names};
 use crate::cli::contexts::{CF, Contexts, STANDALONE};
 use crate::cli::output::{self, SHORT_GUID, field};
 use crate::cli::running::Running;
+use crate::cron::zone_names;
 use crate::model::Kind;
 
 /// The longest that a user should wait after pressing Tab.
@@ -48,8 +50,10 @@ fn is_plain(name: &str) -> bool {
 }
 
 fn find(names: Names) -> Result<Vec<String>, Failure> {
-    if names == Names::Contexts {
-        return contexts();
+    match names {
+        Names::Contexts => return contexts(),
+        Names::TimeZones => return Ok(zone_names().to_vec()),
+        _ => (),
     }
     let flags = CONNECTION.iter().filter(|flag| !flag.variable.is_empty());
     let variables = flags.map(|flag| (flag.name, flag.variable)).collect();
@@ -76,7 +80,19 @@ fn find(names: Names) -> Result<Vec<String>, Failure> {
             running.iter().map(|it| short(field(it, "guid"))).collect()
         }
         Names::Notifications => text("name", &notifications::all(&session)?),
-        Names::Contexts | Names::None => Vec::new(),
+        Names::Apps => match session.names_of(What::App)? {
+            Some(names) => names,
+            None => [Kind::Job, Kind::Call]
+                .into_iter()
+                .map(|kind| Ok(text("app_guid", &session.list(kind, false)?)))
+                .collect::<Result<Vec<_>, Failure>>()?
+                .concat(),
+        },
+        Names::Spaces => match session.names_of(What::Space)? {
+            Some(names) => names,
+            None => text("guid", &session.resources("/spaces")?),
+        },
+        Names::Contexts | Names::TimeZones | Names::None => Vec::new(),
     })
 }
 

@@ -20,6 +20,9 @@ const BATCH: usize = 50;
 /// The most guids that are looked up. The others are shown as guids.
 const LOOKUPS_MAX: usize = 1000;
 
+/// The most names that a shell offers.
+const OFFERED_MAX: usize = 500;
+
 /// A kind of object that has a name and a guid on the platform.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum What {
@@ -75,6 +78,37 @@ impl Names {
             (Some(app), None) => Some(app.guid.to_string()),
             _ => None,
         }
+    }
+
+    /// The names of all apps in the space, or of all spaces; `None` if they are not known here.
+    pub(super) fn all(
+        &self,
+        remote: &Remote,
+        what: What,
+        space: Option<&str>,
+    ) -> Result<Option<Vec<String>>, Failure> {
+        if let Some(world) = &self.world {
+            return Ok(Some(match what {
+                What::App => {
+                    let apps = world.apps().iter().filter(|app| self.is_within_reach(app, space));
+                    apps.map(|app| app.name.clone()).collect()
+                }
+                _ => {
+                    let apps = world.apps().iter().filter(|app| self.is_within_reach(app, None));
+                    apps.map(|app| self.title(What::Space, app.space.as_str())).collect()
+                }
+            }));
+        }
+        let Some(cloud_foundry) = &self.cloud_foundry else { return Ok(None) };
+        let filter = match (what, space) {
+            (What::App, Some(space)) => format!("&space_guids={}", encode(space)),
+            _ => String::new(),
+        };
+        let plural = what.plural();
+        let answer = remote
+            .get_at(&format!("{cloud_foundry}/v3/{plural}?order_by=name&per_page={OFFERED_MAX}{filter}"))?;
+        let found = answer["resources"].as_array().into_iter().flatten();
+        Ok(Some(found.map(|it| field(it, "name").to_owned()).collect()))
     }
 
     /// Whether an app is in the space, if one is given, and in one that the token may use.

@@ -16,7 +16,7 @@ use crate::cron::{Expression, Reading};
 use crate::model::{Dialect, Kind};
 
 /// What `--state` takes.
-const STATES: [&str; 3] = ["enabled", "disabled", "completed"];
+pub(in crate::cli) const STATES: [&str; 3] = ["enabled", "disabled", "completed"];
 const BOTH: [Kind; 2] = [Kind::Job, Kind::Call];
 /// The field that is added to a schedule: its job or call. Its app is added too.
 const OF: &str = "of";

@@ -236,6 +236,11 @@ impl Session {
         }
     }
 
+    /// The names of all apps in the space, or of all spaces; `None` if they are not known here.
+    pub(super) fn names_of(&self, what: What) -> Result<Option<Vec<String>>, Failure> {
+        self.names.all(&self.remote, what, self.space())
+    }
+
     /// The name of an app, for people.
     pub(super) fn app_title(&self, guid: &str) -> String {
         self.names.title(What::App, guid)

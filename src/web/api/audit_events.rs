@@ -16,8 +16,8 @@ use crate::web::auth::Caller;
 
 const PER_PAGE: u64 = 50;
 const PER_PAGE_MAX: u64 = 500;
-/// All types, without the prefix.
-const TYPES: [&str; 22] = [
+/// All types of audit events, without the prefix.
+pub const TYPES: [&str; 22] = [
     "job.create",
     "job.update",
     "job.delete",

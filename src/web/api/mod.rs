@@ -54,6 +54,7 @@ use error::ApiError;
 use query::Query;
 use violation::Violation;
 
+pub use audit_events::TYPES as AUDIT_TYPES;
 pub use forecast::Forecast;
 pub use observability::MetricsAccess;
 pub use quotas::Quotas;

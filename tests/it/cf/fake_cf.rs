@@ -1156,7 +1156,7 @@ impl State {
                 let all: BTreeSet<&String> = self.apps.values().collect();
                 let is_named = |space: &&&String| {
                     filter(request, "names")
-                        .is_some_and(|names| names.contains(&self.name_of("space", space.as_str())))
+                        .is_none_or(|names| names.contains(&self.name_of("space", space.as_str())))
                 };
                 let named: Vec<String> = all.iter().filter(is_named).map(|space| (*space).clone()).collect();
                 let wanted = filter(request, "guids").unwrap_or(named);
