@@ -229,7 +229,20 @@ impl Command {
     /// The flags that are not settings.
     pub fn own_flags(&self) -> impl Iterator<Item = Flag> {
         let shared = if self.asks_service() { CONNECTION } else { &[] };
-        self.flags.iter().chain(shared).copied()
+        let formats = self.formats();
+        self.flags.iter().chain(shared).map(move |flag| match flag.name {
+            "output" => Flag { values: formats, ..*flag },
+            _ => *flag,
+        })
+    }
+
+    /// The formats in which it can print its result.
+    fn formats(&self) -> &'static [&'static str] {
+        match self.name {
+            name if WITHOUT_ROWS.contains(&name) => &["table", "json", "jsonl", "wide"],
+            name if TEXT_ONLY.contains(&name) => &["table", "wide"],
+            _ => FORMATS,
+        }
     }
 
     /// Finds a flag by its name or by an older name.
@@ -307,10 +320,29 @@ pub(super) const TOKEN: Flag = Flag {
     ..flag("token", "TOKEN", "your access token; prefer the variable, because other users can see flags")
 };
 
+const FORMATS: &[&str] = &["table", "json", "jsonl", "csv", "wide"];
+/// Commands that print sentences or objects, so they have no rows for CSV.
+const WITHOUT_ROWS: &[&str] = &[
+    "show",
+    "edit",
+    "pause",
+    "resume",
+    "validate",
+    "delete-job",
+    "delete-call",
+    "delete-schedule",
+    "delete-notification",
+    "login",
+    "use",
+    "logout",
+];
+/// Commands that print text that is no object of the API.
+const TEXT_ONLY: &[&str] = &["logs", "dashboard", "open"];
+
 /// How results are printed.
 pub(super) const OUTPUT: [Flag; 2] = [
     Flag {
-        values: &["table", "json", "jsonl", "csv", "wide"],
+        values: FORMATS,
         default: "table",
         ..flag("output", "FORMAT", "also -o; json and jsonl print the API's objects without secrets")
     },

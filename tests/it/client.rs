@@ -567,6 +567,17 @@ fn an_ambiguous_name_of_cloud_foundry_changes_nothing() {
     let one = cli(&["jobs", "--app", "web", "--space", "space-space-1", "-o", "json"]).json();
     assert_eq!((one.as_array().unwrap().len(), one[0]["app_guid"].as_str()), (1, Some(APP)));
     for space in [SPACE, FOREIGN_SPACE] {
+        let space = format!("space-{space}");
+        cli(&["create-notification", "ops", "https://test.url", "--space", &space]).expect(0, &["ops"]);
+    }
+    let both = [
+        "\"ops\" is ambiguous; add --space SPACE, or use a guid:",
+        "notification ops in space space-space-1",
+    ];
+    cli(&["delete-notification", "ops"]).expect(3, &both);
+    let deleted = cli(&["delete-notification", "ops", "--space", "space-space-1", "-o", "json"]).json();
+    assert_eq!((deleted["name"].as_str(), deleted["space_guid"].as_str()), (Some("ops"), Some(SPACE)));
+    for space in [SPACE, FOREIGN_SPACE] {
         world.cf.rename(space, "dev");
     }
     world.cf.add_space_of("org-2", FOREIGN_SPACE);

@@ -500,6 +500,40 @@ fn lists_are_filtered_and_sorted_and_have_formats_for_programs() {
 }
 
 #[test]
+fn a_format_that_a_command_cannot_print_is_refused_before_anything_is_done() {
+    let world = World::start();
+    world.tasks_end("SUCCEEDED", None);
+    world.job("nightly");
+    let objects = "--output is \"csv\"; it must be one of table, json, jsonl, wide";
+    for command in [
+        &["show", "nightly"][..],
+        &["edit", "nightly"],
+        &["pause", "nightly"],
+        &["resume", "nightly"],
+        &["validate", "* * * * *"],
+        &["delete-job", "nightly"],
+        &["delete-call", "nightly"],
+        &["delete-schedule", "nightly"],
+        &["delete-notification", "nightly"],
+        &["login", "http://127.0.0.1:1"],
+        &["use", "cf"],
+        &["logout"],
+    ] {
+        let name = command[0];
+        world.cli(&[command, &["-o", "csv"]].concat()).expect(2, &[objects, &format!("help {name}")]);
+    }
+    for command in [&["logs", "nightly"][..], &["dashboard"], &["open"]] {
+        let text = "--output is \"json\"; it must be one of table, wide";
+        world.cli(&[command, &["-o", "json"]].concat()).expect(2, &[text]);
+    }
+    assert_eq!(world.get("/jobs").json()["resources"][0]["paused"], false);
+    assert_eq!(world.cli(&["show", "nightly", "-o", "jsonl"]).json()["name"], "nightly");
+    let ended = world.cli(&["run", "nightly", "--wait", "-o", "csv"]).expect(0, &[]);
+    let lines: Vec<&str> = ended.out.lines().collect();
+    assert!(lines[0].starts_with("state,planned_for,") && lines[1].starts_with("SUCCEEDED,"), "{lines:?}");
+}
+
+#[test]
 fn a_table_is_no_wider_than_the_terminal() {
     let world = World::start();
     let body = json!({"name": "nightly", "command": "x".repeat(200)}).to_string();

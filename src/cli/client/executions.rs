@@ -104,7 +104,7 @@ pub(in crate::cli) fn run(session: &Session, arguments: &Arguments) -> Result<bo
     }
     explain_interruption(&found, field(&execution, "guid"))?;
     let ended = follow(session, &found, execution)?;
-    session.show_end(&ended, &found.title());
+    session.show_end(&ended, &found.title(), |execution| table(execution, &[]));
     if field(&ended, "state") == "FAILED" && found.kind == Kind::Job && session.is_for_people() {
         show_last_lines(session, &found, field(&ended, "guid"));
     }

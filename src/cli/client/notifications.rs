@@ -62,8 +62,14 @@ pub(in crate::cli) fn update(session: &Session, arguments: &Arguments) -> Result
 /// Deletes one.
 pub(in crate::cli) fn delete(session: &Session, arguments: &Arguments) -> Result<bool, Failure> {
     let name = arguments.required(0);
-    session.remote.delete(&path_of(session, name)?)?;
-    session.report(&[format!("deleted notification {name}")]);
+    let notification = find(session, name)?;
+    session.remote.delete(&path(&notification))?;
+    let said = format!("deleted notification {}", field(&notification, "name"));
+    if session.is_for_people() {
+        session.report(&[said]);
+    } else {
+        session.show_object(&notification);
+    }
     Ok(true)
 }
 
@@ -159,22 +165,39 @@ pub(super) fn all(session: &Session) -> Result<Vec<Value>, Failure> {
 
 /// The path of the notification with this name or guid.
 fn path_of(session: &Session, wanted: &str) -> Result<String, Failure> {
-    let found: Vec<Value> = all(session)?
-        .into_iter()
-        .filter(|it| it["name"] == wanted || (is_short_guid(wanted) && field(it, "guid").starts_with(wanted)))
-        .collect();
-    let is_named = found.iter().any(|it| it["name"] == wanted);
+    find(session, wanted).map(|it| path(&it))
+}
+
+fn path(notification: &Value) -> String {
+    format!("/notifications/{}", encode(field(notification, "guid")))
+}
+
+/// The notification with this name or guid.
+fn find(session: &Session, wanted: &str) -> Result<Value, Failure> {
+    let fits =
+        |it: &Value| it["name"] == wanted || (is_short_guid(wanted) && field(it, "guid").starts_with(wanted));
+    let mut found = all(session)?;
+    found.retain(fits);
     // A name takes precedence over the beginning of a guid.
-    let found: Vec<Value> = found.into_iter().filter(|it| !is_named || it["name"] == wanted).collect();
-    match found.as_slice() {
-        [one] => Ok(format!("/notifications/{}", encode(field(one, "guid")))),
-        [] => Err(Failure::NotFound(format!(
-            "there is no notification {wanted:?}; see: ocf-scheduler notifications"
-        ))),
-        _ => Err(Failure::NotFound(format!(
-            "several spaces have a notification {wanted:?}; set --space, or use its guid"
-        ))),
+    let is_named = found.iter().any(|it| it["name"] == wanted);
+    found.retain(|it| !is_named || it["name"] == wanted);
+    if 1 < found.len() {
+        session.look_up_spaces(&found, "space_guid");
+        let line = |it: &Value| {
+            let space = session.space_title(field(it, "space_guid"));
+            format!("  {}  notification {} in space {space}", field(it, "guid"), field(it, "name"))
+        };
+        let lines: Vec<String> = found.iter().map(line).collect();
+        // Names are unique in a space.
+        let with_space = if is_named { "add --space SPACE, or " } else { "" };
+        return Err(Failure::NotFound(format!(
+            "{wanted:?} is ambiguous; {with_space}use a guid:\n{}",
+            lines.join("\n")
+        )));
     }
+    found.pop().ok_or_else(|| {
+        Failure::NotFound(format!("there is no notification {wanted:?}; see: ocf-scheduler notifications"))
+    })
 }
 
 fn table(notifications: &[Value]) -> Table {

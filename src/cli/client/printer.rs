@@ -102,10 +102,10 @@ impl Printer {
         }
     }
 
-    /// Prints how an execution ended, as JSON or as a line with state, duration and message.
-    pub(super) fn show_end(&self, execution: &Value, title: &str) {
+    /// Prints how an execution ended, as JSON or CSV or as a line with state, duration and message.
+    pub(super) fn show_end(&self, execution: &Value, title: &str, table: impl FnOnce(&[Value]) -> Table) {
         if !self.is_for_people() {
-            return self.show_object(execution);
+            return self.show(execution.clone(), table);
         }
         let state = output::coloured(&output::escaped(field(execution, "state")), self.colour);
         let took = match output::duration(execution) {
