@@ -51,6 +51,9 @@ pub(super) fn import(arguments: &Arguments) -> ExitCode {
     }
 }
 
+/// How many names of spaces or users a report lists.
+const NAMES_SHOWN: usize = 5;
+
 /// What the command line says of the schedules of a Go service.
 struct Wanted {
     timezone: Option<String>,
@@ -108,12 +111,43 @@ fn move_from(
         }
         let ([spaces, apps, tokens], [old_spaces, old_apps, old_tokens]) = (joined.taken, joined.there);
         report += &format!(
-            "\nApps and tokens, in {}: {apps} apps, {spaces} spaces, {tokens} tokens \
-             (already there: {old_apps}, {old_spaces}, {old_tokens})\n",
-            file.display()
+            "\nApps and tokens, in {}: {}, {}, {} (already there: {old_apps}, {old_spaces}, {old_tokens})\n",
+            file.display(),
+            counted(apps, "app"),
+            counted(spaces, "space"),
+            counted(tokens, "token"),
         );
+        report += &how_to_see(&joined);
     }
     Ok(report)
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How to see the imported jobs if the command line, which uses the first token, does not show them.
+fn how_to_see(joined: &local::Joined) -> String {
+    let listed = |names: &[String]| -> String {
+        let shown: Vec<String> = names.iter().take(NAMES_SHOWN).map(|name| format!("{name:?}")).collect();
+        match names.len().saturating_sub(NAMES_SHOWN) {
+            0 => shown.join(", "),
+            more => format!("{} and {more} more", shown.join(", ")),
+        }
+    };
+    if joined.unseen.is_empty() {
+        return String::new();
+    }
+    let token = match joined.seen_by.as_slice() {
+        [] => String::new(),
+        users => format!("use a token of {} (--token), or ", listed(users)),
+    };
+    format!(
+        "The first token of that file, which the command line uses, does not see the imported {} {}: {token}add \
+         what is missing to its spaces; a running service reads the file after SIGHUP\n",
+        if joined.unseen.len() == 1 { "space" } else { "spaces" },
+        listed(&joined.unseen)
+    )
 }
 
 /// The apps, spaces and tokens of the standalone service whose database or backup is `from`, merged with the

@@ -264,7 +264,11 @@ fn an_import_includes_apps_and_tokens_and_a_failed_one_leaves_nothing() {
     let own_token = own.token.clone();
     own.stop();
     let told = succeeded(&run(other.path(), &["import", "--from", from]));
-    assert!(told.contains("1 apps, 1 spaces, 1 tokens (already there: 0, 0, 0)"), "{told}");
+    assert!(told.contains("1 app, 1 space, 1 token (already there: 0, 0, 0)"), "{told}");
+    let hint = "The first token of that file, which the command line uses, does not see the imported space \
+                \"my-space (2)\": use a token of \"me\" (--token), or add what is missing to its spaces; a \
+                running service reads the file after SIGHUP\n";
+    assert!(told.contains(hint), "{told}");
     assert_eq!(runs(other.path(), &token, &job)["state"], "SUCCEEDED");
     let mut service = start(other.path());
     service.token = own_token;

@@ -2,14 +2,14 @@
 //!
 //! Invariant: the text of the other file stays unchanged; additions are written after it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use super::{App, Entries, Space, Token, TokenSecret, base_of, parse, read_trusted};
+use super::{App, Entries, Role, Space, Token, TokenSecret, base_of, parse, read_trusted};
 use crate::model::{Guid, Secret};
 use crate::platform::local::records::write_whole;
 
@@ -21,6 +21,10 @@ pub struct Joined {
     pub taken: [usize; 3],
     /// Spaces, apps and tokens that existed before.
     pub there: [usize; 3],
+    /// The names of the spaces of these apps that the first token, which the command line uses, does not see.
+    pub unseen: Vec<String>,
+    /// The users of tokens that see all of them.
+    pub seen_by: Vec<String>,
 }
 
 /// Merges `text`, whose relative directories are relative to `base`, into what the file `into` will be.
@@ -67,10 +71,27 @@ pub fn join(text: &str, base: &Path, into: &Path) -> Result<Joined, String> {
             write_token(&mut joined, token);
         }
     }
-    parse(&joined, base_of(into))
+    let all = parse(&joined, base_of(into))
         .map_err(|err| format!("{shown} would not be valid afterwards:\n  {err}"))?;
+    let sees = |token: &Token, space: &Guid| token.role == Role::Admin || token.spaces.contains(space);
+    let first = all.tokens.iter().find(|token| matches!(token.secret, TokenSecret::Plain(_)));
+    let coming: HashSet<&Guid> = from.apps.iter().map(|app| &app.guid).collect();
+    let of_coming = all.apps.iter().filter(|app| coming.contains(&app.guid)).map(|app| &app.space);
+    let is_unseen = |space: &&Guid| first.is_some_and(|first| !sees(first, space));
+    let unseen: BTreeSet<&Guid> = of_coming.filter(is_unseen).collect();
+    let sees_all = |token: &&Token| unseen.iter().all(|space| sees(token, space));
+    let seen_by: BTreeSet<&str> = match unseen.is_empty() {
+        true => BTreeSet::new(),
+        false => all.tokens.iter().filter(sees_all).map(|token| token.user.as_str()).collect(),
+    };
+    let name_of = |guid: &&Guid| {
+        let named = all.spaces.iter().find(|space| space.guid == **guid);
+        named.map_or_else(|| guid.to_string(), |space| space.name.clone())
+    };
+    let unseen = unseen.iter().map(name_of).collect();
+    let seen_by = seen_by.into_iter().map(str::to_owned).collect();
     let [taken, there] = counts;
-    Ok(Joined { text: joined.into(), taken, there })
+    Ok(Joined { text: joined.into(), taken, there, unseen, seen_by })
 }
 
 impl Joined {
@@ -172,6 +193,10 @@ mod tests {
         fs::write(&into, HERE).unwrap();
         let joined = join(COMING, directory.path(), &into).unwrap();
         assert_eq!((joined.taken, joined.there), ([1, 1, 1], [0, 0, 1]));
+        assert_eq!(
+            (joined.unseen.clone(), joined.seen_by.clone()),
+            (vec!["lab (2)".into()], vec!["v".into()])
+        );
         assert!(!format!("{joined:?}").contains("new"));
         joined.write(&into).unwrap();
         let text = fs::read_to_string(&into).unwrap();
