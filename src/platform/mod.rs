@@ -24,6 +24,12 @@ pub trait Platform: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// What a request needs in order to be let in, in the words of those who give out tokens.
+    fn needed_to_enter(&self) -> &'static str {
+        "Authorization: bearer TOKEN, where UAA accepts the token and its user is developer or manager of a \
+         space or holds cloud_controller.admin"
+    }
+
     /// The URL at which a browser signs in, for OAuth 2's authorization code grant with PKCE; `None`: not
     /// supported.
     fn sign_in_url(

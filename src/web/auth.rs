@@ -248,7 +248,11 @@ impl Authenticator {
             spaces = self.spaces_of(&identity.user, REFUSAL_AGE_MAX)?;
         }
         if spaces.is_empty() && readable.is_empty() && !reads_all {
-            return Err(AuthError::Unauthorized("the user is no developer or manager of any space"));
+            return Err(AuthError::Unauthorized(if has_own_spaces {
+                "the token has no space in which it is developer or manager"
+            } else {
+                "the user is no developer or manager of any space"
+            }));
         }
         let (admin, needed) = (false, Access::Work);
         let user = identity.user;

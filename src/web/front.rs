@@ -61,7 +61,7 @@ impl Front {
         let template = template(&route);
         let mut asker = Asker::default();
         let resource = resource(&route);
-        let refused = |error: &ApiError| refused(error, &request.headers, resource);
+        let refused = |error: &ApiError| self.refused(error, &request.headers, resource);
         let answered = match route {
             Err(error) => refused(&error),
             // A browser wants a page, not the health of the service.
@@ -104,7 +104,7 @@ impl Front {
         let template = template(&route);
         let without_token = request.header("Authorization").is_none();
         let resource = resource(&route);
-        let refused = |error: &ApiError| refused(error, &request.headers, resource);
+        let refused = |error: &ApiError| self.refused(error, &request.headers, resource);
         let answered = match route {
             Ok(Route::Open(OpenRoute::Live)) => return Some(health(request, template)),
             Err(error) => refused(&error),
@@ -134,6 +134,11 @@ impl Front {
             NoRoute::UnknownPath => ApiError::NoSuchPath,
             NoRoute::OtherMethod(allow) => ApiError::MethodNotAllowed(allow),
         })
+    }
+
+    fn refused(&self, error: &ApiError, headers: &[Header], resource: &str) -> Answered {
+        let response = error.response(headers, resource, self.api.platform.needed_to_enter());
+        Answered { response, reason: Some(error.to_string()) }
     }
 
     fn log(
@@ -191,10 +196,6 @@ fn resource(route: &Result<Route, ApiError>) -> &'static str {
         Ok(Route::Caller(route)) => route.resource(),
         _ => REQUEST,
     }
-}
-
-fn refused(error: &ApiError, headers: &[Header], resource: &str) -> Answered {
-    Answered { response: error.response(headers, resource), reason: Some(error.to_string()) }
 }
 
 fn broker_refused(error: &BrokerError) -> Answered {

@@ -296,6 +296,18 @@ fn a_token_has_no_rights_of_another_token_of_its_user() {
     }
     let seen = |token: &str| request(&service.url, "GET", "/jobs", Some(token), &[], "");
     assert_eq!(seen("look").status, 401);
+    // In the words of the file.
+    for (token, told) in [("look", "the token has no space"), ("none", "does not accept the token")] {
+        let accept = [("Accept", "application/problem+json")];
+        let refused = request(&service.url, "GET", "/jobs", Some(token), &accept, "").body;
+        for part in [told, "a token of the service's file", "role admin", "developer or manager"] {
+            assert!(refused.contains(part), "{part}: {refused}");
+        }
+        assert!(!refused.contains("UAA") && !refused.contains("cloud_controller"), "{refused}");
+    }
+    let accept = [("Accept", "application/problem+json")];
+    let without = request(&service.url, "GET", "/jobs", None, &accept, "").body;
+    assert!(without.contains("a token of the service's file") && !without.contains("UAA"), "{without}");
     assert!(seen("lab").body.contains("lab-in-lab") && !seen("lab").body.contains("factory"));
     service.stop();
 }

@@ -97,6 +97,11 @@ impl Platform for Local {
         Ok(Some(self.world().grant_of_digest(digest).map(identity)))
     }
 
+    fn needed_to_enter(&self) -> &'static str {
+        "Authorization: bearer TOKEN, with a token of the service's file that has the role admin, or the role \
+         developer or manager and one of the spaces"
+    }
+
     fn known_apps(&self) -> Vec<KnownApp> {
         let known =
             |app: &App| KnownApp { guid: app.guid.clone(), name: app.name.clone(), space: app.space.clone() };

@@ -99,8 +99,14 @@ impl ApiError {
         }
     }
 
-    /// The answer to a client that sent `headers` about a `resource`, for example `job`.
-    pub(in crate::web) fn response(&self, headers: &[Header], resource: &str) -> Response {
+    /// The answer to a client that sent `headers` about a `resource`, for example `job`; `needed_to_enter` as
+    /// in `Platform::needed_to_enter`.
+    pub(in crate::web) fn response(
+        &self,
+        headers: &[Header],
+        resource: &str,
+        needed_to_enter: &'static str,
+    ) -> Response {
         let status = self.status();
         let retry_after = match self {
             Self::TooMany(wait) => Some(whole_seconds(*wait)),
@@ -112,8 +118,10 @@ impl ApiError {
             }
             _ => None,
         };
-        let problem =
-            Problem { errors: self.violations(), ..Problem::new(status, self.detail(), retry_after) };
+        let problem = Problem {
+            errors: self.violations(needed_to_enter),
+            ..Problem::new(status, self.detail(), retry_after)
+        };
         let response = match self {
             Self::RefNotFound => problem.of_ref(headers),
             _ => problem.response(headers, resource),
@@ -153,14 +161,15 @@ impl ApiError {
         }
     }
 
-    pub(in crate::web) fn violations(&self) -> Vec<Violation> {
+    /// The rules that the request breaks; `needed_to_enter` as in `Platform::needed_to_enter`.
+    pub(in crate::web) fn violations(&self, needed_to_enter: &'static str) -> Vec<Violation> {
         match self {
             Self::Unprocessable(violations) => violations.clone(),
             Self::Unauthorized(reason) => vec![Violation::new(
                 "Authorization",
                 "authorization",
                 format!("is not enough: {reason}"),
-                AUTHORIZATION,
+                needed_to_enter,
             )],
             Self::NotOfMetrics => vec![Violation::new(
                 "Authorization",
@@ -223,9 +232,6 @@ impl ApiError {
 
 /// Without this, version 2 of the plugin takes a 404 for an older scheduler.
 pub(super) const REF_NOT_FOUND: &str = "ref_not_found";
-const AUTHORIZATION: &str = "Authorization: bearer TOKEN, where UAA accepts the token and its user is \
- developer or \
-                             manager of a space or holds cloud_controller.admin";
 const FOUND: &str = "the guid of something that exists in a space in which the user is developer or manager; \
  a schedule \
                      or an execution under the job or call that it belongs to";

@@ -43,7 +43,7 @@ impl Refusal {
 
 impl From<ApiError> for Refusal {
     fn from(error: ApiError) -> Self {
-        let errors = error.violations().into_iter().map(|it| (it.field, it.detail)).collect();
+        let errors = error.violations("").into_iter().map(|it| (it.field, it.detail)).collect();
         Self { status: error.status(), text: error.detail(), errors }
     }
 }
