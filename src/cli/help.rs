@@ -68,7 +68,9 @@ pub(crate) fn commands(commands: &[Command]) -> String {
 pub(crate) fn exit_statuses() -> String {
     let mut text = String::from("Exit status:\n");
     for (status, meaning) in EXIT_STATUSES {
-        let _ = writeln!(text, "  {status:<5}{meaning}");
+        let first = format!("  {status:<5}");
+        let indent = first.len();
+        columns(&mut text, first, indent, meaning, indent);
     }
     text
 }
@@ -195,19 +197,25 @@ fn wrapped_flags(text: &mut String, flags: impl Iterator<Item = Flag>) {
             }
             start = line.len();
         }
-        for word in about.split(' ') {
-            let is_first = line.len() <= start;
-            if !is_first && WIDTH < line.chars().count() + 1 + word.chars().count() {
-                let _ = writeln!(text, "{line}");
-                line = " ".repeat(INDENT);
-                start = INDENT;
-            } else if !is_first {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-        let _ = writeln!(text, "{line}");
+        columns(text, line, start, &about, INDENT);
     }
+}
+
+/// Writes `words` after `line`, whose first `start` bytes are the column before them. Further lines begin at
+/// `indent`.
+fn columns(text: &mut String, mut line: String, mut start: usize, words: &str, indent: usize) {
+    for word in words.split(' ') {
+        let is_first = line.len() <= start;
+        if !is_first && WIDTH < line.chars().count() + 1 + word.chars().count() {
+            let _ = writeln!(text, "{line}");
+            line = " ".repeat(indent);
+            start = indent;
+        } else if !is_first {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    let _ = writeln!(text, "{line}");
 }
 
 fn flags(text: &mut String, flags: impl Iterator<Item = Flag>) {

@@ -48,7 +48,7 @@ pub(super) fn page(commands: &[Command]) -> String {
     flags(&mut page, SettingFlags::All.flags());
     page.push_str(".SH \"EXIT STATUS\"\n");
     for (status, meaning) in EXIT_STATUSES {
-        let _ = writeln!(page, ".TP\n.B {status}\n{}.", text(meaning));
+        let _ = writeln!(page, ".TP\n.B {status}\n{}", lines(&format!("{}.", text(meaning))));
     }
     page.push_str(
         ".SH FILES\n.TP\n.I /etc/ocf-scheduler/environment\nSettings of the packaged service.\n\

@@ -250,6 +250,39 @@ fn a_port_in_use_is_reported_with_the_setting_that_chooses_another() {
 }
 
 #[test]
+fn what_fails_on_this_machine_exits_with_1_as_the_help_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    std::fs::write(directory.path().join("text"), "no database").unwrap();
+    std::fs::write(directory.path().join("taken.db"), "").unwrap();
+    let status_of = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"));
+        let output = command.env_clear().args(arguments).current_dir(directory.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    for arguments in [
+        &["standalone", "--port", &port][..],
+        &["standalone", "--port", "0", "--database-url", "text"],
+        &["backup", "nowhere/backup.db", "--database-url", "text"],
+        &["restore", "text", "--database-url", "taken.db"],
+        &["import", "--from", "sqlite://none.db", "--database-url", "new.db"],
+        &["check-config", "standalone", "--connect", "--database-url", "text"],
+        &["health", "--url", "http://127.0.0.1:1"],
+    ] {
+        assert_eq!(status_of(arguments).0, Some(1), "{arguments:?}");
+    }
+    let (_, help) = status_of(&["help", "exit"]);
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let row = help.split(" 2 ").next().unwrap();
+    for command in
+        ["run --wait", "serve", "standalone", "backup", "restore", "import", "check-config", "health"]
+    {
+        assert!(row.contains(command), "{command}: {help}");
+    }
+}
+
+#[test]
 fn a_service_whose_banner_cannot_be_written_runs_all_the_same() {
     let directory = tempfile::tempdir().unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_ocf-scheduler"))

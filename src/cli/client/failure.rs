@@ -20,7 +20,11 @@ pub enum Failure {
 /// The exit statuses, as the help shows them.
 pub const EXIT_STATUSES: [(u8, &str); 8] = [
     (0, "success; for run --wait: the execution SUCCEEDED"),
-    (1, "for run --wait: the execution FAILED, or was SKIPPED"),
+    (
+        1,
+        "failed: the execution of run --wait (or it was SKIPPED); the start of serve or standalone; backup, \
+         restore or import; the check of check-config --connect or health",
+    ),
     (2, "the command line or a setting is wrong; for plan: there is something to change"),
     (3, "not found, or the name is ambiguous"),
     (4, "no token, an invalid token, or no role in the space"),
