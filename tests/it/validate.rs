@@ -161,19 +161,6 @@ fn a_validation_that_asks_for_nothing_or_too_much_is_a_422() {
 }
 
 #[test]
-fn what_would_first_fire_after_the_last_time_is_refused_with_dialect_ocf2() {
-    let world = World::with(&[("CRON_DIALECT", "ocf2")]);
-    let schedules = format!("/jobs/{}/schedules", world.job("j"));
-    for (year, status) in [(2261, 201), (2262, 422), (9999, 422)] {
-        let body = json!({"expression": format!("0 0 1 5 * {year}")}).to_string();
-        let answer = world.post(&schedules, &body);
-        assert_eq!(answer.status, status, "{year}: {}", answer.body);
-        let valid = world.post("/schedules/validate", &body).json()["valid"].take();
-        assert_eq!(valid, status == 201, "{year}");
-    }
-}
-
-#[test]
 fn a_new_schedule_has_warnings_only_if_there_are_some() {
     let world = World::start();
     let schedules = format!("/jobs/{}/schedules", world.job("j"));

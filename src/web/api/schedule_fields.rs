@@ -86,9 +86,9 @@ impl Api {
                 fields.violate(violation);
             }
         } else if self.dialect.refuses_what_never_fires()
-            && Calendar::new(calendar.expression().clone(), None, None).first_from(now).is_none()
+            && calendar.expression().first_after(now.seconds()).is_none()
         {
-            let expected = "an expression with a fire time to come, and before the year 2262";
+            let expected = "an expression with a fire time to come";
             fields.violate(Violation::new("expression", "never_fires", "never fires", expected));
         } else if let Some((least, found)) = too_short_interval(self.schedule_min_seconds, calendar, now) {
             let detail = format!("fires twice within {found} seconds, and {least} must lie between");

@@ -314,9 +314,9 @@ fn validation(
         Ok(read) => read,
         Err(error) => return Validation { errors: vec![Finding::of_error(&error)], ..nothing },
     };
+    let never = reading.dialect.refuses_what_never_fires() && expression.first_after(from).is_none();
     let calendar = Calendar::new(expression, None, None);
     let after = Timestamp::from_seconds(from).unwrap_or(Timestamp::from_nanos(0));
-    let never = reading.dialect.refuses_what_never_fires() && calendar.first_from(after).is_none();
     let too_short = || {
         let (least, found) = too_short_interval(min_seconds, &calendar, after)?;
         Some(Finding::new(
