@@ -133,7 +133,7 @@ impl LateAnswers {
     }
 }
 
-/// Passes on all that `from` sends, each piece after the delay.
+/// Forwards the bytes of `from`, each piece after the delay.
 fn pass_on(mut from: TcpStream, mut to: TcpStream, delay: Duration) {
     let (sender, pieces) = crossbeam_channel::bounded::<(Instant, Vec<u8>)>(1024);
     thread::spawn(move || {

@@ -548,7 +548,7 @@ fn instances() {
     let Ok(server) = std::env::var("BENCH_DATABASE_URL") else {
         return println!("instances: left out, BENCH_DATABASE_URL names no server");
     };
-    #[expect(clippy::disallowed_methods, reason = "how far away the server is, is for whoever runs this")]
+    #[expect(clippy::disallowed_methods, reason = "the user sets the distance to the server")]
     let delay = std::env::var("BENCH_DATABASE_DELAY_MS").map_or(0, |ms| ms.parse().unwrap());
     // The services reach the server through it, and the benchmark itself directly.
     let mut reached = url::Url::parse(&server).unwrap();

@@ -11,8 +11,8 @@ const SPACES_MAX: usize = 10_000;
 /// The most spaces of one caller that a request is about.
 const SPACES_OF_CALLER_MAX: usize = 100;
 
-/// `API_ENDPOINT` if it is set, else the base URL of the first request of an administrator, else for each space
-/// that of the first request of somebody who works in it.
+/// `API_ENDPOINT` if it is set, else the base URL of the first request of an administrator, else for each
+/// space that of the first request of somebody who works in it.
 #[derive(Debug, Default)]
 pub struct PublicUrl {
     /// For all spaces.
@@ -32,7 +32,7 @@ impl PublicUrl {
         self.base.get_or_init(base);
     }
 
-    /// Records the base URL of a request for the caller's spaces of which none is known.
+    /// Records the base URL of a request for those of the caller's spaces that have none yet.
     pub fn learn_of<'s>(&self, spaces: impl Iterator<Item = &'s str> + Clone, base: impl FnOnce() -> String) {
         if self.base.get().is_some() {
             return;

@@ -28,8 +28,8 @@ pub struct Places<'a> {
 }
 
 /// Copies the files at `from` to the file `to`, as they are at one instant, while others may write. Replaces
-/// an older backup at `to` once the new one is complete and on the disk. Returns whether it contains a file of
-/// apps and tokens.
+/// an older backup at `to` once the new one is complete and on the disk. Returns whether it contains a file
+/// of apps and tokens.
 ///
 /// # Errors
 /// A message for the operator: there is no database of this program, `to` is something other than a backup,

@@ -217,7 +217,7 @@ fn a_backup_and_an_import_find_the_file_that_the_service_was_started_with() {
     assert_eq!(service.ask("GET", &format!("/jobs/{second_job}"), "")["name"], "hello");
     service.stop();
 
-    // Whoever loses apps and tokens is told.
+    // The loss of apps and tokens is reported.
     assert!(
         refused(&run(&below, &["backup", "x.db", "--config", "nosuch.toml"])).contains("nosuch.toml does")
     );

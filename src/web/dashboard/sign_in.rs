@@ -209,8 +209,8 @@ fn address_of(request: &Request) -> String {
     counted_as(request.remote.ip(), request.header("X-Forwarded-For"))
 }
 
-/// Behind a proxy on this machine, the last address that it names. Anybody else could invent addresses, and so
-/// try as many tokens as they like.
+/// Behind a proxy on this machine, the last address that it names. Anybody else could invent addresses, and
+/// so try as many tokens as they like.
 fn counted_as(peer: IpAddr, forwarded: Option<&str>) -> String {
     let forwarded = forwarded.filter(|_| peer.to_canonical().is_loopback());
     let address = forwarded.and_then(|hops| hops.rsplit(',').next()).map(|hop| hop.trim().to_owned());
