@@ -137,8 +137,7 @@ pub(super) fn parse(
     let name = name.unwrap_or_else(|| stem.to_owned());
     if !is_label_value(&name) {
         reader.faults.push(format!(
-            "the file's name is {name:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end \
-             with a letter or digit; set name = \"…\" at its beginning"
+            "the file's name is {name:?}; it must be {A_LABEL_VALUE}; set name = \"…\" at its beginning"
         ));
     }
     let app = reader.text("the file", &mut root, "app");
@@ -196,6 +195,10 @@ fn from_toml(value: toml::Value) -> Value {
         }
     }
 }
+
+/// What [`is_label_value`] expects, for messages.
+pub(super) const A_LABEL_VALUE: &str =
+    "1 to 63 letters, digits, -, _ and . that begin and end with a letter or digit";
 
 pub(super) fn is_label_value(text: &str) -> bool {
     let is_end = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);

@@ -373,8 +373,8 @@ impl Run<'_> {
             return Ok(true);
         }
         let reason = format!(
-            "{what}: its expression is in the dialect {meant:?}, and the service reads it as {read:?} (its setting \
-             CRON_DIALECT)"
+            "{what}: its expression is in the dialect {meant:?}, and the service reads it as {read:?} (its \
+             setting CRON_DIALECT)"
         );
         self.refused.push(reason);
         Ok(false)

@@ -11,7 +11,7 @@ use super::remote::encode;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
 use crate::cli::definitions::{
-    Item, OF_SCHEDULE, OWNER_LABEL, is_label_value, literal, variable_of, written,
+    A_LABEL_VALUE, Item, OF_SCHEDULE, OWNER_LABEL, is_label_value, literal, variable_of, written,
 };
 use crate::cli::output::{field, print};
 use crate::cron::names_zone;
@@ -65,10 +65,7 @@ pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result
     // Without it, the file's own name counts, which is another one for each file.
     let file = arguments.flag("name");
     if let Some(file) = file.filter(|file| !is_label_value(file)) {
-        return Err(Failure::Usage(format!(
-            "--name is {file:?}; it must be 1 to 63 letters, digits, -, _ and . that begin and end with a letter \
-             or digit"
-        )));
+        return Err(Failure::Usage(format!("--name is {file:?}; it must be {A_LABEL_VALUE}")));
     }
     let app = arguments.flag("app").map(|app| session.app(app)).transpose()?;
     let mut exported = Vec::new();
