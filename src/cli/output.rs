@@ -340,12 +340,14 @@ fn without_least(
     mut rows: Vec<Vec<String>>,
     width: usize,
 ) -> (Vec<&'static str>, Vec<Vec<String>>) {
-    let steps = [(&LEAST[..], &WHOLE[..], READABLE_NAME, READABLE), (&LATER, &UNCUT, SHORT_NAME, SHORT_TEXT)];
-    for (leaving, whole, of_name, of_text) in steps {
+    type Step = (&'static [&'static str], fn(&str) -> bool, usize, usize);
+    let steps: [Step; 2] =
+        [(&LEAST, is_whole, READABLE_NAME, READABLE), (&LATER, is_uncut, SHORT_NAME, SHORT_TEXT)];
+    for (leaving, is_kept_whole, of_name, of_text) in steps {
         for least in leaving {
             let widths = column_widths(&headings, &rows);
             let kept = widths.iter().zip(&headings).map(|(width, heading)| match *heading {
-                heading if whole.contains(&heading) => *width,
+                heading if is_kept_whole(heading) => *width,
                 heading if is_name(heading) => (*width).min(of_name),
                 _ => (*width).min(of_text),
             });
@@ -441,16 +443,15 @@ const UNCUT: [&str; 18] = [
     "DISK",
 ];
 
-/// Columns that say little when they are cut. They are cut last, if at all.
-const WHOLE: [&str; UNCUT.len() + 1] = {
-    let mut whole = ["ENABLED"; UNCUT.len() + 1];
-    let mut at = 0;
-    while at < UNCUT.len() {
-        whole[at] = UNCUT[at];
-        at += 1;
-    }
-    whole
-};
+/// Whether a column is never cut.
+fn is_uncut(heading: &str) -> bool {
+    UNCUT.contains(&heading)
+}
+
+/// Whether a column says little when it is cut. Such columns are cut last, if at all.
+fn is_whole(heading: &str) -> bool {
+    heading == "ENABLED" || is_uncut(heading)
+}
 
 fn column_widths(headings: &[&str], rows: &[Vec<String>]) -> Vec<usize> {
     let widest = |column: usize| {
@@ -467,10 +468,9 @@ fn whole_width(widths: &[usize]) -> usize {
 /// Names are cut after the text beside them, and what is short anyway last. Takes from the widest columns
 /// first, and of equal ones from the last.
 fn shrink(headings: &[&str], widths: &mut [usize], width: usize) {
-    let is_whole = |heading: &str| WHOLE.contains(&heading);
     cut_widest(headings, widths, width, READABLE, |heading| !is_name(heading) && !is_whole(heading));
     cut_widest(headings, widths, width, COLUMN_MIN, |heading| !is_whole(heading));
-    cut_widest(headings, widths, width, COLUMN_MIN, |heading| !UNCUT.contains(&heading));
+    cut_widest(headings, widths, width, COLUMN_MIN, |heading| !is_uncut(heading));
 }
 
 fn cut_widest(
