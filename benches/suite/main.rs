@@ -590,6 +590,8 @@ fn instances() {
             database
                 .batch_execute(&format!(
                     "SET search_path = {schema};
+                     -- The process that created the tables is gone, but not its lease.
+                     DELETE FROM instances;
                      INSERT INTO executables (guid, name, app_guid, space_guid, kind, command, disk_in_mb, memory_in_mb, state, url,
                                               auth_header, created_at, updated_at)
                      SELECT 'x-' || i, 'x-' || i, 'app-1', 'space-1', {work}, 0, 0 FROM generate_series(1, {COUNT}) AS i;
