@@ -25,7 +25,18 @@ pub(super) struct Statement {
     /// values, numbered by `n` from 0. The column `n` of each returned row names the set to which it belongs.
     #[cfg(feature = "postgres")]
     pub(super) is_batched: bool,
+    /// How many groups of a batched statement may run at the same time; see `postgres::group`.
+    #[cfg(feature = "postgres")]
+    pub(super) groups_max: usize,
 }
+
+/// Requests of clients: with two groups, the server runs one while it flushes the other to the disk. More
+/// would be smaller, and each costs a statement and a commit.
+#[cfg(feature = "postgres")]
+pub(super) const GROUPS_OF_CLIENTS: usize = 2;
+/// Steps of the engine, of which only the throughput counts: one group is larger than each of two.
+#[cfg(feature = "postgres")]
+pub(super) const GROUPS_OF_ENGINE: usize = 1;
 
 macro_rules! sql_file {
     ($name:literal, $ending:literal) => {
@@ -42,6 +53,8 @@ macro_rules! sql {
             postgres: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
             is_batched: false,
+            #[cfg(feature = "postgres")]
+            groups_max: 1,
         }
     };
 }
@@ -55,19 +68,30 @@ macro_rules! sql_by_engine {
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
             #[cfg(feature = "postgres")]
             is_batched: false,
+            #[cfg(feature = "postgres")]
+            groups_max: 1,
         }
     };
 }
 
-/// The same, and PostgreSQL runs it once for several sets of values.
+/// The same, and PostgreSQL runs it once for several sets of values. A step of the engine is marked with
+/// `of_engine`.
 macro_rules! batched_sql {
     ($name:literal) => {
+        $crate::store::statement::batched_sql!($name, GROUPS_OF_CLIENTS)
+    };
+    ($name:literal, of_engine) => {
+        $crate::store::statement::batched_sql!($name, GROUPS_OF_ENGINE)
+    };
+    ($name:literal, $groups_max:ident) => {
         &$crate::store::statement::Statement {
             sqlite: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
             #[cfg(feature = "postgres")]
             is_batched: true,
+            #[cfg(feature = "postgres")]
+            groups_max: $crate::store::statement::$groups_max,
         }
     };
 }
@@ -81,6 +105,8 @@ macro_rules! sqlite_sql {
             postgres: "",
             #[cfg(feature = "postgres")]
             is_batched: false,
+            #[cfg(feature = "postgres")]
+            groups_max: 1,
         }
     };
 }
@@ -94,6 +120,8 @@ macro_rules! postgres_sql {
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
             #[cfg(feature = "postgres")]
             is_batched: false,
+            #[cfg(feature = "postgres")]
+            groups_max: 1,
         }
     };
 }

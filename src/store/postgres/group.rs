@@ -4,9 +4,9 @@
 //! Invariant: a thread gets its answer only after the COMMIT that covers its values. If the statement of a
 //! group fails, nothing of it was done, and it runs for each thread alone.
 //!
-//! A thread that finds fewer than [`LEADERS_MAX`] leaders becomes one: it runs all waiting tickets, hands out
-//! the answers, and makes the first thread that arrived meanwhile the next leader. So a single thread never
-//! waits, and under load a group is as large as what arrives during one COMMIT.
+//! A thread that finds fewer leaders than `Statement::groups_max` becomes one: it runs all waiting tickets,
+//! hands out the answers, and makes the first thread that arrived meanwhile the next leader. So a single
+//! thread never waits, and under load a group is as large as what arrives during one COMMIT.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -18,9 +18,6 @@ use crate::store::{StoreError, lock};
 
 /// The most sets of values in one group.
 pub(super) const GROUP_MAX: usize = 64;
-/// Groups of one statement that run at the same time. With two, the server runs one while it flushes the
-/// other to the disk. More would be smaller, and each costs a statement and a commit.
-const LEADERS_MAX: usize = 2;
 
 /// Whether a statement changes something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,15 +85,9 @@ impl Owned {
 }
 
 /// The groups of one database, by statement.
+#[derive(Default)]
 pub(super) struct Groups {
     lanes: Mutex<HashMap<usize, Lane>>,
-    leaders_max: usize,
-}
-
-impl Default for Groups {
-    fn default() -> Self {
-        Self { lanes: Mutex::default(), leaders_max: LEADERS_MAX }
-    }
 }
 
 #[derive(Default)]
@@ -156,7 +147,7 @@ impl Groups {
         let leads = {
             let mut lanes = lock(&self.lanes);
             let lane = lanes.entry(key).or_default();
-            let leads = lane.leaders < self.leaders_max;
+            let leads = lane.leaders < statement.groups_max;
             if leads {
                 lane.leaders += 1;
             } else {
@@ -221,16 +212,18 @@ mod tests {
     use super::*;
     use crate::store::statement::{batched_sql, values};
 
+    const OF_CLIENTS: &Statement = batched_sql!("executables/get");
+    const OF_ENGINE: &Statement = batched_sql!("executions/start_call", of_engine);
+
     /// Runs a statement in `threads` threads: the first ones lead groups of their own, which end when all
     /// others wait. Returns the sizes of the groups, and the number of failed threads.
     fn sizes_of_groups(
         threads: usize,
-        leaders_max: usize,
+        statement: &'static Statement,
         outcome: impl Fn(usize) -> Outcome + Sync,
     ) -> (Vec<usize>, usize) {
-        let groups = Groups { leaders_max, ..Groups::default() };
+        let (groups, leaders_max) = (Groups::default(), statement.groups_max);
         let sizes = Mutex::new(Vec::new());
-        let statement = batched_sql!("executables/get");
         let waiting = || lock(&groups.lanes).values().map(|lane| lane.waiting.len()).sum::<usize>();
         // Once a leader has seen all of them wait, the next group takes them from the sight of the others.
         let have_all_arrived = AtomicBool::new(false);
@@ -271,13 +264,13 @@ mod tests {
 
     #[test]
     fn writes_that_arrive_during_a_group_form_the_next_one() {
-        let sizes = sizes_of_groups(8, 1, |_| Outcome::Alone);
+        let sizes = sizes_of_groups(8, OF_ENGINE, |_| Outcome::Alone);
         assert_eq!(sizes, (vec![1, 7], 0));
     }
 
     #[test]
     fn a_second_group_runs_while_the_first_is_flushed_but_no_third() {
-        let (mut sizes, failed) = sizes_of_groups(8, 2, |_| Outcome::Alone);
+        let (mut sizes, failed) = sizes_of_groups(8, OF_CLIENTS, |_| Outcome::Alone);
         assert_eq!((sizes.drain(..2).collect::<Vec<_>>(), failed), (vec![1, 1], 0));
         assert_eq!(sizes.iter().sum::<usize>(), 6, "{sizes:?}");
         assert!(sizes.len() <= 2, "{sizes:?}");
@@ -285,20 +278,20 @@ mod tests {
 
     #[test]
     fn no_group_is_larger_than_the_bound() {
-        let sizes = sizes_of_groups(GROUP_MAX + 10, 1, |_| Outcome::Alone);
+        let sizes = sizes_of_groups(GROUP_MAX + 10, OF_ENGINE, |_| Outcome::Alone);
         assert_eq!(sizes, (vec![1, GROUP_MAX, 9], 0));
     }
 
     #[test]
     fn a_thread_without_an_outcome_gets_an_error() {
         let groups = Groups::default();
-        let outcome = groups.run(batched_sql!("executables/get"), values! {}, |_| Vec::new());
+        let outcome = groups.run(OF_CLIENTS, values! {}, |_| Vec::new());
         assert!(matches!(outcome, Outcome::Failed(StoreError::Bug(_))));
     }
 
     #[test]
     fn a_leader_that_panics_fails_its_group_and_leaves_nobody_waiting() {
-        let sizes = sizes_of_groups(4, 1, |number| match number {
+        let sizes = sizes_of_groups(4, OF_ENGINE, |number| match number {
             2 => panic!("as the test wants it"),
             _ => Outcome::Alone,
         });
