@@ -403,6 +403,12 @@ impl Dispatch {
     pub fn attempt_key(&self) -> Guid {
         attempt_key(&self.guid, self.course.attempt)
     }
+
+    /// When it was due, and its number of attempts, as they were read. If they have changed, another instance
+    /// has made an attempt since.
+    pub const fn as_read(&self) -> (Timestamp, u32) {
+        (self.due_since, self.attempts.count)
+    }
 }
 
 /// A worker tells the scheduler that it is done with an execution.

@@ -1,7 +1,8 @@
 -- What there is to do for a pass of the scheduler, in one round trip: whether schedules were planned or
 -- completed in what is now the future (schedules/planned_ahead, schedules/completed_ahead), or are due; for
 -- each kind, whether executions wait for another one to end (executions/unblock), or for a worker; whether
--- calls of this instance are to be cancelled (executions/cancelled_calls); and when the next work is due.
+-- calls of this instance are to be cancelled (executions/cancelled_calls); how many instances there are, and
+-- how many are older than this one; and when the next work is due.
 -- Each by the first or the last entry of an index. A comparison such as `next_fire_time <= :now` inside EXISTS
 -- may be answered from any index instead, with all its rows. The + holds the planner to
 -- schedules_by_planned_at.
@@ -35,6 +36,8 @@ SELECT EXISTS (SELECT 1 FROM schedules WHERE planned_at > :ahead AND +next_fire_
           FROM executions
          WHERE owner = :fence AND state = 'RUNNING' AND kind = 'call' AND cancel_requested_at IS NOT NULL
          ORDER BY cancel_requested_at LIMIT 1) IS NOT NULL AS is_call_cancelled,
+       (SELECT COUNT(*) FROM instances) AS portions,
+       (SELECT COUNT(*) FROM instances WHERE id < :fence) AS portion,
        next_fire_time,
        LEAST(next_fire_time, first_job, first_call) AS earliest,
        LEAST((SELECT dispatch_time FROM executions WHERE kind = 'job' AND dispatch_time > :now

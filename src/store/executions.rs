@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::executables::{extent_of, retry_of, work_of};
+use super::portion::Portion;
 use super::session::Row;
 use super::statement::{
     Cell, Column, Named, Statement, batched_sql, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql,
@@ -17,6 +18,10 @@ use crate::model::{
     Attempts, Cancelling, Course, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Reason,
     Timestamp, Work,
 };
+
+/// Executions that are due for longer belong to every instance's portion. So none waits for an instance whose
+/// workers are all busy.
+const LATE: Duration = Duration::from_secs(30);
 
 /// Whose history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -251,19 +256,34 @@ impl Store {
 
     /// PENDING executions of a kind that are due at `now`, in order of time, at most `limit`, without those
     /// that another process owns.
+    ///
+    /// `is_backlog`: there are probably more than `limit`. Then each instance begins with its own portion, so
+    /// that they do not compete for the same executions.
     pub fn pending_executions(
         &self,
         kind: Kind,
         now: Timestamp,
         limit: u32,
+        is_backlog: bool,
     ) -> Result<Vec<Waiting>, StoreError> {
-        let fence = self.fence()?;
-        let values = values! {
-            "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "limit": limit, "fence": fence,
+        let (fence, portion) = (self.fence()?, self.portion());
+        let of_portion = |portion: Portion| {
+            let values = values! {
+                "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "limit": limit,
+                "fence": fence, "portion": portion.number, "portions": portion.of,
+                "late": now.saturating_sub(LATE),
+            };
+            self.read_at_once(|session| {
+                session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
+            })
         };
-        self.read_at_once(|session| {
-            session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
-        })
+        if is_backlog && portion.of > 1 {
+            let own = of_portion(portion)?;
+            if own.len() == limit as usize {
+                return Ok(own);
+            }
+        }
+        of_portion(Portion::ALL)
     }
 
     /// PENDING executions of a kind that are due at `now` and were requested after `asked_after`, by hand or
@@ -329,6 +349,24 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
+    /// Reads what PENDING executions are to do. Claims those of other instances' portions, as
+    /// [`Store::claim_executions`] does. The others are claimed when they begin ([`Store::start_call`],
+    /// [`Store::begin_attempt`]), which saves a write for each.
+    ///
+    /// Some may have an attempt whose outcome is unknown. These are always claimed, because their task may be
+    /// found, and accepted, before another attempt begins.
+    pub fn reserve_executions(&self, wanted: &[(Id, Timestamp, u32)]) -> Result<Claimed, StoreError> {
+        let portion = self.portion();
+        let is_claimed_later =
+            |(id, _, attempts): &(Id, Timestamp, u32)| *attempts == 0 && portion.contains(*id);
+        let (later, now): (Vec<_>, Vec<_>) = wanted.iter().copied().partition(is_claimed_later);
+        let mut claimed = self.claim_executions(&now)?;
+        let ids: Vec<Id> = later.into_iter().map(|(id, ..)| id).collect();
+        claimed.work.extend(self.work_of(&ids)?);
+        claimed.ids.extend(ids);
+        Ok(claimed)
+    }
+
     /// Claims PENDING executions under this process's lease, and reads their assignments. Each is claimed
     /// only if its dispatch time and number of attempts are still as read. Otherwise another process has
     /// already claimed it.
@@ -374,10 +412,12 @@ impl Store {
                         is_waiting: [row.get("is_job_waiting")?, row.get("is_call_waiting")?],
                         next: Some((row.get("next_fire_time")?, row.get("next_dispatch_time")?)),
                     };
-                    Ok((look, row.get("earliest")?))
+                    let portion = Portion { number: row.get("portion")?, of: row.get("portions")? };
+                    Ok((look, row.get("earliest")?, portion))
                 };
-                let (look, earliest) =
+                let (look, earliest, portion) =
                     self.read_at_once(|session| session.one(postgres_sql!("executions/look"), values, read))?;
+                database.note_portion(portion);
                 database.note_queue(since, earliest, now, asked_at);
                 Ok(look)
             }
@@ -407,7 +447,9 @@ impl Store {
     /// PENDING, or not owned under this lease. Safe to repeat after an error.
     pub fn accept_task(&self, of: Owned, task: &Guid) -> Result<bool, StoreError> {
         let values = values! { "id": of.id, "fence": of.fence, "task_guid": task };
-        self.write_in_group(|tx| Ok(tx.execute(batched_sql!("executions/accept_task"), values)? == 1))
+        self.write_in_group(|tx| {
+            Ok(tx.execute(batched_sql!("executions/accept_task", of_engine), values)? == 1)
+        })
     }
 
     /// Schedules another attempt, which any process may claim. `false`: the execution is not PENDING, or not

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::portion::Portion;
 use super::{CutOff, Store, StoreError};
 #[cfg(feature = "postgres")]
 use super::{
@@ -166,6 +167,15 @@ impl Store {
                 let _ = now;
                 Timestamp::from_nanos(i64::MIN)
             }
+        }
+    }
+
+    /// The executions that this instance begins before others do.
+    pub(super) fn portion(&self) -> Portion {
+        match &self.engine {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(database) => database.portion(),
+            _ => Portion::ALL,
         }
     }
 

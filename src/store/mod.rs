@@ -24,6 +24,7 @@ mod notifications;
 mod outbox;
 mod output;
 mod overview;
+mod portion;
 #[cfg(feature = "postgres")]
 mod postgres;
 mod readings;

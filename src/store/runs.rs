@@ -129,25 +129,32 @@ enum Decision {
 impl Store {
     /// Records that a call is about to be sent: PENDING → RUNNING. It may be sent only if the result is
     /// `Begun`. Can be repeated after an error. `is_admitted`: an earlier attempt has begun, so the overlap
-    /// policy no longer applies.
+    /// policy no longer applies. An execution that no instance owns is claimed if its due time and number of
+    /// attempts are still as read.
     pub fn start_call(
         &self,
         of: Owned,
+        (due_since, attempts): (Timestamp, u32),
         is_admitted: bool,
         now: Timestamp,
     ) -> Result<(Start, Effects), StoreError> {
         let values = |is_admitted: bool| {
-            values! { "id": of.id, "fence": of.fence, "now": now, "is_admitted": is_admitted }.to_vec()
+            values! {
+                "id": of.id, "fence": of.fence, "dispatch_time": due_since, "attempts": attempts, "now": now,
+                "is_admitted": is_admitted,
+            }
+            .to_vec()
         };
-        self.start(of, is_admitted, now, batched_sql!("executions/start_call"), &values)
+        self.start(of, is_admitted, now, batched_sql!("executions/start_call", of_engine), &values)
     }
 
     /// Records that the worker is about to create a task in `app`; after `doubt_until`, "not found" is
     /// conclusive. `task_name` is stored with the first request of an attempt; `None`: the task is named
-    /// after the attempt's key. `is_admitted` is as in [`Store::start_call`].
+    /// after the attempt's key. The rest is as in [`Store::start_call`].
     pub fn begin_attempt(
         &self,
         of: Owned,
+        (due_since, attempts): (Timestamp, u32),
         is_admitted: bool,
         (app, task_name): (&Guid, Option<&str>),
         now: Timestamp,
@@ -155,12 +162,13 @@ impl Store {
     ) -> Result<(Start, Effects), StoreError> {
         let values = |is_admitted: bool| {
             values! {
-                "id": of.id, "fence": of.fence, "task_name": task_name, "app_guid": app, "now": now,
-                "doubt_until": doubt_until, "is_admitted": is_admitted,
+                "id": of.id, "fence": of.fence, "dispatch_time": due_since, "attempts": attempts,
+                "task_name": task_name, "app_guid": app, "now": now, "doubt_until": doubt_until,
+                "is_admitted": is_admitted,
             }
             .to_vec()
         };
-        self.start(of, is_admitted, now, batched_sql!("executions/begin_attempt"), &values)
+        self.start(of, is_admitted, now, batched_sql!("executions/begin_attempt", of_engine), &values)
     }
 
     fn start<'a>(

@@ -161,6 +161,11 @@ impl Engine {
 
     fn end(&self, of: Owned, state: EndState) {
         let outcome = Outcome { state, message: String::new(), reason: None, end_time: self.clock.now() };
+        if is_postgres() {
+            // As if it had begun: then it is claimed, if it was not before.
+            let claim = format!("UPDATE executions SET owner = {} WHERE id = {}", of.fence, of.id);
+            self.database().execute(&format!("{claim} AND owner IS NULL"));
+        }
         assert!(self.store.finish(&End { of, outcome }).unwrap());
     }
 
@@ -539,6 +544,7 @@ fn disabling_or_deleting_a_schedule_ends_its_pending_executions() {
             .store
             .begin_attempt(
                 dispatch.of,
+                dispatch.as_read(),
                 false,
                 (&Guid::from("app"), None),
                 world.clock.now(),
@@ -814,7 +820,7 @@ fn after_a_jump_work_for_a_worker_does_not_wait_and_a_retry_waits_its_remaining_
     assert!(
         world
             .store
-            .begin_attempt(retried, false, (&Guid::from("app"), None), now, in_a_minute)
+            .begin_attempt(retried, (now, 0), false, (&Guid::from("app"), None), now, in_a_minute)
             .unwrap()
             .0
             .has_begun()
@@ -980,8 +986,14 @@ fn what_fast_workers_had_claimed_ahead_is_left_to_other_instances_when_they_beco
     let mut world = Engine::at("2026-03-01T10:00:00Z");
     let (dispatches, release) = call_lane(&mut world, 4);
     let call = world.call_of("c", "space", "http://h.example/");
-    world.backlog(&call, None, 1000);
+    world.backlog(&call, None, 2000);
     let database = world.database();
+    // All of it belongs to the portion of another instance, whose workers are busy.
+    let fence = world.store.renew_lease().unwrap().unwrap().fence;
+    database.execute(&format!(
+        "INSERT INTO instances (lease_until) SELECT lease_until FROM instances WHERE id = {fence};
+         DELETE FROM executions WHERE id % 2 = 0"
+    ));
     let claimed =
         || database.number("SELECT COUNT(*) FROM executions WHERE owner IS NOT NULL AND state = 'PENDING'");
     world.scheduler.pass().unwrap();
@@ -1181,7 +1193,7 @@ fn pending_executions_of_a_deleted_job_never_begin_and_are_purged_with_it() {
     assert!(
         !world
             .store
-            .begin_attempt(handed_out.of, false, (&Guid::from("app"), None), now, now)
+            .begin_attempt(handed_out.of, handed_out.as_read(), false, (&Guid::from("app"), None), now, now)
             .unwrap()
             .0
             .has_begun()

@@ -1,17 +1,18 @@
 //! What the store promises when several processes share it, and its statements for PostgreSQL.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ocf_scheduler::base::clock::{Clock, ManualClock, SteeredClock, SystemClock};
 use ocf_scheduler::engine::lease::Keeper;
 use ocf_scheduler::model::{
-    Call, Controls, Definition, Dialect, EndState, Executable, Guid, Id, JobState, Kind, Outcome, Owned,
-    Secret, Timestamp, Timing, Work,
+    Call, Controls, Definition, Dialect, EndState, Executable, Fence, Guid, Id, JobState, Kind, Outcome,
+    Owned, Secret, Timestamp, Timing, Work,
 };
 use ocf_scheduler::store::{
-    End, ManualStart, NewExecutable, Outlook, Plan, Retry, Scope, Store, StoreSettings, TakenOver, Terms,
-    Window, Written,
+    End, ManualStart, NewExecutable, Outlook, Plan, Retry, Scope, Start, Store, StoreSettings, TakenOver,
+    Terms, Window, Written,
 };
 use tempfile::TempDir;
 
@@ -120,13 +121,17 @@ fn no_instance_claims_what_another_owns() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
-    assert!(pair.other.pending_executions(Kind::Job, NOW, 9).unwrap().is_empty());
-    assert_eq!(pair.one.pending_executions(Kind::Job, NOW, 9).unwrap().len(), 1, "it may hand it out again");
+    assert!(pair.other.pending_executions(Kind::Job, NOW, 9, false).unwrap().is_empty());
+    assert_eq!(
+        pair.one.pending_executions(Kind::Job, NOW, 9, false).unwrap().len(),
+        1,
+        "it may hand it out again"
+    );
     let under_the_other_lease = Owned { fence: pair.other.fence().unwrap(), ..of };
     assert!(
         !pair
             .other
-            .begin_attempt(under_the_other_lease, false, (&Guid::from("app"), None), NOW, NOW)
+            .begin_attempt(under_the_other_lease, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
             .unwrap()
             .0
             .has_begun()
@@ -135,16 +140,85 @@ fn no_instance_claims_what_another_owns() {
     assert!(pair.one.finish(&end(of)).unwrap());
 }
 
+/// Begins an execution under a lease, if it is due and was attempted as it was read.
+type Begin<'a> = &'a dyn Fn((&Store, Fence), Id, (Timestamp, u32)) -> Start;
+
+#[needs::postgres]
+#[test]
+fn an_execution_that_nobody_owns_is_claimed_as_it_begins_by_the_first_instance_only() {
+    let pair = Pair::new();
+    let [one, other] = [&pair.one, &pair.other].map(|store| (store, store.fence().unwrap()));
+    let app = Guid::from("app");
+    let call = |(store, fence): (&Store, Fence), id: Id, read: (Timestamp, u32)| {
+        store.start_call(Owned { id, fence }, read, false, NOW).unwrap().0
+    };
+    let job = |(store, fence): (&Store, Fence), id: Id, read: (Timestamp, u32)| {
+        store.begin_attempt(Owned { id, fence }, read, false, (&app, None), NOW, NOW).unwrap().0
+    };
+    let kinds: [(Executable, Begin<'_>); 2] = [(pair.call(), &call), (pair.job(), &job)];
+    for (executable, begin) in kinds {
+        let asked = pair.one.create_execution(executable.id, ManualStart::default(), NOW).unwrap().unwrap();
+        let id = asked.execution.id;
+        let a_second_ago = NOW.saturating_sub(Duration::from_secs(1));
+        for stale in [(a_second_ago, 0), (NOW, 1)] {
+            assert_eq!(begin(one, id, stale), Start::Gone, "an attempt was made since: {stale:?}");
+        }
+        let gone = (one.0, one.1 + 1000);
+        assert_eq!(begin(gone, id, (NOW, 0)), Start::Gone, "under a lease that was taken over");
+        assert_eq!(begin(one, id, (NOW, 0)), Start::Begun);
+        assert_eq!(begin(other, id, (NOW, 0)), Start::Gone);
+        let owner = pair.database.number(&format!("SELECT owner FROM executions WHERE id = {id}"));
+        assert_eq!(owner, one.1);
+    }
+}
+
+#[needs::postgres]
+#[test]
+fn a_backlog_is_divided_among_the_instances_and_only_what_is_late_belongs_to_all() {
+    let pair = Pair::new();
+    let job = pair.job();
+    let ids: HashSet<Id> = (0..20)
+        .map(|_| {
+            pair.one.create_execution(job.id, ManualStart::default(), NOW).unwrap().unwrap().execution.id
+        })
+        .collect();
+    let read = |store: &Store, now: Timestamp, limit: u32, is_backlog: bool| -> HashSet<Id> {
+        store.look(now, now).unwrap();
+        let waiting = store.pending_executions(Kind::Job, now, limit, is_backlog).unwrap();
+        waiting.into_iter().map(|it| it.of.id).collect()
+    };
+    let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, 10, true));
+    assert!(one.is_disjoint(&other));
+    assert_eq!(&one | &other, ids);
+    for (limit, is_backlog) in [(11, true), (20, false)] {
+        let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, limit, is_backlog));
+        assert_eq!(one, other, "an instance that has the time takes what is there");
+    }
+    let late = NOW.saturating_add(Duration::from_secs(31));
+    assert_eq!(read(&pair.one, late, 10, true), read(&pair.other, late, 10, true));
+    // What belongs to another instance is claimed before it begins; the rest as it begins.
+    let wanted: Vec<(Id, Timestamp, u32)> = ids.iter().map(|id| (*id, NOW, 0)).collect();
+    assert_eq!(pair.one.reserve_executions(&wanted).unwrap().work.len(), 20);
+    let owned = pair.database.number("SELECT COUNT(*) FROM executions WHERE owner IS NOT NULL");
+    assert_eq!(owned, 10);
+}
+
 #[needs::postgres]
 #[test]
 fn an_execution_attempted_since_it_was_read_is_not_claimed() {
     let pair = Pair::new();
     let id =
         pair.one.create_execution(pair.job().id, ManualStart::default(), NOW).unwrap().unwrap().execution.id;
-    let read = pair.other.pending_executions(Kind::Job, NOW, 9).unwrap();
+    let read = pair.other.pending_executions(Kind::Job, NOW, 9, false).unwrap();
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
     let of = Owned { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
-    assert!(pair.one.begin_attempt(of, false, (&Guid::from("app"), None), NOW, NOW).unwrap().0.has_begun());
+    assert!(
+        pair.one
+            .begin_attempt(of, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
+            .unwrap()
+            .0
+            .has_begun()
+    );
     let later = NOW.saturating_add(Duration::from_secs(1));
     let retry = Retry {
         dispatch_time: later,
@@ -166,7 +240,8 @@ fn a_wait_that_is_cut_leaves_time_for_attempts() {
     let (short, long) = (pair.claimed(&pair.job()), pair.claimed(&pair.job()));
     let in_seconds = |seconds| NOW.saturating_add(Duration::from_secs(seconds));
     for (of, wait) in [(short, 1), (long, 60)] {
-        let begun = pair.one.begin_attempt(of, false, (&Guid::from("app"), None), NOW, NOW).unwrap();
+        let begun =
+            pair.one.begin_attempt(of, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW).unwrap();
         assert!(begun.0.has_begun());
         let retry = Retry {
             dispatch_time: in_seconds(wait),
@@ -222,15 +297,19 @@ fn an_instance_that_returns_after_its_lease_has_ended_overwrites_nothing() {
     let (job, call) = (pair.job(), pair.call());
     let [sent, waiting] = [(); 2].map(|()| pair.claimed(&call));
     let [attempted, running] = [(); 2].map(|()| pair.claimed(&job));
-    assert!(pair.one.start_call(sent, false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(sent, (NOW, 0), false, NOW).unwrap().0.has_begun());
     assert!(
-        pair.one.begin_attempt(attempted, false, (&Guid::from("app"), None), NOW, NOW).unwrap().0.has_begun()
+        pair.one
+            .begin_attempt(attempted, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
+            .unwrap()
+            .0
+            .has_begun()
     );
     assert!(pair.one.accept_task(running, &Guid::from("task")).unwrap());
     pair.take_over();
 
     assert_eq!(pair.state(sent), ["FAILED", GONE], "it may have been sent, and is not sent again");
-    let pending = |kind| pair.other.pending_executions(kind, NOW, 9).unwrap();
+    let pending = |kind| pair.other.pending_executions(kind, NOW, 9, false).unwrap();
     let calls = pending(Kind::Call);
     assert_eq!(calls.iter().map(|it| it.of.id).collect::<Vec<_>>(), [waiting.id]);
     let jobs = pending(Kind::Job);
@@ -241,9 +320,14 @@ fn an_instance_that_returns_after_its_lease_has_ended_overwrites_nothing() {
 
     for of in [sent, waiting, attempted, running] {
         let before = pair.state(of);
-        assert!(!pair.one.start_call(of, false, NOW).unwrap().0.has_begun());
+        assert!(!pair.one.start_call(of, (NOW, 0), false, NOW).unwrap().0.has_begun());
         assert!(
-            !pair.one.begin_attempt(of, false, (&Guid::from("app"), None), NOW, NOW).unwrap().0.has_begun()
+            !pair
+                .one
+                .begin_attempt(of, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
+                .unwrap()
+                .0
+                .has_begun()
         );
         assert!(!pair.one.accept_task(of, &Guid::from("another")).unwrap());
         assert!(!pair.one.finish(&end(of)).unwrap());
@@ -289,8 +373,13 @@ fn an_instance_takes_over_its_work_by_name_and_of_two_with_one_name_the_later_ke
         Owned { id, fence: old.claim_executions(&[(id, NOW, 0)]).unwrap().fence }
     };
     let (sent, attempted, running, waiting) = (claimed(&call), claimed(&job), claimed(&job), claimed(&call));
-    assert!(old.start_call(sent, false, NOW).unwrap().0.has_begun());
-    assert!(old.begin_attempt(attempted, false, (&Guid::from("app"), None), NOW, NOW).unwrap().0.has_begun());
+    assert!(old.start_call(sent, (NOW, 0), false, NOW).unwrap().0.has_begun());
+    assert!(
+        old.begin_attempt(attempted, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
+            .unwrap()
+            .0
+            .has_begun()
+    );
     assert!(old.accept_task(running, &Guid::from("task")).unwrap());
     let others = pair.claimed(&job);
 
@@ -305,8 +394,16 @@ fn an_instance_takes_over_its_work_by_name_and_of_two_with_one_name_the_later_ke
     // The older process is still there: it notices, records nothing more, and gives up the name.
     for of in [sent, attempted, running, waiting] {
         let before = pair.state(of);
-        assert!(!old.start_call(of, false, NOW).unwrap().0.has_begun() && !old.finish(&end(of)).unwrap());
-        assert!(!old.begin_attempt(of, false, (&Guid::from("app"), None), NOW, NOW).unwrap().0.has_begun());
+        assert!(
+            !old.start_call(of, (NOW, 0), false, NOW).unwrap().0.has_begun()
+                && !old.finish(&end(of)).unwrap()
+        );
+        assert!(
+            !old.begin_attempt(of, (NOW, 0), false, (&Guid::from("app"), None), NOW, NOW)
+                .unwrap()
+                .0
+                .has_begun()
+        );
         assert_eq!(pair.state(of), before);
     }
     assert!(old.claim_executions(&[(attempted.id, NOW, 1)]).unwrap().ids.is_empty());
@@ -345,7 +442,7 @@ fn an_ended_lease_that_nobody_took_over_is_renewed() {
 fn an_instance_that_resigns_releases_its_work_at_once() {
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
-    assert!(pair.one.start_call(sent, false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(sent, (NOW, 0), false, NOW).unwrap().0.has_begun());
     assert_eq!(pair.one.resign(GONE, NOW).unwrap().len(), 1);
     assert_eq!(pair.state(sent), ["FAILED", GONE]);
     assert_eq!(pair.other.claim_executions(&[(waiting.id, NOW, 0)]).unwrap().ids, [waiting.id]);
@@ -357,7 +454,7 @@ fn an_instance_that_resigns_releases_its_work_at_once() {
 fn executions_whose_owner_has_no_lease_are_taken_over() {
     let pair = Pair::new();
     let (sent, waiting) = (pair.claimed(&pair.call()), pair.claimed(&pair.job()));
-    assert!(pair.one.start_call(sent, false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(sent, (NOW, 0), false, NOW).unwrap().0.has_begun());
     pair.database.execute(&format!("DELETE FROM instances WHERE id = {}", sent.fence));
     assert_eq!(pair.other.take_over(GONE, NOW).unwrap().instances, 1);
     assert_eq!(pair.state(sent), ["FAILED", GONE]);
@@ -578,7 +675,7 @@ fn the_renewal_of_a_lease_sees_what_there_is_to_do() {
     assert!(seen().has_tasks, "a task that is looked for");
     pair.database.execute("DELETE FROM strays");
     let of = pair.claimed(&call);
-    assert!(pair.one.start_call(of, false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(of, (NOW, 0), false, NOW).unwrap().0.has_begun());
     assert!(nothing(seen()), "a call under way needs nobody");
     pair.database.execute(&format!("UPDATE executions SET cancel_requested_at = 1 WHERE id = {}", of.id));
     assert!(seen().is_to_look, "another instance was asked to cancel it");
@@ -657,8 +754,8 @@ fn a_record_repeated_after_a_lost_answer_counts_as_recorded() {
     assert!(pair.one.finish(&end(of)).unwrap());
     assert!(!pair.one.accept_task(of, &task).unwrap());
     let call = pair.claimed(&pair.call());
-    assert!(pair.one.start_call(call, false, NOW).unwrap().0.has_begun());
-    assert!(pair.one.start_call(call, false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(call, (NOW, 0), false, NOW).unwrap().0.has_begun());
+    assert!(pair.one.start_call(call, (NOW, 0), false, NOW).unwrap().0.has_begun());
 }
 
 #[needs::postgres]
@@ -945,6 +1042,8 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "but_apps" => r#"'["none"]'"#.to_owned(),
         "shares" => r#"'["a ", "b "]'"#.to_owned(),
         "each" => "8".to_owned(),
+        "portion" => "0".to_owned(),
+        "portions" => "1".to_owned(),
         "state" => "'FAILED'".to_owned(),
         "limit" | "most" => "20".to_owned(),
         "since" => "0".to_owned(),
@@ -1168,7 +1267,7 @@ fn an_execution_that_is_started_during_the_first_pass_is_not_in_doubt() {
     let id = pair.one.create_execution(job.id, ManualStart::default(), later).unwrap().unwrap().execution.id;
     pair.one.settle_waits(now, latest).unwrap();
     pair.one.cut_waits(now, latest).unwrap();
-    let waiting = pair.one.pending_executions(Kind::Job, later, 10).unwrap();
+    let waiting = pair.one.pending_executions(Kind::Job, later, 10, false).unwrap();
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].of.id, waiting[0].attempts.doubt_until), (id, None));
 }

@@ -150,7 +150,7 @@ fn a_task_that_keeps_running_after_its_cancellation_ends_its_execution_and_is_ca
     let claimed = store.claim_executions(&[(execution.id, NOW, 0)]).unwrap();
     let of = Owned { id: execution.id, fence: claimed.fence };
     let task = Guid::from("task-1");
-    assert!(store.begin_attempt(of, false, (&job.app, None), NOW, NOW).unwrap().0.has_begun());
+    assert!(store.begin_attempt(of, (NOW, 0), false, (&job.app, None), NOW, NOW).unwrap().0.has_begun());
     assert!(store.accept_task(of, &task).unwrap());
     store.cancel_execution(execution.id, "cancelled by me", NOW, None).unwrap();
 

@@ -5,7 +5,7 @@
 //! idle. The rest stays PENDING in the database.
 //!
 //! A tenant is a space for calls, and an app for jobs. Within a space each target host has its own limit.
-//! Some executions are claimed ahead (the stock), so that workers need not wait for the database. The limits
+//! Some executions are reserved ahead (the stock), so that workers need not wait for the database. The limits
 //! are applied again when they are dispatched.
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -27,8 +27,8 @@ const SHARES_PER_LOOK: u32 = 64;
 /// The least time between two looks while executions are in stock, and between two visits of shares if the
 /// first found nothing. Otherwise each release would cost a query.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-/// With a shared database, where a claim takes a round trip: at most this many times the number of workers
-/// are claimed ahead, and only if the workers take that many within [`LOOK_INTERVAL`].
+/// With a shared database, where reserving takes a round trip: at most this many times the number of workers
+/// are reserved ahead, and only if the workers take that many within [`LOOK_INTERVAL`].
 const TIMES_AHEAD: usize = 16;
 /// How long a lane may keep more than its workers soon need.
 const SURPLUS_SPAN: Duration = Duration::from_secs(1);
@@ -44,9 +44,9 @@ pub struct Lane {
     dispatch: Sender<Dispatch>,
     /// Dispatched and not released, each with its share: in the channel or with a worker.
     pub(super) dispatched: HashMap<Id, Share>,
-    /// Claimed ahead.
+    /// Reserved ahead ([`Store::reserve_executions`]).
     stock: VecDeque<(Share, Dispatch)>,
-    /// The most to claim ahead: as many as there are workers, or more while the workers are fast and the
+    /// The most to reserve ahead: as many as there are workers, or more while the workers are fast and the
     /// database is shared.
     depth: usize,
     /// How many executions were released, and since when, in monotonic time.
@@ -125,7 +125,7 @@ impl Lane {
         }
         let limit = self.depth + self.dispatched.len() + self.stock.len();
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let in_order = store.pending_executions(self.kind, now, limit)?;
+        let in_order = store.pending_executions(self.kind, now, limit, self.has_more)?;
         let is_backlog = in_order.len() == limit as usize;
         let mut picked = Vec::new();
         let mut left = self.pick_in_turn(store, now, in_order, is_backlog, &mut picked)?;
@@ -195,7 +195,7 @@ impl Lane {
         is_ours
     }
 
-    /// Updates how much to claim ahead: as much as the workers take from one look to the next.
+    /// Updates how much to reserve ahead: as much as the workers take from one look to the next.
     fn measure_pace(&mut self, store: &Store, monotonic: Duration) {
         let workers = self.workers();
         let (count, since) = self.released;
@@ -235,7 +235,7 @@ impl Lane {
         is_backlog: bool,
         picked: &mut Vec<Waiting>,
     ) -> Result<Vec<Waiting>, StoreError> {
-        // Few of them are picked, however much is claimed ahead.
+        // Few of them are picked, however much is reserved ahead.
         let limit = in_order.len().min(self.workers() * 3);
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let late_comers = match in_order.first() {
@@ -330,7 +330,7 @@ impl Lane {
         of_target < most_of_target.max(1)
     }
 
-    /// Claims and dispatches the picked executions; those in `ahead` go into stock. Returns whether another
+    /// Reserves and dispatches the picked executions; those in `ahead` go into stock. Returns whether another
     /// process claimed some of them first.
     fn dispatch_picked(
         &mut self,
@@ -343,7 +343,7 @@ impl Lane {
         if wanted.is_empty() {
             return Ok(false);
         }
-        let (mut work, fence) = match store.claim_executions(&wanted) {
+        let (mut work, fence) = match store.reserve_executions(&wanted) {
             Ok(claimed) => (claimed.work, claimed.fence),
             Err(err) => {
                 for waiting in picked {
@@ -372,7 +372,7 @@ impl Lane {
         Ok(lost_race)
     }
 
-    /// Whether the lane has no dispatched and no claimed executions.
+    /// Whether the lane has no dispatched and no reserved executions.
     pub(super) fn is_empty(&self) -> bool {
         self.dispatched.is_empty() && self.stock.is_empty()
     }

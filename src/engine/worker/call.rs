@@ -227,7 +227,7 @@ impl WorkerContext {
         let handled = self.refused_start(dispatch, || {
             // Read the clock at each retry: while the database is unavailable, the call has not begun.
             began_at.set(self.clock.now());
-            self.store.start_call(dispatch.of, is_admitted, began_at.get())
+            self.store.start_call(dispatch.of, dispatch.as_read(), is_admitted, began_at.get())
         });
         if let Some(handled) = handled {
             return handled;

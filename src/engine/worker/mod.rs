@@ -205,6 +205,11 @@ impl WorkerContext {
         }));
         done.unwrap_or_else(|_| {
             error!(execution:% = dispatch.guid; "a worker panicked");
+            // It may have panicked before the execution began, when nobody owned it yet.
+            let (due_since, attempts) = dispatch.as_read();
+            self.recorded(dispatch.guid.as_str(), || {
+                self.store.claim_executions(&[(dispatch.of.id, due_since, attempts)])
+            });
             let message = "a fault of the scheduler: the worker panicked".to_owned();
             let state = EndState::Failed;
             self.end(dispatch, Outcome { state, message, reason: None, end_time: self.clock.now() });

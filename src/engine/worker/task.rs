@@ -48,7 +48,14 @@ impl WorkerContext {
             began_at.set(self.clock.now());
             let recorded = Some(first_name.as_str()).filter(|name| *name != key.as_str());
             let task = (&dispatch.app, recorded);
-            self.store.begin_attempt(dispatch.of, is_admitted, task, began_at.get(), doubt_until())
+            self.store.begin_attempt(
+                dispatch.of,
+                dispatch.as_read(),
+                is_admitted,
+                task,
+                began_at.get(),
+                doubt_until(),
+            )
         });
         if let Some(handled) = handled {
             return handled;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use log::debug;
 
+use super::portion::Portion;
 use super::statement::{Named, Statement, postgres_sql, values};
 use super::{ImportMode, Outlook, StoreError, StoreSettings, lock};
 use crate::base::clock::Clock;
@@ -71,6 +72,7 @@ pub(super) struct DatabaseServer {
     lease: Mutex<Option<Lease>>,
     outlook: Mutex<Option<Outlook>>,
     queue: Mutex<QueueStart>,
+    portion: Mutex<Portion>,
     /// Ends of executions were told.
     has_told: AtomicBool,
     /// Something was written, by others than the keeper of the lease.
@@ -132,6 +134,7 @@ impl DatabaseServer {
             lease: Mutex::new(None),
             outlook: Mutex::new(None),
             queue: Mutex::default(),
+            portion: Mutex::new(Portion::NONE),
             has_told: AtomicBool::new(false),
             has_written: AtomicBool::new(false),
             instance_id: settings.instance_id.clone(),
@@ -214,6 +217,15 @@ impl DatabaseServer {
         asked_at: Duration,
     ) {
         lock(&self.queue).note(since, earliest, now, (asked_at, self.clock.monotonic()));
+    }
+
+    /// Records the portion of this instance, as the last look saw it.
+    pub(super) fn note_portion(&self, portion: Portion) {
+        *lock(&self.portion) = portion;
+    }
+
+    pub(super) fn portion(&self) -> Portion {
+        *lock(&self.portion)
     }
 
     pub(super) fn note_told(&self) {

@@ -1,0 +1,44 @@
+//! Divides a backlog among the instances that share a database.
+//!
+//! Without this, all instances look at the same oldest executions, and most of what one looks at is begun by
+//! another. It is no claim: an execution is claimed when it begins, by whichever instance is first.
+
+use crate::model::Id;
+
+/// The executions that one of several instances begins before the others do: by their ids, counted modulo the
+/// number of instances. If instances disagree about that number, they compete, and each execution still
+/// begins once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Portion {
+    /// From 0.
+    pub(super) number: i64,
+    /// How many there are; 0: not known yet, so nothing belongs to this instance.
+    pub(super) of: i64,
+}
+
+impl Portion {
+    /// All executions.
+    pub(super) const ALL: Self = Self { number: 0, of: 1 };
+    /// No execution.
+    #[cfg(feature = "postgres")]
+    pub(super) const NONE: Self = Self { number: 0, of: 0 };
+
+    /// Whether the execution belongs to it.
+    pub(super) const fn contains(self, id: Id) -> bool {
+        self.of > 0 && id.rem_euclid(self.of) == self.number
+    }
+}
+
+#[cfg(all(test, feature = "postgres"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_execution_belongs_to_one_of_the_portions() {
+        for id in [0, 1, 5, 6, i64::MAX] {
+            assert!(Portion::ALL.contains(id) && !Portion::NONE.contains(id));
+            let of_three = (0..3).filter(|number| Portion { number: *number, of: 3 }.contains(id));
+            assert_eq!(of_three.count(), 1, "{id}");
+        }
+    }
+}
