@@ -37,6 +37,8 @@ const STARTERS: usize = 16;
 /// Their number with PostgreSQL. There they wait for the database before and after each request for a task,
 /// and those that wait at the same time share a commit.
 const STARTERS_WITH_POSTGRES: usize = 32;
+/// Ends of calls that wait to be recorded, for each worker. If there are more, the workers wait.
+const ENDS_PER_WORKER: usize = 4;
 /// The pause between two checks for orphaned processes.
 const REAP_PAUSE: Duration = Duration::from_secs(1);
 /// The wait before another attempt to resume suspended spaces.
@@ -164,7 +166,7 @@ impl EngineBuilder<'_> {
             Kind::Job => starters,
             Kind::Call => self.config.worker_num,
         });
-        let (call_ended, ended_calls) = bounded(self.config.worker_num);
+        let (call_ended, ended_calls) = bounded(ENDS_PER_WORKER * self.config.worker_num);
         let (alive, workers_ended) = bounded::<()>(0);
         let workers = (1..=self.config.worker_num).map(|number| (format!("worker-{number}"), calls));
         let starters = (1..=starters).map(|number| (format!("starter-{number}"), jobs));
