@@ -64,8 +64,7 @@ impl Store {
         let mut changed = Vec::with_capacity(ends.len());
         for batch in ends.chunks(AT_ONCE) {
             let sets: Vec<Vec<Named<'_>>> = batch.iter().map(|end| end_values(end, true)).collect();
-            let rows =
-                self.write_one(|tx| tx.execute_each(batched_sql!("executions/finish", of_engine), &sets))?;
+            let rows = self.write_one(|tx| tx.execute_each(batched_sql!("executions/finish"), &sets))?;
             changed.extend(rows.into_iter().map(|rows| rows == 1));
         }
         let left: Vec<usize> = (0..ends.len()).filter(|index| !changed[*index]).collect();
@@ -203,7 +202,7 @@ fn end_batch(tx: &Session<'_>, ends: &[&End]) -> Result<Vec<bool>, StoreError> {
     let mut in_order: Vec<(usize, &End)> = ends.iter().copied().enumerate().collect();
     in_order.sort_unstable_by_key(|(_, end)| end.of.id);
     let sets: Vec<Vec<Named<'_>>> = in_order.iter().map(|(_, end)| end_values(end, false)).collect();
-    let rows = tx.execute_each(batched_sql!("executions/finish", of_engine), &sets)?;
+    let rows = tx.execute_each(batched_sql!("executions/finish"), &sets)?;
     let mut changed = vec![false; ends.len()];
     // Latest first: of many executions of one job, only the latest changes the job.
     let mut ended_jobs = Vec::new();
@@ -245,6 +244,6 @@ pub(super) fn set_states(tx: &Session<'_>, ended: &[(Id, &str)]) -> Result<(), S
         .iter()
         .map(|(execution, state)| values! { "execution_id": *execution, "state": *state }.to_vec())
         .collect();
-    tx.execute_each(batched_sql!("executables/set_state", of_engine), &sets)?;
+    tx.execute_each(batched_sql!("executables/set_state"), &sets)?;
     Ok(())
 }

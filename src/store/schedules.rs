@@ -473,7 +473,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
             .to_vec()
         })
         .collect();
-    let moved = tx.execute_each(batched_sql!("schedules/advance", of_engine), &advances)?;
+    let moved = tx.execute_each(batched_sql!("schedules/advance"), &advances)?;
     crash::point("claim.advanced");
     let fires: Vec<(&Plan, &Fire, Guid)> = plans
         .iter()
@@ -508,7 +508,7 @@ fn apply(tx: &Session<'_>, plans: &[Plan], now: Timestamp) -> Result<Vec<Recorde
             .to_vec()
         })
         .collect();
-    let inserted = tx.execute_each(batched_sql!("executions/insert_fired", of_engine), &inserts)?;
+    let inserted = tx.execute_each(batched_sql!("executions/insert_fired"), &inserts)?;
     let beyond: Vec<Vec<Named<'_>>> = fires
         .iter()
         .zip(&inserted)

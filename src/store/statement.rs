@@ -15,19 +15,25 @@ use crate::model::{Guid, Secret, Timestamp};
 /// `<statement>.sqlite.sql` or `<statement>.postgres.sql`.
 ///
 /// PostgreSQL runs a *batched* statement once for several sets of values. Each execution of an INSERT or
-/// UPDATE parses the CHECK constraints of its table, which costs more than a row does.
+/// UPDATE parses the CHECK constraints of its table, which costs more than a row does. Its text has one
+/// parameter, `:rows`: a JSON array with an object for each set of values, numbered by `n` from 0. The column
+/// `n` of each returned row names the set to which it belongs.
 #[derive(Debug)]
 pub(super) struct Statement {
     pub(super) sqlite: &'static str,
     #[cfg(feature = "postgres")]
     pub(super) postgres: &'static str,
-    /// The text for PostgreSQL has one parameter, `:rows`: a JSON array with an object for each set of
-    /// values, numbered by `n` from 0. The column `n` of each returned row names the set to which it belongs.
-    #[cfg(feature = "postgres")]
-    pub(super) is_batched: bool,
-    /// How many groups of a batched statement may run at the same time; see `postgres::group`.
+    /// How many groups of it may run at the same time (see `postgres::group`). 0: it is not batched.
     #[cfg(feature = "postgres")]
     pub(super) groups_max: usize,
+}
+
+#[cfg(feature = "postgres")]
+impl Statement {
+    /// Whether PostgreSQL runs it once for several sets of values.
+    pub(super) const fn is_batched(&self) -> bool {
+        self.groups_max > 0
+    }
 }
 
 /// Requests of clients: with two groups, the server runs one while it flushes the other to the disk. More
@@ -52,9 +58,7 @@ macro_rules! sql {
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
-            is_batched: false,
-            #[cfg(feature = "postgres")]
-            groups_max: 1,
+            groups_max: 0,
         }
     };
 }
@@ -67,15 +71,13 @@ macro_rules! sql_by_engine {
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
             #[cfg(feature = "postgres")]
-            is_batched: false,
-            #[cfg(feature = "postgres")]
-            groups_max: 1,
+            groups_max: 0,
         }
     };
 }
 
-/// The same, and PostgreSQL runs it once for several sets of values. A step of the engine is marked with
-/// `of_engine`.
+/// The same, and PostgreSQL runs it once for several sets of values. If threads of the engine form its groups,
+/// it is marked with `of_engine`.
 macro_rules! batched_sql {
     ($name:literal) => {
         $crate::store::statement::batched_sql!($name, GROUPS_OF_CLIENTS)
@@ -88,8 +90,6 @@ macro_rules! batched_sql {
             sqlite: $crate::store::statement::sql_file!($name, ".sql"),
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
-            #[cfg(feature = "postgres")]
-            is_batched: true,
             #[cfg(feature = "postgres")]
             groups_max: $crate::store::statement::$groups_max,
         }
@@ -104,9 +104,7 @@ macro_rules! sqlite_sql {
             #[cfg(feature = "postgres")]
             postgres: "",
             #[cfg(feature = "postgres")]
-            is_batched: false,
-            #[cfg(feature = "postgres")]
-            groups_max: 1,
+            groups_max: 0,
         }
     };
 }
@@ -119,9 +117,7 @@ macro_rules! postgres_sql {
             #[cfg(feature = "postgres")]
             postgres: $crate::store::statement::sql_file!($name, ".postgres.sql"),
             #[cfg(feature = "postgres")]
-            is_batched: false,
-            #[cfg(feature = "postgres")]
-            groups_max: 1,
+            groups_max: 0,
         }
     };
 }

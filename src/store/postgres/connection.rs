@@ -336,7 +336,7 @@ impl Connection {
         statement: &'static Statement,
         values: &[Named<'_>],
     ) -> Result<usize, StoreError> {
-        if statement.is_batched {
+        if statement.is_batched() {
             return self.answer(statement, values).map(|answer| answer.changed);
         }
         let prepared = self.prepared(statement.postgres)?;
@@ -353,7 +353,7 @@ impl Connection {
         if sets.is_empty() {
             return Ok(Vec::new());
         }
-        if statement.is_batched {
+        if statement.is_batched() {
             let mut changed = vec![0; sets.len()];
             for row in self.rows_of_batch(statement, sets.iter().map(Vec::as_slice))? {
                 *changed.get_mut(number_of(&row)?).ok_or_else(unexpected_number)? += 1;
@@ -383,7 +383,7 @@ impl Connection {
         statement: &'static Statement,
         values: &[Named<'_>],
     ) -> Result<Answer, StoreError> {
-        if statement.is_batched {
+        if statement.is_batched() {
             return self.rows_of_batch(statement, std::iter::once(values)).map(Answer::of);
         }
         let mut rows = Vec::new();
@@ -448,7 +448,7 @@ impl Connection {
         values: &[Named<'_>],
         visit: &mut dyn FnMut(&tokio_postgres::Row) -> Result<ControlFlow<()>, StoreError>,
     ) -> Result<(), StoreError> {
-        if statement.is_batched {
+        if statement.is_batched() {
             for row in self.answer(statement, values)?.rows {
                 if visit(&row)?.is_break() {
                     break;

@@ -72,6 +72,7 @@ pub(super) struct DatabaseServer {
     lease: Mutex<Option<Lease>>,
     outlook: Mutex<Option<Outlook>>,
     queue: Mutex<QueueStart>,
+    /// The portion of this instance, as the last look saw it.
     portion: Mutex<Portion>,
     /// Ends of executions were told.
     has_told: AtomicBool,
@@ -342,7 +343,7 @@ impl DatabaseServer {
         statement: &'static Statement,
         values: &[Named<'_>],
     ) -> Result<Answer, StoreError> {
-        if !statement.is_batched {
+        if !statement.is_batched() {
             return self.run_alone(access, statement, values);
         }
         match self.groups.run(statement, values, |group| self.run_group(access, group)) {
