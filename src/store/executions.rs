@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::executables::{extent_of, retry_of, work_of};
-use super::portion::Portion;
+use super::portion::{LATE, Portion};
 use super::session::Row;
 use super::statement::{
     Cell, Column, Named, Statement, batched_sql, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql,
@@ -18,10 +18,6 @@ use crate::model::{
     Attempts, Cancelling, Course, Dispatch, Execution, ExecutionState, Fence, Guid, Id, Kind, Owned, Reason,
     Timestamp, Work,
 };
-
-/// Executions that are due for longer belong to every instance's portion. So none waits for an instance whose
-/// workers are all busy.
-const LATE: Duration = Duration::from_secs(30);
 
 /// Whose history.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,7 +3,12 @@
 //! Without this, all instances look at the same oldest executions, and most of what one looks at is begun by
 //! another. It is no claim: an execution is claimed when it begins, by whichever instance is first.
 
+use std::time::Duration;
+
 use crate::model::Id;
+
+/// What is due for longer belongs to every instance's portion. So nothing waits for an instance that is busy.
+pub(super) const LATE: Duration = Duration::from_secs(30);
 
 /// The executions that one of several instances begins before the others do: by their ids, counted modulo the
 /// number of instances. If instances disagree about that number, they compete, and each execution still

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::audit::{self, NewEvent};
 use super::executables::Written;
 use super::executables::extent_of;
+use super::portion::{LATE, Portion};
 use super::session::{Row, Session};
 use super::statement::{Named, batched_sql, json_array, postgres_sql, sql, values};
 use super::terms::count_schedules;
@@ -364,14 +365,34 @@ impl Store {
 
     /// Finds schedules that are due at `now`, earliest first, at most `limit`, and claims them according to
     /// `plan`. Skips schedules that another process is claiming.
+    ///
+    /// `is_backlog`: many are due. Then each instance claims those of its portion as long as they fill a
+    /// batch.
     pub fn claim_due(
         &self,
         now: Timestamp,
         limit: u32,
+        is_backlog: bool,
         plan: impl Fn(&DueSchedule) -> Plan,
     ) -> Result<ClaimPass, StoreError> {
-        let values = values! { "now": now, "limit": limit };
-        let due = |session: &Session<'_>| session.rows(sql!("schedules/due"), values, due_schedule_of);
+        let of_portion = |session: &Session<'_>, portion: Portion| {
+            let values = values! {
+                "now": now, "limit": limit, "portion": portion.number, "portions": portion.of,
+                "late": now.saturating_sub(LATE),
+            };
+            session.rows(sql!("schedules/due"), values, due_schedule_of)
+        };
+        let due = |session: &Session<'_>| -> Result<Vec<DueSchedule>, StoreError> {
+            let portion = self.portion();
+            if is_backlog && portion.of > 1 {
+                let own = of_portion(session, portion)?;
+                if own.len() == limit as usize {
+                    return Ok(own);
+                }
+            }
+            // Those of the portion are among them, although this transaction has locked them already.
+            of_portion(session, Portion::ALL)
+        };
         let plans = |due: Vec<DueSchedule>| -> Vec<Plan> { due.iter().map(&plan).collect() };
         match self.engine {
             // Planning does not hold the single writer; the guard catches changes in between.

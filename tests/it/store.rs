@@ -73,6 +73,19 @@ impl Pair {
         })
     }
 
+    /// Schedules that are due now.
+    fn due_schedules(&self, number: usize) {
+        let job = self.job();
+        for _ in 0..number {
+            let terms = Terms::default();
+            self.one
+                .create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW, &terms)
+                .unwrap()
+                .done()
+                .unwrap();
+        }
+    }
+
     fn call(&self) -> Executable {
         self.executable(Work::Call(Call::new("http://h/".to_owned(), Secret::from("x".to_owned()))))
     }
@@ -463,16 +476,30 @@ fn executions_whose_owner_has_no_lease_are_taken_over() {
 
 #[needs::postgres]
 #[test]
+fn many_due_schedules_are_divided_among_the_instances_until_one_has_too_few() {
+    let pair = Pair::new();
+    pair.due_schedules(10);
+    let claimed_by = |store: &Store, now: Timestamp, limit: u32| {
+        store.look(now, now).unwrap();
+        store.claim_due(now, limit, true, |due| Plan::without_fire(due, None)).unwrap().schedules
+    };
+    assert_eq!(claimed_by(&pair.one, NOW, 4), 4);
+    let left_of_portion = "SELECT MIN(number) FROM (SELECT COUNT(*) AS number FROM schedules
+                            WHERE next_fire_time IS NOT NULL GROUP BY id % 2) AS portions";
+    assert_eq!(pair.database.number(left_of_portion), 1);
+    assert_eq!(claimed_by(&pair.other, NOW, 4), 4);
+    assert_eq!(claimed_by(&pair.other, NOW, 4), 2, "the last one of its own and one of the other's");
+    pair.due_schedules(10);
+    let late = NOW.saturating_add(Duration::from_secs(31));
+    assert_eq!(claimed_by(&pair.one, late, 5), 5);
+    assert_eq!(pair.database.number(left_of_portion), 2, "what is late belongs to all");
+}
+
+#[needs::postgres]
+#[test]
 fn schedules_that_one_instance_is_claiming_are_skipped_by_the_others() {
     let pair = Pair::new();
-    let job = pair.job();
-    for _ in 0..10 {
-        pair.one
-            .create_schedule(job.id, plain("* * * * *"), Some(NOW), NOW, &Terms::default())
-            .unwrap()
-            .done()
-            .unwrap();
-    }
+    pair.due_schedules(10);
     let later = NOW.saturating_add(Duration::from_secs(60));
     let plan = |due: &ocf_scheduler::store::DueSchedule| Plan {
         fires: vec![ocf_scheduler::store::Fire {
@@ -487,11 +514,11 @@ fn schedules_that_one_instance_is_claiming_are_skipped_by_the_others() {
     let by_the_other = std::sync::Mutex::new(Vec::new());
     let claimed = pair
         .one
-        .claim_due(NOW, 4, |due| {
+        .claim_due(NOW, 4, false, |due| {
             // In the middle of it, once.
             let mut seen = by_the_other.lock().unwrap();
             if seen.is_empty() {
-                seen.push(pair.other.claim_due(NOW, 100, plan).unwrap());
+                seen.push(pair.other.claim_due(NOW, 100, false, plan).unwrap());
             }
             plan(due)
         })
@@ -499,7 +526,7 @@ fn schedules_that_one_instance_is_claiming_are_skipped_by_the_others() {
     assert_eq!((claimed.schedules, claimed.executions.len()), (4, 4));
     let seen = by_the_other.into_inner().unwrap();
     assert_eq!((seen[0].schedules, seen[0].executions.len()), (6, 6), "without waiting for the first");
-    assert_eq!(pair.one.claim_due(NOW, 100, plan).unwrap().schedules, 0);
+    assert_eq!(pair.one.claim_due(NOW, 100, false, plan).unwrap().schedules, 0);
     assert_eq!(pair.database.number("SELECT COUNT(*) FROM executions"), 10);
     assert_eq!(pair.database.number("SELECT SUM(size) FROM history_sizes WHERE owner = 'executable'"), 10);
 }
@@ -871,7 +898,7 @@ fn nothing_that_waits_for_a_deletion_holds_locks_that_it_needs() {
     let mark = statement("executables/mark_deleted").text;
     let seen = (job.updated_at.nanos(), "PENDING");
     assert_eq!(deleting.execute(mark.as_str(), &[&NOW.nanos(), &job.id, &seen.0, &seen.1]).unwrap(), 1);
-    let claimed = pair.one.claim_due(NOW, 9, |due| Plan::without_fire(due, None)).unwrap();
+    let claimed = pair.one.claim_due(NOW, 9, false, |due| Plan::without_fire(due, None)).unwrap();
     assert_eq!(claimed.schedules, 0, "what is being deleted is skipped");
     let wait_for_blocked = |count: i64| {
         let blocked = format!(

@@ -65,7 +65,7 @@ impl Claimer {
         if self.is_running() {
             return Ok(false);
         }
-        let number = self.claims.claim_due(now, BATCH)?;
+        let number = self.claims.claim_due(now, BATCH, false)?;
         let Some(stop) = stop.filter(|_| self.claims.store.is_shared() && number >= BATCH as usize) else {
             return Ok(number > 0);
         };
@@ -85,7 +85,7 @@ impl Claims {
     /// again.
     fn claim_all(&self, claimed: &Sender<()>, stop: &Stop) {
         while !is_stopped(stop) {
-            let number = self.claim_due(self.clock.now(), BATCH_OF_MANY).unwrap_or_else(|err| {
+            let number = self.claim_due(self.clock.now(), BATCH_OF_MANY, true).unwrap_or_else(|err| {
                 log!(err.noted(), cause:% = err; "due schedules could not be claimed");
                 0
             });
@@ -97,9 +97,10 @@ impl Claims {
         }
     }
 
-    /// Claims one batch. Returns the number of schedules in it.
-    fn claim_due(&self, now: Timestamp, batch: u32) -> Result<usize, StoreError> {
-        let claimed = self.store.claim_due(now, batch, |schedule| self.plan_or_retire(schedule, now))?;
+    /// Claims one batch. `is_backlog`: many schedules are due. Returns the number of schedules in it.
+    fn claim_due(&self, now: Timestamp, batch: u32, is_backlog: bool) -> Result<usize, StoreError> {
+        let plan = |schedule: &DueSchedule| self.plan_or_retire(schedule, now);
+        let claimed = self.store.claim_due(now, batch, is_backlog, plan)?;
         if claimed.schedules == 0 {
             return Ok(0);
         }
