@@ -250,36 +250,39 @@ impl Store {
         self.read(|session| session.part(statement, values, limit, execution_of, measure))
     }
 
-    /// PENDING executions of a kind that are due at `now`, in order of time, at most `limit`, without those
-    /// that another process owns.
+    /// PENDING executions of a kind that are due at `now`, in order of time, at most `limit`, without `known`
+    /// ones and those that another process owns.
     ///
-    /// `is_backlog`: there are probably more than `limit`. Then each instance begins with its own portion, so
-    /// that they do not compete for the same executions.
+    /// `enough`: while there is a backlog, each instance begins with its own portion, so that they do not
+    /// compete for the same executions. Those of other portions are read only if its own has fewer than
+    /// this. `None`: there is no backlog. Also returns whether there are other portions, which were not read.
     pub fn pending_executions(
         &self,
         kind: Kind,
         now: Timestamp,
         limit: u32,
-        is_backlog: bool,
-    ) -> Result<Vec<Waiting>, StoreError> {
+        known: &[Id],
+        enough: Option<u32>,
+    ) -> Result<(Vec<Waiting>, bool), StoreError> {
+        let known = json_array(known.iter())?;
         let (fence, portion) = (self.fence()?, self.portion());
         let of_portion = |portion: Portion| {
             let values = values! {
                 "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "limit": limit,
-                "fence": fence, "portion": portion.number, "portions": portion.of,
+                "fence": fence, "portion": portion.number, "portions": portion.of, "known": &known,
                 "late": now.saturating_sub(LATE),
             };
             self.read_at_once(|session| {
                 session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
             })
         };
-        if is_backlog && portion.of > 1 {
+        if let Some(enough) = enough.filter(|_| portion.of > 1) {
             let own = of_portion(portion)?;
-            if own.len() == limit as usize {
-                return Ok(own);
+            if enough as usize <= own.len() {
+                return Ok((own, true));
             }
         }
-        of_portion(Portion::ALL)
+        Ok((of_portion(Portion::ALL)?, false))
     }
 
     /// PENDING executions of a kind that are due at `now` and were requested after `asked_after`, by hand or

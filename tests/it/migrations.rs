@@ -463,7 +463,7 @@ fn check_that_work_goes_on(store: &Store, database: &Database) {
     store.renew_lease().unwrap();
     store.take_over("interrupted", now).unwrap();
     for kind in [Kind::Job, Kind::Call] {
-        let pending = store.pending_executions(kind, now, 100, false).unwrap();
+        let pending = store.pending_executions(kind, now, 100, &[], None).unwrap().0;
         let wanted: Vec<_> = pending.iter().map(|it| (it.of.id, it.due_since, it.attempts.count)).collect();
         assert!(!wanted.is_empty());
         let mut claimed = store.claim_executions(&wanted).unwrap().ids;

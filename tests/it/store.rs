@@ -134,9 +134,9 @@ fn no_instance_claims_what_another_owns() {
     let pair = Pair::new();
     let of = pair.claimed(&pair.job());
     assert!(pair.other.claim_executions(&[(of.id, NOW, 0)]).unwrap().ids.is_empty());
-    assert!(pair.other.pending_executions(Kind::Job, NOW, 9, false).unwrap().is_empty());
+    assert!(pair.other.pending_executions(Kind::Job, NOW, 9, &[], None).unwrap().0.is_empty());
     assert_eq!(
-        pair.one.pending_executions(Kind::Job, NOW, 9, false).unwrap().len(),
+        pair.one.pending_executions(Kind::Job, NOW, 9, &[], None).unwrap().0.len(),
         1,
         "it may hand it out again"
     );
@@ -195,20 +195,30 @@ fn a_backlog_is_divided_among_the_instances_and_only_what_is_late_belongs_to_all
             pair.one.create_execution(job.id, ManualStart::default(), NOW).unwrap().unwrap().execution.id
         })
         .collect();
-    let read = |store: &Store, now: Timestamp, limit: u32, is_backlog: bool| -> HashSet<Id> {
+    let read = |store: &Store, now: Timestamp, limit: u32, enough: Option<u32>| {
         store.look(now, now).unwrap();
-        let waiting = store.pending_executions(Kind::Job, now, limit, is_backlog).unwrap();
-        waiting.into_iter().map(|it| it.of.id).collect()
+        let (waiting, has_others) = store.pending_executions(Kind::Job, now, limit, &[], enough).unwrap();
+        (waiting.into_iter().map(|it| it.of.id).collect::<HashSet<Id>>(), has_others)
     };
-    let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, 10, true));
-    assert!(one.is_disjoint(&other));
-    assert_eq!(&one | &other, ids);
-    for (limit, is_backlog) in [(11, true), (20, false)] {
-        let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, limit, is_backlog));
-        assert_eq!(one, other, "an instance that has the time takes what is there");
+    for (limit, enough) in [(10, 10), (20, 10), (20, 0)] {
+        let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, limit, Some(enough)));
+        assert!(one.0.is_disjoint(&other.0) && one.1 && other.1);
+        assert_eq!(&one.0 | &other.0, ids);
+    }
+    for enough in [Some(11), None] {
+        let [one, other] = [&pair.one, &pair.other].map(|store| read(store, NOW, 20, enough));
+        assert_eq!((&one.0, one.1), (&ids, false), "an instance that has the time takes what is there");
+        assert_eq!(one, other);
     }
     let late = NOW.saturating_add(Duration::from_secs(31));
-    assert_eq!(read(&pair.one, late, 10, true), read(&pair.other, late, 10, true));
+    assert_eq!(read(&pair.one, late, 10, Some(10)), read(&pair.other, late, 10, Some(10)));
+    let [first, second, ..] = &*pair.one.pending_executions(Kind::Job, NOW, 9, &[], None).unwrap().0 else {
+        panic!("20 are PENDING")
+    };
+    let known = [first.of.id, second.of.id];
+    let (others, _) = pair.one.pending_executions(Kind::Job, NOW, 18, &known, None).unwrap();
+    assert_eq!(others.len(), 18);
+    assert!(others.iter().all(|it| !known.contains(&it.of.id)), "known ones take no places");
     // What belongs to another instance is claimed before it begins; the rest as it begins.
     let wanted: Vec<(Id, Timestamp, u32)> = ids.iter().map(|id| (*id, NOW, 0)).collect();
     assert_eq!(pair.one.reserve_executions(&wanted).unwrap().work.len(), 20);
@@ -222,7 +232,7 @@ fn an_execution_attempted_since_it_was_read_is_not_claimed() {
     let pair = Pair::new();
     let id =
         pair.one.create_execution(pair.job().id, ManualStart::default(), NOW).unwrap().unwrap().execution.id;
-    let read = pair.other.pending_executions(Kind::Job, NOW, 9, false).unwrap();
+    let read = pair.other.pending_executions(Kind::Job, NOW, 9, &[], None).unwrap().0;
     assert_eq!((read[0].of.id, read[0].attempts.doubt_until), (id, None));
     let of = Owned { id, fence: pair.one.claim_executions(&[(id, NOW, 0)]).unwrap().fence };
     assert!(
@@ -322,7 +332,7 @@ fn an_instance_that_returns_after_its_lease_has_ended_overwrites_nothing() {
     pair.take_over();
 
     assert_eq!(pair.state(sent), ["FAILED", GONE], "it may have been sent, and is not sent again");
-    let pending = |kind| pair.other.pending_executions(kind, NOW, 9, false).unwrap();
+    let pending = |kind| pair.other.pending_executions(kind, NOW, 9, &[], None).unwrap().0;
     let calls = pending(Kind::Call);
     assert_eq!(calls.iter().map(|it| it.of.id).collect::<Vec<_>>(), [waiting.id]);
     let jobs = pending(Kind::Job);
@@ -1074,6 +1084,7 @@ fn value_for(parameter: &str, fence: i64, pending: i64) -> String {
         "state" => "'FAILED'".to_owned(),
         "limit" | "most" => "20".to_owned(),
         "since" => "0".to_owned(),
+        "known" => "'[]'".to_owned(),
         "listed" => "'[]'".to_owned(),
         "is_listed" => "FALSE".to_owned(),
         "offset" | "after_id" | "keep" | "asked_after" => "0".to_owned(),
@@ -1294,7 +1305,7 @@ fn an_execution_that_is_started_during_the_first_pass_is_not_in_doubt() {
     let id = pair.one.create_execution(job.id, ManualStart::default(), later).unwrap().unwrap().execution.id;
     pair.one.settle_waits(now, latest).unwrap();
     pair.one.cut_waits(now, latest).unwrap();
-    let waiting = pair.one.pending_executions(Kind::Job, later, 10, false).unwrap();
+    let waiting = pair.one.pending_executions(Kind::Job, later, 10, &[], None).unwrap().0;
     assert_eq!(waiting.len(), 1);
     assert_eq!((waiting[0].of.id, waiting[0].attempts.doubt_until), (id, None));
 }

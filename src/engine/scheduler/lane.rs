@@ -123,12 +123,17 @@ impl Lane {
         if self.idle() == 0 && room == 0 {
             return Ok(Filled::default());
         }
-        let limit = self.depth + self.dispatched.len() + self.stock.len();
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let in_order = store.pending_executions(self.kind, now, limit, self.has_more)?;
-        let is_backlog = in_order.len() == limit as usize;
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let known: Vec<Id> =
+            self.stock.iter().map(|(_, it)| it.of.id).chain(self.dispatched.keys().copied()).collect();
+        let limit = self.idle() + room.max(self.workers());
+        let enough = self.has_more.then(|| number(self.idle()));
+        let (in_order, has_others) =
+            store.pending_executions(self.kind, now, number(limit), &known, enough)?;
+        let is_backlog = in_order.len() == limit;
+        let late_comers = if is_backlog { self.late_comers(store, now, &in_order)? } else { Vec::new() };
         let mut picked = Vec::new();
-        let mut left = self.pick_in_turn(store, now, in_order, is_backlog, &mut picked)?;
+        let mut left = self.pick_in_turn(known.len(), in_order, late_comers, &mut picked);
         let looked_lately = self.found_none_at.is_some_and(|then| monotonic < then + LOOK_INTERVAL);
         let has_shares_to_visit = self.idle() > 0 && is_backlog;
         if has_shares_to_visit && !looked_lately {
@@ -136,7 +141,7 @@ impl Lane {
             left.extend(self.pick_by_share(store, now, &mut picked)?);
             self.found_none_at = (picked.len() == before).then_some(monotonic);
         }
-        self.has_more = is_backlog || !left.is_empty();
+        self.has_more = is_backlog || has_others || !left.is_empty();
         self.waiting = left.iter().map(|waiting| waiting.share.clone()).collect();
         let mut ahead = Vec::new();
         for waiting in left {
@@ -225,36 +230,43 @@ impl Lane {
         Ok(())
     }
 
-    /// Picks the oldest work first, but every Nth pick from work requested after the backlog formed. Returns
-    /// work whose share is used up.
-    fn pick_in_turn(
-        &mut self,
+    /// Work requested after the backlog formed, latest first.
+    fn late_comers(
+        &self,
         store: &Store,
         now: Timestamp,
-        in_order: Vec<Waiting>,
-        is_backlog: bool,
-        picked: &mut Vec<Waiting>,
+        in_order: &[Waiting],
     ) -> Result<Vec<Waiting>, StoreError> {
-        // Few of them are picked, however much is reserved ahead.
-        let limit = in_order.len().min(self.workers() * 3);
-        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let late_comers = match in_order.first() {
-            Some(oldest) if is_backlog => {
-                store.pending_asked_after(self.kind, now, oldest.due_since, limit)?
-            }
-            _ => Vec::new(),
+        let in_stock = self.stock.iter().map(|(_, dispatch)| dispatch.as_read().0);
+        let Some(oldest) = in_order.first().map(|it| it.due_since).into_iter().chain(in_stock).min() else {
+            return Ok(Vec::new());
         };
+        // Few of them are picked, however much is reserved ahead.
+        let limit = u32::try_from(self.workers() * 3).unwrap_or(u32::MAX);
+        store.pending_asked_after(self.kind, now, oldest, limit)
+    }
+
+    /// Picks the oldest work first, but every Nth pick from `late_comers`. `before`: how many older ones are
+    /// reserved or dispatched already. They take their turns too, because the late comers need not wait until
+    /// these are done. Returns work whose share is used up.
+    fn pick_in_turn(
+        &mut self,
+        mut before: usize,
+        in_order: Vec<Waiting>,
+        late_comers: Vec<Waiting>,
+        picked: &mut Vec<Waiting>,
+    ) -> Vec<Waiting> {
         let (mut in_order, mut late_comers) = (in_order.into_iter(), late_comers.into_iter());
         let mut left = Vec::new();
         loop {
             self.turn = self.turn.wrapping_add(1);
-            let favoured = self.turn.is_multiple_of(NEWER_WORK_EVERY);
-            let next = if favoured {
-                late_comers.next().or_else(|| in_order.next())
-            } else {
-                in_order.next().or_else(|| late_comers.next())
-            };
-            let Some(waiting) = next else { return Ok(left) };
+            let favoured = if self.turn.is_multiple_of(NEWER_WORK_EVERY) { late_comers.next() } else { None };
+            if favoured.is_none() && before > 0 {
+                before -= 1;
+                continue;
+            }
+            let next = favoured.or_else(|| in_order.next()).or_else(|| late_comers.next());
+            let Some(waiting) = next else { return left };
             left.extend(self.pick(waiting, TargetBound::Half, picked));
         }
     }
