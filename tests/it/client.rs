@@ -482,6 +482,33 @@ fn an_outage_does_not_end_run_wait() {
 }
 
 #[test]
+fn output_that_cannot_be_written_is_no_success() {
+    let world = World::start();
+    world.job("nightly");
+    world.cli(&["run", "nightly"]).expect(0, &[]);
+    for arguments in [
+        &["jobs"][..],
+        &["jobs", "-o", "json"],
+        &["executions", "-o", "csv"],
+        &["show", "nightly"],
+        &["export"],
+        &["create-job", "another", "true", "--app", APP],
+        &["history", "nightly"],
+        &["dashboard"],
+        &["contexts", "-o", "json"],
+    ] {
+        let url = world.url();
+        let variables =
+            [("SCHEDULER_URL", &*url), ("SCHEDULER_TOKEN", &world.token), ("HOME", "/nonexistent")];
+        let full = fs::File::create("/dev/full").unwrap();
+        let said = Said::of(program(&variables, arguments).stdout(full));
+        assert_eq!(said.status, 1, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains("ocf-scheduler: cannot write the output: No space left"), "{}", said.err);
+    }
+    world.cli(&["jobs"]).expect(0, &["another"]);
+}
+
+#[test]
 fn exit_statuses_tell_scripts_what_went_wrong() {
     let world = World::start();
     world.job("nightly");

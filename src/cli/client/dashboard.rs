@@ -5,7 +5,6 @@ use std::process::{Command, Stdio};
 use super::failure::Failure;
 use super::session::Session;
 use crate::cli::arguments::Arguments;
-use crate::cli::output;
 use crate::config;
 
 /// Programs that open a link, in the order in which they are tried.
@@ -13,9 +12,7 @@ const OPENERS: [&str; 3] = ["xdg-open", "open", "wslview"];
 
 /// Makes the link without a request to the service.
 pub(in crate::cli) fn print(session: &Session, _: &Arguments) -> Result<bool, Failure> {
-    let link = format!("{}\n", session.dashboard_link());
-    output::print(link.as_bytes())
-        .map_err(|err| Failure::Unavailable(format!("the link cannot be printed: {err}")))?;
+    session.print_lines(&[session.dashboard_link()]);
     Ok(true)
 }
 

@@ -190,8 +190,8 @@ pub(in crate::cli) fn logs(session: &Session, arguments: &Arguments) -> Result<b
         };
         let is_complete = header(&response, "X-Output-Complete") == Some("true");
         let next_offset = header(&response, "X-Output-Next-Offset").and_then(|text| text.parse::<u64>().ok());
-        let Copied { bytes, is_complete_part, has_reader } = copy(&mut response)
-            .map_err(|err| Failure::Unavailable(format!("the output cannot be written: {err}")))?;
+        let Copied { bytes, is_complete_part, has_reader } =
+            copy(&mut response).map_err(|err| Failure::unwritten(&err))?;
         if !has_reader || !arguments.has("follow") && is_complete_part {
             return Ok(true);
         }

@@ -127,7 +127,7 @@ pub(in crate::cli) fn export(session: &Session, arguments: &Arguments) -> Result
             format!("{text}\n")
         }
     };
-    print(text.as_bytes()).map_err(|err| cannot(&err))?;
+    print(text.as_bytes()).map_err(|err| Failure::unwritten(&err))?;
     Ok(true)
 }
 

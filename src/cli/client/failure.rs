@@ -1,6 +1,6 @@
 //! Why a command failed, and its exit status.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Why a command failed, each with a message for the user.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Failure {
     Unauthorized(String),
     /// The service cannot be reached or has an error of its own. A retry may succeed.
     Unavailable(String),
+    /// The output cannot be written, for example because the disk is full.
+    Output(String),
 }
 
 /// The exit statuses, as the help shows them.
@@ -23,7 +25,7 @@ pub const EXIT_STATUSES: [(u8, &str); 8] = [
     (
         1,
         "failed: the execution of run --wait (or it was SKIPPED); the start of serve or standalone; backup, \
-         restore or import; the check of check-config --connect or health",
+         restore or import; the check of check-config --connect or health; or the output cannot be written",
     ),
     (2, "the command line or a setting is wrong; for plan: there is something to change"),
     (3, "not found, or the name is ambiguous"),
@@ -34,9 +36,15 @@ pub const EXIT_STATUSES: [(u8, &str); 8] = [
 ];
 
 impl Failure {
+    /// Standard output cannot be written.
+    pub fn unwritten(err: &io::Error) -> Self {
+        Self::Output(format!("cannot write the output: {err}"))
+    }
+
     /// See [`EXIT_STATUSES`].
     pub const fn exit_status(&self) -> u8 {
         match self {
+            Self::Output(_) => 1,
             Self::Refused(_) => 6,
             Self::Usage(_) => 2,
             Self::NotFound(_) => 3,
@@ -52,7 +60,8 @@ impl fmt::Display for Failure {
         | Self::Usage(text)
         | Self::NotFound(text)
         | Self::Unauthorized(text)
-        | Self::Unavailable(text)) = self;
+        | Self::Unavailable(text)
+        | Self::Output(text)) = self;
         f.write_str(text)
     }
 }

@@ -63,7 +63,11 @@ pub(super) fn ask_or(status: u8, verb: Verb, arguments: &Arguments) -> ExitCode 
         }
         failure => failure,
     });
-    exit(arguments.command, session.and_then(|session| verb(&session, arguments)), status)
+    let done = session.and_then(|session| {
+        let done = verb(&session, arguments)?;
+        session.check_written().map(|()| done)
+    });
+    exit(arguments.command, done, status)
 }
 
 /// Runs a command about contexts. It needs no service, or chooses one itself.
@@ -71,7 +75,9 @@ pub(super) fn without_session(
     verb: fn(&Printer, &Arguments) -> Result<(), Failure>,
     arguments: &Arguments,
 ) -> ExitCode {
-    exit(arguments.command, verb(&Printer::of(arguments), arguments).map(|()| true), EXECUTION_FAILED)
+    let printer = Printer::of(arguments);
+    let done = verb(&printer, arguments).and_then(|()| printer.check_written());
+    exit(arguments.command, done.map(|()| true), EXECUTION_FAILED)
 }
 
 fn exit(command: &str, done: Result<bool, Failure>, otherwise: u8) -> ExitCode {

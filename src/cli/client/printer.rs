@@ -1,7 +1,11 @@
 //! Prints results: a table for people, or JSON and CSV for programs.
 
+use std::cell::RefCell;
+use std::io;
+
 use serde_json::Value;
 
+use super::failure::Failure;
 use crate::cli::arguments::Arguments;
 use crate::cli::output::{self, Table, field, json, json_line};
 
@@ -24,6 +28,8 @@ pub(in crate::cli) struct Printer {
     colour: bool,
     /// The number of columns of the terminal; `None` if standard output is not a terminal.
     width: Option<usize>,
+    /// Why output could not be written.
+    fault: RefCell<Option<io::Error>>,
 }
 
 impl Printer {
@@ -36,7 +42,16 @@ impl Printer {
             _ if arguments.has("wide") => Format::Wide,
             _ => Format::Table,
         };
-        Self { format, colour: output::wants_colour(), width: output::terminal_width() }
+        let (colour, width) = (output::wants_colour(), output::terminal_width());
+        Self { format, colour, width, fault: RefCell::default() }
+    }
+
+    /// Fails if something could not be written.
+    pub(super) fn check_written(&self) -> Result<(), Failure> {
+        match self.fault.take() {
+            Some(err) => Err(Failure::unwritten(&err)),
+            None => Ok(()),
+        }
     }
 
     /// Prints information for people on standard error.
@@ -121,7 +136,7 @@ impl Printer {
 
     fn print(&self, text: &str) {
         if let Err(err) = output::print(text.as_bytes()) {
-            output::print_error(&format!("ocf-scheduler: cannot write the output: {err}\n"));
+            self.fault.replace(Some(err));
         }
     }
 }
