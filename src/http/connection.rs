@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::answer::{self, AnswerOptions, Cut, Outbox};
 use super::connections::{Connection, Connections};
 use super::memory::{Held, Memory};
-use super::message::{BODY_MAX, BodyLength, Head, Version, sane_request_id};
+use super::message::{BODY_MAX, BodyLength, Head, Rejected, Version, sane_request_id};
 use super::pool::{NoAnswer, Pool};
 use super::receive::{Inbox, NoRequest};
 use super::{Handlers, Refusal, Request, Response, respond};
@@ -139,8 +139,7 @@ impl Conversation<'_> {
     fn exchange(&mut self) -> io::Result<Next> {
         let head = match self.inbox.head() {
             Ok(head) => head,
-            Err(NoRequest::Gone(err)) => return Err(err),
-            Err(NoRequest::Rejected(rejected)) => return self.refuse(&rejected.refusal, &rejected.headers),
+            Err(cause) => return self.end(cause, &[]),
         };
         let (version, keep_alive, head_only) = (head.version, head.keep_alive, head.method == Method::Head);
         let (body, expects_continue) = (head.body, head.expects_continue);
@@ -162,10 +161,7 @@ impl Conversation<'_> {
                 }
                 request.body = match self.inbox.body(body) {
                     Ok(body) => body,
-                    Err(NoRequest::Gone(err)) => return Err(err),
-                    Err(NoRequest::Rejected(rejected)) => {
-                        return self.refuse(&rejected.refusal, &request.headers);
-                    }
+                    Err(cause) => return self.end(cause, &request.headers),
                 };
                 if !self.shared.connections.mark_answering(self.connection) {
                     return Ok(Next::Close);
@@ -225,6 +221,21 @@ impl Conversation<'_> {
             Err(refusal) => {
                 self.log_refusal(&refusal, id);
                 self.shared.refusal_response(&refusal, accepts)
+            }
+        }
+    }
+
+    /// Ends a connection from which no request can be read. `headers`: those of the request, if they were read.
+    fn end(&self, cause: NoRequest, headers: &[Header]) -> io::Result<Next> {
+        match cause {
+            NoRequest::Gone(err) => Err(err),
+            // The stop has cut it off, so the client may repeat it.
+            NoRequest::Incomplete if self.shared.connections.is_stopping() => {
+                self.refuse(&Refusal::overloaded("the server stops"), headers)
+            }
+            NoRequest::Incomplete => self.refuse(&Refusal::malformed("the request ended early"), headers),
+            NoRequest::Rejected(Rejected { refusal, headers: of_head }) => {
+                self.refuse(&refusal, if headers.is_empty() { &of_head } else { headers })
             }
         }
     }

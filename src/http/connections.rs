@@ -175,7 +175,8 @@ impl Connections {
         self.stopping.store(true, Ordering::SeqCst);
         for connection in open.by_number.values() {
             let state = connection.state.load(Ordering::SeqCst);
-            if Phase::of(state).0 == Phase::Idle {
+            // Bytes that are waiting wake the thread themselves, and more of their request may follow.
+            if Phase::of(state).0 == Phase::Idle && !connection.has_bytes_waiting() {
                 connection.end_reading();
             }
         }

@@ -32,6 +32,9 @@ const HEADER_COST: usize = 112;
 pub(super) enum NoRequest {
     /// The connection has ended or failed, so no answer can be sent.
     Gone(io::Error),
+    /// Nothing follows the beginning of a request. The client may have closed only its sending side, so it
+    /// still gets an answer; or the server stops ([`super::connections::Connections::stop`]).
+    Incomplete,
     /// The bytes are not a valid request.
     Rejected(Rejected),
 }
@@ -270,8 +273,7 @@ impl<'connection> Inbox<'connection> {
         self.make_room(size)?;
         self.set_read_timeout(deadline - now)?;
         match self.read() {
-            // The client may have closed only its sending side, so it still gets an answer.
-            Ok(0) => Err(Refusal::malformed("the request ended early").into()),
+            Ok(0) => Err(NoRequest::Incomplete),
             Ok(_) => Ok(()),
             Err(err) if is_timeout(&err) => Err(too_slow().into()),
             Err(err) => Err(err.into()),

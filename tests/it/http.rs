@@ -851,6 +851,37 @@ fn requests_sent_before_a_stop_are_answered_even_if_not_accepted_yet() {
 }
 
 #[test]
+fn a_request_that_has_begun_before_a_stop_may_still_end() {
+    for _ in 0..10 {
+        let mut world = EchoServer::start();
+        let mut clients: Vec<_> = (0..30).map(|_| world.connect()).collect();
+        for client in &mut clients {
+            client.send("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n");
+        }
+        let server = world.server.take().unwrap();
+        let stopping = thread::spawn(move || server.stop(PATIENCE));
+        while TcpStream::connect(world.addr).is_ok() {
+            thread::yield_now();
+        }
+        let (whole, cut) = clients.split_at_mut(25);
+        for client in cut {
+            client.stream.shutdown(Shutdown::Write).unwrap();
+            let answer = client.answer();
+            let headers = ["Retry-After", "Connection"].map(|name| answer.header(name));
+            assert_eq!((answer.status, headers), (503, [Some("1"), Some("close")]), "it may be repeated");
+        }
+        for client in &mut *whole {
+            client.send("body");
+        }
+        let statuses: Vec<u16> = whole.iter_mut().map(|client| client.answer().status).collect();
+        // The stop may have cut off one whose first bytes had just been read.
+        assert!(statuses.iter().all(|status| [200, 503].contains(status)), "{statuses:?}");
+        assert!(20 < statuses.iter().filter(|status| **status == 200).count(), "{statuses:?}");
+        stopping.join().unwrap();
+    }
+}
+
+#[test]
 fn a_stop_waits_no_longer_than_allowed() {
     let mut world = EchoServer::start();
     let mut waiting = world.connect();
