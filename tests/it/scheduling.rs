@@ -1,5 +1,6 @@
 //! Fire times: claimed once, at the planned instant, and misfires by the policy. Time is set by hand.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -1019,6 +1020,30 @@ fn what_fast_workers_had_claimed_ahead_is_left_to_other_instances_when_they_beco
     assert!(claimed() <= 12, "{} when they have become slow", claimed());
     let left = "SELECT COUNT(*) FROM executions WHERE owner IS NULL AND state = 'PENDING'";
     assert!(0 < database.number(left));
+}
+
+#[needs::postgres]
+#[test]
+fn an_idle_worker_serves_another_space_although_its_work_belongs_to_another_instance() {
+    let mut world = Engine::at("2026-03-01T10:00:00Z");
+    let (dispatches, _release) = call_lane(&mut world, 4);
+    let [own, other] = ["a", "b"].map(|space| world.call_of(space, space, &format!("http://{space}/")));
+    world.backlog(&own, None, 12);
+    let fence = world.store.renew_lease().unwrap().unwrap().fence;
+    // More than its workers take, less than it reads.
+    world.database().execute(&format!(
+        "INSERT INTO instances (lease_until) SELECT lease_until FROM instances WHERE id = {fence};
+         UPDATE executions SET dispatch_time = {};
+         UPDATE executions
+            SET executable_id = {}, share = (SELECT share FROM executables WHERE id = {})
+          WHERE id % 2 = 1",
+        world.clock.now().nanos(),
+        other.id,
+        other.id
+    ));
+    world.scheduler.pass().unwrap();
+    let dispatched: HashSet<Guid> = dispatches.try_iter().map(|dispatch| dispatch.executable).collect();
+    assert_eq!(dispatched, HashSet::from([own.guid, other.guid]));
 }
 
 #[test]

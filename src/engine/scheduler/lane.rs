@@ -130,7 +130,7 @@ impl Lane {
         let enough = self.has_more.then(|| number(self.idle()));
         let (in_order, has_others) =
             store.pending_executions(self.kind, now, number(limit), &known, enough)?;
-        let is_backlog = in_order.len() == limit;
+        let is_backlog = has_others || in_order.len() == limit;
         let late_comers = if is_backlog { self.late_comers(store, now, &in_order)? } else { Vec::new() };
         let mut picked = Vec::new();
         let mut left = self.pick_in_turn(known.len(), in_order, late_comers, &mut picked);
@@ -141,7 +141,7 @@ impl Lane {
             left.extend(self.pick_by_share(store, now, &mut picked)?);
             self.found_none_at = (picked.len() == before).then_some(monotonic);
         }
-        self.has_more = is_backlog || has_others || !left.is_empty();
+        self.has_more = is_backlog || !left.is_empty();
         self.waiting = left.iter().map(|waiting| waiting.share.clone()).collect();
         let mut ahead = Vec::new();
         for waiting in left {
