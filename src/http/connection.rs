@@ -225,7 +225,8 @@ impl Conversation<'_> {
         }
     }
 
-    /// Ends a connection from which no request can be read. `headers`: those of the request, if they were read.
+    /// Ends a connection from which no request can be read. `headers`: those of the request, if they were
+    /// read.
     fn end(&self, cause: NoRequest, headers: &[Header]) -> io::Result<Next> {
         match cause {
             NoRequest::Gone(err) => Err(err),

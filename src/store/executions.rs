@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use super::executables::{extent_of, retry_of, work_of};
-use super::portion::{LATE, Portion};
+use super::portion::LATE;
+#[cfg(feature = "postgres")]
+use super::portion::Portion;
 use super::session::Row;
 use super::statement::{
     Cell, Column, Named, Statement, batched_sql, json_array, postgres_sql, sql, sql_by_engine, sqlite_sql,
@@ -265,8 +267,8 @@ impl Store {
         enough: Option<u32>,
     ) -> Result<(Vec<Waiting>, bool), StoreError> {
         let known = json_array(known.iter())?;
-        let (fence, portion) = (self.fence()?, self.portion());
-        let of_portion = |portion: Portion| {
+        let fence = self.fence()?;
+        self.portion().read_first(enough, |portion| {
             let values = values! {
                 "kind": kind.as_str(), "now": now, "since": self.queue_since(now), "limit": limit,
                 "fence": fence, "portion": portion.number, "portions": portion.of, "known": &known,
@@ -275,14 +277,7 @@ impl Store {
             self.read_at_once(|session| {
                 session.rows(sql!("executions/pending"), values, |row| waiting_of(row, fence))
             })
-        };
-        if let Some(enough) = enough.filter(|_| portion.of > 1) {
-            let own = of_portion(portion)?;
-            if enough as usize <= own.len() {
-                return Ok((own, true));
-            }
-        }
-        Ok((of_portion(Portion::ALL)?, false))
+        })
     }
 
     /// PENDING executions of a kind that are due at `now` and were requested after `asked_after`, by hand or

@@ -28,6 +28,22 @@ impl Portion {
     #[cfg(feature = "postgres")]
     pub(super) const NONE: Self = Self { number: 0, of: 0 };
 
+    /// Reads what belongs to it, with `read`. If that is fewer than `enough`, or without `enough`, reads
+    /// everything. Also returns whether there are other portions, which were not read.
+    pub(super) fn read_first<T, E>(
+        self,
+        enough: Option<u32>,
+        read: impl Fn(Self) -> Result<Vec<T>, E>,
+    ) -> Result<(Vec<T>, bool), E> {
+        if let Some(enough) = enough.filter(|_| self.of > 1) {
+            let own = read(self)?;
+            if enough as usize <= own.len() {
+                return Ok((own, true));
+            }
+        }
+        Ok((read(Self::ALL)?, false))
+    }
+
     /// Whether the execution belongs to it.
     pub(super) const fn contains(self, id: Id) -> bool {
         self.of > 0 && id.rem_euclid(self.of) == self.number

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::audit::{self, NewEvent};
 use super::executables::Written;
 use super::executables::extent_of;
-use super::portion::{LATE, Portion};
+use super::portion::LATE;
 use super::session::{Row, Session};
 use super::statement::{Named, batched_sql, json_array, postgres_sql, sql, values};
 use super::terms::count_schedules;
@@ -375,29 +375,22 @@ impl Store {
         is_backlog: bool,
         plan: impl Fn(&DueSchedule) -> Plan,
     ) -> Result<ClaimPass, StoreError> {
-        let of_portion = |session: &Session<'_>, portion: Portion| {
-            let values = values! {
-                "now": now, "limit": limit, "portion": portion.number, "portions": portion.of,
-                "late": now.saturating_sub(LATE),
-            };
-            session.rows(sql!("schedules/due"), values, due_schedule_of)
-        };
-        let due = |session: &Session<'_>| -> Result<Vec<DueSchedule>, StoreError> {
-            let portion = self.portion();
-            if is_backlog && portion.of > 1 {
-                let own = of_portion(session, portion)?;
-                if own.len() == limit as usize {
-                    return Ok(own);
-                }
-            }
-            // Those of the portion are among them, although this transaction has locked them already.
-            of_portion(session, Portion::ALL)
+        // If everything is read, those of the portion are among it, although this transaction has locked them
+        // already.
+        let due = |session: &Session<'_>| {
+            self.portion().read_first(is_backlog.then_some(limit), |portion| {
+                let values = values! {
+                    "now": now, "limit": limit, "portion": portion.number, "portions": portion.of,
+                    "late": now.saturating_sub(LATE),
+                };
+                session.rows(sql!("schedules/due"), values, due_schedule_of)
+            })
         };
         let plans = |due: Vec<DueSchedule>| -> Vec<Plan> { due.iter().map(&plan).collect() };
         match self.engine {
             // Planning does not hold the single writer; the guard catches changes in between.
             Engine::Sqlite(_) => {
-                let plans = plans(self.read_at_once(due)?);
+                let plans = plans(self.read_at_once(due)?.0);
                 if plans.is_empty() {
                     return Ok(ClaimPass { schedules: 0, executions: Vec::new() });
                 }
@@ -406,7 +399,7 @@ impl Store {
             // In one transaction; other processes skip the locked rows.
             #[cfg(feature = "postgres")]
             Engine::Postgres(_) => self.write(|tx| {
-                let mut plans = plans(due(tx)?);
+                let mut plans = plans(due(tx)?.0);
                 // All claims lock the counters in this order, so that none deadlock.
                 plans.sort_by_key(|plan| plan.executable);
                 Ok(ClaimPass { schedules: plans.len(), executions: apply(tx, &plans, now)? })

@@ -76,8 +76,8 @@ macro_rules! sql_by_engine {
     };
 }
 
-/// The same, and PostgreSQL runs it once for several sets of values. If threads of the engine form its groups,
-/// it is marked with `of_engine`.
+/// The same, and PostgreSQL runs it once for several sets of values. If threads of the engine form its
+/// groups, it is marked with `of_engine`.
 macro_rules! batched_sql {
     ($name:literal) => {
         $crate::store::statement::batched_sql!($name, GROUPS_OF_CLIENTS)
